@@ -1,0 +1,31 @@
+//! The exit statuses: an interface of the tool, so they are listed here and nowhere else.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, nothing to report.
+    Clean,
+    /// Done, and something needs attention: diagnostics, rejected records, dead letters.
+    Findings,
+    /// Not done: the call was wrong, or a file, a service or the state could not be used.
+    Failure,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn status(self) -> u8 {
+        match self {
+            Exit::Clean => 0,
+            Exit::Findings => 1,
+            Exit::Failure => 2,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.status())
+    }
+}

@@ -1,0 +1,1 @@
+//! Faithful local stand-ins for Dataverse, Campaign and their token endpoints.

@@ -1,0 +1,1 @@
+//! A plan's programs on one record: pure, no I/O, no clock.

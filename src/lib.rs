@@ -1,0 +1,21 @@
+//! d365map: a mapping language for Dynamics 365 and Adobe Campaign Standard, its compiler and its runner.
+//!
+//! The modules follow the way a mapping file travels:
+//! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
+//! [`plan`] is the typed result, [`eval`] runs it on one record, [`connect`] talks to the services,
+//! [`state`] keeps what must survive, [`run`] moves the data. [`emulator`] stands in for the services and is
+//! reached over HTTP only.
+
+pub mod check;
+pub mod cli;
+pub mod connect;
+pub mod diagnostics;
+pub mod emulator;
+pub mod eval;
+pub mod plan;
+pub mod project;
+pub mod run;
+pub mod schema;
+pub mod state;
+pub mod syntax;
+pub mod time;

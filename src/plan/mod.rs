@@ -1,0 +1,1 @@
+//! The typed execution plan: what the runner executes and nothing else.

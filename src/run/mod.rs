@@ -1,0 +1,1 @@
+//! Flows: moves records from source to target by a plan, through the durable state.

@@ -1,0 +1,5 @@
+//! The catalogue of tables, fields, types, option sets and links: built in, pulled, or written by hand.
+
+mod model;
+
+pub use model::*;

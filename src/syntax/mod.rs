@@ -1,0 +1,1 @@
+//! Text to syntax tree: the pest grammar, recovery, spans.

@@ -1,0 +1,83 @@
+//! Dates and instants, behind which the date library stays hidden.
+//!
+//! Dataverse keeps three kinds apart, and so does everything here: an instant ([`Instant`]), a day without a time
+//! ([`Date`]), and a wall-clock time of no zone ([`LocalDateTime`]). Mixing them is how a birthday moves by a day.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+
+/// A point on the time line, in UTC.
+pub type Instant = DateTime<Utc>;
+/// A day of the calendar, without a time and without a zone.
+pub type Date = NaiveDate;
+/// A wall-clock time that names no zone (Dataverse: TimeZoneIndependent).
+pub type LocalDateTime = NaiveDateTime;
+
+/// The present instant. The only clock of the program; the pure parts never call it.
+pub fn now() -> Instant {
+    Utc::now()
+}
+
+/// Reads an instant as either service writes it: `2023-04-07T21:59:01Z` (Dataverse), `2019-09-25 23:20:35.000Z` (Campaign).
+pub fn parse_instant(text: &str) -> Option<Instant> {
+    let bytes = text.as_bytes();
+    if bytes.len() > 10 && (bytes[10] == b'T' || bytes[10] == b't' || bytes[10] == b' ') {
+        DateTime::parse_from_rfc3339(text).ok().map(|t| t.with_timezone(&Utc))
+    } else {
+        None
+    }
+}
+
+/// Reads a day: `1980-10-24`.
+pub fn parse_date(text: &str) -> Option<Date> {
+    if text.len() != 10 {
+        return None;
+    }
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
+}
+
+/// Reads a wall-clock time; a trailing `Z`, which Dataverse writes though no zone is meant, is passed over.
+pub fn parse_local(text: &str) -> Option<LocalDateTime> {
+    let text = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+    NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()
+}
+
+/// Writes an instant in RFC 3339 with whole seconds, as Dataverse does: `2023-04-07T21:59:01Z`.
+pub fn format_instant(instant: Instant) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Writes an instant as Campaign does: `2019-09-25 23:20:35.000Z`.
+pub fn format_instant_campaign(instant: Instant) -> String {
+    instant.format("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
+}
+
+/// Midnight UTC at the start of a day.
+pub fn midnight(date: Date) -> Instant {
+    date.and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_services_spellings_of_an_instant_are_read() {
+        let a = parse_instant("2019-09-25T23:20:35Z").unwrap();
+        let b = parse_instant("2019-09-25 23:20:35.000Z").unwrap();
+        assert_eq!(a, b);
+        assert_eq!(format_instant(a), "2019-09-25T23:20:35Z");
+        assert_eq!(format_instant_campaign(a), "2019-09-25 23:20:35.000Z");
+    }
+
+    #[test]
+    fn a_day_is_not_an_instant_and_an_instant_is_not_a_day() {
+        assert!(parse_instant("2019-09-25").is_none());
+        assert!(parse_date("2019-09-25T00:00:00Z").is_none());
+        assert!(parse_date("2019-02-30").is_none());
+    }
+
+    #[test]
+    fn a_wall_clock_time_keeps_its_digits_whatever_the_suffix() {
+        assert_eq!(parse_local("2020-06-01T08:00:00Z"), parse_local("2020-06-01T08:00:00"));
+    }
+}

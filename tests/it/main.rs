@@ -1,0 +1,1 @@
+//! All integration tests in one binary, so that the crate is linked once.
