@@ -3,7 +3,7 @@
 //! Dataverse keeps three kinds apart, and so does everything here: an instant ([`Instant`]), a day without a time
 //! ([`Date`]), and a wall-clock time of no zone ([`LocalDateTime`]). Mixing them is how a birthday moves by a day.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
 /// A point on the time line, in UTC.
 pub type Instant = DateTime<Utc>;
@@ -29,10 +29,16 @@ pub fn parse_instant(text: &str) -> Option<Instant> {
 
 /// Reads a day: `1980-10-24`.
 pub fn parse_date(text: &str) -> Option<Date> {
-    if text.len() != 10 {
-        return None;
-    }
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else { return None };
+    let number = |digits: &[u8]| digits.iter().try_fold(0, |n: u32, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')));
+    NaiveDate::from_ymd_opt(i32::try_from(number(&[y1, y2, y3, y4])?).ok()?, number(&[m1, m2])?, number(&[d1, d2])?)
+}
+
+/// Appends a day as `1980-10-24`.
+pub fn write_date(date: Date, out: &mut Vec<u8>) {
+    use std::io::Write;
+    // Writing into a vector cannot fail.
+    let _ = write!(out, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day());
 }
 
 /// Reads a wall-clock time; a trailing `Z`, which Dataverse writes though no zone is meant, is passed over.

@@ -1,1 +1,109 @@
 //! What the tool says about a file: codes, spans, help, and the ways to print them.
+//!
+//! A [`Diagnostic`] is plain data; [`codes`] is the one registry of codes, each with a page that `explain` prints;
+//! [`render`] turns diagnostics into text for people and machines.
+
+pub mod codes;
+pub mod render;
+mod source;
+mod suggest;
+
+pub use codes::{Code, Severity};
+pub use source::{FileId, Position, SourceFile, Sources, Span};
+pub use suggest::nearest;
+
+/// One finding, with its place, its cause and its remedy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnostic {
+    /// The stable code.
+    pub code: Code,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// Where.
+    pub span: Span,
+    /// What stands there, shown beside the underlined text.
+    pub label: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Other places that matter, such as the first of two definitions.
+    pub related: Vec<(Span, String)>,
+}
+
+impl Diagnostic {
+    /// A finding with the sentence, the place and its label.
+    pub fn new(code: Code, span: Span, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+        Diagnostic { code, message: message.into(), span, label: label.into(), help: None, related: Vec::new() }
+    }
+
+    /// Adds what to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what to write instead, where there is something to say.
+    #[must_use]
+    pub fn maybe_help(mut self, help: Option<String>) -> Diagnostic {
+        self.help = help.or(self.help);
+        self
+    }
+
+    /// Adds another place that matters.
+    #[must_use]
+    pub fn related(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
+        self.related.push((span, label.into()));
+        self
+    }
+
+    /// Error or warning.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+}
+
+/// The findings of a run, in the order of files and places.
+#[derive(Debug, Default)]
+pub struct Diagnostics {
+    items: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Adds a finding.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.items.push(diagnostic);
+    }
+
+    /// Whether a plan may be made: no finding is an error.
+    pub fn has_errors(&self) -> bool {
+        self.items.iter().any(|d| d.severity() == Severity::Error)
+    }
+
+    /// How many findings there are of each severity: (errors, warnings).
+    pub fn counts(&self) -> (usize, usize) {
+        let errors = self.items.iter().filter(|d| d.severity() == Severity::Error).count();
+        (errors, self.items.len() - errors)
+    }
+
+    /// The findings, sorted by file, place and code, without repetition.
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.items.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
+        self.items.dedup();
+        self.items
+    }
+
+    /// The findings as they came.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.items.iter()
+    }
+
+    /// How many findings there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}

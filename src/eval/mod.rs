@@ -1,1 +1,221 @@
 //! A plan's programs on one record: pure, no I/O, no clock.
+//!
+//! [`Evaluator`] makes a flow ready once; [`Evaluator::evaluate`] turns one record's JSON text into a target record, a
+//! filtered record, or a rejection that points at the line of the mapping file. Names were resolved to slots at compile
+//! time; the only names looked at per record are those of the incoming JSON text.
+
+mod decode;
+mod filter;
+pub mod number;
+mod output;
+mod program;
+pub mod text;
+mod value;
+
+use std::borrow::Cow;
+
+use decode::Decoder;
+use output::Layout;
+use program::Program;
+pub use value::{Value, compare_constants};
+
+use crate::plan::{At, FieldProgram, IngressFlow};
+use crate::time::Instant;
+
+/// A plan that cannot be made ready: it was changed by hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {}: {message}", at.line)]
+pub struct EvalError {
+    /// The node's place.
+    pub at: At,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl EvalError {
+    fn new(at: At, message: impl Into<String>) -> EvalError {
+        EvalError { at, message: message.into() }
+    }
+}
+
+/// A flow made ready to run. Holds scratch space for decoding, so each thread has its own.
+#[derive(Debug)]
+pub struct Evaluator<'p> {
+    flow: &'p IngressFlow,
+    decoder: Decoder,
+    filter: Option<filter::Ready>,
+    key: Program<'p>,
+    fields: Vec<Program<'p>>,
+    paths: Vec<String>,
+    layout: Layout,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub enum Evaluated<'e, 'a> {
+    /// It goes to the target.
+    Mapped(Mapped<'e, 'a>),
+    /// The filter keeps it out.
+    Filtered {
+        /// The source's primary key.
+        source_id: Cow<'a, str>,
+    },
+    /// It cannot be mapped.
+    Rejected(Rejection),
+}
+
+/// A target record.
+#[derive(Debug)]
+pub struct Mapped<'e, 'a> {
+    evaluator: &'e Evaluator<'e>,
+    /// The source's primary key.
+    pub source_id: Cow<'a, str>,
+    /// The target's key, as text.
+    pub key: Cow<'a, str>,
+    values: Vec<Value<'a>>,
+}
+
+/// One field of a target record.
+#[derive(Clone, Copy, Debug)]
+pub struct MappedField<'m, 'a> {
+    /// The target's path, dotted.
+    pub path: &'m str,
+    /// The value.
+    pub value: &'m Value<'a>,
+    /// Its program in the plan.
+    pub program: &'m FieldProgram,
+}
+
+impl MappedField<'_, '_> {
+    /// The value as the target's API writes it.
+    pub fn json(&self) -> String {
+        let mut out = Vec::new();
+        self.value.write_json(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+}
+
+/// Why a record cannot be mapped. The message holds no value of the record: it goes to logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The source's primary key, where it could be read.
+    pub source_id: Option<String>,
+    /// The diagnostic's code, `D901` to `D905`.
+    pub code: &'static str,
+    /// The field that has no value: the target's path, or the source's name where a source value is at fault.
+    pub field: String,
+    /// The node of the mapping file.
+    pub at: At,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl<'p> Evaluator<'p> {
+    /// Makes a flow ready.
+    pub fn new(flow: &'p IngressFlow) -> Result<Evaluator<'p>, EvalError> {
+        Ok(Evaluator {
+            flow,
+            decoder: Decoder::new(&flow.source.slots),
+            filter: flow.filter.as_ref().map(filter::Ready::new).transpose()?,
+            key: Program::new(&flow.key),
+            fields: flow.fields.iter().map(Program::new).collect(),
+            paths: flow.fields.iter().map(|f| f.path.join(".")).collect(),
+            layout: Layout::new(flow),
+        })
+    }
+
+    /// The flow.
+    pub fn flow(&self) -> &'p IngressFlow {
+        self.flow
+    }
+
+    /// Evaluates one record, given as the JSON text of the source. `now` is the time of the run.
+    pub fn evaluate<'a>(&'a self, record: &'a str, now: Instant) -> Evaluated<'a, 'a> {
+        let slots = match self.decoder.decode(record) {
+            Ok(slots) => slots,
+            Err(error) => return Evaluated::Rejected(self.undecodable(record, &error)),
+        };
+        let source_id = match slots.get(self.flow.source.primary_key as usize) {
+            Some(Value::Text(text)) if !text.is_empty() => text.clone(),
+            _ => {
+                return Evaluated::Rejected(Rejection {
+                    source_id: None,
+                    code: "D904",
+                    field: self.primary_key().to_owned(),
+                    at: self.flow.key.at,
+                    message: "the record has no primary key".to_owned(),
+                });
+            }
+        };
+        if let Some(filter) = &self.filter
+            && !filter.holds(&slots, now)
+        {
+            return Evaluated::Filtered { source_id };
+        }
+        match self.map(&slots) {
+            Ok((key, values)) => Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values }),
+            Err((fault, field)) => Evaluated::Rejected(Rejection {
+                source_id: Some(source_id.into_owned()),
+                code: fault.code,
+                field: field.to_owned(),
+                at: fault.at,
+                message: fault.message,
+            }),
+        }
+    }
+
+    fn primary_key(&self) -> &str {
+        self.flow.source.slots.get(self.flow.source.primary_key as usize).map_or("", |s| &s.field)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn map<'a>(&'a self, slots: &[Value<'a>]) -> Result<(Cow<'a, str>, Vec<Value<'a>>), (program::Fault, &'a str)> {
+        let key_name = self.flow.key.path.first().map_or("", String::as_str);
+        let key = self.key.run(slots).map_err(|fault| (fault, key_name))?;
+        let Some(key) = key.into_text().filter(|k| !k.is_empty()) else {
+            let fault = program::Fault { code: "D904", at: self.flow.key.at, message: "the record has no key".to_owned() };
+            return Err((fault, key_name));
+        };
+        let mut values = Vec::with_capacity(self.fields.len());
+        for (program, path) in self.fields.iter().zip(&self.paths) {
+            values.push(program.run(slots).map_err(|fault| (fault, path.as_str()))?);
+        }
+        Ok((key, values))
+    }
+
+    /// The slow path: which value of a record is not what its schema says.
+    fn undecodable(&self, record: &str, error: &serde_json::Error) -> Rejection {
+        let parsed: Option<serde_json::Value> = serde_json::from_str(record).ok();
+        let property = |name: &str| parsed.as_ref().and_then(|r| r.get(name));
+        let id_slot = self.flow.source.slots.get(self.flow.source.primary_key as usize);
+        let source_id = id_slot.and_then(|s| property(&s.wire)).and_then(|v| v.as_str()).map(str::to_lowercase);
+        let faulty = self.flow.source.slots.iter().find(|s| property(&s.wire).is_some_and(|v| !decode::decodes(s.kind, v)));
+        let (field, at, message) = match faulty {
+            Some(slot) => {
+                (slot.field.clone(), slot.at, format!("the value is not {}; pull the schema again", decode::kind_text(slot.kind)))
+            }
+            None => {
+                let (line, column) = (error.line(), error.column());
+                (self.primary_key().to_owned(), self.flow.at, format!("the record is not valid JSON (line {line}, column {column})"))
+            }
+        };
+        Rejection { source_id, code: "D903", field, at, message }
+    }
+}
+
+impl<'a> Mapped<'_, 'a> {
+    /// The fields in the plan's order, without the key.
+    pub fn fields(&self) -> impl Iterator<Item = MappedField<'_, 'a>> {
+        let evaluator = self.evaluator;
+        self.values.iter().zip(&evaluator.paths).zip(&evaluator.flow.fields).map(|((value, path), program)| MappedField {
+            path,
+            value,
+            program,
+        })
+    }
+
+    /// Appends the whole record as one JSON object, nested, the key first.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.evaluator.layout.write(&self.key, &self.values, out);
+    }
+}

@@ -1,1 +1,136 @@
 //! The typed execution plan: what the runner executes and nothing else.
+
+mod model;
+mod print;
+
+use std::hash::Hasher;
+
+pub use model::*;
+pub use print::describe;
+
+/// Why a plan file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Not a plan at all, or damaged.
+    #[error("this is not a plan: {0}. Make one with `d365map compile -o plan.json`")]
+    Unreadable(#[from] serde_json::Error),
+    /// Made by a compiler of another format.
+    #[error("this plan has format {found}; this version runs format {FORMAT}. Compile it again with this version")]
+    Format {
+        /// The format in the file.
+        found: u64,
+    },
+    /// A reference within the plan that leads nowhere: the file was changed by hand.
+    #[error("this plan is damaged: {0}. Compile it again")]
+    Damaged(String),
+}
+
+impl ExecutionPlan {
+    /// The plan as JSON, the same bytes for the same plan, with a line break at the end.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists only: serialising cannot fail.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Reads a plan and checks that it holds together.
+    pub fn from_json(text: &str) -> Result<ExecutionPlan, PlanError> {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            format: u64,
+        }
+        let Version { format } = serde_json::from_str(text)?;
+        if format != u64::from(FORMAT) {
+            return Err(PlanError::Format { found: format });
+        }
+        let plan: ExecutionPlan = serde_json::from_str(text)?;
+        plan.ingress.iter().try_for_each(IngressFlow::verify)?;
+        Ok(plan)
+    }
+
+    /// The flow of a mapping.
+    pub fn flow(&self, name: &str) -> Option<&IngressFlow> {
+        self.ingress.iter().find(|f| f.name == name)
+    }
+
+    /// A place for people: `mappings/contacts.d365map:12:3`.
+    pub fn place(&self, at: At) -> String {
+        let file = self.files.get(at.file as usize).map_or("?", String::as_str);
+        format!("{file}:{}:{}", at.line, at.column)
+    }
+}
+
+impl IngressFlow {
+    /// A fingerprint of what the flow does, for noticing that a cursor belongs to another version of the mapping. Places in
+    /// the file do not count: a comment more changes nothing.
+    pub fn fingerprint(&self) -> String {
+        let mut tree = serde_json::to_value(self).unwrap_or_default();
+        without_places(&mut tree);
+        // The keys are constants: this tells versions apart, it keeps no secret.
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x6433_3635, 0x006d_6170);
+        hasher.write(tree.to_string().as_bytes());
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Every read of a slot, wherever it stands.
+    fn reads(&self) -> impl Iterator<Item = u32> {
+        fn of_source(source: &Source) -> Vec<u32> {
+            match source {
+                Source::Field(read) => vec![read.slot],
+                Source::Constant(_) => Vec::new(),
+                Source::Template(pieces) => pieces
+                    .iter()
+                    .filter_map(|p| match p {
+                        Piece::Text(_) => None,
+                        Piece::Field(read) => Some(read.slot),
+                    })
+                    .collect(),
+                Source::Coalesce(reads) => reads.iter().map(|r| r.slot).collect(),
+            }
+        }
+        fn of_condition(condition: &Condition, slots: &mut Vec<u32>) {
+            match &condition.kind {
+                ConditionKind::Group { conditions, .. } => conditions.iter().for_each(|c| of_condition(c, slots)),
+                ConditionKind::Test { slot, .. } => slots.push(*slot),
+            }
+        }
+        let mut slots = vec![self.source.primary_key];
+        if let Some(filter) = &self.filter {
+            of_condition(filter, &mut slots);
+        }
+        for field in std::iter::once(&self.key).chain(&self.fields) {
+            slots.extend(of_source(&field.source));
+            for step in &field.steps {
+                if let Op::Coalesce(reads) = &step.op {
+                    slots.extend(reads.iter().map(|r| r.slot));
+                }
+            }
+        }
+        slots.into_iter()
+    }
+
+    /// Checks what the types cannot say, so that a plan changed by hand cannot make the runner fail midway.
+    fn verify(&self) -> Result<(), PlanError> {
+        let count = self.source.slots.len();
+        if let Some(slot) = self.reads().find(|s| *s as usize >= count) {
+            return Err(PlanError::Damaged(format!("flow `{}` reads slot {slot} of {count}", self.name)));
+        }
+        if let Some(field) = std::iter::once(&self.key).chain(&self.fields).find(|f| f.path.is_empty()) {
+            return Err(PlanError::Damaged(format!("flow `{}` has a field without a name at line {}", self.name, field.at.line)));
+        }
+        Ok(())
+    }
+}
+
+/// Takes every place out of a plan's JSON tree.
+fn without_places(tree: &mut serde_json::Value) {
+    match tree {
+        serde_json::Value::Object(object) => {
+            object.remove("at");
+            object.values_mut().for_each(without_places);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_places),
+        _ => {}
+    }
+}

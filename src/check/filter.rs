@@ -1,0 +1,282 @@
+//! Filters: each comparison against its field, and conditions that decide nothing.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+
+use super::Context;
+use super::names::{SourceField, source_field};
+use super::values::{Unfit, resolve};
+use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, Test};
+use crate::schema::{Field, FieldType, Table};
+use crate::syntax::ast::{self, Literal, LiteralValue, Value};
+
+/// Gives the slot of a source field.
+pub(super) type Slots<'s> = dyn FnMut(&SourceField, Span, &mut Context<'_>) -> u32 + 's;
+
+/// Checks a filter. `None` where any of its conditions is faulty.
+pub(super) fn check(filter: &ast::Filter, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
+    group(&filter.group, false, source, slots, context)
+}
+
+fn group(group: &ast::Group, negated: bool, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
+    if group.conditions.is_empty() {
+        context.report(
+            Diagnostic::new(Code::D405, group.span, "this group has no condition", "nothing between the braces")
+                .help("write a condition, or remove the block: without a filter every record goes to the target"),
+        );
+        return None;
+    }
+    contradictions(group, context);
+    let checked: Vec<Option<Condition>> = group.conditions.iter().map(|c| condition(c, source, slots, context)).collect();
+    let conditions = checked.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(Condition { at: context.at(group.span), negated, kind: ConditionKind::Group { mode: group.mode, conditions } })
+}
+
+fn condition(condition: &ast::Condition, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
+    match &condition.kind {
+        ast::ConditionKind::Group(inner) => group(inner, condition.negated, source, slots, context),
+        ast::ConditionKind::Test { field, test } => {
+            let found = source_field(field, source, context)?;
+            let test = Tester { source: &found, name: &field.text(), span: condition.span, context }.test(test)?;
+            let slot = slots(&found, field.span, context);
+            Some(Condition { at: context.at(condition.span), negated: condition.negated, kind: ConditionKind::Test { slot, test } })
+        }
+    }
+}
+
+struct Tester<'t, 'c, 'd> {
+    source: &'t SourceField,
+    name: &'t str,
+    span: Span,
+    context: &'c mut Context<'d>,
+}
+
+impl Tester<'_, '_, '_> {
+    fn field(&self) -> &Field {
+        &self.source.field
+    }
+
+    fn test(&mut self, test: &ast::Test) -> Option<Test> {
+        match test {
+            ast::Test::Present => Some(Test::Present),
+            ast::Test::Empty => Some(Test::Empty),
+            ast::Test::Relation(relation, value) => self.relation(*relation, value),
+            ast::Test::In(values) => self.one_of(values),
+            ast::Test::Between(low, high) => self.between(low, high),
+            ast::Test::Within(duration) => self.within(duration),
+            ast::Test::Text(test, value) => self.text(*test, value),
+            ast::Test::Matches(pattern) => self.matches(pattern),
+        }
+    }
+
+    fn no_such_comparison<T>(&mut self, words: &str, help: String) -> Option<T> {
+        self.context.report(
+            Diagnostic::new(
+                Code::D402,
+                self.span,
+                format!("`{}` cannot be compared with `{words}`", self.name),
+                format!("the field is {}", self.source.typed.ty.describe()),
+            )
+            .help(help),
+        );
+        None
+    }
+
+    fn value(&mut self, value: &Value) -> Option<Const> {
+        if let Value::Literal(Literal { value: LiteralValue::Null, span }) = value {
+            self.context.report(
+                Diagnostic::new(Code::D404, *span, "nothing equals null", "this comparison is never true")
+                    .help(format!("write `{0} is empty` or `{0} is present`", self.name)),
+            );
+            return None;
+        }
+        match resolve(value, self.field()) {
+            Ok(constant) => Some(constant),
+            Err(Unfit { label, help }) => {
+                self.context
+                    .report(Diagnostic::new(Code::D401, value.span(), format!("`{}` never has this value", self.name), label).help(help));
+                None
+            }
+        }
+    }
+
+    fn ordered(&self) -> bool {
+        matches!(
+            self.field().ty,
+            FieldType::Integer { .. }
+                | FieldType::Decimal { .. }
+                | FieldType::Double
+                | FieldType::Date
+                | FieldType::DateTime
+                | FieldType::LocalDateTime
+        )
+    }
+
+    fn relation(&mut self, relation: Relation, value: &Value) -> Option<Test> {
+        let equality = matches!(relation, Relation::Equal | Relation::NotEqual);
+        if let FieldType::MultiChoice(_) = self.field().ty {
+            return self.no_such_comparison(relation.sign(), format!("several options can be chosen: write `{} contains …`", self.name));
+        }
+        if !equality && !self.ordered() {
+            return self.no_such_comparison(relation.sign(), "only numbers and dates have an order; use `=`, `!=` or `in (…)`".to_owned());
+        }
+        Some(Test::Relation(relation, self.value(value)?))
+    }
+
+    fn one_of(&mut self, values: &[Value]) -> Option<Test> {
+        if values.is_empty() {
+            self.context.report(
+                Diagnostic::new(Code::D405, self.span, "this list has no value", "nothing between the parentheses")
+                    .help("write the values: `in (1, 2)`"),
+            );
+            return None;
+        }
+        if let FieldType::MultiChoice(_) = self.field().ty {
+            return self.no_such_comparison("in", format!("several options can be chosen: write `{} contains …`", self.name));
+        }
+        let constants: Vec<Option<Const>> = values.iter().map(|v| self.value(v)).collect();
+        let constants = constants.into_iter().collect::<Option<Vec<_>>>()?;
+        if let FieldType::Choice(set) = &self.field().ty {
+            let all = set.options.iter().all(|o| constants.contains(&Const::Integer(o.value)));
+            if all && !self.source.typed.nullable {
+                self.context.report(
+                    Diagnostic::new(Code::D407, self.span, "this condition is always true", "every option is in the list")
+                        .help("remove the condition"),
+                );
+            }
+        }
+        Some(Test::In(constants))
+    }
+
+    fn between(&mut self, low: &Value, high: &Value) -> Option<Test> {
+        if !self.ordered() {
+            return self.no_such_comparison("between", "only numbers and dates have an order; use `=`, `!=` or `in (…)`".to_owned());
+        }
+        let (from, to) = (self.value(low), self.value(high));
+        let (from, to) = (from?, to?);
+        if crate::eval::compare_constants(&from, &to) == Some(std::cmp::Ordering::Greater) {
+            let span = low.span().to(high.span());
+            self.context.report(
+                Diagnostic::new(Code::D406, span, "nothing lies in this range", "the first is greater than the second")
+                    .help("exchange the two"),
+            );
+            return None;
+        }
+        Some(Test::Between(from, to))
+    }
+
+    fn within(&mut self, duration: &Literal) -> Option<Test> {
+        if !matches!(self.field().ty, FieldType::DateTime | FieldType::Date) {
+            return self.no_such_comparison("changed within", "write it of a date, such as `modifiedon changed within 30d`".to_owned());
+        }
+        match duration.value {
+            LiteralValue::Duration(seconds) => Some(Test::Within(seconds)),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self, test: ast::TextTest, value: &Value) -> Option<Test> {
+        match &self.field().ty {
+            FieldType::MultiChoice(_) if test == ast::TextTest::Contains => match self.value(value)? {
+                Const::Integer(n) => Some(Test::HasOption(n)),
+                _ => None,
+            },
+            FieldType::Text { .. } => match self.value(value)? {
+                Const::Text(text) if text.is_empty() => {
+                    let span = value.span();
+                    self.context.report(
+                        Diagnostic::new(Code::D407, span, "every text contains the empty text", "an empty text")
+                            .help(format!("write `{} is present`", self.name)),
+                    );
+                    Some(Test::Text(test, text))
+                }
+                Const::Text(text) => Some(Test::Text(test, text)),
+                _ => None,
+            },
+            _ => self.no_such_comparison(test.words(), "only text is compared so; use `=`, `!=` or `in (…)`".to_owned()),
+        }
+    }
+
+    fn matches(&mut self, pattern: &Literal) -> Option<Test> {
+        if !matches!(self.field().ty, FieldType::Text { .. }) {
+            return self.no_such_comparison("matches", "only text is matched; use `=`, `!=` or `in (…)`".to_owned());
+        }
+        let LiteralValue::Text(text) = &pattern.value else { return None };
+        match Regex::new(text) {
+            Ok(_) => Some(Test::Matches(text.clone())),
+            Err(error) => {
+                // The last line of the message says what is wrong; the lines above draw the expression once more.
+                let message = error.to_string();
+                let reason = message.lines().last().unwrap_or("not a regular expression").trim_start_matches("error: ").to_owned();
+                self.context.report(
+                    Diagnostic::new(Code::D403, pattern.span, "this regular expression cannot be read", reason)
+                        .help("try it in an editor; for plain text use `contains`, `starts with` or `ends with`"),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// Conditions of one group that together are always true or never.
+fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
+    let mut present: BTreeSet<String> = BTreeSet::new();
+    let mut empty: BTreeSet<String> = BTreeSet::new();
+    let mut equal: Vec<(String, &Value, Span)> = Vec::new();
+    for condition in &group.conditions {
+        let ast::ConditionKind::Test { field, test } = &condition.kind else { continue };
+        let name = field.text();
+        let (is_present, is_empty) = match test {
+            ast::Test::Present => (!condition.negated, condition.negated),
+            ast::Test::Empty => (condition.negated, !condition.negated),
+            ast::Test::Relation(Relation::Equal, value) if !condition.negated => {
+                if let Some((_, _, first)) =
+                    equal.iter().find(|(n, v, _)| *n == name && !same_value(v, value)).filter(|_| group.mode == Mode::All)
+                {
+                    context.report(
+                        Diagnostic::new(
+                            Code::D407,
+                            condition.span,
+                            "these conditions are never true together",
+                            format!("`{name}` cannot be both"),
+                        )
+                        .related(*first, "equal to another value here")
+                        .help("use `in (…)`, or put them into an `any { … }`"),
+                    );
+                }
+                equal.push((name.clone(), value, condition.span));
+                (false, false)
+            }
+            _ => (false, false),
+        };
+        let opposite = if is_present { &empty } else { &present };
+        if (is_present || is_empty) && opposite.contains(&name) {
+            let always = if group.mode == Mode::All { "never" } else { "always" };
+            context.report(
+                Diagnostic::new(
+                    Code::D407,
+                    condition.span,
+                    format!("this group is {always} true"),
+                    format!("`{name}` is either present or empty"),
+                )
+                .help("remove one of the two conditions"),
+            );
+        }
+        if is_present {
+            present.insert(name);
+        } else if is_empty {
+            empty.insert(name);
+        }
+    }
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Literal(a), Value::Literal(b)) => a.value == b.value,
+        (Value::Word(a), Value::Word(b)) => a.text() == b.text(),
+        // A label and a number may name one option; that is not decided here.
+        (Value::Literal(_), Value::Word(_)) | (Value::Word(_), Value::Literal(_)) => true,
+    }
+}

@@ -1,0 +1,106 @@
+//! Keys: each mapping has one, from the source's primary key to a field that identifies a target record.
+
+use super::Context;
+use super::names::{source_field, target_field};
+use super::types::{convert, list};
+use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::plan::{FieldProgram, Read, Source, Step};
+use crate::schema::Table;
+use crate::syntax::ast::{Entry, Key, Mapping};
+
+/// Checks the key of a mapping. `slot` gives the slot of a source field.
+pub(super) fn check(
+    mapping: &Mapping,
+    head: Span,
+    source: &Table,
+    target: &Table,
+    context: &mut Context<'_>,
+    mut slot: impl FnMut(&str, Span, &mut Context<'_>) -> Option<u32>,
+) -> Option<FieldProgram> {
+    let keys: Vec<&Key> = mapping
+        .entries
+        .iter()
+        .filter_map(|e| match e {
+            Entry::Key(key) => Some(key),
+            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+        })
+        .collect();
+    let identifying = identifying_fields(target);
+    let Some(key) = keys.first() else {
+        let example = identifying.first().copied().unwrap_or("externalId");
+        context.report(
+            Diagnostic::new(Code::D501, head, "this mapping has no key", "records of the two tables could not be matched")
+                .help(format!("begin the mapping with `key {} -> {example}`", source.primary_key)),
+        );
+        return None;
+    };
+    for extra in keys.iter().skip(1) {
+        context.report(
+            Diagnostic::new(Code::D504, extra.span, "this mapping has two keys", "the second one")
+                .related(key.span, "the first one")
+                .help("keep one of them"),
+        );
+    }
+
+    let from = source_field(&key.source, source, context);
+    let to = target_field(&key.target, target, true, context);
+    let (from, to) = (from?, to?);
+    if from.name != source.primary_key {
+        context.report(
+            Diagnostic::new(
+                Code::D502,
+                key.source.span,
+                format!("`{}` is not the primary key of `{}`", from.name, source.id),
+                "not the primary key",
+            )
+            .help(format!("write `key {} -> {}`", source.primary_key, key.target.text())),
+        );
+        return None;
+    }
+    let target_name = to.path.join(".");
+    if !identifying.contains(&target_name.as_str()) {
+        let help = if identifying.is_empty() {
+            format!(
+                "`{}` has no key of its own: extend the resource with an identification key, then `d365map schema pull {}`",
+                target.id, target.id
+            )
+        } else {
+            format!("records of `{}` are identified by {}", target.id, list(identifying, 4))
+        };
+        context.report(
+            Diagnostic::new(
+                Code::D503,
+                key.target.span,
+                format!("`{target_name}` does not identify a record of `{}`", target.id),
+                "not a key",
+            )
+            .help(help),
+        );
+        return None;
+    }
+    let at = context.at(key.span);
+    let ops = match convert(&from.typed.ty, &to.fit) {
+        Ok(ops) => ops,
+        Err(_) => {
+            context.report(
+                Diagnostic::new(
+                    Code::D503,
+                    key.target.span,
+                    format!("`{target_name}` cannot hold {}", from.typed.ty.describe()),
+                    "does not hold the key",
+                )
+                .help("the key must be a text field of at least 36 characters"),
+            );
+            return None;
+        }
+    };
+    let read = Read { slot: slot(&from.name, key.source.span, context)?, replace: None, labels: None };
+    let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
+    Some(FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false })
+}
+
+/// The fields that identify a record from outside: keys of one field. Campaign's PKey is not among them, since its
+/// documentation forbids to keep it in another system.
+fn identifying_fields(table: &Table) -> Vec<&str> {
+    table.alternate_keys.iter().filter_map(|k| if let [one] = k.fields.as_slice() { Some(one.as_str()) } else { None }).collect()
+}

@@ -1,0 +1,181 @@
+//! Tables and fields: from names in a file to entries of the catalogue.
+
+use std::sync::Arc;
+
+use super::Context;
+use super::types::{Ty, Typed, fit_of, list};
+use crate::diagnostics::{Code, Diagnostic, nearest};
+use crate::plan::Fit;
+use crate::schema::{Field, FieldType, System, Table, TableId};
+use crate::syntax::ast::{Path, TableName};
+
+/// Finds a table; reports an unknown system or table.
+pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<Table>> {
+    let Some(system) = System::from_name(&name.system.text) else {
+        let systems = System::ALL.map(System::name);
+        let help = match nearest(&name.system.text, systems) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the systems are {}", list(systems, 5)),
+        };
+        context.report(
+            Diagnostic::new(Code::D101, name.system.span, format!("there is no system `{}`", name.system.text), "unknown system")
+                .help(help),
+        );
+        return None;
+    };
+    let id = TableId::new(system, name.table.text.clone());
+    if let Some(table) = context.catalogue.get(&id) {
+        return Some(table.clone());
+    }
+    let known: Vec<String> = context.catalogue.tables().filter(|t| t.id.system == system).map(|t| t.id.name.clone()).collect();
+    let help = match nearest(&id.name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{system}.{near}`?"),
+        None => format!("fetch its fields with `d365map schema pull {id}`, or describe it in a file of the schema folder"),
+    };
+    context.report(Diagnostic::new(Code::D102, name.table.span, format!("no schema is known for `{id}`"), "unknown table").help(help));
+    None
+}
+
+/// A source field: the name that identifies it, the schema's entry and its type.
+pub(super) struct SourceField {
+    pub(super) name: String,
+    pub(super) field: Field,
+    pub(super) typed: Typed,
+}
+
+/// Finds a field of the source table and checks that its value can be read.
+pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>) -> Option<SourceField> {
+    let Some(field) = table.field(&path.names()) else {
+        let names: Vec<&str> = table.fields.keys().map(String::as_str).collect();
+        let help = unknown_help(&path.text(), &names, table);
+        context.report(
+            Diagnostic::new(Code::D103, path.span, format!("`{}` has no field `{}`", table.id, path.text()), "unknown field").help(help),
+        );
+        return None;
+    };
+    if !field.readable {
+        context.report(
+            Diagnostic::new(
+                Code::D105,
+                path.span,
+                format!("`{}` cannot be read", path.text()),
+                "the service does not give this field's value",
+            )
+            .help("map another field that holds the value"),
+        );
+        return None;
+    }
+    let Some(ty) = Ty::of_source(field) else {
+        context.report(not_a_value(path, field));
+        return None;
+    };
+    // The primary key and the state are always there; everything else may be null, whatever a form demands.
+    let never_null = field.name == table.primary_key || field.vendor_type == "State";
+    Some(SourceField { name: field.name.clone(), field: field.clone(), typed: Typed::new(ty, !never_null) })
+}
+
+/// A target field: its path by the names on the wire, what it admits, and whether it must have a value.
+pub(super) struct TargetField {
+    pub(super) path: Vec<String>,
+    pub(super) fit: Fit,
+    pub(super) required: bool,
+    pub(super) field: Field,
+}
+
+/// Finds a field of the target table and checks that it can be written.
+pub(super) fn target_field(path: &Path, table: &Table, initial: bool, context: &mut Context<'_>) -> Option<TargetField> {
+    let mut wire = Vec::new();
+    let mut found = None;
+    for end in 1..=path.parts.len() {
+        match table.field(&path.names()[..end]) {
+            Some(field) => {
+                wire.push(field.name.clone());
+                found = Some(field);
+            }
+            None => {
+                let names = dotted_names(table);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let help = unknown_help(&path.text(), &names, table);
+                context.report(
+                    Diagnostic::new(Code::D104, path.span, format!("`{}` has no field `{}`", table.id, path.text()), "unknown field")
+                        .help(help),
+                );
+                return None;
+            }
+        }
+    }
+    let field = found?;
+    if matches!(field.ty, FieldType::Link { .. } | FieldType::Collection { .. } | FieldType::Item(_) | FieldType::Lookup { .. }) {
+        context.report(not_a_value(path, field));
+        return None;
+    }
+    // A field that can be set only once is written by an `@initial` mapping.
+    let writable = field.updatable || (initial && field.creatable);
+    let Some(fit) = fit_of(&field.ty).filter(|_| writable) else {
+        let help = if field.creatable {
+            "it can be set when a record is created, not later: write `@initial` at the end of the entry"
+        } else {
+            "the system fills it by itself: remove the entry, or write to another field"
+        };
+        context
+            .report(Diagnostic::new(Code::D106, path.span, format!("`{}` cannot be written", path.text()), "read-only field").help(help));
+        return None;
+    };
+    Some(TargetField { path: wire, fit, required: field.required, field: field.clone() })
+}
+
+fn not_a_value(path: &Path, field: &Field) -> Diagnostic {
+    let (what, help) = match &field.ty {
+        FieldType::Item(inner) => {
+            let first = inner.keys().next().map_or("…", String::as_str);
+            ("holds fields of its own", format!("name one of them: `{}.{first}`", path.text()))
+        }
+        FieldType::Collection { .. } => {
+            ("holds many records", "a mapping writes one record; map the other table in a mapping of its own".to_owned())
+        }
+        FieldType::Link { .. } | FieldType::Lookup { .. } => {
+            ("refers to another record", "references cannot be written by this version; map a field that holds a value".to_owned())
+        }
+        FieldType::Boolean { .. }
+        | FieldType::Integer { .. }
+        | FieldType::Decimal { .. }
+        | FieldType::Double
+        | FieldType::Text { .. }
+        | FieldType::Date
+        | FieldType::DateTime
+        | FieldType::LocalDateTime
+        | FieldType::Guid
+        | FieldType::Choice(_)
+        | FieldType::MultiChoice(_)
+        | FieldType::Enumeration(_)
+        | FieldType::Unsupported => ("holds no single value", "map another field".to_owned()),
+    };
+    Diagnostic::new(Code::D114, path.span, format!("`{}` {what}", path.text()), format!("{} has no single value", field.vendor_type))
+        .help(help)
+}
+
+/// All fields of a table with dotted names for nested ones, aliases too.
+fn dotted_names(table: &Table) -> Vec<String> {
+    let mut names = Vec::new();
+    for field in table.fields.values() {
+        names.push(field.name.clone());
+        names.extend(field.aliases.iter().cloned());
+        if let FieldType::Item(inner) = &field.ty {
+            names.extend(inner.keys().map(|k| format!("{}.{k}", field.name)));
+        }
+    }
+    names
+}
+
+fn unknown_help(name: &str, names: &[&str], table: &Table) -> String {
+    // `city` for `location.city`: the last part alone is often what an author remembers.
+    let by_last =
+        || names.iter().copied().find(|n| n.rsplit('.').next().is_some_and(|last| n.contains('.') && last.eq_ignore_ascii_case(name)));
+    match nearest(name, names.iter().copied()).or_else(by_last) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "see the fields with `d365map schema show {id}`; custom fields come by `d365map schema pull {id}` or a file in the schema folder",
+            id = table.id
+        ),
+    }
+}

@@ -1,0 +1,320 @@
+//! Replacements: a table of values for one source field, checked once against the field and once more for each use against
+//! what the use needs.
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use super::mapping::fit_mismatch;
+use super::types::{Ty, Typed, constant, convert, convert_constant, list};
+use super::values::{options_text, resolve};
+use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::plan::{At, Const, Fit, Op, Outcome, Replacement};
+use crate::schema::{ChoiceSet, FieldType};
+use crate::syntax::ast::{Literal, LiteralValue, Replace, Value};
+
+use super::names::SourceField;
+
+/// A replacement whose left sides are checked.
+pub(super) struct CheckedReplace {
+    pub(super) span: Span,
+    at: At,
+    entries: Vec<(Const, Arm)>,
+    null: Option<Arm>,
+    otherwise: Option<Arm>,
+    /// Options without an arm, where there is no `else` either.
+    pub(super) left_out: Vec<String>,
+    /// Whether every value that the field can have has an arm.
+    covered: bool,
+}
+
+/// The right side of an arm.
+#[derive(Clone)]
+struct Arm {
+    span: Span,
+    result: ArmResult,
+}
+
+#[derive(Clone)]
+enum ArmResult {
+    Value(LiteralValue),
+    Keep,
+    Reject,
+}
+
+/// Checks the left sides of a replacement against its field.
+pub(super) fn check(replace: &Replace, source: &SourceField, context: &mut Context<'_>) -> Option<CheckedReplace> {
+    let mut checked = CheckedReplace {
+        span: replace.span,
+        at: context.at(replace.span),
+        entries: Vec::new(),
+        null: None,
+        otherwise: None,
+        left_out: Vec::new(),
+        covered: false,
+    };
+    let mut places: Vec<(Const, Span)> = Vec::new();
+    let (mut null_at, mut else_at) = (None, None);
+    let mut faulty = false;
+    for arm in &replace.arms {
+        let right = Arm { span: arm.to.span(), result: result(&arm.to) };
+        let twice = |first: Span, what: &str| {
+            Diagnostic::new(Code::D303, arm.span, format!("{what} is replaced twice"), "never reached")
+                .related(first, "replaced here")
+                .help("remove one of the two")
+        };
+        match &arm.from {
+            None => match else_at {
+                Some(first) => context.report(twice(first, "`else`")),
+                None => {
+                    else_at = Some(arm.span);
+                    checked.otherwise = Some(right);
+                }
+            },
+            Some(Value::Literal(Literal { value: LiteralValue::Null, .. })) => match null_at {
+                Some(first) => context.report(twice(first, "`null`")),
+                None => {
+                    null_at = Some(arm.span);
+                    checked.null = Some(right);
+                }
+            },
+            Some(value) => match resolve(value, &source.field) {
+                Ok(key) => match places.iter().find(|(k, _)| *k == key) {
+                    Some((_, first)) => context.report(twice(*first, "this value")),
+                    None => {
+                        places.push((key.clone(), arm.span));
+                        checked.entries.push((key, right));
+                    }
+                },
+                Err(unfit) => {
+                    faulty = true;
+                    let message = format!("`{}` cannot have this value", source.name);
+                    context.report(Diagnostic::new(Code::D302, value.span(), message, unfit.label).help(unfit.help));
+                }
+            },
+        }
+    }
+    let keys: BTreeSet<i64> = checked
+        .entries
+        .iter()
+        .filter_map(|(k, _)| match k {
+            Const::Integer(n) => Some(*n),
+            Const::Boolean(b) => Some(i64::from(*b)),
+            Const::Null | Const::Decimal(_) | Const::Text(_) | Const::Date(_) | Const::Instant(_) => None,
+        })
+        .collect();
+    match &source.field.ty {
+        FieldType::Choice(set) => {
+            let missing: Vec<_> = set.options.iter().filter(|o| !keys.contains(&o.value)).collect();
+            checked.covered = missing.is_empty();
+            // A misspelt option is reported already; that it is missing too would be said for nothing.
+            if checked.otherwise.is_none() && !faulty {
+                checked.left_out = missing.into_iter().map(|o| options_text([o]).replace('`', "")).collect();
+            }
+        }
+        FieldType::Boolean { .. } => checked.covered = keys.len() == 2,
+        _ => {}
+    }
+    (!faulty).then_some(checked)
+}
+
+fn result(value: &Value) -> ArmResult {
+    match value {
+        Value::Word(path) => match path.text().as_str() {
+            "keep" => ArmResult::Keep,
+            "reject" => ArmResult::Reject,
+            word => ArmResult::Value(LiteralValue::Text(word.to_owned())),
+        },
+        Value::Literal(l) => ArmResult::Value(l.value.clone()),
+    }
+}
+
+/// What a use of a replaced field needs: the values must fit the target at once, or they go through steps first.
+pub(super) enum Expect<'f> {
+    /// Straight into the target.
+    Target(&'f Fit, &'f str),
+    /// Into steps or a text.
+    Any,
+}
+
+/// A replacement typed for one use.
+pub(super) struct Applied {
+    pub(super) replacement: Replacement,
+    pub(super) typed: Typed,
+    /// Conversions that kept values need; constants have them already.
+    pub(super) conversions: Option<Vec<Op>>,
+}
+
+/// Types a replacement for one use. `labels` is the option set where picklists are read by their labels.
+pub(super) fn apply(
+    checked: &CheckedReplace,
+    source: &Typed,
+    labels: Option<&ChoiceSet>,
+    expect: &Expect<'_>,
+    entry: Span,
+    context: &mut Context<'_>,
+) -> Option<Applied> {
+    let at = checked.at;
+    let kept = |key: Option<&Const>| match (labels, key) {
+        (Some(set), Some(Const::Integer(n))) => set.by_value(*n).map(|o| Ty::Words(vec![o.label.clone()])),
+        (Some(set), _) => {
+            let done = |value: i64| checked.entries.iter().any(|(k, _)| *k == Const::Integer(value));
+            Some(Ty::Words(set.options.iter().filter(|o| !done(o.value)).map(|o| o.label.clone()).collect()))
+        }
+        (None, _) => Some(source.ty.clone()),
+    };
+
+    let mut uses: Vec<(Span, Ty, bool)> = Vec::new();
+    let mut nullable = false;
+    let mut outcome = |arm: &Arm, key: Option<&Const>| -> Outcome {
+        match &arm.result {
+            ArmResult::Reject => Outcome::Reject(context.at(arm.span)),
+            ArmResult::Keep => {
+                if key == Some(&Const::Null) {
+                    nullable |= source.nullable;
+                } else if let Some(ty) = kept(key) {
+                    uses.push((arm.span, ty, true));
+                }
+                match (labels, key) {
+                    (Some(set), Some(Const::Integer(n))) => {
+                        set.by_value(*n).map_or(Outcome::Unknown, |o| Outcome::Value(Const::Text(o.label.clone())))
+                    }
+                    _ => Outcome::Keep,
+                }
+            }
+            ArmResult::Value(LiteralValue::Null) => {
+                nullable = true;
+                Outcome::Value(Const::Null)
+            }
+            ArmResult::Value(value) => {
+                uses.push((arm.span, Ty::of_literal(value), false));
+                Outcome::Value(constant(value))
+            }
+        }
+    };
+
+    let mut entries: Vec<(Const, Outcome)> = checked.entries.iter().map(|(k, arm)| (k.clone(), outcome(arm, Some(k)))).collect();
+    let null = match &checked.null {
+        Some(arm) => outcome(arm, Some(&Const::Null)),
+        None => Outcome::Keep,
+    };
+    let mut otherwise = match (&checked.otherwise, checked.covered) {
+        (Some(arm), false) => outcome(arm, None),
+        // Every value has its arm: another one can come only from a schema that has changed.
+        (Some(_) | None, true) => Outcome::Unknown,
+        (None, false) => Outcome::Keep,
+    };
+    if checked.null.is_none() {
+        nullable |= source.nullable;
+    }
+    if checked.otherwise.is_none() && !checked.covered {
+        uses.extend(kept(None).map(|ty| (checked.span, ty, true)));
+    }
+    if let (Some(set), Outcome::Keep) = (labels, &otherwise) {
+        for option in &set.options {
+            let key = Const::Integer(option.value);
+            if !entries.iter().any(|(k, _)| *k == key) {
+                entries.push((key, Outcome::Value(Const::Text(option.label.clone()))));
+            }
+        }
+        otherwise = Outcome::Unknown;
+    }
+
+    match expect {
+        Expect::Target(fit, target) => {
+            let mut conversions = Vec::new();
+            let mut faulty = false;
+            for (span, ty, is_kept) in &uses {
+                match convert(ty, fit) {
+                    Ok(ops) if *is_kept => conversions = ops,
+                    Ok(_) => {}
+                    Err(_) if *is_kept && *span == checked.span => {
+                        faulty = true;
+                        report_left_out(checked, ty, entry, target, context);
+                    }
+                    Err(mismatch) => {
+                        faulty = true;
+                        let (_, message, label, help) = fit_mismatch(&mismatch, ty, fit, target);
+                        context.report(
+                            Diagnostic::new(Code::D306, *span, message, label).related(entry, "replaced for this entry").help(help),
+                        );
+                    }
+                }
+            }
+            if faulty {
+                return None;
+            }
+            let fixed = |value: &mut Outcome| {
+                if let Outcome::Value(constant) = value {
+                    let ty = type_of(constant);
+                    if let Ok(ops) = convert(&ty, fit) {
+                        *constant = convert_constant(constant.clone(), &ops);
+                    }
+                }
+            };
+            entries.iter_mut().for_each(|(_, o)| fixed(o));
+            let (mut null, mut otherwise) = (null, otherwise);
+            fixed(&mut null);
+            fixed(&mut otherwise);
+            let ty = uses.first().map_or(Ty::Null, |u| u.1.clone());
+            let replacement = Replacement { at, entries, null, otherwise };
+            Some(Applied { replacement, typed: Typed::new(ty, nullable), conversions: Some(conversions) })
+        }
+        Expect::Any => {
+            let mut ty = Ty::Null;
+            for (span, one, _) in &uses {
+                match ty.join(one) {
+                    Some(joined) => ty = joined,
+                    None => {
+                        context.report(
+                            Diagnostic::new(
+                                Code::D306,
+                                *span,
+                                "the results of this replacement have different types",
+                                format!("{} beside {}", one.describe(), ty.describe()),
+                            )
+                            .related(entry, "the steps of this entry need one type")
+                            .help("give results of one type; add `else` where values that stay as they are have another"),
+                        );
+                        return None;
+                    }
+                }
+            }
+            Some(Applied { replacement: Replacement { at, entries, null, otherwise }, typed: Typed::new(ty, nullable), conversions: None })
+        }
+    }
+}
+
+/// Values without an arm would reach a target that cannot hold them.
+fn report_left_out(checked: &CheckedReplace, ty: &Ty, entry: Span, target: &str, context: &mut Context<'_>) {
+    let left_out =
+        if checked.left_out.is_empty() { "other values".to_owned() } else { list(checked.left_out.iter().map(String::as_str), 8) };
+    context.report(
+        Diagnostic::new(
+            Code::D212,
+            checked.span,
+            format!("values that this replacement leaves out do not fit `{target}`"),
+            format!("no arm for {left_out}, which stay {}", ty.describe()),
+        )
+        .related(entry, "replaced for this entry")
+        .help("add an arm for each of them, or `else => …`"),
+    );
+}
+
+/// The type of a constant that came from a literal.
+fn type_of(value: &Const) -> Ty {
+    match value {
+        Const::Null => Ty::Null,
+        Const::Boolean(_) => Ty::Boolean,
+        Const::Integer(n) => Ty::Integer { min: *n, max: *n },
+        Const::Decimal(d) => Ty::Decimal { scale: d.scale(), min: *d, max: *d },
+        Const::Text(text) => Ty::Words(vec![text.clone()]),
+        Const::Date(_) => Ty::Date,
+        Const::Instant(_) => Ty::Instant,
+    }
+}
+
+/// The table that reads a picklist by its labels where no replacement applies.
+pub(super) fn labels_of(set: &ChoiceSet, at: At) -> Replacement {
+    let entries = set.options.iter().map(|o| (Const::Integer(o.value), Outcome::Value(Const::Text(o.label.clone()))));
+    Replacement { at, entries: entries.collect(), null: Outcome::Keep, otherwise: Outcome::Unknown }
+}

@@ -1,0 +1,174 @@
+//! Values that an author writes for a field (in a filter, in a replacement): labels, numbers and words to constants.
+
+use uuid::Uuid;
+
+use super::types::list;
+use crate::diagnostics::nearest;
+use crate::plan::Const;
+use crate::schema::{Choice, ChoiceSet, Field, FieldType};
+use crate::syntax::ast::{LiteralValue, Value};
+use crate::time;
+
+/// Why a value cannot be one of the field's: what stands there, and what to write instead.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    pub(super) label: String,
+    pub(super) help: String,
+}
+
+fn unfit(label: impl Into<String>, help: impl Into<String>) -> Unfit {
+    Unfit { label: label.into(), help: help.into() }
+}
+
+/// A value as a constant in the field's own representation. `null` is left to the caller.
+pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
+    match &field.ty {
+        FieldType::Choice(set) | FieldType::MultiChoice(set) => option(value, field, set),
+        FieldType::Boolean { labels } => boolean(value, field, labels.as_ref()),
+        FieldType::Integer { .. } => match value {
+            Value::Literal(l) => match l.value {
+                LiteralValue::Integer(n) => Ok(Const::Integer(n)),
+                _ => Err(expected(field, "a whole number such as 42")),
+            },
+            Value::Word(_) => Err(expected(field, "a whole number such as 42")),
+        },
+        FieldType::Decimal { .. } | FieldType::Double => match value {
+            Value::Literal(l) => match l.value {
+                LiteralValue::Integer(n) => Ok(Const::Decimal(n.into())),
+                LiteralValue::Decimal(d) => Ok(Const::Decimal(d)),
+                _ => Err(expected(field, "a number such as 42 or 4.2")),
+            },
+            Value::Word(_) => Err(expected(field, "a number such as 42 or 4.2")),
+        },
+        FieldType::Text { .. } | FieldType::Unsupported => match value {
+            Value::Literal(l) => match &l.value {
+                LiteralValue::Text(text) => Ok(Const::Text(text.clone())),
+                _ => Err(expected(field, "text in double quotes")),
+            },
+            Value::Word(path) => {
+                Err(unfit(format!("`{}` is a bare word", path.text()), format!("`{}` holds text: write \"{}\"", field.name, path.text())))
+            }
+        },
+        FieldType::Date => match value {
+            Value::Literal(l) => match l.value {
+                LiteralValue::Date(date) => Ok(Const::Date(date)),
+                _ => Err(expected(field, "a date such as 2024-01-31")),
+            },
+            Value::Word(_) => Err(expected(field, "a date such as 2024-01-31")),
+        },
+        FieldType::DateTime | FieldType::LocalDateTime => match value {
+            Value::Literal(l) => match l.value {
+                LiteralValue::Date(date) => Ok(Const::Instant(time::midnight(date))),
+                LiteralValue::Instant(instant) => Ok(Const::Instant(instant)),
+                _ => Err(expected(field, "a date (2024-01-31, its midnight in UTC) or an instant (2024-01-31T10:00:00Z)")),
+            },
+            Value::Word(_) => Err(expected(field, "a date or an instant, such as 2024-01-31T10:00:00Z")),
+        },
+        FieldType::Guid | FieldType::Lookup { .. } => {
+            let text = match value {
+                Value::Literal(l) => match &l.value {
+                    LiteralValue::Text(text) => Some(text),
+                    _ => None,
+                },
+                Value::Word(_) => None,
+            };
+            let guid = text.and_then(|t| Uuid::parse_str(t.trim_matches(['{', '}'])).ok());
+            guid.map(|g| Const::Text(g.hyphenated().to_string())).ok_or_else(|| expected(field, "a GUID in quotes"))
+        }
+        FieldType::Enumeration(values) => {
+            let word = text_of(value).ok_or_else(|| expected(field, "a name of its enumeration"))?;
+            match values.iter().find(|v| v.name == word) {
+                Some(v) => Ok(Const::Text(v.name.clone())),
+                None => Err(unknown(&word, field, &values.iter().map(|v| v.name.as_str()).collect::<Vec<_>>())),
+            }
+        }
+        FieldType::Link { .. } | FieldType::Collection { .. } | FieldType::Item(_) => {
+            Err(expected(field, "nothing: it holds no single value"))
+        }
+    }
+}
+
+fn expected(field: &Field, what: &str) -> Unfit {
+    unfit(format!("not a value of `{}` ({})", field.name, field.vendor_type), format!("`{}` is compared with {what}", field.name))
+}
+
+/// A bare word or a string as text.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Word(path) => Some(path.text()),
+        Value::Literal(l) => match &l.value {
+            LiteralValue::Text(text) => Some(text.clone()),
+            _ => None,
+        },
+    }
+}
+
+/// How an author writes an option: its label, in quotes where it is more than one word.
+fn spelled(option: &Choice) -> String {
+    let plain =
+        option.label.starts_with(|c: char| c.is_ascii_alphabetic()) && option.label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { option.label.clone() } else { format!("\"{}\"", option.label) }
+}
+
+/// The options of a set for people: `1 (Male)`.
+pub(super) fn options_text<'a>(options: impl IntoIterator<Item = &'a Choice>) -> String {
+    let texts: Vec<String> = options.into_iter().map(|o| format!("{} ({})", o.value, o.label)).collect();
+    list(texts.iter().map(String::as_str), 8)
+}
+
+fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit> {
+    if let Value::Literal(l) = value
+        && let LiteralValue::Integer(n) = l.value
+    {
+        return match set.by_value(n) {
+            Some(_) => Ok(Const::Integer(n)),
+            None => Err(unfit(format!("`{}` has no option {n}", field.name), format!("its options are {}", options_text(&set.options)))),
+        };
+    }
+    let Some(word) = text_of(value) else {
+        return Err(unfit(format!("not an option of `{}`", field.name), format!("its options are {}", options_text(&set.options))));
+    };
+    match set.by_label(&word) {
+        Some(option) => Ok(Const::Integer(option.value)),
+        None => {
+            let labels: Vec<&str> = set.options.iter().map(|o| o.label.as_str()).collect();
+            let help = match nearest(&word, labels.iter().copied()).and_then(|near| set.by_label(near)) {
+                Some(near) => format!("did you mean `{}`?", spelled(near)),
+                None => format!("its options are {}", options_text(&set.options)),
+            };
+            Err(unfit(format!("`{}` has no option `{word}`", field.name), help))
+        }
+    }
+}
+
+fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> Result<Const, Unfit> {
+    if let Value::Literal(l) = value
+        && let LiteralValue::Boolean(b) = l.value
+    {
+        return Ok(Const::Boolean(b));
+    }
+    let by_label = text_of(value).and_then(|word| {
+        let (no, yes) = labels?;
+        // Labels that read the same for both values name neither.
+        match (word.eq_ignore_ascii_case(no), word.eq_ignore_ascii_case(yes)) {
+            (true, false) => Some(false),
+            (false, true) => Some(true),
+            _ => None,
+        }
+    });
+    by_label.map(Const::Boolean).ok_or_else(|| {
+        let help = match labels {
+            Some((no, yes)) => format!("write `true` (\"{yes}\") or `false` (\"{no}\")"),
+            None => "write `true` or `false`".to_owned(),
+        };
+        unfit(format!("`{}` is true or false", field.name), help)
+    })
+}
+
+fn unknown(word: &str, field: &Field, names: &[&str]) -> Unfit {
+    let help = match nearest(word, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its values are {}", list(names.iter().copied(), 8)),
+    };
+    unfit(format!("`{}` has no value `{word}`", field.name), help)
+}

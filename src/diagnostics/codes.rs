@@ -1,0 +1,131 @@
+//! The one registry of diagnostic codes. A released number is never used again for something else.
+//!
+//! Families: D0xx syntax, D1xx names and schema, D2xx types and loss, D3xx replacements, D4xx filters, D5xx keys,
+//! D9xx records that a run rejects. Each code has a page in `docs/codes/`, which `explain` prints; a test holds that
+//! each has a page, an accepted and a rejected example.
+
+use std::fmt;
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// No plan is made.
+    Error,
+    /// A plan is made all the same; exit status 1 says that something was found.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($code:ident $severity:ident $title:literal;)*) => {
+        /// A stable diagnostic code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $code,)*
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Code] = &[$(Code::$code),*];
+
+            /// The code as it is printed: `D103`.
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$code => stringify!($code),)* }
+            }
+
+            /// Error or warning.
+            pub fn severity(self) -> Severity {
+                match self { $(Code::$code => Severity::$severity,)* }
+            }
+
+            /// What the code stands for, in a few words.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$code => $title,)* }
+            }
+
+            /// The page that explains it (Markdown).
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$code => include_str!(concat!("../../docs/codes/", stringify!($code), ".md")),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    D001 Error "the file is not valid UTF-8";
+    D002 Error "the file is larger than a mapping file can be";
+    D003 Error "the file holds no mapping";
+    D004 Error "blocks are nested too deeply";
+    D005 Error "a block is never closed";
+    D006 Error "a closing brace has no opening brace";
+    D007 Error "a string is not closed on its line";
+    D008 Error "the text here does not follow the grammar";
+    D009 Error "a sign or word of another language stands here";
+    D010 Error "a construct that this version cannot compile";
+    D011 Error "a literal that cannot be read";
+    D012 Error "an escape or a placeholder in a string that cannot be read";
+    D101 Error "an unknown system";
+    D102 Error "an unknown table";
+    D103 Error "the source table has no such field";
+    D104 Error "the target table has no such field";
+    D105 Error "the source field cannot be read";
+    D106 Error "the target field cannot be written";
+    D107 Error "an unknown step or function";
+    D108 Error "an unknown option, option value or flag";
+    D109 Error "two mappings have one name";
+    D110 Error "a table is mapped twice";
+    D111 Error "a target field is written twice";
+    D112 Error "a direction that no mapping can have";
+    D113 Error "a schema file that cannot be used";
+    D114 Error "a field that holds no single value";
+    D115 Error "a block or option stands twice";
+    D201 Error "text may be too long for the target";
+    D202 Error "the value's type does not fit the target";
+    D203 Error "a number may not fit the target";
+    D204 Error "an instant would lose its time";
+    D205 Error "a value that may be missing goes into a required field";
+    D206 Error "a step can fail and does not say what happens then";
+    D207 Error "a step cannot fail and says what happens if it does";
+    D208 Error "a step does not apply to this type of value";
+    D209 Error "a step has the wrong arguments";
+    D210 Warning "a field of an unknown type travels as text";
+    D211 Error "a literal does not fit the target";
+    D212 Error "options have no counterpart in the target's enumeration";
+    D213 Error "the value that `or` leaves does not fit";
+    D214 Warning "a step has no effect";
+    D301 Warning "a replacement for a field that is not mapped";
+    D302 Error "a replacement for a value that the field cannot have";
+    D303 Error "a value is replaced twice";
+    D304 Warning "a replacement leaves options out";
+    D305 Error "a field has two replacements";
+    D306 Error "the result of a replacement does not fit the target";
+    D401 Error "a filter compares with a value that the field cannot have";
+    D402 Error "a comparison that this type of field does not have";
+    D403 Error "a regular expression that cannot be read";
+    D404 Error "a comparison with null";
+    D405 Error "an empty filter";
+    D406 Error "a range that holds nothing";
+    D407 Warning "a condition that is always true or always false";
+    D501 Error "a mapping without a key";
+    D502 Error "the key's source is not the table's primary key";
+    D503 Error "the key's target does not identify a record";
+    D504 Error "a mapping has two keys";
+    D901 Error "a step failed on a record and `or reject` says to reject it";
+    D902 Error "a replacement says to reject this value";
+    D903 Error "a record holds a value that its schema does not admit";
+    D904 Error "a record has no key";
+    D905 Error "a value does not fit the target after all";
+    D906 Error "the service refused a record";
+}
+
+impl Code {
+    /// Reads a code as people type it, in upper or lower case.
+    pub fn from_name(name: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|c| c.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

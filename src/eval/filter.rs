@@ -1,0 +1,134 @@
+//! Conditions on one record: every test but `is empty` is false for a missing value.
+
+use chrono::TimeDelta;
+use regex::Regex;
+
+use super::EvalError;
+use super::text::{lower, same};
+use super::value::Value;
+use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, Test, TextTest};
+use crate::time::{self, Instant};
+
+/// A condition made ready to run: expressions are compiled, texts folded to lower case.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Group { mode: Mode, negated: bool, conditions: Vec<Ready> },
+    Test { slot: usize, negated: bool, test: ReadyTest },
+}
+
+#[derive(Debug)]
+pub(super) enum ReadyTest {
+    Present,
+    Empty,
+    Relation(Relation, Const),
+    In(Vec<Const>),
+    Between(Const, Const),
+    Within(TimeDelta),
+    /// The text is in lower case.
+    Text(TextTest, String),
+    Matches(Regex),
+    HasOption(i64),
+}
+
+impl Ready {
+    pub(super) fn new(condition: &Condition) -> Result<Ready, EvalError> {
+        let negated = condition.negated;
+        Ok(match &condition.kind {
+            ConditionKind::Group { mode, conditions } => {
+                let conditions = conditions.iter().map(Ready::new).collect::<Result<_, _>>()?;
+                Ready::Group { mode: *mode, negated, conditions }
+            }
+            ConditionKind::Test { slot, test } => {
+                let test = match test {
+                    Test::Present => ReadyTest::Present,
+                    Test::Empty => ReadyTest::Empty,
+                    Test::Relation(relation, value) => ReadyTest::Relation(*relation, value.clone()),
+                    Test::In(values) => ReadyTest::In(values.clone()),
+                    Test::Between(low, high) => ReadyTest::Between(low.clone(), high.clone()),
+                    Test::Within(seconds) => {
+                        let seconds = i64::try_from(*seconds).ok().and_then(TimeDelta::try_seconds);
+                        ReadyTest::Within(seconds.ok_or_else(|| EvalError::new(condition.at, "a duration out of range"))?)
+                    }
+                    Test::Text(test, text) => ReadyTest::Text(*test, lower(text).into_owned()),
+                    Test::Matches(pattern) => {
+                        ReadyTest::Matches(Regex::new(pattern).map_err(|e| EvalError::new(condition.at, e.to_string()))?)
+                    }
+                    Test::HasOption(option) => ReadyTest::HasOption(*option),
+                };
+                Ready::Test { slot: *slot as usize, negated, test }
+            }
+        })
+    }
+
+    pub(super) fn holds(&self, slots: &[Value<'_>], now: Instant) -> bool {
+        match self {
+            Ready::Group { mode, negated, conditions } => {
+                let result = match mode {
+                    Mode::All => conditions.iter().all(|c| c.holds(slots, now)),
+                    Mode::Any => conditions.iter().any(|c| c.holds(slots, now)),
+                };
+                result != *negated
+            }
+            Ready::Test { slot, negated, test } => slots.get(*slot).is_some_and(|value| test.holds(value, now)) != *negated,
+        }
+    }
+}
+
+impl ReadyTest {
+    fn holds(&self, value: &Value<'_>, now: Instant) -> bool {
+        let empty = match value {
+            Value::Null => true,
+            Value::Text(text) => text.is_empty(),
+            Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::Decimal(_)
+            | Value::Double(_)
+            | Value::Date(_)
+            | Value::Instant(_)
+            | Value::Local(_) => false,
+        };
+        match self {
+            ReadyTest::Present => !empty,
+            ReadyTest::Empty => empty,
+            ReadyTest::Relation(relation, constant) => match relation {
+                Relation::Equal => value.equals(constant),
+                Relation::NotEqual => !value.is_null() && !value.equals(constant),
+                Relation::Less => value.compare(constant).is_some_and(|o| o.is_lt()),
+                Relation::LessOrEqual => value.compare(constant).is_some_and(|o| o.is_le()),
+                Relation::Greater => value.compare(constant).is_some_and(|o| o.is_gt()),
+                Relation::GreaterOrEqual => value.compare(constant).is_some_and(|o| o.is_ge()),
+            },
+            ReadyTest::In(constants) => constants.iter().any(|c| value.equals(c)),
+            ReadyTest::Between(low, high) => {
+                value.compare(low).is_some_and(|o| o.is_ge()) && value.compare(high).is_some_and(|o| o.is_le())
+            }
+            ReadyTest::Within(span) => {
+                let since = match value {
+                    Value::Instant(instant) => Some(now - *instant),
+                    Value::Date(date) => Some(now - time::midnight(*date)),
+                    _ => None,
+                };
+                since.is_some_and(|s| s <= *span)
+            }
+            ReadyTest::Text(test, text) => match value {
+                Value::Text(value) => match test {
+                    TextTest::Contains => lower(value).contains(text.as_str()),
+                    TextTest::StartsWith => lower(value).starts_with(text.as_str()),
+                    TextTest::EndsWith => lower(value).ends_with(text.as_str()),
+                },
+                _ => false,
+            },
+            ReadyTest::Matches(regex) => match value {
+                Value::Text(value) => regex.is_match(value),
+                _ => false,
+            },
+            ReadyTest::HasOption(option) => match value {
+                Value::Text(value) => {
+                    let option = option.to_string();
+                    value.split(',').any(|v| same(v.trim(), &option))
+                }
+                _ => false,
+            },
+        }
+    }
+}

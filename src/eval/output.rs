@@ -1,0 +1,84 @@
+//! The order and nesting of a target record's JSON text, worked out once for a flow.
+
+use std::borrow::Cow;
+
+use super::value::Value;
+use crate::plan::IngressFlow;
+
+/// A record's text: before each value stands what was worked out beforehand.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// In order of writing: the text before the value, and the field (`None` for the key).
+    parts: Vec<(Vec<u8>, Option<usize>)>,
+    end: Vec<u8>,
+}
+
+/// A tree of the target's names in order of their first appearance.
+struct Node<'p> {
+    name: &'p str,
+    content: Content<'p>,
+}
+
+enum Content<'p> {
+    Value(Option<usize>),
+    Object(Vec<Node<'p>>),
+}
+
+impl Layout {
+    pub(super) fn new(flow: &IngressFlow) -> Layout {
+        let mut roots = Vec::new();
+        insert(&mut roots, &flow.key.path, None);
+        for (i, field) in flow.fields.iter().enumerate() {
+            insert(&mut roots, &field.path, Some(i));
+        }
+        let mut layout = Layout { parts: Vec::new(), end: Vec::new() };
+        let mut pending = Vec::new();
+        layout.object(&roots, &mut pending);
+        layout.end = pending;
+        layout
+    }
+
+    fn object(&mut self, nodes: &[Node<'_>], pending: &mut Vec<u8>) {
+        pending.push(b'{');
+        for (i, node) in nodes.iter().enumerate() {
+            if i > 0 {
+                pending.push(b',');
+            }
+            // A name is a text; writing it into a vector cannot fail.
+            let _ = serde_json::to_writer(&mut *pending, node.name);
+            pending.push(b':');
+            match &node.content {
+                Content::Value(field) => self.parts.push((std::mem::take(pending), *field)),
+                Content::Object(inner) => self.object(inner, pending),
+            }
+        }
+        pending.push(b'}');
+    }
+
+    pub(super) fn write(&self, key: &str, values: &[Value<'_>], out: &mut Vec<u8>) {
+        for (before, field) in &self.parts {
+            out.extend_from_slice(before);
+            match field {
+                Some(i) => values.get(*i).unwrap_or(&Value::Null).write_json(out),
+                None => Value::Text(Cow::Borrowed(key)).write_json(out),
+            }
+        }
+        out.extend_from_slice(&self.end);
+    }
+}
+
+fn insert<'p>(nodes: &mut Vec<Node<'p>>, path: &'p [String], field: Option<usize>) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        nodes.push(Node { name: first, content: Content::Value(field) });
+        return;
+    }
+    let position = nodes.iter().position(|n| n.name == first && matches!(n.content, Content::Object(_)));
+    let position = position.unwrap_or_else(|| {
+        nodes.push(Node { name: first, content: Content::Object(Vec::new()) });
+        nodes.len() - 1
+    });
+    if let Some(Node { content: Content::Object(inner), .. }) = nodes.get_mut(position) {
+        insert(inner, rest, field);
+    }
+}

@@ -1,0 +1,467 @@
+//! The types of the plan. What compiles to a plan needs no further check before it runs.
+//!
+//! A plan is data: versioned, serialisable, the same bytes for the same input. Names are resolved to slots, literals to
+//! typed constants, replacements to tables, implicit conversions to steps; every node keeps its place in the mapping file,
+//! so that a rejected record points at the line that rejected it.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+pub use crate::syntax::ast::{Mode, Relation, TextTest};
+use crate::time::{Date, Instant};
+
+/// The version of the plan's format. A runner refuses a plan of another version.
+pub const FORMAT: u32 = 1;
+
+/// Everything that the runner executes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionPlan {
+    /// [`FORMAT`] of the compiler that made it.
+    pub format: u32,
+    /// The mapping files, by their paths with `/` relative to the project; [`At::file`] counts in this list.
+    pub files: Vec<String>,
+    /// The flows from Dynamics to Campaign, in order of dependence, then of name.
+    pub ingress: Vec<IngressFlow>,
+}
+
+/// A place in a mapping file. Lines and columns count from 1, columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct At {
+    /// Index into [`ExecutionPlan::files`].
+    pub file: u32,
+    /// The first line.
+    pub line: u32,
+    /// The first column.
+    pub column: u32,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last.
+    pub end: u32,
+}
+
+/// One mapping: from a Dynamics table to a Campaign resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngressFlow {
+    /// The mapping's name.
+    pub name: String,
+    /// The mapping's head.
+    pub at: At,
+    /// What is read.
+    pub source: SourceQuery,
+    /// What is written.
+    pub target: TargetResource,
+    /// The conditions under which a record goes to the target; `None` for every record.
+    pub filter: Option<Condition>,
+    /// The program that makes the target's key.
+    pub key: FieldProgram,
+    /// The programs of the other target fields, in the order of the file.
+    pub fields: Vec<FieldProgram>,
+    /// What happens on deletes, to filtered and to rejected records.
+    pub policy: Policy,
+    /// Mappings whose records must be written before those of this one.
+    pub depends_on: Vec<String>,
+}
+
+/// What a flow reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceQuery {
+    /// The table's name, `d365.contact`.
+    pub table: String,
+    /// The entity set in the URL, `contacts`.
+    pub collection: String,
+    /// The slot of the primary key.
+    pub primary_key: u32,
+    /// Whether changes are read by delta links.
+    pub change_tracking: bool,
+    /// The fields that are needed, each once: what is selected, and where its value stands during evaluation.
+    pub slots: Vec<Slot>,
+}
+
+impl SourceQuery {
+    /// The `$select` list.
+    pub fn select(&self) -> Vec<String> {
+        self.slots.iter().map(|s| s.wire.clone()).collect()
+    }
+}
+
+/// One source field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slot {
+    /// The field's name in mapping files.
+    pub field: String,
+    /// The property's name in a record: `_parentcustomerid_value` for a lookup.
+    pub wire: String,
+    /// How its value is decoded.
+    pub kind: SlotKind,
+    /// Where the field is first used.
+    pub at: At,
+}
+
+/// How a value of the source is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlotKind {
+    /// `true`, `false`
+    Boolean,
+    /// A whole number; options too.
+    Integer,
+    /// An exact decimal number.
+    Decimal,
+    /// A 64-bit floating-point number.
+    Double,
+    /// Text; several options (`"1,9"`) too.
+    Text,
+    /// `1990-05-06`
+    Date,
+    /// `2023-04-07T21:59:01Z`
+    Instant,
+    /// A wall-clock time of no zone.
+    Local,
+    /// A GUID, in lower case.
+    Guid,
+}
+
+/// What a flow writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetResource {
+    /// The table's name, `campaign.profile`.
+    pub table: String,
+    /// The resource in the URL, `profile`.
+    pub collection: String,
+}
+
+/// The program of one target field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldProgram {
+    /// The entry in the mapping file.
+    pub at: At,
+    /// The target field's path, by the names on the wire.
+    pub path: Vec<String>,
+    /// Where the value comes from.
+    pub source: Source,
+    /// What is done to it, in order; implicit conversions stand last.
+    pub steps: Vec<Step>,
+    /// What the target admits; checked at the very end, against records that break their own schema.
+    pub fit: Fit,
+    /// `@initial`: written on create, on the initial load and on replay only.
+    pub initial: bool,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// One field.
+    Field(Read),
+    /// Always the same.
+    Constant(Const),
+    /// Text with fields in it; empty where every field in it is.
+    Template(Vec<Piece>),
+    /// The first of several fields that has a value.
+    Coalesce(Vec<Read>),
+}
+
+/// A slot, read through the replacement that applies to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    /// Index into [`SourceQuery::slots`].
+    pub slot: u32,
+    /// The replacement, typed for this use.
+    pub replace: Option<Replacement>,
+    /// For several chosen options read by their labels: the label of each number.
+    pub labels: Option<Vec<(i64, String)>>,
+}
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Piece {
+    /// As it is.
+    Text(String),
+    /// A field's value as text.
+    Field(Read),
+}
+
+/// A table of values and what becomes of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    /// The `replace` block, or the entry whose picklist is read by its labels.
+    pub at: At,
+    /// Values with an outcome of their own.
+    pub entries: Vec<(Const, Outcome)>,
+    /// The outcome for a missing value.
+    pub null: Outcome,
+    /// The outcome for any other value.
+    pub otherwise: Outcome,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// This value takes its place.
+    Value(Const),
+    /// It stays as it is.
+    Keep,
+    /// The record is rejected; the arm says so.
+    Reject(At),
+    /// The schema does not know the value: the record is rejected.
+    Unknown,
+}
+
+/// A typed literal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Const {
+    /// No value.
+    Null,
+    /// True or false.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// An exact decimal number.
+    Decimal(Decimal),
+    /// Text.
+    Text(String),
+    /// A day.
+    Date(Date),
+    /// An instant.
+    Instant(Instant),
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The step in the mapping file; for an implicit conversion the whole entry.
+    pub at: At,
+    /// What is done.
+    pub op: Op,
+    /// What happens where it fails; `None` for a step that cannot fail.
+    pub on_failure: Option<OnFailure>,
+}
+
+/// What a step does. Every step but [`Op::Default`] and [`Op::Coalesce`] leaves a missing value missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Op {
+    /// Takes white space off both ends.
+    Trim,
+    /// Lower case, letter for letter.
+    Lower,
+    /// Upper case, letter for letter.
+    Upper,
+    /// Cuts after this many UTF-16 code units, never within a character.
+    Truncate(u32),
+    /// The value for a missing one.
+    Default(Const),
+    /// The first of these that has a value, where there is none.
+    Coalesce(Vec<Read>),
+    /// Rounds half away from zero. Fails where the result lies outside the bounds, if there are any.
+    Round {
+        /// Digits after the point.
+        scale: u32,
+        /// What the target's number type holds exactly.
+        bounds: Option<(Decimal, Decimal)>,
+    },
+    /// Text to a day by a pattern. Fails where the text does not follow it.
+    ParseDate(Vec<DatePart>),
+    /// An instant's day in UTC.
+    DayOfInstant,
+    /// A day's midnight in UTC.
+    Midnight,
+    /// The value as text, in the notation of the language's literals.
+    ToText,
+}
+
+/// A piece of a date pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatePart {
+    /// `yyyy`: four digits.
+    Year,
+    /// `MM`: two digits.
+    Month,
+    /// `M`: one or two digits.
+    MonthShort,
+    /// `dd`: two digits.
+    Day,
+    /// `d`: one or two digits.
+    DayShort,
+    /// Any other text, as it is.
+    Text(String),
+}
+
+/// What happens where a step fails.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The field becomes empty.
+    Null,
+    /// This value goes on.
+    Default(Const),
+    /// The value before the step goes on.
+    Keep,
+    /// The record is rejected.
+    Reject,
+}
+
+/// What a target field admits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// True or false.
+    Boolean,
+    /// A whole number in bounds.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// A decimal number in bounds with at most this many digits after the point.
+    Decimal {
+        /// Digits after the point.
+        scale: u32,
+        /// The least.
+        min: Decimal,
+        /// The greatest.
+        max: Decimal,
+    },
+    /// A 64-bit floating-point number.
+    Double,
+    /// Text of at most this many UTF-16 code units.
+    Text {
+        /// The length, where there is a limit.
+        max: Option<u32>,
+    },
+    /// A day.
+    Date,
+    /// An instant.
+    Instant,
+    /// One of these names.
+    Enumeration(Vec<String>),
+}
+
+/// A condition of a filter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Its place.
+    pub at: At,
+    /// Whether its result is turned round.
+    pub negated: bool,
+    /// What is asked.
+    pub kind: ConditionKind,
+}
+
+/// What a condition asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConditionKind {
+    /// All or any of several conditions.
+    Group {
+        /// All or any.
+        mode: Mode,
+        /// The conditions.
+        conditions: Vec<Condition>,
+    },
+    /// A test of one slot; every test but `Empty` is false for a missing value.
+    Test {
+        /// The slot.
+        slot: u32,
+        /// The test.
+        test: Test,
+    },
+}
+
+/// A test of one value. Text is compared without regard to case, as Dataverse does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Test {
+    /// There is a value, and it is not the empty text.
+    Present,
+    /// There is no value, or it is the empty text.
+    Empty,
+    /// A comparison with a constant.
+    Relation(Relation, Const),
+    /// Equal to one of these.
+    In(Vec<Const>),
+    /// From the first to the second, both included.
+    Between(Const, Const),
+    /// An instant at most this many seconds before the run.
+    Within(u64),
+    /// A comparison of text.
+    Text(TextTest, String),
+    /// A match anywhere in the text, unless the expression is anchored.
+    Matches(String),
+    /// The option is among several chosen ones.
+    HasOption(i64),
+}
+
+/// What happens on deletes, to filtered and to rejected records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// What a delete in Dynamics does.
+    pub deletes: Deletes,
+    /// What becomes of a target record whose source leaves the filter.
+    pub filtered_out: FilteredOut,
+    /// What a picklist's value is.
+    pub picklists: Picklists,
+    /// What happens to a record that cannot be mapped.
+    pub rejected: Rejected,
+}
+
+/// What a delete in Dynamics does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deletes {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// It deletes the target record.
+    Propagate,
+}
+
+/// What becomes of a target record whose source leaves the filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilteredOut {
+    /// It stays as it was written last.
+    #[default]
+    Keep,
+    /// It is deleted.
+    Delete,
+}
+
+/// What a picklist's value is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Picklists {
+    /// Its number.
+    #[default]
+    Values,
+    /// Its label.
+    Labels,
+}
+
+/// What happens to a record that cannot be mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rejected {
+    /// It is kept aside, with the reason.
+    #[default]
+    DeadLetter,
+    /// The run stops before it.
+    Stop,
+}

@@ -1,0 +1,526 @@
+//! The parser's pairs to our own tree.
+//!
+//! The grammar guarantees the shape of every pair; where a piece were missing all the same, the entry is left out and
+//! reported instead of a panic.
+
+use std::ops::Range;
+
+use pest::iterators::{Pair, Pairs};
+
+use super::ast::*;
+use super::explain::{self, Context};
+use super::literal::{self, Fault, Piece as StringPiece};
+use super::parse::Rule;
+use super::scan::Piece;
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Span};
+
+/// Builds the tree of one piece of a file.
+pub(super) struct Builder<'a> {
+    file: FileId,
+    piece: &'a Piece,
+    reported: &'a [Range<usize>],
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(file: FileId, piece: &'a Piece, reported: &'a [Range<usize>], diagnostics: &'a mut Diagnostics) -> Builder<'a> {
+        Builder { file, piece, reported, diagnostics }
+    }
+
+    /// A range of the piece as a span of the file; what was added at the piece's end lies at its last byte.
+    fn range_span(&self, range: Range<usize>) -> Span {
+        let clamp = |n: usize| self.piece.start + n.min(self.piece.length);
+        Span::new(self.file, clamp(range.start)..clamp(range.end))
+    }
+
+    fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+        let start = pair.as_span().start();
+        self.range_span(start..start + visible_length(pair.as_str()))
+    }
+
+    pub(super) fn unreadable(&mut self, error: &pest::error::Error<Rule>) {
+        let at = match error.location {
+            pest::error::InputLocation::Pos(at) | pest::error::InputLocation::Span((at, _)) => at,
+        };
+        let span = self.range_span(at..at + 1);
+        self.diagnostics.push(
+            Diagnostic::new(Code::D008, span, "this text cannot be read", "the parser gave up here")
+                .help("make the part around this place simpler"),
+        );
+    }
+
+    pub(super) fn file(&mut self, pairs: Pairs<'_, Rule>, tree: &mut File) {
+        for pair in pairs.flat_map(Pair::into_inner) {
+            match pair.as_rule() {
+                Rule::mapping => {
+                    let mapping = self.mapping(pair);
+                    tree.mappings.extend(mapping);
+                }
+                Rule::bad_item => self.bad(&pair, Context::Item),
+                _ => {}
+            }
+        }
+    }
+
+    /// Says what is wrong with a swallowed entry, unless the scanner has said it.
+    fn bad(&mut self, pair: &Pair<'_, Rule>, context: Context) {
+        let text = &pair.as_str()[..visible_length(pair.as_str())];
+        let start = pair.as_span().start();
+        let range = self.piece.start + start..self.piece.start + start + text.len().max(1);
+        if text.is_empty() || self.reported.iter().any(|r| r.start <= range.end && range.start <= r.end) {
+            return;
+        }
+        for finding in explain::explain(text, context) {
+            let span = self.range_span(start + finding.range.start..start + finding.range.end);
+            let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn mapping(&mut self, pair: Pair<'_, Rule>) -> Option<Mapping> {
+        let span = self.span(&pair);
+        let mut head = None;
+        let mut entries = Vec::new();
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::mapping_head => head = self.head(part),
+                Rule::bad_head => self.bad(&part, Context::Head),
+                Rule::body => {
+                    for entry in part.into_inner() {
+                        let built = self.entry(entry);
+                        entries.extend(built);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(Mapping { span, head, entries })
+    }
+
+    fn head(&mut self, pair: Pair<'_, Rule>) -> Option<Head> {
+        let mut inner = pair.into_inner().filter(|p| matches!(p.as_rule(), Rule::name | Rule::table));
+        let name = self.ident(&inner.next()?.into_inner().next()?);
+        let source = self.table(inner.next()?)?;
+        let target = self.table(inner.next()?)?;
+        Some(Head { name, source, target })
+    }
+
+    fn table(&mut self, pair: Pair<'_, Rule>) -> Option<TableName> {
+        let span = self.span(&pair);
+        let mut inner = pair.into_inner();
+        let system = self.ident(&inner.next()?);
+        let table = self.ident(&inner.next()?);
+        Some(TableName { system, table, span })
+    }
+
+    fn entry(&mut self, pair: Pair<'_, Rule>) -> Option<Entry> {
+        match pair.as_rule() {
+            Rule::key => self.key(pair).map(Entry::Key),
+            Rule::field => self.field(pair).map(Entry::Field),
+            Rule::replace => self.replace(pair).map(Entry::Replace),
+            Rule::filter => self.filter(pair).map(Entry::Filter),
+            Rule::options => self.options(pair).map(Entry::Options),
+            _ => {
+                self.bad(&pair, Context::Entry);
+                None
+            }
+        }
+    }
+
+    fn ident(&self, pair: &Pair<'_, Rule>) -> Ident {
+        Ident { text: pair.as_str().trim_matches('`').to_owned(), span: self.span(pair) }
+    }
+
+    fn path(&self, pair: Pair<'_, Rule>) -> Path {
+        let span = self.span(&pair);
+        Path { parts: pair.into_inner().map(|p| self.ident(&p)).collect(), span }
+    }
+
+    fn paths(&self, pair: Pair<'_, Rule>) -> (Option<Path>, Option<Path>) {
+        let mut paths = pair.into_inner().filter(|p| p.as_rule() == Rule::path);
+        let first = paths.next().map(|p| self.path(p));
+        (first, paths.next().map(|p| self.path(p)))
+    }
+
+    fn key(&mut self, pair: Pair<'_, Rule>) -> Option<Key> {
+        let span = self.span(&pair);
+        let (source, target) = self.paths(pair);
+        Some(Key { span, source: source?, target: target? })
+    }
+
+    fn field(&mut self, pair: Pair<'_, Rule>) -> Option<FieldMapping> {
+        let span = self.span(&pair);
+        let (mut source, mut target) = (None, None);
+        let (mut steps, mut flags) = (Vec::new(), Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::source => source = Some(self.source(part.into_inner().next()?)?),
+                Rule::path => target = Some(self.path(part)),
+                Rule::pipe_step => {
+                    let step = part.into_inner().find(|p| p.as_rule() == Rule::step)?;
+                    steps.push(self.step(step)?);
+                }
+                Rule::flag => flags.push(self.ident(&part.into_inner().next()?)),
+                _ => {}
+            }
+        }
+        Some(FieldMapping { span, source: source?, target: target?, steps, flags })
+    }
+
+    fn source(&mut self, pair: Pair<'_, Rule>) -> Option<Source> {
+        match pair.as_rule() {
+            Rule::call => {
+                let span = self.span(&pair);
+                let mut inner = pair.into_inner();
+                let name = self.ident(&inner.next()?);
+                let arguments = self.arguments(inner.next()?)?;
+                Some(Source::Call(Call { span, name, arguments }))
+            }
+            Rule::path => Some(Source::Field(self.path(pair))),
+            _ => {
+                let inner = pair.into_inner().next()?;
+                if inner.as_rule() != Rule::string {
+                    return self.literal(inner).map(Source::Literal);
+                }
+                self.template(&inner)
+            }
+        }
+    }
+
+    /// A string as the source of a mapping: a template, or a literal where it has no placeholder.
+    fn template(&mut self, pair: &Pair<'_, Rule>) -> Option<Source> {
+        let span = self.span(pair);
+        let pieces = self.or_fault(pair, Code::D012, literal::string(pair.as_str(), true))?;
+        let mut parts = Vec::new();
+        for piece in pieces {
+            match piece {
+                StringPiece::Text(text) => parts.push(TemplatePart::Text(text)),
+                StringPiece::Placeholder(name, range) => {
+                    let start = pair.as_span().start() + range.start;
+                    parts.push(TemplatePart::Field(self.placeholder(&name, start)?));
+                }
+            }
+        }
+        match parts.as_slice() {
+            [TemplatePart::Text(text)] => Some(Source::Literal(Literal { span, value: LiteralValue::Text(text.clone()) })),
+            _ => Some(Source::Template(Template { span, parts })),
+        }
+    }
+
+    fn placeholder(&mut self, name: &str, start: usize) -> Option<Path> {
+        let span = self.range_span(start..start + name.len());
+        let mut parts = Vec::new();
+        let mut at = start;
+        for part in name.split('.') {
+            let trimmed = part.trim();
+            let plain = trimmed.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && trimmed.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let from = at + (part.len() - part.trim_start().len());
+            if !plain {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::D012, span, "a placeholder holds one field's name", format!("`{name}` is not a field's name"))
+                        .help("write {fieldname}; do the rest in steps: \"{firstname}\" -> … | trim. A brace itself is written \\{"),
+                );
+                return None;
+            }
+            parts.push(Ident { text: trimmed.to_owned(), span: self.range_span(from..from + trimmed.len()) });
+            at += part.len() + 1;
+        }
+        Some(Path { parts, span })
+    }
+
+    fn or_fault<T>(&mut self, pair: &Pair<'_, Rule>, code: Code, result: Result<T, Fault>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                let start = pair.as_span().start();
+                let span = self.range_span(start + fault.range.start..start + fault.range.end);
+                let label = format!("`{}`", pair.as_str().get(fault.range).unwrap_or_default());
+                self.diagnostics.push(Diagnostic::new(code, span, fault.message, label).help(fault.help));
+                None
+            }
+        }
+    }
+
+    /// The literal in a token pair (`string`, `integer`, …).
+    fn literal(&mut self, pair: Pair<'_, Rule>) -> Option<Literal> {
+        let span = self.span(&pair);
+        let text = pair.as_str().trim_end();
+        let value = match pair.as_rule() {
+            Rule::string => {
+                let pieces = self.or_fault(&pair, Code::D012, literal::string(text, false))?;
+                let texts = pieces.into_iter().map(|p| match p {
+                    StringPiece::Text(text) | StringPiece::Placeholder(text, _) => text,
+                });
+                LiteralValue::Text(texts.collect())
+            }
+            Rule::integer => self.or_fault(&pair, Code::D011, literal::integer(text))?,
+            Rule::decimal => self.or_fault(&pair, Code::D011, literal::decimal(text))?,
+            Rule::date => self.or_fault(&pair, Code::D011, literal::date(text))?,
+            Rule::instant => self.or_fault(&pair, Code::D011, literal::instant(text))?,
+            Rule::duration => self.or_fault(&pair, Code::D011, literal::duration(text))?,
+            Rule::boolean => LiteralValue::Boolean(text == "true"),
+            _ => LiteralValue::Null,
+        };
+        Some(Literal { span, value })
+    }
+
+    /// A `value` or `argument` pair: a literal or a path.
+    fn value(&mut self, pair: Pair<'_, Rule>) -> Option<Value> {
+        let inner = pair.into_inner().next()?;
+        match inner.as_rule() {
+            Rule::path => Some(Value::Word(self.path(inner))),
+            _ => self.literal(inner.into_inner().next()?).map(Value::Literal),
+        }
+    }
+
+    fn arguments(&mut self, pair: Pair<'_, Rule>) -> Option<Vec<Argument>> {
+        let mut arguments = Vec::new();
+        for argument in pair.into_inner() {
+            arguments.push(match self.value(argument)? {
+                Value::Literal(l) => Argument::Literal(l),
+                Value::Word(p) => Argument::Path(p),
+            });
+        }
+        Some(arguments)
+    }
+
+    fn step(&mut self, pair: Pair<'_, Rule>) -> Option<Step> {
+        let span = self.span(&pair);
+        let (mut name, mut arguments, mut or) = (None, None, None);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::ident => name = Some(self.ident(&part)),
+                Rule::arguments => arguments = Some(self.arguments(part)?),
+                Rule::or_clause => or = Some(self.or_clause(part)?),
+                _ => {}
+            }
+        }
+        Some(Step { span, name: name?, arguments, or })
+    }
+
+    fn or_clause(&mut self, pair: Pair<'_, Rule>) -> Option<Or> {
+        let span = self.span(&pair);
+        let choice = pair.into_inner().find(|p| matches!(p.as_rule(), Rule::or_default | Rule::ident))?;
+        if choice.as_rule() == Rule::or_default {
+            let literal = choice.into_inner().find(|p| p.as_rule() == Rule::literal)?.into_inner().next()?;
+            let literal = self.literal(literal)?;
+            return Some(Or { span, kind: OrKind::Default(literal) });
+        }
+        let kind = match choice.as_str() {
+            "null" => OrKind::Null,
+            "keep" => OrKind::Keep,
+            "reject" => OrKind::Reject,
+            other => {
+                let help = match other {
+                    "default" => "write the value in parentheses: or default(\"none\")",
+                    "skip" | "ignore" => "`or null` empties the field, `or reject` leaves the whole record out and reports it",
+                    "fail" | "error" | "stop" => "write `or reject`; `options { rejected stop }` makes the run stop at such a record",
+                    _ => "write `or null`, `or default(value)`, `or keep` or `or reject`",
+                };
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::D008,
+                        self.span(&choice),
+                        format!("`{other}` is no outcome"),
+                        "expected null, default(…), keep or reject",
+                    )
+                    .help(help),
+                );
+                return None;
+            }
+        };
+        Some(Or { span, kind })
+    }
+
+    fn replace(&mut self, pair: Pair<'_, Rule>) -> Option<Replace> {
+        let span = self.span(&pair);
+        let (mut field, mut arms) = (None, Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::path => field = Some(self.path(part)),
+                Rule::arms => {
+                    for arm in part.into_inner() {
+                        if arm.as_rule() == Rule::arm {
+                            let arm = self.arm(arm);
+                            arms.extend(arm);
+                        } else {
+                            self.bad(&arm, Context::Arm);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(Replace { span, field: field?, arms })
+    }
+
+    fn arm(&mut self, pair: Pair<'_, Rule>) -> Option<Arm> {
+        let span = self.span(&pair);
+        let mut values = Vec::new();
+        for part in pair.into_inner() {
+            if part.as_rule() == Rule::value {
+                values.push(self.value(part)?);
+            }
+        }
+        let to = values.pop()?;
+        Some(Arm { span, from: values.pop(), to })
+    }
+
+    fn filter(&mut self, pair: Pair<'_, Rule>) -> Option<Filter> {
+        let span = self.span(&pair);
+        let group = self.group(pair)?;
+        Some(Filter { span, group })
+    }
+
+    /// A `filter` or `group` pair: both hold a mode and conditions.
+    fn group(&mut self, pair: Pair<'_, Rule>) -> Option<Group> {
+        let span = self.span(&pair);
+        let (mut mode, mut conditions) = (None, Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::mode => mode = Some(if part.as_str().trim_end() == "all" { Mode::All } else { Mode::Any }),
+                Rule::conditions => {
+                    for condition in part.into_inner() {
+                        if condition.as_rule() == Rule::condition {
+                            let condition = self.condition(condition);
+                            conditions.extend(condition);
+                        } else {
+                            self.bad(&condition, Context::Condition);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(Group { span, mode: mode?, conditions })
+    }
+
+    fn condition(&mut self, pair: Pair<'_, Rule>) -> Option<Condition> {
+        let span = self.span(&pair);
+        let mut negated = false;
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::negation => negated = !negated,
+                Rule::group => return Some(Condition { span, negated, kind: ConditionKind::Group(self.group(part)?) }),
+                Rule::comparison => {
+                    let mut inner = part.into_inner();
+                    let field = self.path(inner.next()?);
+                    let test = self.test(inner.next()?)?;
+                    return Some(Condition { span, negated, kind: ConditionKind::Test { field, test } });
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn test(&mut self, pair: Pair<'_, Rule>) -> Option<Test> {
+        let rule = pair.as_rule();
+        let mut values = Vec::new();
+        let mut sign = None;
+        let mut token = None;
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::value => values.push(self.value(part)?),
+                Rule::operator | Rule::text_op => sign = Some(part.as_str().to_owned()),
+                Rule::duration | Rule::string => token = Some(part),
+                _ => {}
+            }
+        }
+        let mut values = values.into_iter();
+        match rule {
+            Rule::is_present => Some(Test::Present),
+            Rule::is_empty => Some(Test::Empty),
+            Rule::one_of => Some(Test::In(values.collect())),
+            Rule::between => Some(Test::Between(values.next()?, values.next()?)),
+            Rule::within => Some(Test::Within(self.literal(token?)?)),
+            Rule::matches => {
+                let token = token?;
+                let value = LiteralValue::Text(literal::pattern(token.as_str().trim_end()));
+                Some(Test::Matches(Literal { span: self.span(&token), value }))
+            }
+            Rule::text_test => {
+                let words = sign?;
+                let test = match words.split_whitespace().next()? {
+                    "contains" => TextTest::Contains,
+                    "starts" => TextTest::StartsWith,
+                    _ => TextTest::EndsWith,
+                };
+                Some(Test::Text(test, values.next()?))
+            }
+            _ => {
+                let relation = match sign?.as_str() {
+                    "=" => Relation::Equal,
+                    "!=" => Relation::NotEqual,
+                    "<" => Relation::Less,
+                    "<=" => Relation::LessOrEqual,
+                    ">" => Relation::Greater,
+                    _ => Relation::GreaterOrEqual,
+                };
+                Some(Test::Relation(relation, values.next()?))
+            }
+        }
+    }
+
+    fn options(&mut self, pair: Pair<'_, Rule>) -> Option<Options> {
+        let span = self.span(&pair);
+        let mut settings = Vec::new();
+        for part in pair.into_inner().filter(|p| p.as_rule() == Rule::settings).flat_map(Pair::into_inner) {
+            if part.as_rule() == Rule::setting {
+                let setting_span = self.span(&part);
+                let mut words = part.into_inner();
+                let (Some(name), Some(value)) = (words.next(), words.next()) else { continue };
+                settings.push(Setting { span: setting_span, name: self.ident(&name), value: self.ident(&value) });
+            } else {
+                self.bad(&part, Context::Setting);
+            }
+        }
+        Some(Options { span, settings })
+    }
+}
+
+/// The length of a text without the blanks and comments at its end, which the grammar counts to a rule whose last part is
+/// optional.
+fn visible_length(text: &str) -> usize {
+    if !text.contains('#') {
+        return text.trim_end().len();
+    }
+    let (mut end, mut quote, mut escaped, mut comment) = (0, None, false, false);
+    for (at, c) in text.char_indices() {
+        match (comment, quote, c) {
+            (true, _, '\n') => comment = false,
+            (true, _, _) => continue,
+            (false, Some('"'), '\\') if !escaped => {
+                escaped = true;
+                end = at + 1;
+                continue;
+            }
+            (false, Some(q), c) if c == q && !escaped => quote = None,
+            (false, None, '"' | '`') => quote = Some(c),
+            (false, None, '#') => {
+                comment = true;
+                continue;
+            }
+            (false, _, _) => {}
+        }
+        escaped = false;
+        if !c.is_whitespace() {
+            end = at + c.len_utf8();
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible_length;
+
+    #[test]
+    fn comments_and_blanks_at_the_end_are_not_part_of_an_entry() {
+        assert_eq!(visible_length("a -> b  # why \n "), 6);
+        assert_eq!(visible_length("\"#\\\"#\" -> b #x"), 11);
+        assert_eq!(visible_length("a { # one\n b }"), 14);
+        assert_eq!(visible_length("# only"), 0);
+    }
+}

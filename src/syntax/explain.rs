@@ -1,0 +1,404 @@
+//! What is wrong with an entry that the grammar did not accept.
+//!
+//! Three looks, from the most telling to the least: signs and words of other languages (`=`, `==`, `&&`, `'…'`), a
+//! misspelt keyword, and at last a second reading by the strict rule, whose expectations are put into the author's words.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use pest::Parser;
+use pest::error::{ErrorVariant, InputLocation};
+use regex::Regex;
+
+use super::parse::{Grammar, Rule};
+use crate::diagnostics::{Code, nearest};
+
+/// Which list the entry stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// The file itself.
+    Item,
+    /// Between `mapping` and `{`.
+    Head,
+    /// A mapping.
+    Entry,
+    /// A replacement.
+    Arm,
+    /// A filter or a group.
+    Condition,
+    /// Options.
+    Setting,
+}
+
+/// What is wrong, with a byte range within the entry.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) code: Code,
+    pub(super) range: Range<usize>,
+    pub(super) message: String,
+    pub(super) label: String,
+    pub(super) help: Option<String>,
+}
+
+fn finding(code: Code, range: Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Finding {
+    Finding { code, range, message: message.into(), label: label.into(), help: Some(help.into()) }
+}
+
+/// All that can be said of a swallowed entry; at least one finding.
+pub(super) fn explain(text: &str, context: Context) -> Vec<Finding> {
+    if let Some(found) = not_yet(text, context).or_else(|| foreign(text, context)).or_else(|| misspelt_keyword(text, context)) {
+        return vec![found];
+    }
+    vec![reread(text, context)]
+}
+
+fn first_word(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// Constructs that the language has and this version does not compile.
+fn not_yet(text: &str, context: Context) -> Option<Finding> {
+    let word = first_word(text);
+    let later = |what: &str, range: Range<usize>| {
+        finding(
+            Code::D010,
+            range,
+            format!("{what} cannot be compiled by this version"),
+            "not supported yet",
+            "remove it for now; this version compiles mappings from d365 to campaign with keys, fields, replacements, filters and options",
+        )
+    };
+    match context {
+        Context::Item => match word {
+            "optout" | "events" | "test" | "let" | "include" => Some(later(&format!("a top-level `{word}`"), 0..word.len())),
+            _ => None,
+        },
+        Context::Head | Context::Entry => {
+            let at = blank_strings(text).find("<->")?;
+            Some(later("a mapping in both directions", at..at + 3))
+        }
+        Context::Arm | Context::Condition | Context::Setting => None,
+    }
+}
+
+/// The text with strings and comments blanked out (same length), so that signs are found only where they are signs.
+fn blank_strings(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut quote = false;
+    let mut comment = false;
+    let mut escaped = false;
+    for c in text.chars() {
+        let hide = comment || quote;
+        match c {
+            '\n' => comment = false,
+            '"' if !comment && !escaped => quote = !quote,
+            '#' if !quote => comment = true,
+            _ => {}
+        }
+        escaped = quote && c == '\\' && !escaped;
+        let closes = c == '"' && !quote;
+        if hide && c != '\n' && !closes {
+            out.extend(std::iter::repeat_n(' ', c.len_utf8()));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+struct Foreign {
+    pattern: Regex,
+    contexts: &'static [Context],
+    message: &'static str,
+    label: &'static str,
+    help: &'static str,
+}
+
+macro_rules! foreign {
+    ($($pattern:literal in [$($context:ident),*] $message:literal, $label:literal, $help:literal;)*) => {
+        static FOREIGN: LazyLock<Vec<Foreign>> = LazyLock::new(|| vec![$(Foreign {
+            // The patterns are constants that the tests compile, so `expect` cannot be reached by any input.
+            pattern: Regex::new($pattern).expect("a constant pattern"),
+            contexts: &[$(Context::$context),*],
+            message: $message,
+            label: $label,
+            help: $help,
+        }),*]);
+    };
+}
+
+// Each pattern's first group is the part that is underlined.
+foreign! {
+    r"('[^'\n]*')" in [Entry, Arm, Condition] "text stands in double quotes", "single quotes", "write \"…\"";
+    r"^\s*(//|--|/\*)" in [Item, Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
+    r"(//|/\*).*$" in [Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
+    r"(,)\s*$" in [Entry, Arm, Condition, Setting] "entries are not separated by commas", "this comma is too much", "remove it: an entry ends at the end of its line, or at `;`";
+    r"(→|⇒|➔|⟶)" in [Head, Entry, Arm] "this arrow is a single character", "not `->`", "write it with two signs: `->`, in a replacement `=>`";
+    r"^[^{]*?[\w`\x22)]\s*(=>|:=|==|=|<-|:)\s*[\w`]" in [Entry] "a field mapping is written with `->`", "expected `->` here", "write `source -> target`";
+    r"(->|:=|==|:)" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
+    r"[^=](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
+    r"(==)" in [Condition] "equality is written with one `=`", "one `=` is enough", "write `=`";
+    r"(<>)" in [Condition] "inequality is written `!=`", "not a comparison here", "write `!=`";
+    r"(&&)" in [Condition] "conditions are not joined by signs", "not an operator here", "write the conditions on lines of their own in an `all { … }`";
+    r"(\|\|)" in [Condition] "conditions are not joined by signs", "not an operator here", "write the conditions on lines of their own in an `any { … }`";
+    r"^[^{]*[^\s{].*\s(and|AND)\s" in [Condition] "conditions are not joined by `and`", "not an operator here", "write the conditions on lines of their own in an `all { … }`; `and` belongs to `between a and b`";
+    r"^[^{]*[^\s{].*\s(or|OR)\s" in [Condition] "conditions are not joined by `or`", "not an operator here", "write the conditions on lines of their own in an `any { … }`";
+    r"\s(is\s+not\s+(?:null|empty)|IS\s+NOT\s+NULL|not\s+null)\b" in [Condition] "a value that is there is asked for by `is present`", "not a comparison here", "write `is present`";
+    r"\s(is\s+(?:null|blank|none)|IS\s+NULL)\b" in [Condition] "a missing value is asked for by `is empty`", "not a comparison here", "write `is empty`";
+    r"\s(eq|ne|gt|ge|lt|le)\s" in [Condition] "comparisons are written with signs", "a word of OData", "write `=`, `!=`, `>`, `>=`, `<` or `<=`";
+    r"(?i)\s(like)\s" in [Condition] "patterns are written with words", "a word of SQL", "write `contains`, `starts with`, `ends with` or `matches \"regular expression\"`";
+    r"^\s*(!)\s*[\w`]" in [Condition] "a negation is written `not`", "expected `not` here", "write `not field = value`, or `field != value`";
+    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
+}
+
+fn foreign(text: &str, context: Context) -> Option<Finding> {
+    let visible = blank_strings(text);
+    FOREIGN.iter().filter(|f| f.contexts.contains(&context)).find_map(|f| {
+        let range = f.pattern.captures(&visible)?.get(1)?.range();
+        Some(finding(Code::D009, range, f.message, f.label, f.help))
+    })
+}
+
+fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
+    let word = first_word(text);
+    let rest = text[word.len()..].trim_start();
+    let (keywords, must_be): (&[&str], bool) = match context {
+        Context::Item => (&["mapping"], true),
+        // `key` and the block words are plain names too, so only what cannot be a field mapping is taken for one.
+        Context::Entry if rest.contains('{') && !blank_strings(text).split('{').next().is_some_and(|head| head.contains("->")) => {
+            (&["replace", "filter", "options"], true)
+        }
+        Context::Condition if rest.starts_with('{') => (&["all", "any"], true),
+        Context::Entry | Context::Head | Context::Arm | Context::Condition | Context::Setting => (&[], false),
+    };
+    if !must_be || keywords.contains(&word) {
+        return None;
+    }
+    let end = if word.is_empty() { text.chars().next().map_or(0, char::len_utf8) } else { word.len() };
+    let list = keywords.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+    let help = match (nearest(word, keywords.iter().copied()), context) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Context::Item) => "a file consists of `mapping NAME: d365.table -> campaign.table { … }`".to_owned(),
+        (None, _) => format!("the blocks that can stand here are {list}"),
+    };
+    let what = if word.is_empty() { format!("`{}`", &text[..end]) } else { format!("`{word}`") };
+    Some(finding(Code::D008, 0..end, format!("{what} does not begin anything that can stand here"), format!("expected {list}"), help))
+}
+
+/// Reads the entry again by the strict rule of its kind.
+fn reread(text: &str, context: Context) -> Finding {
+    let rule = match (context, first_word(text)) {
+        (Context::Head, _) => Rule::only_head,
+        (Context::Arm, _) => Rule::only_arm,
+        (Context::Condition, _) => Rule::only_condition,
+        (Context::Setting, _) => Rule::only_setting,
+        (Context::Entry, "key") => Rule::only_key,
+        (Context::Entry, "replace") => Rule::only_replace,
+        (Context::Entry, "filter") => Rule::only_filter,
+        (Context::Entry, "options") => Rule::only_options,
+        (Context::Entry | Context::Item, _) => Rule::only_field,
+    };
+    let usage = match rule {
+        Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
+        Rule::only_arm => "write `value => value`, `else => value`, or `else => keep`",
+        Rule::only_condition => "write `field = value`, `field is present`, `field in (a, b)`, or a group `any { … }`",
+        Rule::only_setting => "write an option and its value: `deletes propagate`",
+        Rule::only_key => "write `key contactid -> externalId`",
+        Rule::only_replace => "write `replace field { value => value }`",
+        Rule::only_filter => "write `filter all { … }` or `filter any { … }`",
+        Rule::only_options => "write `options { deletes propagate }`",
+        _ => "write `source -> target`, then steps as `| step` and at last `@initial` where it is wanted",
+    };
+    let Err(error) = Grammar::parse(rule, text) else {
+        // The strict rule accepts it, so something behind the entry is the matter.
+        return finding(
+            Code::D008,
+            0..text.len(),
+            "this entry does not end where it should",
+            "expected the end of the line behind it",
+            usage,
+        );
+    };
+    let at = match error.location {
+        InputLocation::Pos(at) | InputLocation::Span((at, _)) => at.min(text.len()),
+    };
+    let expected = match &error.variant {
+        ErrorVariant::ParsingError { positives, .. } => expectation(positives),
+        ErrorVariant::CustomError { .. } => Vec::new(),
+    };
+    let rest = &text[at..];
+    let token = token_length(rest);
+    let found = if token == 0 { "the end of the entry".to_owned() } else { format!("`{}`", &rest[..token]) };
+    let label = match expected.as_slice() {
+        [] => "not expected here".to_owned(),
+        words => format!("expected {}", join_or(words)),
+    };
+    // At the end of the text, the last character is underlined: an empty span is hard to see.
+    let range = if token == 0 { text.len() - text.chars().next_back().map_or(0, char::len_utf8)..text.len() } else { at..at + token };
+    finding(Code::D008, range, format!("{found} does not belong here"), label, usage)
+}
+
+/// The length of the token at the beginning of a text.
+fn token_length(text: &str) -> usize {
+    let Some(first) = text.chars().next() else { return 0 };
+    if first.is_whitespace() {
+        return 0;
+    }
+    if first.is_alphanumeric() || first == '_' {
+        return text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    }
+    first.len_utf8()
+}
+
+fn join_or(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [head @ .., last] => format!("{} or {last}", head.join(", ")),
+    }
+}
+
+/// The parser's expectations as words of the language, each once. Rules that no author has heard of have no word.
+fn expectation(rules: &[Rule]) -> Vec<&'static str> {
+    let mut words: Vec<&'static str> = Vec::new();
+    for word in rules.iter().filter_map(|r| symbol(*r)) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+fn symbol(rule: Rule) -> Option<&'static str> {
+    Some(match rule {
+        Rule::arrow => "`->`",
+        Rule::fat_arrow => "`=>`",
+        Rule::colon => "`:`",
+        Rule::open => "`{`",
+        Rule::close => "`}`",
+        Rule::pipe | Rule::pipe_step => "`|`",
+        Rule::flag => "`@initial`",
+        Rule::or_clause | Rule::kw_or => "`or`",
+        Rule::arguments => "`(`",
+        Rule::ident | Rule::path | Rule::call => "a field",
+        Rule::name => "a name",
+        Rule::word => "a word",
+        Rule::step => "a step",
+        Rule::source => "a field, a text or a literal",
+        Rule::table => "a table such as `d365.contact`",
+        Rule::value
+        | Rule::literal
+        | Rule::argument
+        | Rule::string
+        | Rule::integer
+        | Rule::decimal
+        | Rule::date
+        | Rule::instant
+        | Rule::boolean
+        | Rule::null => "a value",
+        Rule::duration => "a duration such as `30d`",
+        Rule::mode | Rule::kw_all | Rule::kw_any => "`all` or `any`",
+        Rule::operator
+        | Rule::relation
+        | Rule::is_present
+        | Rule::is_empty
+        | Rule::one_of
+        | Rule::between
+        | Rule::within
+        | Rule::text_test
+        | Rule::text_op
+        | Rule::matches => "a comparison (`=`, `!=`, `<`, `>`, `is present`, `is empty`, `in`, `contains`, …)",
+        Rule::condition | Rule::comparison | Rule::group | Rule::negation => "a condition",
+        Rule::arm => "`value => value`",
+        Rule::setting => "an option and its value",
+        Rule::key => "`key`",
+        Rule::field => "a field mapping",
+        Rule::replace => "`replace`",
+        Rule::filter => "`filter`",
+        Rule::options => "`options`",
+        Rule::mapping | Rule::kw_mapping => "`mapping`",
+        Rule::or_default => "`default(…)`",
+        Rule::kw_key => "`key`",
+        Rule::kw_replace => "`replace`",
+        Rule::kw_filter => "`filter`",
+        Rule::kw_options => "`options`",
+        Rule::kw_default => "`default`",
+        Rule::kw_else => "`else`",
+        Rule::kw_not => "`not`",
+        Rule::kw_is => "`is`",
+        Rule::kw_present => "`present`",
+        Rule::kw_empty => "`empty`",
+        Rule::kw_in => "`in`",
+        Rule::kw_between => "`between`",
+        Rule::kw_and => "`and`",
+        Rule::kw_changed => "`changed`",
+        Rule::kw_within => "`within`",
+        Rule::kw_contains => "`contains`",
+        Rule::kw_starts => "`starts`",
+        Rule::kw_ends => "`ends`",
+        Rule::kw_with => "`with`",
+        Rule::kw_matches => "`matches`",
+        Rule::EOI => "the end of the line",
+        Rule::WHITESPACE
+        | Rule::COMMENT
+        | Rule::sep
+        | Rule::end
+        | Rule::file
+        | Rule::mapping_head
+        | Rule::bad_head
+        | Rule::body
+        | Rule::entry
+        | Rule::arms
+        | Rule::conditions
+        | Rule::comparator
+        | Rule::settings
+        | Rule::ident_start
+        | Rule::ident_char
+        | Rule::edge
+        | Rule::bad_entry
+        | Rule::bad_item
+        | Rule::braces
+        | Rule::only_key
+        | Rule::only_field
+        | Rule::only_replace
+        | Rule::only_filter
+        | Rule::only_options
+        | Rule::only_arm
+        | Rule::only_condition
+        | Rule::only_setting
+        | Rule::only_head => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_of_foreign_signs_compiles_and_has_a_group() {
+        for f in FOREIGN.iter() {
+            assert_eq!(f.pattern.captures_len(), 2, "{}", f.pattern.as_str());
+        }
+    }
+
+    #[test]
+    fn strings_and_comments_are_blanked_without_shifting_anything() {
+        let text = "a \"x -> é\\\" y\" -> b # ->";
+        let blank = blank_strings(text);
+        assert_eq!(blank.len(), text.len());
+        assert_eq!(blank.find("->"), Some(text.rfind("-> b").unwrap()));
+    }
+
+    #[test]
+    fn a_foreign_sign_is_named_before_the_grammar_is_asked() {
+        let code = |text, context| explain(text, context).pop().unwrap().code;
+        assert_eq!(code("firstname = firstName", Context::Entry), Code::D009);
+        assert_eq!(code("1 -> male", Context::Arm), Code::D009);
+        assert_eq!(code("a && b", Context::Condition), Code::D009);
+        assert_eq!(code("deletes: propagate", Context::Setting), Code::D009);
+        assert_eq!(code("optout x { }", Context::Item), Code::D010);
+        assert_eq!(code("a <-> b", Context::Entry), Code::D010);
+        assert_eq!(code("filtre all { }", Context::Entry), Code::D008);
+    }
+}

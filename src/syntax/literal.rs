@@ -1,0 +1,158 @@
+//! Literals and strings: from the characters in the file to values.
+
+use std::ops::Range;
+
+use rust_decimal::Decimal;
+
+use super::ast::LiteralValue;
+use crate::time;
+
+/// What is wrong with a literal: a range within it, the fault and the remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Bytes, counted from the literal's start.
+    pub range: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+impl Fault {
+    fn whole(text: &str, message: impl Into<String>, help: impl Into<String>) -> Fault {
+        Fault { range: 0..text.len(), message: message.into(), help: help.into() }
+    }
+}
+
+/// A whole number.
+pub fn integer(text: &str) -> Result<LiteralValue, Fault> {
+    text.parse().map(LiteralValue::Integer).map_err(|_| {
+        Fault::whole(
+            text,
+            "this number is too large",
+            format!("whole numbers go from {} to {}; write a long code as text, in quotes", i64::MIN, i64::MAX),
+        )
+    })
+}
+
+/// A decimal number, exactly as written.
+pub fn decimal(text: &str) -> Result<LiteralValue, Fault> {
+    Decimal::from_str_exact(text)
+        .map(LiteralValue::Decimal)
+        .map_err(|_| Fault::whole(text, "this number has too many digits", "a decimal number has at most 28 digits"))
+}
+
+/// A day.
+pub fn date(text: &str) -> Result<LiteralValue, Fault> {
+    time::parse_date(text)
+        .map(LiteralValue::Date)
+        .ok_or_else(|| Fault::whole(text, "there is no such day", "dates are written year-month-day: 2024-01-31"))
+}
+
+/// An instant.
+pub fn instant(text: &str) -> Result<LiteralValue, Fault> {
+    time::parse_instant(text).map(LiteralValue::Instant).ok_or_else(|| {
+        Fault::whole(text, "there is no such instant", "instants are written 2024-01-31T10:00:00Z, with Z or an offset such as +01:00")
+    })
+}
+
+/// A duration, in seconds.
+pub fn duration(text: &str) -> Result<LiteralValue, Fault> {
+    let fault = || Fault::whole(text, "this duration is too long", "write days, hours or minutes: 30d, 12h, 5m");
+    let (digits, unit) = text.split_at(text.len() - 1);
+    let seconds: u64 = match unit {
+        "d" => 86_400,
+        "h" => 3_600,
+        _ => 60,
+    };
+    // A hundred years bound every sensible duration and keep date arithmetic far from its limits.
+    let limit = 36_525 * 86_400;
+    let total = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).filter(|n| *n <= limit).ok_or_else(fault)?;
+    Ok(LiteralValue::Duration(total))
+}
+
+/// A piece of a string.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Text, with escapes resolved.
+    Text(String),
+    /// The inside of `{…}`, with its place in the string.
+    Placeholder(String, Range<usize>),
+}
+
+/// The inside of a string, with escapes resolved and, where `placeholders` says so, `{field}` found.
+///
+/// Escapes: `\"`, `\\`, `\n`, `\t`, `\{`, `\}`.
+pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    let inner_end = quoted.len() - 1;
+    let mut chars = quoted[..inner_end].char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some((_, 'n')) => text.push('\n'),
+                Some((_, 't')) => text.push('\t'),
+                Some((_, c @ ('"' | '\\' | '{' | '}'))) => text.push(c),
+                other => {
+                    let end = other.map_or(at + 1, |(i, c)| i + c.len_utf8());
+                    return Err(Fault {
+                        range: at..end,
+                        message: format!("`{}` is not an escape", &quoted[at..end]),
+                        help: "escapes are \\\" \\\\ \\n \\t \\{ \\}; write a backslash itself as \\\\".to_owned(),
+                    });
+                }
+            },
+            '{' if placeholders => {
+                let Some(length) = quoted[at..inner_end].find('}') else {
+                    return Err(Fault {
+                        range: at..inner_end,
+                        message: "this placeholder is not closed".to_owned(),
+                        help: "write a field's name in braces: \"{firstname} {lastname}\"; a brace itself is written \\{".to_owned(),
+                    });
+                };
+                if !text.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut text)));
+                }
+                pieces.push(Piece::Placeholder(quoted[at + 1..at + length].to_owned(), at + 1..at + length));
+                while chars.next().is_some_and(|(_, c)| c != '}') {}
+            }
+            c => text.push(c),
+        }
+    }
+    if !text.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+    Ok(pieces)
+}
+
+/// The inside of a string that is a regular expression: only `\"` is an escape of ours, all else is the expression's.
+pub fn pattern(quoted: &str) -> String {
+    quoted[1..quoted.len() - 1].replace("\\\"", "\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_and_escapes_are_told_apart() {
+        let pieces = string(r#""a\{b {c.d}\"""#, true).unwrap();
+        assert_eq!(pieces, [Piece::Text("a{b ".into()), Piece::Placeholder("c.d".into(), 7..10), Piece::Text("\"".into())]);
+        assert_eq!(string(r#""{c}""#, false).unwrap(), [Piece::Text("{c}".into())]);
+        assert_eq!(string(r#""""#, true).unwrap(), [Piece::Text(String::new())]);
+    }
+
+    #[test]
+    fn faults_of_strings_have_a_place() {
+        assert_eq!(string(r#""ab\q""#, true).unwrap_err().range, 3..5);
+        assert_eq!(string(r#""ab{c""#, true).unwrap_err().range, 3..5);
+    }
+
+    #[test]
+    fn durations_are_seconds_and_bounded() {
+        assert_eq!(duration("30d"), Ok(LiteralValue::Duration(2_592_000)));
+        assert_eq!(duration("5m"), Ok(LiteralValue::Duration(300)));
+        assert!(duration("99999999999d").is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! The entry of the syntax stage: bytes to text, text to tree.
+
+use pest::Parser;
+
+use super::ast::File;
+use super::build::Builder;
+use super::scan::scan;
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Span};
+
+/// The largest file that is read: 8 MiB, some two hundred thousand lines. What is larger is not a mapping file.
+pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The grammar's parser. Its types stay inside this stage.
+#[derive(pest_derive::Parser)]
+#[grammar = "grammar/d365map.pest"]
+pub(super) struct Grammar;
+
+/// A file's bytes as text. Where they are not UTF-8 or too many, the text is what can be shown of them, and the message is
+/// the reason why it must not be parsed.
+pub fn decode(bytes: Vec<u8>) -> (String, Option<Undecodable>) {
+    if bytes.len() > MAX_FILE_BYTES {
+        let head = String::from_utf8_lossy(&bytes[..200]).into_owned();
+        return (head, Some(Undecodable::TooLarge { bytes: bytes.len() }));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes().get(valid).copied().unwrap_or(0);
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(Undecodable::NotUtf8 { offset: valid, byte }))
+        }
+    }
+}
+
+/// Why a file is no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecodable {
+    /// More than [`MAX_FILE_BYTES`].
+    TooLarge {
+        /// How many bytes the file has.
+        bytes: usize,
+    },
+    /// A byte that UTF-8 does not have in this place.
+    NotUtf8 {
+        /// How many bytes before it are valid.
+        offset: usize,
+        /// The byte.
+        byte: u8,
+    },
+}
+
+impl Undecodable {
+    /// The finding to show.
+    pub fn diagnostic(self, file: FileId) -> Diagnostic {
+        match self {
+            Undecodable::TooLarge { bytes } => {
+                let (size, limit) = (bytes as f64 / 1048576.0, MAX_FILE_BYTES / 1048576);
+                Diagnostic::new(
+                    Code::D002,
+                    Span::new(file, 0..1),
+                    format!("this file has {size:.1} MiB; a mapping file has at most {limit}"),
+                    "the file begins here",
+                )
+                .help("is this a data export rather than a mapping? Otherwise split it into several files of one folder")
+            }
+            Undecodable::NotUtf8 { offset, byte } => {
+                // The replacement character takes three bytes in the text that is shown.
+                let span = Span::new(file, offset..offset + '\u{FFFD}'.len_utf8());
+                Diagnostic::new(Code::D001, span, "this file is not UTF-8", format!("byte 0x{byte:02X} is not valid here"))
+                    .help("save the file as UTF-8 in your editor (in Notepad: Save as, Encoding: UTF-8)")
+            }
+        }
+    }
+}
+
+/// Reads a text. The tree holds all that could be read; every fault is a diagnostic.
+pub fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> File {
+    let mut tree = File::default();
+    let before = diagnostics.len();
+    let Some(scanned) = scan(file, text, diagnostics) else {
+        return tree;
+    };
+    for piece in &scanned.pieces {
+        let mut builder = Builder::new(file, piece, &scanned.reported, diagnostics);
+        match Grammar::parse(Rule::file, &piece.text) {
+            Ok(pairs) => builder.file(pairs, &mut tree),
+            // The recovery rules accept any balanced text, so this is a limit of the parser and not a fault of the grammar.
+            Err(error) => builder.unreadable(&error),
+        }
+    }
+    if tree.mappings.is_empty() && diagnostics.len() == before {
+        let span = Span::new(file, 0..text.len().min(1));
+        diagnostics.push(
+            Diagnostic::new(Code::D003, span, "this file holds no mapping", "nothing to compile here")
+                .help("begin with `mapping NAME: d365.contact -> campaign.profile { key contactid -> externalId }`, or remove the file"),
+        );
+    }
+    tree
+}

@@ -1,0 +1,223 @@
+//! A look at the raw text before the grammar sees it: braces, strings, depth.
+//!
+//! A grammar says little of use about an unclosed block, and one such block would hide every other error of the file. So
+//! the text is cut at the words that can only begin a top-level item, each piece is balanced on its own, and what is
+//! missing or too much is reported here and mended for the parser. Offsets never shift: what must go is overwritten with
+//! blanks, what is missing is added at a piece's end.
+
+use std::ops::Range;
+
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Span};
+
+/// How deep blocks may be nested. Deeper than any person reads; shallow enough for every recursive walk over the tree, and
+/// for the readers of JSON, which stop at 128 levels (a group takes four of them in a plan).
+pub const MAX_DEPTH: usize = 24;
+
+/// A piece of the file that the grammar can read on its own.
+#[derive(Debug)]
+pub struct Piece {
+    /// Where the piece begins in the file.
+    pub start: usize,
+    /// Its text, mended.
+    pub text: String,
+    /// Its length in the file, without what was added.
+    pub length: usize,
+}
+
+/// The pieces of a file and the places that are already reported.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// In order, without gaps that hold anything.
+    pub pieces: Vec<Piece>,
+    /// Ranges about which the parser need say nothing more.
+    pub reported: Vec<Range<usize>>,
+}
+
+struct Opener {
+    offset: usize,
+    indent: usize,
+}
+
+struct Scanner<'a> {
+    file: FileId,
+    text: &'a str,
+    bytes: &'a [u8],
+    /// The text with the blanks.
+    mended: Vec<u8>,
+    stack: Vec<Opener>,
+    /// An opener whose closing brace is indented less than its own line: probably the block that lacks its brace.
+    suspect: Option<usize>,
+    piece_start: usize,
+    scan: Scan,
+}
+
+/// Cuts and balances a text. `None` where it is nested too deeply to go on.
+pub fn scan(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<Scan> {
+    let mut scanner = Scanner {
+        file,
+        text,
+        bytes: text.as_bytes(),
+        mended: text.as_bytes().to_vec(),
+        stack: Vec::new(),
+        suspect: None,
+        piece_start: 0,
+        scan: Scan::default(),
+    };
+    scanner.run(diagnostics).then_some(scanner.scan)
+}
+
+impl Scanner<'_> {
+    fn run(&mut self, diagnostics: &mut Diagnostics) -> bool {
+        let mut at = 0;
+        let mut line_start = 0;
+        let mut at_line_start = true;
+        while let Some(&byte) = self.bytes.get(at) {
+            if at_line_start && !matches!(byte, b' ' | b'\t' | b'\r') {
+                at_line_start = false;
+                if begins_item(&self.text[at..], !self.stack.is_empty()) && at > self.piece_start {
+                    self.end_piece(line_start, diagnostics);
+                }
+            }
+            match byte {
+                b'\n' => {
+                    line_start = at + 1;
+                    at_line_start = true;
+                    at += 1;
+                }
+                b'#' => at = self.line_end(at),
+                b'`' => at = self.token_end(at, b'`').unwrap_or(at + 1),
+                b'"' => at = self.string(at, diagnostics),
+                b'{' => {
+                    self.stack.push(Opener { offset: at, indent: self.indent(line_start) });
+                    if self.stack.len() > MAX_DEPTH {
+                        diagnostics.push(
+                            Diagnostic::new(
+                                Code::D004,
+                                self.span(at..at + 1),
+                                format!("blocks are nested more than {MAX_DEPTH} deep"),
+                                "the block that is too deep",
+                            )
+                            .help("write the conditions with fewer blocks; the rest of this file was not read"),
+                        );
+                        return false;
+                    }
+                    at += 1;
+                }
+                b'}' => {
+                    self.close(at, line_start, diagnostics);
+                    at += 1;
+                }
+                _ => at += 1,
+            }
+        }
+        self.end_piece(self.bytes.len(), diagnostics);
+        true
+    }
+
+    fn span(&self, range: Range<usize>) -> Span {
+        Span::new(self.file, range)
+    }
+
+    fn indent(&self, line_start: usize) -> usize {
+        self.bytes[line_start..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count()
+    }
+
+    fn line_end(&self, from: usize) -> usize {
+        self.bytes[from..].iter().position(|b| *b == b'\n').map_or(self.bytes.len(), |n| from + n)
+    }
+
+    /// The end of a quoted token on the same line, `None` where it is not closed there.
+    fn token_end(&self, from: usize, quote: u8) -> Option<usize> {
+        let mut at = from + 1;
+        while let Some(&byte) = self.bytes.get(at) {
+            match byte {
+                b'\n' => return None,
+                b'\\' if quote == b'"' && self.bytes.get(at + 1).is_some_and(|b| *b != b'\n') => at += 2,
+                b if b == quote => return Some(at + 1),
+                _ => at += 1,
+            }
+        }
+        None
+    }
+
+    fn string(&mut self, from: usize, diagnostics: &mut Diagnostics) -> usize {
+        if let Some(end) = self.token_end(from, b'"') {
+            return end;
+        }
+        let end = self.line_end(from);
+        let shown = from + self.text[from..end].trim_end().len();
+        diagnostics.push(
+            Diagnostic::new(Code::D007, self.span(from..shown), "this string is not closed", "no closing `\"` on this line")
+                .help("end the string with `\"`; a line break inside a string is written `\\n`"),
+        );
+        self.mended[from..end].fill(b' ');
+        self.scan.reported.push(from..end);
+        end
+    }
+
+    fn close(&mut self, at: usize, line_start: usize, diagnostics: &mut Diagnostics) {
+        match self.stack.pop() {
+            Some(opener) => {
+                let first_on_line = self.text[line_start..at].trim().is_empty();
+                if first_on_line && self.indent(line_start) < opener.indent && self.suspect.is_none() {
+                    self.suspect = Some(opener.offset);
+                }
+            }
+            None => {
+                diagnostics.push(
+                    Diagnostic::new(Code::D006, self.span(at..at + 1), "this `}` closes nothing", "no block is open here")
+                        .help("remove it, or look above for a block that was closed too early"),
+                );
+                self.mended[at] = b' ';
+                self.scan.reported.push(at..at + 1);
+            }
+        }
+    }
+
+    fn end_piece(&mut self, end: usize, diagnostics: &mut Diagnostics) {
+        let missing = self.stack.len();
+        if let Some(first) = self.stack.first() {
+            let offset = self.suspect.unwrap_or(first.offset);
+            let what = if self.suspect.is_some() { "this block seems to lack its `}`" } else { "this `{` has no `}`" };
+            let diagnostic = Diagnostic::new(Code::D005, self.span(offset..offset + 1), "a block is never closed", what)
+                .help("close the block with `}` on a line of its own");
+            diagnostics.push(diagnostic);
+        }
+        let range = self.piece_start..end;
+        // Blanks replace whole characters, so the bytes are UTF-8 still.
+        let mut text = String::from_utf8_lossy(&self.mended[range.clone()]).into_owned();
+        if missing > 0 {
+            text.push('\n');
+            text.extend(std::iter::repeat_n('}', missing));
+        }
+        self.scan.pieces.push(Piece { start: range.start, text, length: range.len() });
+        self.stack.clear();
+        self.suspect = None;
+        self.piece_start = end;
+    }
+}
+
+/// Whether a line can only be the beginning of a top-level item. Inside a block, where `test` may be a field, more of the
+/// line must look like one.
+fn begins_item(rest: &str, inside: bool) -> bool {
+    let line = rest.split('\n').next().unwrap_or_default();
+    let word_end = line.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(line.len());
+    let (word, after) = line.split_at(word_end);
+    if !matches!(word, "mapping" | "optout" | "events" | "test" | "let" | "include") {
+        return false;
+    }
+    if !inside {
+        return true;
+    }
+    let after = after.trim_start();
+    let name_end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '`')).unwrap_or(after.len());
+    let (name, after) = after.split_at(name_end);
+    let after = after.trim_start();
+    !name.is_empty()
+        && match word {
+            "mapping" | "events" => after.starts_with(':'),
+            "optout" => after.starts_with('{'),
+            "test" => after.starts_with('"'),
+            _ => false,
+        }
+}
