@@ -115,11 +115,17 @@ pub struct PageOutcome {
 pub enum RefetchOutcome {
     /// It was taken in as a page of one record.
     Applied(PageOutcome),
-    /// A page brought a newer state of the record in the meantime; what was refetched is not used.
+    /// What was read may be old: a page brought a newer state of the record in the meantime, or a full load ended without
+    /// it (then it will be read once more). Nothing was taken in.
     Superseded,
     /// The operation is not (any more) in this run's hands.
     Stale,
 }
+
+/// `outbox.superseded`: a page has brought a newer state of the record than a claimed refetch may have read.
+const NEWER_STATE: i64 = 1;
+/// `outbox.superseded`: a full load has ended without the record; what a claimed refetch read may be from before that.
+pub(super) const READ_AGAIN: i64 = 2;
 
 /// What all changes of one transaction share.
 struct Intake {
@@ -154,19 +160,31 @@ impl Store {
     pub fn resolve_refetch(&self, run: RunId, mapping: &str, seq: i64, change: Change) -> Result<RefetchOutcome, StateError> {
         self.write("take in a refetched record", |tx| {
             let mapping = tx.mapping(mapping)?;
-            let row: Option<(bool, bool, bool, i64)> = tx
+            type Row = (String, String, bool, i64, bool, bool, i64);
+            let row: Option<Row> = tx
                 .conn
                 .prepare_cached(
-                    "SELECT superseded, with_initial, rewrite, generation FROM outbox
+                    "SELECT key, source_id, uncertain, superseded, with_initial, rewrite, generation FROM outbox
                      WHERE seq = ?1 AND mapping = ?2 AND op = 'refetch' AND state = 'claimed' AND claimed_by = ?3",
                 )?
-                .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .query_row(params![seq, mapping, run], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                })
                 .optional()?;
-            let Some((superseded, with_initial, rewrite, generation)) = row else {
+            let Some((key, source_id, uncertain, superseded, with_initial, rewrite, generation)) = row else {
                 return Ok(RefetchOutcome::Stale);
             };
+            if uncertain {
+                // It took the place of an operation whose answer was not seen. That doubt must outlive this row, whatever
+                // becomes of the record now.
+                tx.doubt_ledger(mapping, &key, &source_id, generation)?;
+            }
+            if superseded == READ_AGAIN {
+                tx.requeue(seq, false, None)?;
+                return Ok(RefetchOutcome::Superseded);
+            }
             tx.remove_op(mapping, seq)?;
-            if superseded {
+            if superseded == NEWER_STATE {
                 return Ok(RefetchOutcome::Superseded);
             }
             let cursor = cursor_of(tx.conn, mapping)?;
@@ -303,9 +321,9 @@ impl Tx<'_> {
     fn supersede_refetch(&mut self, mapping: i64, source_id: &str) -> Inside<()> {
         self.conn
             .prepare_cached(
-                "UPDATE outbox SET superseded = 1 WHERE mapping = ?1 AND source_id = ?2 AND op = 'refetch' AND state = 'claimed'",
+                "UPDATE outbox SET superseded = ?3 WHERE mapping = ?1 AND source_id = ?2 AND op = 'refetch' AND state = 'claimed'",
             )?
-            .execute(params![mapping, source_id])?;
+            .execute(params![mapping, source_id, NEWER_STATE])?;
         // One that waits under the record's key coalesces like any other; one without a key would stay.
         let removed = self
             .conn

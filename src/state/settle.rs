@@ -181,8 +181,9 @@ impl Tx<'_> {
                 outcome.deleted += 1;
             }
             (Settled::Failed { failure, uncertain }, op) => {
-                if (uncertain || row.uncertain) && op != Op::Refetch {
-                    self.doubt_ledger(row)?;
+                // Of a refetch only what it has taken the place of can be in doubt: it reads, and writes nothing.
+                if row.uncertain || (uncertain && op != Op::Refetch) {
+                    self.doubt_ledger(row.mapping, &row.key, &row.source_id, row.generation)?;
                 }
                 let key = Some(row.key.as_str()).filter(|key| !is_keyless(key));
                 self.put_dead_letter(&NewDeadLetter {
@@ -241,18 +242,18 @@ impl Tx<'_> {
 
     /// Something may have been written whose answer was not seen, and nobody will look any more: from now on the ledger says
     /// of this record only that it may exist, so that the next change writes all fields and a deletion finds it.
-    fn doubt_ledger(&mut self, row: &Row) -> Inside<()> {
+    pub fn doubt_ledger(&mut self, mapping: i64, key: &str, source_id: &str, generation: i64) -> Inside<()> {
         let known = self
             .conn
             .prepare_cached("UPDATE ledger SET doubtful = 1, fingerprints = x'' WHERE mapping = ?1 AND key = ?2")?
-            .execute(params![row.mapping, row.key])?;
-        if known == 0 && row.op == Op::Upsert {
+            .execute(params![mapping, key])?;
+        if known == 0 {
             self.conn
                 .prepare_cached(
                     "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at) VALUES (?1, ?2, ?3, x'', 1, ?4, ?5)",
                 )?
-                .execute(params![row.mapping, row.key, row.source_id, row.generation, millis(self.now)])?;
-            self.tally(row.mapping).ledger_rows += 1;
+                .execute(params![mapping, key, source_id, generation, millis(self.now)])?;
+            self.tally(mapping).ledger_rows += 1;
         }
         Ok(())
     }

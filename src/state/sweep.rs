@@ -7,6 +7,7 @@
 use rusqlite::params;
 
 use super::error::Inside;
+use super::page::READ_AGAIN;
 use super::tx::Tx;
 use super::types::millis;
 
@@ -20,7 +21,8 @@ impl Tx<'_> {
             "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
              SELECT ?1, l.key, l.source_id, 'delete', NULL, 0, 0, ?2, ?3, ?4 FROM ledger AS l
              WHERE l.mapping = ?1 AND l.generation < ?2
-               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key AND o.generation >= ?2)
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key
+                               AND (o.generation >= ?2 OR (o.state = 'ready' AND o.op = 'delete')))
              ON CONFLICT (mapping, key, state) DO UPDATE SET op = 'delete', payload = NULL, source_id = excluded.source_id,
                generation = excluded.generation, change_no = excluded.change_no",
             params![mapping, generation, change_no, now],
@@ -31,13 +33,19 @@ impl Tx<'_> {
              WHERE mapping = ?1 AND state = 'ready' AND op = 'upsert' AND generation < ?2",
             params![mapping, generation, change_no],
         )?;
-        // What is being written for the first time right now: the deletion waits behind it.
+        // What is being written for the first time right now: the deletion waits behind it, where nothing does yet.
         let in_flight = self.conn.execute(
             "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
              SELECT ?1, c.key, c.source_id, 'delete', NULL, 0, 0, ?2, ?3, ?4 FROM outbox AS c
              WHERE c.mapping = ?1 AND c.state = 'claimed' AND c.op = 'upsert' AND c.generation < ?2
-               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = c.key AND o.generation >= ?2)",
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = c.key AND o.state = 'ready')",
             params![mapping, generation, change_no, now],
+        )?;
+        // A refetch under way may have read the record before it went.
+        self.conn.execute(
+            "UPDATE outbox SET superseded = ?3
+             WHERE mapping = ?1 AND state = 'claimed' AND op = 'refetch' AND superseded = 0 AND generation < ?2",
+            params![mapping, generation, READ_AGAIN],
         )?;
         // Some rows were new and some were changed: the count is taken anew.
         let rows: i64 = self.conn.query_row("SELECT COUNT(*) FROM outbox WHERE mapping = ?1", [mapping], |row| row.get(0))?;
