@@ -106,9 +106,10 @@ impl Store {
     /// When the file cannot be read.
     pub fn backlog_size(&self, mapping: &str) -> Result<u64, StateError> {
         self.read("count the backlog", |conn, _| match mapping_id(conn, mapping)? {
-            Some(id) => Ok(conn
-                .prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?
-                .query_row([id], |row| row.get::<_, i64>(0))? as u64),
+            Some(id) => {
+                let mut statement = conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?;
+                Ok(count(statement.query_row([id], |row| row.get(0))?))
+            }
             None => Ok(0),
         })
     }
