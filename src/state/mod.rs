@@ -1,1 +1,53 @@
 //! What must survive: cursors, outbox, ledger, dead letters, runs, in one SQLite file.
+//!
+//! ```text
+//! source page ──commit_page──▶ outbox ──claim──▶ worker ──settle──▶ ledger
+//!               (+ cursor)       ▲                   │
+//!                                └─ retry / refetch ─┴──▶ dead letters
+//! ```
+//!
+//! [`Store`] is the one writer. Its methods are synchronous and short: an async caller wraps them in
+//! `spawn_blocking` (as [`LocalEngine`] does). Each public method that writes is exactly one transaction, and these are
+//! the ones the guarantees rest on:
+//!
+//! * [`Store::commit_page`]: a page's operations, its rejects, its ledger marks and the cursor behind it; at the end of a
+//!   full load the sweep of what was not seen as well.
+//! * [`Store::claim`]: a batch of operations becomes one run's.
+//! * [`Store::settle`]: a batch of answers, with the ledger and the dead letters they change.
+//! * [`Store::start_run`]: what a dead run left claimed becomes waiting again, marked uncertain.
+//!
+//! The tables and what survives what are told in `docs/state.md`. The data of a record is held only while it waits
+//! (outbox) or has failed (dead letter); the ledger keeps keyed hashes.
+
+mod cursor;
+mod dead_letter;
+mod engine;
+mod error;
+mod fingerprint;
+mod lock;
+mod migrate;
+mod outbox;
+mod page;
+mod payload;
+mod run;
+mod settle;
+mod status;
+mod store;
+mod sweep;
+mod tx;
+mod types;
+
+pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
+pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
+pub use error::StateError;
+pub use fingerprint::{Comparison, Fingerprint};
+pub use lock::Holder;
+pub use outbox::{ClaimedField, ClaimedOp, Work};
+pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
+pub use payload::{Field, Payload};
+pub use run::{Recovery, RunKind, RunOutcome, RunRecord};
+pub use settle::{SettleOutcome, Settled, Settlement};
+pub use status::{Backlog, MappingStatus, Status, Totals};
+pub use store::Store;
+pub use types::{Op, RunId};

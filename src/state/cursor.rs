@@ -1,0 +1,243 @@
+//! Where a flow stands in its source.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::error::{Inside, StateError};
+use super::store::Store;
+use super::tx::{Tx, mapping_id};
+use super::types::{instant, millis, words};
+use crate::time::Instant;
+
+words! {
+    /// Whether a flow reads everything or just what has changed.
+    pub enum Phase {
+        /// All records, page by page; the last page brings the delta link.
+        Full = "full",
+        /// The changes since the delta link.
+        Delta = "delta",
+    }
+}
+
+words! {
+    /// Why the full load that a flow is in, or was in last, took place.
+    pub enum Reason {
+        /// The flow had never run. `@initial` fields are written.
+        First = "first",
+        /// It was asked for. `@initial` fields are written.
+        Replay = "replay",
+        /// The delta link had expired or was invalidated, or the plan has changed. `@initial` fields are left alone.
+        Resync = "resync",
+    }
+}
+
+/// Where a flow stands. A page is read with a cursor and committed from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cursor {
+    /// Full load or changes.
+    pub phase: Phase,
+    /// Why the last full load took place.
+    pub reason: Reason,
+    /// The link of the next page or of the next delta, opaque, as the service gave it; none at the start of a full load.
+    pub link: Option<String>,
+    /// Counts the full loads, from 1. What the ledger has from an older one was not seen in this one.
+    pub generation: i64,
+    /// The plan with which the phase began.
+    pub plan_fingerprint: String,
+    /// When it last moved.
+    pub updated_at: Instant,
+}
+
+impl Cursor {
+    /// Whether what is read now is written with its `@initial` fields even where the record exists.
+    pub fn with_initial(&self) -> bool {
+        self.phase == Phase::Full
+            && match self.reason {
+                Reason::First | Reason::Replay => true,
+                Reason::Resync => false,
+            }
+    }
+}
+
+/// Where a cursor goes when a page is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CursorMove {
+    /// There are more pages; this is the link of the next.
+    Next(String),
+    /// The round is over: the last page of the full load, or of the changes.
+    ///
+    /// `link` is the new delta link. Without one a flow in its delta phase keeps the link it has (the answer "no changes"
+    /// may lack it \[K\]), and a flow in a full load starts another one next time: its source tracks no changes.
+    /// `unseen` says what becomes of target records that a full load did not see; it means nothing in the delta phase.
+    RoundEnd {
+        /// The delta link, if the service gave one.
+        link: Option<String>,
+        /// What becomes of target records that the source no longer has.
+        unseen: Unseen,
+    },
+    /// Read everything anew: the link has expired (Dataverse Web API: change tracking), or the plan has changed.
+    /// A first load or replay that is under way stays one, since its work is not done.
+    Restart {
+        /// Why.
+        reason: Reason,
+        /// The plan that the new load is read by.
+        plan_fingerprint: String,
+    },
+}
+
+/// What a full load does about records of the ledger that it did not see: they are gone from the source, and the message
+/// that says so was missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// Delete them at the target (`deletes propagate`).
+    Delete,
+    /// Leave them alone (`deletes ignore`).
+    Keep,
+}
+
+const COLUMNS: &str = "phase, reason, link, generation, plan_fingerprint, updated_at";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Cursor> {
+    Ok(Cursor {
+        phase: row.get(0)?,
+        reason: row.get(1)?,
+        link: row.get(2)?,
+        generation: row.get(3)?,
+        plan_fingerprint: row.get(4)?,
+        updated_at: instant(row.get(5)?),
+    })
+}
+
+pub(super) fn cursor_of(conn: &Connection, mapping: i64) -> Inside<Option<Cursor>> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM cursor WHERE mapping = ?1"))?;
+    Ok(statement.query_row([mapping], from_row).optional()?)
+}
+
+impl Store {
+    /// Where the flow stands; none if it has never run.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn cursor(&self, mapping: &str) -> Result<Option<Cursor>, StateError> {
+        self.read("read a cursor", |conn, _| match mapping_id(conn, mapping)? {
+            Some(id) => cursor_of(conn, id),
+            None => Ok(None),
+        })
+    }
+
+    /// Where the flow stands; a flow that has never run is put to the start of its first full load.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn cursor_or_first(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StateError> {
+        self.write("begin a flow", |tx| {
+            let id = tx.mapping(mapping)?;
+            tx.cursor_or_first(id, plan_fingerprint)
+        })
+    }
+
+    /// Puts a flow back to the start of a full load that writes all records again with their `@initial` fields.
+    /// Whether that is wise (the backlog, the size of the table) is for the caller to judge. What waits in the outbox stays.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn reset_for_replay(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StateError> {
+        self.restart(mapping, Reason::Replay, plan_fingerprint)
+    }
+
+    /// Puts a flow back to the start of a full load, as [`CursorMove::Restart`] does, without a page.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn restart(&self, mapping: &str, reason: Reason, plan_fingerprint: &str) -> Result<Cursor, StateError> {
+        self.write("restart a flow", |tx| {
+            let id = tx.mapping(mapping)?;
+            let from = tx.cursor_or_first(id, plan_fingerprint)?;
+            tx.restart(id, &from, reason, plan_fingerprint)
+        })
+    }
+
+    /// Notes that the flow goes on by another plan from where it stands: for changes that make no record stale.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn adopt_plan(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StateError> {
+        self.write("note a plan", |tx| {
+            let id = tx.mapping(mapping)?;
+            let from = tx.cursor_or_first(id, plan_fingerprint)?;
+            tx.put_cursor(id, Cursor { plan_fingerprint: plan_fingerprint.to_owned(), ..from })
+        })
+    }
+}
+
+impl Tx<'_> {
+    pub fn cursor_or_first(&mut self, mapping: i64, plan_fingerprint: &str) -> Inside<Cursor> {
+        match cursor_of(self.conn, mapping)? {
+            Some(cursor) => Ok(cursor),
+            None => self.put_cursor(
+                mapping,
+                Cursor {
+                    phase: Phase::Full,
+                    reason: Reason::First,
+                    link: None,
+                    generation: 1,
+                    plan_fingerprint: plan_fingerprint.to_owned(),
+                    updated_at: self.now,
+                },
+            ),
+        }
+    }
+
+    pub fn put_cursor(&mut self, mapping: i64, cursor: Cursor) -> Inside<Cursor> {
+        // To the millisecond, as it will be read back.
+        let updated_at = instant(millis(self.now));
+        self.conn
+            .prepare_cached(
+                "INSERT INTO cursor (mapping, phase, reason, link, generation, plan_fingerprint, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (mapping) DO UPDATE SET phase = excluded.phase, reason = excluded.reason, link = excluded.link,
+                   generation = excluded.generation, plan_fingerprint = excluded.plan_fingerprint, updated_at = excluded.updated_at",
+            )?
+            .execute(params![
+                mapping,
+                cursor.phase,
+                cursor.reason,
+                cursor.link,
+                cursor.generation,
+                cursor.plan_fingerprint,
+                millis(updated_at)
+            ])?;
+        Ok(Cursor { updated_at, ..cursor })
+    }
+
+    pub fn restart(&mut self, mapping: i64, from: &Cursor, reason: Reason, plan_fingerprint: &str) -> Inside<Cursor> {
+        // A resync in the middle of a first load or replay must not lose the @initial fields of what was not read yet.
+        let reason = if reason == Reason::Resync && from.with_initial() { from.reason } else { reason };
+        let generation = from.generation + 1;
+        self.put_cursor(
+            mapping,
+            Cursor {
+                phase: Phase::Full,
+                reason,
+                link: None,
+                generation,
+                plan_fingerprint: plan_fingerprint.to_owned(),
+                updated_at: self.now,
+            },
+        )
+    }
+
+    /// Refuses a page that was read from another place than the one where the flow stands now.
+    pub fn expect_cursor(&mut self, name: &str, mapping: i64, from: &Cursor) -> Inside<()> {
+        let moved = |detail: String| StateError::CursorMoved { mapping: name.to_owned(), detail };
+        let Some(current) = cursor_of(self.conn, mapping)? else {
+            return Err(moved("there is none".into()).into());
+        };
+        if current.generation != from.generation {
+            return Err(moved(format!("load {} has begun, the page is of load {}", current.generation, from.generation)).into());
+        }
+        if current.phase != from.phase || current.link != from.link {
+            return Err(moved(format!("another page of load {} was committed", from.generation)).into());
+        }
+        Ok(())
+    }
+}

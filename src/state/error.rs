@@ -1,0 +1,138 @@
+//! What can go wrong with the state file, with the remedy in the text.
+
+use std::path::PathBuf;
+
+use super::lock::Holder;
+
+/// An error of the durable state. Nothing was changed when one is returned: every method is one transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file or its folder cannot be created or opened.
+    #[error("cannot open the state file {}: {source}; check that the folder exists and may be written to, or set another `state` path", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A command that only reads found no state file.
+    #[error("there is no state file {}; it is made by the first `d365map run`", path.display())]
+    NotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Another runner holds the state file.
+    #[error("the state file {} is in use by {holder}; stop that run first, or give this one another `state` path", path.display())]
+    InUse {
+        /// The state file.
+        path: PathBuf,
+        /// Who holds it.
+        holder: Holder,
+    },
+    /// A run was asked for on a store that was opened without the run lock.
+    #[error("the state file {} was opened without its run lock, so no run can start on it", path.display())]
+    NotLocked {
+        /// The state file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version of this program.
+    #[error(
+        "the state file {} has format {found}, this program knows up to {known}; use the newer d365map that wrote it, or another `state` path",
+        path.display()
+    )]
+    NewerFormat {
+        /// The state file.
+        path: PathBuf,
+        /// The format in the file.
+        found: i64,
+        /// The newest format known here.
+        known: i64,
+    },
+    /// The file is older than this program, and was opened for reading only.
+    #[error("the state file {} has the older format {found} (now {known}); the next `d365map run` brings it up to date", path.display())]
+    OlderFormat {
+        /// The state file.
+        path: PathBuf,
+        /// The format in the file.
+        found: i64,
+        /// The newest format known here.
+        known: i64,
+    },
+    /// The file is a database, but not one of ours.
+    #[error("{} is a SQLite file of some other program; set another `state` path", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite refused.
+    #[error("the state file {} failed to {doing}: {source}{}", path.display(), remedy(source))]
+    Sql {
+        /// The state file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file holds something that this program never writes.
+    #[error("the state file is damaged: {what}; restore it from a copy, or remove it: the next run then loads everything anew")]
+    Damaged {
+        /// What was found where.
+        what: String,
+    },
+    /// A page was committed from a cursor that is no longer the current one.
+    #[error("the cursor of `{mapping}` has moved since this page was read ({detail}); nothing was changed, read the cursor again")]
+    CursorMoved {
+        /// The flow.
+        mapping: String,
+        /// What differs.
+        detail: String,
+    },
+    /// An answer does not fit the operation that it answers: a fault of the caller.
+    #[error("operation {seq} is `{op}` and cannot be settled as `{result}`")]
+    Misfit {
+        /// The operation's number.
+        seq: i64,
+        /// What it was.
+        op: &'static str,
+        /// What was reported.
+        result: &'static str,
+    },
+    /// A background task that should have written the state did not end properly.
+    #[error("the task that writes the state ended early: {0}")]
+    Task(String),
+}
+
+fn remedy(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "; another program keeps it locked: close it and try again",
+        Some(ErrorCode::DiskFull) => "; free some space on that disk",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => "; check the rights on the file and its folder",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "; restore it from a copy, or remove it: the next run then loads everything anew"
+        }
+        _ => "",
+    }
+}
+
+/// What the insides of a transaction return: SQLite's own error still without context, or one of ours.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sql(rusqlite::Error),
+    State(Box<StateError>),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::Sql(error)
+    }
+}
+
+impl From<StateError> for Fault {
+    fn from(error: StateError) -> Self {
+        Fault::State(Box::new(error))
+    }
+}
+
+pub(super) type Inside<T> = Result<T, Fault>;

@@ -1,0 +1,128 @@
+//! What was last written to a target record, without keeping it: one keyed 64-bit hash per target path.
+//!
+//! A mapping's paths have slots, given out once and never changed; a fingerprint is the hashes in slot order. A row
+//! written before a path came to the plan is simply shorter, and reads as "not known" there.
+//!
+//! The hash is SipHash-1-3 under a random key of the store, so that values chosen from outside cannot be made to collide
+//! (which would hide a change), and fingerprints of two stores cannot be compared. By chance, one changed field in 2^64
+//! goes unseen. The key lies in the same file: this is no encryption.
+
+use std::hash::Hasher;
+
+use serde::Serialize;
+use siphasher::sip::SipHasher13;
+
+/// The hash that stands for "nothing known of this path"; a value that hashes to it takes 1.
+const UNKNOWN: u64 = 0;
+
+/// The store's key of the hashes.
+#[derive(Clone, Copy)]
+pub(super) struct HashKey([u8; 16]);
+
+impl HashKey {
+    pub fn random() -> Self {
+        HashKey(rand::random())
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(HashKey)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The hash of one path's value (JSON text).
+    pub fn hash(&self, path: &str, json: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(path.as_bytes());
+        hasher.write_u8(0xff); // no UTF-8 text has it: path and value cannot run into each other
+        hasher.write(json.as_bytes());
+        match hasher.finish() {
+            UNKNOWN => 1,
+            hash => hash,
+        }
+    }
+}
+
+/// The hashes of what was last written to a record, by slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fingerprint(Vec<u64>);
+
+impl Fingerprint {
+    pub(super) fn from_blob(blob: &[u8]) -> Self {
+        // A blob whose length is no multiple of eight is damaged at its end; what is missing reads as unknown, which
+        // costs a write and hides nothing.
+        Fingerprint(blob.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
+    pub(super) fn to_blob(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|hash| hash.to_le_bytes()).collect()
+    }
+
+    /// Whether this very hash was last written at the slot.
+    pub(super) fn has(&self, slot: u32, hash: u64) -> bool {
+        self.0.get(slot as usize) == Some(&hash)
+    }
+
+    /// Notes what has been written; the other slots keep what they had.
+    pub(super) fn write(&mut self, slot: u32, hash: u64) {
+        let slot = slot as usize;
+        if self.0.len() <= slot {
+            self.0.resize(slot + 1, UNKNOWN);
+        }
+        self.0[slot] = hash;
+    }
+
+    /// How many paths are known.
+    pub fn known_paths(&self) -> usize {
+        self.0.iter().filter(|hash| **hash != UNKNOWN).count()
+    }
+}
+
+/// A payload beside what was last written for its key, as a dry run shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// Nothing was ever written for this key.
+    New,
+    /// Nothing to write.
+    Unchanged,
+    /// These paths differ.
+    Changed(Vec<String>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_value_at_another_path_or_under_another_key_has_another_hash() {
+        let (a, b) = (HashKey([1; 16]), HashKey([2; 16]));
+        assert_eq!(a.hash("x", "1"), a.hash("x", "1"));
+        assert_ne!(a.hash("x", "1"), a.hash("y", "1"));
+        assert_ne!(a.hash("x", "1"), b.hash("x", "1"));
+        assert_ne!(a.hash("x1", "2"), a.hash("x", "12"));
+    }
+
+    #[test]
+    fn a_partial_write_keeps_the_hashes_of_the_paths_it_left_out() {
+        let mut print = Fingerprint::default();
+        print.write(0, 10);
+        print.write(3, 13);
+        print.write(0, 20);
+        assert!(print.has(0, 20) && print.has(3, 13) && !print.has(1, 20) && !print.has(9, 1));
+        assert_eq!(print.known_paths(), 2);
+        assert_eq!(Fingerprint::from_blob(&print.to_blob()), print);
+    }
+
+    #[test]
+    fn a_blob_cut_short_reads_as_unknown_and_not_as_equal() {
+        let mut print = Fingerprint::default();
+        print.write(0, 10);
+        print.write(1, 11);
+        let blob = print.to_blob();
+        let cut = Fingerprint::from_blob(&blob[..12]);
+        assert!(cut.has(0, 10) && !cut.has(1, 11));
+    }
+}

@@ -1,0 +1,311 @@
+//! The outbox: what waits to be written, one operation at most per target record, and one more in a worker's hands.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::value::RawValue;
+
+use super::error::{Inside, StateError};
+use super::payload::Payload;
+use super::store::Store;
+use super::tx::Tx;
+use super::types::{Op, RunId, millis};
+use crate::time::Instant;
+
+/// An operation that a worker has in its hands.
+#[derive(Debug, Clone)]
+pub struct ClaimedOp {
+    /// Its number; answers go by it.
+    pub seq: i64,
+    /// The target record's business key. Of a refetch whose record has never had a key: a stand-in, see [`Work::Refetch`].
+    pub key: String,
+    /// The source record.
+    pub source_id: String,
+    /// What to do.
+    pub work: Work,
+    /// From a first load or a replay: `@initial` fields are written even where the record exists.
+    pub with_initial: bool,
+    /// Of a replay that repairs the target: nothing is left out because it was written before.
+    pub rewrite: bool,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// An earlier attempt may have been carried out though its answer was not seen. The worker looks at the target record
+    /// before it writes, and the ledger is not relied on.
+    pub uncertain: bool,
+    /// The ledger has this record: it was written before, by us.
+    pub known: bool,
+}
+
+/// What an operation asks for.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Create the record or bring it to these values; [`ClaimedOp::write_set`] says which of them to send.
+    Upsert(Vec<ClaimedField>),
+    /// Remove the record.
+    Delete,
+    /// Read the source record anew, evaluate it, and hand in what comes out with `Store::resolve_refetch`.
+    Refetch,
+}
+
+/// A field of an upsert, compared with what was last written.
+#[derive(Clone)]
+pub struct ClaimedField {
+    /// The target path.
+    pub path: Arc<str>,
+    /// The value as JSON text.
+    pub value: Box<RawValue>,
+    /// Marked `@initial`.
+    pub initial_only: bool,
+    /// Not the value that was last written there, as far as the ledger can be relied on.
+    pub differs: bool,
+    pub(super) slot: u32,
+    pub(super) hash: u64,
+}
+
+/// Without the value, which is a person's.
+impl std::fmt::Debug for ClaimedField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ClaimedField { path, initial_only, differs, .. } = self;
+        f.debug_struct("ClaimedField")
+            .field("path", path)
+            .field("initial_only", initial_only)
+            .field("differs", differs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClaimedOp {
+    /// The fields to send. `create`: the record is not there yet, so all of them; otherwise those that differ from what was
+    /// last written, `@initial` ones only with an initial load or replay. Empty: there is nothing to do, and the operation
+    /// is settled as written without a call.
+    pub fn write_set(&self, create: bool) -> impl Iterator<Item = &ClaimedField> {
+        let fields: &[ClaimedField] = match &self.work {
+            Work::Upsert(fields) => fields,
+            Work::Delete | Work::Refetch => &[],
+        };
+        fields.iter().filter(move |field| create || (field.differs && (self.with_initial || !field.initial_only)))
+    }
+}
+
+/// What an enqueued operation met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queued {
+    Inserted,
+    Coalesced,
+}
+
+/// An operation to enqueue.
+pub(super) struct NewOp<'a> {
+    pub key: &'a str,
+    pub source_id: &'a str,
+    pub op: Op,
+    pub payload: Option<&'a Payload>,
+    pub with_initial: bool,
+    pub rewrite: bool,
+    pub generation: i64,
+    pub change_no: i64,
+}
+
+/// A refetch of a record whose key is not known waits under this: no target key begins with a control character.
+const KEYLESS: &str = "\u{1f}refetch:";
+
+pub(super) fn refetch_key(key: Option<&str>, source_id: &str) -> String {
+    key.map_or_else(|| format!("{KEYLESS}{source_id}"), str::to_owned)
+}
+
+pub(super) fn is_keyless(key: &str) -> bool {
+    key.starts_with(KEYLESS)
+}
+
+/// What a waiting row has that a newer operation must take account of.
+struct Waiting {
+    seq: i64,
+    op: Op,
+    source_id: String,
+    payload: Option<String>,
+}
+
+impl Tx<'_> {
+    /// Queues an operation: it takes the place of the one that waits for the same record, or waits behind a claimed one.
+    ///
+    /// The newest operation counts. A refetch too: when it is carried out it reads what is newest then.
+    pub fn enqueue(&mut self, mapping: i64, new: &NewOp<'_>) -> Inside<Queued> {
+        let waiting = self
+            .conn
+            .prepare_cached("SELECT seq, op, source_id, payload FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+            .query_row(params![mapping, new.key], |row| {
+                Ok(Waiting { seq: row.get(0)?, op: row.get(1)?, source_id: row.get(2)?, payload: row.get(3)? })
+            })
+            .optional()?;
+        self.tally(mapping).queued += 1;
+        let Some(waiting) = waiting else {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                )?
+                .execute(params![
+                    mapping,
+                    new.key,
+                    new.source_id,
+                    new.op,
+                    new.payload.map(Payload::to_json),
+                    new.with_initial,
+                    new.rewrite,
+                    new.generation,
+                    new.change_no,
+                    millis(self.now)
+                ])?;
+            self.tally(mapping).outbox_rows += 1;
+            return Ok(Queued::Inserted);
+        };
+        let payload = match new.payload {
+            Some(newer) => Some(coalesced(&waiting, newer, new.source_id)?),
+            None => None,
+        };
+        // It keeps its place in the order, its back-off, and the doubt about an earlier attempt.
+        self.conn
+            .prepare_cached(
+                "UPDATE outbox SET source_id = ?2, op = ?3, payload = ?4, with_initial = with_initial OR ?5, rewrite = rewrite OR ?6,
+                   generation = max(generation, ?7), change_no = ?8 WHERE seq = ?1",
+            )?
+            .execute(params![waiting.seq, new.source_id, new.op, payload, new.with_initial, new.rewrite, new.generation, new.change_no])?;
+        self.tally(mapping).coalesced += 1;
+        Ok(Queued::Coalesced)
+    }
+
+    /// Puts a claimed operation back among the waiting ones. If a newer one waits for the same record, that one takes over
+    /// what this one knows: its place, its doubt, the fields that only it has.
+    pub fn requeue(&mut self, seq: i64, uncertain: bool, failed: Option<(Instant, &str)>) -> Inside<()> {
+        let (mapping, key, op, source_id, payload): (i64, String, Op, String, Option<String>) = self
+            .conn
+            .prepare_cached("SELECT mapping, key, op, source_id, payload FROM outbox WHERE seq = ?1")?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
+        // Nothing has been sent for a refetch: it only reads.
+        let uncertain = uncertain && op != Op::Refetch;
+        type Newer = (i64, Op, String, Option<String>, bool, bool, i64, i64);
+        let newer: Option<Newer> = self
+            .conn
+            .prepare_cached(
+                "SELECT seq, op, source_id, payload, with_initial, rewrite, generation, change_no FROM outbox
+                 WHERE mapping = ?1 AND key = ?2 AND state = 'ready'",
+            )?
+            .query_row(params![mapping, key], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
+            })
+            .optional()?;
+        if let Some((newer_seq, newer_op, newer_source, newer_payload, with_initial, rewrite, generation, change_no)) = newer {
+            let payload = match newer_payload {
+                Some(newer) => {
+                    let older = Waiting { seq, op, source_id, payload };
+                    Some(coalesced(&older, &Payload::from_json(&newer)?, &newer_source)?)
+                }
+                None => None,
+            };
+            self.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([newer_seq])?;
+            self.conn
+                .prepare_cached(
+                    "UPDATE outbox SET source_id = ?2, op = ?3, payload = ?4, with_initial = with_initial OR ?5, rewrite = rewrite OR ?6,
+                       generation = max(generation, ?7), change_no = ?8 WHERE seq = ?1",
+                )?
+                .execute(params![seq, newer_source, newer_op, payload, with_initial, rewrite, generation, change_no])?;
+            let tally = self.tally(mapping);
+            tally.outbox_rows -= 1;
+            tally.coalesced += 1;
+        }
+        let (not_before, error) = match failed {
+            Some((at, error)) => (millis(at).max(1), Some(error)),
+            None => (0, None),
+        };
+        self.conn
+            .prepare_cached(
+                "UPDATE outbox SET state = 'ready', claimed_by = NULL, superseded = 0, uncertain = uncertain OR ?2, not_before = ?3,
+                   attempts = attempts + ?4, last_error = coalesce(?5, last_error) WHERE seq = ?1",
+            )?
+            .execute(params![seq, uncertain, not_before, i64::from(failed.is_some()), error])?;
+        Ok(())
+    }
+
+    pub fn remove_op(&mut self, mapping: i64, seq: i64) -> Inside<()> {
+        self.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([seq])?;
+        self.tally(mapping).outbox_rows -= 1;
+        Ok(())
+    }
+
+    fn claim(&mut self, run: RunId, mapping: i64, limit: usize, now: Instant) -> Inside<Vec<ClaimedOp>> {
+        // What was put off and is due joins the queue again, each row once; so the search below never wades through rows
+        // that are not due.
+        self.conn
+            .prepare_cached(
+                "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND state = 'ready' AND not_before > 0 AND not_before <= ?2",
+            )?
+            .execute(params![mapping, millis(now)])?;
+        type Row = (i64, String, String, Op, Option<String>, bool, bool, bool, u32);
+        let rows: Vec<Row> = {
+            let mut statement = self.conn.prepare_cached(
+                "SELECT seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts FROM outbox AS o INDEXED BY outbox_due
+                 WHERE mapping = ?1 AND state = 'ready' AND not_before = 0
+                   AND NOT EXISTS (SELECT 1 FROM outbox AS c WHERE c.mapping = o.mapping AND c.key = o.key AND c.state = 'claimed')
+                 ORDER BY seq LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![mapping, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?))
+            })?;
+            rows.collect::<Result<_, _>>()?
+        };
+        let mut claimed = Vec::with_capacity(rows.len());
+        for (seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts) in rows {
+            self.conn.prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?2 WHERE seq = ?1")?.execute(params![seq, run])?;
+            let ledger = self.ledger_row(mapping, &key)?;
+            let uncertain = uncertain || ledger.as_ref().is_some_and(|row| row.doubtful);
+            let work = match (op, payload) {
+                (Op::Upsert, Some(payload)) => {
+                    let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|row| &row.fingerprint);
+                    let payload = Payload::from_json(&payload)?;
+                    let mut fields = Vec::with_capacity(payload.fields().len());
+                    for field in payload.fields() {
+                        let slot = self.slot_or_new(mapping, &field.path)?;
+                        let hash = self.key().hash(&field.path, field.value.get());
+                        fields.push(ClaimedField {
+                            path: field.path.clone(),
+                            value: field.value.clone(),
+                            initial_only: field.initial_only,
+                            differs: !trusted.is_some_and(|known| known.has(slot, hash)),
+                            slot,
+                            hash,
+                        });
+                    }
+                    Work::Upsert(fields)
+                }
+                (Op::Upsert, None) => return Err(StateError::Damaged { what: format!("operation {seq} has no payload") }.into()),
+                (Op::Delete, _) => Work::Delete,
+                (Op::Refetch, _) => Work::Refetch,
+            };
+            claimed.push(ClaimedOp { seq, key, source_id, work, with_initial, rewrite, attempts, uncertain, known: ledger.is_some() });
+        }
+        Ok(claimed)
+    }
+}
+
+/// The payload when a newer upsert takes the place of an older operation.
+fn coalesced(older: &Waiting, newer: &Payload, newer_source: &str) -> Inside<String> {
+    match (older.op, &older.payload) {
+        // Of another source record nothing is taken over: it does not own the target record any more.
+        (Op::Upsert, Some(text)) if older.source_id == newer_source => Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json()),
+        (Op::Upsert | Op::Delete | Op::Refetch, _) => Ok(newer.to_json()),
+    }
+}
+
+impl Store {
+    /// Takes up to `limit` operations of a flow that are due at `now`, in the order they came, none of a record of which
+    /// another operation is in some worker's hands. One transaction.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn claim(&self, run: RunId, mapping: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedOp>, StateError> {
+        self.write("claim operations", |tx| {
+            let id = tx.mapping(mapping)?;
+            tx.claim(run, id, limit, now)
+        })
+    }
+}

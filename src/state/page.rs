@@ -1,0 +1,471 @@
+//! Taking in a page: what its records become in the outbox, and the cursor behind it, in one transaction.
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+use super::cursor::{Cursor, CursorMove, Phase, Unseen, cursor_of};
+use super::dead_letter::Failure;
+use super::error::{Inside, StateError};
+use super::fingerprint::Comparison;
+use super::outbox::{NewOp, Queued, is_keyless, refetch_key};
+use super::payload::Payload;
+use super::store::Store;
+use super::tx::{LedgerRow, Tx, ledger_row, load_slots, mapping_id};
+use super::types::{Op, RunId};
+
+/// Why a source record has no place at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Absence {
+    /// The source has deleted it (a tombstone of the delta).
+    Deleted,
+    /// It does not pass the mapping's filter.
+    FilteredOut,
+}
+
+/// What evaluation made of one source record.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It belongs at the target, with these values.
+    Upsert {
+        /// The source record's identity.
+        source_id: String,
+        /// The target record's business key.
+        key: String,
+        /// The values.
+        payload: Payload,
+    },
+    /// It does not belong at the target.
+    Absent {
+        /// The source record's identity.
+        source_id: String,
+        /// Why.
+        why: Absence,
+        /// Whether what was written for it is to be deleted (`deletes propagate`, `filtered-out delete`).
+        remove: bool,
+    },
+    /// It could not be evaluated.
+    Reject {
+        /// The source record's identity.
+        source_id: String,
+        /// The target record's business key, where that much could be evaluated.
+        key: Option<String>,
+        /// What went wrong, and where in the mapping file.
+        failure: Failure,
+    },
+}
+
+impl Change {
+    /// The source record's identity.
+    pub fn source_id(&self) -> &str {
+        match self {
+            Change::Upsert { source_id, .. } | Change::Absent { source_id, .. } | Change::Reject { source_id, .. } => source_id,
+        }
+    }
+}
+
+/// A page, evaluated.
+#[derive(Debug)]
+pub struct PageCommit {
+    /// The run that read it.
+    pub run: RunId,
+    /// The flow.
+    pub mapping: String,
+    /// The cursor that it was read with.
+    pub from: Cursor,
+    /// Its records in the order in which the service gave them.
+    pub changes: Vec<Change>,
+    /// Write what equals the last write too: a replay that repairs a target changed by others.
+    pub rewrite: bool,
+    /// Where the flow goes on.
+    pub to: CursorMove,
+}
+
+/// What became of a page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PageOutcome {
+    /// Source records in the page.
+    pub records: u64,
+    /// Upserts that are new in the outbox.
+    pub upserts_queued: u64,
+    /// Upserts that took the place of a waiting operation on the same record.
+    pub upserts_coalesced: u64,
+    /// Records whose values equal what was last written: no call will be made.
+    pub unchanged: u64,
+    /// Target records now waiting to be deleted, for a tombstone or for leaving the filter.
+    pub deletes_queued: u64,
+    /// Records to be deleted of which nothing was ever written: nothing to do.
+    pub deletes_unknown: u64,
+    /// Deleted records that the mapping leaves alone at the target.
+    pub deletes_ignored: u64,
+    /// Records that did not pass the filter, whatever became of their target records.
+    pub filtered_out: u64,
+    /// Records that could not be evaluated: now dead letters.
+    pub rejected: u64,
+    /// Target records now waiting to be deleted because a full load, which ended with this page, did not see them.
+    pub unseen_deleted: u64,
+    /// Operations of this flow in the outbox afterwards, waiting and claimed: the backlog.
+    pub backlog: u64,
+    /// Where the flow stands now.
+    pub cursor: Option<Cursor>,
+}
+
+/// What became of a refetched record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefetchOutcome {
+    /// It was taken in as a page of one record.
+    Applied(PageOutcome),
+    /// What was read may be old: a page brought a newer state of the record in the meantime, or a full load ended without
+    /// it (then it will be read once more). Nothing was taken in.
+    Superseded,
+    /// The operation is not (any more) in this run's hands.
+    Stale,
+}
+
+/// `outbox.superseded`: a page has brought a newer state of the record than a claimed refetch may have read.
+const NEWER_STATE: i64 = 1;
+/// `outbox.superseded`: a full load has ended without the record; what a claimed refetch read may be from before that.
+pub(super) const READ_AGAIN: i64 = 2;
+
+/// What all changes of one transaction share.
+struct Intake {
+    run: RunId,
+    mapping: i64,
+    generation: i64,
+    /// In a full load what is seen is marked with the generation.
+    full: bool,
+    with_initial: bool,
+    rewrite: bool,
+    /// Looked up once: nearly always there are none, and then no record pays for asking.
+    has_dead_letters: bool,
+    has_refetches: bool,
+}
+
+impl Store {
+    /// Takes in a page: operations, rejects, ledger marks and cursor, all or nothing.
+    ///
+    /// An upsert is not queued when its values equal what was last written and nothing of the same record is in the
+    /// outbox. One transaction; at the end of a full load it includes the sweep of what was not seen.
+    ///
+    /// # Errors
+    /// [`StateError::CursorMoved`] when the flow does not stand where the page was read; when the file cannot be written.
+    pub fn commit_page(&self, page: PageCommit) -> Result<PageOutcome, StateError> {
+        self.write("take in a page", |tx| tx.commit_page(page))
+    }
+
+    /// Hands in what a claimed refetch has read and evaluated.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn resolve_refetch(&self, run: RunId, mapping: &str, seq: i64, change: Change) -> Result<RefetchOutcome, StateError> {
+        self.write("take in a refetched record", |tx| {
+            let mapping = tx.mapping(mapping)?;
+            type Row = (String, String, bool, i64, bool, bool, i64);
+            let row: Option<Row> = tx
+                .conn
+                .prepare_cached(
+                    "SELECT key, source_id, uncertain, superseded, with_initial, rewrite, generation FROM outbox
+                     WHERE seq = ?1 AND mapping = ?2 AND op = 'refetch' AND state = 'claimed' AND claimed_by = ?3",
+                )?
+                .query_row(params![seq, mapping, run], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                })
+                .optional()?;
+            let Some((key, source_id, uncertain, superseded, with_initial, rewrite, generation)) = row else {
+                return Ok(RefetchOutcome::Stale);
+            };
+            if uncertain {
+                // It took the place of an operation whose answer was not seen. That doubt must outlive this row, whatever
+                // becomes of the record now.
+                tx.doubt_ledger(mapping, &key, &source_id, generation)?;
+            }
+            if superseded == READ_AGAIN {
+                tx.requeue(seq, false, None)?;
+                return Ok(RefetchOutcome::Superseded);
+            }
+            tx.remove_op(mapping, seq)?;
+            if superseded == NEWER_STATE {
+                return Ok(RefetchOutcome::Superseded);
+            }
+            let cursor = cursor_of(tx.conn, mapping)?;
+            let full = cursor.as_ref().is_some_and(|cursor| cursor.phase == Phase::Full);
+            let generation = cursor.as_ref().map_or(generation, |cursor| cursor.generation);
+            let mut intake = Intake { run, mapping, generation, full, with_initial, rewrite, has_dead_letters: true, has_refetches: true };
+            let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
+            tx.take_in(&mut intake, change, &mut outcome)?;
+            outcome.backlog = tx.backlog(mapping)?;
+            Ok(RefetchOutcome::Applied(outcome))
+        })
+    }
+
+    /// Compares a payload with what was last written for its key, and changes nothing: for a dry run.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn compare(&self, mapping: &str, key: &str, payload: &Payload, with_initial: bool) -> Result<Comparison, StateError> {
+        self.read("compare a record", |conn, hash_key| {
+            let Some(mapping) = mapping_id(conn, mapping)? else {
+                return Ok(Comparison::New);
+            };
+            let Some(row) = ledger_row(conn, mapping, key)? else {
+                return Ok(Comparison::New);
+            };
+            let slots = load_slots(conn, mapping)?;
+            let mut changed = Vec::new();
+            for field in payload.fields().iter().filter(|field| with_initial || !field.initial_only) {
+                let hash = hash_key.hash(&field.path, field.value.get());
+                if row.doubtful || !slots.get(&field.path).is_some_and(|slot| row.fingerprint.has(*slot, hash)) {
+                    changed.push(field.path.to_string());
+                }
+            }
+            Ok(if changed.is_empty() { Comparison::Unchanged } else { Comparison::Changed(changed) })
+        })
+    }
+
+    /// The keys of the target records that were written, or wait to be, for a source record.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn keys_of(&self, mapping: &str, source_id: &str) -> Result<Vec<String>, StateError> {
+        self.read("look up a source record", |conn, _| match mapping_id(conn, mapping)? {
+            Some(mapping) => keys_of(conn, mapping, source_id),
+            None => Ok(Vec::new()),
+        })
+    }
+}
+
+impl Tx<'_> {
+    pub fn commit_page(&mut self, page: PageCommit) -> Inside<PageOutcome> {
+        let PageCommit { run, mapping: name, from, changes, rewrite, to } = page;
+        let mapping = self.mapping(&name)?;
+        self.expect_cursor(&name, mapping, &from)?;
+        let mut intake = Intake {
+            run,
+            mapping,
+            generation: from.generation,
+            full: from.phase == Phase::Full,
+            with_initial: from.with_initial(),
+            rewrite,
+            has_dead_letters: self.any("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)", mapping)?,
+            has_refetches: self.any("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND op = 'refetch')", mapping)?,
+        };
+        let mut outcome = PageOutcome::default();
+        for change in changes {
+            self.take_in(&mut intake, change, &mut outcome)?;
+        }
+        let cursor = match to {
+            CursorMove::Next(link) => Cursor { link: Some(link), ..from },
+            CursorMove::RoundEnd { link, unseen } => {
+                if intake.full && unseen == Unseen::Delete {
+                    outcome.unseen_deleted = self.sweep(mapping, from.generation)?;
+                }
+                match (link, from.phase) {
+                    (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },
+                    (None, Phase::Delta) => from,
+                    (None, Phase::Full) => Cursor { reason: super::Reason::Resync, link: None, generation: from.generation + 1, ..from },
+                }
+            }
+            CursorMove::Restart { reason, plan_fingerprint } => {
+                outcome.cursor = Some(self.restart(mapping, &from, reason, &plan_fingerprint)?);
+                outcome.backlog = self.backlog(mapping)?;
+                return Ok(outcome);
+            }
+        };
+        outcome.cursor = Some(self.put_cursor(mapping, cursor)?);
+        outcome.backlog = self.backlog(mapping)?;
+        Ok(outcome)
+    }
+
+    fn any(&self, question: &str, mapping: i64) -> Inside<bool> {
+        Ok(self.conn.prepare_cached(question)?.query_row([mapping], |row| row.get(0))?)
+    }
+
+    /// The rows of the outbox, with what this transaction has changed.
+    fn backlog(&mut self, mapping: i64) -> Inside<u64> {
+        let before: i64 =
+            self.conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
+        Ok(u64::try_from(before + self.tally(mapping).outbox_rows).unwrap_or(0))
+    }
+
+    fn take_in(&mut self, intake: &mut Intake, change: Change, outcome: &mut PageOutcome) -> Inside<()> {
+        outcome.records += 1;
+        if intake.has_refetches {
+            self.supersede_refetch(intake.mapping, change.source_id())?;
+        }
+        match change {
+            Change::Upsert { source_id, key, payload } => self.take_in_upsert(intake, &source_id, &key, &payload, outcome),
+            Change::Absent { source_id, why, remove } => self.take_in_absent(intake, &source_id, why, remove, outcome),
+            Change::Reject { source_id, key, failure } => {
+                outcome.rejected += 1;
+                intake.has_dead_letters = true;
+                if intake.full {
+                    self.mark_source_seen(intake, &source_id)?;
+                }
+                let change_no = self.next_change()?;
+                self.put_dead_letter(&super::dead_letter::NewDeadLetter {
+                    mapping: intake.mapping,
+                    key: key.as_deref(),
+                    source_id: &source_id,
+                    operation: Op::Upsert,
+                    failure: &failure,
+                    run: intake.run,
+                    attempts: 1,
+                    with_initial: intake.with_initial,
+                    change_no,
+                })
+            }
+        }
+    }
+
+    /// A page's state of a record is newer than what a refetch, under way or waiting, was asked for.
+    fn supersede_refetch(&mut self, mapping: i64, source_id: &str) -> Inside<()> {
+        self.conn
+            .prepare_cached(
+                "UPDATE outbox SET superseded = ?3 WHERE mapping = ?1 AND source_id = ?2 AND op = 'refetch' AND state = 'claimed'",
+            )?
+            .execute(params![mapping, source_id, NEWER_STATE])?;
+        // One that waits under the record's key coalesces like any other; one without a key would stay.
+        let removed = self
+            .conn
+            .prepare_cached("DELETE FROM outbox WHERE mapping = ?1 AND key = ?2 AND op = 'refetch' AND state = 'ready'")?
+            .execute(params![mapping, refetch_key(None, source_id)])?;
+        self.tally(mapping).outbox_rows -= i64::try_from(removed).unwrap_or(0);
+        Ok(())
+    }
+
+    fn take_in_upsert(&mut self, intake: &Intake, source_id: &str, key: &str, payload: &Payload, outcome: &mut PageOutcome) -> Inside<()> {
+        let mapping = intake.mapping;
+        let mut with_initial = intake.with_initial;
+        if intake.has_dead_letters {
+            // An initial load or replay of this record that failed is still owed its @initial fields.
+            with_initial |= self.dead_letter_with_initial(mapping, source_id)?;
+        }
+        let ledger = self.ledger_row(mapping, key)?;
+        if intake.full && ledger.as_ref().is_some_and(|row| row.generation < intake.generation) {
+            self.conn.prepare_cached("UPDATE ledger SET generation = ?3 WHERE mapping = ?1 AND key = ?2")?.execute(params![
+                mapping,
+                key,
+                intake.generation
+            ])?;
+        }
+        if let Some(row) = &ledger
+            && !intake.rewrite
+            && self.equals_last_write(mapping, row, source_id, payload, with_initial)?
+            && !self.in_outbox(mapping, key)?
+        {
+            outcome.unchanged += 1;
+            self.tally(mapping).unchanged += 1;
+            if intake.has_dead_letters {
+                // The state that failed is gone from the source: the target has what it should have.
+                self.remove_dead_letter(mapping, source_id, i64::MAX)?;
+            }
+            return Ok(());
+        }
+        let change_no = self.next_change()?;
+        let new = NewOp {
+            key,
+            source_id,
+            op: Op::Upsert,
+            payload: Some(payload),
+            with_initial,
+            rewrite: intake.rewrite,
+            generation: intake.generation,
+            change_no,
+        };
+        match self.enqueue(mapping, &new)? {
+            Queued::Inserted => outcome.upserts_queued += 1,
+            Queued::Coalesced => outcome.upserts_coalesced += 1,
+        }
+        Ok(())
+    }
+
+    fn equals_last_write(&mut self, mapping: i64, row: &LedgerRow, source_id: &str, payload: &Payload, with_initial: bool) -> Inside<bool> {
+        if row.doubtful || row.source_id != source_id {
+            return Ok(false);
+        }
+        for field in payload.fields().iter().filter(|field| with_initial || !field.initial_only) {
+            let hash = self.key().hash(&field.path, field.value.get());
+            match self.slot(mapping, &field.path)? {
+                Some(slot) if row.fingerprint.has(slot, hash) => {}
+                Some(_) | None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn in_outbox(&self, mapping: i64, key: &str) -> Inside<bool> {
+        let mut statement = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = ?2)")?;
+        Ok(statement.query_row(params![mapping, key], |row| row.get(0))?)
+    }
+
+    fn take_in_absent(&mut self, intake: &Intake, source_id: &str, why: Absence, remove: bool, outcome: &mut PageOutcome) -> Inside<()> {
+        let mapping = intake.mapping;
+        match (why, remove) {
+            (Absence::FilteredOut, _) => outcome.filtered_out += 1,
+            (Absence::Deleted, false) => outcome.deletes_ignored += 1,
+            (Absence::Deleted, true) => {}
+        }
+        let mut found = false;
+        if remove {
+            for key in keys_of(self.conn, mapping, source_id)? {
+                // Another source record may have taken the key over since: then it is not ours to delete.
+                if self.newest_owner(mapping, &key)?.is_some_and(|owner| owner != source_id) {
+                    continue;
+                }
+                found = true;
+                let change_no = self.next_change()?;
+                let new = NewOp {
+                    key: &key,
+                    source_id,
+                    op: Op::Delete,
+                    payload: None,
+                    with_initial: false,
+                    rewrite: false,
+                    generation: intake.generation,
+                    change_no,
+                };
+                self.enqueue(mapping, &new)?;
+                outcome.deletes_queued += 1;
+            }
+            // A record that never passed the filter is the ordinary case, not a deletion that went into the void.
+            if !found && why == Absence::Deleted {
+                outcome.deletes_unknown += 1;
+            }
+        } else if intake.full {
+            self.mark_source_seen(intake, source_id)?;
+        }
+        if !found && intake.has_dead_letters {
+            self.remove_dead_letter(mapping, source_id, i64::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// The source record of the newest operation in the outbox on a target record.
+    fn newest_owner(&self, mapping: i64, key: &str) -> Inside<Option<String>> {
+        // 'ready' sorts after 'claimed', and waits behind it.
+        let mut statement =
+            self.conn.prepare_cached("SELECT source_id FROM outbox WHERE mapping = ?1 AND key = ?2 ORDER BY state DESC LIMIT 1")?;
+        Ok(statement.query_row(params![mapping, key], |row| row.get(0)).optional()?)
+    }
+
+    /// The source has the record, though nothing is written for it now: the sweep must not take it for deleted.
+    fn mark_source_seen(&mut self, intake: &Intake, source_id: &str) -> Inside<()> {
+        let values = params![intake.mapping, source_id, intake.generation];
+        self.conn
+            .prepare_cached("UPDATE ledger SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3")?
+            .execute(values)?;
+        self.conn
+            .prepare_cached("UPDATE outbox SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3")?
+            .execute(values)?;
+        Ok(())
+    }
+}
+
+fn keys_of(conn: &rusqlite::Connection, mapping: i64, source_id: &str) -> Inside<Vec<String>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT key FROM ledger WHERE mapping = ?1 AND source_id = ?2 UNION SELECT key FROM outbox WHERE mapping = ?1 AND source_id = ?2",
+    )?;
+    let rows = statement.query_map(params![mapping, source_id], |row| row.get(0))?;
+    let keys: Vec<String> = rows.collect::<Result<_, _>>()?;
+    Ok(keys.into_iter().filter(|key| !is_keyless(key)).collect())
+}

@@ -1,0 +1,184 @@
+//! What an upsert carries: target path → JSON value, and which of the paths go with the initial load only.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::StateError;
+
+/// One target field's value.
+#[derive(Clone)]
+pub struct Field {
+    /// The target path, dotted for nested fields: `location.city`.
+    pub path: Arc<str>,
+    /// The value as JSON text. Two texts that differ are two values here (`1` and `1.0`), so whoever makes them must be
+    /// consistent; a difference of spelling costs one needless write, never a missed one.
+    pub value: Box<RawValue>,
+    /// Marked `@initial`: written on create and on replay, never on an incremental update.
+    pub initial_only: bool,
+}
+
+/// The values of one target record. Paths are unique; a path left out is left alone at the target.
+#[derive(Clone, Default)]
+pub struct Payload {
+    fields: Vec<Field>,
+}
+
+/// Paths only: the values are people's data and must not end in a log.
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|field| &field.path)).finish()
+    }
+}
+
+impl std::fmt::Debug for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Field").field("path", &self.path).field("initial_only", &self.initial_only).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        let flat = |field: &Field| (field.path.clone(), field.value.get().to_owned(), field.initial_only);
+        self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
+    }
+}
+
+impl Payload {
+    /// An empty payload with room for `capacity` fields.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Payload { fields: Vec::with_capacity(capacity) }
+    }
+
+    /// A payload of these fields; of a path given twice the later value counts.
+    pub fn from_fields(fields: impl IntoIterator<Item = Field>) -> Self {
+        let mut by_path: IndexMap<Arc<str>, Field> = IndexMap::new();
+        for field in fields {
+            by_path.insert(field.path.clone(), field);
+        }
+        Payload { fields: by_path.into_values().collect() }
+    }
+
+    /// Adds a field whose path is not in the payload yet (a plan writes each target once).
+    pub fn push(&mut self, field: Field) {
+        debug_assert!(self.fields.iter().all(|have| have.path != field.path), "`{}` twice in a payload", field.path);
+        self.fields.push(field);
+    }
+
+    /// Adds a value given as a JSON value.
+    ///
+    /// # Errors
+    /// None in practice: a `serde_json::Value` can always be written.
+    pub fn push_value(
+        &mut self,
+        path: impl Into<Arc<str>>,
+        value: &serde_json::Value,
+        initial_only: bool,
+    ) -> Result<(), serde_json::Error> {
+        self.push(Field { path: path.into(), value: serde_json::value::to_raw_value(value)?, initial_only });
+        Ok(())
+    }
+
+    /// The fields in the order given.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Two upserts one after the other are one upsert: the newer's values, and the older's where the newer has none.
+    /// Dropping those would lose a change that was waiting (a field under `or keep` is left out of the newer).
+    pub(super) fn followed_by(self, newer: Payload) -> Payload {
+        Payload::from_fields(self.fields.into_iter().chain(newer.fields))
+    }
+
+    /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`
+    pub(super) fn to_json(&self) -> String {
+        let mut text = String::with_capacity(32 + self.fields.iter().map(|f| f.path.len() + f.value.get().len() + 4).sum::<usize>());
+        text.push_str("{\"fields\":{");
+        for (i, field) in self.fields.iter().enumerate() {
+            if i > 0 {
+                text.push(',');
+            }
+            push_json_string(&mut text, &field.path);
+            text.push(':');
+            text.push_str(field.value.get());
+        }
+        text.push('}');
+        let mut initial = self.fields.iter().filter(|field| field.initial_only).peekable();
+        if initial.peek().is_some() {
+            text.push_str(",\"initial\":[");
+            for (i, field) in initial.enumerate() {
+                if i > 0 {
+                    text.push(',');
+                }
+                push_json_string(&mut text, &field.path);
+            }
+            text.push(']');
+        }
+        text.push('}');
+        text
+    }
+
+    pub(super) fn from_json(text: &str) -> Result<Payload, StateError> {
+        #[derive(Deserialize)]
+        struct Stored {
+            fields: IndexMap<Arc<str>, Box<RawValue>>,
+            #[serde(default)]
+            initial: Vec<Arc<str>>,
+        }
+        let stored: Stored =
+            serde_json::from_str(text).map_err(|e| StateError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
+        let Stored { fields, initial } = stored;
+        let fields = fields.into_iter().map(|(path, value)| Field { initial_only: initial.contains(&path), path, value }).collect();
+        Ok(Payload { fields })
+    }
+}
+
+fn push_json_string(text: &mut String, value: &str) {
+    // Paths are identifiers nearly always; the others take the long way.
+    if value.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&serde_json::Value::from(value).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn payload(fields: &[(&str, serde_json::Value, bool)]) -> Payload {
+        let mut payload = Payload::default();
+        for (path, value, initial_only) in fields {
+            payload.push_value(*path, value, *initial_only).unwrap();
+        }
+        payload
+    }
+
+    #[test]
+    fn a_payload_comes_back_from_its_json_text_as_it_was() {
+        let before = payload(&[
+            ("email", json!("a\"b\\c\u{1}@x"), false),
+            ("location.city", json!(null), true),
+            ("odd \"name\"\\", json!(1.50), true),
+        ]);
+        assert_eq!(Payload::from_json(&before.to_json()).unwrap(), before);
+        assert_eq!(Payload::from_json(&Payload::default().to_json()).unwrap(), Payload::default());
+    }
+
+    #[test]
+    fn of_two_upserts_the_newer_value_counts_and_a_field_it_leaves_out_is_kept() {
+        let merged = payload(&[("a", json!(1), false), ("b", json!(1), true)]).followed_by(payload(&[("a", json!(2), false)]));
+        assert_eq!(merged, payload(&[("a", json!(2), false), ("b", json!(1), true)]));
+    }
+
+    #[test]
+    fn the_debug_form_of_a_payload_shows_no_value() {
+        let text = format!("{:?}", payload(&[("email", json!("ada@example.com"), false)]));
+        assert!(text.contains("email") && !text.contains("ada"), "{text}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Runs: who works on the file, since when, and how it ended; and the recovery of what a dead run left.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::error::{Inside, StateError};
+use super::lock::host_name;
+use super::store::Store;
+use super::types::{RunId, instant, millis, words};
+use crate::time::Instant;
+
+/// How many runs stay on record.
+const KEPT_RUNS: i64 = 1000;
+
+words! {
+    /// What kind of run. A dry run is not on record: it writes nothing.
+    pub enum RunKind {
+        /// Once through, then done.
+        Once = "once",
+        /// On and on.
+        Watch = "watch",
+        /// Everything again.
+        Replay = "replay",
+    }
+}
+
+words! {
+    /// How a run ended.
+    pub enum RunOutcome {
+        /// It did all there was.
+        Completed = "completed",
+        /// It was asked to stop, and finished what was in flight.
+        Stopped = "stopped",
+        /// An error ended it.
+        Failed = "failed",
+        /// Its process died; found out by the next run.
+        Interrupted = "interrupted",
+    }
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunRecord {
+    /// Its number.
+    pub id: RunId,
+    /// What kind.
+    pub kind: RunKind,
+    /// Its flows.
+    pub mappings: Vec<String>,
+    /// When it began.
+    pub started_at: Instant,
+    /// When it ended; none while it goes on (or was interrupted, and no other has started since).
+    pub ended_at: Option<Instant>,
+    /// How it ended.
+    pub outcome: Option<RunOutcome>,
+    /// Its counters, as the runner gave them last.
+    pub counters: serde_json::Value,
+    /// Its process.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+}
+
+/// What a new run found of the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// Runs that had not ended.
+    pub interrupted_runs: u64,
+    /// Operations they had in their hands; these wait again, marked uncertain.
+    pub recovered_operations: u64,
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
+    Ok(RunRecord {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        // Both are our own JSON; were they damaged, a run's record is no reason to fail.
+        mappings: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
+        started_at: instant(row.get(3)?),
+        ended_at: row.get::<_, Option<i64>>(4)?.map(instant),
+        outcome: row.get(5)?,
+        counters: row.get::<_, Option<String>>(6)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        pid: row.get(7)?,
+        host: row.get(8)?,
+    })
+}
+
+const SELECT: &str = "SELECT id, kind, mappings, started_at, ended_at, outcome, counters, pid, host FROM run";
+
+pub(super) fn last_run(conn: &Connection) -> Inside<Option<RunRecord>> {
+    Ok(conn.prepare_cached(&format!("{SELECT} ORDER BY id DESC LIMIT 1"))?.query_row([], from_row).optional()?)
+}
+
+impl Store {
+    /// Begins a run. The run lock makes it the only one, so whatever is claimed now was claimed by a run that is dead: it
+    /// waits again, marked uncertain, and cancellations and leases of that run end.
+    ///
+    /// # Errors
+    /// [`StateError::NotLocked`] on a store not opened by [`Store::open_for_run`]; when the file cannot be written.
+    pub fn start_run(&self, kind: RunKind, mappings: &[String]) -> Result<(RunId, Recovery), StateError> {
+        self.require_lock()?;
+        self.write("start a run", |tx| {
+            let now = millis(tx.now);
+            let interrupted = tx
+                .conn
+                .execute("UPDATE run SET ended_at = ?1, outcome = ?2 WHERE ended_at IS NULL", params![now, RunOutcome::Interrupted])?;
+            tx.conn.execute("UPDATE cursor SET leased_by = NULL", [])?;
+            tx.conn.execute("UPDATE mapping SET cancelled = 0 WHERE cancelled", [])?;
+            let recovered = tx.requeue_claimed()?;
+            tx.conn.execute("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [KEPT_RUNS - 1])?;
+            tx.conn.execute(
+                "INSERT INTO run (kind, mappings, started_at, pid, host) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![kind, serde_json::json!(mappings).to_string(), now, std::process::id(), host_name()],
+            )?;
+            let recovery = Recovery { interrupted_runs: interrupted as u64, recovered_operations: recovered };
+            Ok((RunId(tx.conn.last_insert_rowid()), recovery))
+        })
+    }
+
+    /// Puts down a run's counters while it goes on, for `status`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_counters(&self, run: RunId, counters: &serde_json::Value) -> Result<(), StateError> {
+        self.write("note counters", |tx| {
+            tx.conn.prepare_cached("UPDATE run SET counters = ?2 WHERE id = ?1")?.execute(params![run, counters.to_string()])?;
+            Ok(())
+        })
+    }
+
+    /// Ends a run. What it has not settled waits again, marked uncertain: settle as released what was never sent.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn end_run(&self, run: RunId, outcome: RunOutcome, counters: &serde_json::Value) -> Result<(), StateError> {
+        self.write("end a run", |tx| {
+            tx.requeue_claimed()?;
+            tx.conn.execute("UPDATE cursor SET leased_by = NULL WHERE leased_by = ?1", [run])?;
+            tx.conn.execute(
+                "UPDATE run SET ended_at = ?2, outcome = ?3, counters = ?4 WHERE id = ?1",
+                params![run, millis(tx.now), outcome, counters.to_string()],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The last `limit` runs, the newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn runs(&self, limit: usize) -> Result<Vec<RunRecord>, StateError> {
+        self.read("list runs", |conn, _| {
+            let mut statement = conn.prepare_cached(&format!("{SELECT} ORDER BY id DESC LIMIT ?1"))?;
+            let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+impl super::tx::Tx<'_> {
+    /// All claimed operations wait again, marked uncertain. Numbers only come to memory, and there are as many as workers
+    /// had in flight.
+    fn requeue_claimed(&mut self) -> Inside<u64> {
+        let claimed: Vec<i64> = {
+            let mut statement = self.conn.prepare_cached("SELECT seq FROM outbox WHERE state = 'claimed'")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for seq in &claimed {
+            self.requeue(*seq, true, None)?;
+        }
+        Ok(claimed.len() as u64)
+    }
+}

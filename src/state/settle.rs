@@ -1,0 +1,264 @@
+//! Taking in the answers to claimed operations: outbox, ledger and dead letters, in one transaction for a whole batch.
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+use super::dead_letter::{Failure, NewDeadLetter};
+use super::error::{Inside, StateError};
+use super::fingerprint::Fingerprint;
+use super::outbox::{ClaimedOp, is_keyless};
+use super::store::Store;
+use super::tx::Tx;
+use super::types::{Op, RunId, millis};
+use crate::time::Instant;
+
+/// The end of one claimed operation. Made from the operation itself: `op.written(created)`, `op.deleted()` and so on.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The operation's number.
+    pub seq: i64,
+    /// How it ended.
+    pub result: Settled,
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub enum Settled {
+    /// The target record has the values now.
+    Written {
+        /// It was created by this; otherwise it was there.
+        created: bool,
+        /// Slot and hash of each path that was written.
+        hashes: Vec<(u32, u64)>,
+    },
+    /// The target record is gone, or was not there.
+    Deleted,
+    /// It cannot be written as it is: a dead letter.
+    Failed {
+        /// What went wrong.
+        failure: Failure,
+        /// It may have been carried out all the same.
+        uncertain: bool,
+    },
+    /// It is to be tried again.
+    Retry {
+        /// Not earlier than this.
+        not_before: Instant,
+        /// What went wrong, for `status`.
+        error: String,
+        /// It may have been carried out all the same (no answer was seen).
+        uncertain: bool,
+    },
+    /// It was not tried; it waits again as if it had never been claimed.
+    Released,
+}
+
+impl ClaimedOp {
+    /// What [`ClaimedOp::write_set`] gave for the same `created` stands at the target.
+    pub fn written(&self, created: bool) -> Settlement {
+        let hashes = self.write_set(created).map(|field| (field.slot, field.hash)).collect();
+        Settlement { seq: self.seq, result: Settled::Written { created, hashes } }
+    }
+
+    /// The target record is gone, or was not there.
+    pub fn deleted(&self) -> Settlement {
+        Settlement { seq: self.seq, result: Settled::Deleted }
+    }
+
+    /// It cannot be written as it is. `uncertain`: it may have been all the same.
+    pub fn failed(&self, failure: Failure, uncertain: bool) -> Settlement {
+        Settlement { seq: self.seq, result: Settled::Failed { failure, uncertain } }
+    }
+
+    /// To be tried again, not before that. `uncertain`: no answer was seen, it may have been carried out.
+    pub fn retry(&self, not_before: Instant, error: impl Into<String>, uncertain: bool) -> Settlement {
+        Settlement { seq: self.seq, result: Settled::Retry { not_before, error: error.into(), uncertain } }
+    }
+
+    /// Nothing was sent; it waits again.
+    pub fn released(&self) -> Settlement {
+        Settlement { seq: self.seq, result: Settled::Released }
+    }
+}
+
+/// What a batch of answers came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SettleOutcome {
+    /// Records created.
+    pub created: u64,
+    /// Records that were there and have the values now.
+    pub updated: u64,
+    /// Records deleted.
+    pub deleted: u64,
+    /// Operations that are dead letters now.
+    pub failed: u64,
+    /// Operations that wait for another attempt.
+    pub retried: u64,
+    /// Operations given back.
+    pub released: u64,
+    /// Dead letters that a success has settled.
+    pub dead_letters_cleared: u64,
+    /// Answers to operations that are not in this run's hands: nothing was changed for them.
+    pub stale: u64,
+}
+
+struct Row {
+    seq: i64,
+    mapping: i64,
+    key: String,
+    source_id: String,
+    op: Op,
+    with_initial: bool,
+    uncertain: bool,
+    generation: i64,
+    change_no: i64,
+    attempts: u32,
+}
+
+impl Store {
+    /// Takes in answers: each operation leaves the outbox or waits again, the ledger has what was written, and a success
+    /// clears the record's dead letter unless that is of a newer state. All of the batch or nothing.
+    ///
+    /// # Errors
+    /// [`StateError::Misfit`] when an answer does not fit its operation; when the file cannot be written.
+    pub fn settle(&self, run: RunId, settlements: Vec<Settlement>) -> Result<SettleOutcome, StateError> {
+        self.write("take in answers", |tx| {
+            let mut outcome = SettleOutcome::default();
+            for Settlement { seq, result } in settlements {
+                match tx.claimed_row(run, seq)? {
+                    Some(row) => tx.settle(run, &row, result, &mut outcome)?,
+                    None => outcome.stale += 1,
+                }
+            }
+            Ok(outcome)
+        })
+    }
+}
+
+impl Tx<'_> {
+    fn claimed_row(&self, run: RunId, seq: i64) -> Inside<Option<Row>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT mapping, key, source_id, op, with_initial, uncertain, generation, change_no, attempts FROM outbox
+             WHERE seq = ?1 AND state = 'claimed' AND claimed_by = ?2",
+        )?;
+        let row = statement.query_row(params![seq, run], |row| {
+            Ok(Row {
+                seq,
+                mapping: row.get(0)?,
+                key: row.get(1)?,
+                source_id: row.get(2)?,
+                op: row.get(3)?,
+                with_initial: row.get(4)?,
+                uncertain: row.get(5)?,
+                generation: row.get(6)?,
+                change_no: row.get(7)?,
+                attempts: row.get(8)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    fn settle(&mut self, run: RunId, row: &Row, result: Settled, outcome: &mut SettleOutcome) -> Inside<()> {
+        match (result, row.op) {
+            (Settled::Written { created, hashes }, Op::Upsert) => {
+                self.write_ledger(row, created, &hashes)?;
+                self.remove_op(row.mapping, row.seq)?;
+                outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
+                if created {
+                    outcome.created += 1;
+                } else {
+                    outcome.updated += 1;
+                }
+            }
+            (Settled::Deleted, Op::Delete) => {
+                let gone = self
+                    .conn
+                    .prepare_cached("DELETE FROM ledger WHERE mapping = ?1 AND key = ?2")?
+                    .execute(params![row.mapping, row.key])?;
+                self.tally(row.mapping).ledger_rows -= i64::try_from(gone).unwrap_or(0);
+                self.remove_op(row.mapping, row.seq)?;
+                outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
+                outcome.deleted += 1;
+            }
+            (Settled::Failed { failure, uncertain }, op) => {
+                // Of a refetch only what it has taken the place of can be in doubt: it reads, and writes nothing.
+                if row.uncertain || (uncertain && op != Op::Refetch) {
+                    self.doubt_ledger(row.mapping, &row.key, &row.source_id, row.generation)?;
+                }
+                let key = Some(row.key.as_str()).filter(|key| !is_keyless(key));
+                self.put_dead_letter(&NewDeadLetter {
+                    mapping: row.mapping,
+                    key,
+                    source_id: &row.source_id,
+                    operation: op,
+                    failure: &failure,
+                    run,
+                    attempts: row.attempts.saturating_add(1),
+                    with_initial: row.with_initial,
+                    change_no: row.change_no,
+                })?;
+                self.remove_op(row.mapping, row.seq)?;
+                outcome.failed += 1;
+            }
+            (Settled::Retry { not_before, error, uncertain }, _) => {
+                self.requeue(row.seq, uncertain, Some((not_before, &error)))?;
+                outcome.retried += 1;
+            }
+            (Settled::Released, _) => {
+                self.requeue(row.seq, false, None)?;
+                outcome.released += 1;
+            }
+            (Settled::Written { .. }, op @ (Op::Delete | Op::Refetch)) => return Err(misfit(row.seq, op, "written").into()),
+            (Settled::Deleted, op @ (Op::Upsert | Op::Refetch)) => return Err(misfit(row.seq, op, "deleted").into()),
+        }
+        Ok(())
+    }
+
+    fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)]) -> Inside<()> {
+        let old = self.ledger_row(row.mapping, &row.key)?;
+        let is_new = old.is_none();
+        let (mut fingerprint, generation) = match old {
+            // A partial write: the paths it left out keep what they had. Not so where that is not sure to stand there:
+            // a record made just now, an unseen answer, another source record's values.
+            Some(old) => {
+                let keep = !created && !row.uncertain && !old.doubtful && old.source_id == row.source_id;
+                (if keep { old.fingerprint } else { Fingerprint::default() }, old.generation.max(row.generation))
+            }
+            None => (Fingerprint::default(), row.generation),
+        };
+        for (slot, hash) in hashes {
+            fingerprint.write(*slot, *hash);
+        }
+        self.conn
+            .prepare_cached(
+                "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)
+                 ON CONFLICT (mapping, key) DO UPDATE SET source_id = excluded.source_id, fingerprints = excluded.fingerprints,
+                   doubtful = 0, generation = excluded.generation, written_at = excluded.written_at",
+            )?
+            .execute(params![row.mapping, row.key, row.source_id, fingerprint.to_blob(), generation, millis(self.now)])?;
+        self.tally(row.mapping).ledger_rows += i64::from(is_new);
+        Ok(())
+    }
+
+    /// Something may have been written whose answer was not seen, and nobody will look any more: from now on the ledger says
+    /// of this record only that it may exist, so that the next change writes all fields and a deletion finds it.
+    pub fn doubt_ledger(&mut self, mapping: i64, key: &str, source_id: &str, generation: i64) -> Inside<()> {
+        let known = self
+            .conn
+            .prepare_cached("UPDATE ledger SET doubtful = 1, fingerprints = x'' WHERE mapping = ?1 AND key = ?2")?
+            .execute(params![mapping, key])?;
+        if known == 0 {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at) VALUES (?1, ?2, ?3, x'', 1, ?4, ?5)",
+                )?
+                .execute(params![mapping, key, source_id, generation, millis(self.now)])?;
+            self.tally(mapping).ledger_rows += 1;
+        }
+        Ok(())
+    }
+}
+
+fn misfit(seq: i64, op: Op, result: &'static str) -> StateError {
+    StateError::Misfit { seq, op: op.as_str(), result }
+}

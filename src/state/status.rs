@@ -1,0 +1,159 @@
+//! What `status` shows: where each flow stands and how much waits.
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+use super::cursor::{Cursor, cursor_of};
+use super::error::{Inside, StateError};
+use super::run::{RunRecord, last_run};
+use super::store::Store;
+use super::tx::mapping_id;
+use super::types::instant;
+use crate::time::Instant;
+
+/// What waits in the outbox for a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Operations that wait for a worker, with those put off.
+    pub ready: u64,
+    /// Of them, put off to a later time after a failed attempt.
+    pub delayed: u64,
+    /// Operations in workers' hands.
+    pub claimed: u64,
+    /// When the oldest of all was queued.
+    pub oldest: Option<Instant>,
+    /// When the first of those put off is due.
+    pub next_due: Option<Instant>,
+}
+
+impl Backlog {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.ready + self.claimed
+    }
+}
+
+/// What has gone through the outbox of a flow since the file was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Operations queued, with those that coalesced.
+    pub queued: u64,
+    /// Of them, operations that were saved because a newer one took their place.
+    pub coalesced: u64,
+    /// Upserts that were not queued because they equal the last write.
+    pub unchanged: u64,
+}
+
+/// A flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MappingStatus {
+    /// Its name.
+    pub mapping: String,
+    /// Where it stands; none if it has never run.
+    pub cursor: Option<Cursor>,
+    /// What waits.
+    pub backlog: Backlog,
+    /// What has failed.
+    pub dead_letters: u64,
+    /// Of them, with a retry on its way.
+    pub retrying: u64,
+    /// Target records on file.
+    pub ledger_rows: u64,
+    /// What has gone through.
+    pub totals: Totals,
+}
+
+/// The state at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// All flows that were ever run on this file, by name.
+    pub mappings: Vec<MappingStatus>,
+    /// The latest run.
+    pub last_run: Option<RunRecord>,
+}
+
+impl Store {
+    /// Where all flows stand.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn status(&self) -> Result<Status, StateError> {
+        self.read("show the status", |conn, _| {
+            let names: Vec<(i64, String)> = {
+                let mut statement = conn.prepare_cached("SELECT id, name FROM mapping ORDER BY name")?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                rows.collect::<Result<_, _>>()?
+            };
+            let mappings = names.into_iter().map(|(id, name)| mapping_status(conn, id, name)).collect::<Result<_, _>>()?;
+            Ok(Status { mappings, last_run: last_run(conn)? })
+        })
+    }
+
+    /// What waits for a flow, in detail.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn backlog(&self, mapping: &str) -> Result<Backlog, StateError> {
+        self.read("count the backlog", |conn, _| match mapping_id(conn, mapping)? {
+            Some(id) => backlog(conn, id),
+            None => Ok(Backlog::default()),
+        })
+    }
+
+    /// How many operations are in the outbox for a flow. Costs one look-up, however many there are: for the high-water mark.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn backlog_size(&self, mapping: &str) -> Result<u64, StateError> {
+        self.read("count the backlog", |conn, _| match mapping_id(conn, mapping)? {
+            Some(id) => {
+                let mut statement = conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?;
+                Ok(count(statement.query_row([id], |row| row.get(0))?))
+            }
+            None => Ok(0),
+        })
+    }
+}
+
+fn backlog(conn: &Connection, mapping: i64) -> Inside<Backlog> {
+    let total: i64 = conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
+    let (claimed, oldest_claimed): (i64, Option<i64>) = conn
+        .prepare_cached("SELECT COUNT(*), min(enqueued_at) FROM outbox WHERE mapping = ?1 AND state = 'claimed'")?
+        .query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (delayed, oldest_delayed, next_due): (i64, Option<i64>, Option<i64>) = conn
+        .prepare_cached(
+            "SELECT COUNT(*), min(enqueued_at), min(not_before) FROM outbox WHERE mapping = ?1 AND state = 'ready' AND not_before > 0",
+        )?
+        .query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    // The first in order is the oldest: a row keeps its number and its time when another operation takes its place.
+    let oldest_due: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM outbox WHERE mapping = ?1 AND state = 'ready' AND not_before = 0
+             ORDER BY seq LIMIT 1)",
+        )?
+        .query_row([mapping], |row| row.get(0))?;
+    Ok(Backlog {
+        ready: count(total - claimed),
+        delayed: count(delayed),
+        claimed: count(claimed),
+        oldest: [oldest_claimed, oldest_delayed, oldest_due].into_iter().flatten().min().map(instant),
+        next_due: next_due.map(instant),
+    })
+}
+
+fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<MappingStatus> {
+    let (ledger_rows, totals) = conn
+        .prepare_cached("SELECT ledger_rows, queued_total, coalesced_total, unchanged_total FROM mapping WHERE id = ?1")?
+        .query_row([id], |row| {
+            let totals = Totals { queued: count(row.get(1)?), coalesced: count(row.get(2)?), unchanged: count(row.get(3)?) };
+            Ok((count(row.get(0)?), totals))
+        })?;
+    let (dead_letters, retrying) = conn
+        .prepare_cached("SELECT COUNT(*), COUNT(retry_at) FROM dead_letter WHERE mapping = ?1")?
+        .query_row(params![id], |row| Ok((count(row.get(0)?), count(row.get(1)?))))?;
+    Ok(MappingStatus { mapping, cursor: cursor_of(conn, id)?, backlog: backlog(conn, id)?, dead_letters, retrying, ledger_rows, totals })
+}
+
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or(0)
+}

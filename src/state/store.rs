@@ -1,0 +1,233 @@
+//! Opening the state file, and the one door through which every transaction goes.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::{Fault, Inside, StateError};
+use super::fingerprint::HashKey;
+use super::lock::{Holder, RunLock};
+use super::migrate;
+use super::tx::{Caches, Tx};
+
+/// How long a statement waits for another process (`dead-letters retry` beside a running flow) to end its transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The durable state: one SQLite file, one connection, one transaction at a time. A clone is the same store.
+///
+/// The methods block (on the disk, and on each other): call them within `spawn_blocking` from async code.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Mutex<Inner>>,
+    path: Arc<Path>,
+}
+
+struct Inner {
+    conn: Connection,
+    caches: Caches,
+    lock: Option<RunLock>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the file for a run, making it where there is none, and holds its run lock until the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] names the process that runs on this file; the others as for [`Store::open`].
+    pub fn open_for_run(path: &Path) -> Result<Store, StateError> {
+        make_folder(path)?;
+        // First the lock, then the file: the loser of a race must not so much as migrate it.
+        let lock = RunLock::take(path)?;
+        let mut store = Store::open_writable(path)?;
+        store.with_lock(lock);
+        Ok(store)
+    }
+
+    /// Opens the file for a command that changes it beside a run that may be going on (`dead-letters retry`, `drop`),
+    /// making it where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is not ours, or is newer than this program.
+    pub fn open(path: &Path) -> Result<Store, StateError> {
+        make_folder(path)?;
+        Store::open_writable(path)
+    }
+
+    /// Opens the file for reading only (`status`, `dead-letters list`, a dry run), beside a run that may be going on.
+    ///
+    /// # Errors
+    /// [`StateError::NotFound`] where there is none; when it cannot be opened, is not ours, is newer or older than this program.
+    pub fn open_read(path: &Path) -> Result<Store, StateError> {
+        if !path.exists() {
+            return Err(StateError::NotFound { path: path.to_owned() });
+        }
+        // Not SQLite's read-only mode: in WAL even a reader has to write to the shared memory file. `query_only` keeps the data.
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|source| sql(path, "open", source))?;
+        let found = in_context(path, "read its format", || {
+            conn.busy_timeout(BUSY_TIMEOUT)?;
+            conn.execute_batch("PRAGMA query_only = ON")?;
+            migrate::format_of(&conn, path)
+        })?;
+        if found < migrate::newest() {
+            return Err(StateError::OlderFormat { path: path.to_owned(), found, known: migrate::newest() });
+        }
+        Store::from_connection(conn, path)
+    }
+
+    /// A store that ends with its last clone: for tests, and for a dry run where there is no state file yet.
+    ///
+    /// # Errors
+    /// Only when memory runs out.
+    pub fn in_memory() -> Result<Store, StateError> {
+        let path = Path::new(":memory:");
+        let conn = Connection::open_in_memory().map_err(|source| sql(path, "open", source))?;
+        Store::prepare(conn, path)
+    }
+
+    /// The state file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who holds the run lock: this process, when the store was opened for a run.
+    pub fn holder(&self) -> Option<Holder> {
+        self.lock().lock.as_ref().map(|lock| lock.holder.clone())
+    }
+
+    fn open_writable(path: &Path) -> Result<Store, StateError> {
+        make_private(path)?;
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|source| sql(path, "open", source))?;
+        Store::prepare(conn, path)
+    }
+
+    fn prepare(mut conn: Connection, path: &Path) -> Result<Store, StateError> {
+        in_context(path, "be prepared", || {
+            conn.busy_timeout(BUSY_TIMEOUT)?;
+            // Whose file it is comes first: not even its journal mode is touched when it is not ours.
+            migrate::format_of(&conn, path)?;
+            // WAL: readers (`status`) and the writer do not wait for each other.
+            //
+            // synchronous=NORMAL: no fsync at each commit. A killed process loses nothing, since what was written is with the
+            // operating system; a power cut can lose the last commits, but never a part of one and never one before a kept
+            // one. That is safe here: the state goes back as a whole, cursor, outbox and ledger together, so the runner reads
+            // the same pages again and repeats writes that have been made, and those are idempotent: upserts by key, deletes,
+            // and a look at the record first where an answer is not on file.
+            //
+            // secure_delete=FAST: an operation's values are overwritten in the page they stood in once it is done.
+            conn.execute_batch(
+                "PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = NORMAL;
+                 PRAGMA foreign_keys = ON;
+                 PRAGMA temp_store = MEMORY;
+                 PRAGMA cache_size = -16384;
+                 PRAGMA journal_size_limit = 67108864;
+                 PRAGMA secure_delete = FAST;",
+            )?;
+            migrate::migrate(&mut conn, path)
+        })?;
+        Store::from_connection(conn, path)
+    }
+
+    fn from_connection(conn: Connection, path: &Path) -> Result<Store, StateError> {
+        conn.set_prepared_statement_cache_capacity(96);
+        let key = in_context(path, "read its key", || migrate::hash_key(&conn))?;
+        let caches = Caches::new(key);
+        Ok(Store { inner: Arc::new(Mutex::new(Inner { conn, caches, lock: None })), path: path.into() })
+    }
+
+    fn with_lock(&mut self, lock: RunLock) {
+        self.lock().lock = Some(lock);
+    }
+
+    /// Refuses where another process could be running on the same file; a store in memory has no other process.
+    pub(super) fn require_lock(&self) -> Result<(), StateError> {
+        if self.lock().lock.is_some() || &*self.path == Path::new(":memory:") {
+            Ok(())
+        } else {
+            Err(StateError::NotLocked { path: self.path.to_path_buf() })
+        }
+    }
+
+    /// A panic inside a transaction has rolled it back on its way out; only the caches may have run ahead.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| {
+            let mut guard = poisoned.into_inner();
+            guard.caches.forget();
+            self.inner.clear_poison();
+            guard
+        })
+    }
+
+    /// One writing transaction. All of `work` or nothing.
+    pub(super) fn write<T>(&self, doing: &'static str, work: impl FnOnce(&mut Tx<'_>) -> Inside<T>) -> Result<T, StateError> {
+        let inner = &mut *self.lock();
+        let Inner { conn, caches, .. } = inner;
+        let result = in_context(&self.path, doing, || {
+            // IMMEDIATE: the write lock at once, so that busy_timeout applies; a read transaction that wants to write later
+            // is refused without waiting.
+            let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut tx = Tx::new(&transaction, caches);
+            let value = work(&mut tx)?;
+            tx.finish()?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        if result.is_err() {
+            // They may know of mappings and slots that the roll-back has taken away.
+            caches.forget();
+        }
+        result
+    }
+
+    /// One reading transaction: everything in it sees the same moment.
+    pub(super) fn read<T>(&self, doing: &'static str, work: impl FnOnce(&Connection, &HashKey) -> Inside<T>) -> Result<T, StateError> {
+        let inner = &mut *self.lock();
+        let Inner { conn, caches, .. } = inner;
+        in_context(&self.path, doing, || {
+            let transaction = conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
+            let value = work(&transaction, &caches.key)?;
+            transaction.finish()?;
+            Ok(value)
+        })
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StateError> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::create_dir_all(folder).map_err(|source| StateError::Io { path: path.to_owned(), source })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Waiting and failed operations hold people's data: the file is for its owner alone. SQLite gives the files it puts
+/// beside it (`-wal`, `-shm`) the same rights.
+fn make_private(path: &Path) -> Result<(), StateError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| StateError::Io { path: path.to_owned(), source })
+}
+
+fn sql(path: &Path, doing: &'static str, source: rusqlite::Error) -> StateError {
+    StateError::Sql { path: PathBuf::from(path), doing, source }
+}
+
+fn in_context<T>(path: &Path, doing: &'static str, work: impl FnOnce() -> Inside<T>) -> Result<T, StateError> {
+    work().map_err(|fault| match fault {
+        Fault::Sql(source) => sql(path, doing, source),
+        Fault::State(error) => *error,
+    })
+}

@@ -1,0 +1,59 @@
+//! The end of a full load: what was written for records that the load did not see is deleted.
+//!
+//! A record deleted while the delta link was dead has no tombstone any more; that it is missing from a full load is the
+//! only sign. All of it runs inside SQLite: no row comes to memory, however many there are. It reads the flow's whole
+//! ledger once.
+
+use rusqlite::params;
+
+use super::error::Inside;
+use super::page::READ_AGAIN;
+use super::tx::Tx;
+use super::types::millis;
+
+impl Tx<'_> {
+    /// Queues the deletion of what has an older generation everywhere. Gives the number of target records.
+    pub fn sweep(&mut self, mapping: i64, generation: i64) -> Inside<u64> {
+        let change_no = self.next_change()?;
+        let now = millis(self.now);
+        // What was written. A newer operation in the outbox says that the record was seen though its write is still to come.
+        let written = self.conn.execute(
+            "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
+             SELECT ?1, l.key, l.source_id, 'delete', NULL, 0, 0, ?2, ?3, ?4 FROM ledger AS l
+             WHERE l.mapping = ?1 AND l.generation < ?2
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key
+                               AND (o.generation >= ?2 OR (o.state = 'ready' AND o.op = 'delete')))
+             ON CONFLICT (mapping, key, state) DO UPDATE SET op = 'delete', payload = NULL, source_id = excluded.source_id,
+               generation = excluded.generation, change_no = excluded.change_no",
+            params![mapping, generation, change_no, now],
+        )?;
+        // What waits to be written for the first time, from before this load. A refetch finds out by itself.
+        let waiting = self.conn.execute(
+            "UPDATE outbox SET op = 'delete', payload = NULL, generation = ?2, change_no = ?3
+             WHERE mapping = ?1 AND state = 'ready' AND op = 'upsert' AND generation < ?2",
+            params![mapping, generation, change_no],
+        )?;
+        // What is being written for the first time right now: the deletion waits behind it, where nothing does yet.
+        let in_flight = self.conn.execute(
+            "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
+             SELECT ?1, c.key, c.source_id, 'delete', NULL, 0, 0, ?2, ?3, ?4 FROM outbox AS c
+             WHERE c.mapping = ?1 AND c.state = 'claimed' AND c.op = 'upsert' AND c.generation < ?2
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = c.key AND o.state = 'ready')",
+            params![mapping, generation, change_no, now],
+        )?;
+        // A refetch under way may have read the record before it went.
+        self.conn.execute(
+            "UPDATE outbox SET superseded = ?3
+             WHERE mapping = ?1 AND state = 'claimed' AND op = 'refetch' AND superseded = 0 AND generation < ?2",
+            params![mapping, generation, READ_AGAIN],
+        )?;
+        // Some rows were new and some were changed: the count is taken anew.
+        let rows: i64 = self.conn.query_row("SELECT COUNT(*) FROM outbox WHERE mapping = ?1", [mapping], |row| row.get(0))?;
+        let before: i64 = self.conn.query_row("SELECT outbox_rows FROM mapping WHERE id = ?1", [mapping], |row| row.get(0))?;
+        let swept = written + waiting + in_flight;
+        let tally = self.tally(mapping);
+        tally.outbox_rows = rows - before;
+        tally.queued += i64::try_from(swept).unwrap_or(i64::MAX);
+        Ok(swept as u64)
+    }
+}

@@ -1,0 +1,164 @@
+//! A writing transaction: what the operations of this module share while one is open.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::Inside;
+use super::fingerprint::{Fingerprint, HashKey};
+use crate::time::{Instant, now};
+
+/// What is kept in memory of the file: small tables that only grow. Never rows of outbox or ledger.
+pub(super) struct Caches {
+    pub key: HashKey,
+    mappings: HashMap<String, i64>,
+    slots: HashMap<i64, HashMap<Arc<str>, u32>>,
+}
+
+impl Caches {
+    pub fn new(key: HashKey) -> Self {
+        Caches { key, mappings: HashMap::new(), slots: HashMap::new() }
+    }
+
+    pub fn forget(&mut self) {
+        self.mappings.clear();
+        self.slots.clear();
+    }
+}
+
+/// What a transaction changes in a mapping's counts.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    pub outbox_rows: i64,
+    pub ledger_rows: i64,
+    pub queued: i64,
+    pub coalesced: i64,
+    pub unchanged: i64,
+}
+
+/// A row of the ledger.
+pub(super) struct LedgerRow {
+    pub source_id: String,
+    pub fingerprint: Fingerprint,
+    pub doubtful: bool,
+    pub generation: i64,
+}
+
+pub(super) struct Tx<'a> {
+    pub conn: &'a Connection,
+    pub now: Instant,
+    caches: &'a mut Caches,
+    tallies: HashMap<i64, Tally>,
+    /// The last change number given out; read at the first need.
+    change_no: Option<i64>,
+}
+
+impl<'a> Tx<'a> {
+    pub fn new(conn: &'a Connection, caches: &'a mut Caches) -> Self {
+        Tx { conn, now: now(), caches, tallies: HashMap::new(), change_no: None }
+    }
+
+    pub fn key(&self) -> HashKey {
+        self.caches.key
+    }
+
+    /// The mapping's number, given out at its first use.
+    pub fn mapping(&mut self, name: &str) -> Inside<i64> {
+        if let Some(id) = self.caches.mappings.get(name) {
+            return Ok(*id);
+        }
+        let id = match mapping_id(self.conn, name)? {
+            Some(id) => id,
+            None => {
+                self.conn.execute("INSERT INTO mapping (name) VALUES (?1)", [name])?;
+                self.conn.last_insert_rowid()
+            }
+        };
+        self.caches.mappings.insert(name.to_owned(), id);
+        Ok(id)
+    }
+
+    /// The slot of a target path, if it has one yet.
+    pub fn slot(&mut self, mapping: i64, path: &str) -> Inside<Option<u32>> {
+        Ok(self.slots(mapping)?.get(path).copied())
+    }
+
+    /// The slot of a target path, given out at its first use.
+    pub fn slot_or_new(&mut self, mapping: i64, path: &Arc<str>) -> Inside<u32> {
+        let slots = self.slots(mapping)?;
+        if let Some(slot) = slots.get(&**path) {
+            return Ok(*slot);
+        }
+        let slot = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        slots.insert(path.clone(), slot);
+        self.conn.execute("INSERT INTO target_path (mapping, slot, path) VALUES (?1, ?2, ?3)", params![mapping, slot, path])?;
+        Ok(slot)
+    }
+
+    fn slots(&mut self, mapping: i64) -> Inside<&mut HashMap<Arc<str>, u32>> {
+        use std::collections::hash_map::Entry;
+        Ok(match self.caches.slots.entry(mapping) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(load_slots(self.conn, mapping)?),
+        })
+    }
+
+    /// The number of the next change taken in: says which of two changes of a record is the newer, across rows that coalesce.
+    pub fn next_change(&mut self) -> Inside<i64> {
+        let last = match self.change_no {
+            Some(last) => last,
+            None => self.conn.query_row("SELECT value FROM meta WHERE name = 'change_no'", [], |row| row.get(0))?,
+        };
+        self.change_no = Some(last + 1);
+        Ok(last + 1)
+    }
+
+    pub fn tally(&mut self, mapping: i64) -> &mut Tally {
+        self.tallies.entry(mapping).or_default()
+    }
+
+    /// Writes the counts and the change number; the last step before the commit.
+    pub fn finish(self) -> Inside<()> {
+        if let Some(change_no) = self.change_no {
+            self.conn.prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'change_no'")?.execute([change_no])?;
+        }
+        for (mapping, tally) in self.tallies {
+            self.conn
+                .prepare_cached(
+                    "UPDATE mapping SET outbox_rows = outbox_rows + ?2, ledger_rows = ledger_rows + ?3, queued_total = queued_total + ?4,
+                       coalesced_total = coalesced_total + ?5, unchanged_total = unchanged_total + ?6 WHERE id = ?1",
+                )?
+                .execute(params![mapping, tally.outbox_rows, tally.ledger_rows, tally.queued, tally.coalesced, tally.unchanged])?;
+        }
+        Ok(())
+    }
+
+    pub fn ledger_row(&self, mapping: i64, key: &str) -> Inside<Option<LedgerRow>> {
+        ledger_row(self.conn, mapping, key)
+    }
+}
+
+pub(super) fn mapping_id(conn: &Connection, name: &str) -> Inside<Option<i64>> {
+    Ok(conn.prepare_cached("SELECT id FROM mapping WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn load_slots(conn: &Connection, mapping: i64) -> Inside<HashMap<Arc<str>, u32>> {
+    let mut statement = conn.prepare_cached("SELECT path, slot FROM target_path WHERE mapping = ?1")?;
+    let rows = statement.query_map([mapping], |row| Ok((Arc::from(row.get_ref(0)?.as_str()?), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn ledger_row(conn: &Connection, mapping: i64, key: &str) -> Inside<Option<LedgerRow>> {
+    let mut statement =
+        conn.prepare_cached("SELECT source_id, fingerprints, doubtful, generation FROM ledger WHERE mapping = ?1 AND key = ?2")?;
+    let row = statement.query_row(params![mapping, key], |row| {
+        Ok(LedgerRow {
+            source_id: row.get(0)?,
+            fingerprint: Fingerprint::from_blob(row.get_ref(1)?.as_blob()?),
+            doubtful: row.get(2)?,
+            generation: row.get(3)?,
+        })
+    });
+    Ok(row.optional()?)
+}

@@ -1,0 +1,96 @@
+//! The small words of the state: run numbers, operations, and how they are spelled in the file.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Instant;
+
+/// The number of a run, unique in a state file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub(super) i64);
+
+impl RunId {
+    /// The number, as `status` prints it.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ToSql for RunId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for RunId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(RunId)
+    }
+}
+
+/// An enum that is a word in the file, so that a person with the `sqlite3` shell can read it.
+macro_rules! words {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $name {
+            /// The word, as it stands in the state file and in output.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
+        }
+
+        impl rusqlite::types::ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> { Ok(self.as_str().into()) }
+        }
+
+        impl rusqlite::types::FromSql for $name {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                match value.as_str()? {
+                    $($word => Ok($name::$variant),)+
+                    other => Err($crate::state::types::unknown_word(stringify!($name), other)),
+                }
+            }
+        }
+    };
+}
+pub(super) use words;
+
+pub(super) fn unknown_word(of: &str, word: &str) -> FromSqlError {
+    FromSqlError::Other(format!("`{word}` is no {of}").into())
+}
+
+words! {
+    /// What an operation does at the target.
+    pub enum Op {
+        /// Create the record, or bring it to these values.
+        Upsert = "upsert",
+        /// Remove the record.
+        Delete = "delete",
+        /// Read the source record anew, evaluate it, and queue what comes out: how a dead letter is retried.
+        Refetch = "refetch",
+    }
+}
+
+/// An instant as the file holds it: milliseconds since 1970 in UTC.
+pub(super) fn millis(instant: Instant) -> i64 {
+    instant.timestamp_millis()
+}
+
+/// The reverse of [`millis`]; a number that is no date (a damaged file) shows as 1970.
+pub(super) fn instant(millis: i64) -> Instant {
+    Instant::from_timestamp_millis(millis).unwrap_or_default()
+}

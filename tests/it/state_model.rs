@@ -1,0 +1,371 @@
+//! The state against a model: random pages, claims, answers, lost answers, crashes and resyncs, on three records.
+//!
+//! What must come out whatever the order: once everything has been drained, the target holds what the source holds; no
+//! record ever went back to an older state; nothing is left over.
+
+use std::collections::BTreeMap;
+
+use d365map::state::{Change, ClaimedOp, Comparison, CursorMove, DeadLetterFilter, Reason, Settlement, Unseen, Work};
+use d365map::time::now;
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::state_support::{FLOW, Flow, TempFile, failure, filtered_out, payload, reject, temp_file, tombstone, upsert};
+
+const RECORDS: usize = 3;
+const IDS: [&str; RECORDS] = ["a", "b", "c"];
+
+/// What happens to a source record.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// A new state: the value of `x`, and of `y` unless it is kept.
+    Put {
+        x: u8,
+        y: Option<u8>,
+    },
+    Delete,
+    LeaveFilter,
+    /// A state that cannot be evaluated.
+    Spoil,
+}
+
+/// How a claimed operation goes.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Done,
+    Refused,
+    LostAndGivenUp {
+        carried_out: bool,
+    },
+    Busy,
+    Lost {
+        carried_out: bool,
+    },
+    NotSent,
+    /// Stays in the worker's hands.
+    Pending,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Page(Vec<(usize, Act)>),
+    /// A deletion whose tombstone never comes.
+    SilentDelete(usize),
+    Claim(usize),
+    Settle(Vec<Fate>),
+    /// The process dies; of what was in flight some was carried out.
+    Crash(Vec<bool>),
+    RetryDeadLetters,
+    Resync(Vec<Option<Vec<Fate>>>),
+}
+
+/// The source's truth.
+#[derive(Debug, Clone, PartialEq)]
+enum Truth {
+    Absent,
+    Present { x: u8, y: Option<u8>, version: u64 },
+    Spoiled,
+}
+
+struct World {
+    file: TempFile,
+    flow: Option<Flow>,
+    source: [Truth; RECORDS],
+    target: BTreeMap<String, BTreeMap<String, String>>,
+    /// The highest version ever seen at the target.
+    newest: BTreeMap<String, u64>,
+    /// `y` as it must stand where the newest state keeps it; none where a failure in between leaves that open.
+    kept_y: [Option<u8>; RECORDS],
+    in_hand: Vec<(ClaimedOp, Option<Truth>)>,
+    version: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let file = temp_file();
+        let flow = Some(Flow::open(&file.path));
+        let world = World {
+            file,
+            flow,
+            source: [Truth::Absent, Truth::Absent, Truth::Absent],
+            target: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            kept_y: [None; RECORDS],
+            in_hand: Vec::new(),
+            version: 0,
+        };
+        world.flow().end_of_load(vec![], Unseen::Delete);
+        world
+    }
+
+    fn flow(&self) -> &Flow {
+        self.flow.as_ref().unwrap()
+    }
+
+    fn act(&mut self, record: usize, act: Act) -> Change {
+        match act {
+            Act::Put { x, y } => {
+                self.version += 1;
+                self.source[record] = Truth::Present { x, y, version: self.version };
+                if y.is_some() {
+                    self.kept_y[record] = y;
+                }
+            }
+            Act::Delete | Act::LeaveFilter => {
+                self.source[record] = Truth::Absent;
+                self.kept_y[record] = None;
+            }
+            Act::Spoil => self.source[record] = Truth::Spoiled,
+        }
+        match act {
+            Act::LeaveFilter => filtered_out(IDS[record], true),
+            Act::Put { .. } | Act::Delete | Act::Spoil => change_of(record, &self.source[record]),
+        }
+    }
+
+    /// Carries an operation out at the target, as a worker would.
+    fn carry_out(&mut self, op: &ClaimedOp) -> bool {
+        let existing = self.target.get_mut(&op.key);
+        let create = existing.is_none();
+        match &op.work {
+            Work::Upsert(_) => {
+                let fields = self.target.entry(op.key.clone()).or_default();
+                for field in op.write_set(create) {
+                    fields.insert(field.path.to_string(), field.value.get().to_owned());
+                }
+                let version: u64 = fields["version"].parse().unwrap();
+                let newest = self.newest.entry(op.key.clone()).or_default();
+                assert!(version >= *newest, "{} went back from version {newest} to {version}", op.key);
+                *newest = version;
+            }
+            Work::Delete => {
+                self.target.remove(&op.key);
+            }
+            Work::Refetch => {}
+        }
+        create
+    }
+
+    fn claim(&mut self, limit: usize) {
+        for op in self.flow().claim(limit) {
+            assert!(self.in_hand.iter().all(|(other, _)| other.key != op.key), "two operations on {} at once", op.key);
+            // A refetch reads the source now; what it read may be old when it is handed in.
+            let read = matches!(op.work, Work::Refetch).then(|| self.source[record_of(&op)].clone());
+            self.in_hand.push((op, read));
+        }
+    }
+
+    fn settle(&mut self, fates: &[Fate]) {
+        let mut settlements: Vec<Settlement> = Vec::new();
+        let mut fates = fates.iter().copied();
+        for (op, read) in std::mem::take(&mut self.in_hand) {
+            let fate = fates.next().unwrap_or(Fate::Pending);
+            let record = record_of(&op);
+            if matches!(fate, Fate::Refused | Fate::LostAndGivenUp { .. }) {
+                self.kept_y[record] = None;
+            }
+            let carried_out = matches!(fate, Fate::Done | Fate::LostAndGivenUp { carried_out: true } | Fate::Lost { carried_out: true });
+            match (fate, read) {
+                (Fate::Pending, read) => {
+                    self.in_hand.push((op, read));
+                    continue;
+                }
+                (Fate::Done, Some(read)) => {
+                    let flow = self.flow();
+                    flow.store.resolve_refetch(flow.run, FLOW, op.seq, change_of(record, &read)).unwrap();
+                    continue;
+                }
+                (_, Some(_)) | (_, None) => {}
+            }
+            let created = carried_out && self.carry_out(&op);
+            settlements.push(match fate {
+                Fate::Done if matches!(op.work, Work::Delete) => op.deleted(),
+                Fate::Done => op.written(created),
+                Fate::Refused => op.failed(failure("refused"), false),
+                Fate::LostAndGivenUp { .. } => op.failed(failure("timeout"), true),
+                Fate::Busy => op.retry(now(), "busy", false),
+                Fate::Lost { .. } => op.retry(now(), "no answer", true),
+                Fate::NotSent => op.released(),
+                Fate::Pending => unreachable!("handled above"),
+            });
+        }
+        assert_eq!(self.flow().settle(settlements).stale, 0);
+    }
+
+    fn retry_dead_letters(&mut self) {
+        let letters = self.flow().store.dead_letters(&DeadLetterFilter::default(), 0, 100).unwrap();
+        for letter in &letters {
+            self.kept_y[IDS.iter().position(|id| **id == letter.source_id).unwrap()] = None;
+        }
+        assert_eq!(self.flow().store.retry_dead_letters(&DeadLetterFilter::default()).unwrap(), letters.len() as u64);
+    }
+
+    fn resync(&mut self, between: &[Option<Vec<Fate>>]) {
+        self.flow().store.restart(FLOW, Reason::Resync, "plan-1").unwrap();
+        for record in 0..RECORDS {
+            let changes = match &self.source[record] {
+                Truth::Absent => vec![],
+                truth @ (Truth::Present { .. } | Truth::Spoiled) => vec![change_of(record, truth)],
+            };
+            if record + 1 == RECORDS {
+                self.flow().end_of_load(changes, Unseen::Delete);
+            } else {
+                self.flow().page(changes);
+            }
+            if let Some(Some(fates)) = between.get(record) {
+                self.claim(2);
+                self.settle(fates);
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Page(acts) => {
+                let changes = acts.into_iter().map(|(record, act)| self.act(record, act)).collect();
+                self.flow().commit(changes, CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::Delete });
+            }
+            Step::SilentDelete(record) => {
+                self.act(record, Act::Delete);
+            }
+            Step::Claim(limit) => self.claim(limit),
+            Step::Settle(fates) => self.settle(&fates),
+            Step::Crash(carried_out) => {
+                for ((op, _), yes) in std::mem::take(&mut self.in_hand).into_iter().zip(carried_out) {
+                    if yes {
+                        self.carry_out(&op);
+                    }
+                }
+                self.flow = None;
+                self.flow = Some(Flow::open(&self.file.path));
+            }
+            Step::RetryDeadLetters => self.retry_dead_letters(),
+            Step::Resync(between) => self.resync(&between),
+        }
+    }
+
+    fn drain(&mut self) {
+        for _ in 0..50 {
+            self.settle(&[Fate::Done; 2 * RECORDS]);
+            self.claim(10);
+            if self.in_hand.is_empty() {
+                return;
+            }
+        }
+        panic!("the outbox never empties");
+    }
+
+    fn check(mut self) {
+        self.resync(&[]);
+        self.drain();
+        self.retry_dead_letters();
+        self.drain();
+        let flow = self.flow();
+        let letters = flow.store.dead_letters(&DeadLetterFilter::default(), 0, 100).unwrap();
+        let failed: Vec<&str> = letters.iter().map(|letter| letter.source_id.as_str()).collect();
+        for (record, truth) in self.source.iter().enumerate() {
+            let key = format!("K-{}", IDS[record]);
+            match truth {
+                Truth::Absent => {
+                    assert_eq!(self.target.get(&key), None, "{key} is gone from the source");
+                    assert!(flow.store.keys_of(FLOW, IDS[record]).unwrap().is_empty());
+                }
+                Truth::Present { x, y, version } => {
+                    let at_target = self.target.get(&key).unwrap_or_else(|| panic!("{key} is lost"));
+                    assert_eq!((&at_target["x"], &at_target["version"]), (&x.to_string(), &version.to_string()), "{key}");
+                    if let Some(y) = y.or(self.kept_y[record]) {
+                        assert_eq!(at_target["y"], y.to_string(), "{key}");
+                    }
+                    let Change::Upsert { payload, .. } = change_of(record, truth) else { unreachable!() };
+                    assert_eq!(flow.store.compare(FLOW, &key, &payload, true).unwrap(), Comparison::Unchanged, "the ledger of {key}");
+                }
+                Truth::Spoiled => assert!(failed.contains(&IDS[record]), "{key} has no dead letter"),
+            }
+            assert_eq!(failed.contains(&IDS[record]), *truth == Truth::Spoiled, "{key}: {letters:?}");
+        }
+        let status = flow.store.status().unwrap();
+        assert_eq!(status.mappings[0].backlog.total(), 0);
+        let raw = rusqlite::Connection::open(&self.file.path).unwrap();
+        let counted: (i64, i64) = raw
+            .query_row("SELECT (SELECT COUNT(*) FROM ledger), (SELECT COUNT(*) FROM outbox)", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(counted, (status.mappings[0].ledger_rows as i64, 0), "the counts are kept true");
+    }
+}
+
+fn record_of(op: &ClaimedOp) -> usize {
+    IDS.iter().position(|id| *id == op.source_id).unwrap()
+}
+
+fn change_of(record: usize, truth: &Truth) -> Change {
+    match truth {
+        Truth::Absent => tombstone(IDS[record]),
+        Truth::Present { x, y, version } => {
+            let mut fields = vec![("x", json!(x)), ("version", json!(version))];
+            if let Some(y) = y {
+                fields.push(("y", json!(y)));
+            }
+            let Change::Upsert { source_id, key, .. } = upsert(IDS[record], &[]) else { unreachable!() };
+            Change::Upsert { source_id, key, payload: payload(&fields) }
+        }
+        Truth::Spoiled => match reject(IDS[record]) {
+            // Of every second record not even the key could be evaluated.
+            Change::Reject { source_id, key, failure } => {
+                Change::Reject { source_id, key: key.filter(|_| record.is_multiple_of(2)), failure }
+            }
+            other @ (Change::Upsert { .. } | Change::Absent { .. }) => other,
+        },
+    }
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (0..3u8, proptest::option::weighted(0.7, 0..3u8)).prop_map(|(x, y)| Act::Put { x, y }),
+        1 => Just(Act::Delete),
+        1 => Just(Act::LeaveFilter),
+        1 => Just(Act::Spoil),
+    ]
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        4 => Just(Fate::Done),
+        1 => Just(Fate::Refused),
+        1 => any::<bool>().prop_map(|carried_out| Fate::LostAndGivenUp { carried_out }),
+        1 => Just(Fate::Busy),
+        1 => any::<bool>().prop_map(|carried_out| Fate::Lost { carried_out }),
+        1 => Just(Fate::NotSent),
+        2 => Just(Fate::Pending),
+    ];
+    proptest::collection::vec(fate, 0..4)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => proptest::collection::vec((0..RECORDS, act()), 1..4).prop_map(Step::Page),
+        1 => (0..RECORDS).prop_map(Step::SilentDelete),
+        4 => (1..4usize).prop_map(Step::Claim),
+        5 => fates().prop_map(Step::Settle),
+        1 => proptest::collection::vec(any::<bool>(), 6).prop_map(Step::Crash),
+        1 => Just(Step::RetryDeadLetters),
+        1 => proptest::collection::vec(proptest::option::of(fates()), RECORDS).prop_map(Step::Resync),
+    ]
+}
+
+/// A hundred or so in the ordinary run; more by `PROPTEST_CASES`.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_target_ends_as_the_source_and_no_record_goes_back(steps in proptest::collection::vec(step(), 0..40)) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.check();
+    }
+}
