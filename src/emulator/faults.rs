@@ -110,6 +110,13 @@ pub(super) struct Limit {
     pub(super) window: Duration,
 }
 
+/// The limit in force and each user's window.
+#[derive(Default)]
+struct Limiter {
+    limit: Option<Limit>,
+    windows: HashMap<(Api, String), Window>,
+}
+
 #[derive(Default)]
 struct Window {
     passed: VecDeque<Instant>,
@@ -117,6 +124,7 @@ struct Window {
 }
 
 /// A request over the limit: what the answer says.
+#[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) limit: Limit,
     /// Seconds.
@@ -130,7 +138,7 @@ pub(super) struct Faults {
     armed: AtomicBool,
     orders: Mutex<Vec<Order>>,
     limited: AtomicBool,
-    limit: Mutex<(Option<Limit>, HashMap<(Api, String), Window>)>,
+    limit: Mutex<Limiter>,
 }
 
 impl Faults {
@@ -141,7 +149,7 @@ impl Faults {
             armed: AtomicBool::new(false),
             orders: Mutex::new(Vec::new()),
             limited: AtomicBool::new(limit.is_some()),
-            limit: Mutex::new((limit, HashMap::new())),
+            limit: Mutex::new(Limiter { limit, windows: HashMap::new() }),
         }
     }
 
@@ -157,8 +165,7 @@ impl Faults {
 
     /// The limit from now on; `None` lifts it.
     pub(super) fn set_limit(&self, limit: Option<Limit>) {
-        let mut state = lock(&self.limit);
-        *state = (limit, HashMap::new());
+        *lock(&self.limit) = Limiter { limit, windows: HashMap::new() };
         self.limited.store(limit.is_some(), Ordering::Release);
     }
 
@@ -201,9 +208,8 @@ impl Faults {
             return Ok(());
         }
         let mut state = lock(&self.limit);
-        let (limit, windows) = &mut *state;
-        let Some(limit) = *limit else { return Ok(()) };
-        let window = windows.entry((api, user.to_owned())).or_default();
+        let Some(limit) = state.limit else { return Ok(()) };
+        let window = state.windows.entry((api, user.to_owned())).or_default();
         while window.passed.front().is_some_and(|&at| now.duration_since(at) >= limit.window) {
             window.passed.pop_front();
         }
@@ -242,7 +248,7 @@ mod tests {
         let start = Instant::now();
         assert!(faults.admit(Api::Dataverse, "a", start).is_ok());
         assert!(faults.admit(Api::Dataverse, "a", start + Duration::from_secs(4)).is_ok());
-        let refused = faults.admit(Api::Dataverse, "a", start + Duration::from_secs(5)).err().expect("over the limit");
+        let refused = faults.admit(Api::Dataverse, "a", start + Duration::from_secs(5)).expect_err("over the limit");
         assert_eq!(refused.retry_after, 5);
         assert!(faults.admit(Api::Dataverse, "b", start + Duration::from_secs(5)).is_ok());
         assert!(faults.admit(Api::Dataverse, "a", start + Duration::from_secs(10)).is_ok());

@@ -32,6 +32,9 @@ impl Endpoint {
 
 /// Sealing domain of list positions.
 const LINE: u64 = 2;
+/// One filter of a list.
+type Test<'a> = Box<dyn Fn(u64, &Profile) -> bool + 'a>;
+
 /// Lines of a list when `_lineCount` is not given. [K]
 const LINES: usize = 25;
 
@@ -99,7 +102,7 @@ impl Campaign {
                 Some(profiles.unseal(LINE, text).ok_or((400, format!("'{text}' is no _lineStart: follow `next` as it was given")))?)
             }
         };
-        let mut tests: Vec<Box<dyn Fn(u64, &Profile) -> bool + '_>> = Vec::new();
+        let mut tests: Vec<Test<'_>> = Vec::new();
         for filter in filters {
             match *filter {
                 "byEmail" => {

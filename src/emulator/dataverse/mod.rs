@@ -3,6 +3,7 @@
 //! Written from Microsoft's documentation of the Web API. Where a rule is documented the comments say [D], where it is known from
 //! third parties only [C], and where the documents are silent and the emulator had to choose [K].
 
+mod change;
 mod error;
 mod filter;
 mod metadata;

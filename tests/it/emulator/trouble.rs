@@ -168,3 +168,43 @@ async fn the_command_prints_one_line_of_json_and_ends_well_when_terminated() {
     let status = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.expect("ends in time").unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+/// Prints what the emulators can bear: `cargo test -- --ignored --nocapture emulator_figures`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, not a rule"]
+async fn emulator_figures() {
+    let begun = Instant::now();
+    let bench = std::sync::Arc::new(Bench::with(Config { contacts: 100_000, ..Config::default() }).await);
+    println!("100,000 sample contacts in {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let mut link = "contacts?$select=firstname,lastname,emailaddress1,gendercode,birthdate,creditlimit,address1_city".to_owned();
+    let mut rows = 0;
+    for _ in 0..30 {
+        let page = ok(bench.dv(Method::GET, &link).header("Prefer", "odata.track-changes")).await;
+        rows += page["value"].as_array().unwrap().len();
+        match page["@odata.nextLink"].as_str() {
+            Some(next) => link = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(rows, 100_000);
+    println!("read in {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..16)
+        .map(|task| {
+            let bench = std::sync::Arc::clone(&bench);
+            tokio::spawn(async move {
+                for index in 0..1000 {
+                    let body = json!({"externalId": format!("{task}-{index}"), "firstName": "Zoë", "email": "zoe@example.com"});
+                    ok(bench.ac(Method::POST, "profileAndServicesExt/profile").json(&body)).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    println!("16,000 creates in {:?}, client included", begun.elapsed());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("no memory figure"));
+}
