@@ -56,7 +56,7 @@ pub struct Config {
     pub contacts: usize,
     /// A seed file (JSON).
     pub seed_file: Option<PathBuf>,
-    /// A seed given as text, taken in after the file's place when there is no file.
+    /// A seed given as text; not looked at when there is a file.
     pub seed_text: Option<String>,
     /// Added to every answer.
     pub latency: Duration,

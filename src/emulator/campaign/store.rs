@@ -22,10 +22,7 @@ impl Profile {
     }
 
     pub(super) fn text(&self, field: u16) -> &str {
-        match self.cell(field) {
-            Some(Cell::Text(text)) => text,
-            _ => "",
-        }
+        if let Some(Cell::Text(text)) = self.cell(field) { text } else { "" }
     }
 }
 

@@ -186,7 +186,23 @@ fn option_set(column: &Column) -> Json {
         Type::Boolean => "Boolean",
         Type::State => "State",
         Type::Status => "Status",
-        _ => "Picklist",
+        Type::Picklist | Type::MultiSelect => "Picklist",
+        // Not reached: the other types have no options.
+        Type::String
+        | Type::Memo
+        | Type::Integer
+        | Type::BigInt
+        | Type::Decimal
+        | Type::Money
+        | Type::Double
+        | Type::DateTime
+        | Type::Uniqueidentifier
+        | Type::Lookup
+        | Type::Customer
+        | Type::Owner
+        | Type::EntityName
+        | Type::Image
+        | Type::Virtual => return Json::Null,
     };
     let name = column.optionset.clone().unwrap_or_else(|| column.name.clone());
     let mut set = json!({

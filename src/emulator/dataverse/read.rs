@@ -267,7 +267,9 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
     let notes = Notes::new(prefer);
     let page = prefer.page.unwrap_or(site.page_cap).min(site.page_cap);
     if let Some(token) = &options.deltatoken {
-        return delta(site, store, table, options, (token, cookie), (&view, notes, page));
+        let mut response = delta(site, store, table, options, (token, cookie), (&view, notes, page))?;
+        apply(&mut response, prefer);
+        return Ok(response);
     }
     if options.expand.is_some() {
         if prefer.track {

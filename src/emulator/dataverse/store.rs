@@ -128,7 +128,7 @@ impl Store {
                 Some(value) => Some(Cow::Borrowed(value)),
                 // Two-option columns and choices with a default have it from creation on; it is not kept in each row.
                 None => column
-                    .default
+                    .initial()
                     .map(|default| Cow::Owned(if column.kind == Type::Boolean { Value::Bool(default != 0) } else { Value::Int(default) })),
             },
         }
@@ -140,10 +140,8 @@ impl Store {
         let rows = &self.tables[table];
         let row = rows.rows.get(&id)?;
         let column = rows.table.column(&rows.table.title)?;
-        match self.value(table, id, row, column).as_deref() {
-            Some(Value::Text(text)) => Some(text.to_string()),
-            _ => None,
-        }
+        let value = self.value(table, id, row, column)?;
+        if let Value::Text(text) = &*value { Some(text.to_string()) } else { None }
     }
 
     /// A row by the values of an alternate key, as [`key_text`] writes them.
@@ -162,7 +160,7 @@ impl Store {
             .column("overriddencreatedon")
             .and_then(|column| changes.iter().find(|(index, _)| *index == column))
             .and_then(|(_, value)| if let Value::Time(at) = value { Some(*at) } else { None });
-        changes.retain(|(index, value)| !value.is_null() || rows.table.at(*index).default.is_some());
+        changes.retain(|(index, value)| !value.is_null() || rows.table.at(*index).initial().is_some());
         changes.sort_by_key(|(index, _)| *index);
         let row = Row {
             version: self.version + 1,
@@ -191,7 +189,7 @@ impl Store {
         let mut cells: BTreeMap<u16, Value> = old.cells.iter().cloned().collect();
         for (index, value) in changes {
             let column = rows.table.at(index);
-            if value.is_null() && column.default.is_none() {
+            if value.is_null() && column.initial().is_none() {
                 cells.remove(&index);
             } else {
                 cells.insert(index, value);

@@ -152,6 +152,12 @@ impl Column {
         self.has('r') && self.has('o') && !matches!(self.kind, Type::Virtual | Type::EntityName)
     }
 
+    /// The value a new row has without being told: a default, or the active state's status.
+    pub(super) fn initial(&self) -> Option<i64> {
+        let status = || self.options.iter().find(|choice| self.kind == Type::Status && choice.other == Some(0)).map(|choice| choice.value);
+        self.default.or_else(status)
+    }
+
     pub(super) fn is_date_only(&self) -> bool {
         self.behavior.as_deref() == Some("DateOnly")
     }

@@ -193,6 +193,8 @@ impl Options {
                 aliases.push((format!("@{alias}"), value.clone()));
             }
         }
+        // `@p10` before `@p1`, which is a part of it.
+        aliases.sort_by_key(|(alias, _)| std::cmp::Reverse(alias.len()));
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in &pairs {
             let Some(known) = KNOWN.iter().find(|known| **known == name) else {

@@ -112,10 +112,8 @@ pub(super) fn formatted(column: &Column, value: &Value) -> Option<String> {
     let label = |value: i64| column.choice(value).and_then(|choice| choice.label.clone());
     match value {
         Value::Bool(value) => label(i64::from(*value)),
-        Value::Int(value) => match column.kind {
-            Type::Picklist | Type::State | Type::Status => label(*value),
-            _ => Some(grouped(&value.to_string())),
-        },
+        Value::Int(value) if matches!(column.kind, Type::Picklist | Type::State | Type::Status) => label(*value),
+        Value::Int(value) => Some(grouped(&value.to_string())),
         Value::Dec(value) => {
             let places = column.precision.unwrap_or(2) as usize;
             let text = grouped(&format!("{value:.places$}"));

@@ -265,6 +265,9 @@ async fn an_inactive_row_has_the_status_of_its_state() {
     let bench = Bench::new().await;
     bench.contact(ID, json!({"lastname": "A"})).await;
     let url = format!("contacts({ID})");
+    let fresh = bench.get(&format!("{url}?$select=statecode,statuscode,donotemail,followemail")).await;
+    assert_eq!((&fresh["statecode"], &fresh["statuscode"]), (&json!(0), &json!(1)));
+    assert_eq!((&fresh["donotemail"], &fresh["followemail"]), (&json!(false), &json!(true)));
     bench.dv(Method::PATCH, &url).json(&json!({"statecode": 1})).send().await.unwrap();
     let row = bench.get(&format!("{url}?$select=statecode,statuscode")).await;
     assert_eq!((&row["statecode"], &row["statuscode"]), (&json!(1), &json!(2)));
