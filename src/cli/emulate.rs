@@ -13,7 +13,8 @@ use crate::emulator::{self, Config, Running};
 /// Arguments of `emulate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the services hold at the start: columns, keys, contacts, attributes, profiles (JSON).
+    /// What the services hold at the start: columns, keys, contacts, attributes, profiles (JSON); without it, the custom attributes of
+    /// the shipped mappings and two profiles that are not the integration's.
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
     /// Sample contacts to generate.
@@ -90,6 +91,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let config = Config {
         contacts: args.contacts,
         seed_file: args.seed.clone(),
+        seed_text: args.seed.is_none().then(|| emulator::SAMPLE_SEED.to_owned()),
         latency: args.latency,
         fail_rate: args.fail_rate,
         throttle: args.throttle,

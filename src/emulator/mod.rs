@@ -121,6 +121,9 @@ impl Default for Config {
     }
 }
 
+/// A seed to begin with: the custom attributes that the shipped mappings write, and two profiles that are not the integration's.
+pub const SAMPLE_SEED: &str = include_str!("sample.seed.json");
+
 /// The tenant of the emulated directory.
 pub const TENANT: &str = "7e2f1c3a-0000-4000-8000-00000000d365";
 /// The organisation of the emulated instance.

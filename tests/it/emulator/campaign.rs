@@ -188,6 +188,14 @@ async fn lists_are_paged_by_next_filtered_counted_and_ordered() {
 }
 
 #[tokio::test]
+async fn the_sample_seed_has_custom_attributes_and_foreign_profiles() {
+    let bench = Bench::with(Config { seed_text: Some(d365map::emulator::SAMPLE_SEED.to_owned()), ..Config::default() }).await;
+    create(&bench, json!({"externalId": ID, "cusCreditLimit": 10.5, "cusDisplayName": "A B", "cusOrigin": "crm"})).await;
+    let keys: Vec<Value> = bench.look("dump/profiles").await.as_array().unwrap().iter().map(|row| row["externalId"].clone()).collect();
+    assert_eq!(keys, [json!(""), json!(ID), json!("shop-000017")]);
+}
+
+#[tokio::test]
 async fn a_stored_pkey_does_not_outlive_its_epoch() {
     let bench = Bench::new().await;
     let made = create(&bench, json!({"externalId": ID})).await;
