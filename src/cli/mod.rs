@@ -1,6 +1,7 @@
 //! One file per subcommand; `main` parses the arguments and decides the exit status.
 
 mod completions;
+mod emulate;
 pub mod exit;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Print the completion script of a shell.
     Completions(completions::Args),
+    /// Run local stand-ins for Dataverse and Campaign.
+    Emulate(emulate::Args),
 }
 
 /// Runs the command line and returns the exit status (0 clean, 1 findings, 2 usage or I/O).
@@ -45,6 +48,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let exit = match cli.command {
         Command::Completions(args) => completions::run(&args),
+        Command::Emulate(args) => emulate::run(&args, &cli.global),
     };
     exit.into()
 }

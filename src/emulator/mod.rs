@@ -1,1 +1,403 @@
 //! Faithful local stand-ins for Dataverse, Campaign and their token endpoints.
+//!
+//! They are written from the vendors' documentation alone and share no types with the connectors: a third party that checks what it
+//! is sent and answers in the documented shapes. They are reached over HTTP, on loopback ports, and can be made to misbehave as
+//! networks and services do.
+
+mod admin;
+mod campaign;
+mod dataverse;
+mod faults;
+mod net;
+mod seed;
+mod stats;
+mod tokens;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Response, StatusCode};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::campaign::Campaign;
+use self::dataverse::{Call, Dataverse};
+use self::faults::{Fault, Faults, Limit};
+use self::net::{Answer, Door, Line};
+use self::seed::Seed;
+use self::stats::{Api, Outcome, Stats};
+pub use self::tokens::Client;
+
+/// The largest body a request may have.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+
+// A panic while a lock was held leaves the data as it was before or after one change of one row; the emulator goes on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// How the emulators are set up. Start from [`Config::default`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sample contacts to generate; the same ones for the same `random_seed`.
+    pub contacts: usize,
+    /// A seed file (JSON).
+    pub seed_file: Option<PathBuf>,
+    /// A seed given as text; not looked at when there is a file.
+    pub seed_text: Option<String>,
+    /// Added to every answer.
+    pub latency: Duration,
+    /// The share of requests that fail at random, 0.0 to 1.0: 500, 503, a reset connection, or a lost answer in equal parts.
+    pub fail_rate: f64,
+    /// Requests per second, user and API; above it 429.
+    pub throttle: Option<u32>,
+    /// Service protection by its documented form: requests in a window. Taken when `throttle` is absent.
+    pub service_protection: Option<(u32, Duration)>,
+    /// Requests at one time to Dataverse; above it 429.
+    pub max_concurrency: Option<u32>,
+    /// Seed of everything random.
+    pub random_seed: u64,
+    /// How long access tokens live.
+    pub token_lifetime: Duration,
+    /// The largest page Dataverse gives (5000 in the service).
+    pub page_cap: usize,
+    /// How long delta tokens live (7 days by the documents).
+    pub delta_retention: Duration,
+    /// The HTTP status of an expired delta token. Not documented; 400 by default.
+    pub expired_delta_status: u16,
+    /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
+    pub duplicate_status: u16,
+    /// Rows beyond which Campaign's lists give no `next` without `_forcePagination` (100,000 by the documents).
+    pub big_table_threshold: usize,
+    /// Whether the `email` data policy lower-cases. Assumed: it does.
+    pub lower_email: bool,
+    /// Whether the `smartCase` data policy changes the case. Assumed: it does not.
+    pub smart_case: bool,
+    /// Fixed ports for use by hand; 0 takes a free one.
+    pub dataverse_port: u16,
+    /// See `dataverse_port`.
+    pub campaign_port: u16,
+    /// See `dataverse_port`.
+    pub admin_port: u16,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            contacts: 0,
+            seed_file: None,
+            seed_text: None,
+            latency: Duration::ZERO,
+            fail_rate: 0.0,
+            throttle: None,
+            service_protection: None,
+            max_concurrency: None,
+            random_seed: 1,
+            token_lifetime: Duration::from_secs(3599),
+            page_cap: 5000,
+            delta_retention: Duration::from_secs(7 * 24 * 3600),
+            expired_delta_status: 400,
+            duplicate_status: 409,
+            big_table_threshold: 100_000,
+            lower_email: true,
+            smart_case: false,
+            dataverse_port: 0,
+            campaign_port: 0,
+            admin_port: 0,
+        }
+    }
+}
+
+/// A seed to begin with: the custom attributes that the shipped mappings write, and two profiles that are not the integration's.
+pub const SAMPLE_SEED: &str = include_str!("sample.seed.json");
+
+/// The tenant of the emulated directory.
+pub const TENANT: &str = "7e2f1c3a-0000-4000-8000-00000000d365";
+/// The organisation of the emulated instance.
+pub const ORGANIZATION: &str = "emulated-org";
+
+/// What to log in with. The secrets are printed in the documentation and open nothing but the emulator.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The directory's tenant id.
+    pub tenant: String,
+    /// The integration's application in Dataverse.
+    pub dataverse: Client,
+    /// Another application, for changes that are not the integration's own.
+    pub dataverse_other: Client,
+    /// The integration's client in Campaign; its id is the `X-Api-Key` too.
+    pub campaign: Client,
+    /// The scopes to ask the IMS for.
+    pub campaign_scope: String,
+    /// Campaign's organisation.
+    pub organization: String,
+}
+
+/// The emulators' own, well-known credentials.
+pub fn credentials() -> Credentials {
+    let user = |n: u128| uuid::Uuid::from_u128(0x5e12_0000_0000_4000_8000_0000_0000_0000 + n);
+    Credentials {
+        tenant: TENANT.to_owned(),
+        dataverse: Client {
+            id: "d365d365-0000-4000-8000-000000000001".to_owned(),
+            secret: "emulator-dataverse-secret".to_owned(),
+            user: user(1),
+        },
+        dataverse_other: Client {
+            id: "d365d365-0000-4000-8000-000000000002".to_owned(),
+            secret: "emulator-sales-secret".to_owned(),
+            user: user(2),
+        },
+        campaign: Client {
+            id: "emulatedcampaignclient".to_owned(),
+            secret: "emulator-campaign-secret".to_owned(),
+            user: uuid::Uuid::nil(),
+        },
+        campaign_scope: "openid,AdobeID,campaign_sdk,campaign_config_server_general".to_owned(),
+        organization: ORGANIZATION.to_owned(),
+    }
+}
+
+/// Everything behind the three ports.
+struct App {
+    dataverse: Dataverse,
+    campaign: Campaign,
+    faults: Faults,
+    stats: Stats,
+    latency: Duration,
+}
+
+/// The emulators at work. Dropping it stops them without waiting.
+pub struct Running {
+    ports: [u16; 3],
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// The environment's root; the API is under `/api/data/v9.2/`.
+    pub fn dataverse_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Where Dataverse's access tokens are issued.
+    pub fn dataverse_token_url(&self) -> String {
+        format!("{}/{TENANT}/oauth2/v2.0/token", self.dataverse_url())
+    }
+
+    /// The instance's root; the API is under `/campaign/`.
+    pub fn campaign_url(&self) -> String {
+        format!("http://127.0.0.1:{}/{ORGANIZATION}", self.ports[1])
+    }
+
+    /// Where Campaign's access tokens are issued.
+    pub fn campaign_token_url(&self) -> String {
+        format!("http://127.0.0.1:{}/ims/token/v3", self.ports[1])
+    }
+
+    /// The admin interface.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[2])
+    }
+
+    /// What to log in with.
+    pub fn credentials(&self) -> Credentials {
+        credentials()
+    }
+
+    /// Stops: requests in flight are answered, for a second at most.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for mut server in std::mem::take(&mut self.servers) {
+            if tokio::time::timeout(Duration::from_secs(1), &mut server).await.is_err() {
+                server.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Starts the emulators on loopback ports.
+///
+/// # Errors
+/// When a port cannot be bound, or when the seed cannot be read or says what cannot be.
+pub async fn start(config: Config) -> io::Result<Running> {
+    let (seed_name, seed) = match (&config.seed_file, &config.seed_text) {
+        (Some(path), _) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            (path.display().to_string(), Seed::parse(&text))
+        }
+        (None, Some(text)) => ("seed".to_owned(), Seed::parse(text)),
+        (None, None) => (String::new(), Ok(Seed::default())),
+    };
+    let in_seed = |text: String| invalid(format!("{seed_name}: {text}"));
+    let seed = seed.map_err(in_seed)?;
+    let doors = [Door::bind(config.dataverse_port).await?, Door::bind(config.campaign_port).await?, Door::bind(config.admin_port).await?];
+    let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?];
+    let app = Arc::new(build(&config, seed, ports).map_err(in_seed)?);
+
+    let stop = CancellationToken::new();
+    let [dataverse, campaign, admin] = doors;
+    let servers = vec![
+        serve(dataverse, Router::new().fallback(to_dataverse).with_state(Arc::clone(&app)), stop.clone()),
+        serve(campaign, Router::new().fallback(to_campaign).with_state(Arc::clone(&app)), stop.clone()),
+        serve(admin, admin::router(app), stop.clone()),
+    ];
+    Ok(Running { ports, stop, servers })
+}
+
+fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String> {
+    let credentials = credentials();
+    let clients = vec![credentials.dataverse, credentials.dataverse_other];
+
+    let mut tables = dataverse::table::standard()?;
+    for (name, extra) in &mut seed.dataverse.tables {
+        let table = tables.iter_mut().find(|table| table.name() == name).ok_or_else(|| format!("no table `{name}`"))?;
+        table.extend(std::mem::take(&mut extra.columns), std::mem::take(&mut extra.keys))?;
+        if let Some(tracking) = extra.tracking {
+            table.set_tracking(tracking);
+        }
+    }
+    let base = format!("http://127.0.0.1:{}", ports[0]);
+    let site = dataverse::Site {
+        root: format!("{base}/api/data/v9.2"),
+        base,
+        tenant: TENANT.to_owned(),
+        page_cap: config.page_cap.max(1),
+        retention: config.delta_retention,
+        expired_status: config.expired_delta_status,
+        max_concurrency: config.max_concurrency,
+    };
+    let store = dataverse::store::Store::new(tables, clients.iter().map(|client| client.user).collect());
+    let dataverse = Dataverse::new(site, clients, config.token_lifetime, store);
+    dataverse.populate(seed.dataverse.contacts.unwrap_or(0) + config.contacts, config.random_seed)?;
+    for (table, extra) in &seed.dataverse.tables {
+        for (index, row) in extra.rows.iter().enumerate() {
+            dataverse.seed(table, row.get()).map_err(|why| format!("table `{table}`, row {}: {why}", index + 1))?;
+        }
+    }
+
+    let fields = campaign::fields::Fields::new(seed.campaign.fields)?;
+    let profiles = campaign::store::Profiles::new(fields, seed.campaign.key.as_deref().unwrap_or("externalId"), config.random_seed)?;
+    let site = campaign::Site {
+        base: format!("http://127.0.0.1:{}/{ORGANIZATION}", ports[1]),
+        organization: ORGANIZATION.to_owned(),
+        duplicate_status: config.duplicate_status,
+        big_table: config.big_table_threshold,
+        lower_email: config.lower_email,
+        smart_case: config.smart_case,
+    };
+    let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, profiles);
+    for (index, profile) in seed.campaign.profiles.iter().enumerate() {
+        campaign.seed(profile.get()).map_err(|why| format!("profile {}: {why}", index + 1))?;
+    }
+
+    let limit = match (config.throttle, config.service_protection) {
+        (Some(requests), _) => Some(Limit { requests, window: Duration::from_secs(1) }),
+        (None, Some((requests, window))) => Some(Limit { requests, window }),
+        (None, None) => None,
+    };
+    let faults = Faults::new(config.fail_rate, config.random_seed, limit);
+    Ok(App { dataverse, campaign, faults, stats: Stats::default(), latency: config.latency })
+}
+
+fn serve(door: Door, router: Router, stop: CancellationToken) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<Line>();
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(door, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+            tracing::error!(%error, "an emulator's server ended");
+        }
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Dataverse,
+    Campaign,
+}
+
+async fn to_dataverse(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
+    handle(&app, Side::Dataverse, &line, request).await
+}
+
+async fn to_campaign(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
+    handle(&app, Side::Campaign, &line, request).await
+}
+
+/// One request: latency, trouble, the service itself, the count.
+async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let api = match side {
+        Side::Dataverse if Dataverse::is_token_path(path) => Api::DataverseToken,
+        Side::Dataverse => Api::Dataverse,
+        Side::Campaign if Campaign::is_token_path(path) => Api::CampaignToken,
+        Side::Campaign => Api::Campaign,
+    };
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        app.stats.record(api, &parts.method, "too long".to_owned(), Outcome::Status(413));
+        return net::empty(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    if !app.latency.is_zero() {
+        tokio::time::sleep(app.latency).await;
+    }
+    let fault = app.faults.next(api, &parts.method, path);
+    match &fault {
+        Some(Fault::Reset) => {
+            app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Reset);
+            line.reset();
+            return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
+        Some(Fault::LostAnswer) | None => {}
+        Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html)) => {
+            let response = match side {
+                Side::Dataverse => app.dataverse.fault(fault),
+                Side::Campaign => app.campaign.fault(fault),
+            };
+            let response = response.unwrap_or_else(|| net::empty(StatusCode::INTERNAL_SERVER_ERROR));
+            app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Status(response.status().as_u16()));
+            return response;
+        }
+    }
+    let call = Call { method: &parts.method, path, query: parts.uri.query(), headers: &parts.headers, body: &body };
+    let Answer { route, response } = match api {
+        Api::DataverseToken => app.dataverse.token(&call),
+        Api::Dataverse => app.dataverse.answer(&call, &app.faults),
+        Api::CampaignToken => app.campaign.token(&call),
+        Api::Campaign => app.campaign.answer(&call, &app.faults),
+    };
+    if fault == Some(Fault::LostAnswer) {
+        app.stats.record(api, &parts.method, route, Outcome::Lost);
+        line.close();
+        return response;
+    }
+    app.stats.record(api, &parts.method, route, Outcome::Status(response.status().as_u16()));
+    response
+}

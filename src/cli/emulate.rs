@@ -1,0 +1,192 @@
+//! `d365map emulate`: the emulators by hand, until Ctrl-C.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::{Exit, Global};
+use crate::emulator::{self, Config, Running};
+
+/// Arguments of `emulate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the services hold at the start: columns, keys, contacts, attributes, profiles (JSON); without it, the custom attributes of
+    /// the shipped mappings and two profiles that are not the integration's.
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Sample contacts to generate.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    contacts: usize,
+    /// Seed of the sample data and of random failures.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    random_seed: u64,
+    /// Added to every answer, as in 20ms.
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    latency: Duration,
+    /// The share of requests that fail, 0.0 to 1.0.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    fail_rate: f64,
+    /// Requests per second and user, above which the answer is 429.
+    #[arg(long, value_name = "N")]
+    throttle: Option<u32>,
+    /// How long access tokens live, as in 60s or 1h.
+    #[arg(long, value_name = "TIME", default_value = "3599s", value_parser = duration)]
+    token_lifetime: Duration,
+    /// How long delta tokens live.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    delta_retention: Duration,
+    /// The largest page of Dataverse.
+    #[arg(long, value_name = "ROWS", default_value_t = 5000)]
+    page_cap: usize,
+    /// Dataverse's port; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    dataverse_port: u16,
+    /// Campaign's port; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    campaign_port: u16,
+    /// The admin interface's port; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    admin_port: u16,
+    /// How the addresses are printed.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// One line of JSON.
+    Json,
+}
+
+/// Reads `20ms`, `1.5s`, `5m`, `1h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or("a time needs a unit: ms, s, m, h or d")?;
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(format!("`{unit}` is no unit of time: ms, s, m, h or d")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(_) | Err(_) => Err("a share is a number from 0.0 to 1.0".to_owned()),
+    }
+}
+
+/// Runs the emulators until the process is asked to end.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let config = Config {
+        contacts: args.contacts,
+        seed_file: args.seed.clone(),
+        seed_text: args.seed.is_none().then(|| emulator::SAMPLE_SEED.to_owned()),
+        latency: args.latency,
+        fail_rate: args.fail_rate,
+        throttle: args.throttle,
+        random_seed: args.random_seed,
+        token_lifetime: args.token_lifetime,
+        delta_retention: args.delta_retention,
+        page_cap: args.page_cap,
+        dataverse_port: args.dataverse_port,
+        campaign_port: args.campaign_port,
+        admin_port: args.admin_port,
+        ..Config::default()
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot start: {error}");
+            return Exit::Failure;
+        }
+    };
+    runtime.block_on(async {
+        let running = match emulator::start(config).await {
+            Ok(running) => running,
+            Err(error) => {
+                eprintln!("error: the emulators cannot start: {error}");
+                return Exit::Failure;
+            }
+        };
+        // Whoever reads the line may have gone; that is no reason to end.
+        let _ = print(&running, args.format, global.quiet);
+        ended().await;
+        running.stop().await;
+        Exit::Clean
+    })
+}
+
+fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> {
+    let credentials = running.credentials();
+    let mut out = std::io::stdout().lock();
+    match format {
+        Format::Json => {
+            let client = |client: &emulator::Client| json!({"client_id": client.id, "client_secret": client.secret});
+            let line = json!({
+                "dataverse": {"url": running.dataverse_url(), "token_url": running.dataverse_token_url(), "tenant": credentials.tenant,
+                    "client_id": credentials.dataverse.id, "client_secret": credentials.dataverse.secret, "other": client(&credentials.dataverse_other)},
+                "campaign": {"url": running.campaign_url(), "token_url": running.campaign_token_url(), "organization": credentials.organization,
+                    "client_id": credentials.campaign.id, "client_secret": credentials.campaign.secret, "scope": credentials.campaign_scope},
+                "admin": {"url": running.admin_url()},
+            });
+            writeln!(out, "{line}")?;
+        }
+        Format::Human => {
+            writeln!(out, "Dataverse  {}/api/data/v9.2/", running.dataverse_url())?;
+            writeln!(out, "  token    {}", running.dataverse_token_url())?;
+            writeln!(out, "  client   {}", credentials.dataverse.id)?;
+            writeln!(out, "  secret   {}", credentials.dataverse.secret)?;
+            writeln!(out, "  scope    {}/.default", running.dataverse_url())?;
+            writeln!(out, "Campaign   {}/campaign/", running.campaign_url())?;
+            writeln!(out, "  token    {}", running.campaign_token_url())?;
+            writeln!(out, "  client   {}", credentials.campaign.id)?;
+            writeln!(out, "  secret   {}", credentials.campaign.secret)?;
+            writeln!(out, "  scope    {}", credentials.campaign_scope)?;
+            writeln!(out, "Admin      {}/stats", running.admin_url())?;
+            if !quiet {
+                writeln!(out, "The secrets are the emulators' own and open nothing else. Ctrl-C ends.")?;
+            }
+        }
+    }
+    out.flush()
+}
+
+/// Waits for Ctrl-C or a request to terminate.
+async fn ended() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        assert_eq!(duration("20ms"), Ok(Duration::from_millis(20)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        assert!(duration("20").is_err() && duration("5 parsecs").is_err() && duration("-1s").is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! The admin interface: what a test looks at and turns. It needs no authentication and is no part of either vendor's API.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::App;
+use super::faults::{Limit, Order};
+
+pub(super) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/stats", get(stats))
+        .route("/dump/contacts", get(dump_contacts))
+        .route("/dump/table/{name}", get(dump_table))
+        .route("/dump/profiles", get(dump_profiles))
+        .route("/reset-stats", post(reset_stats))
+        .route("/expire-tokens", post(expire_tokens))
+        .route("/expire-delta", post(expire_delta))
+        .route("/schema-change", post(schema_change))
+        .route("/expire-pkeys", post(expire_pkeys))
+        .route("/fail-next", post(fail_next))
+        .route("/clear-faults", post(clear_faults))
+        .route("/throttle", post(throttle))
+        .with_state(app)
+}
+
+type AppState = State<Arc<App>>;
+
+#[derive(Deserialize)]
+struct Dump {
+    /// Versions and instants too, which differ from run to run.
+    #[serde(default)]
+    system: bool,
+}
+
+fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn wrong(text: String) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": text}))).into_response()
+}
+
+async fn stats(State(app): AppState) -> Response {
+    Json(app.stats.to_json()).into_response()
+}
+
+fn table(app: &App, name: &str, system: bool) -> Response {
+    match app.dataverse.dump(name, system) {
+        Some(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({"error": format!("no table `{name}`")}))).into_response(),
+    }
+}
+
+async fn dump_contacts(State(app): AppState, Query(dump): Query<Dump>) -> Response {
+    table(&app, "contact", dump.system)
+}
+
+async fn dump_table(State(app): AppState, Path(name): Path<String>, Query(dump): Query<Dump>) -> Response {
+    table(&app, &name, dump.system)
+}
+
+async fn dump_profiles(State(app): AppState, Query(dump): Query<Dump>) -> Response {
+    Json(app.campaign.dump(dump.system)).into_response()
+}
+
+async fn reset_stats(State(app): AppState) -> Response {
+    app.stats.reset();
+    done()
+}
+
+async fn expire_tokens(State(app): AppState) -> Response {
+    app.dataverse.tokens.expire_all(Instant::now());
+    app.campaign.tokens.expire_all(Instant::now());
+    done()
+}
+
+async fn expire_delta(State(app): AppState) -> Response {
+    app.dataverse.expire_delta(None);
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemaChange {
+    table: String,
+}
+
+async fn schema_change(State(app): AppState, body: Option<Json<SchemaChange>>) -> Response {
+    let name = body.map_or_else(|| "contact".to_owned(), |Json(change)| change.table);
+    if app.dataverse.expire_delta(Some(&name)) { done() } else { wrong(format!("no table `{name}`")) }
+}
+
+async fn expire_pkeys(State(app): AppState) -> Response {
+    super::write(&app.campaign.profiles).epoch += 1;
+    done()
+}
+
+async fn fail_next(State(app): AppState, body: String) -> Response {
+    match serde_json::from_str::<Order>(&body) {
+        Ok(order) => {
+            app.faults.order(order);
+            done()
+        }
+        Err(error) => wrong(error.to_string()),
+    }
+}
+
+async fn clear_faults(State(app): AppState) -> Response {
+    app.faults.clear();
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Throttle {
+    /// Requests per window; null lifts the limit.
+    requests: Option<u32>,
+    /// Milliseconds.
+    #[serde(default)]
+    window: Option<u64>,
+}
+
+async fn throttle(State(app): AppState, body: String) -> Response {
+    match serde_json::from_str::<Throttle>(&body) {
+        Ok(throttle) => {
+            let window = Duration::from_millis(throttle.window.unwrap_or(1000));
+            app.faults.set_limit(throttle.requests.map(|requests| Limit { requests, window }));
+            done()
+        }
+        Err(error) => wrong(error.to_string()),
+    }
+}

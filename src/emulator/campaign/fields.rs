@@ -1,0 +1,296 @@
+//! The attributes of the profile resource, standard and custom, and the values they hold.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use crate::time::{format_instant_campaign, parse_date, parse_instant};
+
+/// Attribute types as the resource's metadata names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::emulator) enum Kind {
+    String,
+    Integer,
+    Number,
+    Boolean,
+    Date,
+    Datetime,
+    Enumeration,
+    Link,
+    Collection,
+    Item,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::Integer => "integer",
+            Kind::Number => "number",
+            Kind::Boolean => "boolean",
+            Kind::Date => "date",
+            Kind::Datetime => "datetime",
+            Kind::Enumeration => "enumeration",
+            Kind::Link => "link",
+            Kind::Collection => "collection",
+            Kind::Item => "item",
+        }
+    }
+}
+
+/// One attribute.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::emulator) struct Field {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) label: String,
+    #[serde(rename = "type")]
+    pub(super) kind: Kind,
+    /// Characters.
+    #[serde(default)]
+    pub(super) length: Option<usize>,
+    #[serde(default)]
+    pub(super) target: Option<String>,
+    /// Label, name in the API, stored value.
+    #[serde(default)]
+    pub(super) values: Vec<(String, String, Json)>,
+    #[serde(default)]
+    pub(super) policy: Option<String>,
+    #[serde(default)]
+    pub(super) readonly: bool,
+    #[serde(default)]
+    pub(super) sortable: bool,
+    #[serde(skip)]
+    pub(super) custom: bool,
+    /// The item this attribute is a part of.
+    #[serde(skip)]
+    pub(super) within: Option<&'static str>,
+}
+
+/// The parts of `location`. Names and lengths are assumed: the documents name the item and not its parts. [K]
+const LOCATION: [(&str, usize); 8] = [
+    ("address1", 80),
+    ("address2", 80),
+    ("address3", 80),
+    ("address4", 80),
+    ("city", 50),
+    ("zipCode", 15),
+    ("stateCode", 2),
+    ("countryCode", 2),
+];
+
+/// A stored value; an attribute without one has its type's empty value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    Text(Box<str>),
+    Int(i64),
+    Number(Decimal),
+    Bool(bool),
+    Day(NaiveDate),
+    /// Milliseconds since 1970.
+    Time(i64),
+    /// The index of an enumeration's value.
+    Choice(u16),
+}
+
+/// What happens to values on their way in, where the documents leave it open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policies {
+    pub(super) lower_email: bool,
+    pub(super) smart_case: bool,
+}
+
+/// The description of the resource.
+#[derive(Clone, Debug)]
+pub(in crate::emulator) struct Fields {
+    pub(super) list: Vec<Field>,
+    by_name: HashMap<String, u16>,
+}
+
+/// A refused value, and why.
+pub(super) type Refused = String;
+
+impl Fields {
+    pub(in crate::emulator) fn new(custom: Vec<Field>) -> Result<Fields, String> {
+        let mut list: Vec<Field> =
+            serde_json::from_str(include_str!("profile.json")).map_err(|error| format!("embedded profile description: {error}"))?;
+        for mut field in custom {
+            if list.iter().any(|other| other.name == field.name) {
+                return Err(format!("the profile has an attribute `{}` already", field.name));
+            }
+            if !field.name.starts_with("cus") {
+                return Err(format!("attribute `{}`: the name of a custom attribute begins with `cus`", field.name));
+            }
+            if matches!(field.kind, Kind::Item | Kind::Collection) {
+                return Err(format!("attribute `{}`: a custom attribute is a plain value or a link", field.name));
+            }
+            if field.label.is_empty() {
+                field.label.clone_from(&field.name);
+            }
+            field.custom = true;
+            list.push(field);
+        }
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        for (name, length) in LOCATION {
+            list.push(Field {
+                name: name.to_owned(),
+                label: name.to_owned(),
+                kind: Kind::String,
+                length: Some(length),
+                target: None,
+                values: Vec::new(),
+                policy: None,
+                readonly: false,
+                sortable: false,
+                custom: false,
+                within: Some("location"),
+            });
+        }
+        let by_name = (list.iter().enumerate())
+            .map(|(index, field)| (field.within.map_or_else(|| field.name.clone(), |item| format!("{item}.{}", field.name)), index as u16))
+            .collect();
+        Ok(Fields { list, by_name })
+    }
+
+    pub(super) fn at(&self, index: u16) -> &Field {
+        &self.list[usize::from(index)]
+    }
+
+    /// By name; parts of an item as `location.city`.
+    pub(super) fn find(&self, name: &str) -> Option<u16> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The attributes of the resource itself.
+    pub(super) fn top(&self, custom: bool) -> impl Iterator<Item = (u16, &Field)> {
+        self.list
+            .iter()
+            .enumerate()
+            .filter(move |(_, field)| field.within.is_none() && (custom || !field.custom))
+            .map(|(i, field)| (i as u16, field))
+    }
+}
+
+impl Field {
+    /// Reads a value sent by a client; `None` empties the attribute.
+    pub(super) fn read(&self, raw: &str, policies: Policies) -> Result<Option<Cell>, Refused> {
+        if raw == "null" {
+            return Ok(None);
+        }
+        let mistyped = |wanted: &str| format!("attribute '{}' needs {wanted}, not {raw}", self.name);
+        let text = |wanted: &str| serde_json::from_str::<String>(raw).map_err(|_| mistyped(wanted));
+        match self.kind {
+            Kind::String => {
+                let text = self.transform(text("a string")?, policies)?;
+                if let Some(length) = self.length
+                    && text.chars().count() > length
+                {
+                    return Err(format!(
+                        "the value of attribute '{}' has {} characters, more than the {length} allowed",
+                        self.name,
+                        text.chars().count()
+                    ));
+                }
+                Ok((!text.is_empty()).then(|| Cell::Text(text.into())))
+            }
+            Kind::Integer => raw.parse().map(|value| Some(Cell::Int(value))).map_err(|_| mistyped("an integer")),
+            Kind::Number => raw
+                .parse::<Decimal>()
+                .or_else(|_| Decimal::from_scientific(raw))
+                .map(|value| Some(Cell::Number(value.normalize())))
+                .map_err(|_| mistyped("a number")),
+            Kind::Boolean => match raw {
+                "true" => Ok(Some(Cell::Bool(true))),
+                "false" => Ok(Some(Cell::Bool(false))),
+                _ => Err(mistyped("true or false")),
+            },
+            Kind::Date => {
+                let text = text("a date (yyyy-mm-dd)")?;
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                parse_date(&text).map(|day| Some(Cell::Day(day))).ok_or_else(|| mistyped("a date (yyyy-mm-dd)"))
+            }
+            Kind::Datetime => {
+                let text = text("an instant (yyyy-mm-dd hh:mm:ss.sssZ)")?;
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                let at = parse_instant(&text).ok_or_else(|| mistyped("an instant (yyyy-mm-dd hh:mm:ss.sssZ)"))?;
+                Ok(Some(Cell::Time(at.timestamp_millis())))
+            }
+            Kind::Enumeration => {
+                let text = text("the name of a value")?;
+                match self.values.iter().position(|(_, name, _)| *name == text) {
+                    Some(index) => Ok(Some(Cell::Choice(index as u16))),
+                    None => {
+                        let names: Vec<&str> = self.values.iter().map(|(_, name, _)| name.as_str()).collect();
+                        Err(format!("'{text}' is no value of attribute '{}': {}", self.name, names.join(", ")))
+                    }
+                }
+            }
+            Kind::Link | Kind::Collection | Kind::Item => Err(format!("attribute '{}' cannot be written as a value", self.name)),
+        }
+    }
+
+    /// The data policy's change of a value on write. That it transforms is documented; how, is assumed. [K]
+    fn transform(&self, text: String, policies: Policies) -> Result<String, Refused> {
+        match self.policy.as_deref() {
+            Some("email") => {
+                let trimmed = text.trim();
+                if trimmed.is_empty() {
+                    return Ok(String::new());
+                }
+                let valid =
+                    trimmed.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
+                if !valid || trimmed.contains(char::is_whitespace) {
+                    return Err(format!("'{trimmed}' is no e-mail address (attribute '{}')", self.name));
+                }
+                Ok(if policies.lower_email { trimmed.to_lowercase() } else { trimmed.to_owned() })
+            }
+            Some("smartCase") if policies.smart_case => {
+                let mut out = String::with_capacity(text.len());
+                let mut start = true;
+                for c in text.chars() {
+                    if start {
+                        out.extend(c.to_uppercase())
+                    } else {
+                        out.extend(c.to_lowercase())
+                    }
+                    start = !c.is_alphabetic();
+                }
+                Ok(out)
+            }
+            Some(_) | None => Ok(text),
+        }
+    }
+
+    /// The value as the API writes it.
+    pub(super) fn write(&self, cell: Option<&Cell>) -> Json {
+        match cell {
+            Some(Cell::Text(text)) => json!(&**text),
+            Some(Cell::Int(value)) => json!(value),
+            // The digits as they were sent.
+            Some(Cell::Number(value)) => serde_json::from_str(&value.to_string()).unwrap_or(Json::Null),
+            Some(Cell::Bool(value)) => json!(value),
+            Some(Cell::Day(day)) => json!(day.to_string()),
+            Some(Cell::Time(millis)) => json!(chrono::DateTime::from_timestamp_millis(*millis).map(format_instant_campaign)),
+            Some(Cell::Choice(index)) => self.values.get(usize::from(*index)).map_or(Json::Null, |(_, name, _)| json!(name)),
+            // Empty values: the documents show empty strings, false and zero; a missing date is assumed to be null. [K]
+            None => match self.kind {
+                Kind::String => json!(""),
+                Kind::Integer | Kind::Number => json!(0),
+                Kind::Boolean => json!(false),
+                Kind::Enumeration => {
+                    (self.values.iter().find(|(_, _, stored)| *stored == json!(0))).map_or(Json::Null, |(_, name, _)| json!(name))
+                }
+                Kind::Date | Kind::Datetime | Kind::Link | Kind::Collection | Kind::Item => Json::Null,
+            },
+        }
+    }
+}

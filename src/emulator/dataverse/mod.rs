@@ -1,0 +1,382 @@
+//! The emulated Dataverse environment: its token endpoint and its Web API.
+//!
+//! Written from Microsoft's documentation of the Web API. Where a rule is documented the comments say [D], where it is known from
+//! third parties only [C], and where the documents are silent and the emulator had to choose [K].
+
+mod change;
+mod error;
+mod filter;
+mod metadata;
+mod read;
+mod sample;
+pub(super) mod store;
+pub(super) mod table;
+mod token;
+mod url;
+pub(super) mod value;
+mod write;
+
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use serde_json::json;
+
+use self::error::{Fail, Result};
+use self::store::Store;
+use self::url::{Options, Prefer, segments};
+use super::faults::{Fault, Faults, Limit, Refusal};
+use super::net::{self, Answer};
+use super::tokens::{Client, Refused, Tokens};
+
+/// What answers need to know of the environment.
+pub(super) struct Site {
+    /// `http://127.0.0.1:port`
+    pub(super) base: String,
+    /// The service root, without a trailing slash.
+    pub(super) root: String,
+    pub(super) tenant: String,
+    pub(super) page_cap: usize,
+    /// How long a delta token lives.
+    pub(super) retention: Duration,
+    /// The status of an expired delta token; 400 by default, for the service's own was never documented.
+    pub(super) expired_status: u16,
+    pub(super) max_concurrency: Option<u32>,
+}
+
+impl Site {
+    /// Seconds since 1970.
+    fn now(&self) -> i64 {
+        crate::time::now().timestamp()
+    }
+}
+
+/// The environment.
+pub(super) struct Dataverse {
+    pub(super) site: Site,
+    pub(super) clients: Vec<Client>,
+    pub(super) tokens: Tokens,
+    pub(super) store: RwLock<Store>,
+    running: AtomicU32,
+}
+
+/// A request with its body read.
+pub(super) struct Call<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+struct Slot<'a>(&'a AtomicU32);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Dataverse {
+    pub(super) fn new(site: Site, clients: Vec<Client>, token_lifetime: Duration, store: Store) -> Dataverse {
+        Dataverse { site, clients, tokens: Tokens::new(token_lifetime), store: RwLock::new(store), running: AtomicU32::new(0) }
+    }
+
+    /// Whether the path is the token endpoint's.
+    pub(super) fn is_token_path(path: &str) -> bool {
+        path.ends_with("/oauth2/v2.0/token")
+    }
+
+    pub(super) fn token(&self, call: &Call<'_>) -> Answer {
+        Answer::new("token", token::answer(self, call))
+    }
+
+    /// An ordered or random fault in this API's error shape; `None` for those that are no answer.
+    pub(super) fn fault(&self, fault: &Fault) -> Option<Response<Body>> {
+        match fault {
+            Fault::Status { status, code, retry_after } => {
+                let (default, message) = match status {
+                    503 => ("0x80040216", "The service is unavailable."),
+                    _ => ("0x80040216", "An unexpected error occurred."),
+                };
+                let mut response = Fail::new(*status, code.as_deref().unwrap_or(default), message).response();
+                if let Some(seconds) = retry_after {
+                    net::set(&mut response, "retry-after", &seconds.to_string());
+                }
+                Some(response)
+            }
+            Fault::Throttle { code, retry_after } => Some(throttled(
+                code.as_deref().unwrap_or("0x80072322"),
+                Limit { requests: 6000, window: Duration::from_secs(300) },
+                retry_after.unwrap_or(1),
+            )),
+            Fault::Unauthorized => Some(self.unauthorized(Refused::Expired)),
+            Fault::Html => {
+                let page = "<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>Sign in</body></html>";
+                Some(net::body(StatusCode::OK, "text/html; charset=utf-8", page))
+            }
+            Fault::Reset | Fault::LostAnswer | Fault::Slow(_) => None,
+        }
+    }
+
+    fn unauthorized(&self, why: Refused) -> Response<Body> {
+        let (code, message) = match why {
+            Refused::Missing => ("0x80044302", "The request is not authenticated."),
+            Refused::Unknown => ("0x80044302", "The access token is not valid."),
+            Refused::Expired => ("0x8005F101", "The access token has expired."),
+        };
+        let mut response = Fail::new(401, code, message).response();
+        let challenge =
+            format!("Bearer authorization_uri={}/{}/oauth2/authorize, resource_id={}/", self.site.base, self.site.tenant, self.site.base);
+        net::set(&mut response, "www-authenticate", &challenge);
+        response
+    }
+
+    /// Answers a request to the API.
+    pub(super) fn answer(&self, call: &Call<'_>, faults: &Faults) -> Answer {
+        let mut answer = self.dispatch(call, faults);
+        let response = &mut answer.response;
+        net::set(response, "odata-version", "4.0");
+        let id = uuid::Uuid::new_v4().to_string();
+        net::set(response, "x-ms-service-request-id", &id);
+        net::set(response, "req_id", &id);
+        net::set(response, "x-ms-dop-hint", "4");
+        answer
+    }
+
+    fn dispatch(&self, call: &Call<'_>, faults: &Faults) -> Answer {
+        let slot = Slot(&self.running);
+        let running = self.running.fetch_add(1, Ordering::AcqRel) + 1;
+        let authorization = call.headers.get("authorization").and_then(|value| value.to_str().ok());
+        let client = match self.tokens.check(authorization, Instant::now()) {
+            Ok(client) => client,
+            Err(why) => return Answer::new("unauthorized", self.unauthorized(why)),
+        };
+        if let Some(limit) = self.site.max_concurrency.filter(|limit| running > *limit) {
+            let limit = Limit { requests: limit, window: Duration::from_secs(300) };
+            return Answer::new("throttled", throttled("0x80072326", limit, 1));
+        }
+        if let Err(Refusal { limit, retry_after }) = faults.admit(super::stats::Api::Dataverse, &self.clients[client].id, Instant::now()) {
+            return Answer::new("throttled", throttled("0x80072322", limit, retry_after));
+        }
+        let mut route = String::from("unknown");
+        let response = self.route(call, client, &mut route).unwrap_or_else(|fail| fail.response());
+        drop(slot);
+        Answer::new(route, response)
+    }
+
+    fn route(&self, call: &Call<'_>, client: usize, route: &mut String) -> Result<Response<Body>> {
+        check_headers(call)?;
+        let below = call.path.strip_prefix("/api/data/v9.").and_then(|rest| match rest.split_once('/') {
+            Some((version, below)) => matches!(version, "0" | "1" | "2").then_some(below),
+            None => matches!(rest, "0" | "1" | "2").then_some(""),
+        });
+        let below = below.ok_or_else(|| Fail::new(404, "0x8006088a", format!("Resource not found: '{}'.", call.path)))?;
+        let parts = segments(below)?;
+        let get = call.method == Method::GET;
+        let Some(first) = parts.first() else {
+            *route = "service document".to_owned();
+            return if get { Ok(self.service_document()) } else { Err(Fail::method(call.method.as_str())) };
+        };
+        match first.name.as_str() {
+            "WhoAmI" | "EntityDefinitions" if !get => return Err(Fail::method(call.method.as_str())),
+            "WhoAmI" => {
+                *route = "WhoAmI".to_owned();
+                return Ok(self.who_am_i(client));
+            }
+            "EntityDefinitions" => {
+                *route = "EntityDefinitions".to_owned();
+                return metadata::get(&self.site, &super::read(&self.store), &parts, call.query);
+            }
+            "$metadata" => return Err(Fail::not_emulated("$metadata; use EntityDefinitions")),
+            "$batch" => return Err(Fail::not_emulated("$batch")),
+            _ => {}
+        }
+        let table = super::read(&self.store).by_set(&first.name).ok_or_else(|| Fail::no_segment(&first.name))?;
+        let key_name = if first.key.is_some() { "(key)" } else { "" };
+        *route = format!("{}{key_name}", first.name);
+        let prefer = Prefer::parse(call.headers);
+        let options = Options::parse(call.query)?;
+        let writer = write::Writer { site: &self.site, user: client as u8, headers: call.headers, options: &options, prefer: &prefer };
+        match (call.method.as_str(), &first.key, &parts[1..]) {
+            ("GET", None, []) => {
+                if options.deltatoken.is_some() {
+                    route.push_str("?delta");
+                }
+                read::set(&self.site, &super::read(&self.store), table, &options, &prefer)
+            }
+            ("GET", None, [count]) if count.name == "$count" => {
+                route.push_str("/$count");
+                read::count(&self.site, &super::read(&self.store), table, &options)
+            }
+            ("GET", Some(key), []) => read::one(&self.site, &super::read(&self.store), table, key, &options, &prefer, call.headers),
+            ("GET", Some(key), [column]) => {
+                route.push_str("/column");
+                read::property(&self.site, &super::read(&self.store), table, key, &column.name)
+            }
+            ("POST", None, []) => {
+                json_body(call)?;
+                writer.create(&mut super::write(&self.store), table, call.body)
+            }
+            ("PATCH", Some(key), []) => {
+                json_body(call)?;
+                writer.patch(&mut super::write(&self.store), table, key, &first.raw, call.body)
+            }
+            ("DELETE", Some(key), []) => writer.delete(&mut super::write(&self.store), table, key),
+            ("PUT", Some(key), [column]) => {
+                route.push_str("/column");
+                json_body(call)?;
+                writer.set_property(&mut super::write(&self.store), table, key, &column.name, Some(call.body))
+            }
+            ("DELETE", Some(key), [column]) => {
+                route.push_str("/column");
+                writer.set_property(&mut super::write(&self.store), table, key, &column.name, None)
+            }
+            ("DELETE", Some(key), [nav, reference]) if reference.name == "$ref" => {
+                route.push_str("/nav/$ref");
+                writer.set_property(&mut super::write(&self.store), table, key, &nav.name, None)
+            }
+            (_, None, [action]) if action.name.starts_with("Microsoft.Dynamics.CRM.") => Err(Fail::not_emulated(&action.name)),
+            (_, _, [more, ..]) => Err(Fail::no_segment(&more.name)),
+            (method, _, []) => Err(Fail::method(method)),
+        }
+    }
+
+    fn service_document(&self) -> Response<Body> {
+        let store = super::read(&self.store);
+        let sets: Vec<_> =
+            store.tables.iter().map(|rows| json!({"name": rows.table.set, "kind": "EntitySet", "url": rows.table.set})).collect();
+        let text = json!({"@odata.context": format!("{}/$metadata", self.site.root), "value": sets}).to_string();
+        net::body(StatusCode::OK, read::JSON, text)
+    }
+
+    fn who_am_i(&self, client: usize) -> Response<Body> {
+        let store = super::read(&self.store);
+        let text = json!({
+            "@odata.context": format!("{}/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse", self.site.root),
+            "BusinessUnitId": store.business_unit,
+            "UserId": self.clients[client].user,
+            "OrganizationId": uuid::Uuid::from_u128(0x0a6a_0000_0000_4000_8000_0000_0000_0001),
+        });
+        net::body(StatusCode::OK, read::JSON, text.to_string())
+    }
+}
+
+/// Service protection: 429 with one of the three documented codes.
+fn throttled(code: &str, limit: Limit, retry_after: u64) -> Response<Body> {
+    let seconds = limit.window.as_secs();
+    let message = match code {
+        "0x80072321" => "Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds. Decrease \
+                         number of concurrent requests or reduce the duration of requests and try again later."
+            .to_owned(),
+        "0x80072326" => format!("Number of concurrent requests exceeded the limit of {}.", limit.requests),
+        _ => format!("Number of requests exceeded the limit of {} over time window of {seconds} seconds.", limit.requests),
+    };
+    let mut response = Fail::new(429, code, message).response();
+    net::set(&mut response, "retry-after", &retry_after.to_string());
+    response
+}
+
+fn check_headers(call: &Call<'_>) -> Result<()> {
+    let header = |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok());
+    // The service speaks OData 4.0; what it answers to other versions is assumed. [K]
+    if header("odata-version").is_some_and(|version| version != "4.0") {
+        return Err(Fail::new(400, "0x0", "The OData-Version header must be 4.0."));
+    }
+    if header("odata-maxversion").is_some_and(|version| !matches!(version, "4.0" | "4.01")) {
+        return Err(Fail::new(400, "0x0", "The OData-MaxVersion header must be 4.0 or higher."));
+    }
+    if let Some(accept) = header("accept")
+        && !accept.contains("application/json")
+        && !accept.contains("*/*")
+        && !accept.contains("application/*")
+        && !(accept.contains("text/plain") && call.path.ends_with("$count"))
+    {
+        return Err(Fail::new(
+            415,
+            "0x0",
+            format!("A supported MIME type could not be found that matches the acceptable MIME types: '{accept}'."),
+        ));
+    }
+    Ok(())
+}
+
+fn json_body(call: &Call<'_>) -> Result<()> {
+    let kind = call.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mime = kind.split(';').next().unwrap_or("").trim();
+    if mime.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Fail::new(415, "0x0", format!("The content type '{kind}' is not supported; send application/json.")))
+    }
+}
+
+impl Dataverse {
+    /// Fills in the rows every organisation has, and sample contacts.
+    pub(super) fn populate(&self, contacts: usize, seed: u64) -> std::result::Result<(), String> {
+        let store = &mut *super::write(&self.store);
+        let text = |fail: Fail| fail.message;
+        let column = |store: &Store, table: usize, name: &str| store.tables[table].table.column(name);
+        if let Some(users) = store.by_name("systemuser") {
+            for (index, client) in self.clients.iter().enumerate() {
+                let names =
+                    [("firstname", "#"), ("lastname", if index == 0 { "d365map" } else { "Sales" }), ("domainname", client.id.as_str())];
+                let changes =
+                    names.iter().filter_map(|(name, text)| Some((column(store, users, name)?, value::Value::text(text)))).collect();
+                store.insert(users, client.user, changes, 0, sample::created(0)).map_err(text)?;
+            }
+        }
+        if let Some(currencies) = store.by_name("transactioncurrency") {
+            let names = [("currencyname", "US Dollar"), ("currencysymbol", "$"), ("isocurrencycode", "USD")];
+            let changes =
+                names.iter().filter_map(|(name, text)| Some((column(store, currencies, name)?, value::Value::text(text)))).collect();
+            let id = store.currency;
+            store.insert(currencies, id, changes, 0, sample::created(0)).map_err(text)?;
+        }
+        if contacts == 0 {
+            return Ok(());
+        }
+        let (Some(contact), Some(account)) = (store.by_name("contact"), store.by_name("account")) else { return Ok(()) };
+        let mut accounts = Vec::new();
+        for index in 0..10 {
+            let id = sample::id(seed, 1, index);
+            let changes = sample::account(&store.tables[account].table, index);
+            store.insert(account, id, changes, 0, sample::created(index)).map_err(text)?;
+            accounts.push(id);
+        }
+        for index in 0..contacts {
+            let changes = sample::contact(&store.tables[contact].table, seed, index, (account as u8, &accounts));
+            store.insert(contact, sample::id(seed, 2, index), changes, 0, sample::created(index)).map_err(text)?;
+        }
+        Ok(())
+    }
+
+    /// Creates a row from a seed: a body as in a `POST`, in which `statecode` may stand.
+    pub(super) fn seed(&self, table: &str, body: &str) -> std::result::Result<(), String> {
+        let store = &mut *super::write(&self.store);
+        let table = store.by_name(table).ok_or_else(|| format!("no table `{table}`"))?;
+        write::seed(store, table, body, self.site.now()).map_err(|fail| fail.message)
+    }
+
+    /// Ends delta tokens; with a table, as a change of its definition does.
+    pub(super) fn expire_delta(&self, table: Option<&str>) -> bool {
+        let mut store = super::write(&self.store);
+        match table {
+            None => store.expire(None),
+            Some(name) => match store.by_name(name) {
+                Some(index) => store.expire(Some(index)),
+                None => return false,
+            },
+        }
+        true
+    }
+
+    /// All rows of a table sorted by id; `system` adds versions and instants.
+    pub(super) fn dump(&self, table: &str, system: bool) -> Option<String> {
+        let store = super::read(&self.store);
+        let index = store.by_name(table)?;
+        Some(read::dump(&store, index, system))
+    }
+}

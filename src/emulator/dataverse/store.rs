@@ -1,0 +1,316 @@
+//! The rows of the emulated organisation, with what change tracking needs.
+//!
+//! One version counter runs through the whole organisation, as the database's row version does. Each table keeps its live rows by id
+//! and by version, and its deleted ids by the version of the deletion, so that a delta is two range reads.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::error::{Fail, Result};
+use super::table::{Derived, Table, Type};
+use super::value::Value;
+
+/// One row. Cells are sorted by column; a column without a cell has its default.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) version: u64,
+    pub(super) created: i64,
+    pub(super) modified: i64,
+    created_by: u8,
+    modified_by: u8,
+    cells: Box<[(u16, Value)]>,
+}
+
+/// Values to set; [`Value::Null`] clears.
+pub(super) type Changes = Vec<(u16, Value)>;
+
+impl Row {
+    fn cell(&self, column: u16) -> Option<&Value> {
+        self.cells.binary_search_by_key(&column, |(index, _)| *index).ok().map(|at| &self.cells[at].1)
+    }
+}
+
+/// A table's rows.
+pub(super) struct Rows {
+    pub(super) table: Table,
+    pub(super) rows: BTreeMap<Uuid, Row>,
+    pub(super) by_version: BTreeMap<u64, Uuid>,
+    /// Deleted rows by the version of their deletion.
+    pub(super) gone: BTreeMap<u64, Uuid>,
+    gone_at: HashMap<Uuid, u64>,
+    /// One index per alternate key.
+    keys: Vec<HashMap<Vec<String>, Uuid>>,
+    /// Delta tokens of an older version are dead.
+    pub(super) valid_from: u64,
+}
+
+/// The organisation.
+pub(in crate::emulator) struct Store {
+    pub(super) tables: Vec<Rows>,
+    pub(super) version: u64,
+    /// Application users; rows point to them by index.
+    pub(super) users: Vec<Uuid>,
+    pub(super) business_unit: Uuid,
+    pub(super) currency: Uuid,
+}
+
+impl Store {
+    pub(in crate::emulator) fn new(tables: Vec<Table>, users: Vec<Uuid>) -> Store {
+        let tables = tables
+            .into_iter()
+            .map(|table| Rows {
+                keys: vec![HashMap::new(); table.keys.len()],
+                table,
+                rows: BTreeMap::new(),
+                by_version: BTreeMap::new(),
+                gone: BTreeMap::new(),
+                gone_at: HashMap::new(),
+                valid_from: 0,
+            })
+            .collect();
+        Store {
+            tables,
+            version: 1_000_000,
+            users,
+            business_unit: Uuid::from_u128(0x5a1f_0a10_0000_4000_8000_0000_0000_0001),
+            currency: Uuid::from_u128(0xc0a0_0000_0000_4000_8000_0000_0000_0001),
+        }
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<usize> {
+        self.tables.iter().position(|rows| rows.table.name == name)
+    }
+
+    pub(super) fn by_set(&self, set: &str) -> Option<usize> {
+        self.tables.iter().position(|rows| rows.table.set == set)
+    }
+
+    /// The value of a column, derived ones included; `None` when it is null.
+    pub(super) fn value<'a>(&'a self, table: usize, id: Uuid, row: &'a Row, index: u16) -> Option<Cow<'a, Value>> {
+        let rows = &self.tables[table];
+        let column = rows.table.at(index);
+        let user = |user: u8| -> Option<Cow<'a, Value>> {
+            let id = *self.users.get(usize::from(user))?;
+            Some(Cow::Owned(Value::Link(self.by_name("systemuser")? as u8, id.into())))
+        };
+        let stored = row.cell(index);
+        match &column.derived {
+            Derived::Id => Some(Cow::Owned(Value::Id(id.into()))),
+            Derived::Version => Some(Cow::Owned(Value::Int(row.version as i64))),
+            Derived::CreatedOn => Some(Cow::Owned(Value::Time(row.created))),
+            Derived::ModifiedOn => Some(Cow::Owned(Value::Time(row.modified))),
+            Derived::CreatedBy => user(row.created_by),
+            Derived::ModifiedBy => user(row.modified_by),
+            Derived::Owner => stored.map(Cow::Borrowed).or_else(|| user(row.created_by)),
+            Derived::OwningUser => match rows.table.column("ownerid").and_then(|owner| row.cell(owner)) {
+                Some(owner) => Some(Cow::Borrowed(owner)),
+                None => user(row.created_by),
+            },
+            Derived::BusinessUnit => Some(Cow::Owned(Value::Id(self.business_unit.into()))),
+            Derived::Currency => match stored {
+                Some(stored) => Some(Cow::Borrowed(stored)),
+                None => Some(Cow::Owned(Value::Link(self.by_name("transactioncurrency")? as u8, self.currency.into()))),
+            },
+            Derived::ExchangeRate => Some(Cow::Owned(Value::Dec(Decimal::ONE))),
+            Derived::Base(money) => row.cell(*money).map(Cow::Borrowed),
+            Derived::FullName { first, last } => {
+                let text = joined([*first, *last].iter().filter_map(|part| row.cell(*part)), " ");
+                (!text.is_empty()).then(|| Cow::Owned(Value::text(&text)))
+            }
+            Derived::Composite(parts) => {
+                let text = joined(parts.iter().filter_map(|part| row.cell(*part)), "\r\n");
+                (!text.is_empty()).then(|| Cow::Owned(Value::text(&text)))
+            }
+            Derived::Stored => match stored {
+                Some(value) => Some(Cow::Borrowed(value)),
+                // Two-option columns and choices with a default have it from creation on; it is not kept in each row.
+                None => column
+                    .initial()
+                    .map(|default| Cow::Owned(if column.kind == Type::Boolean { Value::Bool(default != 0) } else { Value::Int(default) })),
+            },
+        }
+        .filter(|value| !value.is_null())
+    }
+
+    /// The text of a row's primary name, for formatted lookups.
+    pub(super) fn title(&self, table: usize, id: Uuid) -> Option<String> {
+        let rows = &self.tables[table];
+        let row = rows.rows.get(&id)?;
+        let column = rows.table.column(&rows.table.title)?;
+        let value = self.value(table, id, row, column)?;
+        if let Value::Text(text) = &*value { Some(text.to_string()) } else { None }
+    }
+
+    /// A row by the values of an alternate key, as [`key_text`] writes them.
+    pub(super) fn by_key(&self, table: usize, key: usize, values: &[String]) -> Option<Uuid> {
+        self.tables[table].keys[key].get(values).copied()
+    }
+
+    /// Creates a row.
+    pub(super) fn insert(&mut self, table: usize, id: Uuid, mut changes: Changes, user: u8, now: i64) -> Result<u64> {
+        let rows = &mut self.tables[table];
+        if rows.rows.contains_key(&id) {
+            return Err(Fail::new(412, "0x80040237", "A record with matching key values already exists. Cannot insert duplicate key."));
+        }
+        let created = rows
+            .table
+            .column("overriddencreatedon")
+            .and_then(|column| changes.iter().find(|(index, _)| *index == column))
+            .and_then(|(_, value)| if let Value::Time(at) = value { Some(*at) } else { None });
+        changes.retain(|(index, value)| !value.is_null() || rows.table.at(*index).initial().is_some());
+        changes.sort_by_key(|(index, _)| *index);
+        let row = Row {
+            version: self.version + 1,
+            created: created.unwrap_or(now),
+            modified: now,
+            created_by: user,
+            modified_by: user,
+            cells: changes.into_boxed_slice(),
+        };
+        let keys = rows.claim_keys(id, &row)?;
+        self.version += 1;
+        rows.set_keys(id, keys);
+        if let Some(at) = rows.gone_at.remove(&id) {
+            // The id lives again: its tombstone would undo the creation in the same delta.
+            rows.gone.remove(&at);
+        }
+        rows.by_version.insert(self.version, id);
+        rows.rows.insert(id, row);
+        Ok(self.version)
+    }
+
+    /// Changes a row. Unchanged values make a new version too, as in the service.
+    pub(super) fn update(&mut self, table: usize, id: Uuid, changes: Changes, user: u8, now: i64) -> Result<u64> {
+        let rows = &mut self.tables[table];
+        let old = rows.rows.get(&id).ok_or_else(|| Fail::not_found(&rows.table.name, id))?;
+        let mut cells: BTreeMap<u16, Value> = old.cells.iter().cloned().collect();
+        for (index, value) in changes {
+            let column = rows.table.at(index);
+            if value.is_null() && column.initial().is_none() {
+                cells.remove(&index);
+            } else {
+                cells.insert(index, value);
+            }
+        }
+        let row = Row {
+            version: self.version + 1,
+            created: old.created,
+            modified: now,
+            created_by: old.created_by,
+            modified_by: user,
+            cells: cells.into_iter().collect(),
+        };
+        let keys = rows.claim_keys(id, &row)?;
+        let old_version = old.version;
+        let freed = rows.keys_of(old);
+        rows.free_keys(freed);
+        rows.set_keys(id, keys);
+        self.version += 1;
+        rows.by_version.remove(&old_version);
+        rows.by_version.insert(self.version, id);
+        rows.rows.insert(id, row);
+        Ok(self.version)
+    }
+
+    /// Deletes a row and leaves a tombstone.
+    pub(super) fn delete(&mut self, table: usize, id: Uuid) -> Result<()> {
+        let rows = &mut self.tables[table];
+        let row = rows.rows.remove(&id).ok_or_else(|| Fail::not_found(&rows.table.name, id))?;
+        let freed = rows.keys_of(&row);
+        rows.free_keys(freed);
+        self.version += 1;
+        rows.by_version.remove(&row.version);
+        rows.gone.insert(self.version, id);
+        rows.gone_at.insert(id, self.version);
+        Ok(())
+    }
+
+    /// Ends all delta tokens of a table, or of all.
+    pub(super) fn expire(&mut self, table: Option<usize>) {
+        self.version += 1;
+        let version = self.version;
+        for (index, rows) in self.tables.iter_mut().enumerate() {
+            if table.is_none_or(|table| table == index) {
+                rows.valid_from = version;
+            }
+        }
+    }
+}
+
+fn joined<'a>(parts: impl Iterator<Item = &'a Value>, separator: &str) -> String {
+    let mut text = String::new();
+    for part in parts {
+        if let Value::Text(part) = part {
+            if !text.is_empty() {
+                text.push_str(separator);
+            }
+            text.push_str(part);
+        }
+    }
+    text
+}
+
+/// A key value in the form the index compares: text without regard to case, as the database's collation does.
+pub(super) fn key_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Text(text) => Some(text.to_lowercase()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Int(value) => Some(value.to_string()),
+        Value::Dec(value) => Some(value.normalize().to_string()),
+        Value::Float(value) => Some(value.to_string()),
+        Value::Day(day) => Some(day.to_string()),
+        Value::Time(seconds) => Some(seconds.to_string()),
+        Value::Id(id) | Value::Link(_, id) => Some(Uuid::from(*id).to_string()),
+    }
+}
+
+type KeyValues = Vec<Option<Vec<String>>>;
+
+impl Rows {
+    /// The values of each key in a row; `None` where a part is null, for nulls are not held unique.
+    fn keys_of(&self, row: &Row) -> KeyValues {
+        self.table.keys.iter().map(|key| key.indexes.iter().map(|index| row.cell(*index).and_then(key_text)).collect()).collect()
+    }
+
+    /// Checks that the row's keys are free, and returns them.
+    fn claim_keys(&self, id: Uuid, row: &Row) -> Result<KeyValues> {
+        let values = self.keys_of(row);
+        for (at, value) in values.iter().enumerate() {
+            let Some(value) = value else { continue };
+            if self.keys[at].get(value).is_some_and(|other| *other != id) {
+                let key = &self.table.keys[at];
+                return Err(Fail::new(
+                    412,
+                    "0x80060892",
+                    format!(
+                        "Entity Key {} violated. A record with the same value for {} already exists. A duplicate record cannot be created. \
+                         Select one or more unique values and try again.",
+                        key.name,
+                        key.columns.join(", ")
+                    ),
+                ));
+            }
+        }
+        Ok(values)
+    }
+
+    fn set_keys(&mut self, id: Uuid, values: KeyValues) {
+        for (index, value) in self.keys.iter_mut().zip(values) {
+            if let Some(value) = value {
+                index.insert(value, id);
+            }
+        }
+    }
+
+    fn free_keys(&mut self, values: KeyValues) {
+        for (index, value) in self.keys.iter_mut().zip(values) {
+            if let Some(value) = value {
+                index.remove(&value);
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The listening sockets, which can drop a connection without an answer.
+//!
+//! HTTP servers answer every request. Networks do not: a connection breaks before the service saw the request, or after it
+//! acted on it and before its answer arrived. To play both, each accepted stream carries a switch that a handler may throw;
+//! from then on nothing is written to the peer and the server gives the connection up.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::connect_info::Connected;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+const OPEN: u8 = 0;
+const CLOSED: u8 = 1;
+const RESET: u8 = 2;
+
+/// The switch of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Line(Arc<AtomicU8>);
+
+impl Line {
+    /// Ends the connection in good order, without writing the answer.
+    pub(super) fn close(&self) {
+        self.0.store(CLOSED, Ordering::Release);
+    }
+
+    /// Breaks the connection: the peer sees a reset.
+    pub(super) fn reset(&self) {
+        self.0.store(RESET, Ordering::Release);
+    }
+}
+
+impl Connected<IncomingStream<'_, Door>> for Line {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        Line(Arc::clone(&stream.io().switch))
+    }
+}
+
+/// A listener whose streams have the switch.
+pub(super) struct Door(TcpListener);
+
+impl Door {
+    /// Binds a loopback port; 0 takes a free one.
+    pub(super) async fn bind(port: u16) -> io::Result<Door> {
+        Ok(Door(TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await?))
+    }
+
+    pub(super) fn port(&self) -> io::Result<u16> {
+        Ok(self.0.local_addr()?.port())
+    }
+}
+
+impl Listener for Door {
+    type Io = Wire;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Wire, SocketAddr) {
+        loop {
+            match self.0.accept().await {
+                Ok((stream, peer)) => {
+                    // Small answers must not wait for the peer's acknowledgement of the one before.
+                    if stream.set_nodelay(true).is_ok() {
+                        return (Wire { stream, switch: Arc::new(AtomicU8::new(OPEN)) }, peer);
+                    }
+                }
+                // Out of descriptors, or a peer that went away while it was being accepted: neither ends the service.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// An accepted connection.
+pub(super) struct Wire {
+    stream: TcpStream,
+    switch: Arc<AtomicU8>,
+}
+
+impl Wire {
+    fn cut(&self) -> Option<io::Error> {
+        match self.switch.load(Ordering::Acquire) {
+            OPEN => None,
+            state => {
+                if state == RESET {
+                    // With no linger time the kernel sends RST in place of FIN when the socket is dropped.
+                    let _ = self.stream.set_zero_linger();
+                }
+                Some(io::Error::new(io::ErrorKind::ConnectionReset, "the emulator dropped the connection on purpose"))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.cut() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.cut() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.cut() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Pin::new(&mut self.stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// What an API gives back: the answer, and the name of the operation for the statistics.
+pub(super) struct Answer {
+    /// The operation, without ids: `contacts(id)`, `profile/key`.
+    pub(super) route: String,
+    pub(super) response: Response<Body>,
+}
+
+impl Answer {
+    pub(super) fn new(route: impl Into<String>, response: Response<Body>) -> Answer {
+        Answer { route: route.into(), response }
+    }
+}
+
+/// An answer with a body of the given type.
+pub(super) fn body(status: StatusCode, content_type: &'static str, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets a header from text that the emulator composed; a value HTTP cannot carry is left out.
+pub(super) fn set(response: &mut Response<Body>, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Decodes percent escapes; `None` when the result is no UTF-8.
+pub(super) fn decode(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
+}
+
+/// Splits a query string into decoded pairs, in order. `+` is a space, as in forms.
+pub(super) fn query(raw: Option<&str>) -> Option<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for part in raw.unwrap_or("").split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        pairs.push((decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?));
+    }
+    Some(pairs)
+}
+
+/// Escapes a value for the query part of a link.
+pub(super) fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// A well-mixed number for a number; the deterministic source of sample data and identifiers (SplitMix64).
+pub(super) fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

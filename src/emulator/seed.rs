@@ -1,0 +1,75 @@
+//! The seed file: what an emulated organisation and instance hold at the start. JSON; unknown keys are errors.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::campaign::fields::Field;
+use super::dataverse::table::{Column, Key};
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Seed {
+    #[serde(default)]
+    pub(super) dataverse: DataverseSeed,
+    #[serde(default)]
+    pub(super) campaign: CampaignSeed,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DataverseSeed {
+    /// How many sample contacts to generate, beside the rows given.
+    #[serde(default)]
+    pub(super) contacts: Option<usize>,
+    /// By logical name.
+    #[serde(default)]
+    pub(super) tables: BTreeMap<String, TableSeed>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableSeed {
+    #[serde(default)]
+    pub(super) columns: Vec<Column>,
+    #[serde(default)]
+    pub(super) keys: Vec<Key>,
+    #[serde(default)]
+    pub(super) tracking: Option<bool>,
+    /// Bodies as in a `POST`; `statecode` may stand in them.
+    #[serde(default)]
+    pub(super) rows: Vec<Box<RawValue>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CampaignSeed {
+    #[serde(default)]
+    pub(super) fields: Vec<Field>,
+    /// The attribute that is the identification key; `externalId` when absent.
+    #[serde(default)]
+    pub(super) key: Option<String>,
+    /// Bodies as in a `POST`.
+    #[serde(default)]
+    pub(super) profiles: Vec<Box<RawValue>>,
+}
+
+impl Seed {
+    pub(super) fn parse(text: &str) -> Result<Seed, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_of_a_seed_is_an_error() {
+        assert!(Seed::parse(r#"{"campaign": {"profile": []}}"#).unwrap_err().contains("unknown field `profile`"));
+        assert!(Seed::parse(r#"{"campaign": {"fields": [{"name": "cusX", "type": "string", "len": 3}]}}"#).is_err());
+        assert!(Seed::parse("{}").is_ok());
+    }
+}
