@@ -1,1 +1,13 @@
 //! The services: one HTTP layer, and Dataverse and Campaign on it. Knows no plan.
+//!
+//! [`Http`] sends requests: time limits, retry with back-off, pauses asked for by a service, tokens, counts.
+//! [`dataverse`] reads from Dynamics 365, [`campaign`] writes to Adobe Campaign Standard. Both return
+//! [`ConnectError`], whose variants say what a caller can do about it, not merely which status was seen.
+
+pub mod campaign;
+pub mod dataverse;
+mod error;
+mod http;
+
+pub use error::{Call, ConnectError};
+pub use http::{ApiCalls, CallStats, Http, HttpConfig};

@@ -1,0 +1,252 @@
+//! Reads from Dataverse over its Web API: pages with change tracking, single rows, counts, and table definitions.
+//!
+//! Sources: Dataverse Web API, *Query data* (paging, `Prefer`), *Use change tracking to synchronize data* (delta links,
+//! deleted rows), *Compose HTTP requests and handle errors* (headers, error codes), *Query table definitions*.
+
+mod metadata;
+mod page;
+
+pub use metadata::EntityMetadata;
+pub use page::{Link, Page, PageRequest, Row};
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use url::Url;
+use uuid::Uuid;
+
+use super::ConnectError;
+use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
+
+const API: &str = "dataverse";
+const ROOT: &str = "api/data/v9.2/";
+/// Everything but what a name or a list of names is made of.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.').remove(b'~');
+
+/// A connection to one environment.
+#[derive(Debug, Clone)]
+pub struct DataverseConfig {
+    /// The environment's root: `https://org.crm4.dynamics.com/`, without a path.
+    pub url: Url,
+    /// Where tokens come from; see [`entra_token_url`].
+    pub token_url: Url,
+    /// The app registration's client id.
+    pub client_id: String,
+    /// The app registration's client secret.
+    pub client_secret: SecretString,
+}
+
+/// The token address of an Entra ID tenant, given by its id or one of its domains.
+///
+/// # Errors
+/// [`ConnectError::Config`] when the text cannot be a tenant.
+pub fn entra_token_url(tenant: &str) -> Result<Url, ConnectError> {
+    let wrong = || ConnectError::config(format!("`{tenant}` is no tenant"), "give the directory's id (a GUID) or one of its domains");
+    let plausible =
+        tenant.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.') && tenant.chars().any(|c| c.is_ascii_alphanumeric());
+    if !plausible {
+        return Err(wrong());
+    }
+    Url::parse(&format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token")).map_err(|_| wrong())
+}
+
+/// A client of one environment; clones share the token and the connections.
+#[derive(Clone)]
+pub struct Dataverse(Arc<Inner>);
+
+struct Inner {
+    http: Http,
+    /// The service root, with a slash at its end.
+    root: Url,
+    token: TokenSource,
+}
+
+impl fmt::Debug for Dataverse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataverse").field("root", &self.0.root.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// Who the client is to the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct WhoAmI {
+    /// The application user.
+    pub user_id: Uuid,
+    /// Its business unit.
+    pub business_unit_id: Uuid,
+    /// The environment's organization.
+    pub organization_id: Uuid,
+}
+
+impl Dataverse {
+    /// Checks the configuration; makes no call.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`].
+    pub fn new(http: Http, config: DataverseConfig) -> Result<Self, ConnectError> {
+        service_url(API, "url", &config.url)?;
+        service_url(API, "token-url", &config.token_url)?;
+        if config.url.path() != "/" {
+            return Err(ConnectError::config(
+                format!("dataverse: `url` has the path {}", config.url.path()),
+                format!("give the environment's root alone: {}/", origin(&config.url)),
+            ));
+        }
+        let wrong =
+            |_| ConnectError::config("dataverse: `url` cannot carry a path", "give the environment's root: https://org.crm.dynamics.com/");
+        let root = config.url.join(ROOT).map_err(wrong)?;
+        // The scope is the root without its slash: one slash too many is another resource to Entra ID.
+        let scope = format!("{}/.default", origin(&config.url));
+        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.client_secret, &scope);
+        Ok(Self(Arc::new(Inner { http, root, token })))
+    }
+
+    /// One row by its id, as the service wrote it; none when there is no such row.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; [`ConnectError::NotFound`] only when the table itself is unknown.
+    pub async fn retrieve(&self, set: &str, id: Uuid, select: &[String]) -> Result<Option<Box<RawValue>>, ConnectError> {
+        let url = self.url(&format!("{}({id})", name(set)), &query(&[("$select", &names(select))]))?;
+        let request = self.request(url, None)?;
+        match self.0.http.send(&request).await {
+            Ok(body) => json(&request, &body).map(Some),
+            // ObjectDoesNotExist; an unknown table answers 404 too, with another code.
+            Err(ConnectError::NotFound { call })
+                if call.code.as_deref().is_none_or(|c| c.is_empty() || c.eq_ignore_ascii_case("0x80040217") || c == "-2147220969") =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many rows a table has, as far as the service counts: it stops at 5000.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn count(&self, set: &str) -> Result<u64, ConnectError> {
+        let request = self.request(self.url(&format!("{}/$count", name(set)), "")?, None)?;
+        let body = self.0.http.send(&request).await?;
+        // Plain text, which may begin with a byte order mark.
+        let text = std::str::from_utf8(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body)).unwrap_or_default();
+        text.trim().parse().map_err(|_| request.protocol("the count is not a number: check the connection's `url`"))
+    }
+
+    /// Who the client is: the cheapest call that proves address, token and user.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn who_am_i(&self) -> Result<WhoAmI, ConnectError> {
+        self.get(self.url("WhoAmI", "")?).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, ConnectError> {
+        let request = self.request(url, None)?;
+        let body = self.0.http.send(&request).await?;
+        json(&request, &body)
+    }
+
+    fn url(&self, path: &str, query: &str) -> Result<Url, ConnectError> {
+        let wrong = |_| ConnectError::config(format!("dataverse: `{path}` is no path"), "check the table's entity set name");
+        let mut url = Url::parse(&format!("{}{path}", self.0.root)).map_err(wrong)?;
+        url.set_query((!query.is_empty()).then_some(query));
+        Ok(url)
+    }
+
+    fn request(&self, url: Url, prefer: Option<String>) -> Result<Request<'_>, ConnectError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(HeaderName::from_static("odata-version"), HeaderValue::from_static("4.0"));
+        headers.insert(HeaderName::from_static("odata-maxversion"), HeaderValue::from_static("4.0"));
+        // The literal word: keeps caches on the way from answering.
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("null"));
+        if let Some(prefer) = prefer {
+            let wrong = |_| ConnectError::config("dataverse: the preferences cannot stand in a header", "check the page size");
+            headers.insert(HeaderName::from_static("prefer"), HeaderValue::try_from(prefer).map_err(wrong)?);
+        }
+        Ok(Request {
+            api: API,
+            method: Method::GET,
+            url,
+            headers,
+            body: None,
+            idempotent: true,
+            expect: Expect::Body,
+            token: Some(&self.0.token),
+        })
+    }
+}
+
+fn name(text: &str) -> String {
+    utf8_percent_encode(text, NAME).to_string()
+}
+
+fn names(texts: &[String]) -> String {
+    texts.iter().map(|t| name(t)).collect::<Vec<_>>().join(",")
+}
+
+/// Query options whose values are encoded already; empty ones are left out.
+fn query(options: &[(&str, &str)]) -> String {
+    options.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("&")
+}
+
+fn json<T: DeserializeOwned>(request: &Request<'_>, body: &Bytes) -> Result<T, ConnectError> {
+    serde_json::from_slice(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)).map_err(|e| bad_json(request, &e))
+}
+
+/// The position, and not serde's text: that may quote the data.
+fn bad_json(request: &Request<'_>, error: &serde_json::Error) -> ConnectError {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "is not of the promised shape",
+        serde_json::error::Category::Io | serde_json::error::Category::Syntax | serde_json::error::Category::Eof => "is not JSON",
+    };
+    request.protocol(format!(
+        "the answer {kind} (line {}, column {}): check the connection's `url`, and that no proxy changes answers",
+        error.line(),
+        error.column()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::HttpConfig;
+
+    fn new(url: &str) -> Result<Dataverse, ConnectError> {
+        let config = DataverseConfig {
+            url: url.parse().unwrap(),
+            token_url: entra_token_url("contoso.onmicrosoft.com").unwrap(),
+            client_id: "id".into(),
+            client_secret: SecretString::from("s3cr3t"),
+        };
+        assert!(!format!("{config:?}").contains("s3cr3t"));
+        Dataverse::new(Http::new(HttpConfig::default()).unwrap(), config)
+    }
+
+    #[test]
+    fn the_url_is_an_environments_root() {
+        let dataverse = new("https://o.crm4.dynamics.com").unwrap();
+        assert!(!format!("{dataverse:?}").contains("s3cr3t"));
+        assert_eq!(dataverse.url("contacts", "a=b").unwrap().as_str(), "https://o.crm4.dynamics.com/api/data/v9.2/contacts?a=b");
+        let error = new("https://o.crm4.dynamics.com/api/data/v9.2/").unwrap_err();
+        assert!(error.to_string().contains("https://o.crm4.dynamics.com/"), "{error}");
+        assert!(matches!(new("http://o.crm4.dynamics.com"), Err(ConnectError::Config { .. })));
+    }
+
+    #[test]
+    fn a_tenant_is_an_id_or_a_domain() {
+        assert!(entra_token_url("8b87af7d-8647-4dc7-8df4-5f69a2011bb5").is_ok());
+        for wrong in ["", "..", "a/b", "a b", "https://x"] {
+            assert!(entra_token_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

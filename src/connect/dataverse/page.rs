@@ -1,0 +1,285 @@
+//! Pages of a table: the first, those its links lead to, and what a delta link brings.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+use uuid::Uuid;
+
+use super::{API, Dataverse, bad_json, name, names, query};
+use crate::connect::ConnectError;
+use crate::connect::http::origin;
+
+/// The service's page size limit.
+const LARGEST_PAGE: u32 = 5000;
+/// ExpiredVersionStamp. Also raised when the table's definition has changed.
+const EXPIRED: [&str; 2] = ["0x80044352", "-2147204270"];
+/// Its message, for answers without the code.
+const EXPIRED_WORDS: &str = "version stamp associated with the client has expired";
+/// Marks a link on our side only, since a fragment is not sent: the page it came with was asked for with change tracking,
+/// and the pages after it must be asked for with the same preferences.
+const TRACKED: &str = "#track-changes";
+
+/// A link from an answer. Opaque, kept as text, followed as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link(String);
+
+impl From<String> for Link {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<Link> for String {
+    fn from(link: Link) -> Self {
+        link.0
+    }
+}
+
+/// Which page is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageRequest {
+    /// The first page of a table.
+    First {
+        /// The entity set: `contacts`.
+        set: String,
+        /// The columns; empty asks for all.
+        select: Vec<String>,
+        /// Rows per page, 1 to 5000.
+        page_size: u32,
+        /// Whether the last page is to bring a delta link.
+        track_changes: bool,
+    },
+    /// The page a link leads to.
+    Follow {
+        /// A [`Page::next`] or [`Page::delta`].
+        link: Link,
+        /// Rows per page, 1 to 5000; the same as for the first page.
+        page_size: u32,
+    },
+}
+
+/// One page.
+#[derive(Debug)]
+pub struct Page {
+    /// Its rows in the service's order.
+    pub rows: Vec<Row>,
+    /// Where the next page is; none on the last.
+    pub next: Option<Link>,
+    /// Where the changes from now on are; on the last page of a tracked reading. A service that leaves it out means: keep the old one.
+    pub delta: Option<Link>,
+}
+
+/// A row of a page.
+#[derive(Debug)]
+pub enum Row {
+    /// A row that is there, new or changed: its JSON as the service wrote it.
+    Changed(Box<RawValue>),
+    /// A row that is gone.
+    Deleted {
+        /// Its id.
+        id: Uuid,
+        /// `deleted`, or `changed` for one that left the result.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    value: Vec<&'a RawValue>,
+    #[serde(rename = "@odata.nextLink", borrow, default)]
+    next: Option<Cow<'a, str>>,
+    #[serde(rename = "@odata.deltaLink", borrow, default)]
+    delta: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Tombstone<'a> {
+    #[serde(rename = "@odata.context", borrow, default)]
+    context: Option<Cow<'a, str>>,
+    #[serde(rename = "@odata.etag", default)]
+    etag: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    id: Option<Uuid>,
+    #[serde(borrow, default)]
+    reason: Option<Cow<'a, str>>,
+}
+
+impl Dataverse {
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// [`ConnectError::DeltaExpired`] when a link is too old or the table's definition has changed since: read from the
+    /// first page again. [`ConnectError::ForeignLink`] when a link, followed or received, leads to another service. Others as they come.
+    pub async fn page(&self, request: &PageRequest) -> Result<Page, ConnectError> {
+        let (url, page_size, tracked, followed) = match request {
+            PageRequest::First { set, select, page_size, track_changes } => {
+                (self.url(&name(set), &query(&[("$select", &names(select))]))?, *page_size, *track_changes, false)
+            }
+            PageRequest::Follow { link, page_size } => {
+                let bare = link.0.strip_suffix(TRACKED);
+                (self.own(bare.unwrap_or(&link.0))?, *page_size, bare.is_some(), true)
+            }
+        };
+        let mut prefer = format!("odata.maxpagesize={}", page_size.clamp(1, LARGEST_PAGE));
+        if tracked {
+            prefer.push_str(",odata.track-changes");
+        }
+        let request = self.request(url, Some(prefer))?;
+        let body = match self.0.http.send(&request).await {
+            Err(error) if followed && expired(&error) => {
+                let call = error.call().cloned().unwrap_or_default();
+                return Err(ConnectError::DeltaExpired { call: Box::new(call) });
+            }
+            other => other?,
+        };
+        let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body);
+        let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|e| bad_json(&request, &e))?;
+        let mut rows = Vec::with_capacity(envelope.value.len());
+        for raw in envelope.value {
+            rows.push(row(raw).map_err(|problem| request.protocol(problem))?);
+        }
+        let link = |text: Option<Cow<'_, str>>, mark: &str| match text.filter(|t| !t.is_empty()) {
+            // Checked before it is kept: a foreign link must not come back from the state in a later run.
+            Some(text) => self.own(&text).map(|_| Some(Link(format!("{text}{mark}")))),
+            None => Ok(None),
+        };
+        Ok(Page { rows, next: link(envelope.next, if tracked { TRACKED } else { "" })?, delta: link(envelope.delta, "")? })
+    }
+
+    /// A link as an address, when it leads to this service.
+    fn own(&self, link: &str) -> Result<Url, ConnectError> {
+        let root = &self.0.root;
+        let foreign = |found: String| ConnectError::ForeignLink { api: API, found, expected: root.to_string() };
+        let url = Url::parse(link).map_err(|_| foreign("no address".to_owned()))?;
+        let same =
+            url.origin() == root.origin() && url.username().is_empty() && url.password().is_none() && url.path().starts_with("/api/data/");
+        if same { Ok(url) } else { Err(foreign(origin(&url))) }
+    }
+}
+
+fn expired(error: &ConnectError) -> bool {
+    let Some(call) = error.call().filter(|c| c.status.is_some_and(|s| (400..500).contains(&s))) else { return false };
+    call.status == Some(410)
+        || call.code.as_deref().is_some_and(|code| EXPIRED.iter().any(|e| e.eq_ignore_ascii_case(code)))
+        || call.message.as_deref().is_some_and(|message| message.to_ascii_lowercase().contains(EXPIRED_WORDS))
+}
+
+fn row(raw: &RawValue) -> Result<Row, String> {
+    let text = raw.get();
+    if !text.starts_with('{') {
+        return Err("a row is not an object: check the connection's `url`".to_owned());
+    }
+    // A row is looked into only when its text could be a tombstone's; a column's content may contain the same words.
+    if (text.contains("$deletedEntity") || text.contains("\"reason\""))
+        && let Ok(Tombstone { context, etag, id, reason }) = serde_json::from_str(text)
+    {
+        let marked = context.is_some_and(|c| c.ends_with("$deletedEntity"));
+        // Without the context a tombstone is known by having a reason and no version.
+        if marked || (reason.is_some() && id.is_some() && etag.is_none()) {
+            let id = id.ok_or("a deleted row has no id")?;
+            return Ok(Row::Deleted { id, reason: reason.map_or_else(|| "deleted".to_owned(), Cow::into_owned) });
+        }
+    }
+    Ok(Row::Changed(raw.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::connect::dataverse::{DataverseConfig, entra_token_url};
+    use crate::connect::{Call, Http, HttpConfig};
+
+    fn parse(text: &str) -> Result<Row, String> {
+        row(serde_json::from_str::<&RawValue>(text).unwrap())
+    }
+
+    #[test]
+    fn a_tombstone_is_known_by_its_context_or_its_reason() {
+        let id = "4d9e5e49-2a5b-4d6c-9f0a-0b5c1d2e3f40";
+        for (text, why) in [
+            (
+                format!(
+                    r#"{{"@odata.context":"https://h/api/data/v9.2/$metadata#contacts/$deletedEntity","id":"{id}","reason":"deleted"}}"#
+                ),
+                "deleted",
+            ),
+            (format!(r#"{{"@odata.context":"https://h/$metadata#contacts/$deletedEntity","id":"{id}"}}"#), "deleted"),
+            (format!(r#"{{"id":"{id}","reason":"changed"}}"#), "changed"),
+        ] {
+            let Ok(Row::Deleted { id: found, reason }) = parse(&text) else { panic!("{text}") };
+            assert_eq!((found.to_string().as_str(), reason.as_str()), (id, why));
+        }
+    }
+
+    #[test]
+    fn a_row_that_merely_speaks_of_deletion_is_a_row() {
+        for text in [
+            r#"{"@odata.etag":"W/\"1\"","reason":"left","description":"$deletedEntity"}"#,
+            r#"{"@odata.etag":"W/\"1\"","id":"4d9e5e49-2a5b-4d6c-9f0a-0b5c1d2e3f40","reason":"left"}"#,
+            r#"{"@odata.etag":"W/\"1\"","reason":7,"note":"\"reason\""}"#,
+        ] {
+            assert!(matches!(parse(text), Ok(Row::Changed(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rows_numbers_keep_their_digits() {
+        let text = r#"{"creditlimit":20000.0000,"versionnumber":9007199254740993,"big":1e400}"#;
+        let Ok(Row::Changed(raw)) = parse(text) else { panic!() };
+        assert_eq!(raw.get(), text);
+    }
+
+    #[test]
+    fn a_tombstone_without_an_id_and_a_row_that_is_no_object_are_faults() {
+        assert!(parse(r#"{"@odata.context":"https://h/$metadata#contacts/$deletedEntity","reason":"deleted"}"#).is_err());
+        assert!(parse("7").is_err());
+    }
+
+    #[test]
+    fn only_links_to_the_configured_service_are_followed() {
+        let config = DataverseConfig {
+            url: "https://o.crm4.dynamics.com".parse().unwrap(),
+            token_url: entra_token_url("t").unwrap(),
+            client_id: "id".into(),
+            client_secret: SecretString::from("s"),
+        };
+        let dataverse = Dataverse::new(Http::new(HttpConfig::default()).unwrap(), config).unwrap();
+        let good = "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$select=a&$skiptoken=%253Ccookie%2520x%253D%2522%2522%252F%253E";
+        assert_eq!(dataverse.own(good).unwrap().as_str(), good);
+        for wrong in [
+            "https://evil.example/api/data/v9.2/contacts",
+            "https://o.crm4.dynamics.com.evil.example/api/data/v9.2/contacts",
+            "https://o.crm4.dynamics.com@evil.example/api/data/v9.2/contacts",
+            "https://u:p@o.crm4.dynamics.com/api/data/v9.2/contacts",
+            "http://o.crm4.dynamics.com/api/data/v9.2/contacts",
+            "https://o.crm4.dynamics.com:444/api/data/v9.2/contacts",
+            "https://o.crm4.dynamics.com/elsewhere",
+            "https://o.crm4.dynamics.com/api/data/../../elsewhere",
+            "//evil.example/api/data/v9.2/contacts",
+            "contacts?$skiptoken=1",
+            "",
+        ] {
+            let error = dataverse.own(wrong).unwrap_err();
+            assert!(matches!(error, ConnectError::ForeignLink { .. }), "{wrong}");
+            assert!(!error.to_string().contains("u:p"));
+        }
+    }
+
+    #[test]
+    fn an_expired_delta_is_known_by_code_message_or_status_and_only_on_a_4xx() {
+        let error = |status: u16, code: &str, message: &str| ConnectError::Rejected {
+            call: Box::new(Call { status: Some(status), code: Some(code.into()), message: Some(message.into()), ..Call::default() }),
+        };
+        assert!(expired(&error(400, "0x80044352", "")));
+        assert!(expired(&error(404, "0X80044352", "")));
+        assert!(expired(&error(400, "", "Version stamp associated with the client has EXPIRED. Please perform a full sync.")));
+        assert!(expired(&error(410, "", "")));
+        assert!(!expired(&error(400, "0x80060888", "no such column")));
+        assert!(!expired(&error(500, "0x80044352", "")));
+    }
+}

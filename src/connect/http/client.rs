@@ -1,0 +1,467 @@
+//! Sends requests: each goes out under a token, a permit of its host and a time limit, is sent again as [`super::retry`]
+//! says, and is counted. Redirects are not followed and cookies not kept: a redirect would carry the token elsewhere,
+//! Dataverse's affinity cookie would bind all requests to one server's limits.
+
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, Response};
+use url::{Host as UrlHost, Url};
+
+use super::answer::{self, Said};
+use super::limit::Hosts;
+use super::retry::{self, Backoff, Body, Refusal, Seen, Verdict};
+use super::stats::{CallStats, Counters};
+use super::token::{Token, TokenSource};
+use crate::connect::error::{Call, ConnectError, ERROR_BODY_LIMIT};
+
+/// Limits of the HTTP layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Time to make a connection.
+    pub connect_timeout: Duration,
+    /// Time for one request with its answer. Dataverse ends requests after two to four minutes by itself.
+    pub request_timeout: Duration,
+    /// How many times a request is sent at most, the first time included.
+    pub attempts: u32,
+    /// The upper bound of the first wait before a repetition; doubles with each.
+    pub backoff_min: Duration,
+    /// The upper bound of any such wait.
+    pub backoff_max: Duration,
+    /// The longest `Retry-After` that is waited for; a longer one ends the call with [`ConnectError::Throttled`] or
+    /// [`ConnectError::Unavailable`]. Dataverse counts over 300 seconds.
+    pub retry_after_cap: Duration,
+    /// How many requests are under way to one host at once. Dataverse allows 52.
+    pub concurrency_per_host: usize,
+    /// The longest answer read, in bytes, after decompression.
+    pub max_response_bytes: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(120),
+            attempts: 6,
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            retry_after_cap: Duration::from_secs(300),
+            concurrency_per_host: 16,
+            max_response_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// The HTTP layer; clones share connections, limits and counts.
+#[derive(Clone)]
+pub struct Http(Arc<Inner>);
+
+struct Inner {
+    config: HttpConfig,
+    client: Client,
+    /// For loopback hosts: never through a proxy, which would be sent the credentials and could not reach them anyway.
+    local: Client,
+    hosts: Hosts,
+    counters: Counters,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// What an answer with status 2xx must bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Its body.
+    Body,
+    /// Only its status: a body lost after it changes nothing.
+    Status,
+}
+
+/// One request.
+pub(crate) struct Request<'a> {
+    pub(crate) api: &'static str,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    /// Sending it twice does the same as sending it once.
+    pub(crate) idempotent: bool,
+    pub(crate) expect: Expect,
+    pub(crate) token: Option<&'a TokenSource>,
+}
+
+impl Request<'_> {
+    /// The call, for an error: without query, headers and body.
+    pub(crate) fn call(&self) -> Call {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        Call { api: self.api, method: self.method.to_string(), url: url.into(), ..Call::default() }
+    }
+
+    /// An error about an answer that came with status 200 and makes no sense.
+    pub(crate) fn protocol(&self, problem: impl Into<String>) -> ConnectError {
+        ConnectError::Protocol { call: Box::new(Call { status: Some(200), attempts: 1, ..self.call() }), problem: problem.into() }
+    }
+}
+
+/// What one attempt brought.
+struct Attempt {
+    seen: Seen,
+    said: Said,
+    headers: HeaderMap,
+    body: Bytes,
+    /// A fault in an answer whose status promises success.
+    fault: Option<String>,
+}
+
+impl Attempt {
+    fn without_answer(seen: Seen, error: reqwest::Error) -> Self {
+        let said = Said { code: None, message: Some(transport(error)) };
+        Self { seen, said, headers: HeaderMap::new(), body: Bytes::new(), fault: None }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self.seen {
+            Seen::Answer(status, _) => Some(status),
+            Seen::NotConnected | Seen::Lost => None,
+        }
+    }
+}
+
+impl Http {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] when the TLS machinery cannot start, such as without any root certificate.
+    pub fn new(config: HttpConfig) -> Result<Self, ConnectError> {
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("d365map/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(config.connect_timeout)
+                .timeout(config.request_timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .gzip(true)
+                .pool_idle_timeout(Duration::from_secs(60))
+                .tcp_keepalive(Duration::from_secs(30))
+        };
+        let failed = |e: reqwest::Error| {
+            ConnectError::config(
+                format!("the HTTP client cannot be built: {}", transport(e)),
+                "check the system's root certificates and proxy settings",
+            )
+        };
+        let client = builder().build().map_err(failed)?;
+        let local = builder().no_proxy().build().map_err(failed)?;
+        let hosts = Hosts::new(config.concurrency_per_host);
+        Ok(Self(Arc::new(Inner { config, client, local, hosts, counters: Counters::default() })))
+    }
+
+    /// The calls made so far.
+    pub fn stats(&self) -> CallStats {
+        self.0.counters.get()
+    }
+
+    /// Sends a request until there is a verdict, and returns the answer's body.
+    pub(crate) async fn send(&self, request: &Request<'_>) -> Result<Bytes, ConnectError> {
+        let config = &self.0.config;
+        let backoff = Backoff { min: config.backoff_min, max: config.backoff_max };
+        let host = self.0.hosts.get(&origin(&request.url));
+        let mut refreshed = false;
+        // Attempts count against the limit; a request that merely found its token refused does not.
+        let mut number = 0_u32;
+        let mut sent = 0_u32;
+        loop {
+            let mut token = match request.token {
+                Some(source) => Some(source.get().await?),
+                None => None,
+            };
+            let mut permit = host.enter().await;
+            // The wait may have outlasted the token. It is not asked for under the permit: its service may be on the same host.
+            if let Some(source) = request.token
+                && token.as_ref().is_some_and(Token::expired)
+            {
+                drop(permit);
+                token = Some(source.get().await?);
+                permit = host.enter().await;
+            }
+            number += 1;
+            sent += 1;
+            let attempt = self.attempt(request, token.as_ref(), sent).await;
+            drop(permit);
+
+            let last = number >= config.attempts.max(1);
+            let fail = |attempt: Attempt| Box::new(call_of(request, attempt, sent));
+            let asked =
+                attempt.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
+            let too_long = asked.is_some_and(|d| d > config.retry_after_cap);
+            let jitter = rand::random::<f64>();
+            // What a service asks for is a least wait; a little jitter on top keeps the workers apart.
+            let wait =
+                asked.map_or_else(|| backoff.wait(number, jitter), |d| d.min(config.retry_after_cap) + config.backoff_min.mul_f64(jitter));
+            match retry::classify(request.idempotent, attempt.seen) {
+                Verdict::Done => match attempt.fault {
+                    None => return Ok(attempt.body),
+                    Some(ref problem) => {
+                        let problem = problem.clone();
+                        return Err(ConnectError::Protocol { call: fail(attempt), problem });
+                    }
+                },
+                Verdict::Refresh => match (request.token, &token) {
+                    (Some(source), Some(token)) if !refreshed => {
+                        source.refused(token).await;
+                        refreshed = true;
+                        number -= 1;
+                    }
+                    _ => return Err(ConnectError::Unauthorized { call: fail(attempt) }),
+                },
+                Verdict::Throttled => {
+                    host.pause(wait);
+                    if last || too_long {
+                        return Err(ConnectError::Throttled { call: fail(attempt), retry_after: asked });
+                    }
+                }
+                Verdict::Retry if last || too_long => return Err(ConnectError::Unavailable { call: fail(attempt) }),
+                Verdict::Retry => tokio::time::sleep(wait).await,
+                Verdict::Unknown => return Err(ConnectError::OutcomeUnknown { call: fail(attempt) }),
+                Verdict::Refused(refusal) => return Err(refused(refusal, fail(attempt))),
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> Attempt {
+        let client = if is_loopback(&request.url) { &self.0.local } else { &self.0.client };
+        let mut builder = client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        if let Some(token) = token {
+            builder = builder.header(AUTHORIZATION, token.header());
+        }
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
+        }
+        let start = Instant::now();
+        let attempt = match builder.send().await {
+            Ok(response) => self.read(request, response).await,
+            // A builder's error cannot be mended by sending again, but nothing was sent either; a URL and headers checked before make none.
+            Err(error) if error.is_connect() || error.is_builder() => Attempt::without_answer(Seen::NotConnected, error),
+            Err(error) => Attempt::without_answer(Seen::Lost, error),
+        };
+        let outcome = outcome(retry::classify(request.idempotent, attempt.seen));
+        self.0.counters.add(request.api, request.method.as_str(), outcome, number > 1);
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(
+            api = request.api,
+            method = request.method.as_str(),
+            path = request.url.path(),
+            status = attempt.status(),
+            outcome,
+            ms,
+            attempt = number,
+            "request"
+        );
+        attempt
+    }
+
+    async fn read(&self, request: &Request<'_>, mut response: Response) -> Attempt {
+        let status = response.status().as_u16();
+        let success = response.status().is_success();
+        let headers = std::mem::take(response.headers_mut());
+        let limit = if success { self.0.config.max_response_bytes } else { ERROR_BODY_LIMIT };
+        let mut body = Vec::new();
+        let mut over = response.content_length().is_some_and(|n| success && n > limit as u64);
+        let mut broken = None;
+        while !over {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                    body.extend_from_slice(&chunk[..limit - body.len()]);
+                    over = true;
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+        }
+        if success {
+            let fault = if answer::is_html(&headers, &body) {
+                Some(HTML.to_owned())
+            } else if request.expect == Expect::Status {
+                None
+            } else if over {
+                Some(format!("the answer is longer than {limit} bytes: ask for fewer columns or a smaller page"))
+            } else if let Some(error) = broken {
+                return Attempt::without_answer(Seen::Lost, error);
+            } else {
+                None
+            };
+            let body = if fault.is_some() { Bytes::new() } else { Bytes::from(body) };
+            return Attempt { seen: Seen::Answer(status, Body::Mute), said: Said::default(), headers, body, fault };
+        }
+        let (said, kind) = answer::read(&body);
+        Attempt { seen: Seen::Answer(status, kind), said, headers, body: body.into(), fault: None }
+    }
+}
+
+const HTML: &str =
+    "an HTML page came in place of JSON, probably a sign-in page: check the connection's `url`, and that no proxy or portal stands between";
+
+fn call_of(request: &Request<'_>, attempt: Attempt, number: u32) -> Call {
+    let mut message = attempt.said.message.clone();
+    if message.is_none() && attempt.status().is_some_and(|s| (300..400).contains(&s)) {
+        let to = attempt.headers.get(reqwest::header::LOCATION).and_then(|v| v.to_str().ok()).and_then(|l| request.url.join(l).ok());
+        message = to.map(|to| format!("a redirect to {}", origin(&to)));
+    }
+    let body = String::from_utf8_lossy(answer::strip_bom(&attempt.body));
+    Call {
+        status: attempt.status(),
+        code: attempt.said.code.clone(),
+        message,
+        request_id: answer::request_id(&attempt.headers),
+        attempts: number,
+        body: (attempt.status().is_some() && !body.is_empty()).then(|| body.into_owned()),
+        ..request.call()
+    }
+}
+
+fn refused(refusal: Refusal, call: Box<Call>) -> ConnectError {
+    match refusal {
+        Refusal::Forbidden => ConnectError::Forbidden { call },
+        Refusal::NotFound if call.body.as_deref().is_some_and(|b| answer::is_html(&HeaderMap::new(), b.as_bytes())) => {
+            // Not the service's own word on the record: a caller must not conclude that the record is gone.
+            ConnectError::Protocol { call, problem: HTML.to_owned() }
+        }
+        Refusal::NotFound => ConnectError::NotFound { call },
+        Refusal::Duplicate => ConnectError::Duplicate { call },
+        Refusal::Rejected => ConnectError::Rejected { call },
+        Refusal::Redirect => ConnectError::Protocol {
+            call,
+            problem: "redirects are not followed: give the final address as the connection's `url`".to_owned(),
+        },
+    }
+}
+
+fn outcome(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Done => "ok",
+        Verdict::Refresh => "unauthorized",
+        Verdict::Throttled => "throttled",
+        Verdict::Retry => "unavailable",
+        Verdict::Unknown => "unknown",
+        Verdict::Refused(Refusal::Forbidden) => "forbidden",
+        Verdict::Refused(Refusal::NotFound) => "not_found",
+        Verdict::Refused(Refusal::Duplicate) => "duplicate",
+        Verdict::Refused(Refusal::Rejected) => "rejected",
+        Verdict::Refused(Refusal::Redirect) => "redirect",
+    }
+}
+
+/// A transport error with its causes, without the address: that could show a query string.
+fn transport(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Scheme, host and port.
+pub(crate) fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(UrlHost::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(UrlHost::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(UrlHost::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
+}
+
+/// Checks an address from the configuration: encrypted unless it stays on this machine, and without user, query or fragment.
+pub(crate) fn service_url(api: &str, setting: &str, url: &Url) -> Result<(), ConnectError> {
+    // Not the address itself: what is wrong with it may be a password in it.
+    let shown = || origin(url);
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(url) => {}
+        "http" => {
+            return Err(ConnectError::config(
+                format!("{api}: `{setting}` {} would send credentials unencrypted", shown()),
+                "use https; plain http is for loopback addresses only",
+            ));
+        }
+        other => return Err(ConnectError::config(format!("{api}: `{setting}` has the scheme `{other}`"), "use https")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ConnectError::config(
+            format!("{api}: `{setting}` {} carries a user name or password", shown()),
+            "remove it; credentials go into `client-id` and `client-secret`",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(ConnectError::config(
+            format!("{api}: `{setting}` {} has a query or fragment", shown()),
+            "give the address up to its path",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_hosts_only() {
+        for good in ["https://o.crm4.dynamics.com", "http://127.0.0.1:80/x", "http://[::1]:9/", "http://localhost:1"] {
+            assert!(service_url("dataverse", "url", &good.parse().unwrap()).is_ok(), "{good}");
+        }
+        for wrong in [
+            "http://o.crm4.dynamics.com",
+            "http://127.0.0.1.example",
+            "ftp://127.0.0.1",
+            "https://u:hunter2@h/",
+            "https://h/?a=hunter2",
+            "https://h/#hunter2",
+        ] {
+            let error = service_url("dataverse", "url", &wrong.parse().unwrap()).unwrap_err();
+            assert!(matches!(error, ConnectError::Config { .. }));
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_no_query_string() {
+        let request = Request {
+            api: "dataverse",
+            method: Method::GET,
+            url: "https://h/contacts?$deltatoken=secret#f".parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: Some(Bytes::from_static(b"secret")),
+            idempotent: true,
+            expect: Expect::Body,
+            token: None,
+        };
+        let error = request.protocol("p");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        assert!(error.to_string().contains("https://h/contacts"));
+    }
+}

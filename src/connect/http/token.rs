@@ -1,0 +1,252 @@
+//! Access tokens: asked for by client credentials, kept until shortly before they expire, asked for by one caller at a time.
+//!
+//! Sources: RFC 6749, 4.4; Microsoft identity platform, *client credentials flow*; Adobe, *OAuth server-to-server*. Neither
+//! service gives a refresh token here: a new token is asked for in the same way.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use super::client::{Expect, Http, Request};
+use crate::connect::error::ConnectError;
+
+/// How long before its expiry a token is replaced. A quarter of its life where that is shorter.
+const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+/// A token whose answer names no life; both services name it.
+const UNSTATED_LIFE: Duration = Duration::from_secs(600);
+/// How long an old, still valid token serves when a new one cannot be had, before the next try.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+/// No service gives longer lives; keeps arithmetic on instants in range.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A token as it goes into a request.
+#[derive(Clone)]
+pub(crate) struct Token {
+    header: HeaderValue,
+    refresh_at: Instant,
+    expires_at: Instant,
+    number: u64,
+}
+
+impl Token {
+    /// The value of the `Authorization` header, marked sensitive.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    pub(super) fn expired(&self) -> bool {
+        self.expires_at <= Instant::now()
+    }
+}
+
+/// Where a connector's tokens come from.
+pub(crate) struct TokenSource {
+    http: Http,
+    url: Url,
+    form: Vec<(&'static str, SecretString)>,
+    slot: Mutex<Slot>,
+    /// How many requests for a token have ended, well or not.
+    ended: AtomicU64,
+}
+
+#[derive(Default)]
+struct Slot {
+    token: Option<Token>,
+    /// The last failure, with the count at its end.
+    failure: Option<(u64, ConnectError)>,
+}
+
+/// Shows the address alone.
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl TokenSource {
+    /// A source that posts client credentials to `url`.
+    pub(crate) fn new(http: Http, url: Url, client_id: &str, client_secret: SecretString, scope: &str) -> Self {
+        let form = vec![
+            ("grant_type", SecretString::from("client_credentials")),
+            ("client_id", SecretString::from(client_id)),
+            ("client_secret", client_secret),
+            ("scope", SecretString::from(scope)),
+        ];
+        Self { http, url, form, slot: Mutex::default(), ended: AtomicU64::new(0) }
+    }
+
+    /// A token good for the next request. Callers that come while one is being asked for wait and share the result, be it a failure.
+    pub(super) async fn get(&self) -> Result<Token, ConnectError> {
+        let before = self.ended.load(Ordering::Acquire);
+        let mut slot = self.slot.lock().await;
+        if let Some(token) = slot.token.as_ref().filter(|t| t.refresh_at > Instant::now()) {
+            return Ok(token.clone());
+        }
+        if let Some((at, failure)) = &slot.failure
+            && *at > before
+        {
+            return Err(failure.clone());
+        }
+        // Boxed: asking for a token goes through the same client that asks for tokens.
+        let asked = Box::pin(self.ask()).await;
+        let ended = self.ended.fetch_add(1, Ordering::AcqRel) + 1;
+        match asked {
+            Ok((header, life)) => {
+                let now = Instant::now();
+                let token = Token { header, refresh_at: now + refresh_after(life), expires_at: now + life, number: ended };
+                *slot = Slot { token: Some(token.clone()), failure: None };
+                Ok(token)
+            }
+            Err(failure) => {
+                if failure.is_transient()
+                    && let Some(token) = slot.token.as_mut().filter(|t| !t.expired())
+                {
+                    token.refresh_at = Instant::now() + TRY_AGAIN;
+                    return Ok(token.clone());
+                }
+                slot.token = None;
+                slot.failure = Some((ended, failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Forgets a token that was refused, unless another caller has replaced it already.
+    pub(super) async fn refused(&self, token: &Token) {
+        let mut slot = self.slot.lock().await;
+        if slot.token.as_ref().is_some_and(|t| t.number == token.number) {
+            slot.token = None;
+        }
+    }
+
+    async fn ask(&self) -> Result<(HeaderValue, Duration), ConnectError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"));
+        let request = Request {
+            api: "token",
+            method: Method::POST,
+            url: self.url.clone(),
+            headers,
+            body: Some(self.encoded().into()),
+            // One token more does no harm.
+            idempotent: true,
+            expect: Expect::Body,
+            token: None,
+        };
+        let answer = self.http.send(&request).await.map_err(|e| self.explained(e))?;
+        let problem = |problem: &str| request.protocol(format!("{problem}: check the connection's `token-url`"));
+        let value: Value = serde_json::from_slice(&answer).map_err(|_| problem("the token service's answer is not JSON"))?;
+        let text = value.get("access_token").and_then(Value::as_str).filter(|t| !t.is_empty());
+        let text = text.ok_or_else(|| problem("the token service's answer has no `access_token`"))?;
+        let mut header = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| problem("the token cannot stand in a header"))?;
+        header.set_sensitive(true);
+        let life = match value.get("expires_in") {
+            Some(Value::Number(number)) => number.as_f64(),
+            Some(Value::String(text)) => text.parse().ok(),
+            _ => None,
+        };
+        let life = life.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(UNSTATED_LIFE).min(LONGEST_LIFE);
+        Ok((header, life))
+    }
+
+    /// The form. Not inline: its serializer would keep the request from moving between threads.
+    fn encoded(&self) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.form {
+            form.append_pair(name, value.expose_secret());
+        }
+        form.finish()
+    }
+
+    /// A refusal by the token service, with its remedy, and without the secret should the service have repeated it.
+    fn explained(&self, error: ConnectError) -> ConnectError {
+        let mut call = match error {
+            ConnectError::Unauthorized { call }
+            | ConnectError::Forbidden { call }
+            | ConnectError::NotFound { call }
+            | ConnectError::Rejected { call }
+            | ConnectError::Duplicate { call } => call,
+            other => return other,
+        };
+        let scrub = |text: &mut Option<String>| {
+            if let Some(text) = text {
+                for (_, secret) in self.form.iter().filter(|(name, s)| *name == "client_secret" && !s.expose_secret().is_empty()) {
+                    *text = text.replace(secret.expose_secret(), "***");
+                }
+            }
+        };
+        scrub(&mut call.message);
+        scrub(&mut call.body);
+        let remedy = remedy(call.code.as_deref().unwrap_or_default()).to_owned();
+        ConnectError::Token { call, remedy }
+    }
+}
+
+/// How long a token of this life is used.
+fn refresh_after(life: Duration) -> Duration {
+    life - REFRESH_BEFORE.min(life / 4)
+}
+
+/// What to do about a code of Entra ID (Microsoft Entra: *error codes*) or of Adobe's IMS (the codes of RFC 6749).
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "AADSTS7000215" => "the client secret is wrong: give the secret's value, not its id",
+        "AADSTS7000222" => "the client secret has expired: make a new one in the app registration",
+        "AADSTS700016" => "the app is not known in this tenant: check `client-id` and `tenant`",
+        "AADSTS90002" | "AADSTS900023" => "the tenant is not known: check `tenant`",
+        "AADSTS500011" => "the environment is not known to the token service: check the connection's `url`",
+        "invalid_scope" => "the scope is not granted: take the scopes from the project's OAuth server-to-server credential",
+        "invalid_client" | "unauthorized_client" => {
+            "the client is not accepted: check `client-id`, the secret, and that the credential is active"
+        }
+        _ => "the token service refuses the client: check `client-id`, the secret and the token address",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::{Call, HttpConfig};
+
+    fn source() -> TokenSource {
+        let url = "https://login.example/token".parse().unwrap();
+        TokenSource::new(Http::new(HttpConfig::default()).unwrap(), url, "id", SecretString::from("s3cr3t"), "scope")
+    }
+
+    #[tokio::test]
+    async fn a_token_error_carries_code_and_remedy_and_never_the_secret() {
+        let call = Box::new(Call {
+            code: Some("AADSTS7000215".into()),
+            message: Some("AADSTS7000215: s3cr3t is wrong".into()),
+            body: Some("{\"given\":\"s3cr3t\"}".into()),
+            ..Call::default()
+        });
+        let error = source().explained(ConnectError::Unauthorized { call });
+        assert!(matches!(error, ConnectError::Token { .. }));
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("AADSTS7000215") && shown.contains("not its id"), "{shown}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+
+    #[test]
+    fn a_token_is_replaced_five_minutes_before_its_end_or_at_three_quarters_of_a_short_life() {
+        for (life, used) in [(3599, 3299), (86399, 86099), (1200, 900), (400, 300), (4, 3), (0, 0)] {
+            assert_eq!(refresh_after(Duration::from_secs(life)), Duration::from_secs(used));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_source_shows_no_secret() {
+        let shown = format!("{:?}", source());
+        assert!(shown.contains("login.example") && !shown.contains("s3cr3t"), "{shown}");
+    }
+}
