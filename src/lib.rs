@@ -19,3 +19,4 @@ pub mod schema;
 pub mod state;
 pub mod syntax;
 pub mod time;
+pub mod yaml;

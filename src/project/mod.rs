@@ -1,1 +1,173 @@
 //! The project file d365map.yaml: connections, folders, limits, secrets by reference.
+
+mod file;
+mod problem;
+mod secret;
+pub mod template;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+pub use problem::FileProblem;
+pub use secret::{SecretError, SecretRef};
+
+/// The name of a project file.
+pub const FILE_NAME: &str = "d365map.yaml";
+
+/// A project: the folder of its file, and what the file says. Paths are joined to the folder already.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The folder of the project file, absolute.
+    pub root: PathBuf,
+    /// The folder of the mapping files.
+    pub mappings: PathBuf,
+    /// The folder of the schema files; it need not exist.
+    pub schemas: PathBuf,
+    /// The state file; it need not exist.
+    pub state: PathBuf,
+    /// How the services are reached.
+    pub connections: Connections,
+    /// What bounds a run.
+    pub limits: Limits,
+}
+
+/// How the services are reached; what is absent is needed by no command that stays on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    /// Dynamics 365, by the Dataverse Web API.
+    pub dynamics: Option<DynamicsConnection>,
+    /// Adobe Campaign Standard.
+    pub campaign: Option<CampaignConnection>,
+}
+
+/// Dataverse with an application user (client credentials).
+#[derive(Clone, Debug)]
+pub struct DynamicsConnection {
+    /// The environment's root: `https://contoso.crm4.dynamics.com`.
+    pub url: Url,
+    /// The directory (tenant) of the application; present unless `token_url` is.
+    pub tenant: Option<String>,
+    /// The token endpoint, where it is not Entra ID's of the tenant.
+    pub token_url: Option<Url>,
+    /// The application's id.
+    pub client_id: String,
+    /// Where the application's secret is kept.
+    pub client_secret: SecretRef,
+}
+
+/// Campaign with an OAuth server-to-server credential.
+#[derive(Clone, Debug)]
+pub struct CampaignConnection {
+    /// The organisation's address: `https://mc.adobe.io/contoso`.
+    pub url: Url,
+    /// The token endpoint, where it is not Adobe's.
+    pub token_url: Option<Url>,
+    /// The credential's id, which is the API key too.
+    pub client_id: String,
+    /// Where the credential's secret is kept.
+    pub client_secret: SecretRef,
+    /// The organisation's id, where the file gives it by itself; it is part of `url` already.
+    pub organization: Option<String>,
+    /// The scopes, separated by commas.
+    pub scope: String,
+    /// The API that profiles are read and written by, where it is not `profileAndServicesExt`.
+    pub api: Option<String>,
+}
+
+/// What bounds a run. Ranges are checked when the file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records in a page of Dataverse, 1 to 5000 (Dataverse Web API: `odata.maxpagesize`).
+    pub page_size: u32,
+    /// Requests to one host at the same time, 1 to 52 (Dataverse service protection limits: 52 concurrent requests).
+    pub concurrency: usize,
+    /// Operations waiting in the outbox at which reading pauses.
+    pub backlog_high_water: u64,
+    /// Tries of one request, the first one included.
+    pub attempts: u32,
+    /// Time for one request with its answer.
+    pub request_timeout: Duration,
+    /// From the end of one round of `run --watch` to the beginning of the next.
+    pub watch_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            page_size: 1000,
+            concurrency: 8,
+            backlog_high_water: 20_000,
+            attempts: 6,
+            request_timeout: Duration::from_secs(120),
+            watch_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why there is no project.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// The file cannot be had.
+    #[error("the project file {}: {source}. Make one with `d365map init`, or name another with --project", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is faulty.
+    #[error("{}", list(.0))]
+    Invalid(Vec<FileProblem>),
+}
+
+fn list(problems: &[FileProblem]) -> String {
+    problems.iter().map(FileProblem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Project {
+    /// The project that `explicit` names (the file, or its folder), or whose file lies in `start` or nearest above it;
+    /// `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is faulty; with `explicit`, also where it does not exist.
+    pub fn find(start: &Path, explicit: Option<&Path>) -> Result<Option<Project>, ProjectError> {
+        if let Some(path) = explicit {
+            let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
+            return Project::load(&path).map(Some);
+        }
+        let start = std::path::absolute(start).map_err(|source| ProjectError::Io { path: start.to_path_buf(), source })?;
+        let found = start.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file());
+        found.map(|path| Project::load(&path)).transpose()
+    }
+
+    /// Reads a project file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or every fault in it.
+    pub fn load(path: &Path) -> Result<Project, ProjectError> {
+        let io = |source| ProjectError::Io { path: path.to_path_buf(), source };
+        let absolute = std::path::absolute(path).map_err(io)?;
+        if let Err(source) = std::fs::metadata(&absolute) {
+            return Err(io(source));
+        }
+        let root = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let text = crate::yaml::read(path).map_err(|problem| ProjectError::Invalid(vec![*problem]))?;
+        file::read(path, &text, root).map_err(ProjectError::Invalid)
+    }
+
+    /// A project without a file: default folders and limits, no connections.
+    pub fn defaults(root: &Path) -> Project {
+        Project {
+            root: root.to_path_buf(),
+            mappings: root.join("mappings"),
+            schemas: root.join("schemas"),
+            state: root.join(".d365map").join("state.db"),
+            connections: Connections::default(),
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,19 +1,132 @@
-//! temporary
-use super::*;
+//! The tables that are known: the built-in ones, overlaid by the files of a project's schema folder.
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use super::file::{self, Heading};
+use super::model::{Table, TableId};
+use crate::project::FileProblem;
+use crate::yaml;
+
+/// The built-in tables, in the format of schema files.
+///
+/// `d365.contact` holds every attribute of the contact table that the Web API gives, Microsoft's own solutions included;
+/// columns that an organisation made for itself are not in it. `campaign.profile` holds the documented attributes of the
+/// resource; custom fields (`cus…`) are not in it. Both kinds come in by a pull or by a file written by hand.
+const BUILTIN: [(&str, &str); 2] = [
+    ("built-in/d365.contact.yaml", include_str!("builtin/d365.contact.yaml")),
+    ("built-in/campaign.profile.yaml", include_str!("builtin/campaign.profile.yaml")),
+];
+
+/// Tables by name.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     tables: BTreeMap<TableId, Arc<Table>>,
 }
+
 impl Catalogue {
+    /// The tables that need no file.
+    pub fn builtin() -> &'static Catalogue {
+        static TABLES: LazyLock<Catalogue> = LazyLock::new(|| {
+            let mut catalogue = Catalogue::default();
+            for (name, text) in BUILTIN {
+                match file::read(Path::new(name), &Arc::from(text)) {
+                    Ok(table) => catalogue.insert(table),
+                    // Part of the program: a test reads every one of them.
+                    Err(problems) => unreachable!("built-in schema: {problems:?}"),
+                }
+            }
+            catalogue
+        });
+        &TABLES
+    }
+
+    /// The built-in tables, overlaid by the `*.yaml` and `*.yml` files of a folder; a folder that does not exist has none.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of every file, sorted by file.
+    pub fn with_dir(dir: &Path) -> Result<Catalogue, Vec<FileProblem>> {
+        let mut catalogue = Catalogue::builtin().clone();
+        let mut problems = Vec::new();
+        let mut known: BTreeMap<TableId, PathBuf> = BTreeMap::new();
+        for path in files(dir).map_err(|e| vec![FileProblem::unreadable(dir, e, None)])? {
+            let text = match yaml::read(&path) {
+                Ok(text) => text,
+                Err(problem) => {
+                    problems.push(*problem);
+                    continue;
+                }
+            };
+            let parsed = match file::parse(&path, &text) {
+                Ok(parsed) => parsed,
+                Err(found) => {
+                    problems.extend(found);
+                    continue;
+                }
+            };
+            let table = parsed.heading.table.clone();
+            if let Some(other) = known.insert(table.clone(), path.clone()) {
+                problems.push(
+                    FileProblem::new(&path, &text, parsed.heading.span.clone(), format!("two files describe {table}"))
+                        .label(format!("the other is {}", other.display()))
+                        .help("keep one of the two; what one adds can be moved into the other"),
+                );
+                continue;
+            }
+            match parsed.table(Catalogue::builtin().get(&table).map(Arc::as_ref)) {
+                Ok(table) => catalogue.insert(table),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(catalogue) } else { Err(problems) }
+    }
+
+    /// The table with this name.
     pub fn get(&self, id: &TableId) -> Option<&Arc<Table>> {
         self.tables.get(id)
     }
+
+    /// Every table, by name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()
     }
+
+    /// Adds a table, in place of one with the same name.
     pub fn insert(&mut self, table: Table) {
         self.tables.insert(table.id.clone(), Arc::new(table));
     }
+}
+
+/// The schema files of a folder, by name.
+fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        if !hidden && path.extension().is_some_and(|e| e == "yaml" || e == "yml") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The file of a folder that describes a table, and whether it only extends the built-in one. Faulty files are passed over.
+///
+/// # Errors
+///
+/// The folder cannot be read.
+pub fn file_of(dir: &Path, table: &TableId) -> std::io::Result<Option<(PathBuf, Heading)>> {
+    Ok(files(dir)?.into_iter().find_map(|path| {
+        let text = yaml::read(&path).ok()?;
+        let heading = file::parse(&path, &text).ok()?.heading.clone();
+        (heading.table == *table).then_some((path, heading))
+    }))
 }

@@ -1,8 +1,17 @@
 //! The catalogue of tables, fields, types, option sets and links: built in, pulled, or written by hand.
 
 mod catalogue;
+mod diff;
+mod doc;
+pub mod file;
 mod model;
+pub mod pull;
+mod show;
+mod words;
+mod write;
 
-pub use catalogue::*;
-
+pub use catalogue::{Catalogue, file_of};
+pub use diff::{Change, diff};
 pub use model::*;
+pub use show::show;
+pub use write::{Node, node, write};

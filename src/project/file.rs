@@ -1,0 +1,433 @@
+//! Reading d365map.yaml: shape, ranges, addresses; all faults at once where the shape allows.
+
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use regex::Regex;
+use serde::Deserialize;
+use url::{Host, Url};
+
+use super::{CampaignConnection, Connections, DynamicsConnection, FileProblem, Limits, Project, SecretRef};
+use crate::yaml::{self, Spanned};
+
+/// The version of the format that this program reads.
+const VERSION: u32 = 1;
+
+/// Adobe's gateway for the Campaign Standard API.
+const CAMPAIGN_GATEWAY: &str = "https://mc.adobe.io";
+
+/// Scopes of an OAuth server-to-server credential for Campaign Standard. Assumed: which scopes a credential has is shown
+/// in Adobe's developer console, and what it shows is to be written into the project file.
+pub(super) const CAMPAIGN_SCOPE: &str = "openid,AdobeID,campaign_sdk,campaign_config_server_general,deliverability_service_general";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ProjectDoc {
+    version: Spanned<u32>,
+    mappings: Option<Spanned<String>>,
+    schemas: Option<Spanned<String>>,
+    state: Option<Spanned<String>>,
+    #[serde(default)]
+    connections: Option<ConnectionsDoc>,
+    #[serde(default)]
+    limits: Option<LimitsDoc>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct ConnectionsDoc {
+    dynamics: Option<Spanned<DynamicsDoc>>,
+    campaign: Option<Spanned<CampaignDoc>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct DynamicsDoc {
+    url: Spanned<String>,
+    tenant: Option<Spanned<String>>,
+    token_url: Option<Spanned<String>>,
+    client_id: Spanned<String>,
+    client_secret: SecretRef,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CampaignDoc {
+    url: Option<Spanned<String>>,
+    organization: Option<Spanned<String>>,
+    token_url: Option<Spanned<String>>,
+    client_id: Spanned<String>,
+    client_secret: SecretRef,
+    scope: Option<Spanned<String>>,
+    api: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct LimitsDoc {
+    page_size: Option<Spanned<i64>>,
+    concurrency: Option<Spanned<i64>>,
+    backlog_high_water: Option<Spanned<i64>>,
+    attempts: Option<Spanned<i64>>,
+    request_timeout_seconds: Option<Spanned<i64>>,
+    watch_interval_seconds: Option<Spanned<i64>>,
+}
+
+/// Masks what a careless hand has written where a reference belongs, byte for byte: an excerpt must not show it.
+fn masked(text: &str) -> Arc<str> {
+    static SECRET: LazyLock<Regex> = LazyLock::new(|| {
+        let key = r#"(?im)^([^\n#]*?(?:secret|passw(?:or)?d|pwd|token)["']?[ \t]*:[ \t]*)"#;
+        #[expect(clippy::expect_used, reason = "a constant")]
+        Regex::new(&format!("{key}([^\\s{{][^\\n]*)")).expect("a valid pattern")
+    });
+    // What cannot be the name of a variable may be the secret itself.
+    static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
+        #[expect(clippy::expect_used, reason = "a constant")]
+        Regex::new(r#"\benv["']?[ \t]*:[ \t]*([^\n,}]+)"#).expect("a valid pattern")
+    });
+    let mut out = text.to_owned();
+    for value in VARIABLE.captures_iter(text).filter_map(|found| found.get(1)) {
+        let name = value.as_str().trim().trim_matches(['"', '\'']);
+        if !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
+            out.replace_range(value.range(), &"*".repeat(value.len()));
+        }
+    }
+    for found in SECRET.captures_iter(text) {
+        if let Some(value) = found.get(2) {
+            out.replace_range(value.range(), &"*".repeat(value.len()));
+            // A value over several lines: everything that is indented below.
+            let indent = |line: &str| line.len() - line.trim_start().len();
+            let start = text[..value.start()].rfind('\n').map_or(0, |at| at + 1);
+            let own = indent(&text[start..value.start()]);
+            let mut at = value.end() + 1;
+            for line in text.get(at..).unwrap_or_default().split_inclusive('\n') {
+                if !line.trim().is_empty() && indent(line) <= own {
+                    break;
+                }
+                let body = line.trim_end();
+                out.replace_range(at..at + body.len(), &"*".repeat(body.len()));
+                at += line.len();
+            }
+        }
+    }
+    Arc::from(out)
+}
+
+/// Reads a project file's text.
+pub(super) fn read(path: &Path, text: &Arc<str>, root: PathBuf) -> Result<Project, Vec<FileProblem>> {
+    let shown = masked(text);
+    let doc: ProjectDoc = yaml::from_str(path, text).map_err(|problem| {
+        let help = problem.help.clone();
+        let safe = FileProblem::new(path, &shown, problem.span.clone(), problem.message.clone()).label(problem.label.clone());
+        vec![FileProblem { help, ..safe }]
+    })?;
+    let mut reader = Reader { path, text: &shown, problems: Vec::new() };
+    let project = reader.project(&doc, root);
+    if reader.problems.is_empty() { Ok(project) } else { Err(reader.problems) }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a Arc<str>,
+    problems: Vec<FileProblem>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(FileProblem::new(self.path, self.text, span.clone(), message).label(label).help(help));
+    }
+
+    fn project(&mut self, doc: &ProjectDoc, root: PathBuf) -> Project {
+        if doc.version.value != VERSION {
+            let help = if doc.version.value > VERSION { "use a newer d365map" } else { "write `version: 1`" };
+            self.problem(
+                &doc.version.span,
+                format!("version {} of the format is not known", doc.version.value),
+                format!("this program reads version {VERSION}"),
+                help,
+            );
+        }
+        let defaults = Project::defaults(&root);
+        let mappings = self.folder(doc.mappings.as_ref(), &root, defaults.mappings);
+        let schemas = self.folder(doc.schemas.as_ref(), &root, defaults.schemas);
+        let state = self.folder(doc.state.as_ref(), &root, defaults.state);
+        let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
+        let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
+        Project { mappings, schemas, state, connections, limits, root }
+    }
+
+    fn folder(&mut self, given: Option<&Spanned<String>>, root: &Path, default: PathBuf) -> PathBuf {
+        match given {
+            Some(given) if given.value.trim().is_empty() => {
+                self.problem(
+                    &given.span,
+                    "the path is empty",
+                    "names nothing",
+                    "write a path relative to the project file, or leave the key out",
+                );
+                default
+            }
+            Some(given) => root.join(&given.value),
+            None => default,
+        }
+    }
+
+    fn connections(&mut self, doc: &ConnectionsDoc) -> Connections {
+        Connections {
+            dynamics: doc.dynamics.as_ref().and_then(|d| self.dynamics(d)),
+            campaign: doc.campaign.as_ref().and_then(|c| self.campaign(c)),
+        }
+    }
+
+    fn dynamics(&mut self, doc: &Spanned<DynamicsDoc>) -> Option<DynamicsConnection> {
+        let DynamicsDoc { url: address, tenant, token_url, client_id, client_secret } = &doc.value;
+        let url = self.url(address);
+        if let Some(url) = &url
+            && !matches!(url.path(), "" | "/")
+        {
+            let mut root = url.clone();
+            root.set_path("");
+            self.problem(
+                &address.span,
+                "the address of Dynamics is that of the environment alone",
+                "has a path",
+                format!("write `{}`", root.as_str().trim_end_matches('/')),
+            );
+        }
+        let token_url = token_url.as_ref().map(|t| self.url(t));
+        if tenant.is_none() && token_url.is_none() {
+            self.problem(
+                &client_id.span,
+                "the connection to Dynamics has no tenant",
+                "nobody says where tokens come from",
+                "add `tenant:` with the directory's id",
+            );
+        }
+        for text in [Some(client_id), tenant.as_ref()].into_iter().flatten() {
+            self.word(text);
+        }
+        if let Some(tenant) = tenant
+            && !tenant.value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
+        {
+            self.problem(
+                &tenant.span,
+                "this is not the id or domain of a directory",
+                "not a tenant",
+                "write the directory's id (a GUID) or its domain, as in contoso.onmicrosoft.com",
+            );
+        }
+        Some(DynamicsConnection {
+            url: url?,
+            tenant: tenant.as_ref().map(|t| t.value.clone()),
+            token_url: match token_url {
+                Some(url) => Some(url?),
+                None => None,
+            },
+            client_id: client_id.value.clone(),
+            client_secret: client_secret.clone(),
+        })
+    }
+
+    fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
+        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, scope, api } = &doc.value;
+        let mut url = match address {
+            Some(address) => self.url(address),
+            None => Url::parse(CAMPAIGN_GATEWAY).ok(),
+        };
+        if let Some(organization) = organization
+            && !organization.value.is_empty()
+            && organization.value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        {
+            if let Some(url) = &mut url
+                && url.path().trim_end_matches('/').rsplit('/').next() != Some(organization.value.as_str())
+            {
+                url.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), organization.value));
+            }
+        } else if let Some(organization) = organization {
+            self.problem(
+                &organization.span,
+                "this is not an organisation's id",
+                "not an id",
+                "write the part of the address between mc.adobe.io/ and /campaign",
+            );
+        }
+        let place = address.as_ref().or(organization.as_ref()).map_or(&client_id.span, |s| &s.span).clone();
+        if let Some(url) = &url {
+            if matches!(url.path(), "" | "/") {
+                self.problem(
+                    &place,
+                    "the connection to Campaign names no organisation",
+                    "without an organisation",
+                    "add `organization:` with the organisation's id, or write it at the end of `url`",
+                );
+            } else if url.path().trim_end_matches('/').ends_with("/campaign") {
+                self.problem(&place, "the address of Campaign ends with the organisation", "goes too far", "leave `/campaign` out");
+            }
+        }
+        let token_url = token_url.as_ref().map(|t| self.url(t));
+        for text in [Some(client_id), scope.as_ref(), api.as_ref()].into_iter().flatten() {
+            self.word(text);
+        }
+        if let Some(api) = api
+            && !matches!(api.value.as_str(), "profileAndServicesExt" | "profileAndServices")
+        {
+            self.problem(
+                &api.span,
+                format!("profiles are not written by `{}`", api.value),
+                "not an API of profiles",
+                "write profileAndServicesExt, or profileAndServices where no field was added to the profile",
+            );
+        }
+        Some(CampaignConnection {
+            url: url?,
+            token_url: match token_url {
+                Some(url) => Some(url?),
+                None => None,
+            },
+            client_id: client_id.value.clone(),
+            client_secret: client_secret.clone(),
+            organization: organization.as_ref().map(|o| o.value.clone()),
+            scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
+            api: api.as_ref().map(|a| a.value.clone()),
+        })
+    }
+
+    /// A text that is sent in a header or a form: not empty, one line.
+    fn word(&mut self, given: &Spanned<String>) {
+        if given.value.trim().is_empty() || given.value.chars().any(char::is_control) {
+            self.problem(&given.span, "this value is empty or has a control character", "no value", "write it on one line");
+        }
+    }
+
+    /// An address: https, or http on this machine; no user and password in it, no query.
+    fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
+        let url = match Url::parse(given.value.trim()) {
+            Ok(url) => url,
+            Err(e) => {
+                self.problem(
+                    &given.span,
+                    format!("this is not an address: {e}"),
+                    "not an address",
+                    "write it in full: `https://contoso.crm4.dynamics.com`",
+                );
+                return None;
+            }
+        };
+        let before = self.problems.len();
+        match (url.scheme(), url.host()) {
+            ("https", Some(_)) => {}
+            ("http", Some(host)) if loopback(&host) => {}
+            ("http", Some(_)) => self.problem(
+                &given.span,
+                "a secret would go over the network in the clear",
+                "http",
+                "write https; http is for addresses of this machine (127.0.0.1, localhost)",
+            ),
+            (scheme, _) => self.problem(
+                &given.span,
+                format!("an address of the scheme `{scheme}` is of no use here"),
+                "not https",
+                "write it in full: `https://contoso.crm4.dynamics.com`",
+            ),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            self.problem(
+                &given.span,
+                "an address holds no user and no password",
+                "with a user",
+                "leave them out; the client's id and secret have keys of their own",
+            );
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            self.problem(&given.span, "an address has no query here", "with a query", "leave everything from `?` or `#` out");
+        }
+        (self.problems.len() == before).then_some(url)
+    }
+
+    fn limits(&mut self, doc: &LimitsDoc) -> Limits {
+        let defaults = Limits::default();
+        let seconds = |value: u64| Duration::from_secs(value);
+        let limits = Limits {
+            page_size: self.ranged("page-size", doc.page_size.as_ref(), defaults.page_size, 1..=5000, "records"),
+            concurrency: self.ranged("concurrency", doc.concurrency.as_ref(), defaults.concurrency, 1..=52, "requests"),
+            backlog_high_water: self.ranged(
+                "backlog-high-water",
+                doc.backlog_high_water.as_ref(),
+                defaults.backlog_high_water,
+                100..=10_000_000,
+                "operations",
+            ),
+            attempts: self.ranged("attempts", doc.attempts.as_ref(), defaults.attempts, 1..=20, "tries"),
+            request_timeout: seconds(self.ranged(
+                "request-timeout-seconds",
+                doc.request_timeout_seconds.as_ref(),
+                defaults.request_timeout.as_secs(),
+                1..=600,
+                "seconds",
+            )),
+            watch_interval: seconds(self.ranged(
+                "watch-interval-seconds",
+                doc.watch_interval_seconds.as_ref(),
+                defaults.watch_interval.as_secs(),
+                1..=86_400,
+                "seconds",
+            )),
+        };
+        if limits.backlog_high_water < u64::from(limits.page_size)
+            && let Some(given) = doc.backlog_high_water.as_ref().or(doc.page_size.as_ref())
+        {
+            self.problem(
+                &given.span,
+                "the backlog is smaller than a page",
+                format!("a page has {} records", limits.page_size),
+                "make `backlog-high-water` at least as large as `page-size`",
+            );
+        }
+        limits
+    }
+
+    fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Display + Copy,
+    {
+        let Some(given) = given else { return default };
+        match T::try_from(given.value) {
+            Ok(value) if range.contains(&value) => value,
+            Ok(_) | Err(_) => {
+                let (low, high) = (range.start(), range.end());
+                self.problem(
+                    &given.span,
+                    format!("`{key}` is out of range"),
+                    format!("not {low} to {high} {unit}"),
+                    format!("write a number from {low} to {high}; the default is {default}"),
+                );
+                default
+            }
+        }
+    }
+}
+
+fn loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn an_excerpt_never_shows_what_stands_in_place_of_a_reference() {
+        let text = "a:\n  client-secret: hush # x\n  other: 1\n  client_secret: \"hüsh\"\n  password: |\n    hush\n    hush\n  b: { client-secret: hush, c: 1 }\n  client-secret: { env: NAME }\n";
+        let shown = masked(text);
+        assert_eq!(shown.len(), text.len());
+        assert!(!shown.contains("hush") && !shown.contains("sh\""), "{shown}");
+        assert!(shown.contains("{ env: NAME }") && shown.contains("other: 1"), "{shown}");
+    }
+}
