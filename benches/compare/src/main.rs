@@ -1,0 +1,99 @@
+//! Evaluation speed, side by side in one run: `mappings/contacts.d365map` and the same mapping as a program for vrl and as a
+//! filter for jaq, over the same records, JSON text in, JSON text out, one thread.
+//!
+//! Before anything is timed, the three results are compared record by record: engines that did different work would make
+//! the ratio worthless. Each engine then goes through all records several times, in turn; the best time counts.
+
+mod records;
+
+use std::time::{Duration, Instant};
+
+use d365map::cli::demo::embedded_plan;
+use d365map::eval::{Evaluated, Evaluator};
+use jaq_core::load::{Arena, File, Loader};
+use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
+use jaq_json::{Val, read, write};
+use vrl::compiler::runtime::Runtime;
+use vrl::compiler::{TargetValue, TimeZone};
+use vrl::value::{Secrets, Value};
+
+const RECORDS: usize = 100_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let records = records::generate(RECORDS);
+    let bytes: usize = records.iter().map(String::len).sum();
+    println!("{RECORDS} records, {:.0} bytes each, one thread, best of {ROUNDS} rounds", bytes as f64 / RECORDS as f64);
+
+    let plan = embedded_plan().expect("the shipped mapping compiles");
+    let flow = plan.flow("contacts").expect("the shipped mapping is named contacts");
+    let evaluator = Evaluator::new(flow).expect("a compiled plan can be made ready");
+    let now = d365map::time::now();
+    let mut ours = |record: &str, out: &mut Vec<u8>| match evaluator.evaluate(record, now) {
+        Evaluated::Mapped(mapped) => mapped.write_json(out),
+        Evaluated::Filtered { .. } => {}
+        Evaluated::Rejected(rejection) => panic!("{rejection:?}"),
+    };
+
+    let program = vrl::compiler::compile(include_str!("contacts.vrl"), &vrl::stdlib::all()).unwrap_or_else(|e| panic!("{e:?}")).program;
+    let mut runtime = Runtime::default();
+    let timezone = TimeZone::default();
+    let mut vrl = |record: &str, out: &mut Vec<u8>| {
+        let value: Value = serde_json::from_str(record).expect("a record");
+        let mut target = TargetValue { value, metadata: Value::Object(Default::default()), secrets: Secrets::default() };
+        runtime.resolve(&mut target, &program, &timezone).expect("the program runs");
+        runtime.clear();
+        if !target.value.is_null() {
+            serde_json::to_writer(out, &target.value).expect("a result");
+        }
+    };
+
+    let loader = Loader::new(jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()));
+    let arena = Arena::default();
+    let modules = loader.load(&arena, File { code: include_str!("contacts.jq"), path: () }).unwrap_or_else(|e| panic!("{e:?}"));
+    let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+    let filter = Compiler::default().with_funs(funs).compile(modules).unwrap_or_else(|e| panic!("{e:?}"));
+    let mut jaq = |record: &str, out: &mut Vec<u8>| {
+        let input = read::parse_single(record.as_bytes()).expect("a record");
+        let ctx = Ctx::<data::JustLut<Val>>::new(&filter.lut, Vars::new([]));
+        for result in filter.id.run((ctx, input)).map(unwrap_valr) {
+            write::write(&mut *out, &write::Pp::default(), 0, &result.expect("the filter runs")).expect("a result");
+        }
+    };
+
+    // The same work?
+    let mut mapped = 0;
+    for record in &records {
+        let mut results = [Vec::new(), Vec::new(), Vec::new()];
+        ours(record, &mut results[0]);
+        vrl(record, &mut results[1]);
+        jaq(record, &mut results[2]);
+        let [a, b, c] = results.map(|r| serde_json::from_slice::<serde_json::Value>(&r).ok());
+        assert_eq!(a, b, "vrl differs on {record}");
+        assert_eq!(a, c, "jaq differs on {record}");
+        mapped += usize::from(a.is_some());
+    }
+    println!("{mapped} mapped, {} filtered out; the three results are equal for every record\n", RECORDS - mapped);
+
+    let mut best = [Duration::MAX; 3];
+    for _ in 0..ROUNDS {
+        best[0] = best[0].min(time(&records, &mut ours));
+        best[1] = best[1].min(time(&records, &mut vrl));
+        best[2] = best[2].min(time(&records, &mut jaq));
+    }
+    for (name, took) in ["d365map", "vrl", "jaq"].into_iter().zip(best) {
+        let rate = RECORDS as f64 / took.as_secs_f64();
+        println!("{name:8} {rate:>10.0} records/s   d365map is {:.1} times as fast", took.as_secs_f64() / best[0].as_secs_f64());
+    }
+}
+
+fn time(records: &[String], engine: &mut dyn FnMut(&str, &mut Vec<u8>)) -> Duration {
+    let mut out = Vec::with_capacity(4096);
+    let began = Instant::now();
+    for record in records {
+        out.clear();
+        engine(record, &mut out);
+        std::hint::black_box(&out);
+    }
+    began.elapsed()
+}
