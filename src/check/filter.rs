@@ -22,6 +22,9 @@ pub(super) fn check(filter: &ast::Filter, source: &Table, slots: &mut Slots<'_>,
 
 fn group(group: &ast::Group, negated: bool, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
     if group.conditions.is_empty() {
+        if group.unread_conditions {
+            return None;
+        }
         context.report(
             Diagnostic::new(Code::D405, group.span, "this group has no condition", "nothing between the braces")
                 .help("write a condition, or remove the block: without a filter every record goes to the target"),

@@ -27,6 +27,9 @@ pub(super) fn check(
         .collect();
     let identifying = identifying_fields(target);
     let Some(key) = keys.first() else {
+        if mapping.unread_key {
+            return None;
+        }
         let example = identifying.first().copied().unwrap_or("externalId");
         context.report(
             Diagnostic::new(Code::D501, head, "this mapping has no key", "records of the two tables could not be matched")

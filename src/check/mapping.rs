@@ -585,6 +585,7 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
             let near = words.first().and_then(|w| nearest(w, names.iter().map(String::as_str)));
             let help = match near {
                 Some(near) if words.len() == 1 => format!("did you mean `{near}`?"),
+                None if words.len() == 1 => format!("its values are {}", list(names.iter().map(String::as_str), 8)),
                 _ => format!("its values are {}; put a `replace` block in between", list(names.iter().map(String::as_str), 8)),
             };
             let missing = list(words.iter().map(String::as_str), 5);

@@ -13,7 +13,13 @@ use crate::syntax::ast::{Path, TableName};
 pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<Table>> {
     let Some(system) = System::from_name(&name.system.text) else {
         let systems = System::ALL.map(System::name);
-        let help = match nearest(&name.system.text, systems) {
+        // Names by which people call the systems.
+        let meant = match name.system.text.to_lowercase().as_str() {
+            "dynamics" | "dynamics365" | "crm" | "dataverse" => Some("d365"),
+            "adobe" | "acs" | "adobecampaign" => Some("campaign"),
+            other => nearest(other, systems),
+        };
+        let help = match meant {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the systems are {}", list(systems, 5)),
         };

@@ -54,7 +54,7 @@ pub(super) fn check(replace: &Replace, source: &SourceField, context: &mut Conte
     };
     let mut places: Vec<(Const, Span)> = Vec::new();
     let (mut null_at, mut else_at) = (None, None);
-    let mut faulty = false;
+    let mut faulty = replace.unread_arms;
     for arm in &replace.arms {
         let right = Arm { span: arm.to.span(), result: result(&arm.to) };
         let twice = |first: Span, what: &str| {

@@ -352,7 +352,7 @@ fn ok_if(fits: bool) -> Result<Vec<Op>, Mismatch> {
 
 /// The range in which every number with `scale` decimals survives a 64-bit float: fifteen significant digits.
 pub(super) fn exact_in_double(scale: u32) -> (Decimal, Decimal) {
-    let bound = Decimal::from(10_i64.pow(15_u32.saturating_sub(scale)) - 1);
+    let bound = Decimal::new(999_999_999_999_999, scale.min(28));
     (-bound, bound)
 }
 
@@ -400,6 +400,7 @@ mod tests {
     fn a_decimal_fits_a_double_up_to_fifteen_digits() {
         let money = |max: i64| Ty::Decimal { scale: 2, min: Decimal::ZERO, max: Decimal::from(max) };
         assert_eq!(convert(&money(9_999_999_999_999), &Fit::Double), Ok(vec![]));
+        assert_eq!(exact_in_double(2).1.to_string(), "9999999999999.99");
         assert_eq!(convert(&money(10_000_000_000_000), &Fit::Double), Err(Mismatch::NumberLoss));
     }
 

@@ -1,8 +1,21 @@
 //! One file per subcommand; `main` parses the arguments and decides the exit status.
 
+mod check;
+mod compile;
 mod completions;
+mod dead_letters;
+pub mod demo;
 mod emulate;
 pub mod exit;
+mod explain;
+mod files;
+pub mod init;
+mod output;
+mod progress;
+mod run;
+pub mod schema;
+mod services;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,18 +50,66 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the completion script of a shell.
-    Completions(completions::Args),
+    /// Begin a project: a commented project file, a first mapping.
+    Init(init::Args),
+    /// Show tables and their fields, or fetch them from the services.
+    Schema(schema::Args),
+    /// Report everything that is wrong in mapping files.
+    Check(check::Args),
+    /// Say what a diagnostic's code means.
+    Explain(explain::Args),
+    /// Compile mappings to an execution plan.
+    Compile(compile::Args),
+    /// Show what the runner would execute.
+    Plan(compile::PlanArgs),
+    /// Move records: a first full load, then changes.
+    Run(run::Args),
+    /// Read all records of a mapping again.
+    Replay(run::ReplayArgs),
+    /// Show where every flow stands.
+    Status(status::Args),
+    /// Records that were not written.
+    DeadLetters(dead_letters::Args),
+    /// The whole way in a few seconds, against local stand-ins.
+    Demo(demo::Args),
     /// Run local stand-ins for Dataverse and Campaign.
     Emulate(emulate::Args),
+    /// Print the completion script of a shell.
+    Completions(completions::Args),
 }
 
 /// Runs the command line and returns the exit status (0 clean, 1 findings, 2 usage or I/O).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let exit = match cli.command {
-        Command::Completions(args) => completions::run(&args),
-        Command::Emulate(args) => emulate::run(&args, &cli.global),
+    let global = &cli.global;
+    trace(global.verbose);
+    let exit = match &cli.command {
+        Command::Init(args) => init::run(args, global),
+        Command::Schema(args) => schema::run(args, global),
+        Command::Check(args) => check::run(args, global),
+        Command::Explain(args) => explain::run(args),
+        Command::Compile(args) => compile::run(args, global),
+        Command::Plan(args) => compile::run_plan(args, global),
+        Command::Run(args) => run::run(args, global),
+        Command::Replay(args) => run::replay(args, global),
+        Command::Status(args) => status::run(args, global),
+        Command::DeadLetters(args) => dead_letters::run(args, global),
+        Command::Demo(args) => demo::run(args, global),
+        Command::Emulate(args) => emulate::run(args, global),
+        Command::Completions(args) => completions::run(args),
     };
     exit.into()
+}
+
+/// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request.
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "d365map=info,warn",
+        _ => "d365map=debug,info",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("D365MAP_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call can only come from a test that runs the command in its own process.
+    let _ = subscriber.try_init();
 }

@@ -101,14 +101,20 @@ impl Campaign {
         Ok(Self(Arc::new(Inner { http, root, headers, token })))
     }
 
-    /// A record by its key; none when there is none.
+    /// A record by its key, without its PKey and the address that holds it; none when there is none.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn get(&self, resource: &str, key: &str) -> Result<Option<Value>, ConnectError> {
         let request = self.request(Method::GET, &[resource, key], None)?;
         match self.0.http.send(&request).await {
-            Ok(body) => json(&request, &body).map(Some),
+            Ok(body) => {
+                let mut record: Value = json(&request, &body)?;
+                if let Some(fields) = record.as_object_mut() {
+                    fields.retain(|name, _| name != "PKey" && name != "href");
+                }
+                Ok(Some(record))
+            }
             Err(ConnectError::NotFound { call }) if call.status == Some(404) => Ok(None),
             Err(error) => Err(error),
         }

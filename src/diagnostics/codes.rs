@@ -75,7 +75,7 @@ codes! {
     D110 Error "a table is mapped twice";
     D111 Error "a target field is written twice";
     D112 Error "a direction that no mapping can have";
-    D113 Error "a schema file that cannot be used";
+    D113 Error "a schema file or the project file cannot be used";
     D114 Error "a field that holds no single value";
     D115 Error "a block or option stands twice";
     D201 Error "text may be too long for the target";

@@ -204,6 +204,10 @@ impl<'p> Program<'p> {
         for step in &self.steps {
             value = step.run(value, slots)?;
         }
+        // A day may stand where days and instants meet: a default, the first of several fields.
+        if let (Fit::Instant, Value::Date(date)) = (self.fit, &value) {
+            value = Value::Instant(time::midnight(*date));
+        }
         self.check(&value)?;
         Ok(value)
     }

@@ -61,7 +61,7 @@ impl<'a> Value<'a> {
             Value::Boolean(false) => Cow::Borrowed("false"),
             Value::Integer(n) => Cow::Owned(n.to_string()),
             Value::Decimal(d) => Cow::Owned(d.normalize().to_string()),
-            Value::Double(d) => Cow::Owned(d.to_string()),
+            Value::Double(d) => Cow::Owned(double_text(d)),
             Value::Text(text) => text,
             Value::Date(date) => Cow::Owned(date.to_string()),
             Value::Instant(instant) => Cow::Owned(time::format_instant(instant)),
@@ -117,7 +117,30 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The shortest text that reads back as the same number, of 24 characters at most: very large and very small numbers have an
+/// exponent, since their digits alone would take hundreds.
+fn double_text(value: f64) -> String {
+    let size = value.abs();
+    if value != 0.0 && !(1e-5..1e16).contains(&size) { format!("{value:e}") } else { value.to_string() }
+}
+
 /// The order of two constants of one kind; `None` where they have none.
 pub fn compare_constants(a: &Const, b: &Const) -> Option<Ordering> {
     Value::of(a).compare(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::double_text;
+
+    proptest! {
+        #[test]
+        fn the_text_of_a_double_is_short_and_reads_back(value in any::<f64>().prop_filter("finite", |v| v.is_finite())) {
+            let text = double_text(value);
+            prop_assert!(text.len() <= 24, "{text}");
+            prop_assert_eq!(text.parse::<f64>(), Ok(value));
+        }
+    }
 }

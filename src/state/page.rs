@@ -461,11 +461,37 @@ impl Tx<'_> {
     }
 }
 
+/// UNION ALL, and each key once by hand: for UNION, SQLite walks both tables in the order of their keys rather than look the
+/// record up, which takes the longer the more records there are.
+const KEYS_OF: &str =
+    "SELECT key FROM ledger WHERE mapping = ?1 AND source_id = ?2 UNION ALL SELECT key FROM outbox WHERE mapping = ?1 AND source_id = ?2";
+
 fn keys_of(conn: &rusqlite::Connection, mapping: i64, source_id: &str) -> Inside<Vec<String>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT key FROM ledger WHERE mapping = ?1 AND source_id = ?2 UNION SELECT key FROM outbox WHERE mapping = ?1 AND source_id = ?2",
-    )?;
+    let mut statement = conn.prepare_cached(KEYS_OF)?;
     let rows = statement.query_map(params![mapping, source_id], |row| row.get(0))?;
-    let keys: Vec<String> = rows.collect::<Result<_, _>>()?;
-    Ok(keys.into_iter().filter(|key| !is_keyless(key)).collect())
+    let mut keys: Vec<String> = rows.collect::<Result<_, _>>()?;
+    keys.sort_unstable();
+    keys.dedup();
+    keys.retain(|key| !is_keyless(key));
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS_OF, Store};
+
+    #[test]
+    fn a_source_record_is_looked_up_and_not_searched_for() {
+        let store = Store::in_memory().unwrap();
+        let plan: Vec<String> = store
+            .read("explain a query", |conn, _| {
+                let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {KEYS_OF}"))?;
+                let rows = statement.query_map(rusqlite::params![1, "x"], |row| row.get::<_, String>(3))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .unwrap();
+        let tables: Vec<&String> = plan.iter().filter(|step| step.contains("ledger") || step.contains("outbox")).collect();
+        assert_eq!(tables.len(), 2, "{plan:?}");
+        assert!(tables.iter().all(|step| step.contains("source_id=?")), "{plan:?}");
+    }
 }

@@ -129,7 +129,7 @@ impl Store {
                  PRAGMA synchronous = NORMAL;
                  PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY;
-                 PRAGMA cache_size = -16384;
+                 PRAGMA cache_size = -4096;
                  PRAGMA journal_size_limit = 67108864;
                  PRAGMA secure_delete = FAST;",
             )?;

@@ -61,6 +61,8 @@ pub struct Mapping {
     pub head: Option<Head>,
     /// What stands between the braces, in order.
     pub entries: Vec<Entry>,
+    /// A key that could not be read: that there is none need not be said as well.
+    pub unread_key: bool,
 }
 
 /// `NAME: SOURCE -> TARGET`.
@@ -261,6 +263,8 @@ pub struct Replace {
     pub field: Path,
     /// The arms in order.
     pub arms: Vec<Arm>,
+    /// An arm that could not be read: what the block leaves out is not known.
+    pub unread_arms: bool,
 }
 
 /// `value => value`.
@@ -321,6 +325,8 @@ pub struct Group {
     pub mode: Mode,
     /// The conditions in order.
     pub conditions: Vec<Condition>,
+    /// A condition that could not be read: the group is not empty, whatever it seems.
+    pub unread_conditions: bool,
 }
 
 /// One condition, perhaps negated.

@@ -81,12 +81,14 @@ impl<'a> Builder<'a> {
         let span = self.span(&pair);
         let mut head = None;
         let mut entries = Vec::new();
+        let mut unread_key = false;
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::mapping_head => head = self.head(part),
                 Rule::bad_head => self.bad(&part, Context::Head),
                 Rule::body => {
                     for entry in part.into_inner() {
+                        unread_key |= entry.as_rule() == Rule::bad_entry && entry.as_str().split_whitespace().next() == Some("key");
                         let built = self.entry(entry);
                         entries.extend(built);
                     }
@@ -94,7 +96,7 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
         }
-        Some(Mapping { span, head, entries })
+        Some(Mapping { span, head, entries, unread_key })
     }
 
     fn head(&mut self, pair: Pair<'_, Rule>) -> Option<Head> {
@@ -276,7 +278,7 @@ impl<'a> Builder<'a> {
 
     fn arguments(&mut self, pair: Pair<'_, Rule>) -> Option<Vec<Argument>> {
         let mut arguments = Vec::new();
-        for argument in pair.into_inner() {
+        for argument in pair.into_inner().filter(|p| p.as_rule() == Rule::argument) {
             arguments.push(match self.value(argument)? {
                 Value::Literal(l) => Argument::Literal(l),
                 Value::Word(p) => Argument::Path(p),
@@ -335,7 +337,7 @@ impl<'a> Builder<'a> {
 
     fn replace(&mut self, pair: Pair<'_, Rule>) -> Option<Replace> {
         let span = self.span(&pair);
-        let (mut field, mut arms) = (None, Vec::new());
+        let (mut field, mut arms, mut unread_arms) = (None, Vec::new(), false);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::path => field = Some(self.path(part)),
@@ -343,8 +345,10 @@ impl<'a> Builder<'a> {
                     for arm in part.into_inner() {
                         if arm.as_rule() == Rule::arm {
                             let arm = self.arm(arm);
+                            unread_arms |= arm.is_none();
                             arms.extend(arm);
                         } else {
+                            unread_arms = true;
                             self.bad(&arm, Context::Arm);
                         }
                     }
@@ -352,7 +356,7 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
         }
-        Some(Replace { span, field: field?, arms })
+        Some(Replace { span, field: field?, arms, unread_arms })
     }
 
     fn arm(&mut self, pair: Pair<'_, Rule>) -> Option<Arm> {
@@ -376,7 +380,7 @@ impl<'a> Builder<'a> {
     /// A `filter` or `group` pair: both hold a mode and conditions.
     fn group(&mut self, pair: Pair<'_, Rule>) -> Option<Group> {
         let span = self.span(&pair);
-        let (mut mode, mut conditions) = (None, Vec::new());
+        let (mut mode, mut conditions, mut unread_conditions) = (None, Vec::new(), false);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::mode => mode = Some(if part.as_str().trim_end() == "all" { Mode::All } else { Mode::Any }),
@@ -384,8 +388,10 @@ impl<'a> Builder<'a> {
                     for condition in part.into_inner() {
                         if condition.as_rule() == Rule::condition {
                             let condition = self.condition(condition);
+                            unread_conditions |= condition.is_none();
                             conditions.extend(condition);
                         } else {
+                            unread_conditions = true;
                             self.bad(&condition, Context::Condition);
                         }
                     }
@@ -393,7 +399,7 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
         }
-        Some(Group { span, mode: mode?, conditions })
+        Some(Group { span, mode: mode?, conditions, unread_conditions })
     }
 
     fn condition(&mut self, pair: Pair<'_, Rule>) -> Option<Condition> {

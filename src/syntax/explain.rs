@@ -188,6 +188,10 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
 
 /// Reads the entry again by the strict rule of its kind.
 fn reread(text: &str, context: Context) -> Finding {
+    if context == Context::Item && first_word(text) == "mapping" {
+        let help = "write `mapping NAME: d365.contact -> campaign.profile {`, then the entries, then `}`";
+        return finding(Code::D008, 0..text.len(), "this mapping is not complete", "expected a name, two tables and a block", help);
+    }
     let rule = match (context, first_word(text)) {
         (Context::Head, _) => Rule::only_head,
         (Context::Arm, _) => Rule::only_arm,
@@ -224,19 +228,21 @@ fn reread(text: &str, context: Context) -> Finding {
         InputLocation::Pos(at) | InputLocation::Span((at, _)) => at.min(text.len()),
     };
     let expected = match &error.variant {
+        // A step begins with a name, as a field does; the bar before it tells which is meant.
+        ErrorVariant::ParsingError { .. } if text[..at].trim_end().ends_with('|') => vec!["a step such as `trim` or `truncate(30)`"],
         ErrorVariant::ParsingError { positives, .. } => expectation(positives),
         ErrorVariant::CustomError { .. } => Vec::new(),
     };
     let rest = &text[at..];
     let token = token_length(rest);
-    let found = if token == 0 { "the end of the entry".to_owned() } else { format!("`{}`", &rest[..token]) };
+    let message = if token == 0 { "this entry is not complete".to_owned() } else { format!("`{}` does not belong here", &rest[..token]) };
     let label = match expected.as_slice() {
         [] => "not expected here".to_owned(),
         words => format!("expected {}", join_or(words)),
     };
     // At the end of the text, the last character is underlined: an empty span is hard to see.
     let range = if token == 0 { text.len() - text.chars().next_back().map_or(0, char::len_utf8)..text.len() } else { at..at + token };
-    finding(Code::D008, range, format!("{found} does not belong here"), label, usage)
+    finding(Code::D008, range, message, label, usage)
 }
 
 /// The length of the token at the beginning of a text.
@@ -267,6 +273,10 @@ fn expectation(rules: &[Rule]) -> Vec<&'static str> {
             words.push(word);
         }
     }
+    // Any name could go on as a function call, which nobody means who has written no arrow yet.
+    if words.contains(&"`->`") {
+        words.retain(|w| *w != "`(`");
+    }
     words
 }
 
@@ -277,6 +287,8 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::colon => "`:`",
         Rule::open => "`{`",
         Rule::close => "`}`",
+        Rule::comma => "`,`",
+        Rule::end_paren => "`)`",
         Rule::pipe | Rule::pipe_step => "`|`",
         Rule::flag => "`@initial`",
         Rule::or_clause | Rule::kw_or => "`or`",

@@ -1,9 +1,15 @@
 //! All integration tests in one binary, so that the crate is linked once.
 
+mod architecture;
+mod cli;
 mod connect;
 mod connect_emulator;
 mod connect_server;
 mod emulator;
+mod flow;
+mod language;
+mod project;
+mod schema;
 mod state;
 mod state_model;
 mod state_speed;

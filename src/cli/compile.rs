@@ -1,0 +1,120 @@
+//! `d365map compile` and `d365map plan`: the execution plan, for the runner and for people.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{fail, print, stderr_style};
+use super::{Exit, Global, files};
+use crate::check;
+use crate::diagnostics::render::{Format, Style, render};
+use crate::plan::{ExecutionPlan, describe};
+
+/// Arguments of `compile`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and folders; without them the mapping folder of the project.
+    paths: Vec<PathBuf>,
+    /// The file to write; without it, standard output.
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+}
+
+/// The formats of `plan`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// The plan itself.
+    Json,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+pub struct PlanArgs {
+    /// Files and folders, or one compiled plan (*.json); without them the mapping folder of the project.
+    paths: Vec<PathBuf>,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: PlanFormat,
+}
+
+/// Compiles and writes the plan; nothing is written where a finding is an error.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let plan = match load(&args.paths, global) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let Some(path) = &args.output else {
+        print(&plan.to_json());
+        return Exit::Clean;
+    };
+    match write_whole(path, plan.to_json().as_bytes()) {
+        Ok(()) => {
+            if !global.quiet {
+                eprintln!("wrote {} ({} flows); run it with `d365map run --plan {}`", path.display(), plan.ingress.len(), path.display());
+            }
+            Exit::Clean
+        }
+        Err(error) => fail(&format!("{}: {error}", path.display())),
+    }
+}
+
+/// Prints what the runner would do.
+pub fn run_plan(args: &PlanArgs, global: &Global) -> Exit {
+    let plan = match args.paths.as_slice() {
+        [one] if one.extension().is_some_and(|e| e == "json") => match read_plan(one) {
+            Ok(plan) => plan,
+            Err(message) => return fail(&message),
+        },
+        paths => match load(paths, global) {
+            Ok(plan) => plan,
+            Err(exit) => return exit,
+        },
+    };
+    match args.format {
+        PlanFormat::Human => print(&describe(&plan)),
+        PlanFormat::Json => print(&plan.to_json()),
+    }
+    Exit::Clean
+}
+
+/// Reads a compiled plan.
+pub fn read_plan(path: &Path) -> Result<ExecutionPlan, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    ExecutionPlan::from_json(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Compiles the given files or the project's; prints the findings where there are any.
+pub fn load(paths: &[PathBuf], global: &Global) -> Result<ExecutionPlan, Exit> {
+    let style = stderr_style();
+    let explicit = global.project.as_deref();
+    let group = if paths.is_empty() {
+        files::project(explicit, style).and_then(|p| p.ok_or(files::FilesError::NoProject)).and_then(|p| files::of_project(p, style))
+    } else {
+        files::of_paths(paths, explicit, style).and_then(|mut groups| match (groups.pop(), groups.is_empty()) {
+            (Some(group), true) => Ok(group),
+            _ => Err(files::FilesError::Problems("the files belong to several projects; compile one project at a time".to_owned())),
+        })
+    };
+    group.map_err(|e| fail(&e.to_string())).and_then(|group| compile_group(group, style))
+}
+
+/// Compiles one group; findings go to standard error.
+pub fn compile_group(group: files::Group, style: Style) -> Result<ExecutionPlan, Exit> {
+    let compiled = check::compile(group.inputs, &group.catalogue);
+    eprint!("{}", render(&compiled.diagnostics, &compiled.sources, Format::Human, style));
+    compiled.plan.ok_or_else(|| {
+        eprintln!("error: no plan was made, since there are errors");
+        Exit::Findings
+    })
+}
+
+/// Writes a file as a whole or not at all: beside its place first, then moved there.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let beside = path.with_file_name(name);
+    std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
+}

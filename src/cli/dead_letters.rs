@@ -1,0 +1,176 @@
+//! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
+
+use super::output::{fail, print};
+use super::run::Format;
+use super::status::need_project;
+use super::{Exit, Global};
+use crate::state::{DeadLetter, DeadLetterFilter, StateError, Store};
+use crate::time;
+
+/// Arguments of `dead-letters`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// One line for each.
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// How they are printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// All that is known of one: the request, the answer, the line of the mapping.
+    Show {
+        /// Its number.
+        id: i64,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Put back: the next run reads the source record anew and tries again.
+    Retry {
+        /// Numbers; without them all that the options name.
+        ids: Vec<i64>,
+        #[command(flatten)]
+        which: Which,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Forget: the record stays unwritten until it changes in the source.
+    Drop {
+        /// Numbers; without them all that the options name.
+        ids: Vec<i64>,
+        #[command(flatten)]
+        which: Which,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Of this mapping.
+    #[arg(long, value_name = "NAME")]
+    mapping: Option<String>,
+    /// With this code.
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+}
+
+impl Which {
+    fn filter(&self, ids: &[i64]) -> DeadLetterFilter {
+        let ids = (!ids.is_empty()).then(|| ids.to_vec());
+        DeadLetterFilter { mapping: self.mapping.clone(), code: self.code.clone(), ids }
+    }
+
+    /// Retry and drop act on what was named, never on everything by default.
+    fn chosen(&self, ids: &[i64], all: bool) -> Result<DeadLetterFilter, String> {
+        if ids.is_empty() && self.mapping.is_none() && self.code.is_none() && !all {
+            return Err("name what is meant: numbers, --mapping NAME, --code CODE, or --all".to_owned());
+        }
+        Ok(self.filter(ids))
+    }
+}
+
+/// Does what was asked.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let project = match need_project(global) {
+        Ok(project) => project,
+        Err(exit) => return exit,
+    };
+    let result = match &args.action {
+        Action::List { which, limit, format } => {
+            Store::open_read(&project.state).and_then(|s| s.dead_letters(&which.filter(&[]), 0, *limit)).map(|l| list(&l, *format))
+        }
+        Action::Show { id, format } => Store::open_read(&project.state).and_then(|s| s.dead_letter(*id)).map(|letter| match letter {
+            Some(letter) => {
+                print(&show(&letter, *format));
+                Exit::Clean
+            }
+            None => fail(&format!("there is no dead letter {id}; see `d365map dead-letters list`")),
+        }),
+        Action::Retry { ids, which, all } => act(which.chosen(ids, *all), |filter| {
+            let count = Store::open(&project.state)?.retry_dead_letters(filter)?;
+            print(&format!("{count} put back; the next run tries them again\n"));
+            Ok(())
+        }),
+        Action::Drop { ids, which, all } => act(which.chosen(ids, *all), |filter| {
+            let count = Store::open(&project.state)?.drop_dead_letters(filter)?;
+            print(&format!("{count} dropped\n"));
+            Ok(())
+        }),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(StateError::NotFound { .. }) => {
+            print("nothing has run yet, so there are no dead letters\n");
+            Exit::Clean
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn act(
+    filter: Result<DeadLetterFilter, String>,
+    action: impl FnOnce(&DeadLetterFilter) -> Result<(), StateError>,
+) -> Result<Exit, StateError> {
+    match filter {
+        Ok(filter) => action(&filter).map(|()| Exit::Clean),
+        Err(message) => Ok(fail(&message)),
+    }
+}
+
+fn list(letters: &[DeadLetter], format: Format) -> Exit {
+    match format {
+        Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "dead_letters": letters}))),
+        Format::Human if letters.is_empty() => print("no dead letters\n"),
+        Format::Human => letters.iter().for_each(|l| print(&line(l))),
+    }
+    Exit::Clean
+}
+
+fn place(letter: &DeadLetter) -> String {
+    letter.failure.place.as_ref().map_or(String::new(), |p| format!("{}:{}:{}", p.file, p.line, p.column))
+}
+
+fn line(letter: &DeadLetter) -> String {
+    let field = letter.failure.field.as_deref().unwrap_or("-");
+    let retrying = if letter.retry_requested_at.is_some() { "   (being retried)" } else { "" };
+    format!("{:>6}  {}  {}  {}  {}  {}{retrying}\n", letter.id, letter.mapping, letter.failure.code, place(letter), field, letter.source_id)
+}
+
+fn show(letter: &DeadLetter, format: Format) -> String {
+    if format == Format::Json {
+        return format!("{}\n", serde_json::json!({"version": 1, "dead_letter": letter}));
+    }
+    let f = &letter.failure;
+    let mut out = format!("dead letter {} of mapping {}\n", letter.id, letter.mapping);
+    let mut row = |name: &str, value: &str| {
+        if !value.is_empty() {
+            out.push_str(&format!("  {name:<10} {value}\n"));
+        }
+    };
+    row("reason", &format!("{} ({})", f.message, f.code));
+    row("field", f.field.as_deref().unwrap_or_default());
+    row("line", &place(letter));
+    row("record", &letter.source_id);
+    row("key", letter.key.as_deref().unwrap_or_default());
+    row("operation", letter.operation.as_str());
+    row("attempts", &letter.attempts.to_string());
+    row("since", &time::format_instant(letter.created_at));
+    row("request", f.request.as_deref().unwrap_or_default());
+    row("status", &f.status.map(|s| s.to_string()).unwrap_or_default());
+    row("answer", f.response.as_deref().unwrap_or_default());
+    out.push_str(&format!("`d365map dead-letters retry {0}` reads the record anew and tries again, `drop {0}` forgets it\n", letter.id));
+    out
+}

@@ -1,0 +1,32 @@
+//! `d365map explain CODE`: the page of a code; without a code the list of all.
+
+use super::Exit;
+use super::output::{fail, print};
+use crate::diagnostics::{Code, nearest};
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A code such as D103; without one, all codes are listed.
+    code: Option<String>,
+}
+
+/// Prints the page.
+pub fn run(args: &Args) -> Exit {
+    let Some(name) = &args.code else {
+        let lines: Vec<String> = Code::ALL.iter().map(|c| format!("{}  {}\n", c.name(), c.title())).collect();
+        print(&lines.concat());
+        return Exit::Clean;
+    };
+    match Code::from_name(name) {
+        Some(code) => {
+            print(code.page());
+            Exit::Clean
+        }
+        None => {
+            let near = nearest(name, Code::ALL.iter().map(|c| c.name()));
+            let help = near.map_or("`d365map explain` lists all codes".to_owned(), |n| format!("did you mean {n}?"));
+            fail(&format!("there is no code `{name}`; {help}"))
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Mapping files on disk: which ones are meant, to which project each belongs, what is in them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::check::Input;
+use crate::diagnostics::render::{Format, Style, render};
+use crate::diagnostics::{Code, Diagnostic, Sources, Span};
+use crate::project::{FileProblem, Project};
+use crate::schema::Catalogue;
+use crate::syntax::MAX_FILE_BYTES;
+
+/// The ending of mapping files.
+const ENDING: &str = "d365map";
+
+/// Why files could not be had: usage or I/O, exit status 2.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file or folder that is not there or cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A folder without a mapping file.
+    #[error("{}: no *.{ENDING} file in this folder. Write one, or begin with `d365map init`", path.display())]
+    NoMappings {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No project and no path.
+    #[error("no d365map.yaml here or in the folders above. Make one with `d365map init`, or name the files: `d365map check FILE…`")]
+    NoProject,
+    /// The project file or a schema file is faulty.
+    #[error("{0}")]
+    Problems(String),
+}
+
+/// Files that are compiled together: those of one project, or of one folder without a project.
+#[derive(Debug)]
+pub struct Group {
+    /// The project's schemas over the built-in ones.
+    pub catalogue: Catalogue,
+    /// The files, sorted by name.
+    pub inputs: Vec<Input>,
+}
+
+/// Problems of YAML files as text for people.
+pub fn problems_text(problems: &[FileProblem], style: Style) -> String {
+    let mut sources = Sources::default();
+    let diagnostics: Vec<Diagnostic> = problems
+        .iter()
+        .map(|p| {
+            let file = sources.add(display(&p.path), p.text.clone());
+            Diagnostic::new(Code::D113, Span::new(file, p.span.clone()), p.message.clone(), p.label.clone()).maybe_help(p.help.clone())
+        })
+        .collect();
+    render(&diagnostics, &sources, Format::Human, style)
+}
+
+/// A path for people: with `/`, relative to the current folder where it lies below it.
+pub fn display(path: &Path) -> String {
+    let current = std::env::current_dir().unwrap_or_default();
+    let shown = path.strip_prefix(&current).unwrap_or(path);
+    shown.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/").replace("//", "/")
+}
+
+/// The project that `--project` names or that lies above the current folder.
+pub fn project(explicit: Option<&Path>, style: Style) -> Result<Option<Project>, FilesError> {
+    let here = std::env::current_dir().map_err(|source| FilesError::Io { path: PathBuf::from("."), source })?;
+    Project::find(&here, explicit).map_err(|e| FilesError::Problems(project_error(&e, style)))
+}
+
+fn project_error(error: &crate::project::ProjectError, style: Style) -> String {
+    match error {
+        crate::project::ProjectError::Invalid(problems) => problems_text(problems, style),
+        other => other.to_string(),
+    }
+}
+
+/// The mapping files of a project, by names relative to its folder, so that a plan has the same bytes wherever it is made.
+pub fn of_project(project: Project, style: Style) -> Result<Group, FilesError> {
+    let folder = project.mappings.clone();
+    let mut paths = Vec::new();
+    collect(&folder, &mut paths)?;
+    if paths.is_empty() {
+        return Err(FilesError::NoMappings { path: folder });
+    }
+    let root = project.root.clone();
+    let name = |path: &Path| display(path.strip_prefix(&root).unwrap_or(path));
+    let inputs = paths.iter().map(|p| read(p, name(p))).collect::<Result<_, _>>()?;
+    let catalogue = catalogue(Some(&project), style)?;
+    Ok(Group { catalogue, inputs })
+}
+
+/// The files that the given paths name, grouped by the projects that they lie in.
+pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Result<Vec<Group>, FilesError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let before = files.len();
+        collect(path, &mut files)?;
+        if files.len() == before {
+            return Err(FilesError::NoMappings { path: path.clone() });
+        }
+    }
+    files.sort();
+    files.dedup();
+    // By project, or by folder: files of unrelated folders need not agree. A folder is never both, since a file in a
+    // project's folder belongs to the project.
+    let mut groups: BTreeMap<PathBuf, Gathered> = BTreeMap::new();
+    for file in files {
+        let absolute = std::path::absolute(&file).map_err(|source| FilesError::Io { path: file.clone(), source })?;
+        let folder = absolute.parent().unwrap_or(&absolute).to_path_buf();
+        let project = Project::find(&folder, explicit).map_err(|e| FilesError::Problems(project_error(&e, style)))?;
+        let key = project.as_ref().map_or(folder, |p| p.root.clone());
+        let input = read(&file, display(&file))?;
+        groups.entry(key).or_insert_with(|| Gathered { project, inputs: Vec::new() }).inputs.push(input);
+    }
+    let group = |Gathered { project, inputs }| Ok(Group { catalogue: catalogue(project.as_ref(), style)?, inputs });
+    groups.into_values().map(group).collect()
+}
+
+/// Files of one project or folder on their way to a group.
+struct Gathered {
+    project: Option<Project>,
+    inputs: Vec<Input>,
+}
+
+/// The built-in schemas, overlaid by those of a project.
+pub fn catalogue(project: Option<&Project>, style: Style) -> Result<Catalogue, FilesError> {
+    match project {
+        Some(project) => Catalogue::with_dir(&project.schemas).map_err(|problems| FilesError::Problems(problems_text(&problems, style))),
+        None => Ok(Catalogue::builtin().clone()),
+    }
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), FilesError> {
+    let io = |source| FilesError::Io { path: path.to_path_buf(), source };
+    let kind = std::fs::metadata(path).map_err(io)?;
+    if kind.is_file() {
+        files.push(path.to_path_buf());
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(path).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        // A link to a folder is not followed: it could lead in a circle.
+        let kind = entry.file_type().map_err(|source| FilesError::Io { path: path.clone(), source })?;
+        if kind.is_dir() && !hidden {
+            collect(&path, files)?;
+        } else if !kind.is_dir() && path.extension().is_some_and(|e| e == ENDING) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file; of one that is too large just enough to say so.
+fn read(path: &Path, name: String) -> Result<Input, FilesError> {
+    use std::io::Read;
+    let io = |source| FilesError::Io { path: path.to_path_buf(), source };
+    let file = std::fs::File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    // The size that is reported is the file's own.
+    if bytes.len() > MAX_FILE_BYTES {
+        bytes.resize(usize::try_from(length).unwrap_or(usize::MAX).clamp(MAX_FILE_BYTES + 1, 1 << 30), b' ');
+    }
+    Ok(Input { name, bytes })
+}

@@ -1,0 +1,269 @@
+//! `d365map run` and `d365map replay`: execute a plan.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::compile::{compile_group, read_plan};
+use super::output::{fail, print, stderr_style};
+use super::progress::Progress;
+use super::{Exit, Global, files, services};
+use crate::connect::CallStats;
+use crate::plan::ExecutionPlan;
+use crate::project::Project;
+use crate::run::{Counters, DryRun, Options, Pace, RunError, Services, Summary, dry_run, run as execute};
+use crate::state::{StateError, Store};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Go through once and end (this is the default).
+    #[arg(long, conflicts_with = "watch")]
+    once: bool,
+    /// Go on until stopped, asking for changes again and again.
+    #[arg(long)]
+    watch: bool,
+    /// Seconds between two rounds of --watch; without it, the project file's.
+    #[arg(long, value_name = "SECONDS", requires = "watch")]
+    interval: Option<u64>,
+    /// A mapping to run; may be given several times. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    mapping: Vec<String>,
+    /// Show what would be written, and write nothing anywhere.
+    #[arg(long, conflicts_with_all = ["once", "watch"])]
+    dry_run: bool,
+    /// A compiled plan; without it, the project's mappings are compiled.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// The mapping whose records are all read again.
+    mapping: String,
+    /// Just note it: the next run reads everything.
+    #[arg(long)]
+    later: bool,
+    /// A compiled plan; without it, the project's mappings are compiled.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// The formats of a summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+struct Prepared {
+    project: Project,
+    plan: Arc<ExecutionPlan>,
+}
+
+fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
+    let style = stderr_style();
+    let project = files::project(global.project.as_deref(), style)
+        .and_then(|p| p.ok_or(files::FilesError::NoProject))
+        .map_err(|e| fail(&e.to_string()))?;
+    let plan = match plan {
+        Some(path) => read_plan(path).map_err(|e| fail(&e))?,
+        None => {
+            let group = files::of_project(project.clone(), style).map_err(|e| fail(&e.to_string()))?;
+            compile_group(group, style)?
+        }
+    };
+    Ok(Prepared { project, plan: Arc::new(plan) })
+}
+
+fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
+    Options {
+        pace,
+        mappings: (!mappings.is_empty()).then_some(mappings),
+        page_size: project.limits.page_size,
+        concurrency: project.limits.concurrency,
+        backlog_high_water: project.limits.backlog_high_water,
+    }
+}
+
+/// Runs.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let Prepared { project, plan } = match prepare(args.plan.as_deref(), global) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
+    let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
+    let options = options(&project, pace, args.mapping.clone());
+    if args.dry_run { dry(&project, &plan, &options, args.format) } else { wet(&project, plan, options, args.format, global.quiet) }
+}
+
+/// Marks a mapping for a full load, and runs it.
+pub fn replay(args: &ReplayArgs, global: &Global) -> Exit {
+    let Prepared { project, plan } = match prepare(args.plan.as_deref(), global) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let Some(flow) = plan.flow(&args.mapping) else {
+        let known: Vec<String> = plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
+        return fail(&format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", ")));
+    };
+    let marked = Store::open_for_run(&project.state).and_then(|store| store.reset_for_replay(&flow.name, &flow.fingerprint()));
+    if let Err(error) = marked {
+        return fail(&error.to_string());
+    }
+    if args.later {
+        if !global.quiet {
+            eprintln!("the next run reads all records of `{}` again", flow.name);
+        }
+        return Exit::Clean;
+    }
+    let options = options(&project, Pace::Once, vec![args.mapping.clone()]);
+    wet(&project, plan, options, args.format, global.quiet)
+}
+
+/// The runtime of commands that talk to services.
+pub fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("the runtime could not be started: {e}"))
+}
+
+/// Cancels the token at the first Ctrl-C or SIGTERM; ends the process at the second.
+pub fn stop_on_signals(stop: CancellationToken) {
+    tokio::spawn(async move {
+        signal().await;
+        eprintln!("stopping: what is in flight will be finished; once more to end at once");
+        stop.cancel();
+        signal().await;
+        std::process::exit(130);
+    });
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut term) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    drop(tokio::signal::ctrl_c().await);
+}
+
+fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool) -> Exit {
+    let (http, clients) = match services::both(project) {
+        Ok(both) => both,
+        Err(error) => return fail(&error),
+    };
+    let store = match Store::open_for_run(&project.state) {
+        Ok(store) => store,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signals(stop.clone());
+        let counters = Arc::new(Counters::default());
+        let progress = Progress::start(counters.clone(), quiet);
+        let result = execute(plan, clients, store, options, counters, stop).await;
+        drop(progress);
+        result
+    });
+    report(result, &http.stats(), format)
+}
+
+fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) -> Exit {
+    match result {
+        Ok(summary) => {
+            match format {
+                Format::Human => print(&describe(&summary, calls)),
+                Format::Json => print(&format!("{}\n", json!({"version": 1, "summary": summary, "calls": calls}))),
+            }
+            if summary.needs_attention() {
+                if format == Format::Human && summary.flows.iter().any(|f| f.rejected + f.failed > 0) {
+                    eprintln!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` puts it back");
+                }
+                Exit::Findings
+            } else {
+                Exit::Clean
+            }
+        }
+        Err(error @ RunError::Rejected { .. }) => {
+            fail(&error.to_string());
+            Exit::Findings
+        }
+        Err(error) => fail(&format!("{error}\nNothing is lost: the next run goes on from where this one stood (`d365map status`)")),
+    }
+}
+
+/// A summary and the calls made, for people.
+pub fn describe(summary: &Summary, calls: &CallStats) -> String {
+    let mut out = String::new();
+    for flow in &summary.flows {
+        out.push_str(&format!("{}: {}\n{}", flow.mapping, summary.outcome, flow.describe()));
+    }
+    out.push_str(&format!("calls: {calls}\n"));
+    out.push_str(&format!("time: {:.1} s\n", summary.milliseconds as f64 / 1000.0));
+    out
+}
+
+fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Format) -> Exit {
+    let (http, clients) = match services::both(project) {
+        Ok(both) => both,
+        Err(error) => return fail(&error),
+    };
+    let store = match Store::open_read(&project.state) {
+        Err(StateError::NotFound { .. }) => Store::in_memory(),
+        other => other,
+    };
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(dry_with_signals(plan, &clients, &store, options));
+    match result {
+        Ok(dry) => {
+            match format {
+                Format::Human => {
+                    print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+                    eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
+                }
+                Format::Json => print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "calls": http.stats()}))),
+            }
+            if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean }
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+async fn dry_with_signals(plan: &ExecutionPlan, clients: &Services, store: &Store, options: &Options) -> Result<DryRun, RunError> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone());
+    dry_run(plan, clients, store, options, &stop).await
+}

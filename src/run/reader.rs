@@ -1,0 +1,227 @@
+//! The reader of a flow: page by page from the source, evaluated, into the state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::value::RawValue;
+
+use super::{Pace, RunError, Shared, failure};
+use crate::connect::ConnectError;
+use crate::connect::dataverse::{Link, Page, PageRequest, Row};
+use crate::eval::{Evaluated, Evaluator, Rejection};
+use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
+use crate::state::{Absence, Change, Claim, CursorMove, Engine, Field, Lease, PageCommit, Partition, Payload, Reason, Unseen};
+use crate::time::{self, Instant};
+
+/// A record's own attempts at reading a page, beyond those of the HTTP layer, before a run that goes through once gives up.
+const ATTEMPTS: u32 = 3;
+
+/// Reads until the round is over: the last page of a full load, or of the changes.
+pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
+    let flow = shared.flow();
+    // Exclusive, since its scratch space is not shared between threads.
+    let mut evaluator = Evaluator::new(flow)?;
+    let partition = Partition::of(&flow.name);
+    let fingerprint = flow.fingerprint();
+    loop {
+        if !room(shared).await? {
+            return Ok(());
+        }
+        match shared.engine.claim(&partition, &fingerprint, time::now()).await? {
+            Claim::Cancelled => return Ok(()),
+            Claim::Taken => return Err(RunError::Taken { name: flow.name.clone() }),
+            Claim::Later(at) => {
+                let wait = (at - time::now()).to_std().unwrap_or_default();
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = shared.stop.cancelled() => return Ok(()),
+                }
+            }
+            Claim::Page(lease) => {
+                if page(shared, &mut evaluator, lease, &fingerprint).await? == Round::Over {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Round {
+    GoesOn,
+    Over,
+}
+
+/// Waits until the backlog has room for another page; `false` where the run is to stop.
+async fn room(shared: &Shared) -> Result<bool, RunError> {
+    loop {
+        if shared.stop.is_cancelled() {
+            return Ok(false);
+        }
+        let name = shared.flow().name.clone();
+        let backlog = shared.blocking(move |store| store.backlog_size(&name)).await?;
+        shared.counters.backlog.set(backlog);
+        if backlog < shared.options.backlog_high_water {
+            return Ok(true);
+        }
+        tokio::select! {
+            () = shared.settled.notified() => {}
+            // Should the writer have nothing to settle for a while, the mark is looked at again.
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            () = shared.stop.cancelled() => {}
+        }
+    }
+}
+
+async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fingerprint: &str) -> Result<Round, RunError> {
+    let flow = shared.flow();
+    let commit =
+        |changes, to| PageCommit { run: shared.run, mapping: flow.name.clone(), from: lease.cursor.clone(), changes, rewrite: false, to };
+
+    // A link has the fields of its query baked in: another plan needs another full load. Records that come out the same cost
+    // no call.
+    if lease.cursor.plan_fingerprint != fingerprint {
+        tracing::info!(mapping = flow.name, "the mapping has changed since the last run: reading everything again");
+        let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
+        shared.engine.checkpoint(lease, restart).await?;
+        return Ok(Round::GoesOn);
+    }
+
+    let size = shared.options.page_size;
+    let request = match &lease.cursor.link {
+        Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
+        None => PageRequest::First {
+            set: flow.source.collection.clone(),
+            select: flow.source.select(),
+            page_size: size,
+            track_changes: flow.source.change_tracking,
+        },
+    };
+    let fetched = tokio::select! {
+        fetched = shared.services.dataverse.page(&request) => fetched,
+        () = shared.stop.cancelled() => {
+            shared.engine.reschedule(lease, time::now(), "stopped").await?;
+            return Ok(Round::Over);
+        }
+    };
+    let page = match fetched {
+        Ok(page) => page,
+        Err(ConnectError::DeltaExpired { .. }) => {
+            tracing::warn!(mapping = flow.name, "the change-tracking token has expired: reading everything again");
+            let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
+            shared.engine.checkpoint(lease, restart).await?;
+            return Ok(Round::GoesOn);
+        }
+        Err(error) => {
+            let again = error.is_transient() && (lease.attempts + 1 < ATTEMPTS || shared.options.pace != Pace::Once);
+            let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
+            shared.engine.reschedule(lease, time::now() + wait, &error.to_string()).await?;
+            return if again { Ok(Round::GoesOn) } else { Err(error.into()) };
+        }
+    };
+
+    let changes = match evaluate_page(&shared.plan, flow, evaluator, &page, time::now()) {
+        Ok(changes) => changes,
+        Err(error) => {
+            shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
+            return Err(error);
+        }
+    };
+    for change in &changes {
+        if let Change::Reject { source_id, failure, .. } = change {
+            let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
+            shared.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
+        }
+    }
+    let (to, round) = match page.next {
+        Some(link) => (CursorMove::Next(link.into()), Round::GoesOn),
+        None => {
+            let unseen = match flow.policy.deletes {
+                Deletes::Propagate => Unseen::Delete,
+                Deletes::Ignore => Unseen::Keep,
+            };
+            (CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }, Round::Over)
+        }
+    };
+    let page = commit(changes, to);
+    let outcome = shared.engine.checkpoint(lease, page).await?;
+    let counters = &shared.counters;
+    counters.pages.add(1);
+    counters.read.add(outcome.records);
+    counters.unchanged.add(outcome.unchanged);
+    counters.filtered_out.add(outcome.filtered_out);
+    counters.rejected.add(outcome.rejected);
+    counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
+    counters.backlog.set(outcome.backlog);
+    shared.queued.notify_one();
+    Ok(round)
+}
+
+fn evaluate_page(
+    plan: &ExecutionPlan,
+    flow: &IngressFlow,
+    evaluator: &Evaluator<'_>,
+    page: &Page,
+    now: Instant,
+) -> Result<Vec<Change>, RunError> {
+    let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
+    page.rows
+        .iter()
+        .map(|row| match row {
+            Row::Changed(record) => evaluate(plan, flow, evaluator, &paths, record.get(), now),
+            Row::Deleted { id, reason } => {
+                // "changed" says that the row has left the result of the query, which to the target is the same as a filter.
+                let left = reason.eq_ignore_ascii_case("changed");
+                let why = if left { Absence::FilteredOut } else { Absence::Deleted };
+                Ok(Change::Absent { source_id: id.to_string(), why, remove: removes(flow, why) })
+            }
+        })
+        .collect()
+}
+
+/// Whether a record that does not belong at the target (any more) is deleted there.
+pub(super) fn removes(flow: &IngressFlow, why: Absence) -> bool {
+    match why {
+        Absence::Deleted => flow.policy.deletes == Deletes::Propagate,
+        Absence::FilteredOut => flow.policy.filtered_out == FilteredOut::Delete,
+    }
+}
+
+/// What one source record comes to. `paths` are those of the flow's fields, in order.
+pub(super) fn evaluate(
+    plan: &ExecutionPlan,
+    flow: &IngressFlow,
+    evaluator: &Evaluator<'_>,
+    paths: &[Arc<str>],
+    record: &str,
+    now: Instant,
+) -> Result<Change, RunError> {
+    match evaluator.evaluate(record, now) {
+        Evaluated::Mapped(mapped) => {
+            let mut payload = Payload::with_capacity(paths.len());
+            for (field, path) in mapped.fields().zip(paths) {
+                // The evaluator writes JSON, so the text is JSON.
+                let value = RawValue::from_string(field.json()).map_err(|e| RunError::Task(e.to_string()))?;
+                payload.push(Field { path: path.clone(), value, initial_only: field.program.initial });
+            }
+            Ok(Change::Upsert { source_id: mapped.source_id.into_owned(), key: mapped.key.into_owned(), payload })
+        }
+        Evaluated::Filtered { source_id } => {
+            let why = Absence::FilteredOut;
+            Ok(Change::Absent { source_id: source_id.into_owned(), why, remove: removes(flow, why) })
+        }
+        Evaluated::Rejected(rejection) => rejected(plan, flow, rejection),
+    }
+}
+
+fn rejected(plan: &ExecutionPlan, flow: &IngressFlow, rejection: Rejection) -> Result<Change, RunError> {
+    let place = plan.place(rejection.at);
+    let Some(source_id) = rejection.source_id.clone() else {
+        return Err(RunError::Nameless { place, message: rejection.message });
+    };
+    match flow.policy.rejected {
+        Rejected::Stop => Err(RunError::Rejected { place, source_id, code: rejection.code, message: rejection.message }),
+        Rejected::DeadLetter => Ok(Change::Reject { failure: failure::of_rejection(plan, &rejection), source_id, key: None }),
+    }
+}

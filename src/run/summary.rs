@@ -1,0 +1,152 @@
+//! What a run has done, for people and for machines.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::counters::Counters;
+use crate::state::{Recovery, RunId, RunOutcome};
+
+/// What a run has done. Counts are of records, unless they say otherwise.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The run's number.
+    pub run: RunId,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// What it found of a run that was interrupted.
+    pub recovery: Recovery,
+    /// By flow.
+    pub flows: Vec<FlowSummary>,
+    /// From start to end.
+    pub milliseconds: u64,
+}
+
+/// What a run has done in one flow.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowSummary {
+    /// The mapping.
+    pub mapping: String,
+    /// Source records read, tombstones included.
+    pub read: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Created at the target.
+    pub created: u64,
+    /// Updated at the target.
+    pub updated: u64,
+    /// Deleted at the target.
+    pub deleted: u64,
+    /// Equal to what was last written: no call.
+    pub unchanged: u64,
+    /// Kept out by the filter.
+    pub filtered_out: u64,
+    /// Deleted in the source, without effect on the target.
+    pub deletes_without_effect: u64,
+    /// Not mapped.
+    pub rejected: u64,
+    /// Refused by the target.
+    pub failed: u64,
+    /// Attempts put off.
+    pub retried: u64,
+    /// Operations still waiting.
+    pub backlog: u64,
+    /// Rejected and refused records by line, field and code.
+    pub rejections: Vec<RejectionSummary>,
+}
+
+/// Records that failed for one reason at one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RejectionSummary {
+    /// The line of the mapping file: `mappings/contacts.d365map:12:3`.
+    pub place: String,
+    /// The field.
+    pub field: String,
+    /// The diagnostic's code, or the service's.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// How many records.
+    pub count: u64,
+    /// One of them: its id in the source.
+    pub example: String,
+}
+
+impl Summary {
+    pub(super) fn new(
+        run: RunId,
+        outcome: RunOutcome,
+        recovery: Recovery,
+        counters: &Counters,
+        names: &[String],
+        backlogs: &[u64],
+        duration: Duration,
+    ) -> Summary {
+        let flows = names
+            .iter()
+            .zip(backlogs)
+            .map(|(name, backlog)| {
+                let c = counters.flow(name);
+                FlowSummary {
+                    mapping: name.clone(),
+                    read: c.read.get(),
+                    pages: c.pages.get(),
+                    created: c.created.get(),
+                    updated: c.updated.get(),
+                    deleted: c.deleted.get(),
+                    unchanged: c.unchanged.get(),
+                    filtered_out: c.filtered_out.get(),
+                    deletes_without_effect: c.deletes_without_effect.get(),
+                    rejected: c.rejected.get(),
+                    failed: c.failed.get(),
+                    retried: c.retried.get(),
+                    backlog: *backlog,
+                    rejections: c.rejections(),
+                }
+            })
+            .collect();
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Summary { run, outcome, recovery, flows, milliseconds }
+    }
+
+    /// Whether something needs attention: rejected or refused records, or operations that still wait.
+    pub fn needs_attention(&self) -> bool {
+        self.flows.iter().any(|f| f.rejected + f.failed + f.backlog > 0)
+    }
+}
+
+impl FlowSummary {
+    /// The counts as lines for people, indented by two blanks.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail.
+        let _ = writeln!(out, "  read       {:>8}   in {} page{}", self.read, self.pages, if self.pages == 1 { "" } else { "s" });
+        let _ = writeln!(out, "  created    {:>8}", self.created);
+        let _ = writeln!(out, "  updated    {:>8}", self.updated);
+        let _ = writeln!(out, "  deleted    {:>8}", self.deleted);
+        let _ = writeln!(out, "  unchanged  {:>8}   no call made", self.unchanged);
+        let _ = writeln!(out, "  filtered   {:>8}   kept out by the filter", self.filtered_out);
+        let _ = writeln!(out, "  rejected   {:>8}", self.rejected + self.failed);
+        for r in &self.rejections {
+            let _ = writeln!(
+                out,
+                "    {} {}: {} ({}) {} record{}, such as {}",
+                r.place,
+                r.field,
+                r.message,
+                r.code,
+                r.count,
+                if r.count == 1 { "" } else { "s" },
+                r.example
+            );
+        }
+        if self.deletes_without_effect > 0 {
+            let _ = writeln!(out, "  deletes    {:>8}   without effect on the target", self.deletes_without_effect);
+        }
+        if self.backlog > 0 {
+            let _ = writeln!(out, "  waiting    {:>8}   operations; run again", self.backlog);
+        }
+        out
+    }
+}

@@ -1,0 +1,381 @@
+//! The writer of a flow: takes operations from the state, writes them to Campaign, hands the answers back.
+//!
+//! One call creates a record, one updates it with just the fields that changed, one deletes it. Where an answer was not seen,
+//! the next attempt looks before it writes. A record is addressed by its custom key; Campaign's PKey is never kept.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+
+use super::failure::{self, Verdict, verdict};
+use super::reader::{evaluate, removes};
+use super::{Pace, RunError, Shared, body};
+use crate::connect::ConnectError;
+use crate::connect::campaign::Written;
+use crate::eval::Evaluator;
+use crate::state::{Absence, Change, ClaimedOp, RefetchOutcome, Settlement, Work};
+use crate::time;
+
+/// Operations taken from the state at once, per call that may be under way.
+const CLAIM_PER_CALL: usize = 16;
+/// Answers handed to the state at once.
+const SETTLE_BATCH: usize = 128;
+/// Attempts of one operation for reasons of the moment, before a run that goes through once leaves it waiting.
+const ATTEMPTS: u32 = 6;
+/// Calls in a row that fail for reasons of the moment, before the run ends: the service is down, not the record at fault.
+const FAILURES_IN_A_ROW: u32 = 25;
+
+/// The end of one operation.
+enum Ended {
+    /// To be handed to the state.
+    Settle(Settlement, Tally),
+    /// A refetch, which the state has taken in already.
+    Refetched(RefetchOutcome),
+    /// The run ends; the operation was not carried out.
+    Abort(Settlement, RunError),
+}
+
+/// What an operation counts as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tally {
+    /// Created or updated by a call; the state counts which.
+    Call,
+    /// Equal to what stands there already.
+    NoCall,
+    /// Deleted by a call.
+    Deleted,
+    /// Deleted before it was ever written.
+    NothingToDelete,
+    /// Refused for good.
+    Failed,
+    /// Put off, after so many attempts.
+    Retried { attempts: u32 },
+}
+
+/// Writes until the reader has ended and nothing is left that can be written.
+pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
+    let mut writer = Writer {
+        shared: shared.clone(),
+        queue: VecDeque::new(),
+        tasks: JoinSet::new(),
+        answers: Vec::new(),
+        failures: 0,
+        exhausted: HashSet::new(),
+        end: None,
+    };
+    let result = writer.work().await;
+    // Whatever happened, what is in flight is waited for and its answers are kept.
+    let drained = writer.drain().await;
+    result.and(drained)
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    queue: VecDeque<ClaimedOp>,
+    tasks: JoinSet<Result<Ended, RunError>>,
+    answers: Vec<Settlement>,
+    /// Failures for reasons of the moment since the last success.
+    failures: u32,
+    /// Operations that were tried [`ATTEMPTS`] times.
+    exhausted: HashSet<i64>,
+    /// Why the run ends.
+    end: Option<RunError>,
+}
+
+impl Writer {
+    async fn work(&mut self) -> Result<(), RunError> {
+        let most = self.shared.options.concurrency.max(1);
+        let mut reading = self.shared.reading.subscribe();
+        loop {
+            if self.shared.stop.is_cancelled() {
+                return Ok(());
+            }
+            if self.end.is_some() {
+                // The reader need not go on for a run that ends.
+                self.shared.stop.cancel();
+                return Ok(());
+            }
+            let reader_done = !*reading.borrow_and_update();
+            if self.queue.is_empty() && self.tasks.len() < most {
+                self.claim(most * CLAIM_PER_CALL).await?;
+            }
+            while self.tasks.len() < most
+                && let Some(op) = self.queue.pop_front()
+            {
+                self.tasks.spawn(carry_out(self.shared.clone(), op));
+            }
+            if self.tasks.is_empty() {
+                self.settle().await?;
+                match self.rest(reader_done).await? {
+                    Some(wait) => {
+                        tokio::select! {
+                            () = self.shared.queued.notified() => {}
+                            _ = reading.changed() => {}
+                            () = tokio::time::sleep(wait) => {}
+                            () = self.shared.stop.cancelled() => {}
+                        }
+                    }
+                    None => return Ok(()),
+                }
+                continue;
+            }
+            if let Some(ended) = self.tasks.join_next().await {
+                self.take(ended)?;
+                while let Some(ended) = self.tasks.try_join_next() {
+                    self.take(ended)?;
+                }
+            }
+            if self.answers.len() >= SETTLE_BATCH || self.queue.is_empty() {
+                self.settle().await?;
+            }
+        }
+    }
+
+    /// How long to wait before looking again; `None` where the work is done.
+    async fn rest(&self, reader_done: bool) -> Result<Option<Duration>, RunError> {
+        let name = self.shared.flow().name.clone();
+        let backlog = self.shared.blocking(move |store| store.backlog(&name)).await?;
+        self.shared.counters.backlog.set(backlog.total());
+        let patient = self.shared.options.pace == Pace::Once;
+        Ok(match (reader_done, backlog.total()) {
+            (true, 0) => None,
+            // What was put off too often waits for another run.
+            (true, waiting) if patient && self.exhausted.len() as u64 >= waiting => None,
+            // In a watch the next round takes up what was put off.
+            (true, _) if !patient && backlog.ready == backlog.delayed => None,
+            (true, _) => Some(Duration::from_millis(100)),
+            (false, _) => Some(Duration::from_millis(500)),
+        })
+    }
+
+    async fn claim(&mut self, limit: usize) -> Result<(), RunError> {
+        let (run, name) = (self.shared.run, self.shared.flow().name.clone());
+        let claimed = self.shared.blocking(move |store| store.claim(run, &name, limit, time::now())).await?;
+        self.queue.extend(claimed);
+        Ok(())
+    }
+
+    fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
+        let counters = self.shared.counters.clone();
+        match ended.map_err(|e| RunError::Task(e.to_string()))?? {
+            Ended::Settle(settlement, tally) => {
+                match tally {
+                    Tally::Call => self.failures = 0,
+                    Tally::NoCall => counters.unchanged.add(1),
+                    Tally::Deleted => {
+                        self.failures = 0;
+                        counters.deleted.add(1);
+                    }
+                    Tally::NothingToDelete => counters.deletes_without_effect.add(1),
+                    Tally::Failed => {
+                        self.failures = 0;
+                        counters.failed.add(1);
+                    }
+                    Tally::Retried { attempts } => {
+                        self.failures += 1;
+                        counters.retried.add(1);
+                        if attempts >= ATTEMPTS {
+                            self.exhausted.insert(settlement.seq);
+                        }
+                    }
+                }
+                self.answers.push(settlement);
+            }
+            Ended::Refetched(RefetchOutcome::Applied(outcome)) => {
+                counters.read.add(outcome.records);
+                counters.unchanged.add(outcome.unchanged);
+                counters.filtered_out.add(outcome.filtered_out);
+                counters.rejected.add(outcome.rejected);
+            }
+            Ended::Refetched(RefetchOutcome::Superseded | RefetchOutcome::Stale) => {}
+            Ended::Abort(settlement, error) => {
+                self.answers.push(settlement);
+                self.end.get_or_insert(error);
+            }
+        }
+        if self.failures >= FAILURES_IN_A_ROW && self.end.is_none() {
+            let last = match self.answers.last().map(|a| &a.result) {
+                Some(crate::state::Settled::Retry { error, .. }) => error.clone(),
+                _ => String::new(),
+            };
+            self.end = Some(RunError::Unavailable { failures: self.failures, last, waiting: self.shared.counters.backlog.get() });
+        }
+        Ok(())
+    }
+
+    /// Hands the answers to the state.
+    async fn settle(&mut self) -> Result<(), RunError> {
+        if self.answers.is_empty() {
+            return Ok(());
+        }
+        let (run, answers) = (self.shared.run, std::mem::take(&mut self.answers));
+        let outcome = self.shared.blocking(move |store| store.settle(run, answers)).await?;
+        let counters = &self.shared.counters;
+        counters.created.add(outcome.created);
+        counters.updated.add(outcome.updated);
+        self.shared.settled.notify_one();
+        Ok(())
+    }
+
+    /// Waits for what is in flight, gives back what was not begun.
+    async fn drain(&mut self) -> Result<(), RunError> {
+        while let Some(ended) = self.tasks.join_next().await {
+            self.take(ended)?;
+        }
+        let released: Vec<Settlement> = self.queue.drain(..).map(|op| op.released()).collect();
+        self.answers.extend(released);
+        self.settle().await?;
+        self.end.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Carries out one operation.
+async fn carry_out(shared: Arc<Shared>, op: ClaimedOp) -> Result<Ended, RunError> {
+    match &op.work {
+        Work::Upsert(_) => Ok(upsert(&shared, &op).await),
+        Work::Delete => Ok(delete(&shared, &op).await),
+        Work::Refetch => refetch(&shared, &op).await,
+    }
+}
+
+async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
+    let campaign = &shared.services.campaign;
+    let resource = &shared.flow().target.collection;
+    let exists = if op.uncertain {
+        match campaign.get(resource, &op.key).await {
+            Ok(found) => found.is_some(),
+            Err(error) => return failed(shared, op, &error, None),
+        }
+    } else {
+        op.known
+    };
+    if !exists {
+        return create(shared, op, true).await;
+    }
+    match update(shared, op).await {
+        // Somebody has deleted the record at the target; Dynamics is the source of truth.
+        Some(Ok(Written::Missing)) => create(shared, op, false).await,
+        Some(Ok(Written::Done)) => Ended::Settle(op.written(false), Tally::Call),
+        Some(Err((error, request))) => failed(shared, op, &error, Some(request)),
+        None => Ended::Settle(op.written(false), Tally::NoCall),
+    }
+}
+
+/// Sends the fields that differ; `None` where there are none.
+async fn update(shared: &Shared, op: &ClaimedOp) -> Option<Result<Written, (ConnectError, String)>> {
+    let fields: Vec<(&str, &RawValue)> = op.write_set(false).map(|f| (&*f.path, &*f.value)).collect();
+    if fields.is_empty() {
+        return None;
+    }
+    let request = body::nest(fields);
+    let flow = shared.flow();
+    let written = shared.services.campaign.update(&flow.target.collection, &op.key, &request).await;
+    Some(written.map_err(|error| (error, request)))
+}
+
+/// Creates a record. Where the target has it already (`look`), it is ours by its key, and it is brought to these values.
+async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
+    let flow = shared.flow();
+    let key_path = flow.key.path.join(".");
+    let Ok(key) = serde_json::value::to_raw_value(&op.key) else {
+        return Ended::Abort(op.released(), RunError::Task("a key that is no text".to_owned()));
+    };
+    // A field without a value need not be sent to a record that has none.
+    let fields = op.write_set(true).filter(|f| f.value.get() != "null").map(|f| (&*f.path, &*f.value));
+    let request = body::nest(std::iter::once((key_path.as_str(), &*key)).chain(fields));
+    let campaign = &shared.services.campaign;
+    let error = match campaign.create(&flow.target.collection, &request).await {
+        Ok(()) => return Ended::Settle(op.written(true), Tally::Call),
+        Err(error) => error,
+    };
+    // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
+    if look && verdict(&error) == Verdict::Record {
+        match campaign.get(&flow.target.collection, &op.key).await {
+            Ok(Some(_)) => {
+                return match update(shared, op).await {
+                    Some(Ok(Written::Done)) | None => Ended::Settle(op.written(false), Tally::Call),
+                    Some(Ok(Written::Missing)) => {
+                        Ended::Settle(op.retry(later(op), "the record came and went", true), Tally::Retried { attempts: op.attempts + 1 })
+                    }
+                    Some(Err((error, request))) => failed(shared, op, &error, Some(request)),
+                };
+            }
+            Ok(None) => {}
+            Err(second) if verdict(&second) != Verdict::Record => return failed(shared, op, &second, None),
+            Err(_) => {}
+        }
+    }
+    failed(shared, op, &error, Some(request))
+}
+
+async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
+    // Of a record that was never written there is nothing to delete; one of that key which others made is not ours.
+    if !op.known && !op.uncertain {
+        return Ended::Settle(op.deleted(), Tally::NothingToDelete);
+    }
+    let resource = &shared.flow().target.collection;
+    match shared.services.campaign.delete(resource, &op.key).await {
+        Ok(Written::Done | Written::Missing) => Ended::Settle(op.deleted(), Tally::Deleted),
+        Err(error) => failed(shared, op, &error, None),
+    }
+}
+
+/// Reads a record anew and takes in what it comes to now.
+async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
+    let flow = shared.flow();
+    let Ok(id) = uuid::Uuid::parse_str(&op.source_id) else {
+        return Ok(Ended::Abort(op.released(), RunError::Task(format!("`{}` is no record's id", op.source_id))));
+    };
+    let select = flow.source.select();
+    let record = match shared.services.dataverse.retrieve(&flow.source.collection, id, &select).await {
+        Ok(record) => record,
+        Err(error) => return Ok(failed(shared, op, &error, None)),
+    };
+    let change = match record {
+        Some(record) => {
+            let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
+            let evaluator = Evaluator::new(flow)?;
+            evaluate(&shared.plan, flow, &evaluator, &paths, record.get(), time::now())
+        }
+        None => Ok(Change::Absent { source_id: op.source_id.clone(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }),
+    };
+    let change = match change {
+        Ok(change) => change,
+        Err(error) => return Ok(Ended::Abort(op.released(), error)),
+    };
+    let (run, name, seq) = (shared.run, flow.name.clone(), op.seq);
+    let outcome = shared.blocking(move |store| store.resolve_refetch(run, &name, seq, change)).await?;
+    Ok(Ended::Refetched(outcome))
+}
+
+/// When an operation is tried again: two seconds, doubled with each attempt, two minutes at most. A write whose answer was
+/// not seen may still be under way at the service; this leaves it time.
+fn later(op: &ClaimedOp) -> time::Instant {
+    time::now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
+}
+
+fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
+    match verdict(error) {
+        Verdict::Record => {
+            let failure = failure::of_error(&shared.plan, shared.flow(), error, request);
+            let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
+            let field = failure.field.as_deref().unwrap_or_default();
+            shared.counters.reject(&place, field, &failure.code, &failure.message, &op.source_id);
+            Ended::Settle(op.failed(failure, false), Tally::Failed)
+        }
+        Verdict::Moment { uncertain } => {
+            Ended::Settle(op.retry(later(op), error.to_string(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
+        }
+        Verdict::Run => {
+            let text = error.to_string();
+            Ended::Abort(
+                op.retry(time::now(), text.clone(), op.uncertain),
+                RunError::Unavailable { failures: 1, last: text, waiting: shared.counters.backlog.get() },
+            )
+        }
+    }
+}

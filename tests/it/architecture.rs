@@ -1,0 +1,71 @@
+//! Who may import whom (ARCHITECTURE.md).
+
+use std::path::Path;
+
+/// For each folder, the folders of the crate that its code may name.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("syntax", &["diagnostics", "time"]),
+    ("diagnostics", &[]),
+    ("schema", &["diagnostics", "project", "yaml"]),
+    ("plan", &["syntax", "time"]),
+    ("eval", &["plan", "time"]),
+    ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time"]),
+    ("connect", &["time"]),
+    ("state", &["time"]),
+    ("run", &["connect", "eval", "plan", "state", "time"]),
+    ("emulator", &["time"]),
+    ("project", &["diagnostics", "yaml"]),
+];
+
+fn sources(folder: &Path, files: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the crate").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, files);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            files.push((path.display().to_string(), text));
+        }
+    }
+}
+
+#[test]
+fn data_flows_one_way() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for (folder, allowed) in MAY_USE {
+        let mut files = Vec::new();
+        sources(&root.join(folder), &mut files);
+        assert!(!files.is_empty(), "{folder} has no file");
+        for (path, text) in files {
+            for (number, line) in text.lines().enumerate() {
+                if line.trim_start().starts_with("//") {
+                    continue;
+                }
+                for part in line.split("crate::").skip(1) {
+                    let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                    if !name.is_empty() && name != *folder && !allowed.contains(&name.as_str()) {
+                        found.push(format!("{path}:{}: {folder} uses {name}", number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_libraries_behind_a_module_of_their_own_stay_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    for (path, text) in files {
+        let used = |name: &str| text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(name));
+        if !path.ends_with("yaml.rs") {
+            assert!(!used("serde_saphyr::"), "{path} uses the YAML library");
+        }
+        if !path.contains("/syntax/") {
+            assert!(!used("pest::"), "{path} uses the parser library");
+        }
+    }
+}

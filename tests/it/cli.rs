@@ -1,0 +1,247 @@
+//! The command itself: exit statuses, what goes to which stream, and the way through a whole project.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use d365map::emulator::Config;
+use serde_json::{Value, json};
+
+use crate::flow::support::{World, ada, id};
+
+fn d365map(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_d365map")).args(args).current_dir(folder).env("NO_COLOR", "1").output().expect("the command runs");
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+const GOOD: &str = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n";
+
+#[test]
+fn check_ends_with_0_clean_1_findings_2_usage_or_io() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("good.d365map"), GOOD).expect("a file");
+    std::fs::write(folder.path().join("bad.d365map"), GOOD.replace("lastname", "lastnmae")).expect("a file");
+    assert_eq!(d365map(folder.path(), &["check", "good.d365map"]).0, 0);
+    let (status, out, _) = d365map(folder.path(), &["check", "bad.d365map"]);
+    assert_eq!(status, 1);
+    assert!(out.contains("D103") && out.contains("bad.d365map:3:3") && out.contains("did you mean `lastname`?"), "{out}");
+    let (status, out, error) = d365map(folder.path(), &["check", "none.d365map"]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(error.contains("none.d365map"), "{error}");
+    let (status, _, error) = d365map(folder.path(), &["check"]);
+    assert_eq!(status, 2);
+    assert!(error.contains("d365map init"), "{error}");
+    assert_eq!(d365map(folder.path(), &["check", "--format", "yaml", "good.d365map"]).0, 2);
+}
+
+#[test]
+fn machine_formats_are_one_document_for_several_folders() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["a", "b"] {
+        std::fs::create_dir(folder.path().join(name)).expect("a folder");
+        std::fs::write(folder.path().join(name).join("x.d365map"), GOOD.replace("lastname", "lastnmae")).expect("a file");
+    }
+    let (status, out, _) = d365map(folder.path(), &["check", "--format", "json", "a", "b"]);
+    let document: Value = serde_json::from_str(&out).expect("one JSON document");
+    assert_eq!(status, 1);
+    let files: Vec<&str> = document["diagnostics"].as_array().expect("a list").iter().filter_map(|d| d["file"].as_str()).collect();
+    assert_eq!(files, ["a/x.d365map", "b/x.d365map"]);
+}
+
+#[test]
+fn our_own_mappings_and_examples_are_clean() {
+    let (status, out, error) = d365map(Path::new(env!("CARGO_MANIFEST_DIR")), &["check", "mappings", "examples"]);
+    assert_eq!(status, 0, "{out}{error}");
+}
+
+#[test]
+fn explain_prints_the_page_and_suggests_for_an_unknown_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (status, out, _) = d365map(folder.path(), &["explain", "d212"]);
+    assert!(status == 0 && out.starts_with("# D212: "), "{out}");
+    let (status, _, error) = d365map(folder.path(), &["explain", "D2122"]);
+    assert!(status == 2 && error.contains("D212"), "{error}");
+}
+
+#[test]
+fn a_new_project_checks_cleanly_and_compiles_to_the_same_bytes_from_anywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (status, _, error) = d365map(folder.path(), &["init", "shop"]);
+    assert_eq!(status, 0, "{error}");
+    let shop = folder.path().join("shop");
+    let (status, out, error) = d365map(&shop, &["check"]);
+    assert_eq!(status, 0, "{out}{error}");
+    assert_eq!(d365map(&shop, &["compile", "-o", "plan.json"]).0, 0);
+    assert_eq!(d365map(&shop.join("mappings"), &["compile", "-o", "../again.json"]).0, 0);
+    let read = |name: &str| std::fs::read(shop.join(name)).expect("a plan");
+    assert_eq!(read("plan.json"), read("again.json"));
+    let (status, out, _) = d365map(&shop, &["plan"]);
+    assert!(status == 0 && out.contains("d365.contact -> campaign.profile"), "{out}");
+    let (_, from_file, _) = d365map(&shop, &["plan", "plan.json"]);
+    assert_eq!(out, from_file);
+    let (status, _, error) = d365map(&shop, &["init"]);
+    assert_eq!(status, 2, "{error}");
+    let (status, out, _) = d365map(&shop, &["status"]);
+    assert!(status == 0 && out.contains("nothing has run yet"), "{out}");
+    let (status, _, error) = d365map(&shop, &["run"]);
+    assert!(status == 2 && error.contains("dynamics"), "{error}");
+}
+
+#[test]
+fn errors_write_no_plan() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("bad.d365map"), GOOD.replace("lastname", "lastnmae")).expect("a file");
+    assert_eq!(d365map(folder.path(), &["compile", "bad.d365map", "-o", "plan.json"]).0, 1);
+    assert!(!folder.path().join("plan.json").exists());
+}
+
+#[test]
+fn the_demo_tells_of_three_runs_within_its_time_and_cleans_up_behind_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let began = std::time::Instant::now();
+    let (status, out, error) = d365map(folder.path(), &["demo", "--format", "json", "--contacts", "300"]);
+    assert_eq!(status, 0, "{error}");
+    assert!(began.elapsed().as_secs() < 60, "an unoptimised build may take its time, but not that much");
+    let result: Value = serde_json::from_str(&out).expect("one JSON object");
+    let flow = |run: usize| result["runs"][run]["summary"]["flows"][0].clone();
+    assert_eq!(flow(0)["read"], 300);
+    assert!(flow(0)["created"].as_u64().is_some_and(|n| n > 200));
+    let second = flow(1);
+    assert_eq!((&second["created"], &second["deleted"], &second["failed"]), (&json!(5), &json!(2), &json!(1)));
+    assert!(second["updated"].as_u64().is_some_and(|n| n >= 15), "{second}");
+    assert!(second["rejections"][0]["place"].as_str().is_some_and(|p| p.starts_with("mappings/contacts.d365map:")), "{second}");
+    let third = flow(2);
+    assert_eq!((&third["created"], &third["updated"], &third["deleted"]), (&json!(0), &json!(0), &json!(0)));
+    let calls = |run: usize| result["runs"][run]["calls"].clone();
+    assert_eq!(calls(0)["campaign"]["methods"]["POST"], flow(0)["created"]);
+    assert!(calls(2)["dataverse"]["calls"].is_u64() && calls(2)["campaign"].is_null(), "{}", calls(2));
+    assert!(std::fs::read_dir(folder.path()).expect("the folder").next().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_project_from_plan_to_replay() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  emailaddress1 -> email\n  options { deletes propagate }\n}\n");
+    world.create(1, ada()).await;
+    world.create(2, json!({"lastname": "B", "emailaddress1": "no address"})).await;
+
+    let (status, out, error) = world.call(&["compile", "-o", "plan.json"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    let (status, out, error) = world.call(&["run", "--plan", "plan.json", "--dry-run", "--format", "json"]).await;
+    assert_eq!(status, 0, "{error}");
+    let dry: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(dry["dry_run"]["flows"][0]["create"], 2);
+
+    let (status, out, error) = world.call(&["run", "--plan", "plan.json"]).await;
+    assert_eq!(status, 1, "{out}{error}");
+    assert!(out.contains("created           1") && out.contains("mappings/contacts.d365map:4:3 email"), "{out}");
+
+    let (status, out, _) = world.call(&["dead-letters", "list", "--format", "json"]).await;
+    assert_eq!(status, 0);
+    let letters: Value = serde_json::from_str(&out).expect("JSON");
+    let number = letters["dead_letters"][0]["id"].to_string();
+    let (_, out, _) = world.call(&["dead-letters", "show", &number]).await;
+    assert!(out.contains("mappings/contacts.d365map:4:3") && out.contains("no address") && out.contains(&id(2)), "{out}");
+    let (status, _, error) = world.call(&["dead-letters", "retry"]).await;
+    assert!(status == 2 && error.contains("--all"), "{error}");
+    let (status, out, _) = world.call(&["dead-letters", "retry", &number]).await;
+    assert!(status == 0 && out.starts_with("1 put back"), "{out}");
+    world.update(2, json!({"emailaddress1": "b@example.com"})).await;
+    let (status, out, error) = world.call(&["run"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    let (_, out, _) = world.call(&["dead-letters", "list"]).await;
+    assert_eq!(out, "no dead letters\n");
+
+    world.in_campaign("PATCH", &format!("profile/{}", id(1)), json!({"lastName": "Changed"})).await;
+    let (status, out, error) = world.call(&["replay", "contacts", "--format", "json"]).await;
+    assert_eq!(status, 0, "{error}");
+    let replay: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&replay["summary"]["flows"][0]["read"], &replay["summary"]["flows"][0]["unchanged"]), (&json!(2), &json!(2)));
+    let (status, _, error) = world.call(&["replay", "contakts"]).await;
+    assert!(status == 2 && error.contains("`contacts`"), "{error}");
+    let (status, out, _) = world.call(&["status"]).await;
+    assert!(status == 0 && out.contains("follows changes"), "{out}");
+    let (status, _, error) = world.call(&["run", "--mapping", "nobody"]).await;
+    assert!(status == 2 && error.contains("nobody"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_pull_fetches_custom_fields_that_mappings_may_then_use() {
+    let seed = json!({
+        "dataverse": {"tables": {"contact": {"columns": [{"name": "new_tier", "schema": "new_Tier", "type": "Picklist", "label": "Tier", "options": [[1, "Gold"], [2, "Silver"]]}]}}},
+        "campaign": {"fields": [{"name": "cusTier", "type": "enumeration", "values": [["Gold", "gold", 1], ["Silver", "silver", 2]]}]}
+    });
+    let world = World::new(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  new_tier -> cusTier\n  replace new_tier { Gold => gold; Silver => silver }\n}\n");
+    assert_eq!(world.call(&["check"]).await.0, 1);
+    let (status, out, error) = world.call(&["schema", "pull", "d365.contact", "campaign.profile"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    let (status, out, error) = world.call(&["check"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    let (status, out, _) = world.call(&["schema", "show", "d365.contact"]).await;
+    assert!(status == 0 && out.contains("new_tier") && out.contains("Gold"), "{out}");
+    world.create(1, json!({"lastname": "A", "new_tier": 2})).await;
+    let (status, out, error) = world.call(&["run"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    assert_eq!(world.profile(1).await.expect("written")["cusTier"], "silver");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_takes_up_changes_until_it_is_stopped() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    world.create(1, ada()).await;
+    let mut child = world.command(&["run", "--watch", "--interval", "1", "--quiet"]).spawn().expect("the command starts");
+    let wait_for = async |n: u32| {
+        for _ in 0..300 {
+            if world.profile(n).await.is_some() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("contact {n} was not taken up");
+    };
+    wait_for(1).await;
+    world.create(2, ada()).await;
+    wait_for(2).await;
+    let (status, _, error) = world.call(&["run"]).await;
+    assert!(
+        status == 2 && error.contains(&child.id().expect("a child").to_string()),
+        "a second runner must refuse and name the holder: {error}"
+    );
+    let pid = child.id().expect("a child").to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    assert!(child.wait().await.expect("an end").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_and_no_address_reaches_output_logs_or_state_in_the_clear() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  emailaddress1 -> email\n}\n");
+    world.create(1, json!({"lastname": "Confidential-Name", "emailaddress1": "very.private@example.com"})).await;
+    let (status, out, error) = world.call(&["run", "-vv"]).await;
+    assert_eq!(status, 0, "{error}");
+    let credentials = world.emulators.credentials();
+    let mut texts = vec![out, error];
+    for entry in std::fs::read_dir(world.folder.path())
+        .expect("the folder")
+        .chain(std::fs::read_dir(world.folder.path().join(".d365map")).expect("the state's folder"))
+        .flatten()
+    {
+        if entry.path().is_file() {
+            texts.push(String::from_utf8_lossy(&std::fs::read(entry.path()).expect("a file")).into_owned());
+        }
+    }
+    for text in &texts {
+        for secret in [&credentials.dataverse.secret, &credentials.campaign.secret] {
+            assert!(!text.contains(secret.as_str()), "a secret is in the clear");
+        }
+        assert!(!text.contains("Bearer ey") && !text.contains("access_token"), "a token is in the clear");
+    }
+    // What was said and logged holds no person's data either; the state does only while a record waits or has failed.
+    for text in &texts[..2] {
+        assert!(!text.contains("very.private") && !text.contains("Confidential-Name"), "{text}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
+
+mod contacts;
+mod kill;
+mod load;
+pub mod support;
+mod trouble;

@@ -1,0 +1,217 @@
+//! Faults on the wire: what is written in the end is what would have been written without them.
+
+use d365map::emulator::Config;
+use serde_json::{Value, json};
+
+use super::support::{World, ada, small};
+
+async fn loaded(world: &World, count: u32) {
+    for n in 1..=count {
+        world.create(n, json!({"firstname": format!("F{n}"), "lastname": "L"})).await;
+    }
+}
+
+async fn names(world: &World) -> Vec<String> {
+    let mut names: Vec<String> = world.profiles().await.iter().map(|p| p["firstName"].as_str().unwrap_or_default().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn expected(count: u32) -> Vec<String> {
+    let mut names: Vec<String> = (1..=count).map(|n| format!("F{n}")).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_create_makes_no_second_profile() {
+    let world = World::empty().await;
+    loaded(&world, 5).await;
+    world.admin("fail-next", json!({"kind": "lost-answer", "api": "campaign", "method": "POST", "count": 3})).await;
+    let run = world.run(&small("")).await;
+    assert_eq!(run.backlog, 0);
+    assert_eq!(names(&world).await, expected(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_the_moment_are_passed_over() {
+    for fault in [
+        json!({"kind": "status", "status": 503, "api": "campaign", "count": 4}),
+        json!({"kind": "status", "status": 500, "api": "campaign", "method": "PATCH", "count": 2}),
+        json!({"kind": "throttle", "api": "campaign", "retry_after": 1, "count": 2}),
+        json!({"kind": "throttle", "api": "dataverse", "retry_after": 1, "count": 1}),
+        json!({"kind": "unauthorized", "api": "campaign", "count": 1}),
+        json!({"kind": "unauthorized", "api": "dataverse", "count": 1}),
+        json!({"kind": "reset", "api": "dataverse", "count": 2}),
+        json!({"kind": "reset", "api": "campaign", "count": 2}),
+    ] {
+        let world = World::empty().await;
+        loaded(&world, 4).await;
+        world.admin("fail-next", fault.clone()).await;
+        let run = world.run(&small("")).await;
+        assert_eq!((run.backlog, run.failed), (0, 0), "{fault}");
+        assert_eq!(names(&world).await, expected(4), "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_expire_in_the_middle_are_fetched_anew() {
+    let world = World::empty().await;
+    loaded(&world, 3).await;
+    let plan = small("");
+    world.run(&plan).await;
+    world.admin("expire-tokens", Value::Null).await;
+    world.create_after_expiry().await;
+    assert_eq!(world.run(&plan).await.created, 1);
+}
+
+impl World {
+    /// The test's own token has expired too, so contacts come by another log-in.
+    async fn create_after_expiry(&self) {
+        let fresh = World::log_in(self).await;
+        let url = format!("{}/api/data/v9.2/contacts", self.emulators.dataverse_url().trim_end_matches('/'));
+        let answer =
+            self.client.post(url).bearer_auth(fresh).json(&json!({"firstname": "F4", "lastname": "L"})).send().await.expect("an answer");
+        assert!(answer.status().is_success());
+    }
+
+    async fn log_in(&self) -> String {
+        let user = &self.emulators.credentials().dataverse_other;
+        let scope = format!("{}/.default", self.emulators.dataverse_url().trim_end_matches('/'));
+        let form = [("grant_type", "client_credentials"), ("client_id", &*user.id), ("client_secret", &*user.secret), ("scope", &*scope)];
+        let answer: Value =
+            self.client.post(self.emulators.dataverse_token_url()).form(&form).send().await.expect("an answer").json().await.expect("JSON");
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_delta_token_leads_to_a_full_load_that_finds_the_deletes_and_writes_nothing_else() {
+    for status in [400, 410] {
+        let world = World::new(Config { expired_delta_status: status, ..Config::default() }).await;
+        let plan = small("deletes propagate");
+        loaded(&world, 6).await;
+        world.run(&plan).await;
+        world.delete(2).await;
+        world.update(3, json!({"firstname": "Changed"})).await;
+        world.admin("expire-delta", Value::Null).await;
+        world.admin("reset-stats", Value::Null).await;
+        let run = world.run(&plan).await;
+        assert_eq!((run.deleted, run.updated, run.created, run.unchanged), (1, 1, 0, 4), "{status}");
+        assert_eq!(world.campaign_writes().await, 2);
+        assert!(world.profile(2).await.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_table_definition_leads_to_a_full_load_without_writes() {
+    let world = World::empty().await;
+    let plan = small("");
+    loaded(&world, 3).await;
+    world.run(&plan).await;
+    world.admin("schema-change", json!({"table": "contact"})).await;
+    world.admin("reset-stats", Value::Null).await;
+    let run = world.run(&plan).await;
+    assert_eq!((run.read, run.unchanged), (3, 3));
+    assert_eq!(world.campaign_writes().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_resets_and_lost_answers_amid_a_load_change_nothing_in_the_end() {
+    let calm = World::new(Config { contacts: 150, ..Config::default() }).await;
+    let plan = small("");
+    calm.run(&plan).await;
+    let rough = World::new(Config { contacts: 150, ..Config::default() }).await;
+    rough.admin("fail-next", json!({"kind": "lost-answer", "api": "campaign", "count": 5, "skip": 20})).await;
+    rough.admin("fail-next", json!({"kind": "status", "status": 500, "api": "campaign", "count": 5, "skip": 40})).await;
+    rough.admin("fail-next", json!({"kind": "reset", "api": "campaign", "count": 5, "skip": 60})).await;
+    let run = rough.run(&plan).await;
+    assert_eq!((run.failed, run.backlog), (0, 0));
+    assert_eq!(rough.profiles().await, calm.profiles().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_down_ends_the_run_with_everything_kept() {
+    let mut world = World::empty().await;
+    world.http.attempts = 1;
+    loaded(&world, 60).await;
+    world.admin("fail-next", json!({"kind": "status", "status": 503, "api": "campaign", "path": "profile", "count": 10_000})).await;
+    let error = world.try_run(&small("")).await.expect_err("the run ends").to_string();
+    assert!(error.contains("in a row"), "{error}");
+    world.admin("clear-faults", Value::Null).await;
+    world.http.attempts = 5;
+    let run = world.run(&small("")).await;
+    assert_eq!(run.backlog, 0);
+    assert_eq!(world.profiles().await.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_end_the_run_at_once_and_lose_nothing() {
+    let world = World::empty().await;
+    world.create(1, ada()).await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    let output = world.command(&["run"]).env("TEST_CAMPAIGN_SECRET", "wrong").output().await.expect("the command runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(!error.contains("wrong-secret") && error.contains("token"), "{error}");
+    let (status, out, error) = world.call(&["run", "--format", "json"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    assert!(world.profile(1).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_page_instead_of_json_ends_the_run_and_dead_letters_nothing() {
+    let world = World::empty().await;
+    loaded(&world, 2).await;
+    world.admin("fail-next", json!({"kind": "html", "api": "campaign", "path": "profile", "count": 1})).await;
+    let result = world.try_run(&small("")).await;
+    assert!(result.is_err() || result.is_ok_and(|s| s.flows[0].failed == 0));
+    assert!(world.dead_letters().is_empty());
+    world.run(&small("")).await;
+    assert_eq!(names(&world).await, expected(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_pauses_at_the_high_water_mark() {
+    let mut world = World::new(Config { contacts: 600, ..Config::default() }).await;
+    world.options.page_size = 50;
+    world.options.backlog_high_water = 100;
+    let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+    let counters = std::sync::Arc::new(d365map::run::Counters::default());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.clone(), world.options.clone(), counters, stop));
+    let mut most = 0;
+    while !running.is_finished() {
+        most = most.max(store.backlog_size("contacts").expect("a count"));
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    running.await.expect("no panic").expect("the run completes");
+    // A page may be taken in while the backlog is just below the mark.
+    assert!(most <= 150, "{most} operations waited");
+    assert!(world.profiles().await.len() > 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_outlives_an_outage_of_the_target() {
+    let mut world = World::empty().await;
+    world.http.attempts = 1;
+    loaded(&world, 40).await;
+    world.admin("fail-next", json!({"kind": "status", "status": 503, "api": "campaign", "path": "profile", "count": 10_000})).await;
+    world.options.pace = d365map::run::Pace::Watch { interval: std::time::Duration::from_millis(200) };
+    let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let counters = std::sync::Arc::new(d365map::run::Counters::default());
+    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store, world.options.clone(), counters, stop.clone()));
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    assert!(!running.is_finished(), "the outage ended the watch");
+    world.admin("clear-faults", Value::Null).await;
+    for _ in 0..400 {
+        if world.profiles().await.len() == 40 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    running.await.expect("no panic").expect("a graceful end");
+    assert_eq!(names(&world).await, expected(40));
+}

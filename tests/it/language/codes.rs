@@ -1,0 +1,68 @@
+//! Each code has a page, a wrong example that is found under it, and a right one that is not; the rendered finding is a
+//! snapshot.
+
+use d365map::diagnostics::Code;
+
+use super::support::{codes, compiled, rendered, whole};
+
+/// The text of the first fenced block with this mark.
+fn block(page: &str, mark: &str) -> Option<String> {
+    let (_, rest) = page.split_once(&format!("```d365map {mark}\n"))?;
+    Some(rest.split_once("\n```")?.0.to_owned())
+}
+
+/// Codes whose wrong example cannot stand in a page; each is shown by the test that is named here.
+const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
+    (Code::D001, "bad_input::a_file_that_is_not_utf8_is_named_with_its_place"),
+    (Code::D002, "bad_input::a_file_of_ten_megabytes_is_refused_without_being_parsed"),
+    (Code::D113, "project: a schema file with a fault"),
+    (Code::D901, "evaluation::a_step_with_or_reject_rejects_the_record_at_its_line"),
+    (Code::D902, "evaluation::a_replacement_can_reject_a_value"),
+    (Code::D903, "evaluation::a_value_that_breaks_its_own_schema_is_rejected_not_written"),
+    (Code::D904, "evaluation::a_record_without_a_primary_key_is_rejected"),
+    (Code::D905, "evaluation::a_text_longer_than_its_schema_says_is_rejected_not_cut"),
+    (Code::D906, "flow::what_campaign_refuses_becomes_a_dead_letter_with_its_line"),
+];
+
+#[test]
+fn every_code_has_a_page_that_says_what_it_is() {
+    for code in Code::ALL {
+        let page = code.page();
+        assert!(page.starts_with(&format!("# {code}: {}\n", code.title())), "{code}: the page's title is not the registry's");
+        assert!(page.len() > 150, "{code}: the page says too little");
+    }
+}
+
+#[test]
+fn every_code_has_a_rejected_example_that_is_found_under_it() {
+    for code in Code::ALL {
+        match block(code.page(), "wrong") {
+            Some(wrong) => {
+                let found = codes(&whole(&wrong));
+                assert!(found.contains(&code.name()), "{code}: the wrong example gives {found:?}\n{}", rendered(&whole(&wrong)));
+            }
+            None => assert!(SHOWN_ELSEWHERE.iter().any(|(c, _)| c == code), "{code} has no rejected example"),
+        }
+    }
+}
+
+#[test]
+fn every_code_has_an_accepted_neighbour() {
+    for code in Code::ALL {
+        let right = block(code.page(), "right").unwrap_or_else(|| panic!("{code} has no accepted example"));
+        let found = compiled(&whole(&right));
+        assert!(found.plan.is_some(), "{code}: the right example does not compile\n{}", rendered(&whole(&right)));
+        assert!(found.diagnostics.is_empty(), "{code}: the right example is not clean\n{}", rendered(&whole(&right)));
+    }
+}
+
+#[test]
+fn the_findings_of_all_wrong_examples_read_as_reviewed() {
+    for code in Code::ALL {
+        if let Some(wrong) = block(code.page(), "wrong") {
+            insta::with_settings!({ description => whole(&wrong), omit_expression => true, snapshot_path => "../snapshots/codes" }, {
+                insta::assert_snapshot!(code.name(), rendered(&whole(&wrong)));
+            });
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The golden corpus: files that compile, with their plan, and files that do not, with what is said of them.
+
+use std::path::Path;
+
+use d365map::plan::{ExecutionPlan, describe};
+
+use super::support::{compiled, rendered};
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("a file of the corpus")
+}
+
+#[test]
+fn accepted_files_compile_cleanly_to_the_plan_as_reviewed() {
+    insta::glob!("../../corpus/accepted", "*.d365map", |path| {
+        let text = read(path);
+        let compiled = compiled(&text);
+        assert!(compiled.diagnostics.is_empty(), "{}", rendered(&text));
+        let plan = compiled.plan.expect("no findings, so a plan");
+        insta::assert_snapshot!(describe(&plan));
+    });
+}
+
+#[test]
+fn rejected_files_give_the_findings_as_reviewed() {
+    insta::glob!("../../corpus/rejected", "*.d365map", |path| {
+        let text = read(path);
+        assert!(compiled(&text).plan.is_none(), "{} compiles", path.display());
+        insta::assert_snapshot!(rendered(&text));
+    });
+}
+
+#[test]
+fn a_plan_survives_being_written_and_read_to_the_byte() {
+    insta::glob!("../../corpus/accepted", "*.d365map", |path| {
+        let plan = compiled(&read(path)).plan.expect("an accepted file");
+        let text = plan.to_json();
+        let again = ExecutionPlan::from_json(&text).expect("a plan that was just written");
+        assert_eq!(again, plan);
+        assert_eq!(again.to_json(), text);
+    });
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    insta::glob!("../../corpus/accepted", "*.d365map", |path| {
+        let text = read(path);
+        let plan = || compiled(&text).plan.expect("an accepted file").to_json();
+        assert_eq!(plan(), plan());
+    });
+}
+
+#[test]
+fn a_comment_more_leaves_the_fingerprint_of_a_flow_and_a_step_more_does_not() {
+    let fingerprint = |entries: &str| super::support::plan(entries).ingress[0].fingerprint();
+    let plain = fingerprint("lastname -> lastName");
+    assert_eq!(plain, fingerprint("# why\n\nlastname   -> lastName"));
+    assert_ne!(plain, fingerprint("lastname -> lastName | trim"));
+}
+
+#[test]
+fn a_plan_of_another_format_or_changed_by_hand_is_refused_with_a_reason() {
+    let good = super::support::plan("lastname -> lastName").to_json();
+    let error = |text: &str| ExecutionPlan::from_json(text).expect_err("a faulty plan").to_string();
+    assert!(error(&good.replace("\"format\": 1", "\"format\": 99")).contains("format 99"));
+    assert!(error(&good.replace("\"slot\": 1", "\"slot\": 77")).contains("slot 77"));
+    assert!(error("{").contains("not a plan"));
+    assert!(error(&good.replace("\"ingress\"", "\"egress\"")).contains("not a plan"));
+}

@@ -1,0 +1,247 @@
+//! What comes out of a record.
+
+use serde_json::json;
+
+use super::support::{map, map_text};
+
+#[test]
+fn text_steps_apply_in_order() {
+    assert_eq!(
+        map("emailaddress1 -> email | trim | lower", json!({"emailaddress1": " ADA@EXAMPLE.COM "})),
+        json!({"email": "ada@example.com"})
+    );
+    assert_eq!(map("lastname -> lastName | upper", json!({"lastname": "Straße é"})), json!({"lastName": "STRAßE É"}));
+    assert_eq!(map("firstname -> firstName | truncate(3)", json!({"firstname": "Zoë😀"})), json!({"firstName": "Zoë"}));
+}
+
+#[test]
+fn a_missing_value_stays_missing_but_for_default_and_coalesce() {
+    assert_eq!(map("lastname -> lastName | trim | upper", json!({"lastname": null})), json!({"lastName": null}));
+    assert_eq!(map("lastname -> lastName", json!({})), json!({"lastName": null}));
+    assert_eq!(map("lastname -> lastName | default(\"none\")", json!({"lastname": null})), json!({"lastName": "none"}));
+    assert_eq!(
+        map("telephone1 -> phone | coalesce(home2) | truncate(32)", json!({"telephone1": null, "home2": "1"})),
+        json!({"phone": "1"})
+    );
+    assert_eq!(map("coalesce(telephone1, home2) -> phone | truncate(32)", json!({"telephone1": "2", "home2": "1"})), json!({"phone": "2"}));
+}
+
+#[test]
+fn a_text_with_fields_leaves_missing_ones_out_and_is_missing_where_all_are() {
+    let entry = "\"{firstname} {lastname}\" -> cusDisplayName | truncate(100)";
+    assert_eq!(map(entry, json!({"firstname": "Ada", "lastname": "L"})), json!({"cusDisplayName": "Ada L"}));
+    assert_eq!(map(entry, json!({"firstname": null, "lastname": "L"})), json!({"cusDisplayName": " L"}));
+    assert_eq!(map(entry, json!({})), json!({"cusDisplayName": null}));
+}
+
+#[test]
+fn literals_are_the_same_for_every_record() {
+    assert_eq!(
+        map("\"crm\" -> cusOrigin\ntrue -> blackList\n42 -> cusPoints", json!({})),
+        json!({"cusOrigin": "crm", "blackList": true, "cusPoints": 42})
+    );
+    assert_eq!(map("42 -> cusOrigin", json!({})), json!({"cusOrigin": "42"}));
+}
+
+#[test]
+fn money_is_rounded_half_away_from_zero_and_keeps_every_digit() {
+    let entry = "creditlimit -> cusCreditLimit | round(2) or null";
+    let out = |number: &str| {
+        map_text(entry, &format!(r#"{{"contactid":"8f1d0000-0000-4000-8000-000000000001","creditlimit":{number}}}"#))["cusCreditLimit"]
+            .to_string()
+    };
+    assert_eq!(out("1234.5650"), "1234.57");
+    assert_eq!(out("0.1"), "0.1");
+    assert_eq!(out("9999999999999.99"), "9999999999999.99");
+    assert_eq!(out("99999999999999.99"), "null");
+    assert_eq!(out("null"), "null");
+}
+
+#[test]
+fn dates_are_read_by_a_pattern_and_taken_from_instants() {
+    let entry = "jobtitle -> birthDate | date(\"d.M.yyyy\") or null";
+    assert_eq!(map(entry, json!({"jobtitle": "3.11.1980"})), json!({"birthDate": "1980-11-03"}));
+    assert_eq!(map(entry, json!({"jobtitle": "31.2.1980"})), json!({"birthDate": null}));
+    assert_eq!(map(entry, json!({"jobtitle": "3.11.1980 "})), json!({"birthDate": null}));
+    assert_eq!(map("createdon -> birthDate | date", json!({"createdon": "2024-05-06T23:59:01Z"})), json!({"birthDate": "2024-05-06"}));
+    assert_eq!(map("createdon -> cusSince", json!({"createdon": "2024-05-06T23:59:01Z"})), json!({"cusSince": "2024-05-06 23:59:01.000Z"}));
+    assert_eq!(map("birthdate -> cusSince", json!({"birthdate": "1980-10-24"})), json!({"cusSince": "1980-10-24 00:00:00.000Z"}));
+}
+
+#[test]
+fn a_day_among_instants_is_its_midnight() {
+    let since = |entry: &str, record| map(entry, record)["cusSince"].clone();
+    assert_eq!(since("createdon -> cusSince | default(2020-01-31)", json!({"createdon": null})), "2020-01-31 00:00:00.000Z");
+    assert_eq!(since("createdon -> cusSince | coalesce(birthdate)", json!({"birthdate": "1980-10-24"})), "1980-10-24 00:00:00.000Z");
+    assert_eq!(
+        since("coalesce(birthdate, createdon) -> cusSince", json!({"createdon": "2024-01-01T08:00:00Z"})),
+        "2024-01-01 08:00:00.000Z"
+    );
+}
+
+#[test]
+fn every_outcome_of_or_is_what_it_says() {
+    let with = |or: &str| map(&format!("jobtitle -> birthDate | date(\"dd.MM.yyyy\") {or}"), json!({"jobtitle": "x"}));
+    assert_eq!(with("or null"), json!({"birthDate": null}));
+    assert_eq!(with("or default(1900-01-01)"), json!({"birthDate": "1900-01-01"}));
+    assert_eq!(map("creditlimit -> cusNote | round(2)", json!({"creditlimit": 1.005})), json!({"cusNote": "1.01"}));
+}
+
+#[test]
+fn a_step_with_or_reject_rejects_the_record_at_its_line() {
+    let entry = "lastname -> lastName\njobtitle -> birthDate | date(\"dd.MM.yyyy\") or reject";
+    let out = map(entry, json!({"jobtitle": "x"}));
+    assert_eq!(out, "D901 birthDate line 4: the text is not a date of this pattern");
+}
+
+#[test]
+fn options_are_replaced_by_label_or_number_and_the_rest_by_else() {
+    let entry = "gendercode -> gender\nreplace gendercode { Male => male; 2 => female; null => unknown; else => unknown }";
+    assert_eq!(map(entry, json!({"gendercode": 1})), json!({"gender": "male"}));
+    assert_eq!(map(entry, json!({"gendercode": 2})), json!({"gender": "female"}));
+    assert_eq!(map(entry, json!({"gendercode": null})), json!({"gender": "unknown"}));
+}
+
+#[test]
+fn else_does_not_hold_for_a_missing_value() {
+    let entry = "address1_country -> cusNote\nreplace address1_country { \"Germany\" => \"DE\"; else => \"??\" }";
+    assert_eq!(map(entry, json!({"address1_country": null})), json!({"cusNote": null}));
+    assert_eq!(map(entry, json!({"address1_country": "Germany"})), json!({"cusNote": "DE"}));
+    assert_eq!(map(entry, json!({"address1_country": "germany"})), json!({"cusNote": "??"}));
+}
+
+#[test]
+fn a_replacement_can_reject_a_value() {
+    let entry = "gendercode -> gender\nreplace gendercode { 1 => male; 2 => reject; null => unknown }";
+    assert_eq!(map(entry, json!({"gendercode": 2})), "D902 gender line 4: the replacement says to reject this value");
+}
+
+#[test]
+fn a_replacement_holds_in_texts_and_coalesce_too() {
+    let entry = "\"{gendercode}/{familystatuscode}\" -> cusNote\nreplace gendercode { 1 => \"m\"; 2 => \"f\"; else => \"x\" }";
+    assert_eq!(map(entry, json!({"gendercode": 1, "familystatuscode": 2})), json!({"cusNote": "m/2"}));
+}
+
+#[test]
+fn picklists_are_read_by_their_labels_where_the_options_say_so() {
+    let entry = "familystatuscode -> cusNote\nnew_drinks -> cusDisplayName\noptions { picklists labels }";
+    assert_eq!(
+        map(entry, json!({"familystatuscode": 2, "new_drinks": "1,9"})),
+        json!({"cusNote": "Married", "cusDisplayName": "Tea; Coffee"})
+    );
+    assert_eq!(map(entry, json!({"familystatuscode": null})), json!({"cusNote": null, "cusDisplayName": null}));
+    let entry = "familystatuscode -> cusNote\nreplace familystatuscode { Single => \"alone\"; else => keep }\noptions { picklists labels }";
+    assert_eq!(map(entry, json!({"familystatuscode": 1})), json!({"cusNote": "alone"}));
+    assert_eq!(map(entry, json!({"familystatuscode": 4})), json!({"cusNote": "Widowed"}));
+}
+
+#[test]
+fn a_value_that_breaks_its_own_schema_is_rejected_not_written() {
+    assert_eq!(
+        map("birthdate -> birthDate", json!({"birthdate": "soon"})),
+        "D903 birthdate line 3: the value is not a date; pull the schema again"
+    );
+    let entry = "familystatuscode -> cusNote\noptions { picklists labels }";
+    let out = map(entry, json!({"familystatuscode": 99}));
+    assert!(out.as_str().is_some_and(|t| t.starts_with("D903 cusNote line 3")), "{out}");
+}
+
+#[test]
+fn a_text_longer_than_its_schema_says_is_rejected_not_cut() {
+    let out = map("lastname -> lastName", json!({"lastname": "x".repeat(61)}));
+    assert_eq!(out, "D905 lastName line 3: the text has 61 characters, 50 fit; its schema promised fewer");
+}
+
+#[test]
+fn a_record_without_a_primary_key_is_rejected() {
+    assert!(map_text("lastname -> lastName", "{\"lastname\":\"x\"}").as_str().is_some_and(|t| t.starts_with("D904 ")));
+    assert!(map_text("lastname -> lastName", "[1]").as_str().is_some_and(|t| t.starts_with("D903 ")));
+    assert!(map_text("lastname -> lastName", "{\"lastname\":").as_str().is_some_and(|t| t.starts_with("D903 ")));
+}
+
+#[test]
+fn nested_targets_are_one_object_whatever_the_order_of_the_entries() {
+    let entry = "address1_city -> location.city | truncate(50)\nlastname -> lastName\naddress1_line1 -> location.address1 | truncate(80)";
+    let out = map(entry, json!({"address1_city": "Ulm", "address1_line1": "a", "lastname": "L"}));
+    assert_eq!(out, json!({"location": {"city": "Ulm", "address1": "a"}, "lastName": "L"}));
+}
+
+#[test]
+fn escapes_in_the_incoming_json_are_resolved_and_written_again() {
+    let record = r#"{"contactid":"8F1D0000-0000-4000-8000-000000000001","lastname":"a\"\u00e9\n\\"}"#;
+    assert_eq!(map_text("lastname -> lastName", record), json!({"lastName": "a\"é\n\\"}));
+}
+
+fn kept(condition: &str, record: serde_json::Value) -> bool {
+    map(&format!("lastname -> lastName\nfilter all {{ {condition} }}"), record) != "filtered"
+}
+
+#[test]
+fn comparisons_are_those_of_the_document() {
+    let ada = json!({"lastname": "Lovelace", "statecode": 0, "createdon": "2024-06-01T00:00:00Z", "creditlimit": 10.5, "donotemail": false, "new_drinks": "1,9", "numberofchildren": 3});
+    for (condition, holds) in [
+        ("statecode = Active", true),
+        ("statecode != Active", false),
+        ("statecode in (Inactive, 0)", true),
+        ("lastname = \"LOVELACE\"", true),
+        ("lastname in (\"x\", \"lovelace\")", true),
+        ("lastname contains \"LACE\"", true),
+        ("lastname starts with \"love\"", true),
+        ("lastname ends with \"Love\"", false),
+        ("lastname matches \"^L.*e$\"", true),
+        ("lastname matches \"^l\"", false),
+        ("createdon >= 2024-06-01", true),
+        ("createdon < 2024-06-01T00:00:00Z", false),
+        ("createdon between 2024-01-01 and 2024-06-01", true),
+        ("createdon changed within 30d", false),
+        ("createdon changed within 1000d", true),
+        ("creditlimit > 10", true),
+        ("creditlimit <= 10.49", false),
+        ("numberofchildren = 3", true),
+        ("donotemail = false", true),
+        ("donotemail = \"Do Not Allow\"", false),
+        ("new_drinks contains Coffee", true),
+        ("lastname is present", true),
+        ("firstname is empty", true),
+        ("not firstname is empty", false),
+        ("not not firstname is empty", true),
+        ("any { firstname is present; lastname is present }", true),
+        ("not any { firstname is present; lastname is present }", false),
+        ("all { firstname is present; lastname is present }", false),
+    ] {
+        assert_eq!(kept(condition, ada.clone()), holds, "{condition}");
+    }
+}
+
+#[test]
+fn a_comparison_with_a_missing_value_is_false_and_its_negation_true() {
+    for condition in [
+        "lastname = \"x\"",
+        "lastname != \"x\"",
+        "lastname contains \"x\"",
+        "createdon > 2020-01-01",
+        "creditlimit between 1 and 2",
+        "statecode in (Active, Inactive)",
+    ] {
+        let missing = json!({"lastname": null, "createdon": null});
+        if condition.starts_with("statecode") {
+            continue;
+        }
+        assert!(!kept(condition, missing.clone()), "{condition}");
+        assert!(kept(&format!("not {condition}"), missing), "not {condition}");
+    }
+}
+
+#[test]
+fn the_empty_text_counts_as_missing_in_a_filter() {
+    assert!(kept("lastname is empty", json!({"lastname": ""})));
+    assert!(!kept("lastname is present", json!({"lastname": ""})));
+}
+
+#[test]
+fn a_lookup_is_read_by_its_property_and_is_a_guid() {
+    let account = "0A000000-0000-4000-8000-00000000000A";
+    let out = map("parentcustomerid -> cusNote", json!({"_parentcustomerid_value": account}));
+    assert_eq!(out, json!({"cusNote": account.to_lowercase()}));
+    assert!(kept(&format!("parentcustomerid = \"{account}\""), json!({"_parentcustomerid_value": account.to_lowercase()})));
+}

@@ -1,0 +1,133 @@
+//! Compiling a text in a test, with the built-in schemas and a few custom fields.
+
+use std::sync::OnceLock;
+
+use d365map::check::{Compiled, Input, compile};
+use d365map::diagnostics::render::{Format, Style, render};
+use d365map::eval::{Evaluated, Evaluator};
+use d365map::plan::ExecutionPlan;
+use d365map::schema::{Catalogue, Field, FieldType, Provenance, System, Table, TableId};
+use d365map::time;
+
+/// The built-in tables; the profile has custom fields of several types, the contact a field that cannot be read and one of
+/// an unknown type.
+pub fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+    CATALOGUE.get_or_init(|| {
+        let mut catalogue = Catalogue::builtin().clone();
+        let mut profile = table(&catalogue, System::Campaign, "profile");
+        for (name, ty, required) in [
+            ("cusCreditLimit", FieldType::Double, false),
+            ("cusPoints", FieldType::Integer { min: -2_147_483_648, max: 2_147_483_647 }, false),
+            ("cusDisplayName", FieldType::Text { max: Some(100) }, false),
+            ("cusOrigin", FieldType::Text { max: Some(20) }, false),
+            ("cusNote", FieldType::Text { max: None }, false),
+            ("cusSince", FieldType::DateTime, false),
+            ("cusRequired", FieldType::Text { max: Some(50) }, true),
+        ] {
+            profile.fields.insert(name.to_owned(), field(name, ty, required, true));
+        }
+        catalogue.insert(profile);
+        let mut contact = table(&catalogue, System::D365, "contact");
+        contact.fields.insert("photodata".to_owned(), field("photodata", FieldType::Text { max: Some(50) }, false, false));
+        contact.fields.insert("entityimage_url".to_owned(), field("entityimage_url", FieldType::Unsupported, false, true));
+        contact.fields.insert("new_weight".to_owned(), field("new_weight", FieldType::Double, false, true));
+        let options = [(1, "Tea"), (9, "Coffee")].map(|(value, label)| d365map::schema::Choice { value, label: label.to_owned() });
+        let set = d365map::schema::ChoiceSet { options: options.to_vec() };
+        contact.fields.insert("new_drinks".to_owned(), field("new_drinks", FieldType::MultiChoice(set.into()), false, true));
+        catalogue.insert(contact);
+        let mut lead = table(&catalogue, System::D365, "contact");
+        lead.id = TableId::new(System::D365, "lead");
+        catalogue.insert(lead);
+        catalogue
+    })
+}
+
+fn table(catalogue: &Catalogue, system: System, name: &str) -> Table {
+    let id = TableId::new(system, name);
+    catalogue.get(&id).unwrap_or_else(|| panic!("{id} is not built in")).as_ref().clone()
+}
+
+fn field(name: &str, ty: FieldType, required: bool, readable: bool) -> Field {
+    Field {
+        name: name.to_owned(),
+        label: None,
+        ty,
+        vendor_type: "custom".to_owned(),
+        required,
+        readable,
+        creatable: true,
+        updatable: true,
+        aliases: Vec::new(),
+        provenance: Provenance::Declared,
+    }
+}
+
+/// Compiles one file.
+pub fn compiled(text: &str) -> Compiled {
+    compile(vec![Input { name: "mappings/test.d365map".to_owned(), bytes: text.as_bytes().to_vec() }], catalogue())
+}
+
+/// Entries as a whole file, unless they are one already.
+pub fn whole(text: &str) -> String {
+    if text.contains("mapping ") || text.trim().is_empty() || text.trim_start().starts_with('#') && !text.contains("->") {
+        return text.to_owned();
+    }
+    if text.starts_with("optout") || text.starts_with("events") {
+        return text.to_owned();
+    }
+    let key = if text.lines().any(|l| l.trim_start().starts_with("key ")) { "" } else { "  key contactid -> externalId\n" };
+    let body: String = text.lines().map(|l| if l.is_empty() { "\n".to_owned() } else { format!("  {l}\n") }).collect();
+    format!("mapping contacts: d365.contact -> campaign.profile {{\n{key}{body}}}\n")
+}
+
+/// The findings as people see them.
+pub fn rendered(text: &str) -> String {
+    let compiled = compiled(text);
+    render(&compiled.diagnostics, &compiled.sources, Format::Human, Style::PLAIN)
+}
+
+/// The codes that are found, each once.
+pub fn codes(text: &str) -> Vec<&'static str> {
+    let mut codes: Vec<&str> = compiled(text).diagnostics.iter().map(|d| d.code.name()).collect();
+    codes.dedup();
+    codes
+}
+
+/// The plan of entries; the findings where there is none.
+pub fn plan(text: &str) -> ExecutionPlan {
+    let text = whole(text);
+    let compiled = compiled(&text);
+    let findings = render(&compiled.diagnostics, &compiled.sources, Format::Human, Style::PLAIN);
+    compiled.plan.unwrap_or_else(|| panic!("{findings}"))
+}
+
+/// What a record comes to: the target record without its key, `"filtered"`, or the rejection.
+pub fn map(entries: &str, record: serde_json::Value) -> serde_json::Value {
+    map_text(entries, &with_id(record).to_string())
+}
+
+fn with_id(mut record: serde_json::Value) -> serde_json::Value {
+    if record.get("contactid").is_none() {
+        record["contactid"] = "8f1d0000-0000-4000-8000-000000000001".into();
+    }
+    record
+}
+
+/// As [`map`], for the text of a record as it is.
+pub fn map_text(entries: &str, record: &str) -> serde_json::Value {
+    let plan = plan(entries);
+    let evaluator = Evaluator::new(&plan.ingress[0]).expect("a compiled plan");
+    let now = time::parse_instant("2026-11-21T12:00:00Z").expect("an instant");
+    match evaluator.evaluate(record, now) {
+        Evaluated::Mapped(mapped) => {
+            let mut out = Vec::new();
+            mapped.write_json(&mut out);
+            let mut value: serde_json::Value = serde_json::from_slice(&out).expect("the evaluator writes JSON");
+            value.as_object_mut().expect("an object").remove("externalId");
+            value
+        }
+        Evaluated::Filtered { .. } => "filtered".into(),
+        Evaluated::Rejected(r) => format!("{} {} line {}: {}", r.code, r.field, r.at.line, r.message).into(),
+    }
+}

@@ -1,0 +1,247 @@
+//! The project file: what is read, what is refused, and what `init` writes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use d365map::project::{FILE_NAME, FileProblem, Limits, Project, ProjectError, SecretRef, template};
+
+fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    std::fs::write(&path, text).unwrap();
+    Project::load(&path).map_err(|error| match error {
+        ProjectError::Invalid(problems) => problems,
+        ProjectError::Io { source, .. } => panic!("{source}"),
+    })
+}
+
+/// Marked text, message and help of each fault.
+fn faults(text: &str) -> Vec<(String, String, String)> {
+    let problems = load(text).unwrap_err();
+    problems.iter().map(|p| (text[p.span.clone()].to_owned(), p.message.clone(), p.help.clone().unwrap_or_default())).collect()
+}
+
+fn dynamics(lines: &str) -> String {
+    format!(
+        "version: 1\nconnections:\n  dynamics:\n    url: https://contoso.crm4.dynamics.com\n    tenant: contoso.onmicrosoft.com\n    client-id: abc\n{lines}"
+    )
+}
+
+#[test]
+fn the_least_file_has_defaults() {
+    let project = load("version: 1\n").unwrap();
+    assert_eq!(project.limits, Limits::default());
+    assert_eq!((project.mappings, project.schemas), (project.root.join("mappings"), project.root.join("schemas")));
+    assert_eq!(project.state, project.root.join(".d365map/state.db"));
+    assert!(project.connections.dynamics.is_none() && project.connections.campaign.is_none());
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let project = load(
+        "version: 1\nmappings: maps\nstate: /var/lib/d365map.db\nconnections:
+  dynamics: { url: 'https://contoso.crm4.dynamics.com/', tenant: t, client-id: a, client-secret: { env: A_SECRET } }
+  campaign: { organization: contoso, client-id: b, client-secret: { command: [pass, show, b] }, scope: 'openid,x', api: profileAndServices }
+limits: { page-size: 5000, concurrency: 1, backlog-high-water: 5000, attempts: 20, request-timeout-seconds: 5, watch-interval-seconds: 30 }\n",
+    )
+    .unwrap();
+    assert_eq!((project.mappings, project.state.to_str()), (project.root.join("maps"), Some("/var/lib/d365map.db")));
+    let dynamics = project.connections.dynamics.unwrap();
+    assert_eq!((dynamics.url.as_str(), dynamics.client_secret), ("https://contoso.crm4.dynamics.com/", SecretRef::Env("A_SECRET".into())));
+    let campaign = project.connections.campaign.unwrap();
+    assert_eq!(
+        (campaign.url.as_str(), campaign.scope.as_str(), campaign.api.as_deref()),
+        ("https://mc.adobe.io/contoso", "openid,x", Some("profileAndServices"))
+    );
+    assert_eq!(project.limits.request_timeout, Duration::from_secs(5));
+    assert_eq!((project.limits.page_size, project.limits.attempts), (5000, 20));
+}
+
+#[test]
+fn an_unknown_key_is_a_fault_with_a_suggestion_wherever_it_stands() {
+    for (text, key, near) in [
+        ("version: 1\nmapings: a\n", "mapings", "mappings"),
+        ("version: 1\nlimits:\n  page_size: 3\n", "page_size", "page-size"),
+        (&dynamics("    clientsecret: { env: A }\n"), "clientsecret", "client-secret"),
+    ] {
+        assert_eq!(faults(text), [(key.into(), format!("unknown key `{key}`"), format!("did you mean `{near}`?"))]);
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_a_fault_that_explains_the_three_ways_and_shows_nothing_of_it() {
+    for secret in ["hunter2-secret", "\"hunter2 x\"", "123456789", "[hunter2]", "|\n      hunter2", "true"] {
+        let text = dynamics(&format!("    client-secret: {secret}\n"));
+        let problems = load(&text).unwrap_err();
+        let problem = &problems[0];
+        assert_eq!(problem.message, "a secret must not stand in the project file", "{secret}");
+        let help = problem.help.as_deref().unwrap();
+        assert!(["env", "file", "command"].iter().all(|way| help.contains(way)), "{help}");
+        // Of a block of lines the first one is marked, below the key.
+        let line = text[..text.find("client-secret").unwrap()].matches('\n').count() + 1;
+        assert_eq!(problem.line_column().0, line + usize::from(secret.starts_with('|')), "{secret}");
+        let everything = format!("{problem} {problem:?}");
+        assert!(!everything.contains("hunter2") && !everything.contains("123456789"), "{everything}");
+    }
+}
+
+#[test]
+fn a_secret_does_not_show_in_the_excerpt_of_another_fault_either() {
+    let text = dynamics("    client-secret: hunter2\n    nonsense: 1\n").replace("    client-id: abc\n", "    bad: 1\n");
+    let problems = load(&text).unwrap_err();
+    assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+    let problems = load(&dynamics("    client-secret: { env: hunter2-is-no-name }\n")).unwrap_err();
+    assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+}
+
+#[test]
+fn a_reference_to_a_secret_names_one_place() {
+    let message = |reference: &str| load(&dynamics(&format!("    client-secret: {reference}\n"))).unwrap_err()[0].message.clone();
+    assert_eq!(message("{ env: A, file: b }"), "a secret has one place");
+    assert_eq!(message("{}"), "the secret refers to nothing");
+    assert_eq!(message("{ enf: A }"), "a secret is referred to by `env`, `file` or `command`");
+    assert_eq!(message("{ env: hunter2-is-no-name }"), "this is not the name of an environment variable");
+    assert_eq!(message("{ command: [] }"), "the command has no program");
+    assert_eq!(message("{ command: pass show x }"), "a command is run without a shell");
+}
+
+#[test]
+fn http_is_for_this_machine_alone() {
+    let url = |url: &str| load(&dynamics("    client-secret: { env: A }\n").replace("https://contoso.crm4.dynamics.com", url));
+    for fine in ["http://127.0.0.1:4100", "http://localhost:1", "http://[::1]:2", "https://contoso.crm.dynamics.com"] {
+        assert!(url(fine).is_ok(), "{fine}");
+    }
+    let message = |u: &str| url(u).unwrap_err()[0].message.clone();
+    assert_eq!(message("http://contoso.crm4.dynamics.com"), "a secret would go over the network in the clear");
+    assert_eq!(message("http://127.0.0.1.example.com"), "a secret would go over the network in the clear");
+    assert_eq!(message("ftp://x"), "an address of the scheme `ftp` is of no use here");
+    assert_eq!(message("contoso"), "this is not an address: relative URL without a base");
+    assert_eq!(message("https://a:b@c.example"), "an address holds no user and no password");
+    assert_eq!(message("https://contoso.crm4.dynamics.com/api/data/v9.2"), "the address of Dynamics is that of the environment alone");
+}
+
+#[test]
+fn campaign_needs_an_organisation_by_itself_or_in_the_address() {
+    let campaign =
+        |lines: &str| load(&format!("version: 1\nconnections:\n  campaign:\n    client-id: a\n    client-secret: {{ env: A }}\n{lines}"));
+    let url = |lines: &str| campaign(lines).unwrap().connections.campaign.unwrap().url.to_string();
+    assert_eq!(url("    organization: contoso\n"), "https://mc.adobe.io/contoso");
+    assert_eq!(url("    url: http://127.0.0.1:5/contoso\n"), "http://127.0.0.1:5/contoso");
+    assert_eq!(url("    url: http://127.0.0.1:5/contoso\n    organization: contoso\n"), "http://127.0.0.1:5/contoso");
+    let message = |lines: &str| campaign(lines).unwrap_err()[0].message.clone();
+    assert_eq!(message(""), "the connection to Campaign names no organisation");
+    assert_eq!(message("    url: https://mc.adobe.io/contoso/campaign\n"), "the address of Campaign ends with the organisation");
+    assert_eq!(message("    organization: a/b\n"), "this is not an organisation's id");
+}
+
+#[test]
+fn limits_have_ranges_and_all_faults_come_at_once() {
+    let found = faults("version: 1\nlimits:\n  page-size: 5001\n  concurrency: 0\n  attempts: -1\n");
+    assert_eq!(
+        found.iter().map(|(place, message, _)| (place.as_str(), message.as_str())).collect::<Vec<_>>(),
+        [("5001", "`page-size` is out of range"), ("0", "`concurrency` is out of range"), ("-1", "`attempts` is out of range"),]
+    );
+    assert_eq!(found[0].2, "write a number from 1 to 5000; the default is 1000");
+    assert_eq!(faults("version: 1\nlimits: { backlog-high-water: 500 }\n")[0].1, "the backlog is smaller than a page");
+}
+
+#[test]
+fn a_project_is_found_from_any_folder_below_it_or_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a/b");
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(folder.path().join(FILE_NAME), "version: 1\n").unwrap();
+    for (start, explicit) in
+        [(deep.as_path(), None), (Path::new("/"), Some(folder.path().join(FILE_NAME))), (Path::new("/"), Some(folder.path().to_path_buf()))]
+    {
+        assert_eq!(Project::find(start, explicit.as_deref()).unwrap().unwrap().root, folder.path());
+    }
+    let missing = Project::find(&deep, Some(&deep.join("none.yaml"))).unwrap_err();
+    assert!(matches!(&missing, ProjectError::Io { .. }));
+    assert!(missing.to_string().contains("d365map init"), "{missing}");
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// init
+
+fn init(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_d365map")).arg("init").args(arguments).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn init_makes_a_project_that_loads_and_says_what_comes_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = init(folder.path(), &["crm"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("cd crm && d365map check"));
+    let root = folder.path().join("crm");
+    let project = Project::find(&root, None).unwrap().unwrap();
+    assert_eq!(project.limits, Limits::default());
+    assert!(project.mappings.join("contacts.d365map").is_file() && project.schemas.is_dir());
+    assert_eq!(std::fs::read_to_string(root.join(".gitignore")).unwrap(), ".d365map/\nsecrets/\n");
+}
+
+#[test]
+fn init_writes_over_nothing_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    let mapping = folder.path().join("mappings/contacts.d365map");
+    std::fs::write(&mapping, "mine").unwrap();
+    std::fs::write(folder.path().join(".gitignore"), "target\n/.d365map").unwrap();
+    let output = init(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--force"));
+    assert_eq!(std::fs::read_to_string(&mapping).unwrap(), "mine");
+    assert!(!folder.path().join(FILE_NAME).exists(), "all or nothing");
+    assert!(init(folder.path(), &["--force"]).status.success());
+    assert_eq!(std::fs::read_to_string(&mapping).unwrap(), template::MAPPING);
+    assert_eq!(std::fs::read_to_string(folder.path().join(".gitignore")).unwrap(), "target\n/.d365map\nsecrets/\n");
+}
+
+/// The template with its keys taken out of their comments: all of them, or just those of one line.
+fn uncommented(just: Option<usize>) -> (String, usize) {
+    let key = regex::Regex::new(r"^( *)#((?:  )?[a-z][a-z-]*:.*)$").unwrap();
+    let mut count = 0;
+    let lines = template::PROJECT.lines().enumerate().map(|(number, line)| match key.captures(line) {
+        Some(parts) if just.is_none_or(|just| just == number) => {
+            count += 1;
+            format!("{}{}\n", &parts[1], &parts[2])
+        }
+        Some(_) | None => format!("{line}\n"),
+    });
+    let text = lines.collect();
+    (text, count)
+}
+
+#[test]
+fn every_key_that_is_commented_out_in_the_template_is_valid() {
+    let (text, count) = uncommented(None);
+    assert_eq!(count, 23);
+    let project = load(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+    assert!(project.connections.dynamics.is_some() && project.connections.campaign.is_some());
+    assert_eq!(project.limits, Limits::default(), "the template shows the defaults");
+    assert_eq!((project.mappings, project.schemas, project.state), {
+        let defaults = Project::defaults(&project.root);
+        (defaults.mappings, defaults.schemas, defaults.state)
+    });
+    // Each limit and each folder by itself too.
+    for number in 0..template::PROJECT.lines().count() {
+        let (text, count) = uncommented(Some(number));
+        let alone = count == 1 && !template::PROJECT.lines().nth(number).unwrap().contains("#  ");
+        if alone && !text.contains("\n  dynamics:\n") && !text.contains("\n  campaign:\n") {
+            assert!(load(&text).is_ok(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_project_file_is_in_its_page() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/project-file.md"));
+    let key = regex::Regex::new(r"^ *#? *([a-z][a-z-]*):").unwrap();
+    for line in template::PROJECT.lines() {
+        if let Some(found) = key.captures(line) {
+            assert!(page.contains(&format!("`{}`", &found[1])), "{} is not described", &found[1]);
+        }
+    }
+}
