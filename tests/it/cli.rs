@@ -90,6 +90,19 @@ fn a_new_project_checks_cleanly_and_compiles_to_the_same_bytes_from_anywhere() {
 }
 
 #[test]
+fn a_faulty_schema_file_is_reported_as_d113_and_nothing_is_compiled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(d365map(folder.path(), &["init"]).0, 0);
+    let schema = "version: 1\ntable: campaign.profile\nextends: built-in\nfields:\n  cusTier: { type: strng, max: 10 }\n";
+    std::fs::write(folder.path().join("schemas/campaign.profile.yaml"), schema).expect("a file");
+    let (status, _, error) = d365map(folder.path(), &["check"]);
+    assert_eq!(status, 2);
+    assert!(error.contains("D113") && error.contains("campaign.profile.yaml:5:") && error.contains("`string`"), "{error}");
+    assert_eq!(d365map(folder.path(), &["compile", "-o", "plan.json"]).0, 2);
+    assert!(!folder.path().join("plan.json").exists());
+}
+
+#[test]
 fn errors_write_no_plan() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("bad.d365map"), GOOD.replace("lastname", "lastnmae")).expect("a file");

@@ -11,18 +11,22 @@ fn block(page: &str, mark: &str) -> Option<String> {
     Some(rest.split_once("\n```")?.0.to_owned())
 }
 
-/// Codes whose wrong example cannot stand in a page; each is shown by the test that is named here.
+/// Codes whose wrong example cannot stand in a page; each is shown by the test of this name.
 const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
-    (Code::D001, "bad_input::a_file_that_is_not_utf8_is_named_with_its_place"),
-    (Code::D002, "bad_input::a_file_of_ten_megabytes_is_refused_without_being_parsed"),
-    (Code::D113, "project: a schema file with a fault"),
-    (Code::D901, "evaluation::a_step_with_or_reject_rejects_the_record_at_its_line"),
-    (Code::D902, "evaluation::a_replacement_can_reject_a_value"),
-    (Code::D903, "evaluation::a_value_that_breaks_its_own_schema_is_rejected_not_written"),
-    (Code::D904, "evaluation::a_record_without_a_primary_key_is_rejected"),
-    (Code::D905, "evaluation::a_text_longer_than_its_schema_says_is_rejected_not_cut"),
-    (Code::D906, "flow::what_campaign_refuses_becomes_a_dead_letter_with_its_line"),
+    (Code::D001, "a_file_that_is_not_utf8_is_named_with_its_place"),
+    (Code::D002, "a_file_of_ten_megabytes_is_refused_without_being_parsed"),
+    (Code::D113, "a_faulty_schema_file_is_reported_as_d113_and_nothing_is_compiled"),
+    (Code::D901, "a_step_with_or_reject_rejects_the_record_at_its_line"),
+    (Code::D902, "a_replacement_can_reject_a_value"),
+    (Code::D903, "a_value_that_breaks_its_own_schema_is_rejected_not_written"),
+    (Code::D904, "a_record_without_a_primary_key_is_rejected"),
+    (Code::D905, "a_text_longer_than_its_schema_says_is_rejected_not_cut"),
+    (Code::D906, "what_campaign_refuses_becomes_a_dead_letter_with_its_line"),
 ];
+
+/// The tests that show these.
+const TESTS: [&str; 4] =
+    [include_str!("bad_input.rs"), include_str!("evaluation.rs"), include_str!("../flow/contacts.rs"), include_str!("../cli.rs")];
 
 #[test]
 fn every_code_has_a_page_that_says_what_it_is() {
@@ -41,7 +45,10 @@ fn every_code_has_a_rejected_example_that_is_found_under_it() {
                 let found = codes(&whole(&wrong));
                 assert!(found.contains(&code.name()), "{code}: the wrong example gives {found:?}\n{}", rendered(&whole(&wrong)));
             }
-            None => assert!(SHOWN_ELSEWHERE.iter().any(|(c, _)| c == code), "{code} has no rejected example"),
+            None => {
+                let (_, test) = SHOWN_ELSEWHERE.iter().find(|(c, _)| c == code).unwrap_or_else(|| panic!("{code} has no rejected example"));
+                assert!(TESTS.iter().any(|text| text.contains(&format!("fn {test}("))), "{code}: there is no test {test}");
+            }
         }
     }
 }
