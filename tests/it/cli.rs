@@ -225,7 +225,7 @@ async fn watching_takes_up_changes_until_it_is_stopped() {
         "a second runner must refuse and name the holder: {error}"
     );
     let pid = child.id().expect("a child").to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    assert!(Command::new("/bin/sh").args(["-c", &format!("kill -TERM {pid}")]).status().expect("kill").success());
     assert!(child.wait().await.expect("an end").success());
 }
 

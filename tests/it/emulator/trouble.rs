@@ -163,7 +163,7 @@ async fn the_command_prints_one_line_of_json_and_ends_well_when_terminated() {
     let dump = format!("{}/dump/contacts", urls["admin"]["url"].as_str().unwrap());
     let contacts: Value = http.get(dump).send().await.unwrap().json().await.unwrap();
     assert_eq!(contacts.as_array().unwrap().len(), 3);
-    let ended = std::process::Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().unwrap();
+    let ended = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -TERM {}", child.id().unwrap())]).status().unwrap();
     assert!(ended.success());
     let status = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.expect("ends in time").unwrap();
     assert_eq!(status.code(), Some(0));

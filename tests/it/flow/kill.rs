@@ -67,7 +67,7 @@ async fn a_graceful_stop_finishes_what_is_in_flight_and_the_next_run_goes_on() {
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     let pid = child.id().expect("a running child").to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    assert!(std::process::Command::new("/bin/sh").args(["-c", &format!("kill -TERM {pid}")]).status().expect("kill").success());
     let output = child.wait_with_output_of().await;
     let summary: Value = serde_json::from_str(&output).expect("JSON");
     assert_eq!(summary["summary"]["outcome"], "stopped");
