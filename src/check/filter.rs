@@ -1,16 +1,17 @@
 //! Filters: each comparison against its field, and conditions that decide nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use regex::Regex;
 
 use super::Context;
 use super::names::{SourceField, source_field};
-use super::values::{Unfit, resolve};
+use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, Test};
+use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test};
 use crate::schema::{Field, FieldType, Table};
-use crate::syntax::ast::{self, Literal, LiteralValue, Value};
+use crate::syntax::ast::{self, Literal, LiteralValue, MomentBase, Value};
+use crate::time;
 
 /// Gives the slot of a source field.
 pub(super) type Slots<'s> = dyn FnMut(&SourceField, Span, &mut Context<'_>) -> u32 + 's;
@@ -42,9 +43,18 @@ fn condition(condition: &ast::Condition, source: &Table, slots: &mut Slots<'_>, 
         ast::ConditionKind::Group(inner) => group(inner, condition.negated, source, slots, context),
         ast::ConditionKind::Test { field, test } => {
             let found = source_field(field, source, context)?;
-            let test = Tester { source: &found, name: &field.text(), span: condition.span, context }.test(test)?;
+            let tests = Tester { source: &found, name: &field.text(), span: condition.span, context }.tests(test)?;
             let slot = slots(&found, field.span, context);
-            Some(Condition { at: context.at(condition.span), negated: condition.negated, kind: ConditionKind::Test { slot, test } })
+            let at = context.at(condition.span);
+            let mut kinds: Vec<ConditionKind> = tests.into_iter().map(|test| ConditionKind::Test { slot, test }).collect();
+            let kind = match kinds.len() {
+                1 => kinds.pop()?,
+                _ => ConditionKind::Group {
+                    mode: Mode::All,
+                    conditions: kinds.into_iter().map(|kind| Condition { at, negated: false, kind }).collect(),
+                },
+            };
+            Some(Condition { at, negated: condition.negated, kind })
         }
     }
 }
@@ -61,17 +71,47 @@ impl Tester<'_, '_, '_> {
         &self.source.field
     }
 
-    fn test(&mut self, test: &ast::Test) -> Option<Test> {
-        match test {
+    /// The tests that must all hold.
+    fn tests(&mut self, test: &ast::Test) -> Option<Vec<Test>> {
+        let test = match test {
             ast::Test::Present => Some(Test::Present),
             ast::Test::Empty => Some(Test::Empty),
             ast::Test::Relation(relation, value) => self.relation(*relation, value),
             ast::Test::In(values) => self.one_of(values),
-            ast::Test::Between(low, high) => self.between(low, high),
+            ast::Test::Between(low, high) => return self.between(low, high),
             ast::Test::Within(duration) => self.within(duration),
             ast::Test::Text(test, value) => self.text(*test, value),
             ast::Test::Matches(pattern) => self.matches(pattern),
+        };
+        test.map(|t| vec![t])
+    }
+
+    /// One side of a comparison: a constant, or a point in time that the run decides.
+    fn operand(&mut self, value: &Value) -> Option<Operand> {
+        let Value::Moment(moment) = value else { return self.value(value).map(Operand::Fixed) };
+        if !matches!(self.field().ty, FieldType::Date | FieldType::DateTime) {
+            let words = self.source.typed.ty.describe();
+            return self.no_such_comparison("a moment", format!("only dates and dates with time are compared so; the field is {words}"));
         }
+        let base = match &moment.base {
+            MomentBase::Now => RelativeBase::Now,
+            MomentBase::Today => RelativeBase::Today,
+            MomentBase::Fixed(literal) => {
+                let start = match self.value(&Value::Literal(literal.clone()))? {
+                    Const::Date(date) => time::midnight(date),
+                    Const::Instant(instant) => instant,
+                    _ => return None,
+                };
+                let Some(moment) = chrono::TimeDelta::try_seconds(moment.offset).and_then(|d| start.checked_add_signed(d)) else {
+                    return self.no_such_comparison("this date", "the date is out of the calendar's range".to_owned());
+                };
+                return Some(Operand::Fixed(match self.field().ty {
+                    FieldType::Date => Const::Date(moment.date_naive()),
+                    _ => Const::Instant(moment),
+                }));
+            }
+        };
+        Some(Operand::Relative(base, moment.offset))
     }
 
     fn no_such_comparison<T>(&mut self, words: &str, help: String) -> Option<T> {
@@ -97,9 +137,8 @@ impl Tester<'_, '_, '_> {
         }
         match resolve(value, self.field()) {
             Ok(constant) => Some(constant),
-            Err(Unfit { label, help }) => {
-                self.context
-                    .report(Diagnostic::new(Code::D401, value.span(), format!("`{}` never has this value", self.name), label).help(help));
+            Err(unfit) => {
+                self.context.report(unfit.diagnostic(Code::D401, value.span(), format!("`{}` never has this value", self.name)));
                 None
             }
         }
@@ -125,7 +164,7 @@ impl Tester<'_, '_, '_> {
         if !equality && !self.ordered() {
             return self.no_such_comparison(relation.sign(), "only numbers and dates have an order; use `=`, `!=` or `in (…)`".to_owned());
         }
-        Some(Test::Relation(relation, self.value(value)?))
+        Some(related(relation, self.operand(value)?))
     }
 
     fn one_of(&mut self, values: &[Value]) -> Option<Test> {
@@ -141,6 +180,15 @@ impl Tester<'_, '_, '_> {
         }
         let constants: Vec<Option<Const>> = values.iter().map(|v| self.value(v)).collect();
         let constants = constants.into_iter().collect::<Option<Vec<_>>>()?;
+        for (i, constant) in constants.iter().enumerate() {
+            if let Some(first) = constants[..i].iter().position(|c| c == constant) {
+                self.context.report(
+                    Diagnostic::new(Code::D408, values[i].span(), "this value stands in the list twice", "the second time")
+                        .related(values[first].span(), "the first time")
+                        .help("remove one of the two"),
+                );
+            }
+        }
         if let FieldType::Choice(set) = &self.field().ty {
             let all = set.options.iter().all(|o| constants.contains(&Const::Integer(o.value)));
             if all && !self.source.typed.nullable {
@@ -153,13 +201,18 @@ impl Tester<'_, '_, '_> {
         Some(Test::In(constants))
     }
 
-    fn between(&mut self, low: &Value, high: &Value) -> Option<Test> {
+    fn between(&mut self, low: &Value, high: &Value) -> Option<Vec<Test>> {
         if !self.ordered() {
             return self.no_such_comparison("between", "only numbers and dates have an order; use `=`, `!=` or `in (…)`".to_owned());
         }
-        let (from, to) = (self.value(low), self.value(high));
+        let (from, to) = (self.operand(low), self.operand(high));
         let (from, to) = (from?, to?);
-        if crate::eval::compare_constants(&from, &to) == Some(std::cmp::Ordering::Greater) {
+        let nothing = match (&from, &to) {
+            (Operand::Fixed(a), Operand::Fixed(b)) => crate::eval::compare_constants(a, b) == Some(std::cmp::Ordering::Greater),
+            (Operand::Relative(a, first), Operand::Relative(b, second)) => a == b && first > second,
+            (Operand::Fixed(_), Operand::Relative(..)) | (Operand::Relative(..), Operand::Fixed(_)) => false,
+        };
+        if nothing {
             let span = low.span().to(high.span());
             self.context.report(
                 Diagnostic::new(Code::D406, span, "nothing lies in this range", "the first is greater than the second")
@@ -167,7 +220,10 @@ impl Tester<'_, '_, '_> {
             );
             return None;
         }
-        Some(Test::Between(from, to))
+        Some(match (from, to) {
+            (Operand::Fixed(from), Operand::Fixed(to)) => vec![Test::Between(from, to)],
+            (from, to) => vec![related(Relation::GreaterOrEqual, from), related(Relation::LessOrEqual, to)],
+        })
     }
 
     fn within(&mut self, duration: &Literal) -> Option<Test> {
@@ -176,7 +232,13 @@ impl Tester<'_, '_, '_> {
         }
         match duration.value {
             LiteralValue::Duration(seconds) => Some(Test::Within(seconds)),
-            _ => None,
+            _ => {
+                self.context.report(
+                    Diagnostic::new(Code::D401, duration.span, "`changed within` needs a duration", "not a duration")
+                        .help("write days, hours or minutes: 30d, 12h, 5m"),
+                );
+                None
+            }
         }
     }
 
@@ -223,11 +285,36 @@ impl Tester<'_, '_, '_> {
     }
 }
 
-/// Conditions of one group that together are always true or never.
+/// One side of a comparison.
+enum Operand {
+    Fixed(Const),
+    Relative(RelativeBase, i64),
+}
+
+fn related(relation: Relation, operand: Operand) -> Test {
+    match operand {
+        Operand::Fixed(constant) => Test::Relation(relation, constant),
+        Operand::Relative(base, offset) => Test::Relative { relation, base, offset },
+    }
+}
+
+/// Conditions of one group that together are always true or never, and those that stand twice.
 fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
+    let mut seen: HashMap<String, Span> = HashMap::new();
+    for condition in &group.conditions {
+        let Some(text) = context.sources.get(condition.span.file).and_then(|f| f.text.get(condition.span.range())) else { continue };
+        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(first) = seen.insert(text, condition.span) {
+            context.report(
+                Diagnostic::new(Code::D408, condition.span, "this condition stands in the group twice", "the second time")
+                    .related(first, "the first time")
+                    .help("remove one of the two"),
+            );
+        }
+    }
     let mut present: BTreeSet<String> = BTreeSet::new();
     let mut empty: BTreeSet<String> = BTreeSet::new();
-    let mut equal: Vec<(String, &Value, Span)> = Vec::new();
+    let mut equal: HashMap<String, (&Value, Span)> = HashMap::new();
     for condition in &group.conditions {
         let ast::ConditionKind::Test { field, test } = &condition.kind else { continue };
         let name = field.text();
@@ -235,9 +322,7 @@ fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
             ast::Test::Present => (!condition.negated, condition.negated),
             ast::Test::Empty => (condition.negated, !condition.negated),
             ast::Test::Relation(Relation::Equal, value) if !condition.negated => {
-                if let Some((_, _, first)) =
-                    equal.iter().find(|(n, v, _)| *n == name && !same_value(v, value)).filter(|_| group.mode == Mode::All)
-                {
+                if let Some((_, first)) = equal.get(&name).filter(|(v, _)| group.mode == Mode::All && !same_value(v, value)) {
                     context.report(
                         Diagnostic::new(
                             Code::D407,
@@ -249,7 +334,7 @@ fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
                         .help("use `in (…)`, or put them into an `any { … }`"),
                     );
                 }
-                equal.push((name.clone(), value, condition.span));
+                equal.entry(name.clone()).or_insert((value, condition.span));
                 (false, false)
             }
             _ => (false, false),
@@ -280,6 +365,6 @@ fn same_value(a: &Value, b: &Value) -> bool {
         (Value::Literal(a), Value::Literal(b)) => a.value == b.value,
         (Value::Word(a), Value::Word(b)) => a.text() == b.text(),
         // A label and a number may name one option; that is not decided here.
-        (Value::Literal(_), Value::Word(_)) | (Value::Word(_), Value::Literal(_)) => true,
+        (Value::Literal(_), Value::Word(_)) | (Value::Word(_), Value::Literal(_)) | (Value::Moment(_), _) | (_, Value::Moment(_)) => true,
     }
 }

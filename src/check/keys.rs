@@ -104,6 +104,6 @@ pub(super) fn check(
 
 /// The fields that identify a record from outside: keys of one field. Campaign's PKey is not among them, since its
 /// documentation forbids to keep it in another system.
-fn identifying_fields(table: &Table) -> Vec<&str> {
+pub(super) fn identifying_fields(table: &Table) -> Vec<&str> {
     table.alternate_keys.iter().filter_map(|k| if let [one] = k.fields.as_slice() { Some(one.as_str()) } else { None }).collect()
 }

@@ -1,24 +1,48 @@
 //! Names, types, loss and lints: syntax trees and the schemas become a plan, or diagnostics.
 //!
-//! One walk over each mapping checks and lowers at once ([`mapping`]), so what passes cannot fail to lower. The other files
-//! hold one family of rules each: [`names`] tables and fields, [`steps`] pipelines, [`types`] loss, [`replace`]
-//! replacements, [`filter`] conditions, [`keys`] keys.
+//! One walk over each mapping checks and lowers at once ([`mapping`], [`entry`]), so what passes cannot fail to lower. Before
+//! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
+//! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
+//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] conditions (D4xx), [`keys`], [`links`] and [`two_way`]
+//! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`cases`] makes test blocks ready to run.
 
+mod allow;
+mod cases;
+mod consent;
+mod declare;
+mod entry;
+mod events;
 mod filter;
 mod keys;
+mod limits;
+mod links;
 mod mapping;
+mod mismatch;
 mod names;
+mod options;
 mod replace;
+mod source;
 mod steps;
+mod style;
+mod two_way;
 mod types;
 mod values;
 
 use std::collections::BTreeMap;
 
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, Sources, Span};
-use crate::plan::{At, ExecutionPlan, FORMAT, IngressFlow};
-use crate::schema::{Catalogue, TableId};
+pub use cases::{Expected, ExpectedField, TestCase};
+pub use consent::ATTRIBUTES;
+pub use declare::{included_name, included_paths};
+pub use options::{DIRECTIONS, EVENTS, INGRESS, TWO_WAY};
+pub use steps::{FUNCTIONS, STEPS, StepInfo};
+
+use declare::Parsed;
+
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Levels, Sources, Span, nearest};
+use crate::plan::{At, Direction, EventFlow, ExecutionPlan, FORMAT, IngressFlow, OptoutFlow, TwoWayFlow};
+use crate::schema::{Catalogue, System, TableId};
 use crate::syntax;
+use crate::syntax::ast::{Entry, File, Mapping, Optout, Way};
 
 /// One mapping file: its name for people (a relative path with `/`) and its bytes.
 #[derive(Clone, Debug)]
@@ -38,6 +62,8 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The plan; `None` where a finding is an error.
     pub plan: Option<ExecutionPlan>,
+    /// The tests that can be run, in the order of files and places.
+    pub tests: Vec<TestCase>,
     /// How many mappings were read, faulty ones included.
     pub mappings: usize,
 }
@@ -47,6 +73,22 @@ pub(crate) struct Context<'a> {
     catalogue: &'a Catalogue,
     sources: &'a Sources,
     diagnostics: &'a mut Diagnostics,
+    /// The mappings of all files by their names.
+    mappings: BTreeMap<String, MappingInfo>,
+}
+
+/// What other blocks need to know of a mapping.
+#[derive(Clone, Debug)]
+struct MappingInfo {
+    /// The head, from the name to the target.
+    span: Span,
+    source: Option<TableId>,
+    target: Option<TableId>,
+    /// The target's field that identifies a record.
+    key: Option<String>,
+    two_way: bool,
+    /// The direction of its opt-out block, and where that stands.
+    optout: Option<(Direction, Span)>,
 }
 
 impl Context<'_> {
@@ -62,54 +104,176 @@ impl Context<'_> {
 
 /// Compiles mapping files against a catalogue. Everything that is wrong in any of them is reported.
 pub fn compile(inputs: Vec<Input>, catalogue: &Catalogue) -> Compiled {
+    compile_with(inputs, catalogue, &Levels::new())
+}
+
+/// Compiles with the severities that a project sets.
+pub fn compile_with(inputs: Vec<Input>, catalogue: &Catalogue, levels: &Levels) -> Compiled {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
-    let mut files = Vec::new();
+    let mut ids = Vec::new();
     for input in inputs {
         let (text, fault) = syntax::decode(input.bytes);
         let id = sources.add(input.name, text);
         match fault {
             Some(fault) => diagnostics.push(fault.diagnostic(id)),
-            None => files.push(id),
+            None => ids.push(id),
         }
     }
-    let mut mappings = Vec::new();
-    for id in files {
-        let text = sources.get(id).map(|f| f.text.clone()).unwrap_or_default();
-        mappings.extend(syntax::parse(id, &text, &mut diagnostics).mappings);
-    }
+    let text_of = |id: FileId| sources.get(id).map(|f| f.text.clone()).unwrap_or_default();
+    let mut files: Vec<Parsed> = ids.into_iter().map(|id| Parsed { id, file: syntax::parse(id, &text_of(id), &mut diagnostics) }).collect();
 
-    let mut context = Context { catalogue, sources: &sources, diagnostics: &mut diagnostics };
-    project_rules(&mappings, &mut context);
-    let count = mappings.len();
-    let mut ingress: Vec<IngressFlow> = mappings.iter().filter_map(|m| mapping::check(m, &mut context)).collect();
-    ingress.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut context = Context { catalogue, sources: &sources, diagnostics: &mut diagnostics, mappings: BTreeMap::new() };
+    declare::resolve(&mut files, &mut context);
+    let checked = check_files(&files, &mut context);
 
+    let texts: Vec<_> = files.iter().map(|f| (f.id, text_of(f.id))).collect();
+    let trees: Vec<(FileId, &str, &File)> = files.iter().zip(&texts).map(|(f, (id, text))| (*id, &**text, &f.file)).collect();
+    allow::apply(&trees, levels, &mut diagnostics);
     let plan = (!diagnostics.has_errors()).then(|| ExecutionPlan {
         format: FORMAT,
         files: sources.iter().map(|(_, f)| f.name.clone()).collect(),
-        ingress,
+        ingress: checked.ingress,
+        optouts: checked.optouts,
+        events: checked.events,
+        two_way: checked.two_way,
     });
-    Compiled { sources, diagnostics: diagnostics.into_sorted(), plan, mappings: count }
+    let mappings = files.iter().map(|f| f.file.mappings.len()).sum();
+    Compiled { diagnostics: diagnostics.into_sorted(), plan, tests: checked.tests, mappings, sources }
 }
 
-/// The rules that concern several mappings: names are unique, and each table is mapped once, as the integration requires.
-fn project_rules(mappings: &[syntax::ast::Mapping], context: &mut Context<'_>) {
+#[derive(Default)]
+struct Checked {
+    ingress: Vec<IngressFlow>,
+    optouts: Vec<OptoutFlow>,
+    events: Vec<EventFlow>,
+    two_way: Vec<TwoWayFlow>,
+    tests: Vec<TestCase>,
+}
+
+fn check_files(files: &[Parsed], context: &mut Context<'_>) -> Checked {
+    let mappings = || files.iter().flat_map(|f| &f.file.mappings);
+    let optouts = optout_blocks(files, context);
+    context.mappings = infos(files, &optouts, context.catalogue);
+    project_rules(files, context);
+    unknown_optouts(&optouts, context);
+
+    let mut checked = Checked::default();
+    for mapping in mappings() {
+        style::mapping(mapping, context);
+        let name = mapping.head.as_ref().map(|h| h.name.text.as_str());
+        if mapping.head.as_ref().is_some_and(|h| h.way == Way::Both && h.source.system.text == System::Partner.name()) {
+            checked.two_way.extend(two_way::check(mapping, context));
+            continue;
+        }
+        let optout = name.and_then(|n| optouts.iter().find(|o| o.mapping.text == n));
+        if let Some((flow, optout)) = mapping::check(mapping, optout.copied(), context) {
+            checked.ingress.push(flow);
+            checked.optouts.extend(optout);
+        }
+        if let Some(info) = name.and_then(|n| context.mappings.get(n)).cloned() {
+            limits::columns(mapping, &info, context);
+            consent::unlinked_personal_data(mapping, &info, context);
+        }
+    }
+    let infos = context.mappings.clone();
+    let with_info = mappings().filter_map(|m| Some((m, infos.get(&m.head.as_ref()?.name.text)?)));
+    limits::entities(with_info, context);
+    checked.ingress = links::order(checked.ingress, &infos, context);
+    checked.optouts.sort_by(|a, b| a.mapping.cmp(&b.mapping));
+    checked.two_way.sort_by(|a, b| a.name.cmp(&b.name));
+    checked.events = files.iter().flat_map(|f| &f.file.events).filter_map(|e| events::check(e, context)).collect();
+    checked.events.sort_by(|a, b| a.name.cmp(&b.name));
+    let tests = || files.iter().flat_map(|f| &f.file.tests);
+    style::test_titles(tests(), context);
+    for block in tests() {
+        let flow = checked.ingress.iter().find(|f| f.name == block.mapping.text);
+        checked.tests.extend(cases::check(block, flow, context));
+    }
+    checked
+}
+
+/// The first opt-out block of each mapping; the others, and second directions, are reported.
+fn optout_blocks<'f>(files: &'f [Parsed], context: &mut Context<'_>) -> Vec<&'f Optout> {
+    let mut blocks: Vec<&Optout> = Vec::new();
+    let mut twice = |span: Span, first: Span, message: String| {
+        context.report(
+            Diagnostic::new(Code::D604, span, message, "the second one").related(first, "the first one").help("keep one of the two"),
+        );
+    };
+    for block in files.iter().flat_map(|f| &f.file.optouts) {
+        if let [first, second, ..] = block.directions.as_slice() {
+            twice(second.span, first.span, "this block has two directions".to_owned());
+        }
+        match blocks.iter().find(|b| b.mapping.text == block.mapping.text) {
+            Some(first) => twice(block.mapping.span, first.mapping.span, format!("`{}` has two opt-out blocks", block.mapping.text)),
+            None => blocks.push(block),
+        }
+    }
+    blocks
+}
+
+fn unknown_optouts(blocks: &[&Optout], context: &mut Context<'_>) {
+    for block in blocks {
+        let name = &block.mapping;
+        if context.mappings.contains_key(&name.text) {
+            continue;
+        }
+        let names: Vec<String> = context.mappings.keys().cloned().collect();
+        let diagnostic = Diagnostic::new(Code::D121, name.span, format!("there is no mapping `{}`", name.text), "unknown mapping").meant(
+            nearest(&name.text, names.iter().map(String::as_str)),
+            name.span,
+            || "an opt-out block names the mapping of contacts to profiles: `optout contacts { … }`".to_owned(),
+        );
+        context.report(diagnostic);
+    }
+}
+
+fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeMap<String, MappingInfo> {
+    let mut infos = BTreeMap::new();
+    for mapping in files.iter().flat_map(|f| &f.file.mappings) {
+        let Some(head) = &mapping.head else { continue };
+        let table = |name: &syntax::ast::TableName| {
+            let id = TableId::new(System::from_name(&name.system.text)?, name.table.text.clone());
+            catalogue.get(&id).map(|t| t.id.clone())
+        };
+        let key = mapping.entries.iter().find_map(|e| match e {
+            Entry::Key(key) => Some(key.target.text()),
+            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+        });
+        let block = optouts.iter().find(|o| o.mapping.text == head.name.text);
+        infos.entry(head.name.text.clone()).or_insert_with(|| MappingInfo {
+            span: head.name.span.to(head.target.span),
+            source: table(&head.source),
+            target: table(&head.target),
+            key,
+            two_way: head.way == Way::Both,
+            optout: block.and_then(|o| Some((consent::direction(o)?, o.mapping.span))),
+        });
+    }
+    infos
+}
+
+/// The rules that concern several blocks: names are unique, and each table is mapped once, as the integration requires.
+fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     let mut tables: BTreeMap<TableId, (Span, &str)> = BTreeMap::new();
-    for head in mappings.iter().filter_map(|m| m.head.as_ref()) {
-        let name = head.name.text.as_str();
-        if let Some(first) = names.get(name) {
+    let unique = |name: &'_ syntax::ast::Ident, what: &str, first: Option<Span>, context: &mut Context<'_>| {
+        if let Some(first) = first {
             context.report(
-                Diagnostic::new(Code::D109, head.name.span, format!("two mappings are named `{name}`"), "the second one")
-                    .related(*first, "the first one")
-                    .help("give each mapping a name of its own; state and reports are kept under it"),
+                Diagnostic::new(Code::D109, name.span, format!("two {what} are named `{}`", name.text), "the second one")
+                    .related(first, "the first one")
+                    .help("give each a name of its own; state and reports are kept under it"),
             );
-        } else {
-            names.insert(name, head.name.span);
         }
+    };
+    for Mapping { head, .. } in files.iter().flat_map(|f| &f.file.mappings) {
+        let Some(head) = head else { continue };
+        let name = head.name.text.as_str();
+        unique(&head.name, "mappings", names.get(name).copied(), context);
+        names.entry(name).or_insert(head.name.span);
         for table in [&head.source, &head.target] {
-            let Some(system) = crate::schema::System::from_name(&table.system.text) else { continue };
+            let Some(system) = System::from_name(&table.system.text) else { continue };
             let id = TableId::new(system, table.table.text.clone());
             if let Some((first, by)) = tables.get(&id) {
                 context.report(
@@ -121,5 +285,9 @@ fn project_rules(mappings: &[syntax::ast::Mapping], context: &mut Context<'_>) {
                 tables.insert(id, (table.span, name));
             }
         }
+    }
+    for block in files.iter().flat_map(|f| &f.file.events) {
+        unique(&block.name, "blocks", names.get(block.name.text.as_str()).copied(), context);
+        names.entry(&block.name.text).or_insert(block.name.span);
     }
 }

@@ -19,14 +19,13 @@ pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<T
             "adobe" | "acs" | "adobecampaign" => Some("campaign"),
             other => nearest(other, systems),
         };
-        let help = match meant {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the systems are {}", list(systems, 5)),
-        };
-        context.report(
-            Diagnostic::new(Code::D101, name.system.span, format!("there is no system `{}`", name.system.text), "unknown system")
-                .help(help),
-        );
+        let diagnostic =
+            Diagnostic::new(Code::D101, name.system.span, format!("there is no system `{}`", name.system.text), "unknown system").meant(
+                meant,
+                name.system.span,
+                || format!("the systems are {}", list(systems, 5)),
+            );
+        context.report(diagnostic);
         return None;
     };
     let id = TableId::new(system, name.table.text.clone());
@@ -34,11 +33,11 @@ pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<T
         return Some(table.clone());
     }
     let known: Vec<String> = context.catalogue.tables().filter(|t| t.id.system == system).map(|t| t.id.name.clone()).collect();
-    let help = match nearest(&id.name, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{system}.{near}`?"),
-        None => format!("fetch its fields with `d365map schema pull {id}`, or describe it in a file of the schema folder"),
-    };
-    context.report(Diagnostic::new(Code::D102, name.table.span, format!("no schema is known for `{id}`"), "unknown table").help(help));
+    let diagnostic = Diagnostic::new(Code::D102, name.table.span, format!("no schema is known for `{id}`"), "unknown table");
+    context.report(match nearest(&id.name, known.iter().map(String::as_str)) {
+        Some(near) => diagnostic.help(format!("did you mean `{system}.{near}`?")).fix(format!("write `{near}`"), name.table.span, near),
+        None => diagnostic.help(format!("fetch its fields with `d365map schema pull {id}`, or describe it in a file of the schema folder")),
+    });
     None
 }
 
@@ -52,11 +51,7 @@ pub(super) struct SourceField {
 /// Finds a field of the source table and checks that its value can be read.
 pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>) -> Option<SourceField> {
     let Some(field) = table.field(&path.names()) else {
-        let names: Vec<&str> = table.fields.keys().map(String::as_str).collect();
-        let help = unknown_help(&path.text(), &names, table);
-        context.report(
-            Diagnostic::new(Code::D103, path.span, format!("`{}` has no field `{}`", table.id, path.text()), "unknown field").help(help),
-        );
+        context.report(unknown_field(Code::D103, path, table));
         return None;
     };
     if !field.readable {
@@ -75,9 +70,11 @@ pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>
         context.report(not_a_value(path, field));
         return None;
     };
+    deprecated(path, field, context);
     // The primary key and the state are always there; everything else may be null, whatever a form demands.
-    let never_null = field.name == table.primary_key || field.vendor_type == "State";
-    Some(SourceField { name: field.name.clone(), field: field.clone(), typed: Typed::new(ty, !never_null) })
+    let name = canonical(path, table);
+    let never_null = name == table.primary_key || field.vendor_type == "State";
+    Some(SourceField { name, field: field.clone(), typed: Typed::new(ty, !never_null) })
 }
 
 /// A target field: its path by the names on the wire, what it admits, and whether it must have a value.
@@ -99,25 +96,25 @@ pub(super) fn target_field(path: &Path, table: &Table, initial: bool, context: &
                 found = Some(field);
             }
             None => {
-                let names = dotted_names(table);
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let help = unknown_help(&path.text(), &names, table);
-                context.report(
-                    Diagnostic::new(Code::D104, path.span, format!("`{}` has no field `{}`", table.id, path.text()), "unknown field")
-                        .help(help),
-                );
+                context.report(unknown_field(Code::D104, path, table));
                 return None;
             }
         }
     }
     let field = found?;
-    if matches!(field.ty, FieldType::Link { .. } | FieldType::Collection { .. } | FieldType::Item(_) | FieldType::Lookup { .. }) {
+    if matches!(field.ty, FieldType::Collection { .. } | FieldType::Item(_) | FieldType::Lookup { .. }) {
         context.report(not_a_value(path, field));
         return None;
     }
+    deprecated(path, field, context);
     // A field that can be set only once is written by an `@initial` mapping.
     let writable = field.updatable || (initial && field.creatable);
-    let Some(fit) = fit_of(&field.ty).filter(|_| writable) else {
+    let fit = match &field.ty {
+        // Which field identifies the other record is known once the link's mapping is.
+        FieldType::Link { .. } => Some(Fit::Link { key: String::new() }),
+        ty => fit_of(ty),
+    };
+    let Some(fit) = fit.filter(|_| writable) else {
         let help = if field.creatable {
             "it can be set when a record is created, not later: write `@initial` at the end of the entry"
         } else {
@@ -140,7 +137,7 @@ fn not_a_value(path: &Path, field: &Field) -> Diagnostic {
             ("holds many records", "a mapping writes one record; map the other table in a mapping of its own".to_owned())
         }
         FieldType::Link { .. } | FieldType::Lookup { .. } => {
-            ("refers to another record", "references cannot be written by this version; map a field that holds a value".to_owned())
+            ("refers to another record", "name a field that holds a value; a link is written by `lookup -> link | link MAPPING`".to_owned())
         }
         FieldType::Boolean { .. }
         | FieldType::Integer { .. }
@@ -173,15 +170,34 @@ fn dotted_names(table: &Table) -> Vec<String> {
     names
 }
 
-fn unknown_help(name: &str, names: &[&str], table: &Table) -> String {
+/// The field's own names along a path, dotted, whatever alias the path uses.
+fn canonical(path: &Path, table: &Table) -> String {
+    let names = path.names();
+    let parts = (1..=names.len()).filter_map(|end| table.field(&names[..end])).map(|f| f.name.as_str());
+    parts.collect::<Vec<_>>().join(".")
+}
+
+fn deprecated(path: &Path, field: &Field, context: &mut Context<'_>) {
+    if let Some(instead) = &field.deprecated {
+        context.report(
+            Diagnostic::new(Code::D808, path.span, format!("`{}` is deprecated", path.text()), "going to be removed").help(instead.clone()),
+        );
+    }
+}
+
+fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnostic {
+    let name = path.text();
+    let names = dotted_names(table);
     // `city` for `location.city`: the last part alone is often what an author remembers.
-    let by_last =
-        || names.iter().copied().find(|n| n.rsplit('.').next().is_some_and(|last| n.contains('.') && last.eq_ignore_ascii_case(name)));
-    match nearest(name, names.iter().copied()).or_else(by_last) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!(
+    let by_last = || {
+        let same = |n: &&String| n.contains('.') && n.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(&name));
+        names.iter().find(same).map(String::as_str)
+    };
+    let near = nearest(&name, names.iter().map(String::as_str)).or_else(by_last);
+    Diagnostic::new(code, path.span, format!("`{}` has no field `{name}`", table.id), "unknown field").meant(near, path.span, || {
+        format!(
             "see the fields with `d365map schema show {id}`; custom fields come by `d365map schema pull {id}` or a file in the schema folder",
             id = table.id
-        ),
-    }
+        )
+    })
 }

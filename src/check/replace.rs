@@ -1,16 +1,16 @@
 //! Replacements: a table of values for one source field, checked once against the field and once more for each use against
 //! what the use needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Context;
-use super::mapping::fit_mismatch;
+use super::mismatch::fit_mismatch;
 use super::types::{Ty, Typed, constant, convert, convert_constant, list};
 use super::values::{options_text, resolve};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{At, Const, Fit, Op, Outcome, Replacement};
 use crate::schema::{ChoiceSet, FieldType};
-use crate::syntax::ast::{Literal, LiteralValue, Replace, Value};
+use crate::syntax::ast::{self, Literal, LiteralValue, Replace, Value};
 
 use super::names::SourceField;
 
@@ -43,19 +43,32 @@ enum ArmResult {
 
 /// Checks the left sides of a replacement against its field.
 pub(super) fn check(replace: &Replace, source: &SourceField, context: &mut Context<'_>) -> Option<CheckedReplace> {
+    check_arms(&replace.arms, replace.unread_arms, replace.span, source, context)
+}
+
+/// Checks the left sides of a table of arms.
+pub(super) fn check_arms(
+    arms: &[ast::Arm],
+    unread: bool,
+    span: Span,
+    source: &SourceField,
+    context: &mut Context<'_>,
+) -> Option<CheckedReplace> {
     let mut checked = CheckedReplace {
-        span: replace.span,
-        at: context.at(replace.span),
+        span,
+        at: context.at(span),
         entries: Vec::new(),
         null: None,
         otherwise: None,
         left_out: Vec::new(),
         covered: false,
     };
-    let mut places: Vec<(Const, Span)> = Vec::new();
-    let (mut null_at, mut else_at) = (None, None);
-    let mut faulty = replace.unread_arms;
-    for arm in &replace.arms {
+    // Constants have no order and no hash; their text serves.
+    let mut places: HashMap<String, Span> = HashMap::new();
+    let (mut null_at, mut else_at): (Option<Span>, Option<Span>) = (None, None);
+    let mut faulty = unread;
+    let mut idle: Vec<Span> = Vec::new();
+    for arm in arms {
         let right = Arm { span: arm.to.span(), result: result(&arm.to) };
         let twice = |first: Span, what: &str| {
             Diagnostic::new(Code::D303, arm.span, format!("{what} is replaced twice"), "never reached")
@@ -78,20 +91,36 @@ pub(super) fn check(replace: &Replace, source: &SourceField, context: &mut Conte
                 }
             },
             Some(value) => match resolve(value, &source.field) {
-                Ok(key) => match places.iter().find(|(k, _)| *k == key) {
-                    Some((_, first)) => context.report(twice(*first, "this value")),
+                Ok(key) => match places.get(&format!("{key:?}")) {
+                    Some(first) => context.report(twice(*first, "this value")),
                     None => {
-                        places.push((key.clone(), arm.span));
+                        places.insert(format!("{key:?}"), arm.span);
+                        if gives_the_same(&key, &right, source) {
+                            idle.push(arm.span);
+                        }
                         checked.entries.push((key, right));
                     }
                 },
                 Err(unfit) => {
                     faulty = true;
                     let message = format!("`{}` cannot have this value", source.name);
-                    context.report(Diagnostic::new(Code::D302, value.span(), message, unfit.label).help(unfit.help));
+                    context.report(unfit.diagnostic(Code::D302, value.span(), message));
                 }
             },
         }
+    }
+    // Beside an `else`, such an arm is an exception from it.
+    for span in idle.into_iter().filter(|_| else_at.is_none()) {
+        context.report(
+            Diagnostic::new(Code::D307, span, "this arm changes nothing", "gives the value itself")
+                .help("remove it: without an `else`, every other value stays as it is"),
+        );
+    }
+    if let Some(span) = null_at.filter(|_| !source.typed.nullable) {
+        context.report(
+            Diagnostic::new(Code::D308, span, "this arm is never reached", format!("`{}` always has a value", source.name))
+                .help("remove it"),
+        );
     }
     let keys: BTreeSet<i64> = checked
         .entries
@@ -105,16 +134,35 @@ pub(super) fn check(replace: &Replace, source: &SourceField, context: &mut Conte
     match &source.field.ty {
         FieldType::Choice(set) => {
             let missing: Vec<_> = set.options.iter().filter(|o| !keys.contains(&o.value)).collect();
-            checked.covered = missing.is_empty();
+            // With an `else`, the mapping says what becomes of options that are added later.
+            checked.covered = missing.is_empty() && checked.otherwise.is_none();
             // A misspelt option is reported already; that it is missing too would be said for nothing.
             if checked.otherwise.is_none() && !faulty {
                 checked.left_out = missing.into_iter().map(|o| options_text([o]).replace('`', "")).collect();
             }
         }
-        FieldType::Boolean { .. } => checked.covered = keys.len() == 2,
+        FieldType::Boolean { .. } => {
+            checked.covered = keys.len() == 2;
+            if checked.covered
+                && let Some(span) = else_at
+            {
+                context.report(
+                    Diagnostic::new(Code::D308, span, "this arm is never reached", "both true and false have an arm")
+                        .help("remove it; a missing value has an arm of its own, `null`"),
+                );
+            }
+        }
         _ => {}
     }
     (!faulty).then_some(checked)
+}
+
+/// Whether an arm gives what the value is anyway.
+fn gives_the_same(key: &Const, right: &Arm, source: &SourceField) -> bool {
+    match &right.result {
+        ArmResult::Value(value) => constant(value) == *key && !matches!(source.field.ty, FieldType::Choice(_)),
+        ArmResult::Keep | ArmResult::Reject => false,
+    }
 }
 
 fn result(value: &Value) -> ArmResult {
@@ -125,6 +173,8 @@ fn result(value: &Value) -> ArmResult {
             word => ArmResult::Value(LiteralValue::Text(word.to_owned())),
         },
         Value::Literal(l) => ArmResult::Value(l.value.clone()),
+        // The grammar has no moments here.
+        Value::Moment(_) => ArmResult::Value(LiteralValue::Null),
     }
 }
 
@@ -212,7 +262,7 @@ pub(super) fn apply(
     if let (Some(set), Outcome::Keep) = (labels, &otherwise) {
         for option in &set.options {
             let key = Const::Integer(option.value);
-            if !entries.iter().any(|(k, _)| *k == key) {
+            if !checked.entries.iter().any(|(k, _)| *k == key) {
                 entries.push((key, Outcome::Value(Const::Text(option.label.clone()))));
             }
         }
@@ -256,7 +306,7 @@ pub(super) fn apply(
             fixed(&mut null);
             fixed(&mut otherwise);
             let ty = uses.first().map_or(Ty::Null, |u| u.1.clone());
-            let replacement = Replacement { at, entries, null, otherwise };
+            let replacement = Replacement { at, entries, null, otherwise, labels: false };
             Some(Applied { replacement, typed: Typed::new(ty, nullable), conversions: Some(conversions) })
         }
         Expect::Any => {
@@ -279,7 +329,11 @@ pub(super) fn apply(
                     }
                 }
             }
-            Some(Applied { replacement: Replacement { at, entries, null, otherwise }, typed: Typed::new(ty, nullable), conversions: None })
+            Some(Applied {
+                replacement: Replacement { at, entries, null, otherwise, labels: false },
+                typed: Typed::new(ty, nullable),
+                conversions: None,
+            })
         }
     }
 }
@@ -316,5 +370,5 @@ fn type_of(value: &Const) -> Ty {
 /// The table that reads a picklist by its labels where no replacement applies.
 pub(super) fn labels_of(set: &ChoiceSet, at: At) -> Replacement {
     let entries = set.options.iter().map(|o| (Const::Integer(o.value), Outcome::Value(Const::Text(o.label.clone()))));
-    Replacement { at, entries: entries.collect(), null: Outcome::Keep, otherwise: Outcome::Unknown }
+    Replacement { at, entries: entries.collect(), null: Outcome::Keep, otherwise: Outcome::Unknown, labels: true }
 }

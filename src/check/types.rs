@@ -97,8 +97,10 @@ impl Ty {
             LiteralValue::Text(text) => Ty::Words(vec![text.clone()]),
             LiteralValue::Date(_) => Ty::Date,
             LiteralValue::Instant(_) => Ty::Instant,
-            // A duration is no value of any field; the checker reports it before it asks for its type.
+            // A duration is no value of any field; the checker reports it before it asks for its type. A constant has its
+            // value in its place long before.
             LiteralValue::Duration(n) => Ty::Words(vec![format!("{n}s")]),
+            LiteralValue::Constant(name) => Ty::Words(vec![format!("${name}")]),
         }
     }
 
@@ -129,7 +131,8 @@ impl Ty {
         }
     }
 
-    fn as_text_max(&self) -> Option<Option<u32>> {
+    /// The longest text of a text type; the outer `None` for every other type.
+    pub(super) fn as_text_max(&self) -> Option<Option<u32>> {
         match self {
             Ty::Text { max } => Some(*max),
             Ty::Words(words) => Some(Some(words.iter().map(|w| length(w)).max().unwrap_or(0))),
@@ -205,7 +208,7 @@ impl Ty {
     }
 }
 
-fn choice_range(set: &ChoiceSet) -> (i64, i64) {
+pub(super) fn choice_range(set: &ChoiceSet) -> (i64, i64) {
     let values = || set.options.iter().map(|o| o.value);
     (values().min().unwrap_or(0), values().max().unwrap_or(0))
 }
@@ -252,8 +255,8 @@ pub(super) fn fit_of(ty: &FieldType) -> Option<Fit> {
         FieldType::DateTime => Fit::Instant,
         FieldType::Enumeration(values) => Fit::Enumeration(values.iter().map(|v| v.name.clone()).collect()),
         FieldType::Guid => Fit::Text { max: Some(36) },
+        FieldType::Choice(set) => Fit::Options(set.options.iter().map(|o| o.value).collect()),
         FieldType::LocalDateTime
-        | FieldType::Choice(_)
         | FieldType::MultiChoice(_)
         | FieldType::Lookup { .. }
         | FieldType::Link { .. }
@@ -282,6 +285,19 @@ pub(super) fn convert(from: &Ty, to: &Fit) -> Result<Vec<Op>, Mismatch> {
             if missing.is_empty() { Ok(Vec::new()) } else { Err(Mismatch::NotInEnumeration(missing)) }
         }
         (Ty::Choice(_) | Ty::Options(_) | Ty::Text { .. }, Fit::Enumeration(_)) => Err(Mismatch::ChoiceToEnumeration),
+
+        (Ty::Choice(set), Fit::Options(values)) => {
+            let missing: Vec<String> = set.options.iter().filter(|o| !values.contains(&o.value)).map(|o| o.value.to_string()).collect();
+            if missing.is_empty() { Ok(Vec::new()) } else { Err(Mismatch::NotInEnumeration(missing)) }
+        }
+        (Ty::Integer { min, max }, Fit::Options(values)) if min == max => {
+            if values.contains(min) {
+                Ok(Vec::new())
+            } else {
+                Err(Mismatch::NotInEnumeration(vec![min.to_string()]))
+            }
+        }
+        (_, Fit::Options(_) | Fit::Link { .. }) => Err(Mismatch::Incompatible),
 
         (Ty::Boolean, Fit::Boolean) | (Ty::Date, Fit::Date) | (Ty::Instant, Fit::Instant) | (Ty::Double, Fit::Double) => Ok(Vec::new()),
         (Ty::Date, Fit::Instant) => Ok(vec![Op::Midnight]),
@@ -367,6 +383,7 @@ pub(super) fn constant(value: &LiteralValue) -> Const {
         LiteralValue::Date(date) => Const::Date(*date),
         LiteralValue::Instant(instant) => Const::Instant(*instant),
         LiteralValue::Duration(seconds) => Const::Text(format!("{seconds}s")),
+        LiteralValue::Constant(name) => Const::Text(format!("${name}")),
     }
 }
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::types::list;
-use crate::diagnostics::nearest;
+use crate::diagnostics::{Code, Diagnostic, Span, nearest};
 use crate::plan::Const;
 use crate::schema::{Choice, ChoiceSet, Field, FieldType};
 use crate::syntax::ast::{LiteralValue, Value};
@@ -12,12 +12,25 @@ use crate::time;
 /// Why a value cannot be one of the field's: what stands there, and what to write instead.
 #[derive(Debug)]
 pub(super) struct Unfit {
-    pub(super) label: String,
-    pub(super) help: String,
+    label: String,
+    help: String,
+    /// What was meant without a doubt, as it is written in a file.
+    meant: Option<String>,
+}
+
+impl Unfit {
+    /// The finding at the value's place.
+    pub(super) fn diagnostic(self, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+        let diagnostic = Diagnostic::new(code, span, message, self.label).help(self.help);
+        match self.meant {
+            Some(meant) => diagnostic.fix(format!("write `{meant}`"), span, meant),
+            None => diagnostic,
+        }
+    }
 }
 
 fn unfit(label: impl Into<String>, help: impl Into<String>) -> Unfit {
-    Unfit { label: label.into(), help: help.into() }
+    Unfit { label: label.into(), help: help.into(), meant: None }
 }
 
 /// A value as a constant in the field's own representation. `null` is left to the caller.
@@ -30,7 +43,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
                 LiteralValue::Integer(n) => Ok(Const::Integer(n)),
                 _ => Err(expected(field, "a whole number such as 42")),
             },
-            Value::Word(_) => Err(expected(field, "a whole number such as 42")),
+            Value::Word(_) | Value::Moment(_) => Err(expected(field, "a whole number such as 42")),
         },
         FieldType::Decimal { .. } | FieldType::Double => match value {
             Value::Literal(l) => match l.value {
@@ -38,15 +51,18 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
                 LiteralValue::Decimal(d) => Ok(Const::Decimal(d)),
                 _ => Err(expected(field, "a number such as 42 or 4.2")),
             },
-            Value::Word(_) => Err(expected(field, "a number such as 42 or 4.2")),
+            Value::Word(_) | Value::Moment(_) => Err(expected(field, "a number such as 42 or 4.2")),
         },
         FieldType::Text { .. } | FieldType::Unsupported => match value {
             Value::Literal(l) => match &l.value {
                 LiteralValue::Text(text) => Ok(Const::Text(text.clone())),
                 _ => Err(expected(field, "text in double quotes")),
             },
+            Value::Moment(_) => Err(expected(field, "text in double quotes")),
             Value::Word(path) => {
-                Err(unfit(format!("`{}` is a bare word", path.text()), format!("`{}` holds text: write \"{}\"", field.name, path.text())))
+                let unfit =
+                    unfit(format!("`{}` is a bare word", path.text()), format!("`{}` holds text: write \"{}\"", field.name, path.text()));
+                Err(Unfit { meant: Some(format!("\"{}\"", path.text())), ..unfit })
             }
         },
         FieldType::Date => match value {
@@ -54,7 +70,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
                 LiteralValue::Date(date) => Ok(Const::Date(date)),
                 _ => Err(expected(field, "a date such as 2024-01-31")),
             },
-            Value::Word(_) => Err(expected(field, "a date such as 2024-01-31")),
+            Value::Word(_) | Value::Moment(_) => Err(expected(field, "a date such as 2024-01-31")),
         },
         FieldType::DateTime | FieldType::LocalDateTime => match value {
             Value::Literal(l) => match l.value {
@@ -62,7 +78,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
                 LiteralValue::Instant(instant) => Ok(Const::Instant(instant)),
                 _ => Err(expected(field, "a date (2024-01-31, its midnight in UTC) or an instant (2024-01-31T10:00:00Z)")),
             },
-            Value::Word(_) => Err(expected(field, "a date or an instant, such as 2024-01-31T10:00:00Z")),
+            Value::Word(_) | Value::Moment(_) => Err(expected(field, "a date or an instant, such as 2024-01-31T10:00:00Z")),
         },
         FieldType::Guid | FieldType::Lookup { .. } => {
             let text = match value {
@@ -70,7 +86,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
                     LiteralValue::Text(text) => Some(text),
                     _ => None,
                 },
-                Value::Word(_) => None,
+                Value::Word(_) | Value::Moment(_) => None,
             };
             let guid = text.and_then(|t| Uuid::parse_str(t.trim_matches(['{', '}'])).ok());
             guid.map(|g| Const::Text(g.hyphenated().to_string())).ok_or_else(|| expected(field, "a GUID in quotes"))
@@ -95,6 +111,7 @@ fn expected(field: &Field, what: &str) -> Unfit {
 /// A bare word or a string as text.
 fn text_of(value: &Value) -> Option<String> {
     match value {
+        Value::Moment(_) => None,
         Value::Word(path) => Some(path.text()),
         Value::Literal(l) => match &l.value {
             LiteralValue::Text(text) => Some(text.clone()),
@@ -132,11 +149,12 @@ fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit>
         Some(option) => Ok(Const::Integer(option.value)),
         None => {
             let labels: Vec<&str> = set.options.iter().map(|o| o.label.as_str()).collect();
-            let help = match nearest(&word, labels.iter().copied()).and_then(|near| set.by_label(near)) {
-                Some(near) => format!("did you mean `{}`?", spelled(near)),
+            let meant = nearest(&word, labels.iter().copied()).and_then(|near| set.by_label(near)).map(spelled);
+            let help = match &meant {
+                Some(near) => format!("did you mean `{near}`?"),
                 None => format!("its options are {}", options_text(&set.options)),
             };
-            Err(unfit(format!("`{}` has no option `{word}`", field.name), help))
+            Err(Unfit { label: format!("`{}` has no option `{word}`", field.name), help, meant })
         }
     }
 }
@@ -161,14 +179,26 @@ fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> R
             Some((no, yes)) => format!("write `true` (\"{yes}\") or `false` (\"{no}\")"),
             None => "write `true` or `false`".to_owned(),
         };
-        unfit(format!("`{}` is true or false", field.name), help)
+        // The ways in which other systems write the two.
+        let word = match value {
+            Value::Literal(l) if l.value == LiteralValue::Integer(1) => "yes".to_owned(),
+            Value::Literal(l) if l.value == LiteralValue::Integer(0) => "no".to_owned(),
+            other => text_of(other).unwrap_or_default().to_lowercase(),
+        };
+        let meant = match word.as_str() {
+            "yes" | "true" | "on" | "y" => Some("true".to_owned()),
+            "no" | "false" | "off" | "n" => Some("false".to_owned()),
+            _ => None,
+        };
+        Unfit { label: format!("`{}` is true or false", field.name), help, meant }
     })
 }
 
 fn unknown(word: &str, field: &Field, names: &[&str]) -> Unfit {
-    let help = match nearest(word, names.iter().copied()) {
+    let meant = nearest(word, names.iter().copied()).map(str::to_owned);
+    let help = match &meant {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("its values are {}", list(names.iter().copied(), 8)),
     };
-    unfit(format!("`{}` has no value `{word}`", field.name), help)
+    Unfit { label: format!("`{}` has no value `{word}`", field.name), help, meant }
 }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::{fail, print, stdout_style};
-use super::{Exit, Global, files};
-use crate::check::compile;
+use super::{Exit, Global, files, fix};
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::{Format, render};
 
@@ -16,32 +15,38 @@ pub struct Args {
     /// How findings are printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Mend what can be mended without changing what is meant, then report the rest.
+    #[arg(long)]
+    fix: bool,
 }
 
 /// Checks and prints.
 pub fn run(args: &Args, global: &Global) -> Exit {
     let style = stdout_style();
-    let explicit = global.project.as_deref();
-    let groups = if args.paths.is_empty() {
-        files::project(explicit, style)
-            .and_then(|p| p.ok_or(files::FilesError::NoProject))
-            .and_then(|p| files::of_project(p, style))
-            .map(|g| vec![g])
-    } else {
-        files::of_paths(&args.paths, explicit, style)
-    };
-    let groups = match groups {
+    let groups = match files::asked(&args.paths, global.project.as_deref(), style) {
         Ok(groups) => groups,
         Err(error) => return fail(&error.to_string()),
     };
-    let (mut errors, mut warnings, mut mappings, mut count) = (0, 0, 0, 0);
+    let mut fixed = 0;
+    let (mut errors, mut warnings, mut fixable, mut mappings, mut count) = (0, 0, 0, 0, 0);
     let mut documents = Vec::new();
     for group in groups {
         count += group.inputs.len();
-        let compiled = compile(group.inputs, &group.catalogue);
+        let compiled = if args.fix {
+            match fix::apply(group) {
+                Ok(done) => {
+                    fixed += done.count;
+                    done.compiled
+                }
+                Err(error) => return fail(&error),
+            }
+        } else {
+            group.compile()
+        };
         mappings += compiled.mappings;
         errors += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
         warnings += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Warning).count();
+        fixable += compiled.diagnostics.iter().filter(|d| d.fix.is_some()).count();
         documents.push(compiled);
     }
     print(&render_all(documents, args.format, style));
@@ -51,7 +56,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             (0, 0) => "no findings".to_owned(),
             (e, w) => format!("{e} error{}, {w} warning{}", s(e), s(w)),
         };
-        eprintln!("checked {mappings} mapping{} in {count} file{}: {findings}", s(mappings), s(count));
+        let mended = if fixed == 0 { String::new() } else { format!("mended {fixed} finding{}, ", s(fixed)) };
+        eprintln!("checked {mappings} mapping{} in {count} file{}: {mended}{findings}", s(mappings), s(count));
+        let fixable = if args.fix { 0 } else { fixable };
+        if fixable > 0 {
+            eprintln!("{fixable} of them can be mended by `d365map check --fix`");
+        }
         if errors + warnings > 0 && args.format == Format::Human {
             eprintln!("`d365map explain CODE` says more about a code");
         }
@@ -72,6 +82,7 @@ fn render_all(groups: Vec<crate::check::Compiled>, format: Format, style: crate:
         all.extend(group.diagnostics.into_iter().map(|mut d| {
             d.span = moved(d.span);
             d.related.iter_mut().for_each(|r| r.0 = moved(r.0));
+            d.fix.iter_mut().flat_map(|f| &mut f.edits).for_each(|e| e.span = moved(e.span));
             d
         }));
     }

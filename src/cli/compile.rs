@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::output::{fail, print, stderr_style};
 use super::{Exit, Global, files};
-use crate::check;
 use crate::diagnostics::render::{Format, Style, render};
 use crate::plan::{ExecutionPlan, describe};
 
@@ -101,7 +100,7 @@ pub fn load(paths: &[PathBuf], global: &Global) -> Result<ExecutionPlan, Exit> {
 
 /// Compiles one group; findings go to standard error.
 pub fn compile_group(group: files::Group, style: Style) -> Result<ExecutionPlan, Exit> {
-    let compiled = check::compile(group.inputs, &group.catalogue);
+    let compiled = group.compile();
     eprint!("{}", render(&compiled.diagnostics, &compiled.sources, Format::Human, style));
     compiled.plan.ok_or_else(|| {
         eprintln!("error: no plan was made, since there are errors");

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::check::Input;
+use crate::check::{self, Compiled, Input};
 use crate::diagnostics::render::{Format, Style, render};
-use crate::diagnostics::{Code, Diagnostic, Sources, Span};
+use crate::diagnostics::{Code, Diagnostic, Levels, Sources, Span};
 use crate::project::{FileProblem, Project};
 use crate::schema::Catalogue;
 use crate::syntax::MAX_FILE_BYTES;
@@ -39,12 +39,50 @@ pub enum FilesError {
 }
 
 /// Files that are compiled together: those of one project, or of one folder without a project.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Group {
     /// The project's schemas over the built-in ones.
     pub catalogue: Catalogue,
     /// The files, sorted by name.
     pub inputs: Vec<Input>,
+    /// Where each of them lies.
+    pub paths: Vec<PathBuf>,
+    /// How many of them were asked for; those behind are there because these include them.
+    pub asked: usize,
+    /// The severities that the project sets.
+    pub levels: Levels,
+}
+
+impl Group {
+    fn new(catalogue: Catalogue, levels: Levels, files: Vec<(PathBuf, Input)>) -> Result<Group, FilesError> {
+        let asked = files.len();
+        let (mut paths, mut inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
+        let mut at = 0;
+        while at < inputs.len() {
+            let text = String::from_utf8_lossy(&inputs[at].bytes).into_owned();
+            for included in check::included_paths(&text) {
+                let Some(name) = check::included_name(&inputs[at].name, &included) else { continue };
+                let path = paths[at].parent().unwrap_or(Path::new("")).join(&included);
+                // A file that is not there is reported where it is included.
+                if inputs.iter().all(|i| i.name != name) && path.is_file() {
+                    inputs.push(read(&path, name)?);
+                    paths.push(path);
+                }
+            }
+            at += 1;
+        }
+        Ok(Group { catalogue, inputs, paths, asked, levels })
+    }
+
+    /// Compiles the group.
+    pub fn compile(self) -> Compiled {
+        let Group { catalogue, inputs, asked, levels, .. } = self;
+        let mut compiled = check::compile_with(inputs, &catalogue, &levels);
+        // A file that others include as well is not idle for being included by few of them.
+        let idle = |d: &Diagnostic| matches!(d.code, Code::D801 | Code::D802) && d.span.file.0 as usize >= asked;
+        compiled.diagnostics.retain(|d| !idle(d));
+        compiled
+    }
 }
 
 /// Problems of YAML files as text for people.
@@ -90,9 +128,8 @@ pub fn of_project(project: Project, style: Style) -> Result<Group, FilesError> {
     }
     let root = project.root.clone();
     let name = |path: &Path| display(path.strip_prefix(&root).unwrap_or(path));
-    let inputs = paths.iter().map(|p| read(p, name(p))).collect::<Result<_, _>>()?;
-    let catalogue = catalogue(Some(&project), style)?;
-    Ok(Group { catalogue, inputs })
+    let inputs = paths.iter().map(|p| Ok((p.clone(), read(p, name(p))?))).collect::<Result<_, FilesError>>()?;
+    Group::new(catalogue(Some(&project), style)?, project.lint.clone(), inputs)
 }
 
 /// The files that the given paths name, grouped by the projects that they lie in.
@@ -116,16 +153,28 @@ pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Res
         let project = Project::find(&folder, explicit).map_err(|e| FilesError::Problems(project_error(&e, style)))?;
         let key = project.as_ref().map_or(folder, |p| p.root.clone());
         let input = read(&file, display(&file))?;
-        groups.entry(key).or_insert_with(|| Gathered { project, inputs: Vec::new() }).inputs.push(input);
+        groups.entry(key).or_insert_with(|| Gathered { project, inputs: Vec::new() }).inputs.push((file, input));
     }
-    let group = |Gathered { project, inputs }| Ok(Group { catalogue: catalogue(project.as_ref(), style)?, inputs });
+    let group = |Gathered { project, inputs }| {
+        let levels = project.as_ref().map(|p| p.lint.clone()).unwrap_or_default();
+        Group::new(catalogue(project.as_ref(), style)?, levels, inputs)
+    };
     groups.into_values().map(group).collect()
 }
 
 /// Files of one project or folder on their way to a group.
 struct Gathered {
     project: Option<Project>,
-    inputs: Vec<Input>,
+    inputs: Vec<(PathBuf, Input)>,
+}
+
+/// What the paths of a command name; without paths the project's mapping folder.
+pub fn asked(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Result<Vec<Group>, FilesError> {
+    if paths.is_empty() {
+        project(explicit, style).and_then(|p| p.ok_or(FilesError::NoProject)).and_then(|p| of_project(p, style)).map(|g| vec![g])
+    } else {
+        of_paths(paths, explicit, style)
+    }
 }
 
 /// The built-in schemas, overlaid by those of a project.

@@ -9,6 +9,8 @@ mod emulate;
 pub mod exit;
 mod explain;
 mod files;
+mod fix;
+mod fmt;
 pub mod init;
 mod output;
 mod progress;
@@ -16,6 +18,9 @@ mod run;
 pub mod schema;
 mod services;
 mod status;
+mod test;
+
+pub use fix::mend;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +61,10 @@ enum Command {
     Schema(schema::Args),
     /// Report everything that is wrong in mapping files.
     Check(check::Args),
+    /// Put mapping files into the one canonical form.
+    Fmt(fmt::Args),
+    /// Run the test blocks of mapping files.
+    Test(test::Args),
     /// Say what a diagnostic's code means.
     Explain(explain::Args),
     /// Compile mappings to an execution plan.
@@ -87,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(args, global),
         Command::Schema(args) => schema::run(args, global),
         Command::Check(args) => check::run(args, global),
+        Command::Fmt(args) => fmt::run(args, global),
+        Command::Test(args) => test::run(args, global),
         Command::Explain(args) => explain::run(args),
         Command::Compile(args) => compile::run(args, global),
         Command::Plan(args) => compile::run_plan(args, global),

@@ -1,7 +1,7 @@
-//! The one registry of diagnostic codes. A released number is never used again for something else.
+//! The one registry of diagnostic codes. A released number is never used again for something else (D010 is gone).
 //!
-//! Families: D0xx syntax, D1xx names and schema, D2xx types and loss, D3xx replacements, D4xx filters, D5xx keys,
-//! D9xx records that a run rejects. Each code has a page in `docs/codes/`, which `explain` prints; a test holds that
+//! Families: D0xx syntax, D1xx names and schema, D2xx types and loss, D3xx replacements, D4xx filters, D5xx keys, links and
+//! ways, D6xx opt-out and privacy, D7xx limits, D8xx style, D9xx records that a run rejects. Each code has a page in `docs/codes/`, which `explain` prints; a test holds that
 //! each has a page, an accepted and a rejected example.
 
 use std::fmt;
@@ -60,7 +60,6 @@ codes! {
     D007 Error "a string is not closed on its line";
     D008 Error "the text here does not follow the grammar";
     D009 Error "a sign or word of another language stands here";
-    D010 Error "a construct that this version cannot compile";
     D011 Error "a literal that cannot be read";
     D012 Error "an escape or a placeholder in a string that cannot be read";
     D101 Error "an unknown system";
@@ -78,6 +77,11 @@ codes! {
     D113 Error "a schema file or the project file cannot be used";
     D114 Error "a field that holds no single value";
     D115 Error "a block or option stands twice";
+    D116 Error "a name that nothing declares";
+    D117 Error "two declarations have one name";
+    D118 Error "an included file that is not there";
+    D121 Error "a block for a mapping that does not exist";
+    D122 Error "a test that cannot be run";
     D201 Error "text may be too long for the target";
     D202 Error "the value's type does not fit the target";
     D203 Error "a number may not fit the target";
@@ -98,6 +102,9 @@ codes! {
     D304 Warning "a replacement leaves options out";
     D305 Error "a field has two replacements";
     D306 Error "the result of a replacement does not fit the target";
+    D307 Warning "an arm that changes nothing";
+    D308 Warning "an arm that is never reached";
+    D309 Warning "a value goes through two replacements";
     D401 Error "a filter compares with a value that the field cannot have";
     D402 Error "a comparison that this type of field does not have";
     D403 Error "a regular expression that cannot be read";
@@ -105,10 +112,41 @@ codes! {
     D405 Error "an empty filter";
     D406 Error "a range that holds nothing";
     D407 Warning "a condition that is always true or always false";
+    D408 Warning "a condition or value stands twice";
     D501 Error "a mapping without a key";
     D502 Error "the key's source is not the table's primary key";
     D503 Error "the key's target does not identify a record";
     D504 Error "a mapping has two keys";
+    D505 Error "a link to a mapping that does not exist";
+    D506 Error "links lead in a circle";
+    D507 Error "a link between tables that do not belong together";
+    D508 Error "a reference that nothing resolves";
+    D509 Error "an entry that cannot go both ways";
+    D510 Error "an arrow that this mapping cannot have";
+    D601 Error "an attribute that is no opt-out";
+    D602 Error "an opt-out from a field that is not true or false";
+    D603 Error "an opt-out in an ordinary mapping while Campaign is a source";
+    D604 Error "a mapping has two opt-out blocks, or a block two directions";
+    D605 Error "an opt-out field stands in two pairs";
+    D606 Error "an opt-out block for something else than contacts and profiles";
+    D607 Error "an opt-out block without a direction";
+    D608 Warning "personal data in a resource that is not linked to the profile";
+    D609 Warning "an opt-out without an opt-out block";
+    D701 Error "more than twenty custom entities";
+    D702 Error "more than fifty columns";
+    D703 Error "more than five links";
+    D704 Error "more than three linked levels";
+    D801 Warning "a constant that nothing uses";
+    D802 Warning "a shared replacement that nothing uses";
+    D803 Warning "an include that nothing uses";
+    D804 Warning "a test depends on the day it is run";
+    D805 Warning "an allow that allows nothing";
+    D806 Warning "an allow that has no effect as it is written";
+    D807 Warning "the key is not the first entry";
+    D808 Warning "a deprecated field";
+    D809 Warning "two tests have one title";
+    D810 Warning "a mapping that writes nothing but its key";
+    D811 Warning "a test gives a field that the mapping does not read";
     D901 Error "a step failed on a record and `or reject` says to reject it";
     D902 Error "a replacement says to reject this value";
     D903 Error "a record holds a value that its schema does not admit";

@@ -4,11 +4,13 @@
 //! [`render`] turns diagnostics into text for people and machines.
 
 pub mod codes;
+mod levels;
 pub mod render;
 mod source;
 mod suggest;
 
 pub use codes::{Code, Severity};
+pub use levels::{Level, Levels};
 pub use source::{FileId, Position, SourceFile, Sources, Span};
 pub use suggest::nearest;
 
@@ -27,12 +29,43 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Other places that matter, such as the first of two definitions.
     pub related: Vec<(Span, String)>,
+    /// Error or warning: the code's own, unless the project sets another.
+    pub severity: Severity,
+    /// A change of the text that mends the finding without changing anything else.
+    pub fix: Option<Fix>,
+}
+
+/// A change that `check --fix` makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, as an editor shows it: "write `firstname`".
+    pub title: String,
+    /// The edits, in no order; none overlaps another.
+    pub edits: Vec<Edit>,
+}
+
+/// A range of a file and what takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// What goes.
+    pub span: Span,
+    /// What comes.
+    pub text: String,
 }
 
 impl Diagnostic {
     /// A finding with the sentence, the place and its label.
     pub fn new(code: Code, span: Span, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
-        Diagnostic { code, message: message.into(), span, label: label.into(), help: None, related: Vec::new() }
+        Diagnostic {
+            code,
+            message: message.into(),
+            span,
+            label: label.into(),
+            help: None,
+            related: Vec::new(),
+            severity: code.severity(),
+            fix: None,
+        }
     }
 
     /// Adds what to write instead.
@@ -56,9 +89,31 @@ impl Diagnostic {
         self
     }
 
+    /// Adds the one edit that mends it.
+    #[must_use]
+    pub fn fix(self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.fixes(title, vec![Edit { span, text: text.into() }])
+    }
+
+    /// Adds the edits that mend it.
+    #[must_use]
+    pub fn fixes(mut self, title: impl Into<String>, edits: Vec<Edit>) -> Diagnostic {
+        self.fix = Some(Fix { title: title.into(), edits });
+        self
+    }
+
+    /// Adds the near name that was probably meant: as help, and as an edit that writes it.
+    #[must_use]
+    pub fn meant(self, near: Option<&str>, span: Span, otherwise: impl FnOnce() -> String) -> Diagnostic {
+        match near {
+            Some(near) => self.help(format!("did you mean `{near}`?")).fix(format!("write `{near}`"), span, near),
+            None => self.help(otherwise()),
+        }
+    }
+
     /// Error or warning.
     pub fn severity(&self) -> Severity {
-        self.code.severity()
+        self.severity
     }
 }
 
@@ -77,6 +132,11 @@ impl Diagnostics {
     /// Whether a plan may be made: no finding is an error.
     pub fn has_errors(&self) -> bool {
         self.items.iter().any(|d| d.severity() == Severity::Error)
+    }
+
+    /// The findings, to be changed or left out.
+    pub fn items_mut(&mut self) -> &mut Vec<Diagnostic> {
+        &mut self.items
     }
 
     /// How many findings there are of each severity: (errors, warnings).

@@ -6,7 +6,7 @@ use regex::Regex;
 use super::EvalError;
 use super::text::{lower, same};
 use super::value::Value;
-use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, Test, TextTest};
+use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test, TextTest};
 use crate::time::{self, Instant};
 
 /// A condition made ready to run: expressions are compiled, texts folded to lower case.
@@ -24,6 +24,7 @@ pub(super) enum ReadyTest {
     In(Vec<Const>),
     Between(Const, Const),
     Within(TimeDelta),
+    Relative(Relation, RelativeBase, TimeDelta),
     /// The text is in lower case.
     Text(TextTest, String),
     Matches(Regex),
@@ -48,6 +49,11 @@ impl Ready {
                     Test::Within(seconds) => {
                         let seconds = i64::try_from(*seconds).ok().and_then(TimeDelta::try_seconds);
                         ReadyTest::Within(seconds.ok_or_else(|| EvalError::new(condition.at, "a duration out of range"))?)
+                    }
+                    Test::Relative { relation, base, offset } => {
+                        let offset =
+                            TimeDelta::try_seconds(*offset).ok_or_else(|| EvalError::new(condition.at, "an offset out of range"))?;
+                        ReadyTest::Relative(*relation, *base, offset)
                     }
                     Test::Text(test, text) => ReadyTest::Text(*test, lower(text).into_owned()),
                     Test::Matches(pattern) => {
@@ -90,14 +96,20 @@ impl ReadyTest {
         match self {
             ReadyTest::Present => !empty,
             ReadyTest::Empty => empty,
-            ReadyTest::Relation(relation, constant) => match relation {
-                Relation::Equal => value.equals(constant),
-                Relation::NotEqual => !value.is_null() && !value.equals(constant),
-                Relation::Less => value.compare(constant).is_some_and(|o| o.is_lt()),
-                Relation::LessOrEqual => value.compare(constant).is_some_and(|o| o.is_le()),
-                Relation::Greater => value.compare(constant).is_some_and(|o| o.is_gt()),
-                Relation::GreaterOrEqual => value.compare(constant).is_some_and(|o| o.is_ge()),
-            },
+            ReadyTest::Relation(relation, constant) => related(*relation, value, constant),
+            ReadyTest::Relative(relation, base, offset) => {
+                let start = match base {
+                    RelativeBase::Now => now,
+                    RelativeBase::Today => time::midnight(now.date_naive()),
+                };
+                let Some(moment) = start.checked_add_signed(*offset) else { return false };
+                // A day is compared with a day: a birthday is not before the noon of its own day.
+                let constant = match value {
+                    Value::Date(_) => Const::Date(moment.date_naive()),
+                    _ => Const::Instant(moment),
+                };
+                related(*relation, value, &constant)
+            }
             ReadyTest::In(constants) => constants.iter().any(|c| value.equals(c)),
             ReadyTest::Between(low, high) => {
                 value.compare(low).is_some_and(|o| o.is_ge()) && value.compare(high).is_some_and(|o| o.is_le())
@@ -130,5 +142,16 @@ impl ReadyTest {
                 _ => false,
             },
         }
+    }
+}
+
+fn related(relation: Relation, value: &Value<'_>, constant: &Const) -> bool {
+    match relation {
+        Relation::Equal => value.equals(constant),
+        Relation::NotEqual => !value.is_null() && !value.equals(constant),
+        Relation::Less => value.compare(constant).is_some_and(|o| o.is_lt()),
+        Relation::LessOrEqual => value.compare(constant).is_some_and(|o| o.is_le()),
+        Relation::Greater => value.compare(constant).is_some_and(|o| o.is_gt()),
+        Relation::GreaterOrEqual => value.compare(constant).is_some_and(|o| o.is_ge()),
     }
 }

@@ -9,6 +9,7 @@ mod filter;
 pub mod number;
 mod output;
 mod program;
+mod steps;
 pub mod text;
 mod value;
 
@@ -16,7 +17,9 @@ use std::borrow::Cow;
 
 use decode::Decoder;
 use output::Layout;
+pub use program::ArmUse;
 use program::Program;
+pub use steps::{format_date, phone_region, time_zone};
 pub use value::{Value, compare_constants};
 
 use crate::plan::{At, FieldProgram, IngressFlow};
@@ -117,11 +120,26 @@ impl<'p> Evaluator<'p> {
             flow,
             decoder: Decoder::new(&flow.source.slots),
             filter: flow.filter.as_ref().map(filter::Ready::new).transpose()?,
-            key: Program::new(&flow.key),
-            fields: flow.fields.iter().map(Program::new).collect(),
+            key: Program::new(&flow.key)?,
+            fields: flow.fields.iter().map(Program::new).collect::<Result<_, _>>()?,
             paths: flow.fields.iter().map(|f| f.path.join(".")).collect(),
             layout: Layout::new(flow),
         })
+    }
+
+    /// Makes a flow ready and counts which arms of its replacements records take.
+    pub fn counting(flow: &'p IngressFlow) -> Result<Evaluator<'p>, EvalError> {
+        let mut evaluator = Evaluator::new(flow)?;
+        evaluator.fields.iter_mut().for_each(|f| f.tables_mut(&mut |table| table.count()));
+        Ok(evaluator)
+    }
+
+    /// The arms of the replacements, each with whether a record took it; nothing where they are not counted. A table that
+    /// several fields use stands there once for each.
+    pub fn arms(&mut self) -> Vec<ArmUse> {
+        let mut arms = Vec::new();
+        self.fields.iter_mut().for_each(|f| f.tables_mut(&mut |table| table.arms(&mut arms)));
+        arms
     }
 
     /// The flow.

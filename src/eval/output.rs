@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 
 use super::value::Value;
-use crate::plan::IngressFlow;
+use crate::plan::{Fit, IngressFlow};
 
 /// A record's text: before each value stands what was worked out beforehand.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// In order of writing: the text before the value, and the field (`None` for the key).
     parts: Vec<(Vec<u8>, Option<usize>)>,
+    /// For each field that refers to another record: the field that identifies it.
+    links: Vec<Option<String>>,
     end: Vec<u8>,
 }
 
@@ -31,7 +33,11 @@ impl Layout {
         for (i, field) in flow.fields.iter().enumerate() {
             insert(&mut roots, &field.path, Some(i));
         }
-        let mut layout = Layout { parts: Vec::new(), end: Vec::new() };
+        let links = flow.fields.iter().map(|f| match &f.fit {
+            Fit::Link { key } => Some(key.clone()),
+            _ => None,
+        });
+        let mut layout = Layout { parts: Vec::new(), links: links.collect(), end: Vec::new() };
         let mut pending = Vec::new();
         layout.object(&roots, &mut pending);
         layout.end = pending;
@@ -59,7 +65,20 @@ impl Layout {
         for (before, field) in &self.parts {
             out.extend_from_slice(before);
             match field {
-                Some(i) => values.get(*i).unwrap_or(&Value::Null).write_json(out),
+                Some(i) => {
+                    let value = values.get(*i).unwrap_or(&Value::Null);
+                    match self.links.get(*i) {
+                        // A link names the other record by its key (assumed; the documentation shows PKey and href).
+                        Some(Some(key)) if !value.is_null() => {
+                            out.push(b'{');
+                            let _ = serde_json::to_writer(&mut *out, key);
+                            out.push(b':');
+                            value.write_json(out);
+                            out.push(b'}');
+                        }
+                        _ => value.write_json(out),
+                    }
+                }
                 None => Value::Text(Cow::Borrowed(key)).write_json(out),
             }
         }

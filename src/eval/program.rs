@@ -1,11 +1,14 @@
 //! The program of one target field, made ready to run: tables sorted for look-up, nothing resolved by name.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashSet;
 
-use super::number;
-use super::text::{fits, lower, truncate, upper};
+use super::EvalError;
+use super::steps::ReadyStep;
+use super::text::fits;
 use super::value::Value;
-use crate::plan::{At, Const, DatePart, FieldProgram, Fit, OnFailure, Op, Outcome, Piece, Read, Replacement, Source, Step};
+use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source};
 use crate::time;
 
 /// Why a field has no value: the record is rejected.
@@ -17,22 +20,33 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    fn new(code: &'static str, at: At, message: impl Into<String>) -> Fault {
+    pub(super) fn new(code: &'static str, at: At, message: impl Into<String>) -> Fault {
         Fault { code, at, message: message.into() }
     }
 }
 
+/// Whether an arm of a replacement was used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmUse {
+    /// The table.
+    pub at: At,
+    /// The value that it stands for; `None` for `else`.
+    pub value: Option<Const>,
+    /// Whether a record took it.
+    pub used: bool,
+}
+
 /// A read made ready.
 #[derive(Debug)]
-struct ReadyRead<'p> {
+pub(super) struct ReadyRead<'p> {
     slot: usize,
-    replace: Option<Table<'p>>,
+    pub(super) replace: Option<Table<'p>>,
     labels: Option<&'p [(i64, String)]>,
 }
 
 /// A replacement sorted for look-up by its kind of key.
 #[derive(Debug)]
-struct Table<'p> {
+pub(super) struct Table<'p> {
     at: At,
     integers: Vec<(i64, &'p Outcome)>,
     texts: Vec<(&'p str, &'p Outcome)>,
@@ -42,10 +56,13 @@ struct Table<'p> {
     yes: Option<&'p Outcome>,
     null: &'p Outcome,
     otherwise: &'p Outcome,
+    replacement: &'p Replacement,
+    /// Which outcomes were taken, by their addresses; only while a test counts them.
+    taken: Option<RefCell<HashSet<usize>>>,
 }
 
 impl<'p> Table<'p> {
-    fn new(replacement: &'p Replacement) -> Table<'p> {
+    pub(super) fn new(replacement: &'p Replacement) -> Table<'p> {
         let mut table = Table {
             at: replacement.at,
             integers: Vec::new(),
@@ -55,6 +72,8 @@ impl<'p> Table<'p> {
             yes: None,
             null: &replacement.null,
             otherwise: &replacement.otherwise,
+            replacement,
+            taken: None,
         };
         for (key, outcome) in &replacement.entries {
             match key {
@@ -68,6 +87,48 @@ impl<'p> Table<'p> {
         table.integers.sort_by_key(|e| e.0);
         table.texts.sort_by_key(|e| e.0);
         table
+    }
+
+    /// What becomes of a value.
+    pub(super) fn apply<'a>(&self, value: &Value<'a>) -> Result<Value<'a>, Fault>
+    where
+        'p: 'a,
+    {
+        let outcome = self.outcome(value);
+        if let Some(taken) = &self.taken {
+            taken.borrow_mut().insert(std::ptr::from_ref(outcome).addr());
+        }
+        match outcome {
+            Outcome::Keep => Ok(value.clone()),
+            Outcome::Value(constant) => Ok(Value::of(constant)),
+            Outcome::Reject(at) => Err(Fault::new("D902", *at, "the replacement says to reject this value")),
+            Outcome::Unknown => Err(Fault::new("D903", self.at, "the option set in the schema has no such option; pull the schema again")),
+        }
+    }
+
+    /// Begins to count which outcomes are taken.
+    pub(super) fn count(&mut self) {
+        self.taken = Some(RefCell::default());
+    }
+
+    /// The arms that an author wrote, each with whether it was taken.
+    pub(super) fn arms(&self, arms: &mut Vec<ArmUse>) {
+        let Some(taken) = self.taken.as_ref().filter(|_| !self.replacement.labels) else { return };
+        let taken = taken.borrow();
+        let mut add = |value: Option<&Const>, outcome: &Outcome| {
+            let used = taken.contains(&std::ptr::from_ref(outcome).addr());
+            arms.push(ArmUse { at: self.at, value: value.cloned(), used });
+        };
+        for (key, outcome) in &self.replacement.entries {
+            add(Some(key), outcome);
+        }
+        // A missing arm keeps the value, or cannot be reached.
+        if self.replacement.null != Outcome::Keep {
+            add(Some(&Const::Null), &self.replacement.null);
+        }
+        if !matches!(self.replacement.otherwise, Outcome::Keep | Outcome::Unknown) {
+            add(None, &self.replacement.otherwise);
+        }
     }
 
     fn outcome(&self, value: &Value<'_>) -> &'p Outcome {
@@ -87,32 +148,20 @@ impl<'p> Table<'p> {
 }
 
 impl<'p> ReadyRead<'p> {
-    fn new(read: &'p Read) -> ReadyRead<'p> {
+    pub(super) fn new(read: &'p Read) -> ReadyRead<'p> {
         ReadyRead { slot: read.slot as usize, replace: read.replace.as_ref().map(Table::new), labels: read.labels.as_deref() }
     }
 
-    fn value<'a>(&self, slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault>
+    pub(super) fn value<'a>(&self, slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
         let value = slots.get(self.slot).unwrap_or(&Value::Null);
         if let Some(table) = &self.replace {
-            return match table.outcome(value) {
-                Outcome::Keep => Ok(value.clone()),
-                Outcome::Value(constant) => Ok(Value::of(constant)),
-                Outcome::Reject(at) => Err(Fault::new("D902", *at, "the replacement says to reject this value")),
-                Outcome::Unknown => {
-                    Err(Fault::new("D903", table.at, "the option set in the schema has no such option; pull the schema again"))
-                }
-            };
+            return table.apply(value);
         }
         if let (Some(labels), Value::Text(text)) = (self.labels, value) {
-            let label = |number: &str| {
-                let number: i64 = number.trim().parse().ok()?;
-                labels.iter().find(|(n, _)| *n == number).map(|(_, label)| label.as_str())
-            };
-            let joined = text.split(',').map(label).collect::<Option<Vec<_>>>().map(|l| l.join("; "));
-            return match joined {
+            return match labels_text(text, labels, "; ") {
                 Some(text) => Ok(Value::Text(Cow::Owned(text))),
                 None => Err(Fault::new("D903", at, "the option set in the schema has no such option; pull the schema again")),
             };
@@ -127,19 +176,43 @@ enum ReadySource<'p> {
     Constant(&'p Const),
     Template(Vec<ReadyPiece<'p>>),
     Coalesce(Vec<ReadyRead<'p>>),
+    Join(&'p str, Vec<ReadyRead<'p>>),
 }
 
 #[derive(Debug)]
-enum ReadyPiece<'p> {
+pub(super) enum ReadyPiece<'p> {
     Text(&'p str),
-    Field(ReadyRead<'p>),
+    Field(Box<ReadyRead<'p>>),
 }
 
-#[derive(Debug)]
-struct ReadyStep<'p> {
-    step: &'p Step,
-    /// Of [`Op::Coalesce`].
-    reads: Vec<ReadyRead<'p>>,
+impl<'p> ReadyPiece<'p> {
+    pub(super) fn new(piece: &'p Piece) -> ReadyPiece<'p> {
+        match piece {
+            Piece::Text(text) => ReadyPiece::Text(text),
+            Piece::Field(read) => ReadyPiece::Field(Box::new(ReadyRead::new(read))),
+        }
+    }
+
+    pub(super) fn read_mut(&mut self) -> Option<&mut ReadyRead<'p>> {
+        match self {
+            ReadyPiece::Text(_) => None,
+            ReadyPiece::Field(read) => Some(read),
+        }
+    }
+
+    /// Appends the piece; whether it is a field that has a value.
+    pub(super) fn append(&self, slots: &[Value<'_>], at: At, out: &mut String) -> Result<bool, Fault> {
+        match self {
+            ReadyPiece::Text(text) => out.push_str(text),
+            ReadyPiece::Field(read) => {
+                if let Some(text) = read.value(slots, at)?.into_text() {
+                    out.push_str(&text);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// A field's program made ready.
@@ -152,42 +225,34 @@ pub(super) struct Program<'p> {
 }
 
 impl<'p> Program<'p> {
-    pub(super) fn new(field: &'p FieldProgram) -> Program<'p> {
+    pub(super) fn new(field: &'p FieldProgram) -> Result<Program<'p>, EvalError> {
         let source = match &field.source {
             Source::Field(read) => ReadySource::Field(ReadyRead::new(read)),
             Source::Constant(constant) => ReadySource::Constant(constant),
-            Source::Template(pieces) => ReadySource::Template(
-                pieces
-                    .iter()
-                    .map(|p| match p {
-                        Piece::Text(text) => ReadyPiece::Text(text),
-                        Piece::Field(read) => ReadyPiece::Field(ReadyRead::new(read)),
-                    })
-                    .collect(),
-            ),
+            Source::Template(pieces) => ReadySource::Template(pieces.iter().map(ReadyPiece::new).collect()),
             Source::Coalesce(reads) => ReadySource::Coalesce(reads.iter().map(ReadyRead::new).collect()),
+            Source::Join { separator, reads } => ReadySource::Join(separator, reads.iter().map(ReadyRead::new).collect()),
         };
-        let steps = field
-            .steps
-            .iter()
-            .map(|step| {
-                let reads = match &step.op {
-                    Op::Coalesce(reads) => reads.iter().map(ReadyRead::new).collect(),
-                    Op::Trim
-                    | Op::Lower
-                    | Op::Upper
-                    | Op::Truncate(_)
-                    | Op::Default(_)
-                    | Op::Round { .. }
-                    | Op::ParseDate(_)
-                    | Op::DayOfInstant
-                    | Op::Midnight
-                    | Op::ToText => Vec::new(),
-                };
-                ReadyStep { step, reads }
-            })
-            .collect();
-        Program { at: field.at, source, steps, fit: &field.fit }
+        let steps = field.steps.iter().map(ReadyStep::new).collect::<Result<_, _>>()?;
+        Ok(Program { at: field.at, source, steps, fit: &field.fit })
+    }
+
+    /// Every table of the program.
+    pub(super) fn tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
+        let of_reads = |reads: &mut [ReadyRead<'p>], each: &mut dyn FnMut(&mut Table<'p>)| {
+            reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each);
+        };
+        match &mut self.source {
+            ReadySource::Field(read) => of_reads(std::slice::from_mut(read), each),
+            ReadySource::Constant(_) => {}
+            ReadySource::Template(pieces) => {
+                pieces.iter_mut().filter_map(ReadyPiece::read_mut).for_each(|r| of_reads(std::slice::from_mut(r), each))
+            }
+            ReadySource::Coalesce(reads) | ReadySource::Join(_, reads) => of_reads(reads, each),
+        }
+        for step in &mut self.steps {
+            step.tables_mut(each);
+        }
     }
 
     /// The field's value for a record.
@@ -200,6 +265,7 @@ impl<'p> Program<'p> {
             ReadySource::Constant(constant) => Value::of(constant),
             ReadySource::Template(pieces) => self.template(pieces, slots)?,
             ReadySource::Coalesce(reads) => first_of(reads, slots, self.at)?,
+            ReadySource::Join(separator, reads) => self.join(separator, reads, slots)?,
         };
         for step in &self.steps {
             value = step.run(value, slots)?;
@@ -220,17 +286,21 @@ impl<'p> Program<'p> {
         let mut out = String::with_capacity(64);
         let mut any = false;
         for piece in pieces {
-            match piece {
-                ReadyPiece::Text(text) => out.push_str(text),
-                ReadyPiece::Field(read) => {
-                    if let Some(text) = read.value(slots, self.at)?.into_text() {
-                        any = true;
-                        out.push_str(&text);
-                    }
-                }
-            }
+            any |= piece.append(slots, self.at, &mut out)?;
         }
         Ok(if any { Value::Text(Cow::Owned(out)) } else { Value::Null })
+    }
+
+    /// The fields that have a value, the empty text not being one.
+    fn join<'a>(&self, separator: &str, reads: &[ReadyRead<'p>], slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    where
+        'p: 'a,
+    {
+        let mut texts = Vec::with_capacity(reads.len());
+        for read in reads {
+            texts.extend(read.value(slots, self.at)?.into_text().filter(|t| !t.is_empty()));
+        }
+        Ok(if texts.is_empty() { Value::Null } else { Value::Text(Cow::Owned(texts.join(separator))) })
     }
 
     /// What the checker has proved, checked once more: a record may break its own schema.
@@ -261,6 +331,8 @@ impl<'p> Program<'p> {
             }
             (Fit::Decimal { scale, min, max }, Value::Decimal(d)) => d.normalize().scale() <= *scale && min <= d && d <= max,
             (Fit::Double, Value::Double(_) | Value::Integer(_) | Value::Decimal(_)) => true,
+            (Fit::Options(options), Value::Integer(n)) => options.contains(n),
+            (Fit::Link { .. }, Value::Text(_)) => true,
             (
                 Fit::Boolean
                 | Fit::Integer { .. }
@@ -269,7 +341,9 @@ impl<'p> Program<'p> {
                 | Fit::Text { .. }
                 | Fit::Date
                 | Fit::Instant
-                | Fit::Enumeration(_),
+                | Fit::Enumeration(_)
+                | Fit::Options(_)
+                | Fit::Link { .. },
                 _,
             ) => false,
         };
@@ -281,7 +355,17 @@ impl<'p> Program<'p> {
     }
 }
 
-fn first_of<'a, 'p: 'a>(reads: &[ReadyRead<'p>], slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault> {
+/// The labels of several options, given as `1,9`; `None` where one is unknown.
+pub(super) fn labels_text(numbers: &str, labels: &[(i64, String)], separator: &str) -> Option<String> {
+    let label = |number: &str| {
+        let number: i64 = number.trim().parse().ok()?;
+        labels.iter().find(|(n, _)| *n == number).map(|(_, label)| label.as_str())
+    };
+    numbers.split(',').map(label).collect::<Option<Vec<_>>>().map(|l| l.join(separator))
+}
+
+/// The first of several fields that has a value.
+pub(super) fn first_of<'a, 'p: 'a>(reads: &[ReadyRead<'p>], slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault> {
     for read in reads {
         let value = read.value(slots, at)?;
         if !value.is_null() {
@@ -289,126 +373,4 @@ fn first_of<'a, 'p: 'a>(reads: &[ReadyRead<'p>], slots: &[Value<'a>], at: At) ->
         }
     }
     Ok(Value::Null)
-}
-
-/// A step did not work on this value.
-struct Failed(&'static str);
-
-impl<'p> ReadyStep<'p> {
-    fn run<'a>(&self, value: Value<'a>, slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
-    where
-        'p: 'a,
-    {
-        let on_failure = match &self.step.on_failure {
-            // Only a step that can fail may need its input again.
-            None => {
-                return self
-                    .apply(value, slots)?
-                    .map_err(|Failed(why)| Fault::new("D903", self.step.at, format!("{why}; its schema promised otherwise")));
-            }
-            Some(on_failure) => on_failure,
-        };
-        match self.apply(value.clone(), slots)? {
-            Ok(value) => Ok(value),
-            Err(Failed(why)) => match on_failure {
-                OnFailure::Null => Ok(Value::Null),
-                OnFailure::Default(constant) => Ok(Value::of(constant)),
-                OnFailure::Keep => Ok(value),
-                OnFailure::Reject => Err(Fault::new("D901", self.step.at, why)),
-            },
-        }
-    }
-
-    fn apply<'a>(&self, value: Value<'a>, slots: &[Value<'a>]) -> Result<Result<Value<'a>, Failed>, Fault>
-    where
-        'p: 'a,
-    {
-        if value.is_null() {
-            return Ok(Ok(match &self.step.op {
-                Op::Default(constant) => Value::of(constant),
-                Op::Coalesce(_) => first_of(&self.reads, slots, self.step.at)?,
-                Op::Trim
-                | Op::Lower
-                | Op::Upper
-                | Op::Truncate(_)
-                | Op::Round { .. }
-                | Op::ParseDate(_)
-                | Op::DayOfInstant
-                | Op::Midnight
-                | Op::ToText => Value::Null,
-            }));
-        }
-        Ok(match (&self.step.op, value) {
-            (Op::Default(_) | Op::Coalesce(_), value) => Ok(value),
-            (Op::Trim, Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(t.trim())))),
-            (Op::Lower, Value::Text(text)) => Ok(Value::Text(on_text(text, lower))),
-            (Op::Upper, Value::Text(text)) => Ok(Value::Text(on_text(text, upper))),
-            (Op::Truncate(units), Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(truncate(t, *units))))),
-            (Op::Round { scale, bounds }, value) => round(value, *scale, bounds.as_ref()),
-            (Op::ParseDate(parts), Value::Text(text)) => {
-                parse_date(&text, parts).map(Value::Date).ok_or(Failed("the text is not a date of this pattern"))
-            }
-            (Op::DayOfInstant, Value::Instant(instant)) => Ok(Value::Date(instant.date_naive())),
-            (Op::DayOfInstant, Value::Local(local)) => Ok(Value::Date(local.date())),
-            (Op::DayOfInstant, Value::Date(date)) => Ok(Value::Date(date)),
-            (Op::Midnight, Value::Date(date)) => Ok(Value::Instant(time::midnight(date))),
-            (Op::Midnight, value @ Value::Instant(_)) => Ok(value),
-            (Op::ToText, value) => value.into_text().map(Value::Text).ok_or(Failed("there is no value")),
-            (Op::Trim | Op::Lower | Op::Upper | Op::Truncate(_) | Op::ParseDate(_) | Op::DayOfInstant | Op::Midnight, _) => {
-                Err(Failed("the value is of another type"))
-            }
-        })
-    }
-}
-
-/// Applies an operation without copying what is borrowed.
-fn on_text<'a>(text: Cow<'a, str>, operation: impl for<'t> FnOnce(&'t str) -> Cow<'t, str>) -> Cow<'a, str> {
-    match text {
-        Cow::Borrowed(text) => operation(text),
-        Cow::Owned(text) => match operation(&text) {
-            Cow::Borrowed(part) if part.len() == text.len() => Cow::Owned(text),
-            other => Cow::Owned(other.into_owned()),
-        },
-    }
-}
-
-fn round<'a>(value: Value<'a>, scale: u32, bounds: Option<&(rust_decimal::Decimal, rust_decimal::Decimal)>) -> Result<Value<'a>, Failed> {
-    let exact = match value {
-        Value::Decimal(d) => d,
-        Value::Integer(n) => n.into(),
-        Value::Double(d) => rust_decimal::Decimal::try_from(d).map_err(|_| Failed("the number is too large"))?,
-        Value::Null | Value::Boolean(_) | Value::Text(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
-            return Err(Failed("the value is no number"));
-        }
-    };
-    let rounded = number::round(exact, scale);
-    match bounds {
-        Some((low, high)) if rounded < *low || *high < rounded => Err(Failed("the number is outside what the target holds")),
-        _ => Ok(Value::Decimal(rounded)),
-    }
-}
-
-/// Reads a day by a pattern; the whole text must follow it.
-fn parse_date(text: &str, parts: &[DatePart]) -> Option<time::Date> {
-    let (mut year, mut month, mut day) = (0, 0, 0);
-    let mut rest = text;
-    let number = |rest: &mut &str, least: usize, most: usize| -> Option<u32> {
-        let digits = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-        (digits >= least).then_some(())?;
-        let (head, tail) = rest.split_at(digits);
-        *rest = tail;
-        head.parse().ok()
-    };
-    for part in parts {
-        match part {
-            DatePart::Year => year = number(&mut rest, 4, 4)?,
-            DatePart::Month => month = number(&mut rest, 2, 2)?,
-            DatePart::MonthShort => month = number(&mut rest, 1, 2)?,
-            DatePart::Day => day = number(&mut rest, 2, 2)?,
-            DatePart::DayShort => day = number(&mut rest, 1, 2)?,
-            DatePart::Text(expected) => rest = rest.strip_prefix(expected.as_str())?,
-        }
-    }
-    rest.is_empty().then_some(())?;
-    time::Date::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }

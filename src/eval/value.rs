@@ -48,6 +48,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as Campaign's API writes it.
+    pub fn json(&self) -> String {
+        let mut out = Vec::new();
+        self.write_json(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// A constant as Campaign's API writes it.
+    pub fn constant_json(constant: &Const) -> String {
+        let mut out = Vec::new();
+        Value::of(constant).write_json(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
     /// Whether there is no value.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)

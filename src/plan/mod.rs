@@ -46,6 +46,7 @@ impl ExecutionPlan {
         }
         let plan: ExecutionPlan = serde_json::from_str(text)?;
         plan.ingress.iter().try_for_each(IngressFlow::verify)?;
+        plan.two_way.iter().try_for_each(TwoWayFlow::verify)?;
         Ok(plan)
     }
 
@@ -73,53 +74,83 @@ impl IngressFlow {
         format!("{:016x}", hasher.finish())
     }
 
-    /// Every read of a slot, wherever it stands.
-    fn reads(&self) -> impl Iterator<Item = u32> {
-        fn of_source(source: &Source) -> Vec<u32> {
-            match source {
-                Source::Field(read) => vec![read.slot],
-                Source::Constant(_) => Vec::new(),
-                Source::Template(pieces) => pieces
-                    .iter()
-                    .filter_map(|p| match p {
-                        Piece::Text(_) => None,
-                        Piece::Field(read) => Some(read.slot),
-                    })
-                    .collect(),
-                Source::Coalesce(reads) => reads.iter().map(|r| r.slot).collect(),
-            }
-        }
-        fn of_condition(condition: &Condition, slots: &mut Vec<u32>) {
-            match &condition.kind {
-                ConditionKind::Group { conditions, .. } => conditions.iter().for_each(|c| of_condition(c, slots)),
-                ConditionKind::Test { slot, .. } => slots.push(*slot),
-            }
-        }
-        let mut slots = vec![self.source.primary_key];
-        if let Some(filter) = &self.filter {
-            of_condition(filter, &mut slots);
-        }
-        for field in std::iter::once(&self.key).chain(&self.fields) {
-            slots.extend(of_source(&field.source));
-            for step in &field.steps {
-                if let Op::Coalesce(reads) = &step.op {
-                    slots.extend(reads.iter().map(|r| r.slot));
-                }
-            }
-        }
-        slots.into_iter()
-    }
-
     /// Checks what the types cannot say, so that a plan changed by hand cannot make the runner fail midway.
     fn verify(&self) -> Result<(), PlanError> {
-        let count = self.source.slots.len();
-        if let Some(slot) = self.reads().find(|s| *s as usize >= count) {
-            return Err(PlanError::Damaged(format!("flow `{}` reads slot {slot} of {count}", self.name)));
+        let mut slots = vec![self.source.primary_key];
+        if let Some(filter) = &self.filter {
+            filter.reads(&mut slots);
         }
-        if let Some(field) = std::iter::once(&self.key).chain(&self.fields).find(|f| f.path.is_empty()) {
-            return Err(PlanError::Damaged(format!("flow `{}` has a field without a name at line {}", self.name, field.at.line)));
+        let programs = || std::iter::once(&self.key).chain(&self.fields);
+        programs().for_each(|p| p.reads(&mut slots));
+        verify(&self.name, self.source.slots.len(), &slots, programs())
+    }
+}
+
+impl TwoWayFlow {
+    fn verify(&self) -> Result<(), PlanError> {
+        for (side, programs, filter) in [(&self.left, &self.forward, self.filter.as_ref()), (&self.right, &self.backward, None)] {
+            let mut slots = Vec::new();
+            programs.iter().for_each(|p| p.reads(&mut slots));
+            if let Some(filter) = filter {
+                filter.reads(&mut slots);
+            }
+            verify(&self.name, side.slots.len(), &slots, programs.iter())?;
         }
         Ok(())
+    }
+}
+
+fn verify<'f>(flow: &str, count: usize, slots: &[u32], mut programs: impl Iterator<Item = &'f FieldProgram>) -> Result<(), PlanError> {
+    if let Some(slot) = slots.iter().find(|s| **s as usize >= count) {
+        return Err(PlanError::Damaged(format!("flow `{flow}` reads slot {slot} of {count}")));
+    }
+    if let Some(field) = programs.find(|f| f.path.is_empty()) {
+        return Err(PlanError::Damaged(format!("flow `{flow}` has a field without a name at line {}", field.at.line)));
+    }
+    Ok(())
+}
+
+impl FieldProgram {
+    /// Every slot that the program reads.
+    pub fn reads(&self, slots: &mut Vec<u32>) {
+        fn of_pieces(pieces: &[Piece], slots: &mut Vec<u32>) {
+            slots.extend(pieces.iter().filter_map(|p| match p {
+                Piece::Text(_) => None,
+                Piece::Field(read) => Some(read.slot),
+            }));
+        }
+        match &self.source {
+            Source::Field(read) => slots.push(read.slot),
+            Source::Constant(_) => {}
+            Source::Template(pieces) => of_pieces(pieces, slots),
+            Source::Coalesce(reads) | Source::Join { reads, .. } => slots.extend(reads.iter().map(|r| r.slot)),
+        }
+        for step in &self.steps {
+            if let Op::Coalesce(reads) = &step.op {
+                slots.extend(reads.iter().map(|r| r.slot));
+            }
+            if let Op::Concat(pieces) = &step.op {
+                of_pieces(pieces, slots);
+            }
+        }
+    }
+}
+
+impl Condition {
+    /// Every slot that the condition asks.
+    pub fn reads(&self, slots: &mut Vec<u32>) {
+        match &self.kind {
+            ConditionKind::Group { conditions, .. } => conditions.iter().for_each(|c| c.reads(slots)),
+            ConditionKind::Test { slot, .. } => slots.push(*slot),
+        }
+    }
+
+    /// Whether the result depends on the time of the run.
+    pub fn asks_the_time(&self) -> bool {
+        match &self.kind {
+            ConditionKind::Group { conditions, .. } => conditions.iter().any(Condition::asks_the_time),
+            ConditionKind::Test { test, .. } => matches!(test, Test::Within(_) | Test::Relative { .. }),
+        }
     }
 }
 

@@ -7,11 +7,11 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-pub use crate::syntax::ast::{Mode, Relation, TextTest};
+pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::time::{Date, Instant};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,147 @@ pub struct ExecutionPlan {
     pub files: Vec<String>,
     /// The flows from Dynamics to Campaign, in order of dependence, then of name.
     pub ingress: Vec<IngressFlow>,
+    /// Opt-outs that move in both directions or towards Dynamics, by name of their mapping. Those that only move towards
+    /// Campaign are fields of their ingress flow.
+    pub optouts: Vec<OptoutFlow>,
+    /// Marketing events from Campaign to Dynamics, by name.
+    pub events: Vec<EventFlow>,
+    /// Mappings in both directions, by name.
+    pub two_way: Vec<TwoWayFlow>,
+}
+
+/// How opt-outs move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Nothing moves.
+    Disabled,
+    /// Dynamics is the source.
+    D365ToCampaign,
+    /// Campaign is the source.
+    CampaignToD365,
+    /// The later change wins; where that is not decided, an opt-out does.
+    Bidirectional,
+}
+
+/// The opt-outs of one mapping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptoutFlow {
+    /// The mapping whose records it concerns.
+    pub mapping: String,
+    /// The block.
+    pub at: At,
+    /// [`Direction::CampaignToD365`] or [`Direction::Bidirectional`].
+    pub direction: Direction,
+    /// The pairs, in the order of the file.
+    pub pairs: Vec<OptoutPair>,
+}
+
+/// One pair of opt-out fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptoutPair {
+    /// The line.
+    pub at: At,
+    /// The property of the Dynamics record.
+    pub source: String,
+    /// The attribute of the profile, by its name on the wire.
+    pub target: String,
+    /// Whether `true` on one side is `false` on the other.
+    pub inverted: bool,
+}
+
+/// Marketing events on the timeline of a Dynamics table's records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventFlow {
+    /// The block's name.
+    pub name: String,
+    /// The block's head.
+    pub at: At,
+    /// The table on whose timeline they appear, `d365.contact`.
+    pub table: String,
+    /// The types that are sent.
+    pub types: Vec<EventType>,
+}
+
+/// A type of marketing event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventType {
+    /// An email was sent.
+    Send,
+    /// It was opened.
+    Open,
+    /// A link in it was clicked.
+    Click,
+    /// It came back for good.
+    Bounce,
+}
+
+/// A mapping in both directions, such as referrals and opportunities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoWayFlow {
+    /// The mapping's name.
+    pub name: String,
+    /// The mapping's head.
+    pub at: At,
+    /// The table on the left of the arrow.
+    pub left: Side,
+    /// The table on the right of the arrow.
+    pub right: Side,
+    /// Programs over the left side's slots; they write the right side. The key comes first.
+    pub forward: Vec<FieldProgram>,
+    /// Programs over the right side's slots; they write the left side.
+    pub backward: Vec<FieldProgram>,
+    /// The conditions on a record of the left side.
+    pub filter: Option<Condition>,
+    /// Which referrals take part.
+    pub scope: Scope,
+    /// What happens where both sides have changed.
+    pub conflicts: Conflicts,
+}
+
+/// One side of a two-way mapping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Side {
+    /// The table's name, `partner.referral`.
+    pub table: String,
+    /// The collection in the URL.
+    pub collection: String,
+    /// The primary key's property.
+    pub primary_key: String,
+    /// The property that identifies the record of the other side.
+    pub key: String,
+    /// The fields that are needed. A dotted wire name leads into nested objects.
+    pub slots: Vec<Slot>,
+}
+
+/// Which referrals take part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Every referral.
+    #[default]
+    All,
+    /// Co-sell opportunities only.
+    CoSell,
+}
+
+/// What happens where both sides have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conflicts {
+    /// The later change wins.
+    #[default]
+    Newest,
+    /// The left side wins.
+    Left,
+    /// The right side wins.
+    Right,
 }
 
 /// A place in a mapping file. Lines and columns count from 1, columns count characters.
@@ -166,6 +307,13 @@ pub enum Source {
     Template(Vec<Piece>),
     /// The first of several fields that has a value.
     Coalesce(Vec<Read>),
+    /// The fields that have a value, with this text between them.
+    Join {
+        /// What stands between two values.
+        separator: String,
+        /// The fields.
+        reads: Vec<Read>,
+    },
 }
 
 /// A slot, read through the replacement that applies to it.
@@ -202,6 +350,8 @@ pub struct Replacement {
     pub null: Outcome,
     /// The outcome for any other value.
     pub otherwise: Outcome,
+    /// Whether it is the labels of an option set rather than a table of the file's author.
+    pub labels: bool,
 }
 
 /// What becomes of a value.
@@ -281,6 +431,125 @@ pub enum Op {
     Midnight,
     /// The value as text, in the notation of the language's literals.
     ToText,
+    /// The first letter of each word in upper case, the others in lower case.
+    Title,
+    /// Fills text up to a length.
+    Pad {
+        /// The length in UTF-16 code units.
+        length: u32,
+        /// What fills it.
+        with: char,
+        /// Whether the filling stands behind the text.
+        behind: bool,
+    },
+    /// Every occurrence of one text becomes another.
+    ReplaceText {
+        /// What is looked for; not empty.
+        from: String,
+        /// What takes its place.
+        to: String,
+    },
+    /// Fails where the text does not match.
+    Matches(String),
+    /// The digits of the text; none where it has no digit.
+    Digits,
+    /// A phone number in E.164. Fails where the text is no number.
+    Phone {
+        /// ISO 3166-1 alpha-2 code of the country whose numbers are written without a country code.
+        region: Option<String>,
+    },
+    /// An e-mail address, its domain in lower case. Fails where the text is none.
+    Email,
+    /// A date or instant as text.
+    FormatDate(Vec<FormatPart>),
+    /// A wall-clock time, a day or text to an instant by a time zone. Fails where the zone's clock skips it.
+    Zoned {
+        /// IANA name.
+        zone: String,
+    },
+    /// Text to a number. Fails where the text is none, or it lies outside the bounds.
+    ParseNumber {
+        /// The sign before the decimals.
+        point: char,
+        /// Digits after the point that are allowed.
+        scale: u32,
+        /// What the target holds.
+        bounds: (Decimal, Decimal),
+    },
+    /// A whole number from text or another number. Fails where it has decimals or lies outside the bounds.
+    ToInteger {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// True or false from text or a number. Fails for anything but yes, no, true, false, 1, 0.
+    ToBoolean,
+    /// Puts texts and fields behind the value.
+    Concat(Vec<Piece>),
+    /// Part of a text; none where the text is shorter than its start.
+    Substring {
+        /// The first character, in UTF-16 code units from 0.
+        start: u32,
+        /// The greatest length.
+        length: u32,
+    },
+    /// One piece of a text; none where there are fewer.
+    Split {
+        /// What separates the pieces; not empty.
+        separator: String,
+        /// Which piece, from 0.
+        index: u32,
+    },
+    /// The numbers of several chosen options with this text between them.
+    Join {
+        /// What stands between two of them.
+        separator: String,
+    },
+    /// The labels of several chosen options with this text between them.
+    Labels {
+        /// What stands between two of them.
+        separator: String,
+        /// The label of each number.
+        entries: Vec<(i64, String)>,
+    },
+    /// SHA-256 in hexadecimal digits, of the text's UTF-8 bytes.
+    Sha256,
+    /// A table of values.
+    Map(Replacement),
+    /// True becomes false and the other way round.
+    Not,
+    /// The key of a record that another mapping writes.
+    Link {
+        /// The mapping.
+        mapping: String,
+    },
+}
+
+/// A piece of a pattern that dates are written by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FormatPart {
+    /// `yyyy`
+    Year,
+    /// `yy`
+    YearShort,
+    /// `MM`
+    Month,
+    /// `M`
+    MonthShort,
+    /// `dd`
+    Day,
+    /// `d`
+    DayShort,
+    /// `HH`: 00 to 23
+    Hour,
+    /// `mm`
+    Minute,
+    /// `ss`
+    Second,
+    /// Any other text.
+    Text(String),
 }
 
 /// A piece of a date pattern.
@@ -350,6 +619,13 @@ pub enum Fit {
     Instant,
     /// One of these names.
     Enumeration(Vec<String>),
+    /// One of these numbers.
+    Options(Vec<i64>),
+    /// A record of another resource, by this field of it.
+    Link {
+        /// The field that identifies the record.
+        key: String,
+    },
 }
 
 /// A condition of a filter.
@@ -400,12 +676,31 @@ pub enum Test {
     Between(Const, Const),
     /// An instant at most this many seconds before the run.
     Within(u64),
+    /// A comparison with a point in time that the run decides.
+    Relative {
+        /// The comparison.
+        relation: Relation,
+        /// What the offset is counted from.
+        base: RelativeBase,
+        /// The offset in seconds.
+        offset: i64,
+    },
     /// A comparison of text.
     Text(TextTest, String),
     /// A match anywhere in the text, unless the expression is anchored.
     Matches(String),
     /// The option is among several chosen ones.
     HasOption(i64),
+}
+
+/// What an offset in a comparison is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelativeBase {
+    /// The time of the run.
+    Now,
+    /// The midnight (UTC) before the run.
+    Today,
 }
 
 /// What happens on deletes, to filtered and to rejected records.

@@ -3,20 +3,79 @@
 use std::fmt::Write;
 
 use super::{
-    Condition, ConditionKind, Const, DatePart, Deletes, ExecutionPlan, FieldProgram, FilteredOut, IngressFlow, Mode, OnFailure, Op,
-    Outcome, Picklists, Piece, Read, Rejected, Source, Test,
+    Condition, ConditionKind, Conflicts, Const, DatePart, Deletes, Direction, EventType, ExecutionPlan, FieldProgram, FilteredOut,
+    FormatPart, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope,
+    Slot, Source, Test, TwoWayFlow,
 };
 
 /// What a plan does, in the order in which it does it.
 pub fn describe(plan: &ExecutionPlan) -> String {
     let mut out = String::new();
-    for (i, flow) in plan.ingress.iter().enumerate() {
-        if i > 0 {
-            out.push('\n');
-        }
+    for flow in &plan.ingress {
         describe_flow(plan, flow, &mut out);
+        out.push('\n');
     }
+    for flow in &plan.optouts {
+        describe_optout(plan, flow, &mut out);
+        out.push('\n');
+    }
+    for flow in &plan.events {
+        let names = flow.types.iter().map(|t| match t {
+            EventType::Send => "send",
+            EventType::Open => "open",
+            EventType::Click => "click",
+            EventType::Bounce => "bounce",
+        });
+        let names: Vec<&str> = names.collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        // Writing into a String cannot fail, here and below.
+        let _ = writeln!(out, "{}: events to {}   ({})\n  types   {names}\n", flow.name, flow.table, plan.place(flow.at));
+    }
+    for flow in &plan.two_way {
+        describe_two_way(plan, flow, &mut out);
+        out.push('\n');
+    }
+    out.pop();
     out
+}
+
+fn describe_optout(plan: &ExecutionPlan, flow: &OptoutFlow, out: &mut String) {
+    let direction = match flow.direction {
+        Direction::Disabled => "disabled",
+        Direction::D365ToCampaign => "Dynamics to Campaign",
+        Direction::CampaignToD365 => "Campaign to Dynamics: Campaign's changes overwrite",
+        Direction::Bidirectional => "both ways: the later change wins, an opt-out where that is not decided",
+    };
+    let _ = writeln!(out, "opt-outs of {}: {direction}   ({})", flow.mapping, plan.place(flow.at));
+    for pair in &flow.pairs {
+        let not = if pair.inverted { "not " } else { "" };
+        let _ = writeln!(out, "          {} <-> {not}{}   (line {})", pair.source, pair.target, pair.at.line);
+    }
+}
+
+fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
+    let _ = writeln!(out, "{}: {} <-> {}   ({})", flow.name, flow.left.table, flow.right.table, plan.place(flow.at));
+    let _ = writeln!(out, "  key     {} <-> {}", flow.left.key, flow.right.key);
+    for (programs, slots, to) in
+        [(&flow.forward, &flow.left.slots, &flow.right.table), (&flow.backward, &flow.right.slots, &flow.left.table)]
+    {
+        let _ = writeln!(out, "  write   {to}");
+        let field = |slot: u32| slots.get(slot as usize).map_or("?", |s: &Slot| s.field.as_str());
+        for program in programs {
+            let mark = if program.initial { "   @initial" } else { "" };
+            let _ = writeln!(out, "          {} <- {}{mark}   (line {})", program.path.join("."), value(program, &field), program.at.line);
+        }
+    }
+    let scope = match flow.scope {
+        Scope::All => "all",
+        Scope::CoSell => "co-sell",
+    };
+    let conflicts = match flow.conflicts {
+        Conflicts::Newest => "the later change wins",
+        Conflicts::Left => "the left side wins",
+        Conflicts::Right => "the right side wins",
+    };
+    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}");
 }
 
 fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
@@ -95,6 +154,17 @@ fn condition<'f>(one: &Condition, indent: usize, field: &dyn Fn(u32) -> &'f str,
                 Test::In(values) => format!("in ({})", values.iter().map(constant).collect::<Vec<_>>().join(", ")),
                 Test::Between(low, high) => format!("between {} and {}", constant(low), constant(high)),
                 Test::Within(seconds) => format!("changed within {}", duration(*seconds)),
+                Test::Relative { relation, base, offset } => {
+                    let base = match base {
+                        RelativeBase::Now => "now",
+                        RelativeBase::Today => "today",
+                    };
+                    let sign = if *offset < 0 { '-' } else { '+' };
+                    match offset {
+                        0 => format!("{} {base}", relation.sign()),
+                        offset => format!("{} {base} {sign} {}", relation.sign(), duration(offset.unsigned_abs())),
+                    }
+                }
                 Test::Text(test, text) => format!("{} \"{text}\"", test.words()),
                 Test::Matches(pattern) => format!("matches \"{pattern}\""),
                 Test::HasOption(option) => format!("contains {option}"),
@@ -128,38 +198,47 @@ fn read<'f>(one: &Read, field: &dyn Fn(u32) -> &'f str) -> String {
     let name = field(one.slot);
     match &one.replace {
         None => name.to_owned(),
-        Some(table) => {
-            let outcome = |o: &Outcome| match o {
-                Outcome::Value(value) => constant(value),
-                Outcome::Keep => "keep".to_owned(),
-                Outcome::Reject(_) => "reject".to_owned(),
-                Outcome::Unknown => "reject (not in the schema)".to_owned(),
-            };
-            let mut arms: Vec<String> = table.entries.iter().take(6).map(|(k, o)| format!("{} => {}", constant(k), outcome(o))).collect();
-            if table.entries.len() > 6 {
-                arms.push(format!("{} more", table.entries.len() - 6));
-            }
-            if table.null != Outcome::Keep {
-                arms.push(format!("null => {}", outcome(&table.null)));
-            }
-            arms.push(format!("else => {}", outcome(&table.otherwise)));
-            format!("{name} {{{}}}", arms.join("; "))
-        }
+        Some(table) => format!("{name} {}", replacement(table)),
     }
+}
+
+fn replacement(table: &Replacement) -> String {
+    let outcome = |o: &Outcome| match o {
+        Outcome::Value(value) => constant(value),
+        Outcome::Keep => "keep".to_owned(),
+        Outcome::Reject(_) => "reject".to_owned(),
+        Outcome::Unknown => "reject (not in the schema)".to_owned(),
+    };
+    let mut arms: Vec<String> = table.entries.iter().take(6).map(|(k, o)| format!("{} => {}", constant(k), outcome(o))).collect();
+    if table.entries.len() > 6 {
+        arms.push(format!("{} more", table.entries.len() - 6));
+    }
+    if table.null != Outcome::Keep {
+        arms.push(format!("null => {}", outcome(&table.null)));
+    }
+    arms.push(format!("else => {}", outcome(&table.otherwise)));
+    format!("{{{}}}", arms.join("; "))
+}
+
+fn template<'f>(pieces: &[Piece], field: &dyn Fn(u32) -> &'f str) -> String {
+    let inner = pieces.iter().map(|p| match p {
+        Piece::Text(text) => text.clone(),
+        Piece::Field(one) => format!("{{{}}}", field(one.slot)),
+    });
+    format!("\"{}\"", inner.collect::<String>())
+}
+
+fn reads<'f>(reads: &[Read], field: &dyn Fn(u32) -> &'f str) -> String {
+    reads.iter().map(|r| read(r, field)).collect::<Vec<_>>().join(", ")
 }
 
 fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
     let mut text = match &program.source {
         Source::Field(one) => read(one, field),
         Source::Constant(one) => constant(one),
-        Source::Template(pieces) => {
-            let inner = pieces.iter().map(|p| match p {
-                Piece::Text(text) => text.clone(),
-                Piece::Field(one) => format!("{{{}}}", field(one.slot)),
-            });
-            format!("\"{}\"", inner.collect::<String>())
-        }
-        Source::Coalesce(reads) => format!("coalesce({})", reads.iter().map(|r| read(r, field)).collect::<Vec<_>>().join(", ")),
+        Source::Template(pieces) => template(pieces, field),
+        Source::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
+        Source::Join { separator, reads: fields } => format!("join({separator:?}, {})", reads(fields, field)),
     };
     for step in &program.steps {
         let op = match &step.op {
@@ -168,12 +247,33 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::Upper => "upper".to_owned(),
             Op::Truncate(n) => format!("truncate({n})"),
             Op::Default(value) => format!("default({})", constant(value)),
-            Op::Coalesce(reads) => format!("coalesce({})", reads.iter().map(|r| read(r, field)).collect::<Vec<_>>().join(", ")),
+            Op::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
             Op::Round { scale, .. } => format!("round({scale})"),
             Op::ParseDate(parts) => format!("date(\"{}\")", parts.iter().map(date_part).collect::<String>()),
             Op::DayOfInstant => "date".to_owned(),
             Op::Midnight => "(midnight UTC)".to_owned(),
             Op::ToText => "(as text)".to_owned(),
+            Op::Title => "title".to_owned(),
+            Op::Pad { length, with, behind } => format!("pad({length}, \"{with}\"{})", if *behind { ", right" } else { "" }),
+            Op::ReplaceText { from, to } => format!("replace_text({from:?}, {to:?})"),
+            Op::Matches(pattern) => format!("matches(\"{pattern}\")"),
+            Op::Digits => "digits".to_owned(),
+            Op::Phone { region } => region.as_ref().map_or("phone".to_owned(), |r| format!("phone(\"{r}\")")),
+            Op::Email => "email".to_owned(),
+            Op::FormatDate(parts) => format!("format(\"{}\")", parts.iter().map(format_part).collect::<String>()),
+            Op::Zoned { zone } => format!("datetime(\"{zone}\")"),
+            Op::ParseNumber { point, .. } => format!("number(\"{point}\")"),
+            Op::ToInteger { .. } => "integer".to_owned(),
+            Op::ToBoolean => "boolean".to_owned(),
+            Op::Concat(pieces) => format!("concat({})", template(pieces, field)),
+            Op::Substring { start, length } => format!("substring({}, {length})", start + 1),
+            Op::Split { separator, index } => format!("split({separator:?}, {})", index + 1),
+            Op::Join { separator } => format!("join({separator:?})"),
+            Op::Labels { separator, .. } => format!("label({separator:?})"),
+            Op::Sha256 => "hash(sha256)".to_owned(),
+            Op::Map(table) => format!("map {}", replacement(table)),
+            Op::Not => "not".to_owned(),
+            Op::Link { mapping } => format!("link {mapping}"),
         };
         let _ = write!(text, " | {op}");
         match &step.on_failure {
@@ -197,5 +297,20 @@ fn date_part(part: &DatePart) -> &str {
         DatePart::Day => "dd",
         DatePart::DayShort => "d",
         DatePart::Text(text) => text,
+    }
+}
+
+fn format_part(part: &FormatPart) -> &str {
+    match part {
+        FormatPart::Year => "yyyy",
+        FormatPart::YearShort => "yy",
+        FormatPart::Month => "MM",
+        FormatPart::MonthShort => "M",
+        FormatPart::Day => "dd",
+        FormatPart::DayShort => "d",
+        FormatPart::Hour => "HH",
+        FormatPart::Minute => "mm",
+        FormatPart::Second => "ss",
+        FormatPart::Text(text) => text,
     }
 }

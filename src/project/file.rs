@@ -10,6 +10,8 @@ use regex::Regex;
 use serde::Deserialize;
 use url::{Host, Url};
 
+use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
+
 use super::{CampaignConnection, Connections, DynamicsConnection, FileProblem, Limits, Project, SecretRef};
 use crate::yaml::{self, Spanned};
 
@@ -34,6 +36,8 @@ struct ProjectDoc {
     connections: Option<ConnectionsDoc>,
     #[serde(default)]
     limits: Option<LimitsDoc>,
+    #[serde(default)]
+    lint: Option<yaml::Map<Spanned<String>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,7 +160,42 @@ impl Reader<'_> {
         let state = self.folder(doc.state.as_ref(), &root, defaults.state);
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, root }
+        let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
+        Project { mappings, schemas, state, connections, limits, lint, root }
+    }
+
+    /// The severities of codes. What is an error stays one: it cannot be run.
+    fn lint(&mut self, doc: &yaml::Map<Spanned<String>>) -> Levels {
+        let mut levels = Levels::new();
+        for (name, level) in &doc.0 {
+            let Some(code) = Code::from_name(&name.value) else {
+                let near = nearest(&name.value, Code::ALL.iter().map(|c| c.name()));
+                let help = near.map_or("`d365map explain` lists the codes".to_owned(), |n| format!("did you mean {n}?"));
+                self.problem(&name.span, format!("there is no code `{}`", name.value), "unknown code", help);
+                continue;
+            };
+            let level = match level.value.as_str() {
+                "error" => Level::Error,
+                "warning" => Level::Warning,
+                // YAML 1.1 tools write `off` as `false`.
+                "off" | "false" => Level::Off,
+                other => {
+                    self.problem(&level.span, format!("`{other}` is no severity"), "not a severity", "write `error`, `warning` or `off`");
+                    continue;
+                }
+            };
+            if code.severity() == Severity::Error && level != Level::Error {
+                self.problem(
+                    &name.span,
+                    format!("{code} is an error and cannot be less"),
+                    "an error",
+                    "only warnings can be set: what is an error cannot be run",
+                );
+                continue;
+            }
+            levels.insert(code, level);
+        }
+        levels
     }
 
     fn folder(&mut self, given: Option<&Spanned<String>>, root: &Path, default: PathBuf) -> PathBuf {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::diagnostics::Levels;
+
 pub use problem::FileProblem;
 pub use secret::{SecretError, SecretRef};
 
@@ -31,6 +33,8 @@ pub struct Project {
     pub connections: Connections,
     /// What bounds a run.
     pub limits: Limits,
+    /// The severities that the project sets for itself.
+    pub lint: Levels,
 }
 
 /// How the services are reached; what is absent is needed by no command that stays on this machine.
@@ -168,6 +172,7 @@ impl Project {
             state: root.join(".d365map").join("state.db"),
             connections: Connections::default(),
             limits: Limits::default(),
+            lint: Levels::new(),
         }
     }
 }

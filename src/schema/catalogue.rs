@@ -14,9 +14,15 @@ use crate::yaml;
 /// `d365.contact` holds every attribute of the contact table that the Web API gives, Microsoft's own solutions included;
 /// columns that an organisation made for itself are not in it. `campaign.profile` holds the documented attributes of the
 /// resource; custom fields (`cus…`) are not in it. Both kinds come in by a pull or by a file written by hand.
-const BUILTIN: [(&str, &str); 2] = [
+///
+/// `partner.referral` holds the fields of Partner Center's referrals resource as its documentation and published answers show
+/// them; `d365.opportunity` the standard columns of an opportunity that such a referral fills, with the two columns that
+/// Microsoft's co-sell solution adds. Lengths of the latter are assumed.
+const BUILTIN: [(&str, &str); 4] = [
     ("built-in/d365.contact.yaml", include_str!("builtin/d365.contact.yaml")),
     ("built-in/campaign.profile.yaml", include_str!("builtin/campaign.profile.yaml")),
+    ("built-in/d365.opportunity.yaml", include_str!("builtin/d365.opportunity.yaml")),
+    ("built-in/partner.referral.yaml", include_str!("builtin/partner.referral.yaml")),
 ];
 
 /// Tables by name.

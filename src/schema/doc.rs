@@ -48,6 +48,7 @@ pub(super) struct FieldDoc {
     pub(super) read_only: Option<bool>,
     pub(super) aliases: Option<Vec<String>>,
     pub(super) provenance: Option<Provenance>,
+    pub(super) deprecated: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -321,6 +321,7 @@ impl Reader<'_> {
             updatable: doc.updatable.or(writable).unwrap_or(base.is_none_or(|b| b.updatable)),
             aliases,
             provenance: doc.provenance.unwrap_or(self.default),
+            deprecated: doc.deprecated.clone().or_else(|| base.and_then(|b| b.deprecated.clone())),
         })
     }
 

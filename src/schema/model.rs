@@ -162,6 +162,8 @@ pub struct Field {
     pub aliases: Vec<String>,
     /// How sure the catalogue is of this entry.
     pub provenance: Provenance,
+    /// What to use instead, where the system is going to remove the field.
+    pub deprecated: Option<String>,
 }
 
 impl Field {

@@ -308,6 +308,10 @@ fn dataverse_field(logical: &str, vendor: String, ty: FieldType, attribute: &Att
         attribute.flag("IsPrimaryId") == Some(true) || matches!(vendor.as_str(), "Uniqueidentifier" | "Owner" | "State" | "Status");
     Field {
         name: logical.to_owned(),
+        // Microsoft writes it into the display name; the metadata has no property for it.
+        deprecated: label(attribute.get("DisplayName"))
+            .filter(|l| l.to_lowercase().contains("(deprecated)"))
+            .map(|_| "its label says so, choose another field".to_owned()),
         label: label(attribute.get("DisplayName")),
         ty,
         required: level == Some("SystemRequired") && creatable && !filled,
@@ -380,6 +384,7 @@ fn key_field(name: &str) -> Field {
         updatable: false,
         aliases: Vec::new(),
         provenance: Provenance::Assumed,
+        deprecated: None,
     }
 }
 
@@ -403,6 +408,7 @@ fn campaign_field(key: &str, entry: &Value, known: Option<&IndexMap<String, Fiel
         updatable: !read_only && known.map_or(own, |k| k.updatable),
         aliases: known.map(|k| k.aliases.clone()).unwrap_or_default(),
         provenance: Provenance::Pulled,
+        deprecated: known.and_then(|k| k.deprecated.clone()),
     }
 }
 

@@ -128,6 +128,9 @@ fn field(field: &Field, system: System, common: Provenance) -> Node {
     if field.provenance != common {
         entries.push(("provenance", text(provenance(field.provenance))));
     }
+    if let Some(instead) = &field.deprecated {
+        entries.push(("deprecated", text(instead)));
+    }
     if let FieldType::Item(inner) = &field.ty {
         entries.push(("fields", fields(inner, system, common)));
     }

@@ -12,6 +12,195 @@ use crate::time::{Date, Instant};
 pub struct File {
     /// The mappings in order.
     pub mappings: Vec<Mapping>,
+    /// `let` constants.
+    pub constants: Vec<Constant>,
+    /// Replacement tables that several mappings use.
+    pub tables: Vec<SharedTable>,
+    /// Files whose constants and tables are used here.
+    pub includes: Vec<Include>,
+    /// Test blocks.
+    pub tests: Vec<TestBlock>,
+    /// Opt-out blocks.
+    pub optouts: Vec<Optout>,
+    /// Event blocks.
+    pub events: Vec<Events>,
+    /// An item that could not be read: what the file leaves out is not known.
+    pub unread_items: bool,
+}
+
+impl File {
+    /// Whether the file holds anything at all.
+    pub fn is_empty(&self) -> bool {
+        self.mappings.is_empty()
+            && self.constants.is_empty()
+            && self.tables.is_empty()
+            && self.includes.is_empty()
+            && self.tests.is_empty()
+            && self.optouts.is_empty()
+            && self.events.is_empty()
+    }
+}
+
+/// `let NAME = LITERAL`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// The whole.
+    pub span: Span,
+    /// The name, without the `$` of its uses.
+    pub name: Ident,
+    /// The value.
+    pub value: Literal,
+}
+
+/// `replace NAME { … }` outside of a mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedTable {
+    /// The whole.
+    pub span: Span,
+    /// The name.
+    pub name: Ident,
+    /// The arms in order.
+    pub arms: Vec<Arm>,
+    /// An arm that could not be read.
+    pub unread_arms: bool,
+}
+
+/// `include "path"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Include {
+    /// The whole.
+    pub span: Span,
+    /// The path, relative to this file's folder, with `/`.
+    pub path: Literal,
+}
+
+/// `optout NAME { direction …; a <-> b }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optout {
+    /// The whole.
+    pub span: Span,
+    /// The mapping whose records it concerns.
+    pub mapping: Ident,
+    /// Every `direction` in order; one is allowed.
+    pub directions: Vec<Setting>,
+    /// The pairs of fields.
+    pub pairs: Vec<OptoutPair>,
+    /// A line that could not be read.
+    pub unread: bool,
+}
+
+/// `donotemail <-> denyListEmail`, perhaps with `not` before the second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptoutPair {
+    /// The whole.
+    pub span: Span,
+    /// The field in Dynamics.
+    pub source: Path,
+    /// Whether the two say opposite things.
+    pub inverted: bool,
+    /// The attribute in Campaign.
+    pub target: Path,
+}
+
+/// `events NAME: campaign.email -> d365.contact { … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Events {
+    /// The whole.
+    pub span: Span,
+    /// The name.
+    pub name: Ident,
+    /// Where the events come from.
+    pub source: TableName,
+    /// On whose timeline they appear.
+    pub target: TableName,
+    /// Each type with `on` or `off`.
+    pub settings: Vec<Setting>,
+}
+
+/// `test NAME "title" { given { … } expect … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestBlock {
+    /// The whole.
+    pub span: Span,
+    /// The mapping that is tested.
+    pub mapping: Ident,
+    /// What the test holds.
+    pub title: Literal,
+    /// Every clause in order.
+    pub clauses: Vec<Clause>,
+    /// A clause that could not be read.
+    pub unread: bool,
+}
+
+/// A clause of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Clause {
+    /// `given { field: value }`: the record.
+    Given {
+        /// The whole.
+        span: Span,
+        /// The fields of the record.
+        values: Vec<Assignment>,
+    },
+    /// `now 2024-01-31`: the time of the run.
+    Clock {
+        /// The whole.
+        span: Span,
+        /// A date or an instant.
+        at: Literal,
+    },
+    /// `expect …`.
+    Expect {
+        /// The whole.
+        span: Span,
+        /// What should become of the record.
+        kind: Expectation,
+    },
+}
+
+/// What should become of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expectation {
+    /// It is mapped, and these fields have these values.
+    Mapped(Vec<Assignment>),
+    /// The filter keeps it out.
+    Filtered,
+    /// It is rejected, perhaps under this code.
+    Rejected(Option<Literal>),
+}
+
+/// `field: value`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// The whole.
+    pub span: Span,
+    /// The field.
+    pub field: Path,
+    /// Its value.
+    pub value: Value,
+}
+
+/// The way of a mapping, a key or an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// `->`
+    Forward,
+    /// `<-`
+    Backward,
+    /// `<->`
+    Both,
+}
+
+impl Way {
+    /// The sign.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Way::Forward => "->",
+            Way::Backward => "<-",
+            Way::Both => "<->",
+        }
+    }
 }
 
 /// A name with its place; back-ticks are taken off.
@@ -63,6 +252,8 @@ pub struct Mapping {
     pub entries: Vec<Entry>,
     /// A key that could not be read: that there is none need not be said as well.
     pub unread_key: bool,
+    /// An entry that could not be read: what the mapping leaves out is not known.
+    pub unread_entries: bool,
 }
 
 /// `NAME: SOURCE -> TARGET`.
@@ -72,6 +263,10 @@ pub struct Head {
     pub name: Ident,
     /// The table that is read.
     pub source: TableName,
+    /// `->`, or `<->` where each system writes to the other.
+    pub way: Way,
+    /// Where the arrow stands.
+    pub way_span: Span,
     /// The table that is written.
     pub target: TableName,
 }
@@ -102,6 +297,19 @@ pub enum Entry {
     Options(Options),
 }
 
+impl Entry {
+    /// The whole entry.
+    pub fn span(&self) -> Span {
+        match self {
+            Entry::Key(key) => key.span,
+            Entry::Field(field) => field.span,
+            Entry::Replace(replace) => replace.span,
+            Entry::Filter(filter) => filter.span,
+            Entry::Options(options) => options.span,
+        }
+    }
+}
+
 /// `key A -> B`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
@@ -109,6 +317,10 @@ pub struct Key {
     pub span: Span,
     /// The source table's primary key.
     pub source: Path,
+    /// The arrow.
+    pub way: Way,
+    /// Where the arrow stands.
+    pub way_span: Span,
     /// The target's identifying field.
     pub target: Path,
 }
@@ -120,6 +332,10 @@ pub struct FieldMapping {
     pub span: Span,
     /// Where the value comes from.
     pub source: Source,
+    /// The arrow.
+    pub way: Way,
+    /// Where the arrow stands.
+    pub way_span: Span,
     /// The field that is written.
     pub target: Path,
     /// What is done to the value, in order.
@@ -168,6 +384,8 @@ pub enum TemplatePart {
     Text(String),
     /// `{field}`.
     Field(Path),
+    /// `{$name}`.
+    Constant(Literal),
 }
 
 /// One step of a pipeline.
@@ -179,8 +397,28 @@ pub struct Step {
     pub name: Ident,
     /// What stands in parentheses; `None` where there are none.
     pub arguments: Option<Vec<Argument>>,
+    /// What follows the name of `map` and `link`.
+    pub operand: Option<Operand>,
     /// `or …`.
     pub or: Option<Or>,
+}
+
+/// What follows the name of `map` and `link`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// `map { … }`
+    Table {
+        /// From the opening to the closing brace.
+        span: Span,
+        /// The arms in order.
+        arms: Vec<Arm>,
+        /// An arm that could not be read.
+        unread_arms: bool,
+    },
+    /// `map NAME`: a shared table.
+    Shared(Ident),
+    /// `link NAME`: a mapping.
+    Link(Ident),
 }
 
 /// An argument of a step or function.
@@ -252,6 +490,8 @@ pub enum LiteralValue {
     Instant(Instant),
     /// `30d`, `12h`, `5m`, in seconds
     Duration(u64),
+    /// `$name`: a constant that `let` declares. The checker puts its value in its place before anything else.
+    Constant(String),
 }
 
 /// `replace FIELD { … }`.
@@ -261,6 +501,8 @@ pub struct Replace {
     pub span: Span,
     /// The source field.
     pub field: Path,
+    /// The shared table that stands in place of arms.
+    pub shared: Option<Ident>,
     /// The arms in order.
     pub arms: Vec<Arm>,
     /// An arm that could not be read: what the block leaves out is not known.
@@ -285,6 +527,30 @@ pub enum Value {
     Literal(Literal),
     /// A bare word.
     Word(Path),
+    /// A point in time that the run decides, or a date with an offset. Only in comparisons.
+    Moment(Moment),
+}
+
+/// `now`, `today`, or a date, with an offset: `now - 30d`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// The whole.
+    pub span: Span,
+    /// What the offset is counted from.
+    pub base: MomentBase,
+    /// The offset, in seconds.
+    pub offset: i64,
+}
+
+/// What an offset is counted from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MomentBase {
+    /// The time of the run.
+    Now,
+    /// The midnight (UTC) before the run.
+    Today,
+    /// A date or an instant.
+    Fixed(Literal),
 }
 
 impl Value {
@@ -293,6 +559,7 @@ impl Value {
         match self {
             Value::Literal(l) => l.span,
             Value::Word(p) => p.span,
+            Value::Moment(m) => m.span,
         }
     }
 }

@@ -33,7 +33,7 @@ impl<'a> Builder<'a> {
         Span::new(self.file, clamp(range.start)..clamp(range.end))
     }
 
-    fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+    pub(super) fn span(&self, pair: &Pair<'_, Rule>) -> Span {
         let start = pair.as_span().start();
         self.range_span(start..start + visible_length(pair.as_str()))
     }
@@ -56,14 +56,17 @@ impl<'a> Builder<'a> {
                     let mapping = self.mapping(pair);
                     tree.mappings.extend(mapping);
                 }
-                Rule::bad_item => self.bad(&pair, Context::Item),
-                _ => {}
+                Rule::bad_item => {
+                    tree.unread_items = true;
+                    self.bad(&pair, Context::Item);
+                }
+                _ => self.item(pair, tree),
             }
         }
     }
 
     /// Says what is wrong with a swallowed entry, unless the scanner has said it.
-    fn bad(&mut self, pair: &Pair<'_, Rule>, context: Context) {
+    pub(super) fn bad(&mut self, pair: &Pair<'_, Rule>, context: Context) {
         let text = &pair.as_str()[..visible_length(pair.as_str())];
         let start = pair.as_span().start();
         let range = self.piece.start + start..self.piece.start + start + text.len().max(1);
@@ -73,7 +76,11 @@ impl<'a> Builder<'a> {
         for finding in explain::explain(text, context) {
             let span = self.range_span(start + finding.range.start..start + finding.range.end);
             let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
-            self.diagnostics.push(diagnostic);
+            self.diagnostics.push(match finding.instead {
+                Some(instead) if instead.is_empty() => diagnostic.fix("remove it", span, instead),
+                Some(instead) => diagnostic.fix(format!("write `{}`", instead.trim()), span, instead),
+                None => diagnostic,
+            });
         }
     }
 
@@ -81,7 +88,7 @@ impl<'a> Builder<'a> {
         let span = self.span(&pair);
         let mut head = None;
         let mut entries = Vec::new();
-        let mut unread_key = false;
+        let (mut unread_key, mut unread_entries) = (false, false);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::mapping_head => head = self.head(part),
@@ -90,24 +97,26 @@ impl<'a> Builder<'a> {
                     for entry in part.into_inner() {
                         unread_key |= entry.as_rule() == Rule::bad_entry && entry.as_str().split_whitespace().next() == Some("key");
                         let built = self.entry(entry);
+                        unread_entries |= built.is_none();
                         entries.extend(built);
                     }
                 }
                 _ => {}
             }
         }
-        Some(Mapping { span, head, entries, unread_key })
+        Some(Mapping { span, head, entries, unread_key, unread_entries })
     }
 
     fn head(&mut self, pair: Pair<'_, Rule>) -> Option<Head> {
-        let mut inner = pair.into_inner().filter(|p| matches!(p.as_rule(), Rule::name | Rule::table));
+        let mut inner = pair.into_inner().filter(|p| matches!(p.as_rule(), Rule::name | Rule::table | Rule::way));
         let name = self.ident(&inner.next()?.into_inner().next()?);
         let source = self.table(inner.next()?)?;
+        let (way, way_span) = self.way(&inner.next()?);
         let target = self.table(inner.next()?)?;
-        Some(Head { name, source, target })
+        Some(Head { name, source, way, way_span, target })
     }
 
-    fn table(&mut self, pair: Pair<'_, Rule>) -> Option<TableName> {
+    pub(super) fn table(&mut self, pair: Pair<'_, Rule>) -> Option<TableName> {
         let span = self.span(&pair);
         let mut inner = pair.into_inner();
         let system = self.ident(&inner.next()?);
@@ -129,35 +138,48 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn ident(&self, pair: &Pair<'_, Rule>) -> Ident {
+    pub(super) fn ident(&self, pair: &Pair<'_, Rule>) -> Ident {
         Ident { text: pair.as_str().trim_matches('`').to_owned(), span: self.span(pair) }
     }
 
-    fn path(&self, pair: Pair<'_, Rule>) -> Path {
+    pub(super) fn path(&self, pair: Pair<'_, Rule>) -> Path {
         let span = self.span(&pair);
         Path { parts: pair.into_inner().map(|p| self.ident(&p)).collect(), span }
     }
 
-    fn paths(&self, pair: Pair<'_, Rule>) -> (Option<Path>, Option<Path>) {
-        let mut paths = pair.into_inner().filter(|p| p.as_rule() == Rule::path);
-        let first = paths.next().map(|p| self.path(p));
-        (first, paths.next().map(|p| self.path(p)))
+    fn way(&self, pair: &Pair<'_, Rule>) -> (Way, Span) {
+        let way = match pair.as_str().trim_end() {
+            "<->" => Way::Both,
+            "<-" => Way::Backward,
+            _ => Way::Forward,
+        };
+        (way, self.span(pair))
     }
 
     fn key(&mut self, pair: Pair<'_, Rule>) -> Option<Key> {
         let span = self.span(&pair);
-        let (source, target) = self.paths(pair);
-        Some(Key { span, source: source?, target: target? })
+        let (mut paths, mut way) = (Vec::new(), (Way::Forward, span));
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::path => paths.push(self.path(part)),
+                Rule::way => way = self.way(&part),
+                _ => {}
+            }
+        }
+        let mut paths = paths.into_iter();
+        let (way, way_span) = way;
+        Some(Key { span, source: paths.next()?, way, way_span, target: paths.next()? })
     }
 
     fn field(&mut self, pair: Pair<'_, Rule>) -> Option<FieldMapping> {
         let span = self.span(&pair);
-        let (mut source, mut target) = (None, None);
+        let (mut source, mut target, mut way) = (None, None, None);
         let (mut steps, mut flags) = (Vec::new(), Vec::new());
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::source => source = Some(self.source(part.into_inner().next()?)?),
                 Rule::path => target = Some(self.path(part)),
+                Rule::way => way = Some(self.way(&part)),
                 Rule::pipe_step => {
                     let step = part.into_inner().find(|p| p.as_rule() == Rule::step)?;
                     steps.push(self.step(step)?);
@@ -166,7 +188,8 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
         }
-        Some(FieldMapping { span, source: source?, target: target?, steps, flags })
+        let (way, way_span) = way?;
+        Some(FieldMapping { span, source: source?, way, way_span, target: target?, steps, flags })
     }
 
     fn source(&mut self, pair: Pair<'_, Rule>) -> Option<Source> {
@@ -199,7 +222,13 @@ impl<'a> Builder<'a> {
                 StringPiece::Text(text) => parts.push(TemplatePart::Text(text)),
                 StringPiece::Placeholder(name, range) => {
                     let start = pair.as_span().start() + range.start;
-                    parts.push(TemplatePart::Field(self.placeholder(&name, start)?));
+                    parts.push(match name.strip_prefix('$') {
+                        Some(constant) if is_plain_name(constant) => {
+                            let span = self.range_span(start..start + name.len());
+                            TemplatePart::Constant(Literal { span, value: LiteralValue::Constant(constant.to_owned()) })
+                        }
+                        _ => TemplatePart::Field(self.placeholder(&name, start)?),
+                    });
                 }
             }
         }
@@ -215,10 +244,8 @@ impl<'a> Builder<'a> {
         let mut at = start;
         for part in name.split('.') {
             let trimmed = part.trim();
-            let plain = trimmed.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && trimmed.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             let from = at + (part.len() - part.trim_start().len());
-            if !plain {
+            if !is_plain_name(trimmed) {
                 self.diagnostics.push(
                     Diagnostic::new(Code::D012, span, "a placeholder holds one field's name", format!("`{name}` is not a field's name"))
                         .help("write {fieldname}; do the rest in steps: \"{firstname}\" -> … | trim. A brace itself is written \\{"),
@@ -245,7 +272,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The literal in a token pair (`string`, `integer`, …).
-    fn literal(&mut self, pair: Pair<'_, Rule>) -> Option<Literal> {
+    pub(super) fn literal(&mut self, pair: Pair<'_, Rule>) -> Option<Literal> {
         let span = self.span(&pair);
         let text = pair.as_str().trim_end();
         let value = match pair.as_rule() {
@@ -262,18 +289,40 @@ impl<'a> Builder<'a> {
             Rule::instant => self.or_fault(&pair, Code::D011, literal::instant(text))?,
             Rule::duration => self.or_fault(&pair, Code::D011, literal::duration(text))?,
             Rule::boolean => LiteralValue::Boolean(text == "true"),
+            Rule::constant => LiteralValue::Constant(text.trim_start_matches('$').to_owned()),
             _ => LiteralValue::Null,
         };
         Some(Literal { span, value })
     }
 
-    /// A `value` or `argument` pair: a literal or a path.
-    fn value(&mut self, pair: Pair<'_, Rule>) -> Option<Value> {
+    /// A `value`, `operand` or `argument` pair: a literal, a path, a moment.
+    pub(super) fn value(&mut self, pair: Pair<'_, Rule>) -> Option<Value> {
         let inner = pair.into_inner().next()?;
         match inner.as_rule() {
             Rule::path => Some(Value::Word(self.path(inner))),
+            Rule::moment => self.moment(inner).map(Value::Moment),
             _ => self.literal(inner.into_inner().next()?).map(Value::Literal),
         }
+    }
+
+    fn moment(&mut self, pair: Pair<'_, Rule>) -> Option<Moment> {
+        let span = self.span(&pair);
+        let (mut base, mut offset) = (None, 0);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::kw_now => base = Some(MomentBase::Now),
+                Rule::kw_today => base = Some(MomentBase::Today),
+                Rule::offset => {
+                    let mut inner = part.into_inner();
+                    let negative = inner.next()?.as_str().trim_end() == "-";
+                    let LiteralValue::Duration(seconds) = self.literal(inner.next()?)?.value else { return None };
+                    let seconds = i64::try_from(seconds).ok()?;
+                    offset = if negative { -seconds } else { seconds };
+                }
+                _ => base = Some(MomentBase::Fixed(self.literal(part)?)),
+            }
+        }
+        Some(Moment { span, base: base?, offset })
     }
 
     fn arguments(&mut self, pair: Pair<'_, Rule>) -> Option<Vec<Argument>> {
@@ -282,23 +331,74 @@ impl<'a> Builder<'a> {
             arguments.push(match self.value(argument)? {
                 Value::Literal(l) => Argument::Literal(l),
                 Value::Word(p) => Argument::Path(p),
+                Value::Moment(_) => continue,
             });
+        }
+        Some(arguments)
+    }
+
+    /// The arguments of `matches`: a string there is a regular expression, whose backslashes are its own.
+    fn patterns(&mut self, pair: Pair<'_, Rule>) -> Option<Vec<Argument>> {
+        let mut arguments = Vec::new();
+        for argument in pair.into_inner().filter(|p| p.as_rule() == Rule::argument) {
+            let token = argument.clone().into_inner().next()?.into_inner().next();
+            match token.filter(|t| t.as_rule() == Rule::string) {
+                Some(token) => {
+                    let value = LiteralValue::Text(literal::pattern(token.as_str().trim_end()));
+                    arguments.push(Argument::Literal(Literal { span: self.span(&token), value }));
+                }
+                None => match self.value(argument)? {
+                    Value::Literal(l) => arguments.push(Argument::Literal(l)),
+                    Value::Word(p) => arguments.push(Argument::Path(p)),
+                    Value::Moment(_) => {}
+                },
+            }
         }
         Some(arguments)
     }
 
     fn step(&mut self, pair: Pair<'_, Rule>) -> Option<Step> {
         let span = self.span(&pair);
-        let (mut name, mut arguments, mut or) = (None, None, None);
+        let (mut name, mut arguments, mut operand, mut or) = (None, None, None, None);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::ident => name = Some(self.ident(&part)),
+                Rule::map_table | Rule::link_to => {
+                    let (word, what) = self.operand(part)?;
+                    name = Some(word);
+                    operand = Some(what);
+                }
+                Rule::arguments if name.as_ref().is_some_and(|n: &Ident| n.text == "matches") => arguments = Some(self.patterns(part)?),
                 Rule::arguments => arguments = Some(self.arguments(part)?),
                 Rule::or_clause => or = Some(self.or_clause(part)?),
                 _ => {}
             }
         }
-        Some(Step { span, name: name?, arguments, or })
+        Some(Step { span, name: name?, arguments, operand, or })
+    }
+
+    /// A `map_table` or `link_to` pair: the step's name and what follows it.
+    fn operand(&mut self, pair: Pair<'_, Rule>) -> Option<(Ident, Operand)> {
+        let whole = self.span(&pair);
+        let link = pair.as_rule() == Rule::link_to;
+        let (mut word, mut operand, mut opened) = (None, None, None);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::kw_map | Rule::kw_link => word = Some(self.ident(&part)),
+                Rule::name => {
+                    let name = self.ident(&part.into_inner().next()?);
+                    operand = Some(if link { Operand::Link(name) } else { Operand::Shared(name) });
+                }
+                Rule::open => opened = Some(self.span(&part).end.saturating_sub(1)),
+                Rule::arms => {
+                    let (arms, unread_arms) = self.arms(part);
+                    let span = Span { start: opened.unwrap_or(whole.start), ..whole };
+                    operand = Some(Operand::Table { span, arms, unread_arms });
+                }
+                _ => {}
+            }
+        }
+        Some((word?, operand?))
     }
 
     fn or_clause(&mut self, pair: Pair<'_, Rule>) -> Option<Or> {
@@ -337,26 +437,38 @@ impl<'a> Builder<'a> {
 
     fn replace(&mut self, pair: Pair<'_, Rule>) -> Option<Replace> {
         let span = self.span(&pair);
-        let (mut field, mut arms, mut unread_arms) = (None, Vec::new(), false);
+        let (mut field, mut shared, mut arms, mut unread_arms) = (None, None, Vec::new(), false);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::path => field = Some(self.path(part)),
-                Rule::arms => {
-                    for arm in part.into_inner() {
-                        if arm.as_rule() == Rule::arm {
-                            let arm = self.arm(arm);
-                            unread_arms |= arm.is_none();
-                            arms.extend(arm);
-                        } else {
-                            unread_arms = true;
-                            self.bad(&arm, Context::Arm);
-                        }
-                    }
-                }
+                Rule::shared_name => shared = Some(self.name_in(part)?),
+                Rule::arms => (arms, unread_arms) = self.arms(part),
                 _ => {}
             }
         }
-        Some(Replace { span, field: field?, arms, unread_arms })
+        Some(Replace { span, field: field?, shared, arms, unread_arms })
+    }
+
+    /// The name within a pair.
+    pub(super) fn name_in(&self, pair: Pair<'_, Rule>) -> Option<Ident> {
+        let name = pair.into_inner().find(|p| p.as_rule() == Rule::name)?;
+        Some(self.ident(&name.into_inner().next()?))
+    }
+
+    /// The arms of a table, and whether one of them could not be read.
+    pub(super) fn arms(&mut self, pair: Pair<'_, Rule>) -> (Vec<Arm>, bool) {
+        let (mut arms, mut unread) = (Vec::new(), false);
+        for arm in pair.into_inner() {
+            if arm.as_rule() == Rule::arm {
+                let arm = self.arm(arm);
+                unread |= arm.is_none();
+                arms.extend(arm);
+            } else {
+                unread = true;
+                self.bad(&arm, Context::Arm);
+            }
+        }
+        (arms, unread)
     }
 
     fn arm(&mut self, pair: Pair<'_, Rule>) -> Option<Arm> {
@@ -428,9 +540,9 @@ impl<'a> Builder<'a> {
         let mut token = None;
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::value => values.push(self.value(part)?),
+                Rule::value | Rule::operand => values.push(self.value(part)?),
                 Rule::operator | Rule::text_op => sign = Some(part.as_str().to_owned()),
-                Rule::duration | Rule::string => token = Some(part),
+                Rule::duration | Rule::string | Rule::constant => token = Some(part),
                 _ => {}
             }
         }
@@ -471,19 +583,29 @@ impl<'a> Builder<'a> {
 
     fn options(&mut self, pair: Pair<'_, Rule>) -> Option<Options> {
         let span = self.span(&pair);
+        let settings = pair.into_inner().find(|p| p.as_rule() == Rule::settings)?;
+        Some(Options { span, settings: self.settings(settings, Context::Setting) })
+    }
+
+    pub(super) fn settings(&mut self, pair: Pair<'_, Rule>, context: Context) -> Vec<Setting> {
         let mut settings = Vec::new();
-        for part in pair.into_inner().filter(|p| p.as_rule() == Rule::settings).flat_map(Pair::into_inner) {
+        for part in pair.into_inner() {
             if part.as_rule() == Rule::setting {
-                let setting_span = self.span(&part);
+                let span = self.span(&part);
                 let mut words = part.into_inner();
                 let (Some(name), Some(value)) = (words.next(), words.next()) else { continue };
-                settings.push(Setting { span: setting_span, name: self.ident(&name), value: self.ident(&value) });
+                settings.push(Setting { span, name: self.ident(&name), value: self.ident(&value) });
             } else {
-                self.bad(&part, Context::Setting);
+                self.bad(&part, context);
             }
         }
-        Some(Options { span, settings })
+        settings
     }
+}
+
+/// Whether a name needs no back-ticks.
+fn is_plain_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The length of a text without the blanks and comments at its end, which the grammar counts to a rule whose last part is

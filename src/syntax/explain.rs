@@ -28,6 +28,14 @@ pub(super) enum Context {
     Condition,
     /// Options.
     Setting,
+    /// An event block.
+    Event,
+    /// An opt-out block.
+    Pair,
+    /// A test.
+    Clause,
+    /// A record in a test.
+    Assignment,
 }
 
 /// What is wrong, with a byte range within the entry.
@@ -38,15 +46,17 @@ pub(super) struct Finding {
     pub(super) message: String,
     pub(super) label: String,
     pub(super) help: Option<String>,
+    /// What takes the place of the range, where that alone mends it.
+    pub(super) instead: Option<String>,
 }
 
 fn finding(code: Code, range: Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Finding {
-    Finding { code, range, message: message.into(), label: label.into(), help: Some(help.into()) }
+    Finding { code, range, message: message.into(), label: label.into(), help: Some(help.into()), instead: None }
 }
 
 /// All that can be said of a swallowed entry; at least one finding.
 pub(super) fn explain(text: &str, context: Context) -> Vec<Finding> {
-    if let Some(found) = not_yet(text, context).or_else(|| foreign(text, context)).or_else(|| misspelt_keyword(text, context)) {
+    if let Some(found) = foreign(text, context).or_else(|| misspelt_keyword(text, context)) {
         return vec![found];
     }
     vec![reread(text, context)]
@@ -55,31 +65,6 @@ pub(super) fn explain(text: &str, context: Context) -> Vec<Finding> {
 fn first_word(text: &str) -> &str {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
     &text[..end]
-}
-
-/// Constructs that the language has and this version does not compile.
-fn not_yet(text: &str, context: Context) -> Option<Finding> {
-    let word = first_word(text);
-    let later = |what: &str, range: Range<usize>| {
-        finding(
-            Code::D010,
-            range,
-            format!("{what} cannot be compiled by this version"),
-            "not supported yet",
-            "remove it for now; this version compiles mappings from d365 to campaign with keys, fields, replacements, filters and options",
-        )
-    };
-    match context {
-        Context::Item => match word {
-            "optout" | "events" | "test" | "let" | "include" => Some(later(&format!("a top-level `{word}`"), 0..word.len())),
-            _ => None,
-        },
-        Context::Head | Context::Entry => {
-            let at = blank_strings(text).find("<->")?;
-            Some(later("a mapping in both directions", at..at + 3))
-        }
-        Context::Arm | Context::Condition | Context::Setting => None,
-    }
 }
 
 /// The text with strings and comments blanked out (same length), so that signs are found only where they are signs.
@@ -149,14 +134,41 @@ foreign! {
     r"\s(eq|ne|gt|ge|lt|le)\s" in [Condition] "comparisons are written with signs", "a word of OData", "write `=`, `!=`, `>`, `>=`, `<` or `<=`";
     r"(?i)\s(like)\s" in [Condition] "patterns are written with words", "a word of SQL", "write `contains`, `starts with`, `ends with` or `matches \"regular expression\"`";
     r"^\s*(!)\s*[\w`]" in [Condition] "a negation is written `not`", "expected `not` here", "write `not field = value`, or `field != value`";
-    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
+    r"(==|=>|:=|=|<-|->)" in [Assignment] "a value is given with a colon", "expected `:` here", "write `field: value`";
+    r"[\w`]\s*(->|<-|=>|==|=|:)\s*(?:not\s+)?[\w`]" in [Pair] "an opt-out pair is written with `<->`", "expected `<->` here", "write `donotemail <-> denyListEmail`; the direction is set by `direction …`";
+    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting, Event] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
 }
 
 fn foreign(text: &str, context: Context) -> Option<Finding> {
     let visible = blank_strings(text);
     FOREIGN.iter().filter(|f| f.contexts.contains(&context)).find_map(|f| {
         let range = f.pattern.captures(&visible)?.get(1)?.range();
-        Some(finding(Code::D009, range, f.message, f.label, f.help))
+        let instead = substitute(&visible[range.clone()]);
+        // What the pattern saw is what stands there, or the text of a string that was blanked out.
+        let instead = instead.filter(|_| visible[range.clone()] == text[range.clone()]);
+        Some(Finding { instead, ..finding(Code::D009, range, f.message, f.label, f.help) })
+    })
+}
+
+/// Our own sign for one of another language, where nothing else about the entry needs to change.
+fn substitute(sign: &str) -> Option<String> {
+    Some(match sign {
+        "==" => "=".to_owned(),
+        "<>" => "!=".to_owned(),
+        "→" | "➔" | "⟶" => "->".to_owned(),
+        "⇒" => "=>".to_owned(),
+        "," => String::new(),
+        "!" => "not ".to_owned(),
+        "//" => "#".to_owned(),
+        sign if sign.starts_with("//") => format!("#{}", &sign[2..]),
+        quoted if quoted.len() > 1 && quoted.starts_with('\'') && quoted.ends_with('\'') && !quoted.contains(['\\', '{', '}', '"']) => {
+            format!("\"{}\"", &quoted[1..quoted.len() - 1])
+        }
+        words => match words.to_lowercase().split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["is", "not", "null" | "empty"] => "is present".to_owned(),
+            ["is", "null" | "blank" | "none"] => "is empty".to_owned(),
+            _ => return None,
+        },
     })
 }
 
@@ -164,13 +176,21 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
     let word = first_word(text);
     let rest = text[word.len()..].trim_start();
     let (keywords, must_be): (&[&str], bool) = match context {
-        Context::Item => (&["mapping"], true),
+        Context::Item => (&["mapping", "optout", "events", "test", "replace", "let", "include"], true),
         // `key` and the block words are plain names too, so only what cannot be a field mapping is taken for one.
         Context::Entry if rest.contains('{') && !blank_strings(text).split('{').next().is_some_and(|head| head.contains("->")) => {
             (&["replace", "filter", "options"], true)
         }
         Context::Condition if rest.starts_with('{') => (&["all", "any"], true),
-        Context::Entry | Context::Head | Context::Arm | Context::Condition | Context::Setting => (&[], false),
+        Context::Clause => (&["given", "expect", "now"], true),
+        Context::Entry
+        | Context::Head
+        | Context::Arm
+        | Context::Condition
+        | Context::Setting
+        | Context::Event
+        | Context::Pair
+        | Context::Assignment => (&[], false),
     };
     if !must_be || keywords.contains(&word) {
         return None;
@@ -179,11 +199,17 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
     let list = keywords.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     let help = match (nearest(word, keywords.iter().copied()), context) {
         (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, Context::Item) => "a file consists of `mapping NAME: d365.table -> campaign.table { … }`".to_owned(),
+        (None, Context::Item) => {
+            "a file consists of `mapping NAME: d365.table -> campaign.table { … }`, with `test`, `optout`, `events`, `let`, `include` and `replace` beside it"
+                .to_owned()
+        }
         (None, _) => format!("the blocks that can stand here are {list}"),
     };
     let what = if word.is_empty() { format!("`{}`", &text[..end]) } else { format!("`{word}`") };
-    Some(finding(Code::D008, 0..end, format!("{what} does not begin anything that can stand here"), format!("expected {list}"), help))
+    let instead = nearest(word, keywords.iter().copied()).map(str::to_owned);
+    let found =
+        finding(Code::D008, 0..end, format!("{what} does not begin anything that can stand here"), format!("expected {list}"), help);
+    Some(Finding { instead, ..found })
 }
 
 /// Reads the entry again by the strict rule of its kind.
@@ -196,7 +222,16 @@ fn reread(text: &str, context: Context) -> Finding {
         (Context::Head, _) => Rule::only_head,
         (Context::Arm, _) => Rule::only_arm,
         (Context::Condition, _) => Rule::only_condition,
-        (Context::Setting, _) => Rule::only_setting,
+        (Context::Setting | Context::Event, _) => Rule::only_setting,
+        (Context::Pair, _) => Rule::only_pair,
+        (Context::Clause, _) => Rule::only_clause,
+        (Context::Assignment, _) => Rule::only_assignment,
+        (Context::Item, "let") => Rule::only_let,
+        (Context::Item, "include") => Rule::only_include,
+        (Context::Item, "replace") => Rule::only_shared,
+        (Context::Item, "optout") => Rule::only_optout,
+        (Context::Item, "events") => Rule::only_events,
+        (Context::Item, "test") => Rule::only_test,
         (Context::Entry, "key") => Rule::only_key,
         (Context::Entry, "replace") => Rule::only_replace,
         (Context::Entry, "filter") => Rule::only_filter,
@@ -207,7 +242,19 @@ fn reread(text: &str, context: Context) -> Finding {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
         Rule::only_arm => "write `value => value`, `else => value`, or `else => keep`",
         Rule::only_condition => "write `field = value`, `field is present`, `field in (a, b)`, or a group `any { … }`",
+        Rule::only_setting if context == Context::Event => "write a type of event and whether it is sent: `open on`, `click off`",
         Rule::only_setting => "write an option and its value: `deletes propagate`",
+        Rule::only_pair => {
+            "write `direction bidirectional`, or a pair such as `donotemail <-> denyListEmail`; `not` before the second turns it round"
+        }
+        Rule::only_clause => "write `given { field: value }`, then `expect { field: value }`, `expect filtered` or `expect rejected`",
+        Rule::only_assignment => "write `field: value`, one on each line or with commas between them",
+        Rule::only_let => "write `let name = \"value\"`; the value is used as `$name`",
+        Rule::only_include => "write `include \"shared/tables.d365map\"`",
+        Rule::only_shared => "write `replace name { value => value }`; a mapping uses it by `replace field with name`",
+        Rule::only_optout => "write `optout MAPPING { direction bidirectional`, pairs such as `donotemail <-> denyListEmail`, then `}`",
+        Rule::only_events => "write `events email: campaign.email -> d365.contact { send on }`",
+        Rule::only_test => "write `test MAPPING \"what it shows\" { given { … } expect { … } }`",
         Rule::only_key => "write `key contactid -> externalId`",
         Rule::only_replace => "write `replace field { value => value }`",
         Rule::only_filter => "write `filter all { … }` or `filter any { … }`",
@@ -282,7 +329,9 @@ fn expectation(rules: &[Rule]) -> Vec<&'static str> {
 
 fn symbol(rule: Rule) -> Option<&'static str> {
     Some(match rule {
-        Rule::arrow => "`->`",
+        Rule::arrow | Rule::way => "`->`",
+        Rule::both => "`<->`",
+        Rule::equals => "`=`",
         Rule::fat_arrow => "`=>`",
         Rule::colon => "`:`",
         Rule::open => "`{`",
@@ -308,6 +357,9 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::date
         | Rule::instant
         | Rule::boolean
+        | Rule::constant
+        | Rule::operand
+        | Rule::moment
         | Rule::null => "a value",
         Rule::duration => "a duration such as `30d`",
         Rule::mode | Rule::kw_all | Rule::kw_any => "`all` or `any`",
@@ -324,6 +376,26 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::condition | Rule::comparison | Rule::group | Rule::negation => "a condition",
         Rule::arm => "`value => value`",
         Rule::setting => "an option and its value",
+        Rule::sign | Rule::offset => "`+` or `-` and a duration",
+        Rule::given | Rule::kw_given => "`given`",
+        Rule::expect | Rule::kw_expect => "`expect`",
+        Rule::clock | Rule::kw_now => "`now`",
+        Rule::kw_today => "`today`",
+        Rule::expect_values => "`{`",
+        Rule::expect_filtered | Rule::kw_filtered => "`filtered`",
+        Rule::expect_rejected | Rule::kw_rejected => "`rejected`",
+        Rule::assignment => "`field: value`",
+        Rule::pair => "a pair such as `donotemail <-> denyListEmail`",
+        Rule::direction | Rule::kw_direction => "`direction`",
+        Rule::constant_item | Rule::kw_let => "`let`",
+        Rule::include | Rule::kw_include => "`include`",
+        Rule::shared => "`replace`",
+        Rule::optout | Rule::kw_optout => "`optout`",
+        Rule::events | Rule::kw_events => "`events`",
+        Rule::test | Rule::kw_test => "`test`",
+        Rule::shared_name => "`with`",
+        Rule::map_table | Rule::kw_map => "`map`",
+        Rule::link_to | Rule::kw_link => "`link`",
         Rule::key => "`key`",
         Rule::field => "a field mapping",
         Rule::replace => "`replace`",
@@ -361,6 +433,21 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::bad_head
         | Rule::body
         | Rule::entry
+        | Rule::item
+        | Rule::pairs
+        | Rule::clauses
+        | Rule::clause
+        | Rule::values
+        | Rule::plain_step
+        | Rule::only_let
+        | Rule::only_include
+        | Rule::only_shared
+        | Rule::only_optout
+        | Rule::only_events
+        | Rule::only_test
+        | Rule::only_pair
+        | Rule::only_clause
+        | Rule::only_assignment
         | Rule::arms
         | Rule::conditions
         | Rule::comparator
@@ -409,8 +496,6 @@ mod tests {
         assert_eq!(code("1 -> male", Context::Arm), Code::D009);
         assert_eq!(code("a && b", Context::Condition), Code::D009);
         assert_eq!(code("deletes: propagate", Context::Setting), Code::D009);
-        assert_eq!(code("optout x { }", Context::Item), Code::D010);
-        assert_eq!(code("a <-> b", Context::Entry), Code::D010);
         assert_eq!(code("filtre all { }", Context::Entry), Code::D008);
     }
 }

@@ -7,9 +7,12 @@
 pub mod ast;
 mod build;
 mod explain;
+mod items;
 mod literal;
 mod parse;
 mod scan;
+mod tokens;
 
-pub use parse::{MAX_FILE_BYTES, decode, parse};
+pub use parse::{MAX_FILE_BYTES, Undecodable, decode, parse};
 pub use scan::MAX_DEPTH;
+pub use tokens::{Token, TokenKind, tokens};

@@ -88,7 +88,7 @@ pub fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> File {
             Err(error) => builder.unreadable(&error),
         }
     }
-    if tree.mappings.is_empty() && diagnostics.len() == before {
+    if tree.is_empty() && diagnostics.len() == before {
         let span = Span::new(file, 0..text.len().min(1));
         diagnostics.push(
             Diagnostic::new(Code::D003, span, "this file holds no mapping", "nothing to compile here")

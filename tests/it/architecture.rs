@@ -9,6 +9,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schema", &["diagnostics", "project", "yaml"]),
     ("plan", &["syntax", "time"]),
     ("eval", &["plan", "time"]),
+    ("format", &["diagnostics", "syntax"]),
+    ("testing", &["check", "eval", "plan", "time"]),
     ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time"]),
     ("connect", &["time"]),
     ("state", &["time"]),

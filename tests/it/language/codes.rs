@@ -16,6 +16,10 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D001, "a_file_that_is_not_utf8_is_named_with_its_place"),
     (Code::D002, "a_file_of_ten_megabytes_is_refused_without_being_parsed"),
     (Code::D113, "a_faulty_schema_file_is_reported_as_d113_and_nothing_is_compiled"),
+    (Code::D701, "twenty_custom_entities_are_mapped_and_no_more"),
+    (Code::D702, "a_custom_entity_has_fifty_columns_and_no_more"),
+    (Code::D703, "a_mapping_has_five_links_and_no_more"),
+    (Code::D803, "an_include_of_which_nothing_is_used_is_a_warning"),
     (Code::D901, "a_step_with_or_reject_rejects_the_record_at_its_line"),
     (Code::D902, "a_replacement_can_reject_a_value"),
     (Code::D903, "a_value_that_breaks_its_own_schema_is_rejected_not_written"),
@@ -25,8 +29,13 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
 ];
 
 /// The tests that show these.
-const TESTS: [&str; 4] =
-    [include_str!("bad_input.rs"), include_str!("evaluation.rs"), include_str!("../flow/contacts.rs"), include_str!("../cli.rs")];
+const TESTS: [&str; 5] = [
+    include_str!("bad_input.rs"),
+    include_str!("constructs.rs"),
+    include_str!("evaluation.rs"),
+    include_str!("../flow/contacts.rs"),
+    include_str!("../cli.rs"),
+];
 
 #[test]
 fn every_code_has_a_page_that_says_what_it_is() {

@@ -2,9 +2,12 @@
 
 mod bad_input;
 mod codes;
+mod constructs;
 mod corpus;
 mod documentation;
 mod evaluation;
+mod fixes;
 mod formats;
+mod formatting;
 mod properties;
 mod support;

@@ -9,12 +9,13 @@ use d365map::plan::ExecutionPlan;
 use d365map::schema::{Catalogue, Field, FieldType, Provenance, System, Table, TableId};
 use d365map::time;
 
-/// The built-in tables; the profile has custom fields of several types, the contact a field that cannot be read and one of
+/// The built-in tables with those of `tests/data/schemas`; the profile has custom fields of several types, the contact a field that cannot be read and one of
 /// an unknown type.
 pub fn catalogue() -> &'static Catalogue {
     static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
     CATALOGUE.get_or_init(|| {
-        let mut catalogue = Catalogue::builtin().clone();
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schemas");
+        let mut catalogue = Catalogue::with_dir(&folder).expect("the schemas of the tests");
         let mut profile = table(&catalogue, System::Campaign, "profile");
         for (name, ty, required) in [
             ("cusCreditLimit", FieldType::Double, false),
@@ -27,10 +28,16 @@ pub fn catalogue() -> &'static Catalogue {
         ] {
             profile.fields.insert(name.to_owned(), field(name, ty, required, true));
         }
+        let link = FieldType::Link { target: Some("cusAccount".to_owned()) };
+        profile.fields.insert("cusAccount".to_owned(), field("cusAccount", link, false, true));
         catalogue.insert(profile);
         let mut contact = table(&catalogue, System::D365, "contact");
         contact.fields.insert("photodata".to_owned(), field("photodata", FieldType::Text { max: Some(50) }, false, false));
         contact.fields.insert("entityimage_url".to_owned(), field("entityimage_url", FieldType::Unsupported, false, true));
+        let old =
+            Field { deprecated: Some("use `new_code`".to_owned()), ..field("new_oldcode", FieldType::Text { max: Some(10) }, false, true) };
+        contact.fields.insert("new_oldcode".to_owned(), old);
+        contact.fields.insert("new_meeting".to_owned(), field("new_meeting", FieldType::LocalDateTime, false, true));
         contact.fields.insert("new_weight".to_owned(), field("new_weight", FieldType::Double, false, true));
         let options = [(1, "Tea"), (9, "Coffee")].map(|(value, label)| d365map::schema::Choice { value, label: label.to_owned() });
         let set = d365map::schema::ChoiceSet { options: options.to_vec() };
@@ -60,6 +67,7 @@ fn field(name: &str, ty: FieldType, required: bool, readable: bool) -> Field {
         updatable: true,
         aliases: Vec::new(),
         provenance: Provenance::Declared,
+        deprecated: None,
     }
 }
 
@@ -68,17 +76,24 @@ pub fn compiled(text: &str) -> Compiled {
     compile(vec![Input { name: "mappings/test.d365map".to_owned(), bytes: text.as_bytes().to_vec() }], catalogue())
 }
 
+/// Compiles several files of one folder, each given by its name and its text.
+pub fn compiled_files(files: &[(&str, &str)]) -> Compiled {
+    let input = |(name, text): &(&str, &str)| Input { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() };
+    compile(files.iter().map(input).collect(), catalogue())
+}
+
 /// Entries as a whole file, unless they are one already.
 pub fn whole(text: &str) -> String {
     if text.contains("mapping ") || text.trim().is_empty() || text.trim_start().starts_with('#') && !text.contains("->") {
         return text.to_owned();
     }
-    if text.starts_with("optout") || text.starts_with("events") {
+    if ["optout", "events", "let ", "include", "test "].iter().any(|word| text.starts_with(word)) {
         return text.to_owned();
     }
     let key = if text.lines().any(|l| l.trim_start().starts_with("key ")) { "" } else { "  key contactid -> externalId\n" };
+    let field = if text.contains("->") { "" } else { "  lastname -> lastName\n" };
     let body: String = text.lines().map(|l| if l.is_empty() { "\n".to_owned() } else { format!("  {l}\n") }).collect();
-    format!("mapping contacts: d365.contact -> campaign.profile {{\n{key}{body}}}\n")
+    format!("mapping contacts: d365.contact -> campaign.profile {{\n{key}{field}{body}}}\n")
 }
 
 /// The findings as people see them.
@@ -130,4 +145,56 @@ pub fn map_text(entries: &str, record: &str) -> serde_json::Value {
         Evaluated::Filtered { .. } => "filtered".into(),
         Evaluated::Rejected(r) => format!("{} {} line {}: {}", r.code, r.field, r.at.line, r.message).into(),
     }
+}
+
+/// The codes that are found against other tables.
+pub fn codes_with(text: &str, catalogue: &Catalogue) -> Vec<&'static str> {
+    let input = Input { name: "mappings/test.d365map".to_owned(), bytes: text.as_bytes().to_vec() };
+    compile(vec![input], catalogue).diagnostics.iter().map(|d| d.code.name()).collect()
+}
+
+/// With so many lookups from orders to accounts, and links for them.
+pub fn with_links(count: usize) -> Catalogue {
+    let mut catalogue = catalogue().clone();
+    let (mut from, mut to) = (table(&catalogue, System::D365, "new_order"), table(&catalogue, System::Campaign, "cusOrder"));
+    for i in 0..count {
+        let targets = vec![d365map::schema::LookupTarget { table: "account".to_owned(), navigation: None }];
+        let name = format!("new_link{i}");
+        from.fields.insert(name.clone(), field(&name, FieldType::Lookup { targets }, false, true));
+        let name = format!("cusLink{i}");
+        to.fields.insert(name.clone(), field(&name, FieldType::Link { target: Some("cusAccount".to_owned()) }, false, true));
+    }
+    catalogue.insert(from);
+    catalogue.insert(to);
+    catalogue
+}
+
+/// With so many more columns of an account's resource.
+pub fn with_columns(count: usize) -> Catalogue {
+    let mut catalogue = catalogue().clone();
+    let mut to = table(&catalogue, System::Campaign, "cusAccount");
+    for i in 0..count {
+        let name = format!("cusColumn{i}");
+        to.fields.insert(name.clone(), field(&name, FieldType::Text { max: Some(10) }, false, true));
+    }
+    catalogue.insert(to);
+    catalogue
+}
+
+/// With so many custom entities and resources.
+pub fn with_entities(count: usize) -> Catalogue {
+    let mut catalogue = catalogue().clone();
+    for i in 0..count {
+        let mut from = table(&catalogue, System::D365, "new_detail");
+        from.id = TableId::new(System::D365, format!("new_e{i}"));
+        from.primary_key = "new_eid".to_owned();
+        from.fields.insert("new_eid".to_owned(), field("new_eid", FieldType::Guid, false, true));
+        let mut to = table(&catalogue, System::Campaign, "cusDetail");
+        to.id = TableId::new(System::Campaign, format!("cusE{i}"));
+        to.alternate_keys = vec![d365map::schema::AlternateKey { name: "key".to_owned(), fields: vec!["cusEId".to_owned()] }];
+        to.fields.insert("cusEId".to_owned(), field("cusEId", FieldType::Text { max: Some(50) }, false, true));
+        catalogue.insert(from);
+        catalogue.insert(to);
+    }
+    catalogue
 }

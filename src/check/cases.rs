@@ -1,0 +1,318 @@
+//! Test blocks: the record that is given, as the source would send it, and what is expected of it.
+
+use serde_json::Value as Json;
+
+use super::Context;
+use super::names::{self};
+use super::types::constant;
+use super::values::resolve;
+use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::plan::{Const, Fit, IngressFlow};
+use crate::schema::{Field, FieldType, Table};
+use crate::syntax::ast::{Assignment, Clause, Expectation, LiteralValue, MomentBase, TestBlock, Value};
+use crate::time::{self, Instant};
+
+/// One test, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestCase {
+    /// The mapping that is tested.
+    pub mapping: String,
+    /// What the test shows.
+    pub title: String,
+    /// The whole block.
+    pub span: Span,
+    /// The record as the source sends it (JSON).
+    pub record: String,
+    /// The time of the run; `None` for that of the test's run.
+    pub now: Option<Instant>,
+    /// What should become of the record.
+    pub expected: Expected,
+    /// Where the expectation stands.
+    pub expected_span: Span,
+}
+
+/// What should become of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expected {
+    /// It is mapped, and these fields have these values.
+    Mapped(Vec<ExpectedField>),
+    /// The filter keeps it out.
+    Filtered,
+    /// It is rejected, under this code where one is given.
+    Rejected(Option<String>),
+}
+
+/// The value that a field should have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedField {
+    /// The target's path by the names on the wire, dotted.
+    pub path: String,
+    /// The value.
+    pub value: Const,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The id of a record whose test gives none.
+const SOME_ID: &str = "00000000-0000-0000-0000-000000000001";
+
+/// Checks a test block against the tables of its mapping.
+pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, context: &mut Context<'_>) -> Option<TestCase> {
+    let Some(info) = context.mappings.get(&block.mapping.text).cloned() else {
+        let names: Vec<String> = context.mappings.keys().cloned().collect();
+        let diagnostic =
+            Diagnostic::new(Code::D121, block.mapping.span, format!("there is no mapping `{}`", block.mapping.text), "unknown mapping")
+                .meant(nearest(&block.mapping.text, names.iter().map(String::as_str)), block.mapping.span, || {
+                    "a test names the mapping that it tests: `test contacts \"what it shows\" { … }`".to_owned()
+                });
+        context.report(diagnostic);
+        return None;
+    };
+    let cannot = |span: Span, message: String, label: &str, help: &str| Diagnostic::new(Code::D122, span, message, label).help(help);
+    if info.two_way {
+        context.report(cannot(
+            block.mapping.span,
+            format!("`{}` goes both ways", block.mapping.text),
+            "not a mapping to Campaign",
+            "tests are of mappings from Dynamics to Campaign; remove the block",
+        ));
+        return None;
+    }
+    let (source, target) = (context.catalogue.get(info.source.as_ref()?)?.clone(), context.catalogue.get(info.target.as_ref()?)?.clone());
+
+    let (mut given, mut clock, mut expect) = (None, None, None);
+    for clause in &block.clauses {
+        let (span, first, what) = match clause {
+            Clause::Given { span, values } => (*span, given.replace((values, *span)).map(|(_, s)| s), "given"),
+            Clause::Clock { span, at } => (*span, clock.replace((at, *span)).map(|(_, s)| s), "now"),
+            Clause::Expect { span, kind } => (*span, expect.replace((kind, *span)).map(|(_, s)| s), "expect"),
+        };
+        if let Some(first) = first {
+            let diagnostic = cannot(span, format!("this test has two clauses `{what}`"), "the second one", "put both into one");
+            context.report(diagnostic.related(first, "the first one"));
+        }
+    }
+    if block.unread {
+        return None;
+    }
+    let Some((kind, expected_span)) = expect else {
+        context.report(cannot(
+            block.title.span,
+            "this test expects nothing".to_owned(),
+            "no `expect`",
+            "write `expect { field: value }`, `expect filtered` or `expect rejected`",
+        ));
+        return None;
+    };
+    let Some((values, _)) = given else {
+        context.report(cannot(block.title.span, "this test gives no record".to_owned(), "no `given`", "write `given { field: value }`"));
+        return None;
+    };
+    let record = record(values, &source, matches!(kind, Expectation::Rejected(_)), flow, context);
+    let now = match clock.map(|(at, _)| &at.value) {
+        Some(LiteralValue::Date(date)) => Some(time::midnight(*date)),
+        Some(LiteralValue::Instant(instant)) => Some(*instant),
+        _ => None,
+    };
+    if now.is_none()
+        && let Some(flow) = flow
+        && flow.filter.as_ref().is_some_and(crate::plan::Condition::asks_the_time)
+    {
+        context.report(
+            Diagnostic::new(Code::D804, block.title.span, "this test depends on the day it is run", "the mapping's filter asks the time")
+                .help("say what time it is in the test: `now 2024-01-31`"),
+        );
+    }
+    let expected = match kind {
+        Expectation::Filtered => Some(Expected::Filtered),
+        Expectation::Rejected(None) => Some(Expected::Rejected(None)),
+        Expectation::Rejected(Some(code)) => match &code.value {
+            LiteralValue::Text(text) if Code::from_name(text).is_some_and(|c| c.name().starts_with("D9")) => {
+                Some(Expected::Rejected(Some(text.to_uppercase())))
+            }
+            _ => {
+                context.report(cannot(
+                    code.span,
+                    "records are not rejected under this code".to_owned(),
+                    "not a code of a rejection",
+                    "the codes are D901 to D906: `d365map explain` lists them; or leave the code out",
+                ));
+                None
+            }
+        },
+        Expectation::Mapped(values) => mapped(values, &target, flow, context).map(Expected::Mapped),
+    };
+    let LiteralValue::Text(title) = &block.title.value else { return None };
+    Some(TestCase {
+        mapping: block.mapping.text.clone(),
+        title: title.clone(),
+        span: block.span,
+        record: record?,
+        now,
+        expected: expected?,
+        expected_span,
+    })
+}
+
+/// The record as the source would send it.
+fn record(
+    values: &[Assignment],
+    source: &Table,
+    may_be_wrong: bool,
+    flow: Option<&IngressFlow>,
+    context: &mut Context<'_>,
+) -> Option<String> {
+    let mut members: Vec<(String, String, Span)> = Vec::new();
+    let mut complete = true;
+    for assignment in values {
+        let Some(found) = names::source_field(&assignment.field, source, context) else {
+            complete = false;
+            continue;
+        };
+        let wire = found.field.wire_name(source.id.system);
+        if let Some((_, _, first)) = members.iter().find(|(name, _, _)| *name == wire) {
+            context.report(
+                Diagnostic::new(Code::D122, assignment.span, format!("`{}` is given twice", found.name), "the second time")
+                    .related(*first, "the first time")
+                    .help("remove one of the two"),
+            );
+            complete = false;
+            continue;
+        }
+        if flow.is_some_and(|f| f.source.slots.iter().all(|s| s.field != found.name)) && found.name != source.primary_key {
+            context.report(
+                Diagnostic::new(
+                    Code::D811,
+                    assignment.field.span,
+                    format!("the mapping does not read `{}`", found.name),
+                    "given for nothing",
+                )
+                .help("remove it from the test, or map it"),
+            );
+        }
+        match json(&assignment.value, &found.field, may_be_wrong) {
+            Ok(text) => members.push((wire, text, assignment.span)),
+            Err(unfit) => {
+                complete = false;
+                let message = format!("`{}` never has this value", found.name);
+                context.report(unfit.diagnostic(Code::D122, assignment.value.span(), message));
+            }
+        }
+    }
+    complete.then_some(())?;
+    let mut text = String::from("{");
+    if !members.iter().any(|(name, _, _)| *name == source.primary_key) {
+        text.push_str(&format!("{}:\"{SOME_ID}\"", Json::from(source.primary_key.as_str())));
+    }
+    for (name, value, _) in members {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&format!("{}:{value}", Json::from(name)));
+    }
+    text.push('}');
+    Some(text)
+}
+
+/// A value as the source's JSON has it.
+fn json(value: &Value, field: &Field, may_be_wrong: bool) -> Result<String, super::values::Unfit> {
+    if let Value::Literal(literal) = value {
+        match (&literal.value, &field.ty) {
+            (LiteralValue::Null, _) => return Ok("null".to_owned()),
+            // Several options come as their numbers with commas.
+            (LiteralValue::Text(text), FieldType::MultiChoice(_)) if text.split(',').all(|n| n.trim().parse::<i64>().is_ok()) => {
+                return Ok(Json::from(text.as_str()).to_string());
+            }
+            _ => {}
+        }
+    }
+    match resolve(value, field) {
+        Ok(constant) => Ok(match (constant, &field.ty) {
+            (Const::Integer(n), FieldType::MultiChoice(_)) => format!("\"{n}\""),
+            (constant, _) => const_json(&constant),
+        }),
+        // What the schema does not admit is just what a test of a rejection may give.
+        Err(unfit) => match value {
+            Value::Literal(literal) if may_be_wrong => Ok(const_json(&constant(&literal.value))),
+            Value::Word(word) if may_be_wrong => Ok(Json::from(word.text()).to_string()),
+            Value::Moment(_) | Value::Literal(_) | Value::Word(_) => Err(unfit),
+        },
+    }
+}
+
+fn const_json(constant: &Const) -> String {
+    match constant {
+        Const::Null => "null".to_owned(),
+        Const::Boolean(b) => b.to_string(),
+        Const::Integer(n) => n.to_string(),
+        Const::Decimal(d) => d.to_string(),
+        Const::Text(text) => Json::from(text.as_str()).to_string(),
+        Const::Date(date) => format!("\"{date}\""),
+        Const::Instant(instant) => format!("\"{}\"", time::format_instant(*instant)),
+    }
+}
+
+/// The values that are expected, each against what its field admits.
+fn mapped(values: &[Assignment], target: &Table, flow: Option<&IngressFlow>, context: &mut Context<'_>) -> Option<Vec<ExpectedField>> {
+    let mut fields: Vec<ExpectedField> = Vec::new();
+    let mut complete = true;
+    for assignment in values {
+        let Some(found) = names::target_field(&assignment.field, target, true, context) else {
+            complete = false;
+            continue;
+        };
+        let path = found.path.join(".");
+        let mut fault = |span: Span, message: String, label: String, help: String| {
+            complete = false;
+            context.report(Diagnostic::new(Code::D122, span, message, label).help(help));
+        };
+        if fields.iter().any(|f| f.path == path) {
+            fault(assignment.span, format!("`{path}` is expected twice"), "the second time".to_owned(), "remove one of the two".to_owned());
+            continue;
+        }
+        let program = flow.map(|f| f.fields.iter().chain(std::iter::once(&f.key)).find(|p| p.path == found.path));
+        if program == Some(None) {
+            fault(
+                assignment.field.span,
+                format!("the mapping does not write `{path}`"),
+                "never has a value".to_owned(),
+                "remove it from the test, or map it".to_owned(),
+            );
+            continue;
+        }
+        match expected(&assignment.value, &found.fit) {
+            Some(value) => fields.push(ExpectedField { path, value, span: assignment.span }),
+            None => fault(
+                assignment.value.span(),
+                format!("`{path}` never has this value"),
+                format!("the field holds {}", super::mismatch::fit_text(&found.fit)),
+                "write a value that the field can have, or `null`".to_owned(),
+            ),
+        }
+    }
+    complete.then_some(fields)
+}
+
+/// An expected value in the representation of what the target holds.
+fn expected(value: &Value, fit: &Fit) -> Option<Const> {
+    let literal = match value {
+        Value::Literal(literal) => constant(&literal.value),
+        Value::Word(word) => Const::Text(word.text()),
+        Value::Moment(moment) => match &moment.base {
+            MomentBase::Fixed(_) | MomentBase::Now | MomentBase::Today => return None,
+        },
+    };
+    let fits = match (&literal, fit) {
+        (Const::Null, _) => true,
+        (Const::Boolean(_), Fit::Boolean) => true,
+        (Const::Integer(n), Fit::Integer { min, max }) => min <= n && n <= max,
+        (Const::Integer(_) | Const::Decimal(_), Fit::Decimal { .. } | Fit::Double) => true,
+        (Const::Integer(n), Fit::Options(options)) => options.contains(n),
+        (Const::Text(text), Fit::Enumeration(names)) => names.contains(text),
+        (Const::Text(_), Fit::Text { .. } | Fit::Link { .. }) => matches!(value, Value::Literal(_)),
+        (Const::Date(_), Fit::Date) | (Const::Instant(_), Fit::Instant) => true,
+        (Const::Date(date), Fit::Instant) => return Some(Const::Instant(time::midnight(*date))),
+        _ => false,
+    };
+    fits.then_some(literal)
+}

@@ -1,0 +1,279 @@
+//! Opt-out and privacy: the eight attributes, the directions, and personal data that a privacy request would not reach.
+//!
+//! Sources: the integration's documentation of opt-out synchronisation (the fixed list of attributes, any boolean field on the
+//! other side, contacts and profiles only) and of data privacy (personal data belongs into resources linked to the profile).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entry::Checker;
+use super::names::{self, SourceField, TargetField};
+use super::options::{self, DIRECTIONS};
+use super::{Context, MappingInfo};
+use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::plan::{Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, Source, Step};
+use crate::schema::{Catalogue, Field, FieldType, System, Table, TableId};
+use crate::syntax::ast::{self, FieldMapping, Optout};
+
+/// The attributes of a profile that opt-outs can be written to, by their names in the product; the REST names of the seven
+/// that begin with `denyList` begin with `blackList`.
+pub const ATTRIBUTES: [&str; 8] = [
+    "denyList",
+    "denyListEmail",
+    "denyListFax",
+    "denyListMobile",
+    "denyListPhone",
+    "denyListPostalMail",
+    "denyListPushnotification",
+    "ccpaOptOut",
+];
+
+fn is_optout(field: &Field) -> bool {
+    let known =
+        |name: &str| ATTRIBUTES.iter().any(|a| a.eq_ignore_ascii_case(name) || a.replace("deny", "black").eq_ignore_ascii_case(name));
+    known(&field.name) || field.aliases.iter().any(|a| known(a))
+}
+
+/// The direction that a block names; `None` where it names none that is known.
+pub(super) fn direction(block: &Optout) -> Option<Direction> {
+    match block.directions.first()?.value.text.as_str() {
+        "disabled" => Some(Direction::Disabled),
+        "d365-to-campaign" => Some(Direction::D365ToCampaign),
+        "campaign-to-d365" => Some(Direction::CampaignToD365),
+        "bidirectional" => Some(Direction::Bidirectional),
+        _ => None,
+    }
+}
+
+/// What an opt-out block adds to a mapping.
+pub(super) struct CheckedOptout {
+    /// Fields of the mapping itself, where Dynamics is the only source.
+    pub(super) programs: Vec<FieldProgram>,
+    /// A flow of its own, where Campaign is a source.
+    pub(super) flow: Option<OptoutFlow>,
+}
+
+/// Checks the opt-out block of a mapping whose other entries are checked.
+pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Context<'_>) -> Option<CheckedOptout> {
+    let (source, target) = (checker.source.clone(), checker.target.clone());
+    if source.id != TableId::new(System::D365, "contact") || target.id != TableId::new(System::Campaign, "profile") {
+        context.report(
+            Diagnostic::new(
+                Code::D606,
+                block.mapping.span,
+                "opt-outs are those of contacts and profiles",
+                format!("`{}` maps {} to {}", block.mapping.text, source.id, target.id),
+            )
+            .help("name the mapping from d365.contact to campaign.profile"),
+        );
+        return None;
+    }
+    // A second direction is reported with the blocks.
+    options::chosen(block.directions.iter().take(1), DIRECTIONS, context);
+    if block.directions.is_empty() && !block.unread {
+        context.report(
+            Diagnostic::new(Code::D607, block.mapping.span, "this block does not say in which direction opt-outs go", "no `direction`")
+                .help(
+                    "write `direction bidirectional`, `direction d365-to-campaign`, `direction campaign-to-d365` or `direction disabled`",
+                ),
+        );
+    }
+    let mut pairs = Vec::new();
+    let mut complete = !block.unread;
+    let (mut sources, mut targets): (BTreeMap<String, Span>, BTreeMap<String, Span>) = (BTreeMap::new(), BTreeMap::new());
+    for pair in &block.pairs {
+        let Some((from, to)) = check_pair(pair, &source, &target, context) else {
+            complete = false;
+            continue;
+        };
+        for (name, path, seen) in [(from.name.clone(), &pair.source, &mut sources), (to.path.join("."), &pair.target, &mut targets)] {
+            if let Some(first) = seen.insert(name, path.span) {
+                complete = false;
+                context.report(
+                    Diagnostic::new(Code::D605, path.span, format!("`{}` stands in two pairs", path.text()), "the second one")
+                        .related(first, "the first one")
+                        .help("each field has one counterpart: remove one of the two"),
+                );
+            }
+        }
+        pairs.push((pair, from, to));
+    }
+    let direction = direction(block);
+    complete.then_some(())?;
+    match direction? {
+        Direction::Disabled => Some(CheckedOptout { programs: Vec::new(), flow: None }),
+        Direction::D365ToCampaign => {
+            let programs = pairs.into_iter().map(|(pair, from, to)| {
+                checker.claim(to.path.join("."), pair.target.span, context);
+                program(pair, &from, to, checker, context)
+            });
+            Some(CheckedOptout { programs: programs.collect(), flow: None })
+        }
+        direction @ (Direction::CampaignToD365 | Direction::Bidirectional) => {
+            let pairs = pairs.into_iter().map(|(pair, from, to)| OptoutPair {
+                at: context.at(pair.span),
+                source: from.field.wire_name(source.id.system),
+                target: to.path.join("."),
+                inverted: pair.inverted,
+            });
+            let pairs = pairs.collect();
+            let flow = OptoutFlow { mapping: checker.name.to_owned(), at: context.at(block.mapping.span), direction, pairs };
+            Some(CheckedOptout { programs: Vec::new(), flow: Some(flow) })
+        }
+    }
+}
+
+fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &mut Context<'_>) -> Option<(SourceField, TargetField)> {
+    let from = names::source_field(&pair.source, source, context);
+    let to = names::target_field(&pair.target, target, false, context);
+    let (from, to) = (from?, to?);
+    let mut fits = true;
+    if !matches!(from.field.ty, FieldType::Boolean { .. }) {
+        fits = false;
+        context.report(
+            Diagnostic::new(
+                Code::D602,
+                pair.source.span,
+                format!("`{}` is not true or false", from.name),
+                format!("it is {}", from.typed.ty.describe()),
+            )
+            .help("an opt-out comes from a field with two options, such as `donotemail`"),
+        );
+    }
+    if !is_optout(&to.field) {
+        fits = false;
+        let diagnostic =
+            Diagnostic::new(Code::D601, pair.target.span, format!("`{}` is no opt-out attribute", pair.target.text()), "not an opt-out")
+                .meant(nearest(&pair.target.text(), ATTRIBUTES), pair.target.span, || {
+                    format!("the attributes are {}", super::types::list(ATTRIBUTES, 8))
+                });
+        context.report(diagnostic);
+    }
+    fits.then_some((from, to))
+}
+
+/// An opt-out as a field of the ingress flow. A missing flag says nothing against a message; a missing consent, which the
+/// pair turns round, is no consent.
+fn program(
+    pair: &ast::OptoutPair,
+    from: &SourceField,
+    to: TargetField,
+    checker: &mut Checker<'_>,
+    context: &mut Context<'_>,
+) -> FieldProgram {
+    let at = context.at(pair.span);
+    let slot = checker.slot(from, pair.source.span, context);
+    let mut ops = vec![Op::Default(Const::Boolean(false))];
+    if pair.inverted {
+        ops.push(Op::Not);
+    }
+    FieldProgram {
+        at,
+        path: to.path,
+        source: Source::Field(Read { slot, replace: None, labels: None }),
+        steps: ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect(),
+        fit: to.fit,
+        initial: false,
+    }
+}
+
+/// An entry of an ordinary mapping that writes an opt-out attribute.
+pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField, table: &Table, context: &mut Context<'_>) {
+    if table.id != TableId::new(System::Campaign, "profile") || !is_optout(&target.field) {
+        return;
+    }
+    let name = field.target.text();
+    match context.mappings.get(mapping).and_then(|m| m.optout) {
+        Some((Direction::CampaignToD365 | Direction::Bidirectional, span)) => context.report(
+            Diagnostic::new(Code::D603, field.target.span, format!("`{name}` would be overwritten at every change"), "an opt-out attribute")
+                .related(span, "Campaign is a source of opt-outs here")
+                .help("move the pair into the `optout` block, and remove this entry"),
+        ),
+        Some((Direction::Disabled | Direction::D365ToCampaign, _)) => {}
+        None => context.report(
+            Diagnostic::new(Code::D609, field.target.span, format!("`{name}` is an opt-out without an opt-out block"), "an opt-out attribute")
+                .help(format!("write `optout {mapping} {{ direction d365-to-campaign; field <-> {name} }}`: it says who wins, and a missing value is handled")),
+        ),
+    }
+}
+
+/// Whether a field of the source looks like data about a person.
+fn personal(name: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "emailaddress",
+        "firstname",
+        "lastname",
+        "middlename",
+        "fullname",
+        "nickname",
+        "birthdate",
+        "mobilephone",
+        "telephone",
+        "governmentid",
+        "passport",
+        "address1_line",
+    ];
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|w| name.contains(w)) || name.ends_with("_email") || name.ends_with("_phone")
+}
+
+/// Personal data that goes into a resource from which no link leads to the profile: a privacy request would not reach it.
+pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo, context: &mut Context<'_>) {
+    let Some(target) = &info.target else { return };
+    if target.system != System::Campaign || target.name == "profile" || leads_to_profile(target, context.catalogue) {
+        return;
+    }
+    for entry in &mapping.entries {
+        let ast::Entry::Field(field) = entry else { continue };
+        let fields: Vec<&ast::Path> = match &field.source {
+            ast::Source::Field(path) => vec![path],
+            ast::Source::Literal(_) => Vec::new(),
+            ast::Source::Template(template) => template
+                .parts
+                .iter()
+                .filter_map(|p| match p {
+                    ast::TemplatePart::Field(path) => Some(path),
+                    ast::TemplatePart::Text(_) | ast::TemplatePart::Constant(_) => None,
+                })
+                .collect(),
+            ast::Source::Call(call) => call
+                .arguments
+                .iter()
+                .filter_map(|a| match a {
+                    ast::Argument::Path(path) => Some(path),
+                    ast::Argument::Literal(_) => None,
+                })
+                .collect(),
+        };
+        let hashed = field.steps.iter().any(|s| s.name.text == "hash");
+        if let Some(path) = fields.into_iter().find(|p| personal(&p.text())).filter(|_| !hashed) {
+            context.report(
+                Diagnostic::new(
+                    Code::D608,
+                    path.span,
+                    format!("personal data goes into `{target}`, which is not linked to the profile"),
+                    "looks like data about a person",
+                )
+                .help("link the resource to the profile in Campaign, so that a privacy request reaches it; or leave the field out, or write `| hash(sha256)`"),
+            );
+        }
+    }
+}
+
+fn leads_to_profile(start: &TableId, catalogue: &Catalogue) -> bool {
+    let mut seen: BTreeSet<TableId> = BTreeSet::new();
+    let mut open = vec![start.clone()];
+    while let Some(id) = open.pop() {
+        if id.name == "profile" {
+            return true;
+        }
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let Some(table) = catalogue.get(&id) else { continue };
+        open.extend(table.fields.values().filter_map(|f| match &f.ty {
+            FieldType::Link { target: Some(target) } => Some(TableId::new(System::Campaign, target.clone())),
+            _ => None,
+        }));
+    }
+    false
+}

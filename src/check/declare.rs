@@ -1,0 +1,402 @@
+//! Declarations: what `let`, `include` and shared tables stand for is put in their place before anything is checked.
+//!
+//! A name declared in a file is known there and in every file that includes it directly. So a constant is a literal, and a
+//! shared table a list of arms, to all the rules that come later; their spans point at the use for a constant, and at the
+//! arm of the shared table for a replacement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Context;
+use crate::diagnostics::{Code, Diagnostic, FileId, Span, nearest};
+use crate::syntax::ast::{
+    Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident, Literal, LiteralValue, Moment,
+    MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
+};
+use crate::syntax::{TokenKind, tokens};
+
+/// A parsed file with its id.
+pub(super) struct Parsed {
+    pub(super) id: FileId,
+    pub(super) file: File,
+}
+
+/// The names that one file declares.
+#[derive(Default)]
+struct Declared {
+    constants: BTreeMap<String, (Literal, Span)>,
+    tables: BTreeMap<String, (Vec<Arm>, bool, Span)>,
+}
+
+/// What of the declarations was used: (file, name), files by their place in the list.
+#[derive(Default)]
+struct Used {
+    constants: BTreeSet<(usize, String)>,
+    tables: BTreeSet<(usize, String)>,
+    /// Which file uses names of which.
+    between: BTreeSet<(usize, usize)>,
+}
+
+/// The path that an `include` in a file names, relative to where that file's own name is relative to; `None` where it leads
+/// out of the top folder.
+pub fn included_name(including: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = including.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// The paths that a file includes, as they stand in it, whatever else is wrong with it.
+pub fn included_paths(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut paths = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        let first = i == 0 || tokens[i - 1].kind == TokenKind::Newline || tokens[i - 1].text(text) == ";";
+        if first
+            && token.text(text) == "include"
+            && let Some(path) = tokens.get(i + 1).filter(|t| t.kind == TokenKind::Text)
+        {
+            paths.push(path.text(text).trim_matches('"').to_owned());
+        }
+    }
+    paths
+}
+
+/// Puts every declared name's meaning in its place. An entry with a name that nothing declares is reported and left out.
+pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
+    let declared: Vec<Declared> = files.iter().map(|f| declarations(&f.file, context)).collect();
+    let mut used = Used::default();
+    for at in 0..files.len() {
+        let (visible, includes) = visible(at, files, context);
+        let scope = Scope { visible: &visible, declared: &declared };
+        let mut resolver = Resolver { at, scope: &scope, used: &mut used, context };
+        resolver.file(&mut files[at].file);
+        unused_includes(at, &includes, &used, files, context);
+    }
+    for (at, names) in declared.iter().enumerate() {
+        for (name, (_, span)) in &names.constants {
+            if !used.constants.contains(&(at, name.clone())) {
+                context.report(
+                    Diagnostic::new(Code::D801, *span, format!("the constant `{name}` is never used"), "declared here")
+                        .help(format!("use it as `${name}`, or remove the line")),
+                );
+            }
+        }
+        for (name, (_, _, span)) in &names.tables {
+            if !used.tables.contains(&(at, name.clone())) {
+                context.report(
+                    Diagnostic::new(Code::D802, *span, format!("the replacement `{name}` is never used"), "declared here")
+                        .help(format!("use it by `replace field with {name}` or `| map {name}`, or remove it")),
+                );
+            }
+        }
+    }
+}
+
+fn declarations(file: &File, context: &mut Context<'_>) -> Declared {
+    let mut declared = Declared::default();
+    let mut twice = |name: &Ident, first: Span, what: &str| {
+        context.report(
+            Diagnostic::new(Code::D117, name.span, format!("two {what} are named `{}`", name.text), "the second one")
+                .related(first, "the first one")
+                .help("give one of them another name"),
+        );
+    };
+    for constant in &file.constants {
+        match declared.constants.get(&constant.name.text) {
+            Some((_, first)) => twice(&constant.name, *first, "constants"),
+            None => {
+                declared.constants.insert(constant.name.text.clone(), (constant.value.clone(), constant.name.span));
+            }
+        }
+    }
+    for table in &file.tables {
+        match declared.tables.get(&table.name.text) {
+            Some((_, _, first)) => twice(&table.name, *first, "replacements"),
+            None => {
+                declared.tables.insert(table.name.text.clone(), (table.arms.clone(), table.unread_arms, table.name.span));
+            }
+        }
+    }
+    declared
+}
+
+/// The files whose names a file may use, itself first, and for each include its file and place.
+fn visible(at: usize, files: &[Parsed], context: &mut Context<'_>) -> (Vec<usize>, Vec<(usize, Span)>) {
+    let (mut visible, mut includes) = (vec![at], Vec::new());
+    let name_of = |id: FileId| context.sources.get(id).map_or("", |f| f.name.as_str()).to_owned();
+    let own = name_of(files[at].id);
+    let names: Vec<String> = files.iter().map(|f| name_of(f.id)).collect();
+    for include in &files[at].file.includes {
+        let LiteralValue::Text(path) = &include.path.value else { continue };
+        let wanted = included_name(&own, path);
+        let Some(found) = names.iter().position(|n| Some(n) == wanted.as_ref()) else {
+            let folder = own.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let beside: Vec<&str> =
+                names.iter().filter(|n| **n != own).map(|n| n.strip_prefix(folder).unwrap_or(n).trim_start_matches('/')).collect();
+            let near = nearest(path, beside.iter().copied());
+            let quoted = near.map(|n| format!("\"{n}\""));
+            let diagnostic = Diagnostic::new(Code::D118, include.path.span, format!("there is no file \"{path}\""), "not found").meant(
+                quoted.as_deref(),
+                include.path.span,
+                || "the path is relative to this file's folder, with `/`: include \"shared/tables.d365map\"".to_owned(),
+            );
+            context.report(diagnostic);
+            continue;
+        };
+        if found == at {
+            context.report(
+                Diagnostic::new(Code::D118, include.path.span, "this file includes itself", "the same file").help("remove the line"),
+            );
+            continue;
+        }
+        includes.push((found, include.span));
+        visible.push(found);
+    }
+    (visible, includes)
+}
+
+fn unused_includes(at: usize, includes: &[(usize, Span)], used: &Used, files: &[Parsed], context: &mut Context<'_>) {
+    let mut seen: BTreeMap<usize, Span> = BTreeMap::new();
+    for (found, span) in includes {
+        if let Some(first) = seen.insert(*found, *span) {
+            context.report(
+                Diagnostic::new(Code::D803, *span, "this file is included twice", "the second time")
+                    .related(first, "the first time")
+                    .help("remove one of the two"),
+            );
+            continue;
+        }
+        if !used.between.contains(&(at, *found)) && !files[at].file.unread_items && !files[*found].file.unread_items {
+            context
+                .report(Diagnostic::new(Code::D803, *span, "nothing of this file is used", "included for nothing").help("remove the line"));
+        }
+    }
+}
+
+struct Scope<'s> {
+    visible: &'s [usize],
+    declared: &'s [Declared],
+}
+
+struct Resolver<'r, 'c, 'd> {
+    /// The file, by its place in the list.
+    at: usize,
+    scope: &'r Scope<'r>,
+    used: &'r mut Used,
+    context: &'c mut Context<'d>,
+}
+
+impl Resolver<'_, '_, '_> {
+    fn file(&mut self, file: &mut File) {
+        for mapping in &mut file.mappings {
+            let mut entries = Vec::with_capacity(mapping.entries.len());
+            for mut entry in std::mem::take(&mut mapping.entries) {
+                let known = match &mut entry {
+                    Entry::Field(field) => self.field(field),
+                    Entry::Replace(replace) => {
+                        let shared = match &replace.shared {
+                            Some(name) => match self.table(&name.clone()) {
+                                Some((arms, unread)) => {
+                                    (replace.arms, replace.unread_arms) = (arms, unread);
+                                    true
+                                }
+                                None => {
+                                    // The field is taken to be replaced, by something that is not known.
+                                    replace.unread_arms = true;
+                                    true
+                                }
+                            },
+                            None => true,
+                        };
+                        replace.unread_arms |= !self.arms(&mut replace.arms);
+                        shared
+                    }
+                    Entry::Filter(filter) => self.group(&mut filter.group),
+                    Entry::Key(_) | Entry::Options(_) => true,
+                };
+                if known {
+                    entries.push(entry);
+                } else {
+                    mapping.unread_entries = true;
+                }
+            }
+            mapping.entries = entries;
+        }
+        for test in &mut file.tests {
+            for clause in &mut test.clauses {
+                let values = match clause {
+                    Clause::Given { values, .. } | Clause::Expect { kind: Expectation::Mapped(values), .. } => values,
+                    Clause::Clock { at, .. } => {
+                        test.unread |= !self.literal(at);
+                        continue;
+                    }
+                    Clause::Expect { .. } => continue,
+                };
+                for assignment in values {
+                    test.unread |= !self.value(&mut assignment.value);
+                }
+            }
+        }
+    }
+
+    /// The arms of a shared table, constants of its own file resolved.
+    fn table(&mut self, name: &Ident) -> Option<(Vec<Arm>, bool)> {
+        let declared = self.scope.declared;
+        for file in self.scope.visible {
+            if let Some((arms, unread, _)) = declared[*file].tables.get(&name.text) {
+                self.used.tables.insert((*file, name.text.clone()));
+                self.used.between.insert((self.at, *file));
+                let mut arms = arms.clone();
+                let scope = Scope { visible: &[*file], declared };
+                let known = Resolver { at: *file, scope: &scope, used: self.used, context: self.context }.arms(&mut arms);
+                return Some((arms, *unread || !known));
+            }
+        }
+        let known = self.scope.visible.iter().flat_map(|f| declared[*f].tables.keys()).map(String::as_str);
+        let near = nearest(&name.text, known);
+        let diagnostic = Diagnostic::new(Code::D116, name.span, format!("there is no shared replacement `{}`", name.text), "not declared")
+            .meant(near, name.span, || {
+                format!("declare it outside of mappings: `replace {} {{ value => value }}`, here or in a file that is included", name.text)
+            });
+        self.context.report(diagnostic);
+        None
+    }
+
+    fn field(&mut self, field: &mut FieldMapping) -> bool {
+        let mut known = match &mut field.source {
+            Source::Field(_) => true,
+            Source::Literal(literal) => self.literal(literal),
+            Source::Template(template) => {
+                let mut known = true;
+                for part in &mut template.parts {
+                    if let TemplatePart::Constant(literal) = part {
+                        known &= self.literal(literal);
+                    }
+                }
+                known
+            }
+            Source::Call(call) => self.arguments(&mut call.arguments),
+        };
+        for step in &mut field.steps {
+            known &= self.step(step);
+        }
+        known
+    }
+
+    fn step(&mut self, step: &mut Step) -> bool {
+        let mut known = step.arguments.as_mut().is_none_or(|a| self.arguments(a));
+        if let Some(Operand::Shared(name)) = &step.operand {
+            match self.table(&name.clone()) {
+                Some((arms, unread_arms)) => step.operand = Some(Operand::Table { span: name.span, arms, unread_arms }),
+                None => known = false,
+            }
+        } else if let Some(Operand::Table { arms, unread_arms, .. }) = &mut step.operand {
+            *unread_arms |= !self.arms(arms);
+        }
+        if let Some(or) = &mut step.or
+            && let OrKind::Default(literal) = &mut or.kind
+        {
+            known &= self.literal(literal);
+        }
+        known
+    }
+
+    fn arguments(&mut self, arguments: &mut [Argument]) -> bool {
+        arguments.iter_mut().fold(true, |known, argument| match argument {
+            Argument::Literal(literal) => self.literal(literal) && known,
+            Argument::Path(_) => known,
+        })
+    }
+
+    fn arms(&mut self, arms: &mut [Arm]) -> bool {
+        let mut known = true;
+        for arm in arms {
+            if let Some(from) = &mut arm.from {
+                known &= self.value(from);
+            }
+            known &= self.value(&mut arm.to);
+        }
+        known
+    }
+
+    fn value(&mut self, value: &mut Value) -> bool {
+        match value {
+            Value::Literal(literal) => self.literal(literal),
+            Value::Word(_) => true,
+            Value::Moment(Moment { base, .. }) => match base {
+                MomentBase::Fixed(literal) => self.literal(literal),
+                MomentBase::Now | MomentBase::Today => true,
+            },
+        }
+    }
+
+    fn group(&mut self, group: &mut Group) -> bool {
+        let mut conditions = Vec::with_capacity(group.conditions.len());
+        for mut condition in std::mem::take(&mut group.conditions) {
+            if self.condition(&mut condition) {
+                conditions.push(condition);
+            } else {
+                group.unread_conditions = true;
+            }
+        }
+        group.conditions = conditions;
+        true
+    }
+
+    fn condition(&mut self, condition: &mut Condition) -> bool {
+        match &mut condition.kind {
+            ConditionKind::Group(group) => self.group(group),
+            ConditionKind::Test { test, .. } => match test {
+                Test::Present | Test::Empty | Test::Matches(_) => true,
+                Test::Relation(_, value) | Test::Text(_, value) => self.value(value),
+                Test::Within(literal) => self.literal(literal),
+                Test::In(values) => {
+                    // Every value is looked at, so that all unknown names are reported.
+                    let unknown = values.iter_mut().filter_map(|v| (!self.value(v)).then_some(())).count();
+                    unknown == 0
+                }
+                Test::Between(low, high) => {
+                    let low = self.value(low);
+                    self.value(high) && low
+                }
+            },
+        }
+    }
+
+    fn literal(&mut self, literal: &mut Literal) -> bool {
+        let LiteralValue::Constant(name) = &literal.value else { return true };
+        for file in self.scope.visible {
+            if let Some((value, _)) = self.scope.declared[*file].constants.get(name) {
+                self.used.constants.insert((*file, name.clone()));
+                self.used.between.insert((self.at, *file));
+                if let LiteralValue::Constant(_) = value.value {
+                    self.context.report(
+                        Diagnostic::new(Code::D116, literal.span, format!("`${name}` stands for another constant"), "no value of its own")
+                            .related(value.span, "declared by another constant")
+                            .help("a constant is declared by a literal: `let name = \"value\"`"),
+                    );
+                    return false;
+                }
+                literal.value = value.value.clone();
+                return true;
+            }
+        }
+        let known = self.scope.visible.iter().flat_map(|f| self.scope.declared[*f].constants.keys()).map(String::as_str);
+        let near = nearest(name, known).map(|n| format!("${n}"));
+        let diagnostic = Diagnostic::new(Code::D116, literal.span, format!("there is no constant `${name}`"), "not declared").meant(
+            near.as_deref(),
+            literal.span,
+            || format!("declare it outside of mappings: `let {name} = \"value\"`, here or in a file that is included"),
+        );
+        self.context.report(diagnostic);
+        false
+    }
+}

@@ -1,0 +1,349 @@
+//! One entry: from what it reads, through its steps, to the field that it writes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::Context;
+use super::consent;
+use super::mismatch::{fit_mismatch, fit_text};
+use super::names::{self, SourceField, TargetField};
+use super::replace::{self, CheckedReplace, Expect};
+use super::steps;
+use super::types::{Mismatch, Ty, Typed, convert, convert_constant, list};
+use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::plan::{FieldProgram, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
+use crate::schema::{FieldType, Table};
+use crate::syntax::ast::{self, Entry, Mapping, Path};
+
+/// What the entries of a mapping share, for one way.
+pub(super) struct Checker<'m> {
+    /// The mapping's name.
+    pub(super) name: &'m str,
+    pub(super) source: Arc<Table>,
+    pub(super) target: Arc<Table>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) index: HashMap<String, u32>,
+    /// The replacements by source field; `None` where one is faulty.
+    replaces: BTreeMap<String, Option<CheckedReplace>>,
+    /// Replaced fields that some entry reads.
+    used: BTreeSet<String>,
+    pub(super) policy: Policy,
+    /// The target fields that an entry writes already.
+    pub(super) written: HashMap<String, Span>,
+    /// The mappings that links lead to, each with its entry.
+    pub(super) links: Vec<(String, Span)>,
+}
+
+/// A value on its way: what it is read from, the conversions a replacement has settled already, its type.
+pub(super) struct Origin {
+    pub(super) source: Source,
+    pub(super) typed: Typed,
+    pub(super) settled: Option<Vec<Op>>,
+}
+
+/// A field as an entry reads it.
+pub(super) struct Reading {
+    pub(super) read: Read,
+    pub(super) typed: Typed,
+    /// Conversions that a replacement has settled.
+    pub(super) settled: Option<Vec<Op>>,
+}
+
+impl<'m> Checker<'m> {
+    pub(super) fn new(name: &'m str, source: Arc<Table>, target: Arc<Table>, policy: Policy) -> Checker<'m> {
+        Checker {
+            name,
+            source,
+            target,
+            slots: Vec::new(),
+            index: HashMap::new(),
+            replaces: BTreeMap::new(),
+            used: BTreeSet::new(),
+            policy,
+            written: HashMap::new(),
+            links: Vec::new(),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- replacements
+
+    pub(super) fn replacements(&mut self, mapping: &Mapping, context: &mut Context<'_>) {
+        let source = self.source.clone();
+        let mut places: HashMap<String, Span> = HashMap::new();
+        for entry in &mapping.entries {
+            let Entry::Replace(one) = entry else { continue };
+            let Some(field) = names::source_field(&one.field, &source, context) else { continue };
+            if let Some(first) = places.get(&field.name) {
+                context.report(
+                    Diagnostic::new(Code::D305, one.field.span, format!("`{}` has two replacements", field.name), "the second one")
+                        .related(*first, "the first one")
+                        .help("put the arms of both into one block"),
+                );
+                continue;
+            }
+            places.insert(field.name.clone(), one.field.span);
+            let checked = replace::check(one, &field, context);
+            self.replaces.insert(field.name, checked);
+        }
+    }
+
+    pub(super) fn unused_replacements(&mut self, context: &mut Context<'_>) {
+        for (name, checked) in &self.replaces {
+            let Some(checked) = checked else { continue };
+            if !self.used.contains(name) {
+                context.report(
+                    Diagnostic::new(Code::D301, checked.span, format!("`{name}` is not mapped"), "this replacement has no effect")
+                        .help(format!("map the field (`{name} -> …`), or remove the block")),
+                );
+            } else if !checked.left_out.is_empty() {
+                context.report(
+                    Diagnostic::new(
+                        Code::D304,
+                        checked.span,
+                        format!("this replacement leaves options of `{name}` out"),
+                        format!("no arm for {}", list(checked.left_out.iter().map(String::as_str), 8)),
+                    )
+                    .help("add an arm for each, or say what holds for all others: `else => keep`, `else => null`"),
+                );
+            }
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------- slots
+
+    pub(super) fn slot_by_name(&mut self, name: &str, span: Span, context: &mut Context<'_>) -> Option<u32> {
+        let field = self.source.fields.get(name)?.clone();
+        let typed = Typed::new(Ty::of_source(&field)?, false);
+        Some(self.slot(&SourceField { name: name.to_owned(), field, typed }, span, context))
+    }
+
+    pub(super) fn slot(&mut self, source: &SourceField, span: Span, context: &mut Context<'_>) -> u32 {
+        if let Some(slot) = self.index.get(&source.name) {
+            return *slot;
+        }
+        let kind = match &source.field.ty {
+            FieldType::Boolean { .. } => SlotKind::Boolean,
+            FieldType::Integer { .. } | FieldType::Choice(_) => SlotKind::Integer,
+            FieldType::Decimal { .. } => SlotKind::Decimal,
+            FieldType::Double => SlotKind::Double,
+            FieldType::Date => SlotKind::Date,
+            FieldType::DateTime => SlotKind::Instant,
+            FieldType::LocalDateTime => SlotKind::Local,
+            FieldType::Guid | FieldType::Lookup { .. } => SlotKind::Guid,
+            FieldType::Text { .. }
+            | FieldType::MultiChoice(_)
+            | FieldType::Enumeration(_)
+            | FieldType::Link { .. }
+            | FieldType::Collection { .. }
+            | FieldType::Item(_)
+            | FieldType::Unsupported => SlotKind::Text,
+        };
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let wire = source.field.wire_name(self.source.id.system);
+        self.slots.push(Slot { field: source.name.clone(), wire, kind, at: context.at(span) });
+        self.index.insert(source.name.clone(), slot);
+        slot
+    }
+
+    // ------------------------------------------------------------------------------------------------- fields
+
+    /// A field as an entry reads it: through its replacement, by its labels where the mapping or `labelled` says so.
+    pub(super) fn read(
+        &mut self,
+        path: &Path,
+        entry: Span,
+        expect: &Expect<'_>,
+        labelled: Option<bool>,
+        context: &mut Context<'_>,
+    ) -> Option<Reading> {
+        let source = self.source.clone();
+        let found = names::source_field(path, &source, context)?;
+        if matches!(found.field.ty, FieldType::Unsupported) {
+            context.report(
+                Diagnostic::new(
+                    Code::D210,
+                    path.span,
+                    format!("the type of `{}` is not known", found.name),
+                    format!("{} travels as text", found.field.vendor_type),
+                )
+                .help("map another field, or check that the target can do with the text"),
+            );
+        }
+        let slot = self.slot(&found, path.span, context);
+        let labelled = labelled.unwrap_or(self.policy.picklists == Picklists::Labels);
+        let choice = match &found.field.ty {
+            FieldType::Choice(set) if labelled => Some(set.clone()),
+            _ => None,
+        };
+        if let Some(checked) = self.replaces.get_mut(&found.name) {
+            self.used.insert(found.name.clone());
+            let checked = checked.as_mut()?;
+            let Some(applied) = replace::apply(checked, &found.typed, choice.as_deref(), expect, entry, context) else {
+                // What is left out was said with the mismatch.
+                checked.left_out.clear();
+                return None;
+            };
+            let read = Read { slot, replace: Some(applied.replacement), labels: None };
+            return Some(Reading { read, typed: applied.typed, settled: applied.conversions });
+        }
+        let nullable = found.typed.nullable;
+        if let Some(set) = choice {
+            let table = replace::labels_of(&set, context.at(path.span));
+            let words = set.options.iter().map(|o| o.label.clone()).collect();
+            let read = Read { slot, replace: Some(table), labels: None };
+            return Some(Reading { read, typed: Typed::new(Ty::Words(words), nullable), settled: None });
+        }
+        if let (FieldType::MultiChoice(set), true) = (&found.field.ty, labelled) {
+            let labels: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
+            let longest = labels.iter().map(|(_, l)| super::types::length(l) + 2).sum();
+            let read = Read { slot, replace: None, labels: Some(labels) };
+            return Some(Reading { read, typed: Typed::new(Ty::Text { max: Some(longest) }, nullable), settled: None });
+        }
+        Some(Reading { read: Read { slot, replace: None, labels: None }, typed: found.typed, settled: None })
+    }
+
+    /// Checks an entry that goes from this checker's source to its target.
+    pub(super) fn field(&mut self, field: &ast::FieldMapping, context: &mut Context<'_>) -> Option<FieldProgram> {
+        let initial = self.flags(field, context);
+        let table = self.target.clone();
+        let target = names::target_field(&field.target, &table, initial, context);
+        if let Some(target) = &target {
+            self.claim(target.path.join("."), field.target.span, context);
+            consent::ordinary(self.name, field, target, &table, context);
+        }
+        if let Some(link) = field.steps.iter().find(|s| matches!(s.operand, Some(ast::Operand::Link(_)))) {
+            return self.link(field, link, &target?, context);
+        }
+        self.twice_replaced(field, context);
+        let origin = self.origin(field, target.as_ref(), context);
+        let target = target?;
+        let Origin { source, mut typed, mut settled } = origin?;
+
+        let at = context.at(field.span);
+        let mut program_steps = Vec::new();
+        for (i, step) in field.steps.iter().enumerate() {
+            let name = field.target.text();
+            let last = i + 1 == field.steps.len();
+            let expect = if last { Expect::Target(&target.fit, &name) } else { Expect::Any };
+            let mut read = |path: &Path, context: &mut Context<'_>| {
+                self.read(path, field.span, &Expect::Any, None, context).map(|r| (r.read, r.typed))
+            };
+            let use_ = steps::Use { input: &typed, fit: &target.fit, first: i == 0, entry: field.span, expect: &expect };
+            let checked = steps::check(step, &use_, &mut read, context)?;
+            program_steps.extend(checked.step);
+            typed = checked.output;
+            settled = checked.settled;
+        }
+        let (source, conversions) = match settled {
+            Some(ops) => (source, ops),
+            None => match convert(&typed.ty, &target.fit) {
+                Ok(ops) => match source {
+                    // A fixed value is converted once and for all.
+                    Source::Constant(value) if field.steps.is_empty() => (Source::Constant(convert_constant(value, &ops)), Vec::new()),
+                    source => (source, ops),
+                },
+                Err(mismatch) => {
+                    self.report_mismatch(&mismatch, &typed.ty, field, &target, context);
+                    return None;
+                }
+            },
+        };
+        if target.required && typed.nullable {
+            context.report(
+                Diagnostic::new(
+                    Code::D205,
+                    field.span,
+                    format!("`{}` needs a value, and the source may have none", field.target.text()),
+                    "may be missing",
+                )
+                .related(field.target.span, "required")
+                .help("add `| default(…)`, or filter such records out with `… is present`"),
+            );
+            return None;
+        }
+        program_steps.extend(conversions.into_iter().map(|op| Step { at, op, on_failure: None }));
+        Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial })
+    }
+
+    /// A `replace` block and a `map` step for one value: seldom meant, since the step sees what the block has made of it.
+    fn twice_replaced(&self, field: &ast::FieldMapping, context: &mut Context<'_>) {
+        let ast::Source::Field(path) = &field.source else { return };
+        if let Some(step) = field.steps.first().filter(|s| s.name.text == "map")
+            && let Some(Some(block)) = self.replaces.get(&path.text())
+        {
+            context.report(
+                Diagnostic::new(
+                    Code::D309,
+                    step.span,
+                    format!("`{}` goes through two replacements", path.text()),
+                    "sees the results of the block",
+                )
+                .related(block.span, "replaced here first")
+                .help("put all values into one of the two"),
+            );
+        }
+    }
+
+    /// Whether a block replaces a field's values.
+    pub(super) fn is_replaced(&self, name: &str) -> bool {
+        self.replaces.contains_key(name)
+    }
+
+    /// Notes that an entry writes a target field; reports the second one. The value itself is checked all the same.
+    pub(super) fn claim(&mut self, name: String, span: Span, context: &mut Context<'_>) {
+        if let Some(first) = self.written.get(&name) {
+            context.report(
+                Diagnostic::new(Code::D111, span, format!("`{name}` is written twice"), "written here again")
+                    .related(*first, "written here")
+                    .help("several fields go into one by a text (`\"{a} {b}\" -> c`) or by the first that has a value (`coalesce(a, b) -> c`)"),
+            );
+        } else {
+            self.written.insert(name, span);
+        }
+    }
+
+    fn flags(&self, field: &ast::FieldMapping, context: &mut Context<'_>) -> bool {
+        let mut initial = false;
+        for flag in &field.flags {
+            if flag.text == "initial" {
+                initial = true;
+            } else {
+                context.report(
+                    Diagnostic::new(Code::D108, flag.span, format!("there is no flag `@{}`", flag.text), "unknown flag")
+                        .help("`@initial` is the one flag: the value goes with the initial load and a replay, not with later changes"),
+                );
+            }
+        }
+        initial
+    }
+
+    fn report_mismatch(&self, mismatch: &Mismatch, ty: &Ty, field: &ast::FieldMapping, target: &TargetField, context: &mut Context<'_>) {
+        let name = field.target.text();
+        let (code, message, label, help) = fit_mismatch(mismatch, ty, &target.fit, &name);
+        let literal = matches!(field.source, ast::Source::Literal(_)) && field.steps.is_empty();
+        let code = if literal { Code::D211 } else { code };
+        let target_label = match &target.field.label {
+            Some(text) => format!("{} \"{text}\"", fit_text(&target.fit)),
+            None => fit_text(&target.fit),
+        };
+        let end = field.steps.last().map_or(field.target.span, |s| s.span);
+        let source_span = Span { end: field.target.span.start, ..field.span };
+        let source_span = Span { end: source_span.end.saturating_sub(trailing_arrow(field)), ..source_span };
+        let mut diagnostic = Diagnostic::new(code, source_span, message, label).help(help);
+        if end != field.target.span {
+            diagnostic = diagnostic.related(end, "after this step");
+        }
+        context.report(diagnostic.related(field.target.span, target_label));
+    }
+}
+
+/// How many bytes before the target belong to the arrow and the blanks around it.
+fn trailing_arrow(field: &ast::FieldMapping) -> u32 {
+    let source_end = match &field.source {
+        ast::Source::Field(path) => path.span.end,
+        ast::Source::Literal(literal) => literal.span.end,
+        ast::Source::Template(template) => template.span.end,
+        ast::Source::Call(call) => call.span.end,
+    };
+    field.target.span.start.saturating_sub(source_end)
+}

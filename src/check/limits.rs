@@ -1,0 +1,55 @@
+//! The limits of the integration that a set of files can break: twenty custom entities, fifty columns in each. Links have
+//! theirs in [`super::links`]. The limits on numbers of records are the runner's.
+
+use super::{Context, MappingInfo};
+use crate::diagnostics::{Code, Diagnostic};
+use crate::schema::{System, TableId};
+use crate::syntax::ast::{Entry, Mapping};
+
+const MOST_ENTITIES: usize = 20;
+const MOST_COLUMNS: usize = 50;
+
+fn is_custom(info: &MappingInfo) -> bool {
+    info.target.as_ref().is_some_and(|t| t.system == System::Campaign && *t != TableId::new(System::Campaign, "profile"))
+}
+
+/// The limits that concern one mapping.
+pub(super) fn columns(mapping: &Mapping, info: &MappingInfo, context: &mut Context<'_>) {
+    if !is_custom(info) {
+        return;
+    }
+    let columns = mapping.entries.iter().filter_map(|e| match e {
+        Entry::Key(key) => Some(key.span),
+        Entry::Field(field) => Some(field.span),
+        Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+    });
+    let columns: Vec<_> = columns.collect();
+    if let Some(span) = columns.get(MOST_COLUMNS) {
+        context.report(
+            Diagnostic::new(
+                Code::D702,
+                *span,
+                format!("this mapping writes {} columns, {MOST_COLUMNS} at most", columns.len()),
+                "the first column too many",
+            )
+            .related(info.span, "in this mapping")
+            .help("leave out the columns that nobody queries, or write several fields into one text"),
+        );
+    }
+}
+
+/// The limits that concern all mappings together.
+pub(super) fn entities<'m>(mappings: impl Iterator<Item = (&'m Mapping, &'m MappingInfo)>, context: &mut Context<'_>) {
+    let custom: Vec<&MappingInfo> = mappings.filter(|(_, info)| is_custom(info)).map(|(_, info)| info).collect();
+    if let Some(extra) = custom.get(MOST_ENTITIES) {
+        context.report(
+            Diagnostic::new(
+                Code::D701,
+                extra.span,
+                format!("{} custom entities are mapped, {MOST_ENTITIES} at most", custom.len()),
+                "the first one too many",
+            )
+            .help("map fewer tables, or share them out among several projects with a service of their own"),
+        );
+    }
+}

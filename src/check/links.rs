@@ -1,0 +1,193 @@
+//! Links between mappings: a lookup in Dynamics becomes a reference to the record that another mapping writes.
+//!
+//! Rules of the integration: links make an acyclic order, at most three tables deep, at most five in one mapping.
+
+use std::collections::BTreeMap;
+
+use super::entry::Checker;
+use super::names::{self, TargetField};
+use super::{Context, MappingInfo};
+use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::plan::{FieldProgram, Fit, IngressFlow, Op, Read, Source, Step};
+use crate::schema::FieldType;
+use crate::syntax::ast::{self, FieldMapping, Operand};
+
+/// The greatest number of links in one mapping.
+const MOST_LINKS: usize = 5;
+
+/// The greatest number of tables on a way along links.
+const MOST_LEVELS: usize = 3;
+
+impl Checker<'_> {
+    /// Checks an entry that links two records.
+    pub(super) fn link(
+        &mut self,
+        field: &FieldMapping,
+        step: &ast::Step,
+        target: &TargetField,
+        context: &mut Context<'_>,
+    ) -> Option<FieldProgram> {
+        let Some(Operand::Link(name)) = &step.operand else { return None };
+        let unresolved = |span: Span, label: &str, help: String| {
+            Diagnostic::new(Code::D508, span, format!("`{}` cannot be linked so", field.target.text()), label).help(help)
+        };
+        if let Some(extra) = field.steps.iter().find(|s| s.span != step.span) {
+            context.report(unresolved(extra.span, "another step beside `link`", "a link has no other step: remove it".to_owned()));
+            return None;
+        }
+        if let Some(or) = &step.or {
+            context.report(
+                Diagnostic::new(Code::D207, or.span, "`link` cannot fail here", "this never happens")
+                    .help("remove the `or`: a record waits until the one that it refers to is there"),
+            );
+            return None;
+        }
+        let ast::Source::Field(path) = &field.source else {
+            context.report(unresolved(field.span, "not a field", "only a lookup of the source table can be linked".to_owned()));
+            return None;
+        };
+        let source = self.source.clone();
+        let found = names::source_field(path, &source, context)?;
+        let FieldType::Lookup { targets } = &found.field.ty else {
+            let help = format!("`{}` is {}; only a lookup points to another record", found.name, found.typed.ty.describe());
+            context.report(unresolved(path.span, "not a lookup", help));
+            return None;
+        };
+        let FieldType::Link { target: linked } = &target.field.ty else {
+            let help = format!("`{}` holds a value; a link needs a field of type link", field.target.text());
+            context.report(unresolved(field.target.span, "not a link", help));
+            return None;
+        };
+        let Some(other) = context.mappings.get(&name.text).cloned() else {
+            let names: Vec<String> = context.mappings.keys().cloned().collect();
+            let diagnostic = Diagnostic::new(Code::D505, name.span, format!("there is no mapping `{}`", name.text), "unknown mapping")
+                .meant(nearest(&name.text, names.iter().map(String::as_str)), name.span, || {
+                    "a link names the mapping that writes the other record".to_owned()
+                });
+            context.report(diagnostic);
+            return None;
+        };
+        self.links.push((name.text.clone(), step.span));
+        let apart = |what: String, label: String| {
+            Diagnostic::new(Code::D507, step.span, what, label)
+                .related(other.span, format!("mapping `{}`", name.text))
+                .help("name the mapping that reads the table which the lookup points to, and writes the resource which the link leads to")
+        };
+        let (from, to) = (other.source.as_ref()?, other.target.as_ref()?);
+        if !targets.is_empty() && !targets.iter().any(|t| t.table == from.name) {
+            let tables: Vec<&str> = targets.iter().map(|t| t.table.as_str()).collect();
+            context.report(apart(
+                format!("`{}` does not point to `{from}`", found.name),
+                format!("it points to {}", super::types::list(tables, 5)),
+            ));
+            return None;
+        }
+        if linked.as_ref().is_some_and(|l| *l != to.name) {
+            let resource = linked.clone().unwrap_or_default();
+            context.report(apart(format!("`{}` does not lead to `{to}`", field.target.text()), format!("it leads to `{resource}`")));
+            return None;
+        }
+        let at = context.at(field.span);
+        let slot = self.slot(&found, path.span, context);
+        let key = other.key?;
+        Some(FieldProgram {
+            at,
+            path: target.path.clone(),
+            source: Source::Field(Read { slot, replace: None, labels: None }),
+            steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone() }, on_failure: None }],
+            fit: Fit::Link { key },
+            initial: field.flags.iter().any(|f| f.text == "initial"),
+        })
+    }
+
+    /// The limit of links in one mapping.
+    pub(super) fn count_links(&self, head: Span, context: &mut Context<'_>) {
+        if let Some((_, span)) = self.links.get(MOST_LINKS) {
+            context.report(
+                Diagnostic::new(
+                    Code::D703,
+                    *span,
+                    format!("this mapping has {} links, {MOST_LINKS} at most", self.links.len()),
+                    "one too many",
+                )
+                .related(head, "in this mapping")
+                .help("leave out the links that nobody queries, or move some columns to another table"),
+            );
+        }
+    }
+}
+
+/// The flows in an order in which every record is written before those that refer to it; reports circles and long ways.
+pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, MappingInfo>, context: &mut Context<'_>) -> Vec<IngressFlow> {
+    flows.sort_by(|a, b| a.name.cmp(&b.name));
+    let edges: BTreeMap<&str, Vec<&str>> =
+        flows.iter().map(|f| (f.name.as_str(), f.depends_on.iter().map(String::as_str).collect())).collect();
+    // How many tables lie on the longest way that begins at a mapping; circles have none.
+    let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut open: Vec<&str> = edges.keys().copied().collect();
+    loop {
+        let before = open.len();
+        open.retain(|name| {
+            let below: Option<usize> =
+                edges[name].iter().filter(|n| edges.contains_key(**n)).try_fold(0, |most, n| levels.get(n).map(|l| most.max(*l)));
+            if let Some(below) = below {
+                levels.insert(name, below + 1);
+            }
+            below.is_none()
+        });
+        if open.len() == before {
+            break;
+        }
+    }
+    for name in &open {
+        // Only those that lie on a circle themselves, not those that lead to one.
+        if on_a_circle(name, &edges)
+            && let Some(info) = mappings.get(*name)
+        {
+            let next = edges[name].iter().filter(|n| open.contains(n)).copied().collect::<Vec<_>>();
+            context.report(
+                Diagnostic::new(
+                    Code::D506,
+                    info.span,
+                    "these links lead in a circle",
+                    format!("`{name}` links to {}", super::types::list(next, 3)),
+                )
+                .help("one of the records must come first: remove one of the links"),
+            );
+        }
+    }
+    for (name, level) in &levels {
+        // Reported once for each way that is too long, at the table where it begins to be.
+        if *level == MOST_LEVELS + 1
+            && let Some(info) = mappings.get(*name)
+        {
+            context.report(
+                Diagnostic::new(
+                    Code::D704,
+                    info.span,
+                    format!("these links are {level} tables deep, {MOST_LEVELS} at most"),
+                    format!("`{name}` begins a way along {level} tables"),
+                )
+                .help("the integration follows links from level 1 to level 3: link to a table nearer to the end of the way"),
+            );
+        }
+    }
+    let rank: BTreeMap<String, usize> = levels.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect();
+    flows.sort_by(|a, b| (rank.get(&a.name), &a.name).cmp(&(rank.get(&b.name), &b.name)));
+    flows
+}
+
+fn on_a_circle<'e>(start: &'e str, edges: &BTreeMap<&'e str, Vec<&'e str>>) -> bool {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut open: Vec<&str> = edges.get(start).cloned().unwrap_or_default();
+    while let Some(name) = open.pop() {
+        if name == start {
+            return true;
+        }
+        if !seen.contains(&name) {
+            seen.push(name);
+            open.extend(edges.get(name).into_iter().flatten());
+        }
+    }
+    false
+}

@@ -1,0 +1,104 @@
+//! What does not fit a target, in words, with the remedy.
+
+use super::types::{Mismatch, Ty, list};
+use crate::diagnostics::{Code, nearest};
+use crate::plan::Fit;
+
+/// What a target admits, in words.
+pub(super) fn fit_text(fit: &Fit) -> String {
+    match fit {
+        Fit::Boolean => "true or false".to_owned(),
+        Fit::Integer { min, max } => format!("a whole number from {min} to {max}"),
+        Fit::Decimal { scale, .. } => format!("a number with up to {scale} decimals"),
+        Fit::Double => "a floating-point number (15 digits)".to_owned(),
+        Fit::Text { max: Some(max) } => format!("holds {max} characters"),
+        Fit::Text { max: None } => "text".to_owned(),
+        Fit::Date => "a date".to_owned(),
+        Fit::Instant => "a date with time".to_owned(),
+        Fit::Enumeration(names) => format!("one of {}", list(names.iter().map(String::as_str), 5)),
+        Fit::Options(values) => {
+            let values: Vec<String> = values.iter().map(i64::to_string).collect();
+            format!("an option's number: {}", list(values.iter().map(String::as_str), 5))
+        }
+        Fit::Link { .. } => "a record of another table".to_owned(),
+    }
+}
+
+/// What is wrong with a value for a target: code, message, label of the value, remedy.
+pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str) -> (Code, String, String, String) {
+    let from = ty.describe();
+    match mismatch {
+        Mismatch::TooLong(longest, max) => {
+            let help = match ty {
+                Ty::Text { .. } => format!("cut it on purpose with `| truncate({max})`"),
+                Ty::Words(_) => format!("use a text of at most {max} characters"),
+                _ => "choose a longer target field".to_owned(),
+            };
+            let long = longest.map_or("of any length".to_owned(), |n| format!("up to {n} characters"));
+            (Code::D201, format!("the value may be too long for `{target}`"), format!("{long}, of which {max} fit"), help)
+        }
+        Mismatch::NumberLoss => {
+            let help = match (ty, fit) {
+                (Ty::Decimal { .. } | Ty::Double, Fit::Integer { .. }) => "round it on purpose: `| round(0) or null`".to_owned(),
+                (Ty::Decimal { .. } | Ty::Double, _) => "round it on purpose: `| round(2) or null`".to_owned(),
+                _ => "choose a target that holds such numbers, or bound it: `| round(0) or null`".to_owned(),
+            };
+            (Code::D203, format!("the number may not fit `{target}`"), from, help)
+        }
+        Mismatch::TimeLoss => {
+            (Code::D204, format!("`{target}` would lose the time of day"), from, "take the day (in UTC) on purpose: `| date`".to_owned())
+        }
+        Mismatch::NotInEnumeration(words) => {
+            let names: &[String] = match fit {
+                Fit::Enumeration(names) => names,
+                _ => &[],
+            };
+            let near = words.first().and_then(|w| nearest(w, names.iter().map(String::as_str)));
+            let help = match near {
+                Some(near) if words.len() == 1 => format!("did you mean `{near}`?"),
+                None if words.len() == 1 => format!("its values are {}", list(names.iter().map(String::as_str), 8)),
+                _ => format!("its values are {}; put a `replace` block in between", list(names.iter().map(String::as_str), 8)),
+            };
+            let missing = list(words.iter().map(String::as_str), 5);
+            (Code::D212, format!("`{target}` has no value {missing}"), from, help)
+        }
+        Mismatch::ChoiceToEnumeration => {
+            let names: &[String] = match fit {
+                Fit::Enumeration(names) => names,
+                _ => &[],
+            };
+            let help = format!(
+                "say which value becomes which: `replace FIELD {{ value => {} … else => … }}`",
+                names.first().map_or("name", String::as_str)
+            );
+            (Code::D212, format!("nothing says which value of `{target}` is meant"), from, help)
+        }
+        Mismatch::NoZone => (
+            Code::D202,
+            format!("`{target}` needs an instant, and this time names no zone"),
+            from,
+            "say the zone: `| datetime(\"Europe/Berlin\") or null`, or take the day: `| date`".to_owned(),
+        ),
+        Mismatch::Incompatible => {
+            let help = match (ty, fit) {
+                (_, Fit::Link { .. }) => "write which mapping makes the record: `| link MAPPING`".to_owned(),
+                (Ty::Text { .. } | Ty::Words(_), Fit::Date) => "read the text as a date: `| date(\"dd.MM.yyyy\") or null`".to_owned(),
+                (Ty::Text { .. } | Ty::Words(_), Fit::Instant) => {
+                    "read the text by a time zone: `| datetime(\"Europe/Berlin\") or null`".to_owned()
+                }
+                (Ty::Text { .. } | Ty::Words(_), Fit::Integer { .. }) => "read the text as a whole number: `| integer or null`".to_owned(),
+                (Ty::Text { .. } | Ty::Words(_), Fit::Decimal { .. } | Fit::Double) => {
+                    "read the text as a number: `| number or null`, with a decimal comma `| number(\",\") or null`".to_owned()
+                }
+                (Ty::Text { .. } | Ty::Words(_), Fit::Boolean) => "read the text as yes or no: `| boolean or null`".to_owned(),
+                (Ty::Text { .. } | Ty::Words(_), _) => {
+                    "choose a text field as the target, or say what each value becomes: `| map { … }`".to_owned()
+                }
+                (_, Fit::Boolean) => "say which value is true: `replace FIELD { value => true … else => false }`".to_owned(),
+                (Ty::Boolean, _) => "say what becomes of each: `replace FIELD { true => … false => … }`".to_owned(),
+                _ => "choose another target field, or put a `replace` block in between".to_owned(),
+            };
+            (Code::D202, format!("the value does not fit `{target}`"), from, help)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The `options` block of a mapping, and the settings of the other blocks.
+
+use std::collections::HashMap;
+
+use super::Context;
+use super::types::list;
+use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::plan::{Conflicts, Deletes, FilteredOut, Picklists, Policy, Rejected, Scope};
+use crate::syntax::ast::{Entry, Mapping, Setting};
+
+/// The settings that a block knows, with their values; the first value is the default.
+pub type Known = [(&'static str, &'static [&'static str])];
+
+/// The options of a mapping from Dynamics to Campaign.
+pub const INGRESS: &Known = &[
+    ("deletes", &["ignore", "propagate"]),
+    ("filtered-out", &["keep", "delete"]),
+    ("picklists", &["values", "labels"]),
+    ("rejected", &["dead-letter", "stop"]),
+];
+
+/// The options of a mapping in both directions.
+pub const TWO_WAY: &Known = &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "left", "right"])];
+
+/// The types of an event block.
+pub const EVENTS: &Known = &[("send", &["on", "off"]), ("open", &["on", "off"]), ("click", &["on", "off"]), ("bounce", &["on", "off"])];
+
+/// The directions of an opt-out block.
+pub const DIRECTIONS: &Known = &[("direction", &["disabled", "d365-to-campaign", "campaign-to-d365", "bidirectional"])];
+
+/// The policy that a mapping's options set.
+pub(super) fn policy(mapping: &Mapping, context: &mut Context<'_>) -> Policy {
+    let mut policy = Policy::default();
+    for (name, value) in chosen(settings(mapping), INGRESS, context) {
+        match (name, value) {
+            ("deletes", "propagate") => policy.deletes = Deletes::Propagate,
+            ("filtered-out", "delete") => policy.filtered_out = FilteredOut::Delete,
+            ("picklists", "labels") => policy.picklists = Picklists::Labels,
+            ("rejected", "stop") => policy.rejected = Rejected::Stop,
+            _ => {}
+        }
+    }
+    policy
+}
+
+/// The options of a mapping in both directions.
+pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> (Scope, Conflicts) {
+    let (mut scope, mut conflicts) = (Scope::default(), Conflicts::default());
+    for (name, value) in chosen(settings(mapping), TWO_WAY, context) {
+        match (name, value) {
+            ("scope", "co-sell") => scope = Scope::CoSell,
+            ("conflicts", "left") => conflicts = Conflicts::Left,
+            ("conflicts", "right") => conflicts = Conflicts::Right,
+            _ => {}
+        }
+    }
+    (scope, conflicts)
+}
+
+fn settings(mapping: &Mapping) -> impl Iterator<Item = &Setting> {
+    mapping.entries.iter().flat_map(|e| match e {
+        Entry::Options(options) => options.settings.as_slice(),
+        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) => &[],
+    })
+}
+
+/// The settings that are known, each with its value; what is unknown or stands twice is reported.
+pub(super) fn chosen<'s>(
+    settings: impl Iterator<Item = &'s Setting>,
+    known: &Known,
+    context: &mut Context<'_>,
+) -> Vec<(&'static str, &'static str)> {
+    let mut chosen = Vec::new();
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for setting in settings {
+        let name = setting.name.text.as_str();
+        if let Some(first) = seen.insert(name, setting.span) {
+            context.report(
+                Diagnostic::new(Code::D115, setting.span, format!("`{name}` is set twice"), "the second time")
+                    .related(first, "the first time")
+                    .help("keep one of the two"),
+            );
+        }
+        let Some((name, values)) = known.iter().find(|k| k.0 == name) else {
+            let names = || known.iter().map(|k| k.0);
+            let diagnostic = Diagnostic::new(Code::D108, setting.name.span, format!("there is no option `{name}`"), "unknown option")
+                .meant(nearest(name, names()), setting.name.span, || format!("the options here are {}", list(names(), 9)));
+            context.report(diagnostic);
+            continue;
+        };
+        let value = setting.value.text.as_str();
+        match values.iter().find(|v| **v == value) {
+            Some(value) => chosen.push((*name, *value)),
+            None => {
+                let written: Vec<String> = values
+                    .iter()
+                    .enumerate()
+                    .map(
+                        |(i, v)| {
+                            if i == 0 && *name != "direction" { format!("`{name} {v}` (the default)") } else { format!("`{name} {v}`") }
+                        },
+                    )
+                    .collect();
+                let diagnostic = Diagnostic::new(Code::D108, setting.value.span, format!("`{name}` cannot be `{value}`"), "unknown value")
+                    .meant(nearest(value, values.iter().copied()), setting.value.span, || format!("write {}", written.join(" or ")));
+                context.report(diagnostic);
+            }
+        }
+    }
+    chosen
+}

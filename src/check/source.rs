@@ -1,0 +1,240 @@
+//! Where the value of an entry comes from: a field, a literal, text with fields in it, a function over fields.
+
+use super::Context;
+use super::entry::{Checker, Origin, Reading};
+use super::names::TargetField;
+use super::replace::Expect;
+use super::steps;
+use super::types::{Ty, Typed, constant, convert_constant};
+use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::plan::{Const, Op, Piece, Read, Source};
+use crate::syntax::ast::{self, Argument, LiteralValue, TemplatePart};
+
+impl Checker<'_> {
+    /// Where the value of an entry comes from.
+    pub(super) fn origin(&mut self, field: &ast::FieldMapping, target: Option<&TargetField>, context: &mut Context<'_>) -> Option<Origin> {
+        match &field.source {
+            ast::Source::Field(path) => {
+                let name = field.target.text();
+                let expect = match target {
+                    Some(target) if field.steps.is_empty() => Expect::Target(&target.fit, &name),
+                    _ => Expect::Any,
+                };
+                // The first step may say by itself what of a picklist is wanted; it works on the number.
+                let labelled = match field.steps.first().map(|s| s.name.text.as_str()) {
+                    Some("label" | "value") => Some(false),
+                    _ => None,
+                };
+                let reading = self.read(path, field.span, &expect, labelled, context)?;
+                Some(Origin { source: Source::Field(reading.read), typed: reading.typed, settled: reading.settled })
+            }
+            ast::Source::Literal(literal) => {
+                if let LiteralValue::Duration(_) = literal.value {
+                    context.report(
+                        Diagnostic::new(Code::D211, literal.span, "a duration is no value of a field", "a duration")
+                            .help("write it as text, in double quotes"),
+                    );
+                    return None;
+                }
+                let ty = Ty::of_literal(&literal.value);
+                let nullable = ty == Ty::Null;
+                Some(Origin { source: Source::Constant(constant(&literal.value)), typed: Typed::new(ty, nullable), settled: None })
+            }
+            ast::Source::Template(template) => self.template(template, field.span, context),
+            ast::Source::Call(call) => self.call(call, field.span, context),
+        }
+    }
+
+    /// Text with fields in it, each given as a piece.
+    fn template(&mut self, template: &ast::Template, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+        let mut text = Pieces::default();
+        for part in &template.parts {
+            match part {
+                TemplatePart::Text(fixed) => text.fixed(fixed),
+                TemplatePart::Constant(literal) => text.fixed(&literal_text(&literal.value)),
+                TemplatePart::Field(path) => {
+                    let reading = self.read(path, entry, &Expect::Any, None, context)?;
+                    text.field(reading.read, &reading.typed);
+                }
+            }
+        }
+        Some(text.origin())
+    }
+
+    fn call(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+        match call.name.text.as_str() {
+            "coalesce" => self.coalesce(call, entry, context),
+            "concat" => self.concat(call, entry, context),
+            "join" => self.join(call, entry, context),
+            name => {
+                let help = if steps::STEPS.iter().any(|s| s.name == name) {
+                    let inner = match call.arguments.first() {
+                        Some(Argument::Path(path)) => path.text(),
+                        _ => "field".to_owned(),
+                    };
+                    format!("`{name}` is a step: write `{inner} -> … | {name}`")
+                } else {
+                    "the functions are `coalesce(field, field)`, `concat(field, \" \", field)` and `join(\", \", field, field)`; everything else is a step"
+                        .to_owned()
+                };
+                context.report(
+                    Diagnostic::new(Code::D107, call.name.span, format!("there is no function `{name}`"), "unknown function").help(help),
+                );
+                None
+            }
+        }
+    }
+
+    fn wrong_arguments<T>(&self, call: &ast::Call, span: Span, label: &str, help: &str, context: &mut Context<'_>) -> Option<T> {
+        let message = format!("`{}` has the wrong arguments", call.name.text);
+        context.report(Diagnostic::new(Code::D209, span, message, label).help(help));
+        None
+    }
+
+    fn coalesce(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+        let mut reads = Vec::new();
+        let mut typed: Option<Typed> = None;
+        for argument in &call.arguments {
+            let Argument::Path(path) = argument else {
+                let help = "write `coalesce(telephone1, telephone2)`; a fixed value comes by a step: `| default(\"…\")`";
+                return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
+            };
+            let Reading { read, typed: one, .. } = self.read(path, entry, &Expect::Any, None, context)?;
+            reads.push(read);
+            typed = Some(match typed {
+                None => one,
+                Some(before) => match before.ty.join(&one.ty) {
+                    Some(ty) => Typed::new(ty, before.nullable && one.nullable),
+                    None => {
+                        context.report(
+                            Diagnostic::new(
+                                Code::D208,
+                                path.span,
+                                "`coalesce` would mix values of different types",
+                                format!("{} beside {}", one.ty.describe(), before.ty.describe()),
+                            )
+                            .help("name fields of one type"),
+                        );
+                        return None;
+                    }
+                },
+            });
+        }
+        let Some(typed) = typed else {
+            return self.wrong_arguments(
+                call,
+                call.span,
+                "expected one field or more",
+                "write `coalesce(telephone1, telephone2)`",
+                context,
+            );
+        };
+        Some(Origin { source: Source::Coalesce(reads), typed, settled: None })
+    }
+
+    fn concat(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+        let mut text = Pieces::default();
+        let mut fields = 0;
+        for argument in &call.arguments {
+            match argument {
+                Argument::Literal(literal) => match &literal.value {
+                    LiteralValue::Null | LiteralValue::Duration(_) => {
+                        let help = "write `concat(firstname, \" \", lastname)`";
+                        return self.wrong_arguments(call, literal.span, "this is no text", help, context);
+                    }
+                    value => text.fixed(&literal_text(value)),
+                },
+                Argument::Path(path) => {
+                    fields += 1;
+                    let reading = self.read(path, entry, &Expect::Any, None, context)?;
+                    text.field(reading.read, &reading.typed);
+                }
+            }
+        }
+        if fields == 0 {
+            let help = "write `concat(firstname, \" \", lastname)`; a fixed text stands by itself";
+            return self.wrong_arguments(call, call.span, "expected one field or more", help, context);
+        }
+        Some(text.origin())
+    }
+
+    fn join(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+        let help = "write `join(\", \", address1_city, address1_country)`";
+        let separator = match call.arguments.first() {
+            Some(Argument::Literal(literal)) => match &literal.value {
+                LiteralValue::Text(text) => text.clone(),
+                _ => return self.wrong_arguments(call, literal.span, "expected a text that stands between the values", help, context),
+            },
+            _ => return self.wrong_arguments(call, call.span, "expected a text that stands between the values", help, context),
+        };
+        let (mut reads, mut longest, mut nullable) = (Vec::new(), Some(0_u32), true);
+        for argument in &call.arguments[1..] {
+            let Argument::Path(path) = argument else {
+                return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
+            };
+            let reading = self.read(path, entry, &Expect::Any, None, context)?;
+            // One separator too many: an upper bound is all that is needed.
+            let length = reading.typed.ty.text_length().flatten();
+            longest = longest.zip(length).map(|(a, b)| a.saturating_add(b).saturating_add(super::types::length(&separator)));
+            // The empty text counts as missing here, so a text may be missing even where its field never is.
+            nullable &= reading.typed.nullable || matches!(reading.typed.ty, Ty::Text { .. } | Ty::Words(_));
+            reads.push(reading.read);
+        }
+        if reads.len() < 2 {
+            return self.wrong_arguments(call, call.span, "expected two fields or more", help, context);
+        }
+        let longest = longest.map(|n| n.saturating_sub(super::types::length(&separator)));
+        Some(Origin { source: Source::Join { separator, reads }, typed: Typed::new(Ty::Text { max: longest }, nullable), settled: None })
+    }
+}
+
+/// A text on its way, with the longest that it can become.
+struct Pieces {
+    pieces: Vec<Piece>,
+    longest: Option<u32>,
+    nullable: bool,
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces { pieces: Vec::new(), longest: Some(0), nullable: true }
+    }
+}
+
+impl Pieces {
+    fn fixed(&mut self, text: &str) {
+        self.longest = self.longest.map(|n| n.saturating_add(super::types::length(text)));
+        self.pieces.push(Piece::Text(text.to_owned()));
+    }
+
+    fn field(&mut self, read: Read, typed: &Typed) {
+        let length = typed.ty.text_length().flatten();
+        self.longest = self.longest.zip(length).map(|(a, b)| a.saturating_add(b));
+        self.nullable &= typed.nullable;
+        self.pieces.push(Piece::Field(read));
+    }
+
+    fn origin(self) -> Origin {
+        // A text whose only fields were constants has no field that could be missing.
+        let fixed: Option<String> = self.pieces.iter().map(|p| if let Piece::Text(t) = p { Some(t.as_str()) } else { None }).collect();
+        match fixed {
+            Some(text) => {
+                let typed = Typed::new(Ty::Words(vec![text.clone()]), false);
+                Origin { source: Source::Constant(Const::Text(text)), typed, settled: None }
+            }
+            None => Origin {
+                source: Source::Template(self.pieces),
+                typed: Typed::new(Ty::Text { max: self.longest }, self.nullable),
+                settled: None,
+            },
+        }
+    }
+}
+
+/// A literal as text, in the notation of the language.
+pub(super) fn literal_text(value: &LiteralValue) -> String {
+    match convert_constant(constant(value), &[Op::ToText]) {
+        Const::Text(text) => text,
+        _ => String::new(),
+    }
+}

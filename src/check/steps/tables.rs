@@ -1,0 +1,133 @@
+//! Steps that look a value up: options, their labels, and tables of an entry's own.
+
+use super::{Checked, StepChecker};
+use crate::check::names::SourceField;
+use crate::check::replace::{self, Expect};
+use crate::check::types::{Ty, Typed, length};
+use crate::diagnostics::{Code, Diagnostic};
+use crate::plan::Op;
+use crate::schema::{EnumValue, Field, FieldType, Provenance};
+use crate::syntax::ast::Operand;
+
+impl StepChecker<'_, '_, '_> {
+    pub(super) fn join(&mut self) -> Option<Checked> {
+        let separator = self.one_text("expected the text between two values, in quotes")?;
+        let Ty::Options(set) = &self.input.ty else {
+            return self.wrong_type(
+                "a field with several options",
+                "several fields are joined by the function: `join(\", \", city, country) -> …`",
+            );
+        };
+        let longest = set.options.iter().map(|o| length(&o.value.to_string()) + length(&separator)).sum();
+        Some(Checked::sure(Op::Join { separator }, Typed::new(Ty::Text { max: Some(longest) }, self.input.nullable)))
+    }
+
+    pub(super) fn label(&mut self) -> Option<Checked> {
+        match &self.input.ty {
+            Ty::Choice(set) => {
+                let set = set.clone();
+                self.no_arguments()?;
+                let words = set.options.iter().map(|o| o.label.clone()).collect();
+                let table = replace::labels_of(&set, self.context.at(self.step.span));
+                Some(Checked::sure(Op::Map(table), Typed::new(Ty::Words(words), self.input.nullable)))
+            }
+            Ty::Options(set) => {
+                let set = set.clone();
+                let separator = match self.step.arguments {
+                    None => "; ".to_owned(),
+                    Some(_) => self.one_text("expected the text between two labels, in quotes")?,
+                };
+                let entries: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
+                let longest = entries.iter().map(|(_, l)| length(l) + length(&separator)).sum();
+                let output = Typed::new(Ty::Text { max: Some(longest) }, self.input.nullable);
+                Some(Checked::sure(Op::Labels { separator, entries }, output))
+            }
+            Ty::Null
+            | Ty::Boolean
+            | Ty::Integer { .. }
+            | Ty::Decimal { .. }
+            | Ty::Double
+            | Ty::Text { .. }
+            | Ty::Words(_)
+            | Ty::Date
+            | Ty::Instant
+            | Ty::Local
+            | Ty::Guid => self.not_an_option(),
+        }
+    }
+
+    pub(super) fn value(&mut self) -> Option<Checked> {
+        self.no_arguments()?;
+        if !matches!(self.input.ty, Ty::Choice(_) | Ty::Options(_)) {
+            return self.not_an_option();
+        }
+        Some(Checked { op: None, output: self.input.clone(), fallible: None, settled: None })
+    }
+
+    fn not_an_option<T>(&mut self) -> Option<T> {
+        let help = match self.use_.first {
+            true => "the field has no options, or a `replace` block gives them other values already: remove the step",
+            false => "put the step first, directly behind the target",
+        };
+        self.wrong_type("a field with options", help)
+    }
+
+    pub(super) fn map(&mut self) -> Option<Checked> {
+        let Some(Operand::Table { span, arms, unread_arms }) = &self.step.operand else {
+            return self.wrong_arguments("expected a table in braces, or the name of a shared replacement");
+        };
+        if matches!(self.input.ty, Ty::Null) {
+            return self.wrong_type("a value", "remove the step");
+        }
+        // The table's left sides are checked as those of a field of this type.
+        let field = Field {
+            name: "the value".to_owned(),
+            label: None,
+            ty: field_type(&self.input.ty),
+            vendor_type: self.input.ty.describe(),
+            required: false,
+            readable: true,
+            creatable: false,
+            updatable: false,
+            aliases: Vec::new(),
+            provenance: Provenance::Declared,
+            deprecated: None,
+        };
+        let source = SourceField { name: "the value".to_owned(), field, typed: self.input.clone() };
+        let checked = replace::check_arms(arms, *unread_arms, *span, &source, self.context)?;
+        let applied = replace::apply(&checked, self.input, None, self.use_.expect, self.use_.entry, self.context)?;
+        if !checked.left_out.is_empty() {
+            let names = crate::check::types::list(checked.left_out.iter().map(String::as_str), 8);
+            self.context.report(
+                Diagnostic::new(Code::D304, *span, "this table leaves options out", format!("no arm for {names}"))
+                    .help("add an arm for each, or say what holds for all others: `else => keep`, `else => null`"),
+            );
+        }
+        let settled = match self.use_.expect {
+            Expect::Target(..) => applied.conversions,
+            Expect::Any => None,
+        };
+        Some(Checked { op: Some(Op::Map(applied.replacement)), output: applied.typed, fallible: None, settled })
+    }
+}
+
+/// A field's type that has the values of a type.
+fn field_type(ty: &Ty) -> FieldType {
+    match ty {
+        Ty::Boolean => FieldType::Boolean { labels: None },
+        Ty::Integer { min, max } => FieldType::Integer { min: *min, max: *max },
+        Ty::Decimal { scale, min, max } => FieldType::Decimal { scale: *scale, min: *min, max: *max },
+        Ty::Double => FieldType::Double,
+        Ty::Text { max } => FieldType::Text { max: *max },
+        Ty::Words(words) => {
+            FieldType::Enumeration(words.iter().map(|w| EnumValue { name: w.clone(), label: w.clone(), stored: None }).collect())
+        }
+        Ty::Date => FieldType::Date,
+        Ty::Instant => FieldType::DateTime,
+        Ty::Local => FieldType::LocalDateTime,
+        Ty::Guid => FieldType::Guid,
+        Ty::Choice(set) => FieldType::Choice(set.clone()),
+        Ty::Options(set) => FieldType::MultiChoice(set.clone()),
+        Ty::Null => FieldType::Unsupported,
+    }
+}

@@ -1,0 +1,196 @@
+//! Mappings in both directions: referrals of Partner Center and opportunities in Dynamics.
+
+use super::entry::Checker;
+use super::types::convert;
+use super::{Context, mapping as ingress, names, options};
+use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::plan::{FieldProgram, Policy, Read, Side, Source, Step, TwoWayFlow};
+use crate::schema::{System, Table};
+use crate::syntax::ast::{self, Entry, FieldMapping, Key, Mapping, Way};
+
+/// Checks a mapping whose head has `<->`.
+pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoWayFlow> {
+    let head = mapping.head.as_ref()?;
+    let (left, right) = (names::table(&head.source, context), names::table(&head.target, context));
+    let (left, right) = (left?, right?);
+    let head_span = head.name.span.to(head.target.span);
+    if (left.id.system, right.id.system) != (System::Partner, System::D365) {
+        context.report(
+            Diagnostic::new(
+                Code::D112,
+                head.source.span.to(head.target.span),
+                format!("nothing is mapped {} <-> {}", left.id.system, right.id.system),
+                "not a direction of the integration",
+            )
+            .help("only referrals and opportunities go both ways: `partner.referral <-> d365.opportunity`"),
+        );
+        return None;
+    }
+    let (scope, conflicts) = options::two_way(mapping, context);
+    let mut forward = Checker::new(&head.name.text, left.clone(), right.clone(), Policy::default());
+    let mut backward = Checker::new(&head.name.text, right.clone(), left.clone(), Policy::default());
+    forward.replacements(mapping, context);
+    let key = key(mapping, head_span, &left, &mut forward, context);
+    if let Some((_, entry)) = &key {
+        forward.written.insert(entry.target.text(), entry.target.span);
+    }
+    let (mut to_right, mut to_left) = (Vec::new(), Vec::new());
+    let mut complete = true;
+    for entry in &mapping.entries {
+        let Entry::Field(field) = entry else { continue };
+        complete &= entry_both_ways(field, &mut forward, &mut backward, &mut to_right, &mut to_left, context);
+    }
+    let filter = ingress::condition(&mut forward, mapping, context);
+    forward.unused_replacements(context);
+    complete.then_some(())?;
+    let (filter, (program, entry)) = (filter?, key?);
+    to_right.insert(0, program);
+    let side = |table: &Table, key: String, slots| Side {
+        table: table.id.to_string(),
+        collection: table.collection.clone(),
+        primary_key: table.primary_key.clone(),
+        key,
+        slots,
+    };
+    Some(TwoWayFlow {
+        name: head.name.text.clone(),
+        at: context.at(head_span),
+        left: side(&left, entry.source.text(), forward.slots),
+        right: side(&right, entry.target.text(), backward.slots),
+        forward: to_right,
+        backward: to_left,
+        filter,
+        scope,
+        conflicts,
+    })
+}
+
+/// The key: the left side's primary key, kept in a text field of the right side.
+fn key<'m>(
+    mapping: &'m Mapping,
+    head: Span,
+    left: &Table,
+    forward: &mut Checker<'_>,
+    context: &mut Context<'_>,
+) -> Option<(FieldProgram, &'m Key)> {
+    let mut keys = mapping.entries.iter().filter_map(|e| match e {
+        Entry::Key(key) => Some(key),
+        Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+    });
+    let Some(key) = keys.next() else {
+        if !mapping.unread_key {
+            context.report(
+                Diagnostic::new(Code::D501, head, "this mapping has no key", "records of the two tables could not be matched")
+                    .help(format!("begin the mapping with `key {} <-> field`, where the field keeps the referral's id", left.primary_key)),
+            );
+        }
+        return None;
+    };
+    for extra in keys {
+        context.report(
+            Diagnostic::new(Code::D504, extra.span, "this mapping has two keys", "the second one")
+                .related(key.span, "the first one")
+                .help("keep one of them"),
+        );
+    }
+    if key.way != Way::Both {
+        context.report(Diagnostic::new(Code::D510, key.way_span, "a key goes both ways here", "expected `<->`").help("write `<->`").fix(
+            "write `<->`",
+            key.way_span,
+            "<->",
+        ));
+    }
+    let (source, target) = (forward.source.clone(), forward.target.clone());
+    let from = names::source_field(&key.source, &source, context);
+    let to = names::target_field(&key.target, &target, true, context);
+    let (from, to) = (from?, to?);
+    if from.name != left.primary_key {
+        context.report(
+            Diagnostic::new(
+                Code::D502,
+                key.source.span,
+                format!("`{}` is not the primary key of `{}`", from.name, left.id),
+                "not the primary key",
+            )
+            .help(format!("write `key {} <-> {}`", left.primary_key, key.target.text()))
+            .fix(format!("write `{}`", left.primary_key), key.source.span, left.primary_key.clone()),
+        );
+        return None;
+    }
+    let Ok(ops) = convert(&from.typed.ty, &to.fit) else {
+        context.report(
+            Diagnostic::new(
+                Code::D503,
+                key.target.span,
+                format!("`{}` cannot hold {}", key.target.text(), from.typed.ty.describe()),
+                "does not hold the key",
+            )
+            .help("the key must be a text field of at least 36 characters"),
+        );
+        return None;
+    };
+    let at = context.at(key.span);
+    let slot = forward.slot(&from, key.source.span, context);
+    let read = Read { slot, replace: None, labels: None };
+    let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
+    Some((FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false }, key))
+}
+
+/// Lowers an entry for each way that it goes. Whether it could be lowered.
+fn entry_both_ways(
+    field: &FieldMapping,
+    forward: &mut Checker<'_>,
+    backward: &mut Checker<'_>,
+    to_right: &mut Vec<FieldProgram>,
+    to_left: &mut Vec<FieldProgram>,
+    context: &mut Context<'_>,
+) -> bool {
+    let turned = match &field.source {
+        ast::Source::Field(path) => {
+            Some(FieldMapping { source: ast::Source::Field(field.target.clone()), target: path.clone(), ..field.clone() })
+        }
+        ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Call(_) => None,
+    };
+    let not_both = |span: Span, label: &str| {
+        Diagnostic::new(Code::D509, span, "this entry cannot go both ways", label)
+            .related(field.way_span, "both ways")
+            .help("write an entry for each way: `left -> right | step` and `left <- right | step`")
+    };
+    match (field.way, turned) {
+        (Way::Forward, _) => match forward.field(field, context) {
+            Some(program) => {
+                to_right.push(program);
+                true
+            }
+            None => false,
+        },
+        (Way::Backward, Some(turned)) => match backward.field(&turned, context) {
+            Some(program) => {
+                to_left.push(program);
+                true
+            }
+            None => false,
+        },
+        (Way::Backward | Way::Both, None) => {
+            context.report(not_both(field.span, "only a field can be written to"));
+            false
+        }
+        (Way::Both, Some(turned)) => {
+            if let Some(step) = field.steps.first() {
+                context.report(not_both(step.span, "a step works one way"));
+                return false;
+            }
+            if let ast::Source::Field(path) = &field.source
+                && forward.is_replaced(&path.text())
+            {
+                context.report(not_both(path.span, "replaced, which works one way"));
+                return false;
+            }
+            let (there, back) = (forward.field(field, context), backward.field(&turned, context));
+            let both = there.is_some() && back.is_some();
+            to_right.extend(there);
+            to_left.extend(back);
+            both
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `d365map test [PATH…]`: runs the test blocks.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::output::{fail, print, stderr_style, stdout_style};
+use super::{Exit, Global, files};
+use crate::check::{Compiled, TestCase};
+use crate::diagnostics::Severity;
+use crate::diagnostics::render::{self, Style, render};
+use crate::testing::{self, Coverage, Difference, Outcome, Ran};
+use crate::time;
+
+/// Arguments of `test`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and folders; without them the mapping folder of the project.
+    paths: Vec<PathBuf>,
+    /// Run the tests whose mapping or title contains this text.
+    #[arg(long)]
+    filter: Option<String>,
+    /// How the outcome is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Say which lines, arms and ways of filters no test reaches.
+    #[arg(long)]
+    coverage: bool,
+}
+
+/// The formats of an outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: usize,
+    left_out: usize,
+}
+
+/// Runs and prints.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let groups = match files::asked(&args.paths, global.project.as_deref(), stdout_style()) {
+        Ok(groups) => groups,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let now = time::now();
+    let mut totals = Totals::default();
+    let mut out = String::new();
+    let mut documents = Vec::new();
+    for group in groups {
+        let compiled = group.compile();
+        let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).cloned().collect();
+        let Some(plan) = &compiled.plan else {
+            eprint!("{}", render(&errors, &compiled.sources, render::Format::Human, stderr_style()));
+            return fail("no test was run, since there are errors");
+        };
+        let wanted = |case: &&TestCase| args.filter.as_ref().is_none_or(|f| case.mapping.contains(f) || case.title.contains(f.as_str()));
+        let report = match testing::run(plan, compiled.tests.iter().filter(wanted), now) {
+            Ok(report) => report,
+            Err(error) => return fail(&error.to_string()),
+        };
+        totals.left_out += compiled.tests.len() - report.ran.len();
+        for ran in &report.ran {
+            match ran.outcome {
+                Outcome::Passed => totals.passed += 1,
+                Outcome::Failed(_) => totals.failed += 1,
+            }
+        }
+        match args.format {
+            Format::Human => {
+                report.ran.iter().for_each(|r| human(r, &compiled, stdout_style(), &mut out));
+                if args.coverage {
+                    coverage(&report.coverage, plan, &mut out);
+                }
+            }
+            Format::Json => documents.extend(report.ran.iter().map(|r| json(r, &compiled))),
+        }
+    }
+    if args.format == Format::Json {
+        let document = serde_json::json!({
+            "version": 1, "passed": totals.passed, "failed": totals.failed, "leftOut": totals.left_out, "tests": documents,
+        });
+        let _ = writeln!(out, "{document:#}");
+    }
+    print(&out);
+    if !global.quiet {
+        let left_out = if totals.left_out > 0 { format!(", {} left out by --filter", totals.left_out) } else { String::new() };
+        eprintln!("{} passed, {} failed{left_out}", totals.passed, totals.failed);
+    }
+    if totals.failed > 0 { Exit::Findings } else { Exit::Clean }
+}
+
+// Writing into a String cannot fail, here and below.
+
+fn human(ran: &Ran<'_>, compiled: &Compiled, style: Style, out: &mut String) {
+    let (red, green, end) = if style.color { ("\u{1b}[31m", "\u{1b}[32m", "\u{1b}[0m") } else { ("", "", "") };
+    let case = ran.case;
+    match &ran.outcome {
+        Outcome::Passed => {
+            let _ = writeln!(out, "{green}ok{end}      {} \"{}\"", case.mapping, case.title);
+        }
+        Outcome::Failed(differences) => {
+            let (file, position) = compiled.sources.locate(case.expected_span);
+            let _ = writeln!(out, "{red}FAILED{end}  {} \"{}\"", case.mapping, case.title);
+            let _ = writeln!(out, "        {file}:{}:{}", position.line, position.column);
+            for Difference { field, expected, actual, reason } in differences {
+                let name = if field.is_empty() { String::new() } else { format!("{field}: ") };
+                let _ = writeln!(out, "        {red}- {name}{expected}{end}");
+                let _ = writeln!(out, "        {green}+ {name}{actual}{end}");
+                if let Some(reason) = reason {
+                    let _ = writeln!(out, "          {reason}");
+                }
+            }
+        }
+    }
+}
+
+fn json(ran: &Ran<'_>, compiled: &Compiled) -> serde_json::Value {
+    let case = ran.case;
+    let (file, position) = compiled.sources.locate(case.span);
+    let differences: Vec<serde_json::Value> = match &ran.outcome {
+        Outcome::Passed => Vec::new(),
+        Outcome::Failed(differences) => {
+            let one =
+                |d: &Difference| serde_json::json!({ "field": d.field, "expected": d.expected, "actual": d.actual, "reason": d.reason });
+            differences.iter().map(one).collect()
+        }
+    };
+    serde_json::json!({
+        "mapping": case.mapping, "title": case.title, "file": file, "line": position.line,
+        "outcome": if differences.is_empty() { "passed" } else { "failed" }, "differences": differences,
+    })
+}
+
+fn coverage(coverage: &Coverage, plan: &crate::plan::ExecutionPlan, out: &mut String) {
+    for mapping in &coverage.mappings {
+        let (lines, arms) = (mapping.lines(), mapping.arms());
+        let filter = mapping.filter().map(|(n, of)| format!(", {n} of {of} ways of the filter")).unwrap_or_default();
+        let _ = writeln!(out, "\n{}: {} of {} lines, {} of {} arms{filter}", mapping.mapping, lines.0, lines.1, arms.0, arms.1);
+        for unreached in mapping.unreached() {
+            let _ = writeln!(out, "  {}  {}", plan.place(unreached.at), unreached.what);
+        }
+    }
+}

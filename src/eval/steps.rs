@@ -1,0 +1,418 @@
+//! The steps of a pipeline on one value.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use chrono::{Datelike, TimeZone, Timelike};
+use regex::Regex;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use sha2::Digest;
+
+use super::EvalError;
+use super::number;
+use super::program::{Fault, ReadyPiece, ReadyRead, Table, first_of, labels_text};
+use super::text::{lower, pad, substring, title, truncate, upper};
+use super::value::Value;
+use crate::plan::{DatePart, FormatPart, OnFailure, Op, Step};
+use crate::time::{self, Instant, LocalDateTime};
+
+/// A step made ready: expressions compiled, tables sorted, zones found.
+#[derive(Debug)]
+pub(super) struct ReadyStep<'p> {
+    step: &'p Step,
+    tool: Tool<'p>,
+}
+
+/// What a step needs beside its own description.
+#[derive(Debug)]
+enum Tool<'p> {
+    None,
+    Reads(Vec<ReadyRead<'p>>),
+    Pieces(Vec<ReadyPiece<'p>>),
+    Table(Table<'p>),
+    Pattern(Regex),
+    Zone(chrono_tz::Tz),
+    Region(Option<phonenumber::country::Id>),
+}
+
+/// A step did not work on this value.
+struct Failed(&'static str);
+
+/// The time zone of an IANA name.
+pub fn time_zone(name: &str) -> Option<chrono_tz::Tz> {
+    name.parse().ok()
+}
+
+/// The country of an ISO 3166-1 alpha-2 code, where its phone numbers are known.
+pub fn phone_region(code: &str) -> Option<phonenumber::country::Id> {
+    code.parse().ok()
+}
+
+impl<'p> ReadyStep<'p> {
+    pub(super) fn new(step: &'p Step) -> Result<ReadyStep<'p>, EvalError> {
+        let damaged = |what: &str| EvalError::new(step.at, what.to_owned());
+        let tool = match &step.op {
+            Op::Coalesce(reads) => Tool::Reads(reads.iter().map(ReadyRead::new).collect()),
+            Op::Concat(pieces) => Tool::Pieces(pieces.iter().map(ReadyPiece::new).collect()),
+            Op::Map(replacement) => Tool::Table(Table::new(replacement)),
+            Op::Matches(pattern) => Tool::Pattern(Regex::new(pattern).map_err(|e| damaged(&e.to_string()))?),
+            Op::Zoned { zone } => Tool::Zone(time_zone(zone).ok_or_else(|| damaged("an unknown time zone"))?),
+            Op::Phone { region } => Tool::Region(match region {
+                Some(code) => Some(phone_region(code).ok_or_else(|| damaged("an unknown country"))?),
+                None => None,
+            }),
+            Op::Trim
+            | Op::Lower
+            | Op::Upper
+            | Op::Title
+            | Op::Truncate(_)
+            | Op::Default(_)
+            | Op::Round { .. }
+            | Op::ParseDate(_)
+            | Op::DayOfInstant
+            | Op::Midnight
+            | Op::ToText
+            | Op::Pad { .. }
+            | Op::ReplaceText { .. }
+            | Op::Digits
+            | Op::Email
+            | Op::FormatDate(_)
+            | Op::ParseNumber { .. }
+            | Op::ToInteger { .. }
+            | Op::ToBoolean
+            | Op::Substring { .. }
+            | Op::Split { .. }
+            | Op::Join { .. }
+            | Op::Labels { .. }
+            | Op::Sha256
+            | Op::Not
+            | Op::Link { .. } => Tool::None,
+        };
+        Ok(ReadyStep { step, tool })
+    }
+
+    /// Every table of the step.
+    pub(super) fn tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
+        match &mut self.tool {
+            Tool::Table(table) => each(table),
+            Tool::Reads(reads) => reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each),
+            Tool::Pieces(pieces) => {
+                pieces.iter_mut().filter_map(ReadyPiece::read_mut).filter_map(|r| r.replace.as_mut()).for_each(each);
+            }
+            Tool::None | Tool::Pattern(_) | Tool::Zone(_) | Tool::Region(_) => {}
+        }
+    }
+
+    pub(super) fn run<'a>(&self, value: Value<'a>, slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    where
+        'p: 'a,
+    {
+        let on_failure = match &self.step.on_failure {
+            // Only a step that can fail may need its input again.
+            None => {
+                return self
+                    .apply(value, slots)?
+                    .map_err(|Failed(why)| Fault::new("D903", self.step.at, format!("{why}; its schema promised otherwise")));
+            }
+            Some(on_failure) => on_failure,
+        };
+        match self.apply(value.clone(), slots)? {
+            Ok(value) => Ok(value),
+            Err(Failed(why)) => match on_failure {
+                OnFailure::Null => Ok(Value::Null),
+                OnFailure::Default(constant) => Ok(Value::of(constant)),
+                OnFailure::Keep => Ok(value),
+                OnFailure::Reject => Err(Fault::new("D901", self.step.at, why)),
+            },
+        }
+    }
+
+    fn apply<'a>(&self, value: Value<'a>, slots: &[Value<'a>]) -> Result<Result<Value<'a>, Failed>, Fault>
+    where
+        'p: 'a,
+    {
+        // A step leaves a missing value missing, but for those that are there for it.
+        if value.is_null() {
+            return Ok(Ok(match (&self.step.op, &self.tool) {
+                (Op::Default(constant), _) => Value::of(constant),
+                (Op::Coalesce(_), Tool::Reads(reads)) => first_of(reads, slots, self.step.at)?,
+                (Op::Map(_), Tool::Table(table)) => table.apply(&value)?,
+                _ => Value::Null,
+            }));
+        }
+        let wrong = Err(Failed("the value is of another type"));
+        Ok(match (&self.step.op, &self.tool, value) {
+            (Op::Default(_) | Op::Coalesce(_) | Op::Link { .. }, _, value) => Ok(value),
+            (Op::Map(_), Tool::Table(table), value) => Ok(table.apply(&value)?),
+            (Op::Concat(_), Tool::Pieces(pieces), value) => {
+                let mut out = value.into_text().unwrap_or_default().into_owned();
+                for piece in pieces {
+                    piece.append(slots, self.step.at, &mut out)?;
+                }
+                Ok(Value::Text(Cow::Owned(out)))
+            }
+            (Op::ToText, _, value) => value.into_text().map(Value::Text).ok_or(Failed("there is no value")),
+            (Op::Trim, _, Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(t.trim())))),
+            (Op::Lower, _, Value::Text(text)) => Ok(Value::Text(on_text(text, lower))),
+            (Op::Upper, _, Value::Text(text)) => Ok(Value::Text(on_text(text, upper))),
+            (Op::Title, _, Value::Text(text)) => Ok(owned(title(&text))),
+            (Op::Truncate(units), _, Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(truncate(t, *units))))),
+            (Op::Pad { length, with, behind }, _, Value::Text(text)) => Ok(owned(pad(&text, *length, *with, *behind))),
+            (Op::ReplaceText { from, to }, _, Value::Text(text)) => Ok(owned(text.replace(from.as_str(), to))),
+            (Op::Matches(_), Tool::Pattern(pattern), Value::Text(text)) => {
+                if pattern.is_match(&text) {
+                    Ok(Value::Text(text))
+                } else {
+                    Err(Failed("the text does not match the expression"))
+                }
+            }
+            (Op::Digits, _, Value::Text(text)) => Ok(some_text(text.chars().filter(char::is_ascii_digit).collect())),
+            (Op::Phone { .. }, Tool::Region(region), Value::Text(text)) => phone(&text, *region),
+            (Op::Email, _, Value::Text(text)) => email(&text),
+            (Op::Substring { start, length }, _, Value::Text(text)) => Ok(some_text(substring(&text, *start, *length).to_owned())),
+            (Op::Split { separator, index }, _, Value::Text(text)) => {
+                Ok(some_text(text.split(separator.as_str()).nth(*index as usize).unwrap_or_default().to_owned()))
+            }
+            (Op::Join { separator }, _, Value::Text(text)) => Ok(owned(text.replace(',', separator))),
+            (Op::Labels { separator, entries }, _, Value::Text(text)) => {
+                labels_text(&text, entries, separator).map(owned).ok_or(Failed("the option set in the schema has no such option"))
+            }
+            (Op::Sha256, _, Value::Text(text)) => {
+                let mut out = String::with_capacity(64);
+                for byte in sha2::Sha256::digest(text.as_bytes()) {
+                    // Writing into a String cannot fail.
+                    let _ = write!(out, "{byte:02x}");
+                }
+                Ok(owned(out))
+            }
+            (Op::Round { scale, bounds }, _, value) => round(value, *scale, bounds.as_ref()),
+            (Op::ParseNumber { point, scale, bounds }, _, Value::Text(text)) => parse_number(&text, *point, *scale, bounds),
+            (Op::ToInteger { min, max }, _, value) => to_integer(value, *min, *max),
+            (Op::ToBoolean, _, value) => to_boolean(&value),
+            (Op::Not, _, Value::Boolean(b)) => Ok(Value::Boolean(!b)),
+            (Op::ParseDate(parts), _, Value::Text(text)) => {
+                parse_date(&text, parts).map(Value::Date).ok_or(Failed("the text is not a date of this pattern"))
+            }
+            (Op::FormatDate(parts), _, Value::Date(date)) => Ok(owned(format_date(date.and_time(chrono::NaiveTime::MIN), parts))),
+            (Op::FormatDate(parts), _, Value::Instant(instant)) => Ok(owned(format_date(instant.naive_utc(), parts))),
+            (Op::FormatDate(parts), _, Value::Local(local)) => Ok(owned(format_date(local, parts))),
+            (Op::Zoned { .. }, Tool::Zone(zone), value) => zoned(value, *zone),
+            (Op::DayOfInstant, _, Value::Instant(instant)) => Ok(Value::Date(instant.date_naive())),
+            (Op::DayOfInstant, _, Value::Local(local)) => Ok(Value::Date(local.date())),
+            (Op::DayOfInstant, _, Value::Date(date)) => Ok(Value::Date(date)),
+            (Op::Midnight, _, Value::Date(date)) => Ok(Value::Instant(time::midnight(date))),
+            (Op::Midnight, _, value @ Value::Instant(_)) => Ok(value),
+            (
+                Op::Trim
+                | Op::Lower
+                | Op::Upper
+                | Op::Title
+                | Op::Truncate(_)
+                | Op::Pad { .. }
+                | Op::ReplaceText { .. }
+                | Op::Matches(_)
+                | Op::Digits
+                | Op::Phone { .. }
+                | Op::Email
+                | Op::Substring { .. }
+                | Op::Split { .. }
+                | Op::Join { .. }
+                | Op::Labels { .. }
+                | Op::Sha256
+                | Op::ParseNumber { .. }
+                | Op::Not
+                | Op::ParseDate(_)
+                | Op::FormatDate(_)
+                | Op::Zoned { .. }
+                | Op::DayOfInstant
+                | Op::Midnight
+                | Op::Map(_)
+                | Op::Concat(_),
+                _,
+                _,
+            ) => wrong,
+        })
+    }
+}
+
+fn owned<'a>(text: String) -> Value<'a> {
+    Value::Text(Cow::Owned(text))
+}
+
+/// The empty text is no value.
+fn some_text<'a>(text: String) -> Value<'a> {
+    if text.is_empty() { Value::Null } else { owned(text) }
+}
+
+/// Applies an operation without copying what is borrowed.
+fn on_text<'a>(text: Cow<'a, str>, operation: impl for<'t> FnOnce(&'t str) -> Cow<'t, str>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => operation(text),
+        Cow::Owned(text) => match operation(&text) {
+            Cow::Borrowed(part) if part.len() == text.len() => Cow::Owned(text),
+            other => Cow::Owned(other.into_owned()),
+        },
+    }
+}
+
+fn phone<'a>(text: &str, region: Option<phonenumber::country::Id>) -> Result<Value<'a>, Failed> {
+    let failed = Failed("the text is no phone number of this country");
+    let number = phonenumber::parse(region, text).map_err(|_| Failed("the text is no phone number"))?;
+    if !phonenumber::is_valid(&number) {
+        return Err(failed);
+    }
+    Ok(owned(number.format().mode(phonenumber::Mode::E164).to_string()))
+}
+
+/// The domain in lower case; what stands before it is kept, since its host may tell cases apart.
+fn email<'a>(text: &str) -> Result<Value<'a>, Failed> {
+    let text = text.trim();
+    let options = email_address::Options::default().with_required_tld().without_display_text().without_domain_literal();
+    let address = email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is no e-mail address"))?;
+    Ok(owned(format!("{}@{}", address.local_part(), lower(address.domain()))))
+}
+
+fn round<'a>(value: Value<'a>, scale: u32, bounds: Option<&(Decimal, Decimal)>) -> Result<Value<'a>, Failed> {
+    let exact = match value {
+        Value::Decimal(d) => d,
+        Value::Integer(n) => n.into(),
+        Value::Double(d) => Decimal::try_from(d).map_err(|_| Failed("the number is too large"))?,
+        Value::Null | Value::Boolean(_) | Value::Text(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
+            return Err(Failed("the value is no number"));
+        }
+    };
+    let rounded = number::round(exact, scale);
+    match bounds {
+        Some((low, high)) if rounded < *low || *high < rounded => Err(Failed("the number is outside what the target holds")),
+        _ => Ok(Value::Decimal(rounded)),
+    }
+}
+
+/// A number as people write it: with a point or a comma before the decimals, with groups of digits or without.
+fn parse_number<'a>(text: &str, point: char, scale: u32, bounds: &(Decimal, Decimal)) -> Result<Value<'a>, Failed> {
+    let group = if point == ',' { '.' } else { ',' };
+    let mut plain = String::with_capacity(text.len());
+    let mut seen_point = false;
+    for c in text.trim().chars() {
+        match c {
+            c if c == point && !seen_point => {
+                seen_point = true;
+                plain.push('.');
+            }
+            // Groups stand before the decimals only.
+            c if c == group && !seen_point => {}
+            ' ' | '\u{a0}' | '\u{202f}' | '\'' if !seen_point => {}
+            c => plain.push(c),
+        }
+    }
+    let value = number::parse(&plain).ok_or(Failed("the text is no number"))?;
+    if value.normalize().scale() > scale {
+        return Err(Failed("the number has more decimals than the target holds"));
+    }
+    if value < bounds.0 || bounds.1 < value {
+        return Err(Failed("the number is outside what the target holds"));
+    }
+    Ok(Value::Decimal(value))
+}
+
+fn to_integer<'a>(value: Value<'a>, min: i64, max: i64) -> Result<Value<'a>, Failed> {
+    let number = match value {
+        Value::Integer(n) => n,
+        Value::Decimal(d) if d.is_integer() => d.to_i64().ok_or(Failed("the number is too large"))?,
+        Value::Double(d) => {
+            let exact = Decimal::try_from(d).ok().filter(Decimal::is_integer);
+            exact.and_then(|d| d.to_i64()).ok_or(Failed("the number is no whole number"))?
+        }
+        Value::Text(text) => text.trim().parse().map_err(|_| Failed("the text is no whole number"))?,
+        Value::Decimal(_) => return Err(Failed("the number has decimals")),
+        Value::Null | Value::Boolean(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
+            return Err(Failed("the value is no number"));
+        }
+    };
+    if (min..=max).contains(&number) { Ok(Value::Integer(number)) } else { Err(Failed("the number is outside what the target holds")) }
+}
+
+fn to_boolean<'a>(value: &Value<'_>) -> Result<Value<'a>, Failed> {
+    let failed = Failed("the value is neither yes nor no");
+    match value {
+        Value::Boolean(b) => Ok(Value::Boolean(*b)),
+        Value::Integer(0) => Ok(Value::Boolean(false)),
+        Value::Integer(1) => Ok(Value::Boolean(true)),
+        Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Ok(Value::Boolean(true)),
+            "false" | "no" | "0" => Ok(Value::Boolean(false)),
+            _ => Err(failed),
+        },
+        Value::Null | Value::Integer(_) | Value::Decimal(_) | Value::Double(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
+            Err(failed)
+        }
+    }
+}
+
+/// A wall-clock time as an instant. Where the clock is set back and shows a time twice, the first is meant.
+fn zoned<'a>(value: Value<'_>, zone: chrono_tz::Tz) -> Result<Value<'a>, Failed> {
+    let local: LocalDateTime = match value {
+        Value::Local(local) => local,
+        Value::Date(date) => date.and_time(chrono::NaiveTime::MIN),
+        Value::Text(text) => {
+            let text = text.trim();
+            if let Some(instant) = time::parse_instant(text) {
+                return Ok(Value::Instant(instant));
+            }
+            let day = || time::parse_date(text).map(|d| d.and_time(chrono::NaiveTime::MIN));
+            time::parse_local(text).or_else(day).ok_or(Failed("the text is no date with time"))?
+        }
+        Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Decimal(_) | Value::Double(_) | Value::Instant(_) => {
+            return Err(Failed("the value is of another type"));
+        }
+    };
+    let instant: Option<Instant> = zone.from_local_datetime(&local).earliest().map(|t| t.with_timezone(&chrono::Utc));
+    instant.map(Value::Instant).ok_or(Failed("the clocks of this zone skip this time"))
+}
+
+/// A date as text.
+pub fn format_date(at: LocalDateTime, parts: &[FormatPart]) -> String {
+    let mut out = String::new();
+    for part in parts {
+        // Writing into a String cannot fail.
+        let _ = match part {
+            FormatPart::Year => write!(out, "{:04}", at.year()),
+            FormatPart::YearShort => write!(out, "{:02}", at.year().rem_euclid(100)),
+            FormatPart::Month => write!(out, "{:02}", at.month()),
+            FormatPart::MonthShort => write!(out, "{}", at.month()),
+            FormatPart::Day => write!(out, "{:02}", at.day()),
+            FormatPart::DayShort => write!(out, "{}", at.day()),
+            FormatPart::Hour => write!(out, "{:02}", at.hour()),
+            FormatPart::Minute => write!(out, "{:02}", at.minute()),
+            FormatPart::Second => write!(out, "{:02}", at.second()),
+            FormatPart::Text(text) => write!(out, "{text}"),
+        };
+    }
+    out
+}
+
+/// Reads a day by a pattern; the whole text must follow it.
+fn parse_date(text: &str, parts: &[DatePart]) -> Option<time::Date> {
+    let (mut year, mut month, mut day) = (0, 0, 0);
+    let mut rest = text;
+    let number = |rest: &mut &str, least: usize, most: usize| -> Option<u32> {
+        let digits = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
+        (digits >= least).then_some(())?;
+        let (head, tail) = rest.split_at(digits);
+        *rest = tail;
+        head.parse().ok()
+    };
+    for part in parts {
+        match part {
+            DatePart::Year => year = number(&mut rest, 4, 4)?,
+            DatePart::Month => month = number(&mut rest, 2, 2)?,
+            DatePart::MonthShort => month = number(&mut rest, 1, 2)?,
+            DatePart::Day => day = number(&mut rest, 2, 2)?,
+            DatePart::DayShort => day = number(&mut rest, 1, 2)?,
+            DatePart::Text(expected) => rest = rest.strip_prefix(expected.as_str())?,
+        }
+    }
+    rest.is_empty().then_some(())?;
+    time::Date::from_ymd_opt(i32::try_from(year).ok()?, month, day)
+}

@@ -1,0 +1,37 @@
+//! One canonical form of a mapping file: `d365map fmt`.
+//!
+//! The formatter works on tokens ([`tree`]) and not on the syntax tree, so that no comment can be lost and no literal
+//! rewritten; [`print`] lays them out. What it writes is read again: if the words of the result were not those of the text,
+//! the text would be left alone.
+//!
+//! The form: two spaces for each block, one entry in a line, arrows, first steps and comments of neighbouring entries in
+//! columns, at most one blank line, LF. A block that its author wrote in one line stays in one while it fits.
+
+mod print;
+mod tree;
+
+use crate::diagnostics::{Diagnostics, FileId};
+use crate::syntax::{self, TokenKind, tokens};
+
+/// The canonical form of a text; `None` where the text does not follow the grammar.
+pub fn format(text: &str) -> Option<String> {
+    let mut diagnostics = Diagnostics::default();
+    syntax::parse(FileId(0), text, &mut diagnostics);
+    // An empty file has a form, though it is no use.
+    if diagnostics.iter().any(|d| d.code != crate::diagnostics::Code::D003) {
+        return None;
+    }
+    let tokens = tokens(text);
+    let nodes = tree::read(text, &tokens);
+    let out = print::print(&nodes);
+    (words(&out) == words(text)).then_some(out)
+}
+
+/// The tokens that mean something, separators aside.
+fn words(text: &str) -> Vec<&str> {
+    let mean = |t: &&syntax::Token| t.kind != TokenKind::Newline && !matches!(t.text(text), ";" | ",");
+    let mut words: Vec<&str> = tokens(text).iter().filter(mean).map(|t| t.text(text)).collect();
+    // A comment may move to the front of the entry in whose midst it stood.
+    words.sort_by_key(|w| if w.starts_with('#') { Some(*w) } else { None });
+    words
+}

@@ -1,0 +1,279 @@
+//! Lists of entries as text: indentation, columns, blocks in one line or in several.
+
+use super::tree::{Block, Entry, Node, Part};
+use crate::syntax::TokenKind;
+
+/// A line with a block in it may be this long.
+const BLOCK_WIDTH: usize = 100;
+
+/// A line with steps is broken at its bars where it is longer.
+const LINE_WIDTH: usize = 120;
+
+/// What is wider than this makes no column wider: one long text must not push a whole block to the right.
+const COLUMN_WIDTH: usize = 40;
+
+/// The text of a file.
+pub(super) fn print(nodes: &[Node<'_>]) -> String {
+    let mut out = String::new();
+    list(nodes, 0, "", &mut out);
+    out
+}
+
+/// An entry in one line, cut where columns begin.
+struct Row {
+    /// What stands before the arrow, or an option's name; empty where the row has no columns.
+    left: String,
+    /// The arrow and what it points to, or the option's value.
+    middle: String,
+    /// Steps and flags.
+    right: String,
+    comment: Option<String>,
+}
+
+impl Row {
+    fn has_columns(&self) -> bool {
+        !self.middle.is_empty()
+    }
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn list(nodes: &[Node<'_>], depth: usize, owner: &str, out: &mut String) {
+    let indent = "  ".repeat(depth);
+    // Rows of neighbouring lines share their columns.
+    let mut run: Vec<Row> = Vec::new();
+    let mut first = true;
+    let mut after_block = false;
+    for node in nodes {
+        let gap = match node {
+            Node::Comment { gap, .. } => *gap,
+            Node::Entry(entry) => entry.gap || (depth == 0 && !first && is_item(entry) && !after_comment(out)),
+        };
+        // Items of a file stand apart.
+        let gap = gap || (depth == 0 && after_block);
+        after_block = false;
+        if gap && !first {
+            flush(&mut run, &indent, out);
+            out.push('\n');
+        }
+        first = false;
+        match node {
+            Node::Comment { text, .. } => {
+                flush(&mut run, &indent, out);
+                line(&indent, text, out);
+            }
+            Node::Entry(entry) => match one_line(entry, depth, owner) {
+                Some(row) if row.has_columns() => run.push(row),
+                Some(row) => {
+                    flush(&mut run, &indent, out);
+                    run.push(row);
+                    flush(&mut run, &indent, out);
+                }
+                None => {
+                    flush(&mut run, &indent, out);
+                    several_lines(entry, depth, out);
+                    after_block = entry.parts.iter().any(|p| matches!(p, Part::Block(_)));
+                }
+            },
+        }
+    }
+    flush(&mut run, &indent, out);
+}
+
+fn line(indent: &str, text: &str, out: &mut String) {
+    out.push_str(indent);
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+/// Whether the last line is a comment: it belongs to what follows.
+fn after_comment(out: &str) -> bool {
+    out.trim_end_matches('\n').rsplit('\n').next().is_some_and(|l| l.trim_start().starts_with('#'))
+}
+
+/// Whether an entry of the file is a block, which stands apart from its neighbours.
+fn is_item(entry: &Entry<'_>) -> bool {
+    entry.parts.iter().any(|p| matches!(p, Part::Block(_)))
+}
+
+fn first_word<'t>(entry: &Entry<'t>) -> &'t str {
+    match entry.parts.first() {
+        Some(Part::Word(_, word)) => word,
+        Some(Part::Block(_)) | None => "",
+    }
+}
+
+/// Writes the rows of neighbouring lines with their columns.
+fn flush(run: &mut Vec<Row>, indent: &str, out: &mut String) {
+    let widest = |of: &dyn Fn(&Row) -> Option<&String>| {
+        run.iter().filter_map(of).map(|t| width(t)).filter(|w| *w <= COLUMN_WIDTH).max().unwrap_or(0)
+    };
+    let left = widest(&|r| r.has_columns().then_some(&r.left));
+    let middle = widest(&|r| (!r.right.is_empty()).then_some(&r.middle));
+    let texts: Vec<(String, Option<String>)> = run
+        .drain(..)
+        .map(|row| {
+            if !row.has_columns() {
+                return (row.left, row.comment);
+            }
+            let mut text = format!("{:left$} {}", row.left, row.middle);
+            if !row.right.is_empty() {
+                let used = width(&row.left).max(left) + 1;
+                let pad = (used + middle).saturating_sub(width(&text));
+                text.push_str(&" ".repeat(pad));
+                text.push(' ');
+                text.push_str(&row.right);
+            }
+            (text, row.comment)
+        })
+        .collect();
+    let longest = texts.iter().filter(|(_, c)| c.is_some()).map(|(t, _)| width(t)).filter(|w| *w <= 2 * COLUMN_WIDTH).max().unwrap_or(0);
+    for (text, comment) in texts {
+        match comment {
+            Some(comment) => line(indent, &format!("{text:longest$}  {comment}"), out),
+            None => line(indent, &text, out),
+        }
+    }
+}
+
+/// An entry as a row; `None` where it takes several lines.
+fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
+    let arrow = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "->" | "<-" | "<->" | "=>")));
+    let steps = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "|" | "@")));
+    let comment = entry.comment.map(str::to_owned);
+    let all = words(&entry.parts)?;
+    let blocks = entry.parts.iter().any(|p| matches!(p, Part::Block(_)));
+    let room = if blocks { BLOCK_WIDTH } else { LINE_WIDTH };
+    let item = depth == 0 && blocks;
+    if item || ((blocks || steps.is_some()) && width(&all) + 2 * depth > room) {
+        return None;
+    }
+    let columns = |left: &[Part<'_>], middle: &[Part<'_>], right: &[Part<'_>], comment| {
+        Some(Row { left: words(left)?, middle: words(middle)?, right: words(right)?, comment })
+    };
+    match arrow {
+        // A key is no field among others.
+        Some(at) if first_word(entry) != "key" || at == 0 => {
+            let end = steps.filter(|s| *s > at).unwrap_or(entry.parts.len());
+            columns(&entry.parts[..at], &entry.parts[at..end], &entry.parts[end..], comment)
+        }
+        None if matches!(owner, "options" | "events") && entry.parts.len() == 2 => {
+            columns(&entry.parts[..1], &entry.parts[1..], &[], comment)
+        }
+        Some(_) | None => Some(Row { left: all, middle: String::new(), right: String::new(), comment }),
+    }
+}
+
+/// Words with the blanks between them, blocks in one line; `None` where a block takes several.
+fn words(parts: &[Part<'_>]) -> Option<String> {
+    let mut out = String::new();
+    let mut before: Option<(TokenKind, &str)> = None;
+    // The word before the last: a minus behind `now` is no sign of a number.
+    for part in parts {
+        match part {
+            Part::Word(kind, text) => {
+                if before.is_some_and(|b| blank_between(b, (*kind, text), &out)) {
+                    out.push(' ');
+                }
+                out.push_str(text);
+                before = Some((*kind, text));
+            }
+            Part::Block(block) => {
+                out.push(' ');
+                out.push_str(&in_one_line(block, parts)?);
+                before = Some((TokenKind::Sign, "}"));
+            }
+        }
+    }
+    Some(out)
+}
+
+fn in_one_line(block: &Block<'_>, parts: &[Part<'_>]) -> Option<String> {
+    if block.nodes.is_empty() && block.comment.is_none() {
+        return Some("{}".to_owned());
+    }
+    if !block.in_one_line {
+        return None;
+    }
+    let values = matches!(parts.first(), Some(Part::Word(_, "given" | "expect")));
+    let entries = block.nodes.iter().map(|node| match node {
+        Node::Entry(entry) => words(&entry.parts),
+        Node::Comment { .. } => None,
+    });
+    let entries: Vec<String> = entries.collect::<Option<_>>()?;
+    Some(format!("{{ {} }}", entries.join(if values { ", " } else { "; " })))
+}
+
+/// Whether a blank stands between two words. `out` is what stands before the second.
+fn blank_between(left: (TokenKind, &str), right: (TokenKind, &str), out: &str) -> bool {
+    match (left, right) {
+        (_, (_, "," | ")" | "." | ":")) | ((_, "." | "(" | "@"), _) => false,
+        // A call has none; a list has one.
+        ((TokenKind::Word, word), (_, "(")) => word == "in",
+        ((_, "-" | "+"), (TokenKind::Number, _)) => is_offset(out),
+        _ => true,
+    }
+}
+
+/// Whether the sign at the end of a text stands between a moment and a duration, and not before a number.
+fn is_offset(out: &str) -> bool {
+    let before = out.trim_end_matches(['-', '+']).trim_end();
+    let word = before.rsplit([' ', '(', ',']).next().unwrap_or_default();
+    matches!(word, "now" | "today") || (word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('-'))
+}
+
+/// An entry with blocks of several lines, or with steps that are broken at their bars.
+fn several_lines(entry: &Entry<'_>, depth: usize, out: &mut String) {
+    let indent = "  ".repeat(depth);
+    let comment = entry.comment.map(|c| format!("  {c}")).unwrap_or_default();
+    let has_block = entry.parts.iter().any(|p| matches!(p, Part::Block(_)));
+    if !has_block {
+        // Broken at its bars.
+        let mut from = 0;
+        for (i, part) in entry.parts.iter().enumerate().skip(1) {
+            if matches!(part, Part::Word(_, "|")) {
+                piece(&entry.parts[from..i], from, &indent, "", out);
+                from = i;
+            }
+        }
+        piece(&entry.parts[from..], from, &indent, &comment, out);
+        return;
+    }
+    let mut from = 0;
+    let mut open = indent.clone();
+    for (i, part) in entry.parts.iter().enumerate() {
+        let Part::Block(block) = part else { continue };
+        let head = words(&entry.parts[from..i]).unwrap_or_default();
+        let behind = block.comment.map(|c| format!("  {c}")).unwrap_or_default();
+        let blank = if head.is_empty() || open.ends_with(' ') && head.is_empty() { "" } else { " " };
+        let keyword = first_word(entry);
+        if block.nodes.is_empty() && block.comment.is_none() {
+            open = format!("{open}{head}{blank}{{}}");
+        } else {
+            out.push_str(&open);
+            out.push_str(&head);
+            out.push_str(blank);
+            out.push('{');
+            out.push_str(&behind);
+            out.push('\n');
+            list(&block.nodes, depth + 1, keyword, out);
+            open = format!("{indent}}}");
+        }
+        from = i + 1;
+    }
+    let tail = words(&entry.parts[from..]).unwrap_or_default();
+    let blank = if tail.is_empty() { "" } else { " " };
+    out.push_str(&open);
+    out.push_str(blank);
+    out.push_str(&tail);
+    out.push_str(&comment);
+    out.push('\n');
+}
+
+fn piece(parts: &[Part<'_>], from: usize, indent: &str, comment: &str, out: &mut String) {
+    let deeper = if from == 0 { "" } else { "  " };
+    let text = words(parts).unwrap_or_default();
+    line(indent, &format!("{deeper}{text}{comment}"), out);
+}
