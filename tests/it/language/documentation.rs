@@ -1,5 +1,7 @@
 //! The documents tell the truth: each example in them is compiled.
 
+use d365map::check;
+
 use super::support::{compiled, rendered, whole};
 
 #[test]
@@ -13,7 +15,7 @@ fn every_example_of_the_language_document_compiles_cleanly() {
         assert!(found.diagnostics.is_empty() && found.plan.is_some(), "{}\n{}", example, rendered(&whole(example)));
         count += 1;
     }
-    assert!(count >= 7, "only {count} examples were found");
+    assert!(count >= 16, "only {count} examples were found");
 }
 
 #[test]
@@ -26,9 +28,12 @@ fn the_example_in_the_readme_compiles_cleanly() {
 #[test]
 fn every_step_and_every_option_stands_in_the_language_document() {
     let text = include_str!("../../../docs/language.md");
-    for word in
-        ["trim", "lower", "upper", "truncate", "default", "coalesce", "round", "date", "deletes", "filtered-out", "picklists", "rejected"]
-    {
+    let options = [check::INGRESS, check::TWO_WAY, check::EVENTS, check::DIRECTIONS].concat();
+    let values = options.iter().flat_map(|(name, values)| std::iter::once(*name).chain(values.iter().copied()));
+    for word in values.chain(check::ATTRIBUTES) {
         assert!(text.contains(word), "{word} is not described");
+    }
+    for step in check::STEPS {
+        assert!(text.contains(&format!("`{}", step.name)), "the step {} is not described", step.name);
     }
 }

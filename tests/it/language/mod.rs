@@ -10,4 +10,5 @@ mod fixes;
 mod formats;
 mod formatting;
 mod properties;
+mod soundness;
 mod support;
