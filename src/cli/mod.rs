@@ -13,6 +13,7 @@ mod fix;
 mod fmt;
 pub mod init;
 mod lsp;
+mod man;
 mod output;
 mod progress;
 mod run;
@@ -47,7 +48,7 @@ pub struct Global {
 /// Keeps Adobe Campaign Standard in step with Microsoft Dynamics 365, by mapping files.
 #[derive(Debug, Parser)]
 #[command(name = "d365map", version, max_term_width = 100)]
-struct Cli {
+pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
@@ -88,6 +89,8 @@ enum Command {
     Lsp,
     /// Print the completion script of a shell.
     Completions(completions::Args),
+    /// Write the manual pages.
+    Man(man::Args),
 }
 
 /// Runs the command line and returns the exit status (0 clean, 1 findings, 2 usage or I/O).
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(args, global),
         Command::Lsp => lsp::run(),
         Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args, global),
     };
     exit.into()
 }

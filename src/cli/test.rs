@@ -7,6 +7,7 @@ use super::output::{fail, print, stderr_style, stdout_style};
 use super::{Exit, Global, files};
 use crate::check::{Compiled, TestCase};
 use crate::diagnostics::Severity;
+use crate::diagnostics::render::junit::{Case, Failure, Report, Suite};
 use crate::diagnostics::render::{self, Style, render};
 use crate::testing::{self, Coverage, Difference, Outcome, Ran};
 use crate::time;
@@ -35,6 +36,8 @@ pub enum Format {
     Human,
     /// One JSON object.
     Json,
+    /// JUnit XML.
+    Junit,
 }
 
 #[derive(Default)]
@@ -54,6 +57,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let mut totals = Totals::default();
     let mut out = String::new();
     let mut documents = Vec::new();
+    let mut suites: Vec<Suite> = Vec::new();
     for group in groups {
         let compiled = group.compile();
         let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).cloned().collect();
@@ -81,6 +85,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 }
             }
             Format::Json => documents.extend(report.ran.iter().map(|r| json(r, &compiled))),
+            Format::Junit => report.ran.iter().for_each(|r| junit(r, &compiled, &mut suites)),
         }
     }
     if args.format == Format::Json {
@@ -88,6 +93,9 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             "version": 1, "passed": totals.passed, "failed": totals.failed, "leftOut": totals.left_out, "tests": documents,
         });
         let _ = writeln!(out, "{document:#}");
+    }
+    if args.format == Format::Junit {
+        out = Report { suites }.xml();
     }
     print(&out);
     if !global.quiet {
@@ -119,6 +127,30 @@ fn human(ran: &Ran<'_>, compiled: &Compiled, style: Style, out: &mut String) {
                 }
             }
         }
+    }
+}
+
+/// One suite for each mapping.
+fn junit(ran: &Ran<'_>, compiled: &Compiled, suites: &mut Vec<Suite>) {
+    let case = ran.case;
+    let (file, position) = compiled.sources.locate(case.span);
+    let failure = match &ran.outcome {
+        Outcome::Passed => None,
+        Outcome::Failed(differences) => {
+            let line = |d: &Difference| {
+                let name = if d.field.is_empty() { String::new() } else { format!("{}: ", d.field) };
+                let reason = d.reason.as_ref().map(|r| format!("\n  {r}")).unwrap_or_default();
+                format!("{name}expected {}, got {}{reason}", d.expected, d.actual)
+            };
+            let text = differences.iter().map(line).collect::<Vec<_>>().join("\n");
+            let message = text.lines().next().unwrap_or_default().to_owned();
+            Some(Failure { message, kind: "difference".to_owned(), text: format!("{file}:{}\n{text}", position.line) })
+        }
+    };
+    let one = Case { name: case.title.clone(), class: case.mapping.clone(), file: file.to_owned(), line: position.line, failure };
+    match suites.iter_mut().find(|s| s.name == case.mapping) {
+        Some(suite) => suite.cases.push(one),
+        None => suites.push(Suite { name: case.mapping.clone(), cases: vec![one] }),
     }
 }
 

@@ -30,6 +30,20 @@ fn uri(path: &str) -> String {
     percent_encoding::utf8_percent_encode(path, KEEP).to_string()
 }
 
+/// The same for a finding that moved with its line.
+fn fingerprint(finding: &Diagnostic, sources: &Sources) -> String {
+    use std::hash::Hasher;
+    let text = sources.get(finding.span.file).map_or("", |f| &*f.text);
+    let start = (finding.span.start as usize).min(text.len());
+    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |n| n + 1);
+    let line = text.get(line_start..).and_then(|t| t.lines().next()).unwrap_or_default();
+    // The keys are constants: this tells findings apart, it keeps no secret.
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x6669_6e64, 0x696e_6773);
+    hasher.write(finding.code.name().as_bytes());
+    hasher.write(line.trim().as_bytes());
+    format!("{:016x}", hasher.finish())
+}
+
 /// All findings as one SARIF log with one run; the rules are all codes of the registry.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let rules: Vec<Value> = Code::ALL
@@ -61,6 +75,23 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
                 let related: Vec<Value> = d.related.iter().map(|(span, label)| location(*span, sources, Some(label))).collect();
                 result["relatedLocations"] = Value::Array(related);
             }
+            // Services follow a finding from run to run by this: its code and the text of its line, not the line's number.
+            let print = fingerprint(d, sources);
+            result["partialFingerprints"] = json!({ "primaryLocationLineHash": print });
+            if let Some(fix) = &d.fix {
+                let changes: Vec<Value> = fix
+                    .edits
+                    .iter()
+                    .map(|edit| {
+                        let place = location(edit.span, sources, None);
+                        json!({
+                            "artifactLocation": place["physicalLocation"]["artifactLocation"],
+                            "replacements": [{ "deletedRegion": place["physicalLocation"]["region"], "insertedContent": { "text": edit.text } }]
+                        })
+                    })
+                    .collect();
+                result["fixes"] = json!([{ "description": { "text": fix.title }, "artifactChanges": changes }]);
+            }
             result
         })
         .collect();
@@ -70,6 +101,8 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         "runs": [{
             "tool": { "driver": { "name": "d365map", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
             "columnKind": "unicodeCodePoints",
+            "artifacts": sources.iter().map(|(_, f)| json!({ "location": { "uri": uri(&f.name) }, "sourceLanguage": "d365map" })).collect::<Vec<_>>(),
+            "invocations": [{ "executionSuccessful": true }],
             "results": results
         }]
     });
