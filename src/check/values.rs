@@ -149,7 +149,8 @@ fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit>
         Some(option) => Ok(Const::Integer(option.value)),
         None => {
             let labels: Vec<&str> = set.options.iter().map(|o| o.label.as_str()).collect();
-            let meant = nearest(&word, labels.iter().copied()).and_then(|near| set.by_label(near)).map(spelled);
+            let near = nearest(&word, labels.iter().copied()).filter(|near| is_a_slip(&word, near));
+            let meant = near.and_then(|near| set.by_label(near)).map(spelled);
             let help = match &meant {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("its options are {}", options_text(&set.options)),
@@ -157,6 +158,12 @@ fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit>
             Err(Unfit { label: format!("`{}` has no option `{word}`", field.name), help, meant })
         }
     }
+}
+
+/// Whether a value was probably just mistyped. Values are short and stand for opposites: `Female` is two letters from `Male`,
+/// and neither may become the other by itself.
+fn is_a_slip(written: &str, known: &str) -> bool {
+    strsim::damerau_levenshtein(&written.to_lowercase(), &known.to_lowercase()) <= 1
 }
 
 fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> Result<Const, Unfit> {
@@ -195,7 +202,7 @@ fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> R
 }
 
 fn unknown(word: &str, field: &Field, names: &[&str]) -> Unfit {
-    let meant = nearest(word, names.iter().copied()).map(str::to_owned);
+    let meant = nearest(word, names.iter().copied()).filter(|near| is_a_slip(word, near)).map(str::to_owned);
     let help = match &meant {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("its values are {}", list(names.iter().copied(), 8)),

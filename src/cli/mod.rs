@@ -9,9 +9,11 @@ mod drift;
 mod emulate;
 pub mod exit;
 mod explain;
+mod export;
 pub mod files;
 mod fix;
 mod fmt;
+mod import;
 pub mod init;
 mod lsp;
 mod man;
@@ -86,6 +88,10 @@ enum Command {
     Demo(demo::Args),
     /// Run local stand-ins for Dataverse and Campaign.
     Emulate(emulate::Args),
+    /// Make a mapping file of tables: field mappings, replacements and filters from spreadsheets.
+    Import(import::Args),
+    /// Write mappings as documentation, with the types on both sides.
+    Export(export::Args),
     /// Serve an editor over standard input and output (Language Server Protocol).
     Lsp,
     /// Print the completion script of a shell.
@@ -114,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),
+        Command::Import(args) => import::run(args, global),
+        Command::Export(args) => export::run(args, global),
         Command::Lsp => lsp::run(),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args, global),

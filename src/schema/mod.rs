@@ -13,5 +13,5 @@ mod write;
 pub use catalogue::{Catalogue, file_of};
 pub use diff::{Change, diff};
 pub use model::*;
-pub use show::show;
+pub use show::{describe, show};
 pub use write::{Node, node, write};

@@ -102,7 +102,7 @@ fn options(options: impl Iterator<Item = String>, count: usize, pad: &str, out: 
 }
 
 /// The type with its length or range: `string(50)`, `money(2)`.
-pub(super) fn describe(field: &Field) -> String {
+pub fn describe(field: &Field) -> String {
     let vendor = &field.vendor_type;
     let target = |target: &Option<String>| target.as_ref().map_or_else(|| vendor.clone(), |t| format!("{vendor} -> {t}"));
     match &field.ty {

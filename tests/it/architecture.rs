@@ -10,6 +10,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["syntax", "time"]),
     ("eval", &["plan", "time"]),
     ("lsp", &["check", "cli", "diagnostics", "format", "project", "schema", "syntax"]),
+    ("import", &["diagnostics", "format", "project", "schema", "syntax", "yaml"]),
+    ("report", &["schema", "syntax"]),
     ("format", &["diagnostics", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
     ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time"]),

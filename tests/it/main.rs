@@ -16,3 +16,4 @@ mod state;
 mod state_model;
 mod state_speed;
 mod state_support;
+mod tables;

@@ -49,7 +49,13 @@ fn our_own_files_are_in_form() {
         while let Some(path) = open.pop() {
             if path.is_dir() {
                 open.extend(std::fs::read_dir(&path).expect("a folder").flatten().map(|e| e.path()));
-            } else if path.extension().is_some_and(|e| e == "d365map") && !path.ends_with("byte-order-mark.d365map") {
+            } else if path.extension().is_some_and(|e| e == "d365map") {
+                // A few files of the corpus are there for not being in form.
+                let ragged = ["byte-order-mark", "windows-line-ends", "everything-on-one-line", "steps-over-several-lines"];
+                if path.file_stem().is_some_and(|s| ragged.iter().any(|r| s == *r)) {
+                    holds(&std::fs::read_to_string(&path).expect("a file")).expect("a form");
+                    continue;
+                }
                 let text = std::fs::read_to_string(&path).expect("a file");
                 assert_eq!(holds(&text).expect("a form"), text, "{}", path.display());
             }

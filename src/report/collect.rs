@@ -1,0 +1,193 @@
+//! What the mappings of a file say, in rows.
+
+use crate::schema::{Catalogue, Field, System, Table, TableId};
+use crate::syntax::ast::{Arm, Entry, File, Mapping, Path, Setting, Source};
+use crate::syntax::{TokenKind, tokens};
+
+/// The documentation of several files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// In the order of files and places.
+    pub sections: Vec<Section>,
+}
+
+/// A mapping or another block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The heading.
+    pub title: String,
+    /// The file.
+    pub file: String,
+    /// The comment above the block.
+    pub remark: String,
+    /// A sentence or several.
+    pub intro: Vec<String>,
+    /// In order.
+    pub tables: Vec<Grid>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// What it lists.
+    pub title: String,
+    /// The columns.
+    pub head: Vec<&'static str>,
+    /// The cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Gathers a file. Names that the catalogue does not know stand without label and type.
+pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Document {
+    let mut document = Document::default();
+    let section = |title: String, start: u32, intro: Vec<String>, tables: Vec<Grid>| Section {
+        title,
+        file: name.to_owned(),
+        remark: remark(text, start),
+        intro,
+        tables: tables.into_iter().filter(|t| !t.rows.is_empty()).collect(),
+    };
+    for mapping in &file.mappings {
+        if let Some((title, intro, tables)) = of_mapping(mapping, text, catalogue) {
+            document.sections.push(section(title, mapping.span.start, intro, tables));
+        }
+    }
+    for shared in &file.tables {
+        let grid = Grid { title: "Values".to_owned(), head: vec!["Value", "Becomes"], rows: arms(&shared.arms, text) };
+        document.sections.push(section(format!("Replacement {}", shared.name.text), shared.span.start, Vec::new(), vec![grid]));
+    }
+    for block in &file.optouts {
+        let direction = match block.directions.first().map(|d| d.value.text.as_str()) {
+            Some("bidirectional") => "both ways: the later change wins; where that is not decided, an opt-out does",
+            Some("d365-to-campaign") => "from Dynamics to Campaign",
+            Some("campaign-to-d365") => "from Campaign to Dynamics",
+            _ => "not at all",
+        };
+        let rows = block.pairs.iter().map(|p| {
+            let meaning = if p.inverted { "yes on one side is no on the other" } else { "the same on both sides" };
+            vec![p.source.text(), p.target.text(), meaning.to_owned(), remark_of(text, p.span.start, p.span.end)]
+        });
+        let grid = Grid { title: "Pairs".to_owned(), head: vec!["Dynamics", "Campaign", "Meaning", "Remark"], rows: rows.collect() };
+        let title = format!("Opt-outs of {}", block.mapping.text);
+        document.sections.push(section(title, block.span.start, vec![format!("Opt-outs go {direction}.")], vec![grid]));
+    }
+    for block in &file.events {
+        let grid = Grid { title: "Types".to_owned(), head: vec!["Event", "On the timeline"], rows: settings(&block.settings) };
+        document.sections.push(section(format!("Events {}", block.name.text), block.span.start, Vec::new(), vec![grid]));
+    }
+    document
+}
+
+fn settings(settings: &[Setting]) -> Vec<Vec<String>> {
+    settings.iter().map(|s| vec![s.name.text.clone(), s.value.text.clone()]).collect()
+}
+
+fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(String, Vec<String>, Vec<Grid>)> {
+    let head = mapping.head.as_ref()?;
+    let table = |name: &crate::syntax::ast::TableName| {
+        let id = TableId::new(System::from_name(&name.system.text)?, name.table.text.clone());
+        catalogue.get(&id).map(AsRef::as_ref)
+    };
+    let (source, target) = (table(&head.source), table(&head.target));
+    let called = |name: &crate::syntax::ast::TableName, table: Option<&Table>| {
+        let id = format!("{}.{}", name.system.text, name.table.text);
+        table.map_or_else(|| id.clone(), |t| format!("{} ({id})", t.label))
+    };
+    let mut intro = vec![format!("{} {} {}", called(&head.source, source), head.way.sign(), called(&head.target, target))];
+    let (mut fields, mut options, mut grids) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in &mapping.entries {
+        let span = entry.span();
+        let note = remark_of(text, span.start, span.end);
+        match entry {
+            Entry::Key(key) => intro.push(format!("Key: {} {} {}", key.source.text(), key.way.sign(), key.target.text())),
+            Entry::Field(field) => {
+                let from = match &field.source {
+                    Source::Field(path) => described(path, source),
+                    Source::Literal(literal) => (slice(text, literal.span.start, literal.span.end), "fixed".to_owned()),
+                    Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
+                    Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
+                };
+                let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
+                let to = described(&field.target, target);
+                let when = if field.flags.iter().any(|f| f.text == "initial") { "first load and replay" } else { "every change" };
+                fields.push(vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), note]);
+            }
+            Entry::Replace(replace) => {
+                let rows = match &replace.shared {
+                    Some(shared) => vec![vec!["every value".to_owned(), format!("as the replacement {} says", shared.text)]],
+                    None => arms(&replace.arms, text),
+                };
+                let options = source.and_then(|t| t.field(&replace.field.names()));
+                let rows = rows.into_iter().map(|mut row| {
+                    if let Some(label) = options.and_then(|f| option_label(f, &row[0])) {
+                        row[0] = format!("{} ({label})", row[0]);
+                    }
+                    row
+                });
+                grids.push(Grid {
+                    title: format!("Values of {}", replace.field.text()),
+                    head: vec!["Value", "Becomes"],
+                    rows: rows.collect(),
+                });
+            }
+            Entry::Filter(filter) => {
+                let body = text.get(filter.span.range()).unwrap_or_default();
+                let lines = body.lines().map(|l| l.split('#').next().unwrap_or_default().trim()).filter(|l| !l.is_empty());
+                let body = lines.collect::<Vec<_>>().join("; ").replace("{; ", "{ ").replace("; }", " }");
+                grids.push(Grid {
+                    title: "Which records go".to_owned(),
+                    head: vec!["Condition"],
+                    rows: vec![vec![body.trim_start_matches("filter").trim().to_owned()]],
+                });
+            }
+            Entry::Options(block) => options.extend(settings(&block.settings)),
+        }
+    }
+    let head_row = vec!["From", "Type", "", "To", "Type", "Steps", "When", "Remark"];
+    grids.insert(0, Grid { title: "Fields".to_owned(), head: head_row, rows: fields });
+    grids.push(Grid { title: "Options".to_owned(), head: vec!["Option", "Value"], rows: options });
+    Some((head.name.text.clone(), intro, grids))
+}
+
+fn arms(arms: &[Arm], text: &str) -> Vec<Vec<String>> {
+    let side = |span: crate::syntax::ast::Value| slice(text, span.span().start, span.span().end);
+    arms.iter().map(|a| vec![a.from.clone().map_or("every other".to_owned(), side), side(a.to.clone())]).collect()
+}
+
+fn option_label(field: &Field, value: &str) -> Option<String> {
+    match &field.ty {
+        crate::schema::FieldType::Choice(set) => set.by_value(value.parse().ok()?).map(|o| o.label.clone()),
+        _ => None,
+    }
+}
+
+fn slice(text: &str, start: u32, end: u32) -> String {
+    text.get(start as usize..end as usize).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A field's name with its label, and its type.
+fn described(path: &Path, table: Option<&Table>) -> (String, String) {
+    match table.and_then(|t| t.field(&path.names())) {
+        Some(field) => {
+            let name = field.label.as_ref().map_or_else(|| path.text(), |l| format!("{} ({l})", path.text()));
+            (name, crate::schema::describe(field))
+        }
+        None => (path.text(), String::new()),
+    }
+}
+
+/// The comment lines directly above a place.
+fn remark(text: &str, start: u32) -> String {
+    let before = text.get(..start as usize).unwrap_or_default();
+    let before = before.rfind('\n').map_or("", |n| &before[..n]);
+    let lines: Vec<&str> = before.lines().rev().map(str::trim).take_while(|l| l.starts_with('#')).collect();
+    lines.into_iter().rev().map(|l| l.trim_start_matches('#').trim()).filter(|l| !l.starts_with("allow(")).collect::<Vec<_>>().join(" ")
+}
+
+/// The comments above an entry and at its end.
+fn remark_of(text: &str, start: u32, end: u32) -> String {
+    let above = remark(text, start);
+    let rest = text.get(end as usize..).and_then(|t| t.lines().next()).unwrap_or_default();
+    let behind = tokens(rest).first().filter(|t| t.kind == TokenKind::Comment).map_or("", |t| t.text(rest).trim_start_matches('#').trim());
+    [above.as_str(), behind].into_iter().filter(|t| !t.is_empty() && !t.starts_with("allow(")).collect::<Vec<_>>().join(" ")
+}
