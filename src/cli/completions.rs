@@ -1,8 +1,6 @@
 //! `d365map completions SHELL`: the completion script, generated from the arguments' definition.
 
-use clap::CommandFactory;
-
-use super::{Cli, Exit};
+use super::{Exit, command};
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -13,6 +11,6 @@ pub struct Args {
 
 /// Prints the script on standard output.
 pub fn run(args: &Args) -> Exit {
-    clap_complete::generate(args.shell, &mut Cli::command(), "d365map", &mut std::io::stdout());
+    clap_complete::generate(args.shell, &mut command(), "d365map", &mut std::io::stdout());
     Exit::Clean
 }

@@ -12,6 +12,7 @@ mod files;
 mod fix;
 mod fmt;
 pub mod init;
+mod man;
 mod output;
 mod progress;
 mod run;
@@ -85,6 +86,13 @@ enum Command {
     Emulate(emulate::Args),
     /// Print the completion script of a shell.
     Completions(completions::Args),
+    /// Write the manual pages.
+    Man(man::Args),
+}
+
+/// The definition of the whole command line: what completions, manual pages and the tests of documents are made from.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Runs the command line and returns the exit status (0 clean, 1 findings, 2 usage or I/O).
@@ -108,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),
         Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     exit.into()
 }

@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that the crate is linked once.
 
 mod architecture;
+mod ci;
 mod cli;
 mod connect;
 mod connect_emulator;

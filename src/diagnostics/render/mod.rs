@@ -1,8 +1,9 @@
-//! Diagnostics as text: for people (miette), as JSON, as GitHub annotations, as SARIF.
+//! Diagnostics as text: for people (miette), as JSON, as GitHub annotations, as SARIF, as JUnit's XML.
 
 mod github;
 mod human;
 mod json;
+pub mod junit;
 mod sarif;
 
 use super::{Diagnostic, Sources};
@@ -19,6 +20,8 @@ pub enum Format {
     Github,
     /// SARIF 2.1.0, for code-scanning services.
     Sarif,
+    /// JUnit's XML, for the test reports of CI services.
+    Junit,
 }
 
 /// How output for people may look.
@@ -42,5 +45,6 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, format: Format, sty
         Format::Json => json::render(diagnostics, sources),
         Format::Github => github::render(diagnostics, sources),
         Format::Sarif => sarif::render(diagnostics, sources),
+        Format::Junit => junit::render(diagnostics, sources),
     }
 }
