@@ -2,7 +2,7 @@
 //!
 //! The modules follow the way a mapping file travels:
 //! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
-//! [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, [`eval`] runs it on one record, [`connect`] talks to the services,
+//! [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, [`lsp`] serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
 //! [`state`] keeps what must survive, [`run`] moves the data. [`emulator`] stands in for the services and is
 //! reached over HTTP only.
 
@@ -13,6 +13,7 @@ pub mod diagnostics;
 pub mod emulator;
 pub mod eval;
 pub mod format;
+pub mod lsp;
 pub mod plan;
 pub mod project;
 pub mod run;

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 pub use cases::{Expected, ExpectedField, TestCase};
 pub use consent::ATTRIBUTES;
 pub use declare::{included_name, included_paths};
-pub use options::{DIRECTIONS, EVENTS, INGRESS, TWO_WAY};
+pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
 pub use steps::{FUNCTIONS, STEPS, StepInfo};
 
 use declare::Parsed;

@@ -8,10 +8,11 @@ pub mod demo;
 mod emulate;
 pub mod exit;
 mod explain;
-mod files;
+pub mod files;
 mod fix;
 mod fmt;
 pub mod init;
+mod lsp;
 mod man;
 mod output;
 mod progress;
@@ -84,6 +85,8 @@ enum Command {
     Demo(demo::Args),
     /// Run local stand-ins for Dataverse and Campaign.
     Emulate(emulate::Args),
+    /// Serve an editor over standard input and output (Language Server Protocol).
+    Lsp,
     /// Print the completion script of a shell.
     Completions(completions::Args),
     /// Write the manual pages.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),
+        Command::Lsp => lsp::run(),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };

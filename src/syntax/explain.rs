@@ -458,6 +458,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::bad_entry
         | Rule::bad_item
         | Rule::braces
+        | Rule::quoted
         | Rule::only_key
         | Rule::only_field
         | Rule::only_replace

@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schema", &["diagnostics", "project", "yaml"]),
     ("plan", &["syntax", "time"]),
     ("eval", &["plan", "time"]),
+    ("lsp", &["check", "cli", "diagnostics", "format", "project", "schema", "syntax"]),
     ("format", &["diagnostics", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
     ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time"]),

@@ -9,6 +9,7 @@ mod connect_server;
 mod emulator;
 mod flow;
 mod language;
+mod lsp;
 mod project;
 mod schema;
 mod state;

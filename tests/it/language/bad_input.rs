@@ -11,6 +11,15 @@ fn codes_of(bytes: Vec<u8>) -> Vec<&'static str> {
 }
 
 #[test]
+fn braces_in_odd_names_do_not_multiply_the_work() {
+    // Fifty-five bytes that once took minutes: the number of ways to read them doubled with each brace.
+    let text = "m`p\0{{{{{-ys{{{{{{`p`p\0{{{{{-ys{{{{{{`p\0{{{{{-\0{{{{{-}";
+    assert!(compiled(text).plan.is_none());
+    let many = format!("mapping a: d365.contact -> campaign.profile {{\n{}\n}}", "`{` ".repeat(20_000));
+    assert!(compiled(&many).plan.is_none());
+}
+
+#[test]
 fn an_empty_file_is_an_error() {
     assert_eq!(codes_of(Vec::new()), ["D003"]);
     assert_eq!(codes_of(b" \n# nothing\n".to_vec()), ["D003"]);

@@ -1,0 +1,431 @@
+//! Completion, in half-typed text too: what can stand at the cursor is told from the words of the entry before it and from
+//! the blocks around it, not from the tree, which has nothing where an entry cannot be read yet.
+
+use lsp_types::{CompletionItem, CompletionItemKind, Documentation, InsertTextFormat, MarkupContent, MarkupKind};
+
+use super::documents::Group;
+use super::hover::type_text;
+use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, FUNCTIONS, INGRESS, STEPS, TWO_WAY};
+use crate::schema::{Field, FieldType, System, Table, TableId};
+use crate::syntax::ast::{Entry, Mapping, Source};
+use crate::syntax::{Token, TokenKind, tokens};
+
+/// A block around the cursor: the words before its brace.
+struct Open<'t> {
+    header: Vec<&'t str>,
+}
+
+/// What stands before the cursor.
+struct Place<'t> {
+    blocks: Vec<Open<'t>>,
+    /// The words of the entry, without the one that is being typed.
+    entry: Vec<&'t str>,
+    /// Whether the cursor is in a comment or a text.
+    quiet: bool,
+}
+
+fn place(text: &str, offset: usize) -> Place<'_> {
+    let all = tokens(text);
+    let before: Vec<&Token> = all.iter().take_while(|t| t.range.start < offset).collect();
+    let mut place = Place { blocks: Vec::new(), entry: Vec::new(), quiet: false };
+    for (i, token) in before.iter().enumerate() {
+        let word = token.text(text);
+        let typed = token.range.end >= offset;
+        match token.kind {
+            // A comment goes on to the end of its line, whatever blanks stand there.
+            TokenKind::Comment => place.quiet |= text.get(token.range.start..offset).is_some_and(|t| !t.contains('\n')),
+            TokenKind::Text if typed && token.range.end > offset || (typed && word.len() == 1) => place.quiet = true,
+            TokenKind::Newline => {
+                // Steps go on in the next line.
+                let next = all
+                    .iter()
+                    .skip_while(|t| t.range.start <= token.range.start)
+                    .find(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment));
+                if next.is_none_or(|t| t.text(text) != "|" || t.range.start >= offset)
+                    && !place.entry.is_empty()
+                    && !waits_for_brace(&before[i..], text)
+                {
+                    place.entry.clear();
+                }
+            }
+            TokenKind::Sign if word == "{" => place.blocks.push(Open { header: std::mem::take(&mut place.entry) }),
+            TokenKind::Sign if word == "}" => {
+                place.blocks.pop();
+                place.entry.clear();
+            }
+            TokenKind::Sign if word == ";" => place.entry.clear(),
+            TokenKind::Sign if word == "," && in_values(&place) => place.entry.clear(),
+            // The word that is being typed.
+            TokenKind::Word | TokenKind::Number if typed => {}
+            TokenKind::Word | TokenKind::Number | TokenKind::Text | TokenKind::Sign => place.entry.push(word),
+        }
+    }
+    place
+}
+
+/// Whether the next word is the brace of the present entry.
+fn waits_for_brace(rest: &[&Token], text: &str) -> bool {
+    rest.iter().find(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment)).is_some_and(|t| t.text(text) == "{")
+}
+
+fn in_values(place: &Place<'_>) -> bool {
+    place.blocks.last().is_some_and(|b| matches!(b.header.first(), Some(&"given" | &"expect")))
+}
+
+/// The tables of the mapping that the cursor is in, or that its block names.
+struct Tables<'g> {
+    source: Option<&'g Table>,
+    target: Option<&'g Table>,
+    mapping: Option<&'g Mapping>,
+}
+
+fn tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
+    let none = Tables { source: None, target: None, mapping: None };
+    let Some(outer) = place.blocks.first() else { return none };
+    let mappings = || group.files.iter().flat_map(|f| &f.tree.mappings);
+    let by_name = |name: &str| mappings().find(|m| m.head.as_ref().is_some_and(|h| h.name.text == name));
+    match outer.header.as_slice() {
+        // mapping NAME : a . b -> c . d
+        ["mapping", name, ":", a, ".", b, _, c, ".", d] => {
+            let table = |system: &str, name: &str| group.catalogue.get(&TableId::new(System::from_name(system)?, name)).map(AsRef::as_ref);
+            Tables { source: table(a, b), target: table(c, d), mapping: by_name(name) }
+        }
+        ["optout" | "test", name, ..] => match by_name(name) {
+            Some(mapping) => {
+                let sides = super::marks::sides(mapping, &group.catalogue);
+                Tables { source: sides.source, target: sides.target, mapping: Some(mapping) }
+            }
+            None => none,
+        },
+        _ => none,
+    }
+}
+
+/// What can stand at a byte of a file.
+pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionItem> {
+    let text = &group.files[file].text;
+    let place = place(text, offset.min(text.len()));
+    if place.quiet {
+        return Vec::new();
+    }
+    let tables = tables(&place, group);
+    let entry = place.entry.as_slice();
+    let last = entry.last().copied().unwrap_or_default();
+    let header: &[&str] = place.blocks.last().map_or(&[], |b| b.header.as_slice());
+    let word = header.first().copied().unwrap_or_default();
+    match (place.blocks.len(), word) {
+        (0, _) => top(entry, group),
+        (_, "options") => settings(entry, if tables.source.is_some_and(|t| t.id.system == System::Partner) { TWO_WAY } else { INGRESS }),
+        (_, "events") => settings(entry, EVENTS),
+        (_, "optout") => optout(entry, &tables),
+        (_, "test") => clauses(entry),
+        (_, "given") => values(entry, tables.source),
+        (_, "expect") => values(entry, tables.target),
+        (_, "filter" | "all" | "any" | "not") => conditions(entry, &tables),
+        (_, "replace") => arms(entry, header.get(1).copied(), &tables),
+        // The block of a `map` step.
+        (depth, _) if depth > 1 && header.last() == Some(&"map") => arms(entry, header.first().copied(), &tables),
+        (_, "mapping") => entries(entry, last, &tables, group),
+        (_, _) => Vec::new(),
+    }
+}
+
+fn item(label: impl Into<String>, kind: CompletionItemKind, detail: impl Into<String>) -> CompletionItem {
+    CompletionItem {
+        label: label.into(),
+        kind: Some(kind),
+        detail: Some(detail.into()).filter(|d| !d.is_empty()),
+        ..CompletionItem::default()
+    }
+}
+
+fn words(list: &[&str]) -> Vec<CompletionItem> {
+    list.iter().map(|w| item(*w, CompletionItemKind::KEYWORD, "")).collect()
+}
+
+fn snippet(label: &str, text: &str, detail: &str) -> CompletionItem {
+    CompletionItem {
+        insert_text: Some(text.to_owned()),
+        insert_text_format: Some(InsertTextFormat::SNIPPET),
+        ..item(label, CompletionItemKind::SNIPPET, detail)
+    }
+}
+
+fn top(entry: &[&str], group: &Group) -> Vec<CompletionItem> {
+    let mapping_names = || {
+        let heads = group.files.iter().flat_map(|f| &f.tree.mappings).filter_map(|m| m.head.as_ref());
+        heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping")).collect()
+    };
+    match entry {
+        [] => vec![
+            snippet(
+                "mapping",
+                "mapping ${1:name}: d365.${2:contact} -> campaign.${3:profile} {\n  key ${4:contactid} -> ${5:externalId}\n  $0\n}",
+                "a mapping",
+            ),
+            snippet("test", "test ${1:mapping} \"${2:what it shows}\" {\n  given { $3 }\n  expect { $0 }\n}", "a test"),
+            snippet(
+                "optout",
+                "optout ${1:contacts} {\n  direction ${2|bidirectional,d365-to-campaign,campaign-to-d365,disabled|}\n  $0\n}",
+                "opt-outs",
+            ),
+            snippet("events", "events ${1:email}: campaign.email -> d365.contact {\n  send on\n  $0\n}", "marketing events"),
+            snippet("let", "let ${1:name} = $0", "a constant"),
+            snippet("include", "include \"$0\"", "names of another file"),
+            snippet("replace", "replace ${1:name} {\n  $0\n}", "a shared replacement"),
+        ],
+        ["test" | "optout"] => mapping_names(),
+        [.., system, "."] => group
+            .catalogue
+            .tables()
+            .filter(|t| t.id.system.name() == *system)
+            .map(|t| item(&t.id.name, CompletionItemKind::STRUCT, &t.label))
+            .collect(),
+        [.., ":" | "->" | "<->"] => System::ALL.iter().map(|s| item(s.name(), CompletionItemKind::MODULE, "")).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn settings(entry: &[&str], known: &crate::check::Known) -> Vec<CompletionItem> {
+    match entry {
+        [] => known.iter().map(|(name, values)| item(*name, CompletionItemKind::PROPERTY, values.join(" | "))).collect(),
+        [name] => {
+            let values = known.iter().find(|k| k.0 == *name).map_or(&[][..], |k| k.1);
+            let detail = |i| if i == 0 { "default" } else { "" };
+            values.iter().enumerate().map(|(i, v)| item(*v, CompletionItemKind::ENUM_MEMBER, detail(i))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn optout(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
+    match entry {
+        [] => {
+            let booleans = tables.source.into_iter().flat_map(|t| t.fields.values()).filter(|f| matches!(f.ty, FieldType::Boolean { .. }));
+            words(&["direction"]).into_iter().chain(booleans.map(|f| field_item(&f.name, f))).collect()
+        }
+        ["direction"] => settings(entry, DIRECTIONS),
+        [.., "<->"] => {
+            words(&["not"]).into_iter().chain(ATTRIBUTES.iter().map(|a| item(*a, CompletionItemKind::FIELD, "opt-out"))).collect()
+        }
+        [.., "<->", "not"] => ATTRIBUTES.iter().map(|a| item(*a, CompletionItemKind::FIELD, "opt-out")).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn clauses(entry: &[&str]) -> Vec<CompletionItem> {
+    match entry {
+        [] => vec![
+            snippet("given", "given { $0 }", "the record"),
+            snippet("expect", "expect { $0 }", "what should become of it"),
+            snippet("now", "now ${1:2024-01-31}", "the time of the run"),
+        ],
+        ["expect"] => words(&["filtered", "rejected"]),
+        _ => Vec::new(),
+    }
+}
+
+fn values(entry: &[&str], table: Option<&Table>) -> Vec<CompletionItem> {
+    match entry {
+        [path @ .., ":"] => table.and_then(|t| t.field(&dotted(path))).map(field_values).unwrap_or_default(),
+        path => fields(path, table, |f| f.readable || f.creatable),
+    }
+}
+
+/// The names of a path as words: `a . b`.
+fn dotted<'t>(words: &[&'t str]) -> Vec<&'t str> {
+    words.iter().copied().filter(|w| *w != ".").map(|w| w.trim_matches('`')).collect()
+}
+
+/// Fields at the beginning of a path, or those within the field before the dot.
+fn fields(path: &[&str], table: Option<&Table>, wanted: impl Fn(&Field) -> bool) -> Vec<CompletionItem> {
+    let Some(table) = table else { return Vec::new() };
+    match path {
+        [] => table.fields.values().filter(|f| wanted(f)).map(|f| field_item(&f.name, f)).collect(),
+        [parent @ .., "."] => match table.field(&dotted(parent)).map(|f| &f.ty) {
+            Some(FieldType::Item(inner)) => inner.values().filter(|f| wanted(f)).map(|f| field_item(&f.name, f)).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn field_item(name: &str, field: &Field) -> CompletionItem {
+    let label = field.label.as_deref().map(|l| format!("{l}: ")).unwrap_or_default();
+    let plain =
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let text = if plain { name.to_owned() } else { format!("`{name}`") };
+    CompletionItem {
+        // People look for a field by what a form calls it, too.
+        filter_text: field.label.as_ref().map(|l| format!("{name} {l}")),
+        insert_text: Some(text),
+        deprecated: field.deprecated.is_some().then_some(true),
+        ..item(name, CompletionItemKind::FIELD, format!("{label}{}", type_text(field)))
+    }
+}
+
+/// The values that a field can have, as an author writes them.
+fn field_values(field: &Field) -> Vec<CompletionItem> {
+    match &field.ty {
+        FieldType::Choice(set) | FieldType::MultiChoice(set) => set
+            .options
+            .iter()
+            .map(|o| {
+                let plain = o.label.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && o.label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+                let text = if plain { o.label.clone() } else { format!("\"{}\"", o.label) };
+                item(text, CompletionItemKind::ENUM_MEMBER, o.value.to_string())
+            })
+            .collect(),
+        FieldType::Enumeration(values) => values.iter().map(|v| item(&v.name, CompletionItemKind::ENUM_MEMBER, &v.label)).collect(),
+        FieldType::Boolean { labels } => {
+            let (no, yes) = labels.clone().unwrap_or_default();
+            vec![item("true", CompletionItemKind::VALUE, yes), item("false", CompletionItemKind::VALUE, no)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn conditions(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
+    let start = entry.iter().position(|w| *w != "not").unwrap_or(entry.len());
+    let entry = &entry[start..];
+    let end = entry
+        .iter()
+        .position(|w| !(*w == "." || w.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '`')))
+        .unwrap_or(entry.len());
+    let table = tables.source;
+    match entry {
+        [] => {
+            let mut all = fields(&[], table, |f| f.readable);
+            all.extend(words(&["not"]));
+            all.extend([snippet("all", "all { $0 }", "every condition"), snippet("any", "any { $0 }", "one condition")]);
+            all
+        }
+        [.., "."] => fields(entry, table, |f| f.readable),
+        [.., "is"] => words(&["present", "empty"]),
+        [.., "starts" | "ends"] => words(&["with"]),
+        [.., "changed"] => words(&["within"]),
+        [name, rest @ ..] => {
+            let field = table.and_then(|t| t.field(&dotted(&entry[..end.max(1)])).or_else(|| t.field(&[name.trim_matches('`')])));
+            let Some(field) = field else { return Vec::new() };
+            if rest.is_empty() {
+                return operators(field);
+            }
+            let dates = matches!(field.ty, FieldType::Date | FieldType::DateTime);
+            let mut all = field_values(field);
+            if dates {
+                all.extend(words(&["now", "today"]));
+            }
+            all
+        }
+    }
+}
+
+fn operators(field: &Field) -> Vec<CompletionItem> {
+    let mut all = vec!["=", "!=", "is present", "is empty", "in ("];
+    match field.ty {
+        FieldType::Integer { .. } | FieldType::Decimal { .. } | FieldType::Double | FieldType::LocalDateTime => {
+            all.extend(["<", "<=", ">", ">=", "between"]);
+        }
+        FieldType::Date | FieldType::DateTime => all.extend(["<", "<=", ">", ">=", "between", "changed within"]),
+        FieldType::Text { .. } => all.extend(["contains", "starts with", "ends with", "matches"]),
+        FieldType::MultiChoice(_) => all = vec!["contains", "is present", "is empty"],
+        _ => {}
+    }
+    all.into_iter().map(|o| item(o, CompletionItemKind::OPERATOR, "")).collect()
+}
+
+fn arms(entry: &[&str], field: Option<&str>, tables: &Tables<'_>) -> Vec<CompletionItem> {
+    let name = field.unwrap_or_default().trim_matches('`');
+    match entry {
+        [] => {
+            let mut all = tables.source.and_then(|t| t.field(&[name])).map(field_values).unwrap_or_default();
+            all.extend(words(&["null", "else"]));
+            all
+        }
+        [.., "=>"] => {
+            // What the target of the field admits, where an entry says which that is.
+            let target = tables.mapping.into_iter().flat_map(|m| &m.entries).find_map(|e| match e {
+                Entry::Field(f) => match &f.source {
+                    Source::Field(path) if path.text() == name => Some(&f.target),
+                    Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
+                },
+                Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+            });
+            let mut all = target.and_then(|t| tables.target?.field(&t.names())).map(field_values).unwrap_or_default();
+            all.extend(words(&["keep", "null", "reject"]));
+            all
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
+    let arrow = entry.iter().position(|w| matches!(*w, "->" | "<-" | "<->"));
+    let piped = entry.contains(&"|");
+    let shared = || {
+        let names = group.files.iter().flat_map(|f| &f.tree.tables);
+        names.map(|t| item(&t.name.text, CompletionItemKind::ENUM, "shared replacement")).collect::<Vec<_>>()
+    };
+    match entry {
+        [] => {
+            let mut all = fields(&[], tables.source, |f| f.readable);
+            all.extend(words(&["key"]));
+            all.extend([
+                snippet("replace", "replace ${1:field} {\n  $0\n}", "what each value becomes"),
+                snippet("filter", "filter ${1|all,any|} {\n  $0\n}", "which records go"),
+                snippet("options", "options {\n  $0\n}", "deletes, filtered and rejected records"),
+            ]);
+            all.extend(FUNCTIONS.iter().map(|f| snippet(f.name, &format!("{}($0)", f.name), f.summary)));
+            let constants = group.files.iter().flat_map(|f| &f.tree.constants);
+            all.extend(constants.map(|c| item(format!("${}", c.name.text), CompletionItemKind::CONSTANT, "constant")));
+            all
+        }
+        ["key"] => tables.source.map(|t| vec![item(&t.primary_key, CompletionItemKind::FIELD, "primary key")]).unwrap_or_default(),
+        ["key", .., "->" | "<->"] => {
+            let keys = tables.target.into_iter().flat_map(|t| &t.alternate_keys).flat_map(|k| &k.fields);
+            keys.map(|f| item(f, CompletionItemKind::FIELD, "identifies a record")).collect()
+        }
+        ["replace"] => fields(&[], tables.source, |f| f.readable),
+        ["replace", .., "with"] => shared(),
+        ["replace", _] => words(&["with"]),
+        ["filter"] => words(&["all", "any"]),
+        [.., "|"] => steps(),
+        [.., "link"] if piped => {
+            let heads = group.files.iter().flat_map(|f| &f.tree.mappings).filter_map(|m| m.head.as_ref());
+            heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping")).collect()
+        }
+        [.., "map"] if piped => shared(),
+        [.., "or"] if piped => vec![
+            item("null", CompletionItemKind::VALUE, "the field becomes empty"),
+            snippet("default", "default($0)", "this value is written"),
+            item("keep", CompletionItemKind::VALUE, "the value before the step"),
+            item("reject", CompletionItemKind::VALUE, "the record is kept aside"),
+        ],
+        [.., "@"] => words(&["initial"]),
+        _ if last == "(" || last == "," => fields(&[], tables.source, |f| f.readable),
+        _ => match arrow {
+            Some(at) if !piped => fields(&entry[at + 1..], tables.target, |f| f.creatable || f.updatable),
+            Some(_) => words(&["or"]),
+            None if last == "." => fields(entry, tables.source, |f| f.readable),
+            None => Vec::new(),
+        },
+    }
+}
+
+fn steps() -> Vec<CompletionItem> {
+    STEPS
+        .iter()
+        .map(|step| {
+            let usage = step.usage.split(", or ").next().unwrap_or(step.usage);
+            CompletionItem {
+                insert_text: Some(usage.to_owned()),
+                documentation: Some(Documentation::MarkupContent(MarkupContent {
+                    kind: MarkupKind::Markdown,
+                    value: super::hover::of_step(step.name).unwrap_or_default(),
+                })),
+                ..item(step.name, CompletionItemKind::FUNCTION, step.summary)
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,142 @@
+//! What editors have open, over what lies on disk: the files of one project or folder are compiled together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lsp_types::Uri;
+
+use super::position::Encoding;
+use crate::check::{self, Compiled, Input};
+use crate::cli::files;
+use crate::diagnostics::render::Style;
+use crate::diagnostics::{Diagnostics, FileId};
+use crate::schema::Catalogue;
+use crate::syntax::{self, ast::File};
+
+/// Documents by their addresses.
+pub(super) struct Documents {
+    open: HashMap<String, Arc<str>>,
+    pub(super) encoding: Encoding,
+}
+
+/// One file of a group as the editor sees it.
+pub(super) struct Source {
+    pub(super) uri: Uri,
+    pub(super) text: Arc<str>,
+    /// Parsed with the group's number of the file, constants in place of nothing: as it stands.
+    pub(super) tree: File,
+}
+
+/// The files that are compiled together, and what came of it.
+pub(super) struct Group {
+    pub(super) files: Vec<Source>,
+    pub(super) compiled: Compiled,
+    pub(super) catalogue: Catalogue,
+    /// Why the project or its schemas cannot be read; the built-in tables are used then.
+    pub(super) problem: Option<String>,
+}
+
+impl Group {
+    /// The number of a file.
+    pub(super) fn index(&self, uri: &Uri) -> Option<usize> {
+        self.files.iter().position(|f| f.uri == *uri)
+    }
+}
+
+/// The path of an address; `None` for documents that are no files.
+pub(super) fn path_of(uri: &Uri) -> Option<PathBuf> {
+    url::Url::parse(uri.as_str()).ok()?.to_file_path().ok()
+}
+
+/// The address of a path, as the editor writes it where it has the file open.
+fn uri_of(path: &Path) -> Option<Uri> {
+    url::Url::from_file_path(path).ok()?.as_str().parse().ok()
+}
+
+impl Documents {
+    pub(super) fn new(encoding: Encoding) -> Documents {
+        Documents { open: HashMap::new(), encoding }
+    }
+
+    pub(super) fn set(&mut self, uri: &Uri, text: String) {
+        self.open.insert(uri.as_str().to_owned(), text.into());
+    }
+
+    pub(super) fn close(&mut self, uri: &Uri) {
+        self.open.remove(uri.as_str());
+    }
+
+    pub(super) fn text(&self, uri: &Uri) -> Option<Arc<str>> {
+        self.open.get(uri.as_str()).cloned()
+    }
+
+    /// Every open document.
+    pub(super) fn uris(&self) -> Vec<Uri> {
+        self.open.keys().filter_map(|u| u.parse().ok()).collect()
+    }
+
+    /// The group that a document belongs to, compiled. A document that is no file is a group by itself.
+    pub(super) fn group(&self, uri: &Uri) -> Group {
+        let mut problem = None;
+        let loaded = path_of(uri).and_then(|path| match load(&path) {
+            Ok(loaded) => Some(loaded),
+            Err(message) => {
+                problem = Some(message);
+                None
+            }
+        });
+        let (mut texts, catalogue, levels) = match loaded {
+            Some(group) => {
+                let files = group.inputs.into_iter().zip(group.paths).filter_map(|(input, path)| {
+                    let address = uri_of(&std::path::absolute(&path).ok()?)?;
+                    Some((address.as_str().to_owned(), (input.name, String::from_utf8_lossy(&input.bytes).into_owned())))
+                });
+                (files.collect::<BTreeMap<_, _>>(), group.catalogue, group.levels)
+            }
+            None => (BTreeMap::new(), Catalogue::builtin().clone(), crate::diagnostics::Levels::new()),
+        };
+        for (address, (_, text)) in &mut texts {
+            if let Some(open) = self.open.get(address) {
+                *text = open.to_string();
+            }
+        }
+        // A document that is not on disk yet.
+        if !texts.contains_key(uri.as_str())
+            && let Some(text) = self.text(uri)
+        {
+            let name = uri.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+            texts.insert(uri.as_str().to_owned(), (name, text.to_string()));
+        }
+        let mut files = Vec::new();
+        let mut inputs = Vec::new();
+        for (i, (address, (name, text))) in texts.into_iter().enumerate() {
+            let Ok(uri) = address.parse() else { continue };
+            let mut diagnostics = Diagnostics::default();
+            let id = FileId(u32::try_from(i).unwrap_or(u32::MAX));
+            let tree = if text.len() <= syntax::MAX_FILE_BYTES { syntax::parse(id, &text, &mut diagnostics) } else { File::default() };
+            inputs.push(Input { name, bytes: text.clone().into_bytes() });
+            files.push(Source { uri, text: text.into(), tree });
+        }
+        let compiled = check::compile_with(inputs, &catalogue, &levels);
+        Group { files, compiled, catalogue, problem }
+    }
+}
+
+/// The group of a file on disk: its project's, or its folder's.
+fn load(path: &Path) -> Result<files::Group, String> {
+    let folder = path.parent().unwrap_or(path);
+    let project = crate::project::Project::find(folder, None).map_err(|e| e.to_string())?;
+    let whole = match project {
+        Some(project) if path.starts_with(&project.mappings) => files::of_project(project, Style::PLAIN),
+        _ => {
+            let beside = std::fs::read_dir(folder).map_err(|e| e.to_string())?.flatten().map(|e| e.path());
+            let beside: Vec<PathBuf> = beside.filter(|p| p.extension().is_some_and(|e| e == "d365map") && p.is_file()).collect();
+            return files::of_paths(&beside, None, Style::PLAIN)
+                .map_err(|e| e.to_string())?
+                .pop()
+                .ok_or_else(|| "no mapping file in the folder".to_owned());
+        }
+    };
+    whole.map_err(|e| e.to_string())
+}

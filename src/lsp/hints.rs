@@ -1,0 +1,44 @@
+//! Inlay hints: the types on both sides of an entry.
+
+use lsp_types::{InlayHint, InlayHintKind, InlayHintLabel, Range};
+
+use super::documents::Group;
+use super::hover::type_text;
+use super::marks::{field, sides};
+use super::position::{Encoding, Lines};
+use crate::syntax::ast::{Entry, Source};
+
+/// The hints of the lines in a range.
+pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -> Vec<InlayHint> {
+    let source = &group.files[file];
+    let lines = Lines::new(&source.text, encoding);
+    let mut hints = Vec::new();
+    for mapping in &source.tree.mappings {
+        let sides = sides(mapping, &group.catalogue);
+        for entry in &mapping.entries {
+            let Entry::Field(entry) = entry else { continue };
+            let left = match &entry.source {
+                Source::Field(path) => field(sides.source, path).map(|f| (path.span, f)),
+                Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
+            };
+            let right = field(sides.target, &entry.target).map(|f| (entry.target.span, f));
+            for (span, field) in left.into_iter().chain(right) {
+                let position = lines.position(span.end as usize);
+                if position.line < range.start.line || range.end.line < position.line {
+                    continue;
+                }
+                hints.push(InlayHint {
+                    position,
+                    label: InlayHintLabel::String(format!(": {}", type_text(field))),
+                    kind: Some(InlayHintKind::TYPE),
+                    text_edits: None,
+                    tooltip: None,
+                    padding_left: None,
+                    padding_right: Some(true),
+                    data: None,
+                });
+            }
+        }
+    }
+    hints
+}

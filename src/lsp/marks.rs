@@ -1,0 +1,246 @@
+//! What each name in a file stands for.
+
+use crate::diagnostics::Span;
+use crate::schema::{Catalogue, Field, System, Table, TableId};
+use crate::syntax::ast::{
+    Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Literal,
+    LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value, Way,
+};
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Mapping(String),
+    Constant(String),
+    Shared(String),
+    Table(TableId),
+    /// A field of a table, by its dotted name.
+    Field(TableId, String),
+    Step(String),
+}
+
+/// A name at a place.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) span: Span,
+    pub(super) name: Name,
+    /// Whether the name is declared here. For a field: whether its replacement stands here.
+    pub(super) declares: bool,
+}
+
+/// The tables of a mapping.
+#[derive(Clone)]
+pub(super) struct Sides<'c> {
+    pub(super) source: Option<&'c Table>,
+    pub(super) target: Option<&'c Table>,
+}
+
+pub(super) fn table<'c>(name: &TableName, catalogue: &'c Catalogue) -> Option<&'c Table> {
+    catalogue.get(&id(name)?).map(AsRef::as_ref)
+}
+
+fn id(name: &TableName) -> Option<TableId> {
+    Some(TableId::new(System::from_name(&name.system.text)?, name.table.text.clone()))
+}
+
+pub(super) fn sides<'c>(mapping: &Mapping, catalogue: &'c Catalogue) -> Sides<'c> {
+    let head = mapping.head.as_ref();
+    Sides { source: head.and_then(|h| table(&h.source, catalogue)), target: head.and_then(|h| table(&h.target, catalogue)) }
+}
+
+/// The field at a path.
+pub(super) fn field<'c>(table: Option<&'c Table>, path: &Path) -> Option<&'c Field> {
+    table?.field(&path.names())
+}
+
+struct Walk<'c, 'm> {
+    catalogue: &'c Catalogue,
+    /// The mappings of all files, for blocks that name one.
+    mappings: &'m [&'m Mapping],
+    marks: Vec<Mark>,
+}
+
+/// Every name in a file, in no order.
+pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -> Vec<Mark> {
+    let mut walk = Walk { catalogue, mappings, marks: Vec::new() };
+    for mapping in &file.mappings {
+        walk.mapping(mapping);
+    }
+    for constant in &file.constants {
+        walk.add(constant.name.span, Name::Constant(constant.name.text.clone()), true);
+    }
+    for shared in &file.tables {
+        walk.add(shared.name.span, Name::Shared(shared.name.text.clone()), true);
+        walk.arms(&shared.arms);
+    }
+    for block in &file.optouts {
+        walk.refer(&block.mapping, Name::Mapping);
+        let sides = walk.sides_of(&block.mapping.text);
+        for pair in &block.pairs {
+            walk.path(&pair.source, sides.source);
+            walk.path(&pair.target, sides.target);
+        }
+    }
+    for block in &file.events {
+        walk.add(block.name.span, Name::Mapping(block.name.text.clone()), true);
+        walk.table(&block.target);
+    }
+    for block in &file.tests {
+        walk.refer(&block.mapping, Name::Mapping);
+        let sides = walk.sides_of(&block.mapping.text);
+        for clause in &block.clauses {
+            let (values, side) = match clause {
+                Clause::Given { values, .. } => (values, sides.source),
+                Clause::Expect { kind: Expectation::Mapped(values), .. } => (values, sides.target),
+                Clause::Expect { .. } | Clause::Clock { .. } => continue,
+            };
+            for value in values {
+                walk.path(&value.field, side);
+                walk.value(&value.value);
+            }
+        }
+    }
+    walk.marks
+}
+
+impl<'c> Walk<'c, '_> {
+    fn add(&mut self, span: Span, name: Name, declares: bool) {
+        self.marks.push(Mark { span, name, declares });
+    }
+
+    fn refer(&mut self, ident: &Ident, name: fn(String) -> Name) {
+        self.add(ident.span, name(ident.text.clone()), false);
+    }
+
+    fn sides_of(&self, name: &str) -> Sides<'c> {
+        let mapping = self.mappings.iter().find(|m| m.head.as_ref().is_some_and(|h| h.name.text == name));
+        mapping.map_or(Sides { source: None, target: None }, |m| sides(m, self.catalogue))
+    }
+
+    fn table(&mut self, name: &TableName) {
+        if let Some(id) = id(name).filter(|i| self.catalogue.get(i).is_some()) {
+            self.add(name.span, Name::Table(id), false);
+        }
+    }
+
+    fn path(&mut self, path: &Path, table: Option<&Table>) {
+        if let Some(table) = table
+            && table.field(&path.names()).is_some()
+        {
+            self.add(path.span, Name::Field(table.id.clone(), path.text()), false);
+        }
+    }
+
+    fn mapping(&mut self, mapping: &Mapping) {
+        let Some(head) = &mapping.head else { return };
+        self.add(head.name.span, Name::Mapping(head.name.text.clone()), true);
+        self.table(&head.source);
+        self.table(&head.target);
+        let sides = sides(mapping, self.catalogue);
+        for entry in &mapping.entries {
+            match entry {
+                Entry::Key(key) => {
+                    self.path(&key.source, sides.source);
+                    self.path(&key.target, sides.target);
+                }
+                Entry::Field(field) => self.field(field, &sides),
+                Entry::Replace(replace) => {
+                    if let Some(table) = sides.source.filter(|t| t.field(&replace.field.names()).is_some()) {
+                        self.add(replace.field.span, Name::Field(table.id.clone(), replace.field.text()), true);
+                    }
+                    if let Some(shared) = &replace.shared {
+                        self.refer(shared, Name::Shared);
+                    }
+                    self.arms(&replace.arms);
+                }
+                Entry::Filter(filter) => self.conditions(&filter.group, sides.source),
+                Entry::Options(_) => {}
+            }
+        }
+    }
+
+    fn field(&mut self, field: &FieldMapping, sides: &Sides<'c>) {
+        match &field.source {
+            Source::Field(path) => self.path(path, sides.source),
+            Source::Literal(literal) => self.literal(literal),
+            Source::Template(template) => {
+                for part in &template.parts {
+                    match part {
+                        TemplatePart::Text(_) => {}
+                        TemplatePart::Field(path) => self.path(path, sides.source),
+                        TemplatePart::Constant(literal) => self.literal(literal),
+                    }
+                }
+            }
+            Source::Call(call) => self.arguments(&call.arguments, sides.source),
+        }
+        self.path(&field.target, sides.target);
+        let from = if field.way == Way::Backward { sides.target } else { sides.source };
+        for step in &field.steps {
+            self.step(step, from);
+        }
+    }
+
+    fn step(&mut self, step: &Step, table: Option<&Table>) {
+        self.add(step.name.span, Name::Step(step.name.text.clone()), false);
+        self.arguments(step.arguments.as_deref().unwrap_or_default(), table);
+        match &step.operand {
+            Some(Operand::Shared(name)) => self.refer(name, Name::Shared),
+            Some(Operand::Link(name)) => self.refer(name, Name::Mapping),
+            Some(Operand::Table { arms, .. }) => self.arms(arms),
+            None => {}
+        }
+        if let Some(or) = &step.or
+            && let OrKind::Default(literal) = &or.kind
+        {
+            self.literal(literal);
+        }
+    }
+
+    fn arguments(&mut self, arguments: &[Argument], table: Option<&Table>) {
+        for argument in arguments {
+            match argument {
+                Argument::Literal(literal) => self.literal(literal),
+                Argument::Path(path) => self.path(path, table),
+            }
+        }
+    }
+
+    fn arms(&mut self, arms: &[Arm]) {
+        for arm in arms {
+            arm.from.iter().chain(std::iter::once(&arm.to)).for_each(|v| self.value(v));
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        if let Value::Literal(literal) = value {
+            self.literal(literal);
+        }
+    }
+
+    fn literal(&mut self, literal: &Literal) {
+        if let LiteralValue::Constant(name) = &literal.value {
+            // The `$` is no part of the name.
+            let span = Span { start: literal.span.start + 1, ..literal.span };
+            self.add(span, Name::Constant(name.clone()), false);
+        }
+    }
+
+    fn conditions(&mut self, group: &Conditions, table: Option<&Table>) {
+        for Condition { kind, .. } in &group.conditions {
+            match kind {
+                ConditionKind::Group(inner) => self.conditions(inner, table),
+                ConditionKind::Test { field, test } => {
+                    self.path(field, table);
+                    match test {
+                        Test::Relation(_, value) | Test::Text(_, value) => self.value(value),
+                        Test::In(values) => values.iter().for_each(|v| self.value(v)),
+                        Test::Between(low, high) => [low, high].into_iter().for_each(|v| self.value(v)),
+                        Test::Within(literal) | Test::Matches(literal) => self.literal(literal),
+                        Test::Present | Test::Empty => {}
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Where a name is declared and used, its new name, and the outline of a file.
+
+#![allow(clippy::mutable_key_type)] // An address is not changed while it is a key.
+
+use std::collections::HashMap;
+
+use lsp_types::{DocumentSymbol, Location, SymbolKind, TextEdit, Uri, WorkspaceEdit};
+
+use super::documents::Group;
+use super::marks::{Mark, Name, marks};
+use super::position::{Encoding, Lines};
+use crate::syntax::ast::{Entry, LiteralValue, Mapping, Source};
+
+/// The marks of every file, by its number.
+pub(super) fn all_marks(group: &Group) -> Vec<Vec<Mark>> {
+    let mappings: Vec<&Mapping> = group.files.iter().flat_map(|f| &f.tree.mappings).collect();
+    group.files.iter().map(|f| marks(&f.tree, &mappings, &group.catalogue)).collect()
+}
+
+/// The mark under the cursor: the narrowest that holds the byte or ends at it.
+pub(super) fn mark_at(marks: &[Mark], offset: usize) -> Option<&Mark> {
+    let holds = |m: &&Mark| m.span.range().start <= offset && offset <= m.span.range().end;
+    marks.iter().filter(holds).min_by_key(|m| m.span.range().len())
+}
+
+fn location(group: &Group, file: usize, mark: &Mark, encoding: Encoding) -> Location {
+    let source = &group.files[file];
+    Location { uri: source.uri.clone(), range: Lines::new(&source.text, encoding).range(mark.span.range()) }
+}
+
+/// Where the name under the cursor is declared; its own file comes first.
+pub(super) fn definition(group: &Group, file: usize, offset: usize, encoding: Encoding) -> Option<Vec<Location>> {
+    let all = all_marks(group);
+    let mark = mark_at(&all[file], offset)?;
+    let files = std::iter::once(file).chain((0..all.len()).filter(|f| *f != file));
+    let found: Vec<Location> = files
+        .flat_map(|f| all[f].iter().filter(|m| m.declares && m.name == mark.name).map(move |m| (f, m)))
+        .filter(|(f, _)| !matches!(mark.name, Name::Field(..)) || *f == file)
+        .map(|(f, m)| location(group, f, m, encoding))
+        .collect();
+    Some(found)
+}
+
+/// Every place where the name under the cursor stands. A field's are those of its own file.
+pub(super) fn references(group: &Group, file: usize, offset: usize, declarations: bool, encoding: Encoding) -> Option<Vec<Location>> {
+    let all = all_marks(group);
+    let mark = mark_at(&all[file], offset)?;
+    let found = all.iter().enumerate().flat_map(|(f, marks)| {
+        let own = !matches!(mark.name, Name::Step(_)) || f == file;
+        marks.iter().filter(move |m| own && m.name == mark.name && (declarations || !m.declares)).map(move |m| (f, m))
+    });
+    Some(found.map(|(f, m)| location(group, f, m, encoding)).collect())
+}
+
+/// What can be renamed under the cursor, with its text; or why it cannot.
+pub(super) fn renameable(group: &Group, file: usize, offset: usize, encoding: Encoding) -> Result<(lsp_types::Range, String), String> {
+    let all = all_marks(group);
+    let mark = mark_at(&all[file], offset).ok_or("there is no name here that could be changed")?;
+    let name = match &mark.name {
+        Name::Mapping(name) | Name::Constant(name) | Name::Shared(name) => name.clone(),
+        Name::Field(table, name) => return Err(format!("`{name}` is a field of {table}: its name belongs to that system")),
+        Name::Table(table) => return Err(format!("`{table}` is a table: its name belongs to that system")),
+        Name::Step(name) => return Err(format!("`{name}` is a step of the language")),
+    };
+    Ok((Lines::new(&group.files[file].text, encoding).range(mark.span.range()), name))
+}
+
+/// The edits of a new name in all files.
+pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str, encoding: Encoding) -> Result<WorkspaceEdit, String> {
+    renameable(group, file, offset, encoding)?;
+    let plain =
+        new.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && new.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !plain {
+        return Err(format!("`{new}` is no name: letters, digits and `_`, not beginning with a digit"));
+    }
+    let all = all_marks(group);
+    let old = &mark_at(&all[file], offset).ok_or("there is no name here")?.name;
+    let wanted = match old {
+        Name::Mapping(_) => Name::Mapping(new.to_owned()),
+        Name::Constant(_) => Name::Constant(new.to_owned()),
+        Name::Shared(_) => Name::Shared(new.to_owned()),
+        other => other.clone(),
+    };
+    if *old != wanted && all.iter().flatten().any(|m| m.declares && m.name == wanted) {
+        return Err(format!("`{new}` is another's name already"));
+    }
+    let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
+    for (source, marks) in group.files.iter().zip(&all) {
+        let lines = Lines::new(&source.text, encoding);
+        for mark in marks.iter().filter(|m| m.name == *old) {
+            let edit = TextEdit { range: lines.range(mark.span.range()), new_text: new.to_owned() };
+            changes.entry(source.uri.clone()).or_default().push(edit);
+        }
+    }
+    Ok(WorkspaceEdit { changes: Some(changes), ..WorkspaceEdit::default() })
+}
+
+/// The outline of a file.
+pub(super) fn symbols(group: &Group, file: usize, encoding: Encoding) -> Vec<DocumentSymbol> {
+    let source = &group.files[file];
+    let lines = Lines::new(&source.text, encoding);
+    #[allow(deprecated)] // The protocol's own field, which must be given.
+    let symbol = |name: String, detail: Option<String>, kind, span: crate::diagnostics::Span, at: crate::diagnostics::Span, children| {
+        DocumentSymbol {
+            name,
+            detail,
+            kind,
+            tags: None,
+            deprecated: None,
+            range: lines.range(span.range()),
+            selection_range: lines.range(at.range()),
+            children,
+        }
+    };
+    let tree = &source.tree;
+    let mut symbols = Vec::new();
+    for mapping in &tree.mappings {
+        let Some(head) = &mapping.head else { continue };
+        let children = mapping.entries.iter().map(|entry| {
+            let (name, kind) = match entry {
+                Entry::Key(key) => (format!("key {}", key.target.text()), SymbolKind::KEY),
+                Entry::Field(field) => (field.target.text(), SymbolKind::FIELD),
+                Entry::Replace(replace) => (format!("replace {}", replace.field.text()), SymbolKind::ENUM),
+                Entry::Filter(_) => ("filter".to_owned(), SymbolKind::BOOLEAN),
+                Entry::Options(_) => ("options".to_owned(), SymbolKind::OBJECT),
+            };
+            let detail = match entry {
+                Entry::Field(field) => match &field.source {
+                    Source::Field(path) => Some(path.text()),
+                    Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
+                },
+                Entry::Key(key) => Some(key.source.text()),
+                Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+            };
+            symbol(name, detail, kind, entry.span(), entry.span(), None)
+        });
+        let detail = format!(
+            "{}.{} {} {}.{}",
+            head.source.system.text,
+            head.source.table.text,
+            head.way.sign(),
+            head.target.system.text,
+            head.target.table.text
+        );
+        symbols.push(symbol(
+            head.name.text.clone(),
+            Some(detail),
+            SymbolKind::CLASS,
+            mapping.span,
+            head.name.span,
+            Some(children.collect()),
+        ));
+    }
+    for constant in &tree.constants {
+        symbols.push(symbol(constant.name.text.clone(), None, SymbolKind::CONSTANT, constant.span, constant.name.span, None));
+    }
+    for table in &tree.tables {
+        symbols.push(symbol(table.name.text.clone(), None, SymbolKind::ENUM, table.span, table.name.span, None));
+    }
+    for block in &tree.optouts {
+        symbols.push(symbol(format!("optout {}", block.mapping.text), None, SymbolKind::INTERFACE, block.span, block.mapping.span, None));
+    }
+    for block in &tree.events {
+        symbols.push(symbol(block.name.text.clone(), None, SymbolKind::EVENT, block.span, block.name.span, None));
+    }
+    for block in &tree.tests {
+        if let LiteralValue::Text(title) = &block.title.value {
+            let name = format!("test {} \"{title}\"", block.mapping.text);
+            symbols.push(symbol(name, None, SymbolKind::METHOD, block.span, block.title.span, None));
+        }
+    }
+    symbols.sort_by_key(|s| (s.range.start.line, s.range.start.character));
+    symbols
+}

@@ -1,0 +1,413 @@
+//! The loop: messages in, answers and findings out.
+//!
+//! Everything is answered in the order in which it comes; notifications that wait together lead to one compilation. A
+//! panic in a feature becomes an error of its request, so that the session goes on.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
+use lsp_types::notification::{self, Notification as _};
+use lsp_types::request::{self, Request as _};
+use lsp_types::{
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse, Diagnostic as LspDiagnostic,
+    DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentSymbolResponse, GotoDefinitionResponse, Hover, HoverContents,
+    InitializeParams, Location, MarkupContent, MarkupKind, NumberOrString, OneOf, Position, PrepareRenameResponse,
+    PublishDiagnosticsParams, Range, RenameOptions, SemanticTokensFullOptions, SemanticTokensOptions, ServerCapabilities,
+    TextDocumentSyncCapability, TextDocumentSyncKind, TextEdit, Uri,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::documents::{Documents, Group};
+use super::position::{Encoding, Lines};
+use super::{actions, completion, hints, hover, navigate, tokens};
+use crate::diagnostics::{Code, Diagnostic, Severity};
+
+/// Serves one client over standard input and output. `true` where it ended as the protocol asks.
+///
+/// # Errors
+///
+/// The client sends what is no message, or goes away before it says hello.
+pub fn run() -> Result<bool, String> {
+    let (connection, threads) = Connection::stdio();
+    let ended = serve(&connection)?;
+    drop(connection);
+    threads.join().map_err(|e| e.to_string())?;
+    Ok(ended)
+}
+
+fn serve(connection: &Connection) -> Result<bool, String> {
+    let (id, params) = connection.initialize_start().map_err(|e| e.to_string())?;
+    let params: InitializeParams = serde_json::from_value(params).map_err(|e| e.to_string())?;
+    let offered = params.capabilities.general.as_ref().and_then(|g| g.position_encodings.as_deref());
+    let encoding = Encoding::choose(offered);
+    let result = serde_json::json!({
+        "capabilities": capabilities(encoding),
+        "serverInfo": { "name": "d365map", "version": env!("CARGO_PKG_VERSION") },
+    });
+    connection.initialize_finish(id, result).map_err(|e| e.to_string())?;
+    let mut server = Server { connection, documents: Documents::new(encoding), published: BTreeSet::new(), stale: BTreeSet::new() };
+    server.watch();
+    server.run()
+}
+
+fn capabilities(encoding: Encoding) -> ServerCapabilities {
+    ServerCapabilities {
+        position_encoding: Some(encoding.kind()),
+        text_document_sync: Some(TextDocumentSyncCapability::Kind(TextDocumentSyncKind::INCREMENTAL)),
+        completion_provider: Some(CompletionOptions {
+            trigger_characters: Some([".", "|", "@", "$", " "].map(str::to_owned).to_vec()),
+            ..CompletionOptions::default()
+        }),
+        hover_provider: Some(true.into()),
+        definition_provider: Some(OneOf::Left(true)),
+        references_provider: Some(OneOf::Left(true)),
+        rename_provider: Some(OneOf::Right(RenameOptions { prepare_provider: Some(true), work_done_progress_options: Default::default() })),
+        document_symbol_provider: Some(OneOf::Left(true)),
+        document_formatting_provider: Some(OneOf::Left(true)),
+        code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
+            code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),
+            ..CodeActionOptions::default()
+        })),
+        semantic_tokens_provider: Some(
+            SemanticTokensOptions {
+                legend: tokens::legend(),
+                full: Some(SemanticTokensFullOptions::Bool(true)),
+                ..SemanticTokensOptions::default()
+            }
+            .into(),
+        ),
+        inlay_hint_provider: Some(OneOf::Left(true)),
+        ..ServerCapabilities::default()
+    }
+}
+
+struct Server<'c> {
+    connection: &'c Connection,
+    documents: Documents,
+    /// Files with findings that the client shows.
+    published: BTreeSet<String>,
+    /// Documents whose groups must be compiled again.
+    stale: BTreeSet<String>,
+}
+
+impl Server<'_> {
+    fn run(&mut self) -> Result<bool, String> {
+        loop {
+            // What waits already is taken first: of ten keystrokes only the last text is compiled.
+            let message = match self.connection.receiver.try_recv() {
+                Ok(message) => message,
+                Err(_) => {
+                    self.publish();
+                    match self.connection.receiver.recv() {
+                        Ok(message) => message,
+                        // The client is gone without a word.
+                        Err(_) => return Ok(false),
+                    }
+                }
+            };
+            match message {
+                Message::Request(request) if request.method == request::Shutdown::METHOD => {
+                    self.send(Response::new_ok(request.id, Value::Null).into());
+                    return Ok(self.ends());
+                }
+                Message::Request(request) => {
+                    self.publish();
+                    let response = self.answer(request);
+                    self.send(response.into());
+                }
+                Message::Notification(note) if note.method == notification::Exit::METHOD => return Ok(false),
+                Message::Notification(note) => self.note(note),
+                Message::Response(_) => {}
+            }
+        }
+    }
+
+    /// After `shutdown`: everything but `exit` is refused.
+    fn ends(&self) -> bool {
+        for message in &self.connection.receiver {
+            match message {
+                Message::Notification(note) if note.method == notification::Exit::METHOD => return true,
+                Message::Request(request) => {
+                    let text = "the server has been shut down".to_owned();
+                    self.send(Response::new_err(request.id, ErrorCode::InvalidRequest as i32, text).into());
+                }
+                Message::Notification(_) | Message::Response(_) => {}
+            }
+        }
+        false
+    }
+
+    fn send(&self, message: Message) {
+        // A client that has gone away is noticed where its next message is read.
+        let _ = self.connection.sender.send(message);
+    }
+
+    /// Asks the client to tell when a mapping, a schema or the project file changes on disk.
+    fn watch(&self) {
+        let watchers = ["**/*.d365map", "**/*.yaml", "**/*.yml"].map(|glob| serde_json::json!({ "globPattern": glob }));
+        let registration = serde_json::json!({ "registrations": [{
+            "id": "files", "method": "workspace/didChangeWatchedFiles", "registerOptions": { "watchers": watchers },
+        }] });
+        let request =
+            Request::new(lsp_server::RequestId::from("watch".to_owned()), request::RegisterCapability::METHOD.to_owned(), registration);
+        self.send(request.into());
+    }
+
+    fn note(&mut self, note: Notification) {
+        let params = note.params;
+        match note.method.as_str() {
+            notification::DidOpenTextDocument::METHOD => {
+                if let Ok(p) = serde_json::from_value::<lsp_types::DidOpenTextDocumentParams>(params) {
+                    self.documents.set(&p.text_document.uri, p.text_document.text);
+                    self.stale.insert(p.text_document.uri.as_str().to_owned());
+                }
+            }
+            notification::DidChangeTextDocument::METHOD => {
+                if let Ok(p) = serde_json::from_value::<lsp_types::DidChangeTextDocumentParams>(params) {
+                    let uri = &p.text_document.uri;
+                    let mut text = self.documents.text(uri).map(|t| t.to_string()).unwrap_or_default();
+                    for change in p.content_changes {
+                        text = match change.range {
+                            None => change.text,
+                            Some(range) => edited(&text, range, &change.text, self.documents.encoding),
+                        };
+                    }
+                    self.documents.set(uri, text);
+                    self.stale.insert(uri.as_str().to_owned());
+                }
+            }
+            notification::DidCloseTextDocument::METHOD => {
+                if let Ok(p) = serde_json::from_value::<lsp_types::DidCloseTextDocumentParams>(params) {
+                    let uri = p.text_document.uri;
+                    self.documents.close(&uri);
+                    self.stale.remove(uri.as_str());
+                    self.show(&uri, Vec::new());
+                    // What others include from it is now that of the disk.
+                    self.everything_is_stale();
+                }
+            }
+            notification::DidChangeWatchedFiles::METHOD | notification::DidSaveTextDocument::METHOD => self.everything_is_stale(),
+            _ => {}
+        }
+    }
+
+    fn everything_is_stale(&mut self) {
+        self.stale.extend(self.documents.uris().iter().map(|u| u.as_str().to_owned()));
+    }
+
+    /// Compiles what has changed and sends its findings.
+    fn publish(&mut self) {
+        while let Some(address) = self.stale.pop_first() {
+            let Ok(uri) = address.parse::<Uri>() else { continue };
+            let encoding = self.documents.encoding;
+            let Ok(group) = catch_unwind(AssertUnwindSafe(|| self.documents.group(&uri))) else { continue };
+            for (i, file) in group.files.iter().enumerate() {
+                // One compilation serves all files of a group.
+                self.stale.remove(file.uri.as_str());
+                let mut found: Vec<LspDiagnostic> = group
+                    .compiled
+                    .diagnostics
+                    .iter()
+                    .filter(|d| d.span.file.0 as usize == i)
+                    .map(|d| to_lsp(d, &group, encoding))
+                    .collect();
+                if let Some(problem) = group.problem.as_ref().filter(|_| file.uri == uri) {
+                    found.push(LspDiagnostic {
+                        severity: Some(DiagnosticSeverity::ERROR),
+                        source: Some("d365map".to_owned()),
+                        code: Some(NumberOrString::String(Code::D113.to_string())),
+                        message: problem.clone(),
+                        ..LspDiagnostic::default()
+                    });
+                }
+                if !found.is_empty() || self.published.contains(file.uri.as_str()) || file.uri == uri {
+                    self.show(&file.uri, found);
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, uri: &Uri, diagnostics: Vec<LspDiagnostic>) {
+        if diagnostics.is_empty() {
+            self.published.remove(uri.as_str());
+        } else {
+            self.published.insert(uri.as_str().to_owned());
+        }
+        let params = PublishDiagnosticsParams { uri: uri.clone(), diagnostics, version: None };
+        self.send(Notification::new(notification::PublishDiagnostics::METHOD.to_owned(), params).into());
+    }
+
+    fn answer(&self, request: Request) -> Response {
+        let Request { id, method, params } = request;
+        let done = catch_unwind(AssertUnwindSafe(|| self.result(&method, params)));
+        match done {
+            Ok(Ok(value)) => Response::new_ok(id, value),
+            Ok(Err((code, message))) => Response::new_err(id, code as i32, message),
+            Err(_) => Response::new_err(id, ErrorCode::InternalError as i32, format!("{method} failed; the session goes on")),
+        }
+    }
+
+    fn result(&self, method: &str, params: Value) -> Result<Value, (ErrorCode, String)> {
+        let encoding = self.documents.encoding;
+        match method {
+            request::Completion::METHOD => {
+                let p: lsp_types::CompletionParams = read(params)?;
+                let at = p.text_document_position;
+                self.at(&at.text_document.uri, at.position, |group, file, offset| {
+                    Ok(value(CompletionResponse::Array(completion::of(group, file, offset))))
+                })
+            }
+            request::HoverRequest::METHOD => {
+                let p: lsp_types::HoverParams = read(params)?;
+                let at = p.text_document_position_params;
+                self.at(&at.text_document.uri, at.position, |group, file, offset| {
+                    let all = navigate::all_marks(group);
+                    let text = &group.files[file].text;
+                    let found = navigate::mark_at(&all[file], offset)
+                        .and_then(|m| Some((hover::of_mark(m, group)?, m.span.range())))
+                        .or_else(|| hover::of_code(text, offset));
+                    Ok(value(found.map(|(markdown, range)| Hover {
+                        contents: HoverContents::Markup(MarkupContent { kind: MarkupKind::Markdown, value: markdown }),
+                        range: Some(Lines::new(text, encoding).range(range)),
+                    })))
+                })
+            }
+            request::GotoDefinition::METHOD => {
+                let p: lsp_types::GotoDefinitionParams = read(params)?;
+                let at = p.text_document_position_params;
+                self.at(&at.text_document.uri, at.position, |group, file, offset| {
+                    Ok(value(navigate::definition(group, file, offset, encoding).map(GotoDefinitionResponse::Array)))
+                })
+            }
+            request::References::METHOD => {
+                let p: lsp_types::ReferenceParams = read(params)?;
+                let at = p.text_document_position;
+                let declarations = p.context.include_declaration;
+                self.at(&at.text_document.uri, at.position, |group, file, offset| {
+                    Ok(value(navigate::references(group, file, offset, declarations, encoding)))
+                })
+            }
+            request::PrepareRenameRequest::METHOD => {
+                let at: lsp_types::TextDocumentPositionParams = read(params)?;
+                self.at(&at.text_document.uri, at.position, |group, file, offset| {
+                    let (range, placeholder) = navigate::renameable(group, file, offset, encoding).map_err(refused)?;
+                    Ok(value(PrepareRenameResponse::RangeWithPlaceholder { range, placeholder }))
+                })
+            }
+            request::Rename::METHOD => {
+                let p: lsp_types::RenameParams = read(params)?;
+                let at = p.text_document_position;
+                self.at(&at.text_document.uri, at.position, |group, file, offset| {
+                    navigate::rename(group, file, offset, &p.new_name, encoding).map(value).map_err(refused)
+                })
+            }
+            request::DocumentSymbolRequest::METHOD => {
+                let p: lsp_types::DocumentSymbolParams = read(params)?;
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| {
+                    Ok(value(DocumentSymbolResponse::Nested(navigate::symbols(group, file, encoding))))
+                })
+            }
+            request::Formatting::METHOD => {
+                let p: lsp_types::DocumentFormattingParams = read(params)?;
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| {
+                    let text = &group.files[file].text;
+                    Ok(value(crate::format::format(text).map(|new_text| {
+                        if *new_text == **text {
+                            return Vec::new();
+                        }
+                        vec![TextEdit { range: Lines::new(text, encoding).range(0..text.len()), new_text }]
+                    })))
+                })
+            }
+            request::CodeActionRequest::METHOD => {
+                let p: lsp_types::CodeActionParams = read(params)?;
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(actions::of(group, file, p.range, encoding))))
+            }
+            request::SemanticTokensFullRequest::METHOD => {
+                let p: lsp_types::SemanticTokensParams = read(params)?;
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| {
+                    let all = navigate::all_marks(group);
+                    Ok(value(tokens::of(group, file, &all[file], encoding)))
+                })
+            }
+            request::InlayHintRequest::METHOD => {
+                let p: lsp_types::InlayHintParams = read(params)?;
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(hints::of(group, file, p.range, encoding))))
+            }
+            other => Err((ErrorCode::MethodNotFound, format!("{other} is not offered"))),
+        }
+    }
+
+    /// Does something at a place of a document.
+    fn at(
+        &self,
+        uri: &Uri,
+        position: Position,
+        feature: impl FnOnce(&Group, usize, usize) -> Result<Value, (ErrorCode, String)>,
+    ) -> Result<Value, (ErrorCode, String)> {
+        let group = self.documents.group(uri);
+        let Some(file) = group.index(uri) else {
+            return Err((ErrorCode::InvalidParams, format!("{} is neither open nor a mapping file", uri.as_str())));
+        };
+        let offset = Lines::new(&group.files[file].text, self.documents.encoding).offset(position);
+        feature(&group, file, offset)
+    }
+}
+
+fn read<T: DeserializeOwned>(params: Value) -> Result<T, (ErrorCode, String)> {
+    serde_json::from_value(params).map_err(|e| (ErrorCode::InvalidParams, e.to_string()))
+}
+
+fn value(result: impl serde::Serialize) -> Value {
+    serde_json::to_value(result).unwrap_or_default()
+}
+
+fn refused(message: String) -> (ErrorCode, String) {
+    (ErrorCode::RequestFailed, message)
+}
+
+/// A text after one change.
+fn edited(text: &str, range: Range, new: &str, encoding: Encoding) -> String {
+    let lines = Lines::new(text, encoding);
+    let (from, to) = (lines.offset(range.start), lines.offset(range.end));
+    let (from, to) = (from.min(to), from.max(to));
+    let mut out = String::with_capacity(text.len() + new.len());
+    out.push_str(&text[..from]);
+    out.push_str(new);
+    out.push_str(&text[to..]);
+    out
+}
+
+/// A finding as the protocol has it.
+pub(super) fn to_lsp(finding: &Diagnostic, group: &Group, encoding: Encoding) -> LspDiagnostic {
+    let range = |span: crate::diagnostics::Span| {
+        let file = group.files.get(span.file.0 as usize)?;
+        Some((file.uri.clone(), Lines::new(&file.text, encoding).range(span.range())))
+    };
+    let related = finding.related.iter().filter_map(|(span, message)| {
+        let (uri, range) = range(*span)?;
+        Some(DiagnosticRelatedInformation { location: Location { uri, range }, message: message.clone() })
+    });
+    let related: Vec<DiagnosticRelatedInformation> = related.collect();
+    let help = finding.help.as_ref().map(|h| format!("\nhelp: {h}")).unwrap_or_default();
+    let idle = matches!(finding.code, Code::D214 | Code::D301 | Code::D308 | Code::D801 | Code::D802 | Code::D803 | Code::D805);
+    let tag = match finding.code {
+        Code::D808 => Some(DiagnosticTag::DEPRECATED),
+        _ => idle.then_some(DiagnosticTag::UNNECESSARY),
+    };
+    LspDiagnostic {
+        range: range(finding.span).map(|(_, r)| r).unwrap_or_default(),
+        severity: Some(match finding.severity() {
+            Severity::Error => DiagnosticSeverity::ERROR,
+            Severity::Warning => DiagnosticSeverity::WARNING,
+        }),
+        code: Some(NumberOrString::String(finding.code.to_string())),
+        source: Some("d365map".to_owned()),
+        message: format!("{}: {}{help}", finding.message, finding.label),
+        related_information: (!related.is_empty()).then_some(related),
+        tags: tag.map(|t| vec![t]),
+        ..LspDiagnostic::default()
+    }
+}
