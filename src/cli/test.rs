@@ -7,7 +7,7 @@ use super::output::{fail, print, stderr_style, stdout_style};
 use super::{Exit, Global, files};
 use crate::check::{Compiled, TestCase};
 use crate::diagnostics::Severity;
-use crate::diagnostics::render::{self, Style, render};
+use crate::diagnostics::render::{self, Style, junit, render};
 use crate::testing::{self, Coverage, Difference, Outcome, Ran};
 use crate::time;
 
@@ -35,6 +35,8 @@ pub enum Format {
     Human,
     /// One JSON object.
     Json,
+    /// JUnit's XML, for the test reports of CI services.
+    Junit,
 }
 
 #[derive(Default)]
@@ -54,6 +56,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let mut totals = Totals::default();
     let mut out = String::new();
     let mut documents = Vec::new();
+    let mut suites = junit::Suites { name: "d365map test".to_owned(), suites: Vec::new() };
     for group in groups {
         let compiled = group.compile();
         let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).cloned().collect();
@@ -81,6 +84,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 }
             }
             Format::Json => documents.extend(report.ran.iter().map(|r| json(r, &compiled))),
+            Format::Junit => report.ran.iter().for_each(|r| add_case(r, &compiled, &mut suites)),
         }
     }
     if args.format == Format::Json {
@@ -88,6 +92,9 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             "version": 1, "passed": totals.passed, "failed": totals.failed, "leftOut": totals.left_out, "tests": documents,
         });
         let _ = writeln!(out, "{document:#}");
+    }
+    if args.format == Format::Junit {
+        out.push_str(&junit::write(&suites));
     }
     print(&out);
     if !global.quiet {
@@ -137,6 +144,42 @@ fn json(ran: &Ran<'_>, compiled: &Compiled) -> serde_json::Value {
         "mapping": case.mapping, "title": case.title, "file": file, "line": position.line,
         "outcome": if differences.is_empty() { "passed" } else { "failed" }, "differences": differences,
     })
+}
+
+/// A test as a case in the suite of its file. Of tests with one title (D809) the later ones get a number, since services know a case by its name.
+fn add_case(ran: &Ran<'_>, compiled: &Compiled, suites: &mut junit::Suites) {
+    let case = ran.case;
+    let (file, position) = compiled.sources.locate(case.span);
+    let outcome = match &ran.outcome {
+        Outcome::Passed => junit::Outcome::Passed,
+        Outcome::Failed(differences) => {
+            let one = |d: &Difference| match d.field.as_str() {
+                "" => format!("expected {}, came {}", d.expected, d.actual),
+                field => format!("{field}: expected {}, came {}", d.expected, d.actual),
+            };
+            let mut text = String::new();
+            human(ran, compiled, Style::PLAIN, &mut text);
+            let message = differences.iter().map(one).collect::<Vec<_>>().join("; ");
+            junit::Outcome::Failed(junit::Trouble { message, kind: "difference".to_owned(), text })
+        }
+    };
+    let at = suites.suites.iter().position(|s| s.name == file).unwrap_or_else(|| {
+        suites.suites.push(junit::Suite { name: file.to_owned(), file: Some(file.to_owned()), cases: Vec::new() });
+        suites.suites.len() - 1
+    });
+    let title = format!("{}: {}", case.mapping, case.title);
+    let cases = &mut suites.suites[at].cases;
+    let numbered = (2..).map(|n| format!("{title} ({n})"));
+    let name = std::iter::once(title.clone()).chain(numbered).find(|n| cases.iter().all(|c| c.name != *n)).unwrap_or(title.clone());
+    cases.push(junit::Case {
+        name,
+        class: junit::class_of(file),
+        outcome,
+        file: Some(file.to_owned()),
+        line: Some(position.line),
+        time: None,
+        output: None,
+    });
 }
 
 fn coverage(coverage: &Coverage, plan: &crate::plan::ExecutionPlan, out: &mut String) {

@@ -202,3 +202,30 @@ fn a_report_of_every_outcome_keeps_its_text_whatever_stands_in_it() {
     assert_eq!(case("passed").all("system-out").next().expect("output").text, kept);
     assert_eq!(case("skipped").all("skipped").next().expect("a reason").get("message"), kept);
 }
+
+#[test]
+fn each_test_block_is_a_case_of_its_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mapping =
+        "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName | upper\n}\n";
+    let test = |title: &str, expected: &str| {
+        format!("test contacts \"{title}\" {{\n  given {{ lastname: \"a\" }}\n  expect {{ lastName: \"{expected}\" }}\n}}\n")
+    };
+    let text = format!("{mapping}{}{}", test("large", "A"), test("small <b>", "a"));
+    std::fs::write(folder.path().join("a.d365map"), text).expect("a file");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_d365map"))
+        .args(["test", "--format", "junit", "a.d365map"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the command runs");
+    assert_eq!(output.status.code(), Some(1));
+    let root = Element::parse(&String::from_utf8(output.stdout).expect("UTF-8"));
+    hold(&root);
+    assert_eq!((root.get("name"), root.get("tests"), root.get("failures")), ("d365map test", "2", "1"));
+    let cases: Vec<&Element> = root.all("testsuite").flat_map(|s| s.all("testcase")).collect();
+    assert_eq!((cases[0].get("name"), cases[0].get("line"), cases[0].children.len()), ("contacts: large", "5", 0));
+    let failure = cases[1].all("failure").next().expect("a failure");
+    assert_eq!(cases[1].get("name"), "contacts: small <b>");
+    assert_eq!((failure.get("type"), failure.get("message")), ("difference", "lastName: expected \"a\", came \"A\""));
+    assert!(failure.text.contains("a.d365map:11"), "{}", failure.text);
+}
