@@ -8,6 +8,20 @@ use clap_mangen::Man;
 use super::output::{fail, print};
 use super::{Exit, command};
 
+/// A part that the definition of the arguments does not hold, see [`Exit`].
+const EXIT_STATUS: &str = "\
+.SH \"EXIT STATUS\"
+.TP
+\\fB0\\fR
+Done, nothing to report.
+.TP
+\\fB1\\fR
+Done, and something needs attention: findings, failed tests, rejected records.
+.TP
+\\fB2\\fR
+Not done: the call was wrong, or a file, a service or the state could not be used.
+";
+
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -49,6 +63,7 @@ fn page(command: &clap::Command, name: String, pages: &mut Vec<(String, String)>
     let man = Man::new(named).manual("d365map manual");
     let mut text = Vec::new();
     man.render(&mut text)?;
+    text.extend_from_slice(EXIT_STATUS.as_bytes());
     pages.push((man.get_filename(), String::from_utf8_lossy(&text).into_owned()));
     for subcommand in command.get_subcommands().filter(|s| !s.is_hide_set()) {
         page(subcommand, format!("{name}-{}", subcommand.get_name()), pages)?;

@@ -2,5 +2,6 @@
 
 mod junit;
 mod project;
+mod samples;
 mod sarif;
 mod shell;

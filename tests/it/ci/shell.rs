@@ -93,7 +93,7 @@ fn there_is_a_manual_page_for_every_subcommand_and_each_has_its_parts() {
         let (header, parts): (Vec<&str>, Vec<&str>) =
             (text.lines().filter(|l| l.starts_with(".TH ")).collect(), text.lines().filter_map(|l| l.strip_prefix(".SH ")).collect());
         assert!(header.len() == 1 && header[0].starts_with(&format!(".TH {title} 1 ")), "{name}: {header:?}");
-        for part in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"] {
+        for part in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"EXIT STATUS\""] {
             assert!(parts.contains(&part), "{name} has no {part}: {parts:?}");
         }
         // groff says what it does not understand; where there is none, the structure above is what is tested.
