@@ -1,6 +1,8 @@
 //! `d365map completions SHELL`: the completion script, generated from the arguments' definition.
 
-use super::{Exit, command};
+use clap::CommandFactory;
+
+use super::{Cli, Exit};
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -11,6 +13,6 @@ pub struct Args {
 
 /// Prints the script on standard output.
 pub fn run(args: &Args) -> Exit {
-    clap_complete::generate(args.shell, &mut command(), "d365map", &mut std::io::stdout());
+    clap_complete::generate(args.shell, &mut Cli::command(), "d365map", &mut std::io::stdout());
     Exit::Clean
 }

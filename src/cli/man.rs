@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory;
 use clap_mangen::Man;
 
 use super::output::{fail, print};
-use super::{Exit, command};
+use super::{Cli, Exit};
 
 /// A part that the definition of the arguments does not hold, see [`Exit`].
 const EXIT_STATUS: &str = "\
@@ -50,7 +51,7 @@ pub fn run(args: &Args) -> Exit {
 
 /// The name of each page's file and its text, that of `d365map` itself first.
 pub fn pages() -> std::io::Result<Vec<(String, String)>> {
-    let mut root = command().disable_help_subcommand(true);
+    let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     let mut pages = Vec::new();
     page(&root, "d365map".to_owned(), &mut pages)?;

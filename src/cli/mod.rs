@@ -48,7 +48,7 @@ pub struct Global {
 /// Keeps Adobe Campaign Standard in step with Microsoft Dynamics 365, by mapping files.
 #[derive(Debug, Parser)]
 #[command(name = "d365map", version, max_term_width = 100)]
-struct Cli {
+pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
@@ -91,11 +91,6 @@ enum Command {
     Completions(completions::Args),
     /// Write the manual pages.
     Man(man::Args),
-}
-
-/// The definition of the whole command line: what completions, manual pages and the tests of documents are made from.
-pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
 }
 
 /// Runs the command line and returns the exit status (0 clean, 1 findings, 2 usage or I/O).

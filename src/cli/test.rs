@@ -146,7 +146,7 @@ fn json(ran: &Ran<'_>, compiled: &Compiled) -> serde_json::Value {
     })
 }
 
-/// A test as a case in the suite of its file. Of tests with one title (D809) the later ones get a number, since services know a case by its name.
+/// A test as a case in the suite of its mapping. Of tests with one title (D809) the later ones get a number, since services know a case by its name.
 fn add_case(ran: &Ran<'_>, compiled: &Compiled, suites: &mut junit::Suites) {
     let case = ran.case;
     let (file, position) = compiled.sources.locate(case.span);
@@ -163,23 +163,20 @@ fn add_case(ran: &Ran<'_>, compiled: &Compiled, suites: &mut junit::Suites) {
             junit::Outcome::Failed(junit::Trouble { message, kind: "difference".to_owned(), text })
         }
     };
-    let at = suites.suites.iter().position(|s| s.name == file).unwrap_or_else(|| {
-        suites.suites.push(junit::Suite { name: file.to_owned(), file: Some(file.to_owned()), cases: Vec::new() });
+    let at = suites.suites.iter().position(|s| s.name == case.mapping).unwrap_or_else(|| {
+        suites.suites.push(junit::Suite { name: case.mapping.clone(), ..junit::Suite::default() });
         suites.suites.len() - 1
     });
-    let title = format!("{}: {}", case.mapping, case.title);
     let cases = &mut suites.suites[at].cases;
-    let numbered = (2..).map(|n| format!("{title} ({n})"));
-    let name = std::iter::once(title.clone()).chain(numbered).find(|n| cases.iter().all(|c| c.name != *n)).unwrap_or(title.clone());
-    cases.push(junit::Case {
-        name,
-        class: junit::class_of(file),
-        outcome,
-        file: Some(file.to_owned()),
-        line: Some(position.line),
-        time: None,
-        output: None,
-    });
+    let taken = |name: &str| cases.iter().any(|c| c.name == name);
+    let mut name = case.title.clone();
+    let mut number = 1;
+    while taken(&name) {
+        number += 1;
+        name = format!("{} ({number})", case.title);
+    }
+    let class = junit::class_of(&case.mapping);
+    cases.push(junit::Case { name, class, outcome, file: Some(file.to_owned()), line: Some(position.line), time: None, output: None });
 }
 
 fn coverage(coverage: &Coverage, plan: &crate::plan::ExecutionPlan, out: &mut String) {

@@ -19,7 +19,8 @@ pub(super) struct Grammar;
 /// the reason why it must not be parsed.
 pub fn decode(bytes: Vec<u8>) -> (String, Option<Undecodable>) {
     if bytes.len() > MAX_FILE_BYTES {
-        let head = String::from_utf8_lossy(&bytes[..200]).into_owned();
+        // The finding underlines the first byte, so that byte must be a character of its own.
+        let head: String = bytes[..200].iter().map(|b| if b.is_ascii_graphic() || *b == b'\n' { char::from(*b) } else { ' ' }).collect();
         return (head, Some(Undecodable::TooLarge { bytes: bytes.len() }));
     }
     match String::from_utf8(bytes) {
@@ -89,7 +90,7 @@ pub fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> File {
         }
     }
     if tree.is_empty() && diagnostics.len() == before {
-        let span = Span::new(file, 0..text.len().min(1));
+        let span = Span::new(file, 0..text.chars().next().map_or(0, char::len_utf8));
         diagnostics.push(
             Diagnostic::new(Code::D003, span, "this file holds no mapping", "nothing to compile here")
                 .help("begin with `mapping NAME: d365.contact -> campaign.profile { key contactid -> externalId }`, or remove the file"),

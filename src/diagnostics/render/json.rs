@@ -21,6 +21,7 @@ struct Item<'a> {
     label: &'a str,
     help: Option<&'a str>,
     related: Vec<Related<'a>>,
+    fix: Option<Fixed<'a>>,
 }
 
 /// A place: byte offset from 0, line and column from 1 (columns count characters).
@@ -37,6 +38,21 @@ struct Related<'a> {
     start: Point,
     end: Point,
     label: &'a str,
+}
+
+/// What `check --fix` would do: each edit replaces a range of a file.
+#[derive(Serialize)]
+struct Fixed<'a> {
+    title: &'a str,
+    edits: Vec<Edited<'a>>,
+}
+
+#[derive(Serialize)]
+struct Edited<'a> {
+    file: &'a str,
+    start: Point,
+    end: Point,
+    text: &'a str,
 }
 
 /// The word for a severity in machine formats.
@@ -73,6 +89,17 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
             label: &d.label,
             help: d.help.as_deref(),
             related: related.collect(),
+            fix: d.fix.as_ref().map(|fix| Fixed {
+                title: &fix.title,
+                edits: fix
+                    .edits
+                    .iter()
+                    .map(|edit| {
+                        let (file, start, end) = place(edit.span, sources);
+                        Edited { file, start, end, text: &edit.text }
+                    })
+                    .collect(),
+            }),
         }
     });
     let document = Document { version: 1, diagnostics: items.collect() };

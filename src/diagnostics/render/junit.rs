@@ -14,7 +14,7 @@
 //! - **`file` and `line`** stand on each case: GitLab and CircleCI link to them, others read past them. (Only the validating xunit plugin
 //!   of Jenkins refuses them; its usual junit step does not validate.)
 //!
-//! The model is for other commands as well: `d365map test` fills it with its cases.
+//! The model serves `d365map test` too, with a suite per mapping and a case per test block.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -38,10 +38,10 @@ pub struct Suites {
     pub suites: Vec<Suite>,
 }
 
-/// The cases of one file.
+/// The cases of one file, or of one mapping.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Suite {
-    /// The name shown above the cases: the file.
+    /// The name shown above the cases.
     pub name: String,
     /// The file, as a path with `/`.
     pub file: Option<String>,
@@ -119,7 +119,7 @@ impl Suite {
     }
 }
 
-/// The class of the cases of a file: `mappings/contacts.d365map` is `d365map.mappings/contacts`.
+/// The class of the cases of a file or a mapping: `mappings/contacts.d365map` is `d365map.mappings/contacts`.
 pub fn class_of(file: &str) -> String {
     format!("d365map.{}", file.strip_suffix(".d365map").unwrap_or(file).replace('.', "_"))
 }

@@ -204,7 +204,7 @@ fn a_report_of_every_outcome_keeps_its_text_whatever_stands_in_it() {
 }
 
 #[test]
-fn each_test_block_is_a_case_of_its_file() {
+fn each_test_block_is_a_case_of_its_mapping() {
     let folder = tempfile::tempdir().expect("a folder");
     let mapping =
         "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName | upper\n}\n";
@@ -222,10 +222,11 @@ fn each_test_block_is_a_case_of_its_file() {
     let root = Element::parse(&String::from_utf8(output.stdout).expect("UTF-8"));
     hold(&root);
     assert_eq!((root.get("name"), root.get("tests"), root.get("failures")), ("d365map test", "2", "1"));
+    assert_eq!(root.all("testsuite").map(|s| s.get("name")).collect::<Vec<_>>(), ["contacts"]);
     let cases: Vec<&Element> = root.all("testsuite").flat_map(|s| s.all("testcase")).collect();
-    assert_eq!((cases[0].get("name"), cases[0].get("line"), cases[0].children.len()), ("contacts: large", "5", 0));
+    assert_eq!((cases[0].get("name"), cases[0].get("line"), cases[0].children.len()), ("large", "5", 0));
     let failure = cases[1].all("failure").next().expect("a failure");
-    assert_eq!(cases[1].get("name"), "contacts: small <b>");
+    assert_eq!(cases[1].get("name"), "small <b>");
     assert_eq!((failure.get("type"), failure.get("message")), ("difference", "lastName: expected \"a\", came \"A\""));
     assert!(failure.text.contains("a.d365map:11"), "{}", failure.text);
 }

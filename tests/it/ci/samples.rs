@@ -1,7 +1,10 @@
-//! What `docs/ci.md` and the hooks call is what the command accepts: each command line in them is parsed by the definition of the arguments.
+//! What the documents and the hooks call is what the command accepts: each command line in them is parsed by the definition of the arguments.
 
 use std::path::Path;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use d365map::cli::Cli;
 use regex::Regex;
 use serde_json::Value;
 
@@ -22,9 +25,9 @@ fn blocks(page: &str) -> Vec<(String, String)> {
 /// Every call of the command in a page: in blocks from `d365map` to the end of the call, in the text what stands in back-ticks.
 fn calls(page: &str) -> Vec<String> {
     let mut calls = Vec::new();
-    let in_block = Regex::new(r"(?m)(?:^|[-:|&] |\|\| )\s*(d365map [a-z][^\n]*)").expect("an expression");
-    for (_, block) in blocks(page) {
-        calls.extend(in_block.captures_iter(&block).map(|c| c[1].to_owned()));
+    let in_block = Regex::new(r"(?m)(?:^|[-:|&$] |\|\| )\s*(d365map [a-z][^\n]*)").expect("an expression");
+    for (_, block) in blocks(page).iter().filter(|(mark, _)| mark != "d365map") {
+        calls.extend(in_block.captures_iter(block).map(|c| c[1].to_owned()));
     }
     let fenced = Regex::new(r"(?ms)^```.*?^```$").expect("an expression");
     let in_text = Regex::new(r"`(d365map [^`]+)`").expect("an expression");
@@ -37,7 +40,7 @@ fn calls(page: &str) -> Vec<String> {
 
 fn accepted(call: &str, more: &[&str]) -> Result<(), String> {
     let words = call.split_whitespace().map(|w| w.trim_matches(['"', '\''])).chain(more.iter().copied());
-    d365map::cli::command().try_get_matches_from(words).map(|_| ()).map_err(|e| format!("{call}: {e}"))
+    Cli::command().try_get_matches_from(words).map(|_| ()).map_err(|e| format!("{call}: {e}"))
 }
 
 #[test]
@@ -50,8 +53,39 @@ fn every_call_in_the_page_on_ci_is_accepted() {
         assert!(calls.iter().any(|c| c.starts_with(&format!("d365map {command}"))), "the page has no `d365map {command}`: {calls:#?}");
     }
     // None is passed over: each mention with a subcommand behind it is one that was parsed.
-    let mentions = Regex::new(r"d365map (?:fmt|check|test|explain|completions|man)\b").expect("an expression").find_iter(&page).count();
+    let mentions =
+        Regex::new(r"d365map (?:fmt|check|test|schema|explain|completions|man)\b").expect("an expression").find_iter(&page).count();
     assert_eq!(calls.len(), mentions, "{calls:#?}");
+}
+
+#[test]
+fn every_call_in_every_document_is_accepted() {
+    let mut files: Vec<_> = ["docs", "examples", "editors"].iter().flat_map(|folder| pages(&root().join(folder))).collect();
+    files.extend([root().join("README.md"), root().join("ARCHITECTURE.md")]);
+    let mut count = 0;
+    for file in files {
+        let page = std::fs::read_to_string(&file).expect("a page");
+        for call in calls(&page).iter().filter(|c| !c.contains('…')) {
+            // What stands for something is in capitals, what may be left out in brackets.
+            let typed = call.replace(['[', ']'], "").replace("NAME=VALUE", "a=b");
+            let result = Cli::command().try_get_matches_from(typed.split_whitespace().map(|w| w.trim_matches('"')));
+            // A command that is only named may lack its arguments.
+            let named = |e: &clap::Error| {
+                matches!(e.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)
+            };
+            if let Err(error) = result.map(|_| ()).or_else(|e| if named(&e) { Ok(()) } else { Err(e) }) {
+                panic!("{}: {call}: {error}", file.display());
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count}");
+}
+
+fn pages(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let found = entries.map(|e| e.expect("an entry").path()).filter(|p| p.file_name().is_some_and(|n| n != "node_modules"));
+    found.flat_map(|p| if p.is_dir() { pages(&p) } else { vec![p] }).filter(|p| p.extension().is_some_and(|e| e == "md")).collect()
 }
 
 #[test]

@@ -8,19 +8,23 @@ use d365map::diagnostics::render::{Format, Style, render};
 use serde_json::Value;
 
 use super::project;
+use crate::language::support::{compiled, whole};
 
 fn sarif(compiled: &Compiled) -> Value {
     serde_json::from_str(&render(&compiled.diagnostics, &compiled.sources, Format::Sarif, Style::PLAIN)).expect("JSON")
 }
 
-fn faults(log: &Value) -> Vec<String> {
+fn validator() -> jsonschema::Validator {
     let published = include_str!("../data/sarif-schema-2.1.0.json");
     // Two of its patterns have a bracket too many, which strict readers of expressions refuse; later editions have this instead.
     let wrong = r"^[a-zA-Z]{2}|^[a-zA-Z]{2}-[a-zA-Z]{2}]?$";
     assert!(published.contains(wrong));
-    let schema = serde_json::from_str(&published.replace(wrong, "^[a-zA-Z]{2}(-[a-zA-Z]{2})?$")).expect("the schema is JSON");
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("the schema is a schema");
-    validator.iter_errors(log).map(|e| format!("{}: {e}", e.instance_path())).collect()
+    let schema: Value = serde_json::from_str(&published.replace(wrong, "^[a-zA-Z]{2}(-[a-zA-Z]{2})?$")).expect("the schema is JSON");
+    jsonschema::options().should_validate_formats(true).build(&schema).expect("the schema is a schema")
+}
+
+fn faults(log: &Value) -> Vec<String> {
+    validator().iter_errors(log).map(|e| format!("{}: {e}", e.instance_path())).collect()
 }
 
 fn results(log: &Value) -> &Vec<Value> {
@@ -31,6 +35,17 @@ fn results(log: &Value) -> &Vec<Value> {
 fn the_log_follows_the_published_schema() {
     assert_eq!(faults(&sarif(&project::faulty())), Vec::<String>::new());
     assert_eq!(faults(&sarif(&project::clean())), Vec::<String>::new());
+}
+
+#[test]
+fn the_log_of_every_code_follows_the_published_schema() {
+    let wrong = |code: &Code| Some(code.page().split_once("```d365map wrong\n")?.1.split_once("\n```")?.0);
+    let validator = validator();
+    for text in Code::ALL.iter().filter_map(wrong) {
+        let log = sarif(&compiled(&whole(text)));
+        let faults: Vec<String> = validator.iter_errors(&log).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(faults.is_empty() && !results(&log).is_empty(), "{text}\n{faults:#?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use clap::CommandFactory;
+use d365map::cli::Cli;
+
 fn run(folder: &Path, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_d365map")).args(args).current_dir(folder).output().expect("the command runs");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -20,14 +23,14 @@ fn subcommands() -> Vec<Vec<String>> {
         }
     }
     let mut all = Vec::new();
-    below(&d365map::cli::command(), &[], &mut all);
+    below(&Cli::command(), &[], &mut all);
     assert!(all.len() > 15, "{all:?}");
     all
 }
 
 #[test]
 fn the_definition_of_the_arguments_is_sound() {
-    d365map::cli::command().debug_assert();
+    Cli::command().debug_assert();
 }
 
 #[test]

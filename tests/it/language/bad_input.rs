@@ -11,6 +11,15 @@ fn codes_of(bytes: Vec<u8>) -> Vec<&'static str> {
 }
 
 #[test]
+fn a_file_of_a_byte_order_mark_alone_is_an_empty_file() {
+    let text = "\u{FEFF}";
+    let found = compiled(text);
+    let range = found.diagnostics[0].span.range();
+    assert_eq!(found.diagnostics[0].code.name(), "D003");
+    assert!(text.get(range).is_some(), "the place is a whole character");
+}
+
+#[test]
 fn braces_in_odd_names_do_not_multiply_the_work() {
     // Fifty-five bytes that once took minutes: the number of ways to read them doubled with each brace.
     let text = "m`p\0{{{{{-ys{{{{{{`p`p\0{{{{{-ys{{{{{{`p\0{{{{{-\0{{{{{-}";

@@ -11,4 +11,4 @@ mod formats;
 mod formatting;
 mod properties;
 mod soundness;
-mod support;
+pub mod support;

@@ -1,0 +1,1 @@
+vim.filetype.add({ extension = { d365map = "d365map" } })
