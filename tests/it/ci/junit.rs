@@ -66,26 +66,38 @@ impl Element {
     }
 }
 
-/// What the schemas in use agree on (that of Jenkins' xunit plugin, with `file` and `line` of a case as GitLab and CircleCI read them): for each
-/// element the required attributes, the other ones, and what may stand in it.
-const RULES: &[(&str, &[&str], &[&str], &[&str])] = &[
-    ("testsuites", &[], &["name", "time", "tests", "failures", "errors"], &["testsuite"]),
-    (
-        "testsuite",
-        &["name", "tests", "failures", "errors"],
-        &["skipped", "time", "timestamp", "hostname", "id", "package", "file"],
-        &["testsuite", "properties", "testcase", "system-out", "system-err"],
-    ),
-    ("testcase", &["name"], &["classname", "time", "file", "line"], &["skipped", "error", "failure", "system-out", "system-err"]),
-    ("failure", &[], &["type", "message"], &[]),
-    ("error", &[], &["type", "message"], &[]),
-    ("skipped", &[], &["type", "message"], &[]),
-    ("system-out", &[], &[], &[]),
+/// What may be in an element, and what must.
+struct Rule {
+    element: &'static str,
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+    children: &'static [&'static str],
+}
+
+/// What the schemas in use agree on (that of Jenkins' xunit plugin, with `file` and `line` of a case as GitLab and CircleCI read them).
+const RULES: &[Rule] = &[
+    Rule { element: "testsuites", required: &[], optional: &["name", "time", "tests", "failures", "errors"], children: &["testsuite"] },
+    Rule {
+        element: "testsuite",
+        required: &["name", "tests", "failures", "errors"],
+        optional: &["skipped", "time", "timestamp", "hostname", "id", "package", "file"],
+        children: &["testsuite", "properties", "testcase", "system-out", "system-err"],
+    },
+    Rule {
+        element: "testcase",
+        required: &["name"],
+        optional: &["classname", "time", "file", "line"],
+        children: &["skipped", "error", "failure", "system-out", "system-err"],
+    },
+    Rule { element: "failure", required: &[], optional: &["type", "message"], children: &[] },
+    Rule { element: "error", required: &[], optional: &["type", "message"], children: &[] },
+    Rule { element: "skipped", required: &[], optional: &["type", "message"], children: &[] },
+    Rule { element: "system-out", required: &[], optional: &[], children: &[] },
 ];
 
 fn hold(element: &Element) {
-    let (_, required, optional, children) =
-        RULES.iter().find(|r| r.0 == element.name).unwrap_or_else(|| panic!("no element <{}> in JUnit", element.name));
+    let rule = RULES.iter().find(|r| r.element == element.name);
+    let Rule { required, optional, children, .. } = rule.unwrap_or_else(|| panic!("no element <{}> in JUnit", element.name));
     for name in *required {
         assert!(element.attributes.contains_key(*name), "<{}> without {name}", element.name);
     }

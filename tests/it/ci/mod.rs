@@ -1,5 +1,6 @@
-//! What CI reads and runs: reports, completions, manual pages, the hooks and the commands of `docs/ci.md`.
+//! What CI, shells and editors are given: reports, completions, manual pages, hooks, documents whose commands exist, files for editors.
 
+mod editors;
 mod junit;
 mod project;
 mod samples;
