@@ -5,6 +5,7 @@ mod compile;
 mod completions;
 mod dead_letters;
 pub mod demo;
+mod drift;
 mod emulate;
 pub mod exit;
 mod explain;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::compile::{compile_group, read_plan};
 use super::output::{fail, print, stderr_style};
 use super::progress::Progress;
-use super::{Exit, Global, files, services};
+use super::{Exit, Global, drift, files, services};
 use crate::connect::CallStats;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
@@ -37,6 +37,9 @@ pub struct Args {
     /// A compiled plan; without it, the project's mappings are compiled.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
+    #[arg(long)]
+    ignore_drift: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -53,6 +56,9 @@ pub struct ReplayArgs {
     /// A compiled plan; without it, the project's mappings are compiled.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
+    #[arg(long)]
+    ignore_drift: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -71,6 +77,8 @@ pub enum Format {
 struct Prepared {
     project: Project,
     plan: Arc<ExecutionPlan>,
+    /// The mapping files, where the plan was made of them.
+    group: Option<files::Group>,
 }
 
 fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
@@ -78,15 +86,52 @@ fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
     let project = files::project(global.project.as_deref(), style)
         .and_then(|p| p.ok_or(files::FilesError::NoProject))
         .map_err(|e| fail(&e.to_string()))?;
-    let plan = match plan {
-        Some(path) => read_plan(path).map_err(|e| fail(&e))?,
+    let (plan, group) = match plan {
+        Some(path) => (read_plan(path).map_err(|e| fail(&e))?, None),
         None => {
             let group = files::of_project(project.clone(), style).map_err(|e| fail(&e.to_string()))?;
-            compile_group(group, style)?
+            (compile_group(group.clone(), style)?, Some(group))
         }
     };
     not_moved(&plan, global.quiet).map_err(|e| fail(&e))?;
-    Ok(Prepared { project, plan: Arc::new(plan) })
+    Ok(Prepared { project, plan: Arc::new(plan), group })
+}
+
+/// Compares the services with the committed schemas before anything is read or written: a run that would fail midway, or
+/// write what nobody meant, does not begin.
+fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -> Result<(), Exit> {
+    if ignore {
+        return Ok(());
+    }
+    let style = stderr_style();
+    let project = &prepared.project;
+    let source = super::schema::connect(project).map_err(|e| fail(&e))?;
+    let drift = match prepared.group.take() {
+        Some(group) => drift::of_group(source.as_ref(), group, &drift::tables_of(&prepared.plan)),
+        None => files::catalogue(Some(project), style)
+            .map_err(|e| e.to_string())
+            .and_then(|catalogue| drift::of_plan(source.as_ref(), &prepared.plan, &catalogue)),
+    };
+    match drift {
+        // A user who may move records and may not read metadata is no reason to stop.
+        Err(error) if error.contains("lacks a right") => {
+            eprintln!("warning: the services' schemas were not compared with the committed ones: {error}");
+            Ok(())
+        }
+        Err(error) => Err(fail(&error)),
+        Ok(drift) if drift.is_breaking() => {
+            eprint!("{}", drift.text(style));
+            Err(fail(
+                "the services have changed in a way that breaks the mappings; nothing was read or written. `d365map schema diff` says the same; after the mappings are changed, `d365map schema pull` takes the changes over. `--ignore-drift` starts all the same",
+            ))
+        }
+        Ok(drift) => {
+            if !drift.is_none() && !quiet {
+                eprintln!("note: the services have changed without touching a mapping; `d365map schema diff` shows it");
+            }
+            Ok(())
+        }
+    }
 }
 
 /// What a plan can hold and this version's runner does not move: said rather than passed over.
@@ -118,10 +163,14 @@ fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
 
 /// Runs.
 pub fn run(args: &Args, global: &Global) -> Exit {
-    let Prepared { project, plan } = match prepare(args.plan.as_deref(), global) {
+    let mut prepared = match prepare(args.plan.as_deref(), global) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    if let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, global.quiet) {
+        return exit;
+    }
+    let Prepared { project, plan, .. } = prepared;
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
     let options = options(&project, pace, args.mapping.clone());
@@ -130,10 +179,16 @@ pub fn run(args: &Args, global: &Global) -> Exit {
 
 /// Marks a mapping for a full load, and runs it.
 pub fn replay(args: &ReplayArgs, global: &Global) -> Exit {
-    let Prepared { project, plan } = match prepare(args.plan.as_deref(), global) {
+    let mut prepared = match prepare(args.plan.as_deref(), global) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    if !args.later
+        && let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, global.quiet)
+    {
+        return exit;
+    }
+    let Prepared { project, plan, .. } = prepared;
     let Some(flow) = plan.flow(&args.mapping) else {
         let known: Vec<String> = plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
         return fail(&format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", ")));

@@ -42,6 +42,20 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say what has changed in the services since the schemas were committed, and which lines of the mappings it breaks.
+    Diff {
+        /// The tables; without them those that the project's mappings use.
+        tables: Vec<String>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = DiffShape::Human)]
+        format: DiffShape,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DiffShape {
+    Human,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,6 +70,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let done = match &args.action {
         Action::Show { table, format } => show_table(table.as_deref(), *format, global),
         Action::Pull { tables, force, dry_run } => pull_tables(tables, *force, *dry_run, global),
+        Action::Diff { tables, format } => diff_tables(tables, *format, global),
     };
     done.unwrap_or_else(|message| {
         eprintln!("error: {}", message.trim_start_matches("error: "));
@@ -178,7 +193,12 @@ impl Source for Services {
     }
 }
 
-fn connect(project: &Project) -> Result<Box<dyn Source>, String> {
+/// The services of a project.
+///
+/// # Errors
+///
+/// For people: what is missing.
+pub fn connect(project: &Project) -> Result<Box<dyn Source>, String> {
     Ok(Box::new(Services { project: project.clone(), runtime: super::run::runtime()? }))
 }
 
@@ -200,6 +220,40 @@ fn pull_tables(names: &[String], force: bool, dry_run: bool, global: &Global) ->
     print(&text);
     let changed = outcome.iter().any(|p| p.status != Status::Unchanged);
     Ok(if dry_run && changed { Exit::Findings } else { Exit::Clean })
+}
+
+fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<Exit, String> {
+    let Some(project) = project(global)? else {
+        return Err("no d365map.yaml here or in the folders above. Make one with `d365map init`".to_owned());
+    };
+    let group = super::files::of_project(project.clone(), super::output::stdout_style()).map_err(|e| e.to_string())?;
+    let tables = if names.is_empty() {
+        let heads = |text: &str| {
+            let mut unheard = crate::diagnostics::Diagnostics::default();
+            let file = crate::syntax::parse(crate::diagnostics::FileId(0), text, &mut unheard);
+            let names = file.mappings.into_iter().filter_map(|m| m.head).flat_map(|h| [h.source, h.target]);
+            names.filter_map(|t| TableId::parse(&format!("{}.{}", t.system.text, t.table.text))).collect::<Vec<_>>()
+        };
+        let used = group.inputs.iter().flat_map(|i| heads(&String::from_utf8_lossy(&i.bytes)));
+        used.filter(|t| t.system != System::Partner && group.catalogue.get(t).is_some()).collect()
+    } else {
+        names.iter().map(|name| parse(name, &group.catalogue)).collect::<Result<BTreeSet<_>, _>>()?
+    };
+    let source = connect(&project)?;
+    let drift = super::drift::of_group(source.as_ref(), group, &tables)?;
+    match format {
+        DiffShape::Human => print(&drift.text(super::output::stdout_style())),
+        DiffShape::Json => print(&format!("{:#}\n", drift.json())),
+    };
+    if !global.quiet {
+        let verdict = match (drift.is_none(), drift.is_breaking()) {
+            (true, _) => "the committed schemas are those of the services",
+            (false, true) => "a run would refuse to start: change the mappings or the services, then `d365map schema pull`",
+            (false, false) => "no mapping is touched; `d365map schema pull` takes the changes over",
+        };
+        eprintln!("{verdict}");
+    }
+    Ok(if drift.is_none() { Exit::Clean } else { Exit::Findings })
 }
 
 /// The tables that a pull without names is for.
@@ -344,7 +398,12 @@ fn before(dir: &Path, id: &TableId, force: bool) -> Result<(PathBuf, Option<(Str
     }
 }
 
-fn fetch(source: &dyn Source, id: &TableId) -> Result<Pulled, SchemaPullError> {
+/// Reads one table from its service.
+///
+/// # Errors
+///
+/// [`SchemaPullError`].
+pub fn fetch(source: &dyn Source, id: &TableId) -> Result<Pulled, SchemaPullError> {
     let failed = |message| SchemaPullError::Source { table: id.clone(), message };
     match id.system {
         System::D365 => Ok(pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?),

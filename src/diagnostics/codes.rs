@@ -80,6 +80,7 @@ codes! {
     D116 Error "a name that nothing declares";
     D117 Error "two declarations have one name";
     D118 Error "an included file that is not there";
+    D119 Error "the service has changed under a mapping";
     D121 Error "a block for a mapping that does not exist";
     D122 Error "a test that cannot be run";
     D201 Error "text may be too long for the target";

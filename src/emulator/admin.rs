@@ -24,6 +24,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/expire-tokens", post(expire_tokens))
         .route("/expire-delta", post(expire_delta))
         .route("/schema-change", post(schema_change))
+        .route("/alter-column", post(alter_column))
         .route("/expire-pkeys", post(expire_pkeys))
         .route("/fail-next", post(fail_next))
         .route("/clear-faults", post(clear_faults))
@@ -96,6 +97,33 @@ struct SchemaChange {
 async fn schema_change(State(app): AppState, body: Option<Json<SchemaChange>>) -> Response {
     let name = body.map_or_else(|| "contact".to_owned(), |Json(change)| change.table);
     if app.dataverse.expire_delta(Some(&name)) { done() } else { wrong(format!("no table `{name}`")) }
+}
+
+/// A change of one column in Dataverse's metadata, as an administrator makes it; rows stay as they are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlterColumn {
+    pub(super) table: String,
+    pub(super) column: String,
+    /// The new length of a text.
+    #[serde(default)]
+    pub(super) length: Option<usize>,
+    /// An option that is taken away.
+    #[serde(default)]
+    pub(super) without_option: Option<i64>,
+    /// Whether the column is taken out of the API.
+    #[serde(default)]
+    pub(super) remove: bool,
+}
+
+async fn alter_column(State(app): AppState, body: String) -> Response {
+    match serde_json::from_str::<AlterColumn>(&body) {
+        Ok(change) => match app.dataverse.alter(&change) {
+            Ok(()) => done(),
+            Err(error) => wrong(error),
+        },
+        Err(error) => wrong(error.to_string()),
+    }
 }
 
 async fn expire_pkeys(State(app): AppState) -> Response {

@@ -258,3 +258,107 @@ async fn no_secret_and_no_address_reaches_output_logs_or_state_in_the_clear() {
         assert!(!text.contains("very.private") && !text.contains("Confidential-Name"), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_refuses_to_start_on_a_breaking_drift_with_the_words_of_schema_diff() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  jobtitle -> salutation | truncate(20)\n  gendercode -> gender\n  replace gendercode { Male => male; Female => female; else => unknown; null => unknown }\n}\n");
+    world.create(1, ada()).await;
+    assert_eq!(world.call(&["schema", "pull", "d365.contact", "campaign.profile"]).await.0, 0);
+    let (status, out, error) = world.call(&["schema", "diff"]).await;
+    assert_eq!((status, out.as_str()), (0, ""), "{error}");
+
+    // A change that no line of the mapping sees.
+    world.admin("alter-column", json!({ "table": "contact", "column": "department", "length": 50 })).await;
+    let (status, out, error) = world.call(&["schema", "diff"]).await;
+    assert!(
+        status == 1 && out.contains("~ department: String(100) -> String(50)") && error.contains("no mapping is touched"),
+        "{out}{error}"
+    );
+    let (status, out, error) = world.call(&["run"]).await;
+    assert!(status == 0 && error.contains("without touching a mapping"), "{out}{error}");
+    assert!(world.profile(1).await.is_some());
+
+    // Changes that break lines: a longer text, a field that is gone, an option that is gone.
+    world.create(2, ada()).await;
+    world.admin("alter-column", json!({ "table": "contact", "column": "lastname", "length": 80 })).await;
+    world.admin("alter-column", json!({ "table": "contact", "column": "jobtitle", "remove": true })).await;
+    world.admin("alter-column", json!({ "table": "contact", "column": "gendercode", "without_option": 2 })).await;
+    let (status, diff, error) = world.call(&["schema", "diff"]).await;
+    assert!(status == 1 && error.contains("a run would refuse to start"), "{error}");
+    insta::assert_snapshot!(diff);
+    let (status, out, error) = world.call(&["run"]).await;
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(error.contains(diff.trim()), "{error}\n----\n{diff}");
+    assert!(world.profile(2).await.is_none(), "nothing was written");
+    let (status, out, _) = world.call(&["schema", "diff", "--format", "json"]).await;
+    let document: Value = serde_json::from_str(&out).expect("JSON");
+    let codes: Vec<&str> = document["breaking"].as_array().expect("a list").iter().filter_map(|b| b["code"].as_str()).collect();
+    assert_eq!((status, codes), (1, vec!["D201", "D103", "D302"]));
+    assert_eq!(document["breaking"][0]["line"], 3);
+
+    // A plan without its files says where it no longer fits.
+    let (status, _, error) = world.call(&["compile", "-o", "plan.json"]).await;
+    assert_eq!(status, 0, "{error}");
+    let (status, _, error) = world.call(&["run", "--plan", "plan.json"]).await;
+    assert!(status == 2 && error.contains("mappings/contacts.d365map:4:3: d365.contact has no field `jobtitle` any more"), "{error}");
+    let (status, _, error) = world.call(&["replay", "contacts"]).await;
+    assert!(status == 2 && error.contains("nothing was read or written"), "{error}");
+}
+
+#[test]
+fn fmt_writes_only_what_it_should_and_says_what_it_would() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.d365map");
+    let ragged = GOOD.replace("  lastname ->", "lastname->");
+    std::fs::write(&file, &ragged).expect("a file");
+    std::fs::write(folder.path().join("bad.d365map"), "mapping {").expect("a file");
+    let text = || std::fs::read_to_string(&file).expect("a file");
+    let (status, out, _) = d365map(folder.path(), &["fmt", "--check", "a.d365map"]);
+    assert_eq!((status, out.as_str(), text()), (1, "a.d365map\n", ragged.clone()));
+    let (status, out, _) = d365map(folder.path(), &["fmt", "--diff", "a.d365map"]);
+    assert!(status == 1 && out.contains("-lastname-> lastName\n+  lastname -> lastName\n"), "{out}");
+    assert_eq!(text(), ragged);
+    let (status, _, error) = d365map(folder.path(), &["fmt", "."]);
+    assert!(status == 1 && error.contains("D0") && error.contains("1 cannot be read"), "{error}");
+    assert_eq!(
+        (text(), std::fs::read_to_string(folder.path().join("bad.d365map")).expect("a file")),
+        (GOOD.to_owned(), "mapping {".to_owned())
+    );
+    assert_eq!(d365map(folder.path(), &["fmt", "--check", "a.d365map"]).0, 0);
+}
+
+#[test]
+fn check_fix_mends_files_and_reports_what_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.d365map");
+    std::fs::write(&file, GOOD.replace("lastname -> lastName", "lastnmae -> lastNam | trim or null\n  firstname -> firstName"))
+        .expect("a file");
+    let (status, out, error) = d365map(folder.path(), &["check", "a.d365map"]);
+    assert!(status == 1 && error.contains("can be mended by `d365map check --fix`"), "{out}{error}");
+    let (status, out, error) = d365map(folder.path(), &["check", "--fix", "a.d365map"]);
+    assert!(status == 1 && out.contains("D201") && error.contains("mended 3 findings"), "{out}{error}");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    assert_eq!(text, GOOD.replace("lastname -> lastName", "lastname -> lastName | trim\n  firstname -> firstName"));
+}
+
+#[test]
+fn tests_of_mappings_run_with_differences_a_filter_and_coverage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = include_str!("../data/tested.d365map");
+    std::fs::write(folder.path().join("a.d365map"), text).expect("a file");
+    let (status, out, error) = d365map(folder.path(), &["test", "a.d365map", "--coverage"]);
+    assert_eq!(status, 1, "{error}");
+    insta::assert_snapshot!(format!("{out}----\n{error}"));
+    let (status, _, error) = d365map(folder.path(), &["test", "a.d365map", "--filter", "kept"]);
+    assert_eq!((status, error.as_str()), (0, "1 passed, 0 failed, 3 left out by --filter\n"));
+    let (status, out, _) = d365map(folder.path(), &["test", "a.d365map", "--format", "json"]);
+    let document: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((status, &document["passed"], &document["failed"]), (1, &json!(2), &json!(2)));
+    assert_eq!(document["tests"][1]["differences"][0]["field"], "lastName");
+    let (status, out, _) = d365map(folder.path(), &["test", "a.d365map", "--format", "junit"]);
+    assert!(status == 1 && out.contains("tests=\"4\" failures=\"2\"") && out.contains("lastName: expected"), "{out}");
+    std::fs::write(folder.path().join("a.d365map"), text.replace("lastname   ->", "lastnmae ->")).expect("a file");
+    let (status, _, error) = d365map(folder.path(), &["test", "a.d365map"]);
+    assert!(status == 2 && error.contains("D103") && error.contains("no test was run"), "{error}");
+}

@@ -373,6 +373,13 @@ impl Dataverse {
         true
     }
 
+    /// Changes a column's metadata.
+    pub(super) fn alter(&self, change: &super::admin::AlterColumn) -> std::result::Result<(), String> {
+        let mut store = super::write(&self.store);
+        let index = store.by_name(&change.table).ok_or_else(|| format!("no table `{}`", change.table))?;
+        store.tables[index].table.alter(change)
+    }
+
     /// All rows of a table sorted by id; `system` adds versions and instants.
     pub(super) fn dump(&self, table: &str, system: bool) -> Option<String> {
         let store = super::read(&self.store);

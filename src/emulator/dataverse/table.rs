@@ -233,6 +233,21 @@ impl Table {
         &self.columns[usize::from(column)]
     }
 
+    /// Changes a column's metadata.
+    pub(super) fn alter(&mut self, change: &crate::emulator::admin::AlterColumn) -> Result<(), String> {
+        let column = self.columns.iter_mut().find(|c| c.name == change.column).ok_or_else(|| format!("no column `{}`", change.column))?;
+        if let Some(length) = change.length {
+            column.length = Some(length);
+        }
+        if let Some(option) = change.without_option {
+            column.options.retain(|o| o.value != option);
+        }
+        if change.remove {
+            column.flags.retain(|f| !"rcuo".contains(f));
+        }
+        Ok(())
+    }
+
     /// Adds a seed's columns and keys.
     pub(in crate::emulator) fn extend(&mut self, columns: Vec<Column>, keys: Vec<Key>) -> Result<(), String> {
         for mut column in columns {

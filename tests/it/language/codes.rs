@@ -16,6 +16,7 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D001, "a_file_that_is_not_utf8_is_named_with_its_place"),
     (Code::D002, "a_file_of_ten_megabytes_is_refused_without_being_parsed"),
     (Code::D113, "a_faulty_schema_file_is_reported_as_d113_and_nothing_is_compiled"),
+    (Code::D119, "a_run_refuses_to_start_on_a_breaking_drift_with_the_words_of_schema_diff"),
     (Code::D701, "twenty_custom_entities_are_mapped_and_no_more"),
     (Code::D702, "a_custom_entity_has_fifty_columns_and_no_more"),
     (Code::D703, "a_mapping_has_five_links_and_no_more"),

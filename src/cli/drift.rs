@@ -1,0 +1,240 @@
+//! Drift: what has changed in the services since the schemas were committed, and which lines of the mappings it touches.
+//!
+//! A change is breaking where the mappings no longer compile against the live schemas, or where the plan would read a value
+//! as another kind than it is; both are told by compiling the same files against both catalogues, so that what blocks a
+//! run is just what `check` would say after a pull.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::files::Group;
+use super::schema::{Source, fetch};
+use crate::check::{Compiled, compile_with};
+use crate::diagnostics::render::{Format, Style, render};
+use crate::diagnostics::{Code, Diagnostic, Severity, Span};
+use crate::plan::{ExecutionPlan, FieldProgram, Fit};
+use crate::schema::{Catalogue, Change, System, Table, TableId, diff};
+
+/// What has changed.
+pub struct Drift {
+    /// The changes of each table that has any.
+    pub tables: Vec<(TableId, Vec<Change>)>,
+    /// What breaks, with the place in a mapping file.
+    pub breaking: Vec<Diagnostic>,
+    /// The files that the places lie in.
+    compiled: Option<Compiled>,
+    /// What a plan without its files can say: a place and what is wrong there.
+    pub places: Vec<String>,
+}
+
+impl Drift {
+    /// Whether a run must not begin.
+    pub fn is_breaking(&self) -> bool {
+        !self.breaking.is_empty() || !self.places.is_empty()
+    }
+
+    /// Whether nothing has changed.
+    pub fn is_none(&self) -> bool {
+        self.tables.is_empty() && !self.is_breaking()
+    }
+
+    /// For people.
+    pub fn text(&self, style: Style) -> String {
+        let mut out = String::new();
+        for (table, changes) in &self.tables {
+            // Writing into a String cannot fail, here and below.
+            let _ = writeln!(out, "{table}");
+            for change in changes {
+                let _ = writeln!(out, "  {change}");
+            }
+        }
+        if let Some(compiled) = &self.compiled
+            && !self.breaking.is_empty()
+        {
+            let _ = writeln!(out, "\nwhat this breaks:\n");
+            out.push_str(&render(&self.breaking, &compiled.sources, Format::Human, style));
+        }
+        for place in &self.places {
+            let _ = writeln!(out, "  {place}");
+        }
+        out
+    }
+
+    /// For machines.
+    pub fn json(&self) -> serde_json::Value {
+        let tables: Vec<serde_json::Value> = self
+            .tables
+            .iter()
+            .map(|(table, changes)| serde_json::json!({ "table": table.to_string(), "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>() }))
+            .collect();
+        let breaking: Vec<serde_json::Value> = self
+            .breaking
+            .iter()
+            .map(|d| {
+                let (file, at) = self.compiled.as_ref().map_or(("", None), |c| {
+                    let (file, at) = c.sources.locate(d.span);
+                    (file, Some(at))
+                });
+                serde_json::json!({
+                    "code": d.code.name(), "file": file, "line": at.map(|a| a.line), "column": at.map(|a| a.column),
+                    "message": d.message, "label": d.label, "help": d.help,
+                })
+            })
+            .collect();
+        serde_json::json!({ "version": 1, "tables": tables, "breaking": breaking, "places": self.places })
+    }
+}
+
+/// The tables that a plan reads or writes and whose services give metadata.
+pub fn tables_of(plan: &ExecutionPlan) -> BTreeSet<TableId> {
+    let ingress = plan.ingress.iter().flat_map(|f| [f.source.table.as_str(), f.target.table.as_str()]);
+    let two_way = plan.two_way.iter().flat_map(|f| [f.left.table.as_str(), f.right.table.as_str()]);
+    ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system != System::Partner).collect()
+}
+
+/// Reads the live schemas of tables over a committed catalogue.
+///
+/// # Errors
+///
+/// For people: which table could not be read, and why.
+fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) -> Result<Catalogue, String> {
+    let mut catalogue = committed.clone();
+    for id in tables {
+        let mut table = fetch(source, id).map_err(|e| e.to_string())?.table;
+        if let Some(known) = committed.get(id) {
+            keep_what_metadata_lacks(&mut table, known);
+        }
+        catalogue.insert(table);
+    }
+    Ok(catalogue)
+}
+
+/// Lengths, nested fields and the like that Campaign's metadata does not give stay as the committed schema has them.
+fn keep_what_metadata_lacks(table: &mut Table, known: &Table) {
+    use crate::schema::FieldType;
+    if table.id.system != System::Campaign {
+        return;
+    }
+    for (name, field) in &mut table.fields {
+        let Some(old) = known.fields.get(name) else { continue };
+        if matches!(
+            (&field.ty, &old.ty),
+            (FieldType::Text { max: None }, FieldType::Text { .. }) | (FieldType::Item(_), FieldType::Item(_))
+        ) {
+            field.ty = old.ty.clone();
+        }
+        field.required = old.required;
+    }
+    if table.alternate_keys.is_empty() {
+        table.alternate_keys = known.alternate_keys.clone();
+    }
+}
+
+/// Compares the committed schemas with the live ones in view of mapping files.
+///
+/// # Errors
+///
+/// For people: which table could not be read, and why.
+pub fn of_group(source: &dyn Source, group: Group, tables: &BTreeSet<TableId>) -> Result<Drift, String> {
+    let now = live(source, tables, &group.catalogue)?;
+    let before = compile_with(group.inputs.clone(), &group.catalogue, &group.levels);
+    let after = compile_with(group.inputs, &now, &group.levels);
+    let known = |d: &Diagnostic| before.diagnostics.iter().any(|b| b.code == d.code && b.span == d.span && b.message == d.message);
+    let mut breaking: Vec<Diagnostic> =
+        after.diagnostics.iter().filter(|d| d.severity() == Severity::Error && !known(d)).cloned().collect();
+    if let (Some(old), Some(new)) = (&before.plan, &after.plan) {
+        breaking.extend(other_kinds(old, new, &after));
+    }
+    let changes = changes(tables, &group.catalogue, &now);
+    breaking.extend(untracked(&changes, &before, &now));
+    Ok(Drift { tables: changes, breaking, compiled: Some(after), places: Vec::new() })
+}
+
+fn changes(tables: &BTreeSet<TableId>, before: &Catalogue, after: &Catalogue) -> Vec<(TableId, Vec<Change>)> {
+    let of = |id: &TableId| Some((id.clone(), diff(before.get(id)?, after.get(id)?)));
+    tables.iter().filter_map(of).filter(|(_, changes)| !changes.is_empty()).collect()
+}
+
+/// Values that the plan would read as another kind than the service sends.
+fn other_kinds(old: &ExecutionPlan, new: &ExecutionPlan, compiled: &Compiled) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for flow in &old.ingress {
+        let Some(now) = new.flow(&flow.name) else { continue };
+        for slot in &flow.source.slots {
+            let Some(other) = now.source.slots.iter().find(|s| s.field == slot.field && s.kind != slot.kind) else { continue };
+            let Some((file, _)) = compiled.sources.iter().nth(slot.at.file as usize) else { continue };
+            let span = Span::new(file, slot.at.start as usize..slot.at.end as usize);
+            let message = format!("`{}` has another type now", slot.field);
+            let label = format!("{:?} before, {:?} now", slot.kind, other.kind).to_lowercase();
+            found.push(
+                Diagnostic::new(Code::D119, span, message, label).help("fetch the schema with `d365map schema pull`, and look at the line"),
+            );
+        }
+    }
+    found
+}
+
+/// Tables whose changes cannot be followed any more.
+fn untracked(changes: &[(TableId, Vec<Change>)], compiled: &Compiled, now: &Catalogue) -> Vec<Diagnostic> {
+    let off = |id: &TableId| now.get(id).is_some_and(|t| t.change_tracking == Some(false));
+    let mut found = Vec::new();
+    for (table, _) in changes.iter().filter(|(id, _)| id.system == System::D365 && off(id)) {
+        for flow in compiled.plan.iter().flat_map(|p| &p.ingress).filter(|f| f.source.table == table.to_string()) {
+            let Some((file, _)) = compiled.sources.iter().nth(flow.at.file as usize) else { continue };
+            let span = Span::new(file, flow.at.start as usize..flow.at.end as usize);
+            found.push(
+                Diagnostic::new(Code::D119, span, format!("change tracking is off for `{table}`"), "its changes cannot be read")
+                    .help("switch change tracking on for the table in Dynamics (Advanced options of the table)"),
+            );
+        }
+    }
+    found
+}
+
+/// What a plan needs that the live schemas do not have any more, where its mapping files are not at hand.
+///
+/// # Errors
+///
+/// For people: which table could not be read, and why.
+pub fn of_plan(source: &dyn Source, plan: &ExecutionPlan, committed: &Catalogue) -> Result<Drift, String> {
+    let tables = tables_of(plan);
+    let now = live(source, &tables, committed)?;
+    let mut places = Vec::new();
+    for flow in &plan.ingress {
+        let table = |name: &str| TableId::parse(name).and_then(|id| now.get(&id));
+        if let Some(table) = table(&flow.source.table) {
+            for slot in &flow.source.slots {
+                let parts: Vec<&str> = slot.field.split('.').collect();
+                if !table.field(&parts).is_some_and(|f| f.readable) {
+                    places.push(format!("{}: {} has no field `{}` any more", plan.place(slot.at), flow.source.table, slot.field));
+                }
+            }
+        }
+        if let Some(table) = table(&flow.target.table) {
+            for program in std::iter::once(&flow.key).chain(&flow.fields) {
+                places.extend(unfit(program, table, plan));
+            }
+        }
+    }
+    Ok(Drift { tables: changes(&tables, committed, &now), breaking: Vec::new(), compiled: None, places })
+}
+
+fn unfit(program: &FieldProgram, table: &Table, plan: &ExecutionPlan) -> Option<String> {
+    use crate::schema::FieldType;
+    let parts: Vec<&str> = program.path.iter().map(String::as_str).collect();
+    let (place, name) = (plan.place(program.at), parts.join("."));
+    let Some(field) = table.field(&parts) else { return Some(format!("{place}: {} has no field `{name}` any more", table.id)) };
+    if !field.creatable && !field.updatable {
+        return Some(format!("{place}: `{name}` cannot be written any more"));
+    }
+    match (&program.fit, &field.ty) {
+        (Fit::Text { max: Some(old) }, FieldType::Text { max: Some(new) }) if new < old => {
+            Some(format!("{place}: `{name}` holds {new} characters now, {old} before"))
+        }
+        (Fit::Enumeration(names), FieldType::Enumeration(values)) => {
+            let gone: Vec<&str> = names.iter().filter(|n| !values.iter().any(|v| v.name == **n)).map(String::as_str).collect();
+            (!gone.is_empty()).then(|| format!("{place}: `{name}` has no value {} any more", gone.join(", ")))
+        }
+        _ => None,
+    }
+}
