@@ -1,35 +1,81 @@
-//! `d365map man`: manual pages, generated from the arguments' definition.
+//! `d365map man`: the manual pages, generated from the arguments' definition; one for each subcommand.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use clap_mangen::Man;
 
-use super::output::fail;
-use super::{Cli, Exit, Global};
+use super::output::{fail, print};
+use super::{Cli, Exit};
+
+/// A part that the definition of the arguments does not hold, see [`Exit`].
+const EXIT_STATUS: &str = "\
+.SH \"EXIT STATUS\"
+.TP
+\\fB0\\fR
+Done, nothing to report.
+.TP
+\\fB1\\fR
+Done, and something needs attention: findings, failed tests, rejected records.
+.TP
+\\fB2\\fR
+Not done: the call was wrong, or a file, a service or the state could not be used.
+";
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder for the pages, one for each command; without it the page of the whole goes to standard output.
-    #[arg(long)]
+    /// The folder for the pages, one file per subcommand; without it, the page of `d365map` itself is printed.
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-/// Writes the pages.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let command = Cli::command();
-    let written = match &args.out {
-        None => clap_mangen::Man::new(command).render(&mut std::io::stdout()),
-        Some(folder) => std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder)).map(|()| {
-            if !global.quiet {
-                eprintln!("wrote the manual pages into {}", folder.display());
-            }
-        }),
+/// Writes the pages, or prints the first.
+pub fn run(args: &Args) -> Exit {
+    let pages = match pages() {
+        Ok(pages) => pages,
+        Err(error) => return fail(&format!("the manual pages cannot be made: {error}")),
     };
-    match written {
-        Ok(()) => Exit::Clean,
-        // A reader that has gone away is no error.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Clean,
-        Err(error) => fail(&error.to_string()),
+    match &args.out {
+        Some(folder) => match write(folder, &pages) {
+            Ok(()) => Exit::Clean,
+            Err((path, error)) => fail(&format!("{}: {error}", path.display())),
+        },
+        None => {
+            print(pages.first().map_or("", |p| &p.1));
+            Exit::Clean
+        }
     }
+}
+
+/// The name of each page's file and its text, that of `d365map` itself first.
+pub fn pages() -> std::io::Result<Vec<(String, String)>> {
+    let mut root = Cli::command().disable_help_subcommand(true);
+    root.build();
+    let mut pages = Vec::new();
+    page(&root, "d365map".to_owned(), &mut pages)?;
+    Ok(pages)
+}
+
+fn page(command: &clap::Command, name: String, pages: &mut Vec<(String, String)>) -> std::io::Result<()> {
+    // Subcommands are referred to by the name of their own page.
+    let named = command.clone().display_name(name.clone());
+    let man = Man::new(named).manual("d365map manual");
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    text.extend_from_slice(EXIT_STATUS.as_bytes());
+    pages.push((man.get_filename(), String::from_utf8_lossy(&text).into_owned()));
+    for subcommand in command.get_subcommands().filter(|s| !s.is_hide_set()) {
+        page(subcommand, format!("{name}-{}", subcommand.get_name()), pages)?;
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, pages: &[(String, String)]) -> Result<(), (PathBuf, std::io::Error)> {
+    fs::create_dir_all(folder).map_err(|e| (folder.to_path_buf(), e))?;
+    pages.iter().try_for_each(|(name, text)| {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|e| (path, e))
+    })
 }

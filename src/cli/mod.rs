@@ -124,7 +124,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(args, global),
         Command::Lsp => lsp::run(),
         Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args, global),
+        Command::Man(args) => man::run(args),
     };
     exit.into()
 }

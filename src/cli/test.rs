@@ -7,8 +7,7 @@ use super::output::{fail, print, stderr_style, stdout_style};
 use super::{Exit, Global, files};
 use crate::check::{Compiled, TestCase};
 use crate::diagnostics::Severity;
-use crate::diagnostics::render::junit::{Case, Failure, Report, Suite};
-use crate::diagnostics::render::{self, Style, render};
+use crate::diagnostics::render::{self, Style, junit, render};
 use crate::testing::{self, Coverage, Difference, Outcome, Ran};
 use crate::time;
 
@@ -36,7 +35,7 @@ pub enum Format {
     Human,
     /// One JSON object.
     Json,
-    /// JUnit XML.
+    /// JUnit's XML, for the test reports of CI services.
     Junit,
 }
 
@@ -57,7 +56,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let mut totals = Totals::default();
     let mut out = String::new();
     let mut documents = Vec::new();
-    let mut suites: Vec<Suite> = Vec::new();
+    let mut suites = junit::Suites { name: "d365map test".to_owned(), suites: Vec::new() };
     for group in groups {
         let compiled = group.compile();
         let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).cloned().collect();
@@ -85,7 +84,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 }
             }
             Format::Json => documents.extend(report.ran.iter().map(|r| json(r, &compiled))),
-            Format::Junit => report.ran.iter().for_each(|r| junit(r, &compiled, &mut suites)),
+            Format::Junit => report.ran.iter().for_each(|r| add_case(r, &compiled, &mut suites)),
         }
     }
     if args.format == Format::Json {
@@ -95,7 +94,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let _ = writeln!(out, "{document:#}");
     }
     if args.format == Format::Junit {
-        out = Report { suites }.xml();
+        out.push_str(&junit::write(&suites));
     }
     print(&out);
     if !global.quiet {
@@ -130,30 +129,6 @@ fn human(ran: &Ran<'_>, compiled: &Compiled, style: Style, out: &mut String) {
     }
 }
 
-/// One suite for each mapping.
-fn junit(ran: &Ran<'_>, compiled: &Compiled, suites: &mut Vec<Suite>) {
-    let case = ran.case;
-    let (file, position) = compiled.sources.locate(case.span);
-    let failure = match &ran.outcome {
-        Outcome::Passed => None,
-        Outcome::Failed(differences) => {
-            let line = |d: &Difference| {
-                let name = if d.field.is_empty() { String::new() } else { format!("{}: ", d.field) };
-                let reason = d.reason.as_ref().map(|r| format!("\n  {r}")).unwrap_or_default();
-                format!("{name}expected {}, got {}{reason}", d.expected, d.actual)
-            };
-            let text = differences.iter().map(line).collect::<Vec<_>>().join("\n");
-            let message = text.lines().next().unwrap_or_default().to_owned();
-            Some(Failure { message, kind: "difference".to_owned(), text: format!("{file}:{}\n{text}", position.line) })
-        }
-    };
-    let one = Case { name: case.title.clone(), class: case.mapping.clone(), file: file.to_owned(), line: position.line, failure };
-    match suites.iter_mut().find(|s| s.name == case.mapping) {
-        Some(suite) => suite.cases.push(one),
-        None => suites.push(Suite { name: case.mapping.clone(), cases: vec![one] }),
-    }
-}
-
 fn json(ran: &Ran<'_>, compiled: &Compiled) -> serde_json::Value {
     let case = ran.case;
     let (file, position) = compiled.sources.locate(case.span);
@@ -169,6 +144,39 @@ fn json(ran: &Ran<'_>, compiled: &Compiled) -> serde_json::Value {
         "mapping": case.mapping, "title": case.title, "file": file, "line": position.line,
         "outcome": if differences.is_empty() { "passed" } else { "failed" }, "differences": differences,
     })
+}
+
+/// A test as a case in the suite of its mapping. Of tests with one title (D809) the later ones get a number, since services know a case by its name.
+fn add_case(ran: &Ran<'_>, compiled: &Compiled, suites: &mut junit::Suites) {
+    let case = ran.case;
+    let (file, position) = compiled.sources.locate(case.span);
+    let outcome = match &ran.outcome {
+        Outcome::Passed => junit::Outcome::Passed,
+        Outcome::Failed(differences) => {
+            let one = |d: &Difference| match d.field.as_str() {
+                "" => format!("expected {}, came {}", d.expected, d.actual),
+                field => format!("{field}: expected {}, came {}", d.expected, d.actual),
+            };
+            let mut text = String::new();
+            human(ran, compiled, Style::PLAIN, &mut text);
+            let message = differences.iter().map(one).collect::<Vec<_>>().join("; ");
+            junit::Outcome::Failed(junit::Trouble { message, kind: "difference".to_owned(), text })
+        }
+    };
+    let at = suites.suites.iter().position(|s| s.name == case.mapping).unwrap_or_else(|| {
+        suites.suites.push(junit::Suite { name: case.mapping.clone(), ..junit::Suite::default() });
+        suites.suites.len() - 1
+    });
+    let cases = &mut suites.suites[at].cases;
+    let taken = |name: &str| cases.iter().any(|c| c.name == name);
+    let mut name = case.title.clone();
+    let mut number = 1;
+    while taken(&name) {
+        number += 1;
+        name = format!("{} ({number})", case.title);
+    }
+    let class = junit::class_of(&case.mapping);
+    cases.push(junit::Case { name, class, outcome, file: Some(file.to_owned()), line: Some(position.line), time: None, output: None });
 }
 
 fn coverage(coverage: &Coverage, plan: &crate::plan::ExecutionPlan, out: &mut String) {

@@ -197,7 +197,7 @@ struct Document {
 }
 
 fn of_yaml(path: &Path, file: &str, text: &str) -> Result<Vec<Table>, TableError> {
-    let document: Document = yaml::from_str(path, &text.into()).map_err(|p| TableError::Yaml(p))?;
+    let document: Document = yaml::from_str(path, &text.into()).map_err(TableError::Yaml)?;
     let mut tables = Vec::new();
     for (kind, rows) in [(Kind::Fields, document.fields), (Kind::Replacements, document.replacements), (Kind::Filters, document.filters)] {
         if rows.is_empty() {

@@ -34,7 +34,7 @@ fn place(text: &str, offset: usize) -> Place<'_> {
         match token.kind {
             // A comment goes on to the end of its line, whatever blanks stand there.
             TokenKind::Comment => place.quiet |= text.get(token.range.start..offset).is_some_and(|t| !t.contains('\n')),
-            TokenKind::Text if typed && token.range.end > offset || (typed && word.len() == 1) => place.quiet = true,
+            TokenKind::Text if typed && (token.range.end > offset || word.len() == 1) => place.quiet = true,
             TokenKind::Newline => {
                 // Steps go on in the next line.
                 let next = all

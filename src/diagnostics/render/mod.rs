@@ -1,4 +1,4 @@
-//! Diagnostics as text: for people (miette), as JSON, as GitHub annotations, as SARIF, as JUnit XML.
+//! Diagnostics as text: for people (miette), as JSON, as GitHub annotations, as SARIF, as JUnit's XML.
 
 mod github;
 mod human;
@@ -20,7 +20,7 @@ pub enum Format {
     Github,
     /// SARIF 2.1.0, for code-scanning services.
     Sarif,
-    /// JUnit XML, for CI systems that show test reports.
+    /// JUnit's XML, for the test reports of CI services.
     Junit,
 }
 

@@ -1,108 +1,193 @@
-//! SARIF 2.1.0 (OASIS), the parts that code-scanning services read.
+//! SARIF 2.1.0 (OASIS), with what code-scanning services read of it.
+//!
+//! - Addresses are relative to the folder in which the command was called and carry `%SRCROOT%`, the name that services give to the
+//!   root of the repository; a file outside of it has an absolute `file:` address.
+//! - Columns count characters (`unicodeCodePoints`), as everywhere in this tool; the byte offsets say the same for those that count otherwise.
+//! - A finding is recognised from run to run by `partialFingerprints`: its code and its line's text, not the line's number. The key is
+//!   our own: GitHub's upload action adds its `primaryLocationLineHash` itself and complains of one that it would compute otherwise.
+//! - Rules hold their page as Markdown and say everything in it, so no address of a web page is needed.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::json::severity_word;
-use crate::diagnostics::{Code, Diagnostic, Sources, Span};
+use crate::diagnostics::{Code, Diagnostic, Severity, Sources, Span};
 
-fn location(span: Span, sources: &Sources, text: Option<&str>) -> Value {
-    let (name, start) = sources.locate(span);
-    let end = sources.get(span.file).map_or(start, |f| f.position(span.end));
-    let mut location = json!({
-        "physicalLocation": {
-            "artifactLocation": { "uri": uri(name) },
-            "region": {
-                "startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column,
-                "byteOffset": span.start, "byteLength": span.end - span.start
-            }
-        }
-    });
-    if let Some(text) = text {
-        location["message"] = json!({ "text": text });
+/// The base of relative addresses, by the name that code-scanning services know.
+const ROOT: &str = "%SRCROOT%";
+
+/// A file's place in the list of artifacts.
+fn artifact_location(span: Span, sources: &Sources) -> Value {
+    let (name, _) = sources.locate(span);
+    let mut location = place(name);
+    if sources.get(span.file).is_some() {
+        location["index"] = json!(span.file.0);
     }
     location
 }
 
-/// A relative path as a URI reference.
-fn uri(path: &str) -> String {
-    const KEEP: &percent_encoding::AsciiSet =
-        &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
-    percent_encoding::utf8_percent_encode(path, KEEP).to_string()
+fn region(span: Span, sources: &Sources) -> Value {
+    let (_, start) = sources.locate(span);
+    let end = sources.get(span.file).map_or(start, |f| f.position(span.end));
+    json!({
+        "startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column,
+        "byteOffset": span.start, "byteLength": span.end.saturating_sub(span.start)
+    })
 }
 
-/// The same for a finding that moved with its line.
-fn fingerprint(finding: &Diagnostic, sources: &Sources) -> String {
-    use std::hash::Hasher;
-    let text = sources.get(finding.span.file).map_or("", |f| &*f.text);
-    let start = (finding.span.start as usize).min(text.len());
-    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |n| n + 1);
-    let line = text.get(line_start..).and_then(|t| t.lines().next()).unwrap_or_default();
-    // The keys are constants: this tells findings apart, it keeps no secret.
-    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x6669_6e64, 0x696e_6773);
-    hasher.write(finding.code.name().as_bytes());
-    hasher.write(line.trim().as_bytes());
-    format!("{:016x}", hasher.finish())
+fn location(span: Span, sources: &Sources) -> Value {
+    json!({ "physicalLocation": { "artifactLocation": artifact_location(span, sources), "region": region(span, sources) } })
+}
+
+/// The address of a path with `/`, with its base where it is relative.
+fn place(path: &str) -> Value {
+    const KEEP: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+    let encoded = percent_encoding::utf8_percent_encode(path, KEEP);
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.starts_with(|c: char| c.is_ascii_alphabetic());
+    if drive {
+        // RFC 8089, appendix E.2: a drive's colon stands as it is.
+        json!({ "uri": format!("file:///{encoded}").replacen("%3A", ":", 1) })
+    } else if path.starts_with('/') {
+        json!({ "uri": format!("file://{encoded}") })
+    } else {
+        json!({ "uri": encoded.to_string(), "uriBaseId": ROOT })
+    }
+}
+
+/// Every code as a rule, in the order of the registry: a rule's index is its code's.
+fn rules() -> Vec<Value> {
+    let rule = |code: &Code| {
+        let page = code.page();
+        let body = page.split_once("\n\n").map_or(page, |(_, rest)| rest);
+        let first = body.split("\n\n").next().unwrap_or(body).replace('\n', " ");
+        json!({
+            "id": code.name(),
+            "shortDescription": { "text": code.title() },
+            "fullDescription": { "text": first.trim() },
+            "help": { "text": page, "markdown": page },
+            "defaultConfiguration": { "level": severity_word(code.severity()) },
+            "properties": {
+                "tags": [family(*code)],
+                "precision": "very-high",
+                "problem.severity": severity_word(code.severity())
+            }
+        })
+    };
+    Code::ALL.iter().map(rule).collect()
+}
+
+/// What the first digit of a code stands for, as services show it beside a finding.
+fn family(code: Code) -> &'static str {
+    match code.name().as_bytes().get(1) {
+        Some(b'0') => "syntax",
+        Some(b'1') => "names and schema",
+        Some(b'2') => "types and loss",
+        Some(b'3') => "replacements",
+        Some(b'4') => "filters",
+        Some(b'5') => "keys, links and order",
+        Some(b'6') => "opt-out and privacy",
+        Some(b'7') => "limits",
+        Some(b'8') => "style",
+        _ => "records",
+    }
+}
+
+/// Code and line, hashed; findings with one code on lines of one text are told apart by their order.
+fn fingerprint(diagnostic: &Diagnostic, sources: &Sources, seen: &mut BTreeMap<String, usize>) -> String {
+    let line = sources.get(diagnostic.span.file).map_or("", |f| {
+        let at = (diagnostic.span.start as usize).min(f.text.len());
+        let (before, after) = f.text.split_at_checked(at).unwrap_or((&f.text, ""));
+        let start = before.rfind('\n').map_or(0, |n| n + 1);
+        let end = after.find('\n').map_or(f.text.len(), |n| at + n);
+        f.text.get(start..end).unwrap_or_default()
+    });
+    let (file, _) = sources.locate(diagnostic.span);
+    let digest = Sha256::digest(format!("{}\n{file}\n{}", diagnostic.code, line.trim()));
+    let short: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let times = seen.entry(short.clone()).or_default();
+    *times += 1;
+    format!("{short}:{times}")
+}
+
+/// The edits that mend a finding, by file.
+fn fixes(diagnostic: &Diagnostic, sources: &Sources) -> Option<Value> {
+    let fix = diagnostic.fix.as_ref()?;
+    let mut files: BTreeMap<u32, (Value, Vec<Value>)> = BTreeMap::new();
+    for edit in &fix.edits {
+        let (_, replacements) = files.entry(edit.span.file.0).or_insert_with(|| (artifact_location(edit.span, sources), Vec::new()));
+        replacements.push(json!({ "deletedRegion": region(edit.span, sources), "insertedContent": { "text": edit.text } }));
+    }
+    let changes: Vec<Value> =
+        files.into_values().map(|(at, replacements)| json!({ "artifactLocation": at, "replacements": replacements })).collect();
+    (!changes.is_empty()).then(|| json!([{ "description": { "text": fix.title }, "artifactChanges": changes }]))
+}
+
+fn result(diagnostic: &Diagnostic, sources: &Sources, seen: &mut BTreeMap<String, usize>) -> Value {
+    let text = match &diagnostic.help {
+        Some(help) => format!("{}: {}. {help}", diagnostic.message, diagnostic.label),
+        None => format!("{}: {}", diagnostic.message, diagnostic.label),
+    };
+    let mut result = json!({
+        "ruleId": diagnostic.code.name(),
+        "ruleIndex": Code::ALL.iter().position(|c| *c == diagnostic.code),
+        "level": severity_word(diagnostic.severity()),
+        "message": { "text": text },
+        "locations": [location(diagnostic.span, sources)],
+        "partialFingerprints": { "d365mapCodeAndLine/v1": fingerprint(diagnostic, sources, seen) }
+    });
+    if !diagnostic.related.is_empty() {
+        let related = diagnostic.related.iter().enumerate().map(|(id, (span, label))| {
+            let mut location = location(*span, sources);
+            location["id"] = json!(id);
+            location["message"] = json!({ "text": label });
+            location
+        });
+        result["relatedLocations"] = related.collect();
+    }
+    if let Some(fixes) = fixes(diagnostic, sources) {
+        result["fixes"] = fixes;
+    }
+    result
 }
 
 /// All findings as one SARIF log with one run; the rules are all codes of the registry.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
-    let rules: Vec<Value> = Code::ALL
+    let mut seen = BTreeMap::new();
+    let results: Vec<Value> = diagnostics.iter().map(|d| result(d, sources, &mut seen)).collect();
+    let artifacts: Vec<Value> = sources
         .iter()
-        .map(|code| {
+        .map(|(_, f)| {
             json!({
-                "id": code.name(),
-                "shortDescription": { "text": code.title() },
-                "help": { "text": code.page(), "markdown": code.page() },
-                "defaultConfiguration": { "level": severity_word(code.severity()) }
+                "location": place(&f.name), "length": f.text.len(), "encoding": "UTF-8", "mimeType": "text/plain",
+                "sourceLanguage": "d365map", "roles": ["analysisTarget"]
             })
         })
         .collect();
-    let results: Vec<Value> = diagnostics
-        .iter()
-        .map(|d| {
-            let text = match &d.help {
-                Some(help) => format!("{}: {}. {help}", d.message, d.label),
-                None => format!("{}: {}", d.message, d.label),
-            };
-            let mut result = json!({
-                "ruleId": d.code.name(),
-                "ruleIndex": Code::ALL.iter().position(|c| *c == d.code),
-                "level": severity_word(d.severity()),
-                "message": { "text": text },
-                "locations": [location(d.span, sources, None)]
-            });
-            if !d.related.is_empty() {
-                let related: Vec<Value> = d.related.iter().map(|(span, label)| location(*span, sources, Some(label))).collect();
-                result["relatedLocations"] = Value::Array(related);
-            }
-            // Services follow a finding from run to run by this: its code and the text of its line, not the line's number.
-            let print = fingerprint(d, sources);
-            result["partialFingerprints"] = json!({ "primaryLocationLineHash": print });
-            if let Some(fix) = &d.fix {
-                let changes: Vec<Value> = fix
-                    .edits
-                    .iter()
-                    .map(|edit| {
-                        let place = location(edit.span, sources, None);
-                        json!({
-                            "artifactLocation": place["physicalLocation"]["artifactLocation"],
-                            "replacements": [{ "deletedRegion": place["physicalLocation"]["region"], "insertedContent": { "text": edit.text } }]
-                        })
-                    })
-                    .collect();
-                result["fixes"] = json!([{ "description": { "text": fix.title }, "artifactChanges": changes }]);
-            }
-            result
-        })
-        .collect();
+    let errors = diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
     let log = json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
-            "tool": { "driver": { "name": "d365map", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
+            "tool": { "driver": {
+                "name": "d365map",
+                "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": rules()
+            } },
+            // Findings are a result of the check, not a failure of it.
+            "invocations": [{
+                "executionSuccessful": true,
+                "exitCode": u8::from(!diagnostics.is_empty()),
+                "exitCodeDescription": format!("{errors} errors, {} warnings", diagnostics.len() - errors)
+            }],
+            "originalUriBaseIds": {
+                ROOT: { "description": { "text": "the folder in which the command was called: the root of the repository" } }
+            },
             "columnKind": "unicodeCodePoints",
-            "artifacts": sources.iter().map(|(_, f)| json!({ "location": { "uri": uri(&f.name) }, "sourceLanguage": "d365map" })).collect::<Vec<_>>(),
-            "invocations": [{ "executionSuccessful": true }],
+            "artifacts": artifacts,
             "results": results
         }]
     });
