@@ -135,8 +135,10 @@ foreign! {
     r"(?i)\s(like)\s" in [Condition] "patterns are written with words", "a word of SQL", "write `contains`, `starts with`, `ends with` or `matches \"regular expression\"`";
     r"^\s*(!)\s*[\w`]" in [Condition] "a negation is written `not`", "expected `not` here", "write `not field = value`, or `field != value`";
     r"(==|=>|:=|=|<-|->)" in [Assignment] "a value is given with a colon", "expected `:` here", "write `field: value`";
+    r"^\s*direction\s*(->|<->|=|:)" in [Pair] "`direction` and its value are separated by a blank", "too much", "write `direction bidirectional`";
     r"[\w`]\s*(->|<-|=>|==|=|:)\s*(?:not\s+)?[\w`]" in [Pair] "an opt-out pair is written with `<->`", "expected `<->` here", "write `donotemail <-> denyListEmail`; the direction is set by `direction …`";
-    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting, Event] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
+    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Event] "a type and its value are separated by a blank", "too much", "write `send on`";
+    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
 }
 
 fn foreign(text: &str, context: Context) -> Option<Finding> {
@@ -276,9 +278,15 @@ fn reread(text: &str, context: Context) -> Finding {
     };
     let expected = match &error.variant {
         // A step begins with a name, as a field does; the bar before it tells which is meant.
+        ErrorVariant::ParsingError { .. } if follows_or(&text[..at]) => vec!["`null`", "`default(…)`", "`keep`", "`reject`"],
         ErrorVariant::ParsingError { .. } if text[..at].trim_end().ends_with('|') => vec!["a step such as `trim` or `truncate(30)`"],
         ErrorVariant::ParsingError { positives, .. } => expectation(positives),
         ErrorVariant::CustomError { .. } => Vec::new(),
+    };
+    let usage = match expected.iter().any(|e| e.starts_with("a duration")) || expected.contains(&"a value or a duration such as `30d`") {
+        true => "durations are days, hours or minutes: 30d, 12h, 5m; a year is 365d",
+        false if follows_or(&text[..at]) => "`or null` empties the field, `or default(value)` writes a value, `or keep` leaves it, `or reject` keeps the record aside",
+        false => usage,
     };
     let rest = &text[at..];
     let token = token_length(rest);
@@ -290,6 +298,12 @@ fn reread(text: &str, context: Context) -> Finding {
     // At the end of the text, the last character is underlined: an empty span is hard to see.
     let range = if token == 0 { text.len() - text.chars().next_back().map_or(0, char::len_utf8)..text.len() } else { at..at + token };
     finding(Code::D008, range, message, label, usage)
+}
+
+/// Whether what comes next is the outcome of a step.
+fn follows_or(before: &str) -> bool {
+    let before = before.trim_end();
+    before.strip_suffix("or").is_some_and(|b| b.ends_with([' ', '\t', ')', '\n']))
 }
 
 /// The length of the token at the beginning of a text.
