@@ -6,7 +6,7 @@ mod print;
 use std::hash::Hasher;
 
 pub use model::*;
-pub use print::describe;
+pub use print::{constant, describe};
 
 /// Why a plan file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -182,7 +182,8 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-fn constant(value: &Const) -> String {
+/// A constant in the notation of the language's literals.
+pub fn constant(value: &Const) -> String {
     match value {
         Const::Null => "null".to_owned(),
         Const::Boolean(b) => b.to_string(),

@@ -285,7 +285,9 @@ fn reread(text: &str, context: Context) -> Finding {
     };
     let usage = match expected.iter().any(|e| e.starts_with("a duration")) || expected.contains(&"a value or a duration such as `30d`") {
         true => "durations are days, hours or minutes: 30d, 12h, 5m; a year is 365d",
-        false if follows_or(&text[..at]) => "`or null` empties the field, `or default(value)` writes a value, `or keep` leaves it, `or reject` keeps the record aside",
+        false if follows_or(&text[..at]) => {
+            "`or null` empties the field, `or default(value)` writes a value, `or keep` leaves it, `or reject` keeps the record aside"
+        }
         false => usage,
     };
     let rest = &text[at..];

@@ -1,7 +1,7 @@
 //! What the tests of a mapping reach: entries that had a value, arms that were taken, both ways of the filter.
 
 use crate::eval::{ArmUse, Evaluated};
-use crate::plan::{At, Const, IngressFlow};
+use crate::plan::{At, IngressFlow, constant};
 
 /// What the tests reach in all mappings of a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,17 +97,5 @@ impl MappingCoverage {
         let mut all: Vec<Unreached> = lines.chain(arms).chain(filter).collect();
         all.sort_by_key(|u| (u.at.file, u.at.start));
         all
-    }
-}
-
-fn constant(value: &Const) -> String {
-    match value {
-        Const::Null => "null".to_owned(),
-        Const::Boolean(b) => b.to_string(),
-        Const::Integer(n) => n.to_string(),
-        Const::Decimal(d) => d.to_string(),
-        Const::Text(text) => format!("\"{text}\""),
-        Const::Date(date) => date.to_string(),
-        Const::Instant(instant) => crate::time::format_instant(*instant),
     }
 }
