@@ -1,7 +1,7 @@
 //! Replacements: a table of values for one source field, checked once against the field and once more for each use against
 //! what the use needs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Context;
 use super::mismatch::fit_mismatch;
@@ -310,25 +310,7 @@ pub(super) fn apply(
             Some(Applied { replacement, typed: Typed::new(ty, nullable), conversions: Some(conversions) })
         }
         Expect::Any => {
-            let mut ty = Ty::Null;
-            for (span, one, _) in &uses {
-                match ty.join(one) {
-                    Some(joined) => ty = joined,
-                    None => {
-                        context.report(
-                            Diagnostic::new(
-                                Code::D306,
-                                *span,
-                                "the results of this replacement have different types",
-                                format!("{} beside {}", one.describe(), ty.describe()),
-                            )
-                            .related(entry, "the steps of this entry need one type")
-                            .help("give results of one type; add `else` where values that stay as they are have another"),
-                        );
-                        return None;
-                    }
-                }
-            }
+            let ty = joined(&uses, entry, context)?;
             Some(Applied {
                 replacement: Replacement { at, entries, null, otherwise, labels: false },
                 typed: Typed::new(ty, nullable),
@@ -336,6 +318,38 @@ pub(super) fn apply(
             })
         }
     }
+}
+
+/// The one type of all results, for steps that follow. Words are gathered in one go: joined one by one, a table of many arms
+/// would take the square of their number.
+fn joined(uses: &[(Span, Ty, bool)], entry: Span, context: &mut Context<'_>) -> Option<Ty> {
+    let mut ty = Ty::Null;
+    let mut words: Vec<String> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
+    for (span, one, _) in uses {
+        // One word stands for all where it is asked whether types go together.
+        let before = ty.join(&words.first().map_or(Ty::Null, |w| Ty::Words(vec![w.clone()])));
+        let Some(before) = before.filter(|b| b.join(one).is_some()) else {
+            let beside = if words.is_empty() { ty.describe() } else { Ty::Words(words.clone()).describe() };
+            context.report(
+                Diagnostic::new(
+                    Code::D306,
+                    *span,
+                    "the results of this replacement have different types",
+                    format!("{} beside {beside}", one.describe()),
+                )
+                .related(entry, "the steps of this entry need one type")
+                .help("give results of one type; add `else` where values that stay as they are have another"),
+            );
+            return None;
+        };
+        match one {
+            Ty::Words(more) => words.extend(more.iter().filter(|w| seen.insert(w.as_str())).cloned()),
+            other if words.is_empty() => ty = before.join(other)?,
+            other => ty = ty.join(other)?,
+        }
+    }
+    if words.is_empty() { Some(ty) } else { ty.join(&Ty::Words(words)) }
 }
 
 /// Values without an arm would reach a target that cannot hold them.
