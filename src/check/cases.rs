@@ -57,7 +57,9 @@ pub struct ExpectedField {
 const SOME_ID: &str = "00000000-0000-0000-0000-000000000001";
 
 /// Checks a test block against the tables of its mapping.
-pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, context: &mut Context<'_>) -> Option<TestCase> {
+///
+/// `asks_the_time`: whether the mapping's filter does.
+pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time: bool, context: &mut Context<'_>) -> Option<TestCase> {
     let Some(info) = context.mappings.get(&block.mapping.text).cloned() else {
         let names: Vec<String> = context.mappings.keys().cloned().collect();
         let diagnostic =
@@ -114,10 +116,7 @@ pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, context: &mut
         Some(LiteralValue::Instant(instant)) => Some(*instant),
         _ => None,
     };
-    if now.is_none()
-        && let Some(flow) = flow
-        && flow.filter.as_ref().is_some_and(crate::plan::Condition::asks_the_time)
-    {
+    if now.is_none() && asks_the_time {
         context.report(
             Diagnostic::new(Code::D804, block.title.span, "this test depends on the day it is run", "the mapping's filter asks the time")
                 .help("say what time it is in the test: `now 2024-01-31`"),
