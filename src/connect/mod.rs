@@ -10,4 +10,4 @@ mod error;
 mod http;
 
 pub use error::{Call, ConnectError};
-pub use http::{ApiCalls, CallStats, Http, HttpConfig};
+pub use http::{AdobeServiceAccount, ApiCalls, CallStats, ClientCertificate, Credential, Http, HttpConfig, Signature};

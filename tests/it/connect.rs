@@ -30,7 +30,7 @@ fn quick() -> HttpConfig {
 
 fn dataverse_at(url: &Url, token_url: Url, config: HttpConfig) -> (Dataverse, Http) {
     let http = Http::new(config).unwrap();
-    let config = DataverseConfig { url: url.clone(), token_url, client_id: "client".into(), client_secret: SecretString::from(SECRET) };
+    let config = DataverseConfig { url: url.clone(), token_url, client_id: "client".into(), credential: SecretString::from(SECRET).into() };
     (Dataverse::new(http.clone(), config).unwrap(), http)
 }
 

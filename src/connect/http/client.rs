@@ -85,13 +85,30 @@ pub(crate) enum Expect {
     Status,
 }
 
+/// A request's body.
+#[derive(Clone)]
+pub(crate) enum Payload<'a> {
+    /// None.
+    Empty,
+    /// The same for each attempt.
+    Fixed(Bytes),
+    /// Made anew for each attempt.
+    Fresh(&'a (dyn Fn() -> Bytes + Send + Sync)),
+}
+
+impl From<Option<Bytes>> for Payload<'_> {
+    fn from(body: Option<Bytes>) -> Self {
+        body.map_or(Self::Empty, Self::Fixed)
+    }
+}
+
 /// One request.
 pub(crate) struct Request<'a> {
     pub(crate) api: &'static str,
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Payload<'a>,
     /// Sending it twice does the same as sending it once.
     pub(crate) idempotent: bool,
     pub(crate) expect: Expect,
@@ -244,8 +261,10 @@ impl Http {
         if let Some(token) = token {
             builder = builder.header(AUTHORIZATION, token.header());
         }
-        if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
+        match &request.body {
+            Payload::Empty => {}
+            Payload::Fixed(body) => builder = builder.body(body.clone()),
+            Payload::Fresh(make) => builder = builder.body(make()),
         }
         let start = Instant::now();
         let attempt = match builder.send().await {
@@ -455,7 +474,7 @@ mod tests {
             method: Method::GET,
             url: "https://h/contacts?$deltatoken=secret#f".parse().unwrap(),
             headers: HeaderMap::new(),
-            body: Some(Bytes::from_static(b"secret")),
+            body: Payload::Fixed(Bytes::from_static(b"secret")),
             idempotent: true,
             expect: Expect::Body,
             token: None,

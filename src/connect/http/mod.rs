@@ -2,12 +2,14 @@
 
 mod answer;
 mod client;
+mod credential;
 mod limit;
 mod retry;
 mod stats;
 mod token;
 
-pub(super) use client::{Expect, Request, origin, service_url};
+pub(super) use client::{Expect, Payload, Request, origin, service_url};
 pub use client::{Http, HttpConfig};
+pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
 pub use stats::{ApiCalls, CallStats};
 pub(super) use token::TokenSource;
