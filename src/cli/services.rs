@@ -32,7 +32,12 @@ pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, String> {
         (None, None) => return Err("connections.dynamics needs `tenant` (the directory's id), or `token-url`".to_owned()),
     };
     let client_secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?;
-    let config = DataverseConfig { url: connection.url.clone(), token_url, client_id: connection.client_id.clone(), client_secret };
+    let config = DataverseConfig {
+        url: connection.url.clone(),
+        token_url,
+        client_id: connection.client_id.clone(),
+        credential: client_secret.into(),
+    };
     Dataverse::new(http, config).map_err(|e| e.to_string())
 }
 

@@ -25,7 +25,7 @@ fn dataverse(running: &Running, http: &Http) -> Dataverse {
         url: running.dataverse_url().parse().unwrap(),
         token_url: running.dataverse_token_url().parse().unwrap(),
         client_id: client.id,
-        client_secret: SecretString::from(client.secret),
+        credential: SecretString::from(client.secret).into(),
     };
     Dataverse::new(http.clone(), config).unwrap()
 }
@@ -112,12 +112,12 @@ async fn a_wrong_secret_is_a_token_error_with_the_services_code() {
         url: running.dataverse_url().parse().unwrap(),
         token_url: running.dataverse_token_url().parse().unwrap(),
         client_id: client.id,
-        client_secret: SecretString::from("wr0ng"),
+        credential: SecretString::from("wr0ng").into(),
     };
     let error = Dataverse::new(http(), config).unwrap().who_am_i().await.unwrap_err();
     assert!(matches!(error, ConnectError::Token { .. }), "{error}");
     assert_eq!(error.vendor_code(), Some("AADSTS7000215"));
-    let config = CampaignConfig { client_secret: SecretString::from("wr0ng"), ..campaign_config(&running) };
+    let config = CampaignConfig { credential: SecretString::from("wr0ng").into(), ..campaign_config(&running) };
     let error = Campaign::new(http(), config).unwrap().get("profile", "a").await.unwrap_err();
     assert!(matches!(error, ConnectError::Token { .. }), "{error}");
 }

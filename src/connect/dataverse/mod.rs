@@ -16,15 +16,14 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
 
-use super::ConnectError;
-use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
+use super::http::{Http, Request, TokenSource, origin, service_url};
+use super::{ConnectError, Credential};
 
 const API: &str = "dataverse";
 const ROOT: &str = "api/data/v9.2/";
@@ -40,8 +39,8 @@ pub struct DataverseConfig {
     pub token_url: Url,
     /// The app registration's client id.
     pub client_id: String,
-    /// The app registration's client secret.
-    pub client_secret: SecretString,
+    /// What the app registration shows: a client secret or a certificate.
+    pub credential: Credential,
 }
 
 /// The token address of an Entra ID tenant, given by its id or one of its domains.
@@ -106,7 +105,7 @@ impl Dataverse {
         let root = config.url.join(ROOT).map_err(wrong)?;
         // The scope is the root without its slash: one slash too many is another resource to Entra ID.
         let scope = format!("{}/.default", origin(&config.url));
-        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.client_secret, &scope);
+        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &scope);
         Ok(Self(Arc::new(Inner { http, root, token })))
     }
 
@@ -173,16 +172,7 @@ impl Dataverse {
             let wrong = |_| ConnectError::config("dataverse: the preferences cannot stand in a header", "check the page size");
             headers.insert(HeaderName::from_static("prefer"), HeaderValue::try_from(prefer).map_err(wrong)?);
         }
-        Ok(Request {
-            api: API,
-            method: Method::GET,
-            url,
-            headers,
-            body: None,
-            idempotent: true,
-            expect: Expect::Body,
-            token: Some(&self.0.token),
-        })
+        Ok(Request { headers, token: Some(&self.0.token), ..Request::new(API, Method::GET, url) })
     }
 }
 
@@ -218,6 +208,8 @@ fn bad_json(request: &Request<'_>, error: &serde_json::Error) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::connect::HttpConfig;
 
@@ -226,7 +218,7 @@ mod tests {
             url: url.parse().unwrap(),
             token_url: entra_token_url("contoso.onmicrosoft.com").unwrap(),
             client_id: "id".into(),
-            client_secret: SecretString::from("s3cr3t"),
+            credential: SecretString::from("s3cr3t").into(),
         };
         assert!(!format!("{config:?}").contains("s3cr3t"));
         Dataverse::new(Http::new(HttpConfig::default()).unwrap(), config)

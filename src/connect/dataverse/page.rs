@@ -246,7 +246,7 @@ mod tests {
             url: "https://o.crm4.dynamics.com".parse().unwrap(),
             token_url: entra_token_url("t").unwrap(),
             client_id: "id".into(),
-            client_secret: SecretString::from("s"),
+            credential: SecretString::from("s").into(),
         };
         let dataverse = Dataverse::new(Http::new(HttpConfig::default()).unwrap(), config).unwrap();
         let good = "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$select=a&$skiptoken=%253Ccookie%2520x%253D%2522%2522%252F%253E";
