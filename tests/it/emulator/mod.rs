@@ -3,6 +3,7 @@
 mod batch;
 mod campaign;
 mod dataverse;
+mod setup;
 mod tracking;
 mod trouble;
 
