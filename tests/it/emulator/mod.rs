@@ -4,6 +4,7 @@ mod batch;
 mod campaign;
 mod dataverse;
 mod setup;
+mod tables;
 mod tracking;
 mod trouble;
 
