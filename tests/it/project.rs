@@ -48,7 +48,10 @@ limits: { page-size: 5000, concurrency: 1, backlog-high-water: 5000, attempts: 2
     .unwrap();
     assert_eq!((project.mappings, project.state.to_str()), (project.root.join("maps"), Some("/var/lib/d365map.db")));
     let dynamics = project.connections.dynamics.unwrap();
-    assert_eq!((dynamics.url.as_str(), dynamics.credential), ("https://contoso.crm4.dynamics.com/", DynamicsCredential::Secret(SecretRef::Env("A_SECRET".into()))));
+    assert_eq!(
+        (dynamics.url.as_str(), dynamics.credential),
+        ("https://contoso.crm4.dynamics.com/", DynamicsCredential::Secret(SecretRef::Env("A_SECRET".into())))
+    );
     let campaign = project.connections.campaign.unwrap();
     assert_eq!(
         (campaign.url.as_str(), campaign.scope.as_str(), campaign.api.as_deref()),
