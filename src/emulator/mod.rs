@@ -78,6 +78,9 @@ pub struct Config {
     pub delta_retention: Duration,
     /// The HTTP status of an expired delta token. Not documented; 400 by default.
     pub expired_delta_status: u16,
+    /// Where the one answer of a failed change set stands: in a response of its own set, or directly in the batch's. Seen with
+    /// clients only; nested by default.
+    pub nested_change_set_error: bool,
     /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
     pub duplicate_status: u16,
     /// Rows beyond which Campaign's lists give no `next` without `_forcePagination` (100,000 by the documents).
@@ -110,6 +113,7 @@ impl Default for Config {
             page_cap: 5000,
             delta_retention: Duration::from_secs(7 * 24 * 3600),
             expired_delta_status: 400,
+            nested_change_set_error: true,
             duplicate_status: 409,
             big_table_threshold: 100_000,
             lower_email: true,
@@ -283,6 +287,9 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         if let Some(tracking) = extra.tracking {
             table.set_tracking(tracking);
         }
+        if let Some(bulk) = extra.bulk {
+            table.set_bulk(bulk);
+        }
     }
     let base = format!("http://127.0.0.1:{}", ports[0]);
     let site = dataverse::Site {
@@ -293,6 +300,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         retention: config.delta_retention,
         expired_status: config.expired_delta_status,
         max_concurrency: config.max_concurrency,
+        nested_change_set_error: config.nested_change_set_error,
     };
     let store = dataverse::store::Store::new(tables, clients.iter().map(|client| client.user).collect());
     let dataverse = Dataverse::new(site, clients, config.token_lifetime, store);
@@ -387,12 +395,13 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
         }
     }
     let call = Call { method: &parts.method, path, query: parts.uri.query(), headers: &parts.headers, body: &body };
-    let Answer { route, response } = match api {
+    let Answer { route, response, operations } = match api {
         Api::DataverseToken => app.dataverse.token(&call),
         Api::Dataverse => app.dataverse.answer(&call, &app.faults),
         Api::CampaignToken => app.campaign.token(&call),
         Api::Campaign => app.campaign.answer(&call, &app.faults),
     };
+    app.stats.operations(api, operations);
     if fault == Some(Fault::LostAnswer) {
         app.stats.record(api, &parts.method, route, Outcome::Lost);
         line.close();
