@@ -79,6 +79,9 @@ pub struct Config {
     pub delta_retention: Duration,
     /// The HTTP status of an expired delta token. Not documented; 400 by default.
     pub expired_delta_status: u16,
+    /// Where the one answer of a failed change set stands: in a response of its own set, or directly in the batch's. Seen with
+    /// clients only; nested by default.
+    pub nested_change_set_error: bool,
     /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
     pub duplicate_status: u16,
     /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
@@ -123,6 +126,7 @@ impl Default for Config {
             page_cap: 5000,
             delta_retention: Duration::from_secs(7 * 24 * 3600),
             expired_delta_status: 400,
+            nested_change_set_error: true,
             duplicate_status: 409,
             refusal_status: 400,
             missing_status: 404,
@@ -315,6 +319,9 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         if let Some(tracking) = extra.tracking {
             table.set_tracking(tracking);
         }
+        if let Some(bulk) = extra.bulk {
+            table.set_bulk(bulk);
+        }
     }
     let base = format!("http://127.0.0.1:{}", ports[0]);
     let site = dataverse::Site {
@@ -325,6 +332,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         retention: config.delta_retention,
         expired_status: config.expired_delta_status,
         max_concurrency: config.max_concurrency,
+        nested_change_set_error: config.nested_change_set_error,
     };
     let store = dataverse::store::Store::new(tables, clients.iter().map(|client| client.user).collect());
     let dataverse = Dataverse::new(site, clients, config.token_lifetime, store);
@@ -423,12 +431,13 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
         }
     }
     let call = Call { method: &parts.method, path, query: parts.uri.query(), headers: &parts.headers, body: &body };
-    let Answer { route, response } = match api {
+    let Answer { route, response, operations } = match api {
         Api::DataverseToken => app.dataverse.token(&call),
         Api::Dataverse => app.dataverse.answer(&call, &app.faults),
         Api::CampaignToken => app.campaign.token(&call),
         Api::Campaign => app.campaign.answer(&call, &app.faults),
     };
+    app.stats.operations(api, operations);
     if fault == Some(Fault::LostAnswer) {
         app.stats.record(api, &parts.method, route, Outcome::Lost);
         line.close();

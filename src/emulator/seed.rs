@@ -38,6 +38,9 @@ pub(super) struct TableSeed {
     pub(super) keys: Vec<Key>,
     #[serde(default)]
     pub(super) tracking: Option<bool>,
+    /// Whether the table takes `CreateMultiple`, `UpdateMultiple` and `UpsertMultiple`.
+    #[serde(default)]
+    pub(super) bulk: Option<bool>,
     /// Bodies as in a `POST`; `statecode` may stand in them.
     #[serde(default)]
     pub(super) rows: Vec<Box<RawValue>>,
