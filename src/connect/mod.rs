@@ -11,3 +11,4 @@ mod http;
 
 pub use error::{Call, ConnectError};
 pub use http::{AdobeServiceAccount, ApiCalls, CallStats, ClientCertificate, Credential, Http, HttpConfig, Signature};
+pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};

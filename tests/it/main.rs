@@ -6,6 +6,7 @@ mod cli;
 mod connect;
 mod connect_emulator;
 mod connect_server;
+mod doctor;
 mod emulator;
 mod flow;
 mod language;

@@ -5,6 +5,7 @@
 
 mod metadata;
 mod page;
+mod probe;
 
 pub use metadata::EntityMetadata;
 pub use page::{Link, Page, PageRequest, Row};
