@@ -1,5 +1,6 @@
 //! `d365map doctor`: what a run needs and whether it is there. Reads only, wherever it looks.
 
+use std::io::IsTerminal as _;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ const REQUEST: Duration = Duration::from_secs(15);
 pub fn run(args: &Args, global: &Global) -> Exit {
     let (checks, could) = examine(args, global);
     match args.format {
-        Format::Human => print(&doctor::human(&checks, stdout_style().color)),
+        Format::Human => print(&doctor::human(&checks, stdout_style().color, terminal_width())),
         Format::Json => print(&doctor::json(&checks)),
     }
     match (could, doctor::tally(&checks).failed) {
@@ -52,6 +53,11 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         (true, 0) => Exit::Clean,
         (true, _) => Exit::Findings,
     }
+}
+
+/// The width of the terminal; none where there is no terminal, and lines stay whole for `grep`.
+fn terminal_width() -> Option<usize> {
+    std::io::stdout().is_terminal().then(|| stdout_style().width)
 }
 
 /// All checks, and whether there was a project to examine.
@@ -131,7 +137,7 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
         bench.fail(
             id,
             subject,
-            format!("{errors} errors; tables and resources are not examined"),
+            format!("{}; tables and resources are not examined", if errors == 1 { "one error".to_owned() } else { format!("{errors} errors") }),
             "`d365map check` shows them and what to write instead",
         );
         return (None, None);

@@ -145,7 +145,7 @@ pub async fn door(bench: &mut Bench, http: &crate::connect::Http, door: &Door<'_
     let (cause, mend) = match (look.status, &look.redirect) {
         (_, Some(to)) if *to == host => (format!("{host} redirects to another page of its own instead of answering"), find.to_owned()),
         (_, Some(to)) => {
-            (format!("{host} redirects to {to}; redirects are not followed, since the token would go along"), format!("{find}. Now it is not {name}'s"))
+            (format!("{host} redirects to {to}; redirects are not followed, since the token would go along"), format!("that is not {name}: {find}"))
         }
         (status, None) if look.html => (
             format!("an HTML page comes from {host} in place of {name}'s answer (status {status})"),

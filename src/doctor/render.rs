@@ -6,11 +6,37 @@ use super::{Check, Group, Outcome, tally};
 
 /// The width of the column that holds subjects, beyond which a subject pushes its row to the right.
 const SUBJECT: usize = 24;
+/// Where causes begin.
+const INDENT: usize = 2 + 8 + 1 + SUBJECT + 1;
 
-/// For people. `color` only where somebody sees it.
-pub fn human(checks: &[Check], color: bool) -> String {
+/// Breaks a text at its blanks; what is drawn with characters is left as it is.
+fn lines(text: &str, width: Option<usize>) -> Vec<String> {
+    let mut out = Vec::new();
+    for line in text.trim_end().lines() {
+        let Some(width) = width.filter(|_| !line.starts_with(' ')) else {
+            out.push(line.to_owned());
+            continue;
+        };
+        let mut current = String::new();
+        for word in line.split(' ') {
+            if !current.is_empty() && current.chars().count() + 1 + word.chars().count() > width {
+                out.push(std::mem::take(&mut current));
+            }
+            if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        out.push(current);
+    }
+    out
+}
+
+/// For people. `color` only where somebody sees it; lines are broken at `width`, if there is one.
+pub fn human(checks: &[Check], color: bool, width: Option<usize>) -> String {
     let mut out = String::new();
     let paint = |code: &str, text: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
+    let indent = " ".repeat(INDENT);
     for group in Group::ALL {
         let mut rows = checks.iter().filter(|c| c.group == group).peekable();
         if rows.peek().is_none() {
@@ -26,10 +52,13 @@ pub fn human(checks: &[Check], color: bool) -> String {
                 Outcome::Skipped { reason } => ("2", "skipped", reason, None),
             };
             let word = paint(code, &format!("{word:<8}"));
-            let indent = format!("\n{:w$}", "", w = 2 + 8 + 1 + SUBJECT + 1);
-            let _ = writeln!(out, "  {word} {:<SUBJECT$} {}", check.subject, text.trim_end().replace('\n', &indent));
+            let room = width.map(|w| w.saturating_sub(INDENT).max(30));
+            let text = lines(text, room).join(&format!("\n{indent}"));
+            let _ = writeln!(out, "  {word} {:<SUBJECT$} {text}", check.subject);
             if let Some(mend) = mend {
-                let _ = writeln!(out, "{}{}", &indent[1..], paint("36", &format!("→ {}", mend.trim_end().replace('\n', &indent))));
+                for (n, line) in lines(mend, room.map(|r| r - 2)).iter().enumerate() {
+                    let _ = writeln!(out, "{indent}{}", paint("36", &format!("{} {line}", if n == 0 { "→" } else { " " })));
+                }
             }
         }
         out.push('\n');
@@ -71,13 +100,21 @@ mod tests {
 
     #[test]
     fn people_read_groups_with_the_remedy_below_the_cause() {
-        insta::assert_snapshot!(human(&checks(), false));
+        insta::assert_snapshot!(human(&checks(), false, None));
     }
 
     #[test]
     fn colours_are_there_only_when_asked_for() {
-        assert!(!human(&checks(), false).contains('\u{1b}'));
-        assert!(human(&checks(), true).contains("\u{1b}[31mfailed"));
+        assert!(!human(&checks(), false, None).contains('\u{1b}'));
+        assert!(human(&checks(), true, None).contains("\u{1b}[31mfailed"));
+    }
+
+    #[test]
+    fn lines_are_broken_at_blanks_and_drawings_stay() {
+        assert_eq!(lines("one two three", Some(8)), ["one two", "three"]);
+        assert_eq!(lines("averylongword x", Some(5)), ["averylongword", "x"]);
+        assert_eq!(lines("   ╭─ a b c d e f", Some(5)), ["   ╭─ a b c d e f"]);
+        assert_eq!(lines("one two three", None), ["one two three"]);
     }
 
     #[test]

@@ -173,22 +173,18 @@ pub enum Why {
 
 impl Unreachable {
     fn of(error: reqwest::Error) -> Self {
-        let why = if error.is_timeout() { Why::Slow } else { why(&error) };
+        let why = if error.is_timeout() { Why::Slow } else { why(error.source()) };
         Self { why, message: transport(error) }
     }
 }
 
-fn why(error: &reqwest::Error) -> Why {
-    let mut source: Option<&(dyn Error + 'static)> = error.source();
+fn why(first: Option<&(dyn Error + 'static)>) -> Why {
+    let mut source = first;
     while let Some(cause) = source {
         if let Some(found) = cause.downcast_ref::<rustls::Error>() {
             return tls(found);
         }
         if let Some(error) = cause.downcast_ref::<io::Error>() {
-            // An error within an input error is not in its chain of sources.
-            if let Some(found) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return tls(found);
-            }
             match error.kind() {
                 io::ErrorKind::ConnectionRefused => return Why::Refused,
                 io::ErrorKind::TimedOut => return Why::Slow,
@@ -197,15 +193,23 @@ fn why(error: &reqwest::Error) -> Why {
         }
         // The HTTP library keeps these two apart by their words alone.
         let words = cause.to_string();
-        if words.contains("dns error") {
+        if words.contains("dns error") || words.contains("invalid dns name") {
             return Why::NoSuchHost;
         }
         if words.contains("tunnel") || words.contains("proxy") {
             return Why::Proxy;
         }
-        source = cause.source();
+        source = beneath(cause);
     }
     Why::Other
+}
+
+/// The next error of a chain. An input error passes the one within it over: its source is already that one's.
+fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    }
 }
 
 fn tls(error: &rustls::Error) -> Why {
@@ -381,6 +385,22 @@ mod tests {
         };
         assert_eq!(ServiceLimits::read(&headers), expected);
         assert_eq!(ServiceLimits::read(&HeaderMap::new()), ServiceLimits::default());
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_and_a_port_where_nobody_listens_are_found_in_the_chain() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{words}")]
+        struct Layer {
+            words: &'static str,
+            source: Option<io::Error>,
+        }
+        let found = |words, source| why(Some(&Layer { words, source }));
+        assert_eq!(found("dns error", Some(io::Error::other("failed to lookup address information"))), Why::NoSuchHost);
+        assert_eq!(found("tcp connect error", Some(io::ErrorKind::ConnectionRefused.into())), Why::Refused);
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(found("client error (Connect)", Some(io::Error::other(io::Error::other(expired)))), Why::Expired);
+        assert_eq!(found("connection reset", None), Why::Other);
     }
 
     #[test]

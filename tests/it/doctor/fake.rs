@@ -30,7 +30,7 @@ optout contacts {
 /// Referrals and opportunities, the latter found by an alternate key.
 pub const TWO_WAY: &str = "mapping referrals: partner.referral <-> d365.opportunity {
   key id <-> msp_referralid
-  customerProfile.name -> name
+  customerProfile.name -> name | truncate(300)
 }
 ";
 

@@ -69,7 +69,7 @@ async fn told(port: u16, trusted: Option<&Path>) -> String {
         env.push(("SSL_CERT_FILE", &path));
     }
     let (_, out) = doctor(folder.path(), &["--connection", "dynamics"], &env).await;
-    about(&out, "connection")
+    about(&out, "connection ")
 }
 
 #[tokio::test]
