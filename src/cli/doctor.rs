@@ -1,6 +1,7 @@
 //! `d365map doctor`: what a run needs and whether it is there. Reads only, wherever it looks.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use super::output::{print, stdout_style};
 use super::run::Format;
 use super::{Exit, Global, drift, files, services};
 use crate::connect::campaign::Campaign;
-use crate::connect::{Http, HttpConfig};
+use crate::connect::{Credential, Http, HttpConfig};
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret};
 use crate::plan::ExecutionPlan;
-use crate::project::{Project, SecretError, SecretRef};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef};
+use crate::time;
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -137,7 +139,10 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
         bench.fail(
             id,
             subject,
-            format!("{}; tables and resources are not examined", if errors == 1 { "one error".to_owned() } else { format!("{errors} errors") }),
+            format!(
+                "{}; tables and resources are not examined",
+                if errors == 1 { "one error".to_owned() } else { format!("{errors} errors") }
+            ),
             "`d365map check` shows them and what to write instead",
         );
         return (None, None);
@@ -186,34 +191,103 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
         Ok(http) => http,
         Err(error) => {
             let mut bench = Bench::new(Group::Machine, limit);
-            bench.fail("machine.tls", "certificates", error.to_string(), "install the system's root certificates (Debian: ca-certificates)");
+            bench.fail(
+                "machine.tls",
+                "certificates",
+                error.to_string(),
+                "install the system's root certificates (Debian: ca-certificates)",
+            );
             return bench.done();
         }
     };
     // Secrets come first and one after the other: a password manager may ask for its own password.
-    let resolve = |there: bool, reference: Option<&SecretRef>| reference.filter(|_| there).map(|r| r.resolve(&project.root));
-    let of_dynamics = project.connections.dynamics.as_ref().map(|c| &c.client_secret);
-    let of_campaign = project.connections.campaign.as_ref().map(|c| &c.client_secret);
-    let to_dynamics = resolve(asked(args, Name::Dynamics), of_dynamics);
-    let to_campaign = resolve(asked(args, Name::Campaign), of_campaign);
+    let to_dynamics =
+        project.connections.dynamics.as_ref().filter(|_| asked(args, Name::Dynamics)).map(|c| (c, of_dynamics(c, &project.root)));
+    let to_campaign =
+        project.connections.campaign.as_ref().filter(|_| asked(args, Name::Campaign)).map(|c| (c, of_campaign(c, &project.root)));
     runtime.block_on(async {
-        let (mut one, two) = tokio::join!(
-            to_dynamics_365(project, &http, needs, limit, to_dynamics),
-            to_adobe_campaign(project, &http, needs, limit, to_campaign)
-        );
+        let one = async {
+            match to_dynamics {
+                Some((connection, secrets)) => to_dynamics_365(project, connection, &http, needs, limit, secrets).await,
+                None => Vec::new(),
+            }
+        };
+        let two = async {
+            match to_campaign {
+                Some((connection, secrets)) => to_adobe_campaign(project, connection, &http, needs, limit, secrets).await,
+                None => Vec::new(),
+            }
+        };
+        let (mut one, two) = tokio::join!(one, two);
         one.extend(two);
         one
     })
 }
 
-type Resolved = Option<Result<SecretString, SecretError>>;
+/// A secret that a connection needs, and what came of fetching it.
+struct Needed<'a> {
+    subject: &'static str,
+    reference: &'a SecretRef,
+    used: secret::Use,
+    fetched: Result<SecretString, SecretError>,
+}
 
-async fn to_dynamics_365(project: &Project, http: &Http, needs: &Needs, limit: Duration, secret: Resolved) -> Vec<Check> {
-    let (Some(connection), Some(secret)) = (&project.connections.dynamics, secret) else { return Vec::new() };
-    let mut bench = Bench::new(Group::Dynamics, limit);
+fn of_dynamics<'a>(connection: &'a DynamicsConnection, root: &Path) -> Vec<Needed<'a>> {
+    vec![match &connection.credential {
+        DynamicsCredential::Secret(reference) => {
+            Needed { subject: "secret", reference, used: secret::Use::Entra, fetched: reference.resolve(root) }
+        }
+        DynamicsCredential::Certificate { private_key: reference, .. } => {
+            Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) }
+        }
+    }]
+}
+
+fn of_campaign<'a>(connection: &'a CampaignConnection, root: &Path) -> Vec<Needed<'a>> {
     let reference = &connection.client_secret;
-    let secret = secret::check(&mut bench, "dynamics.secret", "secret", reference, &project.root, secret, secret::Use::Entra);
-    let client = secret.ok_or_else(|| NO_SECRET.to_owned()).and_then(|s| services::dataverse_with(project, http.clone(), s));
+    let mut needed = vec![Needed { subject: "secret", reference, used: secret::Use::Other, fetched: reference.resolve(root) }];
+    if let Some(account) = &connection.service_account {
+        let reference = &account.private_key;
+        needed.push(Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) });
+    }
+    needed
+}
+
+/// Says how fetching the secrets went; all of them in their order, or none.
+fn secrets(bench: &mut Bench, id: &'static str, needed: Vec<Needed<'_>>, root: &Path) -> Option<Vec<SecretString>> {
+    let checked: Vec<Option<SecretString>> =
+        needed.into_iter().map(|n| secret::check(bench, id, n.subject, n.reference, root, n.fetched, n.used)).collect();
+    checked.into_iter().collect()
+}
+
+async fn to_dynamics_365(
+    project: &Project,
+    connection: &DynamicsConnection,
+    http: &Http,
+    needs: &Needs,
+    limit: Duration,
+    needed: Vec<Needed<'_>>,
+) -> Vec<Check> {
+    let mut bench = Bench::new(Group::Dynamics, limit);
+    let secret = secrets(&mut bench, "dynamics.secret", needed, &project.root).and_then(|mut all| all.pop());
+    let credential = match (&connection.credential, secret) {
+        (_, None) => Err(NO_SECRET.to_owned()),
+        (DynamicsCredential::Secret(_), Some(secret)) => Ok(Credential::Secret(secret)),
+        (DynamicsCredential::Certificate { certificate, rs256, .. }, Some(key)) => {
+            match services::client_certificate(&project.root.join(certificate), &key, *rs256) {
+                Ok(certificate) => {
+                    dynamics::certificate(&mut bench, certificate.not_after(), time::now());
+                    Ok(Credential::Certificate(certificate))
+                }
+                Err(error) => {
+                    let (cause, mend) = error.split_once("; ").unwrap_or((&error, "give the certificate and its own key, both as PEM"));
+                    bench.fail("dynamics.certificate", "certificate", cause, mend);
+                    Err("the certificate cannot be used".to_owned())
+                }
+            }
+        }
+    };
+    let client = credential.and_then(|c| services::dataverse_with(project, http.clone(), c));
     let token_url = match services::dataverse_token_url(connection) {
         Ok(url) => url,
         Err(error) => {
@@ -233,22 +307,30 @@ async fn to_dynamics_365(project: &Project, http: &Http, needs: &Needs, limit: D
     bench.done()
 }
 
-async fn to_adobe_campaign(project: &Project, http: &Http, needs: &Needs, limit: Duration, secret: Resolved) -> Vec<Check> {
-    let (Some(connection), Some(secret)) = (&project.connections.campaign, secret) else { return Vec::new() };
+async fn to_adobe_campaign(
+    project: &Project,
+    connection: &CampaignConnection,
+    http: &Http,
+    needs: &Needs,
+    limit: Duration,
+    needed: Vec<Needed<'_>>,
+) -> Vec<Check> {
     let mut bench = Bench::new(Group::Campaign, limit);
-    let reference = &connection.client_secret;
-    let secret = secret::check(&mut bench, "campaign.secret", "secret", reference, &project.root, secret, secret::Use::Other);
-    let there = secret.is_some();
-    let credential = secret.unwrap_or_else(|| SecretString::from(""));
-    let config = match services::campaign_config(project, credential) {
-        Ok(config) => config,
-        Err(error) => {
-            bench.fail("campaign.address", "address", error, "correct the connection");
-            return bench.done();
-        }
-    };
+    let fetched = secrets(&mut bench, "campaign.secret", needed, &project.root).map(Vec::into_iter);
+    let credential = fetched.ok_or(NO_SECRET.to_owned()).and_then(|mut all| {
+        let secret = all.next().ok_or(NO_SECRET)?;
+        services::campaign_credential(connection, secret, all.next().as_ref())
+    });
+    if let Err(error) = &credential
+        && error != NO_SECRET
+    {
+        let (cause, mend) = error.split_once("; ").unwrap_or((error, "give the key as the console made it, as PEM"));
+        bench.fail("campaign.secret", "service account", cause, mend);
+    }
+    // Without a credential the addresses are all that is needed.
+    let config = services::campaign_config(connection, credential.clone().unwrap_or_else(|_| Credential::Secret(SecretString::from(""))));
     let (url, token_url, api) = (config.url.clone(), config.token_url.clone(), config.api.clone());
-    let client = if there { Campaign::new(http.clone(), config).map_err(|e| e.to_string()) } else { Err(NO_SECRET.to_owned()) };
+    let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(|e| e.to_string()));
     let at = campaign::Connection { url: &url, token_url: &token_url, client_id: &connection.client_id, api: &api };
     campaign::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
     bench.done()

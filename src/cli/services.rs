@@ -1,19 +1,31 @@
 //! From the project file to clients of the services.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use secrecy::SecretString;
+use url::Url;
+
 use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
-use crate::connect::{Credential, Http, HttpConfig};
-use crate::project::{DynamicsConnection, Project};
+use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project};
 use crate::run::Services;
-use url::Url;
 
 /// The HTTP layer with a project's limits.
 pub fn http(project: &Project) -> Result<Http, String> {
     let limits = &project.limits;
+    let (second, day) = (limits.requests_per_second, limits.requests_per_day);
+    let budget =
+        |second: Option<u32>, day: Option<u64>| Budget { per_second: second.and_then(NonZeroU32::new), per_day: day, spent_today: 0 };
+    let budgets =
+        BTreeMap::from([("dataverse", budget(second.dynamics, day.dynamics)), ("campaign", budget(second.campaign, day.campaign))]);
     let config = HttpConfig {
         attempts: limits.attempts,
         request_timeout: limits.request_timeout,
         concurrency_per_host: limits.concurrency.max(1),
+        budgets,
         ..HttpConfig::default()
     };
     Http::new(config).map_err(|e| e.to_string())
@@ -27,18 +39,34 @@ const NO_CAMPAIGN: &str =
 /// The client of Dataverse.
 pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, String> {
     let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
-    let client_secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?;
-    dataverse_with(project, http, client_secret)
+    let credential = match &connection.credential {
+        DynamicsCredential::Secret(secret) => {
+            secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?.into()
+        }
+        DynamicsCredential::Certificate { certificate, private_key, rs256 } => {
+            let at = "connections.dynamics.client-certificate";
+            let key = private_key.resolve_key(&project.root).map_err(|e| format!("{at}.private-key: {e}"))?;
+            Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(|e| format!("{at}: {e}"))?)
+        }
+    };
+    dataverse_with(project, http, credential)
+}
+
+/// A certificate with its private key that is at hand.
+pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -> Result<ClientCertificate, String> {
+    let pem = std::fs::read_to_string(certificate).map_err(|e| format!("the certificate {}: {e}", certificate.display()))?;
+    let signature = if rs256 { Signature::Rs256 } else { Signature::Ps256 };
+    ClientCertificate::new(&pem, key, signature).map_err(|e| e.to_string())
 }
 
 /// The client of Dataverse, with a credential that is at hand.
-pub fn dataverse_with(project: &Project, http: Http, credential: impl Into<Credential>) -> Result<Dataverse, String> {
+pub fn dataverse_with(project: &Project, http: Http, credential: Credential) -> Result<Dataverse, String> {
     let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
     let config = DataverseConfig {
         url: connection.url.clone(),
         token_url: dataverse_token_url(connection)?,
         client_id: connection.client_id.clone(),
-        credential: credential.into(),
+        credential,
     };
     Dataverse::new(http, config).map_err(|e| e.to_string())
 }
@@ -55,24 +83,37 @@ pub fn dataverse_token_url(connection: &DynamicsConnection) -> Result<Url, Strin
 /// The client of Campaign.
 pub fn campaign(project: &Project, http: Http) -> Result<Campaign, String> {
     let connection = project.connections.campaign.as_ref().ok_or(NO_CAMPAIGN)?;
-    let client_secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
-    campaign_with(project, http, client_secret)
+    let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
+    let key = match &connection.service_account {
+        None => None,
+        Some(account) => {
+            let key = account.private_key.resolve_key(&project.root);
+            Some(key.map_err(|e| format!("connections.campaign.service-account.private-key: {e}"))?)
+        }
+    };
+    Campaign::new(http, campaign_config(connection, campaign_credential(connection, secret, key.as_ref())?)).map_err(|e| e.to_string())
 }
 
-/// The client of Campaign, with a credential that is at hand.
-pub fn campaign_with(project: &Project, http: Http, credential: impl Into<Credential>) -> Result<Campaign, String> {
-    Campaign::new(http, campaign_config(project, credential)?).map_err(|e| e.to_string())
+/// The credential of Campaign, of secrets that are at hand; `key` is the service account's where there is one.
+pub fn campaign_credential(
+    connection: &CampaignConnection,
+    secret: SecretString,
+    key: Option<&SecretString>,
+) -> Result<Credential, String> {
+    let (Some(account), Some(key)) = (&connection.service_account, key) else { return Ok(Credential::Secret(secret)) };
+    let (organization, technical) = (account.organization_id.as_str(), account.technical_account.as_str());
+    let account = AdobeServiceAccount::new(secret, organization, technical, account.metascopes.clone(), key);
+    Ok(Credential::AdobeJwt(account.map_err(|e| format!("connections.campaign.service-account: {e}"))?))
 }
 
 /// A connection to Campaign as the project describes it.
-pub fn campaign_config(project: &Project, credential: impl Into<Credential>) -> Result<CampaignConfig, String> {
-    let connection = project.connections.campaign.as_ref().ok_or(NO_CAMPAIGN)?;
+pub fn campaign_config(connection: &CampaignConnection, credential: Credential) -> CampaignConfig {
     let defaults = CampaignConfig::new(connection.url.clone(), connection.client_id.clone(), credential, connection.scope.clone());
-    Ok(CampaignConfig {
+    CampaignConfig {
         token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
         api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
         ..defaults
-    })
+    }
 }
 
 /// Both clients on one HTTP layer.

@@ -196,8 +196,7 @@ impl Campaign {
         let expect = if method == Method::GET { Expect::Body } else { Expect::Status };
         let body = body.map(|b| Bytes::copy_from_slice(b.as_bytes())).into();
         // Everything but POST names its record by key, and so does the same when it comes twice.
-        let idempotent = method != Method::POST;
-        Ok(Request { api: API, method, url, headers, body, idempotent, expect, token: Some(&self.0.token) })
+        Ok(Request { headers, body, expect, token: Some(&self.0.token), ..Request::new(API, method, url) })
     }
 }
 

@@ -10,5 +10,7 @@ mod error;
 mod http;
 
 pub use error::{Call, ConnectError};
-pub use http::{AdobeServiceAccount, ApiCalls, CallStats, ClientCertificate, Credential, Http, HttpConfig, Signature};
+pub use http::{
+    AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
+};
 pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};

@@ -32,8 +32,7 @@ const CLOUDS: [(&str, &str); 4] = [
 ];
 
 /// Where people find the right address.
-pub const WHERE: &str =
-    "take the address from the environment itself: Settings › Developer resources › Web API endpoint, up to and without `/api`; or the environment URL in the Power Platform admin center";
+pub const WHERE: &str = "take the address from the environment itself: Settings › Developer resources › Web API endpoint, up to and without `/api`; or the environment URL in the Power Platform admin center";
 
 const ID: &str = "dynamics.address";
 
@@ -174,7 +173,9 @@ mod tests {
         }
         assert_eq!(of("https://contoso.crm.dynamics.cn"), Form::Cloud("login.partner.microsoftonline.cn"));
         assert_eq!(of("https://contoso.crm.microsoftdynamics.us"), Form::Cloud("login.microsoftonline.us"));
-        for unknown in ["https://contoso.dynamics.com", "https://contoso.crmx.dynamics.com", "https://gateway.contoso.com", "https://10.0.0.1"] {
+        for unknown in
+            ["https://contoso.dynamics.com", "https://contoso.crmx.dynamics.com", "https://gateway.contoso.com", "https://10.0.0.1"]
+        {
             assert_eq!(of(unknown), Form::Unknown, "{unknown}");
         }
         for local in ["http://127.0.0.1:8080", "https://localhost:1", "http://[::1]:3"] {

@@ -57,7 +57,10 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
         Some(look) => reach::clock(bench, "campaign.clock", look),
         None => bench.skip(REST[0].0, REST[0].1, "the service does not answer"),
     }
-    if reach::token_service(bench, http, "campaign.token-service", at.token_url, "check `token-url`; without it Adobe's is taken").await.is_none() {
+    if reach::token_service(bench, http, "campaign.token-service", at.token_url, "check `token-url`; without it Adobe's is taken")
+        .await
+        .is_none()
+    {
         bench.skip_all(&REST[2..], "the token service cannot be reached");
         return;
     }
@@ -161,13 +164,20 @@ async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, ne
                     "campaign.key",
                     format!("key {name}.{key}"),
                     format!("`{name}` has no attribute `{key}` by {}", at.api),
-                    format!("extend the resource with it and publish it (Administration › Development › Custom resources){}", plain_api(at)),
+                    format!(
+                        "extend the resource with it and publish it (Administration › Development › Custom resources){}",
+                        plain_api(at)
+                    ),
                 );
             }
         }
     }
     if let_in {
-        bench.skip("campaign.write", "write", "Campaign cannot be asked without writing; the first run shows it (`d365map run --dry-run` does not)");
+        bench.skip(
+            "campaign.write",
+            "write",
+            "Campaign cannot be asked without writing; the first run shows it (`d365map run --dry-run` does not)",
+        );
     }
 }
 
@@ -197,11 +207,15 @@ fn denied(at: &Connection<'_>, look: &Look) -> Option<(String, String)> {
     let (cause, mend) = match (look.status, code) {
         (403, "403023") => (
             format!("the client has no access to the organisation in {} ({})", at.url.path(), said(look)),
-            format!("{FIND}; and give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"),
+            format!(
+                "{FIND}; and give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"
+            ),
         ),
         (403, "403000" | "403003") => (
             format!("the API key {} is not accepted ({})", at.client_id, said(look)),
-            format!("`client-id` is the API key too: take it from {CONSOLE}, and check that the Campaign Standard API is added to the project"),
+            format!(
+                "`client-id` is the API key too: take it from {CONSOLE}, and check that the Campaign Standard API is added to the project"
+            ),
         ),
         (401, _) => (
             format!("the gateway refuses a fresh token ({})", said(look)),
@@ -221,7 +235,10 @@ fn no_resource(at: &Connection<'_>, name: &str, look: &Look) -> (String, String)
     match look.status {
         404 | 500 if look.status == 404 || oops => (
             format!("{} has no resource `{name}` ({})", at.api, said(look)),
-            format!("check the resource's API name, that it is published, and its API: resources that are not linked to profiles lie under customResources{}", plain_api(at)),
+            format!(
+                "check the resource's API name, that it is published, and its API: resources that are not linked to profiles lie under customResources{}",
+                plain_api(at)
+            ),
         ),
         429 => (format!("the service limits requests ({})", said(look)), "wait, then ask again".to_owned()),
         _ if look.html => (
@@ -229,7 +246,10 @@ fn no_resource(at: &Connection<'_>, name: &str, look: &Look) -> (String, String)
             "a portal or a proxy stands between".to_owned(),
         ),
         500..=599 => (format!("the service fails ({})", said(look)), "ask again later".to_owned()),
-        _ => (format!("the description of `{name}` was refused with {} ({})", look.status, said(look)), "run with -vv to see the requests".to_owned()),
+        _ => (
+            format!("the description of `{name}` was refused with {} ({})", look.status, said(look)),
+            "run with -vv to see the requests".to_owned(),
+        ),
     }
 }
 

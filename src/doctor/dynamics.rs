@@ -8,14 +8,15 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use super::Bench;
 use super::address;
 use super::needs::{ACTIVITY, Needs, TableNeeds, Verb};
 use super::privileges::{Depth, Privileges, named};
 use super::reach::{self, Door};
 use super::token::{self, Issuer};
-use super::Bench;
 use crate::connect::dataverse::Dataverse;
 use crate::connect::{Http, Look, Miss};
+use crate::time::{self, Instant};
 
 /// What is known of the connection.
 pub struct Connection<'a> {
@@ -35,6 +36,9 @@ pub struct Connection<'a> {
 
 /// Requests in a window of 300 seconds, by the documents.
 const BURST: u64 = 6000;
+
+/// Seconds before its end from which a certificate should be renewed.
+const RENEW: i64 = 30 * 86_400;
 
 const ROLES: &str = "Power Platform admin center › the environment › Settings › Users + permissions";
 
@@ -67,7 +71,8 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
     } else {
         bench.skip(REST[0].0, REST[0].1, "the service does not answer");
     }
-    let asked = reach::token_service(bench, http, "dynamics.token-service", at.token_url, "check `tenant`, and `token-url` where it is set").await;
+    let asked =
+        reach::token_service(bench, http, "dynamics.token-service", at.token_url, "check `tenant`, and `token-url` where it is set").await;
     if asked.is_none() {
         bench.skip_all(&REST[2..], "the token service cannot be reached");
         return;
@@ -106,6 +111,23 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
         return;
     }
     tables(bench, client, user, needs).await;
+}
+
+/// How long a client certificate is good for.
+pub fn certificate(bench: &mut Bench, not_after: Option<Instant>, now: Instant) {
+    let (id, subject) = ("dynamics.certificate", "certificate");
+    let mend = "make a new one, upload its public part in the app registration under Certificates & secrets, and put both where the project file points";
+    let Some(not_after) = not_after else {
+        bench.skip(id, subject, "it does not say how long it is good for");
+        return;
+    };
+    let day = time::format_instant(not_after);
+    let left = (not_after - now).num_seconds();
+    match left {
+        ..=0 => bench.fail(id, subject, format!("it has expired ({day})"), mend),
+        1..RENEW => bench.warn(id, subject, format!("it expires in {} ({day})", reach::span(left)), mend),
+        _ => bench.ok(id, subject, format!("good until {day}")),
+    }
 }
 
 /// Whether the environment belongs to the tenant that the connection names.
@@ -169,10 +191,7 @@ fn refused_user(at: &Connection<'_>, look: &Look) -> (String, String) {
             format!("make one: {ROLES} › Application users › New app user, with the security role of the integration"),
         )
     } else if lower.contains("disabled") {
-        (
-            format!("the application user of {client} is disabled ({said})"),
-            format!("enable it: {ROLES} › Application users"),
-        )
+        (format!("the application user of {client} is disabled ({said})"), format!("enable it: {ROLES} › Application users"))
     } else if lower.contains("no roles") || lower.contains("role assigned") || lower.contains("security role") {
         (
             format!("the application user of {client} has no security role ({said})"),
@@ -181,10 +200,14 @@ fn refused_user(at: &Connection<'_>, look: &Look) -> (String, String) {
     } else if look.status == 401 {
         (
             format!("the environment refuses a fresh token ({said})"),
-            "check that `tenant` is the environment's own directory, that the application user exists and is enabled, and the clock".to_owned(),
+            "check that `tenant` is the environment's own directory, that the application user exists and is enabled, and the clock"
+                .to_owned(),
         )
     } else if let Some(privilege) = named(&said) {
-        (format!("the application user lacks {privilege} ({said})"), format!("give it a security role: {ROLES} › Application users › Edit security roles"))
+        (
+            format!("the application user lacks {privilege} ({said})"),
+            format!("give it a security role: {ROLES} › Application users › Edit security roles"),
+        )
     } else {
         unexpected(look, "WhoAmI")
     }
@@ -201,7 +224,7 @@ fn limits(bench: &mut Bench, at: &Connection<'_>, look: &Look) {
         known.push(format!("{left:.0} of 1200 s of execution time left"));
     }
     if let Some(hint) = limits.parallelism {
-        known.push(format!("{hint} requests at a time recommended, {} configured", at.concurrency));
+        known.push(format!("{hint} requests at a time recommended, {} at most configured", at.concurrency));
     }
     let known = known.join("; ");
     if limits.requests_left.is_some_and(|left| left < BURST / 10) || limits.seconds_left.is_some_and(|left| left < 120.0) {
@@ -211,8 +234,6 @@ fn limits(bench: &mut Bench, at: &Connection<'_>, look: &Look) {
             format!("little is left of what this user may do: {known}"),
             "something else works as the same application user: give d365map one of its own, or run at another time",
         );
-    } else if let Some(hint) = limits.parallelism.filter(|hint| u64::from(*hint) < at.concurrency as u64) {
-        bench.warn(id, subject, known, format!("write `limits: {{ concurrency: {hint} }}` if runs are throttled"));
     } else if known.is_empty() {
         bench.skip(id, subject, "the service names none in its answer");
     } else {
@@ -312,10 +333,18 @@ fn tracked(bench: &mut Bench, name: &str, on: Option<bool>) {
     }
 }
 
-async fn read(bench: &mut Bench, client: &Dataverse, name: &str, table: &TableNeeds, tracked: bool, privileges: &Result<Privileges, String>) {
+async fn read(
+    bench: &mut Bench,
+    client: &Dataverse,
+    name: &str,
+    table: &TableNeeds,
+    tracked: bool,
+    privileges: &Result<Privileges, String>,
+) {
     let (id, subject) = ("dynamics.read", format!("read {name}"));
     let Some(look) = looked(bench, id, &subject, client.look_row(&table.set, &table.primary_key, tracked)).await else { return };
-    let role = format!("give the application user's role Read on the table at organization level (the full circle): {ROLES} › Security roles");
+    let role =
+        format!("give the application user's role Read on the table at organization level (the full circle): {ROLES} › Security roles");
     if look.status == 403 {
         let lacks = named(look.message.as_deref().unwrap_or_default()).map_or("a right".to_owned(), str::to_owned);
         let level = if tracked { "; following changes needs it at organization level" } else { "" };
@@ -421,12 +450,7 @@ fn key_status(bench: &mut Bench, subject: &str, key: &Value, needed: bool) {
 }
 
 /// One look within the time; what comes of no answer is said.
-async fn looked(
-    bench: &mut Bench,
-    id: &'static str,
-    subject: &str,
-    look: impl Future<Output = Result<Look, Miss>>,
-) -> Option<Look> {
+async fn looked(bench: &mut Bench, id: &'static str, subject: &str, look: impl Future<Output = Result<Look, Miss>>) -> Option<Look> {
     match bench.step(look).await {
         Ok(Ok(look)) => Some(look),
         Ok(Err(Miss::Connect(error))) => {
@@ -489,3 +513,21 @@ fn join(names: &std::collections::BTreeSet<String>) -> String {
     names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{Group, Outcome};
+
+    #[tokio::test]
+    async fn a_certificate_is_asked_to_be_renewed_a_month_before_its_end() {
+        let now = time::parse_instant("2026-06-01T00:00:00Z").unwrap();
+        let outcome = |end: &str| {
+            let mut bench = Bench::new(Group::Dynamics, std::time::Duration::from_secs(1));
+            certificate(&mut bench, time::parse_instant(end), now);
+            bench.done().remove(0).outcome
+        };
+        assert!(matches!(outcome("2026-05-31T00:00:00Z"), Outcome::Failed { .. }));
+        assert!(matches!(outcome("2026-06-20T00:00:00Z"), Outcome::Warning { cause, .. } if cause.contains("19 days")));
+        assert!(matches!(outcome("2027-06-01T00:00:00Z"), Outcome::Ok { .. }));
+    }
+}

@@ -72,7 +72,12 @@ fn file(bench: &mut Bench, state: &Path) {
         }
     };
     if open_to_all(state) {
-        bench.warn(id, subject, format!("others on this machine can read {}, which holds people's data", state.display()), "`chmod 600` the file");
+        bench.warn(
+            id,
+            subject,
+            format!("others on this machine can read {}, which holds people's data", state.display()),
+            "`chmod 600` the file",
+        );
         return;
     }
     // A file that was written later than now: the clock went back, or the file comes from a machine with another clock.

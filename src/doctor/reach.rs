@@ -21,7 +21,9 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
     let words = unreachable.message.as_str();
     let verified = "certificates are always verified";
     match &unreachable.why {
-        Why::NoSuchHost => (format!("the name {host} cannot be resolved: there is no such host, or the name service does not answer"), absent),
+        Why::NoSuchHost => {
+            (format!("the name {host} cannot be resolved: there is no such host, or the name service does not answer"), absent)
+        }
         Why::Refused => (
             format!("nobody listens at {}", shown(url)),
             "check the address and its port; where a firewall refuses, let this machine out to it".to_owned(),
@@ -42,7 +44,9 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
         ),
         Why::Expired => (
             format!("the certificate of {host} has expired"),
-            format!("{verified}. Check this machine's clock (`date -u`); if it is right, the service's operator must renew the certificate"),
+            format!(
+                "{verified}. Check this machine's clock (`date -u`); if it is right, the service's operator must renew the certificate"
+            ),
         ),
         Why::NotYetValid => (
             format!("the certificate of {host} is not valid yet"),
@@ -52,7 +56,9 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
             let others = if names.is_empty() { String::new() } else { format!(" but for {}", names.join(", ")) };
             (
                 format!("the certificate is not for {host}{others}"),
-                format!("{verified}. Write the address by which the service is known; if it is that already, a proxy or the name service leads elsewhere"),
+                format!(
+                    "{verified}. Write the address by which the service is known; if it is that already, a proxy or the name service leads elsewhere"
+                ),
             )
         }
         Why::Revoked => {
@@ -62,10 +68,9 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
             format!("what answers at {} does not speak TLS as it should: {words}", shown(url)),
             "check the port, and that no proxy or portal answers in the service's place".to_owned(),
         ),
-        Why::Other => (
-            format!("the connection to {} broke: {words}", shown(url)),
-            "ask again; if it stays so, check proxy and firewall".to_owned(),
-        ),
+        Why::Other => {
+            (format!("the connection to {} broke: {words}", shown(url)), "ask again; if it stays so, check proxy and firewall".to_owned())
+        }
     }
 }
 
@@ -137,16 +142,18 @@ pub async fn door(bench: &mut Bench, http: &crate::connect::Http, door: &Door<'_
             return None;
         }
     };
-    let safe = if door.url.scheme() == "https" { "encrypted, certificate verified" } else { "not encrypted, and does not leave this machine" };
+    let safe =
+        if door.url.scheme() == "https" { "encrypted, certificate verified" } else { "not encrypted, and does not leave this machine" };
     bench.ok(door.connection, connection, safe);
     let host = shown(door.url);
     let name = door.name;
     let find = door.find;
     let (cause, mend) = match (look.status, &look.redirect) {
         (_, Some(to)) if *to == host => (format!("{host} redirects to another page of its own instead of answering"), find.to_owned()),
-        (_, Some(to)) => {
-            (format!("{host} redirects to {to}; redirects are not followed, since the token would go along"), format!("that is not {name}: {find}"))
-        }
+        (_, Some(to)) => (
+            format!("{host} redirects to {to}; redirects are not followed, since the token would go along"),
+            format!("that is not {name}: {find}"),
+        ),
         (status, None) if look.html => (
             format!("an HTML page comes from {host} in place of {name}'s answer (status {status})"),
             format!("a sign-in page, a portal or a proxy stands there: {find}"),
@@ -170,7 +177,10 @@ pub async fn door(bench: &mut Bench, http: &crate::connect::Http, door: &Door<'_
         }
         (500..=599, None) => {
             let said = look.message.as_deref().map_or(String::new(), |m| format!(": {m}"));
-            (format!("{name} is not available (status {}{said})", look.status), "ask again later; see the vendor's service health page".to_owned())
+            (
+                format!("{name} is not available (status {}{said})", look.status),
+                "ask again later; see the vendor's service health page".to_owned(),
+            )
         }
         (status, None) => {
             bench.warn(

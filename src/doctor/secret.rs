@@ -12,6 +12,8 @@ use crate::project::{SecretError, SecretRef};
 pub enum Use {
     /// A client secret of Entra ID, whose id is a GUID and often copied in its place.
     Entra,
+    /// A private key.
+    Key,
     /// Any other.
     Other,
 }
@@ -42,7 +44,7 @@ pub fn check(
             format!("{} holds what looks like the id of a client secret, not its value", place(reference)),
             "the value is shown once, when the secret is made: make a new one under Certificates & secrets, and copy the column Value",
         );
-    } else if text.trim() != text {
+    } else if used != Use::Key && text.trim() != text {
         bench.warn(
             id,
             subject,
@@ -72,9 +74,10 @@ fn explain(error: &SecretError) -> (String, String) {
             format!("the environment variable {name} is {state}"),
             format!("set {name} to the secret where d365map is started: in the shell, the service's unit, or the pipeline's secrets"),
         ),
-        SecretError::File { path, source } => {
-            (format!("the secret's file {}: {source}", path.display()), "put the secret there on one line, readable by you alone".to_owned())
-        }
+        SecretError::File { path, source } => (
+            format!("the secret's file {}: {source}", path.display()),
+            "put the secret there on one line, readable by you alone".to_owned(),
+        ),
         SecretError::Start { program, source } => {
             (format!("the secret's command {program}: {source}"), "check that the program is installed and on the PATH".to_owned())
         }

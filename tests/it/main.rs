@@ -5,6 +5,7 @@ mod ci;
 mod cli;
 mod connect;
 mod connect_emulator;
+mod connect_pace;
 mod connect_server;
 mod doctor;
 mod emulator;

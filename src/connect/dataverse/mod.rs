@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
 
-use super::http::{Expect, Http, Payload, Request, TokenSource, origin, service_url};
+use super::http::{Http, Request, TokenSource, origin, service_url};
 use super::{ConnectError, Credential};
 
 const API: &str = "dataverse";
@@ -173,16 +173,7 @@ impl Dataverse {
             let wrong = |_| ConnectError::config("dataverse: the preferences cannot stand in a header", "check the page size");
             headers.insert(HeaderName::from_static("prefer"), HeaderValue::try_from(prefer).map_err(wrong)?);
         }
-        Ok(Request {
-            api: API,
-            method: Method::GET,
-            url,
-            headers,
-            body: Payload::Empty,
-            idempotent: true,
-            expect: Expect::Body,
-            token: Some(&self.0.token),
-        })
+        Ok(Request { headers, token: Some(&self.0.token), ..Request::new(API, Method::GET, url) })
     }
 }
 

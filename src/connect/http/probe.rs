@@ -19,7 +19,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer;
-use super::client::{Expect, Http, Request, origin, transport};
+use super::client::{Http, Request, origin, transport};
 use super::retry;
 use super::token::TokenSource;
 use crate::connect::error::ConnectError;
@@ -266,11 +266,8 @@ impl Http {
     /// # Errors
     /// [`Unreachable`].
     pub async fn look_at(&self, url: &Url) -> Result<Look, Unreachable> {
-        let mut headers = HeaderMap::new();
-        headers.insert(reqwest::header::ACCEPT, reqwest::header::HeaderValue::from_static("application/json"));
-        let body = None::<Bytes>.into();
-        let request =
-            Request { api: "probe", method: Method::GET, url: url.clone(), headers, body, idempotent: true, expect: Expect::Body, token: None };
+        let mut request = Request::new("probe", Method::GET, url.clone());
+        request.headers.insert(reqwest::header::ACCEPT, reqwest::header::HeaderValue::from_static("application/json"));
         match self.look(&request).await {
             Ok(look) => Ok(look),
             Err(Miss::Unreachable(unreachable)) => Err(unreachable),
@@ -335,7 +332,8 @@ mod tests {
 
     #[test]
     fn a_challenge_names_the_tenant_and_the_environment() {
-        let header = "Bearer authorization_uri=https://login.microsoftonline.com/7e2f/oauth2/authorize, resource_id=https://o.crm4.dynamics.com/";
+        let header =
+            "Bearer authorization_uri=https://login.microsoftonline.com/7e2f/oauth2/authorize, resource_id=https://o.crm4.dynamics.com/";
         let expected = Challenge { tenant: Some("7e2f".into()), resource: Some("https://o.crm4.dynamics.com".into()) };
         assert_eq!(Challenge::read(header), Some(expected));
         assert_eq!(Challenge::read("Bearer authorization_uri=\"https://login/common/oauth2\"").unwrap().tenant, None);

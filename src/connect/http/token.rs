@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::{Expect, Http, Payload, Request};
+use super::client::{Http, Payload, Request};
 use super::credential::Credential;
 use crate::connect::error::ConnectError;
 
@@ -134,15 +134,11 @@ impl TokenSource {
         let first = self.encoded()?;
         let fresh = || self.encoded().map_or_else(|_| first.clone(), Into::into);
         let request = Request {
-            api: "token",
-            method: Method::POST,
-            url: self.url.clone(),
             headers,
             body: Payload::Fresh(&fresh),
             // One token more does no harm.
             idempotent: true,
-            expect: Expect::Body,
-            token: None,
+            ..Request::new("token", Method::POST, self.url.clone())
         };
         let answer = self.http.send(&request).await.map_err(|e| self.explained(e))?;
         let problem = |problem: &str| request.protocol(format!("{problem}: check the connection's `token-url`"));

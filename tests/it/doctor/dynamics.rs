@@ -149,8 +149,7 @@ async fn an_alternate_key_that_a_flow_needs_fails_unless_it_is_active() {
     let mut told = Vec::new();
     for keys in [key("msp_referralid", "Active"), key("msp_referralid", "Pending"), key("msp_referralid", "Failed"), json!([])] {
         let answer = definition("opportunity", "opportunities", true, &keys);
-        let server =
-            services(move |seen| seen.target.contains("EntityDefinitions").then(|| Reply::json(200, answer.to_string()))).await;
+        let server = services(move |seen| seen.target.contains("EntityDefinitions").then(|| Reply::json(200, answer.to_string()))).await;
         let (_, out) = examined(&server, TWO_WAY, "dynamics").await;
         told.push(about(&out, "key opportunity.msp_referralid"));
     }
@@ -250,7 +249,7 @@ async fn an_environment_of_another_tenant_is_told() {
 #[tokio::test]
 async fn little_room_under_the_services_limits_is_worth_a_warning() {
     let mut told = Vec::new();
-    for (left, hint) in [("120", "8"), ("5,000", "4")] {
+    for (left, hint, word) in [("120", "8", "warning"), ("5,000", "4", "ok")] {
         let server = services(move |seen| {
             let who = json!({"UserId": "5e120000-0000-4000-8000-000000000001"}).to_string();
             let reply = Reply::json(200, who).with("x-ms-ratelimit-burst-remaining-xrm-requests", left).with("x-ms-dop-hint", hint);
@@ -259,6 +258,7 @@ async fn little_room_under_the_services_limits_is_worth_a_warning() {
         .await;
         let (status, out) = examined(&server, READS, "dynamics").await;
         assert_eq!(status, 0, "{out}");
+        assert!(about(&out, "limits").trim_start().starts_with(word), "{out}");
         told.push(about(&out, "limits"));
     }
     assert_snapshot!(told.join("\n"));

@@ -124,3 +124,20 @@ async fn one_connection_is_examined_by_its_name() {
     let (_, out) = examined(&server, READS, "campaign").await;
     assert!(out.contains("Adobe Campaign") && !out.contains("Dynamics 365\n"), "{out}");
 }
+
+#[test]
+fn every_check_is_on_its_page() {
+    let page = include_str!("../../../docs/doctor.md");
+    let id = regex::Regex::new(r#""((?:project|machine|dynamics|campaign|sftp)\.[a-z-]+)""#).expect("a pattern");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files: Vec<_> = std::fs::read_dir(root.join("doctor")).expect("the folder").flatten().map(|e| e.path()).collect();
+    files.push(root.join("cli/doctor.rs"));
+    let mut ids = std::collections::BTreeSet::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        ids.extend(id.captures_iter(&text).map(|c| c[1].to_owned()));
+    }
+    assert!(ids.len() > 30, "{ids:?}");
+    let missing: Vec<_> = ids.iter().filter(|id| !page.contains(&format!("`{id}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -22,7 +22,11 @@ pub fn issuer() -> CertifiedIssuer<'static, KeyPair> {
 }
 
 /// A certificate for a name, of an issuer or of its own.
-pub fn certificate(name: &str, years: (i32, i32), issuer: Option<&CertifiedIssuer<'static, KeyPair>>) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+pub fn certificate(
+    name: &str,
+    years: (i32, i32),
+    issuer: Option<&CertifiedIssuer<'static, KeyPair>>,
+) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
     (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
     let key = KeyPair::generate().expect("a key");
