@@ -4,6 +4,8 @@
 //! Sources: Campaign Standard API, *Interacting with custom resources* and *Updating data*; Adobe, *OAuth server-to-server*.
 //! Assumed: that an unknown key answers 404.
 
+mod probe;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ mod connect_emulator;
 mod connect_pace;
 mod connect_server;
 mod connect_writes;
+mod doctor;
 mod emulator;
 mod flow;
 mod language;
