@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -144,13 +145,13 @@ fn services(emulators: &Running) -> Result<(Http, Services), String> {
         url: url(&emulators.dataverse_url())?,
         token_url: url(&emulators.dataverse_token_url())?,
         client_id: credentials.dataverse.id.clone(),
-        client_secret: credentials.dataverse.secret.clone().into(),
+        credential: SecretString::from(credentials.dataverse.secret.clone()).into(),
     };
     let scope = credentials.campaign_scope.clone();
     let campaign = CampaignConfig::new(
         url(&emulators.campaign_url())?,
         credentials.campaign.id.clone(),
-        credentials.campaign.secret.clone().into(),
+        SecretString::from(credentials.campaign.secret.clone()),
         scope,
     );
     let campaign = CampaignConfig { token_url: url(&emulators.campaign_token_url())?, ..campaign };

@@ -4,6 +4,8 @@
 //! Sources: Campaign Standard API, *Interacting with custom resources* and *Updating data*; Adobe, *OAuth server-to-server*.
 //! Assumed: that an unknown key answers 404.
 
+mod probe;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,12 +13,11 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
 use super::http::{Expect, Http, Request, TokenSource, service_url};
-use super::{Call, ConnectError};
+use super::{Call, ConnectError, Credential};
 
 const API: &str = "campaign";
 /// Everything but RFC 3986's unreserved characters: what else a key has must not end or split its path segment.
@@ -31,8 +32,8 @@ pub struct CampaignConfig {
     pub token_url: Url,
     /// The credential's client id; also the API key.
     pub client_id: String,
-    /// The credential's client secret.
-    pub client_secret: SecretString,
+    /// What the client shows: the secret of an OAuth server-to-server credential, or a deprecated service account.
+    pub credential: Credential,
     /// The scopes, separated by commas.
     pub scope: String,
     /// The endpoint: `profileAndServicesExt` unless resources not linked to profiles are meant (`customResources`).
@@ -40,10 +41,12 @@ pub struct CampaignConfig {
 }
 
 impl CampaignConfig {
-    /// A configuration with Adobe's token service and the extended endpoint.
-    pub fn new(url: Url, client_id: impl Into<String>, client_secret: SecretString, scope: impl Into<String>) -> Self {
-        let token_url = Url::parse("https://ims-na1.adobelogin.com/ims/token/v3").expect("a constant");
-        Self { url, token_url, client_id: client_id.into(), client_secret, scope: scope.into(), api: "profileAndServicesExt".to_owned() }
+    /// A configuration with Adobe's token service for this kind of credential, and the extended endpoint.
+    pub fn new(url: Url, client_id: impl Into<String>, credential: impl Into<Credential>, scope: impl Into<String>) -> Self {
+        let credential = credential.into();
+        let path = if matches!(credential, Credential::AdobeJwt(_)) { "exchange/jwt" } else { "token/v3" };
+        let token_url = Url::parse(&format!("https://ims-na1.adobelogin.com/ims/{path}")).expect("a constant");
+        Self { url, token_url, client_id: client_id.into(), credential, scope: scope.into(), api: "profileAndServicesExt".to_owned() }
     }
 }
 
@@ -97,7 +100,7 @@ impl Campaign {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(HeaderName::from_static("x-api-key"), key);
-        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.client_secret, &config.scope);
+        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &config.scope);
         Ok(Self(Arc::new(Inner { http, root, headers, token })))
     }
 
@@ -191,10 +194,9 @@ impl Campaign {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
         }
         let expect = if method == Method::GET { Expect::Body } else { Expect::Status };
-        let body = body.map(|b| Bytes::copy_from_slice(b.as_bytes()));
+        let body = body.map(|b| Bytes::copy_from_slice(b.as_bytes())).into();
         // Everything but POST names its record by key, and so does the same when it comes twice.
-        let idempotent = method != Method::POST;
-        Ok(Request { api: API, method, url, headers, body, idempotent, expect, token: Some(&self.0.token) })
+        Ok(Request { headers, body, expect, token: Some(&self.0.token), ..Request::new(API, method, url) })
     }
 }
 
@@ -206,6 +208,8 @@ fn json(request: &Request<'_>, body: &Bytes) -> Result<Value, ConnectError> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::connect::HttpConfig;
 

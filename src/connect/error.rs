@@ -112,6 +112,25 @@ pub enum ConnectError {
         /// The call.
         call: Box<Call>,
     },
+    /// The day's budget of requests is used up; nothing was sent.
+    #[error(
+        "the budget of {per_day} requests a day to {api} is spent; it starts again at {}: wait, or raise `limits.requests-per-day`",
+        .until.format("%Y-%m-%d %H:%M UTC")
+    )]
+    BudgetSpent {
+        /// `dataverse` or `campaign`.
+        api: &'static str,
+        /// The budget.
+        per_day: u64,
+        /// When it starts again.
+        until: crate::time::Instant,
+    },
+    /// The record is not the one the caller has seen: its version differs (`If-Match`).
+    #[error("{call}; the record has changed since it was read: read it again")]
+    Changed {
+        /// The call.
+        call: Box<Call>,
+    },
     /// The answer is not what the service's protocol promises.
     #[error("{call}; {problem}")]
     Protocol {
@@ -156,13 +175,14 @@ impl ConnectError {
     /// Whether the same call may succeed later. [`ConnectError::OutcomeUnknown`] is among these, but wants a look-up first.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => true,
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::BudgetSpent { .. } => true,
             Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::Rejected { .. }
             | Self::Duplicate { .. }
             | Self::DeltaExpired { .. }
+            | Self::Changed { .. }
             | Self::Protocol { .. }
             | Self::ForeignLink { .. }
             | Self::Token { .. }
@@ -182,9 +202,10 @@ impl ConnectError {
             | Self::Unavailable { call }
             | Self::OutcomeUnknown { call }
             | Self::DeltaExpired { call }
+            | Self::Changed { call }
             | Self::Protocol { call, .. }
             | Self::Token { call, .. } => Some(call),
-            Self::ForeignLink { .. } | Self::Config { .. } => None,
+            Self::ForeignLink { .. } | Self::BudgetSpent { .. } | Self::Config { .. } => None,
         }
     }
 

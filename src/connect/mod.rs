@@ -11,4 +11,7 @@ mod http;
 pub mod sftp;
 
 pub use error::{Call, ConnectError};
-pub use http::{ApiCalls, CallStats, Http, HttpConfig};
+pub use http::{
+    AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
+};
+pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};

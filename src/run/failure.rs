@@ -37,12 +37,13 @@ pub(super) fn verdict(error: &ConnectError) -> Verdict {
     match error {
         ConnectError::OutcomeUnknown { .. } => Verdict::Moment { uncertain: true },
         ConnectError::Throttled { .. } | ConnectError::Unavailable { .. } => Verdict::Moment { uncertain: false },
-        ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } => Verdict::Record,
+        ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::Changed { .. } => Verdict::Record,
         // A resource that is not there, a sign-in page, a wrong address: the next record would fare no better.
         ConnectError::Unauthorized { .. }
         | ConnectError::Forbidden { .. }
         | ConnectError::NotFound { .. }
         | ConnectError::DeltaExpired { .. }
+        | ConnectError::BudgetSpent { .. }
         | ConnectError::Protocol { .. }
         | ConnectError::ForeignLink { .. }
         | ConnectError::Token { .. }

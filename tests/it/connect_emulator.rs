@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use d365map::connect::campaign::{Campaign, CampaignConfig, Written};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Row};
+use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query, Row};
 use d365map::connect::{ConnectError, Http, HttpConfig};
 use d365map::emulator::{Config, Running, start};
 use secrecy::SecretString;
@@ -25,7 +25,7 @@ fn dataverse(running: &Running, http: &Http) -> Dataverse {
         url: running.dataverse_url().parse().unwrap(),
         token_url: running.dataverse_token_url().parse().unwrap(),
         client_id: client.id,
-        client_secret: SecretString::from(client.secret),
+        credential: SecretString::from(client.secret).into(),
     };
     Dataverse::new(http.clone(), config).unwrap()
 }
@@ -49,7 +49,7 @@ async fn a_table_is_read_page_by_page_up_to_a_delta_link_that_then_brings_nothin
     dataverse.who_am_i().await.unwrap();
     assert_eq!(dataverse.count("contacts").await.unwrap(), 25);
 
-    let mut request = PageRequest::First { set: "contacts".into(), select: vec!["firstname".into()], page_size: 10, track_changes: true };
+    let mut request = PageRequest::First(Query::of("contacts", vec!["firstname".into()], 10).tracked());
     let (mut rows, mut pages) = (Vec::new(), 0);
     let delta = loop {
         let page = dataverse.page(&request).await.unwrap();
@@ -112,12 +112,12 @@ async fn a_wrong_secret_is_a_token_error_with_the_services_code() {
         url: running.dataverse_url().parse().unwrap(),
         token_url: running.dataverse_token_url().parse().unwrap(),
         client_id: client.id,
-        client_secret: SecretString::from("wr0ng"),
+        credential: SecretString::from("wr0ng").into(),
     };
     let error = Dataverse::new(http(), config).unwrap().who_am_i().await.unwrap_err();
     assert!(matches!(error, ConnectError::Token { .. }), "{error}");
     assert_eq!(error.vendor_code(), Some("AADSTS7000215"));
-    let config = CampaignConfig { client_secret: SecretString::from("wr0ng"), ..campaign_config(&running) };
+    let config = CampaignConfig { credential: SecretString::from("wr0ng").into(), ..campaign_config(&running) };
     let error = Campaign::new(http(), config).unwrap().get("profile", "a").await.unwrap_err();
     assert!(matches!(error, ConnectError::Token { .. }), "{error}");
 }

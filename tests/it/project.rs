@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use d365map::project::{FILE_NAME, FileProblem, Limits, Project, ProjectError, SecretRef, template};
+use d365map::project::{DynamicsCredential, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef, template};
 
 fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +48,10 @@ limits: { page-size: 5000, concurrency: 1, backlog-high-water: 5000, attempts: 2
     .unwrap();
     assert_eq!((project.mappings, project.state.to_str()), (project.root.join("maps"), Some("/var/lib/d365map.db")));
     let dynamics = project.connections.dynamics.unwrap();
-    assert_eq!((dynamics.url.as_str(), dynamics.client_secret), ("https://contoso.crm4.dynamics.com/", SecretRef::Env("A_SECRET".into())));
+    assert_eq!(
+        (dynamics.url.as_str(), dynamics.credential),
+        ("https://contoso.crm4.dynamics.com/", DynamicsCredential::Secret(SecretRef::Env("A_SECRET".into())))
+    );
     let campaign = project.connections.campaign.unwrap();
     assert_eq!(
         (campaign.url.as_str(), campaign.scope.as_str(), campaign.api.as_deref()),
@@ -244,4 +247,42 @@ fn every_key_of_the_project_file_is_in_its_page() {
             assert!(page.contains(&format!("`{}`", &found[1])), "{} is not described", &found[1]);
         }
     }
+}
+
+#[test]
+fn dynamics_takes_a_secret_or_a_certificate_and_not_both() {
+    let certificate = "    client-certificate: { certificate: d.pem, private-key: { file: d.key }, signature: rs256 }\n";
+    let project = load(&dynamics(certificate)).unwrap();
+    let expected =
+        DynamicsCredential::Certificate { certificate: "d.pem".into(), private_key: SecretRef::File("d.key".into()), rs256: true };
+    assert_eq!(project.connections.dynamics.unwrap().credential, expected);
+    let fault = |lines: &str| load(&dynamics(lines)).unwrap_err()[0].to_string();
+    assert!(fault("").contains("nothing to prove itself with"), "{}", fault(""));
+    assert!(fault(&format!("{certificate}    client-secret: {{ env: A }}\n")).contains("a secret and a certificate"));
+    assert!(fault(&certificate.replace("rs256", "HS256")).contains("no signature of an assertion"));
+    let literal = fault(&certificate.replace("{ file: d.key }", "hunter2"));
+    assert!(literal.contains("must not stand in the project file") && !literal.contains("hunter2"), "{literal}");
+}
+
+#[test]
+fn a_private_key_has_more_than_one_line_and_a_secret_has_not() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n").unwrap();
+    let reference = SecretRef::File("key".into());
+    assert!(reference.resolve_key(folder.path()).is_ok());
+    assert!(reference.resolve(folder.path()).unwrap_err().to_string().contains("more than one line"));
+}
+
+#[test]
+fn a_service_account_and_budgets_are_read_with_their_ranges() {
+    let text = "version: 1\nconnections:\n  campaign:\n    organization: contoso\n    client-id: a\n    client-secret: { env: A }\n    service-account: \
+                { organization-id: o@AdobeOrg, technical-account: t@techacct.adobe.com, private-key: { env: K } }\nlimits:\n  requests-per-second: { \
+                campaign: 10 }\n  requests-per-day: { dynamics: 40000 }\n";
+    let project = load(text).unwrap();
+    let account = project.connections.campaign.unwrap().service_account.unwrap();
+    assert_eq!((account.organization_id.as_str(), account.metascopes), ("o@AdobeOrg", vec!["ent_campaign_sdk".to_owned()]));
+    assert_eq!(project.limits.requests_per_second, PerService { dynamics: None, campaign: Some(10) });
+    assert_eq!(project.limits.requests_per_day, PerService { dynamics: Some(40_000), campaign: None });
+    let fault = load(&text.replace("campaign: 10", "campaign: 0")).unwrap_err()[0].to_string();
+    assert!(fault.contains("out of range"), "{fault}");
 }

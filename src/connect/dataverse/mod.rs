@@ -1,13 +1,26 @@
-//! Reads from Dataverse over its Web API: pages with change tracking, single rows, counts, and table definitions.
+//! Dataverse over its Web API: pages with change tracking, single rows, counts, table definitions; writes one by one, in bulk and
+//! in batches.
 //!
 //! Sources: Dataverse Web API, *Query data* (paging, `Prefer`), *Use change tracking to synchronize data* (delta links,
 //! deleted rows), *Compose HTTP requests and handle errors* (headers, error codes), *Query table definitions*.
 
+mod batch;
+mod bulk;
+mod key;
 mod metadata;
+mod navigation;
 mod page;
+mod probe;
+pub mod value;
+mod write;
 
+pub use batch::{Answer, LARGEST_BATCH, Operation, Part, PartOutcome};
+pub use bulk::{Bulk, BulkSupport, ROWS_PER_REQUEST, RowResult, Target};
+pub use key::{Entity, KeyValue, RowKey, text_literal};
 pub use metadata::EntityMetadata;
-pub use page::{Link, Page, PageRequest, Row};
+pub use navigation::{Lookups, Member, formatted, points_to};
+pub use page::{Link, Page, PageRequest, Query, Row};
+pub use write::{Condition, Outcome};
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,15 +29,15 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
 
-use super::ConnectError;
-use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
+use super::http::{Http, Request, TokenSource, origin, service_url};
+use super::{ConnectError, Credential};
 
 const API: &str = "dataverse";
 const ROOT: &str = "api/data/v9.2/";
@@ -40,8 +53,8 @@ pub struct DataverseConfig {
     pub token_url: Url,
     /// The app registration's client id.
     pub client_id: String,
-    /// The app registration's client secret.
-    pub client_secret: SecretString,
+    /// What the app registration shows: a client secret or a certificate.
+    pub credential: Credential,
 }
 
 /// The token address of an Entra ID tenant, given by its id or one of its domains.
@@ -106,7 +119,7 @@ impl Dataverse {
         let root = config.url.join(ROOT).map_err(wrong)?;
         // The scope is the root without its slash: one slash too many is another resource to Entra ID.
         let scope = format!("{}/.default", origin(&config.url));
-        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.client_secret, &scope);
+        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &scope);
         Ok(Self(Arc::new(Inner { http, root, token })))
     }
 
@@ -119,12 +132,30 @@ impl Dataverse {
         let request = self.request(url, None)?;
         match self.0.http.send(&request).await {
             Ok(body) => json(&request, &body).map(Some),
-            // ObjectDoesNotExist; an unknown table answers 404 too, with another code.
-            Err(ConnectError::NotFound { call })
-                if call.code.as_deref().is_none_or(|c| c.is_empty() || c.eq_ignore_ascii_case("0x80040217") || c == "-2147220969") =>
-            {
-                Ok(None)
-            }
+            // An unknown table answers 404 too, with another code.
+            Err(error) if write::no_row(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One row by its id or an alternate key, with its annotations where asked for; none when there is no such row.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; [`ConnectError::NotFound`] only when the table itself is unknown.
+    pub async fn row(&self, entity: &Entity, key: &RowKey, select: &[String], annotations: bool) -> Result<Option<Value>, ConnectError> {
+        let segment = match key.segment() {
+            Some(segment) => segment,
+            None => match self.find(entity, key).await? {
+                Some(id) => format!("({id})"),
+                None => return Ok(None),
+            },
+        };
+        let url = self.url(&format!("{}{segment}", name(&entity.set)), &query(&[("$select", &names(select))]))?;
+        let prefer = annotations.then(|| "odata.include-annotations=\"*\"".to_owned());
+        let request = self.request(url, prefer)?;
+        match self.0.http.send(&request).await {
+            Ok(body) => json(&request, &body).map(Some),
+            Err(error) if write::no_row(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -173,16 +204,7 @@ impl Dataverse {
             let wrong = |_| ConnectError::config("dataverse: the preferences cannot stand in a header", "check the page size");
             headers.insert(HeaderName::from_static("prefer"), HeaderValue::try_from(prefer).map_err(wrong)?);
         }
-        Ok(Request {
-            api: API,
-            method: Method::GET,
-            url,
-            headers,
-            body: None,
-            idempotent: true,
-            expect: Expect::Body,
-            token: Some(&self.0.token),
-        })
+        Ok(Request { headers, token: Some(&self.0.token), ..Request::new(API, Method::GET, url) })
     }
 }
 
@@ -218,6 +240,8 @@ fn bad_json(request: &Request<'_>, error: &serde_json::Error) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::connect::HttpConfig;
 
@@ -226,7 +250,7 @@ mod tests {
             url: url.parse().unwrap(),
             token_url: entra_token_url("contoso.onmicrosoft.com").unwrap(),
             client_id: "id".into(),
-            client_secret: SecretString::from("s3cr3t"),
+            credential: SecretString::from("s3cr3t").into(),
         };
         assert!(!format!("{config:?}").contains("s3cr3t"));
         Dataverse::new(Http::new(HttpConfig::default()).unwrap(), config)

@@ -17,6 +17,8 @@ pub(super) struct Said {
     pub(super) message: Option<String>,
 }
 
+/// Codes by which Dataverse says that a record's version is another: ConcurrencyVersionMismatch.
+const CHANGED_CODES: [&str; 2] = ["0x80060882", "-2147088254"];
 /// Codes by which Dataverse says that a key is taken: DuplicateRecordEntityKey and DuplicateRecord.
 const DUPLICATE_CODES: [&str; 4] = ["0x80060892", "-2147088238", "0x80040237", "-2147220937"];
 /// Words by which a service says that a key is taken.
@@ -33,6 +35,8 @@ pub(super) fn read(body: &[u8]) -> (Said, Body) {
     let code = said.code.as_deref().unwrap_or_default();
     let kind = if DUPLICATE_CODES.iter().any(|c| c.eq_ignore_ascii_case(code)) || DUPLICATE_WORDS.iter().any(|w| message.contains(w)) {
         Body::Duplicate
+    } else if CHANGED_CODES.iter().any(|c| c.eq_ignore_ascii_case(code)) {
+        Body::Changed
     } else if message.contains(CATCH_ALL) {
         Body::Mute
     } else {

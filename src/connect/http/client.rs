@@ -2,6 +2,7 @@
 //! says, and is counted. Redirects are not followed and cookies not kept: a redirect would carry the token elsewhere,
 //! Dataverse's affinity cookie would bind all requests to one server's limits.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +15,11 @@ use reqwest::{Client, Method, Response};
 use url::{Host as UrlHost, Url};
 
 use super::answer::{self, Said};
-use super::limit::Hosts;
+use super::breaker;
+use super::breaker::Open;
+use super::budget::{Budget, Budgets};
+use super::concurrency::Sign;
+use super::host::{HostInfo, Hosts};
 use super::retry::{self, Backoff, Body, Refusal, Seen, Verdict};
 use super::stats::{CallStats, Counters};
 use super::token::{Token, TokenSource};
@@ -36,10 +41,14 @@ pub struct HttpConfig {
     /// The longest `Retry-After` that is waited for; a longer one ends the call with [`ConnectError::Throttled`] or
     /// [`ConnectError::Unavailable`]. Dataverse counts over 300 seconds.
     pub retry_after_cap: Duration,
-    /// How many requests are under way to one host at once. Dataverse allows 52.
+    /// How many requests are under way to one host at once, at most; fewer while it bears fewer. Dataverse allows 52.
     pub concurrency_per_host: usize,
     /// The longest answer read, in bytes, after decompression.
     pub max_response_bytes: usize,
+    /// What each API (`dataverse`, `campaign`, `token`) may be sent; unlimited where it is not named.
+    pub budgets: BTreeMap<&'static str, Budget>,
+    /// When a host that fails again and again is left alone.
+    pub breaker: breaker::Settings,
 }
 
 impl Default for HttpConfig {
@@ -53,6 +62,8 @@ impl Default for HttpConfig {
             retry_after_cap: Duration::from_secs(300),
             concurrency_per_host: 16,
             max_response_bytes: 64 * 1024 * 1024,
+            budgets: BTreeMap::new(),
+            breaker: breaker::Settings::default(),
         }
     }
 }
@@ -67,6 +78,7 @@ struct Inner {
     /// For loopback hosts: never through a proxy, which would be sent the credentials and could not reach them anyway.
     local: Client,
     hosts: Hosts,
+    budgets: Budgets,
     counters: Counters,
 }
 
@@ -83,6 +95,25 @@ pub(crate) enum Expect {
     Body,
     /// Only its status: a body lost after it changes nothing.
     Status,
+    /// Answers to several requests; then the status is that of one of them, and the body tells.
+    Multipart,
+}
+
+/// A request's body.
+#[derive(Clone)]
+pub(crate) enum Payload<'a> {
+    /// None.
+    Empty,
+    /// The same for each attempt.
+    Fixed(Bytes),
+    /// Made anew for each attempt.
+    Fresh(&'a (dyn Fn() -> Bytes + Send + Sync)),
+}
+
+impl From<Option<Bytes>> for Payload<'_> {
+    fn from(body: Option<Bytes>) -> Self {
+        body.map_or(Self::Empty, Self::Fixed)
+    }
 }
 
 /// One request.
@@ -91,14 +122,41 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Payload<'a>,
     /// Sending it twice does the same as sending it once.
     pub(crate) idempotent: bool,
     pub(crate) expect: Expect,
     pub(crate) token: Option<&'a TokenSource>,
+    /// What it counts as against a day's budget: the records of a bulk operation.
+    pub(crate) weight: u64,
+    /// Requests of one kind take alike long.
+    pub(crate) kind: &'static str,
 }
 
 impl Request<'_> {
+    /// A request without headers, body and token; idempotent unless it is a POST.
+    pub(crate) fn new(api: &'static str, method: Method, url: Url) -> Self {
+        let kind = match method.as_str() {
+            "GET" => "GET",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            _ => "POST",
+        };
+        let idempotent = method != Method::POST;
+        Self {
+            api,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Payload::Empty,
+            idempotent,
+            expect: Expect::Body,
+            token: None,
+            weight: 1,
+            kind,
+        }
+    }
+
     /// The call, for an error: without query, headers and body.
     pub(crate) fn call(&self) -> Call {
         let mut url = self.url.clone();
@@ -111,6 +169,14 @@ impl Request<'_> {
     pub(crate) fn protocol(&self, problem: impl Into<String>) -> ConnectError {
         ConnectError::Protocol { call: Box::new(Call { status: Some(200), attempts: 1, ..self.call() }), problem: problem.into() }
     }
+}
+
+/// An answer with status 2xx.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// What one attempt brought.
@@ -127,6 +193,16 @@ impl Attempt {
     fn without_answer(seen: Seen, error: reqwest::Error) -> Self {
         let said = Said { code: None, message: Some(transport(error)) };
         Self { seen, said, headers: HeaderMap::new(), body: Bytes::new(), fault: None }
+    }
+
+    fn unsent(open: Open) -> Self {
+        let message = format!(
+            "nothing was sent: the host failed {} times in a row and is left alone for {} s more",
+            open.failures,
+            open.wait.as_secs_f64().ceil()
+        );
+        let said = Said { code: None, message: Some(message) };
+        Self { seen: Seen::NotConnected, said, headers: HeaderMap::new(), body: Bytes::new(), fault: None }
     }
 
     fn status(&self) -> Option<u16> {
@@ -162,8 +238,9 @@ impl Http {
         };
         let client = builder().build().map_err(failed)?;
         let local = builder().no_proxy().build().map_err(failed)?;
-        let hosts = Hosts::new(config.concurrency_per_host);
-        Ok(Self(Arc::new(Inner { config, client, local, hosts, counters: Counters::default() })))
+        let hosts = Hosts::new(config.concurrency_per_host, config.breaker);
+        let budgets = Budgets::new(&config.budgets);
+        Ok(Self(Arc::new(Inner { config, client, local, hosts, budgets, counters: Counters::default() })))
     }
 
     /// The calls made so far.
@@ -171,8 +248,18 @@ impl Http {
         self.0.counters.get()
     }
 
+    /// What the host of an address last said of itself.
+    pub fn host(&self, url: &Url) -> HostInfo {
+        self.0.hosts.get(&origin(url)).info()
+    }
+
     /// Sends a request until there is a verdict, and returns the answer's body.
     pub(crate) async fn send(&self, request: &Request<'_>) -> Result<Bytes, ConnectError> {
+        self.exchange(request).await.map(|reply| reply.body)
+    }
+
+    /// Sends a request until there is a verdict, and returns the answer.
+    pub(crate) async fn exchange(&self, request: &Request<'_>) -> Result<Reply, ConnectError> {
         let config = &self.0.config;
         let backoff = Backoff { min: config.backoff_min, max: config.backoff_max };
         let host = self.0.hosts.get(&origin(&request.url));
@@ -185,19 +272,28 @@ impl Http {
                 Some(source) => Some(source.get().await?),
                 None => None,
             };
-            let mut permit = host.enter().await;
+            self.0.budgets.pay(request.api, request.weight).await?;
+            let mut pass = host.enter().await;
             // The wait may have outlasted the token. It is not asked for under the permit: its service may be on the same host.
             if let Some(source) = request.token
                 && token.as_ref().is_some_and(Token::expired)
             {
-                drop(permit);
+                drop(pass);
                 token = Some(source.get().await?);
-                permit = host.enter().await;
+                pass = host.enter().await;
             }
             number += 1;
-            sent += 1;
-            let attempt = self.attempt(request, token.as_ref(), sent).await;
-            drop(permit);
+            let attempt = match pass {
+                Ok(pass) => {
+                    sent += 1;
+                    let (attempt, took) = self.attempt(request, token.as_ref(), sent).await;
+                    pass.finish(request.kind, sign(&attempt, took));
+                    host.learn(&attempt.headers);
+                    attempt
+                }
+                // An attempt that was not sent: the host is being left alone.
+                Err(open) => Attempt::unsent(open),
+            };
 
             let last = number >= config.attempts.max(1);
             let fail = |attempt: Attempt| Box::new(call_of(request, attempt, sent));
@@ -210,7 +306,10 @@ impl Http {
                 asked.map_or_else(|| backoff.wait(number, jitter), |d| d.min(config.retry_after_cap) + config.backoff_min.mul_f64(jitter));
             match retry::classify(request.idempotent, attempt.seen) {
                 Verdict::Done => match attempt.fault {
-                    None => return Ok(attempt.body),
+                    None => {
+                        let status = attempt.status().unwrap_or_default();
+                        return Ok(Reply { status, headers: attempt.headers, body: attempt.body });
+                    }
                     Some(ref problem) => {
                         let problem = problem.clone();
                         return Err(ConnectError::Protocol { call: fail(attempt), problem });
@@ -238,14 +337,24 @@ impl Http {
         }
     }
 
-    async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> Attempt {
-        let client = if is_loopback(&request.url) { &self.0.local } else { &self.0.client };
-        let mut builder = client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+    pub(super) fn config(&self) -> &HttpConfig {
+        &self.0.config
+    }
+
+    /// The client for an address: loopback hosts have one of their own.
+    pub(super) fn client(&self, url: &Url) -> &Client {
+        if is_loopback(url) { &self.0.local } else { &self.0.client }
+    }
+
+    async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> (Attempt, Duration) {
+        let mut builder = self.client(&request.url).request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if let Some(token) = token {
             builder = builder.header(AUTHORIZATION, token.header());
         }
-        if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
+        match &request.body {
+            Payload::Empty => {}
+            Payload::Fixed(body) => builder = builder.body(body.clone()),
+            Payload::Fresh(make) => builder = builder.body(make()),
         }
         let start = Instant::now();
         let attempt = match builder.send().await {
@@ -256,7 +365,8 @@ impl Http {
         };
         let outcome = outcome(retry::classify(request.idempotent, attempt.seen));
         self.0.counters.add(request.api, request.method.as_str(), outcome, number > 1);
-        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = start.elapsed();
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(
             api = request.api,
             method = request.method.as_str(),
@@ -267,13 +377,15 @@ impl Http {
             attempt = number,
             "request"
         );
-        attempt
+        (attempt, took)
     }
 
     async fn read(&self, request: &Request<'_>, mut response: Response) -> Attempt {
-        let status = response.status().as_u16();
-        let success = response.status().is_success();
         let headers = std::mem::take(response.headers_mut());
+        let kind = headers.get(reqwest::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let multipart = request.expect == Expect::Multipart && kind.to_ascii_lowercase().starts_with("multipart/");
+        let status = if multipart { 200 } else { response.status().as_u16() };
+        let success = multipart || response.status().is_success();
         let limit = if success { self.0.config.max_response_bytes } else { ERROR_BODY_LIMIT };
         let mut body = Vec::new();
         let mut over = response.content_length().is_some_and(|n| success && n > limit as u64);
@@ -333,6 +445,22 @@ fn call_of(request: &Request<'_>, attempt: Attempt, number: u32) -> Call {
     }
 }
 
+/// The error of one answer within an answer.
+pub(crate) fn refusal(request: &Request<'_>, idempotent: bool, status: u16, headers: &HeaderMap, body: Bytes) -> ConnectError {
+    let (said, kind) = answer::read(&body);
+    let seen = Seen::Answer(status, kind);
+    let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
+    let call = Box::new(call_of(request, Attempt { seen, said, headers: headers.clone(), body, fault: None }, 1));
+    match retry::classify(idempotent, seen) {
+        Verdict::Done => ConnectError::Protocol { call, problem: "an answer of success was taken for an error".to_owned() },
+        Verdict::Refresh => ConnectError::Unauthorized { call },
+        Verdict::Throttled => ConnectError::Throttled { call, retry_after: asked },
+        Verdict::Retry => ConnectError::Unavailable { call },
+        Verdict::Unknown => ConnectError::OutcomeUnknown { call },
+        Verdict::Refused(refusal) => refused(refusal, call),
+    }
+}
+
 fn refused(refusal: Refusal, call: Box<Call>) -> ConnectError {
     match refusal {
         Refusal::Forbidden => ConnectError::Forbidden { call },
@@ -342,11 +470,25 @@ fn refused(refusal: Refusal, call: Box<Call>) -> ConnectError {
         }
         Refusal::NotFound => ConnectError::NotFound { call },
         Refusal::Duplicate => ConnectError::Duplicate { call },
+        Refusal::Changed => ConnectError::Changed { call },
         Refusal::Rejected => ConnectError::Rejected { call },
         Refusal::Redirect => ConnectError::Protocol {
             call,
             problem: "redirects are not followed: give the final address as the connection's `url`".to_owned(),
         },
+    }
+}
+
+/// What an attempt tells about its host, rather than about the request.
+fn sign(attempt: &Attempt, took: Duration) -> Sign {
+    match attempt.seen {
+        Seen::NotConnected | Seen::Lost => Sign::Failed,
+        // A page for people may be a proxy's, a portal's or the service's.
+        Seen::Answer(_, _) if attempt.fault.is_some() => Sign::Nothing,
+        Seen::Answer(429, _) => Sign::Refused,
+        Seen::Answer(500, Body::Error | Body::Duplicate | Body::Changed) | Seen::Answer(501 | 505, _) => Sign::Nothing,
+        Seen::Answer(500..=599, _) => Sign::Failed,
+        Seen::Answer(_, _) => Sign::Answered(took),
     }
 }
 
@@ -360,13 +502,14 @@ fn outcome(verdict: Verdict) -> &'static str {
         Verdict::Refused(Refusal::Forbidden) => "forbidden",
         Verdict::Refused(Refusal::NotFound) => "not_found",
         Verdict::Refused(Refusal::Duplicate) => "duplicate",
+        Verdict::Refused(Refusal::Changed) => "changed",
         Verdict::Refused(Refusal::Rejected) => "rejected",
         Verdict::Refused(Refusal::Redirect) => "redirect",
     }
 }
 
 /// A transport error with its causes, without the address: that could show a query string.
-fn transport(error: reqwest::Error) -> String {
+pub(super) fn transport(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();
@@ -451,14 +594,8 @@ mod tests {
     #[test]
     fn an_error_names_no_query_string() {
         let request = Request {
-            api: "dataverse",
-            method: Method::GET,
-            url: "https://h/contacts?$deltatoken=secret#f".parse().unwrap(),
-            headers: HeaderMap::new(),
-            body: Some(Bytes::from_static(b"secret")),
-            idempotent: true,
-            expect: Expect::Body,
-            token: None,
+            body: Payload::Fixed(Bytes::from_static(b"secret")),
+            ..Request::new("dataverse", Method::GET, "https://h/contacts?$deltatoken=secret#f".parse().unwrap())
         };
         let error = request.protocol("p");
         assert!(!format!("{error} {error:?}").contains("secret"));

@@ -1,13 +1,23 @@
-//! The HTTP layer under every connector: one client, time limits, retry, tokens, limits per host, counts.
+//! The HTTP layer under every connector: one client, time limits, retry, tokens, limits per host, budgets, counts.
 
 mod answer;
+mod breaker;
+mod budget;
 mod client;
-mod limit;
+mod concurrency;
+mod credential;
+mod host;
+mod probe;
 mod retry;
 mod stats;
 mod token;
 
-pub(super) use client::{Expect, Request, origin, service_url};
+pub use breaker::Settings as BreakerSettings;
+pub use budget::Budget;
+pub(super) use client::{Expect, Reply, Request, origin, refusal, service_url};
 pub use client::{Http, HttpConfig};
+pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
+pub use host::HostInfo;
+pub use probe::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};
 pub use stats::{ApiCalls, CallStats};
 pub(super) use token::TokenSource;

@@ -32,6 +32,8 @@ pub enum Body {
     Error,
     /// The service's own error document, which says that a record of this key exists.
     Duplicate,
+    /// The service's own error document, which says that the record's version is another.
+    Changed,
 }
 
 /// What to do about an outcome.
@@ -60,6 +62,8 @@ pub enum Refusal {
     NotFound,
     /// A record of that key exists.
     Duplicate,
+    /// The record's version is another than the request named.
+    Changed,
     /// Anything else about the request.
     Rejected,
     /// A redirect; never followed, since the token would go along.
@@ -94,13 +98,14 @@ pub fn classify(idempotent: bool, seen: Seen) -> Verdict {
         501 | 505 => Verdict::Refused(Refusal::Rejected),
         500..=599 => match body {
             Body::Duplicate => Verdict::Refused(Refusal::Duplicate),
-            Body::Mute | Body::Error if idempotent => Verdict::Retry,
+            Body::Mute | Body::Error | Body::Changed if idempotent => Verdict::Retry,
             // The service itself answered: the request was refused and rolled back. Only for 500: the others are a gateway's.
-            Body::Error if status == 500 => Verdict::Refused(Refusal::Rejected),
-            Body::Mute | Body::Error => Verdict::Unknown,
+            Body::Error | Body::Changed if status == 500 => Verdict::Refused(Refusal::Rejected),
+            Body::Mute | Body::Error | Body::Changed => Verdict::Unknown,
         },
         _ => match body {
             Body::Duplicate => Verdict::Refused(Refusal::Duplicate),
+            Body::Changed => Verdict::Refused(Refusal::Changed),
             Body::Mute | Body::Error if status == 409 => Verdict::Refused(Refusal::Duplicate),
             Body::Mute | Body::Error => Verdict::Refused(Refusal::Rejected),
         },
@@ -234,6 +239,11 @@ mod tests {
         assert_eq!(both(Seen::Answer(412, Body::Duplicate)), Verdict::Refused(Refusal::Duplicate));
         assert_eq!(both(Seen::Answer(409, MUTE)), Verdict::Refused(Refusal::Duplicate));
         assert_eq!(both(Seen::Answer(412, Body::Error)), Verdict::Refused(Refusal::Rejected));
+    }
+
+    #[test]
+    fn another_version_is_told_from_other_refusals() {
+        assert_eq!(both(Seen::Answer(412, Body::Changed)), Verdict::Refused(Refusal::Changed));
     }
 
     #[test]

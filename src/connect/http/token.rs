@@ -7,15 +7,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::{Expect, Http, Request};
+use super::client::{Http, Payload, Request};
+use super::credential::Credential;
 use crate::connect::error::ConnectError;
 
 /// How long before its expiry a token is replaced. A quarter of its life where that is shorter.
@@ -51,7 +53,9 @@ impl Token {
 pub(crate) struct TokenSource {
     http: Http,
     url: Url,
-    form: Vec<(&'static str, SecretString)>,
+    client_id: String,
+    scope: String,
+    credential: Credential,
     slot: Mutex<Slot>,
     /// How many requests for a token have ended, well or not.
     ended: AtomicU64,
@@ -72,15 +76,10 @@ impl fmt::Debug for TokenSource {
 }
 
 impl TokenSource {
-    /// A source that posts client credentials to `url`.
-    pub(crate) fn new(http: Http, url: Url, client_id: &str, client_secret: SecretString, scope: &str) -> Self {
-        let form = vec![
-            ("grant_type", SecretString::from("client_credentials")),
-            ("client_id", SecretString::from(client_id)),
-            ("client_secret", client_secret),
-            ("scope", SecretString::from(scope)),
-        ];
-        Self { http, url, form, slot: Mutex::default(), ended: AtomicU64::new(0) }
+    /// A source that posts a client's credential to `url`.
+    pub(crate) fn new(http: Http, url: Url, client_id: &str, credential: Credential, scope: &str) -> Self {
+        let (client_id, scope) = (client_id.to_owned(), scope.to_owned());
+        Self { http, url, client_id, scope, credential, slot: Mutex::default(), ended: AtomicU64::new(0) }
     }
 
     /// A token good for the next request. Callers that come while one is being asked for wait and share the result, be it a failure.
@@ -131,16 +130,15 @@ impl TokenSource {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"));
+        // Signed here for a fault of the key to be told as such, and again for each attempt.
+        let first = self.encoded()?;
+        let fresh = || self.encoded().map_or_else(|_| first.clone(), Into::into);
         let request = Request {
-            api: "token",
-            method: Method::POST,
-            url: self.url.clone(),
             headers,
-            body: Some(self.encoded().into()),
+            body: Payload::Fresh(&fresh),
             // One token more does no harm.
             idempotent: true,
-            expect: Expect::Body,
-            token: None,
+            ..Request::new("token", Method::POST, self.url.clone())
         };
         let answer = self.http.send(&request).await.map_err(|e| self.explained(e))?;
         let problem = |problem: &str| request.protocol(format!("{problem}: check the connection's `token-url`"));
@@ -154,17 +152,21 @@ impl TokenSource {
             Some(Value::String(text)) => text.parse().ok(),
             _ => None,
         };
-        let life = life.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(UNSTATED_LIFE).min(LONGEST_LIFE);
+        let life = life
+            .map(|life| self.credential.life(life))
+            .and_then(|s| Duration::try_from_secs_f64(s).ok())
+            .unwrap_or(UNSTATED_LIFE)
+            .min(LONGEST_LIFE);
         Ok((header, life))
     }
 
     /// The form. Not inline: its serializer would keep the request from moving between threads.
-    fn encoded(&self) -> String {
+    fn encoded(&self) -> Result<Bytes, ConnectError> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &self.form {
+        for (name, value) in self.credential.form(&self.url, &self.client_id, &self.scope)? {
             form.append_pair(name, value.expose_secret());
         }
-        form.finish()
+        Ok(form.finish().into())
     }
 
     /// A refusal by the token service, with its remedy, and without the secret should the service have repeated it.
@@ -179,7 +181,7 @@ impl TokenSource {
         };
         let scrub = |text: &mut Option<String>| {
             if let Some(text) = text {
-                for (_, secret) in self.form.iter().filter(|(name, s)| *name == "client_secret" && !s.expose_secret().is_empty()) {
+                for secret in self.credential.repeatable().into_iter().filter(|s| !s.expose_secret().is_empty()) {
                     *text = text.replace(secret.expose_secret(), "***");
                 }
             }
@@ -203,6 +205,10 @@ fn remedy(code: &str) -> &'static str {
         "AADSTS7000222" => "the client secret has expired: make a new one in the app registration",
         "AADSTS700016" => "the app is not known in this tenant: check `client-id` and `tenant`",
         "AADSTS90002" | "AADSTS900023" => "the tenant is not known: check `tenant`",
+        "AADSTS700027" => {
+            "the assertion's signature is not accepted: check that this certificate is uploaded to the app registration and has not expired"
+        }
+        "AADSTS700024" => "the assertion is outside its time: check this machine's clock",
         "AADSTS500011" => "the environment is not known to the token service: check the connection's `url`",
         "invalid_scope" => "the scope is not granted: take the scopes from the project's OAuth server-to-server credential",
         "invalid_client" | "unauthorized_client" => {
@@ -214,12 +220,14 @@ fn remedy(code: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::connect::{Call, HttpConfig};
 
     fn source() -> TokenSource {
         let url = "https://login.example/token".parse().unwrap();
-        TokenSource::new(Http::new(HttpConfig::default()).unwrap(), url, "id", SecretString::from("s3cr3t"), "scope")
+        TokenSource::new(Http::new(HttpConfig::default()).unwrap(), url, "id", SecretString::from("s3cr3t").into(), "scope")
     }
 
     #[tokio::test]

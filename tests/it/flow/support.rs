@@ -14,6 +14,7 @@ use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, DryRun, FlowSummary, Options, Pace, RunError, Services, Summary, dry_run, run};
 use d365map::schema::Catalogue;
 use d365map::state::{DeadLetter, DeadLetterFilter, Store};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -95,13 +96,13 @@ impl World {
             url: url(self.emulators.dataverse_url()),
             token_url: url(self.emulators.dataverse_token_url()),
             client_id: credentials.dataverse.id.clone(),
-            client_secret: credentials.dataverse.secret.clone().into(),
+            credential: SecretString::from(credentials.dataverse.secret.clone()).into(),
         };
         let scope = credentials.campaign_scope.clone();
         let campaign = CampaignConfig::new(
             url(self.emulators.campaign_url()),
             credentials.campaign.id.clone(),
-            credentials.campaign.secret.clone().into(),
+            SecretString::from(credentials.campaign.secret.clone()),
             scope,
         );
         let campaign = CampaignConfig { token_url: url(self.emulators.campaign_token_url()), ..campaign };

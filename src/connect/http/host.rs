@@ -1,0 +1,201 @@
+//! The hosts talked to: how many requests go there at once, when one is left alone, and what it last said of its limits.
+//!
+//! Dataverse counts per user and web server, so a 429 to one worker holds for all of them: the whole host rests.
+//! Source: Dataverse, *Service protection API limits*.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use reqwest::header::{DATE, HeaderMap};
+use tokio::time::Instant;
+
+use super::breaker::{self, Breaker, Open, Ticket};
+use super::concurrency::{Gate, Permit, Sign};
+use crate::time;
+
+/// The hosts, by scheme, name and port.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    concurrency: usize,
+    breaker: breaker::Settings,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+/// What a host last said of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostInfo {
+    /// How many requests may be under way now.
+    pub concurrency: usize,
+    /// The parallelism that Dataverse recommends (`x-ms-dop-hint`).
+    pub dop_hint: Option<usize>,
+    /// Requests left in the window (`x-ms-ratelimit-burst-remaining-xrm-requests`), of the web server that answered.
+    pub remaining_requests: Option<u64>,
+    /// Execution time left in the window, in seconds (`x-ms-ratelimit-time-remaining-xrm-requests`).
+    pub remaining_seconds: Option<u64>,
+    /// How far the host's clock is ahead of ours, by the header `Date`; whole seconds, travel time included.
+    pub clock_ahead: Option<TimeDelta>,
+}
+
+impl Hosts {
+    pub(super) fn new(concurrency: usize, breaker: breaker::Settings) -> Self {
+        Self { concurrency, breaker, hosts: Mutex::default() }
+    }
+
+    pub(super) fn get(&self, origin: &str) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(origin) {
+            return Arc::clone(host);
+        }
+        let host = Arc::new(Host {
+            gate: Gate::new(self.concurrency),
+            breaker: Breaker::new(origin, self.breaker),
+            rests_until: Mutex::new(None),
+            info: Mutex::default(),
+        });
+        hosts.insert(origin.to_owned(), Arc::clone(&host));
+        host
+    }
+}
+
+/// One host.
+#[derive(Debug)]
+pub(super) struct Host {
+    gate: Arc<Gate>,
+    breaker: Arc<Breaker>,
+    rests_until: Mutex<Option<Instant>>,
+    info: Mutex<HostInfo>,
+}
+
+/// A request's leave to go; held while it is under way.
+#[derive(Debug)]
+pub(super) struct Pass {
+    permit: Permit,
+    ticket: Ticket,
+}
+
+impl Pass {
+    /// The request has ended. `kind` groups requests that take alike long.
+    pub(super) fn finish(self, kind: &'static str, sign: Sign) {
+        self.permit.finish(kind, sign);
+        self.ticket.report(match sign {
+            Sign::Answered(_) | Sign::Refused => Some(true),
+            Sign::Failed => Some(false),
+            Sign::Nothing => None,
+        });
+    }
+}
+
+impl Host {
+    /// Waits until the host does not rest, its circuit is closed and a request may go.
+    ///
+    /// # Errors
+    /// [`Open`] when a probe showed that the host still fails.
+    pub(super) async fn enter(&self) -> Result<Pass, Open> {
+        loop {
+            self.rested().await;
+            // Before the gate, so that all who wait learn together what a probe brought.
+            let ticket = self.breaker.pass().await?;
+            let permit = self.gate.enter().await;
+            // A rest may have begun while this one waited for its turn, or the circuit have opened.
+            if self.rest().is_none() && ticket.holds() {
+                return Ok(Pass { permit, ticket });
+            }
+        }
+    }
+
+    /// Lets the host rest for at least `wait` from now.
+    pub(super) fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *rests = Some(rests.map_or(until, |earlier| earlier.max(until)));
+    }
+
+    /// Reads what an answer's headers say of the host.
+    pub(super) fn learn(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+        let mut info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hint) = text("x-ms-dop-hint").and_then(|t| t.parse().ok()) {
+            info.dop_hint = Some(hint);
+            self.gate.hint(hint);
+        }
+        if let Some(left) = text("x-ms-ratelimit-burst-remaining-xrm-requests").and_then(|t| t.parse().ok()) {
+            info.remaining_requests = Some(left);
+        }
+        // Seconds, or a span as .NET writes it (`00:19:59.8`): only the former is read. [K]
+        if let Some(left) = text("x-ms-ratelimit-time-remaining-xrm-requests").and_then(|t| t.replace(',', "").parse::<f64>().ok()) {
+            info.remaining_seconds = Some(left.max(0.0) as u64);
+        }
+        if let Some(date) = text(DATE.as_str()).and_then(|t| DateTime::parse_from_rfc2822(t).ok()) {
+            info.clock_ahead = Some(date.to_utc() - time::now());
+        }
+    }
+
+    pub(super) fn info(&self) -> HostInfo {
+        HostInfo { concurrency: self.gate.limit(), ..self.info.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+    }
+
+    fn rest(&self) -> Option<Instant> {
+        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if rests.is_some_and(|until| until <= Instant::now()) {
+            *rests = None;
+        }
+        *rests
+    }
+
+    async fn rested(&self) {
+        while let Some(until) = self.rest() {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(concurrency: usize) -> Hosts {
+        Hosts::new(concurrency, breaker::Settings::default())
+    }
+
+    #[tokio::test]
+    async fn a_resting_host_lets_nobody_in_before_the_longest_wait_is_over() {
+        let host = hosts(4).get("h");
+        host.pause(Duration::from_millis(80));
+        host.pause(Duration::from_millis(5));
+        let start = Instant::now();
+        let _pass = host.enter().await;
+        assert!(start.elapsed() >= Duration::from_millis(75), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn no_more_requests_than_allowed_are_under_way() {
+        let hosts = hosts(2);
+        let (a, b) = (hosts.get("h").enter().await, hosts.get("h").enter().await);
+        let third = tokio::time::timeout(Duration::from_millis(20), hosts.get("h").enter()).await;
+        assert!(third.is_err());
+        drop((a, b));
+        assert!(tokio::time::timeout(Duration::from_secs(5), hosts.get("h").enter()).await.is_ok());
+    }
+
+    #[test]
+    fn what_a_host_says_of_itself_is_kept() {
+        let host = hosts(16).get("h");
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-ms-dop-hint", "2"),
+            ("x-ms-ratelimit-burst-remaining-xrm-requests", "5999"),
+            ("x-ms-ratelimit-time-remaining-xrm-requests", "1,199.5"),
+            ("date", "Wed, 31 Jan 2024 12:00:30 GMT"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        host.learn(&headers);
+        host.learn(&HeaderMap::new());
+        let info = host.info();
+        assert_eq!((info.concurrency, info.dop_hint), (2, Some(2)));
+        assert_eq!((info.remaining_requests, info.remaining_seconds), (Some(5999), Some(1199)));
+        assert!(info.clock_ahead.unwrap() < TimeDelta::zero());
+    }
+}
