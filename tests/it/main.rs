@@ -15,6 +15,7 @@ mod language;
 mod lsp;
 mod project;
 mod schema;
+mod sftp;
 mod state;
 mod state_model;
 mod state_speed;
