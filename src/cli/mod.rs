@@ -5,6 +5,7 @@ mod compile;
 mod completions;
 mod dead_letters;
 pub mod demo;
+mod doctor;
 mod drift;
 mod emulate;
 pub mod exit;
@@ -80,6 +81,8 @@ enum Command {
     Run(run::Args),
     /// Read all records of a mapping again.
     Replay(run::ReplayArgs),
+    /// Examine the project, this machine and both services, and say how to mend what is missing.
+    Doctor(doctor::Args),
     /// Show where every flow stands.
     Status(status::Args),
     /// Records that were not written.
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => compile::run_plan(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Replay(args) => run::replay(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Demo(args) => demo::run(args, global),

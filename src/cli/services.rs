@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::Path;
+
+use secrecy::SecretString;
+use url::Url;
 
 use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
-use crate::project::{DynamicsCredential, Project};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project};
 use crate::run::Services;
 
 /// The HTTP layer with a project's limits.
@@ -27,62 +31,89 @@ pub fn http(project: &Project) -> Result<Http, String> {
     Http::new(config).map_err(|e| e.to_string())
 }
 
+const NO_DYNAMICS: &str =
+    "the project has no connection to Dynamics: add `connections: dynamics:` to d365map.yaml (`d365map init` writes an example)";
+const NO_CAMPAIGN: &str =
+    "the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)";
+
 /// The client of Dataverse.
 pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, String> {
-    let Some(connection) = &project.connections.dynamics else {
-        return Err(
-            "the project has no connection to Dynamics: add `connections: dynamics:` to d365map.yaml (`d365map init` writes an example)"
-                .to_owned(),
-        );
-    };
-    let token_url = match (&connection.token_url, &connection.tenant) {
-        (Some(url), _) => url.clone(),
-        (None, Some(tenant)) => entra_token_url(tenant).map_err(|e| e.to_string())?,
-        (None, None) => return Err("connections.dynamics needs `tenant` (the directory's id), or `token-url`".to_owned()),
-    };
+    let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
     let credential = match &connection.credential {
         DynamicsCredential::Secret(secret) => {
             secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?.into()
         }
         DynamicsCredential::Certificate { certificate, private_key, rs256 } => {
             let at = "connections.dynamics.client-certificate";
-            let path = project.root.join(certificate);
-            let pem = std::fs::read_to_string(&path).map_err(|e| format!("{at}.certificate: {}: {e}", path.display()))?;
             let key = private_key.resolve_key(&project.root).map_err(|e| format!("{at}.private-key: {e}"))?;
-            let signature = if *rs256 { Signature::Rs256 } else { Signature::Ps256 };
-            Credential::Certificate(ClientCertificate::new(&pem, &key, signature).map_err(|e| format!("{at}: {e}"))?)
+            Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(|e| format!("{at}: {e}"))?)
         }
     };
-    let config = DataverseConfig { url: connection.url.clone(), token_url, client_id: connection.client_id.clone(), credential };
+    dataverse_with(project, http, credential)
+}
+
+/// A certificate with its private key that is at hand.
+pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -> Result<ClientCertificate, String> {
+    let pem = std::fs::read_to_string(certificate).map_err(|e| format!("the certificate {}: {e}", certificate.display()))?;
+    let signature = if rs256 { Signature::Rs256 } else { Signature::Ps256 };
+    ClientCertificate::new(&pem, key, signature).map_err(|e| e.to_string())
+}
+
+/// The client of Dataverse, with a credential that is at hand.
+pub fn dataverse_with(project: &Project, http: Http, credential: Credential) -> Result<Dataverse, String> {
+    let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
+    let config = DataverseConfig {
+        url: connection.url.clone(),
+        token_url: dataverse_token_url(connection)?,
+        client_id: connection.client_id.clone(),
+        credential,
+    };
     Dataverse::new(http, config).map_err(|e| e.to_string())
+}
+
+/// Where Dataverse's tokens come from.
+pub fn dataverse_token_url(connection: &DynamicsConnection) -> Result<Url, String> {
+    match (&connection.token_url, &connection.tenant) {
+        (Some(url), _) => Ok(url.clone()),
+        (None, Some(tenant)) => entra_token_url(tenant).map_err(|e| e.to_string()),
+        (None, None) => Err("connections.dynamics needs `tenant` (the directory's id), or `token-url`".to_owned()),
+    }
 }
 
 /// The client of Campaign.
 pub fn campaign(project: &Project, http: Http) -> Result<Campaign, String> {
-    let Some(connection) = &project.connections.campaign else {
-        return Err(
-            "the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)"
-                .to_owned(),
-        );
-    };
-    let client_secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
-    let credential = match &connection.service_account {
-        None => Credential::Secret(client_secret),
+    let connection = project.connections.campaign.as_ref().ok_or(NO_CAMPAIGN)?;
+    let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
+    let key = match &connection.service_account {
+        None => None,
         Some(account) => {
-            let at = "connections.campaign.service-account";
-            let key = account.private_key.resolve_key(&project.root).map_err(|e| format!("{at}.private-key: {e}"))?;
-            let (organization, technical) = (account.organization_id.as_str(), account.technical_account.as_str());
-            let account = AdobeServiceAccount::new(client_secret, organization, technical, account.metascopes.clone(), &key);
-            Credential::AdobeJwt(account.map_err(|e| format!("{at}: {e}"))?)
+            let key = account.private_key.resolve_key(&project.root);
+            Some(key.map_err(|e| format!("connections.campaign.service-account.private-key: {e}"))?)
         }
     };
+    Campaign::new(http, campaign_config(connection, campaign_credential(connection, secret, key.as_ref())?)).map_err(|e| e.to_string())
+}
+
+/// The credential of Campaign, of secrets that are at hand; `key` is the service account's where there is one.
+pub fn campaign_credential(
+    connection: &CampaignConnection,
+    secret: SecretString,
+    key: Option<&SecretString>,
+) -> Result<Credential, String> {
+    let (Some(account), Some(key)) = (&connection.service_account, key) else { return Ok(Credential::Secret(secret)) };
+    let (organization, technical) = (account.organization_id.as_str(), account.technical_account.as_str());
+    let account = AdobeServiceAccount::new(secret, organization, technical, account.metascopes.clone(), key);
+    Ok(Credential::AdobeJwt(account.map_err(|e| format!("connections.campaign.service-account: {e}"))?))
+}
+
+/// A connection to Campaign as the project describes it.
+pub fn campaign_config(connection: &CampaignConnection, credential: Credential) -> CampaignConfig {
     let defaults = CampaignConfig::new(connection.url.clone(), connection.client_id.clone(), credential, connection.scope.clone());
-    let config = CampaignConfig {
+    CampaignConfig {
         token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
         api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
         ..defaults
-    };
-    Campaign::new(http, config).map_err(|e| e.to_string())
+    }
 }
 
 /// Both clients on one HTTP layer.

@@ -13,3 +13,4 @@ pub use error::{Call, ConnectError};
 pub use http::{
     AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
 };
+pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};

@@ -8,6 +8,8 @@ mod connect_campaign;
 mod connect_emulator;
 mod connect_pace;
 mod connect_server;
+mod connect_writes;
+mod doctor;
 mod emulator;
 mod flow;
 mod language;

@@ -13,6 +13,7 @@ mod history;
 mod link;
 mod list;
 mod metadata;
+mod probe;
 mod record;
 
 use std::fmt;

@@ -138,7 +138,10 @@ impl Dataverse {
         let mut queue: VecDeque<Vec<usize>> = VecDeque::new();
         let mut alone = Vec::new();
         for group in apart(bulk, targets, &mut alone) {
-            queue.extend(group.chunks(rows_per_request.max(1)).map(<[usize]>::to_vec));
+            // A row that cannot be written down fails by itself, before anything is sent.
+            let (good, bad): (Vec<usize>, Vec<usize>) = group.into_iter().partition(|row| written(entity, bulk, &targets[*row]).is_ok());
+            bad.into_iter().for_each(|row| results[row] = Some(Err(unnamed(entity, bulk))));
+            queue.extend(good.chunks(rows_per_request.max(1)).map(<[usize]>::to_vec));
         }
         let mut end: Option<ConnectError> = None;
         while let Some(rows) = queue.pop_front() {

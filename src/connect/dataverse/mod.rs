@@ -10,6 +10,7 @@ mod key;
 mod metadata;
 mod navigation;
 mod page;
+mod probe;
 pub mod value;
 mod write;
 

@@ -337,9 +337,17 @@ impl Http {
         }
     }
 
+    pub(super) fn config(&self) -> &HttpConfig {
+        &self.0.config
+    }
+
+    /// The client for an address: loopback hosts have one of their own.
+    pub(super) fn client(&self, url: &Url) -> &Client {
+        if is_loopback(url) { &self.0.local } else { &self.0.client }
+    }
+
     async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> (Attempt, Duration) {
-        let client = if is_loopback(&request.url) { &self.0.local } else { &self.0.client };
-        let mut builder = client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let mut builder = self.client(&request.url).request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if let Some(token) = token {
             builder = builder.header(AUTHORIZATION, token.header());
         }
@@ -501,7 +509,7 @@ fn outcome(verdict: Verdict) -> &'static str {
 }
 
 /// A transport error with its causes, without the address: that could show a query string.
-fn transport(error: reqwest::Error) -> String {
+pub(super) fn transport(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();
