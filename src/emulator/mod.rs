@@ -379,6 +379,8 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         }
     }
 
+    let mut config = config.clone();
+    seed.campaign.settle(&mut config);
     let world = seed.campaign.world(config.random_seed)?;
     let site = campaign::Site {
         base: format!("http://127.0.0.1:{}/{ORGANIZATION}", ports[1]),

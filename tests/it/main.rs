@@ -4,6 +4,7 @@ mod architecture;
 mod ci;
 mod cli;
 mod connect;
+mod connect_campaign;
 mod connect_emulator;
 mod connect_pace;
 mod connect_server;
