@@ -14,6 +14,7 @@ mod language;
 mod lsp;
 mod project;
 mod schema;
+mod security;
 mod state;
 mod state_model;
 mod state_speed;
