@@ -29,6 +29,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/fail-next", post(fail_next))
         .route("/clear-faults", post(clear_faults))
         .route("/throttle", post(throttle))
+        .merge(super::campaign::admin::routes())
         .with_state(app)
 }
 
@@ -69,7 +70,7 @@ async fn dump_table(State(app): AppState, Path(name): Path<String>, Query(dump):
 }
 
 async fn dump_profiles(State(app): AppState, Query(dump): Query<Dump>) -> Response {
-    Json(app.campaign.dump(dump.system)).into_response()
+    Json(app.campaign.dump("profile", dump.system)).into_response()
 }
 
 async fn reset_stats(State(app): AppState) -> Response {
@@ -127,7 +128,7 @@ async fn alter_column(State(app): AppState, body: String) -> Response {
 }
 
 async fn expire_pkeys(State(app): AppState) -> Response {
-    super::write(&app.campaign.profiles).epoch += 1;
+    super::write(&app.campaign.world).epoch += 1;
     done()
 }
 

@@ -4,6 +4,7 @@
 //! acted on it and before its answer arrived. To play both, each accepted stream carries a switch that a handler may throw;
 //! from then on nothing is written to the peer and the server gives the connection up.
 
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -146,11 +147,13 @@ pub(super) struct Answer {
     /// The operation, without ids: `contacts(id)`, `profile/key`.
     pub(super) route: String,
     pub(super) response: Response<Body>,
+    /// How many operations it stands for: the parts of a batch, the rows of a bulk message. What an entitlement counts.
+    pub(super) operations: u64,
 }
 
 impl Answer {
     pub(super) fn new(route: impl Into<String>, response: Response<Body>) -> Answer {
-        Answer { route: route.into(), response }
+        Answer { route: route.into(), response, operations: 1 }
     }
 }
 
@@ -167,6 +170,15 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+/// The bytes of a body that this crate made: they are all there, nothing is waited for.
+pub(super) fn whole(body: Body) -> bytes::Bytes {
+    let mut reading = std::pin::pin!(axum::body::to_bytes(body, usize::MAX));
+    match reading.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
+        Poll::Ready(Ok(bytes)) => bytes,
+        Poll::Ready(Err(_)) | Poll::Pending => bytes::Bytes::new(),
+    }
 }
 
 /// Sets a header from text that the emulator composed; a value HTTP cannot carry is left out.

@@ -50,6 +50,8 @@ enum Verb {
 #[derive(Default)]
 pub(super) struct Stats {
     counts: Mutex<BTreeMap<(Api, Verb, String, Outcome), u64>>,
+    /// What the services' entitlements count: each row of a bulk message and each part of a batch for itself.
+    operations: Mutex<BTreeMap<Api, u64>>,
 }
 
 fn verb(method: &axum::http::Method) -> Verb {
@@ -68,11 +70,17 @@ impl Stats {
         *lock(&self.counts).entry((api, verb(method), route, outcome)).or_default() += 1;
     }
 
+    /// Counts the operations that a request stands for.
+    pub(super) fn operations(&self, api: Api, count: u64) {
+        *lock(&self.operations).entry(api).or_default() += count;
+    }
+
     pub(super) fn reset(&self) {
+        lock(&self.operations).clear();
         lock(&self.counts).clear();
     }
 
-    /// `{"total", "apis": {name: {"total","reads","writes"}}, "requests": [{"api","method","route","status"|"dropped","count"}]}`.
+    /// `{"total", "apis": {name: {"total","reads","writes"}}, "requests": [{"api","method","route","status"|"dropped","count"}], "operations": {name: n}}`.
     pub(super) fn to_json(&self) -> Value {
         let counts = lock(&self.counts);
         let mut totals: BTreeMap<&'static str, (u64, u64)> = Api::ALL.iter().map(|api| (api.name(), (0, 0))).collect();
@@ -102,6 +110,8 @@ impl Stats {
             .map(|(name, (reads, writes))| (name.to_string(), json!({"total": reads + writes, "reads": reads, "writes": writes})))
             .collect();
         let total: u64 = totals.values().map(|(reads, writes)| reads + writes).sum();
-        json!({"total": total, "apis": apis, "requests": requests})
+        let operations: serde_json::Map<String, Value> =
+            lock(&self.operations).iter().map(|(api, count)| (api.name().to_owned(), json!(count))).collect();
+        json!({"total": total, "apis": apis, "requests": requests, "operations": operations})
     }
 }

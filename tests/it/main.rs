@@ -7,6 +7,7 @@ mod connect;
 mod connect_emulator;
 mod connect_pace;
 mod connect_server;
+mod connect_writes;
 mod doctor;
 mod emulator;
 mod flow;

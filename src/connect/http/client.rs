@@ -97,6 +97,8 @@ pub(crate) enum Expect {
     Body,
     /// Only its status: a body lost after it changes nothing.
     Status,
+    /// Answers to several requests; then the status is that of one of them, and the body tells.
+    Multipart,
 }
 
 /// A request's body.
@@ -177,8 +179,6 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// How many times the request was sent for it.
-    pub(crate) sent: u32,
 }
 
 /// What one attempt brought.
@@ -310,7 +310,7 @@ impl Http {
                 Verdict::Done => match attempt.fault {
                     None => {
                         let status = attempt.status().unwrap_or_default();
-                        return Ok(Reply { status, headers: attempt.headers, body: attempt.body, sent });
+                        return Ok(Reply { status, headers: attempt.headers, body: attempt.body });
                     }
                     Some(ref problem) => {
                         let problem = problem.clone();
@@ -388,9 +388,11 @@ impl Http {
     }
 
     async fn read(&self, request: &Request<'_>, mut response: Response) -> Attempt {
-        let status = response.status().as_u16();
-        let success = response.status().is_success();
         let headers = std::mem::take(response.headers_mut());
+        let kind = headers.get(reqwest::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let multipart = request.expect == Expect::Multipart && kind.to_ascii_lowercase().starts_with("multipart/");
+        let status = if multipart { 200 } else { response.status().as_u16() };
+        let success = multipart || response.status().is_success();
         let limit = if success { self.0.config.max_response_bytes } else { ERROR_BODY_LIMIT };
         let mut body = Vec::new();
         let mut over = response.content_length().is_some_and(|n| success && n > limit as u64);
@@ -448,6 +450,22 @@ fn call_of(request: &Request<'_>, attempt: Attempt, number: u32) -> Call {
         attempts: number,
         body: (attempt.status().is_some() && !body.is_empty()).then(|| body.into_owned()),
         ..request.call()
+    }
+}
+
+/// The error of one answer within an answer.
+pub(crate) fn refusal(request: &Request<'_>, idempotent: bool, status: u16, headers: &HeaderMap, body: Bytes) -> ConnectError {
+    let (said, kind) = answer::read(&body);
+    let seen = Seen::Answer(status, kind);
+    let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
+    let call = Box::new(call_of(request, Attempt { seen, said, headers: headers.clone(), body, fault: None }, 1));
+    match retry::classify(idempotent, seen) {
+        Verdict::Done => ConnectError::Protocol { call, problem: "an answer of success was taken for an error".to_owned() },
+        Verdict::Refresh => ConnectError::Unauthorized { call },
+        Verdict::Throttled => ConnectError::Throttled { call, retry_after: asked },
+        Verdict::Retry => ConnectError::Unavailable { call },
+        Verdict::Unknown => ConnectError::OutcomeUnknown { call },
+        Verdict::Refused(refusal) => refused(refusal, call),
     }
 }
 

@@ -15,7 +15,7 @@ mod token;
 
 pub use breaker::Settings as BreakerSettings;
 pub use budget::Budget;
-pub(super) use client::{Expect, Reply, Request, origin, service_url};
+pub(super) use client::{Expect, Reply, Request, origin, refusal, service_url};
 pub use client::{Http, HttpConfig};
 pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
 pub use host::HostInfo;

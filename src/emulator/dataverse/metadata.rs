@@ -258,7 +258,7 @@ fn relation(table: &Table, relation: &Relation) -> Map<String, Json> {
     object(json!({
         "SchemaName": relation.schema, "RelationshipType": "OneToManyRelationship", "ReferencedEntity": relation.table,
         "ReferencedAttribute": relation.key, "ReferencingEntity": table.name, "ReferencingAttribute": relation.column,
-        "ReferencedEntityNavigationPropertyName": relation.schema, "ReferencingEntityNavigationPropertyName": relation.nav,
+        "ReferencedEntityNavigationPropertyName": super::relate::collection_name(relation), "ReferencingEntityNavigationPropertyName": relation.nav,
         "IsCustomRelationship": false, "IsManaged": true, "MetadataId": metadata_id(&relation.schema),
     }))
 }

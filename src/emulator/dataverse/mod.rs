@@ -3,11 +3,15 @@
 //! Written from Microsoft's documentation of the Web API. Where a rule is documented the comments say [D], where it is known from
 //! third parties only [C], and where the documents are silent and the emulator had to choose [K].
 
+mod batch;
+mod bulk;
 mod change;
 mod error;
 mod filter;
+mod messages;
 mod metadata;
 mod read;
+mod relate;
 mod sample;
 pub(super) mod store;
 pub(super) mod table;
@@ -44,9 +48,44 @@ pub(super) struct Site {
     /// The status of an expired delta token; 400 by default, for the service's own was never documented.
     pub(super) expired_status: u16,
     pub(super) max_concurrency: Option<u32>,
+    /// Whether the error of a failed change set stands in a response of its own set.
+    pub(super) nested_change_set_error: bool,
+}
+
+/// The rows an operation works on: the environment's, for as long as it takes, or those that a change set holds.
+enum Access<'a> {
+    Lock(&'a RwLock<Store>),
+    Held(&'a mut Store, &'a batch::References),
+}
+
+impl Access<'_> {
+    fn read<T>(&self, work: impl FnOnce(&Store) -> T) -> T {
+        match self {
+            Access::Lock(store) => work(&super::read(store)),
+            Access::Held(store, _) => work(store),
+        }
+    }
+
+    /// One operation: all of it or nothing.
+    fn write<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        match self {
+            Access::Lock(store) => {
+                let mut store = super::write(store);
+                let done = store.atomically(work);
+                store.commit();
+                done
+            }
+            Access::Held(store, _) => store.atomically(work),
+        }
+    }
 }
 
 impl Site {
+    /// The path of the service root.
+    fn path(&self) -> &str {
+        self.root.strip_prefix(&self.base).unwrap_or("")
+    }
+
     /// Seconds since 1970.
     fn now(&self) -> i64 {
         crate::time::now().timestamp()
@@ -61,6 +100,10 @@ pub(super) struct Dataverse {
     pub(super) store: RwLock<Store>,
     running: AtomicU32,
 }
+
+/// Goes with an answer: for how many operations the request counts.
+#[derive(Clone, Copy, Debug)]
+struct Operations(u64);
 
 /// A request with its body read.
 pub(super) struct Call<'a> {
@@ -162,12 +205,18 @@ impl Dataverse {
             return Answer::new("throttled", throttled("0x80072322", limit, retry_after));
         }
         let mut route = String::from("unknown");
-        let response = self.route(call, client, &mut route).unwrap_or_else(|fail| fail.response());
+        if call.path.strip_prefix(self.site.path()) == Some("/$batch") && call.method == Method::POST {
+            let (response, operations) = self.batch(call, client);
+            drop(slot);
+            return Answer { operations, ..Answer::new("$batch", response) };
+        }
+        let response = self.route(call, client, &mut route, &mut Access::Lock(&self.store)).unwrap_or_else(|fail| fail.response());
         drop(slot);
-        Answer::new(route, response)
+        let operations = response.extensions().get().map_or(1, |Operations(count)| *count);
+        Answer { operations, ..Answer::new(route, response) }
     }
 
-    fn route(&self, call: &Call<'_>, client: usize, route: &mut String) -> Result<Response<Body>> {
+    fn route(&self, call: &Call<'_>, client: usize, route: &mut String, access: &mut Access<'_>) -> Result<Response<Body>> {
         check_headers(call)?;
         let below = call.path.strip_prefix("/api/data/v9.").and_then(|rest| match rest.split_once('/') {
             Some((version, below)) => matches!(version, "0" | "1" | "2").then_some(below),
@@ -178,85 +227,108 @@ impl Dataverse {
         let get = call.method == Method::GET;
         let Some(first) = parts.first() else {
             *route = "service document".to_owned();
-            return if get { Ok(self.service_document()) } else { Err(Fail::method(call.method.as_str())) };
+            return if get { Ok(self.service_document(access)) } else { Err(Fail::method(call.method.as_str())) };
         };
         match first.name.as_str() {
-            "WhoAmI" | "EntityDefinitions" if !get => return Err(Fail::method(call.method.as_str())),
+            // A function called as an action. [D]
+            "WhoAmI" if !get => {
+                let text = format!("No HTTP resource was found that matches the request URI '{}{}'.", self.site.base, call.path);
+                return Err(Fail::new(404, "", text));
+            }
+            "EntityDefinitions" if !get => return Err(Fail::method(call.method.as_str())),
             "WhoAmI" => {
                 *route = "WhoAmI".to_owned();
-                return Ok(self.who_am_i(client));
+                return Ok(self.who_am_i(client, access));
             }
             "EntityDefinitions" => {
                 *route = "EntityDefinitions".to_owned();
-                return metadata::get(&self.site, &super::read(&self.store), &parts, call.query);
+                return access.read(|store| metadata::get(&self.site, store, &parts, call.query));
             }
             "$metadata" => return Err(Fail::not_emulated("$metadata; use EntityDefinitions")),
-            "$batch" => return Err(Fail::not_emulated("$batch")),
+            "$batch" => return Err(Fail::method(call.method.as_str())),
             _ => {}
         }
-        let table = super::read(&self.store).by_set(&first.name).ok_or_else(|| Fail::no_segment(&first.name))?;
+        let table = access.read(|store| store.by_set(&first.name)).ok_or_else(|| Fail::no_segment(&first.name))?;
         let key_name = if first.key.is_some() { "(key)" } else { "" };
         *route = format!("{}{key_name}", first.name);
         let prefer = Prefer::parse(call.headers);
         let options = Options::parse(call.query)?;
-        let writer = write::Writer { site: &self.site, user: client as u8, headers: call.headers, options: &options, prefer: &prefer };
+        let references = if let Access::Held(_, references) = access { Some(*references) } else { None };
+        let writer =
+            write::Writer { site: &self.site, user: client as u8, headers: call.headers, options: &options, prefer: &prefer, references };
+        if !get && access.read(|store| store.tables[table].table.read_only) {
+            return Err(Fail::method(call.method.as_str()));
+        }
         match (call.method.as_str(), &first.key, &parts[1..]) {
             ("GET", None, []) => {
                 if options.deltatoken.is_some() {
                     route.push_str("?delta");
                 }
-                read::set(&self.site, &super::read(&self.store), table, &options, &prefer)
+                access.read(|store| read::set(&self.site, store, table, &options, &prefer))
             }
             ("GET", None, [count]) if count.name == "$count" => {
                 route.push_str("/$count");
-                read::count(&self.site, &super::read(&self.store), table, &options)
+                access.read(|store| read::count(&self.site, store, table, &options))
             }
-            ("GET", Some(key), []) => read::one(&self.site, &super::read(&self.store), table, key, &options, &prefer, call.headers),
+            ("GET", Some(key), []) => access.read(|store| read::one(&self.site, store, table, key, &options, &prefer, call.headers)),
             ("GET", Some(key), [column]) => {
                 route.push_str("/column");
-                read::property(&self.site, &super::read(&self.store), table, key, &column.name)
+                access.read(|store| read::property(&self.site, store, table, key, &column.name))
             }
             ("POST", None, []) => {
                 json_body(call)?;
-                writer.create(&mut super::write(&self.store), table, call.body)
+                access.write(|store| writer.create(store, table, call.body))
             }
             ("PATCH", Some(key), []) => {
                 json_body(call)?;
-                writer.patch(&mut super::write(&self.store), table, key, &first.raw, call.body)
+                access.write(|store| writer.patch(store, table, key, &first.raw, call.body))
             }
-            ("DELETE", Some(key), []) => writer.delete(&mut super::write(&self.store), table, key),
+            ("DELETE", Some(key), []) => access.write(|store| writer.delete(store, table, key)),
             ("PUT", Some(key), [column]) => {
                 route.push_str("/column");
                 json_body(call)?;
-                writer.set_property(&mut super::write(&self.store), table, key, &column.name, Some(call.body))
+                access.write(|store| writer.set_property(store, table, key, &column.name, Some(call.body)))
             }
             ("DELETE", Some(key), [column]) => {
                 route.push_str("/column");
-                writer.set_property(&mut super::write(&self.store), table, key, &column.name, None)
+                access.write(|store| writer.set_property(store, table, key, &column.name, None))
             }
             ("DELETE", Some(key), [nav, reference]) if reference.name == "$ref" => {
                 route.push_str("/nav/$ref");
-                writer.set_property(&mut super::write(&self.store), table, key, &nav.name, None)
+                access.write(|store| writer.set_property(store, table, key, &nav.name, None))
             }
-            (_, None, [action]) if action.name.starts_with("Microsoft.Dynamics.CRM.") => Err(Fail::not_emulated(&action.name)),
+            ("POST", None, [action]) if action.name.starts_with(bulk::NAMESPACE) => {
+                let name = &action.name[bulk::NAMESPACE.len()..];
+                let Some(message) = bulk::Message::named(name) else {
+                    // Only elastic tables have it. [D]
+                    if name == "DeleteMultiple" {
+                        return Err(Fail::new(400, "0x80040216", "DeleteMultiple has not yet been implemented."));
+                    }
+                    return Err(Fail::no_segment(&action.name));
+                };
+                route.push('/');
+                route.push_str(message.name());
+                json_body(call)?;
+                let (mut response, count) = access.write(|store| writer.bulk(store, table, message, call.body))?;
+                response.extensions_mut().insert(Operations(count));
+                Ok(response)
+            }
             (_, _, [more, ..]) => Err(Fail::no_segment(&more.name)),
             (method, _, []) => Err(Fail::method(method)),
         }
     }
 
-    fn service_document(&self) -> Response<Body> {
-        let store = super::read(&self.store);
-        let sets: Vec<_> =
-            store.tables.iter().map(|rows| json!({"name": rows.table.set, "kind": "EntitySet", "url": rows.table.set})).collect();
+    fn service_document(&self, access: &Access<'_>) -> Response<Body> {
+        let set = |rows: &store::Rows| json!({"name": rows.table.set, "kind": "EntitySet", "url": rows.table.set});
+        let sets: Vec<_> = access.read(|store| store.tables.iter().map(set).collect());
         let text = json!({"@odata.context": format!("{}/$metadata", self.site.root), "value": sets}).to_string();
         net::body(StatusCode::OK, read::JSON, text)
     }
 
-    fn who_am_i(&self, client: usize) -> Response<Body> {
-        let store = super::read(&self.store);
+    fn who_am_i(&self, client: usize, access: &Access<'_>) -> Response<Body> {
         let text = json!({
             "@odata.context": format!("{}/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse", self.site.root),
-            "BusinessUnitId": store.business_unit,
+            "BusinessUnitId": access.read(|store| store.business_unit),
             "UserId": self.clients[client].user,
             "OrganizationId": uuid::Uuid::from_u128(0x0a6a_0000_0000_4000_8000_0000_0000_0001),
         });
@@ -335,6 +407,8 @@ impl Dataverse {
             let id = store.currency;
             store.insert(currencies, id, changes, 0, sample::created(0)).map_err(text)?;
         }
+        messages::fill(store).map_err(text)?;
+        store.commit();
         if contacts == 0 {
             return Ok(());
         }
@@ -350,6 +424,7 @@ impl Dataverse {
             let changes = sample::contact(&store.tables[contact].table, seed, index, (account as u8, &accounts));
             store.insert(contact, sample::id(seed, 2, index), changes, 0, sample::created(index)).map_err(text)?;
         }
+        store.commit();
         Ok(())
     }
 
@@ -357,7 +432,9 @@ impl Dataverse {
     pub(super) fn seed(&self, table: &str, body: &str) -> std::result::Result<(), String> {
         let store = &mut *super::write(&self.store);
         let table = store.by_name(table).ok_or_else(|| format!("no table `{table}`"))?;
-        write::seed(store, table, body, self.site.now()).map_err(|fail| fail.message)
+        let done = write::seed(store, table, body, self.site.now()).map_err(|fail| fail.message);
+        store.commit();
+        done
     }
 
     /// Ends delta tokens; with a table, as a change of its definition does.

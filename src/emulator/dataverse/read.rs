@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Site;
 use super::change::{Cookie, Position, check_mark, delta, delta_token, fingerprint, link, parse_delta_token, tracking_allows};
 use super::error::{Fail, Result};
-use super::filter::{Filter, order_by, order_nulls_first};
+use super::filter::{Filter, compare, order_by};
 use super::store::{Changes, Row, Store};
 use super::table::{Derived, Table, Type};
 use super::url::{Options, Prefer, RowKey};
@@ -286,7 +286,7 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
     }
     // The delta starts where the full load started, so that what changes between its pages is reported again, not lost.
     let mark = cookie.as_ref().map_or((store.version, site.now()), |cookie| cookie.mark);
-    let filter = options.filter.as_deref().map(|text| Filter::parse(text, description)).transpose()?;
+    let filter = options.filter.as_deref().map(|text| Filter::parse(text, store, table)).transpose()?;
     let matches = |id: &Uuid, row: &Row| filter.as_ref().is_none_or(|filter| filter.matches(store, table, *id, row));
     // `$top` with a page size is ignored. [D]
     let top = if prefer.page.is_some() { None } else { options.top };
@@ -315,19 +315,9 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
         out.push('}');
         written += 1;
     };
-    let next = if let Some(order) = options.orderby.as_deref().map(|text| order_by(text, description)).transpose()? {
+    let next = if let Some(order) = options.orderby.as_deref().map(|text| order_by(text, store, table)).transpose()? {
         let mut sorted: Vec<(&Uuid, &Row)> = rows.rows.iter().filter(|(id, row)| matches(id, row)).collect();
-        sorted.sort_by(|(a, row_a), (b, row_b)| {
-            for (column, descending) in &order {
-                let (x, y) = (store.value(table, **a, row_a, *column), store.value(table, **b, row_b, *column));
-                let order = order_nulls_first(x.as_deref(), y.as_deref());
-                let order = if *descending { order.reverse() } else { order };
-                if order.is_ne() {
-                    return order;
-                }
-            }
-            a.cmp(b)
-        });
+        sorted.sort_by(|(a, row_a), (b, row_b)| compare(store, table, &order, (**a, row_a), (**b, row_b)));
         let start = match cookie.as_ref().map(|cookie| cookie.position) {
             Some(Position::Offset(at)) => at,
             Some(Position::After(_) | Position::Changed(_) | Position::Deleted(_)) | None => 0,
@@ -391,7 +381,7 @@ pub(super) fn count(site: &Site, store: &Store, table: usize, options: &Options)
             rows.by_version.range(newer).count() + rows.gone.range(newer).count()
         }
         None => {
-            let filter = options.filter.as_deref().map(|text| Filter::parse(text, &rows.table)).transpose()?;
+            let filter = options.filter.as_deref().map(|text| Filter::parse(text, store, table)).transpose()?;
             let matching =
                 rows.rows.iter().filter(|(id, row)| filter.as_ref().is_none_or(|filter| filter.matches(store, table, **id, row)));
             matching.take(COUNT_CAP).count()

@@ -2,6 +2,9 @@
 //!
 //! One version counter runs through the whole organisation, as the database's row version does. Each table keeps its live rows by id
 //! and by version, and its deleted ids by the version of the deletion, so that a delta is two range reads.
+//!
+//! Every change of a row is noted with the state before it, so that a request, a change set or a bulk message that fails leaves
+//! nothing behind. Row versions that a rollback gave out are not given out again, as in the database.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -19,9 +22,9 @@ pub(super) struct Row {
     pub(super) version: u64,
     pub(super) created: i64,
     pub(super) modified: i64,
-    created_by: u8,
-    modified_by: u8,
-    cells: Box<[(u16, Value)]>,
+    pub(super) created_by: u8,
+    pub(super) modified_by: u8,
+    pub(super) cells: Box<[(u16, Value)]>,
 }
 
 /// Values to set; [`Value::Null`] clears.
@@ -40,7 +43,7 @@ pub(super) struct Rows {
     pub(super) by_version: BTreeMap<u64, Uuid>,
     /// Deleted rows by the version of their deletion.
     pub(super) gone: BTreeMap<u64, Uuid>,
-    gone_at: HashMap<Uuid, u64>,
+    pub(super) gone_at: HashMap<Uuid, u64>,
     /// One index per alternate key.
     keys: Vec<HashMap<Vec<String>, Uuid>>,
     /// Delta tokens of an older version are dead.
@@ -55,29 +58,82 @@ pub(in crate::emulator) struct Store {
     pub(super) users: Vec<Uuid>,
     pub(super) business_unit: Uuid,
     pub(super) currency: Uuid,
+    /// What a rollback puts back, oldest first.
+    undo: Vec<Undo>,
+}
+
+/// One row before a change.
+struct Undo {
+    table: usize,
+    id: Uuid,
+    row: Option<Row>,
+    /// The version of its tombstone, when it was deleted before.
+    gone: Option<u64>,
 }
 
 impl Store {
     pub(in crate::emulator) fn new(tables: Vec<Table>, users: Vec<Uuid>) -> Store {
-        let tables = tables
-            .into_iter()
-            .map(|table| Rows {
-                keys: vec![HashMap::new(); table.keys.len()],
-                table,
-                rows: BTreeMap::new(),
-                by_version: BTreeMap::new(),
-                gone: BTreeMap::new(),
-                gone_at: HashMap::new(),
-                valid_from: 0,
-            })
-            .collect();
+        let tables = tables.into_iter().map(Rows::new).collect();
         Store {
             tables,
             version: 1_000_000,
             users,
             business_unit: Uuid::from_u128(0x5a1f_0a10_0000_4000_8000_0000_0000_0001),
             currency: Uuid::from_u128(0xc0a0_0000_0000_4000_8000_0000_0000_0001),
+            undo: Vec::new(),
         }
+    }
+
+    /// Where a rollback may go back to.
+    pub(super) fn mark(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Undoes every change of rows since a mark.
+    pub(super) fn rollback(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            let Some(Undo { table, id, row, gone }) = self.undo.pop() else { return };
+            let rows = &mut self.tables[table];
+            if let Some(now) = rows.rows.remove(&id) {
+                let freed = rows.keys_of(&now);
+                rows.free_keys(id, freed);
+                rows.by_version.remove(&now.version);
+            }
+            if let Some(at) = rows.gone_at.remove(&id) {
+                rows.gone.remove(&at);
+            }
+            if let Some(at) = gone {
+                rows.gone.insert(at, id);
+                rows.gone_at.insert(id, at);
+            }
+            if let Some(row) = row {
+                rows.by_version.insert(row.version, id);
+                let keys = rows.keys_of(&row);
+                rows.set_keys(id, keys);
+                rows.rows.insert(id, row);
+            }
+        }
+    }
+
+    /// Ends the transaction: what was done stays.
+    pub(super) fn commit(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Runs one unit of work: all of it or nothing.
+    pub(super) fn atomically<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        let mark = self.mark();
+        let done = work(self);
+        if done.is_err() {
+            self.rollback(mark);
+        }
+        done
+    }
+
+    fn note(&mut self, table: usize, id: Uuid) {
+        let rows = &self.tables[table];
+        let undo = Undo { table, id, row: rows.rows.get(&id).cloned(), gone: rows.gone_at.get(&id).copied() };
+        self.undo.push(undo);
     }
 
     pub(super) fn by_name(&self, name: &str) -> Option<usize> {
@@ -171,6 +227,8 @@ impl Store {
             cells: changes.into_boxed_slice(),
         };
         let keys = rows.claim_keys(id, &row)?;
+        self.note(table, id);
+        let rows = &mut self.tables[table];
         self.version += 1;
         rows.set_keys(id, keys);
         if let Some(at) = rows.gone_at.remove(&id) {
@@ -206,7 +264,9 @@ impl Store {
         let keys = rows.claim_keys(id, &row)?;
         let old_version = old.version;
         let freed = rows.keys_of(old);
-        rows.free_keys(freed);
+        self.note(table, id);
+        let rows = &mut self.tables[table];
+        rows.free_keys(id, freed);
         rows.set_keys(id, keys);
         self.version += 1;
         rows.by_version.remove(&old_version);
@@ -217,10 +277,14 @@ impl Store {
 
     /// Deletes a row and leaves a tombstone.
     pub(super) fn delete(&mut self, table: usize, id: Uuid) -> Result<()> {
+        if !self.tables[table].rows.contains_key(&id) {
+            return Err(Fail::not_found(&self.tables[table].table.name, id));
+        }
+        self.note(table, id);
         let rows = &mut self.tables[table];
-        let row = rows.rows.remove(&id).ok_or_else(|| Fail::not_found(&rows.table.name, id))?;
+        let Some(row) = rows.rows.remove(&id) else { return Ok(()) };
         let freed = rows.keys_of(&row);
-        rows.free_keys(freed);
+        rows.free_keys(id, freed);
         self.version += 1;
         rows.by_version.remove(&row.version);
         rows.gone.insert(self.version, id);
@@ -271,9 +335,59 @@ pub(super) fn key_text(value: &Value) -> Option<String> {
 type KeyValues = Vec<Option<Vec<String>>>;
 
 impl Rows {
-    /// The values of each key in a row; `None` where a part is null, for nulls are not held unique.
+    /// A table without rows.
+    pub(super) fn new(table: Table) -> Rows {
+        Rows {
+            keys: vec![HashMap::new(); table.keys.len()],
+            table,
+            rows: BTreeMap::new(),
+            by_version: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            gone_at: HashMap::new(),
+            valid_from: 0,
+        }
+    }
+
+    /// Builds the indexes of the alternate keys anew. A key whose values are not unique fails, as its index does in the service.
+    pub(super) fn index_keys(&mut self) {
+        self.keys = vec![HashMap::new(); self.table.keys.len()];
+        let rows = std::mem::take(&mut self.rows);
+        for (id, row) in &rows {
+            for (at, value) in self.keys_of(row).into_iter().enumerate() {
+                let Some(value) = value else { continue };
+                if self.keys[at].insert(value, *id).is_some() {
+                    self.table.keys[at].status = "Failed".to_owned();
+                }
+            }
+        }
+        self.rows = rows;
+        for (key, index) in self.table.keys.iter().zip(&mut self.keys) {
+            if key.status != "Active" {
+                index.clear();
+            }
+        }
+    }
+
+    /// Takes a changed definition: the cells of all rows move to where their columns are now, those of removed columns go.
+    pub(super) fn redefine(&mut self, table: Table) {
+        let moved: Vec<Option<u16>> = self.table.columns.iter().map(|column| table.column(&column.name)).collect();
+        for row in self.rows.values_mut() {
+            let mut cells: Vec<(u16, Value)> = std::mem::take(&mut row.cells)
+                .into_iter()
+                .filter_map(|(index, value)| Some((moved.get(usize::from(index)).copied().flatten()?, value)))
+                .collect();
+            cells.sort_by_key(|(index, _)| *index);
+            row.cells = cells.into_boxed_slice();
+        }
+        self.table = table;
+        self.index_keys();
+    }
+
+    /// The values of each key in a row; `None` where a part is null, for nulls are not held unique, and where the key has no
+    /// finished index.
     fn keys_of(&self, row: &Row) -> KeyValues {
-        self.table.keys.iter().map(|key| key.indexes.iter().map(|index| row.cell(*index).and_then(key_text)).collect()).collect()
+        let values = |key: &super::table::Key| key.indexes.iter().map(|index| row.cell(*index).and_then(key_text)).collect();
+        self.table.keys.iter().map(|key| if key.status == "Active" { values(key) } else { None }).collect()
     }
 
     /// Checks that the row's keys are free, and returns them.
@@ -306,9 +420,9 @@ impl Rows {
         }
     }
 
-    fn free_keys(&mut self, values: KeyValues) {
+    fn free_keys(&mut self, id: Uuid, values: KeyValues) {
         for (index, value) in self.keys.iter_mut().zip(values) {
-            if let Some(value) = value {
+            if let Some(value) = value.filter(|value| index.get(value) == Some(&id)) {
                 index.remove(&value);
             }
         }

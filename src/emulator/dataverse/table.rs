@@ -135,6 +135,10 @@ pub(in crate::emulator) struct Column {
     pub(super) property: String,
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn stored() -> Derived {
     Derived::Stored
 }
@@ -176,6 +180,9 @@ pub(in crate::emulator) struct Relation {
     pub(super) table: String,
     pub(super) key: String,
     pub(super) nav: String,
+    /// The collection on the other table; named as the relationship when absent.
+    #[serde(default)]
+    pub(super) back: Option<String>,
 }
 
 /// An alternate key.
@@ -208,6 +215,12 @@ pub(in crate::emulator) struct Table {
     pub(super) labels: String,
     pub(super) code: i64,
     pub(super) tracking: bool,
+    /// Whether `CreateMultiple` and its kin take this table; some standard tables lack them. [D]
+    #[serde(default = "yes")]
+    pub(super) bulk: bool,
+    /// Whether clients may write its rows.
+    #[serde(default)]
+    pub(super) read_only: bool,
     pub(super) columns: Vec<Column>,
     pub(super) many_to_one: Vec<Relation>,
     #[serde(default)]
@@ -332,6 +345,10 @@ impl Table {
         &self.name
     }
 
+    pub(in crate::emulator) fn set_bulk(&mut self, bulk: bool) {
+        self.bulk = bulk;
+    }
+
     pub(in crate::emulator) fn set_tracking(&mut self, tracking: bool) {
         self.tracking = tracking;
     }
@@ -349,6 +366,8 @@ pub(in crate::emulator) fn standard() -> Result<Vec<Table>, String> {
         include_str!("account.json"),
         include_str!("systemuser.json"),
         include_str!("transactioncurrency.json"),
+        include_str!("sdkmessage.json"),
+        include_str!("sdkmessagefilter.json"),
     ];
     sources
         .iter()

@@ -258,6 +258,7 @@ pub(super) struct Prefer {
     pub(super) page: Option<usize>,
     annotations: Vec<String>,
     pub(super) track: bool,
+    pub(super) continue_on_error: bool,
     /// The honoured preferences, for `Preference-Applied`.
     pub(super) applied: Vec<String>,
 }
@@ -276,6 +277,7 @@ impl Prefer {
                     },
                     "odata.include-annotations" => prefer.annotations = value.split(',').map(|name| name.trim().to_owned()).collect(),
                     "odata.track-changes" => prefer.track = true,
+                    "odata.continue-on-error" => prefer.continue_on_error = value != "false",
                     _ => continue,
                 }
                 prefer.applied.push(part.to_owned());

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Site;
+use super::batch::{Entity, References, resolve};
 use super::error::{Fail, Result};
 use super::read::{self, Found, Notes, View, find};
 use super::store::{Changes, Store};
@@ -18,31 +19,31 @@ use crate::emulator::net;
 use crate::time::{parse_date, parse_instant};
 
 #[derive(Clone, Copy, PartialEq)]
-enum Mode {
+pub(super) enum Mode {
     Create,
     Update,
 }
 
 /// A body's values, and the primary key if it names one.
-struct Payload {
-    id: Option<Uuid>,
-    changes: Changes,
+pub(super) struct Payload {
+    pub(super) id: Option<Uuid>,
+    pub(super) changes: Changes,
 }
 
-type Fields = IndexMap<String, Box<RawValue>>;
+pub(super) type Fields = IndexMap<String, Box<RawValue>>;
 
 fn fields(table: &Table, body: &[u8]) -> Result<Fields> {
     serde_json::from_slice(body).map_err(|error| Fail::payload(&table.set, format!("the body is no JSON object: {error}")))
 }
 
-fn payload(store: &Store, table: usize, fields: &Fields, mode: Mode) -> Result<Payload> {
+pub(super) fn payload(store: &Store, table: usize, fields: &Fields, mode: Mode, references: Option<&References>) -> Result<Payload> {
     let description = &store.tables[table].table;
     let set = description.set.as_str();
     let mut result = Payload { id: None, changes: Vec::with_capacity(fields.len()) };
     for (name, raw) in fields {
         if let Some((property, annotation)) = name.split_once('@') {
             if annotation == "odata.bind" {
-                let (column, value) = bind(store, table, property, raw.get())?;
+                let (column, value) = bind(store, table, property, raw.get(), references)?;
                 result.changes.push((column, value));
             }
             // Control information and annotations that a client sends back are passed over.
@@ -116,7 +117,7 @@ fn navigation(table: &Table, name: &str, raw: &str) -> Result<(u16, Value)> {
 }
 
 /// `"nav@odata.bind": "/set(key)"`. Navigation names are case-sensitive. [D]
-fn bind(store: &Store, table: usize, nav: &str, raw: &str) -> Result<(u16, Value)> {
+fn bind(store: &Store, table: usize, nav: &str, raw: &str, references: Option<&References>) -> Result<(u16, Value)> {
     let description = &store.tables[table].table;
     let undeclared = || {
         Fail::payload(
@@ -135,6 +136,10 @@ fn bind(store: &Store, table: usize, nav: &str, raw: &str) -> Result<(u16, Value
     let link: Option<String> =
         serde_json::from_str(raw).map_err(|_| Fail::payload(&description.set, format!("'{nav}@odata.bind' needs a URL or null")))?;
     let Some(link) = link else { return Ok((index, Value::Null)) };
+    let link = match link.trim_start_matches('/') {
+        name if name.starts_with('$') => resolve(references, name)?.to_owned(),
+        _ => link,
+    };
     let path = match link.find("/api/data/v") {
         Some(at) => link[at + "/api/data/v".len()..].split_once('/').map_or("", |(_, path)| path),
         None => link.trim_start_matches('/'),
@@ -318,6 +323,8 @@ pub(super) struct Writer<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) options: &'a Options,
     pub(super) prefer: &'a Prefer,
+    /// What `$1` stands for, within a change set.
+    pub(super) references: Option<&'a References>,
 }
 
 impl Writer<'_> {
@@ -342,6 +349,7 @@ impl Writer<'_> {
             net::set(&mut response, "location", &url);
             response
         };
+        response.extensions_mut().insert(Entity(echo.to_owned()));
         read::apply(&mut response, self.prefer);
         Ok(response)
     }
@@ -352,7 +360,7 @@ impl Writer<'_> {
         if let Some(select) = &self.options.select {
             View::new(description, Some(select))?;
         }
-        let payload = payload(store, table, &fields(description, body)?, Mode::Create)?;
+        let payload = payload(store, table, &fields(description, body)?, Mode::Create, self.references)?;
         let set = description.set.clone();
         let id = payload.id.unwrap_or_else(Uuid::new_v4);
         store.insert(table, id, payload.changes, self.user, self.site.now())?;
@@ -388,7 +396,7 @@ impl Writer<'_> {
         let found = find(store, table, key)?;
         self.check_match(store, table, &found)?;
         let Some(id) = found.id else {
-            let mut payload = payload(store, table, &fields, Mode::Create)?;
+            let mut payload = payload(store, table, &fields, Mode::Create, self.references)?;
             // The key's values fill the new row; the body's win over them. [D]
             for (column, value) in found.key {
                 if !payload.changes.iter().any(|(other, _)| *other == column) {
@@ -402,7 +410,7 @@ impl Writer<'_> {
             store.insert(table, id, payload.changes, self.user, self.site.now())?;
             return self.answer(store, table, id, true, echo);
         };
-        let mut payload = payload(store, table, &fields, Mode::Update)?;
+        let mut payload = payload(store, table, &fields, Mode::Update, self.references)?;
         if payload.id.is_some_and(|given| given != id) {
             return Err(Fail::payload(&description.set, "the primary key in the body differs from the one in the URL"));
         }
@@ -434,7 +442,7 @@ impl Writer<'_> {
         self.check_match(store, table, &found)?;
         let id = found.existing(description)?;
         let fields: Fields = [(name.to_owned(), raw)].into_iter().collect();
-        let payload = payload(store, table, &fields, Mode::Update)?;
+        let payload = payload(store, table, &fields, Mode::Update, self.references)?;
         store.update(table, id, payload.changes, self.user, self.site.now())?;
         Ok(net::empty(StatusCode::NO_CONTENT))
     }
@@ -459,11 +467,11 @@ pub(super) fn seed(store: &mut Store, table: usize, body: &str, now: i64) -> Res
             second.insert(name.to_owned(), value);
         }
     }
-    let created = payload(store, table, &first, Mode::Create)?;
+    let created = payload(store, table, &first, Mode::Create, None)?;
     let id = created.id.unwrap_or_else(Uuid::new_v4);
     store.insert(table, id, created.changes, 0, now)?;
     if !second.is_empty() {
-        let changes = payload(store, table, &second, Mode::Update)?.changes;
+        let changes = payload(store, table, &second, Mode::Update, None)?.changes;
         store.update(table, id, changes, 0, now)?;
     }
     Ok(())

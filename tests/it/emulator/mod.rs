@@ -1,6 +1,8 @@
 //! The emulators keep the vendors' rules: tested over real HTTP, as any client would meet them.
 
+mod batch;
 mod campaign;
+mod campaign_resources;
 mod dataverse;
 mod tracking;
 mod trouble;
