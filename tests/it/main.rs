@@ -16,6 +16,7 @@ mod language;
 mod lsp;
 mod project;
 mod schema;
+mod security;
 mod sftp;
 mod state;
 mod state_model;
