@@ -10,6 +10,7 @@ pub mod check;
 pub mod cli;
 pub mod connect;
 pub mod diagnostics;
+pub mod doctor;
 pub mod emulator;
 pub mod eval;
 pub mod format;

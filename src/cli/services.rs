@@ -1,67 +1,209 @@
 //! From the project file to clients of the services.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use secrecy::SecretString;
+use url::Url;
+
 use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
-use crate::connect::{Http, HttpConfig};
-use crate::project::Project;
+use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
+use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpHostKey};
 use crate::run::Services;
+use crate::state::Store;
+use crate::time;
+
+/// How often the day's number of requests is put down.
+const NOTED_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The HTTP layer with a project's limits.
 pub fn http(project: &Project) -> Result<Http, String> {
+    http_after(project, &BTreeMap::new())
+}
+
+/// The HTTP layer with a project's limits, after so many requests to each API on this day.
+fn http_after(project: &Project, spent: &BTreeMap<String, u64>) -> Result<Http, String> {
     let limits = &project.limits;
+    let (second, day) = (limits.requests_per_second, limits.requests_per_day);
+    let budget = |api: &str, second: Option<u32>, day: Option<u64>| Budget {
+        per_second: second.and_then(NonZeroU32::new),
+        per_day: day,
+        spent_today: spent.get(api).copied().unwrap_or_default(),
+    };
+    let budgets = BTreeMap::from([
+        ("dataverse", budget("dataverse", second.dynamics, day.dynamics)),
+        ("campaign", budget("campaign", second.campaign, day.campaign)),
+    ]);
     let config = HttpConfig {
         attempts: limits.attempts,
         request_timeout: limits.request_timeout,
         concurrency_per_host: limits.concurrency.max(1),
+        budgets,
         ..HttpConfig::default()
     };
     Http::new(config).map_err(|e| e.to_string())
 }
 
+const NO_DYNAMICS: &str =
+    "the project has no connection to Dynamics: add `connections: dynamics:` to d365map.yaml (`d365map init` writes an example)";
+const NO_CAMPAIGN: &str =
+    "the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)";
+
 /// The client of Dataverse.
 pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, String> {
-    let Some(connection) = &project.connections.dynamics else {
-        return Err(
-            "the project has no connection to Dynamics: add `connections: dynamics:` to d365map.yaml (`d365map init` writes an example)"
-                .to_owned(),
-        );
+    let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
+    let credential = match &connection.credential {
+        DynamicsCredential::Secret(secret) => {
+            secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?.into()
+        }
+        DynamicsCredential::Certificate { certificate, private_key, rs256 } => {
+            let at = "connections.dynamics.client-certificate";
+            let key = private_key.resolve_key(&project.root).map_err(|e| format!("{at}.private-key: {e}"))?;
+            Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(|e| format!("{at}: {e}"))?)
+        }
     };
-    let token_url = match (&connection.token_url, &connection.tenant) {
-        (Some(url), _) => url.clone(),
-        (None, Some(tenant)) => entra_token_url(tenant).map_err(|e| e.to_string())?,
-        (None, None) => return Err("connections.dynamics needs `tenant` (the directory's id), or `token-url`".to_owned()),
-    };
-    let client_secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?;
+    dataverse_with(project, http, credential)
+}
+
+/// A certificate with its private key that is at hand.
+pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -> Result<ClientCertificate, String> {
+    let pem = std::fs::read_to_string(certificate).map_err(|e| format!("the certificate {}: {e}", certificate.display()))?;
+    let signature = if rs256 { Signature::Rs256 } else { Signature::Ps256 };
+    ClientCertificate::new(&pem, key, signature).map_err(|e| e.to_string())
+}
+
+/// The client of Dataverse, with a credential that is at hand.
+pub fn dataverse_with(project: &Project, http: Http, credential: Credential) -> Result<Dataverse, String> {
+    let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
     let config = DataverseConfig {
         url: connection.url.clone(),
-        token_url,
+        token_url: dataverse_token_url(connection)?,
         client_id: connection.client_id.clone(),
-        credential: client_secret.into(),
+        credential,
     };
     Dataverse::new(http, config).map_err(|e| e.to_string())
 }
 
+/// Where Dataverse's tokens come from.
+pub fn dataverse_token_url(connection: &DynamicsConnection) -> Result<Url, String> {
+    match (&connection.token_url, &connection.tenant) {
+        (Some(url), _) => Ok(url.clone()),
+        (None, Some(tenant)) => entra_token_url(tenant).map_err(|e| e.to_string()),
+        (None, None) => Err("connections.dynamics needs `tenant` (the directory's id), or `token-url`".to_owned()),
+    }
+}
+
 /// The client of Campaign.
 pub fn campaign(project: &Project, http: Http) -> Result<Campaign, String> {
-    let Some(connection) = &project.connections.campaign else {
-        return Err(
-            "the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)"
-                .to_owned(),
-        );
+    let connection = project.connections.campaign.as_ref().ok_or(NO_CAMPAIGN)?;
+    let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
+    let key = match &connection.service_account {
+        None => None,
+        Some(account) => {
+            let key = account.private_key.resolve_key(&project.root);
+            Some(key.map_err(|e| format!("connections.campaign.service-account.private-key: {e}"))?)
+        }
     };
-    let client_secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
-    let defaults = CampaignConfig::new(connection.url.clone(), connection.client_id.clone(), client_secret, connection.scope.clone());
-    let config = CampaignConfig {
+    Campaign::new(http, campaign_config(connection, campaign_credential(connection, secret, key.as_ref())?)).map_err(|e| e.to_string())
+}
+
+/// The credential of Campaign, of secrets that are at hand; `key` is the service account's where there is one.
+pub fn campaign_credential(
+    connection: &CampaignConnection,
+    secret: SecretString,
+    key: Option<&SecretString>,
+) -> Result<Credential, String> {
+    let (Some(account), Some(key)) = (&connection.service_account, key) else { return Ok(Credential::Secret(secret)) };
+    let (organization, technical) = (account.organization_id.as_str(), account.technical_account.as_str());
+    let account = AdobeServiceAccount::new(secret, organization, technical, account.metascopes.clone(), key);
+    Ok(Credential::AdobeJwt(account.map_err(|e| format!("connections.campaign.service-account: {e}"))?))
+}
+
+/// A connection to Campaign as the project describes it.
+pub fn campaign_config(connection: &CampaignConnection, credential: Credential) -> CampaignConfig {
+    let defaults = CampaignConfig::new(connection.url.clone(), connection.client_id.clone(), credential, connection.scope.clone());
+    CampaignConfig {
         token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
         api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
         ..defaults
-    };
-    Campaign::new(http, config).map_err(|e| e.to_string())
+    }
 }
 
 /// Both clients on one HTTP layer.
-pub fn both(project: &Project) -> Result<(Http, Services), String> {
-    let http = http(project)?;
+pub fn both(project: &Project, store: Option<&Store>) -> Result<(Http, Services), String> {
+    let spent = match store {
+        Some(store) => store.usage(days(time::now())).map_err(|e| e.to_string())?,
+        None => BTreeMap::new(),
+    };
+    let http = http_after(project, &spent)?;
     let services = Services { dataverse: dataverse(project, http.clone())?, campaign: campaign(project, http.clone())? };
     Ok((http, services))
+}
+
+/// Days since 1970 in UTC.
+fn days(at: time::Instant) -> i64 {
+    at.timestamp().div_euclid(86_400)
+}
+
+/// Puts down what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A
+/// process that is killed forgets a few seconds' worth.
+pub struct Ledger {
+    store: Store,
+    http: Http,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Ledger {
+    /// Begins; must be called within a runtime.
+    pub fn start(store: Store, http: Http) -> Ledger {
+        let (kept, counted) = (store.clone(), http.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(NOTED_EVERY).await;
+                let (store, http) = (kept.clone(), counted.clone());
+                let _ = tokio::task::spawn_blocking(move || note(&store, &http)).await;
+            }
+        });
+        Ledger { store, http, task }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.task.abort();
+        note(&self.store, &self.http);
+    }
+}
+
+fn note(store: &Store, http: &Http) {
+    let usage: Vec<_> = http.spent().into_iter().map(|(api, day, spent)| (api.to_owned(), day, spent)).collect();
+    if let Err(error) = store.note_usage(&usage) {
+        tracing::warn!(%error, "the day's number of requests was not put down");
+    }
+}
+
+/// The client of Campaign's SFTP server; none where the project has none.
+pub fn sftp(project: &Project) -> Result<Option<Sftp>, String> {
+    let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
+    let at = "connections.campaign.sftp";
+    let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;
+    let passphrase = connection.passphrase.as_ref().map(|p| p.resolve(&project.root).map_err(|e| format!("{at}.passphrase: {e}")));
+    let host_key = match &connection.host_key {
+        SftpHostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
+        SftpHostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
+    };
+    let limits = &project.limits;
+    let config = SftpConfig {
+        port: connection.port,
+        passphrase: passphrase.transpose()?,
+        exports: connection.exports.clone(),
+        logs: connection.logs.clone(),
+        request_timeout: limits.request_timeout,
+        attempts: limits.attempts,
+        ..SftpConfig::new(connection.host.clone(), connection.user.clone(), key, host_key)
+    };
+    Sftp::new(config).map(Some).map_err(|e| e.to_string())
 }

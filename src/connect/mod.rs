@@ -8,8 +8,10 @@ pub mod campaign;
 pub mod dataverse;
 mod error;
 mod http;
+pub mod sftp;
 
 pub use error::{Call, ConnectError};
 pub use http::{
     AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
 };
+pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};

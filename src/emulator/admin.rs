@@ -33,6 +33,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/fail-next", post(fail_next))
         .route("/clear-faults", post(clear_faults))
         .route("/throttle", post(throttle))
+        .merge(super::campaign::admin::routes())
         .route("/setup", post(set_up))
         .route("/table", post(change_table))
         .route("/add-column", post(add_column))
@@ -78,7 +79,7 @@ async fn dump_table(State(app): AppState, Path(name): Path<String>, Query(dump):
 }
 
 async fn dump_profiles(State(app): AppState, Query(dump): Query<Dump>) -> Response {
-    Json(app.campaign.dump(dump.system)).into_response()
+    Json(app.campaign.dump("profile", dump.system)).into_response()
 }
 
 async fn reset_stats(State(app): AppState) -> Response {
@@ -136,7 +137,7 @@ async fn alter_column(State(app): AppState, body: String) -> Response {
 }
 
 async fn expire_pkeys(State(app): AppState) -> Response {
-    super::write(&app.campaign.profiles).epoch += 1;
+    super::write(&app.campaign.world).epoch += 1;
     done()
 }
 

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::campaign::Campaign;
+pub use self::campaign::{LinkForms, TechnicalAccount};
 use self::dataverse::limits::{Limits, Protection};
 use self::dataverse::setup::Setup;
 use self::dataverse::{Call, Dataverse};
@@ -95,12 +96,24 @@ pub struct Config {
     pub expand_links: bool,
     /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
     pub duplicate_status: u16,
+    /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
+    pub refusal_status: u16,
+    /// The HTTP status of Campaign for a record that is not there. Not documented; 404 by default.
+    pub missing_status: u16,
+    /// The forms in which Campaign takes links. Documented is the PKey; all by default.
+    pub link_forms: LinkForms,
+    /// Whether Campaign's 429 carries `Retry-After`. Not documented; by default it does.
+    pub campaign_retry_after: bool,
+    /// Certificates or public keys (PEM) of the deprecated service account, beside those of the admin interface.
+    pub jwt_keys: Vec<String>,
     /// Rows beyond which Campaign's lists give no `next` without `_forcePagination` (100,000 by the documents).
     pub big_table_threshold: usize,
     /// Whether the `email` data policy lower-cases. Assumed: it does.
     pub lower_email: bool,
     /// Whether the `smartCase` data policy changes the case. Assumed: it does not.
     pub smart_case: bool,
+    /// Whether the `phone` data policy takes out all but digits and `+`. Assumed: it does not.
+    pub strip_phone: bool,
     /// Fixed ports for use by hand; 0 takes a free one.
     pub dataverse_port: u16,
     /// See `dataverse_port`.
@@ -132,9 +145,15 @@ impl Default for Config {
             nested_change_set_error: true,
             expand_links: true,
             duplicate_status: 409,
+            refusal_status: 400,
+            missing_status: 404,
+            link_forms: LinkForms::default(),
+            campaign_retry_after: true,
+            jwt_keys: Vec::new(),
             big_table_threshold: 100_000,
             lower_email: true,
             smart_case: false,
+            strip_phone: false,
             dataverse_port: 0,
             campaign_port: 0,
             admin_port: 0,
@@ -163,6 +182,8 @@ pub struct Credentials {
     pub campaign: Client,
     /// The scopes to ask the IMS for.
     pub campaign_scope: String,
+    /// The deprecated service account of that client; its keys are given by [`Config::jwt_keys`] and the admin interface.
+    pub campaign_account: TechnicalAccount,
     /// Campaign's organisation.
     pub organization: String,
 }
@@ -188,6 +209,12 @@ pub fn credentials() -> Credentials {
             user: uuid::Uuid::nil(),
         },
         campaign_scope: "openid,AdobeID,campaign_sdk,campaign_config_server_general".to_owned(),
+        campaign_account: TechnicalAccount {
+            organization: "D365D365D365D365@AdobeOrg".to_owned(),
+            account: "E3A1E3A1E3A1E3A1@techacct.adobe.com".to_owned(),
+            metascopes: vec!["ent_campaign_sdk".to_owned()],
+            keys: Vec::new(),
+        },
         organization: ORGANIZATION.to_owned(),
     }
 }
@@ -233,6 +260,11 @@ impl Running {
     /// Where Campaign's access tokens are issued.
     pub fn campaign_token_url(&self) -> String {
         format!("http://127.0.0.1:{}/ims/token/v3", self.ports[1])
+    }
+
+    /// Where a service account's assertion is exchanged for an access token.
+    pub fn campaign_exchange_url(&self) -> String {
+        format!("http://127.0.0.1:{}/ims/exchange/jwt", self.ports[1])
     }
 
     /// The admin interface.
@@ -361,20 +393,26 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         }
     }
 
-    let fields = campaign::fields::Fields::new(seed.campaign.fields)?;
-    let profiles = campaign::store::Profiles::new(fields, seed.campaign.key.as_deref().unwrap_or("externalId"), config.random_seed)?;
+    let mut config = config.clone();
+    seed.campaign.settle(&mut config);
+    let world = seed.campaign.world(config.random_seed)?;
     let site = campaign::Site {
         base: format!("http://127.0.0.1:{}/{ORGANIZATION}", ports[1]),
+        ims: format!("http://127.0.0.1:{}", ports[1]),
         organization: ORGANIZATION.to_owned(),
         duplicate_status: config.duplicate_status,
+        refusal_status: config.refusal_status,
+        missing_status: config.missing_status,
         big_table: config.big_table_threshold,
         lower_email: config.lower_email,
         smart_case: config.smart_case,
+        strip_phone: config.strip_phone,
+        link_forms: config.link_forms,
+        retry_after: config.campaign_retry_after,
     };
-    let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, profiles);
-    for (index, profile) in seed.campaign.profiles.iter().enumerate() {
-        campaign.seed(profile.get()).map_err(|why| format!("profile {}: {why}", index + 1))?;
-    }
+    let account = TechnicalAccount { keys: config.jwt_keys.clone(), ..credentials.campaign_account };
+    let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, account, world)?;
+    seed.campaign.fill(&campaign)?;
 
     let faults = Faults::new(config.fail_rate, config.random_seed, limit);
     Ok(App { dataverse, campaign, faults, stats: Stats::default(), latency: config.latency })

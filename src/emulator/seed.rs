@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::campaign::fields::Field;
+use super::campaign::seed::CampaignSeed;
 use super::dataverse::define::NewTable;
 use super::dataverse::setup::Setup;
 use super::dataverse::table::{Column, Key};
@@ -52,19 +52,6 @@ pub(super) struct TableSeed {
     /// Bodies as in a `POST`; `statecode` may stand in them.
     #[serde(default)]
     pub(super) rows: Vec<Box<RawValue>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CampaignSeed {
-    #[serde(default)]
-    pub(super) fields: Vec<Field>,
-    /// The attribute that is the identification key; `externalId` when absent.
-    #[serde(default)]
-    pub(super) key: Option<String>,
-    /// Bodies as in a `POST`.
-    #[serde(default)]
-    pub(super) profiles: Vec<Box<RawValue>>,
 }
 
 impl Seed {

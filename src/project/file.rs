@@ -12,7 +12,11 @@ use url::{Host, Url};
 
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
-use super::{CampaignConnection, Connections, DynamicsConnection, FileProblem, Limits, Project, SecretRef};
+use super::sftp::SftpDoc;
+use super::{
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, PerService, Project, SecretRef,
+    ServiceAccount,
+};
 use crate::yaml::{self, Spanned};
 
 /// The version of the format that this program reads.
@@ -24,6 +28,9 @@ const CAMPAIGN_GATEWAY: &str = "https://mc.adobe.io";
 /// Scopes of an OAuth server-to-server credential for Campaign Standard. Assumed: which scopes a credential has is shown
 /// in Adobe's developer console, and what it shows is to be written into the project file.
 pub(super) const CAMPAIGN_SCOPE: &str = "openid,AdobeID,campaign_sdk,campaign_config_server_general,deliverability_service_general";
+
+/// The metascope of a service account for Campaign Standard. Assumed, as the scopes are.
+const METASCOPE: &str = "ent_campaign_sdk";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -54,7 +61,25 @@ struct DynamicsDoc {
     tenant: Option<Spanned<String>>,
     token_url: Option<Spanned<String>>,
     client_id: Spanned<String>,
-    client_secret: SecretRef,
+    client_secret: Option<SecretRef>,
+    client_certificate: Option<CertificateDoc>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CertificateDoc {
+    certificate: Spanned<String>,
+    private_key: SecretRef,
+    signature: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ServiceAccountDoc {
+    organization_id: Spanned<String>,
+    technical_account: Spanned<String>,
+    private_key: SecretRef,
+    metascopes: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,6 +90,8 @@ struct CampaignDoc {
     token_url: Option<Spanned<String>>,
     client_id: Spanned<String>,
     client_secret: SecretRef,
+    service_account: Option<ServiceAccountDoc>,
+    sftp: Option<SftpDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
 }
@@ -78,12 +105,21 @@ struct LimitsDoc {
     attempts: Option<Spanned<i64>>,
     request_timeout_seconds: Option<Spanned<i64>>,
     watch_interval_seconds: Option<Spanned<i64>>,
+    requests_per_second: Option<PerServiceDoc>,
+    requests_per_day: Option<PerServiceDoc>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct PerServiceDoc {
+    dynamics: Option<Spanned<i64>>,
+    campaign: Option<Spanned<i64>>,
 }
 
 /// Masks what a careless hand has written where a reference belongs, byte for byte: an excerpt must not show it.
 fn masked(text: &str) -> Arc<str> {
     static SECRET: LazyLock<Regex> = LazyLock::new(|| {
-        let key = r#"(?im)^([^\n#]*?(?:secret|passw(?:or)?d|pwd|token)["']?[ \t]*:[ \t]*)"#;
+        let key = r#"(?im)^([^\n#]*?(?:secret|passw(?:or)?d|passphrase|pwd|token|private[-_]key|[\s{,]["']?key)["']?[ \t]*:[ \t]*)"#;
         #[expect(clippy::expect_used, reason = "a constant")]
         Regex::new(&format!("{key}([^\\s{{][^\\n]*)")).expect("a valid pattern")
     });
@@ -133,14 +169,14 @@ pub(super) fn read(path: &Path, text: &Arc<str>, root: PathBuf) -> Result<Projec
     if reader.problems.is_empty() { Ok(project) } else { Err(reader.problems) }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a Arc<str>,
     problems: Vec<FileProblem>,
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
         self.problems.push(FileProblem::new(self.path, self.text, span.clone(), message).label(label).help(help));
     }
 
@@ -222,7 +258,7 @@ impl Reader<'_> {
     }
 
     fn dynamics(&mut self, doc: &Spanned<DynamicsDoc>) -> Option<DynamicsConnection> {
-        let DynamicsDoc { url: address, tenant, token_url, client_id, client_secret } = &doc.value;
+        let DynamicsDoc { url: address, tenant, token_url, client_id, client_secret, client_certificate } = &doc.value;
         let url = self.url(address);
         if let Some(url) = &url
             && !matches!(url.path(), "" | "/")
@@ -245,6 +281,28 @@ impl Reader<'_> {
                 "add `tenant:` with the directory's id",
             );
         }
+        let credential = match (client_secret, client_certificate) {
+            (Some(secret), None) => Some(DynamicsCredential::Secret(secret.clone())),
+            (None, Some(given)) => Some(self.certificate(given)),
+            (Some(_), Some(given)) => {
+                self.problem(
+                    &given.certificate.span,
+                    "the connection to Dynamics has a secret and a certificate",
+                    "beside `client-secret`",
+                    "leave one of them out; a certificate is the safer one",
+                );
+                None
+            }
+            (None, None) => {
+                self.problem(
+                    &client_id.span,
+                    "the connection to Dynamics has nothing to prove itself with",
+                    "neither `client-secret` nor `client-certificate`",
+                    "add `client-secret: { env: NAME }`, or `client-certificate:` with `certificate` and `private-key`",
+                );
+                None
+            }
+        };
         for text in [Some(client_id), tenant.as_ref()].into_iter().flatten() {
             self.word(text);
         }
@@ -266,12 +324,26 @@ impl Reader<'_> {
                 None => None,
             },
             client_id: client_id.value.clone(),
-            client_secret: client_secret.clone(),
+            credential: credential?,
         })
     }
 
+    fn certificate(&mut self, doc: &CertificateDoc) -> DynamicsCredential {
+        self.word(&doc.certificate);
+        let rs256 = match doc.signature.as_ref().map(|s| (s, s.value.to_ascii_uppercase())) {
+            None => false,
+            Some((_, name)) if name == "PS256" => false,
+            Some((_, name)) if name == "RS256" => true,
+            Some((given, _)) => {
+                self.problem(&given.span, "this is no signature of an assertion", "not a signature", "write PS256 (the default) or RS256");
+                false
+            }
+        };
+        DynamicsCredential::Certificate { certificate: PathBuf::from(&doc.certificate.value), private_key: doc.private_key.clone(), rs256 }
+    }
+
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, scope, api } = &doc.value;
+        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api } = &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -328,14 +400,32 @@ impl Reader<'_> {
             },
             client_id: client_id.value.clone(),
             client_secret: client_secret.clone(),
+            service_account: service_account.as_ref().map(|a| self.service_account(a)),
+            sftp: sftp.as_ref().and_then(|s| self.sftp(s)),
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
         })
     }
 
+    fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {
+        for text in [&doc.organization_id, &doc.technical_account].into_iter().chain(doc.metascopes.iter().flatten()) {
+            self.word(text);
+        }
+        let metascopes = match &doc.metascopes {
+            Some(given) => given.iter().map(|s| s.value.clone()).collect(),
+            None => vec![METASCOPE.to_owned()],
+        };
+        ServiceAccount {
+            organization_id: doc.organization_id.value.clone(),
+            technical_account: doc.technical_account.value.clone(),
+            private_key: doc.private_key.clone(),
+            metascopes,
+        }
+    }
+
     /// A text that is sent in a header or a form: not empty, one line.
-    fn word(&mut self, given: &Spanned<String>) {
+    pub(super) fn word(&mut self, given: &Spanned<String>) {
         if given.value.trim().is_empty() || given.value.chars().any(char::is_control) {
             self.problem(&given.span, "this value is empty or has a control character", "no value", "write it on one line");
         }
@@ -389,7 +479,17 @@ impl Reader<'_> {
     fn limits(&mut self, doc: &LimitsDoc) -> Limits {
         let defaults = Limits::default();
         let seconds = |value: u64| Duration::from_secs(value);
+        let per_second = doc.requests_per_second.as_ref().map_or((None, None), |d| (d.dynamics.as_ref(), d.campaign.as_ref()));
+        let per_day = doc.requests_per_day.as_ref().map_or((None, None), |d| (d.dynamics.as_ref(), d.campaign.as_ref()));
+        let mut second =
+            |given: Option<&Spanned<i64>>| given.map(|g| self.ranged("requests-per-second", Some(g), 1000, 1..=1000, "requests"));
+        let requests_per_second = PerService { dynamics: second(per_second.0), campaign: second(per_second.1) };
+        let mut day =
+            |given: Option<&Spanned<i64>>| given.map(|g| self.ranged("requests-per-day", Some(g), 40_000, 1..=1_000_000_000, "requests"));
+        let requests_per_day = PerService { dynamics: day(per_day.0), campaign: day(per_day.1) };
         let limits = Limits {
+            requests_per_second,
+            requests_per_day,
             page_size: self.ranged("page-size", doc.page_size.as_ref(), defaults.page_size, 1..=5000, "records"),
             concurrency: self.ranged("concurrency", doc.concurrency.as_ref(), defaults.concurrency, 1..=52, "requests"),
             backlog_high_water: self.ranged(

@@ -3,6 +3,7 @@
 mod file;
 mod problem;
 mod secret;
+mod sftp;
 pub mod template;
 
 use std::path::{Path, PathBuf};
@@ -57,8 +58,24 @@ pub struct DynamicsConnection {
     pub token_url: Option<Url>,
     /// The application's id.
     pub client_id: String,
-    /// Where the application's secret is kept.
-    pub client_secret: SecretRef,
+    /// How the application proves who it is.
+    pub credential: DynamicsCredential,
+}
+
+/// How an application proves to Entra ID who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DynamicsCredential {
+    /// Where its secret is kept.
+    Secret(SecretRef),
+    /// A certificate that is uploaded to the app registration.
+    Certificate {
+        /// The public certificate, PEM.
+        certificate: PathBuf,
+        /// Where its private key is kept, PEM.
+        private_key: SecretRef,
+        /// `RS256` in place of `PS256`, for token services that know only the older form.
+        rs256: bool,
+    },
 }
 
 /// Campaign with an OAuth server-to-server credential.
@@ -72,12 +89,68 @@ pub struct CampaignConnection {
     pub client_id: String,
     /// Where the credential's secret is kept.
     pub client_secret: SecretRef,
+    /// The deprecated service account (JWT), where the credential is one.
+    pub service_account: Option<ServiceAccount>,
+    /// The SFTP server with the exports of logs and opt-outs, where the project uses it.
+    pub sftp: Option<SftpConnection>,
     /// The organisation's id, where the file gives it by itself; it is part of `url` already.
     pub organization: Option<String>,
     /// The scopes, separated by commas.
     pub scope: String,
     /// The API that profiles are read and written by, where it is not `profileAndServicesExt`.
     pub api: Option<String>,
+}
+
+/// Campaign's SFTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SftpConnection {
+    /// The server's name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The SFTP user of the instance.
+    pub user: String,
+    /// Where the user's private key is kept.
+    pub key: SecretRef,
+    /// Where the key's passphrase is kept, if it has one.
+    pub passphrase: Option<SecretRef>,
+    /// Who vouches for the server.
+    pub host_key: SftpHostKey,
+    /// The folder of the exports, as the server names it.
+    pub exports: String,
+    /// The folder that logs are written to, if any.
+    pub logs: Option<String>,
+}
+
+/// How an SFTP server is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SftpHostKey {
+    /// By a file in the form of OpenSSH's known_hosts, relative to the project's folder.
+    KnownHosts(PathBuf),
+    /// By the fingerprint of its key, `SHA256:…`.
+    Fingerprint(String),
+}
+
+/// Adobe's deprecated service account: a technical account for which a key signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// `0123456789ABCDEF@AdobeOrg`.
+    pub organization_id: String,
+    /// `0123456789ABCDEF@techacct.adobe.com`.
+    pub technical_account: String,
+    /// Where its private key is kept, PEM.
+    pub private_key: SecretRef,
+    /// The metascopes by name.
+    pub metascopes: Vec<String>,
+}
+
+/// Numbers for each service; unlimited where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerService<T> {
+    /// Dataverse's Web API.
+    pub dynamics: Option<T>,
+    /// Campaign's REST API.
+    pub campaign: Option<T>,
 }
 
 /// What bounds a run. Ranges are checked when the file is read.
@@ -87,6 +160,10 @@ pub struct Limits {
     pub page_size: u32,
     /// Requests to one host at the same time, 1 to 52 (Dataverse service protection limits: 52 concurrent requests).
     pub concurrency: usize,
+    /// Requests per second, 1 to 1000.
+    pub requests_per_second: PerService<u32>,
+    /// Requests per day of UTC, each record of a bulk operation counted.
+    pub requests_per_day: PerService<u64>,
     /// Operations waiting in the outbox at which reading pauses.
     pub backlog_high_water: u64,
     /// Tries of one request, the first one included.
@@ -102,6 +179,8 @@ impl Default for Limits {
         Limits {
             page_size: 1000,
             concurrency: 8,
+            requests_per_second: PerService::default(),
+            requests_per_day: PerService::default(),
             backlog_high_water: 20_000,
             attempts: 6,
             request_timeout: Duration::from_secs(120),

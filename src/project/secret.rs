@@ -87,6 +87,19 @@ impl SecretRef {
     ///
     /// The place that is referred to does not give one.
     pub fn resolve(&self, root: &Path) -> Result<SecretString, SecretError> {
+        self.fetch(root, false)
+    }
+
+    /// Fetches a private key: as [`SecretRef::resolve`], but it has more than one line.
+    ///
+    /// # Errors
+    ///
+    /// The place that is referred to does not give one.
+    pub fn resolve_key(&self, root: &Path) -> Result<SecretString, SecretError> {
+        self.fetch(root, true)
+    }
+
+    fn fetch(&self, root: &Path, lines: bool) -> Result<SecretString, SecretError> {
         match self {
             SecretRef::Env(name) => {
                 let fault = |state| SecretError::Env { name: name.clone(), state };
@@ -104,9 +117,9 @@ impl SecretRef {
                 warn_if_open_to_all(&path, &file.metadata().map_err(io)?);
                 let mut bytes = Vec::new();
                 file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-                fit(bytes, path.display().to_string())
+                fit(bytes, path.display().to_string(), lines)
             }
-            SecretRef::Command(command) => run(command, root),
+            SecretRef::Command(command) => run(command, root, lines),
         }
     }
 }
@@ -127,7 +140,7 @@ fn open_to_all(mode: u32) -> bool {
     mode & 0o004 != 0
 }
 
-fn fit(bytes: Vec<u8>, origin: String) -> Result<SecretString, SecretError> {
+fn fit(bytes: Vec<u8>, origin: String, lines: bool) -> Result<SecretString, SecretError> {
     let unfit = |fault| SecretError::Unfit { origin: origin.clone(), fault };
     if bytes.len() as u64 > MAX_BYTES {
         return Err(unfit("is longer than any secret. Is it the right one?"));
@@ -138,13 +151,13 @@ fn fit(bytes: Vec<u8>, origin: String) -> Result<SecretString, SecretError> {
     if secret.is_empty() {
         return Err(unfit("is empty"));
     }
-    if secret.contains(['\n', '\r', '\0']) {
+    if !lines && secret.contains(['\n', '\r', '\0']) {
         return Err(unfit("has more than one line. Is it the right one?"));
     }
     Ok(SecretString::from(secret))
 }
 
-fn run(command: &[String], root: &Path) -> Result<SecretString, SecretError> {
+fn run(command: &[String], root: &Path, lines: bool) -> Result<SecretString, SecretError> {
     let program = command.first().cloned().unwrap_or_default();
     let start = |source| SecretError::Start { program: program.clone(), source };
     // Questions and complaints go to the person at the terminal; only the output is taken.
@@ -191,7 +204,7 @@ fn run(command: &[String], root: &Path) -> Result<SecretString, SecretError> {
         Ok(read) => read.map_err(start)?,
         Err(_) => return Err(SecretError::Unfit { origin: program, fault: "could not be read" }),
     };
-    fit(bytes, format!("the command {program}"))
+    fit(bytes, format!("the command {program}"), lines)
 }
 
 /// The three ways, for every error about them.

@@ -15,7 +15,7 @@ use super::reader::{evaluate, removes};
 use super::summary::RejectionSummary;
 use super::{Options, RunError, Services, selected};
 use crate::connect::ConnectError;
-use crate::connect::dataverse::{Link, PageRequest, Row};
+use crate::connect::dataverse::{Link, PageRequest, Query, Row};
 use crate::eval::Evaluator;
 use crate::plan::{ExecutionPlan, IngressFlow, Rejected};
 use crate::state::{Absence, Change, Comparison, Phase, Store};
@@ -106,11 +106,11 @@ async fn dry_flow(
         cursor.as_ref().is_none_or(crate::state::Cursor::with_initial) && (cursor.is_some() || store.cursor(&flow.name)?.is_none());
     let mut dry = DryFlow { mapping: flow.name.clone(), full_load: full, waiting: store.backlog_size(&flow.name)?, ..DryFlow::default() };
     let rejections = FlowCounters::default();
-    let first = || PageRequest::First {
-        set: flow.source.collection.clone(),
-        select: flow.source.select(),
-        page_size: options.page_size,
-        track_changes: flow.source.change_tracking,
+    let first = || {
+        PageRequest::First(Query {
+            track_changes: flow.source.change_tracking,
+            ..Query::of(flow.source.collection.clone(), flow.source.select(), options.page_size)
+        })
     };
     let mut request = match cursor.as_ref().and_then(|c| c.link.clone()) {
         Some(link) => PageRequest::Follow { link: Link::from(link), page_size: options.page_size },

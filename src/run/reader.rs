@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Pace, RunError, Shared, failure};
 use crate::connect::ConnectError;
-use crate::connect::dataverse::{Link, Page, PageRequest, Row};
+use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::state::{Absence, Change, Claim, CursorMove, Engine, Field, Lease, PageCommit, Partition, Payload, Reason, Unseen};
@@ -91,12 +91,10 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
     let size = shared.options.page_size;
     let request = match &lease.cursor.link {
         Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
-        None => PageRequest::First {
-            set: flow.source.collection.clone(),
-            select: flow.source.select(),
-            page_size: size,
+        None => PageRequest::First(Query {
             track_changes: flow.source.change_tracking,
-        },
+            ..Query::of(flow.source.collection.clone(), flow.source.select(), size)
+        }),
     };
     let fetched = tokio::select! {
         fetched = shared.services.dataverse.page(&request) => fetched,

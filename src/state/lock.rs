@@ -92,3 +92,24 @@ pub(super) fn host_name() -> String {
         Some(_) | None => "an unnamed host".to_owned(),
     }
 }
+
+/// Who runs on a state file at this moment; none where nobody does. Changes nothing: a look takes a shared lock for an
+/// instant, and a run that begins in that very instant is refused and may be started again.
+///
+/// # Errors
+/// [`StateError::Io`] when the lock file is there and cannot be opened or locked.
+pub fn run_in_progress(state: &Path) -> Result<Option<Holder>, StateError> {
+    let path = lock_path(state);
+    let io = |source| StateError::Io { path: path.clone(), source };
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    match file.try_lock_shared() {
+        // Closing the file gives the lock back.
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}

@@ -36,13 +36,14 @@ mod store;
 mod sweep;
 mod tx;
 mod types;
+mod usage;
 
 pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
 pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
 pub use error::StateError;
 pub use fingerprint::{Comparison, Fingerprint};
-pub use lock::Holder;
+pub use lock::{Holder, run_in_progress};
 pub use outbox::{ClaimedField, ClaimedOp, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use payload::{Field, Payload};

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("run", &["connect", "eval", "plan", "state", "time"]),
     ("emulator", &["time"]),
     ("project", &["diagnostics", "yaml"]),
+    ("doctor", &["connect", "plan", "project", "state", "time"]),
 ];
 
 fn sources(folder: &Path, files: &mut Vec<(String, String)>) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use d365map::connect::campaign::{Campaign, CampaignConfig, Written};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, Link, Page, PageRequest, Row};
+use d365map::connect::dataverse::{Dataverse, DataverseConfig, Link, Page, PageRequest, Query, Row};
 use d365map::connect::{ConnectError, Http, HttpConfig};
 use secrecy::SecretString;
 use serde_json::json;
@@ -53,12 +53,7 @@ fn campaign(server: &Server) -> Campaign {
 }
 
 fn first() -> PageRequest {
-    PageRequest::First {
-        set: "contacts".into(),
-        select: vec!["firstname".into(), "_ownerid_value".into()],
-        page_size: 2,
-        track_changes: true,
-    }
+    PageRequest::First(Query::of("contacts", vec!["firstname".into(), "_ownerid_value".into()], 2).tracked())
 }
 
 fn follow(link: impl Into<Link>) -> PageRequest {

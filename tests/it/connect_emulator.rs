@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use d365map::connect::campaign::{Campaign, CampaignConfig, Written};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Row};
+use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query, Row};
 use d365map::connect::{ConnectError, Http, HttpConfig};
 use d365map::emulator::{Config, Running, start};
 use secrecy::SecretString;
@@ -49,7 +49,7 @@ async fn a_table_is_read_page_by_page_up_to_a_delta_link_that_then_brings_nothin
     dataverse.who_am_i().await.unwrap();
     assert_eq!(dataverse.count("contacts").await.unwrap(), 25);
 
-    let mut request = PageRequest::First { set: "contacts".into(), select: vec!["firstname".into()], page_size: 10, track_changes: true };
+    let mut request = PageRequest::First(Query::of("contacts", vec!["firstname".into()], 10).tracked());
     let (mut rows, mut pages) = (Vec::new(), 0);
     let delta = loop {
         let page = dataverse.page(&request).await.unwrap();

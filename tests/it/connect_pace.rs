@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest};
+use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query};
 use d365map::connect::{BreakerSettings, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
 use secrecy::SecretString;
 
@@ -35,7 +35,7 @@ fn dataverse(server: &Server, config: HttpConfig) -> (Dataverse, Http) {
 }
 
 async fn read(dataverse: &Dataverse) -> Result<(), ConnectError> {
-    let request = PageRequest::First { set: "contacts".into(), select: Vec::new(), page_size: 10, track_changes: false };
+    let request = PageRequest::First(Query::of("contacts", Vec::new(), 10));
     dataverse.page(&request).await.map(drop)
 }
 

@@ -1,13 +1,26 @@
-//! Reads from Dataverse over its Web API: pages with change tracking, single rows, counts, and table definitions.
+//! Dataverse over its Web API: pages with change tracking, single rows, counts, table definitions; writes one by one, in bulk and
+//! in batches.
 //!
 //! Sources: Dataverse Web API, *Query data* (paging, `Prefer`), *Use change tracking to synchronize data* (delta links,
 //! deleted rows), *Compose HTTP requests and handle errors* (headers, error codes), *Query table definitions*.
 
+mod batch;
+mod bulk;
+mod key;
 mod metadata;
+mod navigation;
 mod page;
+mod probe;
+pub mod value;
+mod write;
 
+pub use batch::{Answer, LARGEST_BATCH, Operation, Part, PartOutcome};
+pub use bulk::{Bulk, BulkSupport, ROWS_PER_REQUEST, RowResult, Target};
+pub use key::{Entity, KeyValue, RowKey, text_literal};
 pub use metadata::EntityMetadata;
-pub use page::{Link, Page, PageRequest, Row};
+pub use navigation::{Lookups, Member, formatted, points_to};
+pub use page::{Link, Page, PageRequest, Query, Row};
+pub use write::{Condition, Outcome};
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +31,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
@@ -118,12 +132,30 @@ impl Dataverse {
         let request = self.request(url, None)?;
         match self.0.http.send(&request).await {
             Ok(body) => json(&request, &body).map(Some),
-            // ObjectDoesNotExist; an unknown table answers 404 too, with another code.
-            Err(ConnectError::NotFound { call })
-                if call.code.as_deref().is_none_or(|c| c.is_empty() || c.eq_ignore_ascii_case("0x80040217") || c == "-2147220969") =>
-            {
-                Ok(None)
-            }
+            // An unknown table answers 404 too, with another code.
+            Err(error) if write::no_row(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One row by its id or an alternate key, with its annotations where asked for; none when there is no such row.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; [`ConnectError::NotFound`] only when the table itself is unknown.
+    pub async fn row(&self, entity: &Entity, key: &RowKey, select: &[String], annotations: bool) -> Result<Option<Value>, ConnectError> {
+        let segment = match key.segment() {
+            Some(segment) => segment,
+            None => match self.find(entity, key).await? {
+                Some(id) => format!("({id})"),
+                None => return Ok(None),
+            },
+        };
+        let url = self.url(&format!("{}{segment}", name(&entity.set)), &query(&[("$select", &names(select))]))?;
+        let prefer = annotations.then(|| "odata.include-annotations=\"*\"".to_owned());
+        let request = self.request(url, prefer)?;
+        match self.0.http.send(&request).await {
+            Ok(body) => json(&request, &body).map(Some),
+            Err(error) if write::no_row(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -17,9 +17,10 @@ const LARGEST_PAGE: u32 = 5000;
 const EXPIRED: [&str; 2] = ["0x80044352", "-2147204270"];
 /// Its message, for answers without the code.
 const EXPIRED_WORDS: &str = "version stamp associated with the client has expired";
-/// Marks a link on our side only, since a fragment is not sent: the page it came with was asked for with change tracking,
-/// and the pages after it must be asked for with the same preferences.
-const TRACKED: &str = "#track-changes";
+/// Mark a link on our side only, since a fragment is not sent: the page it came with was asked for with these preferences, and
+/// the pages after it must be asked for with the same.
+const TRACKED: &str = "track-changes";
+const ANNOTATED: &str = "annotations";
 
 /// A link from an answer. Opaque, kept as text, followed as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,17 +41,8 @@ impl From<Link> for String {
 /// Which page is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageRequest {
-    /// The first page of a table.
-    First {
-        /// The entity set: `contacts`.
-        set: String,
-        /// The columns; empty asks for all.
-        select: Vec<String>,
-        /// Rows per page, 1 to 5000.
-        page_size: u32,
-        /// Whether the last page is to bring a delta link.
-        track_changes: bool,
-    },
+    /// The first page of a query.
+    First(Query),
     /// The page a link leads to.
     Follow {
         /// A [`Page::next`] or [`Page::delta`].
@@ -58,6 +50,71 @@ pub enum PageRequest {
         /// Rows per page, 1 to 5000; the same as for the first page.
         page_size: u32,
     },
+}
+
+/// Which rows of a table are wanted, and what of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The entity set: `contacts`.
+    pub set: String,
+    /// The columns; empty asks for all.
+    pub select: Vec<String>,
+    /// `$filter`, as OData has it and not encoded; see [`super::text_literal`].
+    pub filter: Option<String>,
+    /// `$orderby`.
+    pub order: Option<String>,
+    /// `$expand`, inner options included.
+    pub expand: Option<String>,
+    /// Rows per page, 1 to 5000.
+    pub page_size: u32,
+    /// Whether the last page is to bring a delta link. Allows no filter, order and expand (Dataverse, *Use change tracking*).
+    pub track_changes: bool,
+    /// Whether labels of choices, and tables of lookups, are to come beside the values; see [`super::formatted`].
+    pub annotations: bool,
+}
+
+impl Query {
+    /// All rows of a table, in an order of the service's.
+    pub fn of(set: impl Into<String>, select: Vec<String>, page_size: u32) -> Self {
+        Self { set: set.into(), select, page_size, ..Self::default() }
+    }
+
+    /// With change tracking.
+    #[must_use]
+    pub fn tracked(self) -> Self {
+        Self { track_changes: true, ..self }
+    }
+
+    /// With a filter.
+    #[must_use]
+    pub fn filtered(self, filter: impl Into<String>) -> Self {
+        Self { filter: Some(filter.into()), ..self }
+    }
+
+    /// Refused here, since the service's refusal costs a call and names no remedy.
+    fn checked(&self) -> Result<(), ConnectError> {
+        if self.track_changes
+            && let Some(option) = [(&self.filter, "$filter"), (&self.order, "$orderby"), (&self.expand, "$expand")]
+                .into_iter()
+                .find_map(|(given, name)| given.as_ref().map(|_| name))
+        {
+            return Err(ConnectError::config(
+                format!("dataverse: `{option}` cannot stand beside change tracking"),
+                "read without change tracking, or look at the rows here",
+            ));
+        }
+        Ok(())
+    }
+
+    fn options(&self) -> String {
+        let encoded = |text: &Option<String>| text.as_deref().map(name).unwrap_or_default();
+        query(&[
+            ("$select", &names(&self.select)),
+            ("$filter", &encoded(&self.filter)),
+            ("$orderby", &encoded(&self.order)),
+            ("$expand", &encoded(&self.expand)),
+        ])
+    }
 }
 
 /// One page.
@@ -114,18 +171,24 @@ impl Dataverse {
     /// [`ConnectError::DeltaExpired`] when a link is too old or the table's definition has changed since: read from the
     /// first page again. [`ConnectError::ForeignLink`] when a link, followed or received, leads to another service. Others as they come.
     pub async fn page(&self, request: &PageRequest) -> Result<Page, ConnectError> {
-        let (url, page_size, tracked, followed) = match request {
-            PageRequest::First { set, select, page_size, track_changes } => {
-                (self.url(&name(set), &query(&[("$select", &names(select))]))?, *page_size, *track_changes, false)
+        let (url, page_size, marks, followed) = match request {
+            PageRequest::First(query) => {
+                query.checked()?;
+                let marks = [(query.track_changes, TRACKED), (query.annotations, ANNOTATED)];
+                let marks: Vec<_> = marks.into_iter().filter_map(|(set, mark)| set.then_some(mark)).collect();
+                (self.url(&name(&query.set), &query.options())?, query.page_size, marks, false)
             }
             PageRequest::Follow { link, page_size } => {
-                let bare = link.0.strip_suffix(TRACKED);
-                (self.own(bare.unwrap_or(&link.0))?, *page_size, bare.is_some(), true)
+                let (bare, marks) = link.0.split_once('#').unwrap_or((&link.0, ""));
+                (self.own(bare)?, *page_size, marks.split(',').filter(|m| !m.is_empty()).collect(), true)
             }
         };
         let mut prefer = format!("odata.maxpagesize={}", page_size.clamp(1, LARGEST_PAGE));
-        if tracked {
+        if marks.contains(&TRACKED) {
             prefer.push_str(",odata.track-changes");
+        }
+        if marks.contains(&ANNOTATED) {
+            prefer.push_str(",odata.include-annotations=\"*\"");
         }
         let request = self.request(url, Some(prefer))?;
         let body = match self.0.http.send(&request).await {
@@ -141,12 +204,15 @@ impl Dataverse {
         for raw in envelope.value {
             rows.push(row(raw).map_err(|problem| request.protocol(problem))?);
         }
-        let link = |text: Option<Cow<'_, str>>, mark: &str| match text.filter(|t| !t.is_empty()) {
+        let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()) {
             // Checked before it is kept: a foreign link must not come back from the state in a later run.
-            Some(text) => self.own(&text).map(|_| Some(Link(format!("{text}{mark}")))),
+            Some(text) if marks.is_empty() => self.own(&text).map(|_| Some(Link(text.into_owned()))),
+            Some(text) => self.own(&text).map(|_| Some(Link(format!("{text}#{}", marks.join(","))))),
             None => Ok(None),
         };
-        Ok(Page { rows, next: link(envelope.next, if tracked { TRACKED } else { "" })?, delta: link(envelope.delta, "")? })
+        // Following a delta link asks for tracking by itself.
+        let untracked: Vec<_> = marks.iter().copied().filter(|m| *m != TRACKED).collect();
+        Ok(Page { rows, next: link(envelope.next, &marks)?, delta: link(envelope.delta, &untracked)? })
     }
 
     /// A link as an address, when it leads to this service.

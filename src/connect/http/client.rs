@@ -20,6 +20,7 @@ use super::breaker::Open;
 use super::budget::{Budget, Budgets};
 use super::concurrency::Sign;
 use super::host::{HostInfo, Hosts};
+use super::redact::Redactor;
 use super::retry::{self, Backoff, Body, Refusal, Seen, Verdict};
 use super::stats::{CallStats, Counters};
 use super::token::{Token, TokenSource};
@@ -80,6 +81,7 @@ struct Inner {
     hosts: Hosts,
     budgets: Budgets,
     counters: Counters,
+    redactor: Redactor,
 }
 
 impl fmt::Debug for Http {
@@ -95,6 +97,8 @@ pub(crate) enum Expect {
     Body,
     /// Only its status: a body lost after it changes nothing.
     Status,
+    /// Answers to several requests; then the status is that of one of them, and the body tells.
+    Multipart,
 }
 
 /// A request's body.
@@ -175,8 +179,6 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// How many times the request was sent for it.
-    pub(crate) sent: u32,
 }
 
 /// What one attempt brought.
@@ -240,12 +242,17 @@ impl Http {
         let local = builder().no_proxy().build().map_err(failed)?;
         let hosts = Hosts::new(config.concurrency_per_host, config.breaker);
         let budgets = Budgets::new(&config.budgets);
-        Ok(Self(Arc::new(Inner { config, client, local, hosts, budgets, counters: Counters::default() })))
+        Ok(Self(Arc::new(Inner { config, client, local, hosts, budgets, counters: Counters::default(), redactor: Redactor::default() })))
     }
 
     /// The calls made so far.
     pub fn stats(&self) -> CallStats {
         self.0.counters.get()
+    }
+
+    /// What each API that has a budget was sent on its last day, earlier runs included: the day since 1970 in UTC, and how much.
+    pub fn spent(&self) -> Vec<(&'static str, i64, u64)> {
+        self.0.budgets.spent()
     }
 
     /// What the host of an address last said of itself.
@@ -308,7 +315,7 @@ impl Http {
                 Verdict::Done => match attempt.fault {
                     None => {
                         let status = attempt.status().unwrap_or_default();
-                        return Ok(Reply { status, headers: attempt.headers, body: attempt.body, sent });
+                        return Ok(Reply { status, headers: attempt.headers, body: attempt.body });
                     }
                     Some(ref problem) => {
                         let problem = problem.clone();
@@ -337,9 +344,22 @@ impl Http {
         }
     }
 
+    /// What must not come out of an answer.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.0.redactor
+    }
+
+    pub(super) fn config(&self) -> &HttpConfig {
+        &self.0.config
+    }
+
+    /// The client for an address: loopback hosts have one of their own.
+    pub(super) fn client(&self, url: &Url) -> &Client {
+        if is_loopback(url) { &self.0.local } else { &self.0.client }
+    }
+
     async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> (Attempt, Duration) {
-        let client = if is_loopback(&request.url) { &self.0.local } else { &self.0.client };
-        let mut builder = client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let mut builder = self.client(&request.url).request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if let Some(token) = token {
             builder = builder.header(AUTHORIZATION, token.header());
         }
@@ -373,9 +393,11 @@ impl Http {
     }
 
     async fn read(&self, request: &Request<'_>, mut response: Response) -> Attempt {
-        let status = response.status().as_u16();
-        let success = response.status().is_success();
         let headers = std::mem::take(response.headers_mut());
+        let kind = headers.get(reqwest::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let multipart = request.expect == Expect::Multipart && kind.to_ascii_lowercase().starts_with("multipart/");
+        let status = if multipart { 200 } else { response.status().as_u16() };
+        let success = multipart || response.status().is_success();
         let limit = if success { self.0.config.max_response_bytes } else { ERROR_BODY_LIMIT };
         let mut body = Vec::new();
         let mut over = response.content_length().is_some_and(|n| success && n > limit as u64);
@@ -409,6 +431,7 @@ impl Http {
             let body = if fault.is_some() { Bytes::new() } else { Bytes::from(body) };
             return Attempt { seen: Seen::Answer(status, Body::Mute), said: Said::default(), headers, body, fault };
         }
+        let body = self.0.redactor.clean(body);
         let (said, kind) = answer::read(&body);
         Attempt { seen: Seen::Answer(status, kind), said, headers, body: body.into(), fault: None }
     }
@@ -432,6 +455,22 @@ fn call_of(request: &Request<'_>, attempt: Attempt, number: u32) -> Call {
         attempts: number,
         body: (attempt.status().is_some() && !body.is_empty()).then(|| body.into_owned()),
         ..request.call()
+    }
+}
+
+/// The error of one answer within an answer.
+pub(crate) fn refusal(request: &Request<'_>, idempotent: bool, status: u16, headers: &HeaderMap, body: Bytes) -> ConnectError {
+    let (said, kind) = answer::read(&body);
+    let seen = Seen::Answer(status, kind);
+    let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
+    let call = Box::new(call_of(request, Attempt { seen, said, headers: headers.clone(), body, fault: None }, 1));
+    match retry::classify(idempotent, seen) {
+        Verdict::Done => ConnectError::Protocol { call, problem: "an answer of success was taken for an error".to_owned() },
+        Verdict::Refresh => ConnectError::Unauthorized { call },
+        Verdict::Throttled => ConnectError::Throttled { call, retry_after: asked },
+        Verdict::Retry => ConnectError::Unavailable { call },
+        Verdict::Unknown => ConnectError::OutcomeUnknown { call },
+        Verdict::Refused(refusal) => refused(refusal, call),
     }
 }
 
@@ -483,7 +522,7 @@ fn outcome(verdict: Verdict) -> &'static str {
 }
 
 /// A transport error with its causes, without the address: that could show a query string.
-fn transport(error: reqwest::Error) -> String {
+pub(super) fn transport(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();

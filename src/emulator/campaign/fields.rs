@@ -1,4 +1,4 @@
-//! The attributes of the profile resource, standard and custom, and the values they hold.
+//! The attributes of resources, standard and custom, and the values they hold.
 
 use std::collections::HashMap;
 
@@ -42,6 +42,28 @@ impl Kind {
     }
 }
 
+/// How many records a link must lead to (Campaign Standard: *Defining links with other resources*).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(in crate::emulator) enum Cardinality {
+    /// The link may be empty.
+    #[default]
+    #[serde(rename = "0..1")]
+    Optional,
+    /// A record whose link leads nowhere is hidden. [D, rules of the Dynamics integration]
+    #[serde(rename = "1")]
+    One,
+}
+
+/// What becomes of a link to a record that is not there. Not documented for the REST API. [K]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::emulator) enum Unknown {
+    /// The write is refused.
+    Refuse,
+    /// The write is accepted; the link leads nowhere until a record of that key is made.
+    Accept,
+}
+
 /// One attribute.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,8 +76,17 @@ pub(in crate::emulator) struct Field {
     /// Characters.
     #[serde(default)]
     pub(super) length: Option<usize>,
+    /// The resource that a link or a collection leads to.
     #[serde(default)]
     pub(super) target: Option<String>,
+    /// Of a collection: the link by which the records of `target` lead back here.
+    #[serde(default)]
+    pub(super) via: Option<String>,
+    #[serde(default)]
+    pub(super) cardinality: Cardinality,
+    /// By default refused for `0..1` and accepted for `1`.
+    #[serde(default)]
+    pub(super) unknown: Option<Unknown>,
     /// Label, name in the API, stored value.
     #[serde(default)]
     pub(super) values: Vec<(String, String, Json)>,
@@ -72,7 +103,8 @@ pub(in crate::emulator) struct Field {
     pub(super) within: Option<&'static str>,
 }
 
-/// The parts of `location`. Names and lengths are assumed: the documents name the item and not its parts. [K]
+/// The parts of `location`. The documents name the item and not its parts; the names stand in answers that others published [C],
+/// the lengths are assumed [K].
 const LOCATION: [(&str, usize); 8] = [
     ("address1", 80),
     ("address2", 80),
@@ -96,6 +128,31 @@ pub(super) enum Cell {
     Time(i64),
     /// The index of an enumeration's value.
     Choice(u16),
+    Link(To),
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum To {
+    Row(u64),
+    /// A key of which there is no record yet.
+    Key(Box<str>),
+}
+
+impl Cell {
+    /// The value as a part of an identification key; links are no part of one.
+    pub(super) fn key_text(&self, field: &Field) -> String {
+        match self {
+            Cell::Text(text) => text.to_string(),
+            Cell::Int(value) => value.to_string(),
+            Cell::Number(value) => value.to_string(),
+            Cell::Bool(value) => value.to_string(),
+            Cell::Day(day) => day.to_string(),
+            Cell::Time(millis) => chrono::DateTime::from_timestamp_millis(*millis).map(format_instant_campaign).unwrap_or_default(),
+            Cell::Choice(index) => field.values.get(usize::from(*index)).map_or(String::new(), |(_, name, _)| name.clone()),
+            Cell::Link(_) => String::new(),
+        }
+    }
 }
 
 /// What happens to values on their way in, where the documents leave it open.
@@ -103,6 +160,7 @@ pub(super) enum Cell {
 pub(super) struct Policies {
     pub(super) lower_email: bool,
     pub(super) smart_case: bool,
+    pub(super) strip_phone: bool,
 }
 
 /// The description of the resource.
@@ -116,40 +174,61 @@ pub(in crate::emulator) struct Fields {
 pub(super) type Refused = String;
 
 impl Fields {
-    pub(in crate::emulator) fn new(custom: Vec<Field>) -> Result<Fields, String> {
+    /// The attributes of `profile`: the documented ones and those of an extension.
+    pub(in crate::emulator) fn profile(custom: Vec<Field>) -> Result<Fields, String> {
         let mut list: Vec<Field> =
             serde_json::from_str(include_str!("profile.json")).map_err(|error| format!("embedded profile description: {error}"))?;
         for mut field in custom {
             if list.iter().any(|other| other.name == field.name) {
                 return Err(format!("the profile has an attribute `{}` already", field.name));
             }
-            if !field.name.starts_with("cus") {
+            // `orgUnit` is the one extension that comes with a name of the vendor's own. [D]
+            if !field.name.starts_with("cus") && field.name != "orgUnit" {
                 return Err(format!("attribute `{}`: the name of a custom attribute begins with `cus`", field.name));
             }
-            if matches!(field.kind, Kind::Item | Kind::Collection) {
-                return Err(format!("attribute `{}`: a custom attribute is a plain value or a link", field.name));
-            }
-            if field.label.is_empty() {
-                field.label.clone_from(&field.name);
+            if field.kind == Kind::Item {
+                return Err(format!("attribute `{}`: a custom attribute is a plain value, a link or a collection", field.name));
             }
             field.custom = true;
             list.push(field);
         }
         list.sort_by(|a, b| a.name.cmp(&b.name));
         for (name, length) in LOCATION {
-            list.push(Field {
-                name: name.to_owned(),
-                label: name.to_owned(),
-                kind: Kind::String,
-                length: Some(length),
-                target: None,
-                values: Vec::new(),
-                policy: None,
-                readonly: false,
-                sortable: false,
-                custom: false,
-                within: Some("location"),
-            });
+            list.push(Field { length: Some(length), within: Some("location"), ..Field::plain(name, Kind::String) });
+        }
+        Fields::index(list)
+    }
+
+    /// The attributes of a resource of an organisation's own, and those that every resource has.
+    /// `own`: the resource is an organisation's own, not the product's.
+    pub(in crate::emulator) fn custom(given: Vec<Field>, own: bool) -> Result<Fields, String> {
+        let mut list = vec![
+            Field { readonly: true, ..Field::plain("PKey", Kind::String) },
+            Field { readonly: true, sortable: true, ..Field::plain("created", Kind::Date) },
+            Field { readonly: true, sortable: true, ..Field::plain("lastModified", Kind::Date) },
+            Field { readonly: true, ..Field::plain("title", Kind::String) },
+        ];
+        for mut field in given {
+            if list.iter().any(|other| other.name == field.name) {
+                return Err(format!("the attribute `{}` is there already", field.name));
+            }
+            if field.kind == Kind::Item {
+                return Err(format!("attribute `{}`: an attribute is a plain value, a link or a collection", field.name));
+            }
+            field.custom = own;
+            list.push(field);
+        }
+        Fields::index(list)
+    }
+
+    fn index(mut list: Vec<Field>) -> Result<Fields, String> {
+        for field in &mut list {
+            if field.label.is_empty() {
+                field.label.clone_from(&field.name);
+            }
+            if matches!(field.kind, Kind::Link) && field.target.is_none() {
+                return Err(format!("attribute `{}`: a link needs a `target`", field.name));
+            }
         }
         let by_name = (list.iter().enumerate())
             .map(|(index, field)| (field.within.map_or_else(|| field.name.clone(), |item| format!("{item}.{}", field.name)), index as u16))
@@ -177,6 +256,33 @@ impl Fields {
 }
 
 impl Field {
+    fn plain(name: &str, kind: Kind) -> Field {
+        Field {
+            name: name.to_owned(),
+            label: String::new(),
+            kind,
+            length: None,
+            target: None,
+            via: None,
+            cardinality: Cardinality::Optional,
+            unknown: None,
+            values: Vec::new(),
+            policy: None,
+            readonly: false,
+            sortable: false,
+            custom: false,
+            within: None,
+        }
+    }
+
+    /// What becomes of a link to a record that is not there.
+    pub(super) fn unknown(&self) -> Unknown {
+        self.unknown.unwrap_or(match self.cardinality {
+            Cardinality::Optional => Unknown::Refuse,
+            Cardinality::One => Unknown::Accept,
+        })
+    }
+
     /// Reads a value sent by a client; `None` empties the attribute.
     pub(super) fn read(&self, raw: &str, policies: Policies) -> Result<Option<Cell>, Refused> {
         if raw == "null" {
@@ -266,6 +372,9 @@ impl Field {
                 }
                 Ok(out)
             }
+            Some("phone") if policies.strip_phone => Ok(text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect()),
+            Some("upperCase") => Ok(text.to_uppercase()),
+            Some("lowerCase") => Ok(text.to_lowercase()),
             Some(_) | None => Ok(text),
         }
     }
@@ -281,15 +390,16 @@ impl Field {
             Some(Cell::Day(day)) => json!(day.to_string()),
             Some(Cell::Time(millis)) => json!(chrono::DateTime::from_timestamp_millis(*millis).map(format_instant_campaign)),
             Some(Cell::Choice(index)) => self.values.get(usize::from(*index)).map_or(Json::Null, |(_, name, _)| json!(name)),
-            // Empty values: the documents show empty strings, false and zero; a missing date is assumed to be null. [K]
+            Some(Cell::Link(_)) => Json::Null,
+            // Empty values: the documents show empty strings, false and zero; a published answer has an empty text for a missing date. [C]
             None => match self.kind {
-                Kind::String => json!(""),
+                Kind::String | Kind::Date | Kind::Datetime => json!(""),
                 Kind::Integer | Kind::Number => json!(0),
                 Kind::Boolean => json!(false),
                 Kind::Enumeration => {
                     (self.values.iter().find(|(_, _, stored)| *stored == json!(0))).map_or(Json::Null, |(_, name, _)| json!(name))
                 }
-                Kind::Date | Kind::Datetime | Kind::Link | Kind::Collection | Kind::Item => Json::Null,
+                Kind::Link | Kind::Collection | Kind::Item => Json::Null,
             },
         }
     }

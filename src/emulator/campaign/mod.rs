@@ -1,24 +1,32 @@
-//! The emulated Campaign Standard instance: IMS token endpoint, profiles and their metadata.
+//! The emulated Campaign Standard instance: token service, profiles and other resources, metadata, marketing history.
 //!
-//! Written from the product's API documentation. [D] documented, [K] assumed where the documents are silent; what is assumed and
-//! matters can be configured.
+//! Written from the product's API documentation. [D] documented, [C] seen in answers that others published, [K] assumed where the
+//! documents are silent; what is assumed and matters can be configured.
 
+pub(super) mod admin;
 pub(super) mod fields;
+pub(super) mod filter;
+pub(super) mod history;
+mod metadata;
 mod read;
+pub(super) mod seed;
 pub(super) mod store;
+mod token;
+mod write;
 
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode};
-use indexmap::IndexMap;
-use serde_json::value::RawValue;
+use axum::http::{Response, StatusCode};
 use serde_json::{Value as Json, json};
 
 use self::fields::{Kind, Policies};
-use self::read::Endpoint;
-use self::store::{Changes, Profiles};
+use self::read::{Endpoint, Of};
+use self::store::{TYPE, World};
+use self::token::Binding;
+pub use self::token::TechnicalAccount;
+pub use self::write::LinkForms;
 use super::dataverse::Call;
 use super::faults::{Fault, Faults, Refusal};
 use super::net::{self, Answer};
@@ -30,21 +38,34 @@ const JSON: &str = "application/json;charset=utf-8";
 pub(super) struct Site {
     /// `http://127.0.0.1:port/<organisation>`
     pub(super) base: String,
+    /// The token service's origin.
+    pub(super) ims: String,
     pub(super) organization: String,
     /// The status of a create whose key is taken. [K]
     pub(super) duplicate_status: u16,
+    /// The status of a refused body or parameter. [K]
+    pub(super) refusal_status: u16,
+    /// The status for a record that is not there. [K]
+    pub(super) missing_status: u16,
     /// Rows beyond which lists give no `next` without `_forcePagination` (option XtkBigTableThreshold).
     pub(super) big_table: usize,
     pub(super) lower_email: bool,
     pub(super) smart_case: bool,
+    pub(super) strip_phone: bool,
+    pub(super) link_forms: LinkForms,
+    /// Whether the gateway's 429 says how long to wait. [K]
+    pub(super) retry_after: bool,
 }
 
 /// The instance.
 pub(super) struct Campaign {
-    pub(super) site: Site,
-    pub(super) clients: Vec<Client>,
+    site: Site,
+    clients: Vec<Client>,
     pub(super) tokens: Tokens,
-    pub(super) profiles: RwLock<Profiles>,
+    account: TechnicalAccount,
+    /// What the service account's assertions are checked with.
+    bindings: RwLock<Vec<Binding>>,
+    pub(super) world: RwLock<World>,
 }
 
 /// A refused request: status and message.
@@ -68,51 +89,26 @@ fn ok(status: StatusCode, value: &Json) -> Response<Body> {
     net::body(status, JSON, value.to_string())
 }
 
-fn missing(key: &str) -> Fail {
-    (404, format!("The profile '{key}' does not exist."))
+/// A record that is not there; its status is set when it is answered, see [`Site::missing_status`].
+fn missing(resource: &str, key: &str) -> Fail {
+    (404, format!("The {resource} '{key}' does not exist."))
 }
 
 impl Campaign {
-    pub(super) fn new(site: Site, clients: Vec<Client>, token_lifetime: Duration, profiles: Profiles) -> Campaign {
-        Campaign { site, clients, tokens: Tokens::new(token_lifetime), profiles: RwLock::new(profiles) }
-    }
-
-    pub(super) fn is_token_path(path: &str) -> bool {
-        path == "/ims/token/v3"
+    pub(super) fn new(
+        site: Site,
+        clients: Vec<Client>,
+        token_lifetime: Duration,
+        account: TechnicalAccount,
+        world: World,
+    ) -> Result<Campaign, String> {
+        let bindings = account.keys.iter().map(|pem| Binding::read(pem)).collect::<Result<Vec<_>, _>>()?;
+        let tokens = Tokens::new(token_lifetime);
+        Ok(Campaign { site, clients, tokens, account, bindings: RwLock::new(bindings), world: RwLock::new(world) })
     }
 
     fn policies(&self) -> Policies {
-        Policies { lower_email: self.site.lower_email, smart_case: self.site.smart_case }
-    }
-
-    /// Adobe's token endpoint, OAuth server-to-server. The error bodies are assumed. [K]
-    pub(super) fn token(&self, call: &Call<'_>) -> Answer {
-        let refused = |status: StatusCode, error: &str, text: &str| {
-            Answer::new("token", net::body(status, JSON, json!({"error": error, "error_description": text}).to_string()))
-        };
-        if call.method != Method::POST {
-            return refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "use POST");
-        }
-        let content_type = call.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
-        let form = std::str::from_utf8(call.body).ok().filter(|_| content_type.starts_with("application/x-www-form-urlencoded"));
-        let form = form.and_then(|text| net::query(Some(text))).unwrap_or_default();
-        let field = |name: &str| form.iter().find(|(other, value)| other == name && !value.is_empty()).map(|(_, value)| value.as_str());
-        match field("grant_type") {
-            Some("client_credentials") => {}
-            Some(_) => return refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", "unsupported grant_type"),
-            None => return refused(StatusCode::BAD_REQUEST, "invalid_request", "missing grant_type parameter"),
-        }
-        let Some(client) = field("client_id").and_then(|id| self.clients.iter().position(|client| client.id == id)) else {
-            return refused(StatusCode::BAD_REQUEST, "invalid_client", "invalid client_id parameter");
-        };
-        if field("client_secret") != Some(self.clients[client].secret.as_str()) {
-            return refused(StatusCode::UNAUTHORIZED, "invalid_client", "invalid client_secret parameter");
-        }
-        if field("scope").is_none() {
-            return refused(StatusCode::BAD_REQUEST, "invalid_scope", "missing scope parameter");
-        }
-        let (token, seconds) = self.tokens.issue(client, Instant::now());
-        Answer::new("token", ok(StatusCode::OK, &json!({"access_token": token, "token_type": "bearer", "expires_in": seconds})))
+        Policies { lower_email: self.site.lower_email, smart_case: self.site.smart_case, strip_phone: self.site.strip_phone }
     }
 
     /// An ordered or random fault in this API's error shape; `None` for those that are no answer.
@@ -126,7 +122,7 @@ impl Campaign {
                 }
                 Some(response)
             }
-            Fault::Throttle { code, retry_after } => Some(throttled(code.as_deref(), retry_after.unwrap_or(1))),
+            Fault::Throttle { code, retry_after } => Some(throttled(code.as_deref(), *retry_after)),
             Fault::Unauthorized => Some(refuse(401, "401013", "Oauth token is not valid")),
             Fault::Html => {
                 Some(net::body(StatusCode::OK, "text/html; charset=utf-8", "<html><body>Service temporarily unavailable</body></html>"))
@@ -158,7 +154,7 @@ impl Campaign {
             Some(_) => {}
         }
         if let Err(Refusal { retry_after, .. }) = faults.admit(super::stats::Api::Campaign, &self.clients[client].id, Instant::now()) {
-            return Answer::new("throttled", throttled(None, retry_after));
+            return Answer::new("throttled", throttled(None, Some(retry_after).filter(|_| self.site.retry_after)));
         }
         let mut parts = call.path.trim_start_matches('/').split('/').filter(|part| !part.is_empty());
         if parts.next() != Some(self.site.organization.as_str()) {
@@ -167,17 +163,17 @@ impl Campaign {
         let below: Option<Vec<String>> = parts.map(net::decode).collect();
         let Some(below) = below else { return Answer::new("unknown", oops()) };
         let below: Vec<&str> = below.iter().map(String::as_str).collect();
-        let endpoint = match below.as_slice() {
-            ["campaign", "profileAndServices", ..] => Endpoint::Standard,
-            ["campaign", "profileAndServicesExt", ..] => Endpoint::Extended,
-            _ => return Answer::new("unknown", oops()),
-        };
+        let ["campaign", endpoint, path @ ..] = below.as_slice() else { return Answer::new("unknown", oops()) };
+        let Some(endpoint) = Endpoint::parse(endpoint) else { return Answer::new("unknown", oops()) };
         let Some(query) = net::query(call.query) else { return Answer::new("unknown", oops()) };
         let mut route = String::from("unknown");
-        let response = match self.route(call, endpoint, &below[2..], &query, &mut route) {
+        let response = match self.route(call, endpoint, path, &query, &mut route) {
             Ok(Some(response)) => response,
             Ok(None) => oops(),
-            Err((status, message)) => refuse(status, &status.to_string(), &message),
+            Err((status, message)) => {
+                let status = if status == 404 { self.site.missing_status } else { status };
+                refuse(status, &status.to_string(), &message)
+            }
         };
         Answer::new(route, response)
     }
@@ -191,56 +187,72 @@ impl Campaign {
         route: &mut String,
     ) -> Result<Option<Response<Body>>, Fail> {
         let method = call.method.as_str();
-        match path {
-            ["resourceType", resource] if matches!(*resource, "profile" | "profile.json") && method == "GET" => {
-                *route = "resourceType/profile".to_owned();
-                return Ok(Some(ok(StatusCode::OK, &self.metadata(&super::read(&self.profiles), endpoint))));
+        let read = |route: &mut String, name: &str| {
+            *route = name.to_owned();
+            super::read(&self.world)
+        };
+        match (method, path) {
+            ("GET", []) => {
+                let world = read(route, "resources");
+                return Ok(Some(ok(StatusCode::OK, &self.directory(&world, endpoint))));
             }
-            ["profile" | "profile.json", ..] => {}
-            _ => return Ok(None),
+            ("GET", ["resourceType", pkey, "filters"]) => {
+                let world = read(route, "resourceType/filters");
+                let number = world.unseal(TYPE, pkey).map(|number| number as usize);
+                let number = number.filter(|number| world.resources.get(*number).is_some_and(|resource| endpoint.serves(resource)));
+                return Ok(number.map(|number| ok(StatusCode::OK, &self.filters(&world, number, endpoint))));
+            }
+            ("GET", ["history", path @ ..]) if endpoint == Endpoint::Standard => return self.history(path, query, route),
+            _ => {}
+        }
+        let metadata = match path {
+            ["resourceType", name] | [name, "metadata"] => Some(*name),
+            _ => None,
+        };
+        let Some(name) = metadata.or_else(|| path.first().copied()).map(|name| name.strip_suffix(".json").unwrap_or(name)) else {
+            return Ok(None);
+        };
+        let number = {
+            let world = super::read(&self.world);
+            world.number(name).filter(|number| endpoint.serves(&world.resources[*number]))
+        };
+        let Some(number) = number else { return Ok(None) };
+        if metadata.is_some() {
+            if method != "GET" {
+                return Ok(None);
+            }
+            let world = read(route, &format!("resourceType/{name}"));
+            return Ok(Some(ok(StatusCode::OK, &self.metadata(&world, number, endpoint))));
         }
         let rest = &path[1..];
         match (method, rest) {
             ("POST", []) => {
-                *route = "profile".to_owned();
-                self.create(call, endpoint).map(Some)
+                *route = name.to_owned();
+                self.create(call, number, endpoint).map(Some)
             }
             ("GET", []) => {
-                *route = "profile".to_owned();
-                let list = self.list(&super::read(&self.profiles), endpoint, &[], None, query)?;
+                let world = read(route, name);
+                let list = self.list(&world, number, endpoint, Of::default(), query)?;
                 Ok(Some(ok(StatusCode::OK, &list)))
             }
-            ("GET", ["_filters"]) => {
-                *route = "profile/_filters".to_owned();
-                let filters = json!({"content": {
-                    "byEmail": {"data": "/profile/byEmail", "fields": {"email": {"type": "string"}}},
-                    "byText": {"data": "/profile/byText", "fields": {"text": {"type": "string"}}},
-                }});
-                Ok(Some(ok(StatusCode::OK, &filters)))
-            }
-            ("GET", filters) if filters.iter().all(|part| is_filter(part) || *part == "_count") => {
-                let count = filters.last() == Some(&"_count");
-                let filters: Vec<&str> = filters.iter().filter(|part| **part != "_count").copied().collect();
-                *route = format!("profile/{}{}", filters.join("/"), if count { "_count" } else { "" });
-                let profiles = super::read(&self.profiles);
-                if count {
-                    let every: Vec<(String, String)> = (query.iter().filter(|(name, _)| !name.starts_with('_')).cloned())
-                        .chain([("_lineCount".to_owned(), usize::MAX.to_string())])
-                        .collect();
-                    let total = if filters.is_empty() {
-                        profiles.rows.len()
-                    } else {
-                        let list = self.list(&profiles, endpoint, &filters, None, &every)?;
-                        list["content"].as_array().map_or(0, Vec::len)
-                    };
-                    return Ok(Some(ok(StatusCode::OK, &json!({"count": total}))));
-                }
-                Ok(Some(ok(StatusCode::OK, &self.list(&profiles, endpoint, &filters, None, query)?)))
-            }
-            ("GET", [name]) if self.column(endpoint, name).is_some() => {
-                *route = "profile/attribute".to_owned();
-                let list = self.list(&super::read(&self.profiles), endpoint, &[], self.column(endpoint, name), query)?;
-                Ok(Some(ok(StatusCode::OK, &list)))
+            ("GET", parts) if self.is_list(number, endpoint, parts) => {
+                let world = super::read(&self.world);
+                let resource = &world.resources[number];
+                let count = parts.last() == Some(&"_count");
+                let column = parts.last().and_then(|part| resource.fields.find(part));
+                let filters = if count || column.is_some() { &parts[..parts.len() - 1] } else { parts };
+                let of = Of { filters, column, owner: None };
+                *route = match (count, column) {
+                    (true, _) => format!("{name}/{}_count", filters.join("/")),
+                    (false, Some(_)) => format!("{name}/attribute"),
+                    (false, None) => format!("{name}/{}", filters.join("/")),
+                };
+                let answer = if count {
+                    json!({"count": self.count(&world, number, of, query)?})
+                } else {
+                    self.list(&world, number, endpoint, of, query)?
+                };
+                Ok(Some(ok(StatusCode::OK, &answer)))
             }
             (_, [key, more @ ..]) => {
                 let by_pkey = key.starts_with('@');
@@ -248,46 +260,11 @@ impl Campaign {
                     // Identification keys belong to the extended resource. [D]
                     return Ok(None);
                 }
-                *route = (if by_pkey { "profile/PKey" } else { "profile/key" }).to_owned();
+                *route = format!("{name}/{}", if by_pkey { "PKey" } else { "key" });
                 match (method, more) {
-                    ("GET", []) => {
-                        let profiles = super::read(&self.profiles);
-                        let id = find(&profiles, key).ok_or_else(|| missing(key))?;
-                        Ok(profiles
-                            .rows
-                            .get(&id)
-                            .map(|profile| ok(StatusCode::OK, &Json::Object(self.record(&profiles, endpoint, id, profile)))))
-                    }
-                    ("GET", [name]) => {
-                        route.push_str("/attribute");
-                        let profiles = super::read(&self.profiles);
-                        let id = find(&profiles, key).ok_or_else(|| missing(key))?;
-                        let Some(index) = profiles.fields.find(name).filter(|index| profiles.fields.at(*index).within.is_none()) else {
-                            return Ok(None);
-                        };
-                        let field = profiles.fields.at(index);
-                        if field.custom && !endpoint.custom() {
-                            return Ok(None);
-                        }
-                        if field.kind == Kind::Collection {
-                            // A key is no URI for nested links: those are reached by the href of an answer. [D]
-                            if !by_pkey {
-                                return Ok(None);
-                            }
-                            return Ok(Some(ok(StatusCode::OK, &json!({"content": [], "serverSidePagination": true}))));
-                        }
-                        Ok(profiles
-                            .rows
-                            .get(&id)
-                            .map(|profile| ok(StatusCode::OK, &self.attribute(&profiles, endpoint, id, profile, index, field))))
-                    }
-                    ("PATCH", []) => self.update(call, endpoint, key).map(Some),
-                    ("DELETE", []) => {
-                        let mut profiles = super::write(&self.profiles);
-                        let id = find(&profiles, key).ok_or_else(|| missing(key))?;
-                        profiles.delete(id);
-                        Ok(Some(net::empty(StatusCode::NO_CONTENT)))
-                    }
+                    ("PATCH", []) => self.update(call, number, endpoint, key).map(Some),
+                    ("DELETE", []) => self.delete(number, key).map(Some),
+                    ("GET", more) => self.one(endpoint, number, key, more, query, route),
                     _ => Ok(None),
                 }
             }
@@ -295,129 +272,123 @@ impl Campaign {
         }
     }
 
-    fn column(&self, endpoint: Endpoint, name: &str) -> Option<u16> {
-        let profiles = super::read(&self.profiles);
-        profiles.fields.find(name).filter(|index| {
-            let field = profiles.fields.at(*index);
-            field.within.is_none() && !matches!(field.kind, Kind::Link | Kind::Collection) && (!field.custom || endpoint.custom())
-        })
+    /// Whether what follows the resource in an address is filters, a column, or a count, and no record.
+    fn is_list(&self, number: usize, endpoint: Endpoint, parts: &[&str]) -> bool {
+        let world = super::read(&self.world);
+        let resource = &world.resources[number];
+        let is_filter = |part: &str| resource.filters.iter().any(|filter| filter.name == part);
+        let Some((last, first)) = parts.split_last() else { return false };
+        let is_column = || resource.fields.find(last).is_some_and(|index| read::is_column(resource.fields.at(index), endpoint));
+        first.iter().all(|part| is_filter(part)) && (is_filter(last) || *last == "_count" || is_column())
     }
 
-    fn payload(&self, call: &Call<'_>, profiles: &Profiles, endpoint: Endpoint) -> Result<Changes, Fail> {
-        let content_type = call.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
-        if content_type.split(';').next().is_none_or(|mime| !mime.trim().eq_ignore_ascii_case("application/json")) {
-            return Err((415, format!("The content type '{content_type}' is not supported; send application/json.")));
+    /// A record, one of its attributes, or what lies behind a link or a collection of it.
+    fn one(
+        &self,
+        endpoint: Endpoint,
+        number: usize,
+        key: &str,
+        more: &[&str],
+        query: &[(String, String)],
+        route: &mut String,
+    ) -> Result<Option<Response<Body>>, Fail> {
+        let world = super::read(&self.world);
+        let resource = &world.resources[number];
+        let id = world.find(number, key).ok_or_else(|| missing(&resource.name, key))?;
+        let Some(row) = resource.rows.get(&id) else { return Ok(None) };
+        let [name, rest @ ..] = more else {
+            return Ok(Some(ok(StatusCode::OK, &Json::Object(self.record(&world, number, endpoint, id, row)))));
+        };
+        route.push_str("/attribute");
+        let index = resource.fields.find(name).filter(|index| {
+            let field = resource.fields.at(*index);
+            field.within.is_none() && (endpoint.custom() || !field.custom)
+        });
+        let Some(index) = index else { return Ok(None) };
+        let field = resource.fields.at(index);
+        // A key is no address for what is linked: that is reached by the addresses of an answer. [D]
+        if matches!(field.kind, Kind::Link | Kind::Collection) && !key.starts_with('@') {
+            return Ok(None);
         }
-        self.changes(call.body, profiles, endpoint)
-    }
-
-    fn changes(&self, body: &[u8], profiles: &Profiles, endpoint: Endpoint) -> Result<Changes, Fail> {
-        let given: IndexMap<String, Box<RawValue>> =
-            serde_json::from_slice(body).map_err(|error| (400, format!("The body is no JSON object: {error}")))?;
-        let mut changes = Changes::with_capacity(given.len());
-        for (name, raw) in &given {
-            let index = (profiles.fields.find(name)).filter(|index| {
-                let field = profiles.fields.at(*index);
-                field.within.is_none() && (!field.custom || endpoint.custom())
-            });
-            let index = index.ok_or_else(|| (400, format!("Unknown attribute '{name}' of resource 'profile'.")))?;
-            let field = profiles.fields.at(index);
-            if field.readonly {
-                return Err((400, format!("The attribute '{name}' is read-only.")));
+        match (field.kind, rest) {
+            (Kind::Collection, [] | ["_count"]) => {
+                let target = field.target.as_deref().and_then(|target| world.number(target));
+                let (Some(target), Some(via)) = (target, field.via.as_deref()) else {
+                    let none = json!({"content": [], "serverSidePagination": true});
+                    return Ok(rest.is_empty().then(|| ok(StatusCode::OK, &none)));
+                };
+                let Some(via) = world.resources[target].fields.find(via) else { return Ok(None) };
+                let href = format!("{}/{}", self.href(&world, number, endpoint, &world.nested_pkey(number, id)), field.name);
+                let of = Of { owner: Some((via, id, &href)), ..Of::default() };
+                let answer = if rest.is_empty() {
+                    self.list(&world, target, endpoint, of, query)?
+                } else {
+                    json!({"count": self.count(&world, target, of, query)?})
+                };
+                Ok(Some(ok(StatusCode::OK, &answer)))
             }
-            if field.kind == Kind::Item {
-                let parts: Option<IndexMap<String, Box<RawValue>>> =
-                    serde_json::from_str(raw.get()).map_err(|_| (400, format!("The attribute '{name}' needs an object.")))?;
-                for (part, raw) in parts.unwrap_or_default() {
-                    let path = format!("{name}.{part}");
-                    let index =
-                        profiles.fields.find(&path).ok_or_else(|| (400, format!("Unknown attribute '{path}' of resource 'profile'.")))?;
-                    let cell = profiles.fields.at(index).read(raw.get(), self.policies()).map_err(|why| (400, why))?;
-                    changes.push((index, cell));
-                }
-                continue;
-            }
-            let cell = field.read(raw.get(), self.policies()).map_err(|why| (400, why))?;
-            changes.push((index, cell));
+            (_, []) => Ok(Some(ok(StatusCode::OK, &self.attribute(&world, number, endpoint, id, row, index)))),
+            _ => Ok(None),
         }
-        Ok(changes)
     }
 
-    /// Creates a profile from a seed.
-    pub(super) fn seed(&self, body: &str) -> Result<(), String> {
-        let mut profiles = super::write(&self.profiles);
-        let changes = self.changes(body.as_bytes(), &profiles, Endpoint::Extended).map_err(|(_, why)| why)?;
-        profiles.insert(changes, crate::time::now().timestamp_millis()).map_err(|key| format!("the key '{key}' is taken")).map(drop)
-    }
-
-    fn create(&self, call: &Call<'_>, endpoint: Endpoint) -> Result<Response<Body>, Fail> {
-        let mut profiles = super::write(&self.profiles);
-        let changes = self.payload(call, &profiles, endpoint)?;
-        let id = profiles
-            .insert(changes, crate::time::now().timestamp_millis())
-            .map_err(|key| (self.site.duplicate_status, format!("A profile with the key '{key}' already exists.")))?;
-        let record = profiles.rows.get(&id).map(|profile| self.record(&profiles, endpoint, id, profile)).unwrap_or_default();
-        Ok(ok(StatusCode::CREATED, &Json::Object(record)))
-    }
-
-    fn update(&self, call: &Call<'_>, endpoint: Endpoint, key: &str) -> Result<Response<Body>, Fail> {
-        let mut profiles = super::write(&self.profiles);
-        let id = find(&profiles, key).ok_or_else(|| missing(key))?;
-        let changes = self.payload(call, &profiles, endpoint)?;
-        let old = profiles.rows.get(&id).map(|profile| profile.text(profiles.key).to_owned()).unwrap_or_default();
-        for (field, cell) in &changes {
-            // The identification key cannot be changed. [D] Sending the value it has is let pass. [K]
-            let same = match cell {
-                Some(fields::Cell::Text(text)) => **text == *old,
-                Some(_) => false,
-                None => old.is_empty(),
-            };
-            if *field == profiles.key && !same {
-                return Err((400, format!("The key '{}' cannot be changed.", profiles.fields.at(profiles.key).name)));
-            }
-        }
-        profiles.update(id, changes, crate::time::now().timestamp_millis());
-        let pkey = profiles.pkey(id);
-        Ok(ok(StatusCode::OK, &json!({"PKey": pkey, "href": self.href(endpoint, &pkey)})))
-    }
-
-    /// All profiles sorted by key, without PKeys; `system` adds the instants.
-    pub(super) fn dump(&self, system: bool) -> Json {
-        let profiles = super::read(&self.profiles);
-        let mut items: Vec<(String, String, Json)> = profiles
+    /// All records of a resource sorted by key, hidden ones too, without PKeys and addresses; links by the other record's key.
+    /// `system` adds the instants.
+    pub(super) fn dump(&self, resource: &str, system: bool) -> Option<Json> {
+        let world = super::read(&self.world);
+        let number = world.number(resource)?;
+        let resource = &world.resources[number];
+        let mut items: Vec<(String, String, Json)> = resource
             .rows
             .iter()
-            .map(|(id, profile)| {
-                let mut record = self.record(&profiles, Endpoint::Extended, *id, profile);
-                let collections =
-                    profiles.fields.top(true).filter(|(_, field)| field.kind == Kind::Collection).map(|(_, field)| field.name.as_str());
-                for name in collections.chain(["PKey", "href", "cryptedId", "age"]) {
+            .map(|(id, row)| {
+                let mut record = self.record(&world, number, Endpoint::Extended, *id, row);
+                for (index, field) in resource.fields.top(true) {
+                    match field.kind {
+                        Kind::Collection => drop(record.remove(&field.name)),
+                        Kind::Link => {
+                            if let Some((target, id)) = world.target(number, index, row) {
+                                let target = &world.resources[target];
+                                let key =
+                                    target.address_key().and_then(|key| Some((target.fields.at(key), target.rows.get(&id)?.cell(key)?)));
+                                record.insert(field.name.clone(), json!(key.map(|(field, cell)| cell.key_text(field))));
+                            }
+                        }
+                        Kind::String
+                        | Kind::Integer
+                        | Kind::Number
+                        | Kind::Boolean
+                        | Kind::Date
+                        | Kind::Datetime
+                        | Kind::Enumeration
+                        | Kind::Item => {}
+                    }
+                }
+                for name in ["PKey", "href", "cryptedId", "age"] {
                     record.remove(name);
                 }
                 if !system {
                     record.remove("created");
                     record.remove("lastModified");
                 }
+                if !world.visible(number, *id) {
+                    record.insert("hidden".to_owned(), json!(true));
+                }
+                let key = resource.keys.first().and_then(|key| resource.key_of(key, row)).unwrap_or_default();
                 let record = Json::Object(record);
-                (profile.text(profiles.key).to_owned(), record.to_string(), record)
+                (key.into(), record.to_string(), record)
             })
             .collect();
         items.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        Json::Array(items.into_iter().map(|(_, _, record)| record).collect())
+        Some(Json::Array(items.into_iter().map(|(_, _, record)| record).collect()))
     }
 }
 
-fn is_filter(part: &str) -> bool {
-    matches!(part, "byEmail" | "byText")
-}
-
-fn find(profiles: &Profiles, key: &str) -> Option<u64> {
-    if key.starts_with('@') { profiles.by_pkey(key) } else { profiles.by_key(key) }
-}
-
 /// The gateway's answer to too many requests. [K]
-fn throttled(code: Option<&str>, retry_after: u64) -> Response<Body> {
+fn throttled(code: Option<&str>, retry_after: Option<u64>) -> Response<Body> {
     let mut response = refuse(429, code.unwrap_or("429050"), "Too many requests");
-    net::set(&mut response, "retry-after", &retry_after.to_string());
+    if let Some(seconds) = retry_after {
+        net::set(&mut response, "retry-after", &seconds.to_string());
+    }
     response
 }

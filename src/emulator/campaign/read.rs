@@ -1,142 +1,191 @@
-//! Records and lists of profiles, and the resource's metadata, as JSON.
+//! Records and lists as JSON.
 
 use serde_json::{Map, Value as Json, json};
 
-use super::Campaign;
-use super::fields::{Field, Kind};
-use super::store::{Profile, Profiles};
+use super::fields::{Cell, Field, Kind};
+use super::filter::Condition;
+use super::store::{CRYPTED, LINE, Reach, Resource, Row, World};
+use super::{Campaign, Fail};
 use crate::emulator::net;
 use crate::time::format_instant_campaign;
 
-/// Which of the two endpoints is spoken to.
+/// Which endpoint is spoken to.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Endpoint {
     /// `profileAndServices`: standard attributes only.
     Standard,
-    /// `profileAndServicesExt`: custom attributes and identification keys too.
+    /// `profileAndServicesExt`: custom attributes and identification keys too, and custom resources linked to the profile.
     Extended,
+    /// `customResources`: the custom resources that are not linked to the profile.
+    Custom,
 }
 
 impl Endpoint {
+    pub(super) fn parse(name: &str) -> Option<Endpoint> {
+        match name {
+            "profileAndServices" => Some(Endpoint::Standard),
+            "profileAndServicesExt" => Some(Endpoint::Extended),
+            "customResources" => Some(Endpoint::Custom),
+            _ => None,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Endpoint::Standard => "profileAndServices",
             Endpoint::Extended => "profileAndServicesExt",
+            Endpoint::Custom => "customResources",
         }
     }
 
     pub(super) fn custom(self) -> bool {
-        self == Endpoint::Extended
+        self != Endpoint::Standard
+    }
+
+    /// Whether a resource is found here. [D]
+    pub(super) fn serves(self, resource: &Resource) -> bool {
+        match resource.reach {
+            Reach::BuiltIn => self != Endpoint::Custom,
+            Reach::Linked => self == Endpoint::Extended,
+            Reach::Free => self == Endpoint::Custom,
+        }
     }
 }
 
-/// Sealing domain of list positions.
-const LINE: u64 = 2;
-/// One filter of a list.
-type Test<'a> = Box<dyn Fn(u64, &Profile) -> bool + 'a>;
-
-/// Lines of a list when `_lineCount` is not given. [K]
+/// Lines of a list when `_lineCount` is not given. [D]
 const LINES: usize = 25;
 
+/// What a list is taken from.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Of<'a> {
+    /// The filters of the address.
+    pub(super) filters: &'a [&'a str],
+    /// The one attribute that is asked for.
+    pub(super) column: Option<u16>,
+    /// Only the records whose link leads to this one, and the address of that list.
+    pub(super) owner: Option<(u16, u64, &'a str)>,
+}
+
 impl Campaign {
-    pub(super) fn resource(&self, endpoint: Endpoint) -> String {
-        format!("{}/campaign/{}/profile", self.site.base, endpoint.name())
+    fn resource_href(&self, world: &World, resource: usize, endpoint: Endpoint) -> String {
+        format!("{}/campaign/{}/{}", self.site.base, endpoint.name(), world.resources[resource].name)
     }
 
-    pub(super) fn href(&self, endpoint: Endpoint, pkey: &str) -> String {
-        format!("{}/{pkey}", self.resource(endpoint))
+    pub(super) fn href(&self, world: &World, resource: usize, endpoint: Endpoint, pkey: &str) -> String {
+        format!("{}/{pkey}", self.resource_href(world, resource, endpoint))
     }
 
     /// The value of an attribute of the resource itself.
-    pub(super) fn attribute(&self, profiles: &Profiles, endpoint: Endpoint, id: u64, profile: &Profile, index: u16, field: &Field) -> Json {
-        let text = |name: &str| profiles.fields.find(name).map_or("", |index| profile.text(index));
+    pub(super) fn attribute(&self, world: &World, number: usize, endpoint: Endpoint, id: u64, row: &Row, index: u16) -> Json {
+        let resource = &world.resources[number];
+        let field = resource.fields.at(index);
+        let text = |name: &str| resource.fields.find(name).map_or("", |index| row.text(index));
         let instant = |millis: i64| json!(chrono::DateTime::from_timestamp_millis(millis).map(format_instant_campaign));
-        match field.name.as_str() {
-            "PKey" => json!(profiles.pkey(id)),
-            "created" => instant(profile.created),
-            "lastModified" => instant(profile.modified),
-            "domain" => json!(text("email").split_once('@').map_or("", |(_, domain)| domain)),
-            "title" => json!(title(text("firstName"), text("lastName"), text("email"))),
-            "cryptedId" => json!(profiles.seal(3, id)[1..]),
-            "age" => json!(age(profiles, profile)),
-            "location" => {
-                let parts = profiles.fields.list.iter().enumerate().filter(|(_, field)| field.within == Some("location"));
-                Json::Object(parts.map(|(part, field)| (field.name.clone(), field.write(profile.cell(part as u16)))).collect())
+        match field.kind {
+            Kind::Collection => {
+                return json!({"href": format!("{}/{}/", self.href(world, number, endpoint, &world.nested_pkey(number, id)), field.name)});
             }
-            "postalAddress" => postal(&text),
-            _ if field.kind == Kind::Collection => json!({"href": format!("{}/{}/", self.href(endpoint, &profiles.pkey(id)), field.name)}),
-            _ => field.write(profile.cell(index)),
+            Kind::Link => return self.link_json(world, number, endpoint, row, index).unwrap_or(Json::Null),
+            Kind::String | Kind::Integer | Kind::Number | Kind::Boolean | Kind::Date | Kind::Datetime | Kind::Enumeration | Kind::Item => {}
+        }
+        match (number, field.name.as_str()) {
+            (_, "PKey") => json!(world.pkey(number, id)),
+            (_, "created") => instant(row.created),
+            (_, "lastModified") => instant(row.modified),
+            (_, "title") => json!(title(resource, row)),
+            (0, "domain") => json!(text("email").split_once('@').map_or("", |(_, domain)| domain)),
+            (0, "cryptedId") => json!(world.seal(CRYPTED, id)[1..]),
+            (0, "age") => json!(age(resource, row)),
+            (0, "location") => {
+                let parts = resource.fields.list.iter().enumerate().filter(|(_, field)| field.within == Some("location"));
+                Json::Object(parts.map(|(part, field)| (field.name.clone(), field.write(row.cell(part as u16)))).collect())
+            }
+            (0, "postalAddress") => postal(&text),
+            _ => field.write(row.cell(index)),
         }
     }
 
+    /// A link that leads somewhere: the other record's PKey, title and address. [D: `PKey`, `title`]
+    fn link_json(&self, world: &World, number: usize, endpoint: Endpoint, row: &Row, index: u16) -> Option<Json> {
+        let (target, id) = world.target(number, index, row).filter(|(target, id)| world.visible(*target, *id))?;
+        let other = &world.resources[target];
+        let pkey = world.pkey(target, id);
+        let href = self.href(world, target, endpoint, &pkey);
+        Some(json!({"PKey": pkey, "href": href, "title": title(other, other.rows.get(&id)?)}))
+    }
+
     /// A whole record.
-    pub(super) fn record(&self, profiles: &Profiles, endpoint: Endpoint, id: u64, profile: &Profile) -> Map<String, Json> {
+    pub(super) fn record(&self, world: &World, number: usize, endpoint: Endpoint, id: u64, row: &Row) -> Map<String, Json> {
         let mut record = Map::new();
-        for (index, field) in profiles.fields.top(endpoint.custom()) {
-            // Links that point nowhere are left out. [K]
-            if field.kind != Kind::Link {
-                record.insert(field.name.clone(), self.attribute(profiles, endpoint, id, profile, index, field));
+        for (index, field) in world.resources[number].fields.top(endpoint.custom()) {
+            let value = self.attribute(world, number, endpoint, id, row, index);
+            // Links that lead nowhere are left out. [K]
+            if field.kind != Kind::Link || !value.is_null() {
+                record.insert(field.name.clone(), value);
             }
         }
-        record.insert("href".to_owned(), json!(self.href(endpoint, &profiles.pkey(id))));
+        record.insert("href".to_owned(), json!(self.href(world, number, endpoint, &world.pkey(number, id))));
         record
+    }
+
+    /// What the filters of an address ask for; `None` where one of them is no filter of the resource.
+    fn conditions<'a>(&self, resource: &'a Resource, filters: &[&str], query: &'a [(String, String)]) -> Result<Vec<Condition<'a>>, Fail> {
+        let mut conditions = Vec::new();
+        for name in filters {
+            let filter = resource.filters.iter().find(|filter| filter.name == *name);
+            let filter = filter.ok_or_else(|| (500, format!("unknown filter {name}")))?;
+            conditions.extend(filter.conditions(resource, query).map_err(|why| (self.site.refusal_status, why))?);
+        }
+        Ok(conditions)
+    }
+
+    /// `…/_count`: how many records the filters let through.
+    pub(super) fn count(&self, world: &World, number: usize, of: Of<'_>, query: &[(String, String)]) -> Result<usize, Fail> {
+        let resource = &world.resources[number];
+        let conditions = self.conditions(resource, of.filters, query)?;
+        Ok(resource.rows.iter().filter(|(id, row)| matches(world, number, of, &conditions, **id, row)).count())
     }
 
     /// A list: `{"content","next"?,"count","serverSidePagination"}`.
     pub(super) fn list(
         &self,
-        profiles: &Profiles,
+        world: &World,
+        number: usize,
         endpoint: Endpoint,
-        filters: &[&str],
-        column: Option<u16>,
+        of: Of<'_>,
         query: &[(String, String)],
-    ) -> Result<Json, (u16, String)> {
+    ) -> Result<Json, Fail> {
+        let refused = |why: String| (self.site.refusal_status, why);
+        let resource = &world.resources[number];
         let option = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         let lines = match option("_lineCount") {
             None => LINES,
-            Some(text) => text.parse::<usize>().ok().filter(|lines| *lines > 0).ok_or((400, format!("'{text}' is no _lineCount")))?,
+            Some(text) => {
+                text.parse::<usize>().ok().filter(|lines| *lines > 0).ok_or_else(|| refused(format!("'{text}' is no _lineCount")))?
+            }
         };
         let start = match option("_lineStart") {
             None => None,
             Some(text) => {
-                Some(profiles.unseal(LINE, text).ok_or((400, format!("'{text}' is no _lineStart: follow `next` as it was given")))?)
+                Some(world.unseal(LINE, text).ok_or_else(|| refused(format!("'{text}' is no _lineStart: follow `next` as it was given")))?)
             }
         };
-        let mut tests: Vec<Test<'_>> = Vec::new();
-        for filter in filters {
-            match *filter {
-                "byEmail" => {
-                    let email = option("email").ok_or((400, "the filter byEmail needs the parameter 'email'".to_owned()))?;
-                    let ids = profiles.by_email(email);
-                    tests.push(Box::new(move |id, _| ids.contains(&id)));
-                }
-                "byText" => {
-                    let wanted = option("text").ok_or((400, "the filter byText needs the parameter 'text'".to_owned()))?.to_lowercase();
-                    let fields: Vec<u16> =
-                        ["firstName", "lastName", "email"].iter().filter_map(|name| profiles.fields.find(name)).collect();
-                    tests
-                        .push(Box::new(move |_, profile| fields.iter().any(|field| profile.text(*field).to_lowercase().contains(&wanted))));
-                }
-                other => return Err((500, format!("unknown filter {other}"))),
-            }
-        }
-        let matches = |id: u64, profile: &Profile| tests.iter().all(|test| test(id, profile));
+        let conditions = self.conditions(resource, of.filters, query)?;
+        let fits = |id: u64, row: &Row| matches(world, number, of, &conditions, id, row);
         // A filter by address has its candidates at hand; everything else walks the table from where the page begins.
-        let candidates: Option<&[u64]> = match (filters.contains(&"byEmail"), option("email")) {
-            (true, Some(email)) => Some(profiles.by_email(email)),
+        let candidates = match (of.filters.contains(&"byEmail"), option("email")) {
+            (true, Some(email)) => resource.by_email(email),
             _ => None,
         };
         let mut page: Vec<u64> = Vec::new();
         let mut more = None;
         if let Some(order) = option("_order") {
             let (name, descending) = order.split_once(' ').map_or((order, false), |(name, direction)| (name, direction.trim() == "desc"));
-            let field = profiles
-                .fields
-                .find(name)
-                .filter(|field| profiles.fields.at(*field).sortable)
-                .ok_or((400, format!("the list cannot be ordered by '{name}'")))?;
-            let mut sorted: Vec<(u64, &Profile)> =
-                profiles.rows.iter().map(|(id, profile)| (*id, profile)).filter(|(id, profile)| matches(*id, profile)).collect();
+            let field = (resource.fields.find(name))
+                .filter(|field| resource.fields.at(*field).sortable)
+                .ok_or_else(|| refused(format!("the list cannot be ordered by '{name}'")))?;
+            let mut sorted: Vec<(u64, &Row)> =
+                resource.rows.iter().map(|(id, row)| (*id, row)).filter(|(id, row)| fits(*id, row)).collect();
             sorted.sort_by(|(a, x), (b, y)| {
                 let order = sort_key(name, field, x).cmp(&sort_key(name, field, y));
                 (if descending { order.reverse() } else { order }).then(a.cmp(b))
@@ -149,11 +198,11 @@ impl Campaign {
         } else {
             let from = start.map_or(0, |last| last.saturating_add(1));
             let walk: Box<dyn Iterator<Item = u64>> = match candidates {
-                Some(ids) => Box::new(ids.iter().copied().filter(move |id| *id >= from)),
-                None => Box::new(profiles.rows.range(from..).map(|(id, _)| *id)),
+                Some(ids) => Box::new(ids.into_iter().filter(move |id| *id >= from)),
+                None => Box::new(resource.rows.range(from..).map(|(id, _)| *id)),
             };
             for id in walk {
-                if !profiles.rows.get(&id).is_some_and(|profile| matches(id, profile)) {
+                if !resource.rows.get(&id).is_some_and(|row| fits(id, row)) {
                     continue;
                 }
                 if page.len() == lines {
@@ -164,20 +213,17 @@ impl Campaign {
             }
         }
         // Tables beyond the threshold give no `next` unless pagination is forced. [D]
-        let big = profiles.rows.len() > self.site.big_table && option("_forcePagination") != Some("true");
+        let big = resource.rows.len() > self.site.big_table && option("_forcePagination") != Some("true");
         let content: Vec<Json> = (page.iter())
-            .filter_map(|id| profiles.rows.get(id).map(|profile| (*id, profile)))
-            .map(|(id, profile)| match column {
-                None => Json::Object(self.record(profiles, endpoint, id, profile)),
-                Some(index) => {
-                    let field = profiles.fields.at(index);
-                    let pkey = profiles.pkey(id);
-                    json!({"PKey": pkey, "href": self.href(endpoint, &pkey), &field.name: self.attribute(profiles, endpoint, id, profile, index, field)})
-                }
+            .filter_map(|id| resource.rows.get(id).map(|row| (*id, row)))
+            .map(|(id, row)| match of.column {
+                None => Json::Object(self.record(world, number, endpoint, id, row)),
+                // A column is a list of plain values. [D]
+                Some(index) => self.attribute(world, number, endpoint, id, row, index),
             })
             .collect();
-        let mut path = self.resource(endpoint);
-        for filter in filters {
+        let mut path = of.owner.map_or_else(|| self.resource_href(world, number, endpoint), |(_, _, href)| href.to_owned());
+        for filter in of.filters {
             path.push('/');
             path.push_str(filter);
         }
@@ -186,20 +232,21 @@ impl Campaign {
             .filter(|(name, _)| name != "_lineStart" && name != "_lineCount")
             .map(|(name, value)| format!("{name}={}", net::encode(value)))
             .collect();
-        let mut list = json!({"content": content, "serverSidePagination": true});
-        let mut count = format!("{path}/_count");
-        if !kept.is_empty() {
-            count.push('?');
-            count.push_str(&kept.join("&"));
+        // The count's address carries a position as well. [D]
+        let mut count = format!("{path}/_count?");
+        for part in &kept {
+            count.push_str(part);
+            count.push('&');
         }
-        list["count"] = json!({"href": count});
+        count.push_str(&format!("_lineStart={}", net::encode(&world.seal(LINE, start.unwrap_or(0)))));
+        let mut list = json!({"content": content, "count": {"href": count}, "serverSidePagination": true});
         if let Some(position) = more.filter(|_| !big) {
             let mut next = path;
-            if let Some(column) = column {
+            if let Some(column) = of.column {
                 next.push('/');
-                next.push_str(&profiles.fields.at(column).name);
+                next.push_str(&resource.fields.at(column).name);
             }
-            next.push_str(&format!("?_lineCount={lines}&_lineStart={}", profiles.seal(LINE, position)));
+            next.push_str(&format!("?_lineCount={lines}&_lineStart={}", net::encode(&world.seal(LINE, position))));
             for part in kept {
                 next.push('&');
                 next.push_str(&part);
@@ -208,51 +255,19 @@ impl Campaign {
         }
         Ok(list)
     }
-
-    /// `GET resourceType/profile`.
-    pub(super) fn metadata(&self, profiles: &Profiles, endpoint: Endpoint) -> Json {
-        let base = format!("{}/campaign/{}", self.site.base, endpoint.name());
-        let mut content = Map::new();
-        for (_, field) in profiles.fields.top(endpoint.custom()) {
-            let mut entry = json!({
-                "apiName": field.name,
-                "label": field.label,
-                "type": field.kind.name(),
-                "dataPolicy": field.policy.as_deref().unwrap_or("none"),
-                "category": if field.custom { "extended" } else { "standard" },
-                "resType": if matches!(field.kind, Kind::Link | Kind::Collection | Kind::Item) { "resource" } else { "attribute" },
-                "sortable": field.sortable,
-            });
-            if let Some(target) = &field.target {
-                entry["resTarget"] = json!(target);
-            }
-            if field.kind == Kind::Enumeration {
-                entry["values"] =
-                    field.values.iter().map(|(label, name, stored)| json!({"label": label, "name": name, "value": stored})).collect();
-            }
-            content.insert(field.name.clone(), entry);
-        }
-        json!({
-            "content": content,
-            "data": {"href": format!("{base}/profile")},
-            "filters": {"href": format!("{base}/profile/_filters")},
-            "help": "Profiles: the persons that messages are sent to",
-            "href": format!("{base}/resourceType/profile"),
-            "label": "Profile",
-            "name": "profile",
-            "schema": "nms:recipient",
-            "type": "item",
-        })
-    }
 }
 
-fn sort_key(name: &str, field: u16, profile: &Profile) -> (i64, String) {
-    use super::fields::Cell;
+fn matches(world: &World, number: usize, of: Of<'_>, conditions: &[Condition<'_>], id: u64, row: &Row) -> bool {
+    let owned = of.owner.is_none_or(|(via, owner, _)| world.target(number, via, row).is_some_and(|(_, id)| id == owner));
+    owned && world.visible(number, id) && conditions.iter().all(|condition| condition.holds(&world.resources[number], row))
+}
+
+fn sort_key(name: &str, field: u16, row: &Row) -> (i64, String) {
     match name {
-        "created" => (profile.created, String::new()),
-        "lastModified" => (profile.modified, String::new()),
-        _ => match profile.cell(field) {
-            None => (i64::MIN, String::new()),
+        "created" => (row.created, String::new()),
+        "lastModified" => (row.modified, String::new()),
+        _ => match row.cell(field) {
+            None | Some(Cell::Link(_)) => (i64::MIN, String::new()),
             Some(Cell::Text(text)) => (0, text.to_lowercase()),
             Some(Cell::Int(value) | Cell::Time(value)) => (*value, String::new()),
             Some(Cell::Day(day)) => (i64::from(chrono::Datelike::num_days_from_ce(day)), String::new()),
@@ -263,36 +278,48 @@ fn sort_key(name: &str, field: u16, profile: &Profile) -> (i64, String) {
     }
 }
 
-fn title(first: &str, last: &str, email: &str) -> String {
-    let name = [first, last].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    if email.is_empty() { name } else { format!("{name} ({email})").trim_start().to_owned() }
+/// What people see of a record: a profile's name and address; of others the label and the key.
+fn title(resource: &Resource, row: &Row) -> String {
+    let text = |name: &str| resource.fields.find(name).map_or("", |index| row.text(index));
+    let (name, key) = if resource.name == "profile" {
+        let name = [text("firstName"), text("lastName")].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");
+        (name, text("email").to_owned())
+    } else {
+        let key = resource.address_key().and_then(|key| row.cell(key).map(|cell| cell.key_text(resource.fields.at(key))));
+        (text("label").to_owned(), key.unwrap_or_default())
+    };
+    if key.is_empty() { name } else { format!("{name} ({key})").trim_start().to_owned() }
 }
 
 /// The age in full years.
-fn age(profiles: &Profiles, profile: &Profile) -> u32 {
-    let birth = profiles.fields.find("birthDate").and_then(|index| profile.cell(index));
-    match birth {
-        Some(super::fields::Cell::Day(day)) => crate::time::now().date_naive().years_since(*day).unwrap_or(0),
+fn age(resource: &Resource, row: &Row) -> u32 {
+    match resource.fields.find("birthDate").and_then(|index| row.cell(index)) {
+        Some(Cell::Day(day)) => crate::time::now().date_naive().years_since(*day).unwrap_or(0),
         _ => 0,
     }
 }
 
-/// The address laid out in lines, derived from the name and `location`. [K]
+/// The address laid out in lines, derived from the name and `location`. Names and the layout as in a published answer [C]: the last
+/// name in capitals, and six lines whether filled or not.
 fn postal<'a>(text: &impl Fn(&str) -> &'a str) -> Json {
-    let name = [text("firstName"), text("lastName")].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    let city =
-        [text("location.zipCode"), text("location.city")].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    let joined = |parts: [&str; 2]| parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");
     let lines = [
-        name.as_str(),
-        text("location.address1"),
-        text("location.address2"),
-        text("location.address3"),
-        text("location.address4"),
-        city.as_str(),
+        joined([text("firstName"), &text("lastName").to_uppercase()]),
+        text("location.address1").to_owned(),
+        text("location.address2").to_owned(),
+        text("location.address3").to_owned(),
+        text("location.address4").to_owned(),
+        joined([text("location.zipCode"), text("location.city")]),
     ];
-    let serialized = lines.iter().filter(|line| !line.is_empty()).copied().collect::<Vec<_>>().join("\n");
+    let serialized = lines.join("\n");
     json!({
+        "addrDefined": lines[1..].iter().any(|line| !line.is_empty()), "addrErrorCount": 0, "addrLastCheck": "", "addrQuality": "0",
         "line1": lines[0], "line2": lines[1], "line3": lines[2], "line4": lines[3], "line5": lines[4], "line6": lines[5],
         "serialized": serialized,
     })
+}
+
+/// Whether an attribute can be listed as a column.
+pub(super) fn is_column(field: &Field, endpoint: Endpoint) -> bool {
+    field.within.is_none() && !matches!(field.kind, Kind::Link | Kind::Collection) && (!field.custom || endpoint.custom())
 }

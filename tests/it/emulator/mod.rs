@@ -2,6 +2,7 @@
 
 mod batch;
 mod campaign;
+mod campaign_resources;
 mod dataverse;
 mod setup;
 mod tables;

@@ -1,0 +1,404 @@
+//! `d365map doctor`: what a run needs and whether it is there. Reads only, wherever it looks.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::output::{print, stdout_style};
+use super::run::Format;
+use super::{Exit, Global, drift, files, services};
+use crate::connect::campaign::Campaign;
+use crate::connect::{Credential, Http, HttpConfig};
+use crate::diagnostics::Severity;
+use crate::diagnostics::render::Style;
+use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret};
+use crate::plan::ExecutionPlan;
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef};
+use crate::time;
+
+/// Arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Examine this connection only; may be given several times. Without it, every connection of the project.
+    #[arg(long, value_enum, value_name = "NAME")]
+    connection: Vec<Name>,
+    /// Seconds that the checks of one connection may take together.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+    /// How the findings are printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// The connections by their names in the project file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    Dynamics,
+    Campaign,
+}
+
+/// The longest that one request may take; several must fit into the time of a connection.
+const REQUEST: Duration = Duration::from_secs(15);
+
+/// Examines what was asked for and prints the findings.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let (checks, could) = examine(args, global);
+    match args.format {
+        Format::Human => print(&doctor::human(&checks, stdout_style().color, terminal_width())),
+        Format::Json => print(&doctor::json(&checks)),
+    }
+    match (could, doctor::tally(&checks).failed) {
+        (false, _) => Exit::Failure,
+        (true, 0) => Exit::Clean,
+        (true, _) => Exit::Findings,
+    }
+}
+
+/// The width of the terminal; none where there is no terminal, and lines stay whole for `grep`.
+fn terminal_width() -> Option<usize> {
+    std::io::stdout().is_terminal().then(|| stdout_style().width)
+}
+
+/// All checks, and whether there was a project to examine.
+fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
+    let limit = Duration::from_secs(args.timeout);
+    let mut bench = Bench::new(Group::Project, limit);
+    let project = match files::project(global.project.as_deref(), Style::PLAIN) {
+        Ok(Some(project)) => project,
+        Ok(None) => {
+            bench.fail(
+                "project.file",
+                "project file",
+                "there is no d365map.yaml here or in the folders above",
+                "go to the project's folder, name the file with --project FILE, or begin one with `d365map init`",
+            );
+            return (bench.done(), false);
+        }
+        Err(error) => {
+            bench.fail("project.file", "project file", error.to_string(), "mend the file; docs/project-file.md lists every key");
+            return (bench.done(), false);
+        }
+    };
+    bench.ok("project.file", "project file", files::display(&project.root.join(crate::project::FILE_NAME)));
+    let (group, plan) = mappings(&mut bench, &project);
+    connections(&mut bench, args, &project);
+    let needs = plan.as_ref().map(Needs::of).unwrap_or_default();
+
+    let mut machine = Bench::new(Group::Machine, limit);
+    local::examine(&mut machine, &project.state);
+
+    let found = match super::run::runtime() {
+        Ok(runtime) => {
+            let found = services(args, &project, &needs, limit, &runtime);
+            // A look that hangs is left alone.
+            runtime.shutdown_background();
+            found
+        }
+        Err(error) => {
+            bench.fail("project.runtime", "runtime", error, "close other programs");
+            Vec::new()
+        }
+    };
+    schemas(&mut bench, args, &project, group.zip(plan), &found, limit);
+
+    let mut checks = bench.done();
+    checks.extend(machine.done());
+    checks.extend(found);
+    (checks, true)
+}
+
+/// Compiles the mappings: what they need is asked for.
+fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Option<ExecutionPlan>) {
+    let (id, subject) = ("project.mappings", "mappings");
+    if !project.mappings.exists() {
+        bench.warn(
+            id,
+            subject,
+            format!("there is no folder {}", files::display(&project.mappings)),
+            "`d365map init` writes a first mapping; until then tables and resources are not examined",
+        );
+        return (None, None);
+    }
+    let group = match files::of_project(project.clone(), Style::PLAIN) {
+        Ok(group) => group,
+        Err(error @ files::FilesError::NoMappings { .. }) => {
+            bench.warn(id, subject, error.to_string(), "until then tables and resources are not examined");
+            return (None, None);
+        }
+        Err(error) => {
+            bench.fail(id, subject, error.to_string(), "`d365map check` shows the same with its place");
+            return (None, None);
+        }
+    };
+    let compiled = group.clone().compile();
+    let errors = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
+    let Some(plan) = compiled.plan else {
+        bench.fail(
+            id,
+            subject,
+            format!(
+                "{}; tables and resources are not examined",
+                if errors == 1 { "one error".to_owned() } else { format!("{errors} errors") }
+            ),
+            "`d365map check` shows them and what to write instead",
+        );
+        return (None, None);
+    };
+    let flows = plan.ingress.len() + plan.optouts.len() + plan.events.len() + plan.two_way.len();
+    bench.ok(id, subject, format!("{flows} {}", if flows == 1 { "flow" } else { "flows" }));
+    (Some(group), Some(plan))
+}
+
+/// Whether the project names the connections that are asked for.
+fn connections(bench: &mut Bench, args: &Args, project: &Project) {
+    let (id, subject) = ("project.connections", "connections");
+    let have = [(Name::Dynamics, project.connections.dynamics.is_some()), (Name::Campaign, project.connections.campaign.is_some())];
+    let word = |name: Name| match name {
+        Name::Dynamics => "dynamics",
+        Name::Campaign => "campaign",
+    };
+    let missing: Vec<&str> = have.iter().filter(|(name, there)| !there && asked(args, *name)).map(|(name, _)| word(*name)).collect();
+    if missing.is_empty() {
+        bench.ok(id, subject, have.iter().filter(|(name, _)| asked(args, *name)).map(|(n, _)| word(*n)).collect::<Vec<_>>().join(", "));
+    } else {
+        bench.fail(
+            id,
+            subject,
+            format!("the project has no connection {}", missing.join(" and no connection ")),
+            "add it under `connections:`; docs/project-file.md shows its keys",
+        );
+    }
+}
+
+fn asked(args: &Args, name: Name) -> bool {
+    args.connection.is_empty() || args.connection.contains(&name)
+}
+
+/// Both services, at the same time.
+fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runtime: &tokio::runtime::Runtime) -> Vec<Check> {
+    let request = REQUEST.min(limit);
+    let config = HttpConfig {
+        connect_timeout: request,
+        request_timeout: request,
+        attempts: 1,
+        retry_after_cap: Duration::from_secs(1),
+        ..HttpConfig::default()
+    };
+    let http = match Http::new(config) {
+        Ok(http) => http,
+        Err(error) => {
+            let mut bench = Bench::new(Group::Machine, limit);
+            bench.fail(
+                "machine.tls",
+                "certificates",
+                error.to_string(),
+                "install the system's root certificates (Debian: ca-certificates)",
+            );
+            return bench.done();
+        }
+    };
+    // Secrets come first and one after the other: a password manager may ask for its own password.
+    let to_dynamics =
+        project.connections.dynamics.as_ref().filter(|_| asked(args, Name::Dynamics)).map(|c| (c, of_dynamics(c, &project.root)));
+    let to_campaign =
+        project.connections.campaign.as_ref().filter(|_| asked(args, Name::Campaign)).map(|c| (c, of_campaign(c, &project.root)));
+    runtime.block_on(async {
+        let one = async {
+            match to_dynamics {
+                Some((connection, secrets)) => to_dynamics_365(project, connection, &http, needs, limit, secrets).await,
+                None => Vec::new(),
+            }
+        };
+        let two = async {
+            match to_campaign {
+                Some((connection, secrets)) => to_adobe_campaign(project, connection, &http, needs, limit, secrets).await,
+                None => Vec::new(),
+            }
+        };
+        let (mut one, two) = tokio::join!(one, two);
+        one.extend(two);
+        one
+    })
+}
+
+/// A secret that a connection needs, and what came of fetching it.
+struct Needed<'a> {
+    subject: &'static str,
+    reference: &'a SecretRef,
+    used: secret::Use,
+    fetched: Result<SecretString, SecretError>,
+}
+
+fn of_dynamics<'a>(connection: &'a DynamicsConnection, root: &Path) -> Vec<Needed<'a>> {
+    vec![match &connection.credential {
+        DynamicsCredential::Secret(reference) => {
+            Needed { subject: "secret", reference, used: secret::Use::Entra, fetched: reference.resolve(root) }
+        }
+        DynamicsCredential::Certificate { private_key: reference, .. } => {
+            Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) }
+        }
+    }]
+}
+
+fn of_campaign<'a>(connection: &'a CampaignConnection, root: &Path) -> Vec<Needed<'a>> {
+    let reference = &connection.client_secret;
+    let mut needed = vec![Needed { subject: "secret", reference, used: secret::Use::Other, fetched: reference.resolve(root) }];
+    if let Some(account) = &connection.service_account {
+        let reference = &account.private_key;
+        needed.push(Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) });
+    }
+    needed
+}
+
+/// Says how fetching the secrets went; all of them in their order, or none.
+fn secrets(bench: &mut Bench, id: &'static str, needed: Vec<Needed<'_>>, root: &Path) -> Option<Vec<SecretString>> {
+    let checked: Vec<Option<SecretString>> =
+        needed.into_iter().map(|n| secret::check(bench, id, n.subject, n.reference, root, n.fetched, n.used)).collect();
+    checked.into_iter().collect()
+}
+
+async fn to_dynamics_365(
+    project: &Project,
+    connection: &DynamicsConnection,
+    http: &Http,
+    needs: &Needs,
+    limit: Duration,
+    needed: Vec<Needed<'_>>,
+) -> Vec<Check> {
+    let mut bench = Bench::new(Group::Dynamics, limit);
+    let secret = secrets(&mut bench, "dynamics.secret", needed, &project.root).and_then(|mut all| all.pop());
+    let credential = match (&connection.credential, secret) {
+        (_, None) => Err(NO_SECRET.to_owned()),
+        (DynamicsCredential::Secret(_), Some(secret)) => Ok(Credential::Secret(secret)),
+        (DynamicsCredential::Certificate { certificate, rs256, .. }, Some(key)) => {
+            match services::client_certificate(&project.root.join(certificate), &key, *rs256) {
+                Ok(certificate) => {
+                    dynamics::certificate(&mut bench, certificate.not_after(), time::now());
+                    Ok(Credential::Certificate(certificate))
+                }
+                Err(error) => {
+                    let (cause, mend) = error.split_once("; ").unwrap_or((&error, "give the certificate and its own key, both as PEM"));
+                    bench.fail("dynamics.certificate", "certificate", cause, mend);
+                    Err("the certificate cannot be used".to_owned())
+                }
+            }
+        }
+    };
+    let client = credential.and_then(|c| services::dataverse_with(project, http.clone(), c));
+    let token_url = match services::dataverse_token_url(connection) {
+        Ok(url) => url,
+        Err(error) => {
+            bench.fail("dynamics.token-service", "token service", error, "correct `tenant`, or set `token-url`");
+            return bench.done();
+        }
+    };
+    let at = dynamics::Connection {
+        url: &connection.url,
+        tenant: connection.tenant.as_deref(),
+        token_url: &token_url,
+        own_token_url: connection.token_url.is_some(),
+        client_id: &connection.client_id,
+        concurrency: project.limits.concurrency,
+    };
+    dynamics::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
+    bench.done()
+}
+
+async fn to_adobe_campaign(
+    project: &Project,
+    connection: &CampaignConnection,
+    http: &Http,
+    needs: &Needs,
+    limit: Duration,
+    needed: Vec<Needed<'_>>,
+) -> Vec<Check> {
+    let mut bench = Bench::new(Group::Campaign, limit);
+    let fetched = secrets(&mut bench, "campaign.secret", needed, &project.root).map(Vec::into_iter);
+    let credential = fetched.ok_or(NO_SECRET.to_owned()).and_then(|mut all| {
+        let secret = all.next().ok_or(NO_SECRET)?;
+        services::campaign_credential(connection, secret, all.next().as_ref())
+    });
+    if let Err(error) = &credential
+        && error != NO_SECRET
+    {
+        let (cause, mend) = error.split_once("; ").unwrap_or((error, "give the key as the console made it, as PEM"));
+        bench.fail("campaign.secret", "service account", cause, mend);
+    }
+    // Without a credential the addresses are all that is needed.
+    let config = services::campaign_config(connection, credential.clone().unwrap_or_else(|_| Credential::Secret(SecretString::from(""))));
+    let (url, token_url, api) = (config.url.clone(), config.token_url.clone(), config.api.clone());
+    let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(|e| e.to_string()));
+    let at = campaign::Connection { url: &url, token_url: &token_url, client_id: &connection.client_id, api: &api };
+    campaign::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
+    bench.done()
+}
+
+const NO_SECRET: &str = "the secret cannot be had";
+
+/// Compares the committed schemas with those of the services, as a run does before it begins.
+fn schemas(
+    bench: &mut Bench,
+    args: &Args,
+    project: &Project,
+    compiled: Option<(files::Group, ExecutionPlan)>,
+    found: &[Check],
+    limit: Duration,
+) {
+    let (id, subject) = ("project.schemas", "schemas");
+    let Some((group, plan)) = compiled else {
+        bench.skip(id, subject, "no mapping was compiled");
+        return;
+    };
+    if !args.connection.is_empty() {
+        bench.skip(id, subject, "just one connection is examined");
+        return;
+    }
+    let well = |id: &str| found.iter().any(|c| c.id == id && matches!(c.outcome, Outcome::Ok { .. }));
+    if !(well("dynamics.user") && well("campaign.access")) {
+        bench.skip(id, subject, "the services do not both answer");
+        return;
+    }
+    let (sender, receiver) = mpsc::channel();
+    let project = project.clone();
+    // On a thread of its own, which is left behind when the time is over.
+    std::thread::spawn(move || {
+        let drift = super::schema::connect(&project).and_then(|source| drift::of_group(source.as_ref(), group, &drift::tables_of(&plan)));
+        // Nobody listens any more when the time was over.
+        let _ = sender.send(drift);
+    });
+    match receiver.recv_timeout(limit) {
+        Err(_) => bench.fail(
+            id,
+            subject,
+            format!("the services' schemas did not come within {} seconds", limit.as_secs()),
+            "ask again when the services are faster, or give it longer with `--timeout SECONDS`",
+        ),
+        Ok(Err(error)) => bench.warn(id, subject, format!("not compared: {error}"), "mend what fails below, then ask again"),
+        Ok(Ok(drift)) if drift.is_breaking() => bench.fail(
+            id,
+            subject,
+            breaking(&drift),
+            "`d365map schema diff` shows the lines; after they are changed, `d365map schema pull` takes the services' schemas over",
+        ),
+        Ok(Ok(drift)) if drift.is_none() => bench.ok(id, subject, "every field that the mappings use is there as committed"),
+        Ok(Ok(drift)) => bench.ok(
+            id,
+            subject,
+            format!("{} changed in the services without touching a mapping; `d365map schema diff` shows it", tables(drift.tables.len())),
+        ),
+    }
+}
+
+fn breaking(drift: &drift::Drift) -> String {
+    let messages = drift.breaking.iter().map(|d| d.message.clone()).chain(drift.places.iter().cloned());
+    let all: Vec<String> = messages.collect();
+    let more = if all.len() > 3 { format!(", and {} more", all.len() - 3) } else { String::new() };
+    format!("the services have changed in a way that breaks the mappings: {}{more}", all[..all.len().min(3)].join("; "))
+}
+
+fn tables(count: usize) -> String {
+    if count == 1 { "one table has".to_owned() } else { format!("{count} tables have") }
+}

@@ -1,0 +1,277 @@
+//! The connection to Adobe Campaign Standard, from the outside in: address, connection, clock, token, organisation and API
+//! key, resources with their keys.
+//!
+//! Sources: Campaign Standard API, *Troubleshooting* (403023, 401013, the answer to a wrong URI), *Metadata*, *Custom
+//! resources* (identification key). The gateway's codes for a missing or wrong API key, and that an unknown key answers 404,
+//! are assumed.
+
+use serde_json::Value;
+use url::Url;
+
+use super::Bench;
+use super::needs::{Needs, ResourceNeeds};
+use super::reach::{self, Door};
+use super::token::{self, Issuer};
+use crate::connect::campaign::Campaign;
+use crate::connect::{Http, Look, Miss};
+
+/// What is known of the connection.
+pub struct Connection<'a> {
+    /// The organisation's address.
+    pub url: &'a Url,
+    /// Where tokens come from.
+    pub token_url: &'a Url,
+    /// The credential's id.
+    pub client_id: &'a str,
+    /// The API that profiles are written by.
+    pub api: &'a str,
+}
+
+const CONSOLE: &str = "the project's credential in the Adobe developer console";
+const FIND: &str = "write `organization:` as it stands in the instance's API address, https://mc.adobe.io/ORGANIZATION/campaign";
+/// No record has this key: nothing makes such a one.
+const NOBODY: &str = "d365map-doctor-asks-for-a-record-that-does-not-exist";
+
+const REST: [(&str, &str); 5] = [
+    ("campaign.clock", "clock"),
+    ("campaign.token-service", "token service"),
+    ("campaign.token", "token"),
+    ("campaign.access", "organisation and API key"),
+    ("campaign.resources", "resources"),
+];
+
+/// Examines the instance. `client` is there when the secret is.
+pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client: Result<&Campaign, &str>, needs: &Needs) {
+    address(bench, at);
+    let root = Url::parse(&format!("{}/campaign/{}/", at.url.as_str().trim_end_matches('/'), at.api)).unwrap_or_else(|_| at.url.clone());
+    let door = Door {
+        connection: "campaign.connection",
+        service: "campaign.service",
+        name: "Campaign",
+        url: &root,
+        absent: "the gateway is https://mc.adobe.io: leave `url` out unless it is another".to_owned(),
+        find: FIND,
+    };
+    let outside = reach::door(bench, http, &door).await;
+    match &outside {
+        Some(look) => reach::clock(bench, "campaign.clock", look),
+        None => bench.skip(REST[0].0, REST[0].1, "the service does not answer"),
+    }
+    if reach::token_service(bench, http, "campaign.token-service", at.token_url, "check `token-url`; without it Adobe's is taken")
+        .await
+        .is_none()
+    {
+        bench.skip_all(&REST[2..], "the token service cannot be reached");
+        return;
+    }
+    let client = match client {
+        Ok(client) => client,
+        Err(reason) => {
+            bench.skip_all(&REST[2..], reason);
+            return;
+        }
+    };
+    match bench.step(client.sign_in()).await {
+        Ok(Ok(())) => bench.ok("campaign.token", "token", format!("issued to {}", at.client_id)),
+        Ok(Err(error)) => {
+            let (cause, mend) = token::explain(&error, Issuer::Ims, at.client_id);
+            bench.fail("campaign.token", "token", cause, mend);
+            bench.skip_all(&REST[3..], "there is no token");
+            return;
+        }
+        Err(_) => {
+            bench.over("campaign.token", "token");
+            bench.skip_all(&REST[3..], "there is no token");
+            return;
+        }
+    }
+    if outside.is_none() {
+        bench.skip_all(&REST[3..], "the service does not answer");
+        return;
+    }
+    resources(bench, at, client, needs).await;
+}
+
+fn address(bench: &mut Bench, at: &Connection<'_>) {
+    let (id, subject) = ("campaign.address", "address");
+    let shown = at.url.as_str().trim_end_matches('/');
+    let local = matches!(super::address::form(at.url), super::address::Form::Local);
+    if local {
+        bench.ok(id, subject, format!("{shown}: this machine"));
+    } else if at.url.host_str() == Some("mc.adobe.io") {
+        bench.ok(id, subject, shown);
+    } else {
+        bench.warn(
+            id,
+            subject,
+            format!("{shown} is not Adobe's gateway"),
+            "unless it is a gateway of your own, leave `url` out: https://mc.adobe.io is taken then",
+        );
+    }
+}
+
+async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, needs: &Needs) {
+    let mut wanted = needs.resources.clone();
+    if wanted.is_empty() {
+        wanted.insert("profile".to_owned(), ResourceNeeds::default());
+    }
+    let mut let_in = false;
+    for (n, (name, resource)) in wanted.iter().enumerate() {
+        let (id, subject) = ("campaign.resource", format!("resource {name}"));
+        let look = match bench.step(client.look_resource(name)).await {
+            Ok(Ok(look)) => look,
+            Ok(Err(miss)) => {
+                let (cause, mend) = missed(&miss);
+                bench.fail(id, subject, cause, mend);
+                continue;
+            }
+            Err(_) => {
+                bench.over(id, subject);
+                return;
+            }
+        };
+        if n == 0 {
+            match denied(at, &look) {
+                Some((cause, mend)) => {
+                    bench.fail("campaign.access", "organisation, API key", cause, mend);
+                    bench.skip("campaign.resources", "resources", "the gateway does not let the client in");
+                    return;
+                }
+                None if look.is_success() => {
+                    let_in = true;
+                    bench.ok("campaign.access", "organisation, API key", format!("the gateway lets {} in", at.client_id));
+                }
+                None => {}
+            }
+        }
+        if !look.is_success() {
+            let (cause, mend) = no_resource(at, name, &look);
+            bench.fail(id, subject, cause, mend);
+            continue;
+        }
+        let Some(description) = look.json() else {
+            bench.fail(id, subject, "the description is not JSON", "check that no proxy changes answers");
+            continue;
+        };
+        let fields = description.get("content").and_then(Value::as_object);
+        bench.ok(id, &subject, format!("{} attributes by {}", fields.map_or(0, serde_json::Map::len), at.api));
+        for key in &resource.keys {
+            let attribute = key.split('.').next().unwrap_or(key);
+            if fields.is_some_and(|f| f.contains_key(attribute)) {
+                by_key(bench, client, name, key).await;
+            } else {
+                bench.fail(
+                    "campaign.key",
+                    format!("key {name}.{key}"),
+                    format!("`{name}` has no attribute `{key}` by {}", at.api),
+                    format!(
+                        "extend the resource with it and publish it (Administration › Development › Custom resources){}",
+                        plain_api(at)
+                    ),
+                );
+            }
+        }
+    }
+    if let_in {
+        bench.skip(
+            "campaign.write",
+            "write",
+            "Campaign cannot be asked without writing; the first run shows it (`d365map run --dry-run` does not)",
+        );
+    }
+}
+
+/// Looks a record up by a key that nobody has: 404 says that the key is one.
+async fn by_key(bench: &mut Bench, client: &Campaign, resource: &str, key: &str) {
+    let (id, subject) = ("campaign.key", format!("key {resource}.{key}"));
+    match bench.step(client.look_record(resource, NOBODY)).await {
+        Ok(Ok(look)) if look.status == 404 && !look.html => bench.ok(id, subject, "records are found by it"),
+        Ok(Ok(look)) if look.status == 429 => bench.skip(id, subject, "the service limits requests"),
+        Ok(Ok(look)) => bench.warn(
+            id,
+            subject,
+            format!("a look-up by a key that nobody has was answered with {} ({}), not with 404", look.status, said(&look)),
+            format!("make sure that `{key}` is the resource's identification key (Custom resources › the resource › Identification keys) and that the resource is published"),
+        ),
+        Ok(Err(miss)) => {
+            let (cause, mend) = missed(&miss);
+            bench.fail(id, subject, cause, mend);
+        }
+        Err(_) => bench.over(id, subject),
+    }
+}
+
+/// A refusal by the gateway, before the instance was asked.
+fn denied(at: &Connection<'_>, look: &Look) -> Option<(String, String)> {
+    let code = look.code.as_deref().unwrap_or_default();
+    let (cause, mend) = match (look.status, code) {
+        (403, "403023") => (
+            format!("the client has no access to the organisation in {} ({})", at.url.path(), said(look)),
+            format!(
+                "{FIND}; and give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"
+            ),
+        ),
+        (403, "403000" | "403003") => (
+            format!("the API key {} is not accepted ({})", at.client_id, said(look)),
+            format!(
+                "`client-id` is the API key too: take it from {CONSOLE}, and check that the Campaign Standard API is added to the project"
+            ),
+        ),
+        (401, _) => (
+            format!("the gateway refuses a fresh token ({})", said(look)),
+            format!("check `scope`: take the scopes from {CONSOLE}; and that the Campaign Standard API is added to the project"),
+        ),
+        (403, _) => (
+            format!("the client lacks a right ({})", said(look)),
+            format!("give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"),
+        ),
+        _ => return None,
+    };
+    Some((cause, mend))
+}
+
+fn no_resource(at: &Connection<'_>, name: &str, look: &Look) -> (String, String) {
+    let oops = look.message.as_deref().is_some_and(|m| m.contains("Something went wrong"));
+    match look.status {
+        404 | 500 if look.status == 404 || oops => (
+            format!("{} has no resource `{name}` ({})", at.api, said(look)),
+            format!(
+                "check the resource's API name, that it is published, and its API: resources that are not linked to profiles lie under customResources{}",
+                plain_api(at)
+            ),
+        ),
+        429 => (format!("the service limits requests ({})", said(look)), "wait, then ask again".to_owned()),
+        _ if look.html => (
+            format!("an HTML page came in place of the description of `{name}` (status {})", look.status),
+            "a portal or a proxy stands between".to_owned(),
+        ),
+        500..=599 => (format!("the service fails ({})", said(look)), "ask again later".to_owned()),
+        _ => (
+            format!("the description of `{name}` was refused with {} ({})", look.status, said(look)),
+            "run with -vv to see the requests".to_owned(),
+        ),
+    }
+}
+
+fn plain_api(at: &Connection<'_>) -> &'static str {
+    if at.api == "profileAndServices" { "; `api: profileAndServices` knows neither added fields nor keys: leave it out" } else { "" }
+}
+
+fn missed(miss: &Miss) -> (String, String) {
+    match miss {
+        Miss::Connect(error) => token::plain(error),
+        Miss::Unreachable(unreachable) => {
+            (format!("no answer: {}", unreachable.message), "ask again; if it stays so, check proxy and firewall".to_owned())
+        }
+    }
+}
+
+fn said(look: &Look) -> String {
+    let message = look.message.as_deref().unwrap_or_default().trim().trim_end_matches('.');
+    match (look.code.as_deref().filter(|c| !c.is_empty()), message) {
+        (Some(code), "") => code.to_owned(),
+        (Some(code), message) => format!("{code}: {message}"),
+        (None, "") => format!("status {}", look.status),
+        (None, message) => message.to_owned(),
+    }
+}

@@ -1,0 +1,140 @@
+//! What the flows of a plan need of the services: which tables they read and write, by which keys, and which resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::{Direction, ExecutionPlan, Side};
+
+/// The needs of all flows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// By the logical name of the Dataverse table: `contact`.
+    pub tables: BTreeMap<String, TableNeeds>,
+    /// By the name of the Campaign resource: `profile`.
+    pub resources: BTreeMap<String, ResourceNeeds>,
+}
+
+/// What flows need of a Dataverse table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableNeeds {
+    /// The entity set in the URL, `contacts`.
+    pub set: String,
+    /// The primary key's property.
+    pub primary_key: String,
+    /// Whether its changes are followed.
+    pub tracked: bool,
+    /// Whether it is read.
+    pub read: bool,
+    /// What is done to its rows.
+    pub writes: BTreeSet<Verb>,
+    /// Columns by which its rows are addressed beside the primary key.
+    pub keys: BTreeSet<String>,
+    /// The flows.
+    pub flows: BTreeSet<String>,
+}
+
+/// What flows need of a Campaign resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceNeeds {
+    /// The attributes that flows address its records by.
+    pub keys: BTreeSet<String>,
+    /// The flows.
+    pub flows: BTreeSet<String>,
+}
+
+/// A right to a table's rows, by the word in the privilege's name (Dataverse: *Security concepts*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// `prvCreate…`
+    Create,
+    /// `prvWrite…`
+    Write,
+    /// `prvAppend…`: to attach it to another row.
+    Append,
+    /// `prvAppendTo…`: to attach another row to it.
+    AppendTo,
+}
+
+impl Verb {
+    /// The word in a privilege's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verb::Create => "Create",
+            Verb::Write => "Write",
+            Verb::Append => "Append",
+            Verb::AppendTo => "AppendTo",
+        }
+    }
+}
+
+/// The table whose privileges hold for all activities (Dataverse: *Activity tables*). Assumed for custom activities too.
+pub const ACTIVITY: &str = "activity";
+
+impl Needs {
+    /// What a plan's flows need.
+    pub fn of(plan: &ExecutionPlan) -> Needs {
+        let mut needs = Needs::default();
+        for flow in &plan.ingress {
+            if let Some(table) = needs.table(&flow.source.table, &flow.name) {
+                let key = usize::try_from(flow.source.primary_key).ok().and_then(|n| flow.source.slots.get(n));
+                table.set.clone_from(&flow.source.collection);
+                table.primary_key = key.map(|slot| slot.wire.clone()).unwrap_or_default();
+                table.read = true;
+                table.tracked |= flow.source.change_tracking;
+            }
+            if let Some(resource) = needs.resource(&flow.target.table, &flow.name) {
+                resource.keys.insert(flow.key.path.join("."));
+            }
+        }
+        for flow in &plan.optouts {
+            let writes = match flow.direction {
+                Direction::CampaignToD365 | Direction::Bidirectional => true,
+                Direction::Disabled | Direction::D365ToCampaign => false,
+            };
+            let source = plan.flow(&flow.mapping).map(|f| f.source.table.clone());
+            if writes
+                && let Some(source) = source
+                && let Some(table) = needs.table(&source, &flow.mapping)
+            {
+                table.writes.insert(Verb::Write);
+            }
+        }
+        for flow in &plan.events {
+            if let Some(table) = needs.table(&flow.table, &flow.name) {
+                table.writes.insert(Verb::AppendTo);
+            }
+            if let Some(table) = needs.table(&format!("d365.{ACTIVITY}"), &flow.name) {
+                table.writes.extend([Verb::Create, Verb::Append]);
+            }
+        }
+        for flow in &plan.two_way {
+            needs.side(&flow.left, &flow.name);
+            needs.side(&flow.right, &flow.name);
+        }
+        needs
+    }
+
+    fn side(&mut self, side: &Side, flow: &str) {
+        if let Some(table) = self.table(&side.table, flow) {
+            table.set.clone_from(&side.collection);
+            table.primary_key.clone_from(&side.primary_key);
+            table.read = true;
+            table.tracked = true;
+            table.writes.extend([Verb::Create, Verb::Write]);
+            if side.key != side.primary_key {
+                table.keys.insert(side.key.clone());
+            }
+        }
+    }
+
+    fn table(&mut self, name: &str, flow: &str) -> Option<&mut TableNeeds> {
+        let table = self.tables.entry(name.strip_prefix("d365.")?.to_owned()).or_default();
+        table.flows.insert(flow.to_owned());
+        Some(table)
+    }
+
+    fn resource(&mut self, name: &str, flow: &str) -> Option<&mut ResourceNeeds> {
+        let resource = self.resources.entry(name.strip_prefix("campaign.")?.to_owned()).or_default();
+        resource.flows.insert(flow.to_owned());
+        Some(resource)
+    }
+}
