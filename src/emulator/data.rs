@@ -33,6 +33,9 @@ pub(super) struct Data(Mutex<Connection>);
 
 type Sql<T> = rusqlite::Result<T>;
 
+/// The version counter, the definitions with the versions from which delta tokens are good, and the rows.
+type Organisation = (u64, Vec<(String, u64)>, Vec<rows::Kept>);
+
 /// A counter of ours never reaches the sign bit.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -82,7 +85,7 @@ impl Data {
     /// Dataverse's organisation as it was kept; none in a new file.
     pub(super) fn organisation(&self, users: Vec<Uuid>) -> Result<Option<Store>, String> {
         let sql = lock(&self.0);
-        let read = || -> Sql<Option<(u64, Vec<(String, u64)>, Vec<rows::Kept>)>> {
+        let read = || -> Sql<Option<Organisation>> {
             let Some(version) = get(&sql, "version")? else { return Ok(None) };
             let mut query = sql.prepare("SELECT definition, valid_from FROM tables ORDER BY place")?;
             let tables = query.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?.collect::<Sql<_>>()?;
