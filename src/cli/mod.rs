@@ -154,7 +154,11 @@ fn trace(verbose: u8, format: LogFormat) {
         _ => "d365map=debug,info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("D365MAP_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(output::stderr_style().color).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::stderr_style().color)
+        .with_target(false);
     // A second call can only come from a test that runs the command in its own process.
     let _ = match format {
         LogFormat::Human => subscriber.try_init(),

@@ -74,7 +74,14 @@ struct Said(Vec<(String, Vec<u8>)>);
 
 impl Said {
     async fn call(&mut self, world: &World, args: &[&str], log: &str) -> i32 {
-        let output = world.command(args).env("D365MAP_LOG", log).env("RUST_LOG", log).env("RUST_BACKTRACE", "1").output().await.expect("the command runs");
+        let output = world
+            .command(args)
+            .env("D365MAP_LOG", log)
+            .env("RUST_LOG", log)
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .await
+            .expect("the command runs");
         let name = args.join(" ");
         assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{name} panicked");
         self.0.push((format!("{name} [stdout]"), output.stdout));
@@ -83,7 +90,11 @@ impl Said {
     }
 
     fn found(&self, scan: &Scan, but: impl Fn(&str) -> bool) -> Vec<String> {
-        self.0.iter().filter(|(name, _)| !but(name)).flat_map(|(name, text)| scan.find(text).into_iter().map(move |f| format!("{name}: {f}"))).collect()
+        self.0
+            .iter()
+            .filter(|(name, _)| !but(name))
+            .flat_map(|(name, text)| scan.find(text).into_iter().map(move |f| format!("{name}: {f}")))
+            .collect()
     }
 }
 
@@ -229,8 +240,7 @@ async fn nobodys_name_or_address_is_in_logs_up_to_info_or_in_any_summary() {
     let asked = |name: &str| name.starts_with("dead-letters show") || name == "dead-letters list --format json [stdout]";
     let found = said.found(&persons(), |name| asked(name) && name.contains("[stdout]"));
     assert_eq!(found, Vec::<String>::new());
-    let shown = said.0.iter().find(|(name, _)| name.starts_with("dead-letters show 1") && name.contains("[stdout]")).expect("it was shown");
-    assert!(!persons().find(&shown.1).is_empty(), "the search is awake");
+    assert!(said.0.iter().any(|(name, text)| asked(name) && !persons().find(text).is_empty()), "the search is awake");
 
     // In the state people's data are where a record waits or has failed, and nowhere else.
     let db = rusqlite::Connection::open(world.folder.path().join(".d365map/state.db")).expect("the state");
@@ -268,7 +278,9 @@ async fn what_has_been_written_leaves_no_name_in_the_bytes_of_the_state() {
     let world = World::empty().await;
     world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  firstname -> firstName | truncate(30)\n  lastname -> lastName\n  emailaddress1 -> email\n}\n");
     for n in 1..=40 {
-        world.create(n, json!({"firstname": PERSONS[0].0, "lastname": PERSONS[0].1, "emailaddress1": format!("{n}.{}", PERSONS[0].2)})).await;
+        world
+            .create(n, json!({"firstname": PERSONS[0].0, "lastname": PERSONS[0].1, "emailaddress1": format!("{n}.{}", PERSONS[0].2)}))
+            .await;
     }
     let (status, out, error) = world.call(&["run"]).await;
     assert_eq!(status, 0, "{out}{error}");

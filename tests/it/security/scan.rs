@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 #[derive(Default)]
 pub struct Scan {
     /// What it is, and a form of it in lower case.
-    needles: Vec<(String, Vec<u8>)>,
+    needles: Vec<(String, String)>,
 }
 
 impl Scan {
@@ -20,14 +20,18 @@ impl Scan {
         assert!(text.len() >= 6, "{what}: {text} would be found by chance");
         let json = serde_json::to_string(text).expect("JSON");
         let json = json.trim_matches('"').to_owned();
-        let ascii: String = text.encode_utf16().map(|u| if u < 128 { char::from(u as u8).to_string() } else { format!("\\u{u:04x}") }).collect();
+        let ascii: String =
+            text.encode_utf16().map(|u| if u < 128 { char::from(u as u8).to_string() } else { format!("\\u{u:04x}") }).collect();
         let mut forms: Vec<Vec<u8>> = vec![
             text.into(),
             json.replace('/', "\\/").into(),
             json.into(),
             ascii.into(),
             utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().into(),
-            text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>().into(),
+            text.bytes()
+                .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+                .collect::<String>()
+                .into(),
             url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().into(),
             text.bytes().map(|b| format!("{b:02x}")).collect::<String>().into(),
             text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
@@ -41,8 +45,10 @@ impl Scan {
                 forms.push(encoded.as_bytes()[from..to].to_vec());
             }
         }
-        for mut form in forms {
-            form.make_ascii_lowercase();
+        for form in forms {
+            // Of UTF-16 just the forms that are text when read byte by byte, which those of other alphabets are not.
+            let Ok(form) = String::from_utf8(form) else { continue };
+            let form = form.to_ascii_lowercase();
             if !self.needles.iter().any(|(_, n)| *n == form) {
                 self.needles.push((what.to_owned(), form));
             }
@@ -51,11 +57,13 @@ impl Scan {
 
     /// What is found in some bytes, with a little of what stands before it.
     pub fn find(&self, bytes: &[u8]) -> Vec<String> {
-        let lower = bytes.to_ascii_lowercase();
+        // Bytes that are no text become marks; what is looked for is text and stays as it is.
+        let text = String::from_utf8_lossy(bytes);
+        let lower = text.to_ascii_lowercase();
         let mut found = Vec::new();
         for (what, needle) in &self.needles {
-            if let Some(at) = lower.windows(needle.len()).position(|w| w == needle) {
-                let before = String::from_utf8_lossy(&bytes[at.saturating_sub(60)..at]).into_owned();
+            if let Some(at) = lower.find(needle.as_str()) {
+                let before: String = text[..at].chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();
                 found.push(format!("{what} at byte {at}, after {before:?}"));
             }
         }
@@ -105,7 +113,14 @@ fn the_scan_finds_a_planted_secret_in_every_form() {
         std::fs::create_dir_all(&deep).expect("a folder");
         std::fs::write(deep.join(format!("file{n}")), format!("{}{planted}{}", "x".repeat(5000), "y".repeat(5000))).expect("a file");
     }
-    assert_eq!(scan.folder(folder.path(), &[]).iter().map(|f| f.split(':').next().map(str::to_owned)).collect::<std::collections::BTreeSet<_>>().len(), 10);
+    assert_eq!(
+        scan.folder(folder.path(), &[])
+            .iter()
+            .map(|f| f.split(':').next().map(str::to_owned))
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        10
+    );
     assert!(scan.find(b"s3cr3t without the rest, and what else there is").is_empty());
     // A real file of another kind: a database, where a value lies among pages.
     let path = folder.path().join("c.db");
