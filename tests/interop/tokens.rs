@@ -74,11 +74,17 @@ async fn a_secret_is_sent_in_the_form_that_token_services_expect() {
 }
 
 #[tokio::test]
-async fn a_token_that_lives_a_second_is_asked_for_again() {
-    let client = campaign(mock(), "brief-client", secret("right").into());
-    for _ in 0..2 {
+async fn a_token_is_kept_for_its_life_and_asked_for_again_after_it() {
+    for (id, asked) in [("client", 1), ("brief-client", 2)] {
+        let http = http();
+        let url: Url = "https://mc.adobe.io/contoso".parse().unwrap();
+        let config = CampaignConfig { token_url: mock(), ..CampaignConfig::new(url, id, secret("right"), "openid,campaign_sdk") };
+        let client = Campaign::new(http.clone(), config).unwrap();
         client.sign_in().await.unwrap();
+        // A token of `brief-client` lives one second.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        client.sign_in().await.unwrap();
+        assert_eq!(http.stats().api("token").calls, asked, "{id}");
     }
 }
 
