@@ -47,6 +47,19 @@ pub struct Global {
     /// Say more on standard error; twice for every request.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How events are written on standard error.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// The forms of events on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object per line, for collectors of logs.
+    Json,
 }
 
 /// Keeps Adobe Campaign Standard in step with Microsoft Dynamics 365, by mapping files.
@@ -107,7 +120,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let global = &cli.global;
-    trace(global.verbose);
+    trace(global.verbose, global.log_format);
     let exit = match &cli.command {
         Command::Init(args) => init::run(args, global),
         Command::Schema(args) => schema::run(args, global),
@@ -133,15 +146,22 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request.
-fn trace(verbose: u8) {
+/// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request; `D365MAP_LOG` sets it in detail.
+fn trace(verbose: u8, format: LogFormat) {
     let level = match verbose {
         0 => "warn",
         1 => "d365map=info,warn",
         _ => "d365map=debug,info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("D365MAP_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::stderr_style().color)
+        .with_target(false);
     // A second call can only come from a test that runs the command in its own process.
-    let _ = subscriber.try_init();
+    let _ = match format {
+        LogFormat::Human => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
 }

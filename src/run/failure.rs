@@ -1,5 +1,8 @@
 //! From an error to what is kept of it: which are the record's own fault, which are of the moment, which end the run.
 
+use regex::Regex;
+use serde_json::Value;
+
 use crate::connect::ConnectError;
 use crate::eval::Rejection;
 use crate::plan::{At, ExecutionPlan, IngressFlow};
@@ -73,8 +76,92 @@ pub(super) fn of_error(plan: &ExecutionPlan, flow: &IngressFlow, error: &Connect
     }
 }
 
+/// A service's words for a summary and for logs, which hold no data of persons: what they quote of the record is left out.
+/// The whole message stays in the dead letter.
+pub(super) fn impersonal(flow: &IngressFlow, failure: &Failure) -> String {
+    let names: Vec<&str> = flow.fields.iter().chain([&flow.key]).flat_map(|f| &f.path).map(String::as_str).collect();
+    let mut values = Vec::new();
+    if let Some(request) = failure.request.as_deref().and_then(|r| serde_json::from_str::<Value>(r).ok()) {
+        texts(&request, &mut values);
+    }
+    // Longer ones first: one may lie within another.
+    values.sort_by_key(|v| std::cmp::Reverse(v.len()));
+    let mut message = unquoted(&failure.message, &names);
+    for value in values {
+        // The service may have changed the case before it looked.
+        if let Ok(pattern) = Regex::new(&format!("(?i){}", regex::escape(&value))) {
+            message = pattern.replace_all(&message, "…").into_owned();
+        }
+    }
+    let words: Vec<&str> = message.split(' ').map(|word| if word.contains('@') { "…" } else { word }).collect();
+    words.join(" ")
+}
+
+/// Shorter values are found in every other word.
+const SHORTEST: usize = 3;
+
+/// The texts in a document, without its names.
+fn texts(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.trim().chars().count() >= SHORTEST => into.push(text.trim().to_owned()),
+        Value::Array(items) => items.iter().for_each(|v| texts(v, into)),
+        Value::Object(fields) => fields.values().for_each(|v| texts(v, into)),
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
+    }
+}
+
+/// Without what stands in quotation marks, unless it is the name of a field.
+fn unquoted(message: &str, names: &[&str]) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find(['\'', '"', '`']) {
+        let mark = rest[at..].chars().next().unwrap_or('"');
+        let inner = &rest[at + 1..];
+        // An apostrophe within a word opens nothing.
+        let within = mark == '\'' && rest[..at].ends_with(char::is_alphanumeric);
+        let Some(end) = inner.find(mark).filter(|_| !within) else {
+            out.push_str(&rest[..=at]);
+            rest = inner;
+            continue;
+        };
+        let quoted = &inner[..end];
+        let kept = quoted.is_empty() || names.contains(&quoted);
+        out.push_str(&rest[..=at]);
+        out.push_str(if kept { quoted } else { "…" });
+        out.push(mark);
+        rest = &inner[end + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The field whose name the service's message has as a word, so that the dead letter can point at its line.
 fn blamed_field<'f>(flow: &'f IngressFlow, message: &str) -> Option<&'f crate::plan::FieldProgram> {
     let words: Vec<&str> = message.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
     flow.fields.iter().find(|f| f.path.last().is_some_and(|name| words.contains(&name.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_quotes_of_a_record_is_left_out_and_names_of_fields_stay() {
+        let names = ["email", "firstName"];
+        for (message, expected) in [
+            ("'ada.example.com' is not valid for email", "'…' is not valid for email"),
+            ("The value \"Ada\" of 'firstName' is too long", "The value \"…\" of 'firstName' is too long"),
+            ("it's the customer's address", "it's the customer's address"),
+            ("an 'open quotation", "an 'open quotation"),
+        ] {
+            assert_eq!(unquoted(message, &names), expected);
+        }
+    }
+
+    #[test]
+    fn texts_of_a_request_are_its_values() {
+        let mut found = Vec::new();
+        texts(&serde_json::json!({"firstName": " Ada ", "location": {"city": "London"}, "gender": "f", "n": 1815, "x": null}), &mut found);
+        assert_eq!(found, ["Ada", "London"]);
+    }
 }

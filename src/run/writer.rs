@@ -364,7 +364,8 @@ fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option
             let failure = failure::of_error(&shared.plan, shared.flow(), error, request);
             let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
             let field = failure.field.as_deref().unwrap_or_default();
-            shared.counters.reject(&place, field, &failure.code, &failure.message, &op.source_id);
+            let message = failure::impersonal(shared.flow(), &failure);
+            shared.counters.reject(&place, field, &failure.code, &message, &op.source_id);
             Ended::Settle(op.failed(failure, false), Tally::Failed)
         }
         Verdict::Moment { uncertain } => {

@@ -123,7 +123,8 @@ impl Store {
             // the same pages again and repeats writes that have been made, and those are idempotent: upserts by key, deletes,
             // and a look at the record first where an answer is not on file.
             //
-            // secure_delete=FAST: an operation's values are overwritten in the page they stood in once it is done.
+            // secure_delete=ON: an operation's values are overwritten once it is done, also in pages that become free; FAST
+            // leaves those as they were, and with them people's names in a file that holds none by its tables.
             conn.execute_batch(
                 "PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = NORMAL;
@@ -131,7 +132,7 @@ impl Store {
                  PRAGMA temp_store = MEMORY;
                  PRAGMA cache_size = -4096;
                  PRAGMA journal_size_limit = 67108864;
-                 PRAGMA secure_delete = FAST;",
+                 PRAGMA secure_delete = ON;",
             )?;
             migrate::migrate(&mut conn, path)
         })?;

@@ -20,6 +20,7 @@ use super::breaker::Open;
 use super::budget::{Budget, Budgets};
 use super::concurrency::Sign;
 use super::host::{HostInfo, Hosts};
+use super::redact::Redactor;
 use super::retry::{self, Backoff, Body, Refusal, Seen, Verdict};
 use super::stats::{CallStats, Counters};
 use super::token::{Token, TokenSource};
@@ -80,6 +81,7 @@ struct Inner {
     hosts: Hosts,
     budgets: Budgets,
     counters: Counters,
+    redactor: Redactor,
 }
 
 impl fmt::Debug for Http {
@@ -240,12 +242,17 @@ impl Http {
         let local = builder().no_proxy().build().map_err(failed)?;
         let hosts = Hosts::new(config.concurrency_per_host, config.breaker);
         let budgets = Budgets::new(&config.budgets);
-        Ok(Self(Arc::new(Inner { config, client, local, hosts, budgets, counters: Counters::default() })))
+        Ok(Self(Arc::new(Inner { config, client, local, hosts, budgets, counters: Counters::default(), redactor: Redactor::default() })))
     }
 
     /// The calls made so far.
     pub fn stats(&self) -> CallStats {
         self.0.counters.get()
+    }
+
+    /// What each API that has a budget was sent on its last day, earlier runs included: the day since 1970 in UTC, and how much.
+    pub fn spent(&self) -> Vec<(&'static str, i64, u64)> {
+        self.0.budgets.spent()
     }
 
     /// What the host of an address last said of itself.
@@ -337,6 +344,11 @@ impl Http {
         }
     }
 
+    /// What must not come out of an answer.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.0.redactor
+    }
+
     pub(super) fn config(&self) -> &HttpConfig {
         &self.0.config
     }
@@ -419,6 +431,7 @@ impl Http {
             let body = if fault.is_some() { Bytes::new() } else { Bytes::from(body) };
             return Attempt { seen: Seen::Answer(status, Body::Mute), said: Said::default(), headers, body, fault };
         }
+        let body = self.0.redactor.clean(body);
         let (said, kind) = answer::read(&body);
         Attempt { seen: Seen::Answer(status, kind), said, headers, body: body.into(), fault: None }
     }

@@ -8,6 +8,7 @@ mod concurrency;
 mod credential;
 mod host;
 mod probe;
+mod redact;
 mod retry;
 mod stats;
 mod token;

@@ -306,6 +306,9 @@ impl Http {
             }
         }
         let status = response.status().as_u16();
+        if !(200..300).contains(&status) {
+            body = self.redactor().clean(body);
+        }
         let (said, _) = answer::read(&body);
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
         let redirect = text(LOCATION).filter(|_| (300..400).contains(&status)).and_then(|l| request.url.join(l).ok());

@@ -79,6 +79,9 @@ impl TokenSource {
     /// A source that posts a client's credential to `url`.
     pub(crate) fn new(http: Http, url: Url, client_id: &str, credential: Credential, scope: &str) -> Self {
         let (client_id, scope) = (client_id.to_owned(), scope.to_owned());
+        if let Some(secret) = credential.repeatable() {
+            http.redactor().keep(&client_id, secret);
+        }
         Self { http, url, client_id, scope, credential, slot: Mutex::default(), ended: AtomicU64::new(0) }
     }
 
@@ -145,6 +148,7 @@ impl TokenSource {
         let value: Value = serde_json::from_slice(&answer).map_err(|_| problem("the token service's answer is not JSON"))?;
         let text = value.get("access_token").and_then(Value::as_str).filter(|t| !t.is_empty());
         let text = text.ok_or_else(|| problem("the token service's answer has no `access_token`"))?;
+        self.http.redactor().pass(text);
         let mut header = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| problem("the token cannot stand in a header"))?;
         header.set_sensitive(true);
         let life = match value.get("expires_in") {
@@ -164,6 +168,9 @@ impl TokenSource {
     fn encoded(&self) -> Result<Bytes, ConnectError> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in self.credential.form(&self.url, &self.client_id, &self.scope)? {
+            if matches!(name, "client_assertion" | "jwt_token") {
+                self.http.redactor().pass(value.expose_secret());
+            }
             form.append_pair(name, value.expose_secret());
         }
         Ok(form.finish().into())

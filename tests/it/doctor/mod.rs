@@ -2,9 +2,9 @@
 
 mod campaign;
 mod dynamics;
-mod fake;
+pub mod fake;
 mod local;
-mod tls;
+pub mod tls;
 
 use std::path::Path;
 use std::process::Output;
