@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
-use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
+use crate::connect::sftp::{HostKey, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpHostKey};
 use crate::run::Services;
@@ -185,8 +185,8 @@ fn note(store: &Store, http: &Http) {
     }
 }
 
-/// The client of Campaign's SFTP server; none where the project has none.
-pub fn sftp(project: &Project) -> Result<Option<Sftp>, String> {
+/// A connection to Campaign's SFTP server as the project describes it, with its secrets; none where the project has none.
+pub fn sftp_config(project: &Project) -> Result<Option<SftpConfig>, String> {
     let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
     let at = "connections.campaign.sftp";
     let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;
@@ -195,15 +195,13 @@ pub fn sftp(project: &Project) -> Result<Option<Sftp>, String> {
         SftpHostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
         SftpHostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
     };
-    let limits = &project.limits;
-    let config = SftpConfig {
+    Ok(Some(SftpConfig {
         port: connection.port,
         passphrase: passphrase.transpose()?,
         exports: connection.exports.clone(),
         logs: connection.logs.clone(),
-        request_timeout: limits.request_timeout,
-        attempts: limits.attempts,
+        request_timeout: project.limits.request_timeout,
+        attempts: project.limits.attempts,
         ..SftpConfig::new(connection.host.clone(), connection.user.clone(), key, host_key)
-    };
-    Sftp::new(config).map(Some).map_err(|e| e.to_string())
+    }))
 }
