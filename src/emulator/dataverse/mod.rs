@@ -12,6 +12,7 @@ mod definitions;
 mod error;
 mod expand;
 mod filter;
+pub(super) mod keep;
 pub(super) mod limits;
 mod messages;
 mod metadata;
@@ -425,6 +426,8 @@ impl Dataverse {
             }
         }
         rows.index_keys();
+        store.defined = true;
+        let rows = &mut store.tables[index];
         if let Some(tracking) = change.tracking {
             rows.table.tracking = tracking;
         }
