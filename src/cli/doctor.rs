@@ -11,10 +11,11 @@ use super::output::{print, stdout_style};
 use super::run::Format;
 use super::{Exit, Global, drift, files, services};
 use crate::connect::campaign::Campaign;
+use crate::connect::sftp::{Sftp, SftpConfig};
 use crate::connect::{Credential, Http, HttpConfig};
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
-use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret};
+use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret, sftp};
 use crate::plan::ExecutionPlan;
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef};
 use crate::time;
@@ -177,7 +178,7 @@ fn asked(args: &Args, name: Name) -> bool {
     args.connection.is_empty() || args.connection.contains(&name)
 }
 
-/// Both services, at the same time.
+/// Both services and the SFTP server, at the same time.
 fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runtime: &tokio::runtime::Runtime) -> Vec<Check> {
     let request = REQUEST.min(limit);
     let config = HttpConfig {
@@ -205,7 +206,16 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
         project.connections.dynamics.as_ref().filter(|_| asked(args, Name::Dynamics)).map(|c| (c, of_dynamics(c, &project.root)));
     let to_campaign =
         project.connections.campaign.as_ref().filter(|_| asked(args, Name::Campaign)).map(|c| (c, of_campaign(c, &project.root)));
+    let to_sftp = if asked(args, Name::Campaign) { services::sftp_config(project).transpose() } else { None };
     runtime.block_on(async {
+        let three = async {
+            let Some(config) = to_sftp else { return Vec::new() };
+            let mut bench = Bench::new(Group::Campaign, limit);
+            let hasty = |config| SftpConfig { connect_timeout: request, request_timeout: request, attempts: 1, ..config };
+            let client = config.and_then(|config| Sftp::new(hasty(config)).map_err(|e| e.to_string()));
+            sftp::examine(&mut bench, client).await;
+            bench.done()
+        };
         let one = async {
             match to_dynamics {
                 Some((connection, secrets)) => to_dynamics_365(project, connection, &http, needs, limit, secrets).await,
@@ -218,8 +228,9 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
                 None => Vec::new(),
             }
         };
-        let (mut one, two) = tokio::join!(one, two);
+        let (mut one, two, three) = tokio::join!(one, two, three);
         one.extend(two);
+        one.extend(three);
         one
     })
 }

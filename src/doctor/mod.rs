@@ -15,6 +15,7 @@ mod privileges;
 pub mod reach;
 mod render;
 pub mod secret;
+pub mod sftp;
 mod token;
 
 use serde::Serialize;

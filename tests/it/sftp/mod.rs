@@ -1,5 +1,6 @@
 //! The SFTP client against OpenSSH's own server.
 
+mod doctor;
 mod server;
 
 use std::net::TcpListener;
