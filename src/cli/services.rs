@@ -9,8 +9,9 @@ use url::Url;
 
 use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
+use crate::connect::sftp::{HostKey, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
 use crate::run::Services;
 
 /// The HTTP layer with a project's limits.
@@ -121,4 +122,22 @@ pub fn both(project: &Project) -> Result<(Http, Services), String> {
     let http = http(project)?;
     let services = Services { dataverse: dataverse(project, http.clone())?, campaign: campaign(project, http.clone())? };
     Ok((http, services))
+}
+
+/// A connection to the SFTP server as the project describes it, with a key that is at hand.
+pub fn sftp_config(project: &Project, connection: &SftpConnection, key: SecretString, passphrase: Option<SecretString>) -> SftpConfig {
+    let host_key = match &connection.host_key {
+        SftpHostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
+        SftpHostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
+    };
+    let limits = &project.limits;
+    SftpConfig {
+        port: connection.port,
+        passphrase,
+        exports: connection.exports.clone(),
+        logs: connection.logs.clone(),
+        request_timeout: limits.request_timeout,
+        attempts: limits.attempts,
+        ..SftpConfig::new(connection.host.clone(), connection.user.clone(), key, host_key)
+    }
 }

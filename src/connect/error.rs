@@ -209,6 +209,25 @@ impl ConnectError {
         }
     }
 
+    /// The same, to take out what must not be kept.
+    pub(super) fn call_mut(&mut self) -> Option<&mut Call> {
+        match self {
+            Self::Throttled { call, .. }
+            | Self::Unauthorized { call }
+            | Self::Forbidden { call }
+            | Self::NotFound { call }
+            | Self::Rejected { call }
+            | Self::Duplicate { call }
+            | Self::Unavailable { call }
+            | Self::OutcomeUnknown { call }
+            | Self::DeltaExpired { call }
+            | Self::Changed { call }
+            | Self::Protocol { call, .. }
+            | Self::Token { call, .. } => Some(call),
+            Self::ForeignLink { .. } | Self::BudgetSpent { .. } | Self::Config { .. } => None,
+        }
+    }
+
     /// The HTTP status of the last answer.
     pub fn status(&self) -> Option<u16> {
         self.call().and_then(|c| c.status)

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::App;
+use super::dataverse::limits::Limits;
+use super::dataverse::setup::Setup;
+use super::dataverse::table::{Column, TableChange};
 use super::faults::{Limit, Order};
 
 pub(super) fn router(app: Arc<App>) -> Router {
@@ -30,6 +34,11 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/clear-faults", post(clear_faults))
         .route("/throttle", post(throttle))
         .merge(super::campaign::admin::routes())
+        .route("/setup", post(set_up))
+        .route("/table", post(change_table))
+        .route("/add-column", post(add_column))
+        .route("/rows/{table}", post(create_row))
+        .route("/rows/{table}/{id}", patch(update_row).delete(delete_row))
         .with_state(app)
 }
 
@@ -151,19 +160,79 @@ async fn clear_faults(State(app): AppState) -> Response {
 #[serde(deny_unknown_fields)]
 struct Throttle {
     /// Requests per window; null lifts the limit.
+    #[serde(default)]
     requests: Option<u32>,
     /// Milliseconds.
     #[serde(default)]
     window: Option<u64>,
+    /// Milliseconds of execution in the window, in Dataverse.
+    #[serde(default)]
+    execution: Option<u64>,
+    /// Requests at one time, in Dataverse.
+    #[serde(default)]
+    concurrency: Option<u32>,
 }
 
 async fn throttle(State(app): AppState, body: String) -> Response {
     match serde_json::from_str::<Throttle>(&body) {
         Ok(throttle) => {
             let window = Duration::from_millis(throttle.window.unwrap_or(1000));
-            app.faults.set_limit(throttle.requests.map(|requests| Limit { requests, window }));
+            let requests = throttle.requests.map(|requests| Limit { requests, window });
+            app.faults.set_limit(requests);
+            let execution = throttle.execution.map(|total| (Duration::from_millis(total), window));
+            app.dataverse.protection.set(Limits { requests, execution, concurrency: throttle.concurrency });
             done()
         }
         Err(error) => wrong(error.to_string()),
+    }
+}
+
+/// Reads a body and does what it says.
+fn apply<T: DeserializeOwned>(body: &str, work: impl FnOnce(T) -> Result<(), String>) -> Response {
+    match serde_json::from_str(body).map_err(|error| error.to_string()).and_then(work) {
+        Ok(()) => done(),
+        Err(error) => wrong(error),
+    }
+}
+
+async fn set_up(State(app): AppState, body: String) -> Response {
+    apply::<Setup>(&body, |change| app.dataverse.set_up(&change))
+}
+
+async fn change_table(State(app): AppState, body: String) -> Response {
+    apply::<TableChange>(&body, |change| app.dataverse.change_table(&change))
+}
+
+/// A new column, as an administrator adds it: delta tokens of the table die.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddColumn {
+    table: String,
+    column: Column,
+}
+
+async fn add_column(State(app): AppState, body: String) -> Response {
+    apply::<AddColumn>(&body, |change| app.dataverse.add_column(&change.table, change.column))
+}
+
+/// The body of a row's creation, as in a `POST` to the API; another user makes it.
+async fn create_row(State(app): AppState, Path(table): Path<String>, body: String) -> Response {
+    match app.dataverse.create_row(&table, &body) {
+        Ok(id) => (StatusCode::CREATED, Json(json!({"id": id}))).into_response(),
+        Err(error) => wrong(error),
+    }
+}
+
+async fn update_row(State(app): AppState, Path((table, id)): Path<(String, String)>, body: String) -> Response {
+    match app.dataverse.update_row(&table, &id, &body) {
+        Ok(()) => done(),
+        Err(error) => wrong(error),
+    }
+}
+
+async fn delete_row(State(app): AppState, Path((table, id)): Path<(String, String)>) -> Response {
+    match app.dataverse.delete_row(&table, &id) {
+        Ok(()) => done(),
+        Err(error) => wrong(error),
     }
 }

@@ -29,6 +29,14 @@ pub(super) enum Fault {
     Html,
     /// The answer comes late.
     Slow(Duration),
+    /// The head of the answer and a part of its body come, then the connection breaks.
+    CutBody,
+    /// The head comes at once and the body in ten pieces, with this time before each.
+    SlowBody(Duration),
+    /// A proxy sends the request twice: it is processed twice, and the second answer comes.
+    Duplicate,
+    /// The answer's bytes come twice on the wire.
+    RepeatedAnswer,
 }
 
 /// The body of `POST fail-next`.
@@ -47,7 +55,7 @@ pub(super) struct Order {
     /// Seconds for `Retry-After`.
     #[serde(default)]
     retry_after: Option<u64>,
-    /// Milliseconds, for `slow`.
+    /// Milliseconds, for `slow`; for `slow-body` before each piece.
     #[serde(default)]
     delay: Option<u64>,
     /// How many matching requests fail.
@@ -77,6 +85,10 @@ enum Kind {
     LostAnswer,
     Html,
     Slow,
+    CutBody,
+    SlowBody,
+    Duplicate,
+    RepeatedAnswer,
 }
 
 impl Order {
@@ -99,6 +111,10 @@ impl Order {
             Kind::LostAnswer => Fault::LostAnswer,
             Kind::Html => Fault::Html,
             Kind::Slow => Fault::Slow(Duration::from_millis(self.delay.unwrap_or(1000))),
+            Kind::CutBody => Fault::CutBody,
+            Kind::SlowBody => Fault::SlowBody(Duration::from_millis(self.delay.unwrap_or(100))),
+            Kind::Duplicate => Fault::Duplicate,
+            Kind::RepeatedAnswer => Fault::RepeatedAnswer,
         }
     }
 }
@@ -126,7 +142,6 @@ struct Window {
 /// A request over the limit: what the answer says.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    pub(super) limit: Limit,
     /// Seconds.
     pub(super) retry_after: u64,
 }
@@ -221,7 +236,7 @@ impl Faults {
         window.refused += 1;
         let free_in = window.passed.front().map_or(limit.window, |&at| limit.window.saturating_sub(now.duration_since(at)));
         let seconds = free_in.as_millis().div_ceil(1000).max(1) as u64;
-        Err(Refusal { limit, retry_after: seconds + window.refused / 20 })
+        Err(Refusal { retry_after: seconds + window.refused / 20 })
     }
 }
 

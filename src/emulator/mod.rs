@@ -27,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::campaign::Campaign;
 pub use self::campaign::{LinkForms, TechnicalAccount};
+use self::dataverse::limits::{Limits, Protection};
+use self::dataverse::setup::Setup;
 use self::dataverse::{Call, Dataverse};
 use self::faults::{Fault, Faults, Limit};
-use self::net::{Answer, Door, Line};
+use self::net::{Answer, Door, Dribble, Line};
 use self::seed::Seed;
 use self::stats::{Api, Outcome, Stats};
 pub use self::tokens::Client;
@@ -67,8 +69,16 @@ pub struct Config {
     pub throttle: Option<u32>,
     /// Service protection by its documented form: requests in a window. Taken when `throttle` is absent.
     pub service_protection: Option<(u32, Duration)>,
-    /// Requests at one time to Dataverse; above it 429.
+    /// Requests at one time to Dataverse, per user and server; above it 429.
     pub max_concurrency: Option<u32>,
+    /// The execution time of all requests to Dataverse in a window (total, window), per user and server; above it 429.
+    pub max_execution: Option<(Duration, Duration)>,
+    /// Web servers of Dataverse, each with its own limits; requests without the affinity cookie meet them in turn.
+    pub servers: u32,
+    /// The address under which clients reach Dataverse, when it is not the port's own: behind a proxy that ends TLS.
+    pub dataverse_public_url: Option<String>,
+    /// A certificate (PEM) registered for the integration's application in Dataverse.
+    pub certificate: Option<String>,
     /// Seed of everything random.
     pub random_seed: u64,
     /// How long access tokens live.
@@ -121,6 +131,10 @@ impl Default for Config {
             throttle: None,
             service_protection: None,
             max_concurrency: None,
+            max_execution: None,
+            servers: 1,
+            dataverse_public_url: None,
+            certificate: None,
             random_seed: 1,
             token_lifetime: Duration::from_secs(3599),
             page_cap: 5000,
@@ -214,6 +228,7 @@ struct App {
 /// The emulators at work. Dropping it stops them without waiting.
 pub struct Running {
     ports: [u16; 3],
+    public: Option<String>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
 }
@@ -221,6 +236,11 @@ pub struct Running {
 impl Running {
     /// The environment's root; the API is under `/api/data/v9.2/`.
     pub fn dataverse_url(&self) -> String {
+        self.public.clone().unwrap_or_else(|| self.dataverse_listen())
+    }
+
+    /// The address Dataverse's port listens at, whatever its public one is.
+    pub fn dataverse_listen(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports[0])
     }
 
@@ -305,7 +325,8 @@ pub async fn start(config: Config) -> io::Result<Running> {
         serve(campaign, Router::new().fallback(to_campaign).with_state(Arc::clone(&app)), stop.clone()),
         serve(admin, admin::router(app), stop.clone()),
     ];
-    Ok(Running { ports, stop, servers })
+    let public = config.dataverse_public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    Ok(Running { ports, public, stop, servers })
 }
 
 fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String> {
@@ -323,7 +344,10 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
             table.set_bulk(bulk);
         }
     }
-    let base = format!("http://127.0.0.1:{}", ports[0]);
+    let base = match &config.dataverse_public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://127.0.0.1:{}", ports[0]),
+    };
     let site = dataverse::Site {
         root: format!("{base}/api/data/v9.2"),
         base,
@@ -331,11 +355,23 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         page_cap: config.page_cap.max(1),
         retention: config.delta_retention,
         expired_status: config.expired_delta_status,
-        max_concurrency: config.max_concurrency,
+        clock: dataverse::setup::Clock::default(),
         nested_change_set_error: config.nested_change_set_error,
     };
     let store = dataverse::store::Store::new(tables, clients.iter().map(|client| client.user).collect());
-    let dataverse = Dataverse::new(site, clients, config.token_lifetime, store);
+    let limit = match (config.throttle, config.service_protection) {
+        (Some(requests), _) => Some(Limit { requests, window: Duration::from_secs(1) }),
+        (None, Some((requests, window))) => Some(Limit { requests, window }),
+        (None, None) => None,
+    };
+    let limits = Limits { requests: limit, execution: config.max_execution, concurrency: config.max_concurrency };
+    let dataverse = Dataverse::new(site, clients, config.token_lifetime, store, Protection::new(config.servers, limits));
+    if let Some(pem) = &config.certificate {
+        dataverse.set_up(&Setup::certificate(pem))?;
+    }
+    for setup in &seed.dataverse.setup {
+        dataverse.set_up(setup).map_err(|why| format!("dataverse, setup: {why}"))?;
+    }
     dataverse.populate(seed.dataverse.contacts.unwrap_or(0) + config.contacts, config.random_seed)?;
     for (table, extra) in &seed.dataverse.tables {
         for (index, row) in extra.rows.iter().enumerate() {
@@ -343,6 +379,8 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         }
     }
 
+    let mut config = config.clone();
+    seed.campaign.settle(&mut config);
     let world = seed.campaign.world(config.random_seed)?;
     let site = campaign::Site {
         base: format!("http://127.0.0.1:{}/{ORGANIZATION}", ports[1]),
@@ -362,11 +400,6 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
     let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, account, world)?;
     seed.campaign.fill(&campaign)?;
 
-    let limit = match (config.throttle, config.service_protection) {
-        (Some(requests), _) => Some(Limit { requests, window: Duration::from_secs(1) }),
-        (None, Some((requests, window))) => Some(Limit { requests, window }),
-        (None, None) => None,
-    };
     let faults = Faults::new(config.fail_rate, config.random_seed, limit);
     Ok(App { dataverse, campaign, faults, stats: Stats::default(), latency: config.latency })
 }
@@ -396,6 +429,15 @@ async fn to_campaign(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo
 
 /// One request: latency, trouble, the service itself, the count.
 async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Response<Body> {
+    let mut response = process(app, side, line, request).await;
+    match side {
+        Side::Dataverse => app.dataverse.stamp(&mut response),
+        Side::Campaign => {}
+    }
+    response
+}
+
+async fn process(app: &App, side: Side, line: &Line, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let api = match side {
@@ -408,6 +450,8 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
         app.stats.record(api, &parts.method, "too long".to_owned(), Outcome::Status(413));
         return net::empty(StatusCode::PAYLOAD_TOO_LARGE);
     };
+    // Limits count from the arrival to the answer.
+    let arrival = app.dataverse.arrive(api, &parts.headers);
     if !app.latency.is_zero() {
         tokio::time::sleep(app.latency).await;
     }
@@ -419,7 +463,7 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
             return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
         Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
-        Some(Fault::LostAnswer) | None => {}
+        Some(Fault::LostAnswer | Fault::CutBody | Fault::SlowBody(_) | Fault::Duplicate | Fault::RepeatedAnswer) | None => {}
         Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html)) => {
             let response = match side {
                 Side::Dataverse => app.dataverse.fault(fault),
@@ -431,12 +475,20 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
         }
     }
     let call = Call { method: &parts.method, path, query: parts.uri.query(), headers: &parts.headers, body: &body };
-    let Answer { route, response, operations } = match api {
-        Api::DataverseToken => app.dataverse.token(&call),
-        Api::Dataverse => app.dataverse.answer(&call, &app.faults),
-        Api::CampaignToken => app.campaign.token(&call),
-        Api::Campaign => app.campaign.answer(&call, &app.faults),
+    let serve = || match (api, &arrival) {
+        (Api::DataverseToken, _) => app.dataverse.token(&call),
+        (Api::Dataverse, Some(arrival)) => app.dataverse.answer(&call, arrival),
+        // Not reached: every request to that API has arrived.
+        (Api::Dataverse, None) => Answer::new("unknown", net::empty(StatusCode::INTERNAL_SERVER_ERROR)),
+        (Api::CampaignToken, _) => app.campaign.token(&call),
+        (Api::Campaign, _) => app.campaign.answer(&call, &app.faults),
     };
+    if fault == Some(Fault::Duplicate) {
+        let Answer { route, response, operations } = serve();
+        app.stats.operations(api, operations);
+        app.stats.record(api, &parts.method, route, Outcome::Status(response.status().as_u16()));
+    }
+    let Answer { route, response, operations } = serve();
     app.stats.operations(api, operations);
     if fault == Some(Fault::LostAnswer) {
         app.stats.record(api, &parts.method, route, Outcome::Lost);
@@ -444,5 +496,23 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
         return response;
     }
     app.stats.record(api, &parts.method, route, Outcome::Status(response.status().as_u16()));
-    response
+    match fault {
+        Some(Fault::CutBody) => Dribble::cut(response, line),
+        Some(Fault::SlowBody(pause)) => Dribble::slow(response, pause),
+        Some(Fault::RepeatedAnswer) => {
+            line.repeat();
+            response
+        }
+        Some(
+            Fault::Status { .. }
+            | Fault::Throttle { .. }
+            | Fault::Unauthorized
+            | Fault::Reset
+            | Fault::LostAnswer
+            | Fault::Html
+            | Fault::Slow(_)
+            | Fault::Duplicate,
+        )
+        | None => response,
+    }
 }

@@ -23,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
 const RESET: u8 = 2;
+/// Open, and the next answer is written twice.
+const REPEAT: u8 = 3;
 
 /// The switch of one connection.
 #[derive(Clone, Debug)]
@@ -32,6 +34,11 @@ impl Line {
     /// Ends the connection in good order, without writing the answer.
     pub(super) fn close(&self) {
         self.0.store(CLOSED, Ordering::Release);
+    }
+
+    /// Sends the bytes of the next answer twice.
+    pub(super) fn repeat(&self) {
+        self.0.store(REPEAT, Ordering::Release);
     }
 
     /// Breaks the connection: the peer sees a reset.
@@ -70,7 +77,7 @@ impl Listener for Door {
                 Ok((stream, peer)) => {
                     // Small answers must not wait for the peer's acknowledgement of the one before.
                     if stream.set_nodelay(true).is_ok() {
-                        return (Wire { stream, switch: Arc::new(AtomicU8::new(OPEN)) }, peer);
+                        return (Wire { stream, switch: Arc::new(AtomicU8::new(OPEN)), copy: Vec::new() }, peer);
                     }
                 }
                 // Out of descriptors, or a peer that went away while it was being accepted: neither ends the service.
@@ -88,12 +95,22 @@ impl Listener for Door {
 pub(super) struct Wire {
     stream: TcpStream,
     switch: Arc<AtomicU8>,
+    /// What was written of an answer that is to be written twice.
+    copy: Vec<u8>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.switch.load(Ordering::Acquire) == RESET {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
 }
 
 impl Wire {
     fn cut(&self) -> Option<io::Error> {
         match self.switch.load(Ordering::Acquire) {
-            OPEN => None,
+            OPEN | REPEAT => None,
             state => {
                 if state == RESET {
                     // With no linger time the kernel sends RST in place of FIN when the socket is dropped.
@@ -115,30 +132,98 @@ impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.cut() {
             Some(error) => Poll::Ready(Err(error)),
-            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+            None => {
+                let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+                if let Poll::Ready(Ok(count)) = &written
+                    && self.switch.load(Ordering::Acquire) == REPEAT
+                {
+                    self.copy.extend_from_slice(&buf[..*count]);
+                }
+                written
+            }
         }
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.cut() {
-            Some(error) => Poll::Ready(Err(error)),
-            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.cut() {
             Some(error) => Poll::Ready(Err(error)),
-            None => Pin::new(&mut self.stream).poll_flush(cx),
+            None => {
+                // The server flushes when an answer is complete.
+                while !self.copy.is_empty() {
+                    let wire = &mut *self;
+                    match Pin::new(&mut wire.stream).poll_write(cx, &wire.copy) {
+                        Poll::Ready(Ok(count)) => drop(wire.copy.drain(..count)),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                    if wire.copy.is_empty() {
+                        wire.switch.store(OPEN, Ordering::Release);
+                    }
+                }
+                Pin::new(&mut self.stream).poll_flush(cx)
+            }
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A body that comes in pieces with a pause before each, and may break off.
+pub(super) struct Dribble {
+    rest: bytes::Bytes,
+    piece: usize,
+    pause: Duration,
+    timer: Pin<Box<tokio::time::Sleep>>,
+    /// The connection to break when half of the body is out.
+    cut: Option<(Line, usize)>,
+}
+
+impl Dribble {
+    /// An answer whose body dribbles.
+    pub(super) fn slow(response: Response<Body>, pause: Duration) -> Response<Body> {
+        Dribble::wrap(response, pause, None)
+    }
+
+    /// An answer that breaks off in the middle of its body.
+    pub(super) fn cut(response: Response<Body>, line: &Line) -> Response<Body> {
+        Dribble::wrap(response, Duration::from_millis(20), Some(line))
+    }
+
+    fn wrap(response: Response<Body>, pause: Duration, cut: Option<&Line>) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        let rest = whole(body);
+        // The length is announced, as with an answer that comes whole.
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(rest.len()));
+        let piece = rest.len().div_ceil(10).max(1);
+        let cut = cut.map(|line| (line.clone(), rest.len() / 2));
+        Response::from_parts(parts, Body::new(Dribble { rest, piece, pause, timer: Box::pin(tokio::time::sleep(pause)), cut }))
+    }
+}
+
+impl http_body::Body for Dribble {
+    type Data = bytes::Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<http_body::Frame<bytes::Bytes>>>> {
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if let Some((line, left)) = &self.cut
+            && self.rest.len() <= *left
+        {
+            line.reset();
+            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::ConnectionReset, "the emulator broke the answer off on purpose"))));
+        }
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.piece.min(self.rest.len());
+        let piece = self.rest.split_to(length);
+        let next = tokio::time::Instant::now() + self.pause;
+        self.timer.as_mut().reset(next);
+        Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
     }
 }
 

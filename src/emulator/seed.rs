@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::campaign::seed::CampaignSeed;
+use super::dataverse::setup::Setup;
 use super::dataverse::table::{Column, Key};
 
 /// The file.
@@ -24,6 +25,9 @@ pub(super) struct DataverseSeed {
     /// How many sample contacts to generate, beside the rows given.
     #[serde(default)]
     pub(super) contacts: Option<usize>,
+    /// What an administrator has set up, one entry per application.
+    #[serde(default)]
+    pub(super) setup: Vec<Setup>,
     /// By logical name.
     #[serde(default)]
     pub(super) tables: BTreeMap<String, TableSeed>,

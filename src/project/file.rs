@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
+use super::sftp::SftpDoc;
 use super::{
     CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, PerService, Project, SecretRef,
     ServiceAccount,
@@ -90,6 +91,7 @@ struct CampaignDoc {
     client_id: Spanned<String>,
     client_secret: SecretRef,
     service_account: Option<ServiceAccountDoc>,
+    sftp: Option<SftpDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
 }
@@ -117,7 +119,7 @@ struct PerServiceDoc {
 /// Masks what a careless hand has written where a reference belongs, byte for byte: an excerpt must not show it.
 fn masked(text: &str) -> Arc<str> {
     static SECRET: LazyLock<Regex> = LazyLock::new(|| {
-        let key = r#"(?im)^([^\n#]*?(?:secret|passw(?:or)?d|passphrase|pwd|token|private[-_]key)["']?[ \t]*:[ \t]*)"#;
+        let key = r#"(?im)^([^\n#]*?(?:secret|passw(?:or)?d|passphrase|pwd|token|private[-_]key|[\s{,]["']?key)["']?[ \t]*:[ \t]*)"#;
         #[expect(clippy::expect_used, reason = "a constant")]
         Regex::new(&format!("{key}([^\\s{{][^\\n]*)")).expect("a valid pattern")
     });
@@ -167,14 +169,14 @@ pub(super) fn read(path: &Path, text: &Arc<str>, root: PathBuf) -> Result<Projec
     if reader.problems.is_empty() { Ok(project) } else { Err(reader.problems) }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a Arc<str>,
     problems: Vec<FileProblem>,
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
         self.problems.push(FileProblem::new(self.path, self.text, span.clone(), message).label(label).help(help));
     }
 
@@ -341,7 +343,7 @@ impl Reader<'_> {
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, scope, api } = &doc.value;
+        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api } = &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -399,6 +401,7 @@ impl Reader<'_> {
             client_id: client_id.value.clone(),
             client_secret: client_secret.clone(),
             service_account: service_account.as_ref().map(|a| self.service_account(a)),
+            sftp: sftp.as_ref().and_then(|s| self.sftp(s)),
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
@@ -422,7 +425,7 @@ impl Reader<'_> {
     }
 
     /// A text that is sent in a header or a form: not empty, one line.
-    fn word(&mut self, given: &Spanned<String>) {
+    pub(super) fn word(&mut self, given: &Spanned<String>) {
         if given.value.trim().is_empty() || given.value.chars().any(char::is_control) {
             self.problem(&given.span, "this value is empty or has a control character", "no value", "write it on one line");
         }

@@ -3,6 +3,7 @@
 mod file;
 mod problem;
 mod secret;
+mod sftp;
 pub mod template;
 
 use std::path::{Path, PathBuf};
@@ -90,12 +91,44 @@ pub struct CampaignConnection {
     pub client_secret: SecretRef,
     /// The deprecated service account (JWT), where the credential is one.
     pub service_account: Option<ServiceAccount>,
+    /// The SFTP server with the exports of logs and opt-outs, where the project uses it.
+    pub sftp: Option<SftpConnection>,
     /// The organisation's id, where the file gives it by itself; it is part of `url` already.
     pub organization: Option<String>,
     /// The scopes, separated by commas.
     pub scope: String,
     /// The API that profiles are read and written by, where it is not `profileAndServicesExt`.
     pub api: Option<String>,
+}
+
+/// Campaign's SFTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SftpConnection {
+    /// The server's name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The SFTP user of the instance.
+    pub user: String,
+    /// Where the user's private key is kept.
+    pub key: SecretRef,
+    /// Where the key's passphrase is kept, if it has one.
+    pub passphrase: Option<SecretRef>,
+    /// Who vouches for the server.
+    pub host_key: SftpHostKey,
+    /// The folder of the exports, as the server names it.
+    pub exports: String,
+    /// The folder that logs are written to, if any.
+    pub logs: Option<String>,
+}
+
+/// How an SFTP server is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SftpHostKey {
+    /// By a file in the form of OpenSSH's known_hosts, relative to the project's folder.
+    KnownHosts(PathBuf),
+    /// By the fingerprint of its key, `SHA256:…`.
+    Fingerprint(String),
 }
 
 /// Adobe's deprecated service account: a technical account for which a key signs.

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use d365map::project::{DynamicsCredential, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef, template};
+use d365map::project::{
+    DynamicsCredential, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef, SftpHostKey, template,
+};
 
 fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +206,7 @@ fn init_writes_over_nothing_unless_forced() {
 
 /// The template with its keys taken out of their comments: all of them, or just those of one line.
 fn uncommented(just: Option<usize>) -> (String, usize) {
-    let key = regex::Regex::new(r"^( *)#((?:  )?[a-z][a-z-]*:.*)$").unwrap();
+    let key = regex::Regex::new(r"^( *)#((?:  ){0,2}[a-z][a-z-]*:.*)$").unwrap();
     let mut count = 0;
     let lines = template::PROJECT.lines().enumerate().map(|(number, line)| match key.captures(line) {
         Some(parts) if just.is_none_or(|just| just == number) => {
@@ -220,9 +222,9 @@ fn uncommented(just: Option<usize>) -> (String, usize) {
 #[test]
 fn every_key_that_is_commented_out_in_the_template_is_valid() {
     let (text, count) = uncommented(None);
-    assert_eq!(count, 23);
+    assert_eq!(count, 28);
     let project = load(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
-    assert!(project.connections.dynamics.is_some() && project.connections.campaign.is_some());
+    assert!(project.connections.dynamics.is_some() && project.connections.campaign.is_some_and(|c| c.sftp.is_some()));
     assert_eq!(project.limits, Limits::default(), "the template shows the defaults");
     assert_eq!((project.mappings, project.schemas, project.state), {
         let defaults = Project::defaults(&project.root);
@@ -285,4 +287,38 @@ fn a_service_account_and_budgets_are_read_with_their_ranges() {
     assert_eq!(project.limits.requests_per_day, PerService { dynamics: Some(40_000), campaign: None });
     let fault = load(&text.replace("campaign: 10", "campaign: 0")).unwrap_err()[0].to_string();
     assert!(fault.contains("out of range"), "{fault}");
+}
+
+#[test]
+fn an_sftp_server_has_a_user_with_a_key_and_somebody_who_vouches_for_it() {
+    let file = |lines: &str| {
+        format!(
+            "version: 1\nconnections:\n  campaign:\n    organization: contoso\n    client-id: a\n    client-secret: {{ env: A }}\n    sftp:\n      host: \
+             contoso.campaign.adobe.com\n      user: contoso\n{lines}"
+        )
+    };
+    let key = "      key: { file: sftp.key }\n";
+    let known = "      known-hosts: known_hosts\n";
+    let sftp = |lines: &str| load(&file(lines)).unwrap().connections.campaign.unwrap().sftp.unwrap();
+    let plain = sftp(&format!("{key}{known}"));
+    assert_eq!((plain.host.as_str(), plain.port, plain.exports.as_str()), ("contoso.campaign.adobe.com", 22, "d365_loads/exports"));
+    assert_eq!((plain.key, plain.passphrase, plain.logs), (SecretRef::File("sftp.key".into()), None, None));
+    assert_eq!(plain.host_key, SftpHostKey::KnownHosts("known_hosts".into()));
+    let print = format!("SHA256:{}", "a".repeat(43));
+    let full = sftp(&format!(
+        "{key}      passphrase: {{ env: P }}\n      host-key: {print}\n      port: 2222\n      exports: out\n      logs: in/logs\n"
+    ));
+    assert_eq!((full.port, full.exports.as_str(), full.logs.as_deref()), (2222, "out", Some("in/logs")));
+    assert_eq!((full.passphrase, full.host_key), (Some(SecretRef::Env("P".into())), SftpHostKey::Fingerprint(print.clone())));
+
+    let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
+    assert!(fault(key).contains("nothing says by which key"), "{}", fault(key));
+    assert!(fault(&format!("{key}{known}      host-key: {print}\n")).contains("vouched for twice"));
+    assert!(fault(&format!("{key}      host-key: 16:27:ac\n")).contains("not the fingerprint"));
+    assert!(fault(&format!("{key}{known}      port: 70000\n")).contains("not a port"));
+    for secret in ["key: hunter2\n", "key: { file: k }\n      passphrase: hunter2\n"] {
+        let problems = load(&file(&format!("      {secret}{known}"))).unwrap_err();
+        let everything = format!("{problems:?}");
+        assert!(problems[0].message.contains("must not stand in the project file") && !everything.contains("hunter2"), "{everything}");
+    }
 }

@@ -10,9 +10,9 @@ use crate::connect::ConnectError;
 use crate::connect::http::{Look, Miss};
 
 impl Campaign {
-    /// The address of the API.
+    /// The address of the API, with the endpoint of resources that are named without one.
     pub fn api_root(&self) -> Option<Url> {
-        Url::parse(&self.0.root).ok()
+        self.0.root.join(&format!("{}/", self.0.api)).ok()
     }
 
     /// Gets a token.
@@ -28,7 +28,8 @@ impl Campaign {
     /// # Errors
     /// [`Miss`].
     pub async fn look_resource(&self, resource: &str) -> Result<Look, Miss> {
-        self.look(&["resourceType", resource]).await
+        let place = self.place(resource);
+        self.look([place.api, "resourceType", place.resource]).await
     }
 
     /// Looks for a record by its custom key.
@@ -36,11 +37,12 @@ impl Campaign {
     /// # Errors
     /// [`Miss`].
     pub async fn look_record(&self, resource: &str, key: &str) -> Result<Look, Miss> {
-        self.look(&[resource, key]).await
+        let place = self.place(resource);
+        self.look([place.api, place.resource, key]).await
     }
 
-    async fn look(&self, path: &[&str]) -> Result<Look, Miss> {
-        let request = self.request(Method::GET, path, None)?;
+    async fn look(&self, path: [&str; 3]) -> Result<Look, Miss> {
+        let request = self.request(Method::GET, self.address(path, [])?, None);
         self.0.http.look(&request).await
     }
 }

@@ -127,7 +127,13 @@ impl Campaign {
             Fault::Html => {
                 Some(net::body(StatusCode::OK, "text/html; charset=utf-8", "<html><body>Service temporarily unavailable</body></html>"))
             }
-            Fault::Reset | Fault::LostAnswer | Fault::Slow(_) => None,
+            Fault::Reset
+            | Fault::LostAnswer
+            | Fault::Slow(_)
+            | Fault::CutBody
+            | Fault::SlowBody(_)
+            | Fault::Duplicate
+            | Fault::RepeatedAnswer => None,
         }
     }
 

@@ -10,6 +10,8 @@ use super::fields::{Field, Fields};
 use super::filter::Filter;
 use super::history::EventSeed;
 use super::store::{Resource, World};
+use super::write::LinkForms;
+use crate::emulator::Config;
 
 /// The instance's part of a seed file.
 #[derive(Debug, Default, Deserialize)]
@@ -39,6 +41,39 @@ pub(in crate::emulator) struct CampaignSeed {
     /// Profiles without an organisational unit are invisible.
     #[serde(default, rename = "orgUnitRequired")]
     org_units: bool,
+    #[serde(default)]
+    settings: Settings,
+}
+
+/// What the documents leave open; each overrides the setting of the same name of [`crate::emulator::Config`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Settings {
+    duplicate_status: Option<u16>,
+    refusal_status: Option<u16>,
+    missing_status: Option<u16>,
+    big_table_threshold: Option<usize>,
+    lower_email: Option<bool>,
+    smart_case: Option<bool>,
+    strip_phone: Option<bool>,
+    /// Of `pkey`, `key`, `href`.
+    link_forms: Option<Vec<Form>>,
+    retry_after: Option<bool>,
+    jwt_keys: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    Pkey,
+    Key,
+    Href,
+}
+
+fn set<T>(setting: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *setting = value;
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +100,24 @@ const ORG_UNITS: &str = r#"{
 }"#;
 
 impl CampaignSeed {
+    /// Puts the seed's settings in the place of the others.
+    pub(in crate::emulator) fn settle(&mut self, config: &mut Config) {
+        let given = std::mem::take(&mut self.settings);
+        set(&mut config.duplicate_status, given.duplicate_status);
+        set(&mut config.refusal_status, given.refusal_status);
+        set(&mut config.missing_status, given.missing_status);
+        set(&mut config.big_table_threshold, given.big_table_threshold);
+        set(&mut config.lower_email, given.lower_email);
+        set(&mut config.smart_case, given.smart_case);
+        set(&mut config.strip_phone, given.strip_phone);
+        set(&mut config.campaign_retry_after, given.retry_after);
+        set(&mut config.jwt_keys, given.jwt_keys);
+        if let Some(forms) = given.link_forms {
+            let has = |form| forms.contains(&form);
+            config.link_forms = LinkForms { pkey: has(Form::Pkey), key: has(Form::Key), href: has(Form::Href) };
+        }
+    }
+
     /// The instance's resources, without records.
     pub(in crate::emulator) fn world(&mut self, seed: u64) -> Result<World, String> {
         let fields = Fields::profile(std::mem::take(&mut self.fields))?;

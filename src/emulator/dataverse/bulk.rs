@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::{Fail, Result};
 use super::read;
+use super::setup::Operation;
 use super::store::Store;
 use super::url::{RowKey, segment};
 use super::write::{Fields, Mode, Writer, payload};
@@ -86,6 +87,14 @@ impl Writer<'_> {
                 "0x80040800",
                 format!("The '{}' method does not support entities of type '{}'.", message.name(), description.name),
             ));
+        }
+        let needed: &[Operation] = match message {
+            Message::Create => &[Operation::Create],
+            Message::Update => &[Operation::Write],
+            Message::Upsert => &[Operation::Create, Operation::Write],
+        };
+        for operation in needed {
+            self.rights.application.may_bulk(self.rights.user, *operation, description)?;
         }
         let Targets { targets } = serde_json::from_slice(body)
             .map_err(|error| Fail::payload(&set, format!("the body needs 'Targets', an array of objects: {error}")))?;

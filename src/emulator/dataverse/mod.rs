@@ -3,16 +3,19 @@
 //! Written from Microsoft's documentation of the Web API. Where a rule is documented the comments say [D], where it is known from
 //! third parties only [C], and where the documents are silent and the emulator had to choose [K].
 
+mod assertion;
 mod batch;
 mod bulk;
 mod change;
 mod error;
 mod filter;
+pub(super) mod limits;
 mod messages;
 mod metadata;
 mod read;
 mod relate;
 mod sample;
+pub(super) mod setup;
 pub(super) mod store;
 pub(super) mod table;
 mod token;
@@ -21,7 +24,6 @@ pub(super) mod value;
 mod write;
 
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -29,10 +31,13 @@ use axum::http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::json;
 
 use self::error::{Fail, Result};
+use self::limits::{Admitted, Limits, Protection, Refusal};
+use self::setup::{Clock, Conditions, Operation, Setup, UserState};
 use self::store::Store;
 use self::url::{Options, Prefer, segments};
-use super::faults::{Fault, Faults, Limit, Refusal};
+use super::faults::Fault;
 use super::net::{self, Answer};
+use super::stats::Api;
 use super::tokens::{Client, Refused, Tokens};
 
 /// What answers need to know of the environment.
@@ -47,7 +52,7 @@ pub(super) struct Site {
     pub(super) retention: Duration,
     /// The status of an expired delta token; 400 by default, for the service's own was never documented.
     pub(super) expired_status: u16,
-    pub(super) max_concurrency: Option<u32>,
+    pub(super) clock: Clock,
     /// Whether the error of a failed change set stands in a response of its own set.
     pub(super) nested_change_set_error: bool,
 }
@@ -88,7 +93,7 @@ impl Site {
 
     /// Seconds since 1970.
     fn now(&self) -> i64 {
-        crate::time::now().timestamp()
+        self.clock.now().timestamp()
     }
 }
 
@@ -98,7 +103,21 @@ pub(super) struct Dataverse {
     pub(super) clients: Vec<Client>,
     pub(super) tokens: Tokens,
     pub(super) store: RwLock<Store>,
-    running: AtomicU32,
+    pub(super) protection: Protection,
+    conditions: RwLock<Conditions>,
+    assertions: assertion::Seen,
+}
+
+/// A request at the door: the server it came to, and whether it is let in.
+pub(super) struct Arrival<'a> {
+    server: u32,
+    admitted: std::result::Result<(usize, Admitted<'a>), Turned>,
+}
+
+/// Why a request is not let in.
+enum Turned {
+    Unknown(Refused),
+    Limited(Refusal),
 }
 
 /// Goes with an answer: for how many operations the request counts.
@@ -114,22 +133,56 @@ pub(super) struct Call<'a> {
     pub(super) body: &'a [u8],
 }
 
-struct Slot<'a>(&'a AtomicU32);
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Dataverse {
-    pub(super) fn new(site: Site, clients: Vec<Client>, token_lifetime: Duration, store: Store) -> Dataverse {
-        Dataverse { site, clients, tokens: Tokens::new(token_lifetime), store: RwLock::new(store), running: AtomicU32::new(0) }
+    pub(super) fn new(site: Site, clients: Vec<Client>, token_lifetime: Duration, store: Store, protection: Protection) -> Dataverse {
+        Dataverse {
+            conditions: RwLock::new(Conditions::new(clients.len())),
+            site,
+            clients,
+            tokens: Tokens::new(token_lifetime),
+            store: RwLock::new(store),
+            protection,
+            assertions: assertion::Seen::default(),
+        }
+    }
+
+    /// Changes what an administrator sets up.
+    pub(super) fn set_up(&self, change: &Setup) -> std::result::Result<(), String> {
+        super::write(&self.conditions).apply(change, &self.clients, &self.site.clock)?;
+        if let Some(servers) = change.servers {
+            self.protection.set_servers(servers);
+        }
+        Ok(())
+    }
+
+    /// What every answer of the environment's hosts bears: their own time, when it is wrong.
+    pub(super) fn stamp(&self, response: &mut Response<Body>) {
+        if let Some(date) = self.site.clock.date() {
+            net::set(response, "date", &date);
+        }
+    }
+
+    /// Takes a request in: who sends it, at which server, within which limits.
+    pub(super) fn arrive(&self, api: Api, headers: &HeaderMap) -> Option<Arrival<'_>> {
+        if api != Api::Dataverse {
+            return None;
+        }
+        let now = Instant::now();
+        let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+        let server = self.protection.server(headers);
+        let admitted = match self.tokens.check(authorization, now) {
+            Err(why) => Err(Turned::Unknown(why)),
+            Ok(client) => match self.protection.admit(client, server, now) {
+                Ok(admitted) => Ok((client, admitted)),
+                Err(refusal) => Err(Turned::Limited(refusal)),
+            },
+        };
+        Some(Arrival { server, admitted })
     }
 
     /// Whether the path is the token endpoint's.
     pub(super) fn is_token_path(path: &str) -> bool {
-        path.ends_with("/oauth2/v2.0/token")
+        path.ends_with("/oauth2/v2.0/token") || path.ends_with("/.well-known/openid-configuration")
     }
 
     pub(super) fn token(&self, call: &Call<'_>) -> Answer {
@@ -150,17 +203,22 @@ impl Dataverse {
                 }
                 Some(response)
             }
-            Fault::Throttle { code, retry_after } => Some(throttled(
-                code.as_deref().unwrap_or("0x80072322"),
-                Limit { requests: 6000, window: Duration::from_secs(300) },
-                retry_after.unwrap_or(1),
-            )),
+            Fault::Throttle { code, retry_after } => {
+                let code = code.as_deref().unwrap_or("0x80072322");
+                Some(throttled(code, limits::message(code, Limits::default()), retry_after.unwrap_or(1)))
+            }
             Fault::Unauthorized => Some(self.unauthorized(Refused::Expired)),
             Fault::Html => {
                 let page = "<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>Sign in</body></html>";
                 Some(net::body(StatusCode::OK, "text/html; charset=utf-8", page))
             }
-            Fault::Reset | Fault::LostAnswer | Fault::Slow(_) => None,
+            Fault::Reset
+            | Fault::LostAnswer
+            | Fault::Slow(_)
+            | Fault::CutBody
+            | Fault::SlowBody(_)
+            | Fault::Duplicate
+            | Fault::RepeatedAnswer => None,
         }
     }
 
@@ -178,40 +236,56 @@ impl Dataverse {
     }
 
     /// Answers a request to the API.
-    pub(super) fn answer(&self, call: &Call<'_>, faults: &Faults) -> Answer {
-        let mut answer = self.dispatch(call, faults);
+    pub(super) fn answer(&self, call: &Call<'_>, arrival: &Arrival<'_>) -> Answer {
+        let mut answer = match &arrival.admitted {
+            Ok((client, _)) => self.dispatch(call, *client),
+            Err(Turned::Unknown(why)) => Answer::new("unauthorized", self.unauthorized(*why)),
+            Err(Turned::Limited(Refusal { code, message, retry_after })) => {
+                Answer::new("throttled", throttled(code, message.clone(), *retry_after))
+            }
+        };
         let response = &mut answer.response;
         net::set(response, "odata-version", "4.0");
         let id = uuid::Uuid::new_v4().to_string();
         net::set(response, "x-ms-service-request-id", &id);
         net::set(response, "req_id", &id);
-        net::set(response, "x-ms-dop-hint", "4");
+        // Without `Secure`, which would keep a client from sending it back over loopback HTTP.
+        net::set(response, "set-cookie", &format!("{}=server{};Path=/;HttpOnly", limits::COOKIE, arrival.server));
+        let hint = super::read(&self.conditions).dop_hint;
+        if hint > 0 {
+            net::set(response, "x-ms-dop-hint", &hint.to_string());
+        }
+        if let Ok((_, admitted)) = &arrival.admitted {
+            let (requests, time) = admitted.left;
+            net::set(response, "x-ms-ratelimit-burst-remaining-xrm-requests", &requests.to_string());
+            net::set(response, "x-ms-ratelimit-time-remaining-xrm-requests", &limits::time_left(time));
+        }
         answer
     }
 
-    fn dispatch(&self, call: &Call<'_>, faults: &Faults) -> Answer {
-        let slot = Slot(&self.running);
-        let running = self.running.fetch_add(1, Ordering::AcqRel) + 1;
-        let authorization = call.headers.get("authorization").and_then(|value| value.to_str().ok());
-        let client = match self.tokens.check(authorization, Instant::now()) {
-            Ok(client) => client,
-            Err(why) => return Answer::new("unauthorized", self.unauthorized(why)),
-        };
-        if let Some(limit) = self.site.max_concurrency.filter(|limit| running > *limit) {
-            let limit = Limit { requests: limit, window: Duration::from_secs(300) };
-            return Answer::new("throttled", throttled("0x80072326", limit, 1));
+    /// Whether the environment takes the application's user.
+    fn membership(&self, client: usize) -> Result<()> {
+        let user = self.clients[client].user;
+        match super::read(&self.conditions).applications[client].user {
+            UserState::Enabled => Ok(()),
+            UserState::Missing => Err(Fail::new(403, "0x80072560", "The user is not a member of the organization.")),
+            // Code and text are assumed. [K]
+            UserState::Disabled => {
+                Err(Fail::new(403, "0x80040225", format!("The specified user(Id = {user}) is disabled. Consider enabling this user.")))
+            }
         }
-        if let Err(Refusal { limit, retry_after }) = faults.admit(super::stats::Api::Dataverse, &self.clients[client].id, Instant::now()) {
-            return Answer::new("throttled", throttled("0x80072322", limit, retry_after));
+    }
+
+    fn dispatch(&self, call: &Call<'_>, client: usize) -> Answer {
+        if let Err(fail) = self.membership(client) {
+            return Answer::new("forbidden", fail.response());
         }
         let mut route = String::from("unknown");
         if call.path.strip_prefix(self.site.path()) == Some("/$batch") && call.method == Method::POST {
             let (response, operations) = self.batch(call, client);
-            drop(slot);
             return Answer { operations, ..Answer::new("$batch", response) };
         }
         let response = self.route(call, client, &mut route, &mut Access::Lock(&self.store)).unwrap_or_else(|fail| fail.response());
-        drop(slot);
         let operations = response.extensions().get().map_or(1, |Operations(count)| *count);
         Answer { operations, ..Answer::new(route, response) }
     }
@@ -254,8 +328,22 @@ impl Dataverse {
         let prefer = Prefer::parse(call.headers);
         let options = Options::parse(call.query)?;
         let references = if let Access::Held(_, references) = access { Some(*references) } else { None };
-        let writer =
-            write::Writer { site: &self.site, user: client as u8, headers: call.headers, options: &options, prefer: &prefer, references };
+        let application = super::read(&self.conditions).applications[client].clone();
+        let user = self.clients[client].user;
+        let writer = write::Writer {
+            site: &self.site,
+            user: client as u8,
+            headers: call.headers,
+            options: &options,
+            prefer: &prefer,
+            references,
+            rights: write::Rights { user, application: &application },
+        };
+        if get {
+            let tracking = prefer.track || options.deltatoken.is_some();
+            let operation = if tracking { Operation::ReadOrganization } else { Operation::Read };
+            access.read(|store| application.may(user, operation, &store.tables[table].table))?;
+        }
         if !get && access.read(|store| store.tables[table].table.read_only) {
             return Err(Fail::method(call.method.as_str()));
         }
@@ -337,15 +425,7 @@ impl Dataverse {
 }
 
 /// Service protection: 429 with one of the three documented codes.
-fn throttled(code: &str, limit: Limit, retry_after: u64) -> Response<Body> {
-    let seconds = limit.window.as_secs();
-    let message = match code {
-        "0x80072321" => "Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds. Decrease \
-                         number of concurrent requests or reduce the duration of requests and try again later."
-            .to_owned(),
-        "0x80072326" => format!("Number of concurrent requests exceeded the limit of {}.", limit.requests),
-        _ => format!("Number of requests exceeded the limit of {} over time window of {seconds} seconds.", limit.requests),
-    };
+fn throttled(code: &str, message: String, retry_after: u64) -> Response<Body> {
     let mut response = Fail::new(429, code, message).response();
     net::set(&mut response, "retry-after", &retry_after.to_string());
     response
@@ -432,7 +512,7 @@ impl Dataverse {
     pub(super) fn seed(&self, table: &str, body: &str) -> std::result::Result<(), String> {
         let store = &mut *super::write(&self.store);
         let table = store.by_name(table).ok_or_else(|| format!("no table `{table}`"))?;
-        let done = write::seed(store, table, body, self.site.now()).map_err(|fail| fail.message);
+        let done = write::seed(store, table, body, 0, self.site.now()).map(|_| ()).map_err(|fail| fail.message);
         store.commit();
         done
     }
@@ -450,11 +530,81 @@ impl Dataverse {
         true
     }
 
-    /// Changes a column's metadata.
+    /// Changes a column's metadata; the table's delta tokens die. [C]
     pub(super) fn alter(&self, change: &super::admin::AlterColumn) -> std::result::Result<(), String> {
+        self.redefine(&change.table, |table| table.alter(change))
+    }
+
+    /// Adds a column; the table's delta tokens die. [C]
+    pub(super) fn add_column(&self, table: &str, column: table::Column) -> std::result::Result<(), String> {
+        self.redefine(table, |table| table.extend(vec![column], Vec::new()))
+    }
+
+    fn redefine(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut table::Table) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), String> {
         let mut store = super::write(&self.store);
+        let index = store.by_name(name).ok_or_else(|| format!("no table `{name}`"))?;
+        let mut table = store.tables[index].table.clone();
+        change(&mut table)?;
+        store.redefine(index, table);
+        Ok(())
+    }
+
+    /// Changes a table's settings. Switching change tracking on or off is no change of its definition.
+    pub(super) fn change_table(&self, change: &table::TableChange) -> std::result::Result<(), String> {
+        let mut store = super::write(&self.store);
+        let store = &mut *store;
         let index = store.by_name(&change.table).ok_or_else(|| format!("no table `{}`", change.table))?;
-        store.tables[index].table.alter(change)
+        let rows = &mut store.tables[index];
+        for name in change.keys.keys() {
+            if !rows.table.keys.iter().any(|key| key.name == *name) {
+                return Err(format!("table `{}` has no key `{name}`", change.table));
+            }
+        }
+        for key in &mut rows.table.keys {
+            if let Some(status) = change.keys.get(&key.name) {
+                key.status = *status;
+            }
+        }
+        rows.index_keys();
+        if let Some(tracking) = change.tracking {
+            rows.table.tracking = tracking;
+        }
+        if let Some(bulk) = change.bulk {
+            rows.table.bulk = bulk;
+            messages::fill(store).map_err(|fail| fail.message)?;
+        }
+        store.commit();
+        Ok(())
+    }
+
+    /// Does something with a table's rows as another user than the integration's.
+    fn as_another<T>(&self, table: &str, work: impl FnOnce(&mut Store, usize, u8) -> Result<T>) -> std::result::Result<T, String> {
+        let mut store = super::write(&self.store);
+        let table = store.by_name(table).ok_or_else(|| format!("no table `{table}`"))?;
+        let done = store.atomically(|store| work(store, table, 1)).map_err(|fail| fail.message);
+        store.commit();
+        done
+    }
+
+    /// Creates a row as another user.
+    pub(super) fn create_row(&self, table: &str, body: &str) -> std::result::Result<uuid::Uuid, String> {
+        self.as_another(table, |store, table, user| write::seed(store, table, body, user, self.site.now()))
+    }
+
+    /// Changes a row as another user.
+    pub(super) fn update_row(&self, table: &str, id: &str, body: &str) -> std::result::Result<(), String> {
+        let id = uuid::Uuid::try_parse(id).map_err(|error| error.to_string())?;
+        self.as_another(table, |store, table, user| write::change(store, table, id, body, user, self.site.now()))
+    }
+
+    /// Deletes a row as another user.
+    pub(super) fn delete_row(&self, table: &str, id: &str) -> std::result::Result<(), String> {
+        let id = uuid::Uuid::try_parse(id).map_err(|error| error.to_string())?;
+        self.as_another(table, |store, table, _| store.delete(table, id))
     }
 
     /// All rows of a table sorted by id; `system` adds versions and instants.

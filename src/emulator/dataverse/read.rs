@@ -12,7 +12,7 @@ use super::change::{Cookie, Position, check_mark, delta, delta_token, fingerprin
 use super::error::{Fail, Result};
 use super::filter::{Filter, compare, order_by};
 use super::store::{Changes, Row, Store};
-use super::table::{Derived, Table, Type};
+use super::table::{Derived, KeyStatus, Table, Type};
 use super::url::{Options, Prefer, RowKey};
 use super::value::{self, write_text};
 use crate::emulator::net;
@@ -188,7 +188,7 @@ pub(super) fn find(store: &Store, table: usize, key: &RowKey) -> Result<Found> {
     }
     let (at, key) = (rows.table.keys.iter().enumerate())
         .find(|(_, key)| key.indexes.len() == given.len() && key.indexes.iter().all(|index| given.iter().any(|(other, _)| other == index)))
-        .filter(|(_, key)| key.status == "Active")
+        .filter(|(_, key)| key.status == KeyStatus::Active)
         .ok_or_else(undeclared)?;
     let texts: Vec<String> = (key.indexes.iter())
         .filter_map(|index| given.iter().find(|(other, _)| other == index).and_then(|(_, value)| super::store::key_text(value)))

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::error::{Fail, Result};
-use super::table::{Derived, Table, Type};
+use super::table::{Derived, KeyStatus, Table, Type};
 use super::value::Value;
 
 /// One row. Cells are sorted by column; a column without a cell has its default.
@@ -292,6 +292,12 @@ impl Store {
         Ok(())
     }
 
+    /// Takes a table's changed definition; its delta tokens die with the old one. [C]
+    pub(super) fn redefine(&mut self, table: usize, definition: Table) {
+        self.tables[table].redefine(definition);
+        self.expire(Some(table));
+    }
+
     /// Ends all delta tokens of a table, or of all.
     pub(super) fn expire(&mut self, table: Option<usize>) {
         self.version += 1;
@@ -356,20 +362,20 @@ impl Rows {
             for (at, value) in self.keys_of(row).into_iter().enumerate() {
                 let Some(value) = value else { continue };
                 if self.keys[at].insert(value, *id).is_some() {
-                    self.table.keys[at].status = "Failed".to_owned();
+                    self.table.keys[at].status = KeyStatus::Failed;
                 }
             }
         }
         self.rows = rows;
         for (key, index) in self.table.keys.iter().zip(&mut self.keys) {
-            if key.status != "Active" {
+            if key.status != KeyStatus::Active {
                 index.clear();
             }
         }
     }
 
     /// Takes a changed definition: the cells of all rows move to where their columns are now, those of removed columns go.
-    pub(super) fn redefine(&mut self, table: Table) {
+    fn redefine(&mut self, table: Table) {
         let moved: Vec<Option<u16>> = self.table.columns.iter().map(|column| table.column(&column.name)).collect();
         for row in self.rows.values_mut() {
             let mut cells: Vec<(u16, Value)> = std::mem::take(&mut row.cells)
@@ -387,7 +393,7 @@ impl Rows {
     /// finished index.
     fn keys_of(&self, row: &Row) -> KeyValues {
         let values = |key: &super::table::Key| key.indexes.iter().map(|index| row.cell(*index).and_then(key_text)).collect();
-        self.table.keys.iter().map(|key| if key.status == "Active" { values(key) } else { None }).collect()
+        self.table.keys.iter().map(|key| if key.status == KeyStatus::Active { values(key) } else { None }).collect()
     }
 
     /// Checks that the row's keys are free, and returns them.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Column types, by the names metadata gives them; multi-select and image appear there as `Virtual`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -191,15 +191,10 @@ pub(in crate::emulator) struct Relation {
 pub(in crate::emulator) struct Key {
     pub(super) name: String,
     pub(super) columns: Vec<String>,
-    /// `Pending`, `InProgress`, `Active` or `Failed`: only an active key may be used.
-    #[serde(default = "active")]
-    pub(super) status: String,
+    #[serde(default)]
+    pub(super) status: KeyStatus,
     #[serde(skip)]
     pub(super) indexes: Vec<u16>,
-}
-
-fn active() -> String {
-    "Active".to_owned()
 }
 
 /// A table.
@@ -229,6 +224,30 @@ pub(in crate::emulator) struct Table {
     by_name: HashMap<String, u16>,
     #[serde(skip)]
     by_property: HashMap<String, u16>,
+}
+
+/// A change of a table's settings; what is absent stays. The body of the admin interface's `table`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::emulator) struct TableChange {
+    pub(super) table: String,
+    #[serde(default)]
+    pub(super) tracking: Option<bool>,
+    #[serde(default)]
+    pub(super) bulk: Option<bool>,
+    /// Index states of alternate keys, by the key's name.
+    #[serde(default)]
+    pub(super) keys: std::collections::BTreeMap<String, KeyStatus>,
+}
+
+/// `EntityKeyIndexStatus`: only an active key may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+pub(in crate::emulator) enum KeyStatus {
+    Pending,
+    InProgress,
+    #[default]
+    Active,
+    Failed,
 }
 
 impl Table {

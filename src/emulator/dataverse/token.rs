@@ -1,4 +1,4 @@
-//! Entra ID's token endpoint, client credentials with a secret.
+//! Entra ID's token endpoint: client credentials with a secret or a signed assertion; and the discovery document that names it.
 
 use std::time::Instant;
 
@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, Response, StatusCode};
 use serde_json::json;
 
+use super::setup::SecretState;
 use super::{Call, Dataverse};
 use crate::emulator::net;
 
@@ -24,7 +25,34 @@ fn refuse(status: u16, error: &str, code: u32, text: &str) -> Response<Body> {
     net::body(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "application/json; charset=utf-8", body.to_string())
 }
 
+/// The assertion type of RFC 7523.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// `GET {tenant}/v2.0/.well-known/openid-configuration`, which client libraries read to find the endpoint.
+fn discovery(dataverse: &Dataverse) -> Response<Body> {
+    let site = &dataverse.site;
+    let of = |path: &str| format!("{}/{}/{path}", site.base, site.tenant);
+    let body = json!({
+        "token_endpoint": of("oauth2/v2.0/token"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "issuer": of("v2.0"),
+        "authorization_endpoint": of("oauth2/v2.0/authorize"),
+        "jwks_uri": of("discovery/v2.0/keys"),
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "tenant_region_scope": "EU",
+    });
+    net::body(StatusCode::OK, "application/json; charset=utf-8", body.to_string())
+}
+
 pub(super) fn answer(dataverse: &Dataverse, call: &Call<'_>) -> Response<Body> {
+    let configuration = call.path.ends_with("/.well-known/openid-configuration");
+    if configuration && call.method == Method::GET && call.path.trim_start_matches('/').starts_with(&dataverse.site.tenant) {
+        return discovery(dataverse);
+    }
     if call.method != Method::POST {
         return refuse(405, "invalid_request", 900561, "The endpoint only accepts POST requests.");
     }
@@ -57,21 +85,53 @@ pub(super) fn answer(dataverse: &Dataverse, call: &Call<'_>) -> Response<Body> {
             &format!("Application with identifier '{id}' was not found in the directory '{tenant}'."),
         );
     };
-    let Some(secret) = field("client_secret") else {
-        return refuse(
-            401,
-            "invalid_client",
-            7000216,
-            "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
-        );
-    };
-    if dataverse.clients[client].secret != secret {
-        return refuse(
-            401,
-            "invalid_client",
-            7000215,
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value.",
-        );
+    let application = crate::emulator::read(&dataverse.conditions).applications[client].clone();
+    match (field("client_secret"), field("client_assertion")) {
+        (None, None) => {
+            return refuse(
+                401,
+                "invalid_client",
+                7000218,
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+            );
+        }
+        (_, Some(assertion)) => {
+            if field("client_assertion_type") != Some(ASSERTION_TYPE) {
+                return refuse(
+                    400,
+                    "invalid_request",
+                    900144,
+                    "The request body must contain the following parameter: 'client_assertion_type'.",
+                );
+            }
+            let audience = format!("{}/{}/oauth2/v2.0/token", dataverse.site.base, dataverse.site.tenant);
+            let now = dataverse.site.now();
+            let id = &dataverse.clients[client].id;
+            if let Err(refusal) = super::assertion::verify(assertion, id, &audience, &application.certificates, now, &dataverse.assertions)
+            {
+                return refuse(refusal.status, refusal.error, refusal.code, &refusal.text);
+            }
+        }
+        (Some(secret), None) => {
+            if dataverse.clients[client].secret != secret {
+                return refuse(
+                    401,
+                    "invalid_client",
+                    7000215,
+                    "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value.",
+                );
+            }
+            if application.secret == SecretState::Expired {
+                return refuse(
+                    401,
+                    "invalid_client",
+                    7000222,
+                    &format!(
+                        "The provided client secret keys for app '{id}' are expired. Visit the Azure portal to create new keys for your app."
+                    ),
+                );
+            }
+        }
     }
     let Some(scope) = field("scope") else {
         return refuse(400, "invalid_request", 900144, "The request body must contain the following parameter: 'scope'.");

@@ -11,6 +11,7 @@ use super::Site;
 use super::batch::{Entity, References, resolve};
 use super::error::{Fail, Result};
 use super::read::{self, Found, Notes, View, find};
+use super::setup::{Application, Operation};
 use super::store::{Changes, Store};
 use super::table::{Column, Table, Type};
 use super::url::{Options, Prefer, RowKey, Segment, segment};
@@ -316,6 +317,19 @@ fn read_value(table: &Table, column: &Column, raw: &str) -> Result<Value> {
     }
 }
 
+/// What the writer may do.
+#[derive(Clone, Copy)]
+pub(super) struct Rights<'a> {
+    pub(super) user: Uuid,
+    pub(super) application: &'a Application,
+}
+
+impl Rights<'_> {
+    pub(super) fn may(&self, operation: Operation, table: &Table) -> Result<()> {
+        self.application.may(self.user, operation, table)
+    }
+}
+
 /// Who writes, and how.
 pub(super) struct Writer<'a> {
     pub(super) site: &'a Site,
@@ -325,6 +339,7 @@ pub(super) struct Writer<'a> {
     pub(super) prefer: &'a Prefer,
     /// What `$1` stands for, within a change set.
     pub(super) references: Option<&'a References>,
+    pub(super) rights: Rights<'a>,
 }
 
 impl Writer<'_> {
@@ -357,6 +372,7 @@ impl Writer<'_> {
     /// `POST set`.
     pub(super) fn create(&self, store: &mut Store, table: usize, body: &[u8]) -> Result<Response<Body>> {
         let description = &store.tables[table].table;
+        self.rights.may(Operation::Create, description)?;
         if let Some(select) = &self.options.select {
             View::new(description, Some(select))?;
         }
@@ -395,6 +411,7 @@ impl Writer<'_> {
         }
         let found = find(store, table, key)?;
         self.check_match(store, table, &found)?;
+        self.rights.may(if found.id.is_some() { Operation::Write } else { Operation::Create }, description)?;
         let Some(id) = found.id else {
             let mut payload = payload(store, table, &fields, Mode::Create, self.references)?;
             // The key's values fill the new row; the body's win over them. [D]
@@ -430,6 +447,7 @@ impl Writer<'_> {
         body: Option<&[u8]>,
     ) -> Result<Response<Body>> {
         let description = &store.tables[table].table;
+        self.rights.may(Operation::Write, description)?;
         let raw = match body {
             None => "null".to_owned(),
             Some(body) => match fields(description, body)?.get("value") {
@@ -449,6 +467,7 @@ impl Writer<'_> {
 
     /// `DELETE set(key)`.
     pub(super) fn delete(&self, store: &mut Store, table: usize, key: &RowKey) -> Result<Response<Body>> {
+        self.rights.may(Operation::Delete, &store.tables[table].table)?;
         let found = find(store, table, key)?;
         let id = found.existing(&store.tables[table].table)?;
         self.check_match(store, table, &found)?;
@@ -458,7 +477,7 @@ impl Writer<'_> {
 }
 
 /// Creates a row from a seed's body. What the service forbids on create (`statecode`) is done by an update after it.
-pub(super) fn seed(store: &mut Store, table: usize, body: &str, now: i64) -> Result<()> {
+pub(super) fn seed(store: &mut Store, table: usize, body: &str, user: u8, now: i64) -> Result<Uuid> {
     let description = &store.tables[table].table;
     let mut first = fields(description, body.as_bytes())?;
     let mut second = Fields::new();
@@ -469,10 +488,17 @@ pub(super) fn seed(store: &mut Store, table: usize, body: &str, now: i64) -> Res
     }
     let created = payload(store, table, &first, Mode::Create, None)?;
     let id = created.id.unwrap_or_else(Uuid::new_v4);
-    store.insert(table, id, created.changes, 0, now)?;
+    store.insert(table, id, created.changes, user, now)?;
     if !second.is_empty() {
         let changes = payload(store, table, &second, Mode::Update, None)?.changes;
-        store.update(table, id, changes, 0, now)?;
+        store.update(table, id, changes, user, now)?;
     }
-    Ok(())
+    Ok(id)
+}
+
+/// Changes a row outside of the API.
+pub(super) fn change(store: &mut Store, table: usize, id: Uuid, body: &str, user: u8, now: i64) -> Result<()> {
+    let fields = fields(&store.tables[table].table, body.as_bytes())?;
+    let changes = payload(store, table, &fields, Mode::Update, None)?.changes;
+    store.update(table, id, changes, user, now).map(|_| ())
 }

@@ -318,6 +318,33 @@ async fn assumed_statuses_can_be_set() {
 }
 
 #[tokio::test]
+async fn data_policies_check_and_change_what_is_sent_as_far_as_they_are_switched_on() {
+    let body = json!({"externalId": ID, "email": " Zoe@Example.COM ", "firstName": "anna-LENA", "mobilePhone": "+44 (0)20 79"});
+    let made = async |settings: Value| {
+        let bench = Bench::seeded(json!({"campaign": {"settings": settings}})).await;
+        let made = ok(bench.ac(Method::POST, &format!("{EXT}/profile")).json(&body)).await;
+        ["email", "firstName", "mobilePhone"].map(|name| made[name].as_str().unwrap().to_owned())
+    };
+    assert_eq!(made(json!({})).await, ["zoe@example.com", "anna-LENA", "+44 (0)20 79"]);
+    let on = made(json!({"lowerEmail": false, "smartCase": true, "stripPhone": true})).await;
+    assert_eq!(on, ["Zoe@Example.COM", "Anna-Lena", "+4402079"]);
+}
+
+#[tokio::test]
+async fn a_seed_can_hold_the_settings() {
+    let settings = json!({"refusalStatus": 422, "missingStatus": 410, "duplicateStatus": 400, "linkForms": ["pkey"], "retryAfter": false,
+                          "bigTableThreshold": 0, "jwtKeys": [keys().0]});
+    let bench = Bench::seeded(json!({"campaign": {"settings": settings, "profiles": [{"externalId": ID}, {"externalId": "b"}]}})).await;
+    let at = format!("{EXT}/profile");
+    assert_eq!(turned_down(bench.ac(Method::POST, &at).json(&json!({"nosuch": 1}))).await.0, 422);
+    assert_eq!(turned_down(bench.ac(Method::GET, &format!("{at}/nobody"))).await.0, 410);
+    assert_eq!(turned_down(bench.ac(Method::POST, &at).json(&json!({"externalId": ID}))).await.0, 400);
+    assert!(ok(bench.ac(Method::GET, &format!("{at}?_lineCount=1"))).await.get("next").is_none());
+    let wrong = json!({"campaign": {"settings": {"linkForms": ["name"]}}}).to_string();
+    assert!(d365map::emulator::start(Config { seed_text: Some(wrong), ..Config::default() }).await.is_err());
+}
+
+#[tokio::test]
 async fn somebody_else_changes_records_by_the_admin_interface() {
     let bench = seeded(Config::default()).await;
     bench.admin("campaign/rows/cusBrand", json!({"name": "Acme"})).await;

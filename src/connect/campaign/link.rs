@@ -1,0 +1,107 @@
+//! Links from one record to another, named by a key of ours.
+//!
+//! Source: Campaign Standard API, *Managing organizational units* (`{"orgUnit": {"PKey": "…"}}`) and *Managing subscriptions*
+//! (`{"service": {"PKey": "…"}}`): the documents write a link by the other record's PKey. That a link to a record of a custom
+//! resource is written alike, that key and address do as well, and that `null` empties a link, is assumed. [K]
+
+use indexmap::IndexMap;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::record::{Key, Payload};
+use super::{Campaign, href};
+use crate::connect::ConnectError;
+
+/// How a link is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LinkForm {
+    /// `{"link": {"PKey": "@…"}}`: the documented form. The other record is looked up by its key first, one call more; the PKey
+    /// goes from that answer into this request and nowhere else.
+    #[default]
+    PKey,
+    /// `{"link": {"<key attribute>": "…"}}`: no call more. Assumed.
+    Key,
+    /// `{"link": {"href": "https://…"}}`: looked up as for the PKey. Assumed.
+    Href,
+}
+
+/// A link of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Link<'a> {
+    /// The link's attribute.
+    pub name: &'a str,
+    /// Where it leads; none empties it.
+    pub to: Option<Target<'a>>,
+}
+
+/// The other record of a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its resource.
+    pub resource: &'a str,
+    /// The attribute that is the resource's identification key.
+    pub attribute: &'a str,
+    /// Its key.
+    pub key: Key<'a>,
+}
+
+/// A payload with its links, as far as the other records are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Linked {
+    /// To be sent soon: PKeys do not live for ever.
+    Ready(Payload),
+    /// The record that this link leads to is not there. With [`LinkForm::Key`] that is for the service to say.
+    Absent {
+        /// The link's attribute.
+        link: String,
+    },
+}
+
+impl Campaign {
+    /// Adds links to the body of a write.
+    ///
+    /// # Errors
+    /// [`ConnectError`] of the look-ups; [`ConnectError::Rejected`] when `body` is no JSON object.
+    pub async fn linked(&self, body: &str, links: &[Link<'_>]) -> Result<Linked, ConnectError> {
+        // Raw, so that numbers keep their digits.
+        let mut fields: IndexMap<String, Box<RawValue>> =
+            serde_json::from_str(body).map_err(|_| self.refused("the body of a write is no JSON object".to_owned()))?;
+        for link in links {
+            let value = match link.to {
+                None => Value::Null,
+                Some(target) => match self.target(target).await? {
+                    Some(value) => value,
+                    None => return Ok(Linked::Absent { link: link.name.to_owned() }),
+                },
+            };
+            let raw = to_raw_value(&value).map_err(|_| self.refused("a link cannot be written".to_owned()))?;
+            fields.insert(link.name.to_owned(), raw);
+        }
+        let body = serde_json::to_string(&fields).map_err(|_| self.refused("a body cannot be written".to_owned()))?;
+        Ok(Linked::Ready(Payload(body)))
+    }
+
+    /// A link's value; none when there is no such record.
+    async fn target(&self, target: Target<'_>) -> Result<Option<Value>, ConnectError> {
+        let form = self.0.link_form;
+        if let (LinkForm::Key, Key::Value(key)) = (form, target.key) {
+            return Ok(Some(json!({ target.attribute: key })));
+        }
+        let place = self.place(target.resource);
+        let Some(record) = self.raw(place, target.key).await? else { return Ok(None) };
+        let whole = Value::Object(record);
+        let missing = |what: &str| self.refused(format!("a `{}` came without its {what}: the link cannot be written", place.resource));
+        match form {
+            LinkForm::Href => {
+                let link = href(Some(&whole)).ok_or_else(|| missing("address"))?;
+                self.own(link)?;
+                Ok(Some(json!({ "href": link })))
+            }
+            // A key of several attributes is looked up whatever the form.
+            LinkForm::PKey | LinkForm::Key => {
+                let pkey = whole.get("PKey").and_then(Value::as_str).ok_or_else(|| missing("PKey"))?;
+                Ok(Some(json!({ "PKey": pkey })))
+            }
+        }
+    }
+}

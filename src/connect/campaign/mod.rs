@@ -1,0 +1,451 @@
+//! Reads from and writes to Adobe Campaign Standard over its REST API. Records are addressed by a key of ours: the PKey that
+//! answers carry belongs to Campaign and must not be kept outside, so that no method returns or takes one. What is behind an
+//! address of an answer (`href`, `next`, `count`, `events`) is reached by that address, after a check that it leads to the
+//! configured organisation.
+//!
+//! [`record`] reads and writes single records, [`link`] writes links between them, [`list`] follows pages, [`metadata`] describes
+//! resources, [`history`] reads what was sent to a profile.
+//!
+//! Sources: Campaign Standard API, *Must read*, *Endpoints*, *Interacting with custom resources*; Adobe, *OAuth server-to-server*.
+//! A resource is named by itself (`profile`) or with its endpoint (`customResources/cusBrand`).
+
+mod history;
+mod link;
+mod list;
+mod metadata;
+mod probe;
+mod record;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use url::Url;
+
+use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
+use super::{Call, ConnectError, Credential};
+
+pub use self::history::{Event, Events, MirrorPage};
+pub use self::link::{Link, LinkForm, Linked, Target};
+pub use self::list::{Filter, Pages, Query};
+pub use self::metadata::{Attribute, AttributeType, FilterType, ResourceType};
+pub use self::record::{Key, Payload, Written};
+
+const API: &str = "campaign";
+/// The endpoint of extended and custom fields, and of custom resources that are linked to the profile.
+const EXTENDED: &str = "profileAndServicesExt";
+/// The endpoint of custom resources that are not.
+const CUSTOM: &str = "customResources";
+/// The endpoint of standard fields, under which marketing history is.
+const STANDARD: &str = "profileAndServices";
+/// Everything but RFC 3986's unreserved characters: what else a key has must not end or split its path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// As far as it is known, a PKey is `@` and letters, digits, `-` and `_`; documents and answers write the `@` as it is.
+const PKEY: &AsciiSet = &SEGMENT.remove(b'@');
+
+/// A connection to one instance.
+#[derive(Debug, Clone)]
+pub struct CampaignConfig {
+    /// The organisation's address: `https://mc.adobe.io/<ORGANIZATION>`.
+    pub url: Url,
+    /// Where tokens come from.
+    pub token_url: Url,
+    /// The credential's client id; also the API key.
+    pub client_id: String,
+    /// What the client shows: the secret of an OAuth server-to-server credential, or a deprecated service account.
+    pub credential: Credential,
+    /// The scopes, separated by commas.
+    pub scope: String,
+    /// The endpoint of resources that are named without one: `profileAndServicesExt` unless resources not linked to profiles are
+    /// meant (`customResources`).
+    pub api: String,
+    /// How links to other records are written.
+    pub link_form: LinkForm,
+}
+
+impl CampaignConfig {
+    /// A configuration with Adobe's token service for this kind of credential, the extended endpoint, and links by PKey.
+    pub fn new(url: Url, client_id: impl Into<String>, credential: impl Into<Credential>, scope: impl Into<String>) -> Self {
+        let credential = credential.into();
+        let path = if matches!(credential, Credential::AdobeJwt(_)) { "exchange/jwt" } else { "token/v3" };
+        let token_url = Url::parse(&format!("https://ims-na1.adobelogin.com/ims/{path}")).expect("a constant");
+        Self {
+            url,
+            token_url,
+            client_id: client_id.into(),
+            credential,
+            scope: scope.into(),
+            api: EXTENDED.to_owned(),
+            link_form: LinkForm::default(),
+        }
+    }
+}
+
+/// A client of one instance; clones share the token and the connections.
+#[derive(Clone)]
+pub struct Campaign(Arc<Inner>);
+
+struct Inner {
+    http: Http,
+    /// The instance's address up to `/campaign/`.
+    root: Url,
+    /// The endpoint of resources that are named without one.
+    api: String,
+    link_form: LinkForm,
+    headers: HeaderMap,
+    token: TokenSource,
+}
+
+impl fmt::Debug for Campaign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Campaign").field("root", &self.0.root.as_str()).field("api", &self.0.api).finish_non_exhaustive()
+    }
+}
+
+/// A resource with its endpoint.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    api: &'a str,
+    resource: &'a str,
+}
+
+impl Campaign {
+    /// Checks the configuration; makes no call.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`].
+    pub fn new(http: Http, config: CampaignConfig) -> Result<Self, ConnectError> {
+        service_url(API, "url", &config.url)?;
+        service_url(API, "token-url", &config.token_url)?;
+        if config.api.is_empty() || !config.api.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(ConnectError::config(
+                format!("campaign: `{}` is no endpoint", config.api),
+                "use profileAndServicesExt or customResources",
+            ));
+        }
+        let root = format!("{}/campaign/", config.url.as_str().trim_end_matches('/'));
+        let root = Url::parse(&root)
+            .map_err(|_| ConnectError::config("campaign: `url` is no address", "use https://mc.adobe.io/<ORGANIZATION>"))?;
+        let mut key = HeaderValue::try_from(&config.client_id).map_err(|_| {
+            ConnectError::config("campaign: `client-id` cannot stand in a header", "copy it again from the project's credential")
+        })?;
+        key.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(HeaderName::from_static("x-api-key"), key);
+        let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &config.scope);
+        Ok(Self(Arc::new(Inner { http, root, api: config.api, link_form: config.link_form, headers, token })))
+    }
+
+    /// A resource by its name, with its endpoint or without.
+    fn place<'a>(&'a self, resource: &'a str) -> Place<'a> {
+        match resource.split_once('/') {
+            Some((api, resource)) => Place { api, resource },
+            None => Place { api: &self.0.api, resource: resource.strip_suffix('/').unwrap_or(resource) },
+        }
+    }
+
+    /// An address below the instance's root, of segments and parameters as they are meant: both are encoded here.
+    ///
+    /// # Errors
+    /// [`ConnectError::Rejected`] for a segment that cannot stand in an address.
+    fn address<'a>(
+        &self,
+        path: impl IntoIterator<Item = &'a str>,
+        query: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Url, ConnectError> {
+        let mut address = self.0.root.as_str().trim_end_matches('/').to_owned();
+        for segment in path {
+            // These would change the address, encoded or not (RFC 3986, 5.2.4; WHATWG URL: double-dot path segment).
+            if ["", ".", ".."].contains(&segment) {
+                return Err(self.refused(format!("a record cannot be addressed by the key `{segment}`")));
+            }
+            address.push('/');
+            address.extend(utf8_percent_encode(segment, if segment.starts_with('@') { PKEY } else { SEGMENT }));
+        }
+        let mut url = Url::parse(&address)
+            .map_err(|_| ConnectError::config("campaign: `url` is no address", "use https://mc.adobe.io/<ORGANIZATION>"))?;
+        extend_query(&mut url, query);
+        Ok(url)
+    }
+
+    /// An address from an answer, when it leads to this organisation's API. One without a host is taken from the root; no document
+    /// shows any. [K]
+    ///
+    /// # Errors
+    /// [`ConnectError::ForeignLink`].
+    fn own(&self, link: &str) -> Result<Url, ConnectError> {
+        let root = &self.0.root;
+        let foreign = |found: String| ConnectError::ForeignLink { api: API, found, expected: root.to_string() };
+        let parsed = if link.starts_with('/') { root.join(link) } else { Url::parse(link) };
+        let mut url = parsed.map_err(|_| foreign("no address".to_owned()))?;
+        let bare = url.username().is_empty() && url.password().is_none();
+        if url.origin() == root.origin() && bare && url.path().starts_with(root.path()) {
+            url.set_fragment(None);
+            Ok(url)
+        } else if url.origin() == root.origin() && bare {
+            Err(foreign(format!("another organisation at {}", origin(&url))))
+        } else {
+            Err(foreign(origin(&url)))
+        }
+    }
+
+    /// A refusal of ours, before anything was sent.
+    fn refused(&self, message: String) -> ConnectError {
+        let call = Call { api: API, url: self.0.root.to_string(), message: Some(message), ..Call::default() };
+        ConnectError::Rejected { call: Box::new(call) }
+    }
+
+    fn request(&self, method: Method, url: Url, body: Option<&str>) -> Request<'_> {
+        let mut headers = self.0.headers.clone();
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
+        }
+        let expect = if method == Method::GET { Expect::Body } else { Expect::Status };
+        let body = body.map(|b| Bytes::copy_from_slice(b.as_bytes())).into();
+        // Everything but POST names its record by key, and so does the same when it comes twice.
+        Request { headers, body, expect, token: Some(&self.0.token), ..Request::new(API, method, url) }
+    }
+
+    /// Sends a request; an error names no PKey.
+    async fn send(&self, request: &Request<'_>) -> Result<Bytes, ConnectError> {
+        self.0.http.send(request).await.map_err(understood)
+    }
+
+    /// Gets a JSON document.
+    async fn read<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, ConnectError> {
+        let request = self.request(Method::GET, url, None);
+        let body = self.send(&request).await?;
+        serde_json::from_slice(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body)).map_err(|e| {
+            let place = format!("line {}, column {}", e.line(), e.column());
+            let problem = match e.classify() {
+                serde_json::error::Category::Data => format!("the answer has not the documented shape ({place})"),
+                serde_json::error::Category::Io | serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
+                    format!("the answer is not JSON ({place})")
+                }
+            };
+            without_pkeys(request.protocol(format!("{problem}: check the connection's `url`")))
+        })
+    }
+}
+
+/// Adds parameters to an address, beside those that it has.
+fn extend_query<'a>(url: &mut Url, query: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    let mut text = url.query().unwrap_or_default().to_owned();
+    for (name, value) in query {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.extend(utf8_percent_encode(name, SEGMENT));
+        text.push('=');
+        // Not as in forms: a space is `%20` here, by the documents' examples.
+        text.extend(utf8_percent_encode(value, SEGMENT));
+    }
+    if !text.is_empty() {
+        url.set_query(Some(&text));
+    }
+}
+
+/// Campaign's words for an address that leads nowhere. [D]
+const WRONG_ADDRESS: &str = "check your uri";
+/// Words of a refusal that may come with status 500; seen in a comment of the documents' sources. [C]
+const REFUSAL: [&str; 2] = ["property is not valid", "property that is read-only"];
+
+/// An error as it is meant: Campaign answers 500 also to what it will refuse again, and to addresses that lead nowhere.
+fn understood(error: ConnectError) -> ConnectError {
+    let error = without_pkeys(error);
+    match error {
+        ConnectError::Unavailable { call } if call.status == Some(500) => {
+            let message = call.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+            if message.contains(WRONG_ADDRESS) {
+                ConnectError::NotFound { call }
+            } else if REFUSAL.iter().any(|words| message.contains(words)) {
+                ConnectError::Rejected { call }
+            } else {
+                ConnectError::Unavailable { call }
+            }
+        }
+        other => other,
+    }
+}
+
+/// An error without the PKeys that its address or the service's words may hold: errors are kept, and PKeys must not be.
+fn without_pkeys(mut error: ConnectError) -> ConnectError {
+    if let Some(call) = error.call_mut() {
+        call.url = masked(&call.url);
+        for text in [&mut call.message, &mut call.body].into_iter().flatten() {
+            *text = masked(text);
+        }
+    }
+    error
+}
+
+/// The shortest run of characters behind an `@` that is taken for a PKey; those that were published have some 90.
+const SHORTEST_PKEY: usize = 24;
+
+fn masked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let (before, after) = rest.split_at(at + 1);
+        out.push_str(before);
+        let run = after.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+        // A mail address goes on with a dot where a PKey ends.
+        if run >= SHORTEST_PKEY && !after[run..].starts_with('.') {
+            out.push_str("***");
+            rest = &after[run..];
+        } else {
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A record without what must not leave this module: PKeys and the addresses that hold them, at any depth.
+fn scrub(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| name != "PKey" && name != "href");
+            fields.values_mut().for_each(scrub);
+        }
+        Value::Array(items) => items.iter_mut().for_each(scrub),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The address in `{"href": "…"}`.
+fn href(value: Option<&Value>) -> Option<&str> {
+    value?.get("href")?.as_str().filter(|href| !href.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::connect::HttpConfig;
+
+    fn config(url: &str) -> CampaignConfig {
+        CampaignConfig::new(url.parse().unwrap(), "key-1", SecretString::from("s3cr3t"), "a,b")
+    }
+
+    fn new(config: CampaignConfig) -> Result<Campaign, ConnectError> {
+        Campaign::new(Http::new(HttpConfig::default()).unwrap(), config)
+    }
+
+    #[test]
+    fn a_key_is_one_path_segment_whatever_it_contains() {
+        let campaign = new(config("https://mc.adobe.io/org/")).unwrap();
+        let url = |key: &str| campaign.address(["profileAndServicesExt", "profile", key], []).unwrap().to_string();
+        let root = "https://mc.adobe.io/org/campaign/profileAndServicesExt/profile/";
+        assert_eq!(url("a/b+c%d'e"), format!("{root}a%2Fb%2Bc%25d%27e"));
+        assert_eq!(url("a?b#c\\d e"), format!("{root}a%3Fb%23c%5Cd%20e"));
+        assert_eq!(url("é…"), format!("{root}%C3%A9%E2%80%A6"));
+        assert_eq!(url("4d9e5e49-2a5b"), format!("{root}4d9e5e49-2a5b"));
+    }
+
+    #[test]
+    fn a_key_that_would_change_the_address_is_refused() {
+        let campaign = new(config("https://mc.adobe.io/org")).unwrap();
+        for key in ["", ".", ".."] {
+            assert!(matches!(campaign.address(["profile", key], []), Err(ConnectError::Rejected { .. })), "{key}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_added_to_those_of_an_address_and_keep_spaces_and_signs() {
+        let mut url = Url::parse("https://h/p?a=%40x").unwrap();
+        extend_query(&mut url, [("_order", "lastName desc"), ("from_parameter", "2019-09-25 23:20:35.000Z"), ("b", "+&=")]);
+        assert_eq!(url.as_str(), "https://h/p?a=%40x&_order=lastName%20desc&from_parameter=2019-09-25%2023%3A20%3A35.000Z&b=%2B%26%3D");
+    }
+
+    #[test]
+    fn only_addresses_of_this_organisations_api_are_followed() {
+        let campaign = new(config("https://mc.adobe.io/org")).unwrap();
+        for good in [
+            "https://mc.adobe.io/org/campaign/profileAndServicesExt/profile/@4W1bK-5q0",
+            // Two slashes are seen in published answers.
+            "https://mc.adobe.io/org/campaign/profileAndServicesExt/profile//byEmail/_count?email=a%40b&_lineStart=@V6q__b",
+            "https://mc.adobe.io:443/org/campaign/x",
+            "/org/campaign/profileAndServices/history/@x/events/",
+        ] {
+            assert!(campaign.own(good).is_ok(), "{good}");
+        }
+        for wrong in [
+            "https://evil.example/org/campaign/x",
+            "https://mc.adobe.io.evil.example/org/campaign/x",
+            "https://mc.adobe.io@evil.example/org/campaign/x",
+            "https://u:p@mc.adobe.io/org/campaign/x",
+            "http://mc.adobe.io/org/campaign/x",
+            "https://mc.adobe.io:444/org/campaign/x",
+            "https://mc.adobe.io/other/campaign/x",
+            "https://mc.adobe.io/org-mkt-stage1/campaign/x",
+            "https://mc.adobe.io/org/campaign/../../other/campaign/x",
+            "https://mc.adobe.io/org/campaign/%2e%2e/%2e%2e/other/campaign/x",
+            "https://mc.adobe.io/org/privacy",
+            "//evil.example/org/campaign/x",
+            "/other/campaign/x",
+            "profile/@x",
+            "",
+        ] {
+            let error = campaign.own(wrong).unwrap_err();
+            assert!(matches!(error, ConnectError::ForeignLink { .. }), "{wrong}");
+            assert!(!error.to_string().contains("u:p"));
+        }
+    }
+
+    #[test]
+    fn nothing_shown_of_a_connection_has_the_secret() {
+        let config = config("https://mc.adobe.io/org");
+        assert!(!format!("{config:?}").contains("s3cr3t"));
+        assert!(!format!("{:?}", new(config).unwrap()).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_wrong_address_or_endpoint_is_said_at_once() {
+        assert!(matches!(new(config("http://mc.adobe.io/org")), Err(ConnectError::Config { .. })));
+        for api in ["", "a/b", "../x"] {
+            let config = CampaignConfig { api: api.to_owned(), ..config("https://mc.adobe.io/org") };
+            assert!(matches!(new(config), Err(ConnectError::Config { .. })), "{api}");
+        }
+    }
+
+    #[test]
+    fn a_pkey_is_masked_and_a_mail_address_is_not() {
+        let pkey = "@4W1bK-5q0Icicnaf4EHUhZWyb-oXBTw1cSen3YxvSokZS26Vu";
+        assert_eq!(masked(&format!("profile/{pkey}/x {pkey}")), "profile/@***/x @***");
+        for text in ["a@b.example", "me@a-very-long-name-of-a-company-indeed.example", "@short", "@", "é@é"] {
+            assert_eq!(masked(text), text);
+        }
+    }
+
+    #[test]
+    fn a_500_that_names_what_it_refuses_is_a_refusal_and_a_wrong_address_is_not_found() {
+        let error = |message: &str| {
+            let call = Call { status: Some(500), message: Some(message.to_owned()), ..Call::default() };
+            understood(ConnectError::Unavailable { call: Box::new(call) })
+        };
+        assert!(matches!(error("'age' property is not valid for the 'profile' resource."), ConnectError::Rejected { .. }));
+        assert!(matches!(error("Oops. Something went wrong. Check your URI and try again."), ConnectError::NotFound { .. }));
+        assert!(matches!(error("XTK-170036 unable to connect"), ConnectError::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_record_leaves_without_pkeys_and_addresses_at_any_depth() {
+        let mut record = serde_json::json!({
+            "PKey": "@1", "href": "h", "email": "a@b.example",
+            "service": {"PKey": "@2", "title": "Sport", "href": "h"}, "list": [{"PKey": "@3", "x": 1}], "subscriptions": {"href": "h"},
+        });
+        scrub(&mut record);
+        assert_eq!(
+            record,
+            serde_json::json!({"email": "a@b.example", "service": {"title": "Sport"}, "list": [{"x": 1}], "subscriptions": {}})
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! Single records: read, made, changed and deleted by a key of ours.
+//!
+//! Sources: Campaign Standard API, *Must read* (custom keys), *Verbs*; *Calling a resource using a composite identification key* (a
+//! key of several attributes is looked up by a filter). Assumed: that an unknown key answers 404, or else with words that name it.
+
+use std::fmt;
+
+use reqwest::Method;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::list::Filter;
+use super::{Campaign, Place, href, scrub};
+use crate::connect::ConnectError;
+use crate::connect::http::Request;
+
+/// Whether a write found its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It did, and the write is done.
+    Done,
+    /// There is no record of that key.
+    Missing,
+}
+
+/// What names a record.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    /// The value of the identification key that stands in addresses.
+    Value(&'a str),
+    /// A filter that finds one record at most: for identification keys of several attributes, and for values that cannot stand
+    /// in an address. Costs one call more.
+    Filter(&'a Filter),
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl<'a> From<&'a String> for Key<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl<'a> From<&'a Filter> for Key<'a> {
+    fn from(filter: &'a Filter) -> Self {
+        Self::Filter(filter)
+    }
+}
+
+/// The body of a write: a JSON object. May hold personal data and PKeys, and so is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(pub(super) String);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+impl From<String> for Payload {
+    fn from(body: String) -> Self {
+        Self(body)
+    }
+}
+
+impl From<&String> for Payload {
+    fn from(body: &String) -> Self {
+        Self(body.clone())
+    }
+}
+
+impl From<&str> for Payload {
+    fn from(body: &str) -> Self {
+        Self(body.to_owned())
+    }
+}
+
+impl Campaign {
+    /// A record by its key, without PKeys and addresses at any depth; none when there is none, or none that this client sees.
+    ///
+    /// # Errors
+    /// [`ConnectError::Rejected`] when a filter finds several records, or when the key cannot stand in an address. Others as they come.
+    pub async fn get<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Option<Value>, ConnectError> {
+        let record = self.raw(self.place(resource), key.into()).await?;
+        Ok(record.map(|fields| {
+            let mut record = Value::Object(fields);
+            scrub(&mut record);
+            record
+        }))
+    }
+
+    /// Makes a record; `body` is a JSON object that carries the key.
+    ///
+    /// # Errors
+    /// [`ConnectError::Duplicate`] when the key is taken. [`ConnectError::OutcomeUnknown`] when the answer was not seen: the
+    /// request is not repeated, since it might make a second record; look the key up first. Others as they come.
+    pub async fn create(&self, resource: &str, body: impl Into<Payload>) -> Result<(), ConnectError> {
+        let Place { api, resource } = self.place(resource);
+        let body = body.into();
+        let request = self.request(Method::POST, self.address([api, resource], [])?, Some(&body.0));
+        self.send(&request).await.map(drop)
+    }
+
+    /// Changes attributes of a record; `body` is a JSON object of the changed ones, without the key.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn update<'k>(&self, resource: &str, key: impl Into<Key<'k>>, body: impl Into<Payload>) -> Result<Written, ConnectError> {
+        let (key, body) = (key.into(), body.into());
+        match self.locate(self.place(resource), key).await? {
+            Some(url) => self.write(self.request(Method::PATCH, url, Some(&body.0)), key).await,
+            None => Ok(Written::Missing),
+        }
+    }
+
+    /// Deletes a record. One that is gone already is [`Written::Missing`], also when it was an earlier attempt of this very
+    /// call that deleted it and whose answer was lost.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn delete<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Written, ConnectError> {
+        let key = key.into();
+        match self.locate(self.place(resource), key).await? {
+            Some(url) => self.write(self.request(Method::DELETE, url, None), key).await,
+            None => Ok(Written::Missing),
+        }
+    }
+
+    /// A record as the service gives it; its PKey and addresses are for the next call alone.
+    pub(super) async fn raw(&self, place: Place<'_>, key: Key<'_>) -> Result<Option<Map<String, Value>>, ConnectError> {
+        let filter = match key {
+            Key::Filter(filter) => filter,
+            Key::Value(value) => {
+                return match self.read::<Map<String, Value>>(self.addressed(place, value)?).await {
+                    Ok(answer) => self.one_of(answer, value).map(Some),
+                    Err(error) if is_missing(&error, key) => Ok(None),
+                    Err(error) => Err(error),
+                };
+            }
+        };
+        let mut found = self.matching(place, filter, 2).await?;
+        match found.len() {
+            0 | 1 => Ok(found.pop()),
+            _ => Err(self.refused(format!("the filter `{}` finds more than one `{}`: no key", filter.name(), place.resource))),
+        }
+    }
+
+    /// The address of a record; none when a look-up finds none.
+    async fn locate(&self, place: Place<'_>, key: Key<'_>) -> Result<Option<Url>, ConnectError> {
+        match key {
+            Key::Value(value) => self.addressed(place, value).map(Some),
+            Key::Filter(_) => match self.raw(place, key).await? {
+                Some(record) => {
+                    let link = record.get("href").and_then(Value::as_str);
+                    link.ok_or_else(|| self.refused(format!("a `{}` came without its address", place.resource)))
+                        .and_then(|l| self.own(l))
+                        .map(Some)
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn addressed(&self, place: Place<'_>, key: &str) -> Result<Url, ConnectError> {
+        if key.starts_with('@') {
+            return Err(self.refused(format!("the key `{key}` would be read as a PKey: look such records up by a filter")));
+        }
+        self.address([place.api, place.resource, key], [])
+    }
+
+    /// The record of an answer. A key that is the name of an attribute or a filter is answered by a list.
+    fn one_of(&self, mut answer: Map<String, Value>, key: &str) -> Result<Map<String, Value>, ConnectError> {
+        if answer.contains_key("PKey") {
+            return Ok(answer);
+        }
+        match answer.get_mut("content").map(Value::take) {
+            // An example of the documents shows a single record as a list of one.
+            Some(Value::Array(mut list)) if list.len() == 1 && list[0].get("PKey").is_some() => match list.pop() {
+                Some(Value::Object(record)) => Ok(record),
+                _ => Ok(Map::new()),
+            },
+            Some(Value::Array(_)) => {
+                Err(self.refused(format!("the key `{key}` is answered by a list: it is the name of an attribute or a filter")))
+            }
+            Some(content) => {
+                answer.insert("content".to_owned(), content);
+                Ok(answer)
+            }
+            None => Ok(answer),
+        }
+    }
+
+    async fn write(&self, request: Request<'_>, key: Key<'_>) -> Result<Written, ConnectError> {
+        match self.send(&request).await {
+            Ok(_) => Ok(Written::Done),
+            Err(error) if is_missing(&error, key) => Ok(Written::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The addresses of links and collections of a record: what [`Self::raw`] gives for a name.
+    pub(super) async fn linked_address(&self, place: Place<'_>, key: Key<'_>, name: &str) -> Result<Option<Option<Url>>, ConnectError> {
+        let Some(record) = self.raw(place, key).await? else { return Ok(None) };
+        href(record.get(name)).map(|link| self.own(link)).transpose().map(Some)
+    }
+}
+
+/// Whether an error says that there is no such record. Status 404 is assumed to mean that; with another one the words must name
+/// the key, so that a missing attribute is not taken for a missing record. [K]
+fn is_missing(error: &ConnectError, key: Key<'_>) -> bool {
+    let Some(call) = error.call() else { return false };
+    match (error, call.status) {
+        (ConnectError::NotFound { .. }, Some(404)) => true,
+        (ConnectError::Rejected { .. } | ConnectError::Unavailable { .. }, Some(400 | 410 | 500)) => {
+            let message = call.message.as_deref().unwrap_or_default();
+            let said = ["does not exist", "not found", "cannot be found"].iter().any(|words| message.contains(words));
+            said && matches!(key, Key::Value(key) if !key.is_empty() && message.contains(key))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Call;
+
+    #[test]
+    fn a_record_is_missing_by_404_or_by_words_that_name_its_key() {
+        let call = |status, message: &str| Box::new(Call { status: Some(status), message: Some(message.into()), ..Call::default() });
+        let key = Key::from("k-1");
+        assert!(is_missing(&ConnectError::NotFound { call: call(404, "") }, key));
+        assert!(is_missing(&ConnectError::Rejected { call: call(400, "The profile 'k-1' does not exist.") }, key));
+        assert!(is_missing(&ConnectError::Unavailable { call: call(500, "k-1 not found") }, key));
+        assert!(!is_missing(&ConnectError::Rejected { call: call(400, "The attribute 'x' does not exist.") }, key));
+        assert!(!is_missing(&ConnectError::Rejected { call: call(400, "k-1 is locked") }, key));
+        assert!(!is_missing(&ConnectError::Unavailable { call: call(503, "k-1 not found") }, key));
+        // What the connector makes of "check your URI": the address, not the record, is wrong.
+        assert!(!is_missing(&ConnectError::NotFound { call: call(500, "Check your URI") }, key));
+    }
+
+    #[test]
+    fn a_payload_shows_its_length_alone() {
+        assert_eq!(format!("{:?}", Payload::from(r#"{"email":"a@b"}"#)), "Payload(15 bytes)");
+    }
+}

@@ -1,0 +1,469 @@
+//! Campaign's SFTP server: the exports that its daily workflow writes, and a folder for logs.
+//!
+//! Documented: the integration has a workflow in Campaign export opt-out changes once a day to `d365_loads/exports`; the server is
+//! `<instance>.campaign.adobe.com`, users come in with a key. Assumed, and settable where it matters: what the files are called, which columns
+//! they have ([`records`](self)), that a file is complete once its size and time stand still, and that a file under way has a
+//! temporary suffix or a leading dot if it shows at all.
+//!
+//! Nothing is remembered here: the caller keeps what it has consumed ([`Consumed`]) and hands it back.
+
+mod error;
+mod host_key;
+mod key;
+mod reader;
+mod records;
+mod session;
+mod split;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use russh_sftp::protocol::FileAttributes;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::time::Instant;
+
+pub use error::SftpError;
+pub use host_key::HostKey;
+pub use reader::{Batch, ExportReader};
+pub use records::{
+    Column, Delivery, DeliveryLog, DeliveryLogColumns, DeliveryLogShape, DeliveryOutcome, FieldProblem, LogColumns, LogShape, OptOut,
+    OptOutChange, OptOutColumns, OptOutLayout, OptOutShape, Record, TrackingKind, TrackingLog, TrackingLogColumns, TrackingLogShape,
+};
+pub use split::{BadLine, CsvFormat, Position};
+
+use session::{Session, Target, join};
+
+/// The folder of the exports, relative to the one that the user begins in (vendor's documentation of the integration).
+pub const EXPORTS: &str = "d365_loads/exports";
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Suffixes of files that somebody is still writing, in lower case.
+const TEMPORARY: [&str; 7] = [".tmp", ".temp", ".part", ".partial", ".filepart", ".writing", ".inprogress"];
+
+/// A connection to a server.
+#[derive(Debug, Clone)]
+pub struct SftpConfig {
+    /// The server's name or address.
+    pub host: String,
+    /// The port, 22 as a rule.
+    pub port: u16,
+    /// The user.
+    pub user: String,
+    /// The user's private key, its whole text.
+    pub key: SecretString,
+    /// What opens the key, where it is protected.
+    pub passphrase: Option<SecretString>,
+    /// Who vouches for the server.
+    pub host_key: HostKey,
+    /// The folder of the exports.
+    pub exports: String,
+    /// The folder that logs are written to, if any.
+    pub logs: Option<String>,
+    /// From the beginning to the SFTP session.
+    pub connect_timeout: Duration,
+    /// For one request.
+    pub request_timeout: Duration,
+    /// Tries of one operation while nothing comes through, the first one included.
+    pub attempts: u32,
+    /// The pause before the second try; it doubles with each further one, with jitter.
+    pub first_pause: Duration,
+    /// How long a file must stand still before it counts as complete.
+    pub settle: Duration,
+}
+
+impl SftpConfig {
+    /// With defaults for all that has one.
+    pub fn new(host: impl Into<String>, user: impl Into<String>, key: SecretString, host_key: HostKey) -> Self {
+        Self {
+            host: host.into(),
+            port: 22,
+            user: user.into(),
+            key,
+            passphrase: None,
+            host_key,
+            exports: EXPORTS.to_owned(),
+            logs: None,
+            connect_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(30),
+            attempts: 5,
+            first_pause: Duration::from_secs(1),
+            settle: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A file on the server, as it stood in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Its name, without a folder.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Time of its last change, by the server's clock, in whole seconds.
+    pub modified: Instant,
+}
+
+/// What the caller has consumed of a file, in the form in which it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumed {
+    /// The file's name.
+    pub name: String,
+    /// Its size when it was read.
+    pub size: u64,
+    /// Its time of change when it was read.
+    pub modified: Instant,
+    /// Where reading stopped.
+    pub position: Position,
+}
+
+/// A file to read, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// The file.
+    pub file: RemoteFile,
+    /// Where reading stopped before; at the beginning when nothing was read.
+    pub from: Option<Position>,
+}
+
+/// How old the newest export is: opt-outs are missed when the workflow that writes them has stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// Young enough.
+    Fresh {
+        /// Its age; zero where the server's clock is ahead.
+        age: Duration,
+    },
+    /// Older than the limit.
+    Stale {
+        /// The newest file.
+        name: String,
+        /// Its age.
+        age: Duration,
+        /// The limit.
+        limit: Duration,
+    },
+    /// There is no export at all.
+    Missing,
+}
+
+impl Freshness {
+    /// What to tell the operator, if there is anything.
+    pub fn warning(&self) -> Option<String> {
+        let remedy = "see in Campaign whether the workflow that exports them has stopped: opt-outs are missed meanwhile";
+        match self {
+            Freshness::Fresh { .. } => None,
+            Freshness::Stale { name, age, limit } => {
+                let hours = |d: &Duration| d.as_secs() / 3600;
+                Some(format!("the newest export, {name}, is {} h old, more than {} h; {remedy}", hours(age), hours(limit)))
+            }
+            Freshness::Missing => Some(format!("there is no export; {remedy}")),
+        }
+    }
+}
+
+/// How old the newest of `files` is. The ages are by the server's clock, which may differ from this machine's by some minutes: a sensible limit
+/// is a day and some hours.
+pub fn freshness(files: &[RemoteFile], now: Instant, limit: Duration) -> Freshness {
+    let Some(newest) = files.iter().max_by_key(|file| file.modified) else { return Freshness::Missing };
+    let age = (now - newest.modified).to_std().unwrap_or_default();
+    if age > limit { Freshness::Stale { name: newest.name.clone(), age, limit } } else { Freshness::Fresh { age } }
+}
+
+/// What a connection can do, for a check of the set-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The exports that are there.
+    pub exports: Vec<RemoteFile>,
+    /// Whether there is a folder for logs that can be listed; none where none is configured.
+    pub logs: Option<bool>,
+}
+
+/// A client of one server; clones share the connection. It connects when it is needed, and again when the connection was lost.
+#[derive(Clone)]
+pub struct Sftp(Arc<Inner>);
+
+struct Inner {
+    config: SftpConfig,
+    target: Arc<Target>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl fmt::Debug for Sftp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sftp").field("server", &self.0.target.server).finish_non_exhaustive()
+    }
+}
+
+impl Sftp {
+    /// Checks the configuration and reads the key; makes no connection.
+    ///
+    /// # Errors
+    /// [`SftpError::Config`], [`SftpError::Key`].
+    pub fn new(config: SftpConfig) -> Result<Self, SftpError> {
+        let wrong = |problem: &str, remedy: &str| SftpError::Config { problem: problem.to_owned(), remedy: remedy.to_owned() };
+        let bad = |text: &str| text.trim().is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace());
+        if bad(&config.host) || config.host.contains(['/', '@']) {
+            return Err(wrong("`host` is no name of a server", "write the name alone, as in contoso.campaign.adobe.com"));
+        }
+        if bad(&config.user) {
+            return Err(wrong("`user` is no name of a user", "write the SFTP user that Campaign's Control Panel shows"));
+        }
+        if config.exports.trim().is_empty() || config.logs.as_ref().is_some_and(|logs| logs.trim().is_empty()) {
+            return Err(wrong("a folder's path is empty", "write the path, or `.` for the folder that the user begins in"));
+        }
+        config.host_key.check()?;
+        let key = key::parse(&config.key, config.passphrase.as_ref())?;
+        let target = Target {
+            server: format!("{}@{}:{}", config.user, config.host, config.port),
+            host: config.host.trim_matches(['[', ']']).to_owned(),
+            port: config.port,
+            user: config.user.clone(),
+            key,
+            connect_timeout: config.connect_timeout,
+            request_timeout: config.request_timeout,
+        };
+        Ok(Self(Arc::new(Inner { config, target: Arc::new(target), session: Mutex::new(None) })))
+    }
+
+    /// `user@host:port`.
+    pub fn server(&self) -> &str {
+        &self.0.target.server
+    }
+
+    /// Connects and looks at the folders.
+    ///
+    /// # Errors
+    /// [`SftpError`]; a folder for logs that cannot be listed is no error here.
+    pub async fn check(&self) -> Result<Access, SftpError> {
+        let exports = self.exports().await?;
+        let logs = match &self.0.config.logs {
+            None => None,
+            Some(folder) => match self.list(folder).await {
+                Ok(_) => Some(true),
+                Err(SftpError::NotFound { .. } | SftpError::Denied { .. }) => Some(false),
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Access { exports, logs })
+    }
+
+    /// The files in the folder of the exports, by time and name, save those with a temporary name. Some may be still growing:
+    /// [`Sftp::settled`] leaves these out.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn exports(&self) -> Result<Vec<RemoteFile>, SftpError> {
+        self.list(&self.0.config.exports).await
+    }
+
+    /// The files to read now: whose name fits `pattern` (`*` and `?`), which stand still, and which hold something that was not consumed.
+    ///
+    /// Looks twice, `settle` apart, when there is anything new. A file that has grown is read on where it was left; one that became
+    /// shorter, or whose time changed and not its size, is read from its beginning.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn settled(&self, pattern: &str, consumed: &[Consumed]) -> Result<Vec<Export>, SftpError> {
+        let consumed: HashMap<&str, &Consumed> = consumed.iter().map(|c| (c.name.as_str(), c)).collect();
+        let wanted = |file: &RemoteFile| {
+            let known = consumed.get(file.name.as_str());
+            let done = known.is_some_and(|c| c.size == file.size && c.modified == file.modified && c.position.offset >= file.size);
+            host_key::matches(pattern, &file.name) && !done
+        };
+        let before: Vec<RemoteFile> = self.exports().await?.into_iter().filter(wanted).collect();
+        if before.is_empty() {
+            return Ok(Vec::new());
+        }
+        tokio::time::sleep(self.0.config.settle).await;
+        let after = self.exports().await?;
+        let still = after.into_iter().filter(|file| before.contains(file));
+        Ok(still
+            .map(|file| {
+                let from = consumed.get(file.name.as_str()).filter(|c| {
+                    let same = c.size == file.size && c.modified == file.modified;
+                    same || c.size < file.size
+                });
+                Export { from: from.map(|c| c.position.clone()), file }
+            })
+            .collect())
+    }
+
+    /// Begins to read an export.
+    ///
+    /// # Errors
+    /// [`SftpError`]; [`SftpError::Replaced`] where the file is not the one of which `from` speaks, [`SftpError::Content`] where its header
+    /// lacks a column.
+    pub async fn read<R: Record>(&self, export: &Export, format: CsvFormat, columns: R::Columns) -> Result<ExportReader<R>, SftpError> {
+        let path = join(&self.0.config.exports, &export.file.name);
+        ExportReader::open(self.clone(), path, &export.file, format, columns, export.from.as_ref()).await
+    }
+
+    /// Writes a file into the folder of the logs. Readers see it whole or not at all; a file of the same name is replaced in one step
+    /// where the server can do that, and is an error elsewhere.
+    ///
+    /// # Errors
+    /// [`SftpError`]; [`SftpError::Config`] without a folder for logs, or for a name with a folder in it.
+    pub async fn upload_log(&self, name: &str, content: &[u8]) -> Result<(), SftpError> {
+        let wrong = |problem: String, remedy: &str| SftpError::Config { problem, remedy: remedy.to_owned() };
+        let Some(folder) = &self.0.config.logs else {
+            return Err(wrong("there is no folder for logs".to_owned(), "add `logs:` to `connections.campaign.sftp`"));
+        };
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
+            return Err(wrong(format!("`{}` is no name of a file", error::words(name)), "use letters, digits, `-`, `_` and `.`"));
+        }
+        let mut pauses = self.pauses();
+        loop {
+            // A name of its own for each try: what a broken one left behind is in nobody's way.
+            let temporary = format!(".{name}.{}.part", uuid::Uuid::new_v4().simple());
+            let put = async {
+                let session = self.session().await?;
+                let put = session.put(folder, name, &temporary, content).await;
+                if put.as_ref().is_err_and(SftpError::is_transient) {
+                    self.forget(&session).await;
+                }
+                put
+            };
+            match put.await {
+                Err(error) if error.is_transient() => {
+                    let Some(pause) = pauses.next() else { return Err(error) };
+                    tokio::time::sleep(pause).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<RemoteFile>, SftpError> {
+        let mut pauses = self.pauses();
+        let entries = loop {
+            let listed = async {
+                let session = self.session().await?;
+                let listed = session.list(folder).await;
+                if listed.as_ref().is_err_and(SftpError::is_transient) {
+                    self.forget(&session).await;
+                }
+                listed
+            };
+            match listed.await {
+                Err(error) if error.is_transient() => {
+                    let Some(pause) = pauses.next() else { return Err(error) };
+                    tokio::time::sleep(pause).await;
+                }
+                other => break other?,
+            }
+        };
+        let mut files: Vec<RemoteFile> = entries
+            .into_iter()
+            .filter(|(name, attributes)| regular(attributes) && !unfinished(name) && !name.contains(['/', '\\']))
+            .filter_map(|(name, attributes)| {
+                // A server that tells neither size nor time cannot be asked whether a file stands still.
+                let modified = Instant::from_timestamp(i64::from(attributes.mtime?), 0)?;
+                Some(RemoteFile { name, size: attributes.size?, modified })
+            })
+            .collect();
+        files.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+        Ok(files)
+    }
+
+    /// The open session, or a new one.
+    async fn session(&self) -> Result<Arc<Session>, SftpError> {
+        let mut slot = self.0.session.lock().await;
+        if let Some(session) = slot.as_ref().filter(|s| !s.is_closed()) {
+            return Ok(session.clone());
+        }
+        let known = self.0.config.host_key.known(&self.0.target.host, self.0.target.port)?;
+        let session = Arc::new(Session::open(self.0.target.clone(), &known).await?);
+        *slot = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Puts a session aside that failed, unless another one has taken its place already.
+    async fn forget(&self, session: &Arc<Session>) {
+        let mut slot = self.0.session.lock().await;
+        if slot.as_ref().is_some_and(|s| Arc::ptr_eq(s, session)) {
+            *slot = None;
+        }
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.0.config.request_timeout
+    }
+
+    fn late(&self, doing: String) -> SftpError {
+        SftpError::Timeout { server: self.server().to_owned(), doing, after: self.0.config.request_timeout }
+    }
+
+    /// The pauses before further tries: each twice the one before, up to half a minute, and of each between half and all of it, so that
+    /// many clients do not come back at the same moment.
+    fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let first = self.0.config.first_pause;
+        let further = self.0.config.attempts.saturating_sub(1);
+        (0..further).map(move |n| {
+            let whole = first.saturating_mul(2u32.saturating_pow(n)).min(LONGEST_PAUSE);
+            whole.mul_f64(rand::rng().random_range(0.5..=1.0))
+        })
+    }
+}
+
+/// Whether this is a file and no folder, link or device, by the bits of its mode; a server that sends no mode is taken at its word. (The library's
+/// own question takes a link for a file.)
+fn regular(attributes: &FileAttributes) -> bool {
+    attributes.permissions.is_none_or(|mode| mode & 0o170_000 == 0o100_000)
+}
+
+/// Whether a name says that the file is still being written.
+fn unfinished(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    name.starts_with('.') || name.ends_with('~') || TEMPORARY.iter().any(|suffix| lower.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, seconds: i64) -> RemoteFile {
+        RemoteFile { name: name.to_owned(), size: 1, modified: Instant::from_timestamp(seconds, 0).unwrap() }
+    }
+
+    #[test]
+    fn exports_that_have_ceased_raise_a_warning() {
+        let now = Instant::from_timestamp(1_000_000, 0).unwrap();
+        let limit = Duration::from_secs(26 * 3600);
+        let files = [file("b.csv", 999_000), file("a.csv", 500_000)];
+        assert_eq!(freshness(&files, now, limit), Freshness::Fresh { age: Duration::from_secs(1000) });
+        assert_eq!(freshness(&files, now, limit).warning(), None);
+        let stale = freshness(&files[1..], now, limit);
+        assert_eq!(
+            stale.warning().unwrap(),
+            "the newest export, a.csv, is 138 h old, more than 26 h; see in Campaign whether the workflow that exports them has stopped: \
+             opt-outs are missed meanwhile"
+        );
+        assert!(freshness(&[], now, limit).warning().is_some());
+        assert_eq!(freshness(&[file("c", 1_000_060)], now, limit), Freshness::Fresh { age: Duration::ZERO });
+    }
+
+    #[test]
+    fn a_temporary_name_is_not_an_export() {
+        for name in [".x.csv", "x.csv.tmp", "x.csv.FILEPART", "x.part", "x~"] {
+            assert!(unfinished(name), "{name}");
+        }
+        assert!(!unfinished("delivery_part.csv"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_connection_is_refused_before_the_key_is_looked_at() {
+        let config = |host: &str, user: &str| SftpConfig::new(host, user, SecretString::from("s3cr3t"), HostKey::KnownHosts("x".into()));
+        for (host, user) in [("", "u"), ("sftp://h", "u"), ("u@h", "u"), ("h", ""), ("h", "a b")] {
+            assert!(matches!(Sftp::new(config(host, user)), Err(SftpError::Config { .. })), "{host} {user}");
+        }
+        let error = Sftp::new(config("h", "u")).unwrap_err();
+        assert!(matches!(error, SftpError::Key { .. }) && !error.to_string().contains("s3cr3t"), "{error}");
+        assert!(!format!("{:?}", config("h", "u")).contains("s3cr3t"));
+    }
+}

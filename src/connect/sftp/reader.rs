@@ -1,0 +1,294 @@
+//! Reading one export: a stream of records over a connection that may break and is then taken up where it broke.
+
+use russh_sftp::client::fs::File;
+use std::collections::{HashSet, VecDeque};
+use std::io::SeekFrom;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use super::records::Record;
+use super::session::Session;
+use super::split::{Item, MARK, Splitter, TextRecord, digest};
+use super::{BadLine, CsvFormat, Position, RemoteFile, Sftp, SftpError};
+
+/// Bytes that are asked for at once.
+const PIECE: usize = 128 * 1024;
+
+/// Records of one export, typed, with their lines.
+#[derive(Debug)]
+pub struct Batch<R> {
+    /// The records, each with the line on which it begins. A line may give several, or none.
+    pub records: Vec<(u64, R)>,
+    /// What could not be read, in the order of the file.
+    pub bad: Vec<BadLine>,
+    /// Where reading stands after this batch: what the caller keeps once the batch is safe.
+    pub position: Position,
+}
+
+/// A file that is being read.
+pub struct ExportReader<R: Record> {
+    sftp: Sftp,
+    path: String,
+    /// Size in the listing that led here.
+    listed: u64,
+    format: CsvFormat,
+    columns: R::Columns,
+    shape: Option<R::Shape>,
+    splitter: Splitter,
+    open: Option<(Arc<Session>, File)>,
+    items: VecDeque<Item>,
+    piece: Vec<u8>,
+    /// The size of the file when its end was reached.
+    ended: Option<u64>,
+}
+
+impl<R: Record> std::fmt::Debug for ExportReader<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExportReader").field("path", &self.path).field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl<R: Record> ExportReader<R> {
+    /// Opens a file, at its beginning or at a kept position.
+    pub(super) async fn open(
+        sftp: Sftp,
+        path: String,
+        file: &RemoteFile,
+        format: CsvFormat,
+        columns: R::Columns,
+        from: Option<&Position>,
+    ) -> Result<Self, SftpError> {
+        let mut reader = Self {
+            sftp,
+            path,
+            listed: file.size,
+            splitter: Splitter::new(format.clone()),
+            format,
+            columns,
+            shape: None,
+            open: None,
+            items: VecDeque::new(),
+            piece: vec![0; PIECE],
+            ended: None,
+        };
+        reader.header().await?;
+        if let Some(from) = from.filter(|from| from.offset > 0) {
+            reader.resume(from).await?;
+        }
+        Ok(reader)
+    }
+
+    /// Where reading stands: after what the last batch held.
+    pub fn position(&self) -> Position {
+        self.splitter.position()
+    }
+
+    /// Whether the file has grown, or is still growing, beyond what the listing said, once its end was reached. Its last line may be
+    /// the beginning of a longer one then, so it is not among the records; the file is read on from the position later.
+    pub fn has_grown(&self) -> bool {
+        self.ended.is_some_and(|size| size != self.listed)
+    }
+
+    /// The next records, at most `most` lines of them; none at the end of the file.
+    ///
+    /// # Errors
+    /// [`SftpError`]; after a transient one the same call goes on where it was.
+    pub async fn next_batch(&mut self, most: usize) -> Result<Option<Batch<R>>, SftpError> {
+        let most = most.max(1);
+        let mut batch = Batch { records: Vec::new(), bad: Vec::new(), position: self.position() };
+        loop {
+            let mut items = Vec::from(std::mem::take(&mut self.items));
+            let last_line_is_whole = self.ended.is_some() && !self.has_grown();
+            self.splitter.drain(last_line_is_whole, most, &mut items);
+            if !items.is_empty() {
+                for item in items {
+                    self.take(item, &mut batch);
+                }
+                batch.position = self.position();
+                return Ok(Some(batch));
+            }
+            if self.ended.is_some() {
+                return Ok(None);
+            }
+            self.fetch().await?;
+        }
+    }
+
+    fn take(&self, item: Item, batch: &mut Batch<R>) {
+        let bad = |line, problem| BadLine { file: self.path.clone(), line, problem };
+        match item {
+            Item::Bad { line, problem } => batch.bad.push(bad(line, problem)),
+            Item::Record(TextRecord { line, fields }) => {
+                let Some(shape) = &self.shape else { return };
+                match R::read(shape, &fields) {
+                    Ok(records) => batch.records.extend(records.into_iter().map(|record| (line, record))),
+                    Err(problem) => batch.bad.push(bad(line, problem.to_string())),
+                }
+            }
+        }
+    }
+
+    /// Reads the names of the columns. A file of no bytes has none, and no records either.
+    async fn header(&mut self) -> Result<(), SftpError> {
+        if let Some(names) = self.format.columns.clone() {
+            return self.shaped(&names);
+        }
+        let mut items = Vec::new();
+        loop {
+            self.splitter.drain(self.ended.is_some(), 1, &mut items);
+            match items.pop() {
+                Some(Item::Record(record)) => {
+                    let names: Vec<String> = record.fields.iter().map(|name| name.trim().to_owned()).collect();
+                    return self.shaped(&names);
+                }
+                Some(Item::Bad { problem, .. }) => {
+                    return Err(self.content(format!("the header cannot be read: {problem}"), "check the encoding and the quotation marks"));
+                }
+                None if self.ended.is_some() => return Ok(()),
+                None => self.fetch().await?,
+            }
+        }
+    }
+
+    fn shaped(&mut self, names: &[String]) -> Result<(), SftpError> {
+        let mut seen = HashSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(
+                self.content(format!("two columns are named `{}`", super::error::words(twice)), "give each its own name in the workflow")
+            );
+        }
+        let shape = R::shape(&self.columns, names).map_err(|missing| {
+            let found: String =
+                names.iter().map(|name| super::error::words(name)).collect::<Vec<_>>().join(", ").chars().take(400).collect();
+            let problem = format!("there is no column `{missing}`; there are: {found}");
+            self.content(problem, "add it in the workflow, or set the name that it has there; if all names stand in one, set the delimiter")
+        })?;
+        self.splitter.set_width(names.len());
+        self.shape = Some(shape);
+        Ok(())
+    }
+
+    /// Goes to a kept position, if the bytes before it are those that were read then.
+    async fn resume(&mut self, from: &Position) -> Result<(), SftpError> {
+        let width = self.format.columns.as_ref().map(Vec::len);
+        let Some(width) = width.or_else(|| self.splitter.width()) else {
+            return Err(self.replaced("it is empty now"));
+        };
+        self.ended = None;
+        self.open = None;
+        let before = self.retrying(async |reader: &mut Self| reader.open_at(from.offset, None).await).await?;
+        if digest(&[&before]) != from.mark {
+            return Err(self.replaced("the lines before the kept position are others now"));
+        }
+        self.splitter = Splitter::at(self.format.clone(), from, &before, width);
+        Ok(())
+    }
+
+    /// Asks for the next bytes; takes a broken connection up again, a bounded number of times without progress.
+    async fn fetch(&mut self) -> Result<(), SftpError> {
+        self.retrying(async |reader: &mut Self| reader.fetch_once().await).await
+    }
+
+    async fn retrying<T>(&mut self, call: impl AsyncFn(&mut Self) -> Result<T, SftpError>) -> Result<T, SftpError> {
+        let mut pauses = self.sftp.pauses();
+        loop {
+            match call(self).await {
+                Err(error) if error.is_transient() => {
+                    if let Some((session, _)) = self.open.take() {
+                        self.sftp.forget(&session).await;
+                    }
+                    let Some(pause) = pauses.next() else { return Err(error) };
+                    tracing::warn!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "the connection is taken up again");
+                    tokio::time::sleep(pause).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn fetch_once(&mut self) -> Result<(), SftpError> {
+        if self.open.is_none() {
+            let recent = self.splitter.recent();
+            self.open_at(self.splitter.fetched(), Some(&recent)).await?;
+        }
+        let Some((session, file)) = &mut self.open else { return Ok(()) };
+        let limit = self.sftp.request_timeout();
+        // The library has a limit for each request; this one covers a connection whose other side is gone without a word.
+        let read = within(limit.saturating_mul(2), file.read(&mut self.piece)).await;
+        let read = read.ok_or_else(|| self.sftp.late(format!("reading `{}`", self.path)))?;
+        let count = read.map_err(|e| session.read_failed(&e, &self.path))?;
+        if count == 0 {
+            let size = session.size(file, &self.path).await?;
+            let fetched = self.splitter.fetched();
+            if size > fetched {
+                // It grew between the last read and this question, or the server ended a read early: once more, at that place.
+                self.open_at(fetched, None).await?;
+                let again = match &mut self.open {
+                    Some((session, file)) => file.read(&mut self.piece).await.map_err(|e| session.read_failed(&e, &self.path))?,
+                    None => 0,
+                };
+                if again > 0 {
+                    return self.feed(again);
+                }
+            }
+            self.ended = Some(size);
+            self.open = None;
+            return Ok(());
+        }
+        self.feed(count)
+    }
+
+    fn feed(&mut self, count: usize) -> Result<(), SftpError> {
+        let mut bytes = &self.piece[..count];
+        if self.splitter.fetched() == 0 {
+            if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+                return Err(self.content("the file is UTF-16".to_owned(), "choose UTF-8 as the encoding in the workflow"));
+            }
+            if let Some(rest) = bytes.strip_prefix(b"\xEF\xBB\xBF") {
+                self.splitter.pass_mark();
+                bytes = rest;
+            }
+        }
+        self.splitter.feed(bytes);
+        Ok(())
+    }
+
+    /// Opens the file at a place and returns the bytes before it; `expected` are those that must stand there.
+    async fn open_at(&mut self, offset: u64, expected: Option<&[u8]>) -> Result<Vec<u8>, SftpError> {
+        self.open = None;
+        let session = self.sftp.session().await?;
+        let mut file = session.open_file(&self.path).await?;
+        let size = session.size(&file, &self.path).await?;
+        if size < offset {
+            return Err(self.replaced("it is shorter than what was read of it"));
+        }
+        let length = expected.map_or(MARK, <[u8]>::len).min(usize::try_from(offset).unwrap_or(MARK));
+        let failed = |e: std::io::Error| session.read_failed(&e, &self.path);
+        file.seek(SeekFrom::Start(offset - length as u64)).await.map_err(failed)?;
+        let mut before = vec![0; length];
+        if let Err(error) = file.read_exact(&mut before).await {
+            return Err(match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => self.replaced("it became shorter while it was read"),
+                _ => session.read_failed(&error, &self.path),
+            });
+        }
+        if expected.is_some_and(|expected| expected != before) {
+            return Err(self.replaced("its bytes are others than those that were read"));
+        }
+        self.open = Some((session, file));
+        Ok(before)
+    }
+
+    fn replaced(&self, cause: &str) -> SftpError {
+        SftpError::Replaced { server: self.sftp.server().to_owned(), path: self.path.clone(), cause: cause.to_owned() }
+    }
+
+    fn content(&self, problem: String, remedy: &str) -> SftpError {
+        SftpError::Content { path: self.path.clone(), problem, remedy: remedy.to_owned() }
+    }
+}
+
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
+}
