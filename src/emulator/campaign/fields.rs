@@ -161,6 +161,7 @@ pub(super) struct Policies {
     pub(super) lower_email: bool,
     pub(super) smart_case: bool,
     pub(super) strip_phone: bool,
+    pub(super) cut_overlong: bool,
 }
 
 /// The description of the resource.
@@ -292,7 +293,10 @@ impl Field {
         let text = |wanted: &str| serde_json::from_str::<String>(raw).map_err(|_| mistyped(wanted));
         match self.kind {
             Kind::String => {
-                let text = self.transform(text("a string")?, policies)?;
+                let mut text = self.transform(text("a string")?, policies)?;
+                if let (Some(length), true) = (self.length, policies.cut_overlong) {
+                    text = text.chars().take(length).collect();
+                }
                 if let Some(length) = self.length
                     && text.chars().count() > length
                 {

@@ -2,7 +2,7 @@
 //! for this name, within its time, is let pass.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -39,6 +39,13 @@ pub fn certificate(
 
 /// A server that shows a certificate and answers every request with 401, as the services do without a token. Gives its port.
 pub async fn server(certificate: (CertificateDer<'static>, PrivateKeyDer<'static>)) -> u16 {
+    counting_server(certificate).await.0
+}
+
+/// The same, and how many bytes it was sent under encryption.
+pub async fn counting_server(certificate: (CertificateDer<'static>, PrivateKeyDer<'static>)) -> (u16, Arc<Mutex<usize>>) {
+    let received = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&received);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
     let config = config.with_no_client_auth().with_single_cert(vec![certificate.0], certificate.1).expect("a certificate");
@@ -47,11 +54,12 @@ pub async fn server(certificate: (CertificateDer<'static>, PrivateKeyDer<'static
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let mut request = [0; 8192];
-                while let Ok(1..) = stream.read(&mut request).await {
+                while let Ok(count @ 1..) = stream.read(&mut request).await {
+                    *counted.lock().expect("no panic") += count;
                     let answer = b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
                     if stream.write_all(answer).await.is_err() {
                         return;
@@ -60,7 +68,7 @@ pub async fn server(certificate: (CertificateDer<'static>, PrivateKeyDer<'static
             });
         }
     });
-    port
+    (port, received)
 }
 
 /// What is said of a connection to a port, with the given issuers trusted beside nobody else.

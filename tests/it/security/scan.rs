@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 #[derive(Default)]
 pub struct Scan {
     /// What it is, and a form of it in lower case.
-    needles: Vec<(String, Vec<u8>)>,
+    needles: Vec<(String, String)>,
 }
 
 impl Scan {
@@ -45,8 +45,10 @@ impl Scan {
                 forms.push(encoded.as_bytes()[from..to].to_vec());
             }
         }
-        for mut form in forms {
-            form.make_ascii_lowercase();
+        for form in forms {
+            // Of UTF-16 just the forms that are text when read byte by byte, which those of other alphabets are not.
+            let Ok(form) = String::from_utf8(form) else { continue };
+            let form = form.to_ascii_lowercase();
             if !self.needles.iter().any(|(_, n)| *n == form) {
                 self.needles.push((what.to_owned(), form));
             }
@@ -55,11 +57,13 @@ impl Scan {
 
     /// What is found in some bytes, with a little of what stands before it.
     pub fn find(&self, bytes: &[u8]) -> Vec<String> {
-        let lower = bytes.to_ascii_lowercase();
+        // Bytes that are no text become marks; what is looked for is text and stays as it is.
+        let text = String::from_utf8_lossy(bytes);
+        let lower = text.to_ascii_lowercase();
         let mut found = Vec::new();
         for (what, needle) in &self.needles {
-            if let Some(at) = lower.windows(needle.len()).position(|w| w == needle) {
-                let before = String::from_utf8_lossy(&bytes[at.saturating_sub(60)..at]).into_owned();
+            if let Some(at) = lower.find(needle.as_str()) {
+                let before: String = text[..at].chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();
                 found.push(format!("{what} at byte {at}, after {before:?}"));
             }
         }
