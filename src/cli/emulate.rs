@@ -32,6 +32,19 @@ pub struct Args {
     /// Requests per second and user, above which the answer is 429.
     #[arg(long, value_name = "N")]
     throttle: Option<u32>,
+    /// Service protection with the documented numbers: 6000 requests and 20 minutes of execution in 5 minutes, 52 requests at one
+    /// time, per user and web server.
+    #[arg(long, conflicts_with = "throttle")]
+    service_protection: bool,
+    /// Web servers of Dataverse, each with its own limits; a client that keeps the affinity cookie stays with one.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    servers: u32,
+    /// A certificate (PEM) registered for the integration's application, for tokens by assertion.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// The address under which clients reach Dataverse, when a proxy in front of it ends TLS.
+    #[arg(long, value_name = "URL", value_parser = public_url)]
+    dataverse_public_url: Option<String>,
     /// How long access tokens live, as in 60s or 1h.
     #[arg(long, value_name = "TIME", default_value = "3599s", value_parser = duration)]
     token_lifetime: Duration,
@@ -86,9 +99,33 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+fn public_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !plain {
+        return Err("an address without a path is needed, as in https://localhost:8443".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 /// Runs the emulators until the process is asked to end.
 pub fn run(args: &Args, global: &Global) -> Exit {
+    let certificate = match args.certificate.as_ref().map(|path| (path, std::fs::read_to_string(path))) {
+        None => None,
+        Some((_, Ok(text))) => Some(text),
+        Some((path, Err(error))) => {
+            eprintln!("error: {}: {error}", path.display());
+            return Exit::Failure;
+        }
+    };
+    let window = Duration::from_secs(300);
     let config = Config {
+        service_protection: args.service_protection.then_some((6000, window)),
+        max_execution: args.service_protection.then_some((Duration::from_secs(1200), window)),
+        max_concurrency: args.service_protection.then_some(52),
+        servers: args.servers,
+        certificate,
+        dataverse_public_url: args.dataverse_public_url.clone(),
         contacts: args.contacts,
         seed_file: args.seed.clone(),
         seed_text: args.seed.is_none().then(|| emulator::SAMPLE_SEED.to_owned()),
@@ -134,7 +171,7 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
         Format::Json => {
             let client = |client: &emulator::Client| json!({"client_id": client.id, "client_secret": client.secret});
             let line = json!({
-                "dataverse": {"url": running.dataverse_url(), "token_url": running.dataverse_token_url(), "tenant": credentials.tenant,
+                "dataverse": {"url": running.dataverse_url(), "listen": running.dataverse_listen(), "token_url": running.dataverse_token_url(), "tenant": credentials.tenant,
                     "client_id": credentials.dataverse.id, "client_secret": credentials.dataverse.secret, "other": client(&credentials.dataverse_other)},
                 "campaign": {"url": running.campaign_url(), "token_url": running.campaign_token_url(), "organization": credentials.organization,
                     "client_id": credentials.campaign.id, "client_secret": credentials.campaign.secret, "scope": credentials.campaign_scope},
@@ -181,6 +218,12 @@ async fn ended() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_address_has_no_path() {
+        assert_eq!(public_url("https://localhost:8443/"), Ok("https://localhost:8443".to_owned()));
+        assert!(public_url("https://localhost/api").is_err() && public_url("ftp://localhost").is_err() && public_url("localhost").is_err());
+    }
 
     #[test]
     fn times_are_read_with_their_unit() {

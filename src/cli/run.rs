@@ -243,13 +243,13 @@ async fn signal() {
 }
 
 fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool) -> Exit {
-    let (http, clients) = match services::both(project) {
-        Ok(both) => both,
-        Err(error) => return fail(&error),
-    };
     let store = match Store::open_for_run(&project.state) {
         Ok(store) => store,
         Err(error) => return fail(&error.to_string()),
+    };
+    let (http, clients) = match services::both(project, Some(&store)) {
+        Ok(both) => both,
+        Err(error) => return fail(&error),
     };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -260,7 +260,9 @@ fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Fo
         stop_on_signals(stop.clone());
         let counters = Arc::new(Counters::default());
         let progress = Progress::start(counters.clone(), quiet);
+        let usage = services::Ledger::start(store.clone(), http.clone());
         let result = execute(plan, clients, store, options, counters, stop).await;
+        drop(usage);
         drop(progress);
         result
     });
@@ -303,7 +305,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
 }
 
 fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Format) -> Exit {
-    let (http, clients) = match services::both(project) {
+    let (http, clients) = match services::both(project, None) {
         Ok(both) => both,
         Err(error) => return fail(&error),
     };

@@ -13,15 +13,30 @@ use crate::connect::sftp::{HostKey, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
 use crate::run::Services;
+use crate::state::Store;
+use crate::time;
+
+/// How often the day's number of requests is put down.
+const NOTED_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The HTTP layer with a project's limits.
 pub fn http(project: &Project) -> Result<Http, String> {
+    http_after(project, &BTreeMap::new())
+}
+
+/// The HTTP layer with a project's limits, after so many requests to each API on this day.
+fn http_after(project: &Project, spent: &BTreeMap<String, u64>) -> Result<Http, String> {
     let limits = &project.limits;
     let (second, day) = (limits.requests_per_second, limits.requests_per_day);
-    let budget =
-        |second: Option<u32>, day: Option<u64>| Budget { per_second: second.and_then(NonZeroU32::new), per_day: day, spent_today: 0 };
-    let budgets =
-        BTreeMap::from([("dataverse", budget(second.dynamics, day.dynamics)), ("campaign", budget(second.campaign, day.campaign))]);
+    let budget = |api: &str, second: Option<u32>, day: Option<u64>| Budget {
+        per_second: second.and_then(NonZeroU32::new),
+        per_day: day,
+        spent_today: spent.get(api).copied().unwrap_or_default(),
+    };
+    let budgets = BTreeMap::from([
+        ("dataverse", budget("dataverse", second.dynamics, day.dynamics)),
+        ("campaign", budget("campaign", second.campaign, day.campaign)),
+    ]);
     let config = HttpConfig {
         attempts: limits.attempts,
         request_timeout: limits.request_timeout,
@@ -118,10 +133,56 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
 }
 
 /// Both clients on one HTTP layer.
-pub fn both(project: &Project) -> Result<(Http, Services), String> {
-    let http = http(project)?;
+pub fn both(project: &Project, store: Option<&Store>) -> Result<(Http, Services), String> {
+    let spent = match store {
+        Some(store) => store.usage(days(time::now())).map_err(|e| e.to_string())?,
+        None => BTreeMap::new(),
+    };
+    let http = http_after(project, &spent)?;
     let services = Services { dataverse: dataverse(project, http.clone())?, campaign: campaign(project, http.clone())? };
     Ok((http, services))
+}
+
+/// Days since 1970 in UTC.
+fn days(at: time::Instant) -> i64 {
+    at.timestamp().div_euclid(86_400)
+}
+
+/// Puts down what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A
+/// process that is killed forgets a few seconds' worth.
+pub struct Ledger {
+    store: Store,
+    http: Http,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Ledger {
+    /// Begins; must be called within a runtime.
+    pub fn start(store: Store, http: Http) -> Ledger {
+        let (kept, counted) = (store.clone(), http.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(NOTED_EVERY).await;
+                let (store, http) = (kept.clone(), counted.clone());
+                let _ = tokio::task::spawn_blocking(move || note(&store, &http)).await;
+            }
+        });
+        Ledger { store, http, task }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.task.abort();
+        note(&self.store, &self.http);
+    }
+}
+
+fn note(store: &Store, http: &Http) {
+    let usage: Vec<_> = http.spent().into_iter().map(|(api, day, spent)| (api.to_owned(), day, spent)).collect();
+    if let Err(error) = store.note_usage(&usage) {
+        tracing::warn!(%error, "the day's number of requests was not put down");
+    }
 }
 
 /// A connection to the SFTP server as the project describes it, with a key that is at hand.
@@ -130,14 +191,13 @@ pub fn sftp_config(project: &Project, connection: &SftpConnection, key: SecretSt
         SftpHostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
         SftpHostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
     };
-    let limits = &project.limits;
     SftpConfig {
         port: connection.port,
         passphrase,
         exports: connection.exports.clone(),
         logs: connection.logs.clone(),
-        request_timeout: limits.request_timeout,
-        attempts: limits.attempts,
+        request_timeout: project.limits.request_timeout,
+        attempts: project.limits.attempts,
         ..SftpConfig::new(connection.host.clone(), connection.user.clone(), key, host_key)
     }
 }

@@ -92,6 +92,8 @@ pub struct Config {
     /// Where the one answer of a failed change set stands: in a response of its own set, or directly in the batch's. Seen with
     /// clients only; nested by default.
     pub nested_change_set_error: bool,
+    /// Whether every expanded collection of Dataverse comes with a link to itself, as the documents' examples show.
+    pub expand_links: bool,
     /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
     pub duplicate_status: u16,
     /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
@@ -141,6 +143,7 @@ impl Default for Config {
             delta_retention: Duration::from_secs(7 * 24 * 3600),
             expired_delta_status: 400,
             nested_change_set_error: true,
+            expand_links: true,
             duplicate_status: 409,
             refusal_status: 400,
             missing_status: 404,
@@ -335,8 +338,18 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
 
     let mut tables = dataverse::table::standard()?;
     for (name, extra) in &mut seed.dataverse.tables {
+        let (columns, keys) = (std::mem::take(&mut extra.columns), std::mem::take(&mut extra.keys));
+        if let Some(new) = extra.new.take() {
+            if tables.iter().any(|table| table.name() == name) {
+                return Err(format!("table `{name}` is there already: leave `new` out"));
+            }
+            let code = 10_000 + tables.len() as i64;
+            tables.push(dataverse::define::build(name, new, columns, keys, code)?);
+        } else {
+            let table = tables.iter_mut().find(|table| table.name() == name);
+            table.ok_or_else(|| format!("no table `{name}`; give it `new` with its schema name to make it"))?.extend(columns, keys)?;
+        }
         let table = tables.iter_mut().find(|table| table.name() == name).ok_or_else(|| format!("no table `{name}`"))?;
-        table.extend(std::mem::take(&mut extra.columns), std::mem::take(&mut extra.keys))?;
         if let Some(tracking) = extra.tracking {
             table.set_tracking(tracking);
         }
@@ -357,6 +370,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         expired_status: config.expired_delta_status,
         clock: dataverse::setup::Clock::default(),
         nested_change_set_error: config.nested_change_set_error,
+        expand_links: config.expand_links,
     };
     let store = dataverse::store::Store::new(tables, clients.iter().map(|client| client.user).collect());
     let limit = match (config.throttle, config.service_protection) {

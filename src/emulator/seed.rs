@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::campaign::seed::CampaignSeed;
+use super::dataverse::define::NewTable;
 use super::dataverse::setup::Setup;
 use super::dataverse::table::{Column, Key};
 
@@ -36,6 +37,9 @@ pub(super) struct DataverseSeed {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TableSeed {
+    /// A table that the emulator does not bring.
+    #[serde(default)]
+    pub(super) new: Option<NewTable>,
     #[serde(default)]
     pub(super) columns: Vec<Column>,
     #[serde(default)]

@@ -11,7 +11,7 @@ use super::fingerprint::HashKey;
 const APPLICATION_ID: i64 = 0x6433_3635;
 
 /// The steps; step `n` (from 0) brings format `n` to format `n + 1`. Published steps are never edited.
-const STEPS: &[&str] = &[include_str!("schema_v1.sql")];
+const STEPS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
     conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))

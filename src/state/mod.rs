@@ -36,6 +36,7 @@ mod store;
 mod sweep;
 mod tx;
 mod types;
+mod usage;
 
 pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};

@@ -143,3 +143,29 @@ async fn updates_come_through_a_network_in_trouble_and_creates_are_never_doubled
     }
     assert!(http.stats().api("campaign").retries > 0);
 }
+
+#[tokio::test]
+async fn a_certificate_signs_in_by_either_signature_and_one_that_is_not_registered_is_told() {
+    use d365map::connect::{ClientCertificate, Credential, Signature};
+    let made = || {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["d365map.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), SecretString::from(key.serialize_pem()))
+    };
+    let ((pem, key), (other_pem, other_key)) = (made(), made());
+    let running = start(Config { certificate: Some(pem.clone()), ..Config::default() }).await.unwrap();
+    let sign_in = async |pem: &str, key: &SecretString, signature: Signature| {
+        let config = DataverseConfig {
+            url: running.dataverse_url().parse().unwrap(),
+            token_url: running.dataverse_token_url().parse().unwrap(),
+            client_id: running.credentials().dataverse.id,
+            credential: Credential::Certificate(ClientCertificate::new(pem, key, signature).unwrap()),
+        };
+        Dataverse::new(http(), config).unwrap().who_am_i().await
+    };
+    for signature in [Signature::Ps256, Signature::Rs256] {
+        sign_in(&pem, &key, signature).await.unwrap();
+        let error = sign_in(&other_pem, &other_key, signature).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Token { .. }) && error.to_string().contains("AADSTS700027"), "{error}");
+    }
+}

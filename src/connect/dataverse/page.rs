@@ -204,9 +204,14 @@ impl Dataverse {
         for raw in envelope.value {
             rows.push(row(raw).map_err(|problem| request.protocol(problem))?);
         }
-        let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()) {
+        // Dataverse's links are absolute; OData allows relative ones too (OData JSON 4.0, 4.5.5), which are kept with where they lead.
+        let whole = |text: Cow<'_, str>| match Url::parse(&text) {
+            Err(url::ParseError::RelativeUrlWithoutBase) => request.url.join(&text).map(String::from).unwrap_or_default(),
+            Ok(_) | Err(_) => text.into_owned(),
+        };
+        let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()).map(whole) {
             // Checked before it is kept: a foreign link must not come back from the state in a later run.
-            Some(text) if marks.is_empty() => self.own(&text).map(|_| Some(Link(text.into_owned()))),
+            Some(text) if marks.is_empty() => self.own(&text).map(|_| Some(Link(text))),
             Some(text) => self.own(&text).map(|_| Some(Link(format!("{text}#{}", marks.join(","))))),
             None => Ok(None),
         };

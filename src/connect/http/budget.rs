@@ -50,6 +50,12 @@ impl Budgets {
         Self(budgets.iter().map(|(api, budget)| (*api, purse(budget))).collect())
     }
 
+    /// What each API was sent on its last day, earlier runs included: the day since 1970 in UTC, and how much.
+    pub(super) fn spent(&self) -> Vec<(&'static str, i64, u64)> {
+        let last = |purse: &Purse| *purse.day.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.iter().map(|(api, purse)| (*api, last(purse).0, last(purse).1)).collect()
+    }
+
     /// Takes the price of a request, waiting for the second's share.
     ///
     /// # Errors

@@ -250,6 +250,11 @@ impl Http {
         self.0.counters.get()
     }
 
+    /// What each API that has a budget was sent on its last day, earlier runs included: the day since 1970 in UTC, and how much.
+    pub fn spent(&self) -> Vec<(&'static str, i64, u64)> {
+        self.0.budgets.spent()
+    }
+
     /// What the host of an address last said of itself.
     pub fn host(&self, url: &Url) -> HostInfo {
         self.0.hosts.get(&origin(url)).info()

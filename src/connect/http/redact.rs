@@ -61,8 +61,6 @@ impl Redactor {
                 known.lasting.push(SecretString::from(form));
             }
         }
-        // Longer ones first: one form may lie within another.
-        known.lasting.sort_by_key(|k| std::cmp::Reverse(k.expose_secret().len()));
     }
 
     /// Remembers a token or an assertion.
@@ -89,8 +87,11 @@ impl Redactor {
             drop(text);
             return body;
         }
+        // Longer ones first: one may be the beginning of another.
+        let mut found: Vec<&str> = secrets().collect();
+        found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut clean = text.into_owned();
-        for secret in secrets() {
+        for secret in found {
             if clean.contains(secret) {
                 clean = clean.replace(secret, MASK);
             }

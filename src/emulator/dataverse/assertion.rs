@@ -84,7 +84,8 @@ pub(super) fn verify(
             return Err(malformed(&format!("The signing algorithm {algorithm:?} is not supported for client assertions.")));
         }
     };
-    let wanted = URL_SAFE_NO_PAD.decode(thumbprint).map_err(|_| malformed("The thumbprint is not base64url without padding."))?;
+    // The documents show it without padding; Microsoft's own libraries send it with padding. [C]
+    let wanted = URL_SAFE_NO_PAD.decode(thumbprint.trim_end_matches('=')).map_err(|_| malformed("The thumbprint is not base64url."))?;
     let shown: String = wanted.iter().map(|byte| format!("{byte:02X}")).collect();
     let certificate = certificates.iter().find(|certificate| *of(certificate) == wanted).ok_or_else(|| {
         refuse(

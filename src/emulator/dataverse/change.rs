@@ -16,7 +16,6 @@ use super::Site;
 use super::error::{Fail, Result};
 use super::read::{JSON, Notes, View, write_properties};
 use super::store::Store;
-use super::table::Table;
 use super::url::Options;
 use super::value::{self, write_text};
 use crate::emulator::net;
@@ -139,9 +138,9 @@ pub(super) fn tracking_allows(options: &Options) -> Result<()> {
     }
 }
 
-pub(super) fn link(site: &Site, table: &Table, raw: &str, token: &str) -> String {
+pub(super) fn link(site: &Site, path: &str, raw: &str, token: &str) -> String {
     let separator = if raw.is_empty() { "" } else { "&" };
-    format!("{}/{}?{raw}{separator}{token}", site.root, table.set)
+    format!("{}/{path}?{raw}{separator}{token}", site.root)
 }
 
 /// The changes since a token: rows by rising version, then tombstones.
@@ -208,12 +207,12 @@ pub(super) fn delta(
             let query = fingerprint(&rows.table.set, &options.raw);
             let cookie = Cookie { page, tracking: true, position, mark, query };
             out.push_str("\"@odata.nextLink\":");
-            write_text(&mut out, &link(site, &rows.table, &options.raw, &format!("$skiptoken={}", cookie.to_link(&rows.table.id))));
+            write_text(&mut out, &link(site, &rows.table.set, &options.raw, &format!("$skiptoken={}", cookie.to_link(&rows.table.id))));
         }
         None => {
             let raw = options.raw.split('&').filter(|part| !part.starts_with("$deltatoken=")).collect::<Vec<_>>().join("&");
             out.push_str("\"@odata.deltaLink\":");
-            write_text(&mut out, &link(site, &rows.table, &raw, &format!("$deltatoken={}", delta_token(mark))));
+            write_text(&mut out, &link(site, &rows.table.set, &raw, &format!("$deltatoken={}", delta_token(mark))));
         }
     }
     let _ = write!(out, ",\"value\":[{items}]}}");

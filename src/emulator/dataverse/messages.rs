@@ -31,7 +31,7 @@ pub(super) fn fill(store: &mut Store) -> Result<()> {
         }
     }
     let mut wanted = Vec::new();
-    for rows in store.tables.iter().filter(|rows| !rows.table.read_only) {
+    for rows in store.tables.iter().filter(|rows| !rows.table.read_only && !rows.table.dropped) {
         let bulk: &[&str] = if rows.table.bulk { &BULK } else { &[] };
         wanted.extend(PLAIN.iter().chain(bulk).map(|message| (rows.table.name.clone(), *message)));
     }

@@ -27,7 +27,7 @@ pub(super) fn edm(column: &Column) -> &'static str {
         Type::DateTime if column.is_date_only() => "Edm.Date",
         Type::DateTime => "Edm.DateTimeOffset",
         Type::Uniqueidentifier | Type::Lookup | Type::Customer | Type::Owner => "Edm.Guid",
-        Type::Image => "Edm.Binary",
+        Type::Image | Type::File => "Edm.Binary",
     }
 }
 
@@ -53,6 +53,7 @@ fn type_names(kind: Type) -> (&'static str, &'static str, &'static str) {
         Type::Owner => ("Owner", "OwnerType", "LookupAttributeMetadata"),
         Type::EntityName => ("EntityName", "EntityNameType", "EntityNameAttributeMetadata"),
         Type::Image => ("Virtual", "ImageType", "ImageAttributeMetadata"),
+        Type::File => ("Virtual", "FileType", "FileAttributeMetadata"),
         Type::Virtual => ("Virtual", "VirtualType", "AttributeMetadata"),
     }
 }
@@ -79,7 +80,7 @@ const CASTS: [&str; 18] = [
 ];
 
 /// A stable id for a piece of metadata.
-fn metadata_id(path: &str) -> String {
+pub(super) fn metadata_id(path: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     for byte in path.bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
@@ -163,6 +164,7 @@ fn own(column: &Column) -> Map<String, Json> {
         Type::Lookup | Type::Customer | Type::Owner => json!({"Targets": column.targets, "Format": "None"}),
         Type::Boolean => json!({"DefaultValue": column.default == Some(1)}),
         Type::Picklist | Type::State | Type::Status | Type::MultiSelect => json!({"DefaultFormValue": column.default.unwrap_or(-1)}),
+        Type::File => json!({"MaxSizeInKB": 32_768}),
         Type::Uniqueidentifier | Type::EntityName | Type::Image | Type::Virtual => json!({}),
     })
 }
@@ -202,6 +204,7 @@ fn option_set(column: &Column) -> Json {
         | Type::Owner
         | Type::EntityName
         | Type::Image
+        | Type::File
         | Type::Virtual => return Json::Null,
     };
     let name = column.optionset.clone().unwrap_or_else(|| column.name.clone());
@@ -219,9 +222,9 @@ fn option_set(column: &Column) -> Json {
     set
 }
 
-fn entity(table: &Table) -> Map<String, Json> {
+pub(super) fn entity(table: &Table) -> Map<String, Json> {
     object(json!({
-        "ActivityTypeMask": 0,
+        "ActivityTypeMask": i32::from(table.activity),
         "CanChangeTrackingBeEnabled": managed(true),
         "ChangeTrackingEnabled": table.tracking,
         "CollectionSchemaName": format!("{}s", table.schema),
@@ -230,9 +233,11 @@ fn entity(table: &Table) -> Map<String, Json> {
         "DisplayName": label(Some(&table.label)),
         "EntitySetName": table.set,
         "HasChanged": null,
-        "IsActivity": false,
-        "IsCustomEntity": false,
-        "IsManaged": true,
+        "IsActivity": table.activity,
+        "IsAvailableOffline": table.activity,
+        "IsCustomEntity": table.custom,
+        "IsManaged": !table.custom,
+        "IsPrivate": false,
         "IsOptimisticConcurrencyEnabled": true,
         "LogicalCollectionName": table.set,
         "LogicalName": table.name,
@@ -248,24 +253,24 @@ fn entity(table: &Table) -> Map<String, Json> {
 
 fn key(table: &Table, key: &Key) -> Map<String, Json> {
     object(json!({
-        "LogicalName": key.name, "SchemaName": key.name, "EntityLogicalName": table.name, "KeyAttributes": key.columns,
+        "LogicalName": key.name.to_lowercase(), "SchemaName": key.name, "EntityLogicalName": table.name, "KeyAttributes": key.columns,
         "EntityKeyIndexStatus": key.status, "DisplayName": label(Some(&key.name)), "IsManaged": false,
-        "MetadataId": metadata_id(&format!("{} key {}", table.name, key.name)),
+        "MetadataId": metadata_id(&format!("{} key {}", table.name, key.name.to_lowercase())),
     }))
 }
 
-fn relation(table: &Table, relation: &Relation) -> Map<String, Json> {
+pub(super) fn relation(table: &Table, relation: &Relation) -> Map<String, Json> {
     object(json!({
         "SchemaName": relation.schema, "RelationshipType": "OneToManyRelationship", "ReferencedEntity": relation.table,
         "ReferencedAttribute": relation.key, "ReferencingEntity": table.name, "ReferencingAttribute": relation.column,
         "ReferencedEntityNavigationPropertyName": super::relate::collection_name(relation), "ReferencingEntityNavigationPropertyName": relation.nav,
-        "IsCustomRelationship": false, "IsManaged": true, "MetadataId": metadata_id(&relation.schema),
+        "IsCustomRelationship": table.column(&relation.column).is_some_and(|index| table.at(index).has('x')), "IsManaged": !table.custom, "MetadataId": metadata_id(&relation.schema),
     }))
 }
 
 /// The query options that metadata knows.
-struct Query {
-    select: Option<Vec<String>>,
+pub(super) struct Query {
+    pub(super) select: Option<Vec<String>>,
     expand: Vec<(String, Option<Vec<String>>)>,
     filter: Option<String>,
 }
@@ -275,7 +280,12 @@ fn names(text: &str) -> Vec<String> {
 }
 
 impl Query {
-    fn parse(raw: Option<&str>) -> Result<Query> {
+    /// Whether an object meets the filter.
+    pub(super) fn passes(&self, map: &Map<String, Json>, type_name: &str) -> Result<bool> {
+        self.filter.as_deref().map_or(Ok(true), |filter| passes(map, filter, type_name))
+    }
+
+    pub(super) fn parse(raw: Option<&str>) -> Result<Query> {
         let mut query = Query { select: None, expand: Vec::new(), filter: None };
         for (name, value) in net::query(raw).ok_or_else(|| Fail::query("The query string is not UTF-8."))? {
             match name.as_str() {
@@ -308,7 +318,7 @@ impl Query {
 }
 
 /// Keeps the selected properties; `MetadataId` always stays.
-fn project(mut map: Map<String, Json>, select: Option<&[String]>, type_name: &str) -> Result<Map<String, Json>> {
+pub(super) fn project(mut map: Map<String, Json>, select: Option<&[String]>, type_name: &str) -> Result<Map<String, Json>> {
     let Some(select) = select else { return Ok(map) };
     let mut kept = Map::new();
     if let Some(kind) = map.remove("@odata.type") {
@@ -353,14 +363,14 @@ fn passes(map: &Map<String, Json>, filter: &str, type_name: &str) -> Result<bool
     Ok(true)
 }
 
-fn respond(site: &Site, context: &str, mut map: Map<String, Json>) -> Response<Body> {
+pub(super) fn respond(site: &Site, context: &str, mut map: Map<String, Json>) -> Response<Body> {
     let mut out = Map::new();
     out.insert("@odata.context".to_owned(), json!(format!("{}/$metadata#{context}", site.root)));
     out.append(&mut map);
     net::body(StatusCode::OK, JSON, Json::Object(out).to_string())
 }
 
-fn list(site: &Site, context: &str, items: Vec<Map<String, Json>>) -> Response<Body> {
+pub(super) fn list(site: &Site, context: &str, items: Vec<Map<String, Json>>) -> Response<Body> {
     let value = Json::Array(items.into_iter().map(Json::Object).collect());
     respond(site, context, [("value".to_owned(), value)].into_iter().collect())
 }
@@ -387,14 +397,77 @@ fn expand_attributes(column: &Column, map: &mut Map<String, Json>, expand: &[(St
     Ok(())
 }
 
-fn logical_name(key: Option<&RowKey>) -> Option<&str> {
+/// The value of a key of one named part.
+pub(super) fn named<'a>(key: Option<&'a RowKey>, part: &str) -> Option<&'a str> {
     match key {
         Some(RowKey::Alternate(parts)) => match parts.as_slice() {
-            [(name, Literal::Text(value))] if name == "LogicalName" => Some(value),
+            [(name, Literal::Text(value))] if name == part => Some(value),
             _ => None,
         },
         Some(RowKey::Id(_)) | None => None,
     }
+}
+
+/// The `MetadataId` in a key.
+pub(super) fn guid_of(key: Option<&RowKey>) -> Option<String> {
+    match key {
+        Some(RowKey::Id(id)) => Some(id.to_string()),
+        Some(RowKey::Alternate(parts)) => match parts.as_slice() {
+            [(name, Literal::Guid(id))] if name == "MetadataId" => Some(id.to_string()),
+            _ => None,
+        },
+        None => None,
+    }
+}
+
+/// The table that a key of `EntityDefinitions` names.
+pub(super) fn table_at(store: &Store, key: Option<&RowKey>) -> Option<usize> {
+    if let Some(name) = named(key, "LogicalName") {
+        return store.by_name(name);
+    }
+    let id = guid_of(key)?;
+    store.tables.iter().position(|rows| !rows.table.dropped && metadata_id(&rows.table.name) == id)
+}
+
+/// The column that a key of `Attributes` names.
+pub(super) fn column_at(table: &Table, key: Option<&RowKey>) -> Option<u16> {
+    if let Some(name) = named(key, "LogicalName") {
+        return table.column(name);
+    }
+    let id = guid_of(key)?;
+    let at = table.columns.iter().position(|column| metadata_id(&format!("{}.{}", table.name, column.name)) == id)?;
+    u16::try_from(at).ok()
+}
+
+/// The alternate key that a key of `Keys` names.
+pub(super) fn key_at(table: &Table, at: Option<&RowKey>) -> Option<usize> {
+    let name = named(at, "LogicalName");
+    let id = guid_of(at);
+    table.keys.iter().position(|key| {
+        let logical = key.name.to_lowercase();
+        name == Some(logical.as_str()) || id.as_deref() == Some(metadata_id(&format!("{} key {logical}", table.name)).as_str())
+    })
+}
+
+pub(super) fn missing_entity(raw: &str) -> Fail {
+    Fail::new(404, "0x80060888", format!("Could not find an entity with the specified key: {raw}"))
+}
+
+pub(super) fn missing_attribute(raw: &str) -> Fail {
+    Fail::new(404, "0x80060888", format!("Could not find an attribute with the specified key: {raw}"))
+}
+
+/// Everything there is to say of a column, options included.
+pub(super) fn full(table: &Table, column: &Column) -> Map<String, Json> {
+    let (_, _, derived) = type_names(column.kind);
+    let mut map = object(json!({"@odata.type": format!("#Microsoft.Dynamics.CRM.{derived}")}));
+    map.append(&mut base(table, column));
+    map.append(&mut own(column));
+    match option_set(column) {
+        Json::Null => {}
+        set => drop(map.insert("OptionSet".to_owned(), set)),
+    }
+    map
 }
 
 /// Answers everything under `EntityDefinitions`.
@@ -406,22 +479,28 @@ pub(super) fn get(site: &Site, store: &Store, segments: &[Segment], raw: Option<
             return Err(Fail::no_segment(&next.name));
         }
         let mut items = Vec::new();
-        for rows in &store.tables {
+        for rows in store.tables.iter().filter(|rows| !rows.table.dropped) {
             let map = entity(&rows.table);
-            if query.filter.as_deref().map_or(Ok(true), |filter| passes(&map, filter, "EntityMetadata"))? {
-                items.push(expanded(&rows.table, map, &query)?);
+            if query.passes(&map, "EntityMetadata")? {
+                items.push(expanded(store, &rows.table, map, &query)?);
             }
         }
         return Ok(list(site, "EntityDefinitions", items));
     }
-    let missing = || Fail::new(404, "0x80060888", format!("Could not find an entity with the specified key: {}", first.raw));
-    let name = logical_name(first.key.as_ref()).ok_or_else(missing)?;
-    let table = &store.tables[store.by_name(name).ok_or_else(missing)?].table;
+    let table = table_at(store, first.key.as_ref()).ok_or_else(|| missing_entity(&first.raw))?;
+    let table = &store.tables[table].table;
+    let name = &table.name;
     let Some(second) = segments.get(1) else {
-        return Ok(respond(site, "EntityDefinitions/$entity", expanded(table, entity(table), &query)?));
+        return Ok(respond(site, "EntityDefinitions/$entity", expanded(store, table, entity(table), &query)?));
     };
     match second.name.as_str() {
         "Attributes" => attributes(site, table, second, &segments[2..], &query),
+        "Keys" if second.key.is_some() => {
+            let missing = || Fail::new(404, "0x80060888", format!("Could not find a key with the specified key: {}", second.raw));
+            let at = key_at(table, second.key.as_ref()).ok_or_else(missing)?;
+            let map = project(key(table, &table.keys[at]), query.select.as_deref(), "EntityKeyMetadata")?;
+            Ok(respond(site, &format!("EntityDefinitions('{name}')/Keys/$entity"), map))
+        }
         "Keys" => {
             let items: Result<Vec<_>> =
                 table.keys.iter().map(|item| project(key(table, item), query.select.as_deref(), "EntityKeyMetadata")).collect();
@@ -431,17 +510,36 @@ pub(super) fn get(site: &Site, store: &Store, segments: &[Segment], raw: Option<
             let mut items = Vec::new();
             for item in &table.many_to_one {
                 let map = relation(table, item);
-                if query.filter.as_deref().map_or(Ok(true), |filter| passes(&map, filter, "OneToManyRelationshipMetadata"))? {
+                if query.passes(&map, "OneToManyRelationshipMetadata")? {
                     items.push(project(map, query.select.as_deref(), "OneToManyRelationshipMetadata")?);
                 }
             }
             Ok(list(site, &format!("EntityDefinitions('{name}')/ManyToOneRelationships"), items))
         }
+        "OneToManyRelationships" => {
+            let mut items = Vec::new();
+            for map in one_to_many(store, table) {
+                if query.passes(&map, "OneToManyRelationshipMetadata")? {
+                    items.push(project(map, query.select.as_deref(), "OneToManyRelationshipMetadata")?);
+                }
+            }
+            Ok(list(site, &format!("EntityDefinitions('{name}')/OneToManyRelationships"), items))
+        }
+        // There are none here.
+        "ManyToManyRelationships" => Ok(list(site, &format!("EntityDefinitions('{name}')/ManyToManyRelationships"), Vec::new())),
         other => Err(Fail::no_segment(other)),
     }
 }
 
-fn expanded(table: &Table, map: Map<String, Json>, query: &Query) -> Result<Map<String, Json>> {
+/// The relationships of other tables' lookups that point to a table.
+fn one_to_many(store: &Store, table: &Table) -> Vec<Map<String, Json>> {
+    let tables = store.tables.iter().map(|rows| &rows.table).filter(|other| !other.dropped);
+    tables
+        .flat_map(|other| other.many_to_one.iter().filter(|item| item.table == table.name).map(move |item| relation(other, item)))
+        .collect()
+}
+
+fn expanded(store: &Store, table: &Table, map: Map<String, Json>, query: &Query) -> Result<Map<String, Json>> {
     let mut map = project(map, query.select.as_deref(), "EntityMetadata")?;
     for (name, select) in &query.expand {
         let select = select.as_deref();
@@ -451,6 +549,10 @@ fn expanded(table: &Table, map: Map<String, Json>, query: &Query) -> Result<Map<
             "ManyToOneRelationships" => {
                 table.many_to_one.iter().map(|item| project(relation(table, item), select, "OneToManyRelationshipMetadata")).collect()
             }
+            "OneToManyRelationships" => {
+                one_to_many(store, table).into_iter().map(|map| project(map, select, "OneToManyRelationshipMetadata")).collect()
+            }
+            "ManyToManyRelationships" => Ok(Vec::new()),
             _ => return Err(Fail::no_property(name, "Microsoft.Dynamics.CRM.EntityMetadata")),
         };
         map.insert(name.clone(), Json::Array(items?.into_iter().map(Json::Object).collect()));
@@ -486,7 +588,7 @@ fn attributes(site: &Site, table: &Table, segment: &Segment, rest: &[Segment], q
             typed.append(&mut map);
             map = typed;
         }
-        if !query.filter.as_deref().map_or(Ok(true), |filter| passes(&map, filter, type_name))? {
+        if !query.passes(&map, type_name)? {
             return Ok(None);
         }
         let mut map = project(map, query.select.as_deref(), type_name)?;
@@ -496,9 +598,8 @@ fn attributes(site: &Site, table: &Table, segment: &Segment, rest: &[Segment], q
     let cast_path = cast.map_or(String::new(), |cast| format!("/Microsoft.Dynamics.CRM.{cast}"));
     let context = format!("EntityDefinitions('{}')/Attributes{cast_path}", table.name);
     if segment.key.is_some() {
-        let column = logical_name(segment.key.as_ref()).and_then(|name| table.column(name));
-        let missing = || Fail::new(404, "0x80060888", format!("Could not find an attribute with the specified key: {}", segment.raw));
-        let map = build(table.at(column.ok_or_else(missing)?))?.ok_or_else(missing)?;
+        let missing = || missing_attribute(&segment.raw);
+        let map = build(table.at(column_at(table, segment.key.as_ref()).ok_or_else(missing)?))?.ok_or_else(missing)?;
         return Ok(respond(site, &format!("{context}/$entity"), map));
     }
     let mut items = Vec::new();

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Site;
 use super::change::{Cookie, Position, check_mark, delta, delta_token, fingerprint, link, parse_delta_token, tracking_allows};
 use super::error::{Fail, Result};
+use super::expand::{self, Expand};
 use super::filter::{Filter, compare, order_by};
 use super::store::{Changes, Row, Store};
 use super::table::{Derived, KeyStatus, Table, Type};
@@ -27,7 +28,7 @@ const LOOKUP_NAV: &str = "Microsoft.Dynamics.CRM.associatednavigationproperty";
 
 /// The columns of an answer.
 pub(super) struct View {
-    columns: Vec<u16>,
+    pub(super) columns: Vec<u16>,
     /// The list in the context URL, with its parentheses; empty without `$select`.
     pub(super) context: String,
 }
@@ -207,29 +208,41 @@ pub(super) fn one(
     headers: &HeaderMap,
 ) -> Result<Response<Body>> {
     let description = &store.tables[table].table;
-    if options.expand.is_some() {
-        return Err(Fail::not_emulated("$expand"));
-    }
     let view = View::new(description, options.select.as_deref())?;
+    let expand = options.expand.as_deref().map_or(Ok(Vec::new()), |text| Expand::parse(text, store, table))?;
     let id = find(store, table, key)?.existing(description)?;
     let row = &store.tables[table].rows[&id];
     let etag = format!("W/\"{}\"", row.version);
     let notes = Notes::new(prefer);
-    // A conditional read is honoured unless annotations were asked for. [D]
-    if headers.get("if-none-match").and_then(|value| value.to_str().ok()) == Some(etag.as_str()) && !notes.any() {
+    // A conditional read is honoured unless annotations or related rows were asked for. [D]
+    let same = headers.get("if-none-match").and_then(|value| value.to_str().ok()) == Some(etag.as_str());
+    if same && !notes.any() && expand.is_empty() {
         return Ok(net::empty(StatusCode::NOT_MODIFIED));
     }
-    let mut response = net::body(StatusCode::OK, JSON, entity(site, store, table, id, &view, notes));
+    let mut response = net::body(StatusCode::OK, JSON, entity(site, store, (table, id), &view, &expand, notes));
     net::set(&mut response, "etag", &etag);
     Ok(response)
 }
 
+/// The list of columns and expanded properties in a context URL.
+fn context(view: &View, expand: &[Expand]) -> String {
+    if expand.is_empty() {
+        return view.context.clone();
+    }
+    let columns = view.context.trim_start_matches('(').trim_end_matches(')');
+    let parts: Vec<String> =
+        Some(columns.to_owned()).filter(|text| !text.is_empty()).into_iter().chain(expand.iter().map(Expand::context)).collect();
+    format!("({})", parts.join(","))
+}
+
 /// A row as the body of an answer.
-pub(super) fn entity(site: &Site, store: &Store, table: usize, id: Uuid, view: &View, notes: Notes) -> String {
+pub(super) fn entity(site: &Site, store: &Store, (table, id): (usize, Uuid), view: &View, expand: &[Expand], notes: Notes) -> String {
     let rows = &store.tables[table];
-    let mut out = format!("{{\"@odata.context\":\"{}/$metadata#{}{}/$entity\",", site.root, rows.table.set, view.context);
+    let context = context(view, expand);
+    let mut out = format!("{{\"@odata.context\":\"{}/$metadata#{}{context}/$entity\",", site.root, rows.table.set);
     if let Some(row) = rows.rows.get(&id) {
         write_properties(&mut out, store, table, id, row, view, notes);
+        expand::write(&mut out, site, store, (table, id, row), expand, notes);
     }
     out.push('}');
     out
@@ -250,11 +263,19 @@ pub(super) fn property(site: &Site, store: &Store, table: usize, key: &RowKey, n
     Ok(net::body(StatusCode::OK, JSON, out))
 }
 
-/// `GET set`: a page of rows or of changes.
-pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, prefer: &Prefer) -> Result<Response<Body>> {
+/// Rows to choose from: a set, or those that point to one row.
+pub(super) struct Scope {
+    /// The path in links, below the service root.
+    pub(super) path: String,
+    /// The lookup that points to a table's row.
+    pub(super) pointing: Option<(u16, usize, Uuid)>,
+}
+
+/// `GET set`: a page of rows or of changes. `GET set(key)/nav`: the rows of a collection.
+pub(super) fn set(site: &Site, store: &Store, table: usize, scope: &Scope, options: &Options, prefer: &Prefer) -> Result<Response<Body>> {
     let rows = &store.tables[table];
     let description = &rows.table;
-    let query = fingerprint(&description.set, &options.raw);
+    let query = fingerprint(&scope.path, &options.raw);
     let cookie = match &options.skiptoken {
         None => None,
         Some(token) => Some(
@@ -271,12 +292,6 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
         apply(&mut response, prefer);
         return Ok(response);
     }
-    if options.expand.is_some() {
-        if prefer.track {
-            tracking_allows(options)?;
-        }
-        return Err(Fail::not_emulated("$expand"));
-    }
     let tracking = cookie.as_ref().map_or(prefer.track, |cookie| cookie.tracking);
     if tracking {
         tracking_allows(options)?;
@@ -286,13 +301,21 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
     }
     // The delta starts where the full load started, so that what changes between its pages is reported again, not lost.
     let mark = cookie.as_ref().map_or((store.version, site.now()), |cookie| cookie.mark);
+    let expand = options.expand.as_deref().map_or(Ok(Vec::new()), |text| Expand::parse(text, store, table))?;
     let filter = options.filter.as_deref().map(|text| Filter::parse(text, store, table)).transpose()?;
-    let matches = |id: &Uuid, row: &Row| filter.as_ref().is_none_or(|filter| filter.matches(store, table, *id, row));
+    let points = |id: &Uuid, row: &Row| match scope.pointing {
+        None => true,
+        Some((lookup, target, wanted)) => {
+            let single = super::relate::Single { lookup, table: target };
+            super::relate::target(store, table, *id, row, single) == Some(wanted)
+        }
+    };
+    let matches = |id: &Uuid, row: &Row| points(id, row) && filter.as_ref().is_none_or(|filter| filter.matches(store, table, *id, row));
     // `$top` with a page size is ignored. [D]
     let top = if prefer.page.is_some() { None } else { options.top };
     let take = top.map_or(page, |top| top.min(page));
 
-    let mut out = format!("{{\"@odata.context\":\"{}/$metadata#{}{}\"", site.root, description.set, view.context);
+    let mut out = format!("{{\"@odata.context\":\"{}/$metadata#{}{}\"", site.root, description.set, context(&view, &expand));
     if options.count {
         let total = rows.rows.iter().filter(|(id, row)| matches(id, row)).take(COUNT_CAP + 1).count();
         let _ = write!(out, ",\"@odata.count\":{}", total.min(COUNT_CAP));
@@ -312,6 +335,7 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
         }
         out.push('{');
         write_properties(out, store, table, id, row, &view, notes);
+        expand::write(out, site, store, (table, id, row), &expand, notes);
         out.push('}');
         written += 1;
     };
@@ -349,11 +373,11 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, options: &Options, p
             let page = cookie.as_ref().map_or(1, |cookie| cookie.page + 1);
             let cookie = Cookie { page, tracking, position, mark, query };
             out.push_str(",\"@odata.nextLink\":");
-            write_text(&mut out, &link(site, description, &options.raw, &format!("$skiptoken={}", cookie.to_link(&description.id))));
+            write_text(&mut out, &link(site, &scope.path, &options.raw, &format!("$skiptoken={}", cookie.to_link(&description.id))));
         }
         None if tracking => {
             out.push_str(",\"@odata.deltaLink\":");
-            write_text(&mut out, &link(site, description, &options.raw, &format!("$deltatoken={}", delta_token(mark))));
+            write_text(&mut out, &link(site, &scope.path, &options.raw, &format!("$deltatoken={}", delta_token(mark))));
         }
         None => {}
     }

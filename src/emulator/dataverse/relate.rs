@@ -39,7 +39,7 @@ pub(super) fn collection_name(relation: &Relation) -> &str {
 /// A collection-valued navigation property: the table whose rows it gives, and their lookup.
 pub(super) fn collection(store: &Store, table: usize, nav: &str) -> Option<(usize, u16)> {
     let name = &store.tables[table].table.name;
-    store.tables.iter().enumerate().find_map(|(child, rows)| {
+    store.tables.iter().enumerate().filter(|(_, rows)| !rows.table.dropped).find_map(|(child, rows)| {
         let relation = rows.table.many_to_one.iter().find(|relation| relation.table == *name && collection_name(relation) == nav)?;
         Some((child, rows.table.column(&relation.column)?))
     })

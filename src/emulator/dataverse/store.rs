@@ -137,11 +137,11 @@ impl Store {
     }
 
     pub(super) fn by_name(&self, name: &str) -> Option<usize> {
-        self.tables.iter().position(|rows| rows.table.name == name)
+        self.tables.iter().position(|rows| rows.table.name == name && !rows.table.dropped)
     }
 
     pub(super) fn by_set(&self, set: &str) -> Option<usize> {
-        self.tables.iter().position(|rows| rows.table.set == set)
+        self.tables.iter().position(|rows| rows.table.set == set && !rows.table.dropped)
     }
 
     /// The value of a column, derived ones included; `None` when it is null.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 /// Column types, by the names metadata gives them; multi-select and image appear there as `Virtual`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(in crate::emulator) enum Type {
     String,
     Memo,
@@ -30,6 +30,7 @@ pub(in crate::emulator) enum Type {
     Owner,
     EntityName,
     Image,
+    File,
     Virtual,
 }
 
@@ -40,19 +41,28 @@ impl Type {
 }
 
 /// One option: value, label, and for a state its default status, for a status its state.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "RawChoice")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(from = "RawChoice", into = "RawChoice")]
 pub(in crate::emulator) struct Choice {
     pub(super) value: i64,
     pub(super) label: Option<String>,
     pub(super) other: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 enum RawChoice {
     Plain(i64, Option<String>),
     Paired(i64, Option<String>, i64),
+}
+
+impl From<Choice> for RawChoice {
+    fn from(choice: Choice) -> RawChoice {
+        match choice.other {
+            Some(other) => RawChoice::Paired(choice.value, choice.label, other),
+            None => RawChoice::Plain(choice.value, choice.label),
+        }
+    }
 }
 
 impl From<RawChoice> for Choice {
@@ -90,7 +100,7 @@ pub(super) enum Derived {
 }
 
 /// A column.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::emulator) struct Column {
     pub(super) name: String,
@@ -153,7 +163,7 @@ impl Column {
     }
 
     pub(super) fn is_readable(&self) -> bool {
-        self.has('r') && self.has('o') && !matches!(self.kind, Type::Virtual | Type::EntityName)
+        self.has('r') && self.has('o') && !matches!(self.kind, Type::Virtual | Type::EntityName | Type::File)
     }
 
     /// The value a new row has without being told: a default, or the active state's status.
@@ -172,7 +182,7 @@ impl Column {
 }
 
 /// A many-to-one relationship: the navigation property of a lookup for one target.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::emulator) struct Relation {
     pub(super) schema: String,
@@ -186,7 +196,7 @@ pub(in crate::emulator) struct Relation {
 }
 
 /// An alternate key.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::emulator) struct Key {
     pub(super) name: String,
@@ -198,7 +208,7 @@ pub(in crate::emulator) struct Key {
 }
 
 /// A table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::emulator) struct Table {
     pub(super) name: String,
@@ -216,14 +226,21 @@ pub(in crate::emulator) struct Table {
     /// Whether clients may write its rows.
     #[serde(default)]
     pub(super) read_only: bool,
+    #[serde(default)]
+    pub(super) activity: bool,
+    #[serde(default)]
+    pub(super) custom: bool,
+    /// A deleted table keeps its place, for cells hold tables by number; nobody sees it.
+    #[serde(default)]
+    pub(super) dropped: bool,
     pub(super) columns: Vec<Column>,
     pub(super) many_to_one: Vec<Relation>,
     #[serde(default)]
     pub(super) keys: Vec<Key>,
     #[serde(skip)]
-    by_name: HashMap<String, u16>,
+    pub(super) by_name: HashMap<String, u16>,
     #[serde(skip)]
-    by_property: HashMap<String, u16>,
+    pub(super) by_property: HashMap<String, u16>,
 }
 
 /// A change of a table's settings; what is absent stays. The body of the admin interface's `table`.
@@ -251,6 +268,31 @@ pub(in crate::emulator) enum KeyStatus {
 }
 
 impl Table {
+    /// A table of nothing, to begin from.
+    pub(super) fn empty() -> Table {
+        Table {
+            name: String::new(),
+            schema: String::new(),
+            set: String::new(),
+            id: String::new(),
+            title: String::new(),
+            label: String::new(),
+            labels: String::new(),
+            code: 0,
+            tracking: false,
+            bulk: true,
+            read_only: false,
+            activity: false,
+            custom: false,
+            dropped: false,
+            columns: Vec::new(),
+            many_to_one: Vec::new(),
+            keys: Vec::new(),
+            by_name: HashMap::new(),
+            by_property: HashMap::new(),
+        }
+    }
+
     /// Column by logical name.
     pub(super) fn column(&self, name: &str) -> Option<u16> {
         self.by_name.get(name).copied()
@@ -299,6 +341,7 @@ impl Table {
             self.columns.push(column);
         }
         self.keys.extend(keys);
+        super::define::relate(self);
         self.finish()
     }
 

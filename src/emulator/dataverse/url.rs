@@ -198,6 +198,10 @@ impl Options {
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in &pairs {
             let Some(known) = KNOWN.iter().find(|known| **known == name) else {
+                // Other ways of asking, which would be passed over in silence.
+                if matches!(name.as_str(), "fetchXml" | "sql" | "savedQuery" | "userQuery") {
+                    return Err(Fail::not_emulated(&format!("the query parameter {name}")));
+                }
                 if name.starts_with('$') {
                     let hint = match KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name)) {
                         Some(known) => format!(" Query option names are case-sensitive: '{known}'."),

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::Site;
 use super::batch::{Entity, References, resolve};
 use super::error::{Fail, Result};
+use super::expand::{Expand, Step, step};
 use super::read::{self, Found, Notes, View, find};
+use super::relate;
 use super::setup::{Application, Operation};
 use super::store::{Changes, Store};
 use super::table::{Column, Table, Type};
@@ -106,7 +108,7 @@ fn navigation(table: &Table, name: &str, raw: &str) -> Result<(u16, Value)> {
     let relation = table.many_to_one.iter().find(|relation| relation.nav == name).ok_or_else(unknown)?;
     match raw.as_bytes().first() {
         Some(b'n') => Ok((table.column(&relation.column).ok_or_else(unknown)?, Value::Null)),
-        Some(b'{' | b'[') => Err(Fail::not_emulated("deep insert")),
+        Some(b'{' | b'[') => Err(Fail::payload(&table.set, format!("'{name}': nested entities are taken on create, not on update"))),
         _ => Err(Fail::payload(
             &table.set,
             format!(
@@ -137,27 +139,48 @@ fn bind(store: &Store, table: usize, nav: &str, raw: &str, references: Option<&R
     let link: Option<String> =
         serde_json::from_str(raw).map_err(|_| Fail::payload(&description.set, format!("'{nav}@odata.bind' needs a URL or null")))?;
     let Some(link) = link else { return Ok((index, Value::Null)) };
-    let link = match link.trim_start_matches('/') {
-        name if name.starts_with('$') => resolve(references, name)?.to_owned(),
-        _ => link,
-    };
-    let path = match link.find("/api/data/v") {
-        Some(at) => link[at + "/api/data/v".len()..].split_once('/').map_or("", |(_, path)| path),
-        None => link.trim_start_matches('/'),
-    };
-    let Segment { name: set, key, .. } = segment(path)?;
-    let target = store.by_set(&set).ok_or_else(|| Fail::no_segment(&set))?;
+    let (target, id) = refer(store, &description.set, &link, references)?;
     let target_table = &store.tables[target].table;
     let fits = if relation.table == "owner" {
         description.at(index).targets.contains(&target_table.name)
     } else {
         relation.table == target_table.name
     };
-    let Some(key) = key.filter(|_| fits) else {
+    if !fits {
         return Err(Fail::payload(&description.set, format!("'{link}' is no reference that '{nav}' can hold")));
-    };
-    let id = find(store, target, &key)?.existing(target_table)?;
+    }
     Ok((index, Value::Link(target as u8, id.into())))
+}
+
+/// The row that a reference names: absolute, from the root, relative, or by `$1`; by id or alternate key. [D]
+fn refer(store: &Store, set: &str, link: &str, references: Option<&References>) -> Result<(usize, Uuid)> {
+    let link = match link.trim_start_matches('/') {
+        name if name.starts_with('$') => resolve(references, name)?,
+        _ => link,
+    };
+    let path = match link.find("/api/data/v") {
+        Some(at) => link[at + "/api/data/v".len()..].split_once('/').map_or("", |(_, path)| path),
+        None => link.trim_start_matches('/'),
+    };
+    let Segment { name, key, .. } = segment(path)?;
+    let target = store.by_set(&name).ok_or_else(|| Fail::no_segment(&name))?;
+    let key = key.ok_or_else(|| Fail::payload(set, format!("'{link}' names no row")))?;
+    Ok((target, find(store, target, &key)?.existing(&store.tables[target].table)?))
+}
+
+/// A completed or canceled activity is read-only until it is opened again. [D; code and text K]
+pub(super) fn check_open(store: &Store, table: usize, id: Uuid, changes: &Changes) -> Result<()> {
+    let rows = &store.tables[table];
+    let (true, Some(state), Some(row)) = (rows.table.activity, rows.table.column("statecode"), rows.rows.get(&id)) else { return Ok(()) };
+    let closed = matches!(store.value(table, id, row, state).as_deref(), Some(Value::Int(1 | 2)));
+    if closed && !changes.iter().any(|(column, _)| *column == state) {
+        return Err(Fail::new(
+            400,
+            "0x80043500",
+            format!("The {} is closed: a completed or canceled activity is read-only.", rows.table.name),
+        ));
+    }
+    Ok(())
 }
 
 /// State and status go together; a state brings its default status.
@@ -312,7 +335,7 @@ fn read_value(table: &Table, column: &Column, raw: &str) -> Result<Value> {
         Type::DateTime if column.is_date_only() => Ok(Value::Day(parse_date(&text()?).ok_or_else(mistyped)?)),
         Type::DateTime => Ok(Value::Time(parse_instant(&text()?).ok_or_else(mistyped)?.timestamp())),
         Type::Uniqueidentifier => Ok(Value::Id(Uuid::try_parse(&text()?).map_err(|_| mistyped())?.into())),
-        Type::Image => Err(Fail::not_emulated("images")),
+        Type::Image | Type::File => Err(Fail::not_emulated("images and files")),
         Type::Lookup | Type::Customer | Type::Owner | Type::EntityName | Type::Virtual => Err(mistyped()),
     }
 }
@@ -351,8 +374,10 @@ impl Writer<'_> {
         let description = &store.tables[table].table;
         let mut response = if self.prefer.representation {
             let view = View::new(description, self.options.select.as_deref())?;
+            let expand = self.options.expand.as_deref().map_or(Ok(Vec::new()), |text| Expand::parse(text, store, table))?;
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-            let mut response = net::body(status, read::JSON, read::entity(self.site, store, table, id, &view, Notes::new(self.prefer)));
+            let mut response =
+                net::body(status, read::JSON, read::entity(self.site, store, (table, id), &view, &expand, Notes::new(self.prefer)));
             if let Some(row) = store.tables[table].rows.get(&id) {
                 net::set(&mut response, "etag", &format!("W/\"{}\"", row.version));
             }
@@ -376,11 +401,52 @@ impl Writer<'_> {
         if let Some(select) = &self.options.select {
             View::new(description, Some(select))?;
         }
-        let payload = payload(store, table, &fields(description, body)?, Mode::Create, self.references)?;
+        let fields = fields(description, body)?;
         let set = description.set.clone();
+        let id = self.insert(store, table, fields, 0)?;
+        self.answer(store, table, id, true, &format!("{set}({id})"))
+    }
+
+    /// Inserts a row, and the rows nested in it: related ones before it, those that point to it after. [D: deep insert]
+    fn insert(&self, store: &mut Store, table: usize, mut fields: Fields, depth: usize) -> Result<Uuid> {
+        let description = &store.tables[table].table;
+        if depth > 8 {
+            return Err(Fail::payload(&description.set, "the entities are nested too deeply"));
+        }
+        let set = description.set.clone();
+        let nested: Vec<String> =
+            fields.iter().filter(|(_, raw)| raw.get().starts_with(['{', '['])).map(|(name, _)| name.clone()).collect();
+        let (mut before, mut after): (Changes, Vec<(usize, u16, Vec<Fields>)>) = (Vec::new(), Vec::new());
+        let wrong = |error: serde_json::Error| Fail::payload(&set, error);
+        for name in nested {
+            let Some(raw) = fields.get(&name) else { continue };
+            match step(store, table, &name) {
+                Ok(Step::One(single)) => {
+                    let inner: Fields = serde_json::from_str(raw.get()).map_err(wrong)?;
+                    self.rights.may(Operation::Create, &store.tables[single.table].table)?;
+                    let id = self.insert(store, single.table, inner, depth + 1)?;
+                    before.push((single.lookup, Value::Link(single.table as u8, id.into())));
+                }
+                Ok(Step::Many(child, lookup)) => {
+                    self.rights.may(Operation::Create, &store.tables[child].table)?;
+                    after.push((child, lookup, serde_json::from_str(raw.get()).map_err(wrong)?));
+                }
+                // What it is instead is said where single values are read.
+                Ok(Step::Column) | Err(_) => continue,
+            }
+            fields.shift_remove(&name);
+        }
+        let mut payload = payload(store, table, &fields, Mode::Create, self.references)?;
+        payload.changes.extend(before);
         let id = payload.id.unwrap_or_else(Uuid::new_v4);
         store.insert(table, id, payload.changes, self.user, self.site.now())?;
-        self.answer(store, table, id, true, &format!("{set}({id})"))
+        for (child, lookup, rows) in after {
+            for row in rows {
+                let child_id = self.insert(store, child, row, depth + 1)?;
+                store.update(child, child_id, vec![(lookup, Value::Link(table as u8, id.into()))], self.user, self.site.now())?;
+            }
+        }
+        Ok(id)
     }
 
     fn check_match(&self, store: &Store, table: usize, found: &Found) -> Result<()> {
@@ -433,6 +499,7 @@ impl Writer<'_> {
         }
         // On an update by alternate key, the body's values for the key's own columns are dropped. [D]
         payload.changes.retain(|(column, _)| !found.key.iter().any(|(key, _)| key == column));
+        check_open(store, table, id, &payload.changes)?;
         store.update(table, id, payload.changes, self.user, self.site.now())?;
         self.answer(store, table, id, false, echo)
     }
@@ -462,6 +529,58 @@ impl Writer<'_> {
         let fields: Fields = [(name.to_owned(), raw)].into_iter().collect();
         let payload = payload(store, table, &fields, Mode::Update, self.references)?;
         store.update(table, id, payload.changes, self.user, self.site.now())?;
+        Ok(net::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// `PUT set(key)/nav/$ref` and `POST set(key)/nav/$ref`, with `{"@odata.id": url}`.
+    pub(super) fn associate(
+        &self,
+        store: &mut Store,
+        table: usize,
+        key: &RowKey,
+        name: &str,
+        body: &[u8],
+        add: bool,
+    ) -> Result<Response<Body>> {
+        let description = &store.tables[table].table;
+        let set = description.set.clone();
+        let mut fields = fields(description, body)?;
+        let link = fields.shift_remove("@odata.id").ok_or_else(|| Fail::payload(&set, "the body needs '@odata.id'"))?;
+        let id = find(store, table, key)?.existing(description)?;
+        match (step(store, table, name)?, add) {
+            (Step::One(_), false) => {
+                self.rights.may(Operation::Write, description)?;
+                let change = bind(store, table, name, link.get(), self.references)?;
+                store.update(table, id, vec![change], self.user, self.site.now())?;
+            }
+            (Step::Many(child, lookup), true) => {
+                let child_table = &store.tables[child].table;
+                self.rights.may(Operation::Write, child_table)?;
+                let text: String = serde_json::from_str(link.get()).map_err(|error| Fail::payload(&set, error))?;
+                let (target, row) = refer(store, &set, &text, self.references)?;
+                if target != child {
+                    return Err(Fail::payload(&set, format!("'{text}' is no row of '{}'", child_table.set)));
+                }
+                store.update(child, row, vec![(lookup, Value::Link(table as u8, id.into()))], self.user, self.site.now())?;
+            }
+            (Step::Column, _) => return Err(Fail::no_segment("$ref")),
+            (Step::One(_), true) => return Err(Fail::method("POST")),
+            (Step::Many(..), false) => return Err(Fail::method("PUT")),
+        }
+        Ok(net::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// `DELETE set(key)/nav(key)/$ref`: a row leaves a collection.
+    pub(super) fn dissociate(&self, store: &mut Store, table: usize, key: &RowKey, name: &str, other: &RowKey) -> Result<Response<Body>> {
+        let id = find(store, table, key)?.existing(&store.tables[table].table)?;
+        let Step::Many(child, lookup) = step(store, table, name)? else { return Err(Fail::no_segment(name)) };
+        self.rights.may(Operation::Write, &store.tables[child].table)?;
+        let row = find(store, child, other)?.existing(&store.tables[child].table)?;
+        let single = relate::Single { lookup, table };
+        let points = store.tables[child].rows.get(&row).and_then(|found| relate::target(store, child, row, found, single));
+        if points == Some(id) {
+            store.update(child, row, vec![(lookup, Value::Null)], self.user, self.site.now())?;
+        }
         Ok(net::empty(StatusCode::NO_CONTENT))
     }
 

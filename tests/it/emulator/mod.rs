@@ -5,6 +5,7 @@ mod campaign;
 mod campaign_resources;
 mod dataverse;
 mod setup;
+mod tables;
 mod tracking;
 mod trouble;
 
