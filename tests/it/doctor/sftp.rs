@@ -58,6 +58,22 @@ async fn exports_that_have_ceased_are_worth_a_warning() {
 }
 
 #[tokio::test]
+async fn an_empty_folder_is_worth_a_warning_and_a_missing_folder_for_logs_fails() {
+    let server = Server::start(&Options::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::copy(server.known_hosts("known", &server.host_key("ed25519")), folder.path().join("known")).expect("known hosts");
+    let key = format!("      key: {{ file: {} }}\n", server.path("user").display());
+    project(folder.path(), &server, &format!("{key}      known-hosts: known\n      logs: elsewhere\n"));
+    let (status, out) = examined(folder.path(), &server).await;
+    assert_eq!(status, 1, "{out}");
+    assert!(about(&out, "exports").contains("warning") && about(&out, "logs").contains("failed"), "{out}");
+    // A file that vouches for nobody.
+    std::fs::write(folder.path().join("known"), "").expect("known hosts");
+    let (status, out) = examined(folder.path(), &server).await;
+    assert!(status == 1 && about(&out, "host key").contains("is not known"), "{out}");
+}
+
+#[tokio::test]
 async fn a_strange_host_key_a_refused_key_and_a_missing_folder_are_told_at_their_step() {
     let server = Server::start(&Options::default());
     let folder = tempfile::tempdir().expect("a folder");
