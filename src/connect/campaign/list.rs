@@ -197,9 +197,9 @@ impl Campaign {
     /// The records that a query asks for.
     ///
     /// # Errors
-    /// [`ConnectError::Rejected`] when a name in it cannot stand in an address.
-    pub fn list(&self, resource: &str, query: &Query) -> Result<Pages, ConnectError> {
-        let url = self.queried(self.place(resource), &query.filters, query.order.as_deref())?;
+    /// [`ConnectError::Rejected`] when a name in it cannot stand in an address. Those of the question which endpoint has the resource.
+    pub async fn list(&self, resource: &str, query: &Query) -> Result<Pages, ConnectError> {
+        let url = self.queried(&self.place(resource).await?, &query.filters, query.order.as_deref())?;
         Ok(Pages::of(self, url, query.lines))
     }
 
@@ -208,7 +208,7 @@ impl Campaign {
     /// # Errors
     /// [`ConnectError`].
     pub async fn count(&self, resource: &str, query: &Query) -> Result<u64, ConnectError> {
-        let mut url = self.queried(self.place(resource), &query.filters, None)?;
+        let mut url = self.queried(&self.place(resource).await?, &query.filters, None)?;
         extend_query(&mut url, [("_lineCount", "1"), ("_forcePagination", "true")]);
         let page: Envelope = self.read(url.clone()).await?;
         match href(page.count.as_ref()) {
@@ -233,7 +233,7 @@ impl Campaign {
         name: &str,
         lines: Option<u32>,
     ) -> Result<Option<Pages>, ConnectError> {
-        let found = self.linked_address(self.place(resource), key.into(), name).await?;
+        let found = self.linked_address(&self.place(resource).await?, key.into(), name).await?;
         Ok(found.map(|address| match address {
             Some(url) => Pages::of(self, url, lines),
             None => Pages::none(self),
@@ -241,7 +241,7 @@ impl Campaign {
     }
 
     /// Up to `lines` records that a filter lets through, as the service gives them.
-    pub(super) async fn matching(&self, place: Place<'_>, filter: &Filter, lines: u32) -> Result<Vec<Map<String, Value>>, ConnectError> {
+    pub(super) async fn matching(&self, place: &Place<'_>, filter: &Filter, lines: u32) -> Result<Vec<Map<String, Value>>, ConnectError> {
         let mut url = self.queried(place, std::slice::from_ref(filter), None)?;
         let lines = lines.to_string();
         extend_query(&mut url, [("_lineCount", lines.as_str())]);
@@ -250,8 +250,8 @@ impl Campaign {
         Ok(page.content.into_iter().filter_map(object).collect())
     }
 
-    fn queried(&self, place: Place<'_>, filters: &[Filter], order: Option<&str>) -> Result<Url, ConnectError> {
-        let path = [place.api, place.resource].into_iter().chain(filters.iter().map(|filter| filter.name.as_str()));
+    fn queried(&self, place: &Place<'_>, filters: &[Filter], order: Option<&str>) -> Result<Url, ConnectError> {
+        let path = [&*place.api, place.resource].into_iter().chain(filters.iter().map(|filter| filter.name.as_str()));
         let parameters = filters.iter().flat_map(|filter| filter.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         self.address(path, parameters.chain(order.map(|order| ("_order", order))))
     }
