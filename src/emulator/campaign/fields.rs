@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::time::{format_instant_campaign, parse_date, parse_instant};
@@ -117,7 +117,7 @@ const LOCATION: [(&str, usize); 8] = [
 ];
 
 /// A stored value; an attribute without one has its type's empty value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Cell {
     Text(Box<str>),
     Int(i64),
@@ -132,7 +132,7 @@ pub(super) enum Cell {
 }
 
 /// Where a link leads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum To {
     Row(u64),
     /// A key of which there is no record yet.

@@ -7,6 +7,7 @@ pub(super) mod admin;
 pub(super) mod fields;
 pub(super) mod filter;
 pub(super) mod history;
+pub(super) mod keep;
 mod metadata;
 mod read;
 pub(super) mod seed;
