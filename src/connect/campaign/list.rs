@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -111,8 +112,8 @@ pub struct Pages {
     campaign: Campaign,
     next: Option<Url>,
     lines: usize,
-    /// The addresses followed, so that a circle is seen.
-    followed: HashSet<String>,
+    /// The addresses followed, as hashes, so that a circle is seen.
+    followed: HashSet<u64>,
 }
 
 /// Shows no address: they hold values of filters and PKeys.
@@ -159,7 +160,7 @@ impl Pages {
         };
         let next = href(page.next.as_ref()).map(|link| campaign.own(link)).transpose()?;
         if let Some(next) = &next
-            && (next == &url || self.followed.contains(next.as_str()))
+            && (next == &url || self.followed.contains(&hash(next)))
         {
             return fault("the pages of the list go round in a circle: the reading was ended");
         }
@@ -175,7 +176,7 @@ impl Pages {
                 }
             }
         }
-        self.followed.insert(url.into());
+        self.followed.insert(hash(&url));
         self.next = next;
         Ok(Some(page.content))
     }
@@ -191,6 +192,12 @@ impl Pages {
         }
         Ok(all)
     }
+}
+
+fn hash(url: &Url) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.as_str().hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Campaign {
