@@ -11,13 +11,13 @@ use super::output::{print, stdout_style};
 use super::run::Format;
 use super::{Exit, Global, drift, files, services};
 use crate::connect::campaign::Campaign;
-use crate::connect::sftp::{Sftp, SftpConfig};
+use crate::connect::sftp::Sftp;
 use crate::connect::{Credential, Http, HttpConfig};
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret, sftp};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef, SftpConnection};
 use crate::time;
 
 /// Arguments of `doctor`.
@@ -39,6 +39,7 @@ pub struct Args {
 enum Name {
     Dynamics,
     Campaign,
+    Sftp,
 }
 
 /// The longest that one request may take; several must fit into the time of a connection.
@@ -153,17 +154,19 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
     (Some(group), Some(plan))
 }
 
-/// Whether the project names the connections that are asked for.
+/// Whether the project names the connections that are asked for. The SFTP server is needed by those alone who name it.
 fn connections(bench: &mut Bench, args: &Args, project: &Project) {
     let (id, subject) = ("project.connections", "connections");
-    let have = [(Name::Dynamics, project.connections.dynamics.is_some()), (Name::Campaign, project.connections.campaign.is_some())];
-    let word = |name: Name| match name {
-        Name::Dynamics => "dynamics",
-        Name::Campaign => "campaign",
-    };
-    let missing: Vec<&str> = have.iter().filter(|(name, there)| !there && asked(args, *name)).map(|(name, _)| word(*name)).collect();
+    let campaign = project.connections.campaign.as_ref();
+    let have = [
+        ("dynamics", project.connections.dynamics.is_some(), asked(args, Name::Dynamics)),
+        ("campaign", campaign.is_some(), asked(args, Name::Campaign)),
+        ("campaign.sftp", campaign.is_some_and(|c| c.sftp.is_some()), args.connection.contains(&Name::Sftp)),
+    ];
+    let missing: Vec<&str> = have.iter().filter(|(_, there, wanted)| *wanted && !there).map(|(name, ..)| *name).collect();
     if missing.is_empty() {
-        bench.ok(id, subject, have.iter().filter(|(name, _)| asked(args, *name)).map(|(n, _)| word(*n)).collect::<Vec<_>>().join(", "));
+        let there = have.iter().filter(|(name, there, wanted)| *there && (*wanted || *name == "campaign.sftp" && asked(args, Name::Sftp)));
+        bench.ok(id, subject, there.map(|(name, ..)| *name).collect::<Vec<_>>().join(", "));
     } else {
         bench.fail(
             id,
@@ -178,7 +181,7 @@ fn asked(args: &Args, name: Name) -> bool {
     args.connection.is_empty() || args.connection.contains(&name)
 }
 
-/// Both services and the SFTP server, at the same time.
+/// All services, at the same time.
 fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runtime: &tokio::runtime::Runtime) -> Vec<Check> {
     let request = REQUEST.min(limit);
     let config = HttpConfig {
@@ -206,16 +209,9 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
         project.connections.dynamics.as_ref().filter(|_| asked(args, Name::Dynamics)).map(|c| (c, of_dynamics(c, &project.root)));
     let to_campaign =
         project.connections.campaign.as_ref().filter(|_| asked(args, Name::Campaign)).map(|c| (c, of_campaign(c, &project.root)));
-    let to_sftp = if asked(args, Name::Campaign) { services::sftp_config(project).transpose() } else { None };
+    let sftp = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref());
+    let to_sftp = sftp.filter(|_| asked(args, Name::Sftp)).map(|c| (c, of_sftp(c, &project.root)));
     runtime.block_on(async {
-        let three = async {
-            let Some(config) = to_sftp else { return Vec::new() };
-            let mut bench = Bench::new(Group::Campaign, limit);
-            let hasty = |config| SftpConfig { connect_timeout: request, request_timeout: request, attempts: 1, ..config };
-            let client = config.and_then(|config| Sftp::new(hasty(config)).map_err(|e| e.to_string()));
-            sftp::examine(&mut bench, client).await;
-            bench.done()
-        };
         let one = async {
             match to_dynamics {
                 Some((connection, secrets)) => to_dynamics_365(project, connection, &http, needs, limit, secrets).await,
@@ -228,10 +224,16 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
                 None => Vec::new(),
             }
         };
-        let (mut one, two, three) = tokio::join!(one, two, three);
-        one.extend(two);
-        one.extend(three);
-        one
+        let three = async {
+            match to_sftp {
+                Some((connection, secrets)) => to_the_sftp_server(project, connection, limit, secrets).await,
+                None => Vec::new(),
+            }
+        };
+        let (mut all, two, three) = tokio::join!(one, two, three);
+        all.extend(two);
+        all.extend(three);
+        all
     })
 }
 
@@ -260,6 +262,15 @@ fn of_campaign<'a>(connection: &'a CampaignConnection, root: &Path) -> Vec<Neede
     if let Some(account) = &connection.service_account {
         let reference = &account.private_key;
         needed.push(Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) });
+    }
+    needed
+}
+
+fn of_sftp<'a>(connection: &'a SftpConnection, root: &Path) -> Vec<Needed<'a>> {
+    let reference = &connection.key;
+    let mut needed = vec![Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) }];
+    if let Some(reference) = &connection.passphrase {
+        needed.push(Needed { subject: "passphrase", reference, used: secret::Use::Other, fetched: reference.resolve(root) });
     }
     needed
 }
@@ -344,6 +355,28 @@ async fn to_adobe_campaign(
     let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(|e| e.to_string()));
     let at = campaign::Connection { url: &url, token_url: &token_url, client_id: &connection.client_id, api: &api };
     campaign::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
+    bench.done()
+}
+
+async fn to_the_sftp_server(project: &Project, connection: &SftpConnection, limit: Duration, needed: Vec<Needed<'_>>) -> Vec<Check> {
+    let mut bench = Bench::new(Group::Sftp, limit);
+    let Some(mut secrets) = secrets(&mut bench, "sftp.secret", needed, &project.root).map(Vec::into_iter) else {
+        bench.skip("sftp.connection", "connection", NO_SECRET);
+        return bench.done();
+    };
+    let (key, passphrase) = (secrets.next().unwrap_or_default(), secrets.next());
+    let mut config = services::sftp_config(project, connection, key, passphrase);
+    config.connect_timeout = REQUEST.min(limit);
+    config.request_timeout = REQUEST.min(limit);
+    config.attempts = 1;
+    match Sftp::new(config) {
+        Ok(client) => sftp::examine(&mut bench, &client).await,
+        Err(error) => {
+            let (cause, mend) = sftp::parted(&error);
+            bench.fail("sftp.key", "private key", cause, mend);
+            bench.skip("sftp.connection", "connection", "the key cannot be used");
+        }
+    }
     bench.done()
 }
 

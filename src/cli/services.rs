@@ -11,7 +11,7 @@ use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::sftp::{HostKey, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpHostKey};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
 use crate::run::Services;
 use crate::state::Store;
 use crate::time;
@@ -185,23 +185,19 @@ fn note(store: &Store, http: &Http) {
     }
 }
 
-/// A connection to Campaign's SFTP server as the project describes it, with its secrets; none where the project has none.
-pub fn sftp_config(project: &Project) -> Result<Option<SftpConfig>, String> {
-    let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
-    let at = "connections.campaign.sftp";
-    let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;
-    let passphrase = connection.passphrase.as_ref().map(|p| p.resolve(&project.root).map_err(|e| format!("{at}.passphrase: {e}")));
+/// A connection to the SFTP server as the project describes it, with a key that is at hand.
+pub fn sftp_config(project: &Project, connection: &SftpConnection, key: SecretString, passphrase: Option<SecretString>) -> SftpConfig {
     let host_key = match &connection.host_key {
         SftpHostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
         SftpHostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
     };
-    Ok(Some(SftpConfig {
+    SftpConfig {
         port: connection.port,
-        passphrase: passphrase.transpose()?,
+        passphrase,
         exports: connection.exports.clone(),
         logs: connection.logs.clone(),
         request_timeout: project.limits.request_timeout,
         attempts: project.limits.attempts,
         ..SftpConfig::new(connection.host.clone(), connection.user.clone(), key, host_key)
-    }))
+    }
 }

@@ -36,11 +36,13 @@ pub enum Group {
     Dynamics,
     /// The connection to Campaign.
     Campaign,
+    /// The connection to Campaign's SFTP server.
+    Sftp,
 }
 
 impl Group {
     /// Every group in its order.
-    pub const ALL: [Group; 4] = [Group::Project, Group::Machine, Group::Dynamics, Group::Campaign];
+    pub const ALL: [Group; 5] = [Group::Project, Group::Machine, Group::Dynamics, Group::Campaign, Group::Sftp];
 
     /// What people read above its checks.
     pub fn title(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Group {
             Group::Machine => "This machine",
             Group::Dynamics => "Dynamics 365",
             Group::Campaign => "Adobe Campaign",
+            Group::Sftp => "Campaign's SFTP server",
         }
     }
 }

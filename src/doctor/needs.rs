@@ -9,7 +9,7 @@ use crate::plan::{Direction, ExecutionPlan, Side};
 pub struct Needs {
     /// By the logical name of the Dataverse table: `contact`.
     pub tables: BTreeMap<String, TableNeeds>,
-    /// By the name of the Campaign resource: `profile`.
+    /// By the Campaign resource as an address names it: `profile`.
     pub resources: BTreeMap<String, ResourceNeeds>,
 }
 
@@ -81,9 +81,9 @@ impl Needs {
                 table.read = true;
                 table.tracked |= flow.source.change_tracking;
             }
-            if let Some(resource) = needs.resource(&flow.target.table, &flow.name) {
-                resource.keys.insert(flow.key.path.join("."));
-            }
+            let resource = needs.resources.entry(flow.target.collection.clone()).or_default();
+            resource.flows.insert(flow.name.clone());
+            resource.keys.insert(flow.key.path.join("."));
         }
         for flow in &plan.optouts {
             let writes = match flow.direction {
@@ -131,10 +131,61 @@ impl Needs {
         table.flows.insert(flow.to_owned());
         Some(table)
     }
+}
 
-    fn resource(&mut self, name: &str, flow: &str) -> Option<&mut ResourceNeeds> {
-        let resource = self.resources.entry(name.strip_prefix("campaign.")?.to_owned()).or_default();
-        resource.flows.insert(flow.to_owned());
-        Some(resource)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{At, FieldProgram, Fit, IngressFlow, OptoutFlow, Policy, Slot, SlotKind, Source, SourceQuery, TargetResource};
+
+    #[test]
+    fn what_a_flow_reads_and_writes_is_what_is_asked_for() {
+        let at = At { file: 0, line: 1, column: 1, start: 0, end: 0 };
+        let slot = |wire: &str| Slot { field: wire.to_owned(), wire: wire.to_owned(), kind: SlotKind::Guid, at };
+        let key = FieldProgram {
+            at,
+            path: vec!["externalId".to_owned()],
+            source: Source::Constant(crate::plan::Const::Null),
+            steps: Vec::new(),
+            fit: Fit::Text { max: None },
+            initial: false,
+        };
+        let flow = IngressFlow {
+            name: "contacts".to_owned(),
+            at,
+            source: SourceQuery {
+                table: "d365.contact".to_owned(),
+                collection: "contacts".to_owned(),
+                primary_key: 1,
+                change_tracking: true,
+                slots: vec![slot("lastname"), slot("contactid")],
+            },
+            target: TargetResource { table: "campaign.cusPerson".to_owned(), collection: "customResources/cusPerson".to_owned() },
+            filter: None,
+            key,
+            fields: Vec::new(),
+            policy: Policy::default(),
+            depends_on: Vec::new(),
+        };
+        let optout = |direction| OptoutFlow { mapping: "contacts".to_owned(), at, direction, pairs: Vec::new() };
+        let mut plan = ExecutionPlan {
+            format: crate::plan::FORMAT,
+            files: Vec::new(),
+            ingress: vec![flow],
+            optouts: vec![optout(Direction::D365ToCampaign)],
+            events: Vec::new(),
+            two_way: Vec::new(),
+        };
+        let needs = Needs::of(&plan);
+        let table = &needs.tables["contact"];
+        assert_eq!((table.set.as_str(), table.primary_key.as_str(), table.tracked, table.read), ("contacts", "contactid", true, true));
+        assert!(table.writes.is_empty());
+        assert!(needs.resources["customResources/cusPerson"].keys.contains("externalId"));
+
+        plan.optouts = vec![optout(Direction::Bidirectional)];
+        plan.events = vec![crate::plan::EventFlow { name: "email".to_owned(), at, table: "d365.contact".to_owned(), types: Vec::new() }];
+        let needs = Needs::of(&plan);
+        assert_eq!(needs.tables["contact"].writes, BTreeSet::from([Verb::Write, Verb::AppendTo]));
+        assert_eq!(needs.tables[ACTIVITY].writes, BTreeSet::from([Verb::Create, Verb::Append]));
     }
 }

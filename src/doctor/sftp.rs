@@ -1,73 +1,146 @@
-//! Campaign's SFTP server: key, host key, folders, and whether exports still come.
+//! The connection to Campaign's SFTP server: who vouches for it, whether it lets the user in, the folders, and how old the
+//! newest export is.
+//!
+//! The connection tells its faults by kind; here they are put in the order in which a connection comes about, so that what
+//! went well before the fault is said too.
 
 use std::time::Duration;
 
-use crate::connect::sftp::{Access, Freshness, Sftp, SftpError, freshness};
+use super::Bench;
+use super::reach::span;
+use crate::connect::sftp::{Freshness, Sftp, SftpError, freshness};
 use crate::time;
 
-use super::Bench;
+/// Exports come once a day; a quarter of an hour late is nothing, half a day is.
+const STALE: Duration = Duration::from_secs(36 * 3600);
 
-/// Exports come once a day; two hours more for a workflow that waits for others.
-const DAILY: Duration = Duration::from_secs(26 * 3600);
+/// The steps to the exports, in their order.
+const STEPS: [(&str, &str); 4] =
+    [("sftp.connection", "connection"), ("sftp.host-key", "host key"), ("sftp.user", "user"), ("sftp.exports", "exports")];
 
-const EXPORTS: (&str, &str) = ("campaign.exports", "exports");
-const LOGS: (&str, &str) = ("campaign.logs", "folder for logs");
-
-/// Connects and looks at the folders; `client` is the client or why there is none.
-pub async fn examine(bench: &mut Bench, client: Result<Sftp, String>) {
-    let (id, subject) = ("campaign.sftp", "SFTP server");
-    let client = match client {
-        Ok(client) => client,
-        Err(error) => {
-            let (cause, mend) = apart(&error);
-            bench.fail(id, subject, cause, mend);
-            return bench.skip_all(&[EXPORTS], "there is no connection");
+/// Examines the server.
+pub async fn examine(bench: &mut Bench, client: &Sftp) {
+    let access = match bench.step(client.check()).await {
+        Ok(Ok(access)) => access,
+        Ok(Err(error)) => {
+            failed(bench, &error);
+            return;
+        }
+        Err(_) => {
+            bench.over(STEPS[0].0, STEPS[0].1);
+            bench.skip_all(&STEPS[1..], "there is no connection");
+            return;
         }
     };
-    let Ok(found) = bench.step(client.check()).await else { return bench.over(id, subject) };
-    match found {
-        Ok(access) => {
-            bench.ok(id, subject, client.server());
-            folders(bench, &access);
+    bench.ok(STEPS[0].0, STEPS[0].1, client.server());
+    bench.ok(STEPS[1].0, STEPS[1].1, "it is the one that is known");
+    bench.ok(STEPS[2].0, STEPS[2].1, "let in by its key");
+    let (id, subject) = STEPS[3];
+    let files = access.exports.len();
+    match freshness(&access.exports, time::now(), STALE) {
+        Freshness::Fresh { age } => {
+            let age = span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            bench.ok(id, subject, format!("{files} {}, the newest {age} old", if files == 1 { "file" } else { "files" }));
         }
-        // The server let us in: it is the folder that is wrong.
-        Err(error @ (SftpError::NotFound { .. } | SftpError::Denied { .. })) => {
-            bench.ok(id, subject, client.server());
-            let text = error.to_string();
-            let (cause, mend) = apart(&text);
-            bench.fail(EXPORTS.0, EXPORTS.1, cause, mend);
+        Freshness::Stale { name, age, .. } => {
+            let age = span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            bench.warn(
+                id,
+                subject,
+                format!("the newest export, {name}, is {age} old, and they come once a day: opt-outs may be missed"),
+                "see in Campaign whether the workflow that exports them has stopped, and start it",
+            );
         }
-        Err(error) => {
-            let text = error.to_string();
-            let (cause, mend) = apart(&text);
-            bench.fail(id, subject, cause, mend);
-            bench.skip_all(&[EXPORTS], "there is no connection");
-        }
-    }
-}
-
-fn folders(bench: &mut Bench, access: &Access) {
-    let fresh = freshness(&access.exports, time::now(), DAILY);
-    match (&fresh, fresh.warning()) {
-        (Freshness::Fresh { age }, _) => {
-            let count = access.exports.len();
-            let files = if count == 1 { "one file".to_owned() } else { format!("{count} files") };
-            bench.ok(EXPORTS.0, EXPORTS.1, format!("{files}, the newest of {} h ago", age.as_secs() / 3600));
-        }
-        (Freshness::Stale { .. } | Freshness::Missing, warning) => {
-            let warning = warning.unwrap_or_default();
-            let (cause, mend) = apart(&warning);
-            bench.warn(EXPORTS.0, EXPORTS.1, cause, mend);
-        }
+        Freshness::Missing => bench.warn(
+            id,
+            subject,
+            "the folder can be read and holds no export",
+            "see in Campaign whether the workflow that exports opt-outs and logs is there and has run",
+        ),
     }
     match access.logs {
         None => {}
-        Some(true) => bench.ok(LOGS.0, LOGS.1, "can be listed"),
-        Some(false) => bench.fail(LOGS.0, LOGS.1, "the folder is not there, or may not be listed", "make it, or correct `logs`"),
+        Some(true) => bench.ok("sftp.logs", "logs", "the folder can be listed; whether it can be written to is not tried"),
+        Some(false) => bench.fail(
+            "sftp.logs",
+            "logs",
+            "the folder for logs is not there or cannot be listed",
+            "check `logs`, or ask the server's operator for the right",
+        ),
     }
 }
 
-/// Cause and remedy of an error's text.
-fn apart(text: &str) -> (&str, &str) {
-    text.split_once("; ").unwrap_or((text, "docs/sftp.md tells how the server is set up"))
+/// Says at which step a connection failed, and that those before it went well.
+fn failed(bench: &mut Bench, error: &SftpError) {
+    let at = match error {
+        SftpError::Config { .. }
+        | SftpError::Key { .. }
+        | SftpError::Unreachable { .. }
+        | SftpError::Lost { .. }
+        | SftpError::Timeout { .. } => 0,
+        SftpError::HostKeyUnknown { .. } | SftpError::HostKeyChanged { .. } | SftpError::HostKeyRevoked { .. } => 1,
+        SftpError::Refused { .. } | SftpError::NoSubsystem { .. } => 2,
+        SftpError::NotFound { .. }
+        | SftpError::Denied { .. }
+        | SftpError::Failed { .. }
+        | SftpError::Replaced { .. }
+        | SftpError::Content { .. } => 3,
+    };
+    for (id, subject) in &STEPS[..at] {
+        bench.ok(id, *subject, "well");
+    }
+    let (cause, mend) = parted(error);
+    bench.fail(STEPS[at].0, STEPS[at].1, cause, mend);
+    bench.skip_all(&STEPS[at + 1..], "the connection goes no further");
+}
+
+/// An error's cause and remedy: each text has the remedy behind a semicolon, the first one that is not part of the cause.
+pub fn parted(error: &SftpError) -> (String, String) {
+    let text = error.to_string();
+    let text = text.strip_prefix("sftp ").or_else(|| text.strip_prefix("sftp: ")).unwrap_or(&text);
+    match text.split_once("; ") {
+        Some((cause, mend)) => (cause.to_owned(), mend.to_owned()),
+        None => (text.to_owned(), "docs/sftp.md tells how the connection is set up".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{Check, Group, Outcome};
+
+    fn checks(error: &SftpError) -> Vec<Check> {
+        let mut bench = Bench::new(Group::Sftp, Duration::from_secs(1));
+        failed(&mut bench, error);
+        bench.done()
+    }
+
+    fn failure(checks: &[Check]) -> (&'static str, usize) {
+        let at = checks.iter().position(|c| matches!(c.outcome, Outcome::Failed { .. })).unwrap();
+        assert!(checks[..at].iter().all(|c| matches!(c.outcome, Outcome::Ok { .. })));
+        assert!(checks[at + 1..].iter().all(|c| matches!(c.outcome, Outcome::Skipped { .. })));
+        (checks[at].id, checks.len())
+    }
+
+    #[tokio::test]
+    async fn a_fault_stands_at_its_step_and_what_went_before_it_is_well() {
+        let server = || "u@h:22".to_owned();
+        let unreachable = SftpError::Unreachable { server: server(), cause: "refused".into() };
+        let changed =
+            SftpError::HostKeyChanged { server: server(), found: "a".into(), expected: "b".into(), place: "known_hosts:3".into() };
+        let refused = SftpError::Refused { server: server(), key: "k".into(), note: String::new() };
+        let missing = SftpError::NotFound { server: server(), path: "d365_loads/exports".into() };
+        for (error, id) in [(unreachable, "sftp.connection"), (changed, "sftp.host-key"), (refused, "sftp.user"), (missing, "sftp.exports")]
+        {
+            assert_eq!(failure(&checks(&error)), (id, 4));
+        }
+    }
+
+    #[test]
+    fn cause_and_remedy_are_parted() {
+        let error = SftpError::Refused { server: "u@h:22".into(), key: "ssh-ed25519 SHA256:x".into(), note: String::new() };
+        let (cause, mend) = parted(&error);
+        assert_eq!(cause, "u@h:22: the server refuses the user with the key ssh-ed25519 SHA256:x");
+        assert!(mend.starts_with("check `user`"), "{mend}");
+    }
 }

@@ -138,6 +138,7 @@ fn every_check_is_on_its_page() {
         ids.extend(id.captures_iter(&text).map(|c| c[1].to_owned()));
     }
     assert!(ids.len() > 30, "{ids:?}");
-    let missing: Vec<_> = ids.iter().filter(|id| !page.contains(&format!("`{id}`"))).collect();
+    // The name of a section of the project file is none.
+    let missing: Vec<_> = ids.iter().filter(|id| *id != "campaign.sftp" && !page.contains(&format!("`{id}`"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

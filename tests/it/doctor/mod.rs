@@ -4,6 +4,7 @@ mod campaign;
 mod dynamics;
 pub mod fake;
 mod local;
+mod sftp;
 pub mod tls;
 
 use std::path::Path;

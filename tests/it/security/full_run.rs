@@ -330,3 +330,46 @@ async fn a_service_that_repeats_token_and_secret_in_a_refusal_leaves_neither_in_
     }
     assert_eq!(scan.folder(folder.path(), &[]), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_key_and_the_assertions_made_with_it_are_in_no_output_log_or_file() {
+    let world = World::empty().await;
+    world.project(fake::READS);
+    world.create(1, json!({"firstname": PERSONS[0].0, "lastname": PERSONS[0].1})).await;
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key");
+    let certificate = rcgen::CertificateParams::new(Vec::new()).and_then(|p| p.self_signed(&key)).expect("a certificate");
+    let folder = world.folder.path();
+    std::fs::write(folder.join("client.pem"), certificate.pem()).expect("a certificate");
+    std::fs::write(folder.join("client.key"), key.serialize_pem()).expect("a key");
+    let file = folder.join("d365map.yaml");
+    let yaml = std::fs::read_to_string(&file).expect("the project file");
+    let reference = "client-certificate: { certificate: client.pem, private-key: { file: client.key } }";
+    std::fs::write(&file, yaml.replace("client-secret: { env: TEST_DYNAMICS_SECRET }", reference)).expect("the project file");
+
+    let mut scan = Scan::default();
+    let pem = key.serialize_pem();
+    let lines: Vec<&str> = pem.lines().filter(|l| !l.starts_with("-----")).collect();
+    assert!(lines.len() > 10);
+    for (n, line) in lines.iter().enumerate().filter(|(_, line)| line.len() > 16) {
+        scan.add(&format!("line {n} of the key"), line);
+    }
+    let mut said = Said::default();
+    // First unknown to the token service, which refuses, then known.
+    assert_eq!(said.call(&world, &["run"], "trace").await, 2);
+    said.call(&world, &["doctor", "--connection", "dynamics"], "trace").await;
+    assert!(said.0.iter().any(|(_, text)| String::from_utf8_lossy(text).contains("AADSTS700027")));
+    world.admin("setup", json!({"certificates": [certificate.pem()]})).await;
+    assert_eq!(said.call(&world, &["run", "-vv"], "trace").await, 0);
+    assert_eq!(said.call(&world, &["doctor"], "trace").await, 0);
+    assert_eq!(said.found(&scan, |_| false), Vec::<String>::new());
+    assert_eq!(scan.folder(folder, &["client.key"]), Vec::<String>::new());
+    assert!(!scan.folder(folder, &[]).is_empty(), "the search is awake");
+
+    // Whatever has the form of a signed assertion or of the emulator's tokens.
+    let token = regex::bytes::Regex::new(r"(?i)eyJ[a-z0-9_-]{10,}\.eyJ|emulated\.[0-9a-f]{8}|bearer [a-z0-9]").expect("a pattern");
+    for (name, text) in &said.0 {
+        let found = token.find(text).map(|m| String::from_utf8_lossy(m.as_bytes()).into_owned());
+        assert_eq!(found, None, "{name}");
+    }
+    assert!(token.is_match(b"x eyJhbGciOiJQUzI1NiJ9.eyJhdWQi") && token.is_match(b"emulated.0123456789abcdef"));
+}

@@ -276,6 +276,10 @@ fn what_is_named_a_secret_in_the_program_is_of_a_type_that_shows_none() {
         }
         for found in field.captures_iter(&text) {
             let ty = found[2].trim();
+            // A value in place of a type: a struct being made.
+            if ty == "None" || ty.contains('(') {
+                continue;
+            }
             assert!(fine.contains(&ty), "{path}: `{}: {ty}`", &found[1]);
             seen += 1;
         }

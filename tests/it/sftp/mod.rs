@@ -1,7 +1,6 @@
 //! The SFTP client against OpenSSH's own server.
 
-mod doctor;
-mod server;
+pub mod server;
 
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
