@@ -280,11 +280,11 @@ async fn the_metadata_document_describes_types_keys_and_navigation() {
     let (mut reader, mut path, mut seen) = (quick_xml::Reader::from_str(&text), Vec::new(), std::collections::BTreeSet::new());
     loop {
         let attribute = |start: &quick_xml::events::BytesStart<'_>, name: &str| {
-            let found = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == name.as_bytes());
-            found.map(|attribute| String::from_utf8_lossy(&attribute.value).into_owned()).unwrap_or_default()
+            let found = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == name);
+            found.map(|attribute| attribute.value.into_owned()).unwrap_or_default()
         };
         let note = |start: &quick_xml::events::BytesStart<'_>, path: &[String]| {
-            let tag = String::from_utf8_lossy(start.name().as_ref()).into_owned();
+            let tag = start.name().as_ref().to_owned();
             format!("{} {tag} {} {}", path.last().cloned().unwrap_or_default(), attribute(start, "Name"), attribute(start, "Type"))
         };
         match reader.read_event().expect("well-formed") {
