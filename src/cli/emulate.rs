@@ -17,6 +17,10 @@ pub struct Args {
     /// the shipped mappings and two profiles that are not the integration's.
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
+    /// A folder in which the services' rows, definitions and history are kept over restarts; what it holds goes before seeds and
+    /// samples.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// Sample contacts to generate.
     #[arg(long, value_name = "N", default_value_t = 100)]
     contacts: usize,
@@ -127,6 +131,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         certificate,
         dataverse_public_url: args.dataverse_public_url.clone(),
         contacts: args.contacts,
+        data: args.data.clone(),
         seed_file: args.seed.clone(),
         seed_text: args.seed.is_none().then(|| emulator::SAMPLE_SEED.to_owned()),
         latency: args.latency,

@@ -39,7 +39,18 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/add-column", post(add_column))
         .route("/rows/{table}", post(create_row))
         .route("/rows/{table}/{id}", patch(update_row).delete(delete_row))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), keep))
         .with_state(app)
+}
+
+/// Keeps what a request of this interface changed.
+async fn keep(State(app): AppState, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let changes = request.method() != axum::http::Method::GET;
+    let response = next.run(request).await;
+    if changes {
+        app.keep();
+    }
+    response
 }
 
 type AppState = State<Arc<App>>;

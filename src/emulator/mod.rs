@@ -6,6 +6,7 @@
 
 mod admin;
 mod campaign;
+mod data;
 mod dataverse;
 mod faults;
 mod net;
@@ -61,6 +62,8 @@ pub struct Config {
     pub seed_file: Option<PathBuf>,
     /// A seed given as text; not looked at when there is a file.
     pub seed_text: Option<String>,
+    /// A folder in which rows, definitions and history are kept over restarts; what it holds goes before seeds and samples.
+    pub data: Option<PathBuf>,
     /// Added to every answer.
     pub latency: Duration,
     /// The share of requests that fail at random, 0.0 to 1.0: 500, 503, a reset connection, or a lost answer in equal parts.
@@ -94,6 +97,8 @@ pub struct Config {
     pub nested_change_set_error: bool,
     /// Whether every expanded collection of Dataverse comes with a link to itself, as the documents' examples show.
     pub expand_links: bool,
+    /// Whether Dataverse refuses `null` in `@odata.bind`. The documents let it clear a lookup, some clients met a refusal.
+    pub refuse_null_bind: bool,
     /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
     pub duplicate_status: u16,
     /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
@@ -114,6 +119,11 @@ pub struct Config {
     pub smart_case: bool,
     /// Whether the `phone` data policy takes out all but digits and `+`. Assumed: it does not.
     pub strip_phone: bool,
+    /// Whether Campaign cuts a text that is too long, in place of refusing it. Not documented; by default it refuses. The vendor's own
+    /// tests of its client write 34 characters into a first name of 30, and are answered 200.
+    pub cut_overlong: bool,
+    /// Whether Campaign refuses bodies that are not called `application/json` with 415. It does not: the vendor's own client sends `text/plain`.
+    pub strict_content_type: bool,
     /// Fixed ports for use by hand; 0 takes a free one.
     pub dataverse_port: u16,
     /// See `dataverse_port`.
@@ -128,6 +138,7 @@ impl Default for Config {
             contacts: 0,
             seed_file: None,
             seed_text: None,
+            data: None,
             latency: Duration::ZERO,
             fail_rate: 0.0,
             throttle: None,
@@ -144,6 +155,7 @@ impl Default for Config {
             expired_delta_status: 400,
             nested_change_set_error: true,
             expand_links: true,
+            refuse_null_bind: false,
             duplicate_status: 409,
             refusal_status: 400,
             missing_status: 404,
@@ -154,6 +166,8 @@ impl Default for Config {
             lower_email: true,
             smart_case: false,
             strip_phone: false,
+            cut_overlong: false,
+            strict_content_type: false,
             dataverse_port: 0,
             campaign_port: 0,
             admin_port: 0,
@@ -226,6 +240,18 @@ struct App {
     faults: Faults,
     stats: Stats,
     latency: Duration,
+    data: Option<data::Data>,
+}
+
+impl App {
+    /// Keeps what changed, when there is a folder for it.
+    fn keep(&self) {
+        if let Some(data) = &self.data
+            && let Err(error) = data.save(&self.dataverse, &self.campaign)
+        {
+            tracing::error!(%error, "the emulators' state is not kept");
+        }
+    }
 }
 
 /// The emulators at work. Dropping it stops them without waiting.
@@ -319,7 +345,8 @@ pub async fn start(config: Config) -> io::Result<Running> {
     let seed = seed.map_err(in_seed)?;
     let doors = [Door::bind(config.dataverse_port).await?, Door::bind(config.campaign_port).await?, Door::bind(config.admin_port).await?];
     let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?];
-    let app = Arc::new(build(&config, seed, ports).map_err(in_seed)?);
+    let data = config.data.as_deref().map(data::Data::open).transpose().map_err(invalid)?;
+    let app = Arc::new(build(&config, seed, ports, data).map_err(in_seed)?);
 
     let stop = CancellationToken::new();
     let [dataverse, campaign, admin] = doors;
@@ -332,7 +359,7 @@ pub async fn start(config: Config) -> io::Result<Running> {
     Ok(Running { ports, public, stop, servers })
 }
 
-fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String> {
+fn build(config: &Config, mut seed: Seed, ports: [u16; 3], data: Option<data::Data>) -> Result<App, String> {
     let credentials = credentials();
     let clients = vec![credentials.dataverse, credentials.dataverse_other];
 
@@ -371,8 +398,15 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         clock: dataverse::setup::Clock::default(),
         nested_change_set_error: config.nested_change_set_error,
         expand_links: config.expand_links,
+        refuse_null_bind: config.refuse_null_bind,
     };
-    let store = dataverse::store::Store::new(tables, clients.iter().map(|client| client.user).collect());
+    let users: Vec<_> = clients.iter().map(|client| client.user).collect();
+    let kept = data.as_ref().map_or(Ok(None), |data| data.organisation(users.clone()))?;
+    let fresh = kept.is_none();
+    let mut store = kept.unwrap_or_else(|| dataverse::store::Store::new(tables, users));
+    if data.is_some() {
+        store.keep();
+    }
     let limit = match (config.throttle, config.service_protection) {
         (Some(requests), _) => Some(Limit { requests, window: Duration::from_secs(1) }),
         (None, Some((requests, window))) => Some(Limit { requests, window }),
@@ -386,8 +420,10 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
     for setup in &seed.dataverse.setup {
         dataverse.set_up(setup).map_err(|why| format!("dataverse, setup: {why}"))?;
     }
-    dataverse.populate(seed.dataverse.contacts.unwrap_or(0) + config.contacts, config.random_seed)?;
-    for (table, extra) in &seed.dataverse.tables {
+    if fresh {
+        dataverse.populate(seed.dataverse.contacts.unwrap_or(0) + config.contacts, config.random_seed)?;
+    }
+    for (table, extra) in seed.dataverse.tables.iter().filter(|_| fresh) {
         for (index, row) in extra.rows.iter().enumerate() {
             dataverse.seed(table, row.get()).map_err(|why| format!("table `{table}`, row {}: {why}", index + 1))?;
         }
@@ -395,7 +431,11 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
 
     let mut config = config.clone();
     seed.campaign.settle(&mut config);
-    let world = seed.campaign.world(config.random_seed)?;
+    let mut world = seed.campaign.world(config.random_seed)?;
+    let known = data.as_ref().map_or(Ok(false), |data| data.instance(&mut world))?;
+    if data.is_some() {
+        world.keep();
+    }
     let site = campaign::Site {
         base: format!("http://127.0.0.1:{}/{ORGANIZATION}", ports[1]),
         ims: format!("http://127.0.0.1:{}", ports[1]),
@@ -407,15 +447,23 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3]) -> Result<App, String
         lower_email: config.lower_email,
         smart_case: config.smart_case,
         strip_phone: config.strip_phone,
+        cut_overlong: config.cut_overlong,
+        strict_content_type: config.strict_content_type,
         link_forms: config.link_forms,
         retry_after: config.campaign_retry_after,
     };
     let account = TechnicalAccount { keys: config.jwt_keys.clone(), ..credentials.campaign_account };
     let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, account, world)?;
-    seed.campaign.fill(&campaign)?;
+    if !known {
+        seed.campaign.fill(&campaign)?;
+    }
 
     let faults = Faults::new(config.fail_rate, config.random_seed, limit);
-    Ok(App { dataverse, campaign, faults, stats: Stats::default(), latency: config.latency })
+    let app = App { dataverse, campaign, faults, stats: Stats::default(), latency: config.latency, data };
+    if let Some(data) = &app.data {
+        data.save(&app.dataverse, &app.campaign)?;
+    }
+    Ok(app)
 }
 
 fn serve(door: Door, router: Router, stop: CancellationToken) -> JoinHandle<()> {
@@ -504,6 +552,9 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
     }
     let Answer { route, response, operations } = serve();
     app.stats.operations(api, operations);
+    if parts.method != axum::http::Method::GET {
+        app.keep();
+    }
     if fault == Some(Fault::LostAnswer) {
         app.stats.record(api, &parts.method, route, Outcome::Lost);
         line.close();

@@ -360,7 +360,7 @@ impl Sftp {
         };
         let mut files: Vec<RemoteFile> = entries
             .into_iter()
-            .filter(|(name, attributes)| regular(attributes) && !unfinished(name) && !name.contains(['/', '\\']))
+            .filter(|(name, attributes)| regular(attributes) && !unfinished(name) && plain(name))
             .filter_map(|(name, attributes)| {
                 // A server that tells neither size nor time cannot be asked whether a file stands still.
                 let modified = Instant::from_timestamp(i64::from(attributes.mtime?), 0)?;
@@ -415,6 +415,11 @@ impl Sftp {
 /// own question takes a link for a file.)
 fn regular(attributes: &FileAttributes) -> bool {
     attributes.permissions.is_none_or(|mode| mode & 0o170_000 == 0o100_000)
+}
+
+/// Whether a name is one of a file in this folder, and can stand in a line of a log.
+fn plain(name: &str) -> bool {
+    !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
 }
 
 /// Whether a name says that the file is still being written.

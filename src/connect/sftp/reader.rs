@@ -151,18 +151,30 @@ impl<R: Record> ExportReader<R> {
         }
     }
 
+    /// Errors name no column that they find: what stands in the first line may be a person's data.
     fn shaped(&mut self, names: &[String]) -> Result<(), SftpError> {
         let mut seen = HashSet::new();
-        if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(
-                self.content(format!("two columns are named `{}`", super::error::words(twice)), "give each its own name in the workflow")
-            );
+        if let Some(at) = names.iter().position(|name| !seen.insert(name.as_str())) {
+            let problem = format!("the name of column {} of the header has been there before", at + 1);
+            return Err(self.content(problem, "give each its own name in the workflow"));
         }
         let shape = R::shape(&self.columns, names).map_err(|missing| {
-            let found: String =
-                names.iter().map(|name| super::error::words(name)).collect::<Vec<_>>().join(", ").chars().take(400).collect();
-            let problem = format!("there is no column `{missing}`; there are: {found}");
-            self.content(problem, "add it in the workflow, or set the name that it has there; if all names stand in one, set the delimiter")
+            let problem = format!("there is no column `{missing}` among the {} of the header", names.len());
+            let other = match names {
+                [only] => {
+                    [';', '\t', '|', ','].into_iter().find(|c| only.contains(*c) && u32::from(*c) != u32::from(self.format.delimiter))
+                }
+                _ => None,
+            };
+            match other {
+                Some(other) => {
+                    self.content(problem, &format!("the line has `{}` in it: set that as the delimiter", other.escape_default()))
+                }
+                None => self.content(
+                    problem,
+                    "add it in the workflow, or set the name that it has there; for files without a header give the columns",
+                ),
+            }
         })?;
         self.splitter.set_width(names.len());
         self.shape = Some(shape);

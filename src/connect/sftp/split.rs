@@ -279,8 +279,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Lines = Vec<(u64, String)>;
+
     /// What is read of a text that arrives in pieces: first field of each record with its line, and the bad lines.
-    fn read(text: &[u8], piece: usize, width: usize, longest: usize) -> (Vec<(u64, String)>, Vec<(u64, String)>, Position) {
+    fn read(text: &[u8], piece: usize, width: usize, longest: usize) -> (Lines, Lines, Position) {
         let mut splitter = Splitter::new(CsvFormat { longest_record: longest, ..CsvFormat::default() });
         splitter.set_width(width);
         let mut items = Vec::new();

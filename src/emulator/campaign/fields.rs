@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::time::{format_instant_campaign, parse_date, parse_instant};
@@ -117,7 +117,7 @@ const LOCATION: [(&str, usize); 8] = [
 ];
 
 /// A stored value; an attribute without one has its type's empty value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Cell {
     Text(Box<str>),
     Int(i64),
@@ -132,7 +132,7 @@ pub(super) enum Cell {
 }
 
 /// Where a link leads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum To {
     Row(u64),
     /// A key of which there is no record yet.
@@ -161,6 +161,7 @@ pub(super) struct Policies {
     pub(super) lower_email: bool,
     pub(super) smart_case: bool,
     pub(super) strip_phone: bool,
+    pub(super) cut_overlong: bool,
 }
 
 /// The description of the resource.
@@ -292,7 +293,10 @@ impl Field {
         let text = |wanted: &str| serde_json::from_str::<String>(raw).map_err(|_| mistyped(wanted));
         match self.kind {
             Kind::String => {
-                let text = self.transform(text("a string")?, policies)?;
+                let mut text = self.transform(text("a string")?, policies)?;
+                if let (Some(length), true) = (self.length, policies.cut_overlong) {
+                    text = text.chars().take(length).collect();
+                }
                 if let Some(length) = self.length
                     && text.chars().count() > length
                 {

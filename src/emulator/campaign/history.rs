@@ -6,7 +6,7 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::read::Endpoint;
@@ -19,7 +19,7 @@ use crate::time::{format_instant_campaign, parse_instant};
 const LINES: usize = 25;
 
 /// Something that happened to a profile.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Event {
     /// Counts over the whole instance.
     id: u64,

@@ -72,6 +72,26 @@ impl Campaign {
         })
     }
 
+    /// `GET resourceType/history`: that it is there is seen in the vendor's tests of its own client [C], its content is assumed [K].
+    pub(super) fn history_metadata(&self, world: &World) -> Json {
+        let base = format!("{}/campaign/{}", self.site.base, Endpoint::Standard.name());
+        json!({
+            "content": {
+                "countBroadLogEvents": {"apiName": "countBroadLogEvents", "type": "number", "dataPolicy": "none", "resType": "long"},
+                "events": {"apiName": "events", "type": "collection", "dataPolicy": "none", "resType": "link", "unbound": true},
+                "minBroadLogEvents": {"apiName": "minBroadLogEvents", "type": "date", "dataPolicy": "none", "resType": "datetime"},
+            },
+            "data": "/profileAndServices/history/",
+            "filters": {"href": format!("{base}/resourceType/{}/filters/", world.seal(TYPE, 0))},
+            "help": "Marketing history",
+            "href": format!("{base}/history/metadata"),
+            "label": "Marketing history",
+            "name": "history",
+            "schema": "nms:recipient",
+            "type": "item",
+        })
+    }
+
     /// `GET resourceType/<PKEY>/filters`: the filters by name.
     pub(super) fn filters(&self, world: &World, number: usize, endpoint: Endpoint) -> Json {
         let resource = &world.resources[number];

@@ -56,6 +56,8 @@ struct Settings {
     lower_email: Option<bool>,
     smart_case: Option<bool>,
     strip_phone: Option<bool>,
+    cut_overlong: Option<bool>,
+    strict_content_type: Option<bool>,
     /// Of `pkey`, `key`, `href`.
     link_forms: Option<Vec<Form>>,
     retry_after: Option<bool>,
@@ -99,6 +101,21 @@ const ORG_UNITS: &str = r#"{
     "rows": [{"name": "all", "label": "All"}]
 }"#;
 
+/// The product's own subscription services. Attributes and filters as far as the documents' examples show them.
+const SERVICES: &str = r#"{
+    "label": "Services",
+    "fields": [
+        {"name": "name", "type": "string"}, {"name": "label", "type": "string"}, {"name": "limitedDuration", "type": "boolean"},
+        {"name": "messageType", "type": "enumeration", "values": [["Email", "email", 0], ["SMS", "sms", 1]]},
+        {"name": "mode", "type": "enumeration", "values": [["Newsletter", "newsletter", 0], ["Viral", "viral", 1]]}
+    ],
+    "keys": [["name"]],
+    "filters": [
+        {"name": "byText", "parameters": [{"name": "text", "fields": ["label", "name"], "operator": "contains"}]},
+        {"name": "byChannel", "parameters": [{"name": "channel", "fields": ["messageType"]}]}
+    ]
+}"#;
+
 impl CampaignSeed {
     /// Puts the seed's settings in the place of the others.
     pub(in crate::emulator) fn settle(&mut self, config: &mut Config) {
@@ -110,6 +127,8 @@ impl CampaignSeed {
         set(&mut config.lower_email, given.lower_email);
         set(&mut config.smart_case, given.smart_case);
         set(&mut config.strip_phone, given.strip_phone);
+        set(&mut config.cut_overlong, given.cut_overlong);
+        set(&mut config.strict_content_type, given.strict_content_type);
         set(&mut config.campaign_retry_after, given.retry_after);
         set(&mut config.jwt_keys, given.jwt_keys);
         if let Some(forms) = given.link_forms {
@@ -126,9 +145,11 @@ impl CampaignSeed {
         let mut filters = Filter::of_profile();
         filters.append(&mut self.filters);
         let mut resources = vec![Resource::new("profile", "Profile", "nms:recipient", fields, &keys, filters)?];
-        if !self.resources.contains_key("orgUnitBase") {
-            let units = serde_json::from_str(ORG_UNITS).map_err(|error| format!("embedded organisational units: {error}"))?;
-            self.resources.insert("orgUnitBase".to_owned(), units);
+        for (name, text) in [("orgUnitBase", ORG_UNITS), ("service", SERVICES)] {
+            if !self.resources.contains_key(name) {
+                let resource = serde_json::from_str(text).map_err(|error| format!("embedded description of `{name}`: {error}"))?;
+                self.resources.insert(name.to_owned(), resource);
+            }
         }
         for (name, resource) in &mut self.resources {
             let known = ["orgUnitBase", "countries", "state", "service"].contains(&name.as_str());

@@ -25,7 +25,7 @@ pub(super) struct Row {
     /// Milliseconds since 1970.
     pub(super) created: i64,
     pub(super) modified: i64,
-    cells: Box<[(u16, Cell)]>,
+    pub(super) cells: Box<[(u16, Cell)]>,
 }
 
 impl Row {
@@ -67,6 +67,8 @@ pub(in crate::emulator) struct Resource {
     pub(super) rows: BTreeMap<u64, Row>,
     by_key: Vec<HashMap<Box<str>, u64>>,
     by_email: HashMap<Box<str>, BTreeSet<u64>>,
+    /// Records that changed since they were kept last; `None` when nothing is kept.
+    pub(super) touched: Option<BTreeSet<u64>>,
 }
 
 impl Resource {
@@ -102,6 +104,7 @@ impl Resource {
             filters,
             rows: BTreeMap::new(),
             by_email: HashMap::new(),
+            touched: None,
         };
         for (number, filter) in resource.filters.iter().enumerate() {
             filter.check(&resource)?;
@@ -197,14 +200,27 @@ impl Resource {
             return Err(key);
         }
         self.forget(id, &old);
+        self.put(id, row);
+        Ok(())
+    }
+
+    /// Puts a record in its place.
+    pub(super) fn put(&mut self, id: u64, row: Row) {
         self.index(id, &row);
         self.rows.insert(id, row);
-        Ok(())
+        self.touch(id);
+    }
+
+    fn touch(&mut self, id: u64) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(id);
+        }
     }
 
     pub(super) fn delete(&mut self, id: u64) {
         if let Some(row) = self.rows.remove(&id) {
             self.forget(id, &row);
+            self.touch(id);
         }
     }
 }
@@ -213,7 +229,7 @@ impl Resource {
 pub(in crate::emulator) struct World {
     pub(super) resources: Vec<Resource>,
     by_name: HashMap<String, usize>,
-    next: u64,
+    pub(super) next: u64,
     seed: u64,
     /// Primary keys given out in an earlier epoch are not known any more.
     pub(in crate::emulator) epoch: u64,
@@ -221,6 +237,8 @@ pub(in crate::emulator) struct World {
     pub(super) org_units: bool,
     /// Marketing history by profile, oldest event first.
     pub(super) history: HashMap<u64, Vec<Event>>,
+    /// How many events were kept last.
+    pub(super) events_kept: usize,
 }
 
 impl World {
@@ -274,7 +292,7 @@ impl World {
                 resource.reach = Reach::Linked;
             }
         }
-        Ok(World { resources, by_name, next: 1, seed, epoch: 0, org_units, history: HashMap::new() })
+        Ok(World { resources, by_name, next: 1, seed, epoch: 0, org_units, history: HashMap::new(), events_kept: 0 })
     }
 
     pub(super) fn number(&self, name: &str) -> Option<usize> {
@@ -364,8 +382,7 @@ impl World {
         }
         let id = self.next;
         self.next += 1;
-        resource.index(id, &row);
-        resource.rows.insert(id, row);
+        resource.put(id, row);
         Ok(id)
     }
 }

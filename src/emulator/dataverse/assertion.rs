@@ -38,9 +38,10 @@ struct Claims {
     iss: String,
     sub: String,
     jti: Option<String>,
-    exp: i64,
-    nbf: Option<i64>,
-    iat: Option<i64>,
+    // Numbers of seconds, which may have a fraction; Microsoft's own libraries send one.
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
 }
 
 /// The `jti` of assertions that were taken, until they would be too old anyway.
@@ -127,22 +128,23 @@ pub(super) fn verify(
     if !claims.iss.eq_ignore_ascii_case(client) || !claims.sub.eq_ignore_ascii_case(client) {
         return Err(refuse(700_021, "Client assertion application identifier doesn't match 'client_id' parameter."));
     }
-    let from = claims.nbf.or(claims.iat).unwrap_or(now);
-    if now + LEEWAY < from || now > claims.exp + LEEWAY || claims.exp - from > LONGEST || claims.exp <= from {
+    let exp = claims.exp as i64;
+    let from = claims.nbf.or(claims.iat).map_or(now, |from| from as i64);
+    if now.saturating_add(LEEWAY) < from || now > exp.saturating_add(LEEWAY) || exp.saturating_sub(from) > LONGEST || exp <= from {
         return Err(refuse(
             700_024,
             format!(
                 "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of assertion {}.",
                 shown_time(now),
                 shown_time(from),
-                shown_time(claims.exp)
+                shown_time(exp)
             ),
         ));
     }
     // Which code a second use gets is not documented. [K]
     match claims.jti.as_deref() {
         None | Some("") => Err(malformed("The assertion has no 'jti'.")),
-        Some(jti) if seen.first_time(client, jti, claims.exp, now) => Ok(()),
+        Some(jti) if seen.first_time(client, jti, exp, now) => Ok(()),
         Some(_) => Err(refuse(50_013, "Assertion failed validation. [Reason - The assertion was used before: 'jti' must be fresh.]")),
     }
 }

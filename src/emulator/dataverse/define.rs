@@ -189,6 +189,7 @@ impl Store {
             return Err(Fail::not_emulated("more tables"));
         }
         self.tables.push(Rows::new(table));
+        self.defined = true;
         super::messages::fill(self)?;
         Ok(self.tables.len() - 1)
     }
@@ -205,6 +206,7 @@ impl Store {
         }
         let definition = Table { dropped: true, ..self.tables[table].table.clone() };
         self.tables[table] = Rows::new(definition);
+        self.defined = true;
         super::messages::fill(self)
     }
 }

@@ -7,11 +7,13 @@ mod assertion;
 mod batch;
 mod bulk;
 mod change;
+mod csdl;
 pub(super) mod define;
 mod definitions;
 mod error;
 mod expand;
 mod filter;
+pub(super) mod keep;
 pub(super) mod limits;
 mod messages;
 mod metadata;
@@ -43,6 +45,9 @@ use super::net::{self, Answer};
 use super::stats::Api;
 use super::tokens::{Client, Refused, Tokens};
 
+/// The longest URL outside of a batch. [D]
+const MAX_URL: usize = 32_768;
+
 /// What answers need to know of the environment.
 pub(super) struct Site {
     /// `http://127.0.0.1:port`
@@ -58,6 +63,8 @@ pub(super) struct Site {
     pub(super) clock: Clock,
     /// Whether the error of a failed change set stands in a response of its own set.
     pub(super) nested_change_set_error: bool,
+    /// Whether `null` in `@odata.bind` is refused, as some clients report, or clears the lookup.
+    pub(super) refuse_null_bind: bool,
     /// Whether every expanded collection comes with a link.
     pub(super) expand_links: bool,
 }
@@ -285,6 +292,11 @@ impl Dataverse {
         if let Err(fail) = self.membership(client) {
             return Answer::new("forbidden", fail.response());
         }
+        // The bound is documented, the answer is not. [K]
+        if call.path.len() + call.query.map_or(0, str::len) > MAX_URL {
+            let text = format!("The length of the URL exceeds the maximum of {MAX_URL} characters.");
+            return Answer::new("too long", Fail::new(414, "0x80060888", text).response());
+        }
         let mut route = String::from("unknown");
         if call.path.strip_prefix(self.site.path()) == Some("/$batch") && call.method == Method::POST {
             let (response, operations) = self.batch(call, client);
@@ -425,6 +437,8 @@ impl Dataverse {
             }
         }
         rows.index_keys();
+        store.defined = true;
+        let rows = &mut store.tables[index];
         if let Some(tracking) = change.tracking {
             rows.table.tracking = tracking;
         }

@@ -7,7 +7,7 @@ use super::error::{Fail, Result};
 use super::expand::{self, Step};
 use super::setup::Operation;
 use super::url::{Options, Prefer, RowKey, segments};
-use super::{Access, Call, Dataverse, Operations, bulk, definitions, metadata, read, write};
+use super::{Access, Call, Dataverse, Operations, bulk, csdl, definitions, metadata, read, write};
 use crate::emulator::net;
 
 impl Dataverse {
@@ -60,7 +60,10 @@ impl Dataverse {
                 *route = "EntityDefinitions".to_owned();
                 return access.read(|store| metadata::get(&self.site, store, &parts, call.query));
             }
-            "$metadata" => return Err(Fail::not_emulated("$metadata; use EntityDefinitions")),
+            "$metadata" if get => {
+                *route = "$metadata".to_owned();
+                return access.read(|store| csdl::answer(store, call.query));
+            }
             "$batch" => return Err(Fail::method(call.method.as_str())),
             _ => {}
         }
@@ -198,6 +201,7 @@ fn check_headers(call: &Call<'_>) -> Result<()> {
         && !accept.contains("*/*")
         && !accept.contains("application/*")
         && !(accept.contains("text/plain") && call.path.ends_with("$count"))
+        && !(accept.contains("application/xml") && call.path.ends_with("$metadata"))
     {
         return Err(Fail::new(
             415,

@@ -7,7 +7,7 @@
 //! nothing behind. Row versions that a rollback gave out are not given out again, as in the database.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -60,6 +60,10 @@ pub(in crate::emulator) struct Store {
     pub(super) currency: Uuid,
     /// What a rollback puts back, oldest first.
     undo: Vec<Undo>,
+    /// Rows that changed since they were kept last; `None` when nothing is kept.
+    pub(super) touched: Option<BTreeSet<(usize, Uuid)>>,
+    /// Whether a definition changed since then.
+    pub(super) defined: bool,
 }
 
 /// One row before a change.
@@ -81,6 +85,8 @@ impl Store {
             business_unit: Uuid::from_u128(0x5a1f_0a10_0000_4000_8000_0000_0000_0001),
             currency: Uuid::from_u128(0xc0a0_0000_0000_4000_8000_0000_0000_0001),
             undo: Vec::new(),
+            touched: None,
+            defined: false,
         }
     }
 
@@ -117,6 +123,9 @@ impl Store {
 
     /// Ends the transaction: what was done stays.
     pub(super) fn commit(&mut self) {
+        if let Some(touched) = &mut self.touched {
+            touched.extend(self.undo.iter().map(|undo| (undo.table, undo.id)));
+        }
         self.undo.clear();
     }
 
@@ -301,6 +310,7 @@ impl Store {
     /// Ends all delta tokens of a table, or of all.
     pub(super) fn expire(&mut self, table: Option<usize>) {
         self.version += 1;
+        self.defined = true;
         let version = self.version;
         for (index, rows) in self.tables.iter_mut().enumerate() {
             if table.is_none_or(|table| table == index) {

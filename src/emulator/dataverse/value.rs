@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::table::{Column, Type};
 use crate::time::format_instant;
 
 /// The value of a cell. Small on purpose: a hundred thousand rows of some twenty cells stay in memory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Value {
     Null,
     Bool(bool),
@@ -28,7 +29,8 @@ pub(super) enum Value {
 }
 
 /// An id without the alignment of a 128-bit number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Uuid", into = "Uuid")]
 pub(super) struct UuidBytes([u8; 16]);
 
 impl From<Uuid> for UuidBytes {

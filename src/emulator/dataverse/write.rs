@@ -407,6 +407,19 @@ impl Writer<'_> {
         self.answer(store, table, id, true, &format!("{set}({id})"))
     }
 
+    /// OData's own library refuses a null annotation; the documents say that it clears the lookup. A setting decides. [D/C]
+    fn check_binds(&self, set: &str, fields: &Fields) -> Result<()> {
+        let null = fields.iter().any(|(name, raw)| name.ends_with("@odata.bind") && raw.get() == "null");
+        if self.site.refuse_null_bind && null {
+            return Err(Fail::payload(
+                set,
+                "The 'odata.bind' instance or property annotation has a null value. In OData, the 'odata.bind' instance or property annotation must have a \
+                 non-null string value.",
+            ));
+        }
+        Ok(())
+    }
+
     /// Inserts a row, and the rows nested in it: related ones before it, those that point to it after. [D: deep insert]
     fn insert(&self, store: &mut Store, table: usize, mut fields: Fields, depth: usize) -> Result<Uuid> {
         let description = &store.tables[table].table;
@@ -414,6 +427,7 @@ impl Writer<'_> {
             return Err(Fail::payload(&description.set, "the entities are nested too deeply"));
         }
         let set = description.set.clone();
+        self.check_binds(&set, &fields)?;
         let nested: Vec<String> =
             fields.iter().filter(|(_, raw)| raw.get().starts_with(['{', '['])).map(|(name, _)| name.clone()).collect();
         let (mut before, mut after): (Changes, Vec<(usize, u16, Vec<Fields>)>) = (Vec::new(), Vec::new());
@@ -475,6 +489,7 @@ impl Writer<'_> {
         if let Some(select) = &self.options.select {
             View::new(description, Some(select))?;
         }
+        self.check_binds(&description.set, &fields)?;
         let found = find(store, table, key)?;
         self.check_match(store, table, &found)?;
         self.rights.may(if found.id.is_some() { Operation::Write } else { Operation::Create }, description)?;

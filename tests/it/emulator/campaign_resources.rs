@@ -331,6 +331,36 @@ async fn data_policies_check_and_change_what_is_sent_as_far_as_they_are_switched
 }
 
 #[tokio::test]
+async fn a_text_that_is_too_long_is_refused_or_cut_as_set() {
+    for (cut, status) in [(false, 400), (true, 201)] {
+        let bench = Bench::with(Config { cut_overlong: cut, ..Config::default() }).await;
+        let body = json!({"externalId": ID, "firstName": "é".repeat(34)});
+        let answer = bench.ac(Method::POST, &format!("{EXT}/profile")).json(&body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        if cut {
+            assert_eq!(ok(bench.ac(Method::GET, &format!("{EXT}/profile/{ID}"))).await["firstName"], "é".repeat(30));
+        }
+    }
+}
+
+#[tokio::test]
+async fn services_are_listed_by_channel_and_described() {
+    let bench = Bench::new().await;
+    let at = "profileAndServices/service";
+    for (name, channel) in [("SVC1", "email"), ("SVC2", "sms")] {
+        ok(bench.ac(Method::POST, at).json(&json!({"name": name, "label": format!("Sport {name}"), "messageType": channel}))).await;
+    }
+    let found = ok(bench.ac(Method::GET, &format!("{at}/byChannel/byText?channel=sms&text=sport"))).await;
+    assert_eq!((found["content"].as_array().unwrap().len(), &found["content"][0]["title"]), (1, &json!("Sport SVC2 (SVC2)")));
+    assert_eq!(ok(bench.ac(Method::GET, found["count"]["href"].as_str().unwrap())).await, json!({"count": 1}));
+    for resource in ["service", "history"] {
+        assert_eq!(ok(bench.ac(Method::GET, &format!("profileAndServices/resourceType/{resource}"))).await["name"], resource);
+    }
+    let gibberish = turned_down(bench.ac(Method::PATCH, &format!("{EXT}/profile/@gibberish")).json(&json!({}))).await;
+    assert_eq!(gibberish.2, "'@gibberish' is not a valid constant");
+}
+
+#[tokio::test]
 async fn a_seed_can_hold_the_settings() {
     let settings = json!({"refusalStatus": 422, "missingStatus": 410, "duplicateStatus": 400, "linkForms": ["pkey"], "retryAfter": false,
                           "bigTableThreshold": 0, "jwtKeys": [keys().0]});

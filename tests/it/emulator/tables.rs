@@ -267,3 +267,78 @@ async fn definitions_are_made_changed_and_removed_over_the_api() {
     assert_eq!(bench.dv(Method::DELETE, &table).send().await.unwrap().status(), 204);
     assert_eq!(refused(bench.dv(Method::GET, "new_visits")).await.0, 404);
 }
+
+#[tokio::test]
+async fn the_metadata_document_describes_types_keys_and_navigation() {
+    let mut seed = seed();
+    seed["dataverse"]["tables"]["contact"] = json!({"keys": [{"name": "new_byemployee", "columns": ["employeeid"]}]});
+    let bench = Bench::seeded(seed).await;
+    let request = bench.dv(Method::GET, "$metadata?annotations=true").header("Accept", "application/xml");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/xml");
+    let text = answer.text().await.unwrap();
+    let (mut reader, mut path, mut seen) = (quick_xml::Reader::from_str(&text), Vec::new(), std::collections::BTreeSet::new());
+    loop {
+        let attribute = |start: &quick_xml::events::BytesStart<'_>, name: &str| {
+            let found = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == name);
+            found.map(|attribute| attribute.value.into_owned()).unwrap_or_default()
+        };
+        let note = |start: &quick_xml::events::BytesStart<'_>, path: &[String]| {
+            let tag = start.name().as_ref().to_owned();
+            format!("{} {tag} {} {}", path.last().cloned().unwrap_or_default(), attribute(start, "Name"), attribute(start, "Type"))
+        };
+        match reader.read_event().expect("well-formed") {
+            quick_xml::events::Event::Start(start) => {
+                seen.insert(note(&start, &path));
+                path.push(attribute(&start, "Name"));
+            }
+            quick_xml::events::Event::Empty(start) => {
+                seen.insert(note(&start, &path));
+            }
+            quick_xml::events::Event::End(_) => {
+                path.pop();
+            }
+            quick_xml::events::Event::Eof => break,
+            _ => {}
+        }
+    }
+    for line in [
+        "contact Property birthdate Edm.Date",
+        "contact Property creditlimit Edm.Decimal",
+        "contact Property _parentcustomerid_value Edm.Guid",
+        "contact NavigationProperty parentcustomerid_account mscrm.account",
+        "account NavigationProperty contact_customer_accounts Collection(mscrm.contact)",
+        "new_membership NavigationProperty new_HolderId mscrm.contact",
+        "new_visit NavigationProperty regardingobjectid_contact_new_visit mscrm.contact",
+        "activitypointer Property subject Edm.String",
+        "System EntitySet new_memberships ",
+    ] {
+        assert!(seen.contains(line), "{line}");
+    }
+    assert!(text.contains("<EntityType Name=\"new_visit\" BaseType=\"mscrm.activitypointer\">"));
+    assert!(text.contains("OData.Community.Keys.V1.AlternateKeys") && text.contains("PropertyPath=\"employeeid\""));
+    assert!(text.contains("Org.OData.Capabilities.V1.ChangeTracking"));
+    let plain = bench.dv(Method::GET, "$metadata").send().await.unwrap().text().await.unwrap();
+    assert!(!plain.contains("Org.OData.Capabilities.V1.ChangeTracking"));
+}
+
+#[tokio::test]
+async fn a_url_has_a_longest_length() {
+    let bench = Bench::new().await;
+    let filter = |length: usize| format!("contacts?$filter=lastname eq '{}'", "x".repeat(length));
+    bench.get(&filter(20_000)).await;
+    assert_eq!(refused(bench.dv(Method::GET, &filter(33_000))).await.0, 414);
+}
+
+#[tokio::test]
+async fn a_null_bind_clears_a_lookup_or_is_refused_by_setting() {
+    for refuse_null_bind in [false, true] {
+        let bench = Bench::with(Config { refuse_null_bind, ..Config::default() }).await;
+        bench.contact(ID, json!({"lastname": "A"})).await;
+        let clear = bench.dv(Method::PATCH, &format!("contacts({ID})")).json(&json!({"parentcustomerid_account@odata.bind": null}));
+        let status = clear.send().await.unwrap().status().as_u16();
+        assert_eq!(status, if refuse_null_bind { 400 } else { 204 });
+        let plain = bench.dv(Method::PATCH, &format!("contacts({ID})")).json(&json!({"parentcustomerid_account": null}));
+        assert_eq!(plain.send().await.unwrap().status(), 204);
+    }
+}

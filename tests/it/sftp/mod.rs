@@ -393,14 +393,11 @@ async fn a_file_of_the_wrong_columns_encoding_or_delimiter_is_refused_as_a_whole
     let server = Server::start(&Options::default());
     let sftp = server.client();
     let utf16: Vec<u8> = std::iter::once(0xfeff).chain(HEADER.encode_utf16()).flat_map(u16::to_le_bytes).collect();
-    let files: [(&str, Vec<u8>, &str); 4] = [
-        (
-            "columns.csv",
-            b"externalId,attribute,value\n".to_vec(),
-            "there is no column `lastModified`; there are: externalId, attribute, value",
-        ),
-        ("delimiter.csv", HEADER.replace(',', ";").into_bytes(), "set the delimiter"),
-        ("twice.csv", b"externalId,value,value\n".to_vec(), "two columns are named `value`"),
+    let files: [(&str, Vec<u8>, &str); 5] = [
+        ("headless.csv", b"secret-person,denyListEmail,true,2024\n".to_vec(), "for files without a header give the columns"),
+        ("columns.csv", b"externalId,attribute,value\n".to_vec(), "there is no column `lastModified` among the 3 of the header"),
+        ("delimiter.csv", HEADER.replace(',', ";").into_bytes(), "set that as the delimiter"),
+        ("twice.csv", b"externalId,value,value\n".to_vec(), "the name of column 3 of the header has been there before"),
         ("utf16.csv", utf16, "the file is UTF-16"),
     ];
     for (name, content, says) in files {
@@ -408,7 +405,13 @@ async fn a_file_of_the_wrong_columns_encoding_or_delimiter_is_refused_as_a_whole
         let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == name).unwrap(), from: None };
         let error = sftp.read::<OptOutChange>(&export, CsvFormat::default(), OptOutColumns::default()).await.unwrap_err();
         assert!(matches!(error, SftpError::Content { .. }) && error.to_string().contains(says), "{error}");
+        assert!(!format!("{error:?}").contains("secret-person"), "{error:?}");
     }
+    let columns = Some(["externalId", "attribute", "value", "lastModified"].map(str::to_owned).to_vec());
+    server.write("headless.csv", opt_out(4));
+    let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == "headless.csv").unwrap(), from: None };
+    let mut reader = sftp.read(&export, CsvFormat { columns, ..CsvFormat::default() }, OptOutColumns::default()).await.unwrap();
+    assert_eq!(numbers(&mut reader).await, (vec![4], vec![]));
     server.write("empty.csv", "");
     let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == "empty.csv").unwrap(), from: None };
     assert_eq!(numbers(&mut open(&sftp, &export).await).await, (vec![], vec![]));

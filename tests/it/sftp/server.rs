@@ -164,6 +164,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Why it refuses somebody is told to nobody else.
+            eprintln!("sshd: {}", std::fs::read_to_string(self.path("log")).unwrap_or_default());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
