@@ -24,6 +24,8 @@ impl Dataverse {
             *route = "RetrieveMetadataChanges".to_owned();
             return access.read(|store| definitions::metadata_changes(&self.site, store, below, call.query));
         }
+        // A function without arguments, in OData's own form.
+        let below = if below == "WhoAmI()" { "WhoAmI" } else { below };
         let parts = segments(below)?;
         let get = call.method == Method::GET;
         let Some(first) = parts.first() else {

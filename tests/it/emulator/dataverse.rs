@@ -66,6 +66,8 @@ async fn who_am_i_names_the_user_of_the_client() {
     let second = bench.get("WhoAmI").await["UserId"].clone();
     assert_eq!(first, json!(credentials().dataverse.user));
     assert_ne!(first, second);
+    assert_eq!(bench.get("WhoAmI()").await["UserId"], second);
+    assert_eq!(refused(bench.dv(Method::POST, "WhoAmI")).await.0, 404);
     bench.contact(ID, json!({"lastname": "A"})).await;
     assert_eq!(bench.get(&format!("contacts({ID})?$select=_modifiedby_value")).await["_modifiedby_value"], second);
 }

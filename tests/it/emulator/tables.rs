@@ -366,3 +366,30 @@ async fn counts_stop_at_five_thousand() {
     let all = bench.get("contacts?$select=contactid").await;
     assert_eq!((all["value"].as_array().unwrap().len(), all["@odata.nextLink"].is_string()), (5000, true));
 }
+
+#[tokio::test]
+async fn a_bind_takes_an_alternate_key_in_any_form_of_address() {
+    let seed = json!({"dataverse": {"tables": {"account": {"keys": [{"name": "new_bynumber", "columns": ["accountnumber"]}]}}}});
+    let bench = Bench::seeded(seed).await;
+    let account = json!({"accountid": ACCOUNT, "name": "Adatum", "accountnumber": "A'1"});
+    assert_eq!(bench.dv(Method::POST, "accounts").json(&account).send().await.unwrap().status(), 204);
+    let root = format!("{}/api/data/v9.2", bench.running.dataverse_url());
+    let forms = [
+        "accounts(accountnumber='A''1')".to_owned(),
+        "/accounts(accountnumber='A%27%271')".to_owned(),
+        format!("{root}/accounts({ACCOUNT})"),
+    ];
+    for link in forms {
+        let body = json!({"contactid": ID, "parentcustomerid_account@odata.bind": link});
+        assert_eq!(bench.dv(Method::POST, "contacts").json(&body).send().await.unwrap().status(), 204, "{link}");
+        assert_eq!(bench.get(&format!("contacts({ID})?$select=_parentcustomerid_value")).await["_parentcustomerid_value"], ACCOUNT);
+        assert_eq!(bench.dv(Method::DELETE, &format!("contacts({ID})")).send().await.unwrap().status(), 204);
+    }
+    for (link, status) in
+        [("accounts(accountnumber='none')", 404), ("contacts(employeeid='x')", 400), ("nosuch(1)", 400), ("accounts", 400)]
+    {
+        let body = json!({"parentcustomerid_account@odata.bind": link});
+        let (found, _, message) = refused(bench.dv(Method::POST, "contacts").json(&body)).await;
+        assert_eq!(found, status, "{link}: {message}");
+    }
+}
