@@ -280,11 +280,11 @@ async fn the_metadata_document_describes_types_keys_and_navigation() {
     let (mut reader, mut path, mut seen) = (quick_xml::Reader::from_str(&text), Vec::new(), std::collections::BTreeSet::new());
     loop {
         let attribute = |start: &quick_xml::events::BytesStart<'_>, name: &str| {
-            let found = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == name.as_bytes());
-            found.map(|attribute| String::from_utf8_lossy(&attribute.value).into_owned()).unwrap_or_default()
+            let found = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == name);
+            found.map(|attribute| attribute.value.into_owned()).unwrap_or_default()
         };
         let note = |start: &quick_xml::events::BytesStart<'_>, path: &[String]| {
-            let tag = String::from_utf8_lossy(start.name().as_ref()).into_owned();
+            let tag = start.name().as_ref().to_owned();
             format!("{} {tag} {} {}", path.last().cloned().unwrap_or_default(), attribute(start, "Name"), attribute(start, "Type"))
         };
         match reader.read_event().expect("well-formed") {
@@ -341,4 +341,28 @@ async fn a_null_bind_clears_a_lookup_or_is_refused_by_setting() {
         let plain = bench.dv(Method::PATCH, &format!("contacts({ID})")).json(&json!({"parentcustomerid_account": null}));
         assert_eq!(plain.send().await.unwrap().status(), 204);
     }
+}
+
+#[tokio::test]
+async fn inactive_rows_are_read_only_by_setting() {
+    for inactive_read_only in [false, true] {
+        let bench = Bench::with(Config { inactive_read_only, ..Config::default() }).await;
+        bench.contact(ID, json!({"lastname": "A"})).await;
+        let patch = |body: Value| bench.dv(Method::PATCH, &format!("contacts({ID})")).json(&body).send();
+        assert_eq!(patch(json!({"statecode": 1, "statuscode": 2})).await.unwrap().status(), 204);
+        assert_eq!(patch(json!({"lastname": "B"})).await.unwrap().status(), if inactive_read_only { 400 } else { 204 });
+        assert_eq!(patch(json!({"statecode": 0, "lastname": "C"})).await.unwrap().status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn counts_stop_at_five_thousand() {
+    let bench = Bench::with(Config { contacts: 5003, ..Config::default() }).await;
+    let request =
+        bench.dv(Method::GET, "contacts?$select=contactid&$count=true&$top=1").header("Prefer", "odata.include-annotations=\"*\"");
+    let page = ok(request).await;
+    assert_eq!(page["@odata.count"], 5000);
+    assert_eq!(page["@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"], true);
+    let all = bench.get("contacts?$select=contactid").await;
+    assert_eq!((all["value"].as_array().unwrap().len(), all["@odata.nextLink"].is_string()), (5000, true));
 }
