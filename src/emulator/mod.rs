@@ -99,6 +99,8 @@ pub struct Config {
     pub expand_links: bool,
     /// Whether Dataverse refuses `null` in `@odata.bind`. The documents let it clear a lookup, some clients met a refusal.
     pub refuse_null_bind: bool,
+    /// Whether rows of Dataverse that are not active are read-only until they are made active, as activities are that are closed.
+    pub inactive_read_only: bool,
     /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
     pub duplicate_status: u16,
     /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
@@ -156,6 +158,7 @@ impl Default for Config {
             nested_change_set_error: true,
             expand_links: true,
             refuse_null_bind: false,
+            inactive_read_only: false,
             duplicate_status: 409,
             refusal_status: 400,
             missing_status: 404,
@@ -399,6 +402,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3], data: Option<data::Da
         nested_change_set_error: config.nested_change_set_error,
         expand_links: config.expand_links,
         refuse_null_bind: config.refuse_null_bind,
+        inactive_read_only: config.inactive_read_only,
     };
     let users: Vec<_> = clients.iter().map(|client| client.user).collect();
     let kept = data.as_ref().map_or(Ok(None), |data| data.organisation(users.clone()))?;

@@ -90,9 +90,12 @@ fn no_pkey(shown: impl std::fmt::Debug) {
 async fn a_custom_resource_is_written_by_its_key_at_the_endpoint_that_has_it() {
     let running = seeded(Config::default()).await;
     let campaign = campaign(&running);
-    for (resource, key, body) in
-        [("cusTransaction", "T 1/2", json!({"code": "T 1/2", "amount": 1})), ("customResources/cusBrand", "Acmé", json!({"name": "Acmé"}))]
-    {
+    for (resource, key, body) in [
+        ("cusTransaction", "T 1/2", json!({"code": "T 1/2", "amount": 1})),
+        ("profileAndServicesExt/cusTransaction", "T2", json!({"code": "T2"})),
+        ("cusBrand", "Acmé", json!({"name": "Acmé"})),
+        ("customResources/cusBrand", "Beta", json!({"name": "Beta"})),
+    ] {
         assert!(campaign.get(resource, key).await.unwrap().is_none());
         campaign.create(resource, body.to_string()).await.unwrap();
         let twice = campaign.create(resource, body.to_string()).await.unwrap_err();
@@ -105,10 +108,39 @@ async fn a_custom_resource_is_written_by_its_key_at_the_endpoint_that_has_it() {
         assert_eq!(campaign.delete(resource, key).await.unwrap(), Written::Missing);
     }
     // At the other endpoint there is no such resource: neither a missing record nor a service that is down.
-    let wrong = campaign.create("cusBrand", "{}").await.unwrap_err();
+    let wrong = campaign.create("profileAndServicesExt/cusBrand", "{}").await.unwrap_err();
     assert!(matches!(wrong, ConnectError::OutcomeUnknown { .. } | ConnectError::NotFound { .. }), "{wrong}");
-    let wrong = campaign.get("cusBrand", "Acmé").await.unwrap_err();
+    let wrong = campaign.get("profileAndServicesExt/cusBrand", "Acmé").await.unwrap_err();
     assert!(matches!(wrong, ConnectError::NotFound { .. }), "{wrong}");
+}
+
+#[tokio::test]
+async fn which_endpoint_has_a_custom_resource_is_asked_once_and_never_for_the_products_own() {
+    let (server, campaign) = answering(|seen| {
+        let listing = r#"{"apiName":"resourceType","cusTransaction":{"name":"cusTransaction"}}"#;
+        let one = r#"{"PKey":"@p","name":"x"}"#;
+        Reply::json(
+            200,
+            if seen.target.ends_with("profileAndServicesExt/") || seen.target.ends_with("profileAndServicesExt") { listing } else { one },
+        )
+    })
+    .await;
+    campaign.get("profile", "k").await.unwrap();
+    assert_eq!(server.calls().len(), 1);
+    for resource in ["cusBrand", "cusTransaction", "cusBrand", "profileAndServicesExt/cusBrand"] {
+        campaign.get(resource, "k").await.unwrap();
+    }
+    let targets: Vec<String> = server.calls()[1..].iter().map(|call| call.target.replace("/org/campaign/", "")).collect();
+    assert_eq!(
+        targets,
+        [
+            "profileAndServicesExt",
+            "customResources/cusBrand/k",
+            "profileAndServicesExt/cusTransaction/k",
+            "customResources/cusBrand/k",
+            "profileAndServicesExt/cusBrand/k"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -193,12 +225,12 @@ async fn a_link_goes_to_the_record_of_now_though_pkeys_have_changed() {
 
 #[tokio::test]
 async fn a_list_is_read_to_its_end_ordered_filtered_and_counted_on_a_big_table() {
-    let running = seeded(Config { big_table_threshold: 50, ..Config::default() }).await;
+    let mut seed = seed();
+    let rows: Vec<Value> = (0..120).map(|n| json!({"code": format!("t{n:03}"), "amount": (n * 7) % 120})).collect();
+    seed["campaign"]["resources"]["cusTransaction"]["rows"] = json!(rows);
+    let running = start(Config { seed_text: Some(seed.to_string()), big_table_threshold: 50, ..Config::default() }).await.unwrap();
     let campaign = campaign(&running);
-    for number in 0..120 {
-        admin(&running, "campaign/rows/cusTransaction", json!({"code": format!("t{number:03}"), "amount": (number * 7) % 120})).await;
-    }
-    let mut pages = campaign.list("cusTransaction", &Query::new().lines(50)).unwrap();
+    let mut pages = campaign.list("cusTransaction", &Query::new().lines(50)).await.unwrap();
     let (mut codes, mut sizes) = (BTreeSet::new(), Vec::new());
     while let Some(page) = pages.next().await.unwrap() {
         sizes.push(page.len());
@@ -207,13 +239,13 @@ async fn a_list_is_read_to_its_end_ordered_filtered_and_counted_on_a_big_table()
     }
     assert_eq!((codes.len(), sizes), (120, vec![50, 50, 20]));
     assert!(pages.next().await.unwrap().is_none(), "the end stays the end");
-    let descending = campaign.list("cusTransaction", &Query::new().order("amount", true).lines(50)).unwrap().all().await.unwrap();
+    let descending = campaign.list("cusTransaction", &Query::new().order("amount", true).lines(50)).await.unwrap().all().await.unwrap();
     let amounts: Vec<i64> = descending.iter().map(|record| record["amount"].as_i64().unwrap()).collect();
     assert_eq!(amounts, (0..120).rev().collect::<Vec<_>>());
     assert_eq!(campaign.count("cusTransaction", &Query::new()).await.unwrap(), 120);
     // A page that is full and the last is no cut list.
-    assert_eq!(campaign.list("cusTransaction", &Query::new().lines(120)).unwrap().all().await.unwrap().len(), 120);
-    let wrong = campaign.list("cusTransaction", &Query::new().order("code", false)).unwrap().all().await.unwrap_err();
+    assert_eq!(campaign.list("cusTransaction", &Query::new().lines(120)).await.unwrap().all().await.unwrap().len(), 120);
+    let wrong = campaign.list("cusTransaction", &Query::new().order("code", false)).await.unwrap().all().await.unwrap_err();
     assert!(matches!(wrong, ConnectError::Rejected { .. }), "{wrong}");
     assert!(!format!("{pages:?}").contains("http"));
 }
@@ -226,11 +258,11 @@ async fn an_incremental_read_brings_what_a_filter_on_last_modified_lets_through(
     let since = chrono::Utc::now();
     campaign.create("profile", r#"{"externalId":"new","lastName":"New"}"#).await.unwrap();
     let changed = Query::new().filter(Filter::new("byModified").since("from_parameter", since));
-    let found = campaign.list("profile", &changed).unwrap().all().await.unwrap();
+    let found = campaign.list("profile", &changed).await.unwrap().all().await.unwrap();
     assert_eq!(found.iter().map(|record| record["externalId"].as_str().unwrap()).collect::<Vec<_>>(), ["new"]);
     assert_eq!(campaign.count("profile", &changed).await.unwrap(), 1);
     let both = changed.filter(Filter::new("byEmail").with("email", "doe@example.com"));
-    assert!(campaign.list("profile", &both).unwrap().all().await.unwrap().is_empty());
+    assert!(campaign.list("profile", &both).await.unwrap().all().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -252,9 +284,7 @@ async fn a_resource_is_described_with_its_links_and_filters_and_pulled_as_a_tabl
     let filters = campaign.filters("profile").await.unwrap();
     let key = filters.iter().find(|filter| filter.name == "byidentification_key").unwrap();
     assert_eq!(key.parameters, ["category_parameter", "crm_id_parameter"]);
-    assert_eq!(campaign.find_resource("cusShop").await.unwrap().as_deref(), Some("profileAndServicesExt/cusShop"));
-    assert_eq!(campaign.find_resource("cusBrand").await.unwrap().as_deref(), Some("customResources/cusBrand"));
-    assert_eq!(campaign.find_resource("cusNothing").await.unwrap(), None);
+    assert!(campaign.resources("customResources").await.unwrap().contains(&"cusBrand".to_owned()));
 
     let document = campaign.resource_metadata("cusTransaction").await.unwrap();
     assert!(document.get("filters").is_none(), "the filters' address holds a PKey");
@@ -358,7 +388,7 @@ async fn throttling_is_waited_out_with_and_without_retry_after_and_so_is_503() {
         admin(&running, "fail-next", json!({"api": "campaign", "kind": "throttle", "count": 2, "retry_after": retry_after})).await;
         admin(&running, "fail-next", json!({"api": "campaign", "kind": "status", "status": 503, "count": 1})).await;
         // A create too: a 429 and a 503 are answered in place of working on the request.
-        campaign.create("cusTransaction", r#"{"code":"once"}"#).await.unwrap();
+        campaign.create("profileAndServicesExt/cusTransaction", r#"{"code":"once"}"#).await.unwrap();
         let stats = http.stats().api("campaign");
         assert_eq!((stats.outcomes["throttled"], stats.calls), (2, 4));
         assert_eq!(campaign.count("cusTransaction", &Query::new()).await.unwrap(), 1);
@@ -418,7 +448,7 @@ async fn an_address_that_leads_elsewhere_is_not_followed_from_any_answer() {
             let by = Filter::new("byEmail").with("email", "a@b.example");
             let error = match which {
                 "href" => campaign.update("profile", &by, "{}").await.err(),
-                "next" => campaign.list("profile", &Query::new()).unwrap().next().await.err(),
+                "next" => campaign.list("profile", &Query::new()).await.unwrap().next().await.err(),
                 "count" => campaign.count("profile", &Query::new()).await.err(),
                 "filters" => campaign.filters("profile").await.err(),
                 "subscriptions" => campaign.collection("profile", "k", "subscriptions", None).await.err(),
@@ -445,7 +475,7 @@ async fn pages_that_go_round_in_a_circle_or_end_too_early_are_faults() {
         Reply::json(200, body.to_string())
     })
     .await;
-    let error = campaign.list("profile", &Query::new()).unwrap().all().await.unwrap_err();
+    let error = campaign.list("profile", &Query::new()).await.unwrap().all().await.unwrap_err();
     assert!(matches!(error, ConnectError::Protocol { .. }) && error.to_string().contains("circle"), "{error}");
     assert!(server.calls().len() <= 4);
 
@@ -459,10 +489,10 @@ async fn pages_that_go_round_in_a_circle_or_end_too_early_are_faults() {
         Reply::json(200, body.to_string())
     })
     .await;
-    let error = campaign.list("profile", &Query::new().lines(2)).unwrap().all().await.unwrap_err();
+    let error = campaign.list("profile", &Query::new().lines(2)).await.unwrap().all().await.unwrap_err();
     assert!(matches!(error, ConnectError::Protocol { .. }) && error.to_string().contains("XtkBigTableThreshold"), "{error}");
     // Fewer than asked for is the end, and costs no count.
-    assert_eq!(campaign.list("profile", &Query::new().lines(3)).unwrap().all().await.unwrap().len(), 2);
+    assert_eq!(campaign.list("profile", &Query::new().lines(3)).await.unwrap().all().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -474,7 +504,7 @@ async fn parameters_are_sent_as_the_documents_write_them() {
         .filter(Filter::new("byModified").since("from_parameter", at))
         .order("lastName", true)
         .lines(10);
-    campaign.list("service", &query).unwrap().all().await.unwrap();
+    campaign.list("service", &query).await.unwrap().all().await.unwrap();
     let target = &server.calls()[0].target;
     assert_eq!(
         target,
@@ -522,7 +552,7 @@ async fn an_error_names_no_pkey_though_its_address_and_the_services_words_do() {
 async fn an_answer_of_another_shape_is_a_fault_and_never_an_empty_list() {
     for body in [r#"{"content":{}}"#, "{}", "[]", "null", r#"{"content":[]"#] {
         let (_server, campaign) = answering(move |_| Reply::json(200, body)).await;
-        let error = campaign.list("profile", &Query::new()).unwrap().next().await.unwrap_err();
+        let error = campaign.list("profile", &Query::new()).await.unwrap().next().await.unwrap_err();
         assert!(matches!(error, ConnectError::Protocol { .. }), "{body}: {error}");
     }
 }

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::list::Pages;
 use super::record::Key;
-use super::{Campaign, Place, STANDARD, href};
+use super::{Campaign, EXTENDED, Place, STANDARD, href};
 use crate::connect::ConnectError;
 use crate::time::{Instant, parse_instant};
 
@@ -66,8 +66,8 @@ impl Campaign {
     /// [`ConnectError::ForeignLink`] when an answer leads elsewhere. Others as they come.
     pub async fn history<'k>(&self, key: impl Into<Key<'k>>, lines: Option<u32>) -> Result<Option<Events>, ConnectError> {
         // Identification keys belong to the extended resource, whatever endpoint is configured.
-        let place = Place { api: super::EXTENDED, resource: "profile" };
-        let Some(profile) = self.raw(place, key.into()).await? else { return Ok(None) };
+        let place = Place { api: EXTENDED.into(), resource: "profile" };
+        let Some(profile) = self.raw(&place, key.into()).await? else { return Ok(None) };
         let pkey = profile.get("PKey").and_then(Value::as_str).filter(|pkey| pkey.starts_with('@'));
         let pkey = pkey.ok_or_else(|| self.refused("a profile came without its PKey: its history cannot be found".to_owned()))?;
         let answer: Map<String, Value> = match self.read(self.address([STANDARD, "history", pkey], [])?).await {

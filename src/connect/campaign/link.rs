@@ -87,8 +87,8 @@ impl Campaign {
         if let (LinkForm::Key, Key::Value(key)) = (form, target.key) {
             return Ok(Some(json!({ target.attribute: key })));
         }
-        let place = self.place(target.resource);
-        let Some(record) = self.raw(place, target.key).await? else { return Ok(None) };
+        let place = self.place(target.resource).await?;
+        let Some(record) = self.raw(&place, target.key).await? else { return Ok(None) };
         let whole = Value::Object(record);
         let missing = |what: &str| self.refused(format!("a `{}` came without its {what}: the link cannot be written", place.resource));
         match form {

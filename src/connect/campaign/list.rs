@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -111,8 +112,8 @@ pub struct Pages {
     campaign: Campaign,
     next: Option<Url>,
     lines: usize,
-    /// The addresses followed, so that a circle is seen.
-    followed: HashSet<String>,
+    /// The addresses followed, as hashes, so that a circle is seen.
+    followed: HashSet<u64>,
 }
 
 /// Shows no address: they hold values of filters and PKeys.
@@ -159,7 +160,7 @@ impl Pages {
         };
         let next = href(page.next.as_ref()).map(|link| campaign.own(link)).transpose()?;
         if let Some(next) = &next
-            && (next == &url || self.followed.contains(next.as_str()))
+            && (next == &url || self.followed.contains(&hash(next)))
         {
             return fault("the pages of the list go round in a circle: the reading was ended");
         }
@@ -175,7 +176,7 @@ impl Pages {
                 }
             }
         }
-        self.followed.insert(url.into());
+        self.followed.insert(hash(&url));
         self.next = next;
         Ok(Some(page.content))
     }
@@ -193,13 +194,19 @@ impl Pages {
     }
 }
 
+fn hash(url: &Url) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.as_str().hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Campaign {
     /// The records that a query asks for.
     ///
     /// # Errors
-    /// [`ConnectError::Rejected`] when a name in it cannot stand in an address.
-    pub fn list(&self, resource: &str, query: &Query) -> Result<Pages, ConnectError> {
-        let url = self.queried(self.place(resource), &query.filters, query.order.as_deref())?;
+    /// [`ConnectError::Rejected`] when a name in it cannot stand in an address. Those of the question which endpoint has the resource.
+    pub async fn list(&self, resource: &str, query: &Query) -> Result<Pages, ConnectError> {
+        let url = self.queried(&self.place(resource).await?, &query.filters, query.order.as_deref())?;
         Ok(Pages::of(self, url, query.lines))
     }
 
@@ -208,7 +215,7 @@ impl Campaign {
     /// # Errors
     /// [`ConnectError`].
     pub async fn count(&self, resource: &str, query: &Query) -> Result<u64, ConnectError> {
-        let mut url = self.queried(self.place(resource), &query.filters, None)?;
+        let mut url = self.queried(&self.place(resource).await?, &query.filters, None)?;
         extend_query(&mut url, [("_lineCount", "1"), ("_forcePagination", "true")]);
         let page: Envelope = self.read(url.clone()).await?;
         match href(page.count.as_ref()) {
@@ -233,7 +240,7 @@ impl Campaign {
         name: &str,
         lines: Option<u32>,
     ) -> Result<Option<Pages>, ConnectError> {
-        let found = self.linked_address(self.place(resource), key.into(), name).await?;
+        let found = self.linked_address(&self.place(resource).await?, key.into(), name).await?;
         Ok(found.map(|address| match address {
             Some(url) => Pages::of(self, url, lines),
             None => Pages::none(self),
@@ -241,7 +248,7 @@ impl Campaign {
     }
 
     /// Up to `lines` records that a filter lets through, as the service gives them.
-    pub(super) async fn matching(&self, place: Place<'_>, filter: &Filter, lines: u32) -> Result<Vec<Map<String, Value>>, ConnectError> {
+    pub(super) async fn matching(&self, place: &Place<'_>, filter: &Filter, lines: u32) -> Result<Vec<Map<String, Value>>, ConnectError> {
         let mut url = self.queried(place, std::slice::from_ref(filter), None)?;
         let lines = lines.to_string();
         extend_query(&mut url, [("_lineCount", lines.as_str())]);
@@ -250,8 +257,8 @@ impl Campaign {
         Ok(page.content.into_iter().filter_map(object).collect())
     }
 
-    fn queried(&self, place: Place<'_>, filters: &[Filter], order: Option<&str>) -> Result<Url, ConnectError> {
-        let path = [place.api, place.resource].into_iter().chain(filters.iter().map(|filter| filter.name.as_str()));
+    fn queried(&self, place: &Place<'_>, filters: &[Filter], order: Option<&str>) -> Result<Url, ConnectError> {
+        let path = [&*place.api, place.resource].into_iter().chain(filters.iter().map(|filter| filter.name.as_str()));
         let parameters = filters.iter().flat_map(|filter| filter.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         self.address(path, parameters.chain(order.map(|order| ("_order", order))))
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{CUSTOM, Campaign, EXTENDED, Place, href};
+use super::{Campaign, Place, href};
 use crate::connect::ConnectError;
 
 /// A resource's description.
@@ -122,7 +122,7 @@ impl Campaign {
     /// # Errors
     /// [`ConnectError::NotFound`] where the endpoint has no such resource. Others as they come.
     pub async fn resource_metadata(&self, resource: &str) -> Result<Value, ConnectError> {
-        let mut document = self.description(self.place(resource)).await?;
+        let mut document = self.description(&self.place(resource).await?).await?;
         document.remove("filters");
         Ok(Value::Object(document))
     }
@@ -132,8 +132,8 @@ impl Campaign {
     /// # Errors
     /// As [`Self::resource_metadata`].
     pub async fn describe(&self, resource: &str) -> Result<ResourceType, ConnectError> {
-        let place = self.place(resource);
-        let document = Value::Object(self.description(place).await?);
+        let place = self.place(resource).await?;
+        let document = Value::Object(self.description(&place).await?);
         let content = document.get("content").and_then(Value::as_object);
         let name = text(&document, "name").unwrap_or_else(|| place.resource.to_owned());
         Ok(ResourceType {
@@ -149,7 +149,7 @@ impl Campaign {
     /// # Errors
     /// As [`Self::resource_metadata`].
     pub async fn filters(&self, resource: &str) -> Result<Vec<FilterType>, ConnectError> {
-        let document = self.description(self.place(resource)).await?;
+        let document = self.description(&self.place(resource).await?).await?;
         let Some(link) = href(document.get("filters")) else { return Ok(Vec::new()) };
         let mut answer: Map<String, Value> = self.read(self.own(link)?).await?;
         // The documents show the filters by name at the top; a list's envelope is tolerated.
@@ -176,25 +176,8 @@ impl Campaign {
         Ok(answer.into_iter().filter(|(_, entry)| entry.is_object()).map(|(name, _)| name).collect())
     }
 
-    /// A resource's name with the endpoint that has it, for a resource of which only the name is known: those linked to the profile
-    /// are under `profileAndServicesExt`, all others under `customResources`, and none is under both.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn find_resource(&self, name: &str) -> Result<Option<String>, ConnectError> {
-        for api in [EXTENDED, CUSTOM] {
-            match self.resources(api).await {
-                Ok(names) if names.iter().any(|other| other == name) => return Ok(Some(format!("{api}/{name}"))),
-                // An instance without this endpoint has nothing there.
-                Ok(_) | Err(ConnectError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
-    }
-
-    async fn description(&self, place: Place<'_>) -> Result<Map<String, Value>, ConnectError> {
-        self.read(self.address([place.api, "resourceType", place.resource], [])?).await
+    async fn description(&self, place: &Place<'_>) -> Result<Map<String, Value>, ConnectError> {
+        self.read(self.address([&*place.api, "resourceType", place.resource], [])?).await
     }
 }
 

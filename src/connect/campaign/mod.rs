@@ -7,7 +7,7 @@
 //! resources, [`history`] reads what was sent to a profile.
 //!
 //! Sources: Campaign Standard API, *Must read*, *Endpoints*, *Interacting with custom resources*; Adobe, *OAuth server-to-server*.
-//! A resource is named by itself (`profile`) or with its endpoint (`customResources/cusBrand`).
+//! A resource is named by itself (`profile`, `cusBrand`) or with its endpoint (`customResources/cusBrand`).
 
 mod history;
 mod link;
@@ -16,6 +16,8 @@ mod metadata;
 mod probe;
 mod record;
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
@@ -60,8 +63,8 @@ pub struct CampaignConfig {
     pub credential: Credential,
     /// The scopes, separated by commas.
     pub scope: String,
-    /// The endpoint of resources that are named without one: `profileAndServicesExt` unless resources not linked to profiles are
-    /// meant (`customResources`).
+    /// The endpoint of resources that are named without one. With `profileAndServicesExt` the service is asked which of the custom
+    /// resources are there, and the others are looked for under `customResources`.
     pub api: String,
     /// How links to other records are written.
     pub link_form: LinkForm,
@@ -96,6 +99,8 @@ struct Inner {
     /// The endpoint of resources that are named without one.
     api: String,
     link_form: LinkForm,
+    /// The custom resources that are linked to the profile, once they have been asked for.
+    linked: OnceCell<HashSet<String>>,
     headers: HeaderMap,
     token: TokenSource,
 }
@@ -107,9 +112,9 @@ impl fmt::Debug for Campaign {
 }
 
 /// A resource with its endpoint.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Place<'a> {
-    api: &'a str,
+    api: Cow<'a, str>,
     resource: &'a str,
 }
 
@@ -139,15 +144,27 @@ impl Campaign {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(HeaderName::from_static("x-api-key"), key);
         let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &config.scope);
-        Ok(Self(Arc::new(Inner { http, root, api: config.api, link_form: config.link_form, headers, token })))
+        Ok(Self(Arc::new(Inner { http, root, api: config.api, link_form: config.link_form, linked: OnceCell::new(), headers, token })))
     }
 
-    /// A resource by its name, with its endpoint or without.
-    fn place<'a>(&'a self, resource: &'a str) -> Place<'a> {
-        match resource.split_once('/') {
-            Some((api, resource)) => Place { api, resource },
-            None => Place { api: &self.0.api, resource: resource.strip_suffix('/').unwrap_or(resource) },
+    /// A resource by its name, with its endpoint or without. Which endpoint has a custom resource is asked once: those that are
+    /// linked to the profile are listed under the extended one, and all others are under the other.
+    ///
+    /// # Errors
+    /// [`ConnectError`] of that question.
+    async fn place<'a>(&'a self, resource: &'a str) -> Result<Place<'a>, ConnectError> {
+        if let Some((api, resource)) = resource.split_once('/') {
+            return Ok(Place { api: Cow::Borrowed(api), resource });
         }
+        let mut place = Place { api: Cow::Borrowed(self.0.api.as_str()), resource };
+        // Every resource of one's own begins so; others are the product's. [D]
+        if resource.starts_with("cus") && self.0.api == EXTENDED {
+            let linked = self.0.linked.get_or_try_init(|| async { self.resources(EXTENDED).await.map(HashSet::from_iter) }).await?;
+            if !linked.contains(resource) {
+                place.api = Cow::Borrowed(CUSTOM);
+            }
+        }
+        Ok(place)
     }
 
     /// An address below the instance's root, of segments and parameters as they are meant: both are encoded here.

@@ -28,8 +28,8 @@ impl Campaign {
     /// # Errors
     /// [`Miss`].
     pub async fn look_resource(&self, resource: &str) -> Result<Look, Miss> {
-        let place = self.place(resource);
-        self.look([place.api, "resourceType", place.resource]).await
+        let place = self.place(resource).await?;
+        self.look([&*place.api, "resourceType", place.resource]).await
     }
 
     /// Looks for a record by its custom key.
@@ -37,8 +37,8 @@ impl Campaign {
     /// # Errors
     /// [`Miss`].
     pub async fn look_record(&self, resource: &str, key: &str) -> Result<Look, Miss> {
-        let place = self.place(resource);
-        self.look([place.api, place.resource, key]).await
+        let place = self.place(resource).await?;
+        self.look([&*place.api, place.resource, key]).await
     }
 
     async fn look(&self, path: [&str; 3]) -> Result<Look, Miss> {

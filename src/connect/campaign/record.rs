@@ -85,7 +85,7 @@ impl Campaign {
     /// # Errors
     /// [`ConnectError::Rejected`] when a filter finds several records, or when the key cannot stand in an address. Others as they come.
     pub async fn get<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Option<Value>, ConnectError> {
-        let record = self.raw(self.place(resource), key.into()).await?;
+        let record = self.raw(&self.place(resource).await?, key.into()).await?;
         Ok(record.map(|fields| {
             let mut record = Value::Object(fields);
             scrub(&mut record);
@@ -99,9 +99,9 @@ impl Campaign {
     /// [`ConnectError::Duplicate`] when the key is taken. [`ConnectError::OutcomeUnknown`] when the answer was not seen: the
     /// request is not repeated, since it might make a second record; look the key up first. Others as they come.
     pub async fn create(&self, resource: &str, body: impl Into<Payload>) -> Result<(), ConnectError> {
-        let Place { api, resource } = self.place(resource);
         let body = body.into();
-        let request = self.request(Method::POST, self.address([api, resource], [])?, Some(&body.0));
+        let Place { api, resource } = self.place(resource).await?;
+        let request = self.request(Method::POST, self.address([&*api, resource], [])?, Some(&body.0));
         self.send(&request).await.map(drop)
     }
 
@@ -111,7 +111,7 @@ impl Campaign {
     /// [`ConnectError`].
     pub async fn update<'k>(&self, resource: &str, key: impl Into<Key<'k>>, body: impl Into<Payload>) -> Result<Written, ConnectError> {
         let (key, body) = (key.into(), body.into());
-        match self.locate(self.place(resource), key).await? {
+        match self.locate(&self.place(resource).await?, key).await? {
             Some(url) => self.write(self.request(Method::PATCH, url, Some(&body.0)), key).await,
             None => Ok(Written::Missing),
         }
@@ -124,14 +124,14 @@ impl Campaign {
     /// [`ConnectError`].
     pub async fn delete<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Written, ConnectError> {
         let key = key.into();
-        match self.locate(self.place(resource), key).await? {
+        match self.locate(&self.place(resource).await?, key).await? {
             Some(url) => self.write(self.request(Method::DELETE, url, None), key).await,
             None => Ok(Written::Missing),
         }
     }
 
     /// A record as the service gives it; its PKey and addresses are for the next call alone.
-    pub(super) async fn raw(&self, place: Place<'_>, key: Key<'_>) -> Result<Option<Map<String, Value>>, ConnectError> {
+    pub(super) async fn raw(&self, place: &Place<'_>, key: Key<'_>) -> Result<Option<Map<String, Value>>, ConnectError> {
         let filter = match key {
             Key::Filter(filter) => filter,
             Key::Value(value) => {
@@ -150,7 +150,7 @@ impl Campaign {
     }
 
     /// The address of a record; none when a look-up finds none.
-    async fn locate(&self, place: Place<'_>, key: Key<'_>) -> Result<Option<Url>, ConnectError> {
+    async fn locate(&self, place: &Place<'_>, key: Key<'_>) -> Result<Option<Url>, ConnectError> {
         match key {
             Key::Value(value) => self.addressed(place, value).map(Some),
             Key::Filter(_) => match self.raw(place, key).await? {
@@ -165,11 +165,11 @@ impl Campaign {
         }
     }
 
-    fn addressed(&self, place: Place<'_>, key: &str) -> Result<Url, ConnectError> {
+    fn addressed(&self, place: &Place<'_>, key: &str) -> Result<Url, ConnectError> {
         if key.starts_with('@') {
             return Err(self.refused(format!("the key `{key}` would be read as a PKey: look such records up by a filter")));
         }
-        self.address([place.api, place.resource, key], [])
+        self.address([&*place.api, place.resource, key], [])
     }
 
     /// The record of an answer. A key that is the name of an attribute or a filter is answered by a list.
@@ -203,7 +203,7 @@ impl Campaign {
     }
 
     /// The addresses of links and collections of a record: what [`Self::raw`] gives for a name.
-    pub(super) async fn linked_address(&self, place: Place<'_>, key: Key<'_>, name: &str) -> Result<Option<Option<Url>>, ConnectError> {
+    pub(super) async fn linked_address(&self, place: &Place<'_>, key: Key<'_>, name: &str) -> Result<Option<Option<Url>>, ConnectError> {
         let Some(record) = self.raw(place, key).await? else { return Ok(None) };
         href(record.get(name)).map(|link| self.own(link)).transpose().map(Some)
     }

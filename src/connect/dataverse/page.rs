@@ -204,12 +204,7 @@ impl Dataverse {
         for raw in envelope.value {
             rows.push(row(raw).map_err(|problem| request.protocol(problem))?);
         }
-        // Dataverse's links are absolute; OData allows relative ones too (OData JSON 4.0, 4.5.5), which are kept with where they lead.
-        let whole = |text: Cow<'_, str>| match Url::parse(&text) {
-            Err(url::ParseError::RelativeUrlWithoutBase) => request.url.join(&text).map(String::from).unwrap_or_default(),
-            Ok(_) | Err(_) => text.into_owned(),
-        };
-        let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()).map(whole) {
+        let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()).map(|t| resolved(t, &request.url)) {
             // Checked before it is kept: a foreign link must not come back from the state in a later run.
             Some(text) if marks.is_empty() => self.own(&text).map(|_| Some(Link(text))),
             Some(text) => self.own(&text).map(|_| Some(Link(format!("{text}#{}", marks.join(","))))),
@@ -228,6 +223,14 @@ impl Dataverse {
         let same =
             url.origin() == root.origin() && url.username().is_empty() && url.password().is_none() && url.path().starts_with("/api/data/");
         if same { Ok(url) } else { Err(foreign(origin(&url))) }
+    }
+}
+
+/// A link with where it leads. Dataverse's are absolute and stay as they are; OData allows relative ones too (OData JSON 4.0, 4.5.5).
+fn resolved(link: Cow<'_, str>, request: &Url) -> String {
+    match Url::parse(&link) {
+        Err(url::ParseError::RelativeUrlWithoutBase) => request.join(&link).map(String::from).unwrap_or_default(),
+        Ok(_) | Err(_) => link.into_owned(),
     }
 }
 
@@ -309,6 +312,20 @@ mod tests {
     fn a_tombstone_without_an_id_and_a_row_that_is_no_object_are_faults() {
         assert!(parse(r#"{"@odata.context":"https://h/$metadata#contacts/$deletedEntity","reason":"deleted"}"#).is_err());
         assert!(parse("7").is_err());
+    }
+
+    #[test]
+    fn a_relative_link_leads_on_from_the_request_and_an_absolute_one_stays_as_it_is() {
+        let request = "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$select=a".parse().unwrap();
+        for (link, to) in [
+            ("contacts?$skiptoken=50", "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=50"),
+            ("/api/data/v9.2/contacts?$skiptoken=50", "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=50"),
+            // Another host all the same, and refused as such.
+            ("//evil.example/api/data/v9.2/contacts", "https://evil.example/api/data/v9.2/contacts"),
+            ("HTTPS://o.crm4.dynamics.com/api/%7E?$a=%2f", "HTTPS://o.crm4.dynamics.com/api/%7E?$a=%2f"),
+        ] {
+            assert_eq!(resolved(link.into(), &request), to);
+        }
     }
 
     #[test]

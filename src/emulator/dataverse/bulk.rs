@@ -156,7 +156,7 @@ impl Writer<'_> {
             if !store.tables[table].rows.contains_key(&id) {
                 return Err(Fail::new(404, "0x80040217", format!("{} With Ids = {id} Do Not Exist", description.schema)));
             }
-            check_open(store, table, id, &payload.changes)?;
+            check_open(self.site, store, table, id, &payload.changes)?;
             store.update(table, id, payload.changes, self.user, self.site.now())?;
         }
         Ok(net::empty(StatusCode::NO_CONTENT))
@@ -186,7 +186,7 @@ impl Writer<'_> {
                     if let Some(found) = &by_key {
                         payload.changes.retain(|(column, _)| !found.key.iter().any(|(key, _)| key == column));
                     }
-                    check_open(store, table, id, &payload.changes)?;
+                    check_open(self.site, store, table, id, &payload.changes)?;
                     store.update(table, id, payload.changes, self.user, self.site.now())?;
                     id
                 }

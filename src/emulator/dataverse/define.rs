@@ -122,7 +122,7 @@ pub(in crate::emulator) fn build(
         custom: !new.standard,
         ..Table::empty()
     };
-    relate(&mut table);
+    relate(&mut table, true);
     table.finish()?;
     Ok(table)
 }
@@ -143,9 +143,10 @@ fn capital(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Gives each lookup without a relationship one per target.
-pub(super) fn relate(table: &mut Table) {
-    for column in table.columns.iter().filter(|column| column.kind.is_lookup()) {
+/// Gives each lookup without a relationship one per target; with `all`, those of the system too. (A standard table has lookups that
+/// clients cannot go along.)
+pub(super) fn relate(table: &mut Table, all: bool) {
+    for column in table.columns.iter().filter(|column| column.kind.is_lookup() && (all || column.has('x'))) {
         if table.many_to_one.iter().any(|relation| relation.column == column.name) {
             continue;
         }
@@ -361,7 +362,7 @@ pub(super) fn create_column(store: &mut Store, table: usize, json: &Json) -> Res
         ));
     }
     definition.columns.push(column);
-    relate(&mut definition);
+    relate(&mut definition, false);
     finish(&mut definition)?;
     store.redefine(table, definition);
     Ok(name)

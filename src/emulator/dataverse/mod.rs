@@ -65,6 +65,8 @@ pub(super) struct Site {
     pub(super) nested_change_set_error: bool,
     /// Whether `null` in `@odata.bind` is refused, as some clients report, or clears the lookup.
     pub(super) refuse_null_bind: bool,
+    /// Whether inactive rows are read-only.
+    pub(super) inactive_read_only: bool,
     /// Whether every expanded collection comes with a link.
     pub(super) expand_links: bool,
 }

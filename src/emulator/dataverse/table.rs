@@ -341,7 +341,7 @@ impl Table {
             self.columns.push(column);
         }
         self.keys.extend(keys);
-        super::define::relate(self);
+        super::define::relate(self, false);
         self.finish()
     }
 

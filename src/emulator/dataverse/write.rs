@@ -168,17 +168,14 @@ fn refer(store: &Store, set: &str, link: &str, references: Option<&References>) 
     Ok((target, find(store, target, &key)?.existing(&store.tables[target].table)?))
 }
 
-/// A completed or canceled activity is read-only until it is opened again. [D; code and text K]
-pub(super) fn check_open(store: &Store, table: usize, id: Uuid, changes: &Changes) -> Result<()> {
+/// A completed or canceled activity is read-only until it is opened again; other rows by setting. [D; code and text K]
+pub(super) fn check_open(site: &Site, store: &Store, table: usize, id: Uuid, changes: &Changes) -> Result<()> {
     let rows = &store.tables[table];
-    let (true, Some(state), Some(row)) = (rows.table.activity, rows.table.column("statecode"), rows.rows.get(&id)) else { return Ok(()) };
+    let watched = rows.table.activity || site.inactive_read_only;
+    let (true, Some(state), Some(row)) = (watched, rows.table.column("statecode"), rows.rows.get(&id)) else { return Ok(()) };
     let closed = matches!(store.value(table, id, row, state).as_deref(), Some(Value::Int(1 | 2)));
     if closed && !changes.iter().any(|(column, _)| *column == state) {
-        return Err(Fail::new(
-            400,
-            "0x80043500",
-            format!("The {} is closed: a completed or canceled activity is read-only.", rows.table.name),
-        ));
+        return Err(Fail::new(400, "0x80043500", format!("The {} is not active and read-only.", rows.table.name)));
     }
     Ok(())
 }
@@ -514,7 +511,7 @@ impl Writer<'_> {
         }
         // On an update by alternate key, the body's values for the key's own columns are dropped. [D]
         payload.changes.retain(|(column, _)| !found.key.iter().any(|(key, _)| key == column));
-        check_open(store, table, id, &payload.changes)?;
+        check_open(self.site, store, table, id, &payload.changes)?;
         store.update(table, id, payload.changes, self.user, self.site.now())?;
         self.answer(store, table, id, false, echo)
     }

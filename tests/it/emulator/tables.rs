@@ -342,3 +342,27 @@ async fn a_null_bind_clears_a_lookup_or_is_refused_by_setting() {
         assert_eq!(plain.send().await.unwrap().status(), 204);
     }
 }
+
+#[tokio::test]
+async fn inactive_rows_are_read_only_by_setting() {
+    for inactive_read_only in [false, true] {
+        let bench = Bench::with(Config { inactive_read_only, ..Config::default() }).await;
+        bench.contact(ID, json!({"lastname": "A"})).await;
+        let patch = |body: Value| bench.dv(Method::PATCH, &format!("contacts({ID})")).json(&body).send();
+        assert_eq!(patch(json!({"statecode": 1, "statuscode": 2})).await.unwrap().status(), 204);
+        assert_eq!(patch(json!({"lastname": "B"})).await.unwrap().status(), if inactive_read_only { 400 } else { 204 });
+        assert_eq!(patch(json!({"statecode": 0, "lastname": "C"})).await.unwrap().status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn counts_stop_at_five_thousand() {
+    let bench = Bench::with(Config { contacts: 5003, ..Config::default() }).await;
+    let request =
+        bench.dv(Method::GET, "contacts?$select=contactid&$count=true&$top=1").header("Prefer", "odata.include-annotations=\"*\"");
+    let page = ok(request).await;
+    assert_eq!(page["@odata.count"], 5000);
+    assert_eq!(page["@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"], true);
+    let all = bench.get("contacts?$select=contactid").await;
+    assert_eq!((all["value"].as_array().unwrap().len(), all["@odata.nextLink"].is_string()), (5000, true));
+}
