@@ -161,10 +161,8 @@ impl Request<'_> {
 
     /// The call, for an error: without query, headers and body.
     pub(crate) fn call(&self) -> Call {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url.set_fragment(None);
-        Call { api: self.api, method: self.method.to_string(), url: url.into(), ..Call::default() }
+        let url = format!("{}{}", origin(&self.url), shown_path(&self.url));
+        Call { api: self.api, method: self.method.to_string(), url, ..Call::default() }
     }
 
     /// An error about an answer that came with status 200 and makes no sense.
@@ -382,7 +380,7 @@ impl Http {
         tracing::debug!(
             api = request.api,
             method = request.method.as_str(),
-            path = request.url.path(),
+            path = shown_path(&request.url),
             status = attempt.status(),
             outcome,
             ms,
@@ -537,6 +535,19 @@ pub(super) fn transport(error: reqwest::Error) -> String {
     text
 }
 
+/// An address's path as errors and logs may show it: what names a person in it is left out, which are values of alternate
+/// keys and keys that are e-mail addresses; and Campaign's PKeys, which are not to be kept anywhere.
+pub(super) fn shown_path(url: &Url) -> String {
+    const HIDDEN: &str = "…";
+    let segment = |segment: &str| match segment.split_once("='") {
+        // `contacts(emailaddress1='ann%40example.com')`; a quote within a value is doubled.
+        Some((before, rest)) => format!("{before}='{HIDDEN}'{}", rest.rsplit_once('\'').map_or("", |(_, after)| after)),
+        None if segment.contains('@') || segment.to_ascii_lowercase().contains("%40") => HIDDEN.to_owned(),
+        None => segment.to_owned(),
+    };
+    url.path().split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
 /// Scheme, host and port.
 pub(crate) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
@@ -601,6 +612,24 @@ mod tests {
             let error = service_url("dataverse", "url", &wrong.parse().unwrap()).unwrap_err();
             assert!(matches!(error, ConnectError::Config { .. }));
             assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_no_person_by_a_key_and_no_pkey() {
+        let shown = |path: &str| shown_path(&format!("https://h/{path}").parse().unwrap());
+        for (path, expected) in [
+            (
+                "api/data/v9.2/contacts(4d9e5e49-2a5b-4d6c-9f0a-0b5c1d2e3f40)",
+                "/api/data/v9.2/contacts(4d9e5e49-2a5b-4d6c-9f0a-0b5c1d2e3f40)",
+            ),
+            ("contacts(emailaddress1='ann%40example.com')", "/contacts(emailaddress1='…')"),
+            ("contacts(a='O''Brien',b='x')/parentcustomerid_account", "/contacts(a='…')/parentcustomerid_account"),
+            ("org/campaign/profileAndServicesExt/profile/ann%40example.com/events", "/org/campaign/profileAndServicesExt/profile/…/events"),
+            ("org/campaign/profileAndServices/history/@kEJp-1_x", "/org/campaign/profileAndServices/history/…"),
+            ("org/campaign/profileAndServicesExt/profile/C-42", "/org/campaign/profileAndServicesExt/profile/C-42"),
+        ] {
+            assert_eq!(shown(path), expected);
         }
     }
 

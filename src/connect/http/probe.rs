@@ -297,7 +297,14 @@ impl Http {
         let took = start.elapsed();
         let status = sent.as_ref().ok().map(|r| r.status().as_u16());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(api = request.api, method = request.method.as_str(), path = request.url.path(), status, ms, "look");
+        tracing::debug!(
+            api = request.api,
+            method = request.method.as_str(),
+            path = super::client::shown_path(&request.url),
+            status,
+            ms,
+            "look"
+        );
         let mut response = sent.map_err(|e| Miss::Unreachable(Unreachable::of(e)))?;
         let headers = std::mem::take(response.headers_mut());
         let limit = self.config().max_response_bytes;
