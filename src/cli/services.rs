@@ -19,19 +19,20 @@ use crate::time;
 /// How often the day's number of requests is put down.
 const NOTED_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The HTTP layer with a project's limits.
+/// The HTTP layer with a project's limits, for questions about tables and set-ups: these are few, and the day's budget, which is
+/// for records, does not bind them.
 pub fn http(project: &Project) -> Result<Http, String> {
-    http_after(project, &BTreeMap::new())
+    layer(project, None)
 }
 
-/// The HTTP layer with a project's limits, after so many requests to each API on this day.
-fn http_after(project: &Project, spent: &BTreeMap<String, u64>) -> Result<Http, String> {
+/// The HTTP layer with a project's limits; `spent` is what each API was sent on this day, where the day's budget binds.
+fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Http, String> {
     let limits = &project.limits;
     let (second, day) = (limits.requests_per_second, limits.requests_per_day);
     let budget = |api: &str, second: Option<u32>, day: Option<u64>| Budget {
         per_second: second.and_then(NonZeroU32::new),
-        per_day: day,
-        spent_today: spent.get(api).copied().unwrap_or_default(),
+        per_day: day.filter(|_| spent.is_some()),
+        spent_today: spent.and_then(|s| s.get(api)).copied().unwrap_or_default(),
     };
     let budgets = BTreeMap::from([
         ("dataverse", budget("dataverse", second.dynamics, day.dynamics)),
@@ -138,7 +139,7 @@ pub fn both(project: &Project, store: Option<&Store>) -> Result<(Http, Services)
         Some(store) => store.usage(days(time::now())).map_err(|e| e.to_string())?,
         None => BTreeMap::new(),
     };
-    let http = http_after(project, &spent)?;
+    let http = layer(project, Some(&spent))?;
     let services = Services { dataverse: dataverse(project, http.clone())?, campaign: campaign(project, http.clone())? };
     Ok((http, services))
 }

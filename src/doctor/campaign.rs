@@ -190,7 +190,7 @@ async fn by_key(bench: &mut Bench, client: &Campaign, resource: &str, key: &str)
         Ok(Ok(look)) => bench.warn(
             id,
             subject,
-            format!("a look-up by a key that nobody has was answered with {} ({}), not with 404", look.status, said(&look)),
+            format!("a look-up by a key that nobody has was answered with {} ({}), not with 404", look.status, look.said()),
             format!("make sure that `{key}` is the resource's identification key (Custom resources › the resource › Identification keys) and that the resource is published"),
         ),
         Ok(Err(miss)) => {
@@ -206,23 +206,23 @@ fn denied(at: &Connection<'_>, look: &Look) -> Option<(String, String)> {
     let code = look.code.as_deref().unwrap_or_default();
     let (cause, mend) = match (look.status, code) {
         (403, "403023") => (
-            format!("the client has no access to the organisation in {} ({})", at.url.path(), said(look)),
+            format!("the client has no access to the organisation in {} ({})", at.url.path(), look.said()),
             format!(
                 "{FIND}; and give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"
             ),
         ),
         (403, "403000" | "403003") => (
-            format!("the API key {} is not accepted ({})", at.client_id, said(look)),
+            format!("the API key {} is not accepted ({})", at.client_id, look.said()),
             format!(
                 "`client-id` is the API key too: take it from {CONSOLE}, and check that the Campaign Standard API is added to the project"
             ),
         ),
         (401, _) => (
-            format!("the gateway refuses a fresh token ({})", said(look)),
+            format!("the gateway refuses a fresh token ({})", look.said()),
             format!("check `scope`: take the scopes from {CONSOLE}; and that the Campaign Standard API is added to the project"),
         ),
         (403, _) => (
-            format!("the client lacks a right ({})", said(look)),
+            format!("the client lacks a right ({})", look.said()),
             format!("give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"),
         ),
         _ => return None,
@@ -234,20 +234,20 @@ fn no_resource(at: &Connection<'_>, name: &str, look: &Look) -> (String, String)
     let oops = look.message.as_deref().is_some_and(|m| m.contains("Something went wrong"));
     match look.status {
         404 | 500 if look.status == 404 || oops => (
-            format!("{} has no resource `{name}` ({})", at.api, said(look)),
+            format!("{} has no resource `{name}` ({})", at.api, look.said()),
             format!(
                 "check the resource's API name, that it is published, and its API: resources that are not linked to profiles lie under customResources{}",
                 plain_api(at)
             ),
         ),
-        429 => (format!("the service limits requests ({})", said(look)), "wait, then ask again".to_owned()),
+        429 => (format!("the service limits requests ({})", look.said()), "wait, then ask again".to_owned()),
         _ if look.html => (
             format!("an HTML page came in place of the description of `{name}` (status {})", look.status),
             "a portal or a proxy stands between".to_owned(),
         ),
-        500..=599 => (format!("the service fails ({})", said(look)), "ask again later".to_owned()),
+        500..=599 => (format!("the service fails ({})", look.said()), "ask again later".to_owned()),
         _ => (
-            format!("the description of `{name}` was refused with {} ({})", look.status, said(look)),
+            format!("the description of `{name}` was refused with {} ({})", look.status, look.said()),
             "run with -vv to see the requests".to_owned(),
         ),
     }
@@ -263,15 +263,5 @@ fn missed(miss: &Miss) -> (String, String) {
         Miss::Unreachable(unreachable) => {
             (format!("no answer: {}", unreachable.message), "ask again; if it stays so, check proxy and firewall".to_owned())
         }
-    }
-}
-
-fn said(look: &Look) -> String {
-    let message = look.message.as_deref().unwrap_or_default().trim().trim_end_matches('.');
-    match (look.code.as_deref().filter(|c| !c.is_empty()), message) {
-        (Some(code), "") => code.to_owned(),
-        (Some(code), message) => format!("{code}: {message}"),
-        (None, "") => format!("status {}", look.status),
-        (None, message) => message.to_owned(),
     }
 }

@@ -181,7 +181,7 @@ async fn user(bench: &mut Bench, at: &Connection<'_>, client: &Dataverse) -> Opt
 }
 
 fn refused_user(at: &Connection<'_>, look: &Look) -> (String, String) {
-    let said = said(look);
+    let said = look.said();
     let lower = said.to_ascii_lowercase();
     let code = look.code.as_deref().unwrap_or_default();
     let client = at.client_id;
@@ -295,7 +295,7 @@ async fn definition(bench: &mut Bench, client: &Dataverse, name: &str, table: &T
         bench.warn(
             id,
             subject,
-            format!("its definition may not be read ({})", said(&look)),
+            format!("its definition may not be read ({})", look.said()),
             format!("give the application user's role Read on Entity and Attribute (tab Customization): {ROLES} › Security roles. Without it change tracking, keys and drift are not checked"),
         );
         return Some(None);
@@ -348,7 +348,7 @@ async fn read(
     if look.status == 403 {
         let lacks = named(look.message.as_deref().unwrap_or_default()).map_or("a right".to_owned(), str::to_owned);
         let level = if tracked { "; following changes needs it at organization level" } else { "" };
-        bench.fail(id, subject, format!("the application user lacks {lacks}{level} ({})", said(&look)), role);
+        bench.fail(id, subject, format!("the application user lacks {lacks}{level} ({})", look.said()), role);
         return;
     }
     if !look.is_success() {
@@ -476,17 +476,6 @@ fn words(miss: &Miss) -> String {
     }
 }
 
-/// The service's own words, or its status.
-fn said(look: &Look) -> String {
-    let message = look.message.as_deref().unwrap_or_default().trim().trim_end_matches('.');
-    match (look.code.as_deref().filter(|c| !c.is_empty()), message) {
-        (Some(code), "") => code.to_owned(),
-        (Some(code), message) => format!("{code}: {message}"),
-        (None, "") => format!("status {}", look.status),
-        (None, message) => message.to_owned(),
-    }
-}
-
 /// An answer that none of the known causes explains.
 fn unexpected(look: &Look, what: &str) -> (String, String) {
     if look.html {
@@ -499,13 +488,13 @@ fn unexpected(look: &Look, what: &str) -> (String, String) {
         429 => {
             let wait = look.limits.retry_after.map_or(String::new(), |d| format!(", and asks to wait {} s", d.as_secs()));
             (
-                format!("the service limits requests{wait} ({})", said(look)),
+                format!("the service limits requests{wait} ({})", look.said()),
                 "something else works as the same application user: wait, or give d365map a user of its own".to_owned(),
             )
         }
-        500..=599 => (format!("the service fails ({})", said(look)), "ask again later; see the vendor's service health page".to_owned()),
+        500..=599 => (format!("the service fails ({})", look.said()), "ask again later; see the vendor's service health page".to_owned()),
         200..=299 => (format!("{what} is not what Dataverse answers"), format!("check that no proxy changes answers; {}", address::WHERE)),
-        _ => (format!("{what} was refused with {} ({})", look.status, said(look)), "run with -vv to see the requests".to_owned()),
+        _ => (format!("{what} was refused with {} ({})", look.status, look.said()), "run with -vv to see the requests".to_owned()),
     }
 }
 

@@ -306,6 +306,34 @@ async fn a_run_refuses_to_start_on_a_breaking_drift_with_the_words_of_schema_dif
     assert!(status == 2 && error.contains("nothing was read or written"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_days_budget_holds_over_runs_and_a_run_that_has_spent_it_says_so() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    let file = world.folder.path().join("d365map.yaml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(&file, format!("{text}  requests-per-day: {{ campaign: 3 }}\n")).expect("a file");
+    for n in 1..=2 {
+        world.create(n, ada()).await;
+    }
+    let (status, _, error) = world.call(&["run"]).await;
+    assert_eq!(status, 0, "two of three: {error}");
+    for n in 3..=6 {
+        world.create(n, ada()).await;
+    }
+    for made in [true, false] {
+        let (status, out, error) = world.call(&["run"]).await;
+        assert!(status == 2 && error.contains("the budget of 3 requests a day to campaign is spent"), "{out}{error}");
+        let count = [world.profile(3).await, world.profile(4).await, world.profile(5).await, world.profile(6).await];
+        assert_eq!(count.iter().flatten().count(), 1, "one more in the first of both runs ({made})");
+    }
+    // The rest is not lost: it waits for another day, or another budget.
+    std::fs::write(&file, text).expect("a file");
+    let (status, _, error) = world.call(&["run"]).await;
+    assert_eq!(status, 0, "{error}");
+    assert!(world.profile(6).await.is_some());
+}
+
 #[test]
 fn fmt_writes_only_what_it_should_and_says_what_it_would() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -107,10 +107,12 @@ async fn a_custom_resource_is_written_by_its_key_at_the_endpoint_that_has_it() {
         assert_eq!(campaign.update(resource, key, "{}").await.unwrap(), Written::Missing);
         assert_eq!(campaign.delete(resource, key).await.unwrap(), Written::Missing);
     }
-    // At the other endpoint there is no such resource: neither a missing record nor a service that is down.
+    // A resource that is not there is no missing record. The service's words for it are those of a gateway in trouble too.
     let wrong = campaign.create("profileAndServicesExt/cusBrand", "{}").await.unwrap_err();
-    assert!(matches!(wrong, ConnectError::OutcomeUnknown { .. } | ConnectError::NotFound { .. }), "{wrong}");
+    assert!(matches!(wrong, ConnectError::OutcomeUnknown { .. }), "{wrong}");
     let wrong = campaign.get("profileAndServicesExt/cusBrand", "Acmé").await.unwrap_err();
+    assert!(matches!(wrong, ConnectError::Unavailable { .. }), "{wrong}");
+    let wrong = campaign.resource_metadata("profileAndServicesExt/cusBrand").await.unwrap_err();
     assert!(matches!(wrong, ConnectError::NotFound { .. }), "{wrong}");
 }
 

@@ -177,7 +177,15 @@ impl Campaign {
     }
 
     async fn description(&self, place: &Place<'_>) -> Result<Map<String, Value>, ConnectError> {
-        self.read(self.address([&*place.api, "resourceType", place.resource], [])?).await
+        let url = self.address([&*place.api, "resourceType", place.resource], [])?;
+        self.read(url).await.map_err(|error| match error {
+            // Said of addresses that lead nowhere, and at times by a gateway in trouble: here the former is the likelier, since the
+            // name may be wrong, and nothing is lost by it. [D]
+            ConnectError::Unavailable { call } if call.message.as_deref().is_some_and(|m| m.contains("Check your URI")) => {
+                ConnectError::NotFound { call }
+            }
+            other => other,
+        })
     }
 }
 

@@ -268,20 +268,16 @@ fn extend_query<'a>(url: &mut Url, query: impl IntoIterator<Item = (&'a str, &'a
     }
 }
 
-/// Campaign's words for an address that leads nowhere. [D]
-const WRONG_ADDRESS: &str = "check your uri";
 /// Words of a refusal that may come with status 500; seen in a comment of the documents' sources. [C]
 const REFUSAL: [&str; 2] = ["property is not valid", "property that is read-only"];
 
-/// An error as it is meant: Campaign answers 500 also to what it will refuse again, and to addresses that lead nowhere.
+/// An error as it is meant: Campaign may answer 500 also to what it will refuse again.
 fn understood(error: ConnectError) -> ConnectError {
     let error = without_pkeys(error);
     match error {
         ConnectError::Unavailable { call } if call.status == Some(500) => {
             let message = call.message.as_deref().unwrap_or_default().to_ascii_lowercase();
-            if message.contains(WRONG_ADDRESS) {
-                ConnectError::NotFound { call }
-            } else if REFUSAL.iter().any(|words| message.contains(words)) {
+            if REFUSAL.iter().any(|words| message.contains(words)) {
                 ConnectError::Rejected { call }
             } else {
                 ConnectError::Unavailable { call }
@@ -367,6 +363,24 @@ mod tests {
         assert_eq!(url("4d9e5e49-2a5b"), format!("{root}4d9e5e49-2a5b"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_key_is_one_segment_that_decodes_to_itself_or_is_refused(key in ".{0,20}") {
+            static CAMPAIGN: std::sync::LazyLock<Campaign> = std::sync::LazyLock::new(|| new(config("https://mc.adobe.io/org")).unwrap());
+            let campaign = &*CAMPAIGN;
+            match campaign.address(["api", "profile", key.as_str()], []) {
+                Ok(url) => {
+                    let segments: Vec<&str> = url.path_segments().unwrap().collect();
+                    proptest::prop_assert_eq!(segments.len(), 5);
+                    proptest::prop_assert_eq!(percent_encoding::percent_decode_str(segments[4]).decode_utf8().unwrap(), key);
+                    proptest::prop_assert!(url.query().is_none() && url.fragment().is_none());
+                    proptest::prop_assert!(campaign.own(url.as_str()).is_ok());
+                }
+                Err(_) => proptest::prop_assert!(["", ".", ".."].contains(&key.as_str())),
+            }
+        }
+    }
+
     #[test]
     fn a_key_that_would_change_the_address_is_refused() {
         let campaign = new(config("https://mc.adobe.io/org")).unwrap();
@@ -443,13 +457,14 @@ mod tests {
     }
 
     #[test]
-    fn a_500_that_names_what_it_refuses_is_a_refusal_and_a_wrong_address_is_not_found() {
+    fn a_500_that_names_what_it_refuses_is_a_refusal_and_any_other_is_a_service_that_is_ill() {
         let error = |message: &str| {
             let call = Call { status: Some(500), message: Some(message.to_owned()), ..Call::default() };
             understood(ConnectError::Unavailable { call: Box::new(call) })
         };
         assert!(matches!(error("'age' property is not valid for the 'profile' resource."), ConnectError::Rejected { .. }));
-        assert!(matches!(error("Oops. Something went wrong. Check your URI and try again."), ConnectError::NotFound { .. }));
+        // Said of wrong addresses, and by a gateway in trouble: of a record's address, which is right, it is the latter.
+        assert!(matches!(error("Oops. Something went wrong. Check your URI and try again."), ConnectError::Unavailable { .. }));
         assert!(matches!(error("XTK-170036 unable to connect"), ConnectError::Unavailable { .. }));
     }
 

@@ -217,7 +217,8 @@ fn is_missing(error: &ConnectError, key: Key<'_>) -> bool {
         (ConnectError::NotFound { .. }, Some(404)) => true,
         (ConnectError::Rejected { .. } | ConnectError::Unavailable { .. }, Some(400 | 410 | 500)) => {
             let message = call.message.as_deref().unwrap_or_default();
-            let said = ["does not exist", "not found", "cannot be found"].iter().any(|words| message.contains(words));
+            let lower = message.to_ascii_lowercase();
+            let said = ["does not exist", "not found", "cannot be found"].iter().any(|words| lower.contains(words));
             said && matches!(key, Key::Value(key) if !key.is_empty() && message.contains(key))
         }
         _ => false,
@@ -239,8 +240,7 @@ mod tests {
         assert!(!is_missing(&ConnectError::Rejected { call: call(400, "The attribute 'x' does not exist.") }, key));
         assert!(!is_missing(&ConnectError::Rejected { call: call(400, "k-1 is locked") }, key));
         assert!(!is_missing(&ConnectError::Unavailable { call: call(503, "k-1 not found") }, key));
-        // What the connector makes of "check your URI": the address, not the record, is wrong.
-        assert!(!is_missing(&ConnectError::NotFound { call: call(500, "Check your URI") }, key));
+        assert!(!is_missing(&ConnectError::Unavailable { call: call(500, "Check your URI") }, key));
     }
 
     #[test]

@@ -71,6 +71,17 @@ impl Look {
         serde_json::from_slice(answer::strip_bom(&self.body)).ok()
     }
 
+    /// The service's own words with their code, or the status where it has none.
+    pub fn said(&self) -> String {
+        let message = self.message.as_deref().unwrap_or_default().trim().trim_end_matches('.');
+        match (self.code.as_deref().filter(|c| !c.is_empty()), message) {
+            (Some(code), "") => code.to_owned(),
+            (Some(code), message) => format!("{code}: {message}"),
+            (None, "") => format!("status {}", self.status),
+            (None, message) => message.to_owned(),
+        }
+    }
+
     /// How far the service's clock is ahead of ours, in seconds. `Date` has whole seconds, and the way there and back adds
     /// its half: what lies within that is nothing.
     pub fn ahead(&self) -> Option<i64> {

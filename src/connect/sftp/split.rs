@@ -390,6 +390,31 @@ mod tests {
         }
 
         #[test]
+        fn stopping_anywhere_and_going_on_reads_the_same(text in "[ab,\"\r\n]{0,80}", stop in 1usize..10) {
+            let text = text.as_bytes();
+            let format = || CsvFormat { longest_record: 16, ..CsvFormat::default() };
+            let whole = |splitter: &mut Splitter, rest: &[u8], out: &mut Vec<Item>| {
+                splitter.feed(rest);
+                splitter.drain(true, usize::MAX, out);
+            };
+            let mut at_once = Vec::new();
+            let mut splitter = Splitter::new(format());
+            splitter.set_width(2);
+            whole(&mut splitter, text, &mut at_once);
+            let mut in_parts = Vec::new();
+            let mut first = Splitter::new(format());
+            first.set_width(2);
+            first.feed(text);
+            first.drain(true, stop, &mut in_parts);
+            let position = first.position();
+            let (before, rest) = text.split_at(usize::try_from(position.offset).unwrap());
+            let mut second = Splitter::at(format(), &position, &before[before.len().saturating_sub(MARK)..], 2);
+            prop_assert_eq!(second.position(), position);
+            whole(&mut second, rest, &mut in_parts);
+            prop_assert_eq!(in_parts, at_once);
+        }
+
+        #[test]
         fn what_was_written_is_read(fields in proptest::collection::vec(("[a-z ,\"\n]{0,8}", "[0-9]{1,3}"), 1..20), piece in 1usize..50) {
             let mut writer = csv::Writer::from_writer(Vec::new());
             for (a, b) in &fields {

@@ -270,6 +270,26 @@ async fn a_connection_that_breaks_in_mid_file_is_taken_up_where_it_broke() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_in_mid_file_is_left_and_taken_up_again() {
+    let server = Server::start(&Options::default());
+    let mut text = HEADER.to_owned();
+    (0..20_000).for_each(|n| text += &opt_out(n));
+    server.write("optout.csv", &text);
+    let line = Line::falling_silent(server.port, &[500_000]);
+    let mut config = server.config();
+    config.port = line.port;
+    config.request_timeout = Duration::from_secs(1);
+    config.host_key = HostKey::Fingerprint(server.fingerprint("ed25519"));
+    let sftp = Sftp::new(config).unwrap();
+    let export = only(&sftp, &[]).await;
+    let begun = std::time::Instant::now();
+    let (found, _) = numbers(&mut open(&sftp, &export).await).await;
+    assert_eq!(found, (0..20_000).collect::<Vec<_>>());
+    assert_eq!(line.connections.load(Ordering::SeqCst), 2);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_line_that_breaks_every_time_is_given_up_and_the_position_stays() {
     let server = Server::start(&Options::default());
     let mut text = HEADER.to_owned();

@@ -187,6 +187,15 @@ pub struct Line {
 
 impl Line {
     pub fn to(server: u16, cuts: &'static [usize]) -> Line {
+        Line::begun(server, cuts, false)
+    }
+
+    /// Falls silent where the other one breaks.
+    pub fn falling_silent(server: u16, cuts: &'static [usize]) -> Line {
+        Line::begun(server, cuts, true)
+    }
+
+    fn begun(server: u16, cuts: &'static [usize], silent: bool) -> Line {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let line = Line { port: listener.local_addr().expect("an address").port(), connections: Arc::default(), bytes: Arc::default() };
         let (connections, bytes) = (line.connections.clone(), line.bytes.clone());
@@ -200,14 +209,14 @@ impl Line {
                     let _ = up_to.shutdown(std::net::Shutdown::Both);
                 });
                 let bytes = bytes.clone();
-                std::thread::spawn(move || carry(server, client, cuts.get(number).copied(), &bytes));
+                std::thread::spawn(move || carry(server, client, cuts.get(number).copied(), silent, &bytes));
             }
         });
         line
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, cut: Option<usize>, bytes: &AtomicU64) {
+fn carry(mut from: TcpStream, mut to: TcpStream, cut: Option<usize>, silent: bool, bytes: &AtomicU64) {
     let mut left = cut.unwrap_or(usize::MAX);
     let mut piece = [0; 16 * 1024];
     while left > 0 {
@@ -218,6 +227,11 @@ fn carry(mut from: TcpStream, mut to: TcpStream, cut: Option<usize>, bytes: &Ato
         }
         bytes.fetch_add(count as u64, Ordering::SeqCst);
         left -= count;
+    }
+    if left == 0 && silent {
+        // Until the client has had enough, or for longer than any test takes.
+        let _ = to.set_read_timeout(Some(Duration::from_secs(60)));
+        while to.read(&mut piece).is_ok_and(|count| count > 0) {}
     }
     let _ = from.shutdown(std::net::Shutdown::Both);
     let _ = to.shutdown(std::net::Shutdown::Both);
