@@ -12,11 +12,12 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::error::{Fail, Result};
+use super::payload::{Fields, Mode, check_open, payload};
 use super::read;
 use super::setup::Operation;
 use super::store::Store;
 use super::url::{RowKey, segment};
-use super::write::{Fields, Mode, Writer, check_open, payload};
+use super::write::Writer;
 use crate::emulator::net;
 
 /// The message's prefix in a path.

@@ -17,6 +17,7 @@ pub(super) mod keep;
 pub(super) mod limits;
 mod messages;
 mod metadata;
+mod payload;
 mod read;
 mod relate;
 mod route;
