@@ -14,6 +14,10 @@ impl Dataverse {
     /// Runs one operation, alone or as a part of a batch.
     pub(super) fn route(&self, call: &Call<'_>, client: usize, route: &mut String, access: &mut Access<'_>) -> Result<Response<Body>> {
         check_headers(call)?;
+        // Acting as somebody else would be a wrong answer, not a missing one, were it passed over.
+        if ["callerobjectid", "mscrmcallerid"].iter().any(|name| call.headers.contains_key(*name)) {
+            return Err(Fail::not_emulated("impersonation"));
+        }
         let below = call.path.strip_prefix("/api/data/v9.").and_then(|rest| match rest.split_once('/') {
             Some((version, below)) => matches!(version, "0" | "1" | "2").then_some(below),
             None => matches!(rest, "0" | "1" | "2").then_some(""),

@@ -367,3 +367,13 @@ async fn sample_contacts_are_the_same_for_the_same_seed() {
     assert!(count(&|row| row["firstname"].as_str().is_some_and(|name| name.chars().count() > 30)) > 0, "long names");
     assert!(count(&|row| row["emailaddress1"].as_str().is_some_and(|mail| mail.starts_with("  "))) > 0, "addresses with blanks");
 }
+
+#[tokio::test]
+async fn impersonation_is_refused_in_plain_words_and_not_passed_over() {
+    let bench = Bench::new().await;
+    for header in ["CallerObjectId", "MSCRMCallerID"] {
+        let (status, _, message) = refused(bench.dv(Method::GET, "WhoAmI").header(header, ID)).await;
+        assert_eq!(status, 501);
+        assert!(message.contains("impersonation"), "{message}");
+    }
+}
