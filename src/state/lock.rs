@@ -39,7 +39,7 @@ impl std::fmt::Display for Holder {
 /// The lock, held as long as this lives.
 #[derive(Debug)]
 pub(super) struct RunLock {
-    _file: File,
+    file: File,
     pub holder: Holder,
 }
 
@@ -69,7 +69,14 @@ impl RunLock {
         file.seek(SeekFrom::Start(0)).map_err(io)?;
         file.write_all(text.as_bytes()).map_err(io)?;
         file.flush().map_err(io)?;
-        Ok(RunLock { _file: file, holder })
+        Ok(RunLock { file, holder })
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Closing the file would do, were there no child that is being started at this moment and has the file still open.
+        let _ = self.file.unlock();
     }
 }
 
@@ -107,8 +114,11 @@ pub fn run_in_progress(state: &Path) -> Result<Option<Holder>, StateError> {
         Err(error) => return Err(io(error)),
     };
     match file.try_lock_shared() {
-        // Closing the file gives the lock back.
-        Ok(()) => Ok(None),
+        Ok(()) => {
+            // As with a run's lock, not left to the closing of the file.
+            let _ = file.unlock();
+            Ok(None)
+        }
         Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }

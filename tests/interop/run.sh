@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The interoperability run: our connectors and emulators against software that we did not write. Nothing is skipped: what is missing fails the run.
+# With --install only what it needs is installed, which may be done beside other work.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -15,6 +16,19 @@ fi
 if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'; then
   echo "interop: Node.js $(node --version) is too old: 20.19 or newer is needed" >&2
   exit 1
+fi
+
+# packages FOLDER : what its lock file names, unless it is there.
+packages() {
+  if cmp -s "$1/package-lock.json" "$1/node_modules/installed.json"; then return; fi
+  (cd "$1" && npm ci --silent && cp package-lock.json node_modules/installed.json)
+}
+
+packages odata
+packages oauth
+if [ "${1:-}" = --install ]; then
+  for part in */run.sh; do bash "$part" --install; done
+  exit
 fi
 
 work=$(mktemp -d)
@@ -57,8 +71,6 @@ address() {
   return 1
 }
 
-(cd odata && npm ci --silent)
-(cd oauth && npm ci --silent)
 start odata node odata/server.js "$work/odata"
 start oauth node oauth/server.mjs "$work/mock" "$work/oidc"
 D365MAP_INTEROP_ODATA=$(address "$work/odata")

@@ -18,6 +18,8 @@ if ! cmp -s "$here/package-lock.json" "$work/installed.json"; then
     cp "$here/package-lock.json" "$work/installed.json"
 fi
 
+if [ "${1:-}" = --install ]; then exit; fi
+
 if [ -z "${D365MAP:-}" ]; then
     (cd "$root" && cargo build --quiet --bin d365map)
     D365MAP="${CARGO_TARGET_DIR:-$root/target}/debug/d365map"

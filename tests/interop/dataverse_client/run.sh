@@ -16,6 +16,8 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
 
+if [ "${1:-}" = --install ]; then exit; fi
+
 if [ -z "${D365MAP:-}" ]; then
     (cd "$root" && cargo build --quiet --bin d365map)
     D365MAP="${CARGO_TARGET_DIR:-$root/target}/debug/d365map"
