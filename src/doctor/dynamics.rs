@@ -84,19 +84,9 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
             return;
         }
     };
-    match bench.step(client.sign_in()).await {
-        Ok(Ok(())) => bench.ok("dynamics.token", "token", format!("issued to {}", at.client_id)),
-        Ok(Err(error)) => {
-            let (cause, mend) = token::explain(&error, Issuer::Entra, at.client_id);
-            bench.fail("dynamics.token", "token", cause, mend);
-            bench.skip_all(&REST[3..], "there is no token");
-            return;
-        }
-        Err(_) => {
-            bench.over("dynamics.token", "token");
-            bench.skip_all(&REST[3..], "there is no token");
-            return;
-        }
+    if !token::sign_in(bench, "dynamics.token", Issuer::Entra, at.client_id, client.sign_in()).await {
+        bench.skip_all(&REST[3..], "there is no token");
+        return;
     }
     if outside.is_none() {
         bench.skip_all(&REST[3..], "the service does not answer");

@@ -3,6 +3,7 @@
 //! Sources: Microsoft Entra, *error codes*; RFC 6749, 5.2; Adobe, *OAuth server-to-server*. Which code IMS gives for what is
 //! assumed.
 
+use super::Bench;
 use crate::connect::ConnectError;
 
 /// Whose token service it is.
@@ -12,6 +13,29 @@ pub enum Issuer {
     Entra,
     /// Adobe's IMS.
     Ims,
+}
+
+/// Asks for a token, and says what came of it; whether there is one.
+pub async fn sign_in(
+    bench: &mut Bench,
+    id: &'static str,
+    issuer: Issuer,
+    client_id: &str,
+    asked: impl Future<Output = Result<(), ConnectError>>,
+) -> bool {
+    match bench.step(asked).await {
+        Ok(Ok(())) => bench.ok(id, "token", format!("issued to {client_id}")),
+        Ok(Err(error)) => {
+            let (cause, mend) = explain(&error, issuer, client_id);
+            bench.fail(id, "token", cause, mend);
+            return false;
+        }
+        Err(_) => {
+            bench.over(id, "token");
+            return false;
+        }
+    }
+    true
 }
 
 /// The cause and the remedy of a failure to get a token.

@@ -1,5 +1,6 @@
 //! The HTTP layer under every connector: one client, time limits, retry, tokens, limits per host, budgets, counts.
 
+mod address;
 mod answer;
 mod breaker;
 mod budget;
@@ -13,9 +14,10 @@ mod retry;
 mod stats;
 mod token;
 
+pub(super) use address::{origin, service_url};
 pub use breaker::Settings as BreakerSettings;
 pub use budget::Budget;
-pub(super) use client::{Expect, Reply, Request, origin, refusal, service_url};
+pub(super) use client::{Expect, Reply, Request, refusal};
 pub use client::{Http, HttpConfig};
 pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
 pub use host::HostInfo;

@@ -18,8 +18,9 @@ use rustls::CertificateError;
 use serde_json::Value;
 use url::Url;
 
+use super::address::{origin, shown_path};
 use super::answer;
-use super::client::{Http, Request, origin, transport};
+use super::client::{Http, Request, transport};
 use super::retry;
 use super::token::TokenSource;
 use crate::connect::error::ConnectError;
@@ -297,14 +298,7 @@ impl Http {
         let took = start.elapsed();
         let status = sent.as_ref().ok().map(|r| r.status().as_u16());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(
-            api = request.api,
-            method = request.method.as_str(),
-            path = super::client::shown_path(&request.url),
-            status,
-            ms,
-            "look"
-        );
+        tracing::debug!(api = request.api, method = request.method.as_str(), path = shown_path(&request.url), status, ms, "look");
         let mut response = sent.map_err(|e| Miss::Unreachable(Unreachable::of(e)))?;
         let headers = std::mem::take(response.headers_mut());
         let limit = self.config().max_response_bytes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use d365map::check::{Input, compile};
 use d365map::connect::campaign::{Campaign, CampaignConfig};
 use d365map::connect::dataverse::{Dataverse, DataverseConfig};
-use d365map::connect::{Http, HttpConfig};
+use d365map::connect::{BreakerSettings, Http, HttpConfig};
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::emulator::{Config, Running, start};
 use d365map::plan::ExecutionPlan;
@@ -75,7 +75,17 @@ impl World {
             client,
             token,
             options: Options { pace: Pace::Once, mappings: None, page_size: 100, concurrency: 6, backlog_high_water: 10_000 },
-            http: HttpConfig { backoff_min: Duration::from_millis(5), backoff_max: Duration::from_millis(50), ..HttpConfig::default() },
+            http: HttpConfig {
+                backoff_min: Duration::from_millis(5),
+                backoff_max: Duration::from_millis(50),
+                // An outage of a test is short, and so are the pauses.
+                breaker: BreakerSettings {
+                    pause: Duration::from_millis(50),
+                    longest_pause: Duration::from_millis(200),
+                    ..BreakerSettings::default()
+                },
+                ..HttpConfig::default()
+            },
         }
     }
 
