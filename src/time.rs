@@ -17,6 +17,11 @@ pub fn now() -> Instant {
     Utc::now()
 }
 
+/// The day that an instant is on: days since 1970, in UTC.
+pub fn day_number(instant: Instant) -> i64 {
+    instant.timestamp().div_euclid(86_400)
+}
+
 /// Reads an instant as either service writes it: `2023-04-07T21:59:01Z` (Dataverse), `2019-09-25 23:20:35.000Z` (Campaign).
 pub fn parse_instant(text: &str) -> Option<Instant> {
     let bytes = text.as_bytes();
@@ -25,6 +30,11 @@ pub fn parse_instant(text: &str) -> Option<Instant> {
     } else {
         None
     }
+}
+
+/// Reads a date as HTTP's headers have it: `Wed, 31 Jan 2024 12:00:30 GMT`.
+pub fn parse_http_date(text: &str) -> Option<Instant> {
+    DateTime::parse_from_rfc2822(text).ok().map(|t| t.with_timezone(&Utc))
 }
 
 /// Reads a day: `1980-10-24`.

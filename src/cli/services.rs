@@ -136,17 +136,12 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
 /// Both clients on one HTTP layer.
 pub fn both(project: &Project, store: Option<&Store>) -> Result<(Http, Services), String> {
     let spent = match store {
-        Some(store) => store.usage(days(time::now())).map_err(|e| e.to_string())?,
+        Some(store) => store.usage(time::day_number(time::now())).map_err(|e| e.to_string())?,
         None => BTreeMap::new(),
     };
     let http = layer(project, Some(&spent))?;
     let services = Services { dataverse: dataverse(project, http.clone())?, campaign: campaign(project, http.clone())? };
     Ok((http, services))
-}
-
-/// Days since 1970 in UTC.
-fn days(at: time::Instant) -> i64 {
-    at.timestamp().div_euclid(86_400)
 }
 
 /// Puts down what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A

@@ -171,6 +171,27 @@ fn wait(after: Option<Duration>) -> String {
     after.map_or(String::new(), |d| format!(" and asks to wait {} s", d.as_secs_f64().ceil()))
 }
 
+/// The call within an error, by the same reference as the error's.
+macro_rules! call_in {
+    ($error:expr) => {
+        match $error {
+            ConnectError::Throttled { call, .. }
+            | ConnectError::Unauthorized { call }
+            | ConnectError::Forbidden { call }
+            | ConnectError::NotFound { call }
+            | ConnectError::Rejected { call }
+            | ConnectError::Duplicate { call }
+            | ConnectError::Unavailable { call }
+            | ConnectError::OutcomeUnknown { call }
+            | ConnectError::DeltaExpired { call }
+            | ConnectError::Changed { call }
+            | ConnectError::Protocol { call, .. }
+            | ConnectError::Token { call, .. } => Some(call),
+            ConnectError::ForeignLink { .. } | ConnectError::BudgetSpent { .. } | ConnectError::Config { .. } => None,
+        }
+    };
+}
+
 impl ConnectError {
     /// Whether the same call may succeed later. [`ConnectError::OutcomeUnknown`] is among these, but wants a look-up first.
     pub fn is_transient(&self) -> bool {
@@ -192,40 +213,12 @@ impl ConnectError {
 
     /// The call the error speaks of, where one was made.
     pub fn call(&self) -> Option<&Call> {
-        match self {
-            Self::Throttled { call, .. }
-            | Self::Unauthorized { call }
-            | Self::Forbidden { call }
-            | Self::NotFound { call }
-            | Self::Rejected { call }
-            | Self::Duplicate { call }
-            | Self::Unavailable { call }
-            | Self::OutcomeUnknown { call }
-            | Self::DeltaExpired { call }
-            | Self::Changed { call }
-            | Self::Protocol { call, .. }
-            | Self::Token { call, .. } => Some(call),
-            Self::ForeignLink { .. } | Self::BudgetSpent { .. } | Self::Config { .. } => None,
-        }
+        call_in!(self)
     }
 
     /// The same, to take out what must not be kept.
     pub(super) fn call_mut(&mut self) -> Option<&mut Call> {
-        match self {
-            Self::Throttled { call, .. }
-            | Self::Unauthorized { call }
-            | Self::Forbidden { call }
-            | Self::NotFound { call }
-            | Self::Rejected { call }
-            | Self::Duplicate { call }
-            | Self::Unavailable { call }
-            | Self::OutcomeUnknown { call }
-            | Self::DeltaExpired { call }
-            | Self::Changed { call }
-            | Self::Protocol { call, .. }
-            | Self::Token { call, .. } => Some(call),
-            Self::ForeignLink { .. } | Self::BudgetSpent { .. } | Self::Config { .. } => None,
-        }
+        call_in!(self)
     }
 
     /// The HTTP status of the last answer.

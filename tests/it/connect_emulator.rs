@@ -19,7 +19,7 @@ fn http() -> Http {
     .unwrap()
 }
 
-fn dataverse(running: &Running, http: &Http) -> Dataverse {
+pub fn dataverse(running: &Running, http: &Http) -> Dataverse {
     let client = running.credentials().dataverse;
     let config = DataverseConfig {
         url: running.dataverse_url().parse().unwrap(),

@@ -30,14 +30,7 @@ impl Bench {
     async fn with(seed: Value) -> Self {
         let running = start(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await.unwrap();
         let http = Http::new(quick()).unwrap();
-        let client = running.credentials().dataverse;
-        let config = DataverseConfig {
-            url: running.dataverse_url().parse().unwrap(),
-            token_url: running.dataverse_token_url().parse().unwrap(),
-            client_id: client.id,
-            credential: SecretString::from(client.secret).into(),
-        };
-        let dataverse = Dataverse::new(http.clone(), config).unwrap();
+        let dataverse = crate::connect_emulator::dataverse(&running, &http);
         Self { running, http, dataverse }
     }
 

@@ -135,22 +135,28 @@ impl Dataverse {
     pub async fn bulk(&self, entity: &Entity, bulk: Bulk, targets: &[Target], rows_per_request: usize) -> Vec<RowResult> {
         let mut results: Vec<Option<RowResult>> = Vec::new();
         results.resize_with(targets.len(), || None);
-        let mut queue: VecDeque<Vec<usize>> = VecDeque::new();
+        let mut queue: VecDeque<Vec<(usize, &str)>> = VecDeque::new();
         let mut alone = Vec::new();
+        let bodies: Vec<Result<String, ConnectError>> = targets.iter().map(|target| written(entity, bulk, target)).collect();
         for group in apart(bulk, targets, &mut alone) {
             // A row that cannot be written down fails by itself, before anything is sent.
-            let (good, bad): (Vec<usize>, Vec<usize>) = group.into_iter().partition(|row| written(entity, bulk, &targets[*row]).is_ok());
-            bad.into_iter().for_each(|row| results[row] = Some(Err(unnamed(entity, bulk))));
-            queue.extend(good.chunks(rows_per_request.max(1)).map(<[usize]>::to_vec));
+            let mut good = Vec::new();
+            for row in group {
+                match &bodies[row] {
+                    Ok(body) => good.push((row, body.as_str())),
+                    Err(error) => results[row] = Some(Err(error.clone())),
+                }
+            }
+            queue.extend(good.chunks(rows_per_request.max(1)).map(<[_]>::to_vec));
         }
         let mut end: Option<ConnectError> = None;
         while let Some(rows) = queue.pop_front() {
             if let Some(error) = &end {
-                rows.iter().for_each(|row| results[*row] = Some(Err(error.clone())));
+                rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone())));
                 continue;
             }
-            match self.bulk_request(entity, bulk, rows.iter().map(|row| &targets[*row])).await {
-                Ok(ids) => rows.iter().enumerate().for_each(|(n, row)| results[*row] = Some(Ok(ids.get(n).copied()))),
+            match self.bulk_request(entity, bulk, &rows).await {
+                Ok(ids) => rows.iter().enumerate().for_each(|(n, (row, _))| results[*row] = Some(Ok(ids.get(n).copied()))),
                 Err(error) => match meaning(&error) {
                     Meaning::ARow if rows.len() > 1 => {
                         let (first, second) = rows.split_at(rows.len() / 2);
@@ -158,9 +164,9 @@ impl Dataverse {
                         queue.push_front(second.to_vec());
                         queue.push_front(first.to_vec());
                     }
-                    Meaning::ARow | Meaning::These => rows.iter().for_each(|row| results[*row] = Some(Err(error.clone()))),
+                    Meaning::ARow | Meaning::These => rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone()))),
                     Meaning::All => {
-                        rows.iter().for_each(|row| results[*row] = Some(Err(error.clone())));
+                        rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone())));
                         end = Some(error);
                     }
                 },
@@ -180,21 +186,10 @@ impl Dataverse {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(unnamed(entity, bulk)))).collect()
     }
 
-    async fn bulk_request(
-        &self,
-        entity: &Entity,
-        bulk: Bulk,
-        targets: impl ExactSizeIterator<Item = &Target>,
-    ) -> Result<Vec<Uuid>, ConnectError> {
-        let count = targets.len();
-        let mut body = String::from("{\"Targets\":[");
-        for (n, target) in targets.enumerate() {
-            if n > 0 {
-                body.push(',');
-            }
-            body.push_str(&written(entity, bulk, target)?);
-        }
-        body.push_str("]}");
+    async fn bulk_request(&self, entity: &Entity, bulk: Bulk, rows: &[(usize, &str)]) -> Result<Vec<Uuid>, ConnectError> {
+        let count = rows.len();
+        let bodies: Vec<&str> = rows.iter().map(|(_, body)| *body).collect();
+        let body = format!("{{\"Targets\":[{}]}}", bodies.join(","));
         let url = self.url(&format!("{}/Microsoft.Dynamics.CRM.{}", name(&entity.set), bulk.message()), "")?;
         let request = self.change(Method::POST, url, Some(&body), Vec::new())?;
         // Rows that are named by id or key come out the same when they come twice.

@@ -4,11 +4,10 @@
 //! Source: Dataverse, *Behavior and format of the date and time column*: what a user sees of an instant depends on his time zone,
 //! a date alone is `Edm.Date`, and a time without a zone comes and goes as if it were UTC and is never converted.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use crate::time;
+use crate::time::{self, Date, LocalDateTime};
 
 /// A value for a body.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,9 +27,9 @@ pub enum ColumnValue {
     /// A moment (`UserLocal`). Whole seconds: the service keeps no more.
     Instant(time::Instant),
     /// A date (`DateOnly`).
-    Date(NaiveDate),
+    Date(Date),
     /// A time that is the same everywhere (`TimeZoneIndependent`).
-    ZoneIndependent(NaiveDateTime),
+    ZoneIndependent(LocalDateTime),
 }
 
 impl ColumnValue {
@@ -45,9 +44,9 @@ impl ColumnValue {
             // One text, with commas; none chosen is no value.
             Self::Choices(values) if values.is_empty() => "null".to_owned(),
             Self::Choices(values) => format!("\"{}\"", values.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
-            Self::Instant(at) => format!("\"{}\"", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            Self::Instant(at) => format!("\"{}\"", time::format_instant(*at)),
             Self::Date(date) => format!("\"{}\"", date.format("%Y-%m-%d")),
-            Self::ZoneIndependent(at) => format!("\"{}\"", Utc.from_utc_datetime(at).to_rfc3339_opts(SecondsFormat::Secs, true)),
+            Self::ZoneIndependent(at) => format!("\"{}\"", time::format_instant(at.and_utc())),
         }
     }
 }
@@ -68,11 +67,6 @@ pub fn decimal(json: &RawValue) -> Option<Decimal> {
 /// The values of a multi-select choice: `"1,9"`; blanks may stand between them.
 pub fn choices(text: &str) -> Option<Vec<i64>> {
     text.split(',').map(|t| t.trim().parse().ok()).collect()
-}
-
-/// A time without a zone, from the form with a `Z` that means none.
-pub fn zone_independent(text: &str) -> Option<NaiveDateTime> {
-    DateTime::parse_from_rfc3339(text).ok().map(|at| at.naive_utc())
 }
 
 #[cfg(test)]
@@ -98,12 +92,12 @@ mod tests {
     #[test]
     fn the_three_kinds_of_dates_are_written_each_in_its_form() {
         let at = time::parse_instant("2023-04-07T21:59:01.987Z").unwrap();
-        let date = NaiveDate::from_ymd_opt(1990, 5, 6).unwrap();
+        let date = Date::from_ymd_opt(1990, 5, 6).unwrap();
         assert_eq!(ColumnValue::Instant(at).to_json(), "\"2023-04-07T21:59:01Z\"");
         assert_eq!(ColumnValue::Date(date).to_json(), "\"1990-05-06\"");
         let local = date.and_hms_opt(23, 30, 0).unwrap();
         assert_eq!(ColumnValue::ZoneIndependent(local).to_json(), "\"1990-05-06T23:30:00Z\"");
-        assert_eq!(zone_independent("1990-05-06T23:30:00Z"), Some(local));
+        assert_eq!(time::parse_local("1990-05-06T23:30:00Z"), Some(local));
     }
 
     #[test]

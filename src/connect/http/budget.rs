@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::connect::error::ConnectError;
-use crate::time;
+use crate::time::{self, day_number};
 
 /// What one API may be sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,17 +35,12 @@ struct Purse {
     day: Mutex<(i64, u64)>,
 }
 
-/// The day since the epoch.
-fn day(now: time::Instant) -> i64 {
-    now.timestamp().div_euclid(86_400)
-}
-
 impl Budgets {
     pub(super) fn new(budgets: &BTreeMap<&'static str, Budget>) -> Self {
         let purse = |budget: &Budget| Purse {
             bucket: budget.per_second.map(|n| RateLimiter::direct(Quota::per_second(n))),
             per_day: budget.per_day,
-            day: Mutex::new((day(time::now()), budget.spent_today)),
+            day: Mutex::new((day_number(time::now()), budget.spent_today)),
         };
         Self(budgets.iter().map(|(api, budget)| (*api, purse(budget))).collect())
     }
@@ -73,7 +68,7 @@ impl Budgets {
 impl Purse {
     fn spend(&self, api: &'static str, weight: u64, now: time::Instant) -> Result<(), ConnectError> {
         let mut spent = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        let today = day(now);
+        let today = day_number(now);
         if spent.0 < today {
             *spent = (today, 0);
         }
@@ -104,7 +99,7 @@ mod tests {
         let budgets = budgets(Budget { per_day: Some(10), spent_today: 0, per_second: None });
         let purse = &budgets.0["dataverse"];
         let at = |text: &str| time::parse_instant(text).unwrap();
-        *purse.day.lock().unwrap() = (day(at("2026-01-31T23:00:00Z")), 0);
+        *purse.day.lock().unwrap() = (day_number(at("2026-01-31T23:00:00Z")), 0);
         for weight in [1, 8, 5] {
             purse.spend("dataverse", weight, at("2026-01-31T23:00:00Z")).unwrap();
         }

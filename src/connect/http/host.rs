@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta};
-use reqwest::header::{DATE, HeaderMap};
+use chrono::TimeDelta;
+use reqwest::header::{DATE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::breaker::{self, Breaker, Open, Ticket};
 use super::concurrency::{Gate, Permit, Sign};
+use super::probe::ServiceLimits;
 use crate::time;
 
 /// The hosts, by scheme, name and port.
@@ -52,7 +53,7 @@ impl Hosts {
             gate: Gate::new(self.concurrency),
             breaker: Breaker::new(origin, self.breaker),
             rests_until: Mutex::new(None),
-            info: Mutex::default(),
+            said: Mutex::default(),
         });
         hosts.insert(origin.to_owned(), Arc::clone(&host));
         host
@@ -65,7 +66,17 @@ pub(super) struct Host {
     gate: Arc<Gate>,
     breaker: Arc<Breaker>,
     rests_until: Mutex<Option<Instant>>,
-    info: Mutex<HostInfo>,
+    said: Mutex<Said>,
+}
+
+/// What its answers said last.
+#[derive(Debug, Default)]
+struct Said {
+    dop_hint: Option<usize>,
+    remaining_requests: Option<u64>,
+    remaining_seconds: Option<u64>,
+    /// The header `Date` and when it came; read only when somebody asks.
+    date: Option<(HeaderValue, time::Instant)>,
 }
 
 /// A request's leave to go; held while it is under way.
@@ -114,26 +125,29 @@ impl Host {
 
     /// Reads what an answer's headers say of the host.
     pub(super) fn learn(&self, headers: &HeaderMap) {
-        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
-        let mut info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hint) = text("x-ms-dop-hint").and_then(|t| t.parse().ok()) {
-            info.dop_hint = Some(hint);
-            self.gate.hint(hint);
+        let limits = ServiceLimits::read(headers);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hint) = limits.parallelism {
+            said.dop_hint = Some(hint as usize);
+            self.gate.hint(hint as usize);
         }
-        if let Some(left) = text("x-ms-ratelimit-burst-remaining-xrm-requests").and_then(|t| t.parse().ok()) {
-            info.remaining_requests = Some(left);
-        }
-        // Seconds, or a span as .NET writes it (`00:19:59.8`): only the former is read. [K]
-        if let Some(left) = text("x-ms-ratelimit-time-remaining-xrm-requests").and_then(|t| t.replace(',', "").parse::<f64>().ok()) {
-            info.remaining_seconds = Some(left.max(0.0) as u64);
-        }
-        if let Some(date) = text(DATE.as_str()).and_then(|t| DateTime::parse_from_rfc2822(t).ok()) {
-            info.clock_ahead = Some(date.to_utc() - time::now());
+        said.remaining_requests = limits.requests_left.or(said.remaining_requests);
+        said.remaining_seconds = limits.seconds_left.map(|left| left.max(0.0) as u64).or(said.remaining_seconds);
+        if let Some(date) = headers.get(DATE) {
+            said.date = Some((date.clone(), time::now()));
         }
     }
 
     pub(super) fn info(&self) -> HostInfo {
-        HostInfo { concurrency: self.gate.limit(), ..self.info.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let date = |text: &HeaderValue| time::parse_http_date(text.to_str().ok()?.trim());
+        HostInfo {
+            concurrency: self.gate.limit(),
+            dop_hint: said.dop_hint,
+            remaining_requests: said.remaining_requests,
+            remaining_seconds: said.remaining_seconds,
+            clock_ahead: said.date.as_ref().and_then(|(text, seen)| Some(date(text)? - *seen)),
+        }
     }
 
     fn rest(&self) -> Option<Instant> {

@@ -11,7 +11,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::DateTime;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use rustls::CertificateError;
@@ -136,7 +135,8 @@ pub struct ServiceLimits {
 }
 
 impl ServiceLimits {
-    fn read(headers: &HeaderMap) -> Self {
+    /// Reads an answer's headers. The time left is in seconds; a span as .NET writes it (`00:19:59.8`) is passed over. [K]
+    pub(super) fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(|t| t.trim().replace(',', ""));
         Self {
             requests_left: text("x-ms-ratelimit-burst-remaining-xrm-requests").and_then(|t| t.parse().ok()),
@@ -326,7 +326,7 @@ impl Http {
         let redirect = text(LOCATION).filter(|_| (300..400).contains(&status)).and_then(|l| request.url.join(l).ok());
         Ok(Look {
             status,
-            date: text(reqwest::header::DATE).and_then(|d| DateTime::parse_from_rfc2822(d).ok()).map(|d| d.to_utc()),
+            date: text(reqwest::header::DATE).and_then(crate::time::parse_http_date),
             seen_at: before + took / 2,
             took,
             html: answer::is_html(&headers, &body),

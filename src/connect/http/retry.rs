@@ -8,9 +8,7 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
-
-use crate::time::Instant as Utc;
+use crate::time::{Instant as Utc, parse_http_date};
 
 /// What was seen of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,9 +140,9 @@ pub fn retry_after(value: &str, now: Utc) -> Option<Duration> {
         let seconds: f64 = value.parse().ok()?;
         return Duration::try_from_secs_f64(seconds).ok();
     }
-    let at = DateTime::parse_from_rfc2822(value).ok()?;
+    let at = parse_http_date(value)?;
     // A date in the past means: now.
-    Some((at.to_utc() - now).to_std().unwrap_or_default())
+    Some((at - now).to_std().unwrap_or_default())
 }
 
 #[cfg(test)]
