@@ -158,6 +158,7 @@ fn services(emulators: &Running) -> Result<(Http, Services), String> {
     let services = Services {
         dataverse: Dataverse::new(http.clone(), dataverse).map_err(|e| e.to_string())?,
         campaign: Campaign::new(http.clone(), campaign).map_err(|e| e.to_string())?,
+        exports: None,
     };
     Ok((http, services))
 }

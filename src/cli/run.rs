@@ -247,7 +247,7 @@ fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Fo
         Ok(store) => store,
         Err(error) => return fail(&error.to_string()),
     };
-    let (http, clients) = match services::both(project, Some(&store)) {
+    let (http, clients) = match services::of_plan(project, &plan, Some(&store)) {
         Ok(both) => both,
         Err(error) => return fail(&error),
     };
@@ -305,7 +305,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
 }
 
 fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Format) -> Exit {
-    let (http, clients) = match services::both(project, None) {
+    let (http, clients) = match services::of_plan(project, plan, None) {
         Ok(both) => both,
         Err(error) => return fail(&error),
     };

@@ -9,8 +9,9 @@ use url::Url;
 
 use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
-use crate::connect::sftp::{HostKey, SftpConfig};
+use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
+use crate::plan::ExecutionPlan;
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
 use crate::run::Services;
 use crate::state::Store;
@@ -133,15 +134,31 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
     }
 }
 
-/// Both clients on one HTTP layer.
-pub fn both(project: &Project, store: Option<&Store>) -> Result<(Http, Services), String> {
+/// All that a plan's flows talk to, on one HTTP layer.
+pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -> Result<(Http, Services), String> {
     let spent = match store {
         Some(store) => store.usage(time::day_number(time::now())).map_err(|e| e.to_string())?,
         None => BTreeMap::new(),
     };
     let http = layer(project, Some(&spent))?;
-    let services = Services { dataverse: dataverse(project, http.clone())?, campaign: campaign(project, http.clone())? };
+    // Secrets are fetched for what will be called, and for nothing else.
+    let reads_exports = !plan.optouts.is_empty() || !plan.events.is_empty();
+    let services = Services {
+        dataverse: dataverse(project, http.clone())?,
+        campaign: campaign(project, http.clone())?,
+        exports: if reads_exports { exports(project)? } else { None },
+    };
     Ok((http, services))
+}
+
+/// The SFTP server of Campaign's exports, where the project has one.
+fn exports(project: &Project) -> Result<Option<Sftp>, String> {
+    let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
+    let at = "connections.campaign.sftp";
+    let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;
+    let passphrase = connection.passphrase.as_ref().map(|p| p.resolve(&project.root)).transpose();
+    let passphrase = passphrase.map_err(|e| format!("{at}.passphrase: {e}"))?;
+    Sftp::new(sftp_config(project, connection, key, passphrase)).map(Some).map_err(|e| e.to_string())
 }
 
 /// Puts down what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A

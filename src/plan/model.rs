@@ -11,7 +11,7 @@ pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::time::{Date, Instant};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

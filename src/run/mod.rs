@@ -1,38 +1,36 @@
 //! Flows: move records from source to target by a plan, through the durable state.
 //!
-//! ```text
-//! Dataverse page ─▶ evaluate ─▶ state (outbox + cursor, one transaction) ─▶ workers ─▶ Campaign
-//!      reader.rs                                                            writer.rs
-//! ```
-//!
-//! Reader and writer of a flow run side by side and know each other only by the state: a process that dies between any two
-//! instructions is resumed from there. The reader asks an [`Engine`](crate::state::Engine) for its pages, so that another
-//! engine can take the place of the local one.
+//! A plan holds flows of several kinds; each has a folder here, and a `round` that reads all that there is and writes it. What
+//! of them is started and stopped by itself, under which name and in what order, stands in `workflow.rs`. All flows of a run
+//! share the clients of the services, and with them one budget of calls.
 
-mod body;
 mod counters;
-mod dry;
 mod failure;
-mod reader;
+mod ingress;
 mod summary;
-mod writer;
+mod workflow;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, FlowCounters};
-pub use dry::{DryFlow, DryRun, dry_run};
+pub use ingress::{DryFlow, DryRun, dry_run};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
+pub use workflow::{Kind, Workflow, workflows};
 
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
+use crate::connect::sftp::{Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
-use crate::state::{LocalEngine, RunId, RunKind, RunOutcome, StateError, Store};
+use crate::state::{RunId, RunKind, RunOutcome, StateError, Store};
+
+/// Flows of one stage that go on at the same time: each holds a page in memory.
+const FLOWS_AT_ONCE: usize = 4;
 
 /// The services of both sides.
 #[derive(Clone)]
@@ -41,6 +39,8 @@ pub struct Services {
     pub dataverse: Dataverse,
     /// Where they go.
     pub campaign: Campaign,
+    /// Where Campaign leaves its exports, where the project has such a server.
+    pub exports: Option<Sftp>,
 }
 
 /// How a run goes about its work.
@@ -79,6 +79,9 @@ pub enum RunError {
     /// A service that does not answer, or refuses everything.
     #[error("{0}")]
     Service(#[from] ConnectError),
+    /// The SFTP server of the exports.
+    #[error("{0}")]
+    Sftp(#[from] SftpError),
     /// The plan.
     #[error("the plan cannot be run: {0}. Compile it again")]
     Plan(#[from] EvalError),
@@ -133,32 +136,41 @@ pub enum RunError {
     Task(String),
 }
 
-/// What reader and writer of one flow share.
-struct Shared {
-    plan: Arc<ExecutionPlan>,
-    flow: usize,
-    services: Services,
-    store: Store,
-    run: RunId,
-    engine: LocalEngine,
-    options: Options,
-    stop: CancellationToken,
-    counters: Arc<FlowCounters>,
-    /// Something was queued: the writer may look.
-    queued: Notify,
-    /// Something was settled: the reader may go on.
-    settled: Notify,
-    /// The reader has ended its work, or will read no more.
-    reading: watch::Sender<bool>,
+impl RunError {
+    /// Whether it is of the moment, so that watching goes on.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            RunError::Service(error) => error.is_transient(),
+            RunError::Sftp(error) => error.is_transient(),
+            RunError::Unavailable { .. } => true,
+            RunError::State(_)
+            | RunError::Plan(_)
+            | RunError::UnknownMapping { .. }
+            | RunError::Rejected { .. }
+            | RunError::Nameless { .. }
+            | RunError::Taken { .. }
+            | RunError::Task(_) => false,
+        }
+    }
 }
 
-impl Shared {
-    fn flow(&self) -> &crate::plan::IngressFlow {
-        &self.plan.ingress[self.flow]
-    }
+/// What a flow needs to go through a round.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) plan: Arc<ExecutionPlan>,
+    pub(crate) services: Services,
+    pub(crate) store: Store,
+    pub(crate) run: RunId,
+    pub(crate) options: Options,
+    /// Cancelled when the flow is to finish what is in flight and end.
+    pub(crate) stop: CancellationToken,
+    /// The flow's own counts.
+    pub(crate) counters: Arc<FlowCounters>,
+}
 
+impl Context {
     /// Runs a short piece of work on the state file off the asynchronous threads.
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, RunError> {
@@ -168,16 +180,22 @@ impl Shared {
     }
 }
 
-/// The flows of a plan that are wanted.
-pub(crate) fn selected(plan: &ExecutionPlan, wanted: Option<&[String]>) -> Result<Vec<usize>, RunError> {
-    let Some(wanted) = wanted else { return Ok((0..plan.ingress.len()).collect()) };
-    let position = |name: &String| {
-        plan.ingress.iter().position(|f| f.name == *name).ok_or_else(|| RunError::UnknownMapping {
-            name: name.clone(),
-            known: plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect::<Vec<_>>().join(", "),
-        })
-    };
-    wanted.iter().map(position).collect()
+/// Takes flows through a round, a few at the same time. One that fails does not stop the others; the first failure counts.
+async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Result<(), RunError> {
+    let mut flows = flows;
+    let mut rounds = JoinSet::new();
+    let mut result = Ok(());
+    loop {
+        while rounds.len() < FLOWS_AT_ONCE
+            && let Some((context, flow)) = flows.next()
+        {
+            rounds.spawn(async move { flow.round(context).await });
+        }
+        match rounds.join_next().await {
+            Some(ended) => result = result.and(ended.map_err(|e| RunError::Task(e.to_string())).and_then(|r| r)),
+            None => return result,
+        }
+    }
 }
 
 /// Runs a plan. The store must be open for running. Ends when everything is moved ([`Pace::Once`]), when `stop` is cancelled
@@ -191,38 +209,32 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
     let began = std::time::Instant::now();
-    let flows = selected(&plan, options.mappings.as_deref())?;
+    let flows = workflow::selected(&plan, options.mappings.as_deref())?;
     let kind = match options.pace {
         Pace::Once => RunKind::Once,
         Pace::Watch { .. } => RunKind::Watch,
     };
-    let names: Vec<String> = flows.iter().map(|i| plan.ingress[*i].name.clone()).collect();
+    let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     let (run, recovery) = {
         let (store, names) = (store.clone(), names.clone());
         let started = tokio::task::spawn_blocking(move || store.start_run(kind, &names)).await;
         started.map_err(|e| RunError::Task(e.to_string()))??
     };
     counters.begin(&names);
+    let context_of = |name: &str| Context {
+        plan: plan.clone(),
+        services: services.clone(),
+        store: store.clone(),
+        run,
+        options: options.clone(),
+        // Its own: a flow that ends for an error does not stop those who watch.
+        stop: stop.child_token(),
+        counters: counters.flow(name),
+    };
     let mut result = Ok(());
-    // One flow after the other: parents before children, and one budget of calls.
     loop {
-        for (flow, name) in flows.iter().zip(&names) {
-            let shared = Arc::new(Shared {
-                plan: plan.clone(),
-                flow: *flow,
-                services: services.clone(),
-                store: store.clone(),
-                run,
-                engine: LocalEngine::new(store.clone(), run),
-                options: options.clone(),
-                // Its own: a flow that ends for an error does not stop those who watch.
-                stop: stop.child_token(),
-                counters: counters.flow(name),
-                queued: Notify::new(),
-                settled: Notify::new(),
-                reading: watch::Sender::new(true),
-            });
-            result = run_flow(shared).await;
+        for stage in workflow::stages(&plan, &flows) {
+            result = together(stage.into_iter().map(|flow| (context_of(&flow.name), flow))).await;
             if result.is_err() || stop.is_cancelled() {
                 break;
             }
@@ -230,7 +242,7 @@ pub async fn run(
         match options.pace {
             Pace::Watch { interval } if !stop.is_cancelled() => {
                 if let Err(error) = &result {
-                    if !passing(error) {
+                    if !error.is_passing() {
                         break;
                     }
                     tracing::warn!(%error, "the round failed; it will be tried again");
@@ -260,30 +272,4 @@ pub async fn run(
         done.await.map_err(|e| RunError::Task(e.to_string()))??
     };
     result.map(|()| summary)
-}
-
-/// Whether an error is of the moment, so that watching goes on.
-fn passing(error: &RunError) -> bool {
-    match error {
-        RunError::Service(error) => error.is_transient(),
-        RunError::Unavailable { .. } => true,
-        RunError::State(_)
-        | RunError::Plan(_)
-        | RunError::UnknownMapping { .. }
-        | RunError::Rejected { .. }
-        | RunError::Nameless { .. }
-        | RunError::Taken { .. }
-        | RunError::Task(_) => false,
-    }
-}
-
-async fn run_flow(shared: Arc<Shared>) -> Result<(), RunError> {
-    let reading = async {
-        let result = reader::read(&shared).await;
-        shared.reading.send_replace(false);
-        shared.queued.notify_one();
-        result
-    };
-    let (read, written) = tokio::join!(reading, writer::write(shared.clone()));
-    read.and(written)
 }

@@ -11,7 +11,17 @@ use super::fingerprint::HashKey;
 const APPLICATION_ID: i64 = 0x6433_3635;
 
 /// The steps; step `n` (from 0) brings format `n` to format `n + 1`. Published steps are never edited.
-const STEPS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema_v1.sql"),
+    include_str!("schema_v2.sql"),
+    concat!(
+        include_str!("schema_v3_exports.sql"),
+        include_str!("schema_v3_links.sql"),
+        include_str!("schema_v3_events.sql"),
+        include_str!("schema_v3_optouts.sql"),
+        include_str!("schema_v3_workflows.sql")
+    ),
+];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
     conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))

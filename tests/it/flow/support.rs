@@ -119,6 +119,7 @@ impl World {
         let services = Services {
             dataverse: Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse"),
             campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
+            exports: None,
         };
         (http, services)
     }

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::counters::FlowCounters;
 use super::reader::{evaluate, removes};
-use super::summary::RejectionSummary;
-use super::{Options, RunError, Services, selected};
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
 use crate::eval::Evaluator;
 use crate::plan::{ExecutionPlan, IngressFlow, Rejected};
+use crate::run::counters::FlowCounters;
+use crate::run::summary::RejectionSummary;
+use crate::run::workflow::{self, Kind};
+use crate::run::{Options, RunError, Services};
 use crate::state::{Absence, Change, Comparison, Phase, Store};
 use crate::time;
 
@@ -83,8 +84,8 @@ pub async fn dry_run(
     stop: &CancellationToken,
 ) -> Result<DryRun, RunError> {
     let mut result = DryRun::default();
-    for index in selected(plan, options.mappings.as_deref())? {
-        let flow = &plan.ingress[index];
+    for workflow in workflow::selected(plan, options.mappings.as_deref())?.iter().filter(|w| w.kind == Kind::Ingress) {
+        let flow = &plan.ingress[workflow.index];
         result.flows.push(dry_flow(plan, flow, services, store, options, stop).await?);
     }
     Ok(result)

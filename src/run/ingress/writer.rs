@@ -11,12 +11,13 @@ use chrono::TimeDelta;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use super::failure::{self, Verdict, verdict};
 use super::reader::{evaluate, removes};
-use super::{Pace, RunError, Shared, body};
+use super::{Shared, body};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Written;
 use crate::eval::Evaluator;
+use crate::run::failure::{self, Verdict, verdict};
+use crate::run::{Pace, RunError};
 use crate::state::{Absence, Change, ClaimedOp, RefetchOutcome, Settlement, Work};
 use crate::time;
 
@@ -88,15 +89,15 @@ struct Writer {
 
 impl Writer {
     async fn work(&mut self) -> Result<(), RunError> {
-        let most = self.shared.options.concurrency.max(1);
+        let most = self.shared.context.options.concurrency.max(1);
         let mut reading = self.shared.reading.subscribe();
         loop {
-            if self.shared.stop.is_cancelled() {
+            if self.shared.context.stop.is_cancelled() {
                 return Ok(());
             }
             if self.end.is_some() {
                 // The reader need not go on for a run that ends.
-                self.shared.stop.cancel();
+                self.shared.context.stop.cancel();
                 return Ok(());
             }
             let reader_done = !*reading.borrow_and_update();
@@ -116,7 +117,7 @@ impl Writer {
                             () = self.shared.queued.notified() => {}
                             _ = reading.changed() => {}
                             () = tokio::time::sleep(wait) => {}
-                            () = self.shared.stop.cancelled() => {}
+                            () = self.shared.context.stop.cancelled() => {}
                         }
                     }
                     None => return Ok(()),
@@ -138,9 +139,9 @@ impl Writer {
     /// How long to wait before looking again; `None` where the work is done.
     async fn rest(&self, reader_done: bool) -> Result<Option<Duration>, RunError> {
         let name = self.shared.flow().name.clone();
-        let backlog = self.shared.blocking(move |store| store.backlog(&name)).await?;
-        self.shared.counters.backlog.set(backlog.total());
-        let patient = self.shared.options.pace == Pace::Once;
+        let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
+        self.shared.context.counters.backlog.set(backlog.total());
+        let patient = self.shared.context.options.pace == Pace::Once;
         Ok(match (reader_done, backlog.total()) {
             (true, 0) => None,
             // What was put off too often waits for another run.
@@ -153,14 +154,14 @@ impl Writer {
     }
 
     async fn claim(&mut self, limit: usize) -> Result<(), RunError> {
-        let (run, name) = (self.shared.run, self.shared.flow().name.clone());
-        let claimed = self.shared.blocking(move |store| store.claim(run, &name, limit, time::now())).await?;
+        let (run, name) = (self.shared.context.run, self.shared.flow().name.clone());
+        let claimed = self.shared.context.blocking(move |store| store.claim(run, &name, limit, time::now())).await?;
         self.queue.extend(claimed);
         Ok(())
     }
 
     fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
-        let counters = self.shared.counters.clone();
+        let counters = self.shared.context.counters.clone();
         match ended.map_err(|e| RunError::Task(e.to_string()))?? {
             Ended::Settle(settlement, tally) => {
                 match tally {
@@ -202,7 +203,7 @@ impl Writer {
                 Some(crate::state::Settled::Retry { error, .. }) => error.clone(),
                 _ => String::new(),
             };
-            self.end = Some(RunError::Unavailable { failures: self.failures, last, waiting: self.shared.counters.backlog.get() });
+            self.end = Some(RunError::Unavailable { failures: self.failures, last, waiting: self.shared.context.counters.backlog.get() });
         }
         Ok(())
     }
@@ -212,9 +213,9 @@ impl Writer {
         if self.answers.is_empty() {
             return Ok(());
         }
-        let (run, answers) = (self.shared.run, std::mem::take(&mut self.answers));
-        let outcome = self.shared.blocking(move |store| store.settle(run, answers)).await?;
-        let counters = &self.shared.counters;
+        let (run, answers) = (self.shared.context.run, std::mem::take(&mut self.answers));
+        let outcome = self.shared.context.blocking(move |store| store.settle(run, answers)).await?;
+        let counters = &self.shared.context.counters;
         counters.created.add(outcome.created);
         counters.updated.add(outcome.updated);
         self.shared.settled.notify_one();
@@ -243,7 +244,7 @@ async fn carry_out(shared: Arc<Shared>, op: ClaimedOp) -> Result<Ended, RunError
 }
 
 async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
-    let campaign = &shared.services.campaign;
+    let campaign = &shared.context.services.campaign;
     let resource = &shared.flow().target.collection;
     let exists = if op.uncertain {
         match campaign.get(resource, &op.key).await {
@@ -273,7 +274,7 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Option<Result<Written, (Conn
     }
     let request = body::nest(fields);
     let flow = shared.flow();
-    let written = shared.services.campaign.update(&flow.target.collection, &op.key, &request).await;
+    let written = shared.context.services.campaign.update(&flow.target.collection, &op.key, &request).await;
     Some(written.map_err(|error| (error, request)))
 }
 
@@ -287,7 +288,7 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
     // A field without a value need not be sent to a record that has none.
     let fields = op.write_set(true).filter(|f| f.value.get() != "null").map(|f| (&*f.path, &*f.value));
     let request = body::nest(std::iter::once((key_path.as_str(), &*key)).chain(fields));
-    let campaign = &shared.services.campaign;
+    let campaign = &shared.context.services.campaign;
     let error = match campaign.create(&flow.target.collection, &request).await {
         Ok(()) => return Ended::Settle(op.written(true), Tally::Call),
         Err(error) => error,
@@ -318,7 +319,7 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
         return Ended::Settle(op.deleted(), Tally::NothingToDelete);
     }
     let resource = &shared.flow().target.collection;
-    match shared.services.campaign.delete(resource, &op.key).await {
+    match shared.context.services.campaign.delete(resource, &op.key).await {
         Ok(Written::Done | Written::Missing) => Ended::Settle(op.deleted(), Tally::Deleted),
         Err(error) => failed(shared, op, &error, None),
     }
@@ -331,7 +332,7 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         return Ok(Ended::Abort(op.released(), RunError::Task(format!("`{}` is no record's id", op.source_id))));
     };
     let select = flow.source.select();
-    let record = match shared.services.dataverse.retrieve(&flow.source.collection, id, &select).await {
+    let record = match shared.context.services.dataverse.retrieve(&flow.source.collection, id, &select).await {
         Ok(record) => record,
         Err(error) => return Ok(failed(shared, op, &error, None)),
     };
@@ -339,7 +340,7 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         Some(record) => {
             let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
             let evaluator = Evaluator::new(flow)?;
-            evaluate(&shared.plan, flow, &evaluator, &paths, record.get(), time::now())
+            evaluate(&shared.context.plan, flow, &evaluator, &paths, record.get(), time::now())
         }
         None => Ok(Change::Absent { source_id: op.source_id.clone(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }),
     };
@@ -347,8 +348,8 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         Ok(change) => change,
         Err(error) => return Ok(Ended::Abort(op.released(), error)),
     };
-    let (run, name, seq) = (shared.run, flow.name.clone(), op.seq);
-    let outcome = shared.blocking(move |store| store.resolve_refetch(run, &name, seq, change)).await?;
+    let (run, name, seq) = (shared.context.run, flow.name.clone(), op.seq);
+    let outcome = shared.context.blocking(move |store| store.resolve_refetch(run, &name, seq, change)).await?;
     Ok(Ended::Refetched(outcome))
 }
 
@@ -361,11 +362,11 @@ fn later(op: &ClaimedOp) -> time::Instant {
 fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
     match verdict(error) {
         Verdict::Record => {
-            let failure = failure::of_error(&shared.plan, shared.flow(), error, request);
+            let failure = failure::of_error(&shared.context.plan, shared.flow(), error, request);
             let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
             let field = failure.field.as_deref().unwrap_or_default();
             let message = failure::impersonal(shared.flow(), &failure);
-            shared.counters.reject(&place, field, &failure.code, &message, &op.source_id);
+            shared.context.counters.reject(&place, field, &failure.code, &message, &op.source_id);
             Ended::Settle(op.failed(failure, false), Tally::Failed)
         }
         Verdict::Moment { uncertain } => {
@@ -375,7 +376,7 @@ fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option
             let text = error.to_string();
             Ended::Abort(
                 op.retry(time::now(), text.clone(), op.uncertain),
-                RunError::Unavailable { failures: 1, last: text, waiting: shared.counters.backlog.get() },
+                RunError::Unavailable { failures: 1, last: text, waiting: shared.context.counters.backlog.get() },
             )
         }
     }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
-use super::{Pace, RunError, Shared, failure};
+use super::Shared;
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
+use crate::run::{Pace, RunError, failure};
 use crate::state::{Absence, Change, Claim, CursorMove, Engine, Field, Lease, PageCommit, Partition, Payload, Reason, Unseen};
 use crate::time::{self, Instant};
 
@@ -35,7 +36,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
                 let wait = (at - time::now()).to_std().unwrap_or_default();
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    () = shared.stop.cancelled() => return Ok(()),
+                    () = shared.context.stop.cancelled() => return Ok(()),
                 }
             }
             Claim::Page(lease) => {
@@ -56,28 +57,34 @@ enum Round {
 /// Waits until the backlog has room for another page; `false` where the run is to stop.
 async fn room(shared: &Shared) -> Result<bool, RunError> {
     loop {
-        if shared.stop.is_cancelled() {
+        if shared.context.stop.is_cancelled() {
             return Ok(false);
         }
         let name = shared.flow().name.clone();
-        let backlog = shared.blocking(move |store| store.backlog_size(&name)).await?;
-        shared.counters.backlog.set(backlog);
-        if backlog < shared.options.backlog_high_water {
+        let backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
+        shared.context.counters.backlog.set(backlog);
+        if backlog < shared.context.options.backlog_high_water {
             return Ok(true);
         }
         tokio::select! {
             () = shared.settled.notified() => {}
             // Should the writer have nothing to settle for a while, the mark is looked at again.
             () = tokio::time::sleep(Duration::from_millis(200)) => {}
-            () = shared.stop.cancelled() => {}
+            () = shared.context.stop.cancelled() => {}
         }
     }
 }
 
 async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fingerprint: &str) -> Result<Round, RunError> {
     let flow = shared.flow();
-    let commit =
-        |changes, to| PageCommit { run: shared.run, mapping: flow.name.clone(), from: lease.cursor.clone(), changes, rewrite: false, to };
+    let commit = |changes, to| PageCommit {
+        run: shared.context.run,
+        mapping: flow.name.clone(),
+        from: lease.cursor.clone(),
+        changes,
+        rewrite: false,
+        to,
+    };
 
     // A link has the fields of its query baked in: another plan needs another full load. Records that come out the same cost
     // no call.
@@ -88,7 +95,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         return Ok(Round::GoesOn);
     }
 
-    let size = shared.options.page_size;
+    let size = shared.context.options.page_size;
     let request = match &lease.cursor.link {
         Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
         None => PageRequest::First(Query {
@@ -97,8 +104,8 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         }),
     };
     let fetched = tokio::select! {
-        fetched = shared.services.dataverse.page(&request) => fetched,
-        () = shared.stop.cancelled() => {
+        fetched = shared.context.services.dataverse.page(&request) => fetched,
+        () = shared.context.stop.cancelled() => {
             shared.engine.reschedule(lease, time::now(), "stopped").await?;
             return Ok(Round::Over);
         }
@@ -112,14 +119,14 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
             return Ok(Round::GoesOn);
         }
         Err(error) => {
-            let again = error.is_transient() && (lease.attempts + 1 < ATTEMPTS || shared.options.pace != Pace::Once);
+            let again = error.is_transient() && (lease.attempts + 1 < ATTEMPTS || shared.context.options.pace != Pace::Once);
             let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
             shared.engine.reschedule(lease, time::now() + wait, &error.to_string()).await?;
             return if again { Ok(Round::GoesOn) } else { Err(error.into()) };
         }
     };
 
-    let changes = match evaluate_page(&shared.plan, flow, evaluator, &page, time::now()) {
+    let changes = match evaluate_page(&shared.context.plan, flow, evaluator, &page, time::now()) {
         Ok(changes) => changes,
         Err(error) => {
             shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
@@ -129,7 +136,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
     for change in &changes {
         if let Change::Reject { source_id, failure, .. } = change {
             let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
-            shared.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
+            shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
         }
     }
     let (to, round) = match page.next {
@@ -144,7 +151,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
     };
     let page = commit(changes, to);
     let outcome = shared.engine.checkpoint(lease, page).await?;
-    let counters = &shared.counters;
+    let counters = &shared.context.counters;
     counters.pages.add(1);
     counters.read.add(outcome.records);
     counters.unchanged.add(outcome.unchanged);

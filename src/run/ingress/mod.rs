@@ -1,0 +1,63 @@
+//! Ingress: records of a Dynamics table to a Campaign resource.
+//!
+//! ```text
+//! Dataverse page ─▶ evaluate ─▶ state (outbox + cursor, one transaction) ─▶ workers ─▶ Campaign
+//!      reader.rs                                                            writer.rs
+//! ```
+//!
+//! Reader and writer of a flow run side by side and know each other only by the state: a process that dies between any two
+//! instructions is resumed from there. The reader asks an [`Engine`](crate::state::Engine) for its pages, so that another
+//! engine can take the place of the local one.
+
+mod body;
+mod dry;
+mod reader;
+mod writer;
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+pub use dry::{DryFlow, DryRun, dry_run};
+
+use super::{Context, RunError};
+use crate::state::LocalEngine;
+
+/// What reader and writer of one flow share.
+struct Shared {
+    context: Context,
+    flow: usize,
+    engine: LocalEngine,
+    /// Something was queued: the writer may look.
+    queued: Notify,
+    /// Something was settled: the reader may go on.
+    settled: Notify,
+    /// The reader has ended its work, or will read no more.
+    reading: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn flow(&self) -> &crate::plan::IngressFlow {
+        &self.context.plan.ingress[self.flow]
+    }
+}
+
+/// Reads what there is to read and writes it. `flow` counts in the plan's list.
+pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
+    let shared = Arc::new(Shared {
+        engine: LocalEngine::new(context.store.clone(), context.run),
+        context,
+        flow,
+        queued: Notify::new(),
+        settled: Notify::new(),
+        reading: watch::Sender::new(true),
+    });
+    let reading = async {
+        let result = reader::read(&shared).await;
+        shared.reading.send_replace(false);
+        shared.queued.notify_one();
+        result
+    };
+    let (read, written) = tokio::join!(reading, writer::write(shared.clone()));
+    read.and(written)
+}

@@ -1,0 +1,78 @@
+//! Workflows: the parts of a plan that are started, stopped and shown by themselves, and the order in which they go.
+
+use std::collections::BTreeMap;
+
+use super::{Context, RunError, ingress};
+use crate::plan::ExecutionPlan;
+
+/// What a workflow moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Records of a Dynamics table to a Campaign resource.
+    Ingress,
+    /// Opt-outs between contacts and profiles, where Campaign is a source.
+    Optout,
+    /// Marketing events to timelines.
+    Events,
+}
+
+/// A part of a plan that runs by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workflow {
+    /// How it is named in commands and in the state: the mapping's name; `NAME.optout` for a mapping's opt-outs; the name of
+    /// an `events` block.
+    pub name: String,
+    /// What it moves.
+    pub kind: Kind,
+    /// Its place in the plan's list of that kind.
+    pub index: usize,
+}
+
+impl Workflow {
+    /// Reads all that there is and writes it; ends early where the context's `stop` is cancelled.
+    pub(super) async fn round(&self, context: Context) -> Result<(), RunError> {
+        match self.kind {
+            Kind::Ingress => ingress::round(context, self.index).await,
+            Kind::Optout | Kind::Events => Ok(()),
+        }
+    }
+}
+
+/// The workflows of a plan: ingress in order of dependence, then opt-outs, then events.
+pub fn workflows(plan: &ExecutionPlan) -> Vec<Workflow> {
+    let ingress = plan.ingress.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Ingress, index });
+    ingress.collect()
+}
+
+/// The workflows that are wanted, all where `None`.
+pub(super) fn selected(plan: &ExecutionPlan, wanted: Option<&[String]>) -> Result<Vec<Workflow>, RunError> {
+    let all = workflows(plan);
+    let Some(wanted) = wanted else { return Ok(all) };
+    let unknown = |name: &str| RunError::UnknownMapping {
+        name: name.to_owned(),
+        known: all.iter().map(|f| format!("`{}`", f.name)).collect::<Vec<_>>().join(", "),
+    };
+    if let Some(name) = wanted.iter().find(|name| !all.iter().any(|f| f.name == **name)) {
+        return Err(unknown(name));
+    }
+    Ok(all.iter().filter(|f| wanted.contains(&f.name)).cloned().collect())
+}
+
+/// What may go on at the same time: parents before their children, opt-outs and events when the records are there.
+pub(super) fn stages(plan: &ExecutionPlan, flows: &[Workflow]) -> Vec<Vec<Workflow>> {
+    // The plan has its ingress flows in order of dependence, so one pass finds each flow's level.
+    let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
+    for flow in &plan.ingress {
+        let level = flow.depends_on.iter().filter_map(|parent| levels.get(parent.as_str())).map(|l| l + 1).max().unwrap_or(0);
+        levels.insert(&flow.name, level);
+    }
+    let mut stages: BTreeMap<usize, Vec<Workflow>> = BTreeMap::new();
+    for flow in flows {
+        let stage = match flow.kind {
+            Kind::Ingress => levels.get(flow.name.as_str()).copied().unwrap_or(0),
+            Kind::Optout | Kind::Events => usize::MAX,
+        };
+        stages.entry(stage).or_default().push(flow.clone());
+    }
+    stages.into_values().collect()
+}

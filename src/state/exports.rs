@@ -1,0 +1,105 @@
+//! How far the files of exports were read: kept in the same transaction as what they held.
+
+use rusqlite::params;
+
+use super::error::{Inside, StateError};
+use super::store::Store;
+use super::tx::Tx;
+use super::types::{instant, millis};
+use crate::time::Instant;
+
+/// How far one file was read by one flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportMark {
+    /// The file's name.
+    pub name: String,
+    /// Its size when it was read, in bytes.
+    pub size: u64,
+    /// Its time of change when it was read.
+    pub modified: Instant,
+    /// Where reading stopped, as JSON of the reader's own making.
+    pub position: String,
+}
+
+impl Store {
+    /// How far a flow has read the files.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn exports(&self, flow: &str) -> Result<Vec<ExportMark>, StateError> {
+        self.read("read how far exports were read", |conn, _| {
+            let mut statement = conn.prepare_cached("SELECT name, size, modified, position FROM export WHERE flow = ?1 ORDER BY name")?;
+            let rows = statement.query_map([flow], |row| {
+                Ok(ExportMark {
+                    name: row.get(0)?,
+                    size: row.get::<_, i64>(1)?.unsigned_abs(),
+                    modified: instant(row.get(2)?),
+                    position: row.get(3)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Forgets the marks of files that the server has no more: `names` are those that it has.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_exports(&self, flow: &str, names: &[String]) -> Result<(), StateError> {
+        self.write("forget exports that are gone", |tx| {
+            let kept: Vec<String> = {
+                let mut statement = tx.conn.prepare_cached("SELECT name FROM export WHERE flow = ?1")?;
+                statement.query_map([flow], |row| row.get(0))?.collect::<Result<_, _>>()?
+            };
+            for name in kept.iter().filter(|name| !names.contains(name)) {
+                tx.conn.prepare_cached("DELETE FROM export WHERE flow = ?1 AND name = ?2")?.execute(params![flow, name])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// Notes how far a file was read, with what it held in the same transaction.
+    pub fn note_export(&mut self, flow: &str, mark: &ExportMark) -> Inside<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO export (flow, name, size, modified, position, read_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (flow, name) DO UPDATE SET size = excluded.size, modified = excluded.modified,
+                   position = excluded.position, read_at = excluded.read_at",
+            )?
+            .execute(params![
+                flow,
+                mark.name,
+                i64::try_from(mark.size).unwrap_or(i64::MAX),
+                millis(mark.modified),
+                mark.position,
+                millis(self.now)
+            ])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_mark_moves_on_and_goes_with_the_file() {
+        let store = Store::in_memory().unwrap();
+        let mark = |name: &str, position: &str| ExportMark {
+            name: name.to_owned(),
+            size: 10,
+            modified: instant(1_000),
+            position: position.to_owned(),
+        };
+        let note = |mark: ExportMark| store.write("test", |tx| tx.note_export("email", &mark)).unwrap();
+        note(mark("a.csv", "1"));
+        note(mark("b.csv", "1"));
+        note(mark("a.csv", "2"));
+        assert_eq!(store.exports("email").unwrap(), [mark("a.csv", "2"), mark("b.csv", "1")]);
+        assert!(store.exports("contacts.optout").unwrap().is_empty());
+        store.keep_exports("email", &["b.csv".to_owned()]).unwrap();
+        assert_eq!(store.exports("email").unwrap(), [mark("b.csv", "1")]);
+    }
+}

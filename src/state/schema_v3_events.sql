@@ -1,0 +1,1 @@
+-- Format 3, events: marketing events on their way to timelines.

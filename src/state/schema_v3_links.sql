@@ -1,0 +1,1 @@
+-- Format 3, links: records that wait for the record they link to.

@@ -1,0 +1,1 @@
+-- Format 3, optouts: what both sides said last of a person's opt-outs.

@@ -1,0 +1,1 @@
+-- Format 3, workflows: what is started and stopped by itself, and how it stands.
