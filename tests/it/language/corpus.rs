@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use d365map::plan::{ExecutionPlan, describe};
+use d365map::plan::{ExecutionPlan, FORMAT, describe};
 
 use super::support::{compiled, rendered};
 
@@ -78,7 +78,7 @@ fn a_comment_more_leaves_the_fingerprint_of_a_flow_and_a_step_more_does_not() {
 fn a_plan_of_another_format_or_changed_by_hand_is_refused_with_a_reason() {
     let good = super::support::plan("lastname -> lastName").to_json();
     let error = |text: &str| ExecutionPlan::from_json(text).expect_err("a faulty plan").to_string();
-    assert!(error(&good.replace("\"format\": 2", "\"format\": 99")).contains("format 99"));
+    assert!(error(&good.replace(&format!("\"format\": {FORMAT}"), "\"format\": 99")).contains("format 99"));
     assert!(error(&good.replace("\"slot\": 1", "\"slot\": 77")).contains("slot 77"));
     assert!(error("{").contains("not a plan"));
     assert!(error(&good.replace("\"ingress\"", "\"egress\"")).contains("not a plan"));
