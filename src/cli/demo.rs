@@ -160,6 +160,7 @@ fn services(emulators: &Running) -> Result<(Http, Services), String> {
         campaign: Campaign::new(http.clone(), campaign).map_err(|e| e.to_string())?,
         exports: None,
         files: crate::connect::sftp::ExportFiles::default(),
+        journal: None,
     };
     Ok((http, services))
 }

@@ -143,12 +143,18 @@ fn not_moved(plan: &ExecutionPlan, quiet: bool) -> Result<(), String> {
         ));
     }
     let mut parts: Vec<String> = plan.optouts.iter().map(|o| format!("the opt-outs of `{}`", o.mapping)).collect();
-    parts.extend(plan.events.iter().map(|e| format!("the events of `{}`", e.name)));
     parts.extend(plan.two_way.iter().map(|t| format!("`{}`", t.name)));
     if !quiet && !parts.is_empty() {
         eprintln!("warning: this version runs mappings to Campaign; not moved: {}", parts.join(", "));
     }
     Ok(())
+}
+
+/// The project, its plan and the options of one pass, for commands beside `run`.
+pub fn prepared(mappings: Vec<String>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>, Options), Exit> {
+    let Prepared { project, plan, .. } = prepare(None, global)?;
+    let options = options(&project, Pace::Once, mappings);
+    Ok((project, plan, options))
 }
 
 fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
@@ -327,6 +333,7 @@ fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Forma
             match format {
                 Format::Human => {
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+                    print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
                     eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
                 }
                 Format::Json => print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "calls": http.stats()}))),

@@ -5,6 +5,7 @@
 //! share the clients of the services, and with them one budget of calls.
 
 mod counters;
+mod events;
 mod failure;
 mod ingress;
 mod summary;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, FlowCounters};
+pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use workflow::{Kind, Workflow, workflows};
@@ -24,6 +26,7 @@ pub use workflow::{Kind, Workflow, workflows};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
+use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
@@ -43,6 +46,8 @@ pub struct Services {
     pub exports: Option<Sftp>,
     /// Which files of them are read, and how.
     pub files: ExportFiles,
+    /// The journal of events, where the project has one.
+    pub journal: Option<Journal>,
 }
 
 /// How a run goes about its work.

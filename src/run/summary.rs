@@ -1,5 +1,6 @@
 //! What a run has done, for people and for machines.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct FlowSummary {
     pub backlog: u64,
     /// Rejected and refused records by line, field and code.
     pub rejections: Vec<RejectionSummary>,
+    /// Counts that only some kinds of flows have, by their words.
+    pub notes: BTreeMap<&'static str, u64>,
 }
 
 /// Records that failed for one reason at one line.
@@ -103,6 +106,7 @@ impl Summary {
                     retried: c.retried.get(),
                     backlog: *backlog,
                     rejections: c.rejections(),
+                    notes: c.notes(),
                 }
             })
             .collect();
@@ -140,6 +144,9 @@ impl FlowSummary {
                 if r.count == 1 { "" } else { "s" },
                 r.example
             );
+        }
+        for (what, count) in &self.notes {
+            let _ = writeln!(out, "  {count:>19}   {what}");
         }
         if self.deletes_without_effect > 0 {
             let _ = writeln!(out, "  deletes    {:>8}   without effect on the target", self.deletes_without_effect);

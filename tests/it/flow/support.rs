@@ -121,6 +121,7 @@ impl World {
             campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
             exports: None,
             files: d365map::connect::sftp::ExportFiles::default(),
+            journal: None,
         };
         (http, services)
     }
