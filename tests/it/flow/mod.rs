@@ -5,3 +5,4 @@ mod kill;
 mod load;
 pub mod support;
 mod trouble;
+mod watch;
