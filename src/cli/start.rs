@@ -137,9 +137,8 @@ fn waited(store: &Store, name: &str, wish: Wish, asked: time::Instant, deadline:
             (Wish::Stop, WorkflowState::Stopped) => true,
             (Wish::Run, WorkflowState::Running | WorkflowState::Failed) => r.since.timestamp_millis() >= asked.timestamp_millis(),
             (Wish::Run, WorkflowState::Starting) => r.reason.is_some(),
-            (Wish::Stop, WorkflowState::Running | WorkflowState::Starting | WorkflowState::Failed) | (Wish::Run, WorkflowState::Stopped) => {
-                false
-            }
+            (Wish::Stop, WorkflowState::Running | WorkflowState::Starting | WorkflowState::Failed)
+            | (Wish::Run, WorkflowState::Stopped) => false,
         });
         if done || Instant::now() >= deadline {
             return Ok(record);

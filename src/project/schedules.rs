@@ -25,15 +25,7 @@ pub(super) struct ScheduleDoc {
 
 impl Reader<'_> {
     pub(super) fn schedules(&mut self, doc: &Map<ScheduleDoc>) -> BTreeMap<String, Schedule> {
-        let mut schedules = BTreeMap::new();
-        for (name, doc) in &doc.0 {
-            if let Some(schedule) = self.schedule(name, doc)
-                && schedules.insert(name.value.clone(), schedule).is_some()
-            {
-                self.problem(&name.span, format!("`{}` has two schedules", name.value), "the second one", "leave one of them out");
-            }
-        }
-        schedules
+        doc.0.iter().filter_map(|(name, doc)| Some((name.value.clone(), self.schedule(name, doc)?))).collect()
     }
 
     fn schedule(&mut self, name: &Spanned<String>, doc: &ScheduleDoc) -> Option<Schedule> {

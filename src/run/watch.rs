@@ -430,7 +430,8 @@ impl Supervisor {
             let asked = record.wish == Wish::Run && before.is_some_and(|b| b != record.request);
             // One that is new in the files, unless just some were to be run.
             if (asked || (before.is_none() && record.request > 0 && record.wish == Wish::Run)) && self.options.mappings.is_none() {
-                self.entries.push(Entry::new(&record.name, record.request, Wish::Run));
+                let entry = Entry::new(&record.name, record.request, Wish::Run);
+                self.entries.push(Entry { restart_due: record.restart_due, ..entry });
                 self.load(self.entries.len() - 1).await;
             }
             return;
@@ -577,7 +578,9 @@ impl Supervisor {
             Err(reason) => Err(reason),
         };
         for at in 0..self.entries.len() {
-            let Some(running) = self.entries[at].loaded.as_ref().filter(|_| !matches!(self.entries[at].phase, Phase::Off)) else { continue };
+            let Some(running) = self.entries[at].loaded.as_ref().filter(|_| !matches!(self.entries[at].phase, Phase::Off)) else {
+                continue;
+            };
             let due = match &found {
                 Err(reason) => Some(format!("the mapping files cannot be used as they are, and the plan from before goes on: {reason}")),
                 Ok(plan) => match workflows(plan).into_iter().find(|w| w.name == running.workflow.name) {
@@ -609,7 +612,11 @@ impl Supervisor {
         entry.restart_due.clone_from(&due);
         let name = entry.name.clone();
         if let Some(reason) = &due {
-            tracing::warn!(workflow = name, reason, "a restart is due: `d365map start {name} --restart` takes up the mapping files as they are");
+            tracing::warn!(
+                workflow = name,
+                reason,
+                "a restart is due: `d365map start {name} --restart` takes up the mapping files as they are"
+            );
         }
         self.counters.restarts_due.set(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
         if let Err(error) = self.blocking(move |store| store.note_restart_due(&name, due.as_deref())).await {

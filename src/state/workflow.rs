@@ -282,7 +282,9 @@ impl Store {
 impl Tx<'_> {
     /// Makes a workflow's row where there is none.
     fn workflow(&mut self, name: &str) -> Inside<()> {
-        self.conn.prepare_cached("INSERT OR IGNORE INTO workflow (name, since) VALUES (?1, ?2)")?.execute(params![name, millis(self.now)])?;
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO workflow (name, since) VALUES (?1, ?2)")?
+            .execute(params![name, millis(self.now)])?;
         Ok(())
     }
 

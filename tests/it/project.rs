@@ -344,7 +344,7 @@ fn schedules_say_when_in_one_way_and_their_faults_are_all_told() {
         ("a: { every: 5m, between: 06:00-06:00 }", "is not a range of hours"),
         ("a: { every: 5m, zone: Mars/Phobos }", "`Mars/Phobos` is not a time zone"),
         ("a: { at: [02:00], between: 01:00-03:00 }", "need no hours"),
-        ("a: { every: 5m }\n  a: { every: 6m }", "two schedules"),
+        ("a: { every: 5m }\n  a: { every: 6m }", "written twice"),
     ] {
         let problems = load(&format!("version: 1\nschedules:\n  {fault}\n")).unwrap_err();
         assert!(problems[0].to_string().contains(expected), "{fault}: {}", problems[0]);

@@ -14,9 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{World, ada, id, small};
 
+/// A mark, and what compiling gives.
+type OnDisk = (u64, Result<Arc<ExecutionPlan>, String>);
+
 /// A plan that can be exchanged while it runs, like files on disk.
 #[derive(Clone)]
-struct Files(Arc<Mutex<(u64, Result<Arc<ExecutionPlan>, String>)>>, Services);
+struct Files(Arc<Mutex<OnDisk>>, Services);
 
 impl PlanSource for Files {
     fn mark(&self) -> u64 {
@@ -139,15 +142,15 @@ async fn an_outage_shows_as_failed_with_the_next_attempt_and_mends_itself() {
     let mut world = World::empty().await;
     world.http.attempts = 1;
     world.create(1, ada()).await;
-    world.admin("fail-next", json!({"kind": "status", "status": 503, "api": "campaign", "path": "profile", "count": 10_000})).await;
-    let watching = Watching::start(&mut world, &small(""), &[]);
-    // An operation's own attempts are put off without that the workflow fails; the source's trouble is the workflow's.
+    // Not one record's trouble, which would be put off, but everyone's.
     world.admin("fail-next", json!({"kind": "unauthorized", "api": "campaign", "count": 10_000})).await;
+    let watching = Watching::start(&mut world, &small(""), &[]);
     let failed = watching.state("contacts", WorkflowState::Failed).await;
     assert!(failed.next_round.is_some() && failed.reason.is_some(), "{failed:?}");
     world.admin("clear-faults", Value::Null).await;
     profile_of(&world, 1).await;
-    let running = watching.until("contacts", "RUNNING with a round done", |w| w.state == WorkflowState::Running && w.reason.is_none()).await;
+    let running =
+        watching.until("contacts", "RUNNING with a round done", |w| w.state == WorkflowState::Running && w.reason.is_none()).await;
     assert!(running.last_error.is_some() && running.error_at.is_some());
     watching.end().await;
 }
@@ -247,7 +250,7 @@ async fn children_begin_after_their_parents_first_round() {
     let mut plan = ExecutionPlan::clone(&with_another("contacts"));
     // Named before the parent in the plan, so that the order alone would not do.
     plan.ingress[0].depends_on = vec!["others".to_owned()];
-    world.admin("fail-next", json!({"kind": "slow", "milliseconds": 1500, "api": "dataverse", "count": 1})).await;
+    world.admin("fail-next", json!({"kind": "slow", "delay": 1500, "api": "dataverse", "count": 1})).await;
     let watching = Watching::start(&mut world, &Arc::new(plan), &[]);
     let waiting = watching.state("contacts", WorkflowState::Starting).await;
     let child = watching.until("contacts", "in a round", |w| w.round_began.is_some()).await;
