@@ -14,7 +14,7 @@ use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, PerService, Project, SecretRef,
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
     ServiceAccount,
 };
 use crate::yaml::{self, Spanned};
@@ -94,6 +94,7 @@ struct CampaignDoc {
     sftp: Option<SftpDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
+    link_form: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -343,7 +344,8 @@ impl Reader<'_> {
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api } = &doc.value;
+        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api, link_form } =
+            &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -405,7 +407,25 @@ impl Reader<'_> {
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
+            link_form: link_form.as_ref().map(|f| self.link_form(f)).unwrap_or_default(),
         })
+    }
+
+    fn link_form(&mut self, given: &Spanned<String>) -> LinkForm {
+        match given.value.as_str() {
+            "pkey" => LinkForm::PKey,
+            "key" => LinkForm::Key,
+            "href" => LinkForm::Href,
+            other => {
+                self.problem(
+                    &given.span,
+                    format!("`{other}` is no form of a link"),
+                    "not a form",
+                    "write pkey (the documented form, and the default), key or href",
+                );
+                LinkForm::default()
+            }
+        }
     }
 
     fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {

@@ -99,6 +99,20 @@ pub struct CampaignConnection {
     pub scope: String,
     /// The API that profiles are read and written by, where it is not `profileAndServicesExt`.
     pub api: Option<String>,
+    /// How a link to another record is written.
+    pub link_form: LinkForm,
+}
+
+/// How a link to another record is written in Campaign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkForm {
+    /// By the other record's PKey, which is looked up first.
+    #[default]
+    PKey,
+    /// By the other record's key.
+    Key,
+    /// By the other record's address, which is looked up first.
+    Href,
 }
 
 /// Campaign's SFTP server.

@@ -264,7 +264,8 @@ pub async fn run(
     let summary = {
         let (store, counters, names) = (store.clone(), counters.clone(), names.clone());
         let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
-            let backlogs = names.iter().map(|n| store.backlog_size(n)).collect::<Result<Vec<_>, _>>()?;
+            let backlogs =
+                names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
             let summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
             store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
             Ok(summary)
