@@ -152,6 +152,13 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
         dataverse: dataverse(project, http.clone())?,
         campaign: campaign(project, http.clone())?,
         exports: if reads_exports { exports(project)? } else { None },
+        files: project
+            .connections
+            .campaign
+            .as_ref()
+            .and_then(|c| c.sftp.as_ref())
+            .map(|s| super::export_files::files(&s.kinds))
+            .unwrap_or_default(),
     };
     Ok((http, services))
 }

@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
+use super::journal::JournalDoc;
 use super::sftp::SftpDoc;
 use super::{
     CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
@@ -92,6 +93,7 @@ struct CampaignDoc {
     client_secret: SecretRef,
     service_account: Option<ServiceAccountDoc>,
     sftp: Option<SftpDoc>,
+    journal: Option<JournalDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
     link_form: Option<Spanned<String>>,
@@ -344,8 +346,19 @@ impl Reader<'_> {
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api, link_form } =
-            &doc.value;
+        let CampaignDoc {
+            url: address,
+            organization,
+            token_url,
+            client_id,
+            client_secret,
+            service_account,
+            sftp,
+            journal,
+            scope,
+            api,
+            link_form,
+        } = &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -404,6 +417,7 @@ impl Reader<'_> {
             client_secret: client_secret.clone(),
             service_account: service_account.as_ref().map(|a| self.service_account(a)),
             sftp: sftp.as_ref().and_then(|s| self.sftp(s)),
+            journal: journal.as_ref().and_then(|j| self.journal(j)),
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
@@ -452,7 +466,7 @@ impl Reader<'_> {
     }
 
     /// An address: https, or http on this machine; no user and password in it, no query.
-    fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
+    pub(super) fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
         let url = match Url::parse(given.value.trim()) {
             Ok(url) => url,
             Err(e) => {

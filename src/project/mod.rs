@@ -1,6 +1,8 @@
 //! The project file d365map.yaml: connections, folders, limits, secrets by reference.
 
+mod exports;
 mod file;
+mod journal;
 mod problem;
 mod secret;
 mod sftp;
@@ -13,6 +15,8 @@ use url::Url;
 
 use crate::diagnostics::Levels;
 
+pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
+pub use journal::{JournalConnection, JournalFields};
 pub use problem::FileProblem;
 pub use secret::{SecretError, SecretRef};
 
@@ -93,6 +97,8 @@ pub struct CampaignConnection {
     pub service_account: Option<ServiceAccount>,
     /// The SFTP server with the exports of logs and opt-outs, where the project uses it.
     pub sftp: Option<SftpConnection>,
+    /// The journal of events, where the project has one.
+    pub journal: Option<JournalConnection>,
     /// The organisation's id, where the file gives it by itself; it is part of `url` already.
     pub organization: Option<String>,
     /// The scopes, separated by commas.
@@ -134,6 +140,8 @@ pub struct SftpConnection {
     pub exports: String,
     /// The folder that logs are written to, if any.
     pub logs: Option<String>,
+    /// Which exports are read.
+    pub kinds: ExportKinds,
 }
 
 /// How an SFTP server is known.

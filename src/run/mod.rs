@@ -24,7 +24,7 @@ pub use workflow::{Kind, Workflow, workflows};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
-use crate::connect::sftp::{Sftp, SftpError};
+use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{RunId, RunKind, RunOutcome, StateError, Store};
@@ -41,6 +41,8 @@ pub struct Services {
     pub campaign: Campaign,
     /// Where Campaign leaves its exports, where the project has such a server.
     pub exports: Option<Sftp>,
+    /// Which files of them are read, and how.
+    pub files: ExportFiles,
 }
 
 /// How a run goes about its work.

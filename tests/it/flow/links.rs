@@ -392,10 +392,10 @@ async fn a_parent_that_somebody_deleted_in_campaign_is_written_again_before_a_ne
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_of_a_refused_parent_waits_until_the_parent_is_mended() {
     let world = world().await;
-    let plan = plan_of(&MAPPINGS.replace(
-        "new_name -> cusName | truncate(10)",
-        "new_name -> cusName | truncate(10)\n  new_name -> cusNote | integer or reject",
-    ));
+    let plan = plan_of(
+        &MAPPINGS
+            .replace("new_name -> cusName | truncate(10)", "new_name -> cusName | truncate(10)\n  new_name -> cusNote | integer or reject"),
+    );
     world.put("new_group", 1, json!({"new_name": "none"})).await;
     world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
     let first = world.all(&plan).await;
