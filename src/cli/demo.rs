@@ -159,6 +159,7 @@ fn services(emulators: &Running) -> Result<(Http, Services), String> {
         dataverse: Dataverse::new(http.clone(), dataverse).map_err(|e| e.to_string())?,
         campaign: Campaign::new(http.clone(), campaign).map_err(|e| e.to_string())?,
         exports: None,
+        files: crate::connect::sftp::ExportFiles::default(),
     };
     Ok((http, services))
 }

@@ -114,6 +114,10 @@ fn counts(m: &MappingStatus) -> String {
     let mut out = row("source", &stands);
     let backlog = format!("{:>8}   {} waiting, {} of them put off, {} in hand", b.total(), b.ready, b.delayed, b.claimed);
     out.push_str(&row("backlog", &backlog));
+    for w in &b.waiting_for {
+        let waiting = format!("{:>8}   for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
+        out.push_str(&row("", &waiting));
+    }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));
     out.push_str(&row("records", &format!("{:>8}   at the target", m.ledger_rows)));
     out

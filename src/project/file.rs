@@ -12,10 +12,11 @@ use url::{Host, Url};
 
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
+use super::journal::JournalDoc;
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, PerService, Project, SecretRef,
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
     ServiceAccount,
 };
 use crate::yaml::{self, Spanned};
@@ -95,8 +96,10 @@ struct CampaignDoc {
     client_secret: SecretRef,
     service_account: Option<ServiceAccountDoc>,
     sftp: Option<SftpDoc>,
+    journal: Option<JournalDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
+    link_form: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -347,7 +350,19 @@ impl Reader<'_> {
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api } = &doc.value;
+        let CampaignDoc {
+            url: address,
+            organization,
+            token_url,
+            client_id,
+            client_secret,
+            service_account,
+            sftp,
+            journal,
+            scope,
+            api,
+            link_form,
+        } = &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -406,10 +421,29 @@ impl Reader<'_> {
             client_secret: client_secret.clone(),
             service_account: service_account.as_ref().map(|a| self.service_account(a)),
             sftp: sftp.as_ref().and_then(|s| self.sftp(s)),
+            journal: journal.as_ref().and_then(|j| self.journal(j)),
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
+            link_form: link_form.as_ref().map(|f| self.link_form(f)).unwrap_or_default(),
         })
+    }
+
+    fn link_form(&mut self, given: &Spanned<String>) -> LinkForm {
+        match given.value.as_str() {
+            "pkey" => LinkForm::PKey,
+            "key" => LinkForm::Key,
+            "href" => LinkForm::Href,
+            other => {
+                self.problem(
+                    &given.span,
+                    format!("`{other}` is no form of a link"),
+                    "not a form",
+                    "write pkey (the documented form, and the default), key or href",
+                );
+                LinkForm::default()
+            }
+        }
     }
 
     fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {
@@ -436,7 +470,7 @@ impl Reader<'_> {
     }
 
     /// An address: https, or http on this machine; no user and password in it, no query.
-    fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
+    pub(super) fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
         let url = match Url::parse(given.value.trim()) {
             Ok(url) => url,
             Err(e) => {

@@ -27,7 +27,7 @@ pub use workflow::{Kind, Workflow, workflows};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
-use crate::connect::sftp::{Sftp, SftpError};
+use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
@@ -44,6 +44,8 @@ pub struct Services {
     pub campaign: Campaign,
     /// Where Campaign leaves its exports, where the project has such a server.
     pub exports: Option<Sftp>,
+    /// Which files of them are read, and how.
+    pub files: ExportFiles,
 }
 
 /// How a run goes about its work.
@@ -346,7 +348,7 @@ async fn end(
     };
     let (store, counters, names) = (store.clone(), counters.clone(), names.to_vec());
     let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
-        let backlogs = names.iter().map(|n| store.backlog_size(n)).collect::<Result<Vec<_>, _>>()?;
+        let backlogs = names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
         let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
         summary.left_out = left_out;
         store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;

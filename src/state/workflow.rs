@@ -270,8 +270,8 @@ impl Store {
             // Two look-ups by their own indexes for each flow, however many operations there are.
             let mut statement = conn.prepare_cached(
                 "SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
-                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0)
-                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1))",
+                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
+                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0))",
             )?;
             let rows = statement.query_map([millis(now)], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -398,8 +398,8 @@ mod tests {
             .read("explain a query", |conn, _| {
                 let mut statement = conn.prepare(
                     "EXPLAIN QUERY PLAN SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
-                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0)
-                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1))",
+                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
+                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0))",
                 )?;
                 Ok(statement.query_map([1], |row| row.get(3))?.collect::<Result<_, _>>()?)
             })

@@ -3,6 +3,7 @@
 mod beside;
 mod contacts;
 mod kill;
+mod links;
 mod load;
 pub mod support;
 mod trouble;

@@ -120,6 +120,7 @@ impl World {
             dataverse: Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse"),
             campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
             exports: None,
+            files: d365map::connect::sftp::ExportFiles::default(),
         };
         (http, services)
     }
