@@ -7,13 +7,13 @@ use std::path::Path;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::connect::campaign::{Campaign, CampaignConfig};
+use crate::connect::campaign::{Campaign, CampaignConfig, LinkForm};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
+use crate::project::{self, CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
 use crate::run::Services;
 use crate::state::Store;
 use crate::time;
@@ -131,6 +131,11 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
     CampaignConfig {
         token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
         api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
+        link_form: match connection.link_form {
+            project::LinkForm::PKey => LinkForm::PKey,
+            project::LinkForm::Key => LinkForm::Key,
+            project::LinkForm::Href => LinkForm::Href,
+        },
         ..defaults
     }
 }
@@ -185,7 +190,7 @@ fn journal(project: &Project, http: Http) -> Result<Option<Journal>, String> {
 }
 
 /// The SFTP server of Campaign's exports, where the project has one.
-fn exports(project: &Project) -> Result<Option<Sftp>, String> {
+pub fn exports(project: &Project) -> Result<Option<Sftp>, String> {
     let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
     let at = "connections.campaign.sftp";
     let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;

@@ -13,9 +13,10 @@ use url::{Host, Url};
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
 use super::journal::JournalDoc;
+use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, PerService, Project, SecretRef,
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
     ServiceAccount,
 };
 use crate::yaml::{self, Spanned};
@@ -44,6 +45,8 @@ struct ProjectDoc {
     connections: Option<ConnectionsDoc>,
     #[serde(default)]
     limits: Option<LimitsDoc>,
+    #[serde(default)]
+    schedules: Option<yaml::Map<ScheduleDoc>>,
     #[serde(default)]
     lint: Option<yaml::Map<Spanned<String>>>,
 }
@@ -96,6 +99,7 @@ struct CampaignDoc {
     journal: Option<JournalDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
+    link_form: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -198,8 +202,9 @@ impl Reader<'_> {
         let state = self.folder(doc.state.as_ref(), &root, defaults.state);
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
+        let schedules = doc.schedules.as_ref().map(|s| self.schedules(s)).unwrap_or_default();
         let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, lint, root }
+        Project { mappings, schemas, state, connections, limits, schedules, lint, root }
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.
@@ -345,8 +350,19 @@ impl Reader<'_> {
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, journal, scope, api } =
-            &doc.value;
+        let CampaignDoc {
+            url: address,
+            organization,
+            token_url,
+            client_id,
+            client_secret,
+            service_account,
+            sftp,
+            journal,
+            scope,
+            api,
+            link_form,
+        } = &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -409,7 +425,25 @@ impl Reader<'_> {
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
+            link_form: link_form.as_ref().map(|f| self.link_form(f)).unwrap_or_default(),
         })
+    }
+
+    fn link_form(&mut self, given: &Spanned<String>) -> LinkForm {
+        match given.value.as_str() {
+            "pkey" => LinkForm::PKey,
+            "key" => LinkForm::Key,
+            "href" => LinkForm::Href,
+            other => {
+                self.problem(
+                    &given.span,
+                    format!("`{other}` is no form of a link"),
+                    "not a form",
+                    "write pkey (the documented form, and the default), key or href",
+                );
+                LinkForm::default()
+            }
+        }
     }
 
     fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {

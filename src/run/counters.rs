@@ -44,6 +44,8 @@ pub struct FlowCounters {
     pub unchanged: Count,
     /// Records that the filter keeps out.
     pub filtered_out: Count,
+    /// Records of persons who were forgotten: not taken in.
+    pub forgotten: Count,
     /// Deletes in the source that the mapping ignores, or of records never written.
     pub deletes_without_effect: Count,
     /// Records that could not be mapped.
@@ -107,6 +109,8 @@ impl FlowCounters {
 #[derive(Debug, Default)]
 pub struct Counters {
     flows: Mutex<BTreeMap<String, Arc<FlowCounters>>>,
+    /// Workflows whose mapping is another one on disk than the one they run by.
+    pub restarts_due: Count,
 }
 
 impl Counters {

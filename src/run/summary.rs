@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::counters::Counters;
-use crate::state::{Recovery, RunId, RunOutcome};
+use crate::state::{Recovery, RunId, RunOutcome, Waiting};
 
 /// What a run has done. Counts are of records, unless they say otherwise.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +20,12 @@ pub struct Summary {
     pub recovery: Recovery,
     /// By flow.
     pub flows: Vec<FlowSummary>,
+    /// Workflows that were left out, being stopped by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// Workflows that had failed at the end of a watch, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<(String, String)>,
     /// From start to end.
     pub milliseconds: u64,
 }
@@ -51,8 +57,12 @@ pub struct FlowSummary {
     pub failed: u64,
     /// Attempts put off.
     pub retried: u64,
+    /// Records of persons who were forgotten: not taken in.
+    pub forgotten: u64,
     /// Operations still waiting.
     pub backlog: u64,
+    /// Of them, those that wait for records of other mappings, by mapping.
+    pub waiting_for: Vec<Waiting>,
     /// Rejected and refused records by line, field and code.
     pub rejections: Vec<RejectionSummary>,
     /// Counts that only some kinds of flows have, by their words.
@@ -83,13 +93,13 @@ impl Summary {
         recovery: Recovery,
         counters: &Counters,
         names: &[String],
-        backlogs: &[u64],
+        backlogs: &[(u64, Vec<Waiting>)],
         duration: Duration,
     ) -> Summary {
         let flows = names
             .iter()
             .zip(backlogs)
-            .map(|(name, backlog)| {
+            .map(|(name, (backlog, waiting_for))| {
                 let c = counters.flow(name);
                 FlowSummary {
                     mapping: name.clone(),
@@ -104,19 +114,21 @@ impl Summary {
                     rejected: c.rejected.get(),
                     failed: c.failed.get(),
                     retried: c.retried.get(),
+                    forgotten: c.forgotten.get(),
                     backlog: *backlog,
+                    waiting_for: waiting_for.clone(),
                     rejections: c.rejections(),
                     notes: c.notes(),
                 }
             })
             .collect();
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Summary { run, outcome, recovery, flows, milliseconds }
+        Summary { run, outcome, recovery, flows, left_out: Vec::new(), failed: Vec::new(), milliseconds }
     }
 
     /// Whether something needs attention: rejected or refused records, or operations that still wait.
     pub fn needs_attention(&self) -> bool {
-        self.flows.iter().any(|f| f.rejected + f.failed + f.backlog > 0)
+        !self.failed.is_empty() || self.flows.iter().any(|f| f.rejected + f.failed + f.backlog > 0)
     }
 }
 
@@ -151,8 +163,18 @@ impl FlowSummary {
         if self.deletes_without_effect > 0 {
             let _ = writeln!(out, "  deletes    {:>8}   without effect on the target", self.deletes_without_effect);
         }
+        if self.forgotten > 0 {
+            let _ = writeln!(out, "  forgotten  {:>8}   not taken in: tombstones of forgotten persons", self.forgotten);
+        }
         if self.backlog > 0 {
             let _ = writeln!(out, "  waiting    {:>8}   operations; run again", self.backlog);
+        }
+        for w in &self.waiting_for {
+            let _ = writeln!(
+                out,
+                "    {:>8} for records of `{}`, such as {}, which waits for {}",
+                w.records, w.parent, w.example, w.example_parent
+            );
         }
         out
     }

@@ -1,7 +1,11 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
+mod beside;
 mod contacts;
+pub mod events;
 mod kill;
+mod links;
 mod load;
 pub mod support;
 mod trouble;
+mod watch;
