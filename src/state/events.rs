@@ -4,7 +4,7 @@
 //! its values otherwise; both are kept as keyed hashes, so that an event without an id is known to be the one that came with one, in
 //! either order. Two events with ids of their own are two, whatever their values. The payload is kept while the event waits.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::dead_letter::{Failure, NewDeadLetter};
@@ -128,6 +128,17 @@ pub struct JournalCursor {
     pub gone: u64,
 }
 
+/// How a flow of events stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventsStatus {
+    /// The latest time of an event of the journal that was read.
+    pub read_up_to: Option<Instant>,
+    /// Events whose contact was no more, since the file was made.
+    pub gone: u64,
+    /// What the journal did not keep long enough, the oldest first.
+    pub gaps: Vec<EventGap>,
+}
+
 /// What the journal did not keep long enough.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventGap {
@@ -241,17 +252,9 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn event_gaps(&self, flow: &str) -> Result<Vec<EventGap>, StateError> {
-        self.read("list gaps of the journal", |conn, _| {
-            let Some(id) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
-            let mut statement = conn.prepare_cached("SELECT noticed_at, from_at, until_at FROM event_gap WHERE flow = ?1 ORDER BY id")?;
-            let rows = statement.query_map([id], |row| {
-                Ok(EventGap {
-                    noticed_at: instant(row.get(0)?),
-                    from: row.get::<_, Option<i64>>(1)?.map(instant),
-                    until: row.get::<_, Option<i64>>(2)?.map(instant),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        self.read("list gaps of the journal", |conn, _| match mapping_id(conn, flow)? {
+            Some(id) => gaps(conn, id),
+            None => Ok(Vec::new()),
         })
     }
 
@@ -360,6 +363,28 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+fn gaps(conn: &Connection, flow: i64) -> Inside<Vec<EventGap>> {
+    let mut statement = conn.prepare_cached("SELECT noticed_at, from_at, until_at FROM event_gap WHERE flow = ?1 ORDER BY id")?;
+    let rows = statement.query_map([flow], |row| {
+        Ok(EventGap {
+            noticed_at: instant(row.get(0)?),
+            from: row.get::<_, Option<i64>>(1)?.map(instant),
+            until: row.get::<_, Option<i64>>(2)?.map(instant),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How a flow of events stands; none for a flow of another kind.
+pub(super) fn events_status(conn: &Connection, flow: i64) -> Inside<Option<EventsStatus>> {
+    let row: Option<(Option<i64>, i64)> = conn
+        .prepare_cached("SELECT read_up_to, gone FROM event_cursor WHERE flow = ?1")?
+        .query_row([flow], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((read_up_to, gone)) = row else { return Ok(None) };
+    Ok(Some(EventsStatus { read_up_to: read_up_to.map(instant), gone: gone.unsigned_abs(), gaps: gaps(conn, flow)? }))
 }
 
 /// The path under which a flow's hashes are made.
@@ -495,5 +520,170 @@ impl Tx<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::state::{RunKind, RunOutcome};
+
+    const ANN: &str = "8f1d0000-0000-4000-8000-000000000001";
+
+    /// An event of these values, with or without an id.
+    fn event(log: Option<&str>, values: &str) -> NewEvent {
+        NewEvent {
+            activity: log.map_or_else(|| format!("values-{values}"), |log| format!("log-{log}")),
+            contact: ANN.to_owned(),
+            kind: "open".to_owned(),
+            log_key: log.map(str::to_owned),
+            value_key: values.to_owned(),
+            payload: "{}".to_owned(),
+        }
+    }
+
+    fn take(store: &Store, events: &[NewEvent]) -> EventIntake {
+        store.take_events("email", events, &EventMark::None).unwrap()
+    }
+
+    fn seqs(store: &Store) -> Vec<i64> {
+        store.waiting_events("email", 0, 100).unwrap().iter().map(|e| e.seq).collect()
+    }
+
+    #[test]
+    fn an_event_with_an_id_and_one_without_are_one_in_either_order_and_two_ids_are_two() {
+        for order in [[Some("1"), None, Some("2")], [None, Some("1"), Some("2")], [Some("2"), Some("1"), None]] {
+            let store = Store::in_memory().unwrap();
+            let events: Vec<NewEvent> = order.iter().map(|log| event(*log, "v")).collect();
+            assert_eq!(take(&store, &events), EventIntake { new: 2, known: 1, forgotten: 0, backlog: 2 }, "{order:?}");
+            assert_eq!(
+                store.unseen_events("email", &[event(Some("1"), "v"), event(Some("3"), "v"), event(None, "w")]).unwrap(),
+                [false, true, true]
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_sources_are_mixed_and_repeated_each_event_is_taken_in_once(
+            given in proptest::collection::vec((0..4u8, proptest::option::of(0..4u8)), 0..40),
+            pages in 1..5usize,
+        ) {
+            let store = Store::in_memory().unwrap();
+            let events: Vec<NewEvent> =
+                given.iter().map(|(value, log)| event(log.map(|l| format!("{value}-{l}")).as_deref(), &format!("v{value}"))).collect();
+            let mut new = 0;
+            for page in events.chunks(events.len().div_ceil(pages).max(1)) {
+                new += take(&store, page).new;
+            }
+            // Of one value there are as many events as there are ids; without an id, one.
+            let expected: usize = (0..4u8).map(|value| {
+                let logs: BTreeSet<u8> = given.iter().filter(|(v, _)| *v == value).filter_map(|(_, log)| *log).collect();
+                logs.len().max(usize::from(given.iter().any(|(v, _)| *v == value)))
+            }).sum();
+            prop_assert_eq!(new, expected as u64);
+            prop_assert_eq!(store.backlog_size("email").unwrap(), new);
+        }
+    }
+
+    #[test]
+    fn a_number_is_never_given_twice() {
+        let store = Store::in_memory().unwrap();
+        let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
+        take(&store, &[event(Some("1"), "a"), event(Some("2"), "b")]);
+        let first = seqs(&store);
+        let results: Vec<_> = first.iter().map(|seq| (*seq, EventResult::Written)).collect();
+        store.settle_events(run, "email", &results).unwrap();
+        take(&store, &[event(Some("3"), "c")]);
+        assert!(seqs(&store)[0] > first[1]);
+    }
+
+    #[test]
+    fn flows_do_not_know_each_others_events_and_a_forgotten_person_has_none() {
+        let store = Store::in_memory().unwrap();
+        take(&store, &[event(Some("1"), "v")]);
+        assert_eq!(store.take_events("other", &[event(Some("1"), "v")], &EventMark::None).unwrap().new, 1);
+        assert_eq!(store.events_of(&ANN.to_uppercase()).unwrap().len(), 2);
+        store.write("test", |tx| tx.forget_id(ANN)).unwrap();
+        assert_eq!(store.write("test", |tx| tx.forget_events(ANN)).unwrap(), 2);
+        assert_eq!((store.backlog_size("email").unwrap(), store.events_of(ANN).unwrap().len()), (0, 0));
+        assert_eq!(take(&store, &[event(Some("2"), "w")]), EventIntake { forgotten: 1, ..EventIntake::default() });
+    }
+
+    #[test]
+    fn a_page_and_its_mark_are_one_and_a_gap_lasts_from_the_last_event_before_to_the_first_after() {
+        let store = Store::in_memory().unwrap();
+        let at = |ms| instant(ms);
+        let mark =
+            |link: &str, from, to| EventMark::Journal { link: Some(link.to_owned()), span: Some((at(from), at(to))), quiet_until: None };
+        store.take_events("email", &[event(Some("1"), "v")], &mark("/a", 1000, 5000)).unwrap();
+        store.take_events("email", &[], &mark("/b", 2000, 3000)).unwrap();
+        let cursor = store.journal_cursor("email").unwrap();
+        assert_eq!((cursor.link.as_deref(), cursor.read_up_to), (Some("/b"), Some(at(5000))), "late events do not turn it back");
+        assert_eq!(store.note_event_gap("email").unwrap().from, Some(at(5000)));
+        assert_eq!(store.journal_cursor("email").unwrap().link, None);
+        store.take_events("email", &[], &mark("/c", 9000, 9500)).unwrap();
+        store.take_events("email", &[], &mark("/d", 7000, 9600)).unwrap();
+        let gaps = store.event_gaps("email").unwrap();
+        assert_eq!((gaps.len(), gaps[0].from, gaps[0].until), (1, Some(at(5000)), Some(at(9000))));
+        let quiet = EventMark::Journal { link: None, span: None, quiet_until: Some(at(20_000)) };
+        store.take_events("email", &[], &quiet).unwrap();
+        let cursor = store.journal_cursor("email").unwrap();
+        assert_eq!((cursor.link.as_deref(), cursor.quiet_until), (Some("/d"), Some(at(20_000))));
+    }
+
+    #[test]
+    fn what_is_written_leaves_nothing_but_its_hash_and_what_is_refused_waits_for_a_retry() {
+        let store = Store::in_memory().unwrap();
+        store.begin_events("email").unwrap();
+        let (run, _) = store.start_run(RunKind::Once, &["email".to_owned()]).unwrap();
+        take(&store, &[event(Some("1"), "a"), event(Some("2"), "b"), event(Some("3"), "c"), event(Some("4"), "d")]);
+        let failure = Failure { code: "x".to_owned(), request: Some("{}".to_owned()), ..Failure::default() };
+        let results = [EventResult::Written, EventResult::Gone, EventResult::Failed(failure), EventResult::Later];
+        let results: Vec<_> = seqs(&store).into_iter().zip(results).collect();
+        assert_eq!(store.settle_events(run, "email", &results).unwrap(), 1);
+        // The same answers again, as after a crash of the caller: nothing happens.
+        assert_eq!(store.settle_events(run, "email", &results[..3]).unwrap(), 1);
+        assert_eq!(store.waiting_events("email", 0, 10).unwrap()[0].attempts, 1);
+        let letters = store.dead_letters(&Default::default(), 0, 10).unwrap();
+        assert_eq!((letters.len(), letters[0].source_id.as_str()), (1, "log-3"));
+        assert_eq!(store.journal_cursor("email").unwrap().gone, 1);
+        assert_eq!(store.retry_dead_letters(&Default::default()).unwrap(), 1);
+        assert_eq!(store.begin_events("email").unwrap(), 1);
+        assert_eq!((seqs(&store).len(), store.backlog_size("email").unwrap()), (2, 2));
+        let results: Vec<_> = seqs(&store).into_iter().map(|seq| (seq, EventResult::Written)).collect();
+        assert_eq!(store.settle_events(run, "email", &results).unwrap(), 0);
+        assert!(store.dead_letters(&Default::default(), 0, 10).unwrap().is_empty());
+        assert!(store.events_of(ANN).unwrap().is_empty());
+        assert_eq!(take(&store, &[event(Some("3"), "c")]).known, 1);
+        store.end_run(run, RunOutcome::Completed, &serde_json::Value::Null).unwrap();
+    }
+
+    #[test]
+    fn what_was_taken_in_long_ago_is_forgotten_once_a_day() {
+        let store = Store::in_memory().unwrap();
+        store.begin_events("email").unwrap();
+        take(&store, &[event(Some("1"), "a"), event(Some("2"), "b")]);
+        let results: Vec<_> = seqs(&store).into_iter().map(|seq| (seq, EventResult::Written)).collect();
+        let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
+        store.settle_events(run, "email", &results).unwrap();
+        assert_eq!(store.remembered_events().unwrap(), 4);
+        let age = |days: i64| {
+            let old = |tx: &mut Tx<'_>| {
+                let hash = tx.key().hash(&path("email"), "1").cast_signed();
+                tx.conn.execute("UPDATE event_seen SET mark = mark - ?1 * 4 WHERE hash = ?2", [days, hash])?;
+                tx.conn.execute("UPDATE event_cursor SET pruned_on = 0", [])?;
+                Ok(())
+            };
+            store.write("test", old).unwrap();
+            store.begin_events("email").unwrap();
+            store.remembered_events().unwrap()
+        };
+        assert_eq!(age(REMEMBERED_DAYS), 4);
+        assert_eq!(age(1), 3);
     }
 }

@@ -47,7 +47,7 @@ pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
 pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
 pub use error::StateError;
-pub use events::{EventGap, EventIntake, EventMark, EventResult, JournalCursor, NewEvent, REMEMBERED_DAYS, WaitingEvent};
+pub use events::{EventGap, EventIntake, EventMark, EventResult, EventsStatus, JournalCursor, NewEvent, REMEMBERED_DAYS, WaitingEvent};
 pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
 pub use links::{Waiting, WrittenLink};

@@ -1,7 +1,8 @@
 -- Format 3, events: marketing events on their way to timelines. `payload` is JSON, of the runner's own making; it goes with the row as
 -- soon as the event is written. A dead row belongs to a dead letter, whose `source_id` is its activity.
 CREATE TABLE event (
-  seq      INTEGER PRIMARY KEY,
+  -- A number is never given twice: the writer goes by them.
+  seq      INTEGER PRIMARY KEY AUTOINCREMENT,
   flow     INTEGER NOT NULL REFERENCES mapping (id),
   activity TEXT NOT NULL,
   contact  TEXT NOT NULL,

@@ -3,6 +3,7 @@
 mod beside;
 mod contacts;
 pub mod events;
+mod events_sources;
 mod kill;
 mod links;
 mod load;
