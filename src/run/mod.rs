@@ -241,6 +241,9 @@ pub async fn run(
                 break;
             }
         }
+        if result.is_ok() && !stop.is_cancelled() && options.pace == Pace::Once {
+            result = ingress::leftovers(&flows, context_of).await;
+        }
         match options.pace {
             Pace::Watch { interval } if !stop.is_cancelled() => {
                 if let Err(error) = &result {
