@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use d365map::check::{Input, compile};
-use d365map::diagnostics::render::{Format, Style, render};
 use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Summary};
-use d365map::schema::Catalogue;
 use d365map::state::{Status, Store};
 use serde_json::{Value, json};
 
@@ -139,15 +136,7 @@ fn plan() -> Arc<ExecutionPlan> {
 }
 
 fn plan_of(text: &str) -> Arc<ExecutionPlan> {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (n, schema) in SCHEMAS.iter().enumerate() {
-        std::fs::write(folder.path().join(format!("{n}.yaml")), schema).expect("a schema");
-    }
-    let catalogue = Catalogue::with_dir(folder.path()).expect("the schemas are right");
-    let input = Input { name: "mappings/entities.d365map".to_owned(), bytes: text.as_bytes().to_vec() };
-    let compiled = compile(vec![input], &catalogue);
-    let findings = render(&compiled.diagnostics, &compiled.sources, Format::Human, Style::PLAIN);
-    Arc::new(compiled.plan.unwrap_or_else(|| panic!("{findings}")))
+    super::entities::plan_of(SCHEMAS, text)
 }
 
 /// The n-th record of a table.

@@ -1,8 +1,10 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
 mod contacts;
+mod entities;
 mod kill;
 mod links;
 mod load;
+mod matrix;
 pub mod support;
 mod trouble;
