@@ -13,6 +13,7 @@ use url::{Host, Url};
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
 use super::journal::JournalDoc;
+use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
     CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
@@ -44,6 +45,8 @@ struct ProjectDoc {
     connections: Option<ConnectionsDoc>,
     #[serde(default)]
     limits: Option<LimitsDoc>,
+    #[serde(default)]
+    schedules: Option<yaml::Map<ScheduleDoc>>,
     #[serde(default)]
     lint: Option<yaml::Map<Spanned<String>>>,
 }
@@ -199,8 +202,9 @@ impl Reader<'_> {
         let state = self.folder(doc.state.as_ref(), &root, defaults.state);
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
+        let schedules = doc.schedules.as_ref().map(|s| self.schedules(s)).unwrap_or_default();
         let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, lint, root }
+        Project { mappings, schemas, state, connections, limits, schedules, lint, root }
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.

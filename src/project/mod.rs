@@ -4,16 +4,19 @@ mod exports;
 mod file;
 mod journal;
 mod problem;
+mod schedules;
 mod secret;
 mod sftp;
 pub mod template;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
 use crate::diagnostics::Levels;
+use crate::time::schedule::Schedule;
 
 pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
 pub use journal::{JournalConnection, JournalFields};
@@ -38,6 +41,8 @@ pub struct Project {
     pub connections: Connections,
     /// What bounds a run.
     pub limits: Limits,
+    /// When the rounds of `run --watch` begin, by workflow; the others have [`Limits::watch_interval`].
+    pub schedules: BTreeMap<String, Schedule>,
     /// The severities that the project sets for itself.
     pub lint: Levels,
 }
@@ -273,6 +278,7 @@ impl Project {
             state: root.join(".d365map").join("state.db"),
             connections: Connections::default(),
             limits: Limits::default(),
+            schedules: BTreeMap::new(),
             lint: Levels::new(),
         }
     }

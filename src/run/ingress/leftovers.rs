@@ -24,7 +24,7 @@ pub(in crate::run) async fn leftovers(flows: &[Workflow], context_of: impl Fn(&s
         for flow in &ingress {
             let context = context_of(&flow.name);
             if context.stop.is_cancelled() {
-                return Ok(());
+                continue;
             }
             let name = flow.name.clone();
             if context.blocking(move |store| Ok(store.backlog(&name)?.due() > 0)).await? {

@@ -1,5 +1,6 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
+mod beside;
 mod contacts;
 mod entities;
 mod kill;
@@ -8,3 +9,4 @@ mod load;
 mod matrix;
 pub mod support;
 mod trouble;
+mod watch;
