@@ -41,6 +41,9 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
+    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    #[arg(long)]
+    allow_mass_delete: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -60,6 +63,9 @@ pub struct ReplayArgs {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
+    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    #[arg(long)]
+    allow_mass_delete: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -145,13 +151,14 @@ fn not_moved(plan: &ExecutionPlan, quiet: bool) {
     }
 }
 
-fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
+fn options(project: &Project, pace: Pace, mappings: Vec<String>, allow_mass_delete: bool) -> Options {
     Options {
         pace,
         mappings: (!mappings.is_empty()).then_some(mappings),
         page_size: project.limits.page_size,
         concurrency: project.limits.concurrency,
         backlog_high_water: project.limits.backlog_high_water,
+        mass_delete_percent: (!allow_mass_delete).then_some(project.limits.mass_delete_percent),
     }
 }
 
@@ -167,7 +174,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let Prepared { project, plan, .. } = prepared;
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
-    let options = options(&project, pace, args.mapping.clone());
+    let options = options(&project, pace, args.mapping.clone(), args.allow_mass_delete);
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
     }
@@ -207,7 +214,7 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Exit {
         }
         return Exit::Clean;
     }
-    let options = options(&project, Pace::Once, vec![args.mapping.clone()]);
+    let options = options(&project, Pace::Once, vec![args.mapping.clone()], args.allow_mass_delete);
     wet(&project, plan, options, args.format, global.quiet, Watched { plan: None, ignore_drift: args.ignore_drift })
 }
 

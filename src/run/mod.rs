@@ -61,6 +61,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Operations waiting at which reading pauses.
     pub backlog_high_water: u64,
+    /// The share of a flow's records, in per cent, that the end of a full load may delete at once; `None` for all of them.
+    pub mass_delete_percent: Option<u8>,
 }
 
 /// Once through, or on and on.

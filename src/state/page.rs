@@ -275,8 +275,15 @@ impl Tx<'_> {
         let cursor = match to {
             CursorMove::Next(link) => Cursor { link: Some(link), ..from },
             CursorMove::RoundEnd { link, unseen } => {
-                if intake.full && unseen == Unseen::Delete {
-                    outcome.unseen_deleted = self.sweep(mapping, from.generation)?;
+                if intake.full {
+                    match unseen {
+                        Unseen::Keep => {}
+                        Unseen::Delete => outcome.unseen_deleted = self.sweep(mapping, from.generation)?,
+                        Unseen::DeleteUpTo(percent) => {
+                            self.expect_few_unseen(&name, mapping, from.generation, percent)?;
+                            outcome.unseen_deleted = self.sweep(mapping, from.generation)?;
+                        }
+                    }
                 }
                 match (link, from.phase) {
                     (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },

@@ -75,7 +75,14 @@ impl World {
             folder: tempfile::tempdir().expect("a folder"),
             client,
             token,
-            options: Options { pace: Pace::Once, mappings: None, page_size: 100, concurrency: 6, backlog_high_water: 10_000 },
+            options: Options {
+                pace: Pace::Once,
+                mappings: None,
+                page_size: 100,
+                concurrency: 6,
+                backlog_high_water: 10_000,
+                mass_delete_percent: Some(20),
+            },
             http: HttpConfig {
                 backoff_min: Duration::from_millis(5),
                 backoff_max: Duration::from_millis(50),
