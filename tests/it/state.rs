@@ -659,10 +659,11 @@ fn a_second_runner_is_refused_with_the_name_of_the_first_and_readers_are_not() {
 fn reading_where_there_is_no_state_file_says_so_and_makes_none() {
     let file = temp_file();
     assert!(matches!(Store::open_read(&file.path), Err(StateError::NotFound { .. })));
+    assert!(!file.path.exists());
+    std::fs::create_dir_all(file.path.parent().unwrap()).unwrap();
     std::fs::write(&file.path, "").unwrap();
     // A run has just made it, and not its tables yet.
     assert!(matches!(Store::open_read(&file.path), Err(StateError::NotFound { .. })));
-    assert!(!file.path.exists());
 }
 
 #[test]
