@@ -38,7 +38,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
         Err(error) => return fail(&error.to_string()),
     };
-    status.workflows = status.workflows.into_iter().map(|w| w.shown(process.is_some())).collect();
+    let alive = process.as_ref().is_some_and(|holder| status.is_of(holder));
+    status.workflows = status.workflows.into_iter().map(|w| w.shown(alive)).collect();
     match args.format {
         Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
         Format::Human => print(&describe(&status, process.as_ref())),
@@ -115,7 +116,8 @@ fn counts(m: &MappingStatus) -> String {
     let backlog = format!("{:>8}   {} waiting, {} of them put off, {} in hand", b.total(), b.ready, b.delayed, b.claimed);
     out.push_str(&row("backlog", &backlog));
     for w in &b.waiting_for {
-        let waiting = format!("{:>8}   for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
+        let waiting =
+            format!("{:>8}   for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
         out.push_str(&row("", &waiting));
     }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));
