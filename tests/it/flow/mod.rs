@@ -2,9 +2,11 @@
 
 mod beside;
 mod contacts;
+mod entities;
 mod kill;
 mod links;
 mod load;
+mod matrix;
 pub mod support;
 mod trouble;
 mod watch;
