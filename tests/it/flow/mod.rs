@@ -7,6 +7,7 @@ mod kill;
 mod links;
 mod load;
 mod matrix;
+mod replay;
 pub mod support;
 mod trouble;
 mod watch;
