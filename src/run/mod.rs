@@ -66,6 +66,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Operations waiting at which reading pauses.
     pub backlog_high_water: u64,
+    /// The share of a flow's records, in per cent, that the end of a full load may delete at once; `None` for all of them.
+    pub mass_delete_percent: Option<u8>,
 }
 
 /// Once through, or on and on.
@@ -135,6 +137,18 @@ pub enum RunError {
         /// The backlog.
         waiting: u64,
     },
+    /// Change tracking is off for a table.
+    #[error(
+        "Dynamics does not track the changes of `{table}`, which mapping `{name}` reads ({message}). Nothing was read: switch \"Track changes\" on in the table's advanced options; `d365map doctor` looks at all tables at once"
+    )]
+    Untracked {
+        /// The mapping.
+        name: String,
+        /// The table.
+        table: String,
+        /// What Dynamics said.
+        message: String,
+    },
     /// Another reader is at the flow.
     #[error("another reader is at mapping `{name}`; wait for it to end")]
     Taken {
@@ -159,6 +173,7 @@ impl RunError {
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
+            | RunError::Untracked { .. }
             | RunError::Task(_) => false,
         }
     }
@@ -292,6 +307,9 @@ async fn once(
             if result.is_err() || stop.is_cancelled() {
                 break;
             }
+        }
+        if result.is_ok() && !stop.is_cancelled() {
+            result = ingress::leftovers(&flows, context_of).await;
         }
     };
     tokio::select! {

@@ -43,7 +43,7 @@ mod types;
 mod usage;
 mod workflow;
 
-pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
+pub use cursor::{Cursor, CursorMove, MASS, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
 pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
 pub use error::StateError;

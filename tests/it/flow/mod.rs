@@ -2,11 +2,14 @@
 
 mod beside;
 mod contacts;
+mod entities;
 pub mod events;
 mod events_sources;
 mod kill;
 mod links;
 mod load;
+mod matrix;
+mod replay;
 pub mod support;
 mod trouble;
 mod watch;
