@@ -7,6 +7,7 @@
 mod counters;
 mod failure;
 mod ingress;
+mod optout;
 mod summary;
 mod workflow;
 

@@ -28,6 +28,7 @@ mod fingerprint;
 mod forgotten;
 mod lock;
 mod migrate;
+mod optouts;
 mod outbox;
 mod page;
 mod payload;
@@ -47,6 +48,9 @@ pub use error::StateError;
 pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
 pub use lock::{Holder, run_in_progress};
+pub use optouts::{
+    ATTRIBUTES, ClaimedPerson, Contact, Fate, Flags, Mark, OptoutIntake, OptoutStage, OptoutState, Person, PersonEnd, Profile,
+};
 pub use outbox::{ClaimedField, ClaimedOp, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use payload::{Field, Payload};

@@ -1,0 +1,5 @@
+//! Opt-outs between contacts and profiles.
+
+#[cfg(test)]
+mod model;
+mod rule;
