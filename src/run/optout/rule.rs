@@ -194,7 +194,8 @@ impl Rule {
                 }
                 person.fresh = person.fresh | (known.out & !sight.out) | (sight.out & !known.out);
                 known.out = sight.out;
-                known.seen = known.seen.max(sight.at);
+                // Also where it is older than what was seen before: what an old view shows held no later than it was taken.
+                known.seen = sight.at;
             }
             // Seen for the first time, or another record than before: what it does not have, nobody has taken away.
             profile => {
@@ -234,7 +235,7 @@ impl Rule {
     pub(super) fn campaign_written(&self, person: &mut Person, raised: Flags, sent: Instant) {
         if let Some(profile) = &mut person.profile {
             profile.out = profile.out | raised;
-            profile.seen = profile.seen.max(sent);
+            profile.seen = sent;
         }
     }
 
