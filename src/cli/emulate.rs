@@ -64,6 +64,9 @@ pub struct Args {
     /// Campaign's port; a free one when 0.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     campaign_port: u16,
+    /// The journal's port; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    journal_port: u16,
     /// The admin interface's port; a free one when 0.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
@@ -143,6 +146,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         page_cap: args.page_cap,
         dataverse_port: args.dataverse_port,
         campaign_port: args.campaign_port,
+        journal_port: args.journal_port,
         admin_port: args.admin_port,
         ..Config::default()
     };
@@ -180,6 +184,7 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
                     "client_id": credentials.dataverse.id, "client_secret": credentials.dataverse.secret, "other": client(&credentials.dataverse_other)},
                 "campaign": {"url": running.campaign_url(), "token_url": running.campaign_token_url(), "organization": credentials.organization,
                     "client_id": credentials.campaign.id, "client_secret": credentials.campaign.secret, "scope": credentials.campaign_scope},
+                "journal": {"url": running.journal_url(), "ims_organization": credentials.campaign_account.organization},
                 "admin": {"url": running.admin_url()},
             });
             writeln!(out, "{line}")?;
@@ -195,6 +200,8 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
             writeln!(out, "  client   {}", credentials.campaign.id)?;
             writeln!(out, "  secret   {}", credentials.campaign.secret)?;
             writeln!(out, "  scope    {}", credentials.campaign_scope)?;
+            writeln!(out, "Journal    {}", running.journal_url())?;
+            writeln!(out, "  org      {}", credentials.campaign_account.organization)?;
             writeln!(out, "Admin      {}/stats", running.admin_url())?;
             if !quiet {
                 writeln!(out, "The secrets are the emulators' own and open nothing else. Ctrl-C ends.")?;

@@ -11,6 +11,7 @@ mod emulate;
 pub mod exit;
 mod explain;
 mod export;
+mod export_files;
 pub mod files;
 mod fix;
 mod fmt;

@@ -13,7 +13,7 @@ use super::{Exit, Global, drift, files, services};
 use crate::connect::CallStats;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
-use crate::run::{Counters, DryRun, Options, Pace, RunError, Services, Summary, dry_run, run as execute};
+use crate::run::{ChangedProfiles, Counters, DryRun, OptoutSettings, Options, Pace, RunError, Services, Summary, dry_run, run as execute};
 use crate::state::{StateError, Store};
 
 /// Arguments of `run`.
@@ -93,7 +93,7 @@ fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
             (compile_group(group.clone(), style)?, Some(group))
         }
     };
-    not_moved(&plan, global.quiet).map_err(|e| fail(&e))?;
+    not_moved(&plan, global.quiet);
     Ok(Prepared { project, plan: Arc::new(plan), group })
 }
 
@@ -135,20 +135,12 @@ fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -> Result<()
 }
 
 /// What a plan can hold and this version's runner does not move: said rather than passed over.
-fn not_moved(plan: &ExecutionPlan, quiet: bool) -> Result<(), String> {
-    if let Some(flow) = plan.ingress.iter().find(|f| f.fields.iter().any(|p| matches!(p.fit, crate::plan::Fit::Link { .. }))) {
-        return Err(format!(
-            "mapping `{}` links to another mapping; links are checked, planned and tested by this version, and not yet written. Leave the link out to run it",
-            flow.name
-        ));
-    }
-    let mut parts: Vec<String> = plan.optouts.iter().map(|o| format!("the opt-outs of `{}`", o.mapping)).collect();
-    parts.extend(plan.events.iter().map(|e| format!("the events of `{}`", e.name)));
+fn not_moved(plan: &ExecutionPlan, quiet: bool) {
+    let mut parts: Vec<String> = plan.events.iter().map(|e| format!("the events of `{}`", e.name)).collect();
     parts.extend(plan.two_way.iter().map(|t| format!("`{}`", t.name)));
     if !quiet && !parts.is_empty() {
         eprintln!("warning: this version runs mappings to Campaign; not moved: {}", parts.join(", "));
     }
-    Ok(())
 }
 
 fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
@@ -158,6 +150,20 @@ fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
         page_size: project.limits.page_size,
         concurrency: project.limits.concurrency,
         backlog_high_water: project.limits.backlog_high_water,
+        optouts: optouts(project, false),
+    }
+}
+
+/// How a project has its opt-outs read.
+pub fn optouts(project: &Project, accept: bool) -> OptoutSettings {
+    let reading = &project.optouts;
+    let changed = reading.changed_profiles.clone();
+    OptoutSettings {
+        changed_profiles: changed.map(|(filter, parameter)| ChangedProfiles { filter, parameter }),
+        list_every: reading.list_every,
+        clock_tolerance: reading.clock_tolerance,
+        exports_stale_after: reading.exports_stale_after,
+        accept,
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::Path;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::connect::campaign::{Campaign, CampaignConfig};
+use crate::connect::campaign::{Campaign, CampaignConfig, LinkForm};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
+use crate::project::{self, CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
 use crate::run::Services;
 use crate::state::Store;
 use crate::time;
@@ -130,6 +130,11 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
     CampaignConfig {
         token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
         api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
+        link_form: match connection.link_form {
+            project::LinkForm::PKey => LinkForm::PKey,
+            project::LinkForm::Key => LinkForm::Key,
+            project::LinkForm::Href => LinkForm::Href,
+        },
         ..defaults
     }
 }
@@ -147,6 +152,13 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
         dataverse: dataverse(project, http.clone())?,
         campaign: campaign(project, http.clone())?,
         exports: if reads_exports { exports(project)? } else { None },
+        files: project
+            .connections
+            .campaign
+            .as_ref()
+            .and_then(|c| c.sftp.as_ref())
+            .map(|s| super::export_files::files(&s.kinds))
+            .unwrap_or_default(),
     };
     Ok((http, services))
 }

@@ -65,6 +65,12 @@ fn describe(status: &Status) -> String {
             b.delayed,
             b.claimed
         ));
+        for w in &b.waiting_for {
+            out.push_str(&format!(
+                "                {:>8}   for records of `{}`, such as {}, which waits for {}\n",
+                w.records, w.parent, w.example, w.example_parent
+            ));
+        }
         out.push_str(&format!("  dead letters  {:>8}   {} being retried\n", m.dead_letters, m.retrying));
         out.push_str(&format!("  records       {:>8}   at the target\n", m.ledger_rows));
     }

@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod dataverse;
 mod error;
 mod http;
+pub mod journal;
 pub mod sftp;
 
 pub use error::{Call, ConnectError};

@@ -34,6 +34,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/clear-faults", post(clear_faults))
         .route("/throttle", post(throttle))
         .merge(super::campaign::admin::routes())
+        .merge(super::journal::routes())
         .route("/setup", post(set_up))
         .route("/table", post(change_table))
         .route("/add-column", post(add_column))

@@ -43,7 +43,7 @@ pub(super) enum Fault {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
-    /// The service; any of the two APIs when absent (tokens only by name).
+    /// The service; any of the two APIs when absent (tokens and the journal only by name).
     #[serde(default)]
     api: Option<Api>,
     kind: Kind,

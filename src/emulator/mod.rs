@@ -9,6 +9,7 @@ mod campaign;
 mod data;
 mod dataverse;
 mod faults;
+mod journal;
 mod net;
 mod seed;
 mod stats;
@@ -32,6 +33,7 @@ use self::dataverse::limits::{Limits, Protection};
 use self::dataverse::setup::Setup;
 use self::dataverse::{Call, Dataverse};
 use self::faults::{Fault, Faults, Limit};
+use self::journal::Journal;
 use self::net::{Answer, Door, Dribble, Line};
 use self::seed::Seed;
 use self::stats::{Api, Outcome, Stats};
@@ -131,6 +133,8 @@ pub struct Config {
     /// See `dataverse_port`.
     pub campaign_port: u16,
     /// See `dataverse_port`.
+    pub journal_port: u16,
+    /// See `dataverse_port`.
     pub admin_port: u16,
 }
 
@@ -173,6 +177,7 @@ impl Default for Config {
             strict_content_type: false,
             dataverse_port: 0,
             campaign_port: 0,
+            journal_port: 0,
             admin_port: 0,
         }
     }
@@ -236,10 +241,11 @@ pub fn credentials() -> Credentials {
     }
 }
 
-/// Everything behind the three ports.
+/// Everything behind the four ports.
 struct App {
     dataverse: Dataverse,
     campaign: Campaign,
+    journal: Journal,
     faults: Faults,
     stats: Stats,
     latency: Duration,
@@ -259,7 +265,7 @@ impl App {
 
 /// The emulators at work. Dropping it stops them without waiting.
 pub struct Running {
-    ports: [u16; 3],
+    ports: [u16; 4],
     public: Option<String>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
@@ -294,6 +300,11 @@ impl Running {
     /// Where a service account's assertion is exchanged for an access token.
     pub fn campaign_exchange_url(&self) -> String {
         format!("http://127.0.0.1:{}/ims/exchange/jwt", self.ports[1])
+    }
+
+    /// The journal's own address, as the developer console shows it.
+    pub fn journal_url(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.ports[3], journal::PATH)
     }
 
     /// The admin interface.
@@ -346,23 +357,29 @@ pub async fn start(config: Config) -> io::Result<Running> {
     };
     let in_seed = |text: String| invalid(format!("{seed_name}: {text}"));
     let seed = seed.map_err(in_seed)?;
-    let doors = [Door::bind(config.dataverse_port).await?, Door::bind(config.campaign_port).await?, Door::bind(config.admin_port).await?];
-    let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?];
+    let doors = [
+        Door::bind(config.dataverse_port).await?,
+        Door::bind(config.campaign_port).await?,
+        Door::bind(config.admin_port).await?,
+        Door::bind(config.journal_port).await?,
+    ];
+    let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?, doors[3].port()?];
     let data = config.data.as_deref().map(data::Data::open).transpose().map_err(invalid)?;
     let app = Arc::new(build(&config, seed, ports, data).map_err(in_seed)?);
 
     let stop = CancellationToken::new();
-    let [dataverse, campaign, admin] = doors;
+    let [dataverse, campaign, admin, journal] = doors;
     let servers = vec![
         serve(dataverse, Router::new().fallback(to_dataverse).with_state(Arc::clone(&app)), stop.clone()),
         serve(campaign, Router::new().fallback(to_campaign).with_state(Arc::clone(&app)), stop.clone()),
+        serve(journal, Router::new().fallback(to_journal).with_state(Arc::clone(&app)), stop.clone()),
         serve(admin, admin::router(app), stop.clone()),
     ];
     let public = config.dataverse_public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
     Ok(Running { ports, public, stop, servers })
 }
 
-fn build(config: &Config, mut seed: Seed, ports: [u16; 3], data: Option<data::Data>) -> Result<App, String> {
+fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Data>) -> Result<App, String> {
     let credentials = credentials();
     let clients = vec![credentials.dataverse, credentials.dataverse_other];
 
@@ -456,6 +473,8 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3], data: Option<data::Da
         link_forms: config.link_forms,
         retry_after: config.campaign_retry_after,
     };
+    let journal = Journal::new(credentials.campaign_account.organization.clone(), credentials.campaign.id.clone(), seed.journal)
+        .map_err(|why| format!("journal: {why}"))?;
     let account = TechnicalAccount { keys: config.jwt_keys.clone(), ..credentials.campaign_account };
     let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, account, world)?;
     if !known {
@@ -463,7 +482,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 3], data: Option<data::Da
     }
 
     let faults = Faults::new(config.fail_rate, config.random_seed, limit);
-    let app = App { dataverse, campaign, faults, stats: Stats::default(), latency: config.latency, data };
+    let app = App { dataverse, campaign, journal, faults, stats: Stats::default(), latency: config.latency, data };
     if let Some(data) = &app.data {
         data.save(&app.dataverse, &app.campaign)?;
     }
@@ -483,6 +502,7 @@ fn serve(door: Door, router: Router, stop: CancellationToken) -> JoinHandle<()> 
 enum Side {
     Dataverse,
     Campaign,
+    Journal,
 }
 
 async fn to_dataverse(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
@@ -493,12 +513,16 @@ async fn to_campaign(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo
     handle(&app, Side::Campaign, &line, request).await
 }
 
+async fn to_journal(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
+    handle(&app, Side::Journal, &line, request).await
+}
+
 /// One request: latency, trouble, the service itself, the count.
 async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Response<Body> {
     let mut response = process(app, side, line, request).await;
     match side {
         Side::Dataverse => app.dataverse.stamp(&mut response),
-        Side::Campaign => {}
+        Side::Campaign | Side::Journal => {}
     }
     response
 }
@@ -511,6 +535,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
         Side::Dataverse => Api::Dataverse,
         Side::Campaign if Campaign::is_token_path(path) => Api::CampaignToken,
         Side::Campaign => Api::Campaign,
+        Side::Journal => Api::Journal,
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         app.stats.record(api, &parts.method, "too long".to_owned(), Outcome::Status(413));
@@ -533,7 +558,8 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
         Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html)) => {
             let response = match side {
                 Side::Dataverse => app.dataverse.fault(fault),
-                Side::Campaign => app.campaign.fault(fault),
+                // The same gateway, and its words.
+                Side::Campaign | Side::Journal => app.campaign.fault(fault),
             };
             let response = response.unwrap_or_else(|| net::empty(StatusCode::INTERNAL_SERVER_ERROR));
             app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Status(response.status().as_u16()));
@@ -548,6 +574,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
         (Api::Dataverse, None) => Answer::new("unknown", net::empty(StatusCode::INTERNAL_SERVER_ERROR)),
         (Api::CampaignToken, _) => app.campaign.token(&call),
         (Api::Campaign, _) => app.campaign.answer(&call, &app.faults),
+        (Api::Journal, _) => app.journal.answer(&call, &app.campaign.tokens, &app.faults),
     };
     if fault == Some(Fault::Duplicate) {
         let Answer { route, response, operations } = serve();

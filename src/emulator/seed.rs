@@ -9,6 +9,7 @@ use super::campaign::seed::CampaignSeed;
 use super::dataverse::define::NewTable;
 use super::dataverse::setup::Setup;
 use super::dataverse::table::{Column, Key};
+use super::journal::JournalSeed;
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,8 @@ pub(super) struct Seed {
     pub(super) dataverse: DataverseSeed,
     #[serde(default)]
     pub(super) campaign: CampaignSeed,
+    #[serde(default)]
+    pub(super) journal: JournalSeed,
 }
 
 #[derive(Debug, Default, Deserialize)]

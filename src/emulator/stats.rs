@@ -15,10 +15,11 @@ pub(super) enum Api {
     DataverseToken,
     Campaign,
     CampaignToken,
+    Journal,
 }
 
 impl Api {
-    pub(super) const ALL: [Api; 4] = [Api::Dataverse, Api::DataverseToken, Api::Campaign, Api::CampaignToken];
+    pub(super) const ALL: [Api; 5] = [Api::Dataverse, Api::DataverseToken, Api::Campaign, Api::CampaignToken, Api::Journal];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -26,6 +27,7 @@ impl Api {
             Api::DataverseToken => "dataverse-token",
             Api::Campaign => "campaign",
             Api::CampaignToken => "campaign-token",
+            Api::Journal => "journal",
         }
     }
 }

@@ -295,6 +295,16 @@ pub struct FieldProgram {
     pub initial: bool,
 }
 
+impl FieldProgram {
+    /// The mapping whose record the field links to, where it is a link.
+    pub fn link(&self) -> Option<&str> {
+        self.steps.iter().rev().find_map(|step| match &step.op {
+            Op::Link { mapping } => Some(mapping.as_str()),
+            _ => None,
+        })
+    }
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -12,9 +12,11 @@ use url::{Host, Url};
 
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
+use super::journal::JournalDoc;
+use super::optouts::OptoutsDoc;
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, PerService, Project, SecretRef,
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
     ServiceAccount,
 };
 use crate::yaml::{self, Spanned};
@@ -43,6 +45,8 @@ struct ProjectDoc {
     connections: Option<ConnectionsDoc>,
     #[serde(default)]
     limits: Option<LimitsDoc>,
+    #[serde(default)]
+    opt_outs: Option<OptoutsDoc>,
     #[serde(default)]
     lint: Option<yaml::Map<Spanned<String>>>,
 }
@@ -92,8 +96,10 @@ struct CampaignDoc {
     client_secret: SecretRef,
     service_account: Option<ServiceAccountDoc>,
     sftp: Option<SftpDoc>,
+    journal: Option<JournalDoc>,
     scope: Option<Spanned<String>>,
     api: Option<Spanned<String>>,
+    link_form: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -196,8 +202,9 @@ impl Reader<'_> {
         let state = self.folder(doc.state.as_ref(), &root, defaults.state);
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
+        let optouts = doc.opt_outs.as_ref().map(|o| self.optouts(o)).unwrap_or_default();
         let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, lint, root }
+        Project { mappings, schemas, state, connections, limits, optouts, lint, root }
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.
@@ -343,7 +350,19 @@ impl Reader<'_> {
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
-        let CampaignDoc { url: address, organization, token_url, client_id, client_secret, service_account, sftp, scope, api } = &doc.value;
+        let CampaignDoc {
+            url: address,
+            organization,
+            token_url,
+            client_id,
+            client_secret,
+            service_account,
+            sftp,
+            journal,
+            scope,
+            api,
+            link_form,
+        } = &doc.value;
         let mut url = match address {
             Some(address) => self.url(address),
             None => Url::parse(CAMPAIGN_GATEWAY).ok(),
@@ -402,10 +421,29 @@ impl Reader<'_> {
             client_secret: client_secret.clone(),
             service_account: service_account.as_ref().map(|a| self.service_account(a)),
             sftp: sftp.as_ref().and_then(|s| self.sftp(s)),
+            journal: journal.as_ref().and_then(|j| self.journal(j)),
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
+            link_form: link_form.as_ref().map(|f| self.link_form(f)).unwrap_or_default(),
         })
+    }
+
+    fn link_form(&mut self, given: &Spanned<String>) -> LinkForm {
+        match given.value.as_str() {
+            "pkey" => LinkForm::PKey,
+            "key" => LinkForm::Key,
+            "href" => LinkForm::Href,
+            other => {
+                self.problem(
+                    &given.span,
+                    format!("`{other}` is no form of a link"),
+                    "not a form",
+                    "write pkey (the documented form, and the default), key or href",
+                );
+                LinkForm::default()
+            }
+        }
     }
 
     fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {
@@ -432,7 +470,7 @@ impl Reader<'_> {
     }
 
     /// An address: https, or http on this machine; no user and password in it, no query.
-    fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
+    pub(super) fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
         let url = match Url::parse(given.value.trim()) {
             Ok(url) => url,
             Err(e) => {
@@ -528,7 +566,7 @@ impl Reader<'_> {
         limits
     }
 
-    fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
+    pub(super) fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
     where
         T: TryFrom<i64> + PartialOrd + Display + Copy,
     {

@@ -1,6 +1,9 @@
 //! The project file d365map.yaml: connections, folders, limits, secrets by reference.
 
+mod exports;
 mod file;
+mod journal;
+mod optouts;
 mod problem;
 mod secret;
 mod sftp;
@@ -13,6 +16,9 @@ use url::Url;
 
 use crate::diagnostics::Levels;
 
+pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
+pub use journal::{JournalConnection, JournalFields};
+pub use optouts::OptoutReading;
 pub use problem::FileProblem;
 pub use secret::{SecretError, SecretRef};
 
@@ -34,6 +40,8 @@ pub struct Project {
     pub connections: Connections,
     /// What bounds a run.
     pub limits: Limits,
+    /// How opt-outs are read and compared.
+    pub optouts: OptoutReading,
     /// The severities that the project sets for itself.
     pub lint: Levels,
 }
@@ -93,12 +101,28 @@ pub struct CampaignConnection {
     pub service_account: Option<ServiceAccount>,
     /// The SFTP server with the exports of logs and opt-outs, where the project uses it.
     pub sftp: Option<SftpConnection>,
+    /// The journal of events, where the project has one.
+    pub journal: Option<JournalConnection>,
     /// The organisation's id, where the file gives it by itself; it is part of `url` already.
     pub organization: Option<String>,
     /// The scopes, separated by commas.
     pub scope: String,
     /// The API that profiles are read and written by, where it is not `profileAndServicesExt`.
     pub api: Option<String>,
+    /// How a link to another record is written.
+    pub link_form: LinkForm,
+}
+
+/// How a link to another record is written in Campaign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkForm {
+    /// By the other record's PKey, which is looked up first.
+    #[default]
+    PKey,
+    /// By the other record's key.
+    Key,
+    /// By the other record's address, which is looked up first.
+    Href,
 }
 
 /// Campaign's SFTP server.
@@ -120,6 +144,8 @@ pub struct SftpConnection {
     pub exports: String,
     /// The folder that logs are written to, if any.
     pub logs: Option<String>,
+    /// Which exports are read.
+    pub kinds: ExportKinds,
 }
 
 /// How an SFTP server is known.
@@ -251,6 +277,7 @@ impl Project {
             state: root.join(".d365map").join("state.db"),
             connections: Connections::default(),
             limits: Limits::default(),
+            optouts: OptoutReading::default(),
             lint: Levels::new(),
         }
     }

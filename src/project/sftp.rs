@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::exports::{DeliveriesDoc, ExportKinds, OptOutsDoc, TrackingDoc};
 use super::file::Reader;
 use super::{SecretRef, SftpConnection, SftpHostKey};
 use crate::yaml::Spanned;
@@ -23,11 +24,19 @@ pub(super) struct SftpDoc {
     host_key: Option<Spanned<String>>,
     exports: Option<Spanned<String>>,
     logs: Option<Spanned<String>>,
+    deliveries: Option<DeliveriesDoc>,
+    tracking: Option<TrackingDoc>,
+    opt_outs: Option<OptOutsDoc>,
 }
 
 impl Reader<'_> {
     pub(super) fn sftp(&mut self, doc: &SftpDoc) -> Option<SftpConnection> {
-        let SftpDoc { host, port, user, key, passphrase, known_hosts, host_key, exports, logs } = doc;
+        let SftpDoc { host, port, user, key, passphrase, known_hosts, host_key, exports, logs, deliveries, tracking, opt_outs } = doc;
+        let kinds = ExportKinds {
+            deliveries: deliveries.as_ref().map(|d| self.deliveries(d)),
+            tracking: tracking.as_ref().map(|t| self.tracking(t)),
+            opt_outs: opt_outs.as_ref().map(|o| self.opt_outs(o)),
+        };
         for text in [Some(host), Some(user), known_hosts.as_ref(), exports.as_ref(), logs.as_ref()].into_iter().flatten() {
             self.word(text);
         }
@@ -84,6 +93,7 @@ impl Reader<'_> {
             host_key: host_key?,
             exports: exports.as_ref().map_or_else(|| EXPORTS.to_owned(), |e| e.value.trim().to_owned()),
             logs: logs.as_ref().map(|l| l.value.trim().to_owned()),
+            kinds,
         })
     }
 }

@@ -44,6 +44,8 @@ pub struct FlowCounters {
     pub unchanged: Count,
     /// Records that the filter keeps out.
     pub filtered_out: Count,
+    /// Records of persons who were forgotten: not taken in.
+    pub forgotten: Count,
     /// Deletes in the source that the mapping ignores, or of records never written.
     pub deletes_without_effect: Count,
     /// Records that could not be mapped.

@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, FlowCounters};
 pub use ingress::{DryFlow, DryRun, dry_run};
+pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, reconcile};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use workflow::{Kind, Workflow, workflows};
 
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
-use crate::connect::sftp::{Sftp, SftpError};
+use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{RunId, RunKind, RunOutcome, StateError, Store};
@@ -42,6 +43,8 @@ pub struct Services {
     pub campaign: Campaign,
     /// Where Campaign leaves its exports, where the project has such a server.
     pub exports: Option<Sftp>,
+    /// Which files of them are read, and how.
+    pub files: ExportFiles,
 }
 
 /// How a run goes about its work.
@@ -57,6 +60,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Operations waiting at which reading pauses.
     pub backlog_high_water: u64,
+    /// How opt-outs are read and compared.
+    pub optouts: OptoutSettings,
 }
 
 /// Once through, or on and on.
@@ -265,7 +270,8 @@ pub async fn run(
     let summary = {
         let (store, counters, names) = (store.clone(), counters.clone(), names.clone());
         let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
-            let backlogs = names.iter().map(|n| store.backlog_size(n)).collect::<Result<Vec<_>, _>>()?;
+            let backlogs =
+                names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
             let summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
             store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
             Ok(summary)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::counters::Counters;
-use crate::state::{Recovery, RunId, RunOutcome};
+use crate::state::{Recovery, RunId, RunOutcome, Waiting};
 
 /// What a run has done. Counts are of records, unless they say otherwise.
 #[derive(Clone, Debug, Serialize)]
@@ -50,8 +50,12 @@ pub struct FlowSummary {
     pub failed: u64,
     /// Attempts put off.
     pub retried: u64,
+    /// Records of persons who were forgotten: not taken in.
+    pub forgotten: u64,
     /// Operations still waiting.
     pub backlog: u64,
+    /// Of them, those that wait for records of other mappings, by mapping.
+    pub waiting_for: Vec<Waiting>,
     /// Rejected and refused records by line, field and code.
     pub rejections: Vec<RejectionSummary>,
 }
@@ -80,13 +84,13 @@ impl Summary {
         recovery: Recovery,
         counters: &Counters,
         names: &[String],
-        backlogs: &[u64],
+        backlogs: &[(u64, Vec<Waiting>)],
         duration: Duration,
     ) -> Summary {
         let flows = names
             .iter()
             .zip(backlogs)
-            .map(|(name, backlog)| {
+            .map(|(name, (backlog, waiting_for))| {
                 let c = counters.flow(name);
                 FlowSummary {
                     mapping: name.clone(),
@@ -101,7 +105,9 @@ impl Summary {
                     rejected: c.rejected.get(),
                     failed: c.failed.get(),
                     retried: c.retried.get(),
+                    forgotten: c.forgotten.get(),
                     backlog: *backlog,
+                    waiting_for: waiting_for.clone(),
                     rejections: c.rejections(),
                 }
             })
@@ -144,8 +150,18 @@ impl FlowSummary {
         if self.deletes_without_effect > 0 {
             let _ = writeln!(out, "  deletes    {:>8}   without effect on the target", self.deletes_without_effect);
         }
+        if self.forgotten > 0 {
+            let _ = writeln!(out, "  forgotten  {:>8}   not taken in: tombstones of forgotten persons", self.forgotten);
+        }
         if self.backlog > 0 {
             let _ = writeln!(out, "  waiting    {:>8}   operations; run again", self.backlog);
+        }
+        for w in &self.waiting_for {
+            let _ = writeln!(
+                out,
+                "    {:>8} for records of `{}`, such as {}, which waits for {}",
+                w.records, w.parent, w.example, w.example_parent
+            );
         }
         out
     }

@@ -74,6 +74,13 @@ impl Fingerprint {
         self.0[slot] = hash;
     }
 
+    /// Forgets what was written at a slot.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if let Some(hash) = self.0.get_mut(slot as usize) {
+            *hash = UNKNOWN;
+        }
+    }
+
     /// How many paths are known.
     pub fn known_paths(&self) -> usize {
         self.0.iter().filter(|hash| **hash != UNKNOWN).count()

@@ -26,6 +26,7 @@ mod error;
 mod exports;
 mod fingerprint;
 mod forgotten;
+mod links;
 mod lock;
 mod migrate;
 mod optouts;
@@ -47,11 +48,12 @@ pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
 pub use error::StateError;
 pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
+pub use links::{Waiting, WrittenLink};
 pub use lock::{Holder, run_in_progress};
 pub use optouts::{
     ATTRIBUTES, ClaimedPerson, Contact, Fate, Flags, Mark, OptoutIntake, OptoutStage, OptoutState, Person, PersonEnd, Profile,
 };
-pub use outbox::{ClaimedField, ClaimedOp, Work};
+pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use payload::{Field, Payload};
 pub use run::{Recovery, RunKind, RunOutcome, RunRecord};

@@ -180,6 +180,8 @@ pub struct OptoutState {
     pub stage: OptoutStage,
     /// When the first differences were accepted.
     pub accepted_at: Option<Instant>,
+    /// When all contacts had been read for the first time.
+    pub contacts_at: Option<Instant>,
     /// When all profiles had been listed for the first time.
     pub listed_at: Option<Instant>,
     /// When the last complete reading of profiles, or of changed ones, began.
@@ -321,18 +323,19 @@ fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>
 
 fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutState)>> {
     let mut statement = conn.prepare_cached(
-        "SELECT pairs, stage, accepted_at, listed_at, polled_at, full_at, high_water, note FROM optout_flow WHERE mapping = ?1",
+        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note FROM optout_flow WHERE mapping = ?1",
     )?;
     let row = statement.query_row([mapping], |row| {
         let time = |n: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(n)?.map(instant));
         let state = OptoutState {
             stage: row.get(1)?,
             accepted_at: time(2)?,
-            listed_at: time(3)?,
-            polled_at: time(4)?,
-            full_at: time(5)?,
-            high_water: time(6)?,
-            note: row.get(7)?,
+            contacts_at: time(3)?,
+            listed_at: time(4)?,
+            polled_at: time(5)?,
+            full_at: time(6)?,
+            high_water: time(7)?,
+            note: row.get(8)?,
         };
         Ok((row.get(0)?, state))
     });
@@ -374,7 +377,8 @@ impl Store {
             };
             tx.conn.execute(
                 "INSERT INTO optout_flow (mapping, pairs, stage) VALUES (?1, ?2, 'baseline')
-                 ON CONFLICT (mapping) DO UPDATE SET pairs = excluded.pairs, stage = 'baseline', accepted_at = NULL, listed_at = NULL, note = NULL",
+                 ON CONFLICT (mapping) DO UPDATE SET pairs = excluded.pairs, stage = 'baseline', accepted_at = NULL, contacts_at = NULL,
+                   listed_at = NULL, note = NULL",
                 params![mapping, pairs],
             )?;
             match state_of(tx.conn, mapping)? {
@@ -385,7 +389,7 @@ impl Store {
     }
 
     /// Takes in what was seen of persons, and how far was read, in one transaction. `judge` says what becomes of each;
-    /// persons who were forgotten are not shown to it. While the flow is not live nothing is queued.
+    /// persons who were forgotten are not shown to it. Nothing is queued until both sides have been read in full.
     ///
     /// # Errors
     /// [`StateError::CursorMoved`] when a page was read from another place; when the file cannot be written.
@@ -398,7 +402,7 @@ impl Store {
     ) -> Result<OptoutIntake, StateError> {
         self.write("take in opt-outs", |tx| {
             let mapping = tx.mapping(flow)?;
-            let live = state_of(tx.conn, mapping)?.is_some_and(|(_, state)| state.stage == OptoutStage::Live);
+            let compared = state_of(tx.conn, mapping)?.is_some_and(|(_, state)| state.stage != OptoutStage::Baseline);
             let generation = match &mark {
                 Mark::Contacts { from, .. } => {
                     tx.expect_cursor(flow, mapping, from)?;
@@ -416,7 +420,7 @@ impl Store {
                 match judge(&id, person_of(tx.conn, mapping, &id)?, sight) {
                     Fate::Keep { person, due } => {
                         tx.put_person(mapping, &id, &person, generation)?;
-                        if due && live {
+                        if due && compared {
                             tx.queue_person(mapping, &id)?;
                             outcome.queued += 1;
                         }
@@ -492,6 +496,18 @@ impl Store {
         self.write("note how far opt-outs are", |tx| {
             let mapping = tx.mapping(flow)?;
             tx.conn.execute("UPDATE optout_flow SET stage = ?2, note = ?3 WHERE mapping = ?1", params![mapping, stage, note])?;
+            Ok(())
+        })
+    }
+
+    /// Notes what an operator should know of a flow, or that there is nothing. What waits for a yes is not covered up.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_optouts(&self, flow: &str, note: Option<&str>) -> Result<(), StateError> {
+        self.write("note how exports are", |tx| {
+            let mapping = tx.mapping(flow)?;
+            tx.conn.execute("UPDATE optout_flow SET note = ?2 WHERE mapping = ?1 AND stage <> 'held'", params![mapping, note])?;
             Ok(())
         })
     }
@@ -734,6 +750,9 @@ impl Tx<'_> {
                         self.drop_person(mapping, id)?;
                     }
                     gone = ids.len() as u64;
+                    self.conn
+                        .prepare_cached("UPDATE optout_flow SET contacts_at = coalesce(contacts_at, ?2) WHERE mapping = ?1")?
+                        .execute(params![mapping, millis(self.now)])?;
                 }
                 match (link, from.phase) {
                     (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
 use super::error::{Inside, StateError};
+use super::links::parent_id;
 use super::payload::Payload;
 use super::store::Store;
 use super::tx::Tx;
@@ -58,8 +59,49 @@ pub struct ClaimedField {
     pub initial_only: bool,
     /// Not the value that was last written there, as far as the ledger can be relied on.
     pub differs: bool,
+    /// For a link: where it leads.
+    pub link: Option<ClaimedLink>,
     pub(super) slot: u32,
     pub(super) hash: u64,
+}
+
+/// A link to another target record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedLink {
+    /// The mapping that writes the other record.
+    pub mapping: Arc<str>,
+    /// The other record.
+    pub to: Destination,
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere: the link is empty.
+    Nowhere,
+    /// To the record of this key.
+    Record {
+        /// Its id in the source.
+        source_id: String,
+        /// Its key at the target.
+        key: String,
+    },
+    /// To a record that is not at the target as far as the ledger says. Only a link that need not be written has this: should
+    /// the record have to be made anew after all, see [`ClaimedOp::unlinked`].
+    Absent {
+        /// Its id in the source.
+        source_id: String,
+    },
+}
+
+impl Destination {
+    /// The other record's id in the source.
+    pub fn source_id(&self) -> Option<&str> {
+        match self {
+            Destination::Nowhere => None,
+            Destination::Record { source_id, .. } | Destination::Absent { source_id } => Some(source_id),
+        }
+    }
 }
 
 /// Without the value, which is a person's.
@@ -116,6 +158,12 @@ pub(super) fn refetch_key(key: Option<&str>, source_id: &str) -> String {
 pub(super) fn is_keyless(key: &str) -> bool {
     key.starts_with(KEYLESS)
 }
+
+/// Operations looked at in one transaction for one that need not wait.
+const LOOKED_AT: usize = 4096;
+
+/// `seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts` of an operation that is due.
+type DueRow = (i64, String, String, Op, Option<String>, bool, bool, bool, u32);
 
 /// What a waiting row has that a newer operation must take account of.
 struct Waiting {
@@ -240,50 +288,92 @@ impl Tx<'_> {
                 "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND state = 'ready' AND not_before > 0 AND not_before <= ?2",
             )?
             .execute(params![mapping, millis(now)])?;
-        type Row = (i64, String, String, Op, Option<String>, bool, bool, bool, u32);
-        let rows: Vec<Row> = {
-            let mut statement = self.conn.prepare_cached(
-                "SELECT seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts FROM outbox AS o INDEXED BY outbox_due
-                 WHERE mapping = ?1 AND state = 'ready' AND not_before = 0
-                   AND NOT EXISTS (SELECT 1 FROM outbox AS c WHERE c.mapping = o.mapping AND c.key = o.key AND c.state = 'claimed')
-                 ORDER BY seq LIMIT ?2",
-            )?;
-            let rows = statement.query_map(params![mapping, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?))
-            })?;
-            rows.collect::<Result<_, _>>()?
-        };
-        let mut claimed = Vec::with_capacity(rows.len());
-        for (seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts) in rows {
-            self.conn.prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?2 WHERE seq = ?1")?.execute(params![seq, run])?;
-            let ledger = self.ledger_row(mapping, &key)?;
-            let uncertain = uncertain || ledger.as_ref().is_some_and(|row| row.doubtful);
-            let work = match (op, payload) {
-                (Op::Upsert, Some(payload)) => {
-                    let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|row| &row.fingerprint);
-                    let payload = Payload::from_json(&payload)?;
-                    let mut fields = Vec::with_capacity(payload.fields().len());
-                    for field in payload.fields() {
-                        let slot = self.slot_or_new(mapping, &field.path)?;
-                        let hash = self.key().hash(&field.path, field.value.get());
-                        fields.push(ClaimedField {
-                            path: field.path.clone(),
-                            value: field.value.clone(),
-                            initial_only: field.initial_only,
-                            differs: !trusted.is_some_and(|known| known.has(slot, hash)),
-                            slot,
-                            hash,
-                        });
-                    }
-                    Work::Upsert(fields)
-                }
-                (Op::Upsert, None) => return Err(StateError::Damaged { what: format!("operation {seq} has no payload") }.into()),
-                (Op::Delete, _) => Work::Delete,
-                (Op::Refetch, _) => Work::Refetch,
-            };
-            claimed.push(ClaimedOp { seq, key, source_id, work, with_initial, rewrite, attempts, uncertain, known: ledger.is_some() });
+        let mut claimed = Vec::new();
+        let mut looked_at = 0;
+        // What has to wait for another record is put aside on the way; the next ones may be free to go.
+        while claimed.is_empty() && looked_at < LOOKED_AT {
+            let rows = self.due(mapping, limit)?;
+            if rows.is_empty() {
+                break;
+            }
+            looked_at += rows.len();
+            for row in rows {
+                claimed.extend(self.claim_row(run, mapping, row)?);
+            }
         }
         Ok(claimed)
+    }
+
+    fn due(&mut self, mapping: i64, limit: usize) -> Inside<Vec<DueRow>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts FROM outbox AS o INDEXED BY outbox_due
+             WHERE mapping = ?1 AND state = 'ready' AND not_before = 0 AND waits = 0
+               AND NOT EXISTS (SELECT 1 FROM outbox AS c WHERE c.mapping = o.mapping AND c.key = o.key AND c.state = 'claimed')
+             ORDER BY seq LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![mapping, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Hands out one operation; none where it has to wait for a record that it links to.
+    fn claim_row(&mut self, run: RunId, mapping: i64, row: DueRow) -> Inside<Option<ClaimedOp>> {
+        let (seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts) = row;
+        let ledger = self.ledger_row(mapping, &key)?;
+        let uncertain = uncertain || ledger.as_ref().is_some_and(|row| row.doubtful);
+        let work = match (op, payload) {
+            (Op::Upsert, Some(payload)) => {
+                let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|row| &row.fingerprint);
+                let payload = Payload::from_json(&payload)?;
+                let mut fields = Vec::with_capacity(payload.fields().len());
+                let mut missing = Vec::new();
+                for field in payload.fields() {
+                    let slot = self.slot_or_new(mapping, &field.path)?;
+                    let hash = self.key().hash(&field.path, field.value.get());
+                    let differs = !trusted.is_some_and(|known| known.has(slot, hash));
+                    let link = match &field.link {
+                        Some(parent) => Some(ClaimedLink { mapping: parent.clone(), to: self.destination(parent, field.value.get())? }),
+                        None => None,
+                    };
+                    // A record that may have to be made needs all of its links, one that is there those that changed.
+                    let needed = ledger.is_none() || uncertain || (differs && (with_initial || !field.initial_only));
+                    if let (true, Some(ClaimedLink { to: Destination::Absent { source_id }, .. }), Some(parent)) =
+                        (needed, &link, &field.link)
+                    {
+                        missing.push((&**parent, source_id.clone()));
+                    }
+                    fields.push(ClaimedField {
+                        path: field.path.clone(),
+                        value: field.value.clone(),
+                        initial_only: field.initial_only,
+                        differs,
+                        link,
+                        slot,
+                        hash,
+                    });
+                }
+                if !missing.is_empty() {
+                    self.wait_for(seq, &missing)?;
+                    return Ok(None);
+                }
+                Work::Upsert(fields)
+            }
+            (Op::Upsert, None) => return Err(StateError::Damaged { what: format!("operation {seq} has no payload") }.into()),
+            (Op::Delete, _) => Work::Delete,
+            (Op::Refetch, _) => Work::Refetch,
+        };
+        self.conn.prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?2 WHERE seq = ?1")?.execute(params![seq, run])?;
+        Ok(Some(ClaimedOp { seq, key, source_id, work, with_initial, rewrite, attempts, uncertain, known: ledger.is_some() }))
+    }
+
+    /// Where a link of this value leads.
+    fn destination(&mut self, parent: &str, json: &str) -> Inside<Destination> {
+        let Some(source_id) = parent_id(json) else { return Ok(Destination::Nowhere) };
+        Ok(match self.parent_key(parent, &source_id)? {
+            Some(key) => Destination::Record { source_id, key },
+            None => Destination::Absent { source_id },
+        })
     }
 }
 
@@ -298,7 +388,8 @@ fn coalesced(older: &Waiting, newer: &Payload, newer_source: &str) -> Inside<Str
 
 impl Store {
     /// Takes up to `limit` operations of a flow that are due at `now`, in the order they came, none of a record of which
-    /// another operation is in some worker's hands. One transaction.
+    /// another operation is in some worker's hands, and none that links to a record which is not at the target: such a one is
+    /// put aside until that record is written. One transaction.
     ///
     /// # Errors
     /// When the file cannot be written.

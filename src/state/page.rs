@@ -100,6 +100,8 @@ pub struct PageOutcome {
     pub deletes_ignored: u64,
     /// Records that did not pass the filter, whatever became of their target records.
     pub filtered_out: u64,
+    /// Records of persons who were forgotten: taken as if they were not there.
+    pub forgotten: u64,
     /// Records that could not be evaluated: now dead letters.
     pub rejected: u64,
     /// Target records now waiting to be deleted because a full load, which ended with this page, did not see them.
@@ -139,6 +141,10 @@ struct Intake {
     /// Looked up once: nearly always there are none, and then no record pays for asking.
     has_dead_letters: bool,
     has_refetches: bool,
+    /// Operations of any flow wait for a record that they link to.
+    has_waits: bool,
+    /// Persons were forgotten: whose record this is is asked of each.
+    has_forgotten: bool,
 }
 
 impl Store {
@@ -190,7 +196,18 @@ impl Store {
             let cursor = cursor_of(tx.conn, mapping)?;
             let full = cursor.as_ref().is_some_and(|cursor| cursor.phase == Phase::Full);
             let generation = cursor.as_ref().map_or(generation, |cursor| cursor.generation);
-            let mut intake = Intake { run, mapping, generation, full, with_initial, rewrite, has_dead_letters: true, has_refetches: true };
+            let mut intake = Intake {
+                run,
+                mapping,
+                generation,
+                full,
+                with_initial,
+                rewrite,
+                has_dead_letters: true,
+                has_refetches: true,
+                has_waits: true,
+                has_forgotten: true,
+            };
             let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
             tx.take_in(&mut intake, change, &mut outcome)?;
             outcome.backlog = tx.backlog(mapping)?;
@@ -248,6 +265,8 @@ impl Tx<'_> {
             rewrite,
             has_dead_letters: self.any("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)", mapping)?,
             has_refetches: self.any("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND op = 'refetch')", mapping)?,
+            has_waits: self.any("SELECT EXISTS (SELECT 1 FROM link_wait WHERE parent = ?1)", mapping)?,
+            has_forgotten: self.conn.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", [], |row| row.get(0))?,
         };
         let mut outcome = PageOutcome::default();
         for change in changes {
@@ -292,8 +311,18 @@ impl Tx<'_> {
         if intake.has_refetches {
             self.supersede_refetch(intake.mapping, change.source_id())?;
         }
+        // A deletion of a forgotten person's record goes on: what may still be there is to go.
+        if intake.has_forgotten && !matches!(change, Change::Absent { .. }) && self.is_forgotten(change.source_id())? {
+            outcome.forgotten += 1;
+            return Ok(());
+        }
         match change {
-            Change::Upsert { source_id, key, payload } => self.take_in_upsert(intake, &source_id, &key, &payload, outcome),
+            Change::Upsert { source_id, key, mut payload } => {
+                if intake.has_forgotten {
+                    self.unlink_forgotten(&mut payload)?;
+                }
+                self.take_in_upsert(intake, &source_id, &key, &payload, outcome)
+            }
             Change::Absent { source_id, why, remove } => self.take_in_absent(intake, &source_id, why, remove, outcome),
             Change::Reject { source_id, key, failure } => {
                 outcome.rejected += 1;
@@ -355,6 +384,10 @@ impl Tx<'_> {
         {
             outcome.unchanged += 1;
             self.tally(mapping).unchanged += 1;
+            if intake.has_waits {
+                // It was to be deleted, and is not any more: it can be linked to.
+                self.release(mapping, source_id)?;
+            }
             if intake.has_dead_letters {
                 // The state that failed is gone from the source: the target has what it should have.
                 self.remove_dead_letter(mapping, source_id, i64::MAX)?;

@@ -1,5 +1,6 @@
 //! What an upsert carries: target path → JSON value, and which of the paths go with the initial load only.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -18,6 +19,8 @@ pub struct Field {
     pub value: Box<RawValue>,
     /// Marked `@initial`: written on create and on replay, never on an incremental update.
     pub initial_only: bool,
+    /// For a link to another target record: the mapping that writes that one. The value is then its source id.
+    pub link: Option<Arc<str>>,
 }
 
 /// The values of one target record. Paths are unique; a path left out is left alone at the target.
@@ -41,7 +44,7 @@ impl std::fmt::Debug for Field {
 
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
-        let flat = |field: &Field| (field.path.clone(), field.value.get().to_owned(), field.initial_only);
+        let flat = |field: &Field| (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.link.clone());
         self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
     }
 }
@@ -77,7 +80,7 @@ impl Payload {
         value: &serde_json::Value,
         initial_only: bool,
     ) -> Result<(), serde_json::Error> {
-        self.push(Field { path: path.into(), value: serde_json::value::to_raw_value(value)?, initial_only });
+        self.push(Field { path: path.into(), value: serde_json::value::to_raw_value(value)?, initial_only, link: None });
         Ok(())
     }
 
@@ -86,13 +89,19 @@ impl Payload {
         &self.fields
     }
 
+    /// The links among the fields.
+    pub(super) fn links_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        self.fields.iter_mut().filter(|field| field.link.is_some())
+    }
+
     /// Two upserts one after the other are one upsert: the newer's values, and the older's where the newer has none.
     /// Dropping those would lose a change that was waiting (a field under `or keep` is left out of the newer).
     pub(super) fn followed_by(self, newer: Payload) -> Payload {
         Payload::from_fields(self.fields.into_iter().chain(newer.fields))
     }
 
-    /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`
+    /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`, and `"links":{"owner":"accounts"}` where
+    /// there are any.
     pub(super) fn to_json(&self) -> String {
         let mut text = String::with_capacity(32 + self.fields.iter().map(|f| f.path.len() + f.value.get().len() + 4).sum::<usize>());
         text.push_str("{\"fields\":{");
@@ -116,6 +125,19 @@ impl Payload {
             }
             text.push(']');
         }
+        let mut links = self.fields.iter().filter_map(|field| Some((&field.path, field.link.as_ref()?))).peekable();
+        if links.peek().is_some() {
+            text.push_str(",\"links\":{");
+            for (i, (path, mapping)) in links.enumerate() {
+                if i > 0 {
+                    text.push(',');
+                }
+                push_json_string(&mut text, path);
+                text.push(':');
+                push_json_string(&mut text, mapping);
+            }
+            text.push('}');
+        }
         text.push('}');
         text
     }
@@ -126,11 +148,16 @@ impl Payload {
             fields: IndexMap<Arc<str>, Box<RawValue>>,
             #[serde(default)]
             initial: Vec<Arc<str>>,
+            #[serde(default)]
+            links: HashMap<Arc<str>, Arc<str>>,
         }
         let stored: Stored =
             serde_json::from_str(text).map_err(|e| StateError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
-        let Stored { fields, initial } = stored;
-        let fields = fields.into_iter().map(|(path, value)| Field { initial_only: initial.contains(&path), path, value }).collect();
+        let Stored { fields, initial, mut links } = stored;
+        let fields = fields
+            .into_iter()
+            .map(|(path, value)| Field { initial_only: initial.contains(&path), link: links.remove(&path), path, value })
+            .collect();
         Ok(Payload { fields })
     }
 }
@@ -168,6 +195,9 @@ mod tests {
         ]);
         assert_eq!(Payload::from_json(&before.to_json()).unwrap(), before);
         assert_eq!(Payload::from_json(&Payload::default().to_json()).unwrap(), Payload::default());
+        let mut linked = before;
+        linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields[0].clone() });
+        assert_eq!(Payload::from_json(&linked.to_json()).unwrap(), linked);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 -- Nothing here names a person but the contact's id.
 
 -- stage: 'baseline' until both sides have been read once, 'held' while their differences wait for a yes, then 'live'.
--- listed_at: the end of the first listing of all profiles. polled_at: the start of the last complete reading of profiles, by our clock.
+-- contacts_at: the end of the first reading of all contacts. listed_at: the end of the first listing of all profiles. polled_at: the start of the last complete reading of profiles, by our clock.
 -- high_water: the latest change of a profile that was seen, by Campaign's clock.
 CREATE TABLE optout_flow (
   mapping     INTEGER PRIMARY KEY REFERENCES mapping (id),
   pairs       TEXT NOT NULL,
   stage       TEXT NOT NULL CHECK (stage IN ('baseline', 'held', 'live')),
   accepted_at INTEGER,
+  contacts_at INTEGER,
   listed_at   INTEGER,
   polled_at   INTEGER,
   full_at     INTEGER,

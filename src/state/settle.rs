@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::fingerprint::Fingerprint;
+use super::links::WrittenLink;
 use super::outbox::{ClaimedOp, is_keyless};
 use super::store::Store;
 use super::tx::Tx;
@@ -30,6 +31,8 @@ pub enum Settled {
         created: bool,
         /// Slot and hash of each path that was written.
         hashes: Vec<(u32, u64)>,
+        /// Where the links among them lead.
+        links: Vec<WrittenLink>,
     },
     /// The target record is gone, or was not there.
     Deleted,
@@ -49,6 +52,15 @@ pub enum Settled {
         /// It may have been carried out all the same (no answer was seen).
         uncertain: bool,
     },
+    /// It was not tried: a record that it links to is not at the target. It waits for that one.
+    Unlinked {
+        /// The mapping that writes the other record.
+        parent: String,
+        /// The other record's id in the source.
+        parent_id: String,
+        /// The ledger has it, and yet it is not there: it is to be written again.
+        gone: bool,
+    },
     /// It was not tried; it waits again as if it had never been claimed.
     Released,
 }
@@ -57,7 +69,18 @@ impl ClaimedOp {
     /// What [`ClaimedOp::write_set`] gave for the same `created` stands at the target.
     pub fn written(&self, created: bool) -> Settlement {
         let hashes = self.write_set(created).map(|field| (field.slot, field.hash)).collect();
-        Settlement { seq: self.seq, result: Settled::Written { created, hashes } }
+        let links = self.write_set(created).filter_map(|field| {
+            let link = field.link.as_ref()?;
+            let parent_id = link.to.source_id().map(str::to_owned);
+            Some(WrittenLink { slot: field.slot, parent: link.mapping.to_string(), parent_id })
+        });
+        Settlement { seq: self.seq, result: Settled::Written { created, hashes, links: links.collect() } }
+    }
+
+    /// Nothing was sent: this link leads to a record that is not at the target. `gone`: the target itself was asked, though
+    /// the ledger has the record, which is therefore written again.
+    pub fn unlinked(&self, parent: &str, parent_id: &str, gone: bool) -> Settlement {
+        Settlement { seq: self.seq, result: Settled::Unlinked { parent: parent.to_owned(), parent_id: parent_id.to_owned(), gone } }
     }
 
     /// The target record is gone, or was not there.
@@ -160,8 +183,13 @@ impl Tx<'_> {
 
     fn settle(&mut self, run: RunId, row: &Row, result: Settled, outcome: &mut SettleOutcome) -> Inside<()> {
         match (result, row.op) {
-            (Settled::Written { created, hashes }, Op::Upsert) => {
-                self.write_ledger(row, created, &hashes)?;
+            (Settled::Written { created, hashes, links }, Op::Upsert) => {
+                let is_new = self.write_ledger(row, created, &hashes)?;
+                self.note_links(row.mapping, &row.key, &links)?;
+                self.release(row.mapping, &row.source_id)?;
+                if created || is_new {
+                    self.link_again(row.mapping, &row.source_id)?;
+                }
                 self.remove_op(row.mapping, row.seq)?;
                 outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
                 if created {
@@ -198,11 +226,27 @@ impl Tx<'_> {
                     change_no: row.change_no,
                 })?;
                 self.remove_op(row.mapping, row.seq)?;
+                if op == Op::Delete {
+                    // It is still there to be linked to.
+                    self.release(row.mapping, &row.source_id)?;
+                }
                 outcome.failed += 1;
             }
             (Settled::Retry { not_before, error, uncertain }, _) => {
                 self.requeue(row.seq, uncertain, Some((not_before, &error)))?;
                 outcome.retried += 1;
+            }
+            (Settled::Unlinked { parent, parent_id, gone }, Op::Upsert) => {
+                if gone {
+                    self.write_again(&parent, &parent_id)?;
+                }
+                // The worker may have found that this record has to be made anew: then all of its links are needed, and the
+                // next claim must know.
+                self.conn
+                    .prepare_cached("UPDATE ledger SET doubtful = 1, fingerprints = x'' WHERE mapping = ?1 AND key = ?2")?
+                    .execute(params![row.mapping, row.key])?;
+                self.requeue(row.seq, false, None)?;
+                outcome.released += 1;
             }
             (Settled::Released, _) => {
                 self.requeue(row.seq, false, None)?;
@@ -210,11 +254,13 @@ impl Tx<'_> {
             }
             (Settled::Written { .. }, op @ (Op::Delete | Op::Refetch)) => return Err(misfit(row.seq, op, "written").into()),
             (Settled::Deleted, op @ (Op::Upsert | Op::Refetch)) => return Err(misfit(row.seq, op, "deleted").into()),
+            (Settled::Unlinked { .. }, op @ (Op::Delete | Op::Refetch)) => return Err(misfit(row.seq, op, "unlinked").into()),
         }
         Ok(())
     }
 
-    fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)]) -> Inside<()> {
+    /// Gives whether the ledger had no such row before.
+    fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)]) -> Inside<bool> {
         let old = self.ledger_row(row.mapping, &row.key)?;
         let is_new = old.is_none();
         let (mut fingerprint, generation) = match old {
@@ -237,7 +283,7 @@ impl Tx<'_> {
             )?
             .execute(params![row.mapping, row.key, row.source_id, fingerprint.to_blob(), generation, millis(self.now)])?;
         self.tally(row.mapping).ledger_rows += i64::from(is_new);
-        Ok(())
+        Ok(is_new)
     }
 
     /// Something may have been written whose answer was not seen, and nobody will look any more: from now on the ledger says

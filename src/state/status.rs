@@ -1,10 +1,11 @@
 //! What `status` shows: where each flow stands and how much waits.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::cursor::{Cursor, cursor_of};
 use super::error::{Inside, StateError};
+use super::links::{Waiting, waiting_for};
 use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
@@ -18,6 +19,11 @@ pub struct Backlog {
     pub ready: u64,
     /// Of them, put off to a later time after a failed attempt.
     pub delayed: u64,
+    /// Of those that wait: for a record that they link to, or, a delete, for records that link to theirs. No call is made for
+    /// them until then.
+    pub waiting_for_parents: u64,
+    /// The mappings whose records they wait for.
+    pub waiting_for: Vec<Waiting>,
     /// Operations in workers' hands.
     pub claimed: u64,
     /// When the oldest of all was queued.
@@ -30,6 +36,11 @@ impl Backlog {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.ready + self.claimed
+    }
+
+    /// Those that a worker may take at once.
+    pub fn due(&self) -> u64 {
+        self.ready.saturating_sub(self.delayed + self.waiting_for_parents)
     }
 }
 
@@ -89,13 +100,13 @@ impl Store {
         })
     }
 
-    /// What waits for a flow, in detail.
+    /// What waits for a flow, by what it waits for, without which mappings ([`Store::waiting_for`] has those).
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn backlog(&self, mapping: &str) -> Result<Backlog, StateError> {
         self.read("count the backlog", |conn, _| match mapping_id(conn, mapping)? {
-            Some(id) => backlog(conn, id),
+            Some(id) => backlog(conn, id, false),
             None => Ok(Backlog::default()),
         })
     }
@@ -115,28 +126,42 @@ impl Store {
     }
 }
 
-fn backlog(conn: &Connection, mapping: i64) -> Inside<Backlog> {
-    let total: i64 = conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
+fn backlog(conn: &Connection, mapping: i64, details: bool) -> Inside<Backlog> {
+    let (total, waiting): (i64, i64) = conn
+        .prepare_cached("SELECT outbox_rows, waiting_rows FROM mapping WHERE id = ?1")?
+        .query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (claimed, oldest_claimed): (i64, Option<i64>) = conn
         .prepare_cached("SELECT COUNT(*), min(enqueued_at) FROM outbox WHERE mapping = ?1 AND state = 'claimed'")?
         .query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (delayed, oldest_delayed, next_due): (i64, Option<i64>, Option<i64>) = conn
         .prepare_cached(
-            "SELECT COUNT(*), min(enqueued_at), min(not_before) FROM outbox WHERE mapping = ?1 AND state = 'ready' AND not_before > 0",
+            "SELECT COUNT(*), min(enqueued_at), min(not_before) FROM outbox
+             WHERE mapping = ?1 AND state = 'ready' AND not_before > 0 AND waits = 0",
         )?
         .query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     // The first in order is the oldest: a row keeps its number and its time when another operation takes its place.
     let oldest_due: Option<i64> = conn
         .prepare_cached(
             "SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM outbox WHERE mapping = ?1 AND state = 'ready' AND not_before = 0
-             ORDER BY seq LIMIT 1)",
+               AND waits = 0 ORDER BY seq LIMIT 1)",
         )?
         .query_row([mapping], |row| row.get(0))?;
+    let (oldest_waiting, parents) = if waiting > 0 {
+        let oldest: Option<i64> = conn
+            .prepare_cached("SELECT enqueued_at FROM outbox WHERE mapping = ?1 AND waits = 1 ORDER BY seq LIMIT 1")?
+            .query_row([mapping], |row| row.get(0))
+            .optional()?;
+        (oldest, if details { waiting_for(conn, mapping)? } else { Vec::new() })
+    } else {
+        (None, Vec::new())
+    };
     Ok(Backlog {
         ready: count(total - claimed),
         delayed: count(delayed),
+        waiting_for_parents: count(waiting),
+        waiting_for: parents,
         claimed: count(claimed),
-        oldest: [oldest_claimed, oldest_delayed, oldest_due].into_iter().flatten().min().map(instant),
+        oldest: [oldest_claimed, oldest_delayed, oldest_due, oldest_waiting].into_iter().flatten().min().map(instant),
         next_due: next_due.map(instant),
     })
 }
@@ -151,7 +176,15 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
     let (dead_letters, retrying) = conn
         .prepare_cached("SELECT COUNT(*), COUNT(retry_at) FROM dead_letter WHERE mapping = ?1")?
         .query_row(params![id], |row| Ok((count(row.get(0)?), count(row.get(1)?))))?;
-    Ok(MappingStatus { mapping, cursor: cursor_of(conn, id)?, backlog: backlog(conn, id)?, dead_letters, retrying, ledger_rows, totals })
+    Ok(MappingStatus {
+        mapping,
+        cursor: cursor_of(conn, id)?,
+        backlog: backlog(conn, id, true)?,
+        dead_letters,
+        retrying,
+        ledger_rows,
+        totals,
+    })
 }
 
 fn count(rows: i64) -> u64 {

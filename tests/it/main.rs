@@ -6,6 +6,7 @@ mod cli;
 mod connect;
 mod connect_campaign;
 mod connect_emulator;
+mod connect_journal;
 mod connect_pace;
 mod connect_server;
 mod connect_writes;

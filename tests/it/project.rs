@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use d365map::project::{
-    DynamicsCredential, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef, SftpHostKey, template,
+    DeliveryNames, DynamicsCredential, ExportKinds, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef,
+    SftpHostKey, template,
 };
 
 fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
@@ -321,4 +322,62 @@ fn an_sftp_server_has_a_user_with_a_key_and_somebody_who_vouches_for_it() {
         let everything = format!("{problems:?}");
         assert!(problems[0].message.contains("must not stand in the project file") && !everything.contains("hunter2"), "{everything}");
     }
+}
+
+#[test]
+fn the_exports_that_are_read_have_files_columns_and_words() {
+    let file = |lines: &str| {
+        format!(
+            "version: 1\nconnections:\n  campaign:\n    organization: contoso\n    client-id: a\n    client-secret: {{ env: A }}\n    sftp:\n      host: \
+             contoso.campaign.adobe.com\n      user: contoso\n      key: {{ file: k }}\n      known-hosts: h\n{lines}"
+        )
+    };
+    let kinds = |lines: &str| load(&file(lines)).unwrap().connections.campaign.unwrap().sftp.unwrap().kinds;
+    assert_eq!(kinds(""), ExportKinds::default());
+    let all = kinds(
+        "      deliveries:\n        files: delivery_*.csv\n        delimiter: \";\"\n        times: utc\n        columns: { id: broadLogId, status: state, mirror-page: page }\n        \
+         words: { sent: [Gesendet], hard: [\"2\", permanent] }\n      tracking:\n        files: tracking_*.csv\n        delimiter: tab\n        header: [logId, externalId, \
+         eventDate, type]\n        columns: { type: art, url: link }\n      opt-outs:\n        files: optout_*.csv\n        changed-suffix: LastModified\n",
+    );
+    let deliveries = all.deliveries.unwrap();
+    assert_eq!((deliveries.files.as_str(), deliveries.delimiter, deliveries.zoneless_is_utc), ("delivery_*.csv", Some(b';'), true));
+    let DeliveryNames { log, status, sent, hard, failed, .. } = deliveries.names;
+    assert_eq!((log.id.as_deref(), log.mirror_page.as_deref(), log.at), (Some("broadLogId"), Some("page"), None));
+    assert_eq!((status.as_deref(), sent, failed), (Some("state"), Some(vec!["Gesendet".to_owned()]), None));
+    assert_eq!(hard, Some(vec!["2".to_owned(), "permanent".to_owned()]));
+    let tracking = all.tracking.unwrap();
+    assert_eq!((tracking.delimiter, tracking.header.map(|h| h.len())), (Some(b'\t'), Some(4)));
+    assert_eq!((tracking.names.kind.as_deref(), tracking.names.url.as_deref()), (Some("art"), Some("link")));
+    assert_eq!(all.opt_outs.unwrap().names.changed_suffix.as_deref(), Some("LastModified"));
+
+    let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
+    for (lines, expected) in [
+        ("      opt-outs: {}\n", "files"),
+        ("      deliveries: { files: in/d.csv }\n", "no folder"),
+        ("      deliveries: { files: d.csv, delimiter: \";;\" }\n", "not one character"),
+        ("      deliveries: { files: d.csv, quote: \",\" }\n", "same character"),
+        ("      tracking: { files: t.csv, times: cet }\n", "no zone"),
+        ("      opt-outs: { files: o.csv, changed-suffix: X, columns: { at: y } }\n", "one profile a line"),
+        ("      tracking: { files: t.csv, columns: { stauts: x } }\n", "stauts"),
+    ] {
+        assert!(fault(lines).contains(expected), "{lines}: {}", fault(lines));
+    }
+}
+
+#[test]
+fn a_journal_has_the_address_of_its_registration_and_an_organisation() {
+    let file = |lines: &str| {
+        format!(
+            "version: 1\nconnections:\n  campaign:\n    organization: contoso\n    client-id: a\n    client-secret: {{ env: A }}\n    journal:\n{lines}"
+        )
+    };
+    let url = "      url: https://events.adobe.io/events/organizations/1/integrations/2/3\n";
+    let org = "      ims-organization: 0123ABCD@AdobeOrg\n";
+    let text = file(&format!("{url}{org}      fields: {{ external-id: profile.crmId, type: kind }}\n"));
+    let journal = load(&text).unwrap().connections.campaign.unwrap().journal.unwrap();
+    assert_eq!((journal.url.path(), journal.scope), ("/events/organizations/1/integrations/2/3", None));
+    assert_eq!((journal.fields.external_id.as_deref(), journal.fields.kind.as_deref()), (Some("profile.crmId"), Some("kind")));
+    let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
+    assert!(fault(&format!("      url: https://events.adobe.io\n{org}")).contains("no registration"));
+    assert!(fault(&format!("{url}      ims-organization: contoso\n")).contains("not the id of an Adobe organisation"));
 }

@@ -8,6 +8,7 @@
 //! Nothing is remembered here: the caller keeps what it has consumed ([`Consumed`]) and hands it back.
 
 mod error;
+mod files;
 mod host_key;
 mod key;
 mod reader;
@@ -29,6 +30,7 @@ use tokio::sync::Mutex;
 use crate::time::Instant;
 
 pub use error::SftpError;
+pub use files::{ExportFiles, Files};
 pub use host_key::HostKey;
 pub use reader::{Batch, ExportReader};
 pub use records::{

@@ -1,8 +1,92 @@
-//! The body of a write: dotted paths and JSON texts to one nested object.
+//! The body of a write: dotted paths and JSON texts to one nested object, and the links to other records in it.
 
 use indexmap::IndexMap;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::Shared;
+use super::writer::{Ended, Tally, failed};
+use crate::connect::campaign::{Key, Link, Linked, Payload, Target};
+use crate::plan::{Fit, IngressFlow};
+use crate::run::RunError;
+use crate::state::{ClaimedField, ClaimedOp, Destination};
+
+/// The body of a write.
+pub(super) struct Request {
+    /// As it is sent; may hold a PKey.
+    pub sent: Payload,
+    /// As it may be kept: links by the other record's key.
+    pub shown: String,
+}
+
+/// The body for an operation: of a record to be made (`create`) all fields that have a value and the key, of one that is there
+/// those that differ. How the operation ends instead, where a record that it links to is not at the target, or could not be
+/// looked up.
+pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, Box<Ended>> {
+    let broken = |what: String| Box::new(Ended::Abort(op.released(), RunError::Task(what)));
+    let flow = shared.flow();
+    let key = to_raw_value(&op.key).map_err(|e| broken(e.to_string()))?;
+    let key_path = flow.key.path.join(".");
+    // A field without a value need not be sent to a record that has none.
+    let fields: Vec<&ClaimedField> = op.write_set(create).filter(|f| !create || f.value.get() != "null").collect();
+    let mut plain: Vec<(&str, &RawValue)> = fields.iter().filter(|f| f.link.is_none()).map(|f| (&*f.path, &*f.value)).collect();
+    if create {
+        plain.insert(0, (key_path.as_str(), &*key));
+    }
+    let mut links = Vec::new();
+    for (field, link) in fields.iter().filter_map(|f| Some((f, f.link.as_ref()?))) {
+        let parent = shared.context.plan.flow(&link.mapping);
+        let parent =
+            parent.ok_or_else(|| broken(format!("the plan has no mapping `{}`, to which `{}` links", link.mapping, field.path)))?;
+        let to = match &link.to {
+            Destination::Nowhere => None,
+            Destination::Record { key, .. } => {
+                Some(Target { resource: &parent.target.collection, attribute: attribute(flow, &field.path), key: Key::from(key.as_str()) })
+            }
+            Destination::Absent { source_id } => return Err(Box::new(waits(op, &link.mapping, source_id, false))),
+        };
+        links.push(Link { name: &field.path, to });
+    }
+    let body = nest(plain.iter().copied());
+    if links.is_empty() {
+        return Ok(Request { sent: Payload::from(&body), shown: body });
+    }
+    let shown: Vec<(&str, Box<RawValue>)> = links.iter().filter_map(|link| Some((link.name, by_key(link)?))).collect();
+    let shown = nest(plain.iter().copied().chain(shown.iter().map(|(path, value)| (*path, &**value))));
+    match shared.context.services.campaign.linked(&body, &links).await {
+        Ok(Linked::Ready(sent)) => Ok(Request { sent, shown }),
+        Ok(Linked::Absent { link }) => {
+            let gone = fields.iter().find(|f| *f.path == *link).and_then(|f| f.link.as_ref());
+            match gone.and_then(|l| Some((l, l.to.source_id()?))) {
+                Some((link, source_id)) => Err(Box::new(waits(op, &link.mapping, source_id, true))),
+                None => Err(broken(format!("there is no link `{link}`"))),
+            }
+        }
+        Err(error) => Err(Box::new(failed(shared, op, &error, Some(shown)))),
+    }
+}
+
+fn waits(op: &ClaimedOp, mapping: &str, source_id: &str, gone: bool) -> Ended {
+    Ended::Settle(op.unlinked(mapping, source_id, gone), Tally::Waits)
+}
+
+/// The attribute by which the record is identified that a field links to.
+fn attribute<'f>(flow: &'f IngressFlow, path: &str) -> &'f str {
+    let field = flow.fields.iter().find(|f| f.path.join(".") == path);
+    match field.map(|f| &f.fit) {
+        Some(Fit::Link { key }) => key,
+        _ => "",
+    }
+}
+
+/// A link's value with the other record's key, as the assumed form writes it; `null` for none.
+fn by_key(link: &Link<'_>) -> Option<Box<RawValue>> {
+    match link.to {
+        None => Some(RawValue::NULL.to_owned()),
+        Some(Target { attribute, key: Key::Value(key), .. }) => to_raw_value(&serde_json::json!({ attribute: key })).ok(),
+        Some(Target { key: Key::Filter(_), .. }) => None,
+    }
+}
 
 /// A tree of values; texts are kept as they are, so that no number is read and written again.
 #[derive(Serialize)]

@@ -61,9 +61,11 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
             return Ok(false);
         }
         let name = shared.flow().name.clone();
-        let backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
+        // What waits for other records goes when those come, which may be on a page still to be read: it does not stop the
+        // reading. There is one such operation per record at most, on disk and not in memory.
+        let (backlog, waiting) = shared.context.blocking(move |store| Ok((store.backlog_size(&name)?, store.waiting_size(&name)?))).await?;
         shared.context.counters.backlog.set(backlog);
-        if backlog < shared.context.options.backlog_high_water {
+        if backlog.saturating_sub(waiting) < shared.context.options.backlog_high_water {
             return Ok(true);
         }
         tokio::select! {
@@ -157,6 +159,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
     counters.unchanged.add(outcome.unchanged);
     counters.filtered_out.add(outcome.filtered_out);
     counters.rejected.add(outcome.rejected);
+    counters.forgotten.add(outcome.forgotten);
     counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
     counters.backlog.set(outcome.backlog);
     shared.queued.notify_one();
@@ -208,7 +211,8 @@ pub(super) fn evaluate(
             for (field, path) in mapped.fields().zip(paths) {
                 // The evaluator writes JSON, so the text is JSON.
                 let value = RawValue::from_string(field.json()).map_err(|e| RunError::Task(e.to_string()))?;
-                payload.push(Field { path: path.clone(), value, initial_only: field.program.initial });
+                let link = field.program.link().map(Arc::from);
+                payload.push(Field { path: path.clone(), value, initial_only: field.program.initial, link });
             }
             Ok(Change::Upsert { source_id: mapped.source_id.into_owned(), key: mapped.key.into_owned(), payload })
         }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::reader::{evaluate, removes};
@@ -31,7 +30,7 @@ const ATTEMPTS: u32 = 6;
 const FAILURES_IN_A_ROW: u32 = 25;
 
 /// The end of one operation.
-enum Ended {
+pub(super) enum Ended {
     /// To be handed to the state.
     Settle(Settlement, Tally),
     /// A refetch, which the state has taken in already.
@@ -42,7 +41,7 @@ enum Ended {
 
 /// What an operation counts as.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tally {
+pub(super) enum Tally {
     /// Created or updated by a call; the state counts which.
     Call,
     /// Equal to what stands there already.
@@ -51,6 +50,8 @@ enum Tally {
     Deleted,
     /// Deleted before it was ever written.
     NothingToDelete,
+    /// Not tried: a record that it links to is not at the target.
+    Waits,
     /// Refused for good.
     Failed,
     /// Put off, after so many attempts.
@@ -142,12 +143,16 @@ impl Writer {
         let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
         self.shared.context.counters.backlog.set(backlog.total());
         let patient = self.shared.context.options.pace == Pace::Once;
-        Ok(match (reader_done, backlog.total()) {
+        // What waits for records of other flows, or for some that never come, goes on waiting beyond this round.
+        let left = backlog.total() - backlog.waiting_for_parents.min(backlog.total());
+        Ok(match (reader_done, left) {
             (true, 0) => None,
+            // An answer has made it due.
+            _ if backlog.due() > 0 => Some(Duration::from_millis(1)),
             // What was put off too often waits for another run.
-            (true, waiting) if patient && self.exhausted.len() as u64 >= waiting => None,
+            (true, left) if patient && self.exhausted.len() as u64 >= left => None,
             // In a watch the next round takes up what was put off.
-            (true, _) if !patient && backlog.ready == backlog.delayed => None,
+            (true, left) if !patient && backlog.delayed == left => None,
             (true, _) => Some(Duration::from_millis(100)),
             (false, _) => Some(Duration::from_millis(500)),
         })
@@ -171,6 +176,7 @@ impl Writer {
                         self.failures = 0;
                         counters.deleted.add(1);
                     }
+                    Tally::Waits => {}
                     Tally::NothingToDelete => counters.deletes_without_effect.add(1),
                     Tally::Failed => {
                         self.failures = 0;
@@ -191,6 +197,7 @@ impl Writer {
                 counters.unchanged.add(outcome.unchanged);
                 counters.filtered_out.add(outcome.filtered_out);
                 counters.rejected.add(outcome.rejected);
+                counters.forgotten.add(outcome.forgotten);
             }
             Ended::Refetched(RefetchOutcome::Superseded | RefetchOutcome::Stale) => {}
             Ended::Abort(settlement, error) => {
@@ -259,37 +266,48 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
     }
     match update(shared, op).await {
         // Somebody has deleted the record at the target; Dynamics is the source of truth.
-        Some(Ok(Written::Missing)) => create(shared, op, false).await,
-        Some(Ok(Written::Done)) => Ended::Settle(op.written(false), Tally::Call),
-        Some(Err((error, request))) => failed(shared, op, &error, Some(request)),
-        None => Ended::Settle(op.written(false), Tally::NoCall),
+        Update::Missing => create(shared, op, false).await,
+        Update::Done => Ended::Settle(op.written(false), Tally::Call),
+        Update::Nothing => Ended::Settle(op.written(false), Tally::NoCall),
+        Update::Ended(ended) => *ended,
     }
 }
 
-/// Sends the fields that differ; `None` where there are none.
-async fn update(shared: &Shared, op: &ClaimedOp) -> Option<Result<Written, (ConnectError, String)>> {
-    let fields: Vec<(&str, &RawValue)> = op.write_set(false).map(|f| (&*f.path, &*f.value)).collect();
-    if fields.is_empty() {
-        return None;
+/// How an update went.
+enum Update {
+    Done,
+    /// There is no such record.
+    Missing,
+    /// No field differs: no call was made.
+    Nothing,
+    Ended(Box<Ended>),
+}
+
+/// Sends the fields that differ.
+async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
+    if op.write_set(false).next().is_none() {
+        return Update::Nothing;
     }
-    let request = body::nest(fields);
-    let flow = shared.flow();
-    let written = shared.context.services.campaign.update(&flow.target.collection, &op.key, &request).await;
-    Some(written.map_err(|error| (error, request)))
+    let request = match body::of(shared, op, false).await {
+        Ok(request) => request,
+        Err(ended) => return Update::Ended(ended),
+    };
+    match shared.context.services.campaign.update(&shared.flow().target.collection, &op.key, request.sent).await {
+        Ok(Written::Done) => Update::Done,
+        Ok(Written::Missing) => Update::Missing,
+        Err(error) => Update::Ended(Box::new(failed(shared, op, &error, Some(request.shown)))),
+    }
 }
 
 /// Creates a record. Where the target has it already (`look`), it is ours by its key, and it is brought to these values.
 async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
     let flow = shared.flow();
-    let key_path = flow.key.path.join(".");
-    let Ok(key) = serde_json::value::to_raw_value(&op.key) else {
-        return Ended::Abort(op.released(), RunError::Task("a key that is no text".to_owned()));
+    let request = match body::of(shared, op, true).await {
+        Ok(request) => request,
+        Err(ended) => return *ended,
     };
-    // A field without a value need not be sent to a record that has none.
-    let fields = op.write_set(true).filter(|f| f.value.get() != "null").map(|f| (&*f.path, &*f.value));
-    let request = body::nest(std::iter::once((key_path.as_str(), &*key)).chain(fields));
     let campaign = &shared.context.services.campaign;
-    let error = match campaign.create(&flow.target.collection, &request).await {
+    let error = match campaign.create(&flow.target.collection, request.sent).await {
         Ok(()) => return Ended::Settle(op.written(true), Tally::Call),
         Err(error) => error,
     };
@@ -298,11 +316,11 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
         match campaign.get(&flow.target.collection, &op.key).await {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
-                    Some(Ok(Written::Done)) | None => Ended::Settle(op.written(false), Tally::Call),
-                    Some(Ok(Written::Missing)) => {
+                    Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
+                    Update::Missing => {
                         Ended::Settle(op.retry(later(op), "the record came and went", true), Tally::Retried { attempts: op.attempts + 1 })
                     }
-                    Some(Err((error, request))) => failed(shared, op, &error, Some(request)),
+                    Update::Ended(ended) => *ended,
                 };
             }
             Ok(None) => {}
@@ -310,7 +328,7 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
             Err(_) => {}
         }
     }
-    failed(shared, op, &error, Some(request))
+    failed(shared, op, &error, Some(request.shown))
 }
 
 async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
@@ -359,7 +377,7 @@ fn later(op: &ClaimedOp) -> time::Instant {
     time::now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
 }
 
-fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
+pub(super) fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
     match verdict(error) {
         Verdict::Record => {
             let failure = failure::of_error(&shared.context.plan, shared.flow(), error, request);

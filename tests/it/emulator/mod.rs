@@ -4,6 +4,7 @@ mod batch;
 mod campaign;
 mod campaign_resources;
 mod dataverse;
+mod journal;
 mod kept;
 mod setup;
 mod tables;

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod kill;
+mod links;
 mod load;
 pub mod support;
 mod trouble;

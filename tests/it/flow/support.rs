@@ -74,7 +74,14 @@ impl World {
             folder: tempfile::tempdir().expect("a folder"),
             client,
             token,
-            options: Options { pace: Pace::Once, mappings: None, page_size: 100, concurrency: 6, backlog_high_water: 10_000 },
+            options: Options {
+                pace: Pace::Once,
+                mappings: None,
+                page_size: 100,
+                concurrency: 6,
+                backlog_high_water: 10_000,
+                optouts: d365map::run::OptoutSettings::default(),
+            },
             http: HttpConfig {
                 backoff_min: Duration::from_millis(5),
                 backoff_max: Duration::from_millis(50),
@@ -120,6 +127,7 @@ impl World {
             dataverse: Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse"),
             campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
             exports: None,
+            files: d365map::connect::sftp::ExportFiles::default(),
         };
         (http, services)
     }
