@@ -3,6 +3,8 @@
 //! Dataverse keeps three kinds apart, and so does everything here: an instant ([`Instant`]), a day without a time
 //! ([`Date`]), and a wall-clock time of no zone ([`LocalDateTime`]). Mixing them is how a birthday moves by a day.
 
+pub mod schedule;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
 /// A point on the time line, in UTC.

@@ -108,6 +108,11 @@ pub fn compile_group(group: files::Group, style: Style) -> Result<ExecutionPlan,
     })
 }
 
+/// The project's plan where its files have no error; findings are not shown.
+pub fn compile_quietly(project: &crate::project::Project) -> Option<ExecutionPlan> {
+    files::of_project(project.clone(), Style::PLAIN).ok().and_then(|group| group.compile().plan)
+}
+
 /// Writes a file as a whole or not at all: beside its place first, then moved there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();

@@ -24,7 +24,10 @@ mod progress;
 mod run;
 pub mod schema;
 mod services;
+mod source;
+mod start;
 mod status;
+mod stop;
 mod test;
 
 pub use fix::mend;
@@ -97,8 +100,12 @@ enum Command {
     Replay(run::ReplayArgs),
     /// Examine the project, this machine and both services, and say how to mend what is missing.
     Doctor(doctor::Args),
-    /// Show where every flow stands.
+    /// Show where every workflow stands.
     Status(status::Args),
+    /// Start workflows that were stopped or have failed.
+    Start(start::Args),
+    /// Stop workflows; the others go on.
+    Stop(stop::Args),
     /// Records that were not written.
     DeadLetters(dead_letters::Args),
     /// The whole way in a few seconds, against local stand-ins.
@@ -135,6 +142,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => run::replay(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
+        Command::Start(args) => start::run(args, global),
+        Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),

@@ -36,7 +36,11 @@ impl Progress {
                 } else {
                     String::new()
                 };
-                line.set_message(format!("{read} read, {written} written ({rate:.0}/s), {backlog} waiting{left}, {errors} errors"));
+                let due = match counters.restarts_due.get() {
+                    0 => String::new(),
+                    due => format!(", RESTART DUE for {due} (`d365map status`)"),
+                };
+                line.set_message(format!("{read} read, {written} written ({rate:.0}/s), {backlog} waiting{left}, {errors} errors{due}"));
                 line.tick();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

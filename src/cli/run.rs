@@ -9,11 +9,15 @@ use tokio_util::sync::CancellationToken;
 use super::compile::{compile_group, read_plan};
 use super::output::{fail, print, stderr_style};
 use super::progress::Progress;
+use super::source::FilesOnDisk;
 use super::{Exit, Global, drift, files, services};
 use crate::connect::CallStats;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
-use crate::run::{ChangedProfiles, Counters, DryRun, OptoutSettings, Options, Pace, RunError, Services, Summary, dry_run, run as execute};
+use crate::run::{
+    ChangedProfiles, Counters, DryRun, Options, OptoutSettings, Pace, RunError, Services, Summary, Supervision, dry_run, run as execute,
+    watch, workflows,
+};
 use crate::state::{StateError, Store};
 
 /// Arguments of `run`.
@@ -180,7 +184,17 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
     let options = options(&project, pace, args.mapping.clone());
-    if args.dry_run { dry(&project, &plan, &options, args.format) } else { wet(&project, plan, options, args.format, global.quiet) }
+    if args.dry_run {
+        return dry(&project, &plan, &options, args.format);
+    }
+    if let Some(name) = project.schedules.keys().find(|name| !workflows(&plan).iter().any(|w| w.name == **name)) {
+        let known: Vec<String> = workflows(&plan).into_iter().map(|w| w.name).collect();
+        let near = crate::diagnostics::nearest(name, known.iter().map(String::as_str));
+        let help = near.map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+        return fail(&format!("`schedules` of the project file has `{name}`, and there is no such workflow; {help}"));
+    }
+    let source = Watched { plan: args.plan.clone(), ignore_drift: args.ignore_drift };
+    wet(&project, plan, options, args.format, global.quiet, source)
 }
 
 /// Marks a mapping for a full load, and runs it.
@@ -210,7 +224,7 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Exit {
         return Exit::Clean;
     }
     let options = options(&project, Pace::Once, vec![args.mapping.clone()]);
-    wet(&project, plan, options, args.format, global.quiet)
+    wet(&project, plan, options, args.format, global.quiet, Watched { plan: None, ignore_drift: args.ignore_drift })
 }
 
 /// The runtime of commands that talk to services.
@@ -248,7 +262,13 @@ async fn signal() {
     drop(tokio::signal::ctrl_c().await);
 }
 
-fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool) -> Exit {
+/// What a watch needs to take up changed mapping files.
+struct Watched {
+    plan: Option<PathBuf>,
+    ignore_drift: bool,
+}
+
+fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool, watched: Watched) -> Exit {
     let store = match Store::open_for_run(&project.state) {
         Ok(store) => store,
         Err(error) => return fail(&error.to_string()),
@@ -267,7 +287,15 @@ fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Fo
         let counters = Arc::new(Counters::default());
         let progress = Progress::start(counters.clone(), quiet);
         let usage = services::Ledger::start(store.clone(), http.clone());
-        let result = execute(plan, clients, store, options, counters, stop).await;
+        let result = match options.pace {
+            Pace::Once => execute(plan, clients, store, options, counters, stop).await,
+            Pace::Watch { .. } => {
+                let Watched { plan: file, ignore_drift } = watched;
+                let source = FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), ignore_drift };
+                let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
+                watch(plan, clients, store, options, counters, stop, supervision).await
+            }
+        };
         drop(usage);
         drop(progress);
         result
@@ -304,6 +332,12 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
     let mut out = String::new();
     for flow in &summary.flows {
         out.push_str(&format!("{}: {}\n{}", flow.mapping, summary.outcome, flow.describe()));
+    }
+    for name in &summary.left_out {
+        out.push_str(&format!("{name}: STOPPED, and left out; `d365map start {name}` takes it in again\n"));
+    }
+    for (name, reason) in &summary.failed {
+        out.push_str(&format!("{name}: FAILED: {reason}\n"));
     }
     out.push_str(&format!("calls: {calls}\n"));
     out.push_str(&format!("time: {:.1} s\n", summary.milliseconds as f64 / 1000.0));

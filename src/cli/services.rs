@@ -164,7 +164,7 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
 }
 
 /// The SFTP server of Campaign's exports, where the project has one.
-fn exports(project: &Project) -> Result<Option<Sftp>, String> {
+pub fn exports(project: &Project) -> Result<Option<Sftp>, String> {
     let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
     let at = "connections.campaign.sftp";
     let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;

@@ -66,12 +66,7 @@ impl IngressFlow {
     /// A fingerprint of what the flow does, for noticing that a cursor belongs to another version of the mapping. Places in
     /// the file do not count: a comment more changes nothing.
     pub fn fingerprint(&self) -> String {
-        let mut tree = serde_json::to_value(self).unwrap_or_default();
-        without_places(&mut tree);
-        // The keys are constants: this tells versions apart, it keeps no secret.
-        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x6433_3635, 0x006d_6170);
-        hasher.write(tree.to_string().as_bytes());
-        format!("{:016x}", hasher.finish())
+        fingerprint(self)
     }
 
     /// Checks what the types cannot say, so that a plan changed by hand cannot make the runner fail midway.
@@ -152,6 +147,16 @@ impl Condition {
             ConditionKind::Test { test, .. } => matches!(test, Test::Within(_) | Test::Relative { .. }),
         }
     }
+}
+
+/// A fingerprint of a part of a plan: what it does, wherever it stands in its file.
+pub fn fingerprint(part: &impl serde::Serialize) -> String {
+    let mut tree = serde_json::to_value(part).unwrap_or_default();
+    without_places(&mut tree);
+    // The keys are constants: this tells versions apart, it keeps no secret.
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x6433_3635, 0x006d_6170);
+    hasher.write(tree.to_string().as_bytes());
+    format!("{:016x}", hasher.finish())
 }
 
 /// Takes every place out of a plan's JSON tree.

@@ -14,6 +14,7 @@ use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
 use super::journal::JournalDoc;
 use super::optouts::OptoutsDoc;
+use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
     CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
@@ -47,6 +48,8 @@ struct ProjectDoc {
     limits: Option<LimitsDoc>,
     #[serde(default)]
     opt_outs: Option<OptoutsDoc>,
+    #[serde(default)]
+    schedules: Option<yaml::Map<ScheduleDoc>>,
     #[serde(default)]
     lint: Option<yaml::Map<Spanned<String>>>,
 }
@@ -203,8 +206,9 @@ impl Reader<'_> {
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
         let optouts = doc.opt_outs.as_ref().map(|o| self.optouts(o)).unwrap_or_default();
+        let schedules = doc.schedules.as_ref().map(|s| self.schedules(s)).unwrap_or_default();
         let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, optouts, lint, root }
+        Project { mappings, schemas, state, connections, limits, optouts, schedules, lint, root }
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.

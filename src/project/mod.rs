@@ -5,16 +5,19 @@ mod file;
 mod journal;
 mod optouts;
 mod problem;
+mod schedules;
 mod secret;
 mod sftp;
 pub mod template;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
 use crate::diagnostics::Levels;
+use crate::time::schedule::Schedule;
 
 pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
 pub use journal::{JournalConnection, JournalFields};
@@ -42,6 +45,8 @@ pub struct Project {
     pub limits: Limits,
     /// How opt-outs are read and compared.
     pub optouts: OptoutReading,
+    /// When the rounds of `run --watch` begin, by workflow; the others have [`Limits::watch_interval`].
+    pub schedules: BTreeMap<String, Schedule>,
     /// The severities that the project sets for itself.
     pub lint: Levels,
 }
@@ -278,6 +283,7 @@ impl Project {
             connections: Connections::default(),
             limits: Limits::default(),
             optouts: OptoutReading::default(),
+            schedules: BTreeMap::new(),
             lint: Levels::new(),
         }
     }

@@ -52,7 +52,8 @@ impl Reader<'_> {
     pub(super) fn optouts(&mut self, doc: &OptoutsDoc) -> OptoutReading {
         let defaults = OptoutReading::default();
         let hour = 3600;
-        let list = self.ranged("list-every-seconds", doc.list_every_seconds.as_ref(), defaults.list_every.as_secs(), 0..=604_800, "seconds");
+        let list =
+            self.ranged("list-every-seconds", doc.list_every_seconds.as_ref(), defaults.list_every.as_secs(), 0..=604_800, "seconds");
         let tolerance = self.ranged(
             "clock-tolerance-seconds",
             doc.clock_tolerance_seconds.as_ref(),

@@ -96,6 +96,8 @@ impl FlowCounters {
 #[derive(Debug, Default)]
 pub struct Counters {
     flows: Mutex<BTreeMap<String, Arc<FlowCounters>>>,
+    /// Workflows whose mapping is another one on disk than the one they run by.
+    pub restarts_due: Count,
 }
 
 impl Counters {

@@ -9,8 +9,10 @@ mod failure;
 mod ingress;
 mod optout;
 mod summary;
+mod watch;
 mod workflow;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub use counters::{Counters, FlowCounters};
 pub use ingress::{DryFlow, DryRun, dry_run};
 pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, reconcile};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
+pub use watch::{PlanSource, Supervision, watch};
 pub use workflow::{Kind, Workflow, workflows};
 
 use crate::connect::ConnectError;
@@ -29,7 +32,7 @@ use crate::connect::dataverse::Dataverse;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
-use crate::state::{RunId, RunKind, RunOutcome, StateError, Store};
+use crate::state::{Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
 const FLOWS_AT_ONCE: usize = 4;
@@ -195,7 +198,7 @@ async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Result<()
         while rounds.len() < FLOWS_AT_ONCE
             && let Some((context, flow)) = flows.next()
         {
-            rounds.spawn(async move { flow.round(context).await });
+            rounds.spawn(shown(context, flow));
         }
         match rounds.join_next().await {
             Some(ended) => result = result.and(ended.map_err(|e| RunError::Task(e.to_string())).and_then(|r| r)),
@@ -204,8 +207,36 @@ async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Result<()
     }
 }
 
+/// A round of a run that goes through once, with the workflow's state as `status` shows it.
+async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
+    // What is shown of a round is not worth the round.
+    let note = async |note: WorkflowNote| {
+        let name = flow.name.clone();
+        if let Err(error) = context.blocking(move |store| store.note_workflow(&name, &note)).await {
+            tracing::warn!(workflow = flow.name, %error, "the workflow's state was not put down");
+        }
+    };
+    if flow.kind == Kind::Ingress {
+        let (name, fingerprint) = (flow.name.clone(), flow.fingerprint(&context.plan));
+        context.blocking(move |store| store.take_replay(&name, &fingerprint)).await?;
+    }
+    note(WorkflowNote::Round).await;
+    let result = flow.round(context.clone()).await;
+    match &result {
+        Ok(()) => {
+            note(WorkflowNote::Rested { next: None }).await;
+            let reason = if context.stop.is_cancelled() { "stopped; what was in flight is finished" } else { "its run went through once" };
+            note(WorkflowNote::Stopped { reason: reason.to_owned() }).await;
+        }
+        Err(error) => note(WorkflowNote::Failed { reason: error.to_string(), next: None }).await,
+    }
+    result
+}
+
 /// Runs a plan. The store must be open for running. Ends when everything is moved ([`Pace::Once`]), when `stop` is cancelled
 /// (what is in flight is finished first), or with an error; in each case the state says where it stands.
+///
+/// A workflow that was stopped by hand stays out of a run of all workflows; one that `options` name is run all the same.
 pub async fn run(
     plan: Arc<ExecutionPlan>,
     services: Services,
@@ -214,69 +245,119 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
+    match options.pace {
+        Pace::Once => once(plan, services, store, options, counters, stop).await,
+        Pace::Watch { .. } => {
+            let supervision = Supervision::fixed(plan.clone(), services.clone());
+            watch(plan, services, store, options, counters, stop, supervision).await
+        }
+    }
+}
+
+async fn once(
+    plan: Arc<ExecutionPlan>,
+    services: Services,
+    store: Store,
+    options: Options,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+) -> Result<Summary, RunError> {
     let began = std::time::Instant::now();
-    let flows = workflow::selected(&plan, options.mappings.as_deref())?;
-    let kind = match options.pace {
-        Pace::Once => RunKind::Once,
-        Pace::Watch { .. } => RunKind::Watch,
+    let mut flows = workflow::selected(&plan, options.mappings.as_deref())?;
+    let wishes = stopped(&store).await?;
+    let left_out = match options.mappings {
+        Some(_) => Vec::new(),
+        None => flows.extract_if(.., |f| wishes.contains_key(&f.name)).map(|f| f.name).collect(),
     };
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
-    let (run, recovery) = {
-        let (store, names) = (store.clone(), names.clone());
-        let started = tokio::task::spawn_blocking(move || store.start_run(kind, &names)).await;
-        started.map_err(|e| RunError::Task(e.to_string()))??
-    };
+    let (run, recovery) = begin(&store, RunKind::Once, &names).await?;
     counters.begin(&names);
+    let tokens: BTreeMap<String, CancellationToken> = names.iter().map(|n| (n.clone(), stop.child_token())).collect();
     let context_of = |name: &str| Context {
         plan: plan.clone(),
         services: services.clone(),
         store: store.clone(),
         run,
         options: options.clone(),
-        // Its own: a flow that ends for an error does not stop those who watch.
-        stop: stop.child_token(),
+        // Its own: a flow that ends for an error does not stop the others.
+        stop: tokens.get(name).map_or_else(|| stop.child_token(), CancellationToken::child_token),
         counters: counters.flow(name),
     };
     let mut result = Ok(());
-    loop {
+    let rounds = async {
         for stage in workflow::stages(&plan, &flows) {
-            result = together(stage.into_iter().map(|flow| (context_of(&flow.name), flow))).await;
+            let wanted = stage.into_iter().filter(|f| tokens.get(&f.name).is_none_or(|t| !t.is_cancelled()));
+            result = together(wanted.map(|flow| (context_of(&flow.name), flow))).await;
             if result.is_err() || stop.is_cancelled() {
                 break;
             }
         }
-        match options.pace {
-            Pace::Watch { interval } if !stop.is_cancelled() => {
-                if let Err(error) = &result {
-                    if !error.is_passing() {
-                        break;
+    };
+    tokio::select! {
+        () = rounds => {}
+        () = heed_stops(&store, &tokens, &wishes) => {}
+    }
+    end(&store, run, recovery, &counters, &names, left_out, &stop, began, result).await
+}
+
+/// The workflows that were stopped by hand, each with the number of its wish.
+async fn stopped(store: &Store) -> Result<BTreeMap<String, i64>, RunError> {
+    let workflows = {
+        let store = store.clone();
+        tokio::task::spawn_blocking(move || store.workflows()).await.map_err(|e| RunError::Task(e.to_string()))??
+    };
+    Ok(workflows.into_iter().filter(|w| w.wish == Wish::Stop).map(|w| (w.name, w.request)).collect())
+}
+
+/// Stops workflows that are stopped by hand while they go through once. Never ends.
+async fn heed_stops(store: &Store, tokens: &BTreeMap<String, CancellationToken>, before: &BTreeMap<String, i64>) {
+    loop {
+        tokio::time::sleep(watch::LOOK).await;
+        match stopped(store).await {
+            Ok(stopped) => {
+                for (name, request) in stopped.iter().filter(|(name, request)| before.get(*name).is_none_or(|b| b != *request)) {
+                    if let Some(token) = tokens.get(name).filter(|t| !t.is_cancelled()) {
+                        tracing::info!(workflow = name, request, "stopping by hand");
+                        token.cancel();
                     }
-                    tracing::warn!(%error, "the round failed; it will be tried again");
-                    result = Ok(());
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(interval) => {}
-                    () = stop.cancelled() => break,
                 }
             }
-            Pace::Watch { .. } | Pace::Once => break,
+            // The rounds meet the same trouble with the file and say so.
+            Err(error) => tracing::warn!(%error, "the wishes of workflows were not read"),
         }
     }
+}
+
+async fn begin(store: &Store, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
+    let (store, names) = (store.clone(), names.to_vec());
+    Ok(tokio::task::spawn_blocking(move || store.start_run(kind, &names)).await.map_err(|e| RunError::Task(e.to_string()))??)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the end of both kinds of runs")]
+async fn end(
+    store: &Store,
+    run: RunId,
+    recovery: Recovery,
+    counters: &Arc<Counters>,
+    names: &[String],
+    left_out: Vec<String>,
+    stop: &CancellationToken,
+    began: std::time::Instant,
+    result: Result<(), RunError>,
+) -> Result<Summary, RunError> {
     let outcome = match (&result, stop.is_cancelled()) {
         (Err(_), _) => RunOutcome::Failed,
         (Ok(()), true) => RunOutcome::Stopped,
         (Ok(()), false) => RunOutcome::Completed,
     };
-    let summary = {
-        let (store, counters, names) = (store.clone(), counters.clone(), names.clone());
-        let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
-            let backlogs =
-                names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
-            let summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
-            store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
-            Ok(summary)
-        });
-        done.await.map_err(|e| RunError::Task(e.to_string()))??
-    };
+    let (store, counters, names) = (store.clone(), counters.clone(), names.to_vec());
+    let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
+        let backlogs = names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
+        let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
+        summary.left_out = left_out;
+        store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
+        Ok(summary)
+    });
+    let summary = done.await.map_err(|e| RunError::Task(e.to_string()))??;
     result.map(|()| summary)
 }

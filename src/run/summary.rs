@@ -19,6 +19,12 @@ pub struct Summary {
     pub recovery: Recovery,
     /// By flow.
     pub flows: Vec<FlowSummary>,
+    /// Workflows that were left out, being stopped by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// Workflows that had failed at the end of a watch, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<(String, String)>,
     /// From start to end.
     pub milliseconds: u64,
 }
@@ -113,12 +119,12 @@ impl Summary {
             })
             .collect();
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Summary { run, outcome, recovery, flows, milliseconds }
+        Summary { run, outcome, recovery, flows, left_out: Vec::new(), failed: Vec::new(), milliseconds }
     }
 
     /// Whether something needs attention: rejected or refused records, or operations that still wait.
     pub fn needs_attention(&self) -> bool {
-        self.flows.iter().any(|f| f.rejected + f.failed + f.backlog > 0)
+        !self.failed.is_empty() || self.flows.iter().any(|f| f.rejected + f.failed + f.backlog > 0)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Context, RunError, ingress, optout};
-use crate::plan::ExecutionPlan;
+use crate::plan::{self, ExecutionPlan};
 
 /// What a workflow moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,32 @@ impl Workflow {
             Kind::Optout => optout::round(context, self.index).await,
             Kind::Events => Ok(()),
         }
+    }
+}
+
+impl Workflow {
+    /// A fingerprint of what it does by a plan, for noticing that its mapping has changed.
+    pub fn fingerprint(&self, plan: &ExecutionPlan) -> String {
+        match self.kind {
+            Kind::Ingress => plan.ingress.get(self.index).map(plan::fingerprint),
+            // Which records take part, and under which key, is the mapping's.
+            Kind::Optout => plan.optouts.get(self.index).map(|f| plan::fingerprint(&(f, plan.flow(&f.mapping)))),
+            Kind::Events => plan.events.get(self.index).map(plan::fingerprint),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The workflows whose records must be there before this one's first round.
+    pub(super) fn parents<'p>(&self, plan: &'p ExecutionPlan) -> Vec<&'p str> {
+        match self.kind {
+            Kind::Ingress => plan.ingress.get(self.index).map(|f| f.depends_on.iter().map(String::as_str).collect()),
+            Kind::Optout => plan.optouts.get(self.index).map(|f| vec![f.mapping.as_str()]),
+            Kind::Events => plan
+                .events
+                .get(self.index)
+                .map(|e| plan.ingress.iter().filter(|f| f.source.table == e.table).map(|f| f.name.as_str()).collect()),
+        }
+        .unwrap_or_default()
     }
 }
 

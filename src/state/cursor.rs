@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn reset_for_replay(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StateError> {
-        self.restart(mapping, Reason::Replay, plan_fingerprint)
+        self.write("restart a flow", |tx| tx.reset_for_replay(mapping, plan_fingerprint))
     }
 
     /// Puts a flow back to the start of a full load, as [`CursorMove::Restart`] does, without a page.
@@ -207,6 +207,13 @@ impl Tx<'_> {
                 millis(updated_at)
             ])?;
         Ok(Cursor { updated_at, ..cursor })
+    }
+
+    /// Puts a flow back to the start of a full load that writes all records again, see [`Store::reset_for_replay`].
+    pub fn reset_for_replay(&mut self, mapping: &str, plan_fingerprint: &str) -> Inside<Cursor> {
+        let id = self.mapping(mapping)?;
+        let from = self.cursor_or_first(id, plan_fingerprint)?;
+        self.restart(id, &from, Reason::Replay, plan_fingerprint)
     }
 
     pub fn restart(&mut self, mapping: i64, from: &Cursor, reason: Reason, plan_fingerprint: &str) -> Inside<Cursor> {

@@ -41,6 +41,7 @@ mod sweep;
 mod tx;
 mod types;
 mod usage;
+mod workflow;
 
 pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
@@ -61,3 +62,4 @@ pub use settle::{SettleOutcome, Settled, Settlement};
 pub use status::{Backlog, MappingStatus, Status, Totals};
 pub use store::Store;
 pub use types::{Op, RunId};
+pub use workflow::{Wish, WorkflowNote, WorkflowRecord, WorkflowState};

@@ -286,8 +286,7 @@ pub enum PersonEnd {
     Released,
 }
 
-const COLUMNS: &str =
-    "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
+const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
     let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_row);
@@ -430,7 +429,9 @@ impl Store {
                         outcome.unchanged += 1;
                         if let Some(generation) = generation {
                             tx.conn
-                                .prepare_cached("UPDATE optout SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3")?
+                                .prepare_cached(
+                                    "UPDATE optout SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3",
+                                )?
                                 .execute(params![mapping, id, generation])?;
                         }
                     }
@@ -656,8 +657,8 @@ impl Store {
 }
 
 fn page_of(conn: &Connection, mapping: i64, after: &str, limit: usize) -> Inside<Vec<(String, Person)>> {
-    let mut statement = conn
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM optout WHERE mapping = ?1 AND source_id > ?2 ORDER BY source_id LIMIT ?3"))?;
+    let mut statement =
+        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM optout WHERE mapping = ?1 AND source_id > ?2 ORDER BY source_id LIMIT ?3"))?;
     let rows = statement.query_map(params![mapping, after, i64::try_from(limit).unwrap_or(i64::MAX)], from_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -701,16 +702,8 @@ impl Tx<'_> {
 
     fn queue_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
         let change_no = self.next_change()?;
-        let new = NewOp {
-            key: id,
-            source_id: id,
-            op: Op::Refetch,
-            payload: None,
-            with_initial: false,
-            rewrite: false,
-            generation: 0,
-            change_no,
-        };
+        let new =
+            NewOp { key: id, source_id: id, op: Op::Refetch, payload: None, with_initial: false, rewrite: false, generation: 0, change_no };
         self.enqueue(mapping, &new)?;
         Ok(())
     }

@@ -107,6 +107,7 @@ impl Store {
             tx.conn.execute("UPDATE cursor SET leased_by = NULL", [])?;
             tx.conn.execute("UPDATE mapping SET cancelled = 0 WHERE cancelled", [])?;
             let recovered = tx.requeue_claimed()?;
+            tx.rest_workflows("the process that ran it ended without a word")?;
             tx.conn.execute("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [KEPT_RUNS - 1])?;
             tx.conn.execute(
                 "INSERT INTO run (kind, mappings, started_at, pid, host) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -135,6 +136,7 @@ impl Store {
     pub fn end_run(&self, run: RunId, outcome: RunOutcome, counters: &serde_json::Value) -> Result<(), StateError> {
         self.write("end a run", |tx| {
             tx.requeue_claimed()?;
+            tx.rest_workflows("its run has ended")?;
             tx.conn.execute("UPDATE cursor SET leased_by = NULL WHERE leased_by = ?1", [run])?;
             tx.conn.execute(
                 "UPDATE run SET ended_at = ?2, outcome = ?3, counters = ?4 WHERE id = ?1",

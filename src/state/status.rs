@@ -10,6 +10,7 @@ use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
 use super::types::instant;
+use super::workflow::{WorkflowRecord, workflows};
 use crate::time::Instant;
 
 /// What waits in the outbox for a flow.
@@ -79,6 +80,8 @@ pub struct MappingStatus {
 pub struct Status {
     /// All flows that were ever run on this file, by name.
     pub mappings: Vec<MappingStatus>,
+    /// All workflows, as their processes left them; see [`WorkflowRecord::shown`].
+    pub workflows: Vec<WorkflowRecord>,
     /// The latest run.
     pub last_run: Option<RunRecord>,
 }
@@ -96,7 +99,7 @@ impl Store {
                 rows.collect::<Result<_, _>>()?
             };
             let mappings = names.into_iter().map(|(id, name)| mapping_status(conn, id, name)).collect::<Result<_, _>>()?;
-            Ok(Status { mappings, last_run: last_run(conn)? })
+            Ok(Status { mappings, workflows: workflows(conn)?, last_run: last_run(conn)? })
         })
     }
 

@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("state", &["time"]),
     ("run", &["connect", "eval", "plan", "state", "time"]),
     ("emulator", &["time"]),
-    ("project", &["diagnostics", "yaml"]),
+    ("project", &["diagnostics", "time", "yaml"]),
     ("doctor", &["connect", "plan", "project", "state", "time"]),
 ];
 

@@ -8,6 +8,7 @@ use d365map::project::{
     DeliveryNames, DynamicsCredential, ExportKinds, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef,
     SftpHostKey, template,
 };
+use d365map::time::schedule::When;
 
 fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
     let folder = tempfile::tempdir().unwrap();
@@ -223,7 +224,7 @@ fn uncommented(just: Option<usize>) -> (String, usize) {
 #[test]
 fn every_key_that_is_commented_out_in_the_template_is_valid() {
     let (text, count) = uncommented(None);
-    assert_eq!(count, 28);
+    assert_eq!(count, 30);
     let project = load(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
     assert!(project.connections.dynamics.is_some() && project.connections.campaign.is_some_and(|c| c.sftp.is_some()));
     assert_eq!(project.limits, Limits::default(), "the template shows the defaults");
@@ -321,6 +322,33 @@ fn an_sftp_server_has_a_user_with_a_key_and_somebody_who_vouches_for_it() {
         let problems = load(&file(&format!("      {secret}{known}"))).unwrap_err();
         let everything = format!("{problems:?}");
         assert!(problems[0].message.contains("must not stand in the project file") && !everything.contains("hunter2"), "{everything}");
+    }
+}
+
+#[test]
+fn schedules_say_when_in_one_way_and_their_faults_are_all_told() {
+    let text = "version: 1\nschedules:\n  contacts: { every: 90s, days: [mon, Friday], between: 22:00-06:00, zone: Europe/Vienna }\n  email: { at: [14:30, 02:00] }\n";
+    let project = load(text).unwrap();
+    let contacts = &project.schedules["contacts"];
+    assert_eq!((&contacts.when, contacts.days.len()), (&When::Every(Duration::from_secs(90)), 2));
+    assert_eq!((contacts.zone.name(), contacts.between.is_some()), ("Europe/Vienna", true));
+    let When::At(times) = &project.schedules["email"].when else { panic!("times") };
+    assert_eq!(times.iter().map(ToString::to_string).collect::<Vec<_>>(), ["02:00:00", "14:30:00"]);
+
+    for (fault, expected) in [
+        ("a: {}", "does not say when"),
+        ("a: { every: 5m, at: [02:00] }", "an interval or times of the day"),
+        ("a: { every: 8d }", "`8d` is not an interval"),
+        ("a: { every: 0s }", "`0s` is not an interval"),
+        ("a: { at: [24:30] }", "`24:30` is not a time of the day"),
+        ("a: { every: 5m, days: [someday] }", "`someday` is not a day of the week"),
+        ("a: { every: 5m, between: 06:00-06:00 }", "is not a range of hours"),
+        ("a: { every: 5m, zone: Mars/Phobos }", "`Mars/Phobos` is not a time zone"),
+        ("a: { at: [02:00], between: 01:00-03:00 }", "need no hours"),
+        ("a: { every: 5m }\n  a: { every: 6m }", "written twice"),
+    ] {
+        let problems = load(&format!("version: 1\nschedules:\n  {fault}\n")).unwrap_err();
+        assert!(problems[0].to_string().contains(expected), "{fault}: {}", problems[0]);
     }
 }
 

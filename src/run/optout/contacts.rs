@@ -48,7 +48,9 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 tracing::warn!(flow = shared.name, "the change-tracking token has expired: reading all contacts again");
                 let to = CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: pairs.clone() };
                 let mark = Mark::Contacts { from: cursor, to };
-                shared.blocking(move |store, name| store.take_in_optouts(name, Vec::<(String, Sight)>::new(), mark, |_, _, _| Fate::Leave)).await?;
+                shared
+                    .blocking(move |store, name| store.take_in_optouts(name, Vec::<(String, Sight)>::new(), mark, |_, _, _| Fate::Leave))
+                    .await?;
                 cursor = moved(shared, &pairs).await?;
                 continue;
             }

@@ -87,5 +87,9 @@ fn of_contacts(shared: &Shared, file: &str, batch: Batch<OptOutChange>) -> Vec<(
         shared.context.counters.rejected.add(1);
     }
     // Profiles whose key is no contact's id are not the integration's.
-    batch.records.into_iter().filter_map(|(_, change)| Some((uuid::Uuid::parse_str(&change.external_id).ok()?.to_string(), change))).collect()
+    batch
+        .records
+        .into_iter()
+        .filter_map(|(_, change)| Some((uuid::Uuid::parse_str(&change.external_id).ok()?.to_string(), change)))
+        .collect()
 }

@@ -136,11 +136,8 @@ impl Shared {
     /// Which fields are compared, so that another choice is noticed.
     fn fingerprint(&self) -> String {
         let flow = self.flow();
-        let pairs: Vec<String> = flow
-            .pairs
-            .iter()
-            .map(|p| format!("{}{}{}", p.source, if p.inverted { "<!>" } else { "<>" }, p.target))
-            .collect();
+        let pairs: Vec<String> =
+            flow.pairs.iter().map(|p| format!("{}{}{}", p.source, if p.inverted { "<!>" } else { "<>" }, p.target)).collect();
         format!("{:?} {} {}", flow.direction, self.entity.set, pairs.join(" "))
     }
 }

@@ -270,8 +270,7 @@ async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<
 /// The opt-outs as Campaign names them. Never anything but `true`.
 fn campaign_body(shared: &Shared, raised: Flags) -> String {
     let pairs = pairs(shared.flow());
-    let body: Map<String, Value> =
-        raised.iter().filter_map(|flag| Some((pairs.get(&flag)?.target.clone(), Value::Bool(true)))).collect();
+    let body: Map<String, Value> = raised.iter().filter_map(|flag| Some((pairs.get(&flag)?.target.clone(), Value::Bool(true)))).collect();
     Value::Object(body).to_string()
 }
 

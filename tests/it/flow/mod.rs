@@ -1,8 +1,10 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
+mod beside;
 mod contacts;
 mod kill;
 mod links;
 mod load;
 pub mod support;
 mod trouble;
+mod watch;

@@ -1,0 +1,134 @@
+//! Where a watching process gets its plan from when a workflow is started again: the mapping files on disk, or one plan file.
+
+use std::collections::BTreeSet;
+use std::hash::Hasher;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use super::compile::read_plan;
+use super::{drift, files, services};
+use crate::diagnostics::Severity;
+use crate::diagnostics::render::Style;
+use crate::plan::ExecutionPlan;
+use crate::project::Project;
+use crate::run::{Kind, PlanSource, Services, Workflow};
+
+/// Files looked at for a mark, at most: a folder by mistake of the whole disk must not keep the process busy.
+const MOST_FILES: usize = 100_000;
+
+/// The files of a project.
+pub struct FilesOnDisk {
+    /// The project as the process was started with; its connections and limits stay until the process starts again.
+    pub project: Project,
+    /// The plan file, where the process was started with one.
+    pub plan: Option<PathBuf>,
+    /// What workflows talk to.
+    pub services: Services,
+    /// Whether to start on a breaking drift too.
+    pub ignore_drift: bool,
+}
+
+impl PlanSource for FilesOnDisk {
+    fn mark(&self) -> u64 {
+        let mut files = BTreeSet::new();
+        match &self.plan {
+            Some(plan) => drop(files.insert(plan.clone())),
+            None => {
+                gather(&self.project.mappings, &mut files);
+                gather(&self.project.schemas, &mut files);
+            }
+        }
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        for file in files {
+            hasher.write(file.to_string_lossy().as_bytes());
+            // One that is not there any more, or cannot be seen, is another state of things too.
+            if let Ok(data) = std::fs::metadata(&file) {
+                hasher.write_u64(data.len());
+                let changed = data.modified().ok().and_then(|m| m.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+                hasher.write_u128(changed.as_nanos());
+            }
+        }
+        hasher.finish()
+    }
+
+    fn load(&self) -> Result<Arc<ExecutionPlan>, String> {
+        if let Some(path) = &self.plan {
+            return read_plan(path).map(Arc::new);
+        }
+        let group = files::of_project(self.project.clone(), Style::PLAIN).map_err(|e| e.to_string())?;
+        let compiled = group.compile();
+        if let Some(plan) = compiled.plan {
+            return Ok(Arc::new(plan));
+        }
+        let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).collect();
+        let first = errors.first().map(|d| {
+            let (file, at) = compiled.sources.locate(d.span);
+            format!(", the first at {file}:{}:{}: {} ({})", at.line, at.column, d.message, d.code)
+        });
+        let (count, s) = (errors.len(), if errors.len() == 1 { "" } else { "s" });
+        Err(format!("{count} error{s}{}; `d365map check` shows all", first.unwrap_or_default()))
+    }
+
+    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, String> {
+        if !self.ignore_drift {
+            self.refuse_drift(&only(plan, workflow))?;
+        }
+        let mut services = self.services.clone();
+        if services.exports.is_none() && workflow.kind != Kind::Ingress {
+            services.exports = services::exports(&self.project)?;
+        }
+        Ok(services)
+    }
+}
+
+impl FilesOnDisk {
+    /// As at the start of a run, for the tables of one workflow.
+    fn refuse_drift(&self, plan: &ExecutionPlan) -> Result<(), String> {
+        let source = super::schema::connect(&self.project)?;
+        let drift = match &self.plan {
+            None => files::of_project(self.project.clone(), Style::PLAIN)
+                .map_err(|e| e.to_string())
+                .and_then(|group| drift::of_group(source.as_ref(), group, &drift::tables_of(plan))),
+            Some(_) => files::catalogue(Some(&self.project), Style::PLAIN)
+                .map_err(|e| e.to_string())
+                .and_then(|catalogue| drift::of_plan(source.as_ref(), plan, &catalogue)),
+        };
+        match drift {
+            Err(error) if error.contains("lacks a right") => Ok(()),
+            Err(error) => Err(error),
+            Ok(drift) if drift.is_breaking() => Err(format!(
+                "the services have changed in a way that breaks the mapping; `d365map schema diff` shows it:\n{}",
+                drift.text(Style::PLAIN).trim_end()
+            )),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// A plan of one workflow.
+fn only(plan: &ExecutionPlan, workflow: &Workflow) -> ExecutionPlan {
+    let mut plan = plan.clone();
+    let of_optout = plan.optouts.get(workflow.index).map(|o| o.mapping.clone()).filter(|_| workflow.kind == Kind::Optout);
+    let wanted = of_optout.unwrap_or_else(|| workflow.name.clone());
+    plan.ingress.retain(|f| f.name == wanted);
+    plan.optouts.retain(|f| f.mapping == wanted);
+    plan.events.retain(|f| f.name == wanted);
+    plan.two_way.retain(|f| f.name == wanted);
+    plan
+}
+
+fn gather(folder: &Path, files: &mut BTreeSet<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if files.len() >= MOST_FILES {
+            return;
+        }
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && !hidden => gather(&entry.path(), files),
+            Ok(kind) if !kind.is_dir() && !hidden => drop(files.insert(entry.path())),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

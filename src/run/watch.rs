@@ -1,0 +1,686 @@
+//! Watching: all workflows in one process, each at its own pace, started and stopped by itself.
+//!
+//! ```text
+//!             start                      round ends well
+//! STOPPED ───────────▶ STARTING ──▶ RUNNING ◀──────────────▶ (waits for its time)
+//!    ▲                    │            │
+//!    └────── stop ────────┴────────────┤ a round fails
+//!                                      ▼
+//!                                   FAILED ──▶ tried again by itself, where the reason passes
+//! ```
+//!
+//! One task decides and the others work: all that changes a workflow's phase happens in [`Supervisor::go`], on what the tasks
+//! report. Wishes come through the state file, since they are given by other processes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::workflow::{self, Kind, Workflow, workflows};
+use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, end};
+use crate::plan::ExecutionPlan;
+use crate::state::{RunId, RunKind, StateError, Store, Wish, WorkflowNote, WorkflowRecord};
+use crate::time::schedule::Schedule;
+use crate::time::{self, Instant};
+
+/// How often wishes and due operations are looked for.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+/// How often the mapping files are looked at.
+const FILES: Duration = Duration::from_secs(2);
+/// From a failed round to the next attempt, doubled with each failure in a row.
+const BACK_OFF: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
+/// A round that was begun for due operations comes no sooner after the last one.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// Where workflows get their plan from when they start. The methods block.
+pub trait PlanSource: Send + Sync {
+    /// A mark of the mapping files as they are: another mark, other files. Cheap.
+    fn mark(&self) -> u64;
+
+    /// Compiles the files as they are.
+    ///
+    /// # Errors
+    /// For people: what is wrong with the files.
+    fn load(&self) -> Result<Arc<ExecutionPlan>, String>;
+
+    /// Makes sure that the services still fit the plan of a workflow that is about to start, and gives what it is to talk to.
+    ///
+    /// # Errors
+    /// For people: what does not fit, or which secret cannot be had.
+    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, String>;
+}
+
+/// What a watch needs beside what every run needs.
+pub struct Supervision {
+    /// Where workflows get their plan from when they are started again.
+    pub source: Arc<dyn PlanSource>,
+    /// When the rounds of workflows begin; those without a schedule have the interval of [`Pace::Watch`].
+    pub schedules: BTreeMap<String, Schedule>,
+}
+
+impl Supervision {
+    /// One plan for ever, and the same schedule for all.
+    pub fn fixed(plan: Arc<ExecutionPlan>, services: Services) -> Supervision {
+        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new() }
+    }
+}
+
+struct Fixed {
+    plan: Arc<ExecutionPlan>,
+    services: Services,
+}
+
+impl PlanSource for Fixed {
+    fn mark(&self) -> u64 {
+        0
+    }
+
+    fn load(&self) -> Result<Arc<ExecutionPlan>, String> {
+        Ok(self.plan.clone())
+    }
+
+    fn services(&self, _: &ExecutionPlan, _: &Workflow) -> Result<Services, String> {
+        Ok(self.services.clone())
+    }
+}
+
+/// Runs the workflows of a plan until `stop` is cancelled, then finishes what is in flight. A workflow that fails does not
+/// end the others, nor the watch.
+///
+/// # Errors
+/// When a wanted workflow is unknown, or the state file cannot be used at all.
+pub async fn watch(
+    plan: Arc<ExecutionPlan>,
+    services: Services,
+    store: Store,
+    options: Options,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+    supervision: Supervision,
+) -> Result<Summary, RunError> {
+    let began = Moment::now();
+    let interval = match options.pace {
+        Pace::Watch { interval } => interval,
+        Pace::Once => Duration::ZERO,
+    };
+    let flows = workflow::selected(&plan, options.mappings.as_deref())?;
+    let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
+    let (run, recovery) = begin(&store, RunKind::Watch, &names).await?;
+    counters.begin(&names);
+    let mut supervisor = Supervisor {
+        supervision,
+        interval,
+        store: store.clone(),
+        run,
+        options,
+        counters: counters.clone(),
+        stop: stop.clone(),
+        entries: Vec::new(),
+        strangers: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        disk: Disk { mark: None, looking: false },
+    };
+    let result = supervisor.go(&plan, &services, flows).await;
+    let failed = supervisor.failed();
+    let names: Vec<String> = supervisor.entries.iter().map(|e| e.name.clone()).collect();
+    let mut summary = end(&store, run, recovery, &counters, &names, Vec::new(), &stop, began, result).await?;
+    summary.failed = failed;
+    Ok(summary)
+}
+
+/// A workflow under supervision.
+struct Entry {
+    name: String,
+    /// The plan that it runs by; another workflow may run by another.
+    loaded: Option<Loaded>,
+    phase: Phase,
+    /// The last wish that was acted upon.
+    request: i64,
+    wanted: Wish,
+    /// It is to be stopped and started.
+    restart: bool,
+    /// Rounds in a row that have failed.
+    failures: u32,
+    /// Why it failed last, where that is not mended.
+    error: Option<String>,
+    /// A round has ended well since it started.
+    settled: bool,
+    /// When its last round ended.
+    ended: Option<Moment>,
+    /// What was last noted of what it waits for.
+    waits: Option<String>,
+    restart_due: Option<String>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    plan: Arc<ExecutionPlan>,
+    workflow: Workflow,
+    services: Services,
+    fingerprint: String,
+}
+
+enum Phase {
+    /// Stopped by hand, or failed for good.
+    Off,
+    /// Its plan is being made.
+    Loading,
+    /// It waits for its time.
+    Waiting { until: Moment },
+    /// A round is under way.
+    Round { stop: CancellationToken },
+}
+
+/// What a task has to report.
+enum Report {
+    Loaded(String, Result<Box<Loaded>, String>),
+    Round(String, Result<(), RunError>),
+    Looked(Result<Look, StateError>),
+    Disk(u64, Result<Option<Arc<ExecutionPlan>>, String>),
+}
+
+struct Look {
+    workflows: Vec<WorkflowRecord>,
+    due: Vec<String>,
+}
+
+/// What is known of the mapping files.
+struct Disk {
+    mark: Option<u64>,
+    looking: bool,
+}
+
+struct Supervisor {
+    supervision: Supervision,
+    interval: Duration,
+    store: Store,
+    run: RunId,
+    options: Options,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+    /// In the plan's order.
+    entries: Vec<Entry>,
+    /// Workflows of the state file that are not under supervision, each with the number of its last wish.
+    strangers: BTreeMap<String, i64>,
+    tasks: JoinSet<Report>,
+    disk: Disk,
+}
+
+impl Supervisor {
+    async fn go(&mut self, plan: &Arc<ExecutionPlan>, services: &Services, flows: Vec<Workflow>) -> Result<(), RunError> {
+        let known = self.blocking(|store| store.workflows()).await?;
+        self.strangers = known.iter().map(|w| (w.name.clone(), w.request)).collect();
+        for workflow in flows {
+            let record = known.iter().find(|w| w.name == workflow.name);
+            self.strangers.remove(&workflow.name);
+            let mut entry = Entry::new(&workflow.name, record.map_or(0, |r| r.request), record.map_or(Wish::Run, |r| r.wish));
+            let loaded = Loaded {
+                fingerprint: workflow.fingerprint(plan),
+                plan: plan.clone(),
+                workflow: workflow.clone(),
+                services: services.clone(),
+            };
+            match entry.wanted {
+                Wish::Stop => {
+                    let reason = "stopped by hand before; `d365map start` starts it".to_owned();
+                    self.note(&entry.name, WorkflowNote::Stopped { reason }).await;
+                }
+                Wish::Run => {
+                    self.replay_if_asked(&loaded).await;
+                    entry.phase = self.wait_for_first(&entry.name).await;
+                }
+            }
+            entry.loaded = Some(loaded);
+            self.entries.push(entry);
+        }
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut files = tokio::time::interval(FILES);
+        files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looking = false;
+        while !self.stop.is_cancelled() {
+            self.begin_rounds().await;
+            let pause = self.next_due().map_or(LOOK, |at| at.saturating_duration_since(Moment::now())).min(LOOK);
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                Some(report) = self.tasks.join_next() => match report {
+                    Ok(report) => {
+                        looking &= !matches!(report, Report::Looked(_));
+                        self.take(report).await;
+                    }
+                    Err(error) => return Err(RunError::Task(error.to_string())),
+                },
+                _ = looks.tick() => if !looking {
+                    looking = true;
+                    let store = self.store.clone();
+                    self.tasks.spawn_blocking(move || Report::Looked(look(&store)));
+                },
+                _ = files.tick() => self.look_at_files(),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.finish().await
+    }
+
+    /// Stops all that runs and waits for it.
+    async fn finish(&mut self) -> Result<(), RunError> {
+        for entry in &mut self.entries {
+            if let Phase::Round { stop } = &entry.phase {
+                stop.cancel();
+            }
+        }
+        while let Some(report) = self.tasks.join_next().await {
+            let Report::Round(name, result) = report.map_err(|e| RunError::Task(e.to_string()))? else { continue };
+            match result {
+                Ok(()) => self.note(&name, WorkflowNote::Rested { next: None }).await,
+                Err(error) => {
+                    self.note(&name, WorkflowNote::Failed { reason: error.to_string(), next: None }).await;
+                    if let Some(entry) = self.entries.iter_mut().find(|e| e.name == name) {
+                        entry.error = Some(error.to_string());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The workflows that have failed, with the reason.
+    fn failed(&self) -> Vec<(String, String)> {
+        self.entries.iter().filter_map(|e| Some((e.name.clone(), e.error.clone()?))).collect()
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, RunError> {
+        let store = self.store.clone();
+        Ok(tokio::task::spawn_blocking(move || work(&store)).await.map_err(|e| RunError::Task(e.to_string()))??)
+    }
+
+    /// Puts down how a workflow stands. That this fails is no reason to stop moving records.
+    async fn note(&self, name: &str, note: WorkflowNote) {
+        let owned = name.to_owned();
+        if let Err(error) = self.blocking(move |store| store.note_workflow(&owned, &note)).await {
+            tracing::warn!(workflow = name, %error, "the workflow's state was not put down");
+        }
+    }
+
+    async fn replay_if_asked(&self, loaded: &Loaded) {
+        if loaded.workflow.kind != Kind::Ingress {
+            return;
+        }
+        let (name, fingerprint) = (loaded.workflow.name.clone(), loaded.fingerprint.clone());
+        if let Err(error) = self.blocking(move |store| store.take_replay(&name, &fingerprint)).await {
+            tracing::warn!(workflow = loaded.workflow.name, %error, "the replay that was asked for was not begun");
+        }
+    }
+
+    fn schedule(&self, name: &str) -> Schedule {
+        self.supervision.schedules.get(name).cloned().unwrap_or_else(|| Schedule::every(self.interval))
+    }
+
+    /// The first round of a workflow that starts is due at once, unless its schedule says otherwise.
+    async fn wait_for_first(&self, name: &str) -> Phase {
+        let now = time::now();
+        let next = self.schedule(name).first(now);
+        let note = if next > now { WorkflowNote::Waiting { next } } else { WorkflowNote::Starting { reason: None } };
+        self.note(name, note).await;
+        Phase::Waiting { until: moment(next) }
+    }
+
+    /// When the first of those that wait is due.
+    fn next_due(&self) -> Option<Moment> {
+        let waiting = self.entries.iter().filter_map(|e| match e.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Off | Phase::Loading | Phase::Round { .. } => None,
+        });
+        waiting.filter(|at| *at > Moment::now()).min()
+    }
+
+    /// Begins the rounds whose time has come.
+    async fn begin_rounds(&mut self) {
+        let now = Moment::now();
+        for at in 0..self.entries.len() {
+            let entry = &self.entries[at];
+            let Phase::Waiting { until } = entry.phase else { continue };
+            let Some(loaded) = entry.loaded.clone().filter(|_| until <= now) else { continue };
+            // Parents come first in the first round; after that a child whose parent is not there yet waits in the state.
+            if !entry.settled
+                && let Some(parent) = loaded.workflow.parents(&loaded.plan).into_iter().find(|p| self.on_its_way(p, now))
+            {
+                if entry.waits.as_deref() != Some(parent) {
+                    let name = entry.name.clone();
+                    let reason = Some(format!("waits for the first round of `{parent}`"));
+                    self.entries[at].waits = Some(parent.to_owned());
+                    self.note(&name, WorkflowNote::Starting { reason }).await;
+                }
+                continue;
+            }
+            // A page in memory for each. Opt-outs and events wait for no load, however long it takes.
+            let loading = self.entries.iter().filter(|e| e.is_in_round() && e.kind() == Some(Kind::Ingress)).count();
+            if loaded.workflow.kind == Kind::Ingress && loading >= FLOWS_AT_ONCE {
+                continue;
+            }
+            self.begin_round(at, loaded).await;
+        }
+    }
+
+    /// Whether a workflow will soon have been through its first round.
+    fn on_its_way(&self, name: &str, now: Moment) -> bool {
+        self.entries.iter().any(|e| {
+            let soon = match e.phase {
+                Phase::Off => false,
+                Phase::Loading | Phase::Round { .. } => true,
+                Phase::Waiting { until } => until <= now,
+            };
+            e.name == name && !e.settled && e.failures == 0 && soon
+        })
+    }
+
+    async fn begin_round(&mut self, at: usize, loaded: Loaded) {
+        let stop = self.stop.child_token();
+        let name = loaded.workflow.name.clone();
+        let context = Context {
+            plan: loaded.plan,
+            services: loaded.services,
+            store: self.store.clone(),
+            run: self.run,
+            options: self.options.clone(),
+            stop: stop.clone(),
+            counters: self.counters.flow(&name),
+        };
+        self.entries[at].phase = Phase::Round { stop };
+        self.entries[at].waits = None;
+        self.note(&name, WorkflowNote::Round).await;
+        self.tasks.spawn(async move {
+            // In a task of its own: a panic in a flow ends that flow's round and nothing else.
+            let round = tokio::spawn(async move { loaded.workflow.round(context).await });
+            let result = round.await.unwrap_or_else(|e| Err(RunError::Task(e.to_string())));
+            Report::Round(name, result)
+        });
+    }
+
+    async fn take(&mut self, report: Report) {
+        match report {
+            Report::Loaded(name, result) => self.loaded(&name, result).await,
+            Report::Round(name, result) => self.round_ended(&name, result).await,
+            Report::Looked(Ok(look)) => {
+                for record in look.workflows {
+                    self.heed(record).await;
+                }
+                self.wake(&look.due);
+            }
+            Report::Looked(Err(error)) => tracing::warn!(%error, "the wishes of workflows were not read"),
+            Report::Disk(mark, found) => {
+                self.disk = Disk { mark: Some(mark), looking: false };
+                self.compare(found).await;
+            }
+        }
+    }
+
+    /// Does what somebody has asked for.
+    async fn heed(&mut self, record: WorkflowRecord) {
+        let Some(at) = self.entries.iter().position(|e| e.name == record.name) else {
+            let before = self.strangers.insert(record.name.clone(), record.request);
+            let asked = record.wish == Wish::Run && before.is_some_and(|b| b != record.request);
+            // One that is new in the files, unless just some were to be run.
+            if (asked || (before.is_none() && record.request > 0 && record.wish == Wish::Run)) && self.options.mappings.is_none() {
+                let entry = Entry::new(&record.name, record.request, Wish::Run);
+                self.entries.push(Entry { restart_due: record.restart_due, ..entry });
+                self.load(self.entries.len() - 1).await;
+            }
+            return;
+        };
+        let entry = &mut self.entries[at];
+        if entry.request == record.request {
+            return;
+        }
+        entry.request = record.request;
+        entry.wanted = record.wish;
+        match (record.wish, &entry.phase) {
+            (Wish::Stop, Phase::Round { stop }) => stop.cancel(),
+            // What comes of it is not wanted any more.
+            (Wish::Stop, Phase::Loading) => {}
+            (Wish::Stop, Phase::Off | Phase::Waiting { .. }) => self.switch_off(at).await,
+            (Wish::Run, Phase::Round { stop }) => {
+                stop.cancel();
+                entry.restart = true;
+            }
+            (Wish::Run, Phase::Loading) => entry.restart = true,
+            (Wish::Run, Phase::Off | Phase::Waiting { .. }) => self.load(at).await,
+        }
+    }
+
+    async fn switch_off(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        entry.phase = Phase::Off;
+        (entry.failures, entry.error, entry.restart, entry.settled) = (0, None, false, false);
+        let name = entry.name.clone();
+        tracing::info!(workflow = name, "stopped");
+        let reason = "stopped by hand; what was in flight is finished".to_owned();
+        self.note(&name, WorkflowNote::Stopped { reason }).await;
+    }
+
+    /// Starts a workflow by the files as they are now.
+    async fn load(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        entry.phase = Phase::Loading;
+        (entry.failures, entry.error, entry.restart, entry.settled, entry.waits) = (0, None, false, false, None);
+        let name = entry.name.clone();
+        tracing::info!(workflow = name, "starting");
+        self.note(&name, WorkflowNote::Starting { reason: None }).await;
+        let source = self.supervision.source.clone();
+        self.tasks.spawn_blocking(move || {
+            let result = make(source.as_ref(), &name).map(Box::new);
+            Report::Loaded(name, result)
+        });
+    }
+
+    async fn loaded(&mut self, name: &str, result: Result<Box<Loaded>, String>) {
+        let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
+        if self.entries[at].wanted == Wish::Stop {
+            return self.switch_off(at).await;
+        }
+        if self.entries[at].restart {
+            return self.load(at).await;
+        }
+        match result {
+            Ok(loaded) => {
+                self.replay_if_asked(&loaded).await;
+                let phase = self.wait_for_first(name).await;
+                let entry = &mut self.entries[at];
+                entry.phase = phase;
+                entry.loaded = Some(*loaded);
+                self.set_restart_due(at, None).await;
+            }
+            Err(reason) => {
+                tracing::warn!(workflow = name, reason, "the workflow could not start");
+                self.entries[at].phase = Phase::Off;
+                self.entries[at].error = Some(reason.clone());
+                self.note(name, WorkflowNote::Failed { reason, next: None }).await;
+            }
+        }
+    }
+
+    async fn round_ended(&mut self, name: &str, result: Result<(), RunError>) {
+        let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
+        self.entries[at].ended = Some(Moment::now());
+        let next = match &result {
+            Ok(()) => self.schedule(name).next(time::now()),
+            Err(_) => time::now() + back_off(self.entries[at].failures),
+        };
+        let entry = &mut self.entries[at];
+        let note = match result {
+            Ok(()) => {
+                (entry.failures, entry.error, entry.settled) = (0, None, true);
+                entry.phase = Phase::Waiting { until: moment(next) };
+                WorkflowNote::Rested { next: Some(next) }
+            }
+            Err(error) if error.is_passing() => {
+                entry.failures = entry.failures.saturating_add(1);
+                entry.error = Some(error.to_string());
+                entry.phase = Phase::Waiting { until: moment(next) };
+                tracing::warn!(workflow = name, %error, next = time::format_instant(next), "the round failed; it will be tried again");
+                WorkflowNote::Failed { reason: error.to_string(), next: Some(next) }
+            }
+            Err(error) => {
+                entry.error = Some(error.to_string());
+                entry.phase = Phase::Off;
+                tracing::error!(workflow = name, %error, "the workflow has failed; `d365map start` starts it again");
+                WorkflowNote::Failed { reason: error.to_string(), next: None }
+            }
+        };
+        self.note(name, note).await;
+        match (self.entries[at].wanted, self.entries[at].restart) {
+            (Wish::Stop, _) => self.switch_off(at).await,
+            (Wish::Run, true) => self.load(at).await,
+            (Wish::Run, false) => {}
+        }
+    }
+
+    /// Operations have become due for workflows that wait: a dead letter put back, a child whose parent has come, an attempt
+    /// that was put off.
+    fn wake(&mut self, due: &[String]) {
+        let now = Moment::now();
+        for entry in self.entries.iter_mut().filter(|e| e.settled && e.failures == 0 && due.contains(&e.name)) {
+            if let Phase::Waiting { until } = &mut entry.phase
+                && entry.ended.is_none_or(|at| now.duration_since(at) >= BREATH)
+            {
+                *until = now.min(*until);
+            }
+        }
+    }
+
+    /// Has a look at the mapping files, unless one is under way.
+    fn look_at_files(&mut self) {
+        if self.disk.looking {
+            return;
+        }
+        self.disk.looking = true;
+        let (source, known) = (self.supervision.source.clone(), self.disk.mark);
+        self.tasks.spawn_blocking(move || {
+            let mark = source.mark();
+            let found = if known == Some(mark) { Ok(None) } else { source.load().map(Some) };
+            Report::Disk(mark, found)
+        });
+    }
+
+    /// Notes for which workflows a restart is due.
+    async fn compare(&mut self, found: Result<Option<Arc<ExecutionPlan>>, String>) {
+        let found = match found {
+            Ok(None) => return,
+            Ok(Some(plan)) => Ok(plan),
+            Err(reason) => Err(reason),
+        };
+        for at in 0..self.entries.len() {
+            let Some(running) = self.entries[at].loaded.as_ref().filter(|_| !matches!(self.entries[at].phase, Phase::Off)) else {
+                continue;
+            };
+            let due = match &found {
+                Err(reason) => Some(format!("the mapping files cannot be used as they are, and the plan from before goes on: {reason}")),
+                Ok(plan) => match workflows(plan).into_iter().find(|w| w.name == running.workflow.name) {
+                    None => Some("it is no longer in the mapping files".to_owned()),
+                    Some(w) if w.fingerprint(plan) != running.fingerprint => Some("its mapping has changed".to_owned()),
+                    Some(_) => None,
+                },
+            };
+            self.set_restart_due(at, due).await;
+        }
+        if let Ok(plan) = &found
+            && self.options.mappings.is_none()
+        {
+            for new in workflows(plan).iter().filter(|w| !self.entries.iter().any(|e| e.name == w.name)) {
+                let (name, reason) = (new.name.clone(), "it is new in the mapping files");
+                tracing::warn!(workflow = new.name, "a new workflow; `d365map start {}` starts it", new.name);
+                if let Err(error) = self.blocking(move |store| store.note_restart_due(&name, Some(reason))).await {
+                    tracing::warn!(%error, "the state was not put down");
+                }
+            }
+        }
+    }
+
+    async fn set_restart_due(&mut self, at: usize, due: Option<String>) {
+        let entry = &mut self.entries[at];
+        if entry.restart_due == due {
+            return;
+        }
+        entry.restart_due.clone_from(&due);
+        let name = entry.name.clone();
+        if let Some(reason) = &due {
+            tracing::warn!(
+                workflow = name,
+                reason,
+                "a restart is due: `d365map start {name} --restart` takes up the mapping files as they are"
+            );
+        }
+        self.counters.restarts_due.set(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
+        if let Err(error) = self.blocking(move |store| store.note_restart_due(&name, due.as_deref())).await {
+            tracing::warn!(%error, "the state was not put down");
+        }
+    }
+}
+
+impl Entry {
+    fn new(name: &str, request: i64, wanted: Wish) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            loaded: None,
+            phase: Phase::Off,
+            request,
+            wanted,
+            restart: false,
+            failures: 0,
+            error: None,
+            settled: false,
+            ended: None,
+            waits: None,
+            restart_due: None,
+        }
+    }
+
+    fn is_in_round(&self) -> bool {
+        matches!(self.phase, Phase::Round { .. })
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        self.loaded.as_ref().map(|l| l.workflow.kind)
+    }
+}
+
+fn look(store: &Store) -> Result<Look, StateError> {
+    Ok(Look { workflows: store.workflows()?, due: store.due(time::now())? })
+}
+
+/// A workflow by the files as they are.
+fn make(source: &dyn PlanSource, name: &str) -> Result<Loaded, String> {
+    let plan = source.load()?;
+    let workflow = workflows(&plan).into_iter().find(|w| w.name == name).ok_or_else(|| format!("the mapping files have no `{name}`"))?;
+    let services = source.services(&plan, &workflow)?;
+    Ok(Loaded { fingerprint: workflow.fingerprint(&plan), plan, workflow, services })
+}
+
+/// The pause after so many failures in a row before this one.
+fn back_off(failures: u32) -> Duration {
+    BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF)
+}
+
+/// A time of the clock as one of this process.
+fn moment(at: Instant) -> Moment {
+    Moment::now() + (at - time::now()).to_std().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_within_ten_minutes() {
+        let pauses: Vec<u64> = [0, 1, 2, 5, 9, 10, 30, u32::MAX].iter().map(|n| back_off(*n).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 32, 512, 600, 600, 600]);
+    }
+}

@@ -1,0 +1,411 @@
+//! Workflows: what people want of each, and how it stands.
+//!
+//! The wish is written by commands beside the running process and outlives it; the state is written by the process that runs.
+//! That process may die between two instructions, so a state counts only while its process lives: see
+//! [`WorkflowRecord::shown`].
+
+use rusqlite::{Row, params};
+use serde::Serialize;
+
+use super::cursor::Cursor;
+use super::error::{Inside, StateError};
+use super::store::Store;
+use super::tx::Tx;
+use super::types::{instant, millis, words};
+use crate::time::Instant;
+
+words! {
+    /// How a workflow stands, in the words of the vendor's own integration.
+    pub enum WorkflowState {
+        /// It runs: a round is under way, or the next one is waited for.
+        Running = "RUNNING",
+        /// It does not run, and nothing went wrong.
+        Stopped = "STOPPED",
+        /// It is on its way: its mapping is compiled, or it waits for the workflows that it depends on.
+        Starting = "STARTING",
+        /// It went wrong; the reason says whether it is tried again by itself.
+        Failed = "FAILED",
+    }
+}
+
+words! {
+    /// What is wanted of a workflow.
+    pub enum Wish {
+        /// That it runs, as soon as a process is there to run it.
+        Run = "run",
+        /// That it does not.
+        Stop = "stop",
+    }
+}
+
+/// A workflow as the state file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkflowRecord {
+    /// Its name.
+    pub name: String,
+    /// What is wanted.
+    pub wish: Wish,
+    /// Goes up with every wish that is to have an effect.
+    #[serde(skip)]
+    pub request: i64,
+    /// All its records are read again when it starts next.
+    pub replay: bool,
+    /// How it stands.
+    pub state: WorkflowState,
+    /// Since when.
+    pub since: Instant,
+    /// Why.
+    pub reason: Option<String>,
+    /// Why it should be stopped and started: its mapping is another one on disk.
+    pub restart_due: Option<String>,
+    /// When its last round began.
+    pub round_began: Option<Instant>,
+    /// When its last round ended that has ended.
+    pub round_ended: Option<Instant>,
+    /// When its next round is due.
+    pub next_round: Option<Instant>,
+    /// What went wrong last, be it mended since or not.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub error_at: Option<Instant>,
+}
+
+impl WorkflowRecord {
+    /// The record as it is to be shown. Where no process holds the state file (`alive` is false), nothing runs, whatever a
+    /// process that died without a word has left written.
+    pub fn shown(self, alive: bool) -> WorkflowRecord {
+        if alive {
+            return self;
+        }
+        let record = WorkflowRecord { next_round: None, ..self };
+        match record.state {
+            WorkflowState::Running | WorkflowState::Starting => WorkflowRecord {
+                state: WorkflowState::Stopped,
+                reason: Some("the process that ran it ended without a word (killed, or the machine went down); nothing is lost".to_owned()),
+                restart_due: None,
+                ..record
+            },
+            WorkflowState::Stopped | WorkflowState::Failed => WorkflowRecord { restart_due: None, ..record },
+        }
+    }
+}
+
+/// What a running process has to say of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkflowNote {
+    /// It is on its way.
+    Starting {
+        /// What it waits for, if it waits.
+        reason: Option<String>,
+    },
+    /// It runs, and its first round is not due yet.
+    Waiting {
+        /// When it is.
+        next: Instant,
+    },
+    /// A round begins.
+    Round,
+    /// A round has ended well.
+    Rested {
+        /// When the next one is due.
+        next: Option<Instant>,
+    },
+    /// A round has failed, or it could not start.
+    Failed {
+        /// Why.
+        reason: String,
+        /// When it is tried again; none where it is not.
+        next: Option<Instant>,
+    },
+    /// It does not run.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
+const SELECT: &str = "SELECT name, wish, request, replay, state, since, reason, restart_due, round_began, round_ended, next_round,
+  last_error, error_at FROM workflow";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
+    let at = |index: usize| -> rusqlite::Result<Option<Instant>> { Ok(row.get::<_, Option<i64>>(index)?.map(instant)) };
+    Ok(WorkflowRecord {
+        name: row.get(0)?,
+        wish: row.get(1)?,
+        request: row.get(2)?,
+        replay: row.get(3)?,
+        state: row.get(4)?,
+        since: instant(row.get(5)?),
+        reason: row.get(6)?,
+        restart_due: row.get(7)?,
+        round_began: at(8)?,
+        round_ended: at(9)?,
+        next_round: at(10)?,
+        last_error: row.get(11)?,
+        error_at: at(12)?,
+    })
+}
+
+pub(super) fn workflows(conn: &rusqlite::Connection) -> Inside<Vec<WorkflowRecord>> {
+    let mut statement = conn.prepare_cached(&format!("{SELECT} ORDER BY name"))?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+impl Store {
+    /// All workflows that were ever run or spoken of, by name, as their processes left them.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn workflows(&self) -> Result<Vec<WorkflowRecord>, StateError> {
+        self.read("list workflows", |conn, _| workflows(conn))
+    }
+
+    /// Notes what is wanted of workflows; a process that runs them sees it at its next look. Gives those for which that is
+    /// anything new. To want a workflow to run that failed, or that no process runs, is new; with `again`, also one that
+    /// runs already: it is stopped and started.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn wish(&self, names: &[String], wish: Wish, again: bool) -> Result<Vec<String>, StateError> {
+        self.write("note what is wanted of workflows", |tx| {
+            let mut changed = Vec::new();
+            for name in names {
+                tx.workflow(name)?;
+                let rows = tx
+                    .conn
+                    .prepare_cached(
+                        "UPDATE workflow SET wish = ?2, request = request + 1
+                         WHERE name = ?1 AND (wish <> ?2 OR (?2 = 'run' AND (?3 OR state IN ('STOPPED', 'FAILED'))))",
+                    )?
+                    .execute(params![name, wish, again])?;
+                if rows > 0 {
+                    changed.push(name.clone());
+                }
+            }
+            Ok(changed)
+        })
+    }
+
+    /// Notes that all records of a workflow are to be read again at its next start. One that runs is stopped and started for it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn request_replay(&self, name: &str) -> Result<(), StateError> {
+        self.write("ask for a replay", |tx| {
+            tx.workflow(name)?;
+            tx.conn.execute("UPDATE workflow SET replay = 1, request = request + (wish = 'run') WHERE name = ?1", [name])?;
+            Ok(())
+        })
+    }
+
+    /// Puts a workflow back to the start of a full load if a replay was asked for. The caller starts it, so that nobody reads
+    /// by its cursor. Gives the cursor where there was such a request.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn take_replay(&self, name: &str, plan_fingerprint: &str) -> Result<Option<Cursor>, StateError> {
+        self.write("begin a replay", |tx| {
+            if tx.conn.execute("UPDATE workflow SET replay = 0 WHERE name = ?1 AND replay <> 0", [name])? == 0 {
+                return Ok(None);
+            }
+            tx.reset_for_replay(name, plan_fingerprint).map(Some)
+        })
+    }
+
+    /// Notes how a workflow stands.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_workflow(&self, name: &str, note: &WorkflowNote) -> Result<(), StateError> {
+        self.write("note how a workflow stands", |tx| {
+            tx.workflow(name)?;
+            let now = millis(tx.now);
+            let (state, reason) = match note {
+                WorkflowNote::Starting { reason } => (WorkflowState::Starting, reason.as_deref()),
+                WorkflowNote::Waiting { .. } | WorkflowNote::Round | WorkflowNote::Rested { .. } => (WorkflowState::Running, None),
+                WorkflowNote::Failed { reason, .. } => (WorkflowState::Failed, Some(reason.as_str())),
+                WorkflowNote::Stopped { reason } => (WorkflowState::Stopped, Some(reason.as_str())),
+            };
+            let next = match note {
+                WorkflowNote::Rested { next } | WorkflowNote::Failed { next, .. } => next.map(millis),
+                WorkflowNote::Waiting { next } => Some(millis(*next)),
+                WorkflowNote::Starting { .. } | WorkflowNote::Round | WorkflowNote::Stopped { .. } => None,
+            };
+            tx.conn
+                .prepare_cached(
+                    "UPDATE workflow SET since = CASE WHEN state = ?2 THEN since ELSE ?4 END, state = ?2, reason = ?3, next_round = ?5
+                     WHERE name = ?1",
+                )?
+                .execute(params![name, state, reason, now, next])?;
+            let more = match note {
+                WorkflowNote::Round => "UPDATE workflow SET round_began = ?2 WHERE name = ?1",
+                WorkflowNote::Rested { .. } => "UPDATE workflow SET round_ended = ?2 WHERE name = ?1",
+                WorkflowNote::Failed { .. } => "UPDATE workflow SET round_ended = ?2, last_error = reason, error_at = ?2 WHERE name = ?1",
+                WorkflowNote::Starting { .. } | WorkflowNote::Waiting { .. } | WorkflowNote::Stopped { .. } => return Ok(()),
+            };
+            tx.conn.prepare_cached(more)?.execute(params![name, now])?;
+            Ok(())
+        })
+    }
+
+    /// Notes why a workflow should be stopped and started, or that there is no reason (any more).
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_restart_due(&self, name: &str, reason: Option<&str>) -> Result<(), StateError> {
+        self.write("note that a restart is due", |tx| {
+            tx.workflow(name)?;
+            tx.conn.prepare_cached("UPDATE workflow SET restart_due = ?2 WHERE name = ?1")?.execute(params![name, reason])?;
+            Ok(())
+        })
+    }
+
+    /// The flows with operations that could be carried out at `now`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn due(&self, now: Instant) -> Result<Vec<String>, StateError> {
+        self.read("look for due operations", |conn, _| {
+            // Two look-ups by their own indexes for each flow, however many operations there are.
+            let mut statement = conn.prepare_cached(
+                "SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
+                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
+                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0))",
+            )?;
+            let rows = statement.query_map([millis(now)], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// Makes a workflow's row where there is none.
+    fn workflow(&mut self, name: &str) -> Inside<()> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO workflow (name, since) VALUES (?1, ?2)")?
+            .execute(params![name, millis(self.now)])?;
+        Ok(())
+    }
+
+    /// No workflow runs now: a run begins or ends, and there is no other.
+    pub(super) fn rest_workflows(&mut self, reason: &str) -> Inside<()> {
+        self.conn.execute(
+            "UPDATE workflow SET state = 'STOPPED', since = ?1, reason = ?2 WHERE state IN ('RUNNING', 'STARTING')",
+            params![millis(self.now), reason],
+        )?;
+        self.conn.execute("UPDATE workflow SET next_round = NULL, restart_due = NULL", [])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Phase, Reason, RunKind, RunOutcome};
+    use super::*;
+
+    fn store() -> Store {
+        Store::in_memory().unwrap()
+    }
+
+    fn record(store: &Store, name: &str) -> WorkflowRecord {
+        store.workflows().unwrap().into_iter().find(|w| w.name == name).unwrap()
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_stop_and_a_start_between_two_looks_are_both_seen() {
+        let store = store();
+        store.note_workflow("a", &WorkflowNote::Round).unwrap();
+        let before = record(&store, "a").request;
+        assert_eq!(store.wish(&names(&["a"]), Wish::Stop, false).unwrap(), ["a"]);
+        assert_eq!(store.wish(&names(&["a"]), Wish::Run, false).unwrap(), ["a"]);
+        let after = record(&store, "a");
+        assert_eq!((after.wish, after.request), (Wish::Run, before + 2));
+    }
+
+    #[test]
+    fn a_wish_for_what_is_so_already_has_no_effect_unless_it_is_meant_again() {
+        let store = store();
+        store.note_workflow("a", &WorkflowNote::Round).unwrap();
+        assert!(store.wish(&names(&["a"]), Wish::Run, false).unwrap().is_empty());
+        assert_eq!(store.wish(&names(&["a"]), Wish::Run, true).unwrap(), ["a"]);
+        store.note_workflow("a", &WorkflowNote::Failed { reason: "x".into(), next: None }).unwrap();
+        assert_eq!(store.wish(&names(&["a"]), Wish::Run, false).unwrap(), ["a"]);
+        assert_eq!(store.wish(&names(&["a"]), Wish::Stop, false).unwrap(), ["a"]);
+        assert!(store.wish(&names(&["a"]), Wish::Stop, false).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_dead_process_left_as_running_is_shown_as_stopped_and_a_failure_stays_one() {
+        let store = store();
+        store.note_workflow("a", &WorkflowNote::Rested { next: Some(instant(5_000)) }).unwrap();
+        store.note_workflow("b", &WorkflowNote::Failed { reason: "no way".into(), next: Some(instant(5_000)) }).unwrap();
+        let a = record(&store, "a");
+        assert_eq!((a.clone().shown(true).state, a.next_round), (WorkflowState::Running, Some(instant(5_000))));
+        let a = a.shown(false);
+        assert!(a.state == WorkflowState::Stopped && a.reason.is_some_and(|r| r.contains("killed")) && a.next_round.is_none());
+        let b = record(&store, "b").shown(false);
+        assert_eq!((b.state, b.reason.as_deref(), b.next_round), (WorkflowState::Failed, Some("no way"), None));
+    }
+
+    #[test]
+    fn a_new_run_finds_nothing_running_and_the_wishes_as_they_were() {
+        let store = store();
+        store.note_workflow("a", &WorkflowNote::Round).unwrap();
+        store.wish(&names(&["b"]), Wish::Stop, false).unwrap();
+        let (run, _) = store.start_run(RunKind::Watch, &names(&["a", "b"])).unwrap();
+        let a = record(&store, "a");
+        assert!(a.state == WorkflowState::Stopped && a.round_began.is_some());
+        assert_eq!(record(&store, "b").wish, Wish::Stop);
+        store.note_workflow("a", &WorkflowNote::Round).unwrap();
+        store.end_run(run, RunOutcome::Stopped, &serde_json::Value::Null).unwrap();
+        assert_eq!(record(&store, "a").state, WorkflowState::Stopped);
+    }
+
+    #[test]
+    fn the_time_of_a_state_is_that_of_its_beginning_and_an_error_is_remembered() {
+        let store = store();
+        store.note_workflow("a", &WorkflowNote::Failed { reason: "down".into(), next: None }).unwrap();
+        store.note_workflow("a", &WorkflowNote::Round).unwrap();
+        let running = record(&store, "a");
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        store.note_workflow("a", &WorkflowNote::Rested { next: None }).unwrap();
+        let rested = record(&store, "a");
+        assert_eq!((rested.since, rested.reason), (running.since, None));
+        assert_eq!(rested.last_error.as_deref(), Some("down"));
+        assert!(rested.round_ended > rested.round_began);
+    }
+
+    #[test]
+    fn a_replay_is_taken_once_and_moves_the_cursor_in_the_same_transaction() {
+        let store = store();
+        let before = store.cursor_or_first("a", "p").unwrap();
+        assert_eq!(store.take_replay("a", "p").unwrap(), None);
+        store.request_replay("a").unwrap();
+        assert!(record(&store, "a").replay);
+        let cursor = store.take_replay("a", "p").unwrap().unwrap();
+        assert_eq!((cursor.phase, cursor.reason, cursor.generation), (Phase::Full, Reason::Replay, before.generation + 1));
+        assert_eq!(store.take_replay("a", "p").unwrap(), None);
+    }
+
+    #[test]
+    fn due_operations_are_looked_up_and_not_searched_for() {
+        let plan: Vec<String> = store()
+            .read("explain a query", |conn, _| {
+                let mut statement = conn.prepare(
+                    "EXPLAIN QUERY PLAN SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
+                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
+                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0))",
+                )?;
+                Ok(statement.query_map([1], |row| row.get(3))?.collect::<Result<_, _>>()?)
+            })
+            .unwrap();
+        let searches: Vec<&String> = plan.iter().filter(|s| s.contains("outbox")).collect();
+        assert_eq!(searches.len(), 2, "{plan:?}");
+        assert!(searches.iter().all(|s| s.contains("outbox_due") || s.contains("outbox_later")), "{plan:?}");
+    }
+}
