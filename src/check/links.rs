@@ -97,6 +97,7 @@ impl Checker<'_> {
             steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone() }, on_failure: None }],
             fit: Fit::Link { key },
             initial: field.flags.iter().any(|f| f.text == "initial"),
+            create_only: false,
         })
     }
 

@@ -19,6 +19,7 @@ mod import;
 pub mod init;
 mod lsp;
 mod man;
+mod optout;
 mod output;
 mod progress;
 mod run;
@@ -102,6 +103,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show where every workflow stands.
     Status(status::Args),
+    /// Opt-outs: compare both systems before anything is written.
+    Optout(optout::Args),
     /// Start workflows that were stopped or have failed.
     Start(start::Args),
     /// Stop workflows; the others go on.
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => run::replay(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
+        Command::Optout(args) => optout::run(args, global),
         Command::Start(args) => start::run(args, global),
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),

@@ -15,10 +15,10 @@ use crate::connect::CallStats;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{
-    ChangedProfiles, Counters, DryRun, Options, OptoutSettings, Pace, RunError, Services, Summary, Supervision, dry_run, run as execute,
-    watch, workflows,
+    ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
+    dry_run, reconcile, run as execute, watch, workflows,
 };
-use crate::state::{StateError, Store};
+use crate::state::{OptoutStage, StateError, Store};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,9 @@ pub struct Args {
     /// Show what would be written, and write nothing anywhere.
     #[arg(long, conflicts_with_all = ["once", "watch"])]
     dry_run: bool,
+    /// Write what the two sides of opt-outs disagree about at first without asking; `d365map optout reconcile` shows it.
+    #[arg(long)]
+    accept_reconciliation: bool,
     /// A compiled plan; without it, the project's mappings are compiled.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -147,7 +150,7 @@ fn not_moved(plan: &ExecutionPlan, quiet: bool) {
     }
 }
 
-fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
+pub fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
     Options {
         pace,
         mappings: (!mappings.is_empty()).then_some(mappings),
@@ -156,6 +159,11 @@ fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
         backlog_high_water: project.limits.backlog_high_water,
         optouts: optouts(project, false),
     }
+}
+
+/// The project and its plan, for commands beside `run`.
+pub fn prepared(plan: Option<&Path>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>), Exit> {
+    prepare(plan, global).map(|prepared| (prepared.project, prepared.plan))
 }
 
 /// How a project has its opt-outs read.
@@ -183,7 +191,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let Prepared { project, plan, .. } = prepared;
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
-    let options = options(&project, pace, args.mapping.clone());
+    let mut options = options(&project, pace, args.mapping.clone());
+    options.optouts.accept = args.accept_reconciliation;
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
     }
@@ -344,7 +353,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
     out
 }
 
-fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Format) -> Exit {
+fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Exit {
     let (http, clients) = match services::of_plan(project, plan, None) {
         Ok(both) => both,
         Err(error) => return fail(&error),
@@ -363,13 +372,16 @@ fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Forma
     };
     let result = runtime.block_on(dry_with_signals(plan, &clients, &store, options));
     match result {
-        Ok(dry) => {
+        Ok((dry, reports)) => {
             match format {
                 Format::Human => {
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+                    print(&reports.iter().map(Reconciliation::describe).collect::<String>());
                     eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
                 }
-                Format::Json => print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "calls": http.stats()}))),
+                Format::Json => {
+                    print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
+                }
             }
             if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean }
         }
@@ -377,8 +389,23 @@ fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Forma
     }
 }
 
-async fn dry_with_signals(plan: &ExecutionPlan, clients: &Services, store: &Store, options: &Options) -> Result<DryRun, RunError> {
+/// What ingress would write, and what opt-outs would that have not been compared before.
+async fn dry_with_signals(
+    plan: &Arc<ExecutionPlan>,
+    clients: &Services,
+    store: &Store,
+    options: &Options,
+) -> Result<(DryRun, Vec<Reconciliation>), RunError> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    dry_run(plan, clients, store, options, &stop).await
+    let dry = dry_run(plan, clients, store, options, &stop).await?;
+    let mut reports = Vec::new();
+    for flow in workflows(plan).into_iter().filter(|w| w.kind == Kind::Optout) {
+        let wanted = options.mappings.as_ref().is_none_or(|names| names.contains(&flow.name));
+        let compared = store.optout_state(&flow.name)?.is_some_and(|state| state.stage == OptoutStage::Live);
+        if let Some(optout) = plan.optouts.get(flow.index).filter(|_| wanted && !compared) {
+            reports.extend(reconcile(plan, clients, options, Some(&optout.mapping), &stop).await?);
+        }
+    }
+    Ok((dry, reports))
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, FlowCounters};
 pub use ingress::{DryFlow, DryRun, dry_run};
-pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, reconcile};
+pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, accept_reconciliation, reconcile};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use watch::{PlanSource, Supervision, watch};
 pub use workflow::{Kind, Workflow, workflows};

@@ -229,7 +229,7 @@ impl Store {
             };
             let slots = load_slots(conn, mapping)?;
             let mut changed = Vec::new();
-            for field in payload.fields().iter().filter(|field| with_initial || !field.initial_only) {
+            for field in payload.fields().iter().filter(|field| !field.create_only && (with_initial || !field.initial_only)) {
                 let hash = hash_key.hash(&field.path, field.value.get());
                 if row.doubtful || !slots.get(&field.path).is_some_and(|slot| row.fingerprint.has(*slot, hash)) {
                     changed.push(field.path.to_string());
@@ -416,7 +416,7 @@ impl Tx<'_> {
         if row.doubtful || row.source_id != source_id {
             return Ok(false);
         }
-        for field in payload.fields().iter().filter(|field| with_initial || !field.initial_only) {
+        for field in payload.fields().iter().filter(|field| !field.create_only && (with_initial || !field.initial_only)) {
             let hash = self.key().hash(&field.path, field.value.get());
             match self.slot(mapping, &field.path)? {
                 Some(slot) if row.fingerprint.has(slot, hash) => {}

@@ -34,7 +34,7 @@ use super::{Context, Counters, Options, RunError, Services};
 use crate::connect::dataverse::Entity;
 use crate::connect::sftp::OptOut;
 use crate::plan::{ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
-use crate::state::{Flags, OptoutStage, RunKind, Store};
+use crate::state::{Flags, OptoutStage, RunKind, StateError, Store};
 use rule::Rule;
 
 /// Persons that are looked through at once.
@@ -135,11 +135,28 @@ impl Shared {
 
     /// Which fields are compared, so that another choice is noticed.
     fn fingerprint(&self) -> String {
-        let flow = self.flow();
-        let pairs: Vec<String> =
-            flow.pairs.iter().map(|p| format!("{}{}{}", p.source, if p.inverted { "<!>" } else { "<>" }, p.target)).collect();
-        format!("{:?} {} {}", flow.direction, self.entity.set, pairs.join(" "))
+        fingerprint(self.flow())
     }
+}
+
+/// Which fields are compared, and which way they go.
+fn fingerprint(flow: &OptoutFlow) -> String {
+    let pairs: Vec<String> =
+        flow.pairs.iter().map(|p| format!("{}{}{}", p.source, if p.inverted { "<!>" } else { "<>" }, p.target)).collect();
+    format!("{:?} {}", flow.direction, pairs.join(" "))
+}
+
+/// Says that what the two sides of a mapping's opt-outs disagree about at first may be written.
+///
+/// # Errors
+/// When the state cannot be written.
+pub fn accept_reconciliation(store: &Store, plan: &ExecutionPlan, mapping: &str) -> Result<(), StateError> {
+    if let Some(flow) = plan.optouts.iter().find(|flow| flow.mapping == mapping) {
+        let name = name_of(flow);
+        store.begin_optouts(&name, &fingerprint(flow))?;
+        store.accept_optouts(&name)?;
+    }
+    Ok(())
 }
 
 fn ingress_of<'p>(plan: &'p ExecutionPlan, flow: &OptoutFlow) -> Result<&'p IngressFlow, RunError> {
@@ -227,7 +244,7 @@ impl Shared {
     /// Work on the state file with the flow's name.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store, &str) -> Result<T, crate::state::StateError> + Send + 'static,
+        work: impl FnOnce(&Store, &str) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, RunError> {
         let name = self.name.clone();
         self.context.blocking(move |store| work(store, &name)).await

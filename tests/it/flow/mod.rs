@@ -5,6 +5,7 @@ mod contacts;
 mod kill;
 mod links;
 mod load;
+mod optout;
 pub mod support;
 mod trouble;
 mod watch;
