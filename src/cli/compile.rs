@@ -1,11 +1,11 @@
-//! `d365map compile` and `d365map plan`: the execution plan, for the runner and for people.
+//! `d365map compile`: the execution plan, for the runner.
 
 use std::path::{Path, PathBuf};
 
 use super::output::{fail, print, stderr_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{Format, Style, render};
-use crate::plan::{ExecutionPlan, describe};
+use crate::plan::ExecutionPlan;
 
 /// Arguments of `compile`.
 #[derive(Debug, clap::Args)]
@@ -15,26 +15,6 @@ pub struct Args {
     /// The file to write; without it, standard output.
     #[arg(long, short)]
     output: Option<PathBuf>,
-}
-
-/// The formats of `plan`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum PlanFormat {
-    /// For people.
-    #[default]
-    Human,
-    /// The plan itself.
-    Json,
-}
-
-/// Arguments of `plan`.
-#[derive(Debug, clap::Args)]
-pub struct PlanArgs {
-    /// Files and folders, or one compiled plan (*.json); without them the mapping folder of the project.
-    paths: Vec<PathBuf>,
-    /// How the plan is printed.
-    #[arg(long, value_enum, default_value_t)]
-    format: PlanFormat,
 }
 
 /// Compiles and writes the plan; nothing is written where a finding is an error.
@@ -56,25 +36,6 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         }
         Err(error) => fail(&format!("{}: {error}", path.display())),
     }
-}
-
-/// Prints what the runner would do.
-pub fn run_plan(args: &PlanArgs, global: &Global) -> Exit {
-    let plan = match args.paths.as_slice() {
-        [one] if one.extension().is_some_and(|e| e == "json") => match read_plan(one) {
-            Ok(plan) => plan,
-            Err(message) => return fail(&message),
-        },
-        paths => match load(paths, global) {
-            Ok(plan) => plan,
-            Err(exit) => return exit,
-        },
-    };
-    match args.format {
-        PlanFormat::Human => print(&describe(&plan)),
-        PlanFormat::Json => print(&plan.to_json()),
-    }
-    Exit::Clean
 }
 
 /// Reads a compiled plan.

@@ -17,11 +17,14 @@ mod fix;
 mod fmt;
 mod import;
 pub mod init;
+mod limits;
 mod lsp;
 mod man;
 mod optout;
 mod output;
+mod plan;
 mod progress;
+mod replay;
 mod run;
 pub mod schema;
 mod services;
@@ -93,12 +96,12 @@ enum Command {
     Explain(explain::Args),
     /// Compile mappings to an execution plan.
     Compile(compile::Args),
-    /// Show what the runner would execute.
-    Plan(compile::PlanArgs),
+    /// Show what the runner would execute, and what it costs.
+    Plan(plan::Args),
     /// Move records: a first full load, then changes.
     Run(run::Args),
     /// Read all records of a mapping again.
-    Replay(run::ReplayArgs),
+    Replay(replay::Args),
     /// Examine the project, this machine and both services, and say how to mend what is missing.
     Doctor(doctor::Args),
     /// Show where every workflow stands.
@@ -140,9 +143,9 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args, global),
         Command::Explain(args) => explain::run(args),
         Command::Compile(args) => compile::run(args, global),
-        Command::Plan(args) => compile::run_plan(args, global),
+        Command::Plan(args) => plan::run(args, global),
         Command::Run(args) => run::run(args, global),
-        Command::Replay(args) => run::replay(args, global),
+        Command::Replay(args) => replay::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Optout(args) => optout::run(args, global),

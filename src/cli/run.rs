@@ -1,4 +1,4 @@
-//! `d365map run` and `d365map replay`: execute a plan.
+//! `d365map run`: executes a plan.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::compile::{compile_group, read_plan};
 use super::output::{fail, print, stderr_style};
 use super::progress::Progress;
 use super::source::FilesOnDisk;
-use super::{Exit, Global, drift, files, services};
+use super::{Exit, Global, drift, files, limits, services};
 use crate::connect::CallStats;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
@@ -47,25 +47,9 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
-    /// How the summary is printed.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-}
-
-/// Arguments of `replay`.
-#[derive(Debug, clap::Args)]
-pub struct ReplayArgs {
-    /// The mapping whose records are all read again.
-    mapping: String,
-    /// Just note it: the next run reads everything.
+    /// Load more than 15,000,000 records for the first time too.
     #[arg(long)]
-    later: bool,
-    /// A compiled plan; without it, the project's mappings are compiled.
-    #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
-    /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
-    #[arg(long)]
-    ignore_drift: bool,
+    ignore_limits: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -81,14 +65,15 @@ pub enum Format {
     Json,
 }
 
-struct Prepared {
-    project: Project,
-    plan: Arc<ExecutionPlan>,
+/// A project with its plan.
+pub(super) struct Prepared {
+    pub(super) project: Project,
+    pub(super) plan: Arc<ExecutionPlan>,
     /// The mapping files, where the plan was made of them.
     group: Option<files::Group>,
 }
 
-fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
+pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
     let style = stderr_style();
     let project = files::project(global.project.as_deref(), style)
         .and_then(|p| p.ok_or(files::FilesError::NoProject))
@@ -106,7 +91,7 @@ fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
 
 /// Compares the services with the committed schemas before anything is read or written: a run that would fail midway, or
 /// write what nobody meant, does not begin.
-fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -> Result<(), Exit> {
+pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -> Result<(), Exit> {
     if ignore {
         return Ok(());
     }
@@ -150,7 +135,7 @@ fn not_moved(plan: &ExecutionPlan, quiet: bool) {
     }
 }
 
-pub fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
+pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
     Options {
         pace,
         mappings: (!mappings.is_empty()).then_some(mappings),
@@ -202,38 +187,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let help = near.map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
         return fail(&format!("`schedules` of the project file has `{name}`, and there is no such workflow; {help}"));
     }
+    if !args.ignore_limits
+        && let Err(error) = limits::refuse_initial(&project, &plan, options.mappings.as_deref(), global.quiet)
+    {
+        return fail(&error);
+    }
     let source = Watched { plan: args.plan.clone(), ignore_drift: args.ignore_drift };
     wet(&project, plan, options, args.format, global.quiet, source)
-}
-
-/// Marks a mapping for a full load, and runs it.
-pub fn replay(args: &ReplayArgs, global: &Global) -> Exit {
-    let mut prepared = match prepare(args.plan.as_deref(), global) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
-    if !args.later
-        && let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, global.quiet)
-    {
-        return exit;
-    }
-    let Prepared { project, plan, .. } = prepared;
-    let Some(flow) = plan.flow(&args.mapping) else {
-        let known: Vec<String> = plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
-        return fail(&format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", ")));
-    };
-    let marked = Store::open_for_run(&project.state).and_then(|store| store.reset_for_replay(&flow.name, &flow.fingerprint()));
-    if let Err(error) = marked {
-        return fail(&error.to_string());
-    }
-    if args.later {
-        if !global.quiet {
-            eprintln!("the next run reads all records of `{}` again", flow.name);
-        }
-        return Exit::Clean;
-    }
-    let options = options(&project, Pace::Once, vec![args.mapping.clone()]);
-    wet(&project, plan, options, args.format, global.quiet, Watched { plan: None, ignore_drift: args.ignore_drift })
 }
 
 /// The runtime of commands that talk to services.
@@ -272,12 +232,12 @@ async fn signal() {
 }
 
 /// What a watch needs to take up changed mapping files.
-struct Watched {
-    plan: Option<PathBuf>,
-    ignore_drift: bool,
+pub(super) struct Watched {
+    pub(super) plan: Option<PathBuf>,
+    pub(super) ignore_drift: bool,
 }
 
-fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool, watched: Watched) -> Exit {
+pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool, watched: Watched) -> Exit {
     let store = match Store::open_for_run(&project.state) {
         Ok(store) => store,
         Err(error) => return fail(&error.to_string()),

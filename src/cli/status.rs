@@ -38,7 +38,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
         Err(error) => return fail(&error.to_string()),
     };
-    status.workflows = status.workflows.into_iter().map(|w| w.shown(process.is_some())).collect();
+    let alive = process.as_ref().is_some_and(|holder| status.is_of(holder));
+    status.workflows = status.workflows.into_iter().map(|w| w.shown(alive)).collect();
     match args.format {
         Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
         Format::Human => print(&describe(&status, process.as_ref())),

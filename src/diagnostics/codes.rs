@@ -137,6 +137,8 @@ codes! {
     D702 Error "more than fifty columns";
     D703 Error "more than five links";
     D704 Error "more than three linked levels";
+    D705 Error "a replay of too many records";
+    D706 Error "an initial load of too many records";
     D801 Warning "a constant that nothing uses";
     D802 Warning "a shared replacement that nothing uses";
     D803 Warning "an include that nothing uses";

@@ -29,6 +29,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/expire-delta", post(expire_delta))
         .route("/schema-change", post(schema_change))
         .route("/alter-column", post(alter_column))
+        .route("/record-count", post(record_count))
         .route("/expire-pkeys", post(expire_pkeys))
         .route("/fail-next", post(fail_next))
         .route("/clear-faults", post(clear_faults))
@@ -146,6 +147,23 @@ async fn alter_column(State(app): AppState, body: String) -> Response {
         },
         Err(error) => wrong(error.to_string()),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordCount {
+    table: String,
+    /// None for the number of the moment.
+    count: Option<u64>,
+}
+
+async fn record_count(State(app): AppState, Json(snapshot): Json<RecordCount>) -> Response {
+    let mut snapshots = super::write(&app.dataverse.snapshots);
+    match snapshot.count {
+        Some(count) => snapshots.insert(snapshot.table, count),
+        None => snapshots.remove(&snapshot.table),
+    };
+    done()
 }
 
 async fn expire_pkeys(State(app): AppState) -> Response {

@@ -1,5 +1,6 @@
 //! The typed execution plan: what the runner executes and nothing else.
 
+pub mod estimate;
 mod model;
 mod print;
 
@@ -126,6 +127,9 @@ impl FieldProgram {
             }
             if let Op::Concat(pieces) = &step.op {
                 of_pieces(pieces, slots);
+            }
+            if let Op::Link { table: Some(table), .. } = &step.op {
+                slots.push(table.slot);
             }
         }
     }

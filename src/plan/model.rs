@@ -223,9 +223,35 @@ pub struct SourceQuery {
 }
 
 impl SourceQuery {
-    /// The `$select` list.
+    /// The `$select` list: columns, without what is told beside them.
     pub fn select(&self) -> Vec<String> {
-        self.slots.iter().map(|s| s.wire.clone()).collect()
+        let mut columns: Vec<String> = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let column = slot.wire.split_once('@').map_or(slot.wire.as_str(), |(column, _)| column);
+            if !columns.iter().any(|c| c == column) {
+                columns.push(column.to_owned());
+            }
+        }
+        columns
+    }
+
+    /// Whether something is read that stands beside columns: the name of the record that a lookup points to, or its table.
+    pub fn annotations(&self) -> bool {
+        self.slots.iter().any(Slot::is_annotation)
+    }
+}
+
+/// The annotation with a value as people read it: of a lookup the name of the record that it points to (Dataverse Web API:
+/// formatted values).
+pub const FORMATTED_VALUE: &str = "OData.Community.Display.V1.FormattedValue";
+
+/// The annotation with the table that a lookup of several tables points to (Dataverse Web API: lookup property data).
+pub const LOOKUP_TABLE: &str = "Microsoft.Dynamics.CRM.lookuplogicalname";
+
+impl Slot {
+    /// Whether it stands beside a column rather than in it.
+    pub fn is_annotation(&self) -> bool {
+        self.wire.contains('@')
     }
 }
 
@@ -302,7 +328,7 @@ impl FieldProgram {
     /// The mapping whose record the field links to, where it is a link.
     pub fn link(&self) -> Option<&str> {
         self.steps.iter().rev().find_map(|step| match &step.op {
-            Op::Link { mapping } => Some(mapping.as_str()),
+            Op::Link { mapping, .. } => Some(mapping.as_str()),
             _ => None,
         })
     }
@@ -536,7 +562,20 @@ pub enum Op {
     Link {
         /// The mapping.
         mapping: String,
+        /// Of a lookup that may point to several tables: which of them the mapping reads. A reference to a record of another
+        /// one is no link.
+        table: Option<TableOf>,
     },
+}
+
+/// The table that a lookup is to point to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableOf {
+    /// The slot of the lookup's table.
+    pub slot: u32,
+    /// The table's logical name.
+    pub name: String,
 }
 
 /// A piece of a pattern that dates are written by.

@@ -85,10 +85,11 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
         out.push('\n');
     };
     line(format!("{}: {} -> {}   ({})", flow.name, flow.source.table, flow.target.table, plan.place(flow.at)));
-    let names: Vec<&str> = flow.source.slots.iter().map(|s| s.wire.as_str()).collect();
+    let names = flow.source.select();
+    let beside = if flow.source.annotations() { ", names and tables of lookups" } else { "" };
     let tracking = if flow.source.change_tracking { "with change tracking: full load, then delta links" } else { "full load at every run" };
     line(format!("  read    GET {}, {tracking}", flow.source.collection));
-    line(format!("          {} fields: {}", names.len(), names.join(", ")));
+    line(format!("          {} fields: {}{beside}", names.len(), names.join(", ")));
     match &flow.filter {
         None => line("  keep    every record".to_owned()),
         Some(filter) => {
@@ -275,7 +276,7 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::Sha256 => "hash(sha256)".to_owned(),
             Op::Map(table) => format!("map {}", replacement(table)),
             Op::Not => "not".to_owned(),
-            Op::Link { mapping } => format!("link {mapping}"),
+            Op::Link { mapping, .. } => format!("link {mapping}"),
         };
         let _ = write!(text, " | {op}");
         match &step.on_failure {

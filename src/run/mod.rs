@@ -134,6 +134,18 @@ pub enum RunError {
         /// The backlog.
         waiting: u64,
     },
+    /// Change tracking is off for a table.
+    #[error(
+        "Dynamics does not track the changes of `{table}`, which mapping `{name}` reads ({message}). Nothing was read: switch \"Track changes\" on in the table's advanced options; `d365map doctor` looks at all tables at once"
+    )]
+    Untracked {
+        /// The mapping.
+        name: String,
+        /// The table.
+        table: String,
+        /// What Dynamics said.
+        message: String,
+    },
     /// Another reader is at the flow.
     #[error("another reader is at mapping `{name}`; wait for it to end")]
     Taken {
@@ -158,6 +170,7 @@ impl RunError {
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
+            | RunError::Untracked { .. }
             | RunError::Task(_) => false,
         }
     }
@@ -291,6 +304,9 @@ async fn once(
             if result.is_err() || stop.is_cancelled() {
                 break;
             }
+        }
+        if result.is_ok() && !stop.is_cancelled() {
+            result = ingress::leftovers(&flows, context_of).await;
         }
     };
     tokio::select! {

@@ -6,10 +6,11 @@ use serde::Serialize;
 use super::cursor::{Cursor, cursor_of};
 use super::error::{Inside, StateError};
 use super::links::{Waiting, waiting_for};
+use super::lock::Holder;
 use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
-use super::types::instant;
+use super::types::{instant, millis};
 use super::workflow::{WorkflowRecord, workflows};
 use crate::time::Instant;
 
@@ -84,6 +85,15 @@ pub struct Status {
     pub workflows: Vec<WorkflowRecord>,
     /// The latest run.
     pub last_run: Option<RunRecord>,
+}
+
+impl Status {
+    /// Whether the process that holds the state file has begun its run: until then, what stands here is of the one before.
+    pub fn is_of(&self, holder: &Holder) -> bool {
+        self.last_run
+            .as_ref()
+            .is_some_and(|run| run.ended_at.is_none() && holder.started_at.is_none_or(|at| millis(run.started_at) >= millis(at)))
+    }
 }
 
 impl Store {

@@ -77,6 +77,10 @@ impl Store {
             conn.execute_batch("PRAGMA query_only = ON")?;
             migrate::format_of(&conn, path)
         })?;
+        if found == 0 {
+            // Just made, by a run that has not come to its tables yet.
+            return Err(StateError::NotFound { path: path.to_owned() });
+        }
         if found < migrate::newest() {
             return Err(StateError::OlderFormat { path: path.to_owned(), found, known: migrate::newest() });
         }

@@ -7,6 +7,7 @@ mod assertion;
 mod batch;
 mod bulk;
 mod change;
+mod counts;
 mod csdl;
 pub(super) mod define;
 mod definitions;
@@ -120,6 +121,8 @@ pub(super) struct Dataverse {
     pub(super) store: RwLock<Store>,
     pub(super) protection: Protection,
     conditions: RwLock<Conditions>,
+    /// Snapshots of numbers of rows that a test has set.
+    pub(super) snapshots: RwLock<counts::Snapshots>,
     assertions: assertion::Seen,
 }
 
@@ -152,6 +155,7 @@ impl Dataverse {
     pub(super) fn new(site: Site, clients: Vec<Client>, token_lifetime: Duration, store: Store, protection: Protection) -> Dataverse {
         Dataverse {
             conditions: RwLock::new(Conditions::new(clients.len())),
+            snapshots: RwLock::default(),
             site,
             clients,
             tokens: Tokens::new(token_lifetime),

@@ -7,7 +7,7 @@ use super::error::{Fail, Result};
 use super::expand::{self, Step};
 use super::setup::Operation;
 use super::url::{Options, Prefer, RowKey, segments};
-use super::{Access, Call, Dataverse, Operations, bulk, csdl, definitions, metadata, read, write};
+use super::{Access, Call, Dataverse, Operations, bulk, counts, csdl, definitions, metadata, read, write};
 use crate::emulator::net;
 
 impl Dataverse {
@@ -27,6 +27,11 @@ impl Dataverse {
         if below.starts_with("RetrieveMetadataChanges(") && *call.method == Method::GET {
             *route = "RetrieveMetadataChanges".to_owned();
             return access.read(|store| definitions::metadata_changes(&self.site, store, below, call.query));
+        }
+        if below.starts_with("RetrieveTotalRecordCount(") && *call.method == Method::GET {
+            *route = "RetrieveTotalRecordCount".to_owned();
+            let snapshots = crate::emulator::read(&self.snapshots);
+            return access.read(|store| counts::total(&self.site, store, &snapshots, below, call.query));
         }
         // A function without arguments, in OData's own form.
         let below = if below == "WhoAmI()" { "WhoAmI" } else { below };

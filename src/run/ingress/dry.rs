@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{evaluate, removes};
+use super::reader::{evaluate, explained, removes};
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
 use crate::eval::Evaluator;
@@ -110,6 +110,7 @@ async fn dry_flow(
     let first = || {
         PageRequest::First(Query {
             track_changes: flow.source.change_tracking,
+            annotations: flow.source.annotations(),
             ..Query::of(flow.source.collection.clone(), flow.source.select(), options.page_size)
         })
     };
@@ -128,7 +129,7 @@ async fn dry_flow(
                 request = first();
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(explained(flow, &request, error)),
         };
         for row in &page.rows {
             dry.read += 1;

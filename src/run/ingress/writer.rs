@@ -350,10 +350,11 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         return Ok(Ended::Abort(op.released(), RunError::Task(format!("`{}` is no record's id", op.source_id))));
     };
     let select = flow.source.select();
-    let record = match shared.context.services.dataverse.retrieve(&flow.source.collection, id, &select).await {
-        Ok(record) => record,
-        Err(error) => return Ok(failed(shared, op, &error, None)),
-    };
+    let record =
+        match shared.context.services.dataverse.retrieve_with(&flow.source.collection, id, &select, flow.source.annotations()).await {
+            Ok(record) => record,
+            Err(error) => return Ok(failed(shared, op, &error, None)),
+        };
     let change = match record {
         Some(record) => {
             let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();

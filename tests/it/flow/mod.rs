@@ -2,10 +2,13 @@
 
 mod beside;
 mod contacts;
+mod entities;
 mod kill;
 mod links;
 mod load;
+mod matrix;
 mod optout;
+mod replay;
 pub mod support;
 mod trouble;
 mod watch;

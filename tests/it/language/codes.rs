@@ -20,6 +20,8 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D701, "twenty_custom_entities_are_mapped_and_no_more"),
     (Code::D702, "a_custom_entity_has_fifty_columns_and_no_more"),
     (Code::D703, "a_mapping_has_five_links_and_no_more"),
+    (Code::D705, "a_replay_is_refused_where_table_or_backlog_has_two_million_records"),
+    (Code::D706, "a_first_load_of_more_than_fifteen_million_records_is_refused"),
     (Code::D803, "an_include_of_which_nothing_is_used_is_a_warning"),
     (Code::D901, "a_step_with_or_reject_rejects_the_record_at_its_line"),
     (Code::D902, "a_replacement_can_reject_a_value"),
@@ -30,11 +32,12 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
 ];
 
 /// The tests that show these.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 6] = [
     include_str!("bad_input.rs"),
     include_str!("constructs.rs"),
     include_str!("evaluation.rs"),
     include_str!("../flow/contacts.rs"),
+    include_str!("../flow/replay.rs"),
     include_str!("../cli.rs"),
 ];
 

@@ -1,0 +1,133 @@
+//! `d365map plan`: what the runner would do, for people, and what that costs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::compile::{load, read_plan};
+use super::limits::{counts, logical_name};
+use super::output::{fail, print, stderr_style};
+use super::{Exit, Global, files};
+use crate::connect::dataverse::ROWS_PER_REQUEST;
+use crate::plan::estimate::{Pace, estimate};
+use crate::plan::{ExecutionPlan, describe};
+use crate::project::{Limits, Project};
+use crate::run::workflows;
+
+/// The formats of `plan`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// The plan itself; with --estimate, the estimate.
+    Json,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and folders, or one compiled plan (*.json); without them the mapping folder of the project.
+    paths: Vec<PathBuf>,
+    /// Tell what it costs: calls by the vendor's rule and here, and the time under the project's limits.
+    #[arg(long)]
+    estimate: bool,
+    /// So many records or events has a workflow (NAME=N); of mappings that are not named Dataverse is asked.
+    #[arg(long, value_name = "NAME=N", requires = "estimate", value_parser = number)]
+    records: Vec<(String, u64)>,
+    /// Assumed time of one request with its answer.
+    #[arg(long, value_name = "MILLISECONDS", requires = "estimate", default_value_t = 200)]
+    latency: u64,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: PlanFormat,
+}
+
+fn number(text: &str) -> Result<(String, u64), String> {
+    let (name, number) = text.split_once('=').ok_or("write NAME=N, as in contacts=100000")?;
+    // As people write large numbers: 100_000, 100,000.
+    let digits: String = number.chars().filter(|c| !matches!(c, '_' | ',')).collect();
+    let number = digits.parse().map_err(|_| format!("`{number}` is no number of records"))?;
+    Ok((name.to_owned(), number))
+}
+
+/// Prints what the runner would do.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let plan = match args.paths.as_slice() {
+        [one] if one.extension().is_some_and(|e| e == "json") => match read_plan(one) {
+            Ok(plan) => plan,
+            Err(message) => return fail(&message),
+        },
+        paths => match load(paths, global) {
+            Ok(plan) => plan,
+            Err(exit) => return exit,
+        },
+    };
+    if args.estimate {
+        return match cost(args, &plan, global) {
+            Ok(text) => {
+                print(&text);
+                Exit::Clean
+            }
+            Err(message) => fail(&message),
+        };
+    }
+    match args.format {
+        PlanFormat::Human => print(&describe(&plan)),
+        PlanFormat::Json => print(&plan.to_json()),
+    }
+    Exit::Clean
+}
+
+fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, String> {
+    let project = files::project(global.project.as_deref(), stderr_style()).map_err(|e| e.to_string())?;
+    let mut records: BTreeMap<String, u64> = args.records.iter().cloned().collect();
+    if let Some(name) = records.keys().find(|name| !workflows_of(plan).contains(*name)) {
+        let known = workflows_of(plan).into_iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        return Err(format!("there is no workflow `{name}` in the plan; it has {known}"));
+    }
+    ask(plan, project.as_ref(), &mut records)?;
+    let pace = pace(project.as_ref().map_or_else(Limits::default, |p| p.limits), args.latency);
+    let estimate = estimate(plan, &records, pace);
+    Ok(match args.format {
+        PlanFormat::Human => estimate.describe(),
+        PlanFormat::Json => format!("{}\n", serde_json::json!({"version": 1, "estimate": estimate})),
+    })
+}
+
+/// All that can be given a number: the plan's workflows, and opt-outs and events whether this version runs them or not.
+fn workflows_of(plan: &ExecutionPlan) -> BTreeSet<String> {
+    let optouts = plan.optouts.iter().map(|o| format!("{}.optout", o.mapping));
+    workflows(plan).into_iter().map(|w| w.name).chain(optouts).chain(plan.events.iter().map(|e| e.name.clone())).collect()
+}
+
+/// Asks Dataverse for the numbers of records that were not given.
+fn ask(plan: &ExecutionPlan, project: Option<&Project>, records: &mut BTreeMap<String, u64>) -> Result<(), String> {
+    let open: Vec<_> = plan.ingress.iter().filter(|f| !records.contains_key(&f.name)).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let names = open.iter().map(|f| format!("--records {}=N", f.name)).collect::<Vec<_>>().join(" ");
+    let without = |reason: &str| format!("the number of records was not found out: {reason}\nsay it yourself: {names}");
+    let project = project.ok_or_else(|| without("there is no project with a connection to Dynamics"))?;
+    let tables: BTreeSet<String> = open.iter().map(|f| logical_name(f)).collect();
+    let counts = counts(project, &tables).map_err(|e| without(&e))?;
+    for flow in open {
+        if let Some(count) = counts.get(&logical_name(flow)) {
+            records.insert(flow.name.clone(), *count);
+        }
+    }
+    Ok(())
+}
+
+fn pace(limits: Limits, latency: u64) -> Pace {
+    Pace {
+        page_size: limits.page_size,
+        bulk_size: u32::try_from(ROWS_PER_REQUEST).unwrap_or(u32::MAX),
+        concurrency: limits.concurrency,
+        latency_milliseconds: latency,
+        dynamics_per_second: limits.requests_per_second.dynamics,
+        campaign_per_second: limits.requests_per_second.campaign,
+        dynamics_per_day: limits.requests_per_day.dynamics,
+        campaign_per_day: limits.requests_per_day.campaign,
+    }
+}
