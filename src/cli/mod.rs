@@ -8,6 +8,7 @@ pub mod demo;
 mod doctor;
 mod drift;
 mod emulate;
+mod events;
 pub mod exit;
 mod explain;
 mod export;
@@ -20,6 +21,7 @@ pub mod init;
 mod limits;
 mod lsp;
 mod man;
+mod optout;
 mod output;
 mod plan;
 mod progress;
@@ -105,12 +107,16 @@ enum Command {
     Doctor(doctor::Args),
     /// Show where every workflow stands.
     Status(status::Args),
+    /// Opt-outs: compare both systems before anything is written.
+    Optout(optout::Args),
     /// Start workflows that were stopped or have failed.
     Start(start::Args),
     /// Stop workflows; the others go on.
     Stop(stop::Args),
     /// Records that were not written.
     DeadLetters(dead_letters::Args),
+    /// Marketing events: make one contact's timeline whole from marketing history.
+    Events(events::Args),
     /// The whole way in a few seconds, against local stand-ins.
     Demo(demo::Args),
     /// Run local stand-ins for Dataverse and Campaign.
@@ -145,9 +151,11 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
+        Command::Optout(args) => optout::run(args, global),
         Command::Start(args) => start::run(args, global),
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
+        Command::Events(args) => events::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),
         Command::Import(args) => import::run(args, global),

@@ -3,10 +3,13 @@
 mod beside;
 mod contacts;
 mod entities;
+pub mod events;
+mod events_sources;
 mod kill;
 mod links;
 mod load;
 mod matrix;
+mod optout;
 mod replay;
 pub mod support;
 mod trouble;
