@@ -153,6 +153,18 @@ pub enum RunError {
         /// What Dynamics said.
         message: String,
     },
+    /// The attribute that the target's records are addressed by is another one than before.
+    #[error(
+        "mapping `{name}` addresses records by `{now}`, and has written them by `{before}`: those that do not have the new key yet would be made a second time. When Campaign has it in all of them, `d365map replay {name}` goes on by it; until then write `{before}` again"
+    )]
+    KeyChanged {
+        /// The mapping.
+        name: String,
+        /// The attribute before.
+        before: String,
+        /// The attribute of the plan.
+        now: String,
+    },
     /// Another reader is at the flow.
     #[error("another reader is at mapping `{name}`; wait for it to end")]
     Taken {
@@ -178,6 +190,7 @@ impl RunError {
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
             | RunError::Untracked { .. }
+            | RunError::KeyChanged { .. }
             | RunError::Task(_) => false,
         }
     }
