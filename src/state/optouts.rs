@@ -5,9 +5,6 @@
 //! (a `refetch`: look at both sides and do what the rule says), so backlog, back-off, recovery after a kill and dead
 //! letters are those of every flow.
 
-use std::fmt;
-use std::ops::{BitAnd, BitOr, Not};
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -16,150 +13,11 @@ use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::exports::ExportMark;
 use super::outbox::NewOp;
+use super::person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
 use super::types::{Op, RunId, instant, millis, words};
 use crate::time::Instant;
-
-/// The opt-out attributes of a profile that there are.
-pub const ATTRIBUTES: usize = 8;
-
-/// A set of opt-out attributes, by their places in the list of the eight.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Flags(u8);
-
-impl Flags {
-    /// None of them.
-    pub const NONE: Flags = Flags(0);
-    /// All of them.
-    pub const ALL: Flags = Flags(u8::MAX);
-
-    /// The attribute at a place, 0 to 7.
-    pub const fn of(place: usize) -> Flags {
-        if place < ATTRIBUTES { Flags(1 << place) } else { Flags::NONE }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether all of `other` are in it.
-    pub fn has(self, other: Flags) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// How many.
-    pub fn len(self) -> u32 {
-        self.0.count_ones()
-    }
-
-    /// Each by itself.
-    pub fn iter(self) -> impl Iterator<Item = Flags> {
-        self.places().map(Flags::of)
-    }
-
-    /// Their places.
-    pub fn places(self) -> impl Iterator<Item = usize> {
-        (0..ATTRIBUTES).filter(move |place| self.has(Flags::of(*place)))
-    }
-
-    fn from_row(bits: i64) -> Flags {
-        // Eight bits were written; what else a damaged file has is passed over.
-        Flags((bits & 0xff) as u8)
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08b}", self.0)
-    }
-}
-
-impl BitAnd for Flags {
-    type Output = Flags;
-    fn bitand(self, other: Flags) -> Flags {
-        Flags(self.0 & other.0)
-    }
-}
-
-impl BitOr for Flags {
-    type Output = Flags;
-    fn bitor(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
-    }
-}
-
-impl Not for Flags {
-    type Output = Flags;
-    fn not(self) -> Flags {
-        Flags(!self.0)
-    }
-}
-
-impl FromIterator<Flags> for Flags {
-    fn from_iter<T: IntoIterator<Item = Flags>>(flags: T) -> Flags {
-        flags.into_iter().fold(Flags::NONE, |all, one| all | one)
-    }
-}
-
-/// A contact, as it was last seen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Contact {
-    /// Its opt-outs, in Campaign's sense.
-    pub out: Flags,
-    /// Those of them that we wrote, and that nobody in Dynamics can have repeated since.
-    pub ours: Flags,
-    /// When somebody else than us last changed the record, in whole seconds, by Dynamics' clock.
-    pub changed: Instant,
-    /// Its version; none after a write of ours, whose answer does not tell it.
-    pub version: Option<String>,
-}
-
-/// A profile, as it was last seen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Profile {
-    /// Its opt-outs.
-    pub out: Flags,
-    /// It has said so at this time or later, by our clock.
-    pub seen: Instant,
-    /// When it was made, by Campaign's clock: another time is another record under the same key.
-    pub created: Option<Instant>,
-    /// Of each attribute: the latest time at which it is known to have been set to false. The real time of the present
-    /// consent is never before it.
-    pub consents: [Option<Instant>; ATTRIBUTES],
-}
-
-impl Profile {
-    /// The latest known time at which an attribute was set to false.
-    pub fn consent(&self, flag: Flags) -> Option<Instant> {
-        flag.places().next().and_then(|place| self.consents[place])
-    }
-
-    /// Takes in a time at which an attribute was set to false; an earlier one than is known says nothing new.
-    pub fn note_consent(&mut self, flag: Flags, at: Instant) {
-        for place in flag.places() {
-            self.consents[place] = self.consents[place].max(Some(at));
-        }
-    }
-}
-
-/// A person on both sides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Person {
-    /// The contact; none while it was not seen.
-    pub contact: Option<Contact>,
-    /// The profile; none while it was not seen, or where there is none.
-    pub profile: Option<Profile>,
-    /// Attributes that changed in Campaign and that Dynamics does not have yet, for flows that follow Campaign's changes.
-    pub fresh: Flags,
-    /// The profile has to be read before anything is written.
-    pub look: bool,
-    /// Opt-outs that are perhaps being written to Dynamics.
-    pub raising: Flags,
-    /// Consents that are perhaps being written to Dynamics.
-    pub lowering: Flags,
-}
 
 words! {
     /// How far a flow of opt-outs has come.
@@ -190,8 +48,10 @@ pub struct OptoutState {
     pub full_at: Option<Instant>,
     /// The latest change of a profile that was seen, by Campaign's clock.
     pub high_water: Option<Instant>,
-    /// What an operator should know: differences that wait for a yes, exports that have ceased.
+    /// What waits for a yes, and how that is given.
     pub note: Option<String>,
+    /// That exports have ceased, and since when.
+    pub warning: Option<String>,
 }
 
 /// What becomes of a person whom something was seen of.
@@ -289,10 +149,10 @@ pub enum PersonEnd {
 const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
-    let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_row);
+    let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_bits);
     let contact = match (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(2)?) {
         (Some(out), Some(changed)) => {
-            Some(Contact { out: Flags::from_row(out), ours: flags(1)?, changed: instant(changed), version: row.get(3)? })
+            Some(Contact { out: Flags::from_bits(out), ours: flags(1)?, changed: instant(changed), version: row.get(3)? })
         }
         (Some(_) | None, _) => None,
     };
@@ -307,7 +167,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
                 }
             }
             let created = row.get::<_, Option<i64>>(6)?.map(instant);
-            Some(Profile { out: Flags::from_row(out), seen: instant(seen), created, consents })
+            Some(Profile { out: Flags::from_bits(out), seen: instant(seen), created, consents })
         }
         (Some(_) | None, _) => None,
     };
@@ -322,7 +182,7 @@ fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>
 
 fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutState)>> {
     let mut statement = conn.prepare_cached(
-        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note FROM optout_flow WHERE mapping = ?1",
+        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note, warning FROM optout_flow WHERE mapping = ?1",
     )?;
     let row = statement.query_row([mapping], |row| {
         let time = |n: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(n)?.map(instant));
@@ -335,6 +195,7 @@ fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutSta
             full_at: time(6)?,
             high_water: time(7)?,
             note: row.get(8)?,
+            warning: row.get(9)?,
         };
         Ok((row.get(0)?, state))
     });
@@ -501,14 +362,14 @@ impl Store {
         })
     }
 
-    /// Notes what an operator should know of a flow, or that there is nothing. What waits for a yes is not covered up.
+    /// Notes what is wrong with the exports of a flow, or that nothing is.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn note_optouts(&self, flow: &str, note: Option<&str>) -> Result<(), StateError> {
+    pub fn warn_of_exports(&self, flow: &str, warning: Option<&str>) -> Result<(), StateError> {
         self.write("note how exports are", |tx| {
             let mapping = tx.mapping(flow)?;
-            tx.conn.execute("UPDATE optout_flow SET note = ?2 WHERE mapping = ?1 AND stage <> 'held'", params![mapping, note])?;
+            tx.conn.execute("UPDATE optout_flow SET warning = ?2 WHERE mapping = ?1", params![mapping, warning])?;
             Ok(())
         })
     }
@@ -683,18 +544,18 @@ impl Tx<'_> {
             .execute(params![
                 mapping,
                 id,
-                contact.as_ref().map(|c| c.out.0),
-                contact.as_ref().map_or(0, |c| c.ours.0),
+                contact.as_ref().map(|c| c.out.bits()),
+                contact.as_ref().map_or(0, |c| c.ours.bits()),
                 contact.as_ref().map(|c| millis(c.changed)),
                 contact.as_ref().and_then(|c| c.version.as_deref()),
-                profile.as_ref().map(|p| p.out.0),
+                profile.as_ref().map(|p| p.out.bits()),
                 profile.as_ref().map(|p| millis(p.seen)),
                 profile.as_ref().and_then(|p| p.created).map(millis),
                 consents,
-                fresh.0,
+                fresh.bits(),
                 look,
-                raising.0,
-                lowering.0,
+                raising.bits(),
+                lowering.bits(),
                 generation
             ])?;
         Ok(())
