@@ -146,6 +146,9 @@ pub enum PersonEnd {
     Released,
 }
 
+/// When what is held comes: the last day of the year 9999, by which time somebody will have said yes or no.
+const HELD: i64 = 253_402_214_400_000;
+
 const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
@@ -262,7 +265,7 @@ impl Store {
     ) -> Result<OptoutIntake, StateError> {
         self.write("take in opt-outs", |tx| {
             let mapping = tx.mapping(flow)?;
-            let compared = state_of(tx.conn, mapping)?.is_some_and(|(_, state)| state.stage != OptoutStage::Baseline);
+            let stage = state_of(tx.conn, mapping)?.map_or(OptoutStage::Baseline, |(_, state)| state.stage);
             let generation = match &mark {
                 Mark::Contacts { from, .. } => {
                     tx.expect_cursor(flow, mapping, from)?;
@@ -280,8 +283,8 @@ impl Store {
                 match judge(&id, person_of(tx.conn, mapping, &id)?, sight) {
                     Fate::Keep { person, due } => {
                         tx.put_person(mapping, &id, &person, generation)?;
-                        if due && compared {
-                            tx.queue_person(mapping, &id)?;
+                        if due && stage != OptoutStage::Baseline {
+                            tx.queue_person(mapping, &id, stage == OptoutStage::Held)?;
                             outcome.queued += 1;
                         }
                     }
@@ -350,7 +353,7 @@ impl Store {
         })
     }
 
-    /// Notes how far a flow has come.
+    /// Notes how far a flow has come. What was held is free to go once it is live.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -358,6 +361,9 @@ impl Store {
         self.write("note how far opt-outs are", |tx| {
             let mapping = tx.mapping(flow)?;
             tx.conn.execute("UPDATE optout_flow SET stage = ?2, note = ?3 WHERE mapping = ?1", params![mapping, stage, note])?;
+            if stage == OptoutStage::Live {
+                tx.conn.execute("UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND not_before = ?2", params![mapping, HELD])?;
+            }
             Ok(())
         })
     }
@@ -374,8 +380,8 @@ impl Store {
         })
     }
 
-    /// Queues those of up to `limit` persons behind `after` of whom `due` says so. Gives the last of them, none at the end, and how many
-    /// were queued.
+    /// Queues those of up to `limit` persons behind `after` of whom `due` says so; `held`: not before somebody has said yes. Gives
+    /// the last of them, none at the end, and how many were queued.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -384,6 +390,7 @@ impl Store {
         flow: &str,
         after: &str,
         limit: usize,
+        held: bool,
         due: impl Fn(&Person) -> bool,
     ) -> Result<(Option<String>, u64), StateError> {
         self.write("queue opt-outs", |tx| {
@@ -391,7 +398,7 @@ impl Store {
             let page = page_of(tx.conn, mapping, after, limit)?;
             let mut queued = 0;
             for (id, _) in page.iter().filter(|(_, person)| due(person)) {
-                tx.queue_person(mapping, id)?;
+                tx.queue_person(mapping, id, held)?;
                 queued += 1;
             }
             Ok((page.into_iter().next_back().map(|(id, _)| id), queued))
@@ -561,11 +568,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn queue_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
+    /// Queues a person; `held`: not before somebody has said yes.
+    fn queue_person(&mut self, mapping: i64, id: &str, held: bool) -> Inside<()> {
         let change_no = self.next_change()?;
         let new =
             NewOp { key: id, source_id: id, op: Op::Refetch, payload: None, with_initial: false, rewrite: false, generation: 0, change_no };
         self.enqueue(mapping, &new)?;
+        if held {
+            self.conn
+                .prepare_cached("UPDATE outbox SET not_before = ?3 WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+                .execute(params![mapping, id, HELD])?;
+        }
         Ok(())
     }
 
@@ -593,17 +606,21 @@ impl Tx<'_> {
             CursorMove::RoundEnd { link, .. } => {
                 if from.phase == Phase::Full {
                     // A contact that a full load did not see is gone, and its tombstone was missed. Profiles without a contact stay.
-                    let unseen = params![mapping, from.generation];
-                    let ids: Vec<String> = {
-                        let mut statement = self
-                            .conn
-                            .prepare_cached("SELECT source_id FROM optout WHERE mapping = ?1 AND d_out IS NOT NULL AND generation < ?2")?;
-                        statement.query_map(unseen, |row| row.get(0))?.collect::<Result<_, _>>()?
-                    };
-                    for id in &ids {
-                        self.drop_person(mapping, id)?;
+                    loop {
+                        let ids: Vec<String> = {
+                            let mut statement = self.conn.prepare_cached(
+                                "SELECT source_id FROM optout WHERE mapping = ?1 AND d_out IS NOT NULL AND generation < ?2 LIMIT 10000",
+                            )?;
+                            statement.query_map(params![mapping, from.generation], |row| row.get(0))?.collect::<Result<_, _>>()?
+                        };
+                        if ids.is_empty() {
+                            break;
+                        }
+                        gone += ids.len() as u64;
+                        for id in &ids {
+                            self.drop_person(mapping, id)?;
+                        }
                     }
-                    gone = ids.len() as u64;
                     self.conn
                         .prepare_cached("UPDATE optout_flow SET contacts_at = coalesce(contacts_at, ?2) WHERE mapping = ?1")?
                         .execute(params![mapping, millis(self.now)])?;

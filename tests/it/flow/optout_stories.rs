@@ -215,3 +215,31 @@ async fn a_process_that_is_killed_again_and_again_leaves_both_systems_as_an_undi
     let (status, ..) = world.call(&["run", "--quiet"]).await;
     assert_eq!((status, world.writes().await), (0, (0, 0)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_shows_what_would_be_written_and_a_run_waits_for_its_yes() {
+    let world = world().await;
+    world.project(&mapping("bidirectional"));
+    world.person(1, json!({"donotemail": true})).await;
+    world.in_campaign("POST", "profile", json!({"externalId": id(1), "lastName": "L1", "blackListPhone": true})).await;
+    let (status, out, _) = world.call(&["optout", "reconcile"]).await;
+    assert_eq!(status, 1);
+    assert!(out.contains("1 contacts have a profile, 1 of them disagree") && out.contains("to write: 2"), "{out}");
+    let (_, out, _) = world.call(&["run", "--dry-run", "--format", "json"]).await;
+    let dry: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(dry["reconciliations"][0]["attributes"][0]["to_campaign"], 1);
+    world.reset().await;
+    let (status, out, error) = world.call(&["run"]).await;
+    assert_eq!(status, 1, "{out}{error}");
+    assert!(error.contains("optout reconcile --accept contacts"), "{error}");
+    // The profile was there before: the mapping takes it over and writes no opt-out to it.
+    assert_eq!((world.flags(1).await.1, world.lists(1).await.0), (false, false));
+    let (status, _, error) = world.call(&["optout", "reconcile", "--accept", "contacts"]).await;
+    assert_eq!(status, 0, "{error}");
+    assert_eq!((world.flags(1).await.1, world.lists(1).await.0), (false, false));
+    let (status, out, error) = world.call(&["run"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    assert_eq!((world.flags(1).await.1, world.lists(1).await.0), (true, true));
+    let (status, ..) = world.call(&["optout", "reconcile", "nobody"]).await;
+    assert_eq!(status, 2);
+}
