@@ -189,13 +189,13 @@ fn record(
                 .help("remove it from the test, or map it"),
             );
         }
+        let beside = format!("{wire}@{FORMATTED_VALUE}");
         if let Some(name) = name_of_record(&assignment.value, &found.field)
-            && let Some(slot) =
-                flow.and_then(|f| f.source.slots.iter().find(|s| s.field == found.name && s.wire.ends_with(FORMATTED_VALUE)))
+            && flow.is_none_or(|f| f.source.slots.iter().any(|s| s.wire == beside))
         {
             // Some record of this name.
             members.push((wire, Json::from(SOME_ID).to_string(), assignment.span));
-            members.push((slot.wire.clone(), Json::from(name).to_string(), assignment.span));
+            members.push((beside, Json::from(name).to_string(), assignment.span));
             continue;
         }
         match json(&assignment.value, &found.field, may_be_wrong) {

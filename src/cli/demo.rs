@@ -103,6 +103,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
             page_size: 500,
             concurrency: 8,
             backlog_high_water: 20_000,
+            mass_delete_percent: None,
             optouts: crate::run::OptoutSettings::default(),
         };
         let counters = Arc::new(Counters::default());
@@ -167,6 +168,7 @@ fn services(emulators: &Running) -> Result<(Http, Services), String> {
         campaign: Campaign::new(http.clone(), campaign).map_err(|e| e.to_string())?,
         exports: None,
         files: crate::connect::sftp::ExportFiles::default(),
+        journal: None,
     };
     Ok((http, services))
 }

@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{fail, print};
-use super::run::{Format, options, prepared, runtime, stop_on_signals};
+use super::run::{Format, prepared, runtime, stop_on_signals};
 use super::{Exit, Global, services};
-use crate::run::{Pace, Reconciliation, accept_reconciliation, reconcile};
+use crate::run::{Reconciliation, accept_reconciliation, reconcile};
 use crate::state::Store;
 
 /// Arguments of `optout`.
@@ -50,7 +50,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
 }
 
 fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
-    let (project, plan) = match prepared(args.plan.as_deref(), global) {
+    let (project, plan, options) = match prepared(args.plan.as_deref(), Vec::new(), global) {
         Ok(both) => both,
         Err(exit) => return exit,
     };
@@ -65,7 +65,6 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let options = options(&project, Pace::Once, Vec::new());
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());

@@ -47,6 +47,9 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
+    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    #[arg(long)]
+    allow_mass_delete: bool,
     /// Load more than 15,000,000 records for the first time too.
     #[arg(long)]
     ignore_limits: bool,
@@ -128,11 +131,17 @@ pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -
 
 /// What a plan can hold and this version's runner does not move: said rather than passed over.
 fn not_moved(plan: &ExecutionPlan, quiet: bool) {
-    let mut parts: Vec<String> = plan.events.iter().map(|e| format!("the events of `{}`", e.name)).collect();
-    parts.extend(plan.two_way.iter().map(|t| format!("`{}`", t.name)));
-    if !quiet && !parts.is_empty() {
-        eprintln!("warning: this version runs mappings to Campaign; not moved: {}", parts.join(", "));
+    let names: Vec<String> = plan.two_way.iter().map(|t| format!("`{}`", t.name)).collect();
+    if !quiet && !names.is_empty() {
+        eprintln!("warning: this version does not run mappings in both directions; not moved: {}", names.join(", "));
     }
+}
+
+/// The project, its plan and the options of one pass, for commands beside `run`.
+pub fn prepared(plan: Option<&Path>, mappings: Vec<String>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>, Options), Exit> {
+    let Prepared { project, plan, .. } = prepare(plan, global)?;
+    let options = options(&project, Pace::Once, mappings);
+    Ok((project, plan, options))
 }
 
 pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
@@ -142,13 +151,9 @@ pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> O
         page_size: project.limits.page_size,
         concurrency: project.limits.concurrency,
         backlog_high_water: project.limits.backlog_high_water,
+        mass_delete_percent: Some(project.limits.mass_delete_percent),
         optouts: optouts(project, false),
     }
-}
-
-/// The project and its plan, for commands beside `run`.
-pub fn prepared(plan: Option<&Path>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>), Exit> {
-    prepare(plan, global).map(|prepared| (prepared.project, prepared.plan))
 }
 
 /// How a project has its opt-outs read.
@@ -177,6 +182,9 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
     let mut options = options(&project, pace, args.mapping.clone());
+    if args.allow_mass_delete {
+        options.mass_delete_percent = None;
+    }
     options.optouts.accept = args.accept_reconciliation;
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
@@ -336,6 +344,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
             match format {
                 Format::Human => {
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+                    print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
                     print(&reports.iter().map(Reconciliation::describe).collect::<String>());
                     eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
                 }

@@ -6,7 +6,9 @@ use super::output::{fail, print, stderr_style};
 use super::run::Format;
 use super::{Exit, Global, files};
 use crate::project::Project;
-use crate::state::{Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress};
+use crate::state::{
+    EventsStatus, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
+};
 use crate::time;
 
 /// Arguments of `status`.
@@ -98,11 +100,33 @@ fn row(name: &str, text: &str) -> String {
     format!("  {name:<12}  {}\n", text.trim_end().replace('\n', "\n                "))
 }
 
+/// Where a flow of events stands, and what the journal did not keep long enough.
+fn events_stand(events: &EventsStatus) -> String {
+    let mut out = match events.read_up_to {
+        Some(at) => format!("journal read up to {}", time::format_instant(at)),
+        None => "no event of the journal read yet".to_owned(),
+    };
+    let instant = |at: Option<time::Instant>| at.map_or_else(|| "?".to_owned(), time::format_instant);
+    for gap in &events.gaps {
+        out.push_str(&format!(
+            "\ngap from {} to {}, noticed {}: the journal did not keep these events; exports fill it",
+            instant(gap.from),
+            instant(gap.until),
+            time::format_instant(gap.noticed_at)
+        ));
+    }
+    if events.gone > 0 {
+        out.push_str(&format!("\n{} events had no contact any more", events.gone));
+    }
+    out
+}
+
 /// Where a flow stands in its source, and how much waits.
 fn counts(m: &MappingStatus) -> String {
-    let stands = match &m.cursor {
-        None => "has not run".to_owned(),
-        Some(c) => {
+    let stands = match (&m.cursor, &m.events) {
+        (None, Some(events)) => events_stand(events),
+        (None, None) => "has not run".to_owned(),
+        (Some(c), _) => {
             let phase = match (c.phase, c.link.is_some()) {
                 (Phase::Delta, _) => "follows changes",
                 (Phase::Full, true) => "in a full load",

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::{
-    Condition, ConditionKind, Conflicts, Const, DatePart, Deletes, Direction, EventType, ExecutionPlan, FieldProgram, FilteredOut,
-    FormatPart, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope,
-    Slot, Source, Test, TwoWayFlow,
+    Condition, ConditionKind, Conflicts, Const, DatePart, Deletes, Direction, EventFlow, EventPiece, ExecutionPlan, FieldProgram,
+    FilteredOut, FormatPart, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase,
+    Replacement, Scope, Slot, Source, Test, TwoWayFlow,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -20,16 +20,8 @@ pub fn describe(plan: &ExecutionPlan) -> String {
         out.push('\n');
     }
     for flow in &plan.events {
-        let names = flow.types.iter().map(|t| match t {
-            EventType::Send => "send",
-            EventType::Open => "open",
-            EventType::Click => "click",
-            EventType::Bounce => "bounce",
-        });
-        let names: Vec<&str> = names.collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        // Writing into a String cannot fail, here and below.
-        let _ = writeln!(out, "{}: events to {}   ({})\n  types   {names}\n", flow.name, flow.table, plan.place(flow.at));
+        describe_events(plan, flow, &mut out);
+        out.push('\n');
     }
     for flow in &plan.two_way {
         describe_two_way(plan, flow, &mut out);
@@ -37,6 +29,36 @@ pub fn describe(plan: &ExecutionPlan) -> String {
     }
     out.pop();
     out
+}
+
+fn describe_events(plan: &ExecutionPlan, flow: &EventFlow, out: &mut String) {
+    let names: Vec<&str> = flow.types.iter().map(|t| t.name()).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    // Writing into a String cannot fail, here and below.
+    let _ = writeln!(out, "{}: events to {}   ({})\n  types   {names}", flow.name, flow.table, plan.place(flow.at));
+    for activity in &flow.activities {
+        let _ = writeln!(out, "          {:6} -> {}   (line {})", activity.kind.name(), activity.table, activity.at.line);
+    }
+    for column in &flow.columns {
+        let _ = writeln!(out, "  write   {} <- {}   (line {})", column.column, event_text(&column.value), column.at.line);
+    }
+    for activity in &flow.activities {
+        if let Some(task) = &activity.task {
+            let _ = writeln!(out, "  task    for each {}: {}", activity.kind.name(), event_text(task));
+        }
+    }
+    let _ = writeln!(out, "  then    {}", if flow.completed { "completed" } else { "left open" });
+}
+
+fn event_text(pieces: &[EventPiece]) -> String {
+    if let [EventPiece::Field(field)] = pieces {
+        return field.name().to_owned();
+    }
+    let text = pieces.iter().map(|p| match p {
+        EventPiece::Text(text) => text.replace('{', "\\{").replace('"', "\\\""),
+        EventPiece::Field(field) => format!("{{{}}}", field.name()),
+    });
+    format!("\"{}\"", text.collect::<String>())
 }
 
 fn describe_optout(plan: &ExecutionPlan, flow: &OptoutFlow, out: &mut String) {

@@ -5,6 +5,7 @@
 //! share the clients of the services, and with them one budget of calls.
 
 mod counters;
+mod events;
 mod failure;
 mod ingress;
 mod optout;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, FlowCounters};
+pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run};
 pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, accept_reconciliation, reconcile};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
@@ -29,6 +31,7 @@ pub use workflow::{Kind, Workflow, workflows};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
+use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
@@ -48,6 +51,8 @@ pub struct Services {
     pub exports: Option<Sftp>,
     /// Which files of them are read, and how.
     pub files: ExportFiles,
+    /// The journal of events, where the project has one.
+    pub journal: Option<Journal>,
 }
 
 /// How a run goes about its work.
@@ -63,6 +68,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Operations waiting at which reading pauses.
     pub backlog_high_water: u64,
+    /// The share of a flow's records, in per cent, that the end of a full load may delete at once; `None` for all of them.
+    pub mass_delete_percent: Option<u8>,
     /// How opt-outs are read and compared.
     pub optouts: OptoutSettings,
 }

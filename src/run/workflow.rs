@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, RunError, ingress, optout};
+use super::{Context, RunError, events, ingress, optout};
 use crate::plan::{self, ExecutionPlan};
 
 /// What a workflow moves.
@@ -34,7 +34,7 @@ impl Workflow {
         match self.kind {
             Kind::Ingress => ingress::round(context, self.index).await,
             Kind::Optout => optout::round(context, self.index).await,
-            Kind::Events => Ok(()),
+            Kind::Events => events::round(context, self.index).await,
         }
     }
 }
@@ -69,7 +69,8 @@ impl Workflow {
 pub fn workflows(plan: &ExecutionPlan) -> Vec<Workflow> {
     let ingress = plan.ingress.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Ingress, index });
     let optouts = plan.optouts.iter().enumerate().map(|(index, f)| Workflow { name: optout::name_of(f), kind: Kind::Optout, index });
-    ingress.chain(optouts).collect()
+    let events = plan.events.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Events, index });
+    ingress.chain(optouts).chain(events).collect()
 }
 
 /// The workflows that are wanted, all where `None`.

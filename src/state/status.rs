@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::cursor::{Cursor, cursor_of};
 use super::error::{Inside, StateError};
+use super::events::{EventsStatus, events_status};
 use super::links::{Waiting, waiting_for};
 use super::lock::Holder;
 use super::run::{RunRecord, last_run};
@@ -74,6 +75,8 @@ pub struct MappingStatus {
     pub ledger_rows: u64,
     /// What has gone through.
     pub totals: Totals,
+    /// How it stands in its sources, where it is a flow of events.
+    pub events: Option<EventsStatus>,
 }
 
 /// The state at one moment.
@@ -197,6 +200,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         retrying,
         ledger_rows,
         totals,
+        events: events_status(conn, id)?,
     })
 }
 

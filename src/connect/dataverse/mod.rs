@@ -11,6 +11,7 @@ mod metadata;
 mod navigation;
 mod page;
 mod probe;
+mod rows;
 mod total;
 pub mod value;
 mod write;

@@ -30,6 +30,8 @@ const EXAMPLES: usize = 10;
 pub struct DryRun {
     /// By flow.
     pub flows: Vec<DryFlow>,
+    /// By event block.
+    pub events: Vec<crate::run::DryEvents>,
 }
 
 /// What a run would do in one flow.
@@ -84,10 +86,12 @@ pub async fn dry_run(
     stop: &CancellationToken,
 ) -> Result<DryRun, RunError> {
     let mut result = DryRun::default();
-    for workflow in workflow::selected(plan, options.mappings.as_deref())?.iter().filter(|w| w.kind == Kind::Ingress) {
+    let flows = workflow::selected(plan, options.mappings.as_deref())?;
+    for workflow in flows.iter().filter(|w| w.kind == Kind::Ingress) {
         let flow = &plan.ingress[workflow.index];
         result.flows.push(dry_flow(plan, flow, services, store, options, stop).await?);
     }
+    result.events = crate::run::events::dry_run(plan, &flows, services, store, options, stop).await?;
     Ok(result)
 }
 

@@ -146,7 +146,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         Some(link) => (CursorMove::Next(link.into()), Round::GoesOn),
         None => {
             let unseen = match flow.policy.deletes {
-                Deletes::Propagate => Unseen::Delete,
+                Deletes::Propagate => shared.context.options.mass_delete_percent.map_or(Unseen::Delete, Unseen::DeleteUpTo),
                 Deletes::Ignore => Unseen::Keep,
             };
             (CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }, Round::Over)

@@ -342,3 +342,54 @@ async fn a_table_whose_changes_are_not_tracked_is_named_before_anything_is_read(
     assert!(error.contains("`account`") && error.contains("`accounts`") && error.contains("Track changes"), "{error}");
     assert_eq!(world.campaign_writes().await, 0);
 }
+
+/// Copies a folder with all that is in it.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").map(|e| e.expect("an entry")) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("a copy");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_custom_entities_runs_as_its_readme_says() {
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/custom-entities");
+    let seed = std::fs::read_to_string(example.join("emulated.seed.json")).expect("the seed");
+    let world = World::new(Config { seed_text: Some(seed), ..Config::default() }).await;
+    copy(&example, world.folder.path());
+    let project = world.folder.path().join("emulated.yaml");
+    let text = std::fs::read_to_string(&project)
+        .expect("the project file")
+        .replace("http://127.0.0.1:8365/7e2f1c3a-0000-4000-8000-00000000d365/oauth2/v2.0/token", &world.emulators.dataverse_token_url())
+        .replace("http://127.0.0.1:8366/ims/token/v3", &world.emulators.campaign_token_url())
+        .replace("http://127.0.0.1:8366/emulated-org", &world.emulators.campaign_url())
+        .replace("http://127.0.0.1:8365", world.emulators.dataverse_url().trim_end_matches('/'))
+        .replace("D365MAP_DYNAMICS_SECRET", "TEST_DYNAMICS_SECRET")
+        .replace("D365MAP_CAMPAIGN_SECRET", "TEST_CAMPAIGN_SECRET");
+    std::fs::write(&project, text).expect("the project file");
+
+    let (status, out, error) = world.call(&["run", "--project", "emulated.yaml"]).await;
+    assert_eq!(status, 1, "{out}{error}");
+    let waits =
+        "1 for records of `accounts`, such as c0000000-0000-4000-8000-000000000002, which waits for a0000000-0000-4000-8000-000000000002";
+    assert!(out.contains(waits), "{out}");
+    let (status, out, _) = world.call(&["status", "--project", "emulated.yaml"]).await;
+    assert!(status == 0 && out.contains(waits), "{out}");
+    let orders = rows(&world, "cusOrder").await;
+    let wanted = json!({"cusNumber": "O-1", "cusBuyer": "c0000000-0000-4000-8000-000000000001", "cusArticleName": "Analytical engine",
+        "cusTotal": 19.9, "cusPlacedOn": "2024-05-06 07:08:09.000Z", "cusStatus": "Delivered", "cusChannels": "Web, Phone"});
+    assert!(orders.len() == 1 && has(&orders[0], &wanted), "{orders:?}");
+    assert_eq!(rows(&world, "cusArticle").await.len(), 1);
+
+    world.sales("PATCH", "accounts(a0000000-0000-4000-8000-000000000002)", json!({"statecode": 0})).await;
+    let (status, out, error) = world.call(&["run", "--project", "emulated.yaml"]).await;
+    assert_eq!(status, 0, "{out}{error}");
+    assert_eq!(rows(&world, "cusOrder").await.len(), 2);
+    let charles = world.profiles().await.into_iter().find(|p| p["firstName"] == "Charles").expect("written");
+    assert_eq!(charles["cusAccount"], "a0000000-0000-4000-8000-000000000002");
+}

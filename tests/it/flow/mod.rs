@@ -3,6 +3,8 @@
 mod beside;
 mod contacts;
 mod entities;
+pub mod events;
+mod events_sources;
 mod kill;
 mod links;
 mod load;

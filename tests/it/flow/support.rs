@@ -81,6 +81,7 @@ impl World {
                 page_size: 100,
                 concurrency: 6,
                 backlog_high_water: 10_000,
+                mass_delete_percent: Some(20),
                 optouts: d365map::run::OptoutSettings::default(),
             },
             http: HttpConfig {
@@ -130,6 +131,7 @@ impl World {
             campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
             exports: None,
             files: d365map::connect::sftp::ExportFiles::default(),
+            journal: None,
         };
         (http, services)
     }
