@@ -599,6 +599,21 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Removes what is known of a person's opt-outs, what waits and what failed of them, in every flow. Gives how many rows there were.
+    pub fn forget_optouts(&mut self, contact: &str) -> Inside<u64> {
+        let id = contact.to_ascii_lowercase();
+        let flows: Vec<i64> = {
+            let mut statement = self.conn.prepare_cached("SELECT mapping FROM optout_flow")?;
+            statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+        };
+        let mut found = 0;
+        for mapping in flows {
+            found += u64::from(person_of(self.conn, mapping, &id)?.is_some());
+            self.drop_person(mapping, &id)?;
+        }
+        Ok(found)
+    }
+
     fn move_contacts(&mut self, mapping: i64, from: Cursor, to: CursorMove) -> Inside<u64> {
         let mut gone = 0;
         let cursor = match to {
@@ -638,5 +653,94 @@ impl Tx<'_> {
         };
         self.put_cursor(mapping, cursor)?;
         Ok(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::now;
+
+    const FLOW: &str = "contacts.optout";
+    const ID: &str = "c0000000-0000-4000-8000-000000000001";
+
+    fn person() -> Person {
+        let at = |ms| instant(ms);
+        let mut profile = Profile { out: Flags::of(1), seen: at(2_000), created: Some(at(500)), consents: Default::default() };
+        profile.note_consent(Flags::of(4), at(1_500));
+        let contact = Contact { out: Flags::of(4), ours: Flags::NONE, changed: at(1_000), version: Some("W/\"7\"".to_owned()) };
+        Person {
+            contact: Some(contact),
+            profile: Some(profile),
+            fresh: Flags::of(2),
+            look: true,
+            raising: Flags::of(3),
+            lowering: Flags::of(5),
+        }
+    }
+
+    fn seen(store: &Store, person: &Person) -> OptoutIntake {
+        store
+            .take_in_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles { high_water: None }, |_, _, person| Fate::Keep {
+                person,
+                due: true,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_person_comes_back_from_its_row_as_it_was() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        for known in [person(), Person::default(), Person { profile: None, ..person() }, Person { contact: None, ..person() }] {
+            seen(&store, &known);
+            assert_eq!(store.optout(FLOW, ID).unwrap(), Some(known));
+        }
+    }
+
+    #[test]
+    fn nothing_waits_before_both_sides_are_known_and_what_is_held_waits_until_the_flow_is_live() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        let (run, _) = store.start_run(crate::state::RunKind::Once, &[FLOW.to_owned()]).unwrap();
+        assert_eq!(seen(&store, &person()).backlog, 0);
+        store.set_optout_stage(FLOW, OptoutStage::Held, Some("a yes is wanted")).unwrap();
+        assert_eq!(seen(&store, &person()).backlog, 1);
+        assert!(store.claim_optouts(run, FLOW, 10, now()).unwrap().is_empty());
+        assert!(store.due(now()).unwrap().is_empty(), "nobody is woken for it");
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        assert_eq!(store.claim_optouts(run, FLOW, 10, now()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_answer_does_not_bring_back_a_person_who_was_forgotten_meanwhile() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        let (run, _) = store.start_run(crate::state::RunKind::Once, &[FLOW.to_owned()]).unwrap();
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        seen(&store, &person());
+        let claimed = store.claim_optouts(run, FLOW, 10, now()).unwrap().remove(0);
+        let forgotten = store.write("test", |tx| {
+            tx.forget_id(ID)?;
+            tx.forget_optouts(&ID.to_uppercase())
+        });
+        assert_eq!(forgotten.unwrap(), 1);
+        assert!(!store.note_intent(FLOW, ID, &person()).unwrap());
+        store.settle_optouts(run, FLOW, vec![(claimed.seq, PersonEnd::Done(person()))]).unwrap();
+        assert_eq!((seen(&store, &person()).forgotten, store.optout(FLOW, ID).unwrap()), (1, None));
+        assert_eq!(store.backlog_size(FLOW).unwrap(), 0);
+    }
+
+    #[test]
+    fn other_pairs_begin_anew_and_the_same_pairs_go_on() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        store.accept_optouts(FLOW).unwrap();
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        seen(&store, &person());
+        assert_eq!(store.begin_optouts(FLOW, "pairs").unwrap().0.stage, OptoutStage::Live);
+        let (state, cursor) = store.begin_optouts(FLOW, "others").unwrap();
+        assert_eq!((state.stage, state.accepted_at, cursor.link), (OptoutStage::Baseline, None, None));
+        assert_eq!((store.backlog_size(FLOW).unwrap(), store.optout(FLOW, ID).unwrap().unwrap().contact), (0, None));
     }
 }
