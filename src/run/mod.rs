@@ -132,7 +132,7 @@ pub enum RunError {
         message: String,
     },
     /// Too many calls in a row that failed for reasons of the service.
-    #[error("Campaign has failed {failures} times in a row, last with: {last}. {waiting} operations wait in the state; run again later")]
+    #[error("the service has failed {failures} times in a row, last with: {last}. {waiting} operations wait in the state; run again later")]
     Unavailable {
         /// How many.
         failures: u32,

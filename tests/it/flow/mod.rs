@@ -10,6 +10,8 @@ mod links;
 mod load;
 mod matrix;
 mod optout;
+mod optout_exports;
+mod optout_stories;
 mod replay;
 pub mod support;
 mod trouble;
