@@ -22,6 +22,7 @@ mod lsp;
 mod man;
 mod output;
 mod plan;
+mod privacy;
 mod progress;
 mod replay;
 mod run;
@@ -111,6 +112,8 @@ enum Command {
     Stop(stop::Args),
     /// Records that were not written.
     DeadLetters(dead_letters::Args),
+    /// Find every trace of a person in the state and in logs, and remove them.
+    Privacy(privacy::Args),
     /// The whole way in a few seconds, against local stand-ins.
     Demo(demo::Args),
     /// Run local stand-ins for Dataverse and Campaign.
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Start(args) => start::run(args, global),
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
+        Command::Privacy(args) => privacy::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),
         Command::Import(args) => import::run(args, global),

@@ -5,6 +5,7 @@ mod contacts;
 mod kill;
 mod links;
 mod load;
+mod privacy;
 mod replay;
 pub mod support;
 mod trouble;
