@@ -33,12 +33,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Ok(process) => process,
         Err(error) => return fail(&error.to_string()),
     };
-    let mut status = match Store::open_read(&project.state).and_then(|store| store.status()) {
+    let status = match Store::open_read(&project.state).and_then(|store| store.status()) {
         Ok(status) => status,
         Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
         Err(error) => return fail(&error.to_string()),
     };
-    status.workflows = status.workflows.into_iter().map(|w| w.shown(process.is_some())).collect();
+    let status = status.shown(process.as_ref());
     match args.format {
         Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
         Format::Human => print(&describe(&status, process.as_ref())),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::cursor::{Cursor, cursor_of};
 use super::error::{Inside, StateError};
 use super::links::{Waiting, waiting_for};
+use super::lock::Holder;
 use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
@@ -84,6 +85,17 @@ pub struct Status {
     pub workflows: Vec<WorkflowRecord>,
     /// The latest run.
     pub last_run: Option<RunRecord>,
+}
+
+impl Status {
+    /// The status as it is to be shown where `holder` has the run lock, see [`WorkflowRecord::shown`]. A process that has just taken
+    /// the lock has not begun its run yet: what the one before it left is not its own.
+    #[must_use]
+    pub fn shown(mut self, holder: Option<&Holder>) -> Status {
+        let alive = holder.is_some_and(|h| self.last_run.as_ref().is_some_and(|r| r.ended_at.is_none() && h.pid.is_none_or(|pid| pid == r.pid)));
+        self.workflows = self.workflows.into_iter().map(|w| w.shown(alive)).collect();
+        self
+    }
 }
 
 impl Store {
