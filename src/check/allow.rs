@@ -176,6 +176,7 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
     for block in &tree.events {
         add(Span { end: block.target.span.end, ..block.span });
         block.settings.iter().for_each(|s| add(s.span));
+        block.fields.iter().for_each(|f| add(f.span));
     }
     for block in &tree.tests {
         add(Span { end: block.title.span.end, ..block.span });

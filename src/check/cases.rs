@@ -7,7 +7,7 @@ use super::names::{self};
 use super::types::constant;
 use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Span, nearest};
-use crate::plan::{Const, Fit, IngressFlow};
+use crate::plan::{Const, FORMATTED_VALUE, Fit, IngressFlow};
 use crate::schema::{Field, FieldType, Table};
 use crate::syntax::ast::{Assignment, Clause, Expectation, LiteralValue, MomentBase, TestBlock, Value};
 use crate::time::{self, Instant};
@@ -189,6 +189,15 @@ fn record(
                 .help("remove it from the test, or map it"),
             );
         }
+        let beside = format!("{wire}@{FORMATTED_VALUE}");
+        if let Some(name) = name_of_record(&assignment.value, &found.field)
+            && flow.is_none_or(|f| f.source.slots.iter().any(|s| s.wire == beside))
+        {
+            // Some record of this name.
+            members.push((wire, Json::from(SOME_ID).to_string(), assignment.span));
+            members.push((beside, Json::from(name).to_string(), assignment.span));
+            continue;
+        }
         match json(&assignment.value, &found.field, may_be_wrong) {
             Ok(text) => members.push((wire, text, assignment.span)),
             Err(unfit) => {
@@ -211,6 +220,17 @@ fn record(
     }
     text.push('}');
     Some(text)
+}
+
+/// The text that a test gives for a lookup, where it is no id: the name of the record that it points to.
+fn name_of_record<'v>(value: &'v Value, field: &Field) -> Option<&'v str> {
+    match (value, &field.ty) {
+        (Value::Literal(literal), FieldType::Lookup { .. }) => match &literal.value {
+            LiteralValue::Text(text) if uuid::Uuid::parse_str(text).is_err() => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// A value as the source's JSON has it.

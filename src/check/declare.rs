@@ -230,6 +230,9 @@ impl Resolver<'_, '_, '_> {
             }
             mapping.entries = entries;
         }
+        for block in &mut file.events {
+            block.fields = std::mem::take(&mut block.fields).into_iter().filter_map(|mut f| self.field(&mut f).then_some(f)).collect();
+        }
         for test in &mut file.tests {
             for clause in &mut test.clauses {
                 let values = match clause {

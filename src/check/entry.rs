@@ -39,6 +39,8 @@ pub(super) struct Origin {
     pub(super) source: Source,
     pub(super) typed: Typed,
     pub(super) settled: Option<Vec<Op>>,
+    /// The entry's first step is done: it said what of the field is read.
+    pub(super) first_done: bool,
 }
 
 /// A field as an entry reads it.
@@ -145,6 +147,20 @@ impl<'m> Checker<'m> {
         slot
     }
 
+    /// The slot of what the source tells beside a lookup: its record's name, or its table.
+    pub(super) fn beside(&mut self, source: &SourceField, annotation: &str, span: Span, context: &mut Context<'_>) -> u32 {
+        // The column itself is selected, and comes first.
+        self.slot(source, span, context);
+        let wire = format!("{}@{annotation}", source.field.wire_name(self.source.id.system));
+        if let Some(slot) = self.index.get(&wire) {
+            return *slot;
+        }
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { field: source.name.clone(), wire: wire.clone(), kind: SlotKind::Text, at: context.at(span) });
+        self.index.insert(wire, slot);
+        slot
+    }
+
     // ------------------------------------------------------------------------------------------------- fields
 
     /// A field as an entry reads it: through its replacement, by its labels where the mapping or `labelled` says so.
@@ -217,11 +233,11 @@ impl<'m> Checker<'m> {
         self.twice_replaced(field, context);
         let origin = self.origin(field, target.as_ref(), context);
         let target = target?;
-        let Origin { source, mut typed, mut settled } = origin?;
+        let Origin { source, mut typed, mut settled, first_done } = origin?;
 
         let at = context.at(field.span);
         let mut program_steps = Vec::new();
-        for (i, step) in field.steps.iter().enumerate() {
+        for (i, step) in field.steps.iter().enumerate().skip(usize::from(first_done)) {
             let name = field.target.text();
             let last = i + 1 == field.steps.len();
             let expect = if last { Expect::Target(&target.fit, &name) } else { Expect::Any };

@@ -8,7 +8,7 @@ use super::entry::Checker;
 use super::names::{self, TargetField};
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, nearest};
-use crate::plan::{FieldProgram, Fit, IngressFlow, Op, Read, Source, Step};
+use crate::plan::{FieldProgram, Fit, IngressFlow, LOOKUP_TABLE, Op, Read, Source, Step, TableOf};
 use crate::schema::FieldType;
 use crate::syntax::ast::{self, FieldMapping, Operand};
 
@@ -89,12 +89,15 @@ impl Checker<'_> {
         }
         let at = context.at(field.span);
         let slot = self.slot(&found, path.span, context);
+        // A customer may be an account or a contact; a lookup of which no table is known, anything.
+        let table =
+            (targets.len() != 1).then(|| TableOf { slot: self.beside(&found, LOOKUP_TABLE, path.span, context), name: from.name.clone() });
         let key = other.key?;
         Some(FieldProgram {
             at,
             path: target.path.clone(),
             source: Source::Field(Read { slot, replace: None, labels: None }),
-            steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone() }, on_failure: None }],
+            steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone(), table }, on_failure: None }],
             fit: Fit::Link { key },
             initial: field.flags.iter().any(|f| f.text == "initial"),
         })

@@ -30,6 +30,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
+pub use crate::plan::EventField;
 pub use cases::{Expected, ExpectedField, TestCase};
 pub use consent::ATTRIBUTES;
 pub use declare::{included_name, included_paths};

@@ -185,7 +185,7 @@ fn deprecated(path: &Path, field: &Field, context: &mut Context<'_>) {
     }
 }
 
-fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnostic {
+pub(super) fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnostic {
     let name = path.text();
     let names = dotted_names(table);
     // `city` for `location.city`: the last part alone is often what an author remembers.

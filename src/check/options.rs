@@ -22,8 +22,14 @@ pub const INGRESS: &Known = &[
 /// The options of a mapping in both directions.
 pub const TWO_WAY: &Known = &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "left", "right"])];
 
-/// The types of an event block.
-pub const EVENTS: &Known = &[("send", &["on", "off"]), ("open", &["on", "off"]), ("click", &["on", "off"]), ("bounce", &["on", "off"])];
+/// The types of an event block, and whether its activities are completed.
+pub const EVENTS: &Known = &[
+    ("send", &["on", "off"]),
+    ("open", &["on", "off"]),
+    ("click", &["on", "off"]),
+    ("bounce", &["on", "off"]),
+    ("completed", &["on", "off"]),
+];
 
 /// The directions of an opt-out block.
 pub const DIRECTIONS: &Known = &[("direction", &["disabled", "d365-to-campaign", "campaign-to-d365", "bidirectional"])];

@@ -2,12 +2,13 @@
 
 use super::Context;
 use super::entry::{Checker, Origin, Reading};
-use super::names::TargetField;
+use super::names::{self, TargetField};
 use super::replace::Expect;
 use super::steps;
 use super::types::{Ty, Typed, constant, convert_constant};
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{Const, Op, Piece, Read, Source};
+use crate::plan::{Const, FORMATTED_VALUE, Op, Piece, Read, Source};
+use crate::schema::FieldType;
 use crate::syntax::ast::{self, Argument, LiteralValue, TemplatePart};
 
 impl Checker<'_> {
@@ -15,6 +16,12 @@ impl Checker<'_> {
     pub(super) fn origin(&mut self, field: &ast::FieldMapping, target: Option<&TargetField>, context: &mut Context<'_>) -> Option<Origin> {
         match &field.source {
             ast::Source::Field(path) => {
+                if let Some(step) = field.steps.first().filter(|s| s.name.text == "label")
+                    && let Some(lookup) = self.source.field(&path.names()).filter(|f| matches!(f.ty, FieldType::Lookup { .. }))
+                    && lookup.readable
+                {
+                    return self.name_of(path, step, context);
+                }
                 let name = field.target.text();
                 let expect = match target {
                     Some(target) if field.steps.is_empty() => Expect::Target(&target.fit, &name),
@@ -26,7 +33,7 @@ impl Checker<'_> {
                     _ => None,
                 };
                 let reading = self.read(path, field.span, &expect, labelled, context)?;
-                Some(Origin { source: Source::Field(reading.read), typed: reading.typed, settled: reading.settled })
+                Some(Origin { source: Source::Field(reading.read), typed: reading.typed, settled: reading.settled, first_done: false })
             }
             ast::Source::Literal(literal) => {
                 if let LiteralValue::Duration(_) = literal.value {
@@ -38,11 +45,40 @@ impl Checker<'_> {
                 }
                 let ty = Ty::of_literal(&literal.value);
                 let nullable = ty == Ty::Null;
-                Some(Origin { source: Source::Constant(constant(&literal.value)), typed: Typed::new(ty, nullable), settled: None })
+                Some(Origin {
+                    source: Source::Constant(constant(&literal.value)),
+                    typed: Typed::new(ty, nullable),
+                    settled: None,
+                    first_done: false,
+                })
             }
             ast::Source::Template(template) => self.template(template, field.span, context),
             ast::Source::Call(call) => self.call(call, field.span, context),
         }
+    }
+
+    /// The name of the record that a lookup points to, as the source tells it beside the lookup.
+    fn name_of(&mut self, path: &ast::Path, step: &ast::Step, context: &mut Context<'_>) -> Option<Origin> {
+        if step.arguments.is_some() {
+            context.report(
+                Diagnostic::new(Code::D209, step.span, "`label` has the wrong arguments", "a lookup has one name")
+                    .help("write `label` alone"),
+            );
+            return None;
+        }
+        if let Some(or) = &step.or {
+            context.report(
+                Diagnostic::new(Code::D207, or.span, "`label` cannot fail here", "this never happens")
+                    .help("remove the `or`: a lookup without a record has no name"),
+            );
+            return None;
+        }
+        let source = self.source.clone();
+        let found = names::source_field(path, &source, context)?;
+        let slot = self.beside(&found, FORMATTED_VALUE, path.span, context);
+        // As long as the primary name of the other table, whose schema need not be at hand.
+        let typed = Typed::new(Ty::Text { max: None }, true);
+        Some(Origin { source: Source::Field(Read { slot, replace: None, labels: None }), typed, settled: None, first_done: true })
     }
 
     /// Text with fields in it, each given as a piece.
@@ -129,7 +165,7 @@ impl Checker<'_> {
                 context,
             );
         };
-        Some(Origin { source: Source::Coalesce(reads), typed, settled: None })
+        Some(Origin { source: Source::Coalesce(reads), typed, settled: None, first_done: false })
     }
 
     fn concat(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
@@ -184,7 +220,12 @@ impl Checker<'_> {
             return self.wrong_arguments(call, call.span, "expected two fields or more", help, context);
         }
         let longest = longest.map(|n| n.saturating_sub(super::types::length(&separator)));
-        Some(Origin { source: Source::Join { separator, reads }, typed: Typed::new(Ty::Text { max: longest }, nullable), settled: None })
+        Some(Origin {
+            source: Source::Join { separator, reads },
+            typed: Typed::new(Ty::Text { max: longest }, nullable),
+            settled: None,
+            first_done: false,
+        })
     }
 }
 
@@ -220,12 +261,13 @@ impl Pieces {
         match fixed {
             Some(text) => {
                 let typed = Typed::new(Ty::Words(vec![text.clone()]), false);
-                Origin { source: Source::Constant(Const::Text(text)), typed, settled: None }
+                Origin { source: Source::Constant(Const::Text(text)), typed, settled: None, first_done: false }
             }
             None => Origin {
                 source: Source::Template(self.pieces),
                 typed: Typed::new(Ty::Text { max: self.longest }, self.nullable),
                 settled: None,
+                first_done: false,
             },
         }
     }

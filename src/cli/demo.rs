@@ -97,7 +97,14 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
         }
         say(&format!("running: {title}"));
         let (http, services) = services(&emulators)?;
-        let options = Options { pace: Pace::Once, mappings: None, page_size: 500, concurrency: 8, backlog_high_water: 20_000 };
+        let options = Options {
+            pace: Pace::Once,
+            mappings: None,
+            page_size: 500,
+            concurrency: 8,
+            backlog_high_water: 20_000,
+            mass_delete_percent: None,
+        };
         let counters = Arc::new(Counters::default());
         let summary =
             execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await.map_err(|e| e.to_string())?;
@@ -160,6 +167,7 @@ fn services(emulators: &Running) -> Result<(Http, Services), String> {
         campaign: Campaign::new(http.clone(), campaign).map_err(|e| e.to_string())?,
         exports: None,
         files: crate::connect::sftp::ExportFiles::default(),
+        journal: None,
     };
     Ok((http, services))
 }

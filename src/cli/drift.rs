@@ -161,7 +161,11 @@ fn other_kinds(old: &ExecutionPlan, new: &ExecutionPlan, compiled: &Compiled) ->
     for flow in &old.ingress {
         let Some(now) = new.flow(&flow.name) else { continue };
         for slot in &flow.source.slots {
-            let Some(other) = now.source.slots.iter().find(|s| s.field == slot.field && s.kind != slot.kind) else { continue };
+            let Some(other) =
+                now.source.slots.iter().find(|s| s.field == slot.field && s.is_annotation() == slot.is_annotation() && s.kind != slot.kind)
+            else {
+                continue;
+            };
             let Some((file, _)) = compiled.sources.iter().nth(slot.at.file as usize) else { continue };
             let span = Span::new(file, slot.at.start as usize..slot.at.end as usize);
             let message = format!("`{}` has another type now", slot.field);

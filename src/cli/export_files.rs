@@ -1,9 +1,29 @@
-//! From the project file's words on exports to those of their reader: what the project leaves out has the reader's defaults.
+//! From the project file's words on exports and on the journal to those of their readers: what the project leaves out has the readers' defaults.
 
+use crate::connect::journal::JournalFields;
 use crate::connect::sftp::{
     CsvFormat, DeliveryLogColumns, ExportFiles, Files, LogColumns, OptOutColumns, OptOutLayout, TrackingLogColumns,
 };
 use crate::project::{self, DeliveryNames, ExportKinds, LogNames, OptOutNames, TrackingNames};
+
+/// How the fields of the journal's events are called.
+pub fn journal_fields(names: &project::JournalFields) -> JournalFields {
+    let d = JournalFields::default();
+    JournalFields {
+        id: or(&names.id, d.id),
+        kind: or(&names.kind, d.kind),
+        external_id: or(&names.external_id, d.external_id),
+        at: or(&names.at, d.at),
+        delivery: or(&names.delivery, d.delivery),
+        delivery_label: or(&names.delivery_label, d.delivery_label),
+        campaign: or(&names.campaign, d.campaign),
+        campaign_label: or(&names.campaign_label, d.campaign_label),
+        mirror_page: or(&names.mirror_page, d.mirror_page),
+        url: or(&names.url, d.url),
+        failure_type: or(&names.failure_type, d.failure_type),
+        failure_reason: or(&names.failure_reason, d.failure_reason),
+    }
+}
 
 /// The exports that a project reads.
 pub fn files(kinds: &ExportKinds) -> ExportFiles {

@@ -8,6 +8,7 @@ pub mod demo;
 mod doctor;
 mod drift;
 mod emulate;
+mod events;
 pub mod exit;
 mod explain;
 mod export;
@@ -112,6 +113,8 @@ enum Command {
     Stop(stop::Args),
     /// Records that were not written.
     DeadLetters(dead_letters::Args),
+    /// Marketing events: make one contact's timeline whole from marketing history.
+    Events(events::Args),
     /// Find every trace of a person in the state and in logs, and remove them.
     Privacy(privacy::Args),
     /// The whole way in a few seconds, against local stand-ins.
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Start(args) => start::run(args, global),
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
+        Command::Events(args) => events::run(args, global),
         Command::Privacy(args) => privacy::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),

@@ -25,6 +25,9 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
+    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    #[arg(long)]
+    allow_mass_delete: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -72,6 +75,9 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     if let Err(error) = Store::open_for_run(&project.state).and_then(|store| store.reset_for_replay(&flow.name, &flow.fingerprint())) {
         return fail(&error.to_string());
     }
-    let options = options(&project, Pace::Once, vec![args.mapping.clone()]);
+    let mut options = options(&project, Pace::Once, vec![args.mapping.clone()]);
+    if args.allow_mass_delete {
+        options.mass_delete_percent = None;
+    }
     wet(&project, plan, options, args.format, global.quiet, Watched { plan: None, ignore_drift: args.ignore_drift })
 }

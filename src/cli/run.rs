@@ -41,6 +41,9 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
+    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    #[arg(long)]
+    allow_mass_delete: bool,
     /// Load more than 15,000,000 records for the first time too.
     #[arg(long)]
     ignore_limits: bool,
@@ -123,11 +126,17 @@ pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -
 /// What a plan can hold and this version's runner does not move: said rather than passed over.
 fn not_moved(plan: &ExecutionPlan, quiet: bool) {
     let mut parts: Vec<String> = plan.optouts.iter().map(|o| format!("the opt-outs of `{}`", o.mapping)).collect();
-    parts.extend(plan.events.iter().map(|e| format!("the events of `{}`", e.name)));
     parts.extend(plan.two_way.iter().map(|t| format!("`{}`", t.name)));
     if !quiet && !parts.is_empty() {
         eprintln!("warning: this version runs mappings to Campaign; not moved: {}", parts.join(", "));
     }
+}
+
+/// The project, its plan and the options of one pass, for commands beside `run`.
+pub fn prepared(mappings: Vec<String>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>, Options), Exit> {
+    let Prepared { project, plan, .. } = prepare(None, global)?;
+    let options = options(&project, Pace::Once, mappings);
+    Ok((project, plan, options))
 }
 
 pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
@@ -137,6 +146,7 @@ pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> O
         page_size: project.limits.page_size,
         concurrency: project.limits.concurrency,
         backlog_high_water: project.limits.backlog_high_water,
+        mass_delete_percent: Some(project.limits.mass_delete_percent),
     }
 }
 
@@ -152,7 +162,10 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let Prepared { project, plan, .. } = prepared;
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
-    let options = options(&project, pace, args.mapping.clone());
+    let mut options = options(&project, pace, args.mapping.clone());
+    if args.allow_mass_delete {
+        options.mass_delete_percent = None;
+    }
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
     }
@@ -235,7 +248,8 @@ pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options,
             Pace::Once => execute(plan, clients, store, options, counters, stop).await,
             Pace::Watch { .. } => {
                 let Watched { plan: file, ignore_drift } = watched;
-                let source = FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), ignore_drift };
+                let source =
+                    FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
                 let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
                 watch(plan, clients, store, options, counters, stop, supervision).await
             }
@@ -311,6 +325,7 @@ fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Forma
             match format {
                 Format::Human => {
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+                    print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
                     eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
                 }
                 Format::Json => print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "calls": http.stats()}))),

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::connect::campaign::{Campaign, CampaignConfig, LinkForm};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
+use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
 use crate::plan::ExecutionPlan;
@@ -152,6 +153,7 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
         dataverse: dataverse(project, http.clone())?,
         campaign: campaign(project, http.clone())?,
         exports: if reads_exports { exports(project)? } else { None },
+        journal: if plan.events.is_empty() { None } else { journal(project, http.clone())? },
         files: project
             .connections
             .campaign
@@ -161,6 +163,30 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
             .unwrap_or_default(),
     };
     Ok((http, services))
+}
+
+/// The journal of events, where the project has one.
+pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, String> {
+    let Some(connection) = &project.connections.campaign else { return Ok(None) };
+    let Some(given) = &connection.journal else { return Ok(None) };
+    let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
+    let key = match &connection.service_account {
+        None => None,
+        Some(account) => Some(
+            account.private_key.resolve_key(&project.root).map_err(|e| format!("connections.campaign.service-account.private-key: {e}"))?,
+        ),
+    };
+    let campaign = campaign_config(connection, campaign_credential(connection, secret, key.as_ref())?);
+    let config = JournalConfig {
+        url: given.url.clone(),
+        token_url: campaign.token_url,
+        client_id: campaign.client_id,
+        credential: campaign.credential,
+        scope: given.scope.clone().unwrap_or(campaign.scope),
+        ims_organization: given.ims_organization.clone(),
+        fields: super::export_files::journal_fields(&given.fields),
+    };
+    Journal::new(http, config).map(Some).map_err(|e| e.to_string())
 }
 
 /// The SFTP server of Campaign's exports, where the project has one.

@@ -83,6 +83,8 @@ codes! {
     D119 Error "the service has changed under a mapping";
     D121 Error "a block for a mapping that does not exist";
     D122 Error "a test that cannot be run";
+    D123 Error "an entry that an event block cannot have";
+    D124 Warning "a table of activities that no schema describes";
     D201 Error "text may be too long for the target";
     D202 Error "the value's type does not fit the target";
     D203 Error "a number may not fit the target";

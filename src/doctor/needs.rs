@@ -183,7 +183,15 @@ mod tests {
         assert!(needs.resources["customResources/cusPerson"].keys.contains("externalId"));
 
         plan.optouts = vec![optout(Direction::Bidirectional)];
-        plan.events = vec![crate::plan::EventFlow { name: "email".to_owned(), at, table: "d365.contact".to_owned(), types: Vec::new() }];
+        plan.events = vec![crate::plan::EventFlow {
+            name: "email".to_owned(),
+            at,
+            table: "d365.contact".to_owned(),
+            types: Vec::new(),
+            activities: Vec::new(),
+            columns: Vec::new(),
+            completed: true,
+        }];
         let needs = Needs::of(&plan);
         assert_eq!(needs.tables["contact"].writes, BTreeSet::from([Verb::Write, Verb::AppendTo]));
         assert_eq!(needs.tables[ACTIVITY].writes, BTreeSet::from([Verb::Create, Verb::Append]));

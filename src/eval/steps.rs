@@ -143,6 +143,10 @@ impl<'p> ReadyStep<'p> {
         }
         let wrong = Err(Failed("the value is of another type"));
         Ok(match (&self.step.op, &self.tool, value) {
+            (Op::Link { table: Some(table), .. }, _, value) => Ok(match slots.get(table.slot as usize) {
+                Some(Value::Text(name)) if **name != *table.name => Value::Null,
+                _ => value,
+            }),
             (Op::Default(_) | Op::Coalesce(_) | Op::Link { .. }, _, value) => Ok(value),
             (Op::Map(_), Tool::Table(table), value) => Ok(table.apply(&value)?),
             (Op::Concat(_), Tool::Pieces(pieces), value) => {

@@ -5,7 +5,7 @@ use lsp_types::{CompletionItem, CompletionItemKind, Documentation, InsertTextFor
 
 use super::documents::Group;
 use super::hover::type_text;
-use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, FUNCTIONS, INGRESS, STEPS, TWO_WAY};
+use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, EventField, FUNCTIONS, INGRESS, STEPS, TWO_WAY};
 use crate::schema::{Field, FieldType, System, Table, TableId};
 use crate::syntax::ast::{Entry, Mapping, Source};
 use crate::syntax::{Token, TokenKind, tokens};
@@ -116,7 +116,7 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
     match (place.blocks.len(), word) {
         (0, _) => top(entry, group),
         (_, "options") => settings(entry, if tables.source.is_some_and(|t| t.id.system == System::Partner) { TWO_WAY } else { INGRESS }),
-        (_, "events") => settings(entry, EVENTS),
+        (_, "events") => event_lines(entry),
         (_, "optout") => optout(entry, &tables),
         (_, "test") => clauses(entry),
         (_, "given") => values(entry, tables.source),
@@ -196,6 +196,13 @@ fn settings(entry: &[&str], known: &crate::check::Known) -> Vec<CompletionItem> 
         }
         _ => Vec::new(),
     }
+}
+
+/// A line of an event block: a setting, or what of an event is written.
+fn event_lines(entry: &[&str]) -> Vec<CompletionItem> {
+    let fields =
+        EventField::ALL.iter().filter(|_| entry.is_empty()).map(|(_, name)| item(*name, CompletionItemKind::FIELD, "of the event"));
+    settings(entry, EVENTS).into_iter().chain(fields).collect()
 }
 
 fn optout(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {

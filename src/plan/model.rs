@@ -86,6 +86,117 @@ pub struct EventFlow {
     pub table: String,
     /// The types that are sent.
     pub types: Vec<EventType>,
+    /// The table of activities of each of these types, in their order.
+    pub activities: Vec<ActivityTable>,
+    /// What is written to these tables, in the order of the file.
+    pub columns: Vec<EventColumn>,
+    /// Whether activities are completed, which closes them.
+    pub completed: bool,
+}
+
+/// Where events of one type are written to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivityTable {
+    /// The type.
+    pub kind: EventType,
+    /// The line; the block's head for the default table.
+    pub at: At,
+    /// The table's logical name.
+    pub table: String,
+    /// The subject of the follow-up task that an event of this type makes, if it makes one.
+    pub task: Option<Vec<EventPiece>>,
+}
+
+/// One column of the tables of activities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventColumn {
+    /// The line; the block's head for a default one.
+    pub at: At,
+    /// The column's logical name.
+    pub column: String,
+    /// What it holds: one field of the event as it is, or text. Not written where no field in it has a value.
+    pub value: Vec<EventPiece>,
+}
+
+/// A piece of a column's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventPiece {
+    /// Text as it is.
+    Text(String),
+    /// A field of the event.
+    Field(EventField),
+}
+
+/// A field of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EventField {
+    /// `send`, `open`, `click`, `bounce`.
+    Type,
+    /// The campaign's label, or its name where it has none.
+    Campaign,
+    /// The campaign's own name.
+    CampaignId,
+    /// The delivery's label, or its name where it has none.
+    Delivery,
+    /// The delivery's own name.
+    DeliveryId,
+    /// When it happened.
+    Date,
+    /// The page that shows the message.
+    MirrorPage,
+    /// The address that was opened; of clicks alone.
+    Url,
+    /// Campaign's words for a failure; of bounces alone.
+    Reason,
+}
+
+impl EventField {
+    /// All of them, with their names in mapping files.
+    pub const ALL: [(EventField, &'static str); 9] = [
+        (EventField::Type, "type"),
+        (EventField::Campaign, "campaign"),
+        (EventField::CampaignId, "campaignId"),
+        (EventField::Delivery, "delivery"),
+        (EventField::DeliveryId, "deliveryId"),
+        (EventField::Date, "date"),
+        (EventField::MirrorPage, "mirrorPage"),
+        (EventField::Url, "url"),
+        (EventField::Reason, "reason"),
+    ];
+
+    /// The field's name in mapping files.
+    pub fn name(self) -> &'static str {
+        EventField::ALL.iter().find(|(field, _)| *field == self).map_or("", |(_, name)| name)
+    }
+
+    /// The field of a name.
+    pub fn from_name(name: &str) -> Option<EventField> {
+        EventField::ALL.iter().find(|(_, known)| *known == name).map(|(field, _)| *field)
+    }
+}
+
+impl EventType {
+    /// All types.
+    pub const ALL: [EventType; 4] = [EventType::Send, EventType::Open, EventType::Click, EventType::Bounce];
+
+    /// The type's name in mapping files.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventType::Send => "send",
+            EventType::Open => "open",
+            EventType::Click => "click",
+            EventType::Bounce => "bounce",
+        }
+    }
+
+    /// The type of a name.
+    pub fn from_name(name: &str) -> Option<EventType> {
+        EventType::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A type of marketing event.
@@ -223,9 +334,35 @@ pub struct SourceQuery {
 }
 
 impl SourceQuery {
-    /// The `$select` list.
+    /// The `$select` list: columns, without what is told beside them.
     pub fn select(&self) -> Vec<String> {
-        self.slots.iter().map(|s| s.wire.clone()).collect()
+        let mut columns: Vec<String> = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let column = slot.wire.split_once('@').map_or(slot.wire.as_str(), |(column, _)| column);
+            if !columns.iter().any(|c| c == column) {
+                columns.push(column.to_owned());
+            }
+        }
+        columns
+    }
+
+    /// Whether something is read that stands beside columns: the name of the record that a lookup points to, or its table.
+    pub fn annotations(&self) -> bool {
+        self.slots.iter().any(Slot::is_annotation)
+    }
+}
+
+/// The annotation with a value as people read it: of a lookup the name of the record that it points to (Dataverse Web API:
+/// formatted values).
+pub const FORMATTED_VALUE: &str = "OData.Community.Display.V1.FormattedValue";
+
+/// The annotation with the table that a lookup of several tables points to (Dataverse Web API: lookup property data).
+pub const LOOKUP_TABLE: &str = "Microsoft.Dynamics.CRM.lookuplogicalname";
+
+impl Slot {
+    /// Whether it stands beside a column rather than in it.
+    pub fn is_annotation(&self) -> bool {
+        self.wire.contains('@')
     }
 }
 
@@ -299,7 +436,7 @@ impl FieldProgram {
     /// The mapping whose record the field links to, where it is a link.
     pub fn link(&self) -> Option<&str> {
         self.steps.iter().rev().find_map(|step| match &step.op {
-            Op::Link { mapping } => Some(mapping.as_str()),
+            Op::Link { mapping, .. } => Some(mapping.as_str()),
             _ => None,
         })
     }
@@ -533,7 +670,20 @@ pub enum Op {
     Link {
         /// The mapping.
         mapping: String,
+        /// Of a lookup that may point to several tables: which of them the mapping reads. A reference to a record of another
+        /// one is no link.
+        table: Option<TableOf>,
     },
+}
+
+/// The table that a lookup is to point to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableOf {
+    /// The slot of the lookup's table.
+    pub slot: u32,
+    /// The table's logical name.
+    pub name: String,
 }
 
 /// A piece of a pattern that dates are written by.

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::{
-    Condition, ConditionKind, Conflicts, Const, DatePart, Deletes, Direction, EventType, ExecutionPlan, FieldProgram, FilteredOut,
-    FormatPart, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope,
-    Slot, Source, Test, TwoWayFlow,
+    Condition, ConditionKind, Conflicts, Const, DatePart, Deletes, Direction, EventFlow, EventPiece, ExecutionPlan, FieldProgram,
+    FilteredOut, FormatPart, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase,
+    Replacement, Scope, Slot, Source, Test, TwoWayFlow,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -20,16 +20,8 @@ pub fn describe(plan: &ExecutionPlan) -> String {
         out.push('\n');
     }
     for flow in &plan.events {
-        let names = flow.types.iter().map(|t| match t {
-            EventType::Send => "send",
-            EventType::Open => "open",
-            EventType::Click => "click",
-            EventType::Bounce => "bounce",
-        });
-        let names: Vec<&str> = names.collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        // Writing into a String cannot fail, here and below.
-        let _ = writeln!(out, "{}: events to {}   ({})\n  types   {names}\n", flow.name, flow.table, plan.place(flow.at));
+        describe_events(plan, flow, &mut out);
+        out.push('\n');
     }
     for flow in &plan.two_way {
         describe_two_way(plan, flow, &mut out);
@@ -37,6 +29,36 @@ pub fn describe(plan: &ExecutionPlan) -> String {
     }
     out.pop();
     out
+}
+
+fn describe_events(plan: &ExecutionPlan, flow: &EventFlow, out: &mut String) {
+    let names: Vec<&str> = flow.types.iter().map(|t| t.name()).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    // Writing into a String cannot fail, here and below.
+    let _ = writeln!(out, "{}: events to {}   ({})\n  types   {names}", flow.name, flow.table, plan.place(flow.at));
+    for activity in &flow.activities {
+        let _ = writeln!(out, "          {:6} -> {}   (line {})", activity.kind.name(), activity.table, activity.at.line);
+    }
+    for column in &flow.columns {
+        let _ = writeln!(out, "  write   {} <- {}   (line {})", column.column, event_text(&column.value), column.at.line);
+    }
+    for activity in &flow.activities {
+        if let Some(task) = &activity.task {
+            let _ = writeln!(out, "  task    for each {}: {}", activity.kind.name(), event_text(task));
+        }
+    }
+    let _ = writeln!(out, "  then    {}", if flow.completed { "completed" } else { "left open" });
+}
+
+fn event_text(pieces: &[EventPiece]) -> String {
+    if let [EventPiece::Field(field)] = pieces {
+        return field.name().to_owned();
+    }
+    let text = pieces.iter().map(|p| match p {
+        EventPiece::Text(text) => text.replace('{', "\\{").replace('"', "\\\""),
+        EventPiece::Field(field) => format!("{{{}}}", field.name()),
+    });
+    format!("\"{}\"", text.collect::<String>())
 }
 
 fn describe_optout(plan: &ExecutionPlan, flow: &OptoutFlow, out: &mut String) {
@@ -85,10 +107,11 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
         out.push('\n');
     };
     line(format!("{}: {} -> {}   ({})", flow.name, flow.source.table, flow.target.table, plan.place(flow.at)));
-    let names: Vec<&str> = flow.source.slots.iter().map(|s| s.wire.as_str()).collect();
+    let names = flow.source.select();
+    let beside = if flow.source.annotations() { ", names and tables of lookups" } else { "" };
     let tracking = if flow.source.change_tracking { "with change tracking: full load, then delta links" } else { "full load at every run" };
     line(format!("  read    GET {}, {tracking}", flow.source.collection));
-    line(format!("          {} fields: {}", names.len(), names.join(", ")));
+    line(format!("          {} fields: {}{beside}", names.len(), names.join(", ")));
     match &flow.filter {
         None => line("  keep    every record".to_owned()),
         Some(filter) => {
@@ -274,7 +297,7 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::Sha256 => "hash(sha256)".to_owned(),
             Op::Map(table) => format!("map {}", replacement(table)),
             Op::Not => "not".to_owned(),
-            Op::Link { mapping } => format!("link {mapping}"),
+            Op::Link { mapping, .. } => format!("link {mapping}"),
         };
         let _ = write!(text, " | {op}");
         match &step.on_failure {

@@ -108,6 +108,7 @@ struct LimitsDoc {
     page_size: Option<Spanned<i64>>,
     concurrency: Option<Spanned<i64>>,
     backlog_high_water: Option<Spanned<i64>>,
+    mass_delete_percent: Option<Spanned<i64>>,
     attempts: Option<Spanned<i64>>,
     request_timeout_seconds: Option<Spanned<i64>>,
     watch_interval_seconds: Option<Spanned<i64>>,
@@ -536,6 +537,13 @@ impl Reader<'_> {
                 defaults.backlog_high_water,
                 100..=10_000_000,
                 "operations",
+            ),
+            mass_delete_percent: self.ranged(
+                "mass-delete-percent",
+                doc.mass_delete_percent.as_ref(),
+                defaults.mass_delete_percent,
+                1..=100,
+                "per cent",
             ),
             attempts: self.ranged("attempts", doc.attempts.as_ref(), defaults.attempts, 1..=20, "tries"),
             request_timeout: seconds(self.ranged(

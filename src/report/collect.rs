@@ -73,7 +73,16 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
     }
     for block in &file.events {
         let grid = Grid { title: "Types".to_owned(), head: vec!["Event", "On the timeline"], rows: settings(&block.settings) };
-        document.sections.push(section(format!("Events {}", block.name.text), block.span.start, Vec::new(), vec![grid]));
+        let mut grids = vec![grid];
+        if !block.fields.is_empty() {
+            let of = |f: &crate::syntax::ast::FieldMapping| {
+                let source = text.get(f.span.start as usize..f.way_span.start as usize).unwrap_or_default().trim();
+                vec![source.to_owned(), f.target.text(), remark_of(text, f.span.start, f.span.end)]
+            };
+            let rows = block.fields.iter().map(of).collect();
+            grids.push(Grid { title: "What goes where".to_owned(), head: vec!["Of the event", "In Dynamics", "Remark"], rows });
+        }
+        document.sections.push(section(format!("Events {}", block.name.text), block.span.start, Vec::new(), grids));
     }
     document
 }

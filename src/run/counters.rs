@@ -57,6 +57,7 @@ pub struct FlowCounters {
     /// Operations waiting.
     pub backlog: Count,
     rejections: Mutex<BTreeMap<(String, String, String), RejectionSummary>>,
+    notes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// Kinds of rejections that are told apart in a summary; there are no more than lines in a mapping times codes, but a plan
@@ -84,6 +85,18 @@ impl FlowCounters {
                 kinds.insert(key, kind);
             }
         }
+    }
+
+    /// Counts what only some kinds of flows have, by its words.
+    pub fn note(&self, what: &'static str, n: u64) {
+        if n > 0 {
+            *self.notes.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += n;
+        }
+    }
+
+    /// What only some kinds of flows have.
+    pub fn notes(&self) -> BTreeMap<&'static str, u64> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The kinds of rejections so far.

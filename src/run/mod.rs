@@ -5,6 +5,7 @@
 //! share the clients of the services, and with them one budget of calls.
 
 mod counters;
+mod events;
 mod failure;
 mod ingress;
 mod summary;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, FlowCounters};
+pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use watch::{PlanSource, Supervision, watch};
@@ -27,6 +29,7 @@ pub use workflow::{Kind, Workflow, workflows};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
+use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
@@ -46,6 +49,8 @@ pub struct Services {
     pub exports: Option<Sftp>,
     /// Which files of them are read, and how.
     pub files: ExportFiles,
+    /// The journal of events, where the project has one.
+    pub journal: Option<Journal>,
 }
 
 /// How a run goes about its work.
@@ -61,6 +66,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Operations waiting at which reading pauses.
     pub backlog_high_water: u64,
+    /// The share of a flow's records, in per cent, that the end of a full load may delete at once; `None` for all of them.
+    pub mass_delete_percent: Option<u8>,
 }
 
 /// Once through, or on and on.
@@ -130,6 +137,18 @@ pub enum RunError {
         /// The backlog.
         waiting: u64,
     },
+    /// Change tracking is off for a table.
+    #[error(
+        "Dynamics does not track the changes of `{table}`, which mapping `{name}` reads ({message}). Nothing was read: switch \"Track changes\" on in the table's advanced options; `d365map doctor` looks at all tables at once"
+    )]
+    Untracked {
+        /// The mapping.
+        name: String,
+        /// The table.
+        table: String,
+        /// What Dynamics said.
+        message: String,
+    },
     /// Another reader is at the flow.
     #[error("another reader is at mapping `{name}`; wait for it to end")]
     Taken {
@@ -154,6 +173,7 @@ impl RunError {
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
+            | RunError::Untracked { .. }
             | RunError::Task(_) => false,
         }
     }
@@ -287,6 +307,9 @@ async fn once(
             if result.is_err() || stop.is_cancelled() {
                 break;
             }
+        }
+        if result.is_ok() && !stop.is_cancelled() {
+            result = ingress::leftovers(&flows, context_of).await;
         }
     };
     tokio::select! {

@@ -1,5 +1,6 @@
 //! What a run has done, for people and for machines.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct FlowSummary {
     pub waiting_for: Vec<Waiting>,
     /// Rejected and refused records by line, field and code.
     pub rejections: Vec<RejectionSummary>,
+    /// Counts that only some kinds of flows have, by their words.
+    pub notes: BTreeMap<&'static str, u64>,
 }
 
 /// Records that failed for one reason at one line.
@@ -115,6 +118,7 @@ impl Summary {
                     backlog: *backlog,
                     waiting_for: waiting_for.clone(),
                     rejections: c.rejections(),
+                    notes: c.notes(),
                 }
             })
             .collect();
@@ -152,6 +156,9 @@ impl FlowSummary {
                 if r.count == 1 { "" } else { "s" },
                 r.example
             );
+        }
+        for (what, count) in &self.notes {
+            let _ = writeln!(out, "  {count:>19}   {what}");
         }
         if self.deletes_without_effect > 0 {
             let _ = writeln!(out, "  deletes    {:>8}   without effect on the target", self.deletes_without_effect);

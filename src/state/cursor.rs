@@ -91,9 +91,15 @@ pub enum CursorMove {
 pub enum Unseen {
     /// Delete them at the target (`deletes propagate`).
     Delete,
+    /// Delete them, unless they are suspiciously many: [`MASS`] or more, and more than this share of all, in per cent. Then
+    /// the page is refused with [`StateError::MassDelete`].
+    DeleteUpTo(u8),
     /// Leave them alone (`deletes ignore`).
     Keep,
 }
+
+/// Fewer deletes than this are no mass, whatever their share.
+pub const MASS: u64 = 100;
 
 const COLUMNS: &str = "phase, reason, link, generation, plan_fingerprint, updated_at";
 

@@ -80,6 +80,20 @@ pub enum StateError {
         /// What was found where.
         what: String,
     },
+    /// A full load saw so few of the records on file that their deletes are suspicious.
+    #[error(
+        "a full load of `{mapping}` did not see {unseen} of the {known} records at the target, and would delete them; more than {percent} % at once is more likely a filter, a permission or an environment gone wrong. Nothing was deleted. Look at what the source gives; where it is right, go on with `--allow-mass-delete`, or raise `limits.mass-delete-percent`"
+    )]
+    MassDelete {
+        /// The flow.
+        mapping: String,
+        /// Records on file that the load did not see.
+        unseen: u64,
+        /// Records on file.
+        known: u64,
+        /// The share that is allowed.
+        percent: u8,
+    },
     /// A page was committed from a cursor that is no longer the current one.
     #[error("the cursor of `{mapping}` has moved since this page was read ({detail}); nothing was changed, read the cursor again")]
     CursorMoved {

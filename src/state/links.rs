@@ -8,6 +8,10 @@
 //! The links that were written are kept as well: when a parent is made anew (it came back into the filter, somebody had
 //! deleted it at the target, it has another key), the service has emptied the links that led to it, and the records that had
 //! them are read and linked again.
+//!
+//! A record that others link to is deleted after them: Campaign hides a record whose link of cardinality 1 leads nowhere, so
+//! that it can be neither changed nor deleted any more. Its delete waits until the last link to it on file is gone, and no
+//! longer than until the flows that write those links have had their turn ([`Store::let_deletes_go`]).
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -62,6 +66,25 @@ impl Store {
         })
     }
 
+    /// Deletes of a flow that wait for records which link to theirs wait no longer: those records had their turn, and link to
+    /// it still. Gives how many.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn let_deletes_go(&self, mapping: &str) -> Result<u64, StateError> {
+        if self.waiting_size(mapping)? == 0 {
+            return Ok(0);
+        }
+        self.write("let deletes go", |tx| {
+            let mapping = tx.mapping(mapping)?;
+            let gone = tx
+                .conn
+                .prepare_cached("UPDATE outbox SET waits = 0, held = 1 WHERE mapping = ?1 AND waits = 1 AND op = 'delete'")?
+                .execute([mapping])?;
+            Ok(gone as u64)
+        })
+    }
+
     /// How many operations of a flow wait for a record that is not at the target. One look-up, however many there are.
     ///
     /// # Errors
@@ -79,7 +102,13 @@ pub(super) fn waiting_for(conn: &Connection, mapping: i64) -> Inside<Vec<Waiting
     let mut statement = conn.prepare_cached(
         "SELECT m.name, COUNT(DISTINCT w.seq), o.source_id, w.parent_id, min(w.seq)
          FROM outbox AS o INDEXED BY outbox_waiting JOIN link_wait AS w ON w.seq = o.seq JOIN mapping AS m ON m.id = w.parent
-         WHERE o.mapping = ?1 AND o.waits = 1 GROUP BY w.parent ORDER BY 2 DESC, 1",
+         WHERE o.mapping = ?1 AND o.waits = 1 GROUP BY w.parent
+         UNION ALL
+         SELECT m.name, COUNT(DISTINCT o.seq), o.source_id, l.source_id, min(o.seq)
+         FROM outbox AS o INDEXED BY outbox_waiting JOIN link AS k ON k.parent = o.mapping AND k.parent_id = o.source_id
+         JOIN ledger AS l ON l.mapping = k.mapping AND l.key = k.key JOIN mapping AS m ON m.id = k.mapping
+         WHERE o.mapping = ?1 AND o.waits = 1 AND o.op = 'delete' GROUP BY k.mapping
+         ORDER BY 2 DESC, 1",
     )?;
     let rows = statement.query_map([mapping], |row| {
         let records: i64 = row.get(1)?;
@@ -133,8 +162,40 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether other target records link to this one, as far as it is on file.
+    pub fn is_linked_to(&self, mapping: i64, key: &str, source_id: &str) -> Inside<bool> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM link WHERE parent = ?1 AND parent_id = ?2 AND NOT (mapping = ?1 AND key = ?3))",
+        )?;
+        Ok(statement.query_row(params![mapping, source_id, key], |row| row.get(0))?)
+    }
+
+    /// The records that a target record links to.
+    pub fn links_of(&self, mapping: i64, key: &str) -> Inside<Vec<(i64, String)>> {
+        let mut statement = self.conn.prepare_cached("SELECT DISTINCT parent, parent_id FROM link WHERE mapping = ?1 AND key = ?2")?;
+        let rows = statement.query_map(params![mapping, key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Makes the deletes of records due to which nothing links any more.
+    pub fn release_deletes(&mut self, parents: &[(i64, String)]) -> Inside<()> {
+        for (parent, id) in parents {
+            self.conn
+                .prepare_cached(
+                    "UPDATE outbox SET waits = 0 WHERE mapping = ?1 AND source_id = ?2 AND op = 'delete' AND waits = 1
+                       AND NOT EXISTS (SELECT 1 FROM link AS k WHERE k.parent = ?1 AND k.parent_id = ?2 AND NOT (k.mapping = ?1 AND k.key = outbox.key))",
+                )?
+                .execute(params![parent, id])?;
+        }
+        Ok(())
+    }
+
     /// Keeps what a record's links lead to now.
     pub fn note_links(&mut self, mapping: i64, key: &str, links: &[WrittenLink]) -> Inside<()> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let before = self.links_of(mapping, key)?;
         for link in links {
             match &link.parent_id {
                 Some(id) => {
@@ -150,7 +211,7 @@ impl Tx<'_> {
                 }
             }
         }
-        Ok(())
+        self.release_deletes(&before)
     }
 
     /// A record was made anew: links that led to it are empty at the target now. Those who had them are read again, and what

@@ -162,8 +162,8 @@ pub(super) fn is_keyless(key: &str) -> bool {
 /// Operations looked at in one transaction for one that need not wait.
 const LOOKED_AT: usize = 4096;
 
-/// `seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts` of an operation that is due.
-type DueRow = (i64, String, String, Op, Option<String>, bool, bool, bool, u32);
+/// `seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held` of an operation that is due.
+type DueRow = (i64, String, String, Op, Option<String>, bool, bool, bool, u32, bool);
 
 /// What a waiting row has that a newer operation must take account of.
 struct Waiting {
@@ -306,20 +306,31 @@ impl Tx<'_> {
 
     fn due(&mut self, mapping: i64, limit: usize) -> Inside<Vec<DueRow>> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts FROM outbox AS o INDEXED BY outbox_due
+            "SELECT seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held FROM outbox AS o INDEXED BY outbox_due
              WHERE mapping = ?1 AND state = 'ready' AND not_before = 0 AND waits = 0
                AND NOT EXISTS (SELECT 1 FROM outbox AS c WHERE c.mapping = o.mapping AND c.key = o.key AND c.state = 'claimed')
              ORDER BY seq LIMIT ?2",
         )?;
         let rows = statement.query_map(params![mapping, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?))
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+                row.get(6)?,
+                row.get(7)?,
+                row.get(8)?,
+                row.get(9)?,
+            ))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Hands out one operation; none where it has to wait for a record that it links to.
+    /// Hands out one operation; none where it has to wait for a record that it links to, or for one that links to its record.
     fn claim_row(&mut self, run: RunId, mapping: i64, row: DueRow) -> Inside<Option<ClaimedOp>> {
-        let (seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts) = row;
+        let (seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held) = row;
         let ledger = self.ledger_row(mapping, &key)?;
         let uncertain = uncertain || ledger.as_ref().is_some_and(|row| row.doubtful);
         let work = match (op, payload) {
@@ -360,7 +371,13 @@ impl Tx<'_> {
                 Work::Upsert(fields)
             }
             (Op::Upsert, None) => return Err(StateError::Damaged { what: format!("operation {seq} has no payload") }.into()),
-            (Op::Delete, _) => Work::Delete,
+            (Op::Delete, _) => {
+                if !held && ledger.is_some() && self.is_linked_to(mapping, &key, &source_id)? {
+                    self.wait_for(seq, &[])?;
+                    return Ok(None);
+                }
+                Work::Delete
+            }
             (Op::Refetch, _) => Work::Refetch,
         };
         self.conn.prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?2 WHERE seq = ?1")?.execute(params![seq, run])?;

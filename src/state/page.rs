@@ -275,8 +275,15 @@ impl Tx<'_> {
         let cursor = match to {
             CursorMove::Next(link) => Cursor { link: Some(link), ..from },
             CursorMove::RoundEnd { link, unseen } => {
-                if intake.full && unseen == Unseen::Delete {
-                    outcome.unseen_deleted = self.sweep(mapping, from.generation)?;
+                if intake.full {
+                    match unseen {
+                        Unseen::Keep => {}
+                        Unseen::Delete => outcome.unseen_deleted = self.sweep(mapping, from.generation)?,
+                        Unseen::DeleteUpTo(percent) => {
+                            self.expect_few_unseen(&name, mapping, from.generation, percent)?;
+                            outcome.unseen_deleted = self.sweep(mapping, from.generation)?;
+                        }
+                    }
                 }
                 match (link, from.phase) {
                     (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },
@@ -511,7 +518,37 @@ fn keys_of(conn: &rusqlite::Connection, mapping: i64, source_id: &str) -> Inside
 
 #[cfg(test)]
 mod tests {
-    use super::{KEYS_OF, Store};
+    use super::*;
+    use crate::state::{Destination, Field, RunKind, Work};
+
+    fn upsert(id: &str, link: Option<&str>) -> Change {
+        let mut payload = Payload::default();
+        payload.push_value("x", &1.into(), false).unwrap();
+        if let Some(parent) = link {
+            let value = serde_json::value::to_raw_value(parent).unwrap();
+            payload.push(Field { path: "parent".into(), value, initial_only: false, link: Some("parents".into()) });
+        }
+        Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }
+    }
+
+    #[test]
+    fn a_forgotten_person_is_taken_in_no_more_and_linked_to_no_more() {
+        let store = Store::in_memory().unwrap();
+        let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
+        store.write("test", |tx| tx.forget_id("p")).unwrap();
+        let page = |flow: &str, changes| {
+            let from = store.cursor_or_first(flow, "plan").unwrap();
+            let to = CursorMove::Next("next".into());
+            store.commit_page(PageCommit { run, mapping: flow.into(), from, changes, rewrite: false, to }).unwrap()
+        };
+        let gone = Change::Absent { source_id: "p".into(), why: Absence::Deleted, remove: true };
+        let outcome = page("parents", vec![upsert("p", None), gone, upsert("q", None)]);
+        assert_eq!((outcome.forgotten, outcome.deletes_unknown, outcome.backlog), (1, 1, 1));
+        page("children", vec![upsert("c", Some("p"))]);
+        let op = store.claim(run, "children", 1, crate::time::now()).unwrap().remove(0);
+        let Work::Upsert(fields) = op.work else { panic!("no upsert") };
+        assert_eq!(fields[1].link.as_ref().map(|l| &l.to), Some(&Destination::Nowhere));
+    }
 
     #[test]
     fn a_source_record_is_looked_up_and_not_searched_for() {

@@ -82,6 +82,15 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Row,
     },
     Holding {
+        table: "event",
+        what: "event on its way to a timeline",
+        mapping: Some("flow"),
+        label: "kind || ' ' || activity",
+        own: &[("contact", None)],
+        text: &["payload"],
+        otherwise: Removal::Row,
+    },
+    Holding {
         table: "link",
         what: "link of another record to it",
         mapping: Some("mapping"),
@@ -130,7 +139,8 @@ const HOLDINGS: &[Holding] = &[
 
 /// Tables that hold nobody: settings, counts, names of flows, paths and files, hashes.
 #[cfg(test)]
-const NOBODY: &[&str] = &["meta", "mapping", "usage", "target_path", "export", "forgotten", "sqlite_sequence"];
+const NOBODY: &[&str] =
+    &["meta", "mapping", "usage", "target_path", "export", "forgotten", "sqlite_sequence", "event_seen", "event_cursor", "event_gap"];
 
 /// A place in the state file where a person was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -359,6 +369,8 @@ impl Tx<'_> {
 
     fn forget_everywhere(&mut self, id: &str, forgotten: &mut Forgotten) -> Inside<()> {
         let needle = &id.to_lowercase();
+        // With the dead letters of its events, which are under the ids of activities.
+        *forgotten.removed.entry("event").or_default() += self.forget_events(id)?;
         for holding in HOLDINGS {
             let table = holding.table;
             if !holding.own.is_empty() {
@@ -403,7 +415,8 @@ impl Tx<'_> {
         let values = params![id.to_lowercase(), id];
         let counts: Vec<(i64, i64)> = match holding.mapping {
             Some(mapping) => {
-                let sql = format!("SELECT {mapping}, COUNT(*) FROM {table} WHERE {condition} GROUP BY {mapping}");
+                let counted = if table == "event" { "COUNT(*) FILTER (WHERE NOT dead)" } else { "COUNT(*)" };
+                let sql = format!("SELECT {mapping}, {counted} FROM {table} WHERE {condition} GROUP BY {mapping}");
                 let mut statement = self.conn.prepare(&sql)?;
                 let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
                 rows.collect::<Result<_, _>>()?
@@ -414,7 +427,7 @@ impl Tx<'_> {
         for (mapping, count) in counts {
             match table {
                 "ledger" => self.tally(mapping).ledger_rows -= count,
-                "outbox" => self.tally(mapping).outbox_rows -= count,
+                "outbox" | "event" => self.tally(mapping).outbox_rows -= count,
                 _ => {}
             }
         }
@@ -546,6 +559,31 @@ mod tests {
         assert!(store.lift_tombstone(ADA).unwrap() && !store.lift_tombstone(ADA).unwrap());
         let outcome = page(&store, run, "contacts", vec![upsert(ADA, "ada@example.com")]);
         assert_eq!(outcome.upserts_queued, 1);
+    }
+
+    #[test]
+    fn events_of_a_person_go_with_their_dead_letters() {
+        let store = Store::in_memory().unwrap();
+        let (run, _) = store.start_run(RunKind::Once, &["email".into()]).unwrap();
+        let event = |contact: &str, n: u32| NewEvent {
+            activity: format!("a0000000-0000-4000-8000-{n:012}"),
+            contact: contact.to_owned(),
+            kind: "open".to_owned(),
+            log_key: None,
+            value_key: format!("values {n}"),
+            payload: format!("{{\"contact\":\"{contact}\"}}"),
+        };
+        store.take_events("email", &[event(ADA, 1), event(ADA, 2), event(EVE, 3)], &EventMark::None).unwrap();
+        let waiting = store.waiting_events("email", 0, 10).unwrap();
+        let failure = Failure { code: "D906".into(), message: "no".into(), request: Some(ADA.into()), ..Failure::default() };
+        store.settle_events(run, "email", &[(waiting[0].seq, EventResult::Failed(failure))]).unwrap();
+        assert_eq!(store.trace(ADA).unwrap().counts, BTreeMap::from([("event", 2), ("dead_letter", 1)]));
+        let forgotten = store.forget(ADA).unwrap();
+        assert_eq!(forgotten.removed["event"], 2);
+        assert_eq!((store.trace(ADA).unwrap().total(), store.backlog_size("email").unwrap()), (0, 1));
+        store.take_events("email", &[event(ADA, 4)], &EventMark::None).unwrap();
+        assert_eq!(store.trace(ADA).unwrap().total(), 0);
+        assert_eq!(store.trace(EVE).unwrap().counts, BTreeMap::from([("event", 1)]));
     }
 
     #[test]

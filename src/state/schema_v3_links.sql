@@ -4,6 +4,8 @@
 -- for those that link to its record. Whoever changes such an operation makes it due again: whether it still has to wait is
 -- found out when it is next claimed.
 ALTER TABLE outbox ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
+-- held: a delete that has waited for its children long enough.
+ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE mapping ADD COLUMN waiting_rows INTEGER NOT NULL DEFAULT 0;
 DROP INDEX outbox_due;
 CREATE INDEX outbox_due ON outbox (mapping, seq) WHERE state = 'ready' AND not_before = 0 AND waits = 0;

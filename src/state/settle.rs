@@ -199,11 +199,13 @@ impl Tx<'_> {
                 }
             }
             (Settled::Deleted, Op::Delete) => {
+                let parents = self.links_of(row.mapping, &row.key)?;
                 let gone = self
                     .conn
                     .prepare_cached("DELETE FROM ledger WHERE mapping = ?1 AND key = ?2")?
                     .execute(params![row.mapping, row.key])?;
                 self.tally(row.mapping).ledger_rows -= i64::try_from(gone).unwrap_or(0);
+                self.release_deletes(&parents)?;
                 self.remove_op(row.mapping, row.seq)?;
                 outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
                 outcome.deleted += 1;

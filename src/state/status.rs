@@ -5,12 +5,13 @@ use serde::Serialize;
 
 use super::cursor::{Cursor, cursor_of};
 use super::error::{Inside, StateError};
+use super::events::{EventsStatus, events_status};
 use super::links::{Waiting, waiting_for};
 use super::lock::Holder;
 use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
-use super::types::instant;
+use super::types::{instant, millis};
 use super::workflow::{WorkflowRecord, workflows};
 use crate::time::Instant;
 
@@ -74,6 +75,8 @@ pub struct MappingStatus {
     pub ledger_rows: u64,
     /// What has gone through.
     pub totals: Totals,
+    /// How it stands in its sources, where it is a flow of events.
+    pub events: Option<EventsStatus>,
 }
 
 /// The state at one moment.
@@ -88,13 +91,11 @@ pub struct Status {
 }
 
 impl Status {
-    /// The status as it is to be shown where `holder` has the run lock, see [`WorkflowRecord::shown`]. A process that has just taken
-    /// the lock has not begun its run yet: what the one before it left is not its own.
-    #[must_use]
-    pub fn shown(mut self, holder: Option<&Holder>) -> Status {
-        let alive = holder.is_some_and(|h| self.last_run.as_ref().is_some_and(|r| r.ended_at.is_none() && h.pid.is_none_or(|pid| pid == r.pid)));
-        self.workflows = self.workflows.into_iter().map(|w| w.shown(alive)).collect();
-        self
+    /// Whether the process that holds the state file has begun its run: until then, what stands here is of the one before.
+    pub fn is_of(&self, holder: &Holder) -> bool {
+        self.last_run
+            .as_ref()
+            .is_some_and(|run| run.ended_at.is_none() && holder.started_at.is_none_or(|at| millis(run.started_at) >= millis(at)))
     }
 }
 
@@ -199,6 +200,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         retrying,
         ledger_rows,
         totals,
+        events: events_status(conn, id)?,
     })
 }
 

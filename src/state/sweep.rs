@@ -6,12 +6,31 @@
 
 use rusqlite::params;
 
-use super::error::Inside;
+use super::cursor::MASS;
+use super::error::{Inside, StateError};
 use super::page::READ_AGAIN;
 use super::tx::Tx;
 use super::types::millis;
 
 impl Tx<'_> {
+    /// Refuses to sweep more records than `percent` of those on file.
+    pub fn expect_few_unseen(&mut self, name: &str, mapping: i64, generation: i64, percent: u8) -> Inside<()> {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        let (known, unseen): (i64, i64) = self.conn.query_row(
+            "SELECT COUNT(*), COALESCE(SUM(l.generation < ?2
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key
+                               AND (o.generation >= ?2 OR (o.state = 'ready' AND o.op = 'delete')))), 0)
+             FROM ledger AS l WHERE l.mapping = ?1",
+            params![mapping, generation],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let (known, unseen) = (count(known), count(unseen));
+        if unseen >= MASS && unseen.saturating_mul(100) > known.saturating_mul(u64::from(percent)) {
+            return Err(StateError::MassDelete { mapping: name.to_owned(), unseen, known, percent }.into());
+        }
+        Ok(())
+    }
+
     /// Queues the deletion of what has an older generation everywhere. Gives the number of target records.
     pub fn sweep(&mut self, mapping: i64, generation: i64) -> Inside<u64> {
         let change_no = self.next_change()?;

@@ -113,8 +113,11 @@ pub struct Events {
     pub source: TableName,
     /// On whose timeline they appear.
     pub target: TableName,
-    /// Each type with `on` or `off`.
+    /// Each type with `on` or `off`, and the block's other settings.
     pub settings: Vec<Setting>,
+    /// Which table each type is written to, which column holds what, and follow-up tasks: `send -> TABLE`, `campaign -> COLUMN`,
+    /// `"text" -> task.bounce`.
+    pub fields: Vec<FieldMapping>,
 }
 
 /// `test NAME "title" { given { … } expect … }`.

@@ -171,7 +171,7 @@ impl<'a> Builder<'a> {
         Some(Key { span, source: paths.next()?, way, way_span, target: paths.next()? })
     }
 
-    fn field(&mut self, pair: Pair<'_, Rule>) -> Option<FieldMapping> {
+    pub(super) fn field(&mut self, pair: Pair<'_, Rule>) -> Option<FieldMapping> {
         let span = self.span(&pair);
         let (mut source, mut target, mut way) = (None, None, None);
         let (mut steps, mut flags) = (Vec::new(), Vec::new());
@@ -587,14 +587,18 @@ impl<'a> Builder<'a> {
         Some(Options { span, settings: self.settings(settings, Context::Setting) })
     }
 
+    pub(super) fn setting(&mut self, pair: Pair<'_, Rule>) -> Option<Setting> {
+        let span = self.span(&pair);
+        let mut words = pair.into_inner();
+        let (name, value) = (words.next()?, words.next()?);
+        Some(Setting { span, name: self.ident(&name), value: self.ident(&value) })
+    }
+
     pub(super) fn settings(&mut self, pair: Pair<'_, Rule>, context: Context) -> Vec<Setting> {
         let mut settings = Vec::new();
         for part in pair.into_inner() {
             if part.as_rule() == Rule::setting {
-                let span = self.span(&part);
-                let mut words = part.into_inner();
-                let (Some(name), Some(value)) = (words.next(), words.next()) else { continue };
-                settings.push(Setting { span, name: self.ident(&name), value: self.ident(&value) });
+                settings.extend(self.setting(part));
             } else {
                 self.bad(&part, context);
             }

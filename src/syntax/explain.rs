@@ -137,7 +137,8 @@ foreign! {
     r"(==|=>|:=|=|<-|->)" in [Assignment] "a value is given with a colon", "expected `:` here", "write `field: value`";
     r"^\s*direction\s*(->|<->|=|:)" in [Pair] "`direction` and its value are separated by a blank", "too much", "write `direction bidirectional`";
     r"[\w`]\s*(->|<-|=>|==|=|:)\s*(?:not\s+)?[\w`]" in [Pair] "an opt-out pair is written with `<->`", "expected `<->` here", "write `donotemail <-> denyListEmail`; the direction is set by `direction …`";
-    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Event] "a type and its value are separated by a blank", "too much", "write `send on`";
+    r"^\s*(?:send|open|click|bounce|completed)\s*(=>|=|:)\s*(?:on|off)\b" in [Event] "a type and its value are separated by a blank", "too much", "write `send on`";
+    r"[\w`\x22]\s*(<->|=>|==|=|:)\s*[\w`]" in [Event] "what goes where is written with `->`", "expected `->` here", "write `campaign -> COLUMN`";
     r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
 }
 
@@ -224,7 +225,8 @@ fn reread(text: &str, context: Context) -> Finding {
         (Context::Head, _) => Rule::only_head,
         (Context::Arm, _) => Rule::only_arm,
         (Context::Condition, _) => Rule::only_condition,
-        (Context::Setting | Context::Event, _) => Rule::only_setting,
+        (Context::Setting, _) => Rule::only_setting,
+        (Context::Event, _) => Rule::only_event_line,
         (Context::Pair, _) => Rule::only_pair,
         (Context::Clause, _) => Rule::only_clause,
         (Context::Assignment, _) => Rule::only_assignment,
@@ -244,7 +246,9 @@ fn reread(text: &str, context: Context) -> Finding {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
         Rule::only_arm => "write `value => value`, `else => value`, or `else => keep`",
         Rule::only_condition => "write `field = value`, `field is present`, `field in (a, b)`, or a group `any { … }`",
-        Rule::only_setting if context == Context::Event => "write a type of event and whether it is sent: `open on`, `click off`",
+        Rule::only_event_line => {
+            "write a type of event and whether it is sent, `open on`; what goes where, `campaign -> COLUMN`; or a type's table, `open -> TABLE`"
+        }
         Rule::only_setting => "write an option and its value: `deletes propagate`",
         Rule::only_pair => {
             "write `direction bidirectional`, or a pair such as `donotemail <-> denyListEmail`; `not` before the second turns it round"
@@ -460,6 +464,8 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::only_shared
         | Rule::only_optout
         | Rule::only_events
+        | Rule::only_event_line
+        | Rule::event_lines
         | Rule::only_test
         | Rule::only_pair
         | Rule::only_clause

@@ -103,16 +103,24 @@ impl Builder<'_> {
     fn events(&mut self, pair: Pair<'_, Rule>) -> Option<Events> {
         let span = self.span(&pair);
         let name = self.name_in(pair.clone())?;
-        let (mut tables, mut settings) = (Vec::new(), Vec::new());
+        let (mut tables, mut settings, mut fields) = (Vec::new(), Vec::new(), Vec::new());
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::table => tables.push(self.table(part)?),
-                Rule::settings => settings = self.settings(part, Context::Event),
+                Rule::event_lines => {
+                    for line in part.into_inner() {
+                        match line.as_rule() {
+                            Rule::setting => settings.extend(self.setting(line)),
+                            Rule::field => fields.extend(self.field(line)),
+                            _ => self.bad(&line, Context::Event),
+                        }
+                    }
+                }
                 _ => {}
             }
         }
         let mut tables = tables.into_iter();
-        Some(Events { span, name, source: tables.next()?, target: tables.next()?, settings })
+        Some(Events { span, name, source: tables.next()?, target: tables.next()?, settings, fields })
     }
 
     fn test_block(&mut self, pair: Pair<'_, Rule>) -> Option<TestBlock> {

@@ -43,7 +43,7 @@ pub const STEPS: &[StepInfo] = &[
     step("default", "default(\"none\")", "the value where there is none"),
     step("coalesce", "coalesce(telephone1, telephone2)", "the first of these fields that has a value, where there is none"),
     step("join", "join(\", \")", "the numbers of several options with a text between them"),
-    step("label", "label, or label(\", \") for several options", "the label of an option"),
+    step("label", "label, or label(\", \") for several options", "the label of an option, the name of the record that a lookup points to"),
     step("value", "value", "the number of an option"),
     step("map", "map { a => b; else => keep }", "what each value becomes; or the name of a shared replacement"),
     step("link", "link accounts", "the record that another mapping makes of the one a lookup points to"),

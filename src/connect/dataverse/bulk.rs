@@ -186,7 +186,7 @@ impl Dataverse {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(unnamed(entity, bulk)))).collect()
     }
 
-    async fn bulk_request(&self, entity: &Entity, bulk: Bulk, rows: &[(usize, &str)]) -> Result<Vec<Uuid>, ConnectError> {
+    pub(super) async fn bulk_request(&self, entity: &Entity, bulk: Bulk, rows: &[(usize, &str)]) -> Result<Vec<Uuid>, ConnectError> {
         let count = rows.len();
         let bodies: Vec<&str> = rows.iter().map(|(_, body)| *body).collect();
         let body = format!("{{\"Targets\":[{}]}}", bodies.join(","));
@@ -246,7 +246,7 @@ fn apart(bulk: Bulk, targets: &[Target], alone: &mut Vec<usize>) -> Vec<Vec<usiz
 }
 
 /// A row as the request has it: its type, what names it, its columns.
-fn written(entity: &Entity, bulk: Bulk, target: &Target) -> Result<String, ConnectError> {
+pub(super) fn written(entity: &Entity, bulk: Bulk, target: &Target) -> Result<String, ConnectError> {
     let mut text = format!("{{\"@odata.type\":\"Microsoft.Dynamics.CRM.{}\",", entity.logical_name);
     match (&target.key, bulk) {
         (Some(RowKey::Id(id)), _) => text.push_str(&format!("{}:\"{id}\",", Value::from(entity.primary_id.as_str()))),

@@ -80,7 +80,7 @@ impl Dataverse {
         Ok(EntityMetadata { definition, attributes, casts, many_to_one, keys })
     }
 
-    async fn list(&self, path: &str, select: &str, expand: &str) -> Result<Vec<Value>, ConnectError> {
+    pub(super) async fn list(&self, path: &str, select: &str, expand: &str) -> Result<Vec<Value>, ConnectError> {
         let list: List = self.get(self.url(path, &query(&[("$select", select), ("$expand", expand)]))?).await?;
         Ok(list.value)
     }

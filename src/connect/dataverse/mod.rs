@@ -11,6 +11,7 @@ mod metadata;
 mod navigation;
 mod page;
 mod probe;
+mod rows;
 mod total;
 pub mod value;
 mod write;
@@ -44,6 +45,8 @@ const API: &str = "dataverse";
 const ROOT: &str = "api/data/v9.2/";
 /// Everything but what a name or a list of names is made of.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.').remove(b'~');
+/// Labels of choices, names and tables of lookups, beside the values.
+const ANNOTATIONS: &str = "odata.include-annotations=\"*\"";
 
 /// A connection to one environment.
 #[derive(Debug, Clone)]
@@ -129,8 +132,22 @@ impl Dataverse {
     /// # Errors
     /// [`ConnectError`]; [`ConnectError::NotFound`] only when the table itself is unknown.
     pub async fn retrieve(&self, set: &str, id: Uuid, select: &[String]) -> Result<Option<Box<RawValue>>, ConnectError> {
+        self.retrieve_with(set, id, select, false).await
+    }
+
+    /// As [`Self::retrieve`], with annotations where asked for.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn retrieve_with(
+        &self,
+        set: &str,
+        id: Uuid,
+        select: &[String],
+        annotations: bool,
+    ) -> Result<Option<Box<RawValue>>, ConnectError> {
         let url = self.url(&format!("{}({id})", name(set)), &query(&[("$select", &names(select))]))?;
-        let request = self.request(url, None)?;
+        let request = self.request(url, annotations.then(|| ANNOTATIONS.to_owned()))?;
         match self.0.http.send(&request).await {
             Ok(body) => json(&request, &body).map(Some),
             // An unknown table answers 404 too, with another code.
@@ -152,8 +169,7 @@ impl Dataverse {
             },
         };
         let url = self.url(&format!("{}{segment}", name(&entity.set)), &query(&[("$select", &names(select))]))?;
-        let prefer = annotations.then(|| "odata.include-annotations=\"*\"".to_owned());
-        let request = self.request(url, prefer)?;
+        let request = self.request(url, annotations.then(|| ANNOTATIONS.to_owned()))?;
         match self.0.http.send(&request).await {
             Ok(body) => json(&request, &body).map(Some),
             Err(error) if write::no_row(&error) => Ok(None),

@@ -189,7 +189,13 @@ impl<R: Record> ExportReader<R> {
         };
         self.ended = None;
         self.open = None;
-        let before = self.retrying(async |reader: &mut Self| reader.open_at(from.offset, None).await).await?;
+        let mut pauses = self.sftp.pauses();
+        let before = loop {
+            match self.open_at(from.offset, None).await {
+                Ok(before) => break before,
+                Err(error) => self.rest(error, pauses.next()).await?,
+            }
+        };
         if digest(&[&before]) != from.mark {
             return Err(self.replaced("the lines before the kept position are others now"));
         }
@@ -199,24 +205,27 @@ impl<R: Record> ExportReader<R> {
 
     /// Asks for the next bytes; takes a broken connection up again, a bounded number of times without progress.
     async fn fetch(&mut self) -> Result<(), SftpError> {
-        self.retrying(async |reader: &mut Self| reader.fetch_once().await).await
-    }
-
-    async fn retrying<T>(&mut self, call: impl AsyncFn(&mut Self) -> Result<T, SftpError>) -> Result<T, SftpError> {
         let mut pauses = self.sftp.pauses();
         loop {
-            match call(self).await {
-                Err(error) if error.is_transient() => {
-                    if let Some((session, _)) = self.open.take() {
-                        self.sftp.forget(&session).await;
-                    }
-                    let Some(pause) = pauses.next() else { return Err(error) };
-                    tracing::warn!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "the connection is taken up again");
-                    tokio::time::sleep(pause).await;
-                }
-                other => return other,
+            match self.fetch_once().await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.rest(error, pauses.next()).await?,
             }
         }
+    }
+
+    /// Rests before another try with a connection of its own; the error where there is none.
+    async fn rest(&mut self, error: SftpError, pause: Option<Duration>) -> Result<(), SftpError> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        if let Some((session, _)) = self.open.take() {
+            self.sftp.forget(&session).await;
+        }
+        let Some(pause) = pause else { return Err(error) };
+        tracing::warn!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "the connection is taken up again");
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     async fn fetch_once(&mut self) -> Result<(), SftpError> {

@@ -62,7 +62,7 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
                 None => Err(broken(format!("there is no link `{link}`"))),
             }
         }
-        Err(error) => Err(Box::new(failed(shared, op, &error, Some(shown)))),
+        Err(error) => Err(Box::new(failed(shared, op, &error, Some(shown)).await)),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{evaluate, removes};
+use super::reader::{evaluate, explained, removes};
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
 use crate::eval::Evaluator;
@@ -30,6 +30,8 @@ const EXAMPLES: usize = 10;
 pub struct DryRun {
     /// By flow.
     pub flows: Vec<DryFlow>,
+    /// By event block.
+    pub events: Vec<crate::run::DryEvents>,
 }
 
 /// What a run would do in one flow.
@@ -84,10 +86,12 @@ pub async fn dry_run(
     stop: &CancellationToken,
 ) -> Result<DryRun, RunError> {
     let mut result = DryRun::default();
-    for workflow in workflow::selected(plan, options.mappings.as_deref())?.iter().filter(|w| w.kind == Kind::Ingress) {
+    let flows = workflow::selected(plan, options.mappings.as_deref())?;
+    for workflow in flows.iter().filter(|w| w.kind == Kind::Ingress) {
         let flow = &plan.ingress[workflow.index];
         result.flows.push(dry_flow(plan, flow, services, store, options, stop).await?);
     }
+    result.events = crate::run::events::dry_run(plan, &flows, services, store, options, stop).await?;
     Ok(result)
 }
 
@@ -110,6 +114,7 @@ async fn dry_flow(
     let first = || {
         PageRequest::First(Query {
             track_changes: flow.source.change_tracking,
+            annotations: flow.source.annotations(),
             ..Query::of(flow.source.collection.clone(), flow.source.select(), options.page_size)
         })
     };
@@ -128,7 +133,7 @@ async fn dry_flow(
                 request = first();
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(explained(flow, &request, error)),
         };
         for row in &page.rows {
             dry.read += 1;

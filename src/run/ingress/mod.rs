@@ -11,6 +11,7 @@
 
 mod body;
 mod dry;
+mod leftovers;
 mod reader;
 mod writer;
 
@@ -19,8 +20,9 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 pub use dry::{DryFlow, DryRun, dry_run};
+pub(super) use leftovers::leftovers;
 
-use super::{Context, RunError};
+use super::{Context, Pace, RunError};
 use crate::state::LocalEngine;
 
 /// What reader and writer of one flow share.
@@ -44,6 +46,12 @@ impl Shared {
 
 /// Reads what there is to read and writes it. `flow` counts in the plan's list.
 pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
+    if context.options.pace != Pace::Once {
+        // Deletes that were held for the records which link to theirs: those had a round since. A run that goes through once
+        // looks after them when all flows are through (leftovers.rs).
+        let name = context.plan.ingress[flow].name.clone();
+        context.blocking(move |store| store.let_deletes_go(&name)).await?;
+    }
     let shared = Arc::new(Shared {
         engine: LocalEngine::new(context.store.clone(), context.run),
         context,

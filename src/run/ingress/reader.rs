@@ -102,6 +102,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
         None => PageRequest::First(Query {
             track_changes: flow.source.change_tracking,
+            annotations: flow.source.annotations(),
             ..Query::of(flow.source.collection.clone(), flow.source.select(), size)
         }),
     };
@@ -124,7 +125,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
             let again = error.is_transient() && (lease.attempts + 1 < ATTEMPTS || shared.context.options.pace != Pace::Once);
             let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
             shared.engine.reschedule(lease, time::now() + wait, &error.to_string()).await?;
-            return if again { Ok(Round::GoesOn) } else { Err(error.into()) };
+            return if again { Ok(Round::GoesOn) } else { Err(explained(flow, &request, error)) };
         }
     };
 
@@ -145,7 +146,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         Some(link) => (CursorMove::Next(link.into()), Round::GoesOn),
         None => {
             let unseen = match flow.policy.deletes {
-                Deletes::Propagate => Unseen::Delete,
+                Deletes::Propagate => shared.context.options.mass_delete_percent.map_or(Unseen::Delete, Unseen::DeleteUpTo),
                 Deletes::Ignore => Unseen::Keep,
             };
             (CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }, Round::Over)
@@ -186,6 +187,21 @@ fn evaluate_page(
             }
         })
         .collect()
+}
+
+/// The error of a page. That change tracking is off is said in plain words of the service's (Dataverse Web API: change tracking
+/// must be enabled for the table); that these words name it is assumed.
+pub(super) fn explained(flow: &IngressFlow, request: &PageRequest, error: ConnectError) -> RunError {
+    let message = error.call().and_then(|call| call.message.clone()).unwrap_or_default();
+    match (request, &error) {
+        (PageRequest::First(query), ConnectError::Rejected { .. })
+            if query.track_changes && message.to_ascii_lowercase().replace(['-', ' '], "").contains("changetracking") =>
+        {
+            let table = flow.source.table.split_once('.').map_or(flow.source.table.as_str(), |(_, table)| table);
+            RunError::Untracked { name: flow.name.clone(), table: table.to_owned(), message }
+        }
+        _ => error.into(),
+    }
 }
 
 /// Whether a record that does not belong at the target (any more) is deleted there.

@@ -26,6 +26,8 @@ const CLAIM_PER_CALL: usize = 16;
 const SETTLE_BATCH: usize = 128;
 /// Attempts of one operation for reasons of the moment, before a run that goes through once leaves it waiting.
 const ATTEMPTS: u32 = 6;
+/// Attempts of one operation over several runs after which a status of 500 is taken for the service's word on the record.
+const GIVE_UP: u32 = 3 * ATTEMPTS;
 /// Calls in a row that fail for reasons of the moment, before the run ends: the service is down, not the record at fault.
 const FAILURES_IN_A_ROW: u32 = 25;
 
@@ -256,7 +258,7 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
     let exists = if op.uncertain {
         match campaign.get(resource, &op.key).await {
             Ok(found) => found.is_some(),
-            Err(error) => return failed(shared, op, &error, None),
+            Err(error) => return failed(shared, op, &error, None).await,
         }
     } else {
         op.known
@@ -295,7 +297,7 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
     match shared.context.services.campaign.update(&shared.flow().target.collection, &op.key, request.sent).await {
         Ok(Written::Done) => Update::Done,
         Ok(Written::Missing) => Update::Missing,
-        Err(error) => Update::Ended(Box::new(failed(shared, op, &error, Some(request.shown)))),
+        Err(error) => Update::Ended(Box::new(failed(shared, op, &error, Some(request.shown)).await)),
     }
 }
 
@@ -324,11 +326,11 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
                 };
             }
             Ok(None) => {}
-            Err(second) if verdict(&second) != Verdict::Record => return failed(shared, op, &second, None),
+            Err(second) if verdict(&second) != Verdict::Record => return failed(shared, op, &second, None).await,
             Err(_) => {}
         }
     }
-    failed(shared, op, &error, Some(request.shown))
+    failed(shared, op, &error, Some(request.shown)).await
 }
 
 async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
@@ -339,7 +341,7 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
     let resource = &shared.flow().target.collection;
     match shared.context.services.campaign.delete(resource, &op.key).await {
         Ok(Written::Done | Written::Missing) => Ended::Settle(op.deleted(), Tally::Deleted),
-        Err(error) => failed(shared, op, &error, None),
+        Err(error) => failed(shared, op, &error, None).await,
     }
 }
 
@@ -350,10 +352,11 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         return Ok(Ended::Abort(op.released(), RunError::Task(format!("`{}` is no record's id", op.source_id))));
     };
     let select = flow.source.select();
-    let record = match shared.context.services.dataverse.retrieve(&flow.source.collection, id, &select).await {
-        Ok(record) => record,
-        Err(error) => return Ok(failed(shared, op, &error, None)),
-    };
+    let record =
+        match shared.context.services.dataverse.retrieve_with(&flow.source.collection, id, &select, flow.source.annotations()).await {
+            Ok(record) => record,
+            Err(error) => return Ok(failed(shared, op, &error, None).await),
+        };
     let change = match record {
         Some(record) => {
             let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
@@ -377,16 +380,13 @@ fn later(op: &ClaimedOp) -> time::Instant {
     time::now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
 }
 
-pub(super) fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
+/// What a failed call makes of its operation.
+pub(super) async fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
     match verdict(error) {
-        Verdict::Record => {
-            let failure = failure::of_error(&shared.context.plan, shared.flow(), error, request);
-            let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
-            let field = failure.field.as_deref().unwrap_or_default();
-            let message = failure::impersonal(shared.flow(), &failure);
-            shared.context.counters.reject(&place, field, &failure.code, &message, &op.source_id);
-            Ended::Settle(op.failed(failure, false), Tally::Failed)
+        Verdict::Moment { .. } if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
+            given_up(shared, op, error, request, true)
         }
+        Verdict::Record => given_up(shared, op, error, request, false),
         Verdict::Moment { uncertain } => {
             Ended::Settle(op.retry(later(op), error.to_string(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
         }
@@ -398,4 +398,22 @@ pub(super) fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, requ
             )
         }
     }
+}
+
+/// Whether it is the record and not the service: Campaign answers some refusals with 500 as it does failures of its own, so one
+/// that is answered so again and again, while the service does its other work, would be tried for ever. [C]
+async fn poisoned(shared: &Shared, op: &ClaimedOp, error: &ConnectError) -> bool {
+    if error.status() != Some(500) || matches!(op.work, Work::Refetch) {
+        return false;
+    }
+    shared.context.services.campaign.get(&shared.flow().target.collection, &op.key).await.is_ok()
+}
+
+fn given_up(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>, uncertain: bool) -> Ended {
+    let failure = failure::of_error(&shared.context.plan, shared.flow(), error, request);
+    let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
+    let field = failure.field.as_deref().unwrap_or_default();
+    let message = failure::impersonal(shared.flow(), &failure);
+    shared.context.counters.reject(&place, field, &failure.code, &message, &op.source_id);
+    Ended::Settle(op.failed(failure, uncertain), Tally::Failed)
 }

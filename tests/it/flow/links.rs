@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use d365map::check::{Input, compile};
-use d365map::diagnostics::render::{Format, Style, render};
 use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Summary};
-use d365map::schema::Catalogue;
 use d365map::state::{Status, Store};
 use serde_json::{Value, json};
 
@@ -139,15 +136,7 @@ fn plan() -> Arc<ExecutionPlan> {
 }
 
 fn plan_of(text: &str) -> Arc<ExecutionPlan> {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (n, schema) in SCHEMAS.iter().enumerate() {
-        std::fs::write(folder.path().join(format!("{n}.yaml")), schema).expect("a schema");
-    }
-    let catalogue = Catalogue::with_dir(folder.path()).expect("the schemas are right");
-    let input = Input { name: "mappings/entities.d365map".to_owned(), bytes: text.as_bytes().to_vec() };
-    let compiled = compile(vec![input], &catalogue);
-    let findings = render(&compiled.diagnostics, &compiled.sources, Format::Human, Style::PLAIN);
-    Arc::new(compiled.plan.unwrap_or_else(|| panic!("{findings}")))
+    super::entities::plan_of(SCHEMAS, text)
 }
 
 /// The n-th record of a table.
@@ -376,9 +365,7 @@ async fn a_parent_that_somebody_deleted_in_campaign_is_written_again_before_a_ne
     world.all(&plan).await;
     world.in_campaign_screens("DELETE", &format!("cusGroup/{}", id("new_group", 1))).await;
     world.put("new_firm", 2, json!({"new_name": "F2", "new_Group@odata.bind": bind("new_group", 1)})).await;
-    // Found out by the look-up of the link; the parent's flow is over in this run.
-    let found = world.all(&plan).await;
-    assert_eq!(waits(&found, "firms"), [("groups".to_owned(), 1)]);
+    // Found out by the look-up of the link, when the parent's flow is over; it is taken up once more.
     let mended = world.all(&plan).await;
     assert!(!mended.needs_attention(), "{mended:?}");
     assert_eq!(world.rows("cusGroup").await.len(), 1);
@@ -448,4 +435,75 @@ async fn more_waiting_children_than_the_backlog_may_have_do_not_stop_the_reading
     let run = tokio::time::timeout(std::time::Duration::from_secs(20), world.all(&plan())).await.expect("the run ends");
     assert_eq!(flow(&run, "firms").created, 1);
     assert_eq!(waits(&run, "firms"), [("groups".to_owned(), 9)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_is_deleted_after_the_children_that_link_to_it() {
+    // Of cardinality 1: were the parent deleted first, the child would be hidden and hold its key for ever.
+    let world = World::new(Config { seed_text: Some(seed("1").to_string()), ..Config::default() }).await;
+    let plan = plan();
+    world.put("new_firm", 1, json!({"new_name": "F"})).await;
+    world.put("new_firm", 2, json!({"new_name": "F2", "new_Parent@odata.bind": bind("new_firm", 1)})).await;
+    world.put("new_order", 1, json!({"new_name": "O", "new_Firm@odata.bind": bind("new_firm", 2)})).await;
+    world.put("new_order", 2, json!({"new_name": "O2", "new_Firm@odata.bind": bind("new_firm", 2)})).await;
+    world.all(&plan).await;
+    world.gone("new_order", 1).await;
+    world.change("new_order", 2, json!({"new_Firm@odata.bind": bind("new_firm", 1)})).await;
+    world.gone("new_firm", 2).await;
+    let run = world.all(&plan).await;
+    assert!(!run.needs_attention(), "{run:?}");
+    assert_eq!((flow(&run, "firms").deleted, flow(&run, "orders").deleted), (1, 1));
+    let orders = world.rows("cusOrder").await;
+    assert_eq!(orders.len(), 1, "{orders:?}");
+    assert_eq!((&orders[0]["cusFirm"], orders[0].get("hidden")), (&json!(id("new_firm", 1)), None));
+    assert_eq!(world.rows("cusFirm").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parents_delete_is_held_no_longer_than_the_childrens_round() {
+    let world = world().await;
+    let plan = plan_of(&MAPPINGS.replace(
+        "new_firm -> cusFirm | link firms\n  options { deletes propagate }",
+        "new_firm -> cusFirm | link firms\n  options { deletes ignore }",
+    ));
+    world.put("new_firm", 1, json!({"new_name": "F"})).await;
+    world.put("new_order", 1, json!({"new_name": "O", "new_Firm@odata.bind": bind("new_firm", 1)})).await;
+    world.all(&plan).await;
+    // The order stays in Campaign, and so does its link; the firm goes all the same.
+    world.gone("new_order", 1).await;
+    world.gone("new_firm", 1).await;
+    let run = world.all(&plan).await;
+    assert!(!run.needs_attention(), "{run:?}");
+    assert_eq!((world.rows("cusFirm").await.len(), world.rows("cusOrder").await.len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_the_parents_alone_holds_their_deletes_for_the_children_and_says_so() {
+    let mut world = world().await;
+    let plan = plan();
+    world.put("new_firm", 1, json!({"new_name": "F"})).await;
+    world.put("new_order", 1, json!({"new_name": "O", "new_Firm@odata.bind": bind("new_firm", 1)})).await;
+    world.all(&plan).await;
+    world.gone("new_order", 1).await;
+    world.gone("new_firm", 1).await;
+    world.options.mappings = Some(vec!["firms".to_owned()]);
+    let run = world.all(&plan).await;
+    assert_eq!((flow(&run, "firms").deleted, waits(&run, "firms")), (0, vec![("orders".to_owned(), 1)]));
+    world.options.mappings = None;
+    let run = world.all(&plan).await;
+    assert!(!run.needs_attention(), "{run:?}");
+    assert_eq!((world.rows("cusFirm").await.len(), world.rows("cusOrder").await.len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_form_without_a_look_up_costs_one_call_for_each_record() {
+    let mut world = world().await;
+    world.link_form = d365map::connect::campaign::LinkForm::Key;
+    world.put("new_group", 1, json!({"new_name": "G"})).await;
+    world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+    let run = world.all(&plan()).await;
+    assert!(!run.needs_attention(), "{run:?}");
+    assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], id("new_group", 1).as_str());
+    let campaign = world.admin_get("stats").await["apis"]["campaign"].clone();
+    assert_eq!((&campaign["writes"], &campaign["reads"]), (&json!(2), &json!(1)));
 }

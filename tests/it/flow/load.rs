@@ -13,15 +13,20 @@ use serde_json::Value;
 use super::support::CONTACTS;
 
 /// The emulators as a process of their own, so that their memory is not counted.
-struct Emulators {
+pub struct Emulators {
     child: Child,
     line: Value,
 }
 
 impl Emulators {
     fn start(contacts: usize) -> Emulators {
+        Emulators::with(&["--contacts", &contacts.to_string()])
+    }
+
+    pub fn with(args: &[&str]) -> Emulators {
         let mut child = Command::new(env!("CARGO_BIN_EXE_d365map"))
-            .args(["emulate", "--format", "json", "--contacts", &contacts.to_string()])
+            .args(["emulate", "--format", "json"])
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the emulators start");
@@ -30,7 +35,7 @@ impl Emulators {
         Emulators { child, line: serde_json::from_str(&line).expect("JSON") }
     }
 
-    fn text(&self, path: &str) -> &str {
+    pub fn text(&self, path: &str) -> &str {
         self.line.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("{path} in {}", self.line))
     }
 }
@@ -43,7 +48,7 @@ impl Drop for Emulators {
 }
 
 /// Peak memory in KiB, seconds, and the summary of one run of the command.
-fn run(folder: &std::path::Path, emulators: &Emulators) -> (u64, f64, Value) {
+pub fn run(folder: &std::path::Path, emulators: &Emulators) -> (u64, f64, Value) {
     let began = Instant::now();
     let output = Command::new("/bin/sh")
         .args(["-c", "\"$0\" run --format json --quiet & pid=$!; while kill -0 $pid 2>/dev/null; do grep VmHWM /proc/$pid/status >&2 2>/dev/null; sleep 0.1; done; wait $pid"])
@@ -60,7 +65,7 @@ fn run(folder: &std::path::Path, emulators: &Emulators) -> (u64, f64, Value) {
     (peak.expect("a reading"), seconds, summary)
 }
 
-fn project(folder: &std::path::Path, e: &Emulators) {
+pub fn project(folder: &std::path::Path, e: &Emulators) {
     let yaml = format!(
         "version: 1\nconnections:\n  dynamics:\n    url: {}\n    token-url: {}\n    client-id: {}\n    client-secret: {{ env: DYNAMICS }}\n  campaign:\n    url: {}\n    token-url: {}\n    client-id: {}\n    client-secret: {{ env: CAMPAIGN }}\n    scope: {}\n",
         e.text("/dataverse/url"),

@@ -2,9 +2,13 @@
 
 mod beside;
 mod contacts;
+mod entities;
+pub mod events;
+mod events_sources;
 mod kill;
 mod links;
 mod load;
+mod matrix;
 mod privacy;
 mod replay;
 pub mod support;

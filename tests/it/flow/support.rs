@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use d365map::check::{Input, compile};
-use d365map::connect::campaign::{Campaign, CampaignConfig};
+use d365map::connect::campaign::{Campaign, CampaignConfig, LinkForm};
 use d365map::connect::dataverse::{Dataverse, DataverseConfig};
 use d365map::connect::{BreakerSettings, Http, HttpConfig};
 use d365map::diagnostics::render::{Format, Style, render};
@@ -29,6 +29,7 @@ pub struct World {
     token: String,
     pub options: Options,
     pub http: HttpConfig,
+    pub link_form: LinkForm,
 }
 
 /// The plan of a mapping against the built-in schemas.
@@ -74,7 +75,14 @@ impl World {
             folder: tempfile::tempdir().expect("a folder"),
             client,
             token,
-            options: Options { pace: Pace::Once, mappings: None, page_size: 100, concurrency: 6, backlog_high_water: 10_000 },
+            options: Options {
+                pace: Pace::Once,
+                mappings: None,
+                page_size: 100,
+                concurrency: 6,
+                backlog_high_water: 10_000,
+                mass_delete_percent: Some(20),
+            },
             http: HttpConfig {
                 backoff_min: Duration::from_millis(5),
                 backoff_max: Duration::from_millis(50),
@@ -86,6 +94,7 @@ impl World {
                 },
                 ..HttpConfig::default()
             },
+            link_form: LinkForm::default(),
         }
     }
 
@@ -115,12 +124,13 @@ impl World {
             SecretString::from(credentials.campaign.secret.clone()),
             scope,
         );
-        let campaign = CampaignConfig { token_url: url(self.emulators.campaign_token_url()), ..campaign };
+        let campaign = CampaignConfig { token_url: url(self.emulators.campaign_token_url()), link_form: self.link_form, ..campaign };
         let services = Services {
             dataverse: Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse"),
             campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
             exports: None,
             files: d365map::connect::sftp::ExportFiles::default(),
+            journal: None,
         };
         (http, services)
     }

@@ -215,3 +215,62 @@ async fn watching_outlives_an_outage_of_the_target() {
     running.await.expect("no panic").expect("a graceful end");
     assert_eq!(names(&world).await, expected(40));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_load_that_misses_a_large_share_of_the_records_deletes_nothing_until_it_is_allowed() {
+    let mut world = World::new(Config { contacts: 130, ..Config::default() }).await;
+    let plan = small("deletes propagate");
+    let created = world.run(&plan).await.created;
+    assert!(created > 105, "{created}");
+    // Somebody takes a right away, or points the project at another environment: nearly all records are gone at once.
+    for contact in world.admin_get("dump/contacts").await.as_array().expect("contacts").iter().skip(2) {
+        let id = contact["contactid"].as_str().expect("an id");
+        world.sales("DELETE", &format!("contacts({id})"), Value::Null).await;
+    }
+    world.admin("expire-delta", Value::Null).await;
+    for _ in 0..2 {
+        let error = world.try_run(&plan).await.expect_err("the flow stops").to_string();
+        assert!(error.contains("--allow-mass-delete") && error.contains(&format!("of the {created} records")), "{error}");
+        assert_eq!(world.profiles().await.len() as u64, created);
+    }
+    world.options.mass_delete_percent = None;
+    assert!(world.run(&plan).await.deleted > 100);
+    assert!(world.profiles().await.len() <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_becomes_a_dead_letter() {
+    let mut world = World::empty().await;
+    world.http.attempts = 1;
+    let plan = small("");
+    loaded(&world, 1).await;
+    world.run(&plan).await;
+    world.admin("fail-next", json!({"kind": "status", "status": 500, "api": "campaign", "method": "PATCH", "count": 1000})).await;
+    // Seventeen attempts have gone by over earlier runs; their pauses are minutes.
+    {
+        let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+        let flow = ["contacts".to_owned()];
+        let (run, _) = store.start_run(d365map::state::RunKind::Once, &flow).expect("a run");
+        let cursor = store.cursor("contacts").expect("a cursor").expect("it has run");
+        let mut payload = d365map::state::Payload::default();
+        payload.push_value("firstName", &json!("Poison"), false).expect("a value");
+        let change = d365map::state::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
+        let to = d365map::state::CursorMove::Next(cursor.link.clone().expect("a delta link"));
+        let page = d365map::state::PageCommit { run, mapping: flow[0].clone(), from: cursor, changes: vec![change], rewrite: false, to };
+        store.commit_page(page).expect("a page");
+        for _ in 0..17 {
+            let op = store.claim(run, "contacts", 1, d365map::time::now()).expect("a claim").remove(0);
+            store.settle(run, vec![op.retry(d365map::time::now(), "500", false)]).expect("settled");
+        }
+        store.end_run(run, d365map::state::RunOutcome::Completed, &Value::Null).expect("an end");
+    }
+    let run = world.run(&plan).await;
+    assert_eq!((run.failed, run.backlog), (1, 0), "{run:?}");
+    assert_eq!(world.dead_letters()[0].failure.status, Some(500));
+    // Put back it is read anew, and comes to what the target has.
+    world.admin("clear-faults", Value::Null).await;
+    d365map::state::Store::open(&world.state()).and_then(|s| s.retry_dead_letters(&Default::default())).expect("put back");
+    world.run(&plan).await;
+    assert!(world.dead_letters().is_empty());
+    assert_eq!(names(&world).await, ["F1"]);
+}

@@ -179,7 +179,7 @@ fn parents_come_before_children_in_the_plan() {
     assert_eq!(plan.ingress[1].depends_on, ["accounts"]);
     let link = &plan.ingress[1].fields[0];
     assert_eq!(link.fit, Fit::Link { key: "cusAccountId".to_owned() });
-    assert!(matches!(&link.steps[0].op, Op::Link { mapping } if mapping == "accounts"));
+    assert!(matches!(&link.steps[0].op, Op::Link { mapping, .. } if mapping == "accounts"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What comes out of a record.
 
-use serde_json::json;
+use d365map::eval::{Evaluated, Evaluator};
+use d365map::time;
+use serde_json::{Value, json};
 
-use super::support::{map, map_text};
+use super::support::{map, map_text, plan};
 
 #[test]
 fn text_steps_apply_in_order() {
@@ -32,6 +34,39 @@ fn a_text_with_fields_leaves_missing_ones_out_and_is_missing_where_all_are() {
     assert_eq!(map(entry, json!({"firstname": "Ada", "lastname": "L"})), json!({"cusDisplayName": "Ada L"}));
     assert_eq!(map(entry, json!({"firstname": null, "lastname": "L"})), json!({"cusDisplayName": " L"}));
     assert_eq!(map(entry, json!({})), json!({"cusDisplayName": null}));
+}
+
+#[test]
+fn the_label_of_a_lookup_is_the_name_that_the_source_tells_beside_it() {
+    let name = "_parentcustomerid_value@OData.Community.Display.V1.FormattedValue";
+    let id = "a0000000-0000-4000-8000-000000000001";
+    let entry = "parentcustomerid -> cusDisplayName | label | truncate(7)";
+    assert_eq!(map(entry, json!({"_parentcustomerid_value": id, name: "Contoso Ltd"})), json!({"cusDisplayName": "Contoso"}));
+    assert_eq!(map(entry, json!({"_parentcustomerid_value": null})), json!({"cusDisplayName": null}));
+}
+
+#[test]
+fn a_customer_is_linked_where_it_is_a_record_of_the_mappings_table() {
+    let table = "_parentcustomerid_value@Microsoft.Dynamics.CRM.lookuplogicalname";
+    let id = "a0000000-0000-4000-8000-000000000001";
+    let plan = plan(
+        "mapping accounts: d365.account -> campaign.cusAccount { key accountid -> cusAccountId; name -> cusName }
+mapping contacts: d365.contact -> campaign.profile { key contactid -> externalId; parentcustomerid -> cusAccount | link accounts }",
+    );
+    let flow = plan.flow("contacts").expect("the flow");
+    let mut columns = flow.source.select();
+    columns.sort();
+    assert_eq!(columns, ["_parentcustomerid_value", "contactid"]);
+    assert!(flow.source.annotations());
+    let evaluator = Evaluator::new(flow).expect("the plan is right");
+    for (other, expected) in [(json!("account"), json!({"cusAccountId": id})), (json!("contact"), Value::Null)] {
+        let record = json!({"contactid": "8f1d0000-0000-4000-8000-000000000001", "_parentcustomerid_value": id, table: other}).to_string();
+        let Evaluated::Mapped(mapped) = evaluator.evaluate(&record, time::now()) else { panic!("not mapped") };
+        let mut out = Vec::new();
+        mapped.write_json(&mut out);
+        let out: Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(out["cusAccount"], expected);
+    }
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Events: Campaign's email events to activities on the timelines of contacts.
+//!
+//! ```text
+//! journal ────────┐
+//! delivery logs ──┼─▶ one event, once ─▶ state (event + mark, one transaction) ─▶ batches ─▶ Dataverse
+//! tracking logs ──┘   event.rs           source.rs                                writer.rs
+//! ```
+//!
+//! Each source gives events at least once, and several give the same ones. What tells an event apart is in `event.rs`; the state keeps
+//! it. An activity's id follows from its event, so that writing it again cannot make a second one.
+
+mod dry;
+mod event;
+mod repair;
+mod source;
+mod target;
+mod writer;
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use super::{Context, RunError};
+use crate::plan::EventFlow;
+
+pub use dry::DryEvents;
+pub(super) use dry::dry_run;
+pub use repair::{Repair, repair_events};
+
+/// What readers and writer of one flow share.
+struct Shared {
+    context: Context,
+    flow: usize,
+    /// Something was queued: the writer may look.
+    queued: Notify,
+    /// Something was settled: the readers may go on.
+    settled: Notify,
+    /// The readers have not ended yet.
+    reading: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn new(context: Context, flow: usize) -> Shared {
+        Shared { context, flow, queued: Notify::new(), settled: Notify::new(), reading: watch::Sender::new(true) }
+    }
+
+    fn flow(&self) -> &EventFlow {
+        &self.context.plan.events[self.flow]
+    }
+}
+
+/// Reads what there is to read and writes it. `flow` counts in the plan's list.
+pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
+    let shared = Arc::new(Shared::new(context, flow));
+    let name = shared.flow().name.clone();
+    shared.context.blocking(move |store| store.begin_events(&name)).await?;
+    let reading = async {
+        let result = source::read(&shared).await;
+        shared.reading.send_replace(false);
+        shared.queued.notify_one();
+        result
+    };
+    let (read, written) = tokio::join!(reading, writer::write(shared.clone()));
+    read.and(written)
+}

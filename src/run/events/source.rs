@@ -1,0 +1,242 @@
+//! The sources of events: the journal and the exported logs, each read on from its mark; what they give goes into the state with the
+//! next mark, in one transaction.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::Shared;
+use super::event::{Event, Passed};
+use crate::connect::journal::{Entry, Reading};
+use crate::connect::sftp::{BadLine, Consumed, DeliveryLog, Export, Files, Position, Record, Sftp, SftpError, TrackingLog};
+use crate::run::{FlowCounters, Pace, RunError};
+use crate::state::{EventMark, ExportMark, NewEvent};
+use crate::time::{self, Instant};
+
+/// Words for the summary.
+pub(super) const FOREIGN: &str = "events of profiles that are not the integration's";
+pub(super) const FORGOTTEN: &str = "events of persons who were forgotten";
+const GAPS: &str = "gaps in the journal";
+
+/// Reads all sources. One that fails does not keep the others from being read; the first failure counts.
+pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
+    let journal = journal(shared).await;
+    let exports = exports(shared).await;
+    journal.and(exports)
+}
+
+/// Waits until the backlog has room for more; `false` where the run is to stop.
+async fn room(shared: &Shared) -> Result<bool, RunError> {
+    loop {
+        if shared.context.stop.is_cancelled() {
+            return Ok(false);
+        }
+        let name = shared.flow().name.clone();
+        let backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
+        shared.context.counters.backlog.set(backlog);
+        if backlog < shared.context.options.backlog_high_water {
+            return Ok(true);
+        }
+        tokio::select! {
+            () = shared.settled.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            () = shared.context.stop.cancelled() => {}
+        }
+    }
+}
+
+async fn journal(shared: &Shared) -> Result<(), RunError> {
+    let Some(journal) = &shared.context.services.journal else { return Ok(()) };
+    let name = shared.flow().name.clone();
+    let cursor = shared.context.blocking(move |store| store.journal_cursor(&name)).await?;
+    let watching = matches!(shared.context.options.pace, Pace::Watch { .. });
+    if watching && cursor.quiet_until.is_some_and(|at| at > time::now()) {
+        return Ok(());
+    }
+    let mut link = cursor.link;
+    let mut restarted = false;
+    while room(shared).await? {
+        match journal.read(link.as_deref(), shared.context.options.page_size).await? {
+            Reading::Events { entries, .. } if entries.is_empty() => return Ok(()),
+            Reading::Events { entries, next } => {
+                let (events, span) = of_entries(shared, entries);
+                take(shared, events, EventMark::Journal { link: Some(next.clone()), span, quiet_until: None }).await?;
+                link = Some(next);
+            }
+            Reading::Quiet { next, retry_after } => {
+                let quiet_until = TimeDelta::from_std(retry_after).ok().map(|wait| time::now() + wait);
+                take(shared, Vec::new(), EventMark::Journal { link: next, span: None, quiet_until }).await?;
+                return Ok(());
+            }
+            // A service that says so of its oldest position as well would be asked for ever.
+            Reading::Gone if restarted => return Ok(()),
+            Reading::Gone => {
+                let name = shared.flow().name.clone();
+                let gap = shared.context.blocking(move |store| store.note_event_gap(&name)).await?;
+                let from = gap.from.map_or_else(|| "an unknown time".to_owned(), time::format_instant);
+                tracing::warn!(
+                    flow = shared.flow().name,
+                    from,
+                    "the journal does not keep the last position any more: events since then may be missing, unless exports have them; reading goes on with the oldest event"
+                );
+                shared.context.counters.note(GAPS, 1);
+                (link, restarted) = (None, true);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The events of a page, with the earliest and the latest of their times; those that are not carried are counted.
+fn of_entries(shared: &Shared, entries: Vec<Entry>) -> (Vec<Event>, Option<(Instant, Instant)>) {
+    let mut span: Option<(Instant, Instant)> = None;
+    let mut events = Vec::new();
+    for entry in entries {
+        shared.context.counters.read.add(1);
+        match entry.event {
+            Ok(event) => {
+                let (first, last) = span.unwrap_or((event.at, event.at));
+                span = Some((first.min(event.at), last.max(event.at)));
+                events.extend(carried(shared, Event::of_journal(event)));
+            }
+            Err(problem) => {
+                shared.context.counters.rejected.add(1);
+                tracing::warn!(position = entry.position, %problem, "an event of the journal cannot be read");
+                shared.context.counters.reject("journal", "", "unreadable", &problem.to_string(), &entry.position);
+            }
+        }
+    }
+    (events, span)
+}
+
+/// The event, where it is carried; counted otherwise.
+fn carried(shared: &Shared, event: Result<Event, Passed>) -> Option<Event> {
+    let counters = &shared.context.counters;
+    match event {
+        Ok(event) if shared.flow().types.contains(&event.kind) => Some(event),
+        Ok(_) | Err(Passed::Type) => {
+            counters.filtered_out.add(1);
+            None
+        }
+        Err(Passed::Foreign) => {
+            counters.note(FOREIGN, 1);
+            None
+        }
+    }
+}
+
+/// Puts events into the state, with the mark of their source.
+pub(super) async fn take(shared: &Shared, events: Vec<Event>, mark: EventMark) -> Result<u64, RunError> {
+    let name = shared.flow().name.clone();
+    let pages = u64::from(!events.is_empty());
+    let taken = shared
+        .context
+        .blocking(move |store| {
+            let events: Vec<NewEvent> = events.iter().map(|e| e.to_new(&name)).collect();
+            store.take_events(&name, &events, &mark)
+        })
+        .await?;
+    let counters: &FlowCounters = &shared.context.counters;
+    counters.pages.add(pages);
+    counters.unchanged.add(taken.known);
+    counters.note(FORGOTTEN, taken.forgotten);
+    counters.backlog.set(taken.backlog);
+    if taken.new > 0 {
+        shared.queued.notify_one();
+    }
+    Ok(taken.new)
+}
+
+async fn exports(shared: &Shared) -> Result<(), RunError> {
+    let services = &shared.context.services;
+    let Some(sftp) = &services.exports else { return Ok(()) };
+    if services.files.deliveries.is_none() && services.files.tracking.is_none() {
+        return Ok(());
+    }
+    // What the server has no more need not be remembered.
+    let names: Vec<String> = sftp.exports().await?.into_iter().map(|file| file.name).collect();
+    let name = shared.flow().name.clone();
+    shared.context.blocking(move |store| store.keep_exports(&name, &names)).await?;
+    if let Some(files) = &services.files.deliveries {
+        each::<DeliveryLog>(shared, sftp, files, Event::of_delivery).await?;
+    }
+    if let Some(files) = &services.files.tracking {
+        each::<TrackingLog>(shared, sftp, files, Event::of_tracking).await?;
+    }
+    Ok(())
+}
+
+/// What was read of the files, in the form in which the reader wants it.
+pub(super) fn consumed(marks: Vec<ExportMark>) -> Vec<Consumed> {
+    let position = |mark: &ExportMark| serde_json::from_str::<Position>(&mark.position).ok();
+    marks
+        .into_iter()
+        .filter_map(|mark| Some(Consumed { position: position(&mark)?, name: mark.name, size: mark.size, modified: mark.modified }))
+        .collect()
+}
+
+async fn each<R: Record>(
+    shared: &Shared,
+    sftp: &Sftp,
+    files: &Files<R::Columns>,
+    event_of: fn(R) -> Result<Event, Passed>,
+) -> Result<(), RunError> {
+    let name = shared.flow().name.clone();
+    let marks = shared.context.blocking(move |store| store.exports(&name)).await?;
+    for export in sftp.settled(&files.pattern, &consumed(marks)).await? {
+        match file(shared, sftp, files, &export, event_of).await {
+            // Another file under the same name: from its beginning.
+            Err(RunError::Sftp(SftpError::Replaced { .. })) => {
+                file(shared, sftp, files, &Export { from: None, ..export }, event_of).await?;
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+async fn file<R: Record>(
+    shared: &Shared,
+    sftp: &Sftp,
+    files: &Files<R::Columns>,
+    export: &Export,
+    event_of: fn(R) -> Result<Event, Passed>,
+) -> Result<(), RunError> {
+    let mut reader = sftp.read::<R>(export, files.format.clone(), files.columns.clone()).await?;
+    let most = shared.context.options.page_size as usize;
+    while room(shared).await? {
+        let batch = reader.next_batch(most).await?;
+        let ended = batch.is_none();
+        let (records, bad, position) = match batch {
+            Some(batch) => (batch.records, batch.bad, batch.position),
+            None => (Vec::new(), Vec::new(), reader.position()),
+        };
+        shared.context.counters.read.add(records.len() as u64 + bad.len() as u64);
+        let events = records.into_iter().filter_map(|(_, record)| carried(shared, event_of(record))).collect();
+        unreadable(shared, &bad);
+        let mark = ExportMark {
+            name: export.file.name.clone(),
+            size: export.file.size,
+            modified: export.file.modified,
+            position: serde_json::to_string(&position).unwrap_or_default(),
+        };
+        take(shared, events, EventMark::Export(mark)).await?;
+        if ended {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(shared: &Shared, bad: &[BadLine]) {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for line in bad {
+        shared.context.counters.rejected.add(1);
+        *kinds.entry(&line.problem).or_default() += 1;
+        shared.context.counters.reject(&line.file, "", "unreadable", &line.problem, &format!("line {}", line.line));
+    }
+    for (problem, count) in kinds {
+        tracing::warn!(count, problem, file = bad.first().map(|b| b.file.as_str()), "lines of an export cannot be read");
+    }
+}
