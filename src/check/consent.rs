@@ -46,7 +46,7 @@ pub(super) fn direction(block: &Optout) -> Option<Direction> {
 
 /// What an opt-out block adds to a mapping.
 pub(super) struct CheckedOptout {
-    /// Fields of the mapping itself, where Dynamics is the only source.
+    /// Fields of the mapping itself: where Dynamics is the only source always, else when a record is made.
     pub(super) programs: Vec<FieldProgram>,
     /// A flow of its own, where Campaign is a source.
     pub(super) flow: Option<OptoutFlow>,
@@ -109,15 +109,20 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
             Some(CheckedOptout { programs: programs.collect(), flow: None })
         }
         direction @ (Direction::CampaignToD365 | Direction::Bidirectional) => {
-            let pairs = pairs.into_iter().map(|(pair, from, to)| OptoutPair {
-                at: context.at(pair.span),
-                source: from.field.wire_name(source.id.system),
-                target: to.path.join("."),
-                inverted: pair.inverted,
-            });
-            let pairs = pairs.collect();
-            let flow = OptoutFlow { mapping: checker.name.to_owned(), at: context.at(block.mapping.span), direction, pairs };
-            Some(CheckedOptout { programs: Vec::new(), flow: Some(flow) })
+            let mut kept = Vec::with_capacity(pairs.len());
+            let mut programs = Vec::with_capacity(pairs.len());
+            for (pair, from, to) in pairs {
+                kept.push(OptoutPair {
+                    at: context.at(pair.span),
+                    source: from.field.wire_name(source.id.system),
+                    target: to.path.join("."),
+                    inverted: pair.inverted,
+                });
+                // A profile begins with what its contact says: there is no moment in which it can be written to against that.
+                programs.push(FieldProgram { create_only: true, ..program(pair, &from, to, checker, context) });
+            }
+            let flow = OptoutFlow { mapping: checker.name.to_owned(), at: context.at(block.mapping.span), direction, pairs: kept };
+            Some(CheckedOptout { programs, flow: Some(flow) })
         }
     }
 }
@@ -173,6 +178,7 @@ fn program(
         steps: ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect(),
         fit: to.fit,
         initial: false,
+        create_only: false,
     }
 }
 

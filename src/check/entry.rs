@@ -278,7 +278,7 @@ impl<'m> Checker<'m> {
             return None;
         }
         program_steps.extend(conversions.into_iter().map(|op| Step { at, op, on_failure: None }));
-        Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial })
+        Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial, create_only: false })
     }
 
     /// A `replace` block and a `map` step for one value: seldom meant, since the step sees what the block has made of it.

@@ -100,6 +100,7 @@ impl Checker<'_> {
             steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone(), table }, on_failure: None }],
             fit: Fit::Link { key },
             initial: field.flags.iter().any(|f| f.text == "initial"),
+            create_only: false,
         })
     }
 

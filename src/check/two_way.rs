@@ -133,7 +133,7 @@ fn key<'m>(
     let slot = forward.slot(&from, key.source.span, context);
     let read = Read { slot, replace: None, labels: None };
     let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
-    Some((FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false }, key))
+    Some((FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false, create_only: false }, key))
 }
 
 /// Lowers an entry for each way that it goes. Whether it could be lowered.

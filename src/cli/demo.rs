@@ -104,6 +104,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
             concurrency: 8,
             backlog_high_water: 20_000,
             mass_delete_percent: None,
+            optouts: crate::run::OptoutSettings::default(),
         };
         let counters = Arc::new(Counters::default());
         let summary =

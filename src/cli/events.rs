@@ -38,7 +38,7 @@ enum Action {
 /// Does what was asked.
 pub fn run(args: &Args, global: &Global) -> Exit {
     let Action::Repair { key, mappings, dry_run, format } = &args.action;
-    let (project, plan, options) = match run::prepared(mappings.clone(), global) {
+    let (project, plan, options) = match run::prepared(None, mappings.clone(), global) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };

@@ -21,6 +21,7 @@ pub mod init;
 mod limits;
 mod lsp;
 mod man;
+mod optout;
 mod output;
 mod plan;
 mod privacy;
@@ -107,6 +108,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show where every workflow stands.
     Status(status::Args),
+    /// Opt-outs: compare both systems before anything is written.
+    Optout(optout::Args),
     /// Start workflows that were stopped or have failed.
     Start(start::Args),
     /// Stop workflows; the others go on.
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
+        Command::Optout(args) => optout::run(args, global),
         Command::Start(args) => start::run(args, global),
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),

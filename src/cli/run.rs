@@ -14,8 +14,11 @@ use super::{Exit, Global, drift, files, limits, services};
 use crate::connect::CallStats;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
-use crate::run::{Counters, DryRun, Options, Pace, RunError, Services, Summary, Supervision, dry_run, run as execute, watch, workflows};
-use crate::state::{StateError, Store};
+use crate::run::{
+    ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
+    dry_run, reconcile, run as execute, watch, workflows,
+};
+use crate::state::{OptoutStage, StateError, Store};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,9 @@ pub struct Args {
     /// Show what would be written, and write nothing anywhere.
     #[arg(long, conflicts_with_all = ["once", "watch"])]
     dry_run: bool,
+    /// Write what the two sides of opt-outs disagree about at first without asking; `d365map optout reconcile` shows it.
+    #[arg(long)]
+    accept_reconciliation: bool,
     /// A compiled plan; without it, the project's mappings are compiled.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -125,16 +131,15 @@ pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -
 
 /// What a plan can hold and this version's runner does not move: said rather than passed over.
 fn not_moved(plan: &ExecutionPlan, quiet: bool) {
-    let mut parts: Vec<String> = plan.optouts.iter().map(|o| format!("the opt-outs of `{}`", o.mapping)).collect();
-    parts.extend(plan.two_way.iter().map(|t| format!("`{}`", t.name)));
-    if !quiet && !parts.is_empty() {
-        eprintln!("warning: this version runs mappings to Campaign; not moved: {}", parts.join(", "));
+    let names: Vec<String> = plan.two_way.iter().map(|t| format!("`{}`", t.name)).collect();
+    if !quiet && !names.is_empty() {
+        eprintln!("warning: this version does not run mappings in both directions; not moved: {}", names.join(", "));
     }
 }
 
 /// The project, its plan and the options of one pass, for commands beside `run`.
-pub fn prepared(mappings: Vec<String>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>, Options), Exit> {
-    let Prepared { project, plan, .. } = prepare(None, global)?;
+pub fn prepared(plan: Option<&Path>, mappings: Vec<String>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>, Options), Exit> {
+    let Prepared { project, plan, .. } = prepare(plan, global)?;
     let options = options(&project, Pace::Once, mappings);
     Ok((project, plan, options))
 }
@@ -147,6 +152,20 @@ pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> O
         concurrency: project.limits.concurrency,
         backlog_high_water: project.limits.backlog_high_water,
         mass_delete_percent: Some(project.limits.mass_delete_percent),
+        optouts: optouts(project, false),
+    }
+}
+
+/// How a project has its opt-outs read.
+pub fn optouts(project: &Project, accept: bool) -> OptoutSettings {
+    let reading = &project.optouts;
+    let changed = reading.changed_profiles.clone();
+    OptoutSettings {
+        changed_profiles: changed.map(|(filter, parameter)| ChangedProfiles { filter, parameter }),
+        list_every: reading.list_every,
+        clock_tolerance: reading.clock_tolerance,
+        exports_stale_after: reading.exports_stale_after,
+        accept,
     }
 }
 
@@ -166,6 +185,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     if args.allow_mass_delete {
         options.mass_delete_percent = None;
     }
+    options.optouts.accept = args.accept_reconciliation;
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
     }
@@ -302,7 +322,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
     out
 }
 
-fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Format) -> Exit {
+fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Exit {
     let (http, clients) = match services::of_plan(project, plan, None) {
         Ok(both) => both,
         Err(error) => return fail(&error),
@@ -321,14 +341,17 @@ fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Forma
     };
     let result = runtime.block_on(dry_with_signals(plan, &clients, &store, options));
     match result {
-        Ok(dry) => {
+        Ok((dry, reports)) => {
             match format {
                 Format::Human => {
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
                     print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
+                    print(&reports.iter().map(Reconciliation::describe).collect::<String>());
                     eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
                 }
-                Format::Json => print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "calls": http.stats()}))),
+                Format::Json => {
+                    print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
+                }
             }
             if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean }
         }
@@ -336,8 +359,23 @@ fn dry(project: &Project, plan: &ExecutionPlan, options: &Options, format: Forma
     }
 }
 
-async fn dry_with_signals(plan: &ExecutionPlan, clients: &Services, store: &Store, options: &Options) -> Result<DryRun, RunError> {
+/// What ingress would write, and what opt-outs would that have not been compared before.
+async fn dry_with_signals(
+    plan: &Arc<ExecutionPlan>,
+    clients: &Services,
+    store: &Store,
+    options: &Options,
+) -> Result<(DryRun, Vec<Reconciliation>), RunError> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    dry_run(plan, clients, store, options, &stop).await
+    let dry = dry_run(plan, clients, store, options, &stop).await?;
+    let mut reports = Vec::new();
+    for flow in workflows(plan).into_iter().filter(|w| w.kind == Kind::Optout) {
+        let wanted = options.mappings.as_ref().is_none_or(|names| names.contains(&flow.name));
+        let compared = store.optout_state(&flow.name)?.is_some_and(|state| state.stage == OptoutStage::Live);
+        if let Some(optout) = plan.optouts.get(flow.index).filter(|_| wanted && !compared) {
+            reports.extend(reconcile(plan, clients, options, Some(&optout.mapping), &stop).await?);
+        }
+    }
+    Ok((dry, reports))
 }

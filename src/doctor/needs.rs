@@ -149,6 +149,7 @@ mod tests {
             steps: Vec::new(),
             fit: Fit::Text { max: None },
             initial: false,
+            create_only: false,
         };
         let flow = IngressFlow {
             name: "contacts".to_owned(),

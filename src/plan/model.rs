@@ -430,6 +430,9 @@ pub struct FieldProgram {
     pub fit: Fit,
     /// `@initial`: written on create, on the initial load and on replay only.
     pub initial: bool,
+    /// Written when the record is made and never again: an opt-out that a flow of its own keeps from then on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create_only: bool,
 }
 
 impl FieldProgram {

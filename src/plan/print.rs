@@ -124,10 +124,11 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
     let width = std::iter::once(&flow.key).chain(&flow.fields).map(|f| f.path.join(".").len()).max().unwrap_or(0);
     line(format!("  write   {} (POST, PATCH and DELETE by key)", flow.target.collection));
     for (program, is_key) in std::iter::once((&flow.key, true)).chain(flow.fields.iter().map(|f| (f, false))) {
-        let mark = match (is_key, program.initial) {
-            (true, _) => "   key",
-            (_, true) => "   @initial",
-            _ => "",
+        let mark = match (is_key, program.initial, program.create_only) {
+            (true, ..) => "   key",
+            (_, true, _) => "   @initial",
+            (.., true) => "   when the record is made",
+            (false, false, false) => "",
         };
         line(format!("          {:width$} <- {}{mark}   (line {})", program.path.join("."), value(program, &field), program.at.line));
     }

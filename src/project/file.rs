@@ -13,6 +13,7 @@ use url::{Host, Url};
 use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
 
 use super::journal::JournalDoc;
+use super::optouts::OptoutsDoc;
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
@@ -45,6 +46,8 @@ struct ProjectDoc {
     connections: Option<ConnectionsDoc>,
     #[serde(default)]
     limits: Option<LimitsDoc>,
+    #[serde(default)]
+    opt_outs: Option<OptoutsDoc>,
     #[serde(default)]
     schedules: Option<yaml::Map<ScheduleDoc>>,
     #[serde(default)]
@@ -203,9 +206,10 @@ impl Reader<'_> {
         let state = self.folder(doc.state.as_ref(), &root, defaults.state);
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
+        let optouts = doc.opt_outs.as_ref().map(|o| self.optouts(o)).unwrap_or_default();
         let schedules = doc.schedules.as_ref().map(|s| self.schedules(s)).unwrap_or_default();
         let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, schedules, lint, root }
+        Project { mappings, schemas, state, connections, limits, optouts, schedules, lint, root }
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.
@@ -574,7 +578,7 @@ impl Reader<'_> {
         limits
     }
 
-    fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
+    pub(super) fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
     where
         T: TryFrom<i64> + PartialOrd + Display + Copy,
     {

@@ -3,6 +3,7 @@
 mod exports;
 mod file;
 mod journal;
+mod optouts;
 mod problem;
 mod schedules;
 mod secret;
@@ -20,6 +21,7 @@ use crate::time::schedule::Schedule;
 
 pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
 pub use journal::{JournalConnection, JournalFields};
+pub use optouts::OptoutReading;
 pub use problem::FileProblem;
 pub use secret::{SecretError, SecretRef};
 
@@ -41,6 +43,8 @@ pub struct Project {
     pub connections: Connections,
     /// What bounds a run.
     pub limits: Limits,
+    /// How opt-outs are read and compared.
+    pub optouts: OptoutReading,
     /// When the rounds of `run --watch` begin, by workflow; the others have [`Limits::watch_interval`].
     pub schedules: BTreeMap<String, Schedule>,
     /// The severities that the project sets for itself.
@@ -281,6 +285,7 @@ impl Project {
             state: root.join(".d365map").join("state.db"),
             connections: Connections::default(),
             limits: Limits::default(),
+            optouts: OptoutReading::default(),
             schedules: BTreeMap::new(),
             lint: Levels::new(),
         }

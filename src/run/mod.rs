@@ -8,6 +8,7 @@ mod counters;
 mod events;
 mod failure;
 mod ingress;
+mod optout;
 mod summary;
 mod watch;
 mod workflow;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use counters::{Counters, FlowCounters};
 pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run};
+pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, accept_reconciliation, reconcile};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use watch::{PlanSource, Supervision, watch};
 pub use workflow::{Kind, Workflow, workflows};
@@ -68,6 +70,8 @@ pub struct Options {
     pub backlog_high_water: u64,
     /// The share of a flow's records, in per cent, that the end of a full load may delete at once; `None` for all of them.
     pub mass_delete_percent: Option<u8>,
+    /// How opt-outs are read and compared.
+    pub optouts: OptoutSettings,
 }
 
 /// Once through, or on and on.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, RunError, events, ingress};
+use super::{Context, RunError, events, ingress, optout};
 use crate::plan::{self, ExecutionPlan};
 
 /// What a workflow moves.
@@ -33,8 +33,8 @@ impl Workflow {
     pub(super) async fn round(&self, context: Context) -> Result<(), RunError> {
         match self.kind {
             Kind::Ingress => ingress::round(context, self.index).await,
+            Kind::Optout => optout::round(context, self.index).await,
             Kind::Events => events::round(context, self.index).await,
-            Kind::Optout => Ok(()),
         }
     }
 }
@@ -68,8 +68,9 @@ impl Workflow {
 /// The workflows of a plan: ingress in order of dependence, then opt-outs, then events.
 pub fn workflows(plan: &ExecutionPlan) -> Vec<Workflow> {
     let ingress = plan.ingress.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Ingress, index });
+    let optouts = plan.optouts.iter().enumerate().map(|(index, f)| Workflow { name: optout::name_of(f), kind: Kind::Optout, index });
     let events = plan.events.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Events, index });
-    ingress.chain(events).collect()
+    ingress.chain(optouts).chain(events).collect()
 }
 
 /// The workflows that are wanted, all where `None`.

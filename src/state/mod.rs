@@ -30,6 +30,7 @@ mod forgotten;
 mod links;
 mod lock;
 mod migrate;
+mod optouts;
 mod outbox;
 mod page;
 mod payload;
@@ -53,6 +54,9 @@ pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
 pub use links::{Waiting, WrittenLink};
 pub use lock::{Holder, run_in_progress};
+pub use optouts::{
+    ATTRIBUTES, ClaimedPerson, Contact, Fate, Flags, Mark, OptoutIntake, OptoutStage, OptoutState, Person, PersonEnd, Profile,
+};
 pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use payload::{Field, Payload};

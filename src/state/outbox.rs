@@ -57,6 +57,8 @@ pub struct ClaimedField {
     pub value: Box<RawValue>,
     /// Marked `@initial`.
     pub initial_only: bool,
+    /// Written when the record is made and never again.
+    pub create_only: bool,
     /// Not the value that was last written there, as far as the ledger can be relied on.
     pub differs: bool,
     /// For a link: where it leads.
@@ -125,7 +127,7 @@ impl ClaimedOp {
             Work::Upsert(fields) => fields,
             Work::Delete | Work::Refetch => &[],
         };
-        fields.iter().filter(move |field| create || (field.differs && (self.with_initial || !field.initial_only)))
+        fields.iter().filter(move |field| create || (field.differs && !field.create_only && (self.with_initial || !field.initial_only)))
     }
 }
 
@@ -358,6 +360,7 @@ impl Tx<'_> {
                         path: field.path.clone(),
                         value: field.value.clone(),
                         initial_only: field.initial_only,
+                        create_only: field.create_only,
                         differs,
                         link,
                         slot,

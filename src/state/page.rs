@@ -229,7 +229,7 @@ impl Store {
             };
             let slots = load_slots(conn, mapping)?;
             let mut changed = Vec::new();
-            for field in payload.fields().iter().filter(|field| with_initial || !field.initial_only) {
+            for field in payload.fields().iter().filter(|field| !field.create_only && (with_initial || !field.initial_only)) {
                 let hash = hash_key.hash(&field.path, field.value.get());
                 if row.doubtful || !slots.get(&field.path).is_some_and(|slot| row.fingerprint.has(*slot, hash)) {
                     changed.push(field.path.to_string());
@@ -423,7 +423,7 @@ impl Tx<'_> {
         if row.doubtful || row.source_id != source_id {
             return Ok(false);
         }
-        for field in payload.fields().iter().filter(|field| with_initial || !field.initial_only) {
+        for field in payload.fields().iter().filter(|field| !field.create_only && (with_initial || !field.initial_only)) {
             let hash = self.key().hash(&field.path, field.value.get());
             match self.slot(mapping, &field.path)? {
                 Some(slot) if row.fingerprint.has(slot, hash) => {}
@@ -526,7 +526,7 @@ mod tests {
         payload.push_value("x", &1.into(), false).unwrap();
         if let Some(parent) = link {
             let value = serde_json::value::to_raw_value(parent).unwrap();
-            payload.push(Field { path: "parent".into(), value, initial_only: false, link: Some("parents".into()) });
+            payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, link: Some("parents".into()) });
         }
         Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }
     }

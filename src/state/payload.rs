@@ -19,6 +19,8 @@ pub struct Field {
     pub value: Box<RawValue>,
     /// Marked `@initial`: written on create and on replay, never on an incremental update.
     pub initial_only: bool,
+    /// Written when the record is made and never again, not even on replay.
+    pub create_only: bool,
     /// For a link to another target record: the mapping that writes that one. The value is then its source id.
     pub link: Option<Arc<str>>,
 }
@@ -44,7 +46,8 @@ impl std::fmt::Debug for Field {
 
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
-        let flat = |field: &Field| (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.link.clone());
+        let flat =
+            |field: &Field| (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.link.clone());
         self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
     }
 }
@@ -80,7 +83,13 @@ impl Payload {
         value: &serde_json::Value,
         initial_only: bool,
     ) -> Result<(), serde_json::Error> {
-        self.push(Field { path: path.into(), value: serde_json::value::to_raw_value(value)?, initial_only, link: None });
+        self.push(Field {
+            path: path.into(),
+            value: serde_json::value::to_raw_value(value)?,
+            initial_only,
+            create_only: false,
+            link: None,
+        });
         Ok(())
     }
 
@@ -114,6 +123,17 @@ impl Payload {
             text.push_str(field.value.get());
         }
         text.push('}');
+        let mut create = self.fields.iter().filter(|field| field.create_only).peekable();
+        if create.peek().is_some() {
+            text.push_str(",\"create\":[");
+            for (i, field) in create.enumerate() {
+                if i > 0 {
+                    text.push(',');
+                }
+                push_json_string(&mut text, &field.path);
+            }
+            text.push(']');
+        }
         let mut initial = self.fields.iter().filter(|field| field.initial_only).peekable();
         if initial.peek().is_some() {
             text.push_str(",\"initial\":[");
@@ -149,14 +169,22 @@ impl Payload {
             #[serde(default)]
             initial: Vec<Arc<str>>,
             #[serde(default)]
+            create: Vec<Arc<str>>,
+            #[serde(default)]
             links: HashMap<Arc<str>, Arc<str>>,
         }
         let stored: Stored =
             serde_json::from_str(text).map_err(|e| StateError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
-        let Stored { fields, initial, mut links } = stored;
+        let Stored { fields, initial, create, mut links } = stored;
         let fields = fields
             .into_iter()
-            .map(|(path, value)| Field { initial_only: initial.contains(&path), link: links.remove(&path), path, value })
+            .map(|(path, value)| Field {
+                initial_only: initial.contains(&path),
+                create_only: create.contains(&path),
+                link: links.remove(&path),
+                path,
+                value,
+            })
             .collect();
         Ok(Payload { fields })
     }
@@ -194,6 +222,8 @@ mod tests {
             ("odd \"name\"\\", json!(1.50), true),
         ]);
         assert_eq!(Payload::from_json(&before.to_json()).unwrap(), before);
+        let begun = Payload::from_fields(before.fields().iter().map(|field| Field { create_only: true, ..field.clone() }));
+        assert_eq!(Payload::from_json(&begun.to_json()).unwrap(), begun);
         assert_eq!(Payload::from_json(&Payload::default().to_json()).unwrap(), Payload::default());
         let mut linked = before;
         linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields[0].clone() });

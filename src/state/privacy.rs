@@ -91,6 +91,24 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Row,
     },
     Holding {
+        table: "optout",
+        what: "what both sides said last of opt-outs",
+        mapping: Some("mapping"),
+        label: "source_id",
+        own: &[("source_id", Some("mapping"))],
+        text: &[],
+        otherwise: Removal::Words,
+    },
+    Holding {
+        table: "optout_flow",
+        what: "note on opt-outs that names it",
+        mapping: Some("mapping"),
+        label: "stage",
+        own: &[],
+        text: &["note"],
+        otherwise: Removal::Words,
+    },
+    Holding {
         table: "link",
         what: "link of another record to it",
         mapping: Some("mapping"),
@@ -610,7 +628,7 @@ mod tests {
     #[test]
     fn the_tables_of_millions_of_rows_are_looked_up_and_not_searched() {
         let store = Store::in_memory().unwrap();
-        for holding in HOLDINGS.iter().filter(|h| ["ledger", "link", "link_wait"].contains(&h.table)) {
+        for holding in HOLDINGS.iter().filter(|h| ["ledger", "event", "optout", "link", "link_wait"].contains(&h.table)) {
             let plan: Vec<String> = store
                 .read("explain a query", |conn, _| {
                     let sql = format!("EXPLAIN QUERY PLAN DELETE FROM {} WHERE ({}) AND ?2 IS NOT NULL", holding.table, holding.owned());

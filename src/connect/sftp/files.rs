@@ -13,6 +13,13 @@ pub struct Files<C> {
     pub columns: C,
 }
 
+impl<C> Files<C> {
+    /// Whether a file of this name is one of them.
+    pub fn fits(&self, name: &str) -> bool {
+        super::host_key::matches(&self.pattern, name)
+    }
+}
+
 /// The kinds of exports that are read; a kind that is `None` is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportFiles {

@@ -228,7 +228,13 @@ pub(super) fn evaluate(
                 // The evaluator writes JSON, so the text is JSON.
                 let value = RawValue::from_string(field.json()).map_err(|e| RunError::Task(e.to_string()))?;
                 let link = field.program.link().map(Arc::from);
-                payload.push(Field { path: path.clone(), value, initial_only: field.program.initial, link });
+                payload.push(Field {
+                    path: path.clone(),
+                    value,
+                    initial_only: field.program.initial,
+                    create_only: field.program.create_only,
+                    link,
+                });
             }
             Ok(Change::Upsert { source_id: mapped.source_id.into_owned(), key: mapped.key.into_owned(), payload })
         }

@@ -9,6 +9,7 @@ mod kill;
 mod links;
 mod load;
 mod matrix;
+mod optout;
 mod privacy;
 mod replay;
 pub mod support;

@@ -82,6 +82,7 @@ impl World {
                 concurrency: 6,
                 backlog_high_water: 10_000,
                 mass_delete_percent: Some(20),
+                optouts: d365map::run::OptoutSettings::default(),
             },
             http: HttpConfig {
                 backoff_min: Duration::from_millis(5),

@@ -243,7 +243,9 @@ fn opt_outs_from_campaign_are_a_flow_of_their_own() {
     for (word, direction) in [("bidirectional", Direction::Bidirectional), ("campaign-to-d365", Direction::CampaignToD365)] {
         let text = format!("{CONTACTS}optout contacts {{ direction {word}; donotemail <-> denyListEmail; followemail <-> not denyList }}");
         let plan = plan(&text);
-        assert_eq!(plan.ingress[0].fields.len(), 1, "the mapping does not write them");
+        let written: Vec<_> = plan.ingress[0].fields.iter().map(|f| (f.path.join("."), f.create_only)).collect();
+        let expected = [("lastName", false), ("blackListEmail", true), ("blackList", true)].map(|(path, create)| (path.to_owned(), create));
+        assert_eq!(written, expected, "the mapping writes them when it makes a profile, and never again");
         assert_eq!(plan.optouts[0].direction, direction);
         let pairs: Vec<_> = plan.optouts[0].pairs.iter().map(|p| (p.source.as_str(), p.inverted, p.target.as_str())).collect();
         assert_eq!(pairs, [("donotemail", false, "blackListEmail"), ("followemail", true, "blackList")]);

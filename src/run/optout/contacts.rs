@@ -1,0 +1,143 @@
+//! The Dynamics side: contacts by change tracking, with a cursor of the flow's own.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Shared;
+use super::rule::ContactSight;
+use crate::connect::ConnectError;
+use crate::connect::dataverse::{Link, PageRequest, Query, Row};
+use crate::plan::OptoutFlow;
+use crate::run::RunError;
+use crate::state::{CursorMove, Fate, Flags, Mark, OptoutStage, Reason, Unseen};
+use crate::time;
+
+/// What a page says of a contact.
+enum Sight {
+    Seen(ContactSight),
+    Gone,
+}
+
+/// Reads contacts until the round is over.
+pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
+    let pairs = shared.fingerprint();
+    let fingerprint = pairs.clone();
+    let (state, mut cursor) = shared.blocking(move |store, name| store.begin_optouts(name, &fingerprint)).await?;
+    // After the first listing every profile is known that was there: of a contact that comes later nobody has looked.
+    let listed = state.listed_at.is_some();
+    loop {
+        if shared.stopped() {
+            return Ok(());
+        }
+        let size = shared.context.options.page_size;
+        let request = match &cursor.link {
+            Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
+            None => PageRequest::First(Query {
+                track_changes: shared.tracked,
+                ..Query::of(shared.entity.set.clone(), shared.select.clone(), size)
+            }),
+        };
+        let fetched = tokio::select! {
+            fetched = shared.context.services.dataverse.page(&request) => fetched,
+            () = shared.context.stop.cancelled() => return Ok(()),
+        };
+        let page = match fetched {
+            Ok(page) => page,
+            Err(ConnectError::DeltaExpired { .. }) => {
+                tracing::warn!(flow = shared.name, "the change-tracking token has expired: reading all contacts again");
+                let to = CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: pairs.clone() };
+                let mark = Mark::Contacts { from: cursor, to };
+                shared
+                    .blocking(move |store, name| store.take_in_optouts(name, Vec::<(String, Sight)>::new(), mark, |_, _, _| Fate::Leave))
+                    .await?;
+                cursor = moved(shared, &pairs).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut sights = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            match row {
+                Row::Changed(record) => sights.push(read_contact(shared, record.get())?),
+                // Also one that has merely become invisible to us: what cannot be read cannot be compared.
+                Row::Deleted { id, .. } => sights.push((id.to_string(), Sight::Gone)),
+            }
+        }
+        let over = page.next.is_none();
+        let to = match page.next {
+            Some(link) => CursorMove::Next(link.into()),
+            None => CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen: Unseen::Delete },
+        };
+        let mark = Mark::Contacts { from: cursor, to };
+        let rule = shared.rule;
+        let outcome = shared
+            .blocking(move |store, name| {
+                store.take_in_optouts(name, sights, mark, |_, known, sight| {
+                    let Sight::Seen(sight) = sight else { return Fate::Drop };
+                    let before = known.clone();
+                    let mut person = known.unwrap_or_default();
+                    let out_before = before.as_ref().and_then(|p| p.contact.as_ref()).map(|c| c.out);
+                    let news = out_before != Some(sight.out);
+                    let any = !(sight.out & rule.pairs).is_empty();
+                    rule.contact_seen(&mut person, sight);
+                    person.look |= listed && news && any && person.profile.is_none();
+                    if before.as_ref() == Some(&person) {
+                        return Fate::Leave;
+                    }
+                    let due = rule.is_due(&person);
+                    Fate::Keep { person, due }
+                })
+            })
+            .await?;
+        let counters = &shared.context.counters;
+        counters.pages.add(1);
+        counters.read.add(outcome.records);
+        counters.unchanged.add(outcome.unchanged);
+        counters.forgotten.add(outcome.forgotten);
+        counters.backlog.set(outcome.backlog);
+        if over {
+            return Ok(());
+        }
+        if outcome.backlog >= shared.context.options.backlog_high_water && state.stage == OptoutStage::Live {
+            super::work::work(shared).await?;
+        }
+        cursor = moved(shared, &pairs).await?;
+    }
+}
+
+async fn moved(shared: &Arc<Shared>, pairs: &str) -> Result<crate::state::Cursor, RunError> {
+    let pairs = pairs.to_owned();
+    shared.blocking(move |store, name| store.cursor_or_first(name, &pairs)).await
+}
+
+/// A contact as a page has it.
+fn read_contact(shared: &Shared, text: &str) -> Result<(String, Sight), RunError> {
+    let flow = shared.flow();
+    let nameless = |message: &str| RunError::Nameless { place: shared.context.plan.place(flow.at), message: message.to_owned() };
+    let record: Value = serde_json::from_str(text).map_err(|_| nameless("a row is not JSON"))?;
+    let id = record.get(&shared.entity.primary_id).and_then(Value::as_str).ok_or_else(|| nameless("a row has no id"))?;
+    Ok((id.to_ascii_lowercase(), Sight::Seen(sight(shared, &record))))
+}
+
+/// What a contact's record says.
+pub(super) fn sight(shared: &Shared, record: &Value) -> ContactSight {
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let by = text("_modifiedby_value").and_then(|id| id.parse::<uuid::Uuid>().ok());
+    ContactSight {
+        out: out_of(shared.flow(), record),
+        // A record that does not tell has been changed for all that is known.
+        modified: text("modifiedon").and_then(time::parse_instant).unwrap_or_else(time::now),
+        by_us: by == Some(shared.user),
+        version: text("@odata.etag").map(str::to_owned),
+    }
+}
+
+/// The opt-outs of a record in Campaign's sense. A missing flag is no opt-out, a missing consent is one.
+fn out_of(flow: &OptoutFlow, record: &Value) -> Flags {
+    let out = flow.pairs.iter().filter(|pair| {
+        let value = record.get(&pair.source).and_then(Value::as_bool).unwrap_or(false);
+        value != pair.inverted
+    });
+    out.map(super::flag_of).collect()
+}

@@ -1,0 +1,95 @@
+//! The exports of opt-out changes on Campaign's SFTP server: they tell when each attribute was changed.
+//!
+//! Source: the integration's documentation: Campaign's changes are exported once a day by a workflow to `d365_loads/exports`; if that
+//! workflow stops, they are missed. Here profiles are read as well, so nothing is missed; what is lost is the exact time.
+
+use std::sync::Arc;
+
+use super::Shared;
+use crate::connect::sftp::{Batch, Consumed, OptOutChange, freshness};
+use crate::run::RunError;
+use crate::state::{ExportMark, Fate, Mark};
+use crate::time;
+
+/// Lines of an export that are taken in at once.
+const LINES: usize = 1000;
+
+/// Reads what is new on the server, if there is one and the project says which files to read.
+pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
+    let services = &shared.context.services;
+    let (Some(sftp), Some(files)) = (&services.exports, &services.files.opt_outs) else { return Ok(()) };
+    let marks = shared.blocking(|store, name| store.exports(name)).await?;
+    let consumed: Vec<Consumed> = marks
+        .into_iter()
+        .filter_map(|mark| {
+            // Our own JSON; were it damaged, the file would be read again, which changes nothing.
+            let position = serde_json::from_str(&mark.position).ok()?;
+            Some(Consumed { name: mark.name, size: mark.size, modified: mark.modified, position })
+        })
+        .collect();
+    let exports = tokio::select! {
+        exports = sftp.settled(&files.pattern, &consumed) => exports?,
+        () = shared.context.stop.cancelled() => return Ok(()),
+    };
+    for export in &exports {
+        let mut reader = sftp.read::<OptOutChange>(export, files.format.clone(), files.columns.clone()).await?;
+        loop {
+            if shared.stopped() {
+                return Ok(());
+            }
+            let batch = reader.next_batch(LINES).await?;
+            let over = batch.is_none();
+            let position = batch.as_ref().map_or_else(|| reader.position(), |b| b.position.clone());
+            let mark = ExportMark {
+                name: export.file.name.clone(),
+                size: export.file.size,
+                modified: export.file.modified,
+                // Numbers and a digest: this cannot fail.
+                position: serde_json::to_string(&position).unwrap_or_default(),
+            };
+            let sights = batch.map_or_else(Vec::new, |batch| of_contacts(shared, &export.file.name, batch));
+            let (rule, now) = (shared.rule, time::now());
+            let outcome = shared
+                .blocking(move |store, name| {
+                    store.take_in_optouts(name, sights, Mark::Export(mark), |_, known, change| {
+                        let Some(mut person) = known else { return Fate::Leave };
+                        if !rule.exported(&mut person, super::flag(change.attribute), change.value, change.at, now) {
+                            return Fate::Leave;
+                        }
+                        let due = rule.is_due(&person);
+                        Fate::Keep { person, due }
+                    })
+                })
+                .await?;
+            shared.context.counters.read.add(outcome.records);
+            shared.context.counters.unchanged.add(outcome.unchanged);
+            if over {
+                break;
+            }
+        }
+    }
+    let present = sftp.exports().await?;
+    let names: Vec<String> = present.iter().map(|file| file.name.clone()).collect();
+    shared.blocking(move |store, name| store.keep_exports(name, &names)).await?;
+    let ours: Vec<_> = present.into_iter().filter(|file| files.fits(&file.name)).collect();
+    let warning = freshness(&ours, time::now(), shared.context.options.optouts.exports_stale_after).warning();
+    if let Some(warning) = &warning {
+        tracing::warn!(flow = shared.name, "{warning}");
+    }
+    shared.blocking(move |store, name| store.note_optouts(name, warning.as_deref())).await
+}
+
+/// The changes of profiles that belong to contacts; lines that cannot be read are reported.
+fn of_contacts(shared: &Shared, file: &str, batch: Batch<OptOutChange>) -> Vec<(String, OptOutChange)> {
+    for bad in &batch.bad {
+        tracing::warn!(flow = shared.name, "an export has a line that cannot be read: {bad}");
+        shared.context.counters.reject(&format!("{}:{}", bad.file, bad.line), "", "D906", &bad.problem, file);
+        shared.context.counters.rejected.add(1);
+    }
+    // Profiles whose key is no contact's id are not the integration's.
+    batch
+        .records
+        .into_iter()
+        .filter_map(|(_, change)| Some((uuid::Uuid::parse_str(&change.external_id).ok()?.to_string(), change)))
+        .collect()
+}

@@ -1,0 +1,295 @@
+//! Opt-outs between contacts and profiles, where Campaign is a source.
+//!
+//! ```text
+//! contacts (delta) ─┐                        ┌─▶ profile: opt-outs only, by key
+//! profiles ─────────┼─▶ state ─▶ the rule ─▶ ┤
+//! exports (SFTP) ───┘   (rows, marks, queue) └─▶ contact: under the version that was compared
+//! ```
+//!
+//! A round reads first (`contacts.rs`, `profiles.rs`, `exports.rs`), each page with its mark in one transaction, and writes then
+//! (`work.rs`); never both at once, so that what was read is not older than what was written. What is read and what follows from
+//! it is judged by `rule.rs`, which does no I/O. While not both sides have been read in full nothing is decided; what they
+//! disagree about at first waits for a yes (`report.rs`).
+
+mod contacts;
+mod exports;
+#[cfg(test)]
+mod model;
+mod profiles;
+mod report;
+mod rule;
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use report::{AttributeReport, Reconciliation};
+
+use super::{Context, Counters, Options, RunError, Services};
+use crate::connect::dataverse::Entity;
+use crate::connect::sftp::OptOut;
+use crate::plan::{ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
+use crate::state::{Flags, OptoutStage, RunKind, StateError, Store};
+use rule::Rule;
+
+/// Persons that are looked through at once.
+const CHUNK: usize = 1000;
+
+/// How opt-outs are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptoutSettings {
+    /// A filter of Campaign's that gives the profiles changed since an instant; without one all profiles are listed.
+    pub changed_profiles: Option<ChangedProfiles>,
+    /// How often all profiles are listed where there is no such filter.
+    pub list_every: Duration,
+    /// By how much the clocks of this machine and of the services may differ. A consent in Campaign counts as newer than a
+    /// change in Dynamics only by more than this.
+    pub clock_tolerance: Duration,
+    /// The age of the newest export at which the exports have ceased.
+    pub exports_stale_after: Duration,
+    /// Write what the two sides disagree about at first without being asked.
+    pub accept: bool,
+}
+
+/// A filter on the time of a profile's last change. The product has none of its own: it is defined in Campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedProfiles {
+    /// Its name in addresses: `byLastModified`.
+    pub filter: String,
+    /// Its parameter: `lastModified_parameter`.
+    pub parameter: String,
+}
+
+impl Default for OptoutSettings {
+    fn default() -> OptoutSettings {
+        OptoutSettings {
+            changed_profiles: None,
+            list_every: Duration::from_secs(3600),
+            clock_tolerance: Duration::from_secs(5),
+            exports_stale_after: Duration::from_secs(26 * 3600),
+            accept: false,
+        }
+    }
+}
+
+/// The name of the workflow of a mapping's opt-outs.
+pub(super) fn name_of(flow: &OptoutFlow) -> String {
+    format!("{}.optout", flow.mapping)
+}
+
+/// What the parts of a flow share.
+struct Shared {
+    context: Context,
+    index: usize,
+    name: String,
+    rule: Rule,
+    /// The table of contacts.
+    entity: Entity,
+    /// The columns that are read of it.
+    select: Vec<String>,
+    /// The resource of profiles.
+    resource: String,
+    /// Whether Dynamics tells changes.
+    tracked: bool,
+    /// Our application user, by whom our own writes are known.
+    user: Uuid,
+}
+
+impl Shared {
+    async fn new(context: Context, index: usize) -> Result<Shared, RunError> {
+        let user = context.services.dataverse.who_am_i().await?.user_id;
+        Shared::of(context, index, user)
+    }
+
+    fn of(context: Context, index: usize, user: Uuid) -> Result<Shared, RunError> {
+        let flow = &context.plan.optouts[index];
+        let ingress = ingress_of(&context.plan, flow)?;
+        let source = &ingress.source;
+        let primary = source.slots.get(source.primary_key as usize).map_or("contactid", |s| s.wire.as_str());
+        let logical = source.table.rsplit('.').next().unwrap_or(&source.table);
+        let entity = Entity::new(source.collection.clone(), logical, primary);
+        let mut select = vec![primary.to_owned(), "modifiedon".to_owned(), "_modifiedby_value".to_owned()];
+        select.extend(flow.pairs.iter().map(|pair| pair.source.clone()));
+        let settings = &context.options.optouts;
+        let rule = Rule {
+            direction: flow.direction,
+            pairs: flow.pairs.iter().map(flag_of).collect(),
+            tolerance: TimeDelta::from_std(settings.clock_tolerance).unwrap_or(TimeDelta::MAX),
+        };
+        let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
+        Ok(Shared { index, name, rule, entity, select, resource, tracked, user, context })
+    }
+
+    fn flow(&self) -> &OptoutFlow {
+        &self.context.plan.optouts[self.index]
+    }
+
+    fn stopped(&self) -> bool {
+        self.context.stop.is_cancelled()
+    }
+
+    /// Which fields are compared, so that another choice is noticed.
+    fn fingerprint(&self) -> String {
+        fingerprint(self.flow())
+    }
+}
+
+/// Which fields are compared, and which way they go.
+fn fingerprint(flow: &OptoutFlow) -> String {
+    let pairs: Vec<String> =
+        flow.pairs.iter().map(|p| format!("{}{}{}", p.source, if p.inverted { "<!>" } else { "<>" }, p.target)).collect();
+    format!("{:?} {}", flow.direction, pairs.join(" "))
+}
+
+/// Says that what the two sides of a mapping's opt-outs disagree about at first may be written.
+///
+/// # Errors
+/// When the state cannot be written.
+pub fn accept_reconciliation(store: &Store, plan: &ExecutionPlan, mapping: &str) -> Result<(), StateError> {
+    if let Some(flow) = plan.optouts.iter().find(|flow| flow.mapping == mapping) {
+        let name = name_of(flow);
+        store.begin_optouts(&name, &fingerprint(flow))?;
+        store.accept_optouts(&name)?;
+    }
+    Ok(())
+}
+
+fn ingress_of<'p>(plan: &'p ExecutionPlan, flow: &OptoutFlow) -> Result<&'p IngressFlow, RunError> {
+    plan.flow(&flow.mapping).ok_or_else(|| RunError::UnknownMapping {
+        name: flow.mapping.clone(),
+        known: plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// The attribute of a pair; none where Campaign has no opt-out of that name, which the compiler refuses.
+fn flag_of(pair: &OptoutPair) -> Flags {
+    OptOut::from_name(&pair.target).map_or(Flags::NONE, flag)
+}
+
+/// The place of an attribute among the eight.
+fn flag(attribute: OptOut) -> Flags {
+    OptOut::ALL.iter().position(|a| *a == attribute).map_or(Flags::NONE, Flags::of)
+}
+
+/// Reads both sides and writes what follows.
+pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError> {
+    let shared = Arc::new(Shared::new(context, index).await?);
+    let exported = read(&shared).await?;
+    if live(&shared).await? && !shared.stopped() {
+        work::work(&shared).await?;
+    }
+    // A server of exports that fails keeps nobody's opt-out from being read in Campaign itself.
+    exported
+}
+
+/// Reads contacts, profiles and exports. The inner error is that of the exports.
+async fn read(shared: &Arc<Shared>) -> Result<Result<(), RunError>, RunError> {
+    contacts::read(shared).await?;
+    profiles::read(shared).await?;
+    Ok(if shared.stopped() { Ok(()) } else { exports::read(shared).await })
+}
+
+/// Whether the flow may write. Ends the baseline when both sides have been read in full.
+async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
+    let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(false) };
+    if state.stage == OptoutStage::Live {
+        return Ok(true);
+    }
+    if state.listed_at.is_none() || state.contacts_at.is_none() {
+        return Ok(false);
+    }
+    let report = report::of(shared).await?;
+    let accepted = state.accepted_at.is_some() || shared.context.options.optouts.accept;
+    if state.stage == OptoutStage::Baseline {
+        queue_all(shared).await?;
+    }
+    if accepted || report.writes() == 0 {
+        shared.blocking(|store, name| store.set_optout_stage(name, OptoutStage::Live, None)).await?;
+        return Ok(true);
+    }
+    let note = format!(
+        "the two sides disagree about {} opt-outs of {} contacts; nothing is written until `d365map optout reconcile --accept {}` says that this is \
+         meant (without `--accept` it shows what would be written and why)",
+        report.writes(),
+        report.disagreeing,
+        shared.flow().mapping
+    );
+    tracing::warn!(flow = shared.name, "{note}");
+    shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Held, Some(&note))).await?;
+    let waiting = shared.blocking(|store, name| store.backlog_size(name)).await?;
+    shared.context.counters.backlog.set(waiting);
+    Ok(false)
+}
+
+/// Queues every person about whom there is something to do.
+async fn queue_all(shared: &Arc<Shared>) -> Result<(), RunError> {
+    let mut after = String::new();
+    loop {
+        let rule = shared.rule;
+        let from = after.clone();
+        let (last, _) = shared.blocking(move |store, name| store.queue_optouts(name, &from, CHUNK, |p| rule.is_due(p))).await?;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    /// Work on the state file with the flow's name.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store, &str) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, RunError> {
+        let name = self.name.clone();
+        self.context.blocking(move |store| work(store, &name)).await
+    }
+}
+
+/// Reads both sides of a flow and tells what they disagree about and what a run would write; writes nothing anywhere, and asks
+/// nothing of the state. The name is that of the mapping; without one, all flows of opt-outs.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn reconcile(
+    plan: &Arc<ExecutionPlan>,
+    services: &Services,
+    options: &Options,
+    mapping: Option<&str>,
+    stop: &CancellationToken,
+) -> Result<Vec<Reconciliation>, RunError> {
+    if let Some(name) = mapping
+        && !plan.optouts.iter().any(|flow| flow.mapping == name)
+    {
+        let known = plan.optouts.iter().map(|f| format!("`{}`", f.mapping)).collect::<Vec<_>>().join(", ");
+        return Err(RunError::UnknownMapping { name: name.to_owned(), known });
+    }
+    let mut reports = Vec::new();
+    for (index, flow) in plan.optouts.iter().enumerate().filter(|(_, f)| mapping.is_none_or(|name| f.mapping == name)) {
+        let store = Store::in_memory()?;
+        let (run, _) = store.start_run(RunKind::Once, &[name_of(flow)])?;
+        let context = Context {
+            plan: plan.clone(),
+            services: services.clone(),
+            store,
+            run,
+            options: options.clone(),
+            stop: stop.child_token(),
+            counters: Counters::default().flow(&name_of(flow)),
+        };
+        let shared = Arc::new(Shared::new(context, index).await?);
+        read(&shared).await??;
+        reports.push(report::of(&shared).await?);
+    }
+    Ok(reports)
+}
+
+/// The pairs by their attributes.
+fn pairs(flow: &OptoutFlow) -> BTreeMap<Flags, &OptoutPair> {
+    flow.pairs.iter().map(|pair| (flag_of(pair), pair)).collect()
+}

@@ -1,0 +1,110 @@
+//! The Campaign side: profiles in pages, those that changed where Campaign has a filter for that, else all of them now and then.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Shared;
+use super::rule::ProfileSight;
+use crate::connect::campaign::{Filter, Query};
+use crate::connect::sftp::OptOut;
+use crate::run::RunError;
+use crate::state::{Fate, Flags, Mark};
+use crate::time::{self, Instant};
+
+/// How far behind the latest change that was seen a reading of changes begins: what is committed late is not missed. [K]
+const OVERLAP: TimeDelta = TimeDelta::minutes(5);
+/// How late a change may show in a filtered list. [K]
+const LAG: TimeDelta = TimeDelta::seconds(30);
+
+/// Reads profiles, where it is time to.
+pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
+    let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(()) };
+    let settings = &shared.context.options.optouts;
+    let began = time::now();
+    let mut query = Query::new().lines(shared.context.options.page_size);
+    let (full, unchanged_until) = match (&settings.changed_profiles, state.full_at.and(state.high_water)) {
+        (Some(filter), Some(high)) if state.listed_at.is_some() => {
+            query = query.filter(Filter::new(filter.filter.clone()).since(filter.parameter.clone(), high - OVERLAP));
+            (false, state.polled_at.map(|at| at - LAG))
+        }
+        (Some(_), _) => (true, state.polled_at),
+        (None, _) => {
+            let every = TimeDelta::from_std(settings.list_every).unwrap_or(TimeDelta::MAX);
+            let rest = state.full_at.filter(|_| state.listed_at.is_some()).map(|at| began - at);
+            // A clock that was set back must not keep the flow from listing.
+            if rest.is_some_and(|since| since >= TimeDelta::zero() && since < every) {
+                return Ok(());
+            }
+            (true, state.polled_at)
+        }
+    };
+    let mut pages = shared.context.services.campaign.list(&shared.resource, &query).await?;
+    loop {
+        // Before the request: what the page says held then or later.
+        let at = time::now();
+        let page = tokio::select! {
+            page = pages.next() => page?,
+            () = shared.context.stop.cancelled() => return Ok(()),
+        };
+        let Some(profiles) = page else { break };
+        let high_water = profiles.iter().filter_map(|p| instant(p, "lastModified")).max();
+        let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at)))).collect();
+        let rule = shared.rule;
+        let outcome = shared
+            .blocking(move |store, name| {
+                store.take_in_optouts(name, sights, Mark::Profiles { high_water }, |_, known, sight| {
+                    let before = known.clone();
+                    let mut person = known.unwrap_or_default();
+                    rule.profile_seen(&mut person, &sight, unchanged_until);
+                    // A time alone is not worth a write: that nothing was changed until the end of this reading is noted once for all.
+                    if before.as_ref().is_some_and(|before| same_but_seen(before, &person)) {
+                        return Fate::Leave;
+                    }
+                    let due = rule.is_due(&person);
+                    Fate::Keep { person, due }
+                })
+            })
+            .await?;
+        let counters = &shared.context.counters;
+        counters.pages.add(1);
+        counters.read.add(outcome.records);
+        counters.unchanged.add(outcome.unchanged);
+        counters.forgotten.add(outcome.forgotten);
+        counters.backlog.set(outcome.backlog);
+    }
+    shared.blocking(move |store, name| store.end_poll(name, began, full)).await
+}
+
+fn same_but_seen(before: &crate::state::Person, after: &crate::state::Person) -> bool {
+    let mut after = after.clone();
+    if let (Some(before), Some(profile)) = (&before.profile, &mut after.profile) {
+        profile.seen = before.seen;
+    }
+    *before == after
+}
+
+/// The contact that a profile belongs to by its key; none of one that others have made.
+fn key_of(profile: &Value) -> Option<String> {
+    let key = profile.get("externalId").and_then(Value::as_str)?;
+    // A contact's id is a GUID, and no other key can be one's.
+    Uuid::parse_str(key).ok().map(|id| id.to_string())
+}
+
+/// What a profile says.
+pub(super) fn sight(profile: &Value, at: Instant) -> ProfileSight {
+    let out = OptOut::ALL.into_iter().filter(|attribute| match profile.get(attribute.rest_name()) {
+        Some(Value::Bool(value)) => *value,
+        // Assumed: an instance may write a boolean otherwise, as exports do. A missing attribute is false.
+        Some(Value::Number(number)) => number.as_i64() != Some(0),
+        Some(Value::String(text)) => text.eq_ignore_ascii_case("true") || text == "1",
+        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
+    });
+    ProfileSight { out: out.map(super::flag).collect::<Flags>(), created: instant(profile, "created"), at }
+}
+
+fn instant(profile: &Value, attribute: &str) -> Option<Instant> {
+    profile.get(attribute).and_then(Value::as_str).and_then(time::parse_instant)
+}

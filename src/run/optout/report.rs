@@ -1,0 +1,182 @@
+//! What the two sides disagree about, and what a run would write of it and why.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{CHUNK, Shared, pairs};
+use crate::plan::Direction;
+use crate::run::RunError;
+
+/// Contacts that are named for a kind of disagreement.
+const EXAMPLES: usize = 5;
+
+/// How the two sides of a flow compare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reconciliation {
+    /// The mapping.
+    pub mapping: String,
+    /// Which way opt-outs go.
+    pub direction: Direction,
+    /// Contacts that have a profile.
+    pub compared: u64,
+    /// Of them, those that disagree about at least one opt-out.
+    pub disagreeing: u64,
+    /// Contacts without a profile: nothing is to be written; a profile that is made for one begins with its opt-outs.
+    pub without_profile: u64,
+    /// Profiles with a contact's id for a key, of which there is no such contact.
+    pub without_contact: u64,
+    /// By attribute, in the order of the file.
+    pub attributes: Vec<AttributeReport>,
+}
+
+/// How the two sides compare in one attribute. Counts are of contacts that have a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AttributeReport {
+    /// The attribute of the profile.
+    pub attribute: String,
+    /// The field of the contact.
+    pub field: String,
+    /// Whether the field is of the other sense.
+    pub inverted: bool,
+    /// The line of the mapping file.
+    pub place: String,
+    /// Both say that the person has opted out.
+    pub both_out: u64,
+    /// Neither says so.
+    pub neither: u64,
+    /// Only Dynamics says so.
+    pub dynamics_only: u64,
+    /// Only Campaign says so.
+    pub campaign_only: u64,
+    /// Will become an opt-out in Campaign.
+    pub to_campaign: u64,
+    /// Will become an opt-out in Dynamics.
+    pub to_dynamics: u64,
+    /// Will be a consent in Dynamics, because a strictly newer one was given in Campaign.
+    pub consents_to_dynamics: u64,
+    /// Differs, and is left as it is: Campaign has not changed it.
+    pub left: u64,
+    /// Some of the contacts where only Dynamics has the opt-out.
+    pub dynamics_only_examples: Vec<String>,
+    /// Some of the contacts where only Campaign has it.
+    pub campaign_only_examples: Vec<String>,
+}
+
+/// Compares what is known of both sides.
+pub(super) async fn of(shared: &Arc<Shared>) -> Result<Reconciliation, RunError> {
+    let flow = shared.flow();
+    let mut report = Reconciliation {
+        mapping: flow.mapping.clone(),
+        direction: flow.direction,
+        compared: 0,
+        disagreeing: 0,
+        without_profile: 0,
+        without_contact: 0,
+        attributes: flow
+            .pairs
+            .iter()
+            .map(|pair| AttributeReport {
+                attribute: pair.target.clone(),
+                field: pair.source.clone(),
+                inverted: pair.inverted,
+                place: shared.context.plan.place(pair.at),
+                ..AttributeReport::default()
+            })
+            .collect(),
+    };
+    let by_flag = pairs(flow);
+    let mut after = String::new();
+    loop {
+        let from = after.clone();
+        let page = shared.blocking(move |store, name| store.optouts(name, &from, CHUNK)).await?;
+        let Some((last, _)) = page.last() else { return Ok(report) };
+        after = last.clone();
+        for (id, person) in &page {
+            let (contact, profile) = match (&person.contact, &person.profile) {
+                (Some(contact), Some(profile)) => (contact, profile),
+                (Some(_), None) => {
+                    report.without_profile += 1;
+                    continue;
+                }
+                (None, _) => {
+                    report.without_contact += 1;
+                    continue;
+                }
+            };
+            report.compared += 1;
+            let decision = shared.rule.decide(person);
+            let differs = ((contact.out & !profile.out) | (profile.out & !contact.out)) & shared.rule.pairs;
+            report.disagreeing += u64::from(!differs.is_empty());
+            for (flag, pair) in &by_flag {
+                let Some(line) = report.attributes.iter_mut().find(|line| line.attribute == pair.target) else { continue };
+                match (contact.out.has(*flag), profile.out.has(*flag)) {
+                    (true, true) => line.both_out += 1,
+                    (false, false) => line.neither += 1,
+                    (true, false) => {
+                        line.dynamics_only += 1;
+                        example(&mut line.dynamics_only_examples, id);
+                    }
+                    (false, true) => {
+                        line.campaign_only += 1;
+                        example(&mut line.campaign_only_examples, id);
+                    }
+                }
+                let decided = [decision.raise_campaign, decision.raise_dynamics, decision.lower_dynamics].map(|d| u64::from(d.has(*flag)));
+                line.to_campaign += decided[0];
+                line.to_dynamics += decided[1];
+                line.consents_to_dynamics += decided[2];
+                line.left += u64::from(differs.has(*flag) && decided == [0, 0, 0]);
+            }
+        }
+    }
+}
+
+fn example(examples: &mut Vec<String>, id: &str) {
+    if examples.len() < EXAMPLES {
+        examples.push(id.to_owned());
+    }
+}
+
+impl Reconciliation {
+    /// Values that a run would write.
+    pub fn writes(&self) -> u64 {
+        self.attributes.iter().map(|a| a.to_campaign + a.to_dynamics + a.consents_to_dynamics).sum()
+    }
+
+    /// The report for people.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            out,
+            "opt-outs of {}: {} contacts have a profile, {} of them disagree; {} contacts have none, {} profiles have no contact",
+            self.mapping, self.compared, self.disagreeing, self.without_profile, self.without_contact
+        );
+        for a in &self.attributes {
+            let not = if a.inverted { "not " } else { "" };
+            let _ = writeln!(out, "  {} <-> {not}{}   {}", a.field, a.attribute, a.place);
+            let _ = writeln!(out, "    agree           {:>8} opted out on both sides, {} on neither", a.both_out, a.neither);
+            let why = match self.direction {
+                Direction::CampaignToD365 => "left as it is: Campaign has not changed it",
+                Direction::Bidirectional | Direction::Disabled | Direction::D365ToCampaign => {
+                    "becomes an opt-out in Campaign: no later consent is known there"
+                }
+            };
+            line(&mut out, "Dynamics only", a.to_campaign + a.left, why, &a.dynamics_only_examples);
+            let why = "becomes a consent in Dynamics: the one in Campaign is strictly newer than the contact's last change";
+            line(&mut out, "Dynamics only", a.consents_to_dynamics, why, &a.dynamics_only_examples);
+            let why = "becomes an opt-out in Dynamics: where the sides differ, the opt-out wins";
+            line(&mut out, "Campaign only", a.campaign_only, why, &a.campaign_only_examples);
+        }
+        let _ = writeln!(out, "  to write: {}", self.writes());
+        out
+    }
+}
+
+fn line(out: &mut String, what: &str, count: u64, why: &str, examples: &[String]) {
+    if count > 0 {
+        let _ = writeln!(out, "    {what:<15} {count:>8} {why}; such as {}", examples.join(", "));
+    }
+}

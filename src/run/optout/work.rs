@@ -1,0 +1,331 @@
+//! Writing: takes persons from the state, does what the rule says step by step, hands back what is known then.
+//!
+//! An intention for Dynamics is on disk before it is sent, so that our own write is known again when its answer was not seen.
+//! Opt-outs towards Campaign need none: writing one twice is writing it once.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::{Map, Value};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::rule::Step;
+use super::{Shared, contacts, pairs, profiles};
+use crate::connect::ConnectError;
+use crate::connect::campaign::Written;
+use crate::connect::dataverse::{Condition, Outcome, RowKey};
+use crate::run::failure::{Verdict, place, verdict};
+use crate::run::{Pace, RunError};
+use crate::state::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
+use crate::time;
+
+/// Persons taken from the state at once, per call that may be under way.
+const CLAIM_PER_CALL: usize = 16;
+/// Answers handed to the state at once.
+const SETTLE_BATCH: usize = 128;
+/// Attempts for reasons of the moment, before a run that goes through once leaves a person waiting.
+const ATTEMPTS: u32 = 6;
+/// Failures in a row for reasons of the moment, before the round ends: the service is down.
+const FAILURES_IN_A_ROW: u32 = 25;
+/// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time.
+const STEPS: usize = 12;
+
+/// How one attempt ended.
+struct Ended {
+    seq: i64,
+    end: PersonEnd,
+    /// How often it was tried before.
+    attempts: u32,
+    /// Why the round ends.
+    abort: Option<RunError>,
+    /// Calls that changed something.
+    written: u64,
+}
+
+/// Writes until nothing is left that can be written.
+pub(super) async fn work(shared: &Arc<Shared>) -> Result<(), RunError> {
+    let mut worker = Worker {
+        shared: shared.clone(),
+        queue: VecDeque::new(),
+        tasks: JoinSet::new(),
+        ends: Vec::new(),
+        failures: 0,
+        exhausted: HashSet::new(),
+        abort: None,
+    };
+    let result = worker.run().await;
+    let drained = worker.drain().await;
+    result.and(drained)
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    queue: VecDeque<ClaimedPerson>,
+    tasks: JoinSet<Result<Ended, RunError>>,
+    ends: Vec<(i64, PersonEnd)>,
+    failures: u32,
+    exhausted: HashSet<i64>,
+    abort: Option<RunError>,
+}
+
+impl Worker {
+    async fn run(&mut self) -> Result<(), RunError> {
+        let most = self.shared.context.options.concurrency.max(1);
+        loop {
+            if self.shared.stopped() || self.abort.is_some() {
+                return Ok(());
+            }
+            if self.queue.is_empty() && self.tasks.len() < most {
+                let (run, limit) = (self.shared.context.run, most * CLAIM_PER_CALL);
+                let claimed = self.shared.blocking(move |store, name| store.claim_optouts(run, name, limit, time::now())).await?;
+                self.queue.extend(claimed);
+            }
+            while self.tasks.len() < most
+                && let Some(person) = self.queue.pop_front()
+            {
+                self.tasks.spawn(attempt(self.shared.clone(), person));
+            }
+            match self.tasks.join_next().await {
+                Some(ended) => {
+                    self.take(ended)?;
+                    if self.ends.len() >= SETTLE_BATCH {
+                        self.settle().await?;
+                    }
+                }
+                None => {
+                    self.settle().await?;
+                    if !self.rest().await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for what was put off; `false` where nothing more is to be done in this round.
+    async fn rest(&self) -> Result<bool, RunError> {
+        let backlog = self.shared.blocking(|store, name| store.backlog(name)).await?;
+        self.shared.context.counters.backlog.set(backlog.total());
+        let once = self.shared.context.options.pace == Pace::Once;
+        let done = backlog.total() == 0
+            || (once && self.exhausted.len() as u64 >= backlog.total())
+            // In a watch the next round takes up what was put off.
+            || (!once && backlog.ready == backlog.delayed);
+        if done {
+            return Ok(false);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            () = self.shared.context.stop.cancelled() => {}
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
+        let Ended { seq, end, attempts, abort, written } = ended.map_err(|e| RunError::Task(e.to_string()))??;
+        let counters = &self.shared.context.counters;
+        counters.updated.add(written);
+        match &end {
+            PersonEnd::Done(_) | PersonEnd::Gone => self.failures = 0,
+            PersonEnd::Failed { .. } => {
+                self.failures = 0;
+                counters.failed.add(1);
+            }
+            PersonEnd::Retry { error, .. } => {
+                self.failures += 1;
+                counters.retried.add(1);
+                if self.failures >= FAILURES_IN_A_ROW {
+                    let waiting = counters.backlog.get();
+                    self.abort.get_or_insert(RunError::Unavailable { failures: self.failures, last: error.clone(), waiting });
+                }
+            }
+            PersonEnd::Released => {}
+        }
+        if matches!(end, PersonEnd::Retry { .. }) && attempts + 1 >= ATTEMPTS {
+            self.exhausted.insert(seq);
+        }
+        if let Some(error) = abort {
+            self.abort.get_or_insert(error);
+        }
+        self.ends.push((seq, end));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), RunError> {
+        if self.ends.is_empty() {
+            return Ok(());
+        }
+        let (run, ends) = (self.shared.context.run, std::mem::take(&mut self.ends));
+        self.shared.blocking(move |store, name| store.settle_optouts(run, name, ends)).await
+    }
+
+    /// Waits for what is in flight, keeps its answers, and gives back what was not begun.
+    async fn drain(&mut self) -> Result<(), RunError> {
+        while let Some(ended) = self.tasks.join_next().await {
+            self.take(ended)?;
+        }
+        self.ends.extend(self.queue.drain(..).map(|person| (person.seq, PersonEnd::Released)));
+        self.settle().await?;
+        let backlog = self.shared.blocking(|store, name| store.backlog_size(name)).await?;
+        self.shared.context.counters.backlog.set(backlog);
+        self.abort.take().map_or(Ok(()), Err)
+    }
+}
+
+/// One attempt at a person: step by step, until the rule has nothing more to say.
+async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, RunError> {
+    let ClaimedPerson { seq, id, attempts, person } = claimed;
+    let mut written = 0;
+    let ended = |end, written| Ended { seq, end, attempts, abort: None, written };
+    let (Some(mut person), Ok(guid)) = (person, Uuid::parse_str(&id)) else { return Ok(ended(PersonEnd::Gone, 0)) };
+    // What a fault is told of.
+    struct At<'a> {
+        shared: &'a Shared,
+        id: &'a str,
+        seq: i64,
+        attempts: u32,
+    }
+    impl At<'_> {
+        fn failed(&self, person: &Person, flags: Flags, error: ConnectError, request: Option<String>, written: u64) -> Ended {
+            let (end, abort) = fault(self.shared, self.id, self.attempts, person, flags, error, request);
+            Ended { seq: self.seq, end, attempts: self.attempts, abort, written }
+        }
+    }
+    let at_fault = At { shared: &shared, id: &id, seq, attempts };
+    let mut looked = false;
+    for _ in 0..STEPS {
+        match shared.rule.step(&person, looked) {
+            Step::Done => return Ok(ended(PersonEnd::Done(person), written)),
+            Step::AskCampaign => {
+                let at = time::now();
+                match shared.context.services.campaign.get(&shared.resource, &id).await {
+                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at), None),
+                    Ok(None) => shared.rule.profile_missing(&mut person),
+                    Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
+                }
+                looked = true;
+            }
+            Step::AskDynamics => match ask_dynamics(&shared, guid, &mut person).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
+                Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
+            },
+            Step::WriteCampaign(raised) => {
+                let body = campaign_body(&shared, raised);
+                let sent = time::now();
+                match shared.context.services.campaign.update(&shared.resource, &id, &body).await {
+                    Ok(Written::Done) => {
+                        written += 1;
+                        shared.rule.campaign_written(&mut person, raised, sent);
+                    }
+                    Ok(Written::Missing) => shared.rule.profile_missing(&mut person),
+                    Err(error) => return Ok(at_fault.failed(&person, raised, error, Some(body), written)),
+                }
+            }
+            Step::WriteDynamics { raise, lower } => {
+                let version = person.contact.as_ref().and_then(|c| c.version.clone()).unwrap_or_default();
+                person.raising = raise;
+                person.lowering = lower;
+                let (key, intended) = (id.clone(), person.clone());
+                if !shared.blocking(move |store, name| store.note_intent(name, &key, &intended)).await? {
+                    return Ok(ended(PersonEnd::Gone, written));
+                }
+                let body = dynamics_body(&shared, raise, lower);
+                let condition = Condition::Version(version);
+                match shared.context.services.dataverse.write(&shared.entity, &RowKey::Id(guid), &body, &condition).await {
+                    Ok(Outcome::Missing) => return Ok(ended(PersonEnd::Gone, written)),
+                    Ok(Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Written | Outcome::Exists) => {
+                        written += 1;
+                        shared.rule.dynamics_written(&mut person, raise, lower);
+                    }
+                    // Somebody was faster, or it was ourselves and the answer was lost: what stands there now decides.
+                    Err(ConnectError::Changed { .. }) => match ask_dynamics(&shared, guid, &mut person).await {
+                        Ok(true) => looked = looked && lower.is_empty(),
+                        Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
+                        Err(error) => return Ok(at_fault.failed(&person, raise | lower, error, None, written)),
+                    },
+                    Err(error) => return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written)),
+                }
+            }
+        }
+    }
+    let error = "others work on the same record at the same time".to_owned();
+    Ok(ended(PersonEnd::Retry { person: Some(person), not_before: later(attempts), error }, written))
+}
+
+/// Reads the contact; `false` where it is gone.
+async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<bool, ConnectError> {
+    let Some(record) = shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await? else {
+        return Ok(false);
+    };
+    // The service's own JSON, which the client has read once already.
+    let record: Value = serde_json::from_str(record.get()).unwrap_or_default();
+    shared.rule.contact_seen(person, contacts::sight(shared, &record));
+    Ok(true)
+}
+
+/// The opt-outs as Campaign names them. Never anything but `true`.
+fn campaign_body(shared: &Shared, raised: Flags) -> String {
+    let pairs = pairs(shared.flow());
+    let body: Map<String, Value> = raised.iter().filter_map(|flag| Some((pairs.get(&flag)?.target.clone(), Value::Bool(true)))).collect();
+    Value::Object(body).to_string()
+}
+
+/// The flags as Dynamics has them, each in its own sense.
+fn dynamics_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
+    let pairs = pairs(shared.flow());
+    let values: BTreeMap<&str, bool> = raise
+        .iter()
+        .map(|flag| (flag, true))
+        .chain(lower.iter().map(|flag| (flag, false)))
+        .filter_map(|(flag, out)| pairs.get(&flag).map(|pair| (pair.source.as_str(), out != pair.inverted)))
+        .collect();
+    serde_json::json!(values).to_string()
+}
+
+/// When a person is tried again: two seconds, doubled with each attempt, two minutes at most.
+fn later(attempts: u32) -> time::Instant {
+    time::now() + TimeDelta::seconds((2_i64 << attempts.min(6)).min(120))
+}
+
+/// What an error means: a dead letter, another attempt, or the end of the round.
+fn fault(
+    shared: &Shared,
+    id: &str,
+    attempts: u32,
+    person: &Person,
+    flags: Flags,
+    error: ConnectError,
+    request: Option<String>,
+) -> (PersonEnd, Option<RunError>) {
+    let person = Some(person.clone());
+    match verdict(&error) {
+        Verdict::Record => {
+            let flow = shared.flow();
+            let pair = flags.iter().next().filter(|_| flags.len() == 1).and_then(|flag| pairs(flow).get(&flag).copied());
+            let message = error.call().and_then(|c| c.message.clone()).unwrap_or_else(|| error.to_string());
+            let code = error.vendor_code().filter(|c| !c.is_empty()).map_or("D906".to_owned(), str::to_owned);
+            let failure = Failure {
+                code: code.clone(),
+                message,
+                field: pair.map(|p| p.target.clone()),
+                place: Some(place(&shared.context.plan, pair.map_or(flow.at, |p| p.at))),
+                request,
+                status: error.status(),
+                response: error.response_body().map(str::to_owned),
+            };
+            let at = shared.context.plan.place(pair.map_or(flow.at, |p| p.at));
+            let status = error.status().map_or("nothing".to_owned(), |s| s.to_string());
+            shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &code, &format!("answered {status}"), id);
+            (PersonEnd::Failed { person, failure }, None)
+        }
+        Verdict::Moment { .. } => (PersonEnd::Retry { person, not_before: later(attempts), error: error.to_string() }, None),
+        Verdict::Run => {
+            let end = PersonEnd::Retry { person, not_before: time::now(), error: error.to_string() };
+            (end, Some(RunError::Service(error)))
+        }
+    }
+}

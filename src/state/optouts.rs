@@ -1,0 +1,764 @@
+//! What both sides said last of each person's opt-outs, and what waits to be written of it.
+//!
+//! The rule by which that is judged is not known here: it comes in as a closure, so that a page of what was seen, what follows
+//! from it and the mark of how far was read become durable in one transaction. What waits is a row of the outbox
+//! (a `refetch`: look at both sides and do what the rule says), so backlog, back-off, recovery after a kill and dead
+//! letters are those of every flow.
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, Not};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::cursor::{Cursor, CursorMove, Phase, Reason};
+use super::dead_letter::{Failure, NewDeadLetter};
+use super::error::{Inside, StateError};
+use super::exports::ExportMark;
+use super::outbox::NewOp;
+use super::store::Store;
+use super::tx::{Tx, mapping_id};
+use super::types::{Op, RunId, instant, millis, words};
+use crate::time::Instant;
+
+/// The opt-out attributes of a profile that there are.
+pub const ATTRIBUTES: usize = 8;
+
+/// A set of opt-out attributes, by their places in the list of the eight.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// None of them.
+    pub const NONE: Flags = Flags(0);
+    /// All of them.
+    pub const ALL: Flags = Flags(u8::MAX);
+
+    /// The attribute at a place, 0 to 7.
+    pub const fn of(place: usize) -> Flags {
+        if place < ATTRIBUTES { Flags(1 << place) } else { Flags::NONE }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of `other` are in it.
+    pub fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// How many.
+    pub fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Each by itself.
+    pub fn iter(self) -> impl Iterator<Item = Flags> {
+        self.places().map(Flags::of)
+    }
+
+    /// Their places.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..ATTRIBUTES).filter(move |place| self.has(Flags::of(*place)))
+    }
+
+    fn from_row(bits: i64) -> Flags {
+        // Eight bits were written; what else a damaged file has is passed over.
+        Flags((bits & 0xff) as u8)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08b}", self.0)
+    }
+}
+
+impl BitAnd for Flags {
+    type Output = Flags;
+    fn bitand(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl Not for Flags {
+    type Output = Flags;
+    fn not(self) -> Flags {
+        Flags(!self.0)
+    }
+}
+
+impl FromIterator<Flags> for Flags {
+    fn from_iter<T: IntoIterator<Item = Flags>>(flags: T) -> Flags {
+        flags.into_iter().fold(Flags::NONE, |all, one| all | one)
+    }
+}
+
+/// A contact, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Contact {
+    /// Its opt-outs, in Campaign's sense.
+    pub out: Flags,
+    /// Those of them that we wrote, and that nobody in Dynamics can have repeated since.
+    pub ours: Flags,
+    /// When somebody else than us last changed the record, in whole seconds, by Dynamics' clock.
+    pub changed: Instant,
+    /// Its version; none after a write of ours, whose answer does not tell it.
+    pub version: Option<String>,
+}
+
+/// A profile, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// Its opt-outs.
+    pub out: Flags,
+    /// It has said so at this time or later, by our clock.
+    pub seen: Instant,
+    /// When it was made, by Campaign's clock: another time is another record under the same key.
+    pub created: Option<Instant>,
+    /// Of each attribute: the latest time at which it is known to have been set to false. The real time of the present
+    /// consent is never before it.
+    pub consents: [Option<Instant>; ATTRIBUTES],
+}
+
+impl Profile {
+    /// The latest known time at which an attribute was set to false.
+    pub fn consent(&self, flag: Flags) -> Option<Instant> {
+        flag.places().next().and_then(|place| self.consents[place])
+    }
+
+    /// Takes in a time at which an attribute was set to false; an earlier one than is known says nothing new.
+    pub fn note_consent(&mut self, flag: Flags, at: Instant) {
+        for place in flag.places() {
+            self.consents[place] = self.consents[place].max(Some(at));
+        }
+    }
+}
+
+/// A person on both sides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Person {
+    /// The contact; none while it was not seen.
+    pub contact: Option<Contact>,
+    /// The profile; none while it was not seen, or where there is none.
+    pub profile: Option<Profile>,
+    /// Attributes that changed in Campaign and that Dynamics does not have yet, for flows that follow Campaign's changes.
+    pub fresh: Flags,
+    /// The profile has to be read before anything is written.
+    pub look: bool,
+    /// Opt-outs that are perhaps being written to Dynamics.
+    pub raising: Flags,
+    /// Consents that are perhaps being written to Dynamics.
+    pub lowering: Flags,
+}
+
+words! {
+    /// How far a flow of opt-outs has come.
+    pub enum OptoutStage {
+        /// Not both sides have been read in full.
+        Baseline = "baseline",
+        /// The sides disagree, and nobody has said yet that the differences may be written.
+        Held = "held",
+        /// Differences are written.
+        Live = "live",
+    }
+}
+
+/// Where a flow of opt-outs stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OptoutState {
+    /// How far it has come.
+    pub stage: OptoutStage,
+    /// When the first differences were accepted.
+    pub accepted_at: Option<Instant>,
+    /// When all contacts had been read for the first time.
+    pub contacts_at: Option<Instant>,
+    /// When all profiles had been listed for the first time.
+    pub listed_at: Option<Instant>,
+    /// When the last complete reading of profiles, or of changed ones, began.
+    pub polled_at: Option<Instant>,
+    /// When the last complete listing of all profiles began.
+    pub full_at: Option<Instant>,
+    /// The latest change of a profile that was seen, by Campaign's clock.
+    pub high_water: Option<Instant>,
+    /// What an operator should know: differences that wait for a yes, exports that have ceased.
+    pub note: Option<String>,
+}
+
+/// What becomes of a person whom something was seen of.
+#[derive(Debug)]
+pub enum Fate {
+    /// It is kept so; `due`: there is something to write.
+    Keep {
+        /// The person now.
+        person: Person,
+        /// Whether it is to be queued.
+        due: bool,
+    },
+    /// The contact is gone, and nothing is to be kept.
+    Drop,
+    /// Nothing has changed.
+    Leave,
+}
+
+/// What becomes durable together with what was seen.
+#[derive(Debug)]
+pub enum Mark {
+    /// A page of contacts.
+    Contacts {
+        /// The cursor that it was read with.
+        from: Cursor,
+        /// Where the flow goes on.
+        to: CursorMove,
+    },
+    /// A page of profiles, and the latest change seen in it.
+    Profiles {
+        /// By Campaign's clock.
+        high_water: Option<Instant>,
+    },
+    /// A piece of an export.
+    Export(ExportMark),
+}
+
+/// What became of what was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OptoutIntake {
+    /// Sights.
+    pub records: u64,
+    /// Sights that changed nothing.
+    pub unchanged: u64,
+    /// Persons who wait to be written now.
+    pub queued: u64,
+    /// Sights of persons who were forgotten.
+    pub forgotten: u64,
+    /// Contacts that a full load did not see any more.
+    pub gone: u64,
+    /// All that wait.
+    pub backlog: u64,
+}
+
+/// A person in a worker's hands.
+#[derive(Clone, Debug)]
+pub struct ClaimedPerson {
+    /// The number of the operation.
+    pub seq: i64,
+    /// The contact's id, which is the profile's key.
+    pub id: String,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// What is known; none where the row is gone.
+    pub person: Option<Person>,
+}
+
+/// How work on a person ended.
+#[derive(Debug)]
+pub enum PersonEnd {
+    /// Done; so it is known now.
+    Done(Person),
+    /// The contact is gone.
+    Gone,
+    /// To be tried again.
+    Retry {
+        /// What is known now.
+        person: Option<Person>,
+        /// Not before.
+        not_before: Instant,
+        /// Why.
+        error: String,
+    },
+    /// It cannot be written as it is.
+    Failed {
+        /// What is known now.
+        person: Option<Person>,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was not tried.
+    Released,
+}
+
+const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
+    let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_row);
+    let contact = match (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(2)?) {
+        (Some(out), Some(changed)) => {
+            Some(Contact { out: Flags::from_row(out), ours: flags(1)?, changed: instant(changed), version: row.get(3)? })
+        }
+        (Some(_) | None, _) => None,
+    };
+    let profile = match (row.get::<_, Option<i64>>(4)?, row.get::<_, Option<i64>>(5)?) {
+        (Some(out), Some(seen)) => {
+            let mut consents = [None; ATTRIBUTES];
+            // Our own JSON; were it damaged, the times would be unknown, and unknown times speak for the opt-out.
+            let known: Vec<(usize, i64)> = row.get::<_, Option<String>>(7)?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
+            for (place, at) in known {
+                if let Some(consent) = consents.get_mut(place) {
+                    *consent = Some(instant(at));
+                }
+            }
+            let created = row.get::<_, Option<i64>>(6)?.map(instant);
+            Some(Profile { out: Flags::from_row(out), seen: instant(seen), created, consents })
+        }
+        (Some(_) | None, _) => None,
+    };
+    let person = Person { contact, profile, fresh: flags(8)?, look: row.get(9)?, raising: flags(10)?, lowering: flags(11)? };
+    Ok((row.get(12)?, person))
+}
+
+fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM optout WHERE mapping = ?1 AND source_id = ?2"))?;
+    Ok(statement.query_row(params![mapping, id], from_row).optional()?.map(|(_, person)| person))
+}
+
+fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutState)>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note FROM optout_flow WHERE mapping = ?1",
+    )?;
+    let row = statement.query_row([mapping], |row| {
+        let time = |n: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(n)?.map(instant));
+        let state = OptoutState {
+            stage: row.get(1)?,
+            accepted_at: time(2)?,
+            contacts_at: time(3)?,
+            listed_at: time(4)?,
+            polled_at: time(5)?,
+            full_at: time(6)?,
+            high_water: time(7)?,
+            note: row.get(8)?,
+        };
+        Ok((row.get(0)?, state))
+    });
+    Ok(row.optional()?)
+}
+
+impl Store {
+    /// Where a flow of opt-outs stands; none if it has never run.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn optout_state(&self, flow: &str) -> Result<Option<OptoutState>, StateError> {
+        self.read("read where opt-outs stand", |conn, _| match mapping_id(conn, flow)? {
+            Some(mapping) => Ok(state_of(conn, mapping)?.map(|(_, state)| state)),
+            None => Ok(None),
+        })
+    }
+
+    /// Begins a flow, or goes on with it. `pairs` tells which fields are compared: where it is another than before, both sides
+    /// are read anew and the differences have to be accepted again. Gives where the flow stands and its cursor on contacts.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn begin_optouts(&self, flow: &str, pairs: &str) -> Result<(OptoutState, Cursor), StateError> {
+        self.write("begin opt-outs", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let cursor = tx.cursor_or_first(mapping, pairs)?;
+            let known = state_of(tx.conn, mapping)?;
+            let cursor = match &known {
+                Some((before, state)) if before == pairs => return Ok((state.clone(), cursor)),
+                Some(_) => {
+                    // What was seen of fields that are no longer meant says nothing of those that are.
+                    tx.conn.execute("UPDATE optout SET d_out = NULL, d_changed = NULL, d_version = NULL, d_ours = 0, raising = 0, lowering = 0 WHERE mapping = ?1", [mapping])?;
+                    let removed = tx.conn.execute("DELETE FROM outbox WHERE mapping = ?1", [mapping])?;
+                    tx.tally(mapping).outbox_rows -= i64::try_from(removed).unwrap_or(0);
+                    tx.restart(mapping, &cursor, Reason::Resync, pairs)?
+                }
+                None => cursor,
+            };
+            tx.conn.execute(
+                "INSERT INTO optout_flow (mapping, pairs, stage) VALUES (?1, ?2, 'baseline')
+                 ON CONFLICT (mapping) DO UPDATE SET pairs = excluded.pairs, stage = 'baseline', accepted_at = NULL, contacts_at = NULL,
+                   listed_at = NULL, note = NULL",
+                params![mapping, pairs],
+            )?;
+            match state_of(tx.conn, mapping)? {
+                Some((_, state)) => Ok((state, cursor)),
+                None => Err(StateError::Damaged { what: "a flow of opt-outs is gone in the middle of its beginning".into() }.into()),
+            }
+        })
+    }
+
+    /// Takes in what was seen of persons, and how far was read, in one transaction. `judge` says what becomes of each;
+    /// persons who were forgotten are not shown to it. Nothing is queued until both sides have been read in full.
+    ///
+    /// # Errors
+    /// [`StateError::CursorMoved`] when a page was read from another place; when the file cannot be written.
+    pub fn take_in_optouts<S>(
+        &self,
+        flow: &str,
+        sights: Vec<(String, S)>,
+        mark: Mark,
+        mut judge: impl FnMut(&str, Option<Person>, S) -> Fate,
+    ) -> Result<OptoutIntake, StateError> {
+        self.write("take in opt-outs", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let compared = state_of(tx.conn, mapping)?.is_some_and(|(_, state)| state.stage != OptoutStage::Baseline);
+            let generation = match &mark {
+                Mark::Contacts { from, .. } => {
+                    tx.expect_cursor(flow, mapping, from)?;
+                    Some(from.generation)
+                }
+                Mark::Profiles { .. } | Mark::Export(_) => None,
+            };
+            let mut outcome = OptoutIntake::default();
+            for (id, sight) in sights {
+                outcome.records += 1;
+                if tx.is_forgotten(&id)? {
+                    outcome.forgotten += 1;
+                    continue;
+                }
+                match judge(&id, person_of(tx.conn, mapping, &id)?, sight) {
+                    Fate::Keep { person, due } => {
+                        tx.put_person(mapping, &id, &person, generation)?;
+                        if due && compared {
+                            tx.queue_person(mapping, &id)?;
+                            outcome.queued += 1;
+                        }
+                    }
+                    Fate::Drop => tx.drop_person(mapping, &id)?,
+                    Fate::Leave => {
+                        outcome.unchanged += 1;
+                        if let Some(generation) = generation {
+                            tx.conn
+                                .prepare_cached(
+                                    "UPDATE optout SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3",
+                                )?
+                                .execute(params![mapping, id, generation])?;
+                        }
+                    }
+                }
+            }
+            match mark {
+                Mark::Contacts { from, to } => outcome.gone = tx.move_contacts(mapping, from, to)?,
+                Mark::Profiles { high_water } => {
+                    if let Some(at) = high_water {
+                        tx.conn
+                            .prepare_cached("UPDATE optout_flow SET high_water = max(coalesce(high_water, ?2), ?2) WHERE mapping = ?1")?
+                            .execute(params![mapping, millis(at)])?;
+                    }
+                }
+                Mark::Export(mark) => tx.note_export(flow, &mark)?,
+            }
+            let rows: i64 =
+                tx.conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
+            outcome.backlog = u64::try_from(rows + tx.tally(mapping).outbox_rows).unwrap_or(0);
+            Ok(outcome)
+        })
+    }
+
+    /// A complete reading of profiles, which began at `began`, is over; `full`: it was one of all profiles.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn end_poll(&self, flow: &str, began: Instant, full: bool) -> Result<(), StateError> {
+        self.write("note a reading of profiles", |tx| {
+            let mapping = tx.mapping(flow)?;
+            tx.conn.execute("UPDATE optout_flow SET polled_at = ?2 WHERE mapping = ?1", params![mapping, millis(began)])?;
+            if full {
+                let now = millis(tx.now);
+                tx.conn.execute(
+                    "UPDATE optout_flow SET full_at = ?2, listed_at = coalesce(listed_at, ?3) WHERE mapping = ?1",
+                    params![mapping, millis(began), now],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Says that the differences that were found first may be written. Gives whether there was such a flow.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn accept_optouts(&self, flow: &str) -> Result<bool, StateError> {
+        self.write("accept differences", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let now = millis(tx.now);
+            let found = tx
+                .conn
+                .execute("UPDATE optout_flow SET accepted_at = coalesce(accepted_at, ?2) WHERE mapping = ?1", params![mapping, now])?;
+            Ok(found > 0)
+        })
+    }
+
+    /// Notes how far a flow has come.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_optout_stage(&self, flow: &str, stage: OptoutStage, note: Option<&str>) -> Result<(), StateError> {
+        self.write("note how far opt-outs are", |tx| {
+            let mapping = tx.mapping(flow)?;
+            tx.conn.execute("UPDATE optout_flow SET stage = ?2, note = ?3 WHERE mapping = ?1", params![mapping, stage, note])?;
+            Ok(())
+        })
+    }
+
+    /// Notes what an operator should know of a flow, or that there is nothing. What waits for a yes is not covered up.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_optouts(&self, flow: &str, note: Option<&str>) -> Result<(), StateError> {
+        self.write("note how exports are", |tx| {
+            let mapping = tx.mapping(flow)?;
+            tx.conn.execute("UPDATE optout_flow SET note = ?2 WHERE mapping = ?1 AND stage <> 'held'", params![mapping, note])?;
+            Ok(())
+        })
+    }
+
+    /// Queues those of up to `limit` persons behind `after` of whom `due` says so. Gives the last of them, none at the end, and how many
+    /// were queued.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn queue_optouts(
+        &self,
+        flow: &str,
+        after: &str,
+        limit: usize,
+        due: impl Fn(&Person) -> bool,
+    ) -> Result<(Option<String>, u64), StateError> {
+        self.write("queue opt-outs", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let page = page_of(tx.conn, mapping, after, limit)?;
+            let mut queued = 0;
+            for (id, _) in page.iter().filter(|(_, person)| due(person)) {
+                tx.queue_person(mapping, id)?;
+                queued += 1;
+            }
+            Ok((page.into_iter().next_back().map(|(id, _)| id), queued))
+        })
+    }
+
+    /// Up to `limit` persons behind `after`, by their ids.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn optouts(&self, flow: &str, after: &str, limit: usize) -> Result<Vec<(String, Person)>, StateError> {
+        self.read("read opt-outs", |conn, _| match mapping_id(conn, flow)? {
+            Some(mapping) => page_of(conn, mapping, after, limit),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    /// One person.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn optout(&self, flow: &str, id: &str) -> Result<Option<Person>, StateError> {
+        self.read("read an opt-out", |conn, _| match mapping_id(conn, flow)? {
+            Some(mapping) => person_of(conn, mapping, id),
+            None => Ok(None),
+        })
+    }
+
+    /// Takes persons who wait into a run's hands, up to `limit`, those that are due at `now`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn claim_optouts(&self, run: RunId, flow: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedPerson>, StateError> {
+        let claimed = self.claim(run, flow, limit, now)?;
+        self.read("read opt-outs", |conn, _| {
+            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
+            let mut persons = Vec::with_capacity(claimed.len());
+            for op in claimed {
+                let person = person_of(conn, mapping, &op.source_id)?;
+                persons.push(ClaimedPerson { seq: op.seq, id: op.source_id, attempts: op.attempts, person });
+            }
+            Ok(persons)
+        })
+    }
+
+    /// Puts down what is known of a person, and what is about to be written, before it is written. Gives `false` where the
+    /// person is not in this file any more, so that nothing may be written.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_intent(&self, flow: &str, id: &str, person: &Person) -> Result<bool, StateError> {
+        self.write("note an intention", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let known = person_of(tx.conn, mapping, id)?.is_some();
+            if known {
+                tx.put_person(mapping, id, person, None)?;
+            }
+            Ok(known)
+        })
+    }
+
+    /// Takes in how work on persons ended. All or nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn settle_optouts(&self, run: RunId, flow: &str, ends: Vec<(i64, PersonEnd)>) -> Result<(), StateError> {
+        self.write("take in answers", |tx| {
+            let mapping = tx.mapping(flow)?;
+            for (seq, end) in ends {
+                let row: Option<(String, i64, u32)> = tx
+                    .conn
+                    .prepare_cached(
+                        "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
+                    )?
+                    .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                    .optional()?;
+                let Some((id, change_no, attempts)) = row else { continue };
+                // A person who was forgotten meanwhile does not come back with an answer.
+                let known = person_of(tx.conn, mapping, &id)?.is_some() && !tx.is_forgotten(&id)?;
+                match end {
+                    PersonEnd::Done(person) => {
+                        if known {
+                            tx.put_person(mapping, &id, &person, None)?;
+                        }
+                        tx.remove_op(mapping, seq)?;
+                        tx.remove_dead_letter(mapping, &id, change_no)?;
+                    }
+                    PersonEnd::Gone => {
+                        tx.drop_row(mapping, &id)?;
+                        tx.remove_op(mapping, seq)?;
+                        tx.remove_dead_letter(mapping, &id, change_no)?;
+                    }
+                    PersonEnd::Retry { person, not_before, error } => {
+                        if let (Some(person), true) = (&person, known) {
+                            tx.put_person(mapping, &id, person, None)?;
+                        }
+                        tx.requeue(seq, false, Some((not_before, &error)))?;
+                    }
+                    PersonEnd::Failed { person, failure } => {
+                        if let (Some(person), true) = (&person, known) {
+                            tx.put_person(mapping, &id, person, None)?;
+                        }
+                        if known {
+                            tx.put_dead_letter(&NewDeadLetter {
+                                mapping,
+                                key: Some(&id),
+                                source_id: &id,
+                                operation: Op::Refetch,
+                                failure: &failure,
+                                run,
+                                attempts: attempts.saturating_add(1),
+                                with_initial: false,
+                                change_no,
+                            })?;
+                        }
+                        tx.remove_op(mapping, seq)?;
+                    }
+                    PersonEnd::Released => tx.requeue(seq, false, None)?,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn page_of(conn: &Connection, mapping: i64, after: &str, limit: usize) -> Inside<Vec<(String, Person)>> {
+    let mut statement =
+        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM optout WHERE mapping = ?1 AND source_id > ?2 ORDER BY source_id LIMIT ?3"))?;
+    let rows = statement.query_map(params![mapping, after, i64::try_from(limit).unwrap_or(i64::MAX)], from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+impl Tx<'_> {
+    fn put_person(&mut self, mapping: i64, id: &str, person: &Person, generation: Option<i64>) -> Inside<()> {
+        let Person { contact, profile, fresh, look, raising, lowering } = person;
+        let consents = profile.as_ref().and_then(|profile| {
+            let known: Vec<(usize, i64)> =
+                profile.consents.iter().enumerate().filter_map(|(place, at)| Some((place, millis((*at)?)))).collect();
+            (!known.is_empty()).then(|| serde_json::json!(known).to_string())
+        });
+        self.conn
+            .prepare_cached(
+                "INSERT INTO optout (mapping, source_id, d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look,
+                   raising, lowering, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, coalesce(?15, 0))
+                 ON CONFLICT (mapping, source_id) DO UPDATE SET d_out = excluded.d_out, d_ours = excluded.d_ours, d_changed = excluded.d_changed,
+                   d_version = excluded.d_version, c_out = excluded.c_out, c_seen = excluded.c_seen, c_created = excluded.c_created,
+                   consents = excluded.consents, fresh = excluded.fresh, look = excluded.look, raising = excluded.raising,
+                   lowering = excluded.lowering, generation = coalesce(?15, generation)",
+            )?
+            .execute(params![
+                mapping,
+                id,
+                contact.as_ref().map(|c| c.out.0),
+                contact.as_ref().map_or(0, |c| c.ours.0),
+                contact.as_ref().map(|c| millis(c.changed)),
+                contact.as_ref().and_then(|c| c.version.as_deref()),
+                profile.as_ref().map(|p| p.out.0),
+                profile.as_ref().map(|p| millis(p.seen)),
+                profile.as_ref().and_then(|p| p.created).map(millis),
+                consents,
+                fresh.0,
+                look,
+                raising.0,
+                lowering.0,
+                generation
+            ])?;
+        Ok(())
+    }
+
+    fn queue_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
+        let change_no = self.next_change()?;
+        let new =
+            NewOp { key: id, source_id: id, op: Op::Refetch, payload: None, with_initial: false, rewrite: false, generation: 0, change_no };
+        self.enqueue(mapping, &new)?;
+        Ok(())
+    }
+
+    fn drop_row(&mut self, mapping: i64, id: &str) -> Inside<()> {
+        self.conn.prepare_cached("DELETE FROM optout WHERE mapping = ?1 AND source_id = ?2")?.execute(params![mapping, id])?;
+        Ok(())
+    }
+
+    /// The contact is gone: its row, what waits for it, and what failed.
+    fn drop_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
+        self.drop_row(mapping, id)?;
+        let removed = self
+            .conn
+            .prepare_cached("DELETE FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+            .execute(params![mapping, id])?;
+        self.tally(mapping).outbox_rows -= i64::try_from(removed).unwrap_or(0);
+        self.remove_dead_letter(mapping, id, i64::MAX)?;
+        Ok(())
+    }
+
+    fn move_contacts(&mut self, mapping: i64, from: Cursor, to: CursorMove) -> Inside<u64> {
+        let mut gone = 0;
+        let cursor = match to {
+            CursorMove::Next(link) => Cursor { link: Some(link), ..from },
+            CursorMove::RoundEnd { link, .. } => {
+                if from.phase == Phase::Full {
+                    // A contact that a full load did not see is gone, and its tombstone was missed. Profiles without a contact stay.
+                    let unseen = params![mapping, from.generation];
+                    let ids: Vec<String> = {
+                        let mut statement = self
+                            .conn
+                            .prepare_cached("SELECT source_id FROM optout WHERE mapping = ?1 AND d_out IS NOT NULL AND generation < ?2")?;
+                        statement.query_map(unseen, |row| row.get(0))?.collect::<Result<_, _>>()?
+                    };
+                    for id in &ids {
+                        self.drop_person(mapping, id)?;
+                    }
+                    gone = ids.len() as u64;
+                    self.conn
+                        .prepare_cached("UPDATE optout_flow SET contacts_at = coalesce(contacts_at, ?2) WHERE mapping = ?1")?
+                        .execute(params![mapping, millis(self.now)])?;
+                }
+                match (link, from.phase) {
+                    (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },
+                    (None, Phase::Delta) => from,
+                    (None, Phase::Full) => Cursor { reason: Reason::Resync, link: None, generation: from.generation + 1, ..from },
+                }
+            }
+            CursorMove::Restart { reason, plan_fingerprint } => {
+                self.restart(mapping, &from, reason, &plan_fingerprint)?;
+                return Ok(0);
+            }
+        };
+        self.put_cursor(mapping, cursor)?;
+        Ok(gone)
+    }
+}
