@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use super::compile::read_plan;
 use super::{drift, files, services};
+use crate::connect::Http;
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
@@ -25,6 +26,8 @@ pub struct FilesOnDisk {
     pub plan: Option<PathBuf>,
     /// What workflows talk to.
     pub services: Services,
+    /// The layer below it, for what a workflow needs that the others did not.
+    pub http: Http,
     /// Whether to start on a breaking drift too.
     pub ignore_drift: bool,
 }
@@ -77,6 +80,9 @@ impl PlanSource for FilesOnDisk {
         let mut services = self.services.clone();
         if services.exports.is_none() && workflow.kind != Kind::Ingress {
             services.exports = services::exports(&self.project)?;
+        }
+        if services.journal.is_none() && workflow.kind == Kind::Events {
+            services.journal = services::journal(&self.project, self.http.clone())?;
         }
         Ok(services)
     }

@@ -48,6 +48,9 @@ impl ExecutionPlan {
         let plan: ExecutionPlan = serde_json::from_str(text)?;
         plan.ingress.iter().try_for_each(IngressFlow::verify)?;
         plan.two_way.iter().try_for_each(TwoWayFlow::verify)?;
+        if let Some(flow) = plan.optouts.iter().find(|flow| plan.flow(&flow.mapping).is_none()) {
+            return Err(PlanError::Damaged(format!("the opt-outs of `{}` belong to no flow", flow.mapping)));
+        }
         Ok(plan)
     }
 

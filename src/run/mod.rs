@@ -132,7 +132,7 @@ pub enum RunError {
         message: String,
     },
     /// Too many calls in a row that failed for reasons of the service.
-    #[error("Campaign has failed {failures} times in a row, last with: {last}. {waiting} operations wait in the state; run again later")]
+    #[error("the service has failed {failures} times in a row, last with: {last}. {waiting} operations wait in the state; run again later")]
     Unavailable {
         /// How many.
         failures: u32,
@@ -391,6 +391,12 @@ async fn end(
         let backlogs = names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
         let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
         summary.left_out = left_out;
+        // A person who was forgotten while the run went on is nobody's example.
+        for rejection in summary.flows.iter_mut().flat_map(|f| &mut f.rejections) {
+            if store.is_forgotten(&rejection.example)? {
+                "(forgotten)".clone_into(&mut rejection.example);
+            }
+        }
         store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
         Ok(summary)
     });

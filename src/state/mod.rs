@@ -35,6 +35,8 @@ mod optouts;
 mod outbox;
 mod page;
 mod payload;
+mod person;
+mod privacy;
 mod run;
 mod settle;
 mod status;
@@ -54,12 +56,12 @@ pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
 pub use links::{Waiting, WrittenLink};
 pub use lock::{Holder, run_in_progress};
-pub use optouts::{
-    ATTRIBUTES, ClaimedPerson, Contact, Fate, Flags, Mark, OptoutIntake, OptoutStage, OptoutState, Person, PersonEnd, Profile,
-};
+pub use optouts::{ClaimedPerson, Fate, Mark, OptoutIntake, OptoutStage, OptoutState, PersonEnd};
 pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use payload::{Field, Payload};
+pub use person::{ATTRIBUTES, Contact, Flags, Person, Profile};
+pub use privacy::{Forgotten, Trace, Traces};
 pub use run::{Recovery, RunKind, RunOutcome, RunRecord};
 pub use settle::{SettleOutcome, Settled, Settlement};
 pub use status::{Backlog, MappingStatus, Status, Totals};

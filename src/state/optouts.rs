@@ -5,9 +5,6 @@
 //! (a `refetch`: look at both sides and do what the rule says), so backlog, back-off, recovery after a kill and dead
 //! letters are those of every flow.
 
-use std::fmt;
-use std::ops::{BitAnd, BitOr, Not};
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -16,150 +13,11 @@ use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::exports::ExportMark;
 use super::outbox::NewOp;
+use super::person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
 use super::types::{Op, RunId, instant, millis, words};
 use crate::time::Instant;
-
-/// The opt-out attributes of a profile that there are.
-pub const ATTRIBUTES: usize = 8;
-
-/// A set of opt-out attributes, by their places in the list of the eight.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Flags(u8);
-
-impl Flags {
-    /// None of them.
-    pub const NONE: Flags = Flags(0);
-    /// All of them.
-    pub const ALL: Flags = Flags(u8::MAX);
-
-    /// The attribute at a place, 0 to 7.
-    pub const fn of(place: usize) -> Flags {
-        if place < ATTRIBUTES { Flags(1 << place) } else { Flags::NONE }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether all of `other` are in it.
-    pub fn has(self, other: Flags) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// How many.
-    pub fn len(self) -> u32 {
-        self.0.count_ones()
-    }
-
-    /// Each by itself.
-    pub fn iter(self) -> impl Iterator<Item = Flags> {
-        self.places().map(Flags::of)
-    }
-
-    /// Their places.
-    pub fn places(self) -> impl Iterator<Item = usize> {
-        (0..ATTRIBUTES).filter(move |place| self.has(Flags::of(*place)))
-    }
-
-    fn from_row(bits: i64) -> Flags {
-        // Eight bits were written; what else a damaged file has is passed over.
-        Flags((bits & 0xff) as u8)
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08b}", self.0)
-    }
-}
-
-impl BitAnd for Flags {
-    type Output = Flags;
-    fn bitand(self, other: Flags) -> Flags {
-        Flags(self.0 & other.0)
-    }
-}
-
-impl BitOr for Flags {
-    type Output = Flags;
-    fn bitor(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
-    }
-}
-
-impl Not for Flags {
-    type Output = Flags;
-    fn not(self) -> Flags {
-        Flags(!self.0)
-    }
-}
-
-impl FromIterator<Flags> for Flags {
-    fn from_iter<T: IntoIterator<Item = Flags>>(flags: T) -> Flags {
-        flags.into_iter().fold(Flags::NONE, |all, one| all | one)
-    }
-}
-
-/// A contact, as it was last seen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Contact {
-    /// Its opt-outs, in Campaign's sense.
-    pub out: Flags,
-    /// Those of them that we wrote, and that nobody in Dynamics can have repeated since.
-    pub ours: Flags,
-    /// When somebody else than us last changed the record, in whole seconds, by Dynamics' clock.
-    pub changed: Instant,
-    /// Its version; none after a write of ours, whose answer does not tell it.
-    pub version: Option<String>,
-}
-
-/// A profile, as it was last seen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Profile {
-    /// Its opt-outs.
-    pub out: Flags,
-    /// It has said so at this time or later, by our clock.
-    pub seen: Instant,
-    /// When it was made, by Campaign's clock: another time is another record under the same key.
-    pub created: Option<Instant>,
-    /// Of each attribute: the latest time at which it is known to have been set to false. The real time of the present
-    /// consent is never before it.
-    pub consents: [Option<Instant>; ATTRIBUTES],
-}
-
-impl Profile {
-    /// The latest known time at which an attribute was set to false.
-    pub fn consent(&self, flag: Flags) -> Option<Instant> {
-        flag.places().next().and_then(|place| self.consents[place])
-    }
-
-    /// Takes in a time at which an attribute was set to false; an earlier one than is known says nothing new.
-    pub fn note_consent(&mut self, flag: Flags, at: Instant) {
-        for place in flag.places() {
-            self.consents[place] = self.consents[place].max(Some(at));
-        }
-    }
-}
-
-/// A person on both sides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Person {
-    /// The contact; none while it was not seen.
-    pub contact: Option<Contact>,
-    /// The profile; none while it was not seen, or where there is none.
-    pub profile: Option<Profile>,
-    /// Attributes that changed in Campaign and that Dynamics does not have yet, for flows that follow Campaign's changes.
-    pub fresh: Flags,
-    /// The profile has to be read before anything is written.
-    pub look: bool,
-    /// Opt-outs that are perhaps being written to Dynamics.
-    pub raising: Flags,
-    /// Consents that are perhaps being written to Dynamics.
-    pub lowering: Flags,
-}
 
 words! {
     /// How far a flow of opt-outs has come.
@@ -190,8 +48,10 @@ pub struct OptoutState {
     pub full_at: Option<Instant>,
     /// The latest change of a profile that was seen, by Campaign's clock.
     pub high_water: Option<Instant>,
-    /// What an operator should know: differences that wait for a yes, exports that have ceased.
+    /// What waits for a yes, and how that is given.
     pub note: Option<String>,
+    /// That exports have ceased, and since when.
+    pub warning: Option<String>,
 }
 
 /// What becomes of a person whom something was seen of.
@@ -286,13 +146,16 @@ pub enum PersonEnd {
     Released,
 }
 
+/// When what is held comes: the last day of the year 9999, by which time somebody will have said yes or no.
+const HELD: i64 = 253_402_214_400_000;
+
 const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
-    let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_row);
+    let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_bits);
     let contact = match (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(2)?) {
         (Some(out), Some(changed)) => {
-            Some(Contact { out: Flags::from_row(out), ours: flags(1)?, changed: instant(changed), version: row.get(3)? })
+            Some(Contact { out: Flags::from_bits(out), ours: flags(1)?, changed: instant(changed), version: row.get(3)? })
         }
         (Some(_) | None, _) => None,
     };
@@ -307,7 +170,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
                 }
             }
             let created = row.get::<_, Option<i64>>(6)?.map(instant);
-            Some(Profile { out: Flags::from_row(out), seen: instant(seen), created, consents })
+            Some(Profile { out: Flags::from_bits(out), seen: instant(seen), created, consents })
         }
         (Some(_) | None, _) => None,
     };
@@ -322,7 +185,7 @@ fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>
 
 fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutState)>> {
     let mut statement = conn.prepare_cached(
-        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note FROM optout_flow WHERE mapping = ?1",
+        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note, warning FROM optout_flow WHERE mapping = ?1",
     )?;
     let row = statement.query_row([mapping], |row| {
         let time = |n: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(n)?.map(instant));
@@ -335,6 +198,7 @@ fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutSta
             full_at: time(6)?,
             high_water: time(7)?,
             note: row.get(8)?,
+            warning: row.get(9)?,
         };
         Ok((row.get(0)?, state))
     });
@@ -401,7 +265,7 @@ impl Store {
     ) -> Result<OptoutIntake, StateError> {
         self.write("take in opt-outs", |tx| {
             let mapping = tx.mapping(flow)?;
-            let compared = state_of(tx.conn, mapping)?.is_some_and(|(_, state)| state.stage != OptoutStage::Baseline);
+            let stage = state_of(tx.conn, mapping)?.map_or(OptoutStage::Baseline, |(_, state)| state.stage);
             let generation = match &mark {
                 Mark::Contacts { from, .. } => {
                     tx.expect_cursor(flow, mapping, from)?;
@@ -419,8 +283,8 @@ impl Store {
                 match judge(&id, person_of(tx.conn, mapping, &id)?, sight) {
                     Fate::Keep { person, due } => {
                         tx.put_person(mapping, &id, &person, generation)?;
-                        if due && compared {
-                            tx.queue_person(mapping, &id)?;
+                        if due && stage != OptoutStage::Baseline {
+                            tx.queue_person(mapping, &id, stage == OptoutStage::Held)?;
                             outcome.queued += 1;
                         }
                     }
@@ -489,7 +353,7 @@ impl Store {
         })
     }
 
-    /// Notes how far a flow has come.
+    /// Notes how far a flow has come. What was held is free to go once it is live.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -497,24 +361,27 @@ impl Store {
         self.write("note how far opt-outs are", |tx| {
             let mapping = tx.mapping(flow)?;
             tx.conn.execute("UPDATE optout_flow SET stage = ?2, note = ?3 WHERE mapping = ?1", params![mapping, stage, note])?;
+            if stage == OptoutStage::Live {
+                tx.conn.execute("UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND not_before = ?2", params![mapping, HELD])?;
+            }
             Ok(())
         })
     }
 
-    /// Notes what an operator should know of a flow, or that there is nothing. What waits for a yes is not covered up.
+    /// Notes what is wrong with the exports of a flow, or that nothing is.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn note_optouts(&self, flow: &str, note: Option<&str>) -> Result<(), StateError> {
+    pub fn warn_of_exports(&self, flow: &str, warning: Option<&str>) -> Result<(), StateError> {
         self.write("note how exports are", |tx| {
             let mapping = tx.mapping(flow)?;
-            tx.conn.execute("UPDATE optout_flow SET note = ?2 WHERE mapping = ?1 AND stage <> 'held'", params![mapping, note])?;
+            tx.conn.execute("UPDATE optout_flow SET warning = ?2 WHERE mapping = ?1", params![mapping, warning])?;
             Ok(())
         })
     }
 
-    /// Queues those of up to `limit` persons behind `after` of whom `due` says so. Gives the last of them, none at the end, and how many
-    /// were queued.
+    /// Queues those of up to `limit` persons behind `after` of whom `due` says so; `held`: not before somebody has said yes. Gives
+    /// the last of them, none at the end, and how many were queued.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -523,6 +390,7 @@ impl Store {
         flow: &str,
         after: &str,
         limit: usize,
+        held: bool,
         due: impl Fn(&Person) -> bool,
     ) -> Result<(Option<String>, u64), StateError> {
         self.write("queue opt-outs", |tx| {
@@ -530,7 +398,7 @@ impl Store {
             let page = page_of(tx.conn, mapping, after, limit)?;
             let mut queued = 0;
             for (id, _) in page.iter().filter(|(_, person)| due(person)) {
-                tx.queue_person(mapping, id)?;
+                tx.queue_person(mapping, id, held)?;
                 queued += 1;
             }
             Ok((page.into_iter().next_back().map(|(id, _)| id), queued))
@@ -683,28 +551,34 @@ impl Tx<'_> {
             .execute(params![
                 mapping,
                 id,
-                contact.as_ref().map(|c| c.out.0),
-                contact.as_ref().map_or(0, |c| c.ours.0),
+                contact.as_ref().map(|c| c.out.bits()),
+                contact.as_ref().map_or(0, |c| c.ours.bits()),
                 contact.as_ref().map(|c| millis(c.changed)),
                 contact.as_ref().and_then(|c| c.version.as_deref()),
-                profile.as_ref().map(|p| p.out.0),
+                profile.as_ref().map(|p| p.out.bits()),
                 profile.as_ref().map(|p| millis(p.seen)),
                 profile.as_ref().and_then(|p| p.created).map(millis),
                 consents,
-                fresh.0,
+                fresh.bits(),
                 look,
-                raising.0,
-                lowering.0,
+                raising.bits(),
+                lowering.bits(),
                 generation
             ])?;
         Ok(())
     }
 
-    fn queue_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
+    /// Queues a person; `held`: not before somebody has said yes.
+    fn queue_person(&mut self, mapping: i64, id: &str, held: bool) -> Inside<()> {
         let change_no = self.next_change()?;
         let new =
             NewOp { key: id, source_id: id, op: Op::Refetch, payload: None, with_initial: false, rewrite: false, generation: 0, change_no };
         self.enqueue(mapping, &new)?;
+        if held {
+            self.conn
+                .prepare_cached("UPDATE outbox SET not_before = ?3 WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+                .execute(params![mapping, id, HELD])?;
+        }
         Ok(())
     }
 
@@ -725,6 +599,21 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Removes what is known of a person's opt-outs, what waits and what failed of them, in every flow. Gives how many rows there were.
+    pub fn forget_optouts(&mut self, contact: &str) -> Inside<u64> {
+        let id = contact.to_ascii_lowercase();
+        let flows: Vec<i64> = {
+            let mut statement = self.conn.prepare_cached("SELECT mapping FROM optout_flow")?;
+            statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+        };
+        let mut found = 0;
+        for mapping in flows {
+            found += u64::from(person_of(self.conn, mapping, &id)?.is_some());
+            self.drop_person(mapping, &id)?;
+        }
+        Ok(found)
+    }
+
     fn move_contacts(&mut self, mapping: i64, from: Cursor, to: CursorMove) -> Inside<u64> {
         let mut gone = 0;
         let cursor = match to {
@@ -732,17 +621,21 @@ impl Tx<'_> {
             CursorMove::RoundEnd { link, .. } => {
                 if from.phase == Phase::Full {
                     // A contact that a full load did not see is gone, and its tombstone was missed. Profiles without a contact stay.
-                    let unseen = params![mapping, from.generation];
-                    let ids: Vec<String> = {
-                        let mut statement = self
-                            .conn
-                            .prepare_cached("SELECT source_id FROM optout WHERE mapping = ?1 AND d_out IS NOT NULL AND generation < ?2")?;
-                        statement.query_map(unseen, |row| row.get(0))?.collect::<Result<_, _>>()?
-                    };
-                    for id in &ids {
-                        self.drop_person(mapping, id)?;
+                    loop {
+                        let ids: Vec<String> = {
+                            let mut statement = self.conn.prepare_cached(
+                                "SELECT source_id FROM optout WHERE mapping = ?1 AND d_out IS NOT NULL AND generation < ?2 LIMIT 10000",
+                            )?;
+                            statement.query_map(params![mapping, from.generation], |row| row.get(0))?.collect::<Result<_, _>>()?
+                        };
+                        if ids.is_empty() {
+                            break;
+                        }
+                        gone += ids.len() as u64;
+                        for id in &ids {
+                            self.drop_person(mapping, id)?;
+                        }
                     }
-                    gone = ids.len() as u64;
                     self.conn
                         .prepare_cached("UPDATE optout_flow SET contacts_at = coalesce(contacts_at, ?2) WHERE mapping = ?1")?
                         .execute(params![mapping, millis(self.now)])?;
@@ -760,5 +653,94 @@ impl Tx<'_> {
         };
         self.put_cursor(mapping, cursor)?;
         Ok(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::now;
+
+    const FLOW: &str = "contacts.optout";
+    const ID: &str = "c0000000-0000-4000-8000-000000000001";
+
+    fn person() -> Person {
+        let at = |ms| instant(ms);
+        let mut profile = Profile { out: Flags::of(1), seen: at(2_000), created: Some(at(500)), consents: Default::default() };
+        profile.note_consent(Flags::of(4), at(1_500));
+        let contact = Contact { out: Flags::of(4), ours: Flags::NONE, changed: at(1_000), version: Some("W/\"7\"".to_owned()) };
+        Person {
+            contact: Some(contact),
+            profile: Some(profile),
+            fresh: Flags::of(2),
+            look: true,
+            raising: Flags::of(3),
+            lowering: Flags::of(5),
+        }
+    }
+
+    fn seen(store: &Store, person: &Person) -> OptoutIntake {
+        store
+            .take_in_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles { high_water: None }, |_, _, person| Fate::Keep {
+                person,
+                due: true,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_person_comes_back_from_its_row_as_it_was() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        for known in [person(), Person::default(), Person { profile: None, ..person() }, Person { contact: None, ..person() }] {
+            seen(&store, &known);
+            assert_eq!(store.optout(FLOW, ID).unwrap(), Some(known));
+        }
+    }
+
+    #[test]
+    fn nothing_waits_before_both_sides_are_known_and_what_is_held_waits_until_the_flow_is_live() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        let (run, _) = store.start_run(crate::state::RunKind::Once, &[FLOW.to_owned()]).unwrap();
+        assert_eq!(seen(&store, &person()).backlog, 0);
+        store.set_optout_stage(FLOW, OptoutStage::Held, Some("a yes is wanted")).unwrap();
+        assert_eq!(seen(&store, &person()).backlog, 1);
+        assert!(store.claim_optouts(run, FLOW, 10, now()).unwrap().is_empty());
+        assert!(store.due(now()).unwrap().is_empty(), "nobody is woken for it");
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        assert_eq!(store.claim_optouts(run, FLOW, 10, now()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_answer_does_not_bring_back_a_person_who_was_forgotten_meanwhile() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        let (run, _) = store.start_run(crate::state::RunKind::Once, &[FLOW.to_owned()]).unwrap();
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        seen(&store, &person());
+        let claimed = store.claim_optouts(run, FLOW, 10, now()).unwrap().remove(0);
+        let forgotten = store.write("test", |tx| {
+            tx.forget_id(ID)?;
+            tx.forget_optouts(&ID.to_uppercase())
+        });
+        assert_eq!(forgotten.unwrap(), 1);
+        assert!(!store.note_intent(FLOW, ID, &person()).unwrap());
+        store.settle_optouts(run, FLOW, vec![(claimed.seq, PersonEnd::Done(person()))]).unwrap();
+        assert_eq!((seen(&store, &person()).forgotten, store.optout(FLOW, ID).unwrap()), (1, None));
+        assert_eq!(store.backlog_size(FLOW).unwrap(), 0);
+    }
+
+    #[test]
+    fn other_pairs_begin_anew_and_the_same_pairs_go_on() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        store.accept_optouts(FLOW).unwrap();
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        seen(&store, &person());
+        assert_eq!(store.begin_optouts(FLOW, "pairs").unwrap().0.stage, OptoutStage::Live);
+        let (state, cursor) = store.begin_optouts(FLOW, "others").unwrap();
+        assert_eq!((state.stage, state.accepted_at, cursor.link), (OptoutStage::Baseline, None, None));
+        assert_eq!((store.backlog_size(FLOW).unwrap(), store.optout(FLOW, ID).unwrap().unwrap().contact), (0, None));
     }
 }

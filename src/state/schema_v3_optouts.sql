@@ -14,7 +14,8 @@ CREATE TABLE optout_flow (
   polled_at   INTEGER,
   full_at     INTEGER,
   high_water  INTEGER,
-  note        TEXT
+  note        TEXT,
+  warning     TEXT
 ) STRICT;
 
 -- d_…: the contact, NULL while it was not seen; c_…: the profile, likewise. ours: opt-outs in Dynamics that we brought there.

@@ -76,7 +76,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     if let Some(warning) = &warning {
         tracing::warn!(flow = shared.name, "{warning}");
     }
-    shared.blocking(move |store, name| store.note_optouts(name, warning.as_deref())).await
+    shared.blocking(move |store, name| store.warn_of_exports(name, warning.as_deref())).await
 }
 
 /// The changes of profiles that belong to contacts; lines that cannot be read are reported.

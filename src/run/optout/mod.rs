@@ -204,11 +204,11 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
         return Ok(false);
     }
     let report = report::of(shared).await?;
-    let accepted = state.accepted_at.is_some() || shared.context.options.optouts.accept;
+    let accepted = state.accepted_at.is_some() || shared.context.options.optouts.accept || report.writes() == 0;
     if state.stage == OptoutStage::Baseline {
-        queue_all(shared).await?;
+        queue_all(shared, !accepted).await?;
     }
-    if accepted || report.writes() == 0 {
+    if accepted {
         shared.blocking(|store, name| store.set_optout_stage(name, OptoutStage::Live, None)).await?;
         return Ok(true);
     }
@@ -227,12 +227,12 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
 }
 
 /// Queues every person about whom there is something to do.
-async fn queue_all(shared: &Arc<Shared>) -> Result<(), RunError> {
+async fn queue_all(shared: &Arc<Shared>, held: bool) -> Result<(), RunError> {
     let mut after = String::new();
     loop {
         let rule = shared.rule;
         let from = after.clone();
-        let (last, _) = shared.blocking(move |store, name| store.queue_optouts(name, &from, CHUNK, |p| rule.is_due(p))).await?;
+        let (last, _) = shared.blocking(move |store, name| store.queue_optouts(name, &from, CHUNK, held, |p| rule.is_due(p))).await?;
         match last {
             Some(last) => after = last,
             None => return Ok(()),

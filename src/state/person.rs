@@ -1,0 +1,174 @@
+//! A person's opt-outs, as both sides said them last.
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, Not};
+
+use crate::time::Instant;
+
+/// The opt-out attributes of a profile that there are.
+pub const ATTRIBUTES: usize = 8;
+
+/// A set of opt-out attributes, by their places in the list of the eight.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// None of them.
+    pub const NONE: Flags = Flags(0);
+    /// All of them.
+    pub const ALL: Flags = Flags(u8::MAX);
+
+    /// The attribute at a place, 0 to 7.
+    pub const fn of(place: usize) -> Flags {
+        if place < ATTRIBUTES { Flags(1 << place) } else { Flags::NONE }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of `other` are in it.
+    pub fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// How many.
+    pub fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Each by itself.
+    pub fn iter(self) -> impl Iterator<Item = Flags> {
+        self.places().map(Flags::of)
+    }
+
+    /// Their places.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..ATTRIBUTES).filter(move |place| self.has(Flags::of(*place)))
+    }
+
+    /// As the file holds them.
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(super) fn from_bits(bits: i64) -> Flags {
+        // Eight bits were written; what else a damaged file has is passed over.
+        Flags((bits & 0xff) as u8)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08b}", self.0)
+    }
+}
+
+impl BitAnd for Flags {
+    type Output = Flags;
+    fn bitand(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl Not for Flags {
+    type Output = Flags;
+    fn not(self) -> Flags {
+        Flags(!self.0)
+    }
+}
+
+impl FromIterator<Flags> for Flags {
+    fn from_iter<T: IntoIterator<Item = Flags>>(flags: T) -> Flags {
+        flags.into_iter().fold(Flags::NONE, |all, one| all | one)
+    }
+}
+
+/// A contact, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Contact {
+    /// Its opt-outs, in Campaign's sense.
+    pub out: Flags,
+    /// Those of them that we wrote, and that nobody in Dynamics can have repeated since.
+    pub ours: Flags,
+    /// When somebody else than us last changed the record, in whole seconds, by Dynamics' clock.
+    pub changed: Instant,
+    /// Its version; none after a write of ours, whose answer does not tell it.
+    pub version: Option<String>,
+}
+
+/// A profile, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// Its opt-outs.
+    pub out: Flags,
+    /// It has said so at this time or later, by our clock.
+    pub seen: Instant,
+    /// When it was made, by Campaign's clock: another time is another record under the same key.
+    pub created: Option<Instant>,
+    /// Of each attribute: the latest time at which it is known to have been set to false. The real time of the present
+    /// consent is never before it.
+    pub consents: [Option<Instant>; ATTRIBUTES],
+}
+
+impl Profile {
+    /// The latest known time at which an attribute was set to false.
+    pub fn consent(&self, flag: Flags) -> Option<Instant> {
+        flag.places().next().and_then(|place| self.consents[place])
+    }
+
+    /// Takes in a time at which an attribute was set to false; an earlier one than is known says nothing new.
+    pub fn note_consent(&mut self, flag: Flags, at: Instant) {
+        for place in flag.places() {
+            self.consents[place] = self.consents[place].max(Some(at));
+        }
+    }
+}
+
+/// A person on both sides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Person {
+    /// The contact; none while it was not seen.
+    pub contact: Option<Contact>,
+    /// The profile; none while it was not seen, or where there is none.
+    pub profile: Option<Profile>,
+    /// Attributes that changed in Campaign and that Dynamics does not have yet, for flows that follow Campaign's changes.
+    pub fresh: Flags,
+    /// The profile has to be read before anything is written.
+    pub look: bool,
+    /// Opt-outs that are perhaps being written to Dynamics.
+    pub raising: Flags,
+    /// Consents that are perhaps being written to Dynamics.
+    pub lowering: Flags,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_times_of_a_consent_the_later_is_kept_whatever_their_order() {
+        let at = |ms| Instant::from_timestamp_millis(ms).unwrap();
+        let mut profile = Profile { out: Flags::NONE, seen: at(0), created: None, consents: Default::default() };
+        for ms in [5, 9, 7] {
+            profile.note_consent(Flags::of(3), at(ms));
+        }
+        assert_eq!((profile.consent(Flags::of(3)), profile.consent(Flags::of(2))), (Some(at(9)), None));
+    }
+
+    #[test]
+    fn a_set_of_attributes_is_read_from_its_bits() {
+        let set = Flags::of(0) | Flags::of(7);
+        assert_eq!(Flags::from_bits(i64::from(set.bits())), set);
+        assert_eq!(set.places().collect::<Vec<_>>(), [0, 7]);
+        assert!(Flags::of(8).is_empty() && (set & !Flags::of(7)) == Flags::of(0));
+    }
+}
