@@ -141,7 +141,7 @@ fn counts(m: &MappingStatus) -> String {
     out.push_str(&row("backlog", &backlog));
     for w in &b.waiting_for {
         let waiting =
-            format!("{:>8}   for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
+            format!("{:>8} for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
         out.push_str(&row("", &waiting));
     }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));

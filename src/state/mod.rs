@@ -27,6 +27,7 @@ mod events;
 mod exports;
 mod fingerprint;
 mod forgotten;
+mod key;
 mod links;
 mod lock;
 mod migrate;
