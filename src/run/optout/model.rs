@@ -108,8 +108,24 @@ impl World {
     }
 }
 
+/// A flow that is built wrongly, to see that the check would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// Dynamics is lowered without a look at the profile as it is.
+    NoLook,
+    /// Dynamics is written whatever version it has.
+    NoVersion,
+    /// A consent is taken to be as new as the reading that found it.
+    TimeOfReading,
+    /// Our own writes are not known again.
+    OwnWritesCount,
+    /// A profile made anew is taken for the one before.
+    NoCreated,
+}
+
 /// What a world is played by.
 struct Game {
+    flaw: Option<Flaw>,
     rule: Rule,
     /// Dynamics' clock minus Campaign's, in seconds.
     skew: i64,
@@ -149,13 +165,14 @@ impl Game {
         ContactSight {
             out: flags(world.d_out),
             modified: at(world.d_modified),
-            by_us: world.d_by_us,
+            by_us: world.d_by_us && self.flaw != Some(Flaw::OwnWritesCount),
             version: Some(world.d_version.to_string()),
         }
     }
 
     fn profile(&self, world: &World) -> ProfileSight {
-        ProfileSight { out: flags(world.c_out), created: Some(at(world.c_made)), at: at(world.now) }
+        let created = (self.flaw != Some(Flaw::NoCreated)).then(|| at(world.c_made));
+        ProfileSight { out: flags(world.c_out), created, at: at(world.now) }
     }
 
     fn act(&self, world: &mut World, act: Act) {
@@ -218,7 +235,8 @@ impl Game {
     }
 
     fn take_in_profile(&self, world: &mut World, sight: &ProfileSight) {
-        self.rule.profile_seen(&mut world.stored, sight, world.polled.map(at));
+        let unchanged_until = if self.flaw == Some(Flaw::TimeOfReading) { Some(sight.at) } else { world.polled.map(at) };
+        self.rule.profile_seen(&mut world.stored, sight, unchanged_until);
         world.polled = Some(sight.at.timestamp());
     }
 
@@ -234,7 +252,7 @@ impl Game {
         };
         let mut done = world.clone();
         let mut person = person.clone();
-        match self.rule.step(&person, *looked) {
+        match self.rule.step(&person, *looked || self.flaw == Some(Flaw::NoLook)) {
             Step::Done => {
                 done.stored = person;
                 done.work = None;
@@ -287,7 +305,7 @@ impl Game {
                     }
                     next.push(killed);
                 }
-                if version != world.d_version.to_string() {
+                if version != world.d_version.to_string() && self.flaw != Some(Flaw::NoVersion) {
                     // Refused: somebody was faster. The contact is read.
                     self.rule.contact_seen(&mut person, self.contact(world));
                     done.work = Some((person, *looked));
@@ -472,7 +490,7 @@ impl Game {
 
 fn game() -> Game {
     let rule = Rule { direction: Direction::Bidirectional, pairs: FLAG, tolerance: TimeDelta::zero() };
-    Game { rule, skew: 0, exports: false, anew: false, late: false }
+    Game { flaw: None, rule, skew: 0, exports: false, anew: false, late: false }
 }
 
 fn explored(what: &str, game: &Game, acts: u8, ticks: u8, kills: u8) {
@@ -507,5 +525,14 @@ fn clocks_that_differ_within_the_tolerance_lose_no_opt_out() {
     for skew in [-1, 1] {
         let rule = Rule { tolerance: TimeDelta::seconds(1), ..game().rule };
         explored("skew", &Game { rule, skew, ..game() }, 2, 1, 0);
+    }
+}
+
+#[test]
+fn a_flow_that_is_built_wrongly_is_found_out() {
+    for flaw in [Flaw::NoLook, Flaw::NoVersion, Flaw::TimeOfReading, Flaw::OwnWritesCount, Flaw::NoCreated] {
+        let game = Game { flaw: Some(flaw), exports: flaw == Flaw::NoLook, anew: flaw == Flaw::NoCreated, ..game() };
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| game.explore(2, 1, 0)));
+        assert!(found.is_err(), "{flaw:?} goes unseen");
     }
 }
