@@ -1,31 +1,28 @@
 //! `d365map demo`: the whole way in a few seconds, against local stand-ins for both services.
 //!
-//! Starts the emulators, compiles the embedded contact mapping, runs the first full load, lets a salesperson change some
-//! contacts in Dynamics, runs again, and says what happened. Nothing outside a temporary folder is touched.
+//! Starts the emulators, makes a project of the mappings that are shipped, runs the first full load, lets people work in
+//! both systems (contacts are changed, persons opt out on either side, a newsletter is sent, opened, clicked and returned),
+//! runs again, and says what happened. Nothing outside a temporary folder is touched.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::output::{fail, print};
 use super::run::{Format, runtime};
-use super::{Exit, Global};
+use super::{Exit, Global, services};
 use crate::check::{Input, compile};
-use crate::connect::campaign::{Campaign, CampaignConfig};
-use crate::connect::dataverse::{Dataverse, DataverseConfig};
-use crate::connect::{Http, HttpConfig};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::emulator::{Config, Running, start};
 use crate::plan::ExecutionPlan;
-use crate::project::template;
-use crate::run::{Counters, Options, Pace, Services, Summary, run as execute};
+use crate::project::{FILE_NAME, Project, template};
+use crate::run::{Counters, Pace, Summary, run as execute};
 use crate::schema::Catalogue;
 use crate::state::{DeadLetterFilter, Store};
+use crate::time;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -85,27 +82,28 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
     let config = Config { contacts: args.contacts, seed_text: Some(crate::emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
     let emulators = start(config).await.map_err(|e| format!("the emulators could not be started: {e}"))?;
     say(&format!("Dataverse emulator at {}, Campaign emulator at {}", emulators.dataverse_url(), emulators.campaign_url()));
-    let plan = Arc::new(embedded_plan()?);
-    say("compiled mappings/contacts.d365map (`d365map plan` shows what it does)");
-    let store = Store::open_for_run(&folder.join("state.db")).map_err(|e| e.to_string())?;
+    let project = project(&emulators, folder)?;
+    let plan = Arc::new(shipped_plan()?);
+    let names: Vec<&str> = template::SHIPPED.iter().map(|(name, _)| *name).collect();
+    say(&format!("compiled {} (`d365map plan` shows what they do)", names.join(", ")));
+    let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
 
     let mut steps = Vec::new();
-    for title in ["first full load", "after changes in Dynamics", "once more, nothing has changed"] {
+    for title in ["first full load", "after changes on both sides", "once more, nothing has changed"] {
         if steps.len() == 1 {
             say("a salesperson changes contacts in Dynamics: 5 new, 20 changed, 1 with a broken e-mail address, 1 deleted, 1 deactivated");
-            change_contacts(&emulators).await?;
+            say(
+                "one contact opts out of e-mails in Dynamics, another by Campaign's own page; a newsletter is sent, opened, clicked and returned",
+            );
+            change(&emulators).await?;
         }
         say(&format!("running: {title}"));
-        let (http, services) = services(&emulators)?;
-        let options = Options {
-            pace: Pace::Once,
-            mappings: None,
-            page_size: 500,
-            concurrency: 8,
-            backlog_high_water: 20_000,
-            mass_delete_percent: None,
-            optouts: crate::run::OptoutSettings::default(),
-        };
+        let (http, services) = services::of_plan(&project, &plan, Some(&store))?;
+        let mut options = super::run::options(&project, Pace::Once, Vec::new());
+        // Profiles are listed each time: the demonstration does not last an hour.
+        options.optouts.list_every = Duration::ZERO;
+        // Few contacts and one deletion among them are no accident here.
+        options.mass_delete_percent = None;
         let counters = Arc::new(Counters::default());
         let summary =
             execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await.map_err(|e| e.to_string())?;
@@ -134,51 +132,67 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
     })
 }
 
-/// The plan of the embedded mapping against the built-in schemas.
-pub fn embedded_plan() -> Result<ExecutionPlan, String> {
-    let input = Input { name: "mappings/contacts.d365map".to_owned(), bytes: template::MAPPING.as_bytes().to_vec() };
-    let compiled = compile(vec![input], Catalogue::builtin());
-    let findings = || render(&compiled.diagnostics, &compiled.sources, Rendering::Human, Style::PLAIN);
-    compiled.plan.ok_or_else(|| format!("the embedded mapping has errors\n{}", findings()))
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|e| format!("{text}: {e}"))
-}
-
-fn services(emulators: &Running) -> Result<(Http, Services), String> {
-    let http = Http::new(HttpConfig { backoff_min: Duration::from_millis(20), ..HttpConfig::default() }).map_err(|e| e.to_string())?;
+/// A project against the emulators, with the mappings that are shipped.
+fn project(emulators: &Running, folder: &Path) -> Result<Project, String> {
     let credentials = emulators.credentials();
-    let dataverse = DataverseConfig {
-        url: url(&emulators.dataverse_url())?,
-        token_url: url(&emulators.dataverse_token_url())?,
-        client_id: credentials.dataverse.id.clone(),
-        credential: SecretString::from(credentials.dataverse.secret.clone()).into(),
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| private(&path, text));
+        made.map_err(|e| format!("{}: {e}", path.display()))
     };
-    let scope = credentials.campaign_scope.clone();
-    let campaign = CampaignConfig::new(
-        url(&emulators.campaign_url())?,
-        credentials.campaign.id.clone(),
-        SecretString::from(credentials.campaign.secret.clone()),
-        scope,
-    );
-    let campaign = CampaignConfig { token_url: url(&emulators.campaign_token_url())?, ..campaign };
-    let services = Services {
-        dataverse: Dataverse::new(http.clone(), dataverse).map_err(|e| e.to_string())?,
-        campaign: Campaign::new(http.clone(), campaign).map_err(|e| e.to_string())?,
-        exports: None,
-        files: crate::connect::sftp::ExportFiles::default(),
-        journal: None,
-    };
-    Ok((http, services))
+    write("secrets/dynamics", &credentials.dataverse.secret)?;
+    write("secrets/campaign", &credentials.campaign.secret)?;
+    for (name, text) in template::SHIPPED {
+        write(name, text)?;
+    }
+    // JSON is YAML.
+    let file = json!({
+        "version": 1,
+        "connections": {
+            "dynamics": {
+                "url": emulators.dataverse_url(),
+                "token-url": emulators.dataverse_token_url(),
+                "client-id": credentials.dataverse.id,
+                "client-secret": {"file": "secrets/dynamics"},
+            },
+            "campaign": {
+                "url": emulators.campaign_url(),
+                "token-url": emulators.campaign_token_url(),
+                "client-id": credentials.campaign.id,
+                "client-secret": {"file": "secrets/campaign"},
+                "scope": credentials.campaign_scope,
+                "journal": {"url": emulators.journal_url(), "ims-organization": credentials.campaign_account.organization},
+            },
+        },
+        "limits": {"page-size": 500},
+    });
+    write(FILE_NAME, &file.to_string())?;
+    Project::load(&folder.join(FILE_NAME)).map_err(|e| e.to_string())
 }
 
-/// What happens in Dynamics between two runs, through its own Web API and under another user than the integration's.
-async fn change_contacts(emulators: &Running) -> Result<(), String> {
+/// Writes a file that its owner alone can read.
+fn private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+}
+
+/// The plan of the mappings that are shipped, against the built-in schemas.
+fn shipped_plan() -> Result<ExecutionPlan, String> {
+    let inputs = template::SHIPPED.iter().map(|(name, text)| Input { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() });
+    let compiled = compile(inputs.collect(), Catalogue::builtin());
+    let findings = || render(&compiled.diagnostics, &compiled.sources, Rendering::Human, Style::PLAIN);
+    compiled.plan.ok_or_else(|| format!("the shipped mappings have errors\n{}", findings()))
+}
+
+/// What happens between two runs: in Dynamics through its own Web API and under another user than the integration's, in
+/// Campaign as its own screens and its sending do it.
+async fn change(emulators: &Running) -> Result<(), String> {
     let sales = Sales::log_in(emulators).await?;
-    let listed = sales
-        .send(reqwest::Method::GET, "contacts?$select=contactid&$filter=statecode eq 0 and contains(emailaddress1,'@')&$top=23", None)
-        .await?;
+    let chosen = "statecode eq 0 and contains(emailaddress1,'@') and not endswith(emailaddress1,'@example.invalid') and lastname ne null and donotemail ne true";
+    let listed = sales.send(reqwest::Method::GET, &format!("contacts?$select=contactid&$filter={chosen}&$top=25"), None).await?;
     let ids: Vec<String> =
         listed["value"].as_array().into_iter().flatten().filter_map(|c| c["contactid"].as_str().map(str::to_owned)).collect();
     for i in 0..5 {
@@ -191,10 +205,49 @@ async fn change_contacts(emulators: &Running) -> Result<(), String> {
             0 => sales.send(reqwest::Method::DELETE, &path, None).await?,
             1 => sales.send(reqwest::Method::PATCH, &path, Some(json!({"statecode": 1, "statuscode": 2}))).await?,
             2 => sales.send(reqwest::Method::PATCH, &path, Some(json!({"emailaddress1": "ada at example.org"}))).await?,
+            23 => sales.send(reqwest::Method::PATCH, &path, Some(json!({"donotemail": true}))).await?,
+            24 => {
+                campaign(emulators, reqwest::Method::PATCH, &format!("campaign/rows/profile/{id}"), json!({"blackListEmail": true})).await?
+            }
             _ => sales.send(reqwest::Method::PATCH, &path, Some(json!({"middlename": format!("M. {i}"), "address1_city": "Graz"}))).await?,
         };
     }
+    if let [_, _, _, reader, stranger, ..] = ids.as_slice() {
+        campaign(emulators, reqwest::Method::POST, "journal/events", newsletter(reader, stranger)).await?;
+    }
     Ok(())
+}
+
+/// A newsletter that one person opened and clicked in, and that another's mail server sent back.
+fn newsletter(reader: &str, lost: &str) -> Value {
+    let sent = time::now() - chrono::TimeDelta::minutes(5);
+    let event = |log: u32, kind: &str, contact: &str, more: Value| {
+        let date = time::format_instant(sent + chrono::TimeDelta::seconds(i64::from(log)));
+        let mut data = json!({
+            "logId": log.to_string(), "externalId": contact, "eventDate": date, "deliveryId": "DM42", "deliveryLabel": "Newsletter",
+            "campaignId": "CMP7", "campaignLabel": "Spring", "mirrorPage": format!("https://mirror.example/{log}"),
+        });
+        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+            data.extend(more);
+        }
+        json!({"id": uuid::Uuid::new_v4(), "type": kind, "data": data})
+    };
+    json!([
+        event(1, "send", reader, json!({})),
+        event(2, "send", lost, json!({})),
+        event(3, "bounce", lost, json!({"failureType": "hard", "failureReason": "User unknown"})),
+        event(4, "open", reader, json!({})),
+        event(5, "click", reader, json!({"url": "https://www.example.com/offer"})),
+    ])
+}
+
+/// Something that happens in Campaign, by the emulators' own interface.
+async fn campaign(emulators: &Running, method: reqwest::Method, path: &str, body: Value) -> Result<Value, String> {
+    let url = format!("{}/{path}", emulators.admin_url().trim_end_matches('/'));
+    let answer = reqwest::Client::new().request(method.clone(), &url).json(&body).send().await.map_err(|e| e.to_string())?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(|e| e.to_string())?;
+    if status.is_success() { Ok(Value::Null) } else { Err(format!("{method} {path}: {status} {text}")) }
 }
 
 /// A client of Dataverse that is not the integration.

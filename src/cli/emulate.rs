@@ -13,8 +13,8 @@ use crate::emulator::{self, Config, Running};
 /// Arguments of `emulate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the services hold at the start: columns, keys, contacts, attributes, profiles (JSON); without it, the custom attributes of
-    /// the shipped mappings and two profiles that are not the integration's.
+    /// What the services hold at the start: columns, keys, contacts, attributes, profiles (JSON); without it, the custom attributes
+    /// and tables of activities of the shipped mappings and two profiles that are not the integration's.
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
     /// A folder in which the services' rows, definitions and history are kept over restarts; what it holds goes before seeds and

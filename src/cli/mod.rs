@@ -24,6 +24,7 @@ mod man;
 mod optout;
 mod output;
 mod plan;
+mod privacy;
 mod progress;
 mod replay;
 mod run;
@@ -117,6 +118,8 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Marketing events: make one contact's timeline whole from marketing history.
     Events(events::Args),
+    /// Find every trace of a person in the state and in logs, and remove them.
+    Privacy(privacy::Args),
     /// The whole way in a few seconds, against local stand-ins.
     Demo(demo::Args),
     /// Run local stand-ins for Dataverse and Campaign.
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Events(args) => events::run(args, global),
+        Command::Privacy(args) => privacy::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),
         Command::Import(args) => import::run(args, global),

@@ -94,10 +94,10 @@ fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, St
     })
 }
 
-/// All that can be given a number: the plan's workflows, and opt-outs and events whether this version runs them or not.
+/// All that can be given a number: the plan's workflows, and opt-outs whether this version runs them or not.
 fn workflows_of(plan: &ExecutionPlan) -> BTreeSet<String> {
     let optouts = plan.optouts.iter().map(|o| format!("{}.optout", o.mapping));
-    workflows(plan).into_iter().map(|w| w.name).chain(optouts).chain(plan.events.iter().map(|e| e.name.clone())).collect()
+    workflows(plan).into_iter().map(|w| w.name).chain(optouts).collect()
 }
 
 /// Asks Dataverse for the numbers of records that were not given.

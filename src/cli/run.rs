@@ -268,7 +268,8 @@ pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options,
             Pace::Once => execute(plan, clients, store, options, counters, stop).await,
             Pace::Watch { .. } => {
                 let Watched { plan: file, ignore_drift } = watched;
-                let source = FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), ignore_drift };
+                let source =
+                    FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
                 let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
                 watch(plan, clients, store, options, counters, stop, supervision).await
             }

@@ -166,7 +166,7 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
 }
 
 /// The journal of events, where the project has one.
-fn journal(project: &Project, http: Http) -> Result<Option<Journal>, String> {
+pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, String> {
     let Some(connection) = &project.connections.campaign else { return Ok(None) };
     let Some(given) = &connection.journal else { return Ok(None) };
     let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;

@@ -8,6 +8,8 @@ use std::time::UNIX_EPOCH;
 
 use super::compile::read_plan;
 use super::{drift, files, services};
+use crate::check::included_paths;
+use crate::connect::Http;
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
@@ -25,6 +27,8 @@ pub struct FilesOnDisk {
     pub plan: Option<PathBuf>,
     /// What workflows talk to.
     pub services: Services,
+    /// The layer below it, for what a workflow needs that the others did not.
+    pub http: Http,
     /// Whether to start on a breaking drift too.
     pub ignore_drift: bool,
 }
@@ -36,6 +40,10 @@ impl PlanSource for FilesOnDisk {
             Some(plan) => drop(files.insert(plan.clone())),
             None => {
                 gather(&self.project.mappings, &mut files);
+                // What the mapping files include may lie elsewhere.
+                for file in files.clone() {
+                    includes(&file, &mut files);
+                }
                 gather(&self.project.schemas, &mut files);
             }
         }
@@ -78,6 +86,9 @@ impl PlanSource for FilesOnDisk {
         if services.exports.is_none() && workflow.kind != Kind::Ingress {
             services.exports = services::exports(&self.project)?;
         }
+        if services.journal.is_none() && workflow.kind == Kind::Events {
+            services.journal = services::journal(&self.project, self.http.clone())?;
+        }
         Ok(services)
     }
 }
@@ -118,6 +129,18 @@ fn only(plan: &ExecutionPlan, workflow: &Workflow) -> ExecutionPlan {
     plan
 }
 
+/// The files that a mapping file includes, and what those include.
+fn includes(file: &Path, files: &mut BTreeSet<PathBuf>) {
+    let Ok(text) = std::fs::read_to_string(file) else { return };
+    for included in included_paths(&text) {
+        // In one spelling, so that files which include each other come to an end.
+        let Ok(path) = file.parent().unwrap_or(Path::new("")).join(&included).canonicalize() else { continue };
+        if path.is_file() && files.len() < MOST_FILES && files.insert(path.clone()) {
+            includes(&path, files);
+        }
+    }
+}
+
 fn gather(folder: &Path, files: &mut BTreeSet<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -130,5 +153,30 @@ fn gather(folder: &Path, files: &mut BTreeSet<PathBuf>) {
             Ok(kind) if !kind.is_dir() && !hidden => drop(files.insert(entry.path())),
             Ok(_) | Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_included_from_elsewhere_belong_to_the_files_that_are_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("mappings/a.d365map", "include \"../shared/words.d365map\"\n");
+        write("shared/words.d365map", "include \"more.d365map\"\n");
+        write("shared/more.d365map", "# a circle is no harm\ninclude \"words.d365map\"\n");
+        let mut files = BTreeSet::new();
+        gather(&folder.path().join("mappings"), &mut files);
+        for file in files.clone() {
+            includes(&file, &mut files);
+        }
+        let names: BTreeSet<_> = files.iter().filter_map(|f| f.file_name()).collect();
+        assert_eq!(names, ["a.d365map", "more.d365map", "words.d365map"].map(std::ffi::OsStr::new).into());
     }
 }

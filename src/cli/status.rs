@@ -141,7 +141,7 @@ fn counts(m: &MappingStatus) -> String {
     out.push_str(&row("backlog", &backlog));
     for w in &b.waiting_for {
         let waiting =
-            format!("{:>8}   for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
+            format!("{:>8} for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
         out.push_str(&row("", &waiting));
     }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));
@@ -178,4 +178,124 @@ fn notes(w: &WorkflowRecord) -> String {
         out.push_str(&row("RESTART DUE", &format!("{due}; `d365map start {name}{option}` takes it up")));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Backlog, Cursor, Reason, RunKind, RunRecord, Totals, Waiting};
+    use crate::time::{Instant, parse_instant};
+
+    fn at(time: &str) -> Instant {
+        parse_instant(&format!("2026-03-02T{time}Z")).unwrap_or_default()
+    }
+
+    fn record(name: &str, state: WorkflowState) -> WorkflowRecord {
+        WorkflowRecord {
+            name: name.to_owned(),
+            wish: Wish::Run,
+            request: 0,
+            replay: false,
+            state,
+            since: at("08:00:00"),
+            reason: None,
+            restart_due: None,
+            round_began: None,
+            round_ended: None,
+            next_round: None,
+            last_error: None,
+            error_at: None,
+        }
+    }
+
+    fn mapping(name: &str, backlog: Backlog) -> MappingStatus {
+        let cursor = Cursor {
+            phase: Phase::Delta,
+            reason: Reason::First,
+            link: Some("x".to_owned()),
+            generation: 1,
+            plan_fingerprint: "p".to_owned(),
+            updated_at: at("09:59:58"),
+        };
+        MappingStatus {
+            mapping: name.to_owned(),
+            cursor: Some(cursor),
+            backlog,
+            dead_letters: 3,
+            retrying: 1,
+            ledger_rows: 100_000,
+            totals: Totals::default(),
+            events: None,
+        }
+    }
+
+    fn status() -> Status {
+        let waiting =
+            Waiting { parent: "accounts".to_owned(), records: 2, example: "child".to_owned(), example_parent: "parent".to_owned() };
+        let backlog = Backlog {
+            ready: 7,
+            delayed: 3,
+            waiting_for_parents: 2,
+            waiting_for: vec![waiting],
+            claimed: 8,
+            oldest: Some(at("09:00:00")),
+            next_due: None,
+        };
+        let run = RunRecord {
+            id: serde_json::from_str("7").expect("a number"),
+            kind: RunKind::Watch,
+            mappings: vec!["contacts".to_owned()],
+            started_at: at("08:00:00"),
+            ended_at: None,
+            outcome: None,
+            counters: serde_json::Value::Null,
+            pid: 4711,
+            host: "runner".to_owned(),
+        };
+        Status {
+            mappings: vec![mapping("accounts", Backlog::default()), mapping("contacts", backlog)],
+            workflows: vec![
+                WorkflowRecord {
+                    wish: Wish::Stop,
+                    reason: Some("stopped by hand; what was in flight is finished".to_owned()),
+                    ..record("accounts", WorkflowState::Stopped)
+                },
+                WorkflowRecord {
+                    round_began: Some(at("09:59:55")),
+                    round_ended: Some(at("09:59:59")),
+                    next_round: Some(at("10:00:59")),
+                    last_error: Some("Campaign has failed 25 times in a row".to_owned()),
+                    error_at: Some(at("08:30:00")),
+                    restart_due: Some("its mapping has changed".to_owned()),
+                    replay: true,
+                    ..record("contacts", WorkflowState::Running)
+                },
+                WorkflowRecord {
+                    reason: Some("waits for the first round of `contacts`".to_owned()),
+                    ..record("contacts.optout", WorkflowState::Starting)
+                },
+                WorkflowRecord {
+                    reason: Some("the journal does not answer".to_owned()),
+                    last_error: Some("the journal does not answer".to_owned()),
+                    error_at: Some(at("09:59:59")),
+                    round_began: Some(at("09:59:58")),
+                    round_ended: Some(at("09:59:59")),
+                    next_round: Some(at("10:04:59")),
+                    ..record("email", WorkflowState::Failed)
+                },
+            ],
+            last_run: Some(run),
+        }
+    }
+
+    #[test]
+    fn each_workflow_shows_its_state_its_backlog_its_rounds_and_what_is_to_be_done() {
+        let holder = Holder { pid: Some(4711), host: Some("runner".to_owned()), started_at: Some(at("08:00:00")) };
+        insta::assert_snapshot!(describe(&status(), Some(&holder)));
+    }
+
+    #[test]
+    fn for_machines_there_are_the_same_words() {
+        insta::assert_json_snapshot!(serde_json::json!({"version": 1, "process": null, "status": status()}));
+    }
 }

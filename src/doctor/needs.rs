@@ -104,6 +104,13 @@ impl Needs {
             }
             if let Some(table) = needs.table(&format!("d365.{ACTIVITY}"), &flow.name) {
                 table.writes.extend([Verb::Create, Verb::Append]);
+                if flow.completed {
+                    table.writes.insert(Verb::Write);
+                }
+            }
+            // That they are there; their privileges are those of all activities.
+            for activity in &flow.activities {
+                needs.table(&format!("d365.{}", activity.table), &flow.name);
             }
         }
         for flow in &plan.two_way {
@@ -191,7 +198,7 @@ mod tests {
             types: Vec::new(),
             activities: Vec::new(),
             columns: Vec::new(),
-            completed: true,
+            completed: false,
         }];
         let needs = Needs::of(&plan);
         assert_eq!(needs.tables["contact"].writes, BTreeSet::from([Verb::Write, Verb::AppendTo]));

@@ -183,7 +183,7 @@ impl Default for Config {
     }
 }
 
-/// A seed to begin with: the custom attributes that the shipped mappings write, and two profiles that are not the integration's.
+/// A seed to begin with: the custom attributes and the tables of activities that the shipped mappings write, and two profiles that are not the integration's.
 pub const SAMPLE_SEED: &str = include_str!("sample.seed.json");
 
 /// The tenant of the emulated directory.

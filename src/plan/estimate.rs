@@ -150,8 +150,10 @@ pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pac
     for flow in &plan.events {
         let count = records.get(&flow.name).copied();
         let steps = count.map_or_else(Vec::new, |n| {
-            let bulks = n.div_ceil(u64::from(pace.bulk_size.max(1)));
-            vec![pace.step("all created", None, 0, bulks, n)]
+            // Made by one bulk request, completed by another.
+            let times = 1 + u64::from(flow.completed);
+            let bulks = n.div_ceil(u64::from(pace.bulk_size.max(1))) * times;
+            vec![pace.step("all created", None, 0, bulks, n * times)]
         });
         workflows.push(WorkflowEstimate { name: flow.name.clone(), route: format!("events -> {}", flow.table), records: count, steps });
     }

@@ -11,3 +11,10 @@ pub const MAPPING: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/map
 
 /// Lines for .gitignore: the state holds personal data, secrets are nobody's business.
 pub const IGNORED: [&str; 2] = [".d365map/", "secrets/"];
+
+/// All mapping files that are shipped, by their paths in a project.
+pub const SHIPPED: [(&str, &str); 3] = [
+    ("mappings/contacts.d365map", MAPPING),
+    ("mappings/events.d365map", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mappings/events.d365map"))),
+    ("mappings/optout.d365map", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mappings/optout.d365map"))),
+];

@@ -153,6 +153,18 @@ pub enum RunError {
         /// What Dynamics said.
         message: String,
     },
+    /// The attribute that the target's records are addressed by is another one than before.
+    #[error(
+        "mapping `{name}` addresses records by `{now}`, and has written them by `{before}`: those that do not have the new key yet would be made a second time. When Campaign has it in all of them, `d365map replay {name}` goes on by it; until then write `{before}` again"
+    )]
+    KeyChanged {
+        /// The mapping.
+        name: String,
+        /// The attribute before.
+        before: String,
+        /// The attribute of the plan.
+        now: String,
+    },
     /// Another reader is at the flow.
     #[error("another reader is at mapping `{name}`; wait for it to end")]
     Taken {
@@ -178,6 +190,7 @@ impl RunError {
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
             | RunError::Untracked { .. }
+            | RunError::KeyChanged { .. }
             | RunError::Task(_) => false,
         }
     }
@@ -378,6 +391,12 @@ async fn end(
         let backlogs = names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
         let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
         summary.left_out = left_out;
+        // A person who was forgotten while the run went on is nobody's example.
+        for rejection in summary.flows.iter_mut().flat_map(|f| &mut f.rejections) {
+            if store.is_forgotten(&rejection.example)? {
+                "(forgotten)".clone_into(&mut rejection.example);
+            }
+        }
         store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
         Ok(summary)
     });

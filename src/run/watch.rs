@@ -34,7 +34,7 @@ const FILES: Duration = Duration::from_secs(2);
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
-/// A round that was begun for due operations comes no sooner after the last one.
+/// A round that was begun for due operations comes no sooner after the last one; the pause doubles while they stay due.
 const BREATH: Duration = Duration::from_secs(1);
 
 /// Where workflows get their plan from when they start. The methods block.
@@ -152,6 +152,8 @@ struct Entry {
     settled: bool,
     /// When its last round ended.
     ended: Option<Moment>,
+    /// The pause before a round for due operations.
+    breath: Duration,
     /// What was last noted of what it waits for.
     waits: Option<String>,
     restart_due: Option<String>,
@@ -547,11 +549,18 @@ impl Supervisor {
     /// that was put off.
     fn wake(&mut self, due: &[String]) {
         let now = Moment::now();
-        for entry in self.entries.iter_mut().filter(|e| e.settled && e.failures == 0 && due.contains(&e.name)) {
-            if let Phase::Waiting { until } = &mut entry.phase
-                && entry.ended.is_none_or(|at| now.duration_since(at) >= BREATH)
+        for entry in &mut self.entries {
+            let Phase::Waiting { until } = &mut entry.phase else { continue };
+            if !due.contains(&entry.name) {
+                entry.breath = BREATH;
+            } else if *until > now
+                && entry.settled
+                && entry.failures == 0
+                && entry.ended.is_none_or(|at| now.duration_since(at) >= entry.breath)
             {
-                *until = now.min(*until);
+                *until = now;
+                // Operations that a round leaves due, for whatever reason, must not make it go round and round.
+                entry.breath = entry.breath.saturating_mul(2).min(LONGEST_BACK_OFF);
             }
         }
     }
@@ -638,6 +647,7 @@ impl Entry {
             error: None,
             settled: false,
             ended: None,
+            breath: BREATH,
             waits: None,
             restart_due: None,
         }

@@ -112,6 +112,24 @@ pub enum StateError {
         /// What was reported.
         result: &'static str,
     },
+    /// A person cannot be forgotten while a running process writes something of theirs.
+    #[error(
+        "an operation of `{key}` is in flight in {holder}, and nothing was changed; try again in a moment, or `d365map stop --all` first"
+    )]
+    InFlight {
+        /// Who.
+        key: String,
+        /// The process.
+        holder: Holder,
+    },
+    /// A key that belongs to several source records.
+    #[error("`{key}` is the key of several records, and nothing was changed; name the one that is meant: {}", records.join(", "))]
+    Ambiguous {
+        /// The key.
+        key: String,
+        /// The source records.
+        records: Vec<String>,
+    },
     /// A background task that should have written the state did not end properly.
     #[error("the task that writes the state ended early: {0}")]
     Task(String),

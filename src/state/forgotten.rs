@@ -12,7 +12,7 @@ use super::types::millis;
 /// The hash's first part, apart from every target path.
 const PATH: &str = "\u{1f}forgotten";
 
-fn hash(key: &HashKey, source_id: &str) -> i64 {
+pub(super) fn hash(key: &HashKey, source_id: &str) -> i64 {
     key.hash(PATH, &source_id.to_ascii_lowercase()).cast_signed()
 }
 

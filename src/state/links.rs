@@ -23,7 +23,8 @@ use super::outbox::NewOp;
 use super::payload::Payload;
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
-use super::types::Op;
+use super::types::{Op, millis};
+use crate::time::Instant;
 
 /// Records that wait for records of another mapping, or of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,12 +67,12 @@ impl Store {
         })
     }
 
-    /// Deletes of a flow that wait for records which link to theirs wait no longer: those records had their turn, and link to
-    /// it still. Gives how many.
+    /// Deletes of a flow that wait for records which link to theirs wait no longer, where they were queued before that instant:
+    /// those records had their turn, and link to it still. Gives how many.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn let_deletes_go(&self, mapping: &str) -> Result<u64, StateError> {
+    pub fn let_deletes_go(&self, mapping: &str, queued_before: Instant) -> Result<u64, StateError> {
         if self.waiting_size(mapping)? == 0 {
             return Ok(0);
         }
@@ -79,8 +80,10 @@ impl Store {
             let mapping = tx.mapping(mapping)?;
             let gone = tx
                 .conn
-                .prepare_cached("UPDATE outbox SET waits = 0, held = 1 WHERE mapping = ?1 AND waits = 1 AND op = 'delete'")?
-                .execute([mapping])?;
+                .prepare_cached(
+                    "UPDATE outbox SET waits = 0, held = 1 WHERE mapping = ?1 AND waits = 1 AND op = 'delete' AND enqueued_at <= ?2",
+                )?
+                .execute(params![mapping, millis(queued_before)])?;
             Ok(gone as u64)
         })
     }

@@ -7,6 +7,8 @@ ALTER TABLE outbox ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
 -- held: a delete that has waited for its children long enough.
 ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE mapping ADD COLUMN waiting_rows INTEGER NOT NULL DEFAULT 0;
+-- key_attribute: what target records are addressed by; none where that is not known yet.
+ALTER TABLE mapping ADD COLUMN key_attribute TEXT;
 DROP INDEX outbox_due;
 CREATE INDEX outbox_due ON outbox (mapping, seq) WHERE state = 'ready' AND not_before = 0 AND waits = 0;
 CREATE INDEX outbox_waiting ON outbox (mapping, seq) WHERE waits = 1;

@@ -107,6 +107,20 @@ impl Store {
         self.lock().lock.as_ref().map(|lock| lock.holder.clone())
     }
 
+    pub(super) fn is_on_disk(&self) -> bool {
+        &*self.path != Path::new(":memory:")
+    }
+
+    /// Brings everything from the log (`-wal`) into the file and empties the log, so that nothing of older pages stays in it.
+    /// Gives whether that could be done: not while another process reads.
+    pub(super) fn empty_log(&self) -> Result<bool, StateError> {
+        let inner = &*self.lock();
+        in_context(&self.path, "empty its log", || {
+            let busy: i64 = inner.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(busy == 0)
+        })
+    }
+
     fn open_writable(path: &Path) -> Result<Store, StateError> {
         make_private(path)?;
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -156,11 +170,7 @@ impl Store {
 
     /// Refuses where another process could be running on the same file; a store in memory has no other process.
     pub(super) fn require_lock(&self) -> Result<(), StateError> {
-        if self.lock().lock.is_some() || &*self.path == Path::new(":memory:") {
-            Ok(())
-        } else {
-            Err(StateError::NotLocked { path: self.path.to_path_buf() })
-        }
+        if self.lock().lock.is_some() || !self.is_on_disk() { Ok(()) } else { Err(StateError::NotLocked { path: self.path.to_path_buf() }) }
     }
 
     /// A panic inside a transaction has rolled it back on its way out; only the caches may have run ahead.

@@ -118,18 +118,25 @@ fn the_demo_tells_of_three_runs_within_its_time_and_cleans_up_behind_itself() {
     assert_eq!(status, 0, "{error}");
     assert!(began.elapsed().as_secs() < 60, "an unoptimised build may take its time, but not that much");
     let result: Value = serde_json::from_str(&out).expect("one JSON object");
-    let flow = |run: usize| result["runs"][run]["summary"]["flows"][0].clone();
-    assert_eq!(flow(0)["read"], 300);
-    assert!(flow(0)["created"].as_u64().is_some_and(|n| n > 200));
-    let second = flow(1);
-    assert_eq!((&second["created"], &second["deleted"], &second["failed"]), (&json!(5), &json!(2), &json!(1)));
-    assert!(second["updated"].as_u64().is_some_and(|n| n >= 15), "{second}");
+    let flow = |run: usize, flow: usize| result["runs"][run]["summary"]["flows"][flow].clone();
+    let counts = |flow: &Value| ["created", "updated", "deleted", "failed"].map(|name| flow[name].as_u64().expect("a count"));
+    let (first, second) = (flow(0, 0), flow(1, 0));
+    assert_eq!(first["read"], 300);
+    assert!(first["created"].as_u64().is_some_and(|n| n > 200));
+    let [created, updated, deleted, failed] = counts(&second);
+    assert_eq!((created, deleted, failed), (5, 2, 1));
+    assert!(updated >= 15, "{second}");
     assert!(second["rejections"][0]["place"].as_str().is_some_and(|p| p.starts_with("mappings/contacts.d365map:")), "{second}");
-    let third = flow(2);
-    assert_eq!((&third["created"], &third["updated"], &third["deleted"]), (&json!(0), &json!(0), &json!(0)));
+    // One opt-out goes each way, and five events and a task to timelines.
+    assert_eq!((flow(1, 1)["mapping"].as_str(), counts(&flow(1, 1))), (Some("contacts.optout"), [0, 2, 0, 0]));
+    assert_eq!((flow(1, 2)["mapping"].as_str(), counts(&flow(1, 2))), (Some("email"), [5, 0, 0, 0]));
+    for still in 0..3 {
+        assert_eq!(counts(&flow(2, still)), [0; 4], "{}", flow(2, still));
+    }
     let calls = |run: usize| result["runs"][run]["calls"].clone();
-    assert_eq!(calls(0)["campaign"]["methods"]["POST"], flow(0)["created"]);
-    assert!(calls(2)["dataverse"]["calls"].is_u64() && calls(2)["campaign"].is_null(), "{}", calls(2));
+    assert_eq!(calls(0)["campaign"]["methods"]["POST"], first["created"]);
+    assert_eq!(calls(2)["campaign"]["methods"], json!({"GET": 1}), "profiles are listed and nothing is written");
+    assert_eq!(calls(2)["dataverse"]["methods"], json!({"GET": 3}));
     assert!(std::fs::read_dir(folder.path()).expect("the folder").next().is_none());
 }
 

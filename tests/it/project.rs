@@ -42,6 +42,25 @@ fn the_least_file_has_defaults() {
 }
 
 #[test]
+fn a_links_form_is_one_of_three_and_the_documented_one_by_default() {
+    use d365map::project::LinkForm;
+    let text = |more: &str| {
+        format!("version: 1\nconnections:\n  campaign: {{ organization: contoso, client-id: b, client-secret: {{ env: B }}{more} }}\n")
+    };
+    let form = |more: &str| load(&text(more)).map(|p| p.connections.campaign.unwrap().link_form);
+    for (more, expected) in [
+        ("", LinkForm::PKey),
+        (", link-form: pkey", LinkForm::PKey),
+        (", link-form: key", LinkForm::Key),
+        (", link-form: href", LinkForm::Href),
+    ] {
+        assert_eq!(form(more).unwrap(), expected, "{more}");
+    }
+    let problems = form(", link-form: id").unwrap_err();
+    assert!(problems[0].help.as_ref().is_some_and(|h| h.contains("pkey")), "{problems:?}");
+}
+
+#[test]
 fn a_full_file_is_read() {
     let project = load(
         "version: 1\nmappings: maps\nstate: /var/lib/d365map.db\nconnections:

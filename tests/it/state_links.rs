@@ -133,7 +133,7 @@ fn a_delete_waits_for_those_that_link_to_its_record_until_it_is_let_go() {
     assert!(bench.claim(PARENTS, 1).is_empty());
     let waits = bench.store.waiting_for(PARENTS).unwrap();
     assert_eq!((waits[0].parent.as_str(), waits[0].example.as_str(), waits[0].example_parent.as_str()), (CHILDREN, "p", "c"));
-    assert_eq!(bench.store.let_deletes_go(PARENTS).unwrap(), 1);
+    assert_eq!(bench.store.let_deletes_go(PARENTS, now()).unwrap(), 1);
     assert_eq!(bench.claim(PARENTS, 1).len(), 1);
 }
 
@@ -327,7 +327,7 @@ impl World {
                 }
                 self.bench.run = Bench::begin(&self.bench.store);
             }
-            Act::LetGo => drop(self.bench.store.let_deletes_go(PARENTS).unwrap()),
+            Act::LetGo => drop(self.bench.store.let_deletes_go(PARENTS, now()).unwrap()),
         }
     }
 
@@ -335,7 +335,7 @@ impl World {
         for _ in 0..200 {
             if !self.work(false, 10, Fate::Done)
                 && !self.work(true, 10, Fate::Done)
-                && self.bench.store.let_deletes_go(PARENTS).unwrap() == 0
+                && self.bench.store.let_deletes_go(PARENTS, now()).unwrap() == 0
             {
                 return;
             }

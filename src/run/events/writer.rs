@@ -118,6 +118,10 @@ impl Writer {
                     () = tokio::time::sleep(Duration::from_millis(500)) => {}
                     () = self.shared.context.stop.cancelled() => {}
                 }
+                // What was put off may be all that keeps the readers waiting for room.
+                if self.put_off > 0 {
+                    (self.after, self.put_off) = (0, 0);
+                }
                 continue;
             }
             let again = self.put_off > 0 && rounds < ROUNDS && self.shared.context.options.pace == Pace::Once;

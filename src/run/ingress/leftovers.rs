@@ -3,6 +3,7 @@
 
 use crate::run::workflow::{Kind, Workflow};
 use crate::run::{Context, RunError};
+use crate::time;
 
 /// Rounds through all flows at most: links are three tables deep, and a way down and up again is enough for what can come up.
 const ROUNDS: usize = 6;
@@ -16,7 +17,7 @@ pub(in crate::run) async fn leftovers(flows: &[Workflow], context_of: impl Fn(&s
         let (plan, name) = (&context.plan, flow.name.clone());
         let mut children = plan.ingress.iter().filter(|child| child.depends_on.contains(&name));
         if children.all(|child| ingress.iter().any(|f| f.name == child.name)) {
-            context.blocking(move |store| store.let_deletes_go(&name)).await?;
+            context.blocking(move |store| store.let_deletes_go(&name, time::now())).await?;
         }
     }
     for _ in 0..ROUNDS {

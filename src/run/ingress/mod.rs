@@ -17,6 +17,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use tokio::sync::{Notify, watch};
 
 pub use dry::{DryFlow, DryRun, dry_run};
@@ -24,6 +25,7 @@ pub(super) use leftovers::leftovers;
 
 use super::{Context, Pace, RunError};
 use crate::state::LocalEngine;
+use crate::time;
 
 /// What reader and writer of one flow share.
 struct Shared {
@@ -46,11 +48,12 @@ impl Shared {
 
 /// Reads what there is to read and writes it. `flow` counts in the plan's list.
 pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
-    if context.options.pace != Pace::Once {
+    if let Pace::Watch { interval } = context.options.pace {
         // Deletes that were held for the records which link to theirs: those had a round since. A run that goes through once
         // looks after them when all flows are through (leftovers.rs).
         let name = context.plan.ingress[flow].name.clone();
-        context.blocking(move |store| store.let_deletes_go(&name)).await?;
+        let before = time::now() - TimeDelta::from_std(interval).unwrap_or_default();
+        context.blocking(move |store| store.let_deletes_go(&name, before)).await?;
     }
     let shared = Arc::new(Shared {
         engine: LocalEngine::new(context.store.clone(), context.run),

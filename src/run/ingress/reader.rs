@@ -25,6 +25,10 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     let mut evaluator = Evaluator::new(flow)?;
     let partition = Partition::of(&flow.name);
     let fingerprint = flow.fingerprint();
+    let (name, key) = (flow.name.clone(), flow.key.path.join("."));
+    if let Some(before) = shared.context.blocking(move |store| store.note_key_attribute(&name, &key)).await? {
+        return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: flow.key.path.join(".") });
+    }
     loop {
         if !room(shared).await? {
             return Ok(());

@@ -214,3 +214,26 @@ fn a_million_events_go_through_a_bounded_store_in_bounded_memory() {
     println!("peak memory grows by the factor {growth:.3} from 100,000 to 1,000,000");
     assert!(growth <= 1.2, "the peak grew by {growth}");
 }
+
+#[tokio::test]
+async fn an_outage_keeps_what_waits_and_a_full_backlog_lets_the_reader_on_when_it_is_over() {
+    let mut world = world_of(json!({"generate": {"events": 1200, "contacts": 3}}), 0).await;
+    world.options.backlog_high_water = 150;
+    world.options.concurrency = 2;
+    world.http.attempts = 1;
+    world.admin("fail-next", json!({"api": "dataverse", "kind": "status", "status": 503, "path": "CreateMultiple", "count": 3})).await;
+    let plan = plan_of(ALL);
+    let done = tokio::time::timeout(Duration::from_secs(60), go(&world, &plan)).await.expect("the flow goes on");
+    assert_eq!((done.read, done.created, done.backlog), (1200, 1140, 0));
+    assert!(done.retried > 0);
+
+    let more: Vec<Value> = (5000..5050).map(|n| event("open", n, 1, json!({}))).collect();
+    world.admin("journal/events", json!(more)).await;
+    world.admin("fail-next", json!({"api": "dataverse", "kind": "status", "status": 503, "path": "CreateMultiple", "count": 1000})).await;
+    let done = try_run(&world, &plan, services(&world)).await;
+    let waiting = Store::open_read(&world.state()).unwrap().backlog_size("email").unwrap();
+    assert_eq!(waiting, 50, "{done:?}");
+    world.admin("clear-faults", json!({})).await;
+    assert_eq!(go(&world, &plan).await.created, 50);
+    assert_eq!(count(&world).await, counts(720, 290, 120, 60));
+}

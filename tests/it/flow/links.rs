@@ -507,3 +507,40 @@ async fn a_link_form_without_a_look_up_costs_one_call_for_each_record() {
     let campaign = world.admin_get("stats").await["apis"]["campaign"].clone();
     assert_eq!((&campaign["writes"], &campaign["reads"]), (&json!(2), &json!(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_watch_a_waiting_child_goes_as_soon_as_its_parent_is_there() {
+    let world = world().await;
+    world.put("new_group", 1, json!({"new_name": "Hidden"})).await;
+    world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+    world.put("new_order", 1, json!({"new_name": "O", "new_Firm@odata.bind": bind("new_firm", 1)})).await;
+    let store = Store::open_for_run(&world.state()).expect("the state opens");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let interval = std::time::Duration::from_millis(500);
+    let options = d365map::run::Options { pace: d365map::run::Pace::Watch { interval }, ..world.options.clone() };
+    let (services, kept, token) = (world.services().1, store.clone(), stop.clone());
+    let watching = tokio::spawn(async move {
+        d365map::run::run(plan(), services, kept, options, std::sync::Arc::new(d365map::run::Counters::default()), token).await
+    });
+    let waiting = |flow: &str| store.waiting_size(flow).expect("the state can be read");
+    let patient = async |done: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if done() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("it takes too long: {:?}", store.status());
+    };
+    patient(&|| waiting("firms") == 1 && waiting("orders") == 1).await;
+    world.change("new_group", 1, json!({"new_name": "Shown"})).await;
+    patient(&|| {
+        ["groups", "firms", "orders"].iter().all(|f| {
+            store.status().is_ok_and(|s| s.mappings.iter().any(|m| m.mapping == *f && m.ledger_rows == 1 && m.backlog.total() == 0))
+        })
+    })
+    .await;
+    stop.cancel();
+    watching.await.expect("no panic").expect("the watch ends well");
+    assert_eq!(world.rows("cusOrder").await[0]["cusFirm"], id("new_firm", 1).as_str());
+}

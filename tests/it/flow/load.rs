@@ -113,3 +113,72 @@ fn a_first_load_of_100000_contacts_runs_in_bounded_memory_and_a_second_run_makes
     println!("peak memory grows by the factor {growth:.3} from 20,000 to 100,000");
     assert!(growth <= 1.1, "the peak grew by {growth}");
 }
+
+/// Which fields of these contacts are changed, on which side.
+async fn change(emulators: &Emulators, ids: &[String], path: &str, body: &Value) {
+    let client = reqwest::Client::new();
+    for id in ids {
+        let url = format!("{}/{path}/{id}", emulators.text("/admin/url").trim_end_matches('/'));
+        let answer = client.patch(url).json(body).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}/{id}: {}", answer.text().await.unwrap_or_default());
+    }
+}
+
+/// What each flow costs for each record that is created, changed, unchanged; on both sides.
+///
+/// ```text
+/// cargo test --release --test it -- --ignored --nocapture what_records_cost
+/// ```
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes and prints figures; run it in release"]
+async fn what_records_cost_with_opt_outs_in_both_directions() {
+    const CONTACTS: usize = 100_000;
+    const CHANGED: usize = 1000;
+    let emulators = Emulators::start(CONTACTS);
+    let folder = tempfile::tempdir().expect("a folder");
+    project(folder.path(), &emulators);
+    let path = folder.path().join("d365map.yaml");
+    let yaml = std::fs::read_to_string(&path).expect("the project file");
+    std::fs::write(&path, format!("{yaml}opt-outs:\n  list-every-seconds: 0\n")).expect("the project file");
+    let optout = include_str!("../../../mappings/optout.d365map");
+    std::fs::write(folder.path().join("mappings/optout.d365map"), optout).expect("a mapping");
+    let go = |title: &str| {
+        let (peak, seconds, result) = run(folder.path(), &emulators);
+        println!("{title}: {seconds:.1} s, peak memory {:.1} MiB, calls {}", peak as f64 / 1024.0, result["calls"]);
+        for flow in result["summary"]["flows"].as_array().expect("flows") {
+            println!(
+                "  {}: read {}, created {}, updated {}, unchanged {}, backlog {}",
+                flow["mapping"], flow["read"], flow["created"], flow["updated"], flow["unchanged"], flow["backlog"]
+            );
+        }
+        result
+    };
+    let first = go("first load");
+    assert_eq!(first["calls"]["campaign"]["methods"]["POST"], first["summary"]["flows"][0]["created"], "one call for each");
+    let profiles: Value = reqwest::get(format!("{}/dump/profiles", emulators.text("/admin/url").trim_end_matches('/')))
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    let ids: Vec<String> = profiles
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|p| p["blackListEmail"] != true && p["blackListFax"] != true)
+        .filter_map(|p| p["externalId"].as_str().filter(|id| id.len() == 36).map(str::to_owned))
+        .collect();
+    let unchanged = go("nothing has changed");
+    assert!(unchanged["calls"]["campaign"]["methods"].as_object().is_some_and(|m| m.keys().all(|k| k == "GET")), "no write");
+
+    change(&emulators, &ids[..CHANGED], "rows/contact", &serde_json::json!({"middlename": "Q."})).await;
+    go("1000 contacts have another middle name");
+    change(&emulators, &ids[CHANGED..2 * CHANGED], "rows/contact", &serde_json::json!({"donotemail": true})).await;
+    let dynamics = go("1000 opt out in Dynamics");
+    assert_eq!(dynamics["calls"]["campaign"]["methods"]["PATCH"], CHANGED);
+    change(&emulators, &ids[2 * CHANGED..3 * CHANGED], "campaign/rows/profile", &serde_json::json!({"blackListFax": true})).await;
+    let campaign = go("1000 opt out in Campaign");
+    assert_eq!(campaign["calls"]["dataverse"]["methods"]["PATCH"], CHANGED);
+    let last = go("the writes come back");
+    assert!(last["calls"]["dataverse"]["methods"]["PATCH"].is_null() && last["calls"]["campaign"]["methods"]["PATCH"].is_null());
+}

@@ -282,7 +282,7 @@ impl Bench {
             lastname: ["Able", "Baker", "Charlie", "Dog", "Easy", "Fox", "George", "How"][n as usize % 8],
             email: ["a0@example.com", "a1@example.com", "a2@example.com", "a3@example.com"][n as usize % 4],
             family: (n % 2 + 1) as u8,
-            job: (n % 2 == 0).then_some("01.02.1980"),
+            job: n.is_multiple_of(2).then_some("01.02.1980"),
             city: "London",
             active: true,
         };

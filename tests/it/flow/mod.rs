@@ -12,6 +12,7 @@ mod matrix;
 mod optout;
 mod optout_exports;
 mod optout_stories;
+mod privacy;
 mod replay;
 pub mod support;
 mod trouble;

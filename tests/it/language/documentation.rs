@@ -19,6 +19,21 @@ fn every_example_of_the_language_document_compiles_cleanly() {
 }
 
 #[test]
+fn the_examples_of_the_pages_on_flows_to_campaign_compile_cleanly() {
+    for text in [include_str!("../../../docs/contacts.md"), include_str!("../../../docs/custom-entities.md")] {
+        let mut count = 0;
+        for part in text.split("```d365map").skip(1) {
+            let (_, body) = part.split_once('\n').expect("a fenced block");
+            let example = body.split("\n```").next().expect("an end of the block");
+            let found = compiled(example);
+            assert!(found.diagnostics.is_empty() && found.plan.is_some(), "{example}\n{}", rendered(example));
+            count += 1;
+        }
+        assert!(count > 0, "no example was found");
+    }
+}
+
+#[test]
 fn the_example_in_the_readme_compiles_cleanly() {
     let text = include_str!("../../../README.md");
     let example = text.split("```\n").nth(1).expect("the first fenced block");

@@ -1,0 +1,239 @@
+//! `d365map privacy report|forget|lift`: what is known of a person here, and the end of it.
+
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::output::{fail, print};
+use super::run::Format;
+use super::status::need_project;
+use super::{Exit, Global};
+use crate::state::{Forgotten, StateError, Store, Traces};
+use crate::time;
+
+/// Shorter texts are found everywhere.
+const SHORTEST: usize = 3;
+/// Lines of a log that are named; all are counted.
+const LINES_NAMED: usize = 20;
+
+/// Arguments of `privacy`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show where a person is found: in the state, in dead letters, in logs that were kept. Shows places, not data.
+    Report {
+        /// The id of the contact (or another source record), the key of a target record, or a text of theirs such as an e-mail address.
+        key: String,
+        /// A log file, or a folder of them, that was made of d365map's output; may be given several times.
+        #[arg(long, value_name = "PATH")]
+        log: Vec<PathBuf>,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Remove every trace of a person from the state, and take nothing of theirs in any more.
+    Forget {
+        /// The id of the contact (or another source record), or the key of a target record.
+        key: String,
+        /// Show what would be removed, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Take a person's records in again, after a mistake.
+    Lift {
+        /// The id under which the person was forgotten.
+        key: String,
+    },
+}
+
+/// Does what was asked.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let project = match need_project(global) {
+        Ok(project) => project,
+        Err(exit) => return exit,
+    };
+    let state = &project.state;
+    let result = match &args.action {
+        Action::Report { key, log, format } => report(state, key.trim(), log, *format),
+        Action::Forget { key, dry_run: true, format, .. } => report(state, key.trim(), &[], *format),
+        Action::Forget { key, yes, format, .. } => forget(state, key.trim(), *yes, *format),
+        Action::Lift { key } => lift(state, key.trim()),
+    };
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+fn traces(state: &Path, key: &str) -> Result<Traces, String> {
+    if key.chars().count() < SHORTEST {
+        return Err(format!("`{key}` is too short to look for; name an id, a key or an e-mail address"));
+    }
+    match Store::open_read(state).and_then(|store| store.trace(key)) {
+        Err(StateError::NotFound { .. }) => Ok(Traces::default()),
+        other => other.map_err(|e| e.to_string()),
+    }
+}
+
+/// Where a text was found in a log.
+#[derive(Debug, Serialize)]
+struct InLog {
+    file: PathBuf,
+    /// How many lines.
+    count: usize,
+    /// The first of them, from 1.
+    lines: Vec<usize>,
+}
+
+fn report(state: &Path, key: &str, logs: &[PathBuf], format: Format) -> Result<Exit, String> {
+    let traces = traces(state, key)?;
+    let mut found = Vec::new();
+    for log in logs {
+        search(log, &key.to_lowercase(), &mut found).map_err(|e| format!("{}: {e}", log.display()))?;
+    }
+    match format {
+        Format::Json => print(&format!("{}\n", json!({"version": 1, "total": traces.total(), "traces": traces, "logs": found}))),
+        Format::Human => print(&describe(key, &traces, &found, logs)),
+    }
+    Ok(if traces.total() == 0 && found.is_empty() { Exit::Clean } else { Exit::Findings })
+}
+
+/// Looks for a text in a file, or in all files of a folder.
+fn search(path: &Path, needle: &str, found: &mut Vec<InLog>) -> std::io::Result<()> {
+    if path.is_dir() {
+        let mut entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        // A link is not followed: it could lead in a circle.
+        return entries.iter().filter(|e| e.file_type().is_ok_and(|t| !t.is_symlink())).try_for_each(|e| search(&e.path(), needle, found));
+    }
+    let mut reader = BufReader::new(std::fs::File::open(path)?);
+    let (mut line, mut number, mut count, mut lines) = (Vec::new(), 0, 0, Vec::new());
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        number += 1;
+        if String::from_utf8_lossy(&line).to_lowercase().contains(needle) {
+            count += 1;
+            if lines.len() < LINES_NAMED {
+                lines.push(number);
+            }
+        }
+        line.clear();
+    }
+    if count > 0 {
+        found.push(InLog { file: path.to_owned(), count, lines });
+    }
+    Ok(())
+}
+
+fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> String {
+    let mut out = String::new();
+    if traces.total() == 0 {
+        out.push_str(&format!("the state holds no trace of {key}\n"));
+    }
+    for (table, count) in &traces.counts {
+        let of_table = || traces.found.iter().filter(|t| t.table == *table);
+        let what = of_table().next().map_or("", |t| t.what);
+        out.push_str(&format!("{table}: {count} {}, {what}\n", if *count == 1 { "row" } else { "rows" }));
+        for trace in of_table() {
+            let mapping = trace.mapping.as_deref().map(|m| format!("{m}: ")).unwrap_or_default();
+            out.push_str(&format!("  {mapping}{} ({})\n", trace.row, trace.columns.join(", ")));
+        }
+        let named = of_table().count() as u64;
+        if *count > named {
+            out.push_str(&format!("  and {} more\n", count - named));
+        }
+    }
+    let others: Vec<&str> = traces.records.iter().map(String::as_str).filter(|r| !r.eq_ignore_ascii_case(key)).collect();
+    if !others.is_empty() {
+        out.push_str(&format!("of the source records {}\n", others.join(", ")));
+    }
+    if let Some(at) = traces.forgotten_at {
+        out.push_str(&format!("forgotten {}: nothing of it is taken in any more\n", time::format_instant(at)));
+    }
+    for log in logs {
+        let lines: Vec<String> = log.lines.iter().map(ToString::to_string).collect();
+        let more = if log.count > log.lines.len() { ", …" } else { "" };
+        out.push_str(&format!("log {}: {} lines: {}{more}\n", log.file.display(), log.count, lines.join(", ")));
+    }
+    out.push_str(match asked {
+        [] => "logs: d365map keeps none; `--log PATH` looks into those that are made of its output elsewhere\n",
+        _ if logs.is_empty() => "the logs hold no trace\n",
+        _ => "lines of logs are removed where they are kept\n",
+    });
+    out
+}
+
+fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, String> {
+    let traces = traces(state, key)?;
+    let is_id = uuid::Uuid::parse_str(key).is_ok();
+    let of_key = traces.found.iter().any(|t| t.columns.iter().any(|c| matches!(*c, "source_id" | "key" | "contact")));
+    if !is_id && !of_key {
+        let records: Vec<&str> = traces.records.iter().map(String::as_str).collect();
+        return Err(match records.as_slice() {
+            [] => format!("`{key}` is neither an id nor a key that the state knows; name the contact by its id"),
+            _ => format!(
+                "`{key}` is neither an id nor a key; it was found in what belongs to {}. Forget records one by one, by their ids",
+                records.join(", ")
+            ),
+        });
+    }
+    if !yes {
+        eprint!("{}", describe(key, &traces, &[], &[]));
+        confirm(key)?;
+    }
+    let forgotten = Store::open(state).and_then(|store| store.forget(key)).map_err(|e| e.to_string())?;
+    match format {
+        Format::Json => print(&format!("{}\n", json!({"version": 1, "forgotten": forgotten}))),
+        Format::Human => print(&told(key, &forgotten)),
+    }
+    Ok(if forgotten.log_is_empty { Exit::Clean } else { Exit::Findings })
+}
+
+fn confirm(key: &str) -> Result<(), String> {
+    if !std::io::stdin().is_terminal() {
+        return Err("nothing was removed; say `--yes` where nobody can be asked".to_owned());
+    }
+    eprint!("this cannot be undone. Remove all of it? Type the id or key again: ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| e.to_string())?;
+    if answer.trim().eq_ignore_ascii_case(key) { Ok(()) } else { Err("nothing was removed".to_owned()) }
+}
+
+fn told(key: &str, forgotten: &Forgotten) -> String {
+    let mut out = String::new();
+    for (table, count) in &forgotten.removed {
+        out.push_str(&format!("{table}: {count} removed\n"));
+    }
+    for (table, count) in &forgotten.cleaned {
+        out.push_str(&format!("{table}: {count} without it now\n"));
+    }
+    let ids: Vec<&str> = forgotten.ids.iter().map(String::as_str).collect();
+    out.push_str(&format!("{key} is forgotten; nothing of {} is taken in any more\n", ids.join(" and ")));
+    if !forgotten.log_is_empty {
+        out.push_str(
+            "the log of the state file (-wal) could not be emptied, since another process reads; the same command again does it\n",
+        );
+    }
+    out.push_str("Campaign and Dynamics are as they were: docs/privacy.md tells the order of steps there\n");
+    out
+}
+
+fn lift(state: &Path, key: &str) -> Result<Exit, String> {
+    match Store::open(state).and_then(|store| store.lift_tombstone(key)).map_err(|e| e.to_string())? {
+        true => {
+            print(&format!("{key} is taken in again when it changes, or by a replay\n"));
+            Ok(Exit::Clean)
+        }
+        false => Err(format!("{key} is not forgotten; name the id under which it was")),
+    }
+}
