@@ -9,14 +9,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::cursor::{Cursor, CursorMove, Phase, Reason};
-use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::exports::ExportMark;
 use super::outbox::NewOp;
 use super::person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
-use super::types::{Op, RunId, instant, millis, words};
+use super::types::{Op, instant, millis, words};
 use crate::time::Instant;
 
 words! {
@@ -106,46 +105,6 @@ pub struct OptoutIntake {
     pub backlog: u64,
 }
 
-/// A person in a worker's hands.
-#[derive(Clone, Debug)]
-pub struct ClaimedPerson {
-    /// The number of the operation.
-    pub seq: i64,
-    /// The contact's id, which is the profile's key.
-    pub id: String,
-    /// How often it was tried before.
-    pub attempts: u32,
-    /// What is known; none where the row is gone.
-    pub person: Option<Person>,
-}
-
-/// How work on a person ended.
-#[derive(Debug)]
-pub enum PersonEnd {
-    /// Done; so it is known now.
-    Done(Person),
-    /// The contact is gone.
-    Gone,
-    /// To be tried again.
-    Retry {
-        /// What is known now.
-        person: Option<Person>,
-        /// Not before.
-        not_before: Instant,
-        /// Why.
-        error: String,
-    },
-    /// It cannot be written as it is.
-    Failed {
-        /// What is known now.
-        person: Option<Person>,
-        /// Why.
-        failure: Failure,
-    },
-    /// It was not tried.
-    Released,
-}
-
 /// When what is held comes: the last day of the year 9999, by which time somebody will have said yes or no.
 const HELD: i64 = 253_402_214_400_000;
 
@@ -178,7 +137,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
     Ok((row.get(12)?, person))
 }
 
-fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>> {
+pub(super) fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>> {
     let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM optout WHERE mapping = ?1 AND source_id = ?2"))?;
     Ok(statement.query_row(params![mapping, id], from_row).optional()?.map(|(_, person)| person))
 }
@@ -426,102 +385,6 @@ impl Store {
             None => Ok(None),
         })
     }
-
-    /// Takes persons who wait into a run's hands, up to `limit`, those that are due at `now`.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn claim_optouts(&self, run: RunId, flow: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedPerson>, StateError> {
-        let claimed = self.claim(run, flow, limit, now)?;
-        self.read("read opt-outs", |conn, _| {
-            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
-            let mut persons = Vec::with_capacity(claimed.len());
-            for op in claimed {
-                let person = person_of(conn, mapping, &op.source_id)?;
-                persons.push(ClaimedPerson { seq: op.seq, id: op.source_id, attempts: op.attempts, person });
-            }
-            Ok(persons)
-        })
-    }
-
-    /// Puts down what is known of a person, and what is about to be written, before it is written. Gives `false` where the
-    /// person is not in this file any more, so that nothing may be written.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn note_intent(&self, flow: &str, id: &str, person: &Person) -> Result<bool, StateError> {
-        self.write("note an intention", |tx| {
-            let mapping = tx.mapping(flow)?;
-            let known = person_of(tx.conn, mapping, id)?.is_some();
-            if known {
-                tx.put_person(mapping, id, person, None)?;
-            }
-            Ok(known)
-        })
-    }
-
-    /// Takes in how work on persons ended. All or nothing.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn settle_optouts(&self, run: RunId, flow: &str, ends: Vec<(i64, PersonEnd)>) -> Result<(), StateError> {
-        self.write("take in answers", |tx| {
-            let mapping = tx.mapping(flow)?;
-            for (seq, end) in ends {
-                let row: Option<(String, i64, u32)> = tx
-                    .conn
-                    .prepare_cached(
-                        "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
-                    )?
-                    .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                    .optional()?;
-                let Some((id, change_no, attempts)) = row else { continue };
-                // A person who was forgotten meanwhile does not come back with an answer.
-                let known = person_of(tx.conn, mapping, &id)?.is_some() && !tx.is_forgotten(&id)?;
-                match end {
-                    PersonEnd::Done(person) => {
-                        if known {
-                            tx.put_person(mapping, &id, &person, None)?;
-                        }
-                        tx.remove_op(mapping, seq)?;
-                        tx.remove_dead_letter(mapping, &id, change_no)?;
-                    }
-                    PersonEnd::Gone => {
-                        tx.drop_row(mapping, &id)?;
-                        tx.remove_op(mapping, seq)?;
-                        tx.remove_dead_letter(mapping, &id, change_no)?;
-                    }
-                    PersonEnd::Retry { person, not_before, error } => {
-                        if let (Some(person), true) = (&person, known) {
-                            tx.put_person(mapping, &id, person, None)?;
-                        }
-                        tx.requeue(seq, false, Some((not_before, &error)))?;
-                    }
-                    PersonEnd::Failed { person, failure } => {
-                        if let (Some(person), true) = (&person, known) {
-                            tx.put_person(mapping, &id, person, None)?;
-                        }
-                        if known {
-                            tx.put_dead_letter(&NewDeadLetter {
-                                mapping,
-                                key: Some(&id),
-                                source_id: &id,
-                                operation: Op::Refetch,
-                                failure: &failure,
-                                run,
-                                attempts: attempts.saturating_add(1),
-                                with_initial: false,
-                                change_no,
-                            })?;
-                        }
-                        tx.remove_op(mapping, seq)?;
-                    }
-                    PersonEnd::Released => tx.requeue(seq, false, None)?,
-                }
-            }
-            Ok(())
-        })
-    }
 }
 
 fn page_of(conn: &Connection, mapping: i64, after: &str, limit: usize) -> Inside<Vec<(String, Person)>> {
@@ -532,7 +395,7 @@ fn page_of(conn: &Connection, mapping: i64, after: &str, limit: usize) -> Inside
 }
 
 impl Tx<'_> {
-    fn put_person(&mut self, mapping: i64, id: &str, person: &Person, generation: Option<i64>) -> Inside<()> {
+    pub fn put_person(&mut self, mapping: i64, id: &str, person: &Person, generation: Option<i64>) -> Inside<()> {
         let Person { contact, profile, fresh, look, raising, lowering } = person;
         let consents = profile.as_ref().and_then(|profile| {
             let known: Vec<(usize, i64)> =
@@ -582,7 +445,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn drop_row(&mut self, mapping: i64, id: &str) -> Inside<()> {
+    pub fn drop_row(&mut self, mapping: i64, id: &str) -> Inside<()> {
         self.conn.prepare_cached("DELETE FROM optout WHERE mapping = ?1 AND source_id = ?2")?.execute(params![mapping, id])?;
         Ok(())
     }
@@ -659,6 +522,7 @@ impl Tx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::PersonEnd;
     use crate::time::now;
 
     const FLOW: &str = "contacts.optout";

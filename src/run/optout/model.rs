@@ -10,7 +10,8 @@
 //! 3. *Rest*: then nothing is written any more, however often everything is read and exported again; and the writes until then
 //!    are few.
 //! 4. *Consent comes through*: given in Campaign while everything is at rest, it reaches Dynamics.
-//! 5. *Campaign is never lowered* by the flow: the model has no such write, and the rule no such step.
+//! 5. *Our own writes beat nobody*: while Dynamics is silent, Campaign's last word is the end, whatever we wrote on the way.
+//! 6. *Campaign is never lowered* by the flow: the model has no such write, and the rule no such step.
 
 use std::collections::HashSet;
 
@@ -80,6 +81,8 @@ struct World {
     said_no_in_dynamics: Option<i64>,
     said_no_in_campaign: bool,
     consent: Option<i64>,
+    /// Nobody in Dynamics has said or done anything, and there was no opt-out there.
+    silent: bool,
     // What is left of the story.
     acts: u8,
     ticks: u8,
@@ -108,14 +111,30 @@ impl World {
     }
 }
 
+/// A flow that is built wrongly, to see that the check would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// Dynamics is written whatever version it has.
+    NoVersion,
+    /// A consent is taken to be as new as the reading that found it.
+    TimeOfReading,
+    /// Our own writes are not known again.
+    OwnWritesCount,
+    /// A profile made anew is taken for the one before.
+    NoCreated,
+}
+
 /// What a world is played by.
 struct Game {
+    flaw: Option<Flaw>,
     rule: Rule,
     /// Dynamics' clock minus Campaign's, in seconds.
     skew: i64,
     exports: bool,
     anew: bool,
     late: bool,
+    /// Views may be taken in after newer ones, and while something is written. The flow itself reads first and writes then.
+    stale: bool,
 }
 
 impl Game {
@@ -138,6 +157,7 @@ impl Game {
             said_no_in_dynamics: d_out.then_some(10),
             said_no_in_campaign: c_out,
             consent: None,
+            silent: !d_out,
             acts,
             ticks,
             kills,
@@ -149,22 +169,27 @@ impl Game {
         ContactSight {
             out: flags(world.d_out),
             modified: at(world.d_modified),
-            by_us: world.d_by_us,
+            by_us: world.d_by_us && self.flaw != Some(Flaw::OwnWritesCount),
             version: Some(world.d_version.to_string()),
         }
     }
 
     fn profile(&self, world: &World) -> ProfileSight {
-        ProfileSight { out: flags(world.c_out), created: Some(at(world.c_made)), at: at(world.now) }
+        let created = (self.flaw != Some(Flaw::NoCreated)).then(|| at(world.c_made));
+        ProfileSight { out: flags(world.c_out), created, at: at(world.now) }
     }
 
     fn act(&self, world: &mut World, act: Act) {
         match act {
             Act::Dynamics(out) => {
                 self.set_dynamics(world, out, false);
+                world.silent = false;
                 world.said_no_in_dynamics = out.then_some(world.now);
             }
-            Act::Touch => self.set_dynamics(world, world.d_out, false),
+            Act::Touch => {
+                self.set_dynamics(world, world.d_out, false);
+                world.silent = false;
+            }
             Act::Campaign(out) => {
                 self.set_campaign(world, out);
                 world.said_no_in_campaign = out;
@@ -218,7 +243,8 @@ impl Game {
     }
 
     fn take_in_profile(&self, world: &mut World, sight: &ProfileSight) {
-        self.rule.profile_seen(&mut world.stored, sight, world.polled.map(at));
+        let unchanged_until = if self.flaw == Some(Flaw::TimeOfReading) { Some(sight.at) } else { world.polled.map(at) };
+        self.rule.profile_seen(&mut world.stored, sight, unchanged_until);
         world.polled = Some(sight.at.timestamp());
     }
 
@@ -271,8 +297,8 @@ impl Game {
                 next.push(done);
             }
             Step::WriteDynamics { raise, lower } => {
-                person.raising = raise;
-                person.lowering = lower;
+                person.raising = person.raising | raise;
+                person.lowering = person.lowering | lower;
                 // The intention is on disk before anything is sent.
                 done.stored = person.clone();
                 let version = person.contact.as_ref().and_then(|c| c.version.clone()).unwrap();
@@ -287,7 +313,7 @@ impl Game {
                     }
                     next.push(killed);
                 }
-                if version != world.d_version.to_string() {
+                if version != world.d_version.to_string() && self.flaw != Some(Flaw::NoVersion) {
                     // Refused: somebody was faster. The contact is read.
                     self.rule.contact_seen(&mut person, self.contact(world));
                     done.work = Some((person, *looked));
@@ -349,6 +375,7 @@ impl Game {
             match &world.held_contact {
                 // A row that has not changed is not sent again; that it may be is checked at rest.
                 None if known == Some(&*world.d_version.to_string()) => {}
+                None if !self.stale => with(&|w| self.take_in_contact(w, self.contact(w))),
                 None => with(&|w| w.held_contact = Some(self.contact(w))),
                 Some(sight) => with(&|w| {
                     self.take_in_contact(w, sight.clone());
@@ -356,6 +383,10 @@ impl Game {
                 }),
             }
             match &world.held_profile {
+                None if !self.stale => with(&|w| {
+                    let sight = self.profile(w);
+                    self.take_in_profile(w, &sight);
+                }),
                 None => with(&|w| w.held_profile = Some(self.profile(w))),
                 Some(sight) => with(&|w| {
                     self.take_in_profile(w, sight);
@@ -418,6 +449,8 @@ impl Game {
             let (writes, _) = self.rest(&mut world, exports);
             assert_eq!(world.d_out, world.c_out, "the services disagree in the end of {from:?}\n{world:?}");
             assert!(world.d_out || !Self::must_be_out(from), "an opt-out is lost from {from:?}\n{world:?}");
+            let beaten = world.d_out && from.silent && !from.said_no_in_campaign && !self.anew && !self.stale;
+            assert!(!beaten, "a consent is beaten by our own writes from {from:?}\n{world:?}");
             assert!(writes <= 3, "{writes} writes until rest from {from:?}");
             // Whatever was not delivered comes now, and again.
             let settled = (world.d_version, world.c_out);
@@ -472,7 +505,7 @@ impl Game {
 
 fn game() -> Game {
     let rule = Rule { direction: Direction::Bidirectional, pairs: FLAG, tolerance: TimeDelta::zero() };
-    Game { rule, skew: 0, exports: false, anew: false, late: false }
+    Game { flaw: None, rule, skew: 0, exports: false, anew: false, late: false, stale: true }
 }
 
 fn explored(what: &str, game: &Game, acts: u8, ticks: u8, kills: u8) {
@@ -498,6 +531,11 @@ fn kills_and_requests_that_arrive_after_them_lose_no_opt_out() {
 }
 
 #[test]
+fn while_dynamics_is_silent_campaigns_last_word_is_the_end_whatever_we_wrote_on_the_way() {
+    explored("silent", &Game { stale: false, late: true, exports: true, ..game() }, 2, 1, 1);
+}
+
+#[test]
 fn a_profile_made_anew_is_no_consent_whenever_it_happens() {
     explored("anew", &Game { anew: true, ..game() }, 2, 1, 0);
 }
@@ -507,5 +545,15 @@ fn clocks_that_differ_within_the_tolerance_lose_no_opt_out() {
     for skew in [-1, 1] {
         let rule = Rule { tolerance: TimeDelta::seconds(1), ..game().rule };
         explored("skew", &Game { rule, skew, ..game() }, 2, 1, 0);
+    }
+}
+
+#[test]
+fn a_flow_that_is_built_wrongly_is_found_out() {
+    for flaw in [Flaw::NoVersion, Flaw::TimeOfReading, Flaw::OwnWritesCount, Flaw::NoCreated] {
+        let stale = flaw != Flaw::OwnWritesCount;
+        let game = Game { flaw: Some(flaw), anew: flaw == Flaw::NoCreated, stale, ..game() };
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| game.explore(2, 1, 0)));
+        assert!(found.is_err(), "{flaw:?} goes unseen");
     }
 }

@@ -162,6 +162,8 @@ impl Rule {
     /// Dynamics has shown the contact.
     pub(super) fn contact_seen(&self, person: &mut Person, sight: ContactSight) {
         let ContactSight { out, modified, by_us, version } = sight;
+        // The very row under which something is perhaps being written: a request that is still on its way may yet reach it.
+        let unchanged = version.is_some() && person.contact.as_ref().is_some_and(|known| known.version == version);
         let echo = by_us
             && person.contact.as_ref().is_some_and(|known| {
                 // Every write of ours is made under a version that was seen. So behind the last one nothing of others can be hidden,
@@ -176,10 +178,13 @@ impl Rule {
                 known.out = out;
                 known.version = version;
             }
+            Some(_) if unchanged => {}
             contact => *contact = Some(Contact { out, ours: Flags::NONE, changed: modified, version }),
         }
-        person.raising = Flags::NONE;
-        person.lowering = Flags::NONE;
+        if !unchanged {
+            person.raising = Flags::NONE;
+            person.lowering = Flags::NONE;
+        }
         self.spend(person);
     }
 
@@ -285,7 +290,7 @@ mod tests {
     }
 
     fn contact(out: Flags, modified: i64) -> ContactSight {
-        ContactSight { out, modified: at(modified), by_us: false, version: Some("1".to_owned()) }
+        ContactSight { out, modified: at(modified), by_us: false, version: Some(modified.to_string()) }
     }
 
     fn profile(out: Flags, read: i64) -> ProfileSight {

@@ -227,8 +227,9 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
             }
             Step::WriteDynamics { raise, lower } => {
                 let version = person.contact.as_ref().and_then(|c| c.version.clone()).unwrap_or_default();
-                person.raising = raise;
-                person.lowering = lower;
+                // Beside what an earlier attempt may have sent, until the row is seen to have moved.
+                person.raising = person.raising | raise;
+                person.lowering = person.lowering | lower;
                 let (key, intended) = (id.clone(), person.clone());
                 if !shared.blocking(move |store, name| store.note_intent(name, &key, &intended)).await? {
                     return Ok(ended(PersonEnd::Gone, written));

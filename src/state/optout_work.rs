@@ -1,0 +1,150 @@
+//! Persons in workers' hands: handed out, intentions noted before anything is sent, answers taken in.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::dead_letter::{Failure, NewDeadLetter};
+use super::error::StateError;
+use super::optouts::person_of;
+use super::person::Person;
+use super::store::Store;
+use super::tx::mapping_id;
+use super::types::{Op, RunId};
+use crate::time::Instant;
+
+/// A person in a worker's hands.
+#[derive(Clone, Debug)]
+pub struct ClaimedPerson {
+    /// The number of the operation.
+    pub seq: i64,
+    /// The contact's id, which is the profile's key.
+    pub id: String,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// What is known; none where the row is gone.
+    pub person: Option<Person>,
+}
+
+/// How work on a person ended.
+#[derive(Debug)]
+pub enum PersonEnd {
+    /// Done; so it is known now.
+    Done(Person),
+    /// The contact is gone.
+    Gone,
+    /// To be tried again.
+    Retry {
+        /// What is known now.
+        person: Option<Person>,
+        /// Not before.
+        not_before: Instant,
+        /// Why.
+        error: String,
+    },
+    /// It cannot be written as it is.
+    Failed {
+        /// What is known now.
+        person: Option<Person>,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was not tried.
+    Released,
+}
+
+impl Store {
+    /// Takes persons who wait into a run's hands, up to `limit`, those that are due at `now`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn claim_optouts(&self, run: RunId, flow: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedPerson>, StateError> {
+        let claimed = self.claim(run, flow, limit, now)?;
+        self.read("read opt-outs", |conn, _| {
+            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
+            let mut persons = Vec::with_capacity(claimed.len());
+            for op in claimed {
+                let person = person_of(conn, mapping, &op.source_id)?;
+                persons.push(ClaimedPerson { seq: op.seq, id: op.source_id, attempts: op.attempts, person });
+            }
+            Ok(persons)
+        })
+    }
+
+    /// Puts down what is known of a person, and what is about to be written, before it is written. Gives `false` where the
+    /// person is not in this file any more, so that nothing may be written.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_intent(&self, flow: &str, id: &str, person: &Person) -> Result<bool, StateError> {
+        self.write("note an intention", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let known = person_of(tx.conn, mapping, id)?.is_some();
+            if known {
+                tx.put_person(mapping, id, person, None)?;
+            }
+            Ok(known)
+        })
+    }
+
+    /// Takes in how work on persons ended. All or nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn settle_optouts(&self, run: RunId, flow: &str, ends: Vec<(i64, PersonEnd)>) -> Result<(), StateError> {
+        self.write("take in answers", |tx| {
+            let mapping = tx.mapping(flow)?;
+            for (seq, end) in ends {
+                let row: Option<(String, i64, u32)> = tx
+                    .conn
+                    .prepare_cached(
+                        "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
+                    )?
+                    .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                    .optional()?;
+                let Some((id, change_no, attempts)) = row else { continue };
+                // A person who was forgotten meanwhile does not come back with an answer.
+                let known = person_of(tx.conn, mapping, &id)?.is_some() && !tx.is_forgotten(&id)?;
+                match end {
+                    PersonEnd::Done(person) => {
+                        if known {
+                            tx.put_person(mapping, &id, &person, None)?;
+                        }
+                        tx.remove_op(mapping, seq)?;
+                        tx.remove_dead_letter(mapping, &id, change_no)?;
+                    }
+                    PersonEnd::Gone => {
+                        tx.drop_row(mapping, &id)?;
+                        tx.remove_op(mapping, seq)?;
+                        tx.remove_dead_letter(mapping, &id, change_no)?;
+                    }
+                    PersonEnd::Retry { person, not_before, error } => {
+                        if let (Some(person), true) = (&person, known) {
+                            tx.put_person(mapping, &id, person, None)?;
+                        }
+                        tx.requeue(seq, false, Some((not_before, &error)))?;
+                    }
+                    PersonEnd::Failed { person, failure } => {
+                        if let (Some(person), true) = (&person, known) {
+                            tx.put_person(mapping, &id, person, None)?;
+                        }
+                        if known {
+                            tx.put_dead_letter(&NewDeadLetter {
+                                mapping,
+                                key: Some(&id),
+                                source_id: &id,
+                                operation: Op::Refetch,
+                                failure: &failure,
+                                run,
+                                attempts: attempts.saturating_add(1),
+                                with_initial: false,
+                                change_no,
+                            })?;
+                        }
+                        tx.remove_op(mapping, seq)?;
+                    }
+                    PersonEnd::Released => tx.requeue(seq, false, None)?,
+                }
+            }
+            Ok(())
+        })
+    }
+}
