@@ -462,21 +462,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes what is known of a person's opt-outs, what waits and what failed of them, in every flow. Gives how many rows there were.
-    pub fn forget_optouts(&mut self, contact: &str) -> Inside<u64> {
-        let id = contact.to_ascii_lowercase();
-        let flows: Vec<i64> = {
-            let mut statement = self.conn.prepare_cached("SELECT mapping FROM optout_flow")?;
-            statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
-        };
-        let mut found = 0;
-        for mapping in flows {
-            found += u64::from(person_of(self.conn, mapping, &id)?.is_some());
-            self.drop_person(mapping, &id)?;
-        }
-        Ok(found)
-    }
-
     fn move_contacts(&mut self, mapping: i64, from: Cursor, to: CursorMove) -> Inside<u64> {
         let mut gone = 0;
         let cursor = match to {
@@ -586,9 +571,10 @@ mod tests {
         let claimed = store.claim_optouts(run, FLOW, 10, now()).unwrap().remove(0);
         let forgotten = store.write("test", |tx| {
             tx.forget_id(ID)?;
-            tx.forget_optouts(&ID.to_uppercase())
+            let mapping = tx.mapping(FLOW)?;
+            tx.drop_person(mapping, ID)
         });
-        assert_eq!(forgotten.unwrap(), 1);
+        forgotten.unwrap();
         assert!(!store.note_intent(FLOW, ID, &person()).unwrap());
         store.settle_optouts(run, FLOW, vec![(claimed.seq, PersonEnd::Done(person()))]).unwrap();
         assert_eq!((seen(&store, &person()).forgotten, store.optout(FLOW, ID).unwrap()), (1, None));
