@@ -389,6 +389,7 @@ impl Tx<'_> {
         let needle = &id.to_lowercase();
         // With the dead letters of its events, which are under the ids of activities.
         *forgotten.removed.entry("event").or_default() += self.forget_events(id)?;
+        *forgotten.removed.entry("optout").or_default() += self.forget_optouts(id)?;
         for holding in HOLDINGS {
             let table = holding.table;
             if !holding.own.is_empty() {
@@ -602,6 +603,26 @@ mod tests {
         store.take_events("email", &[event(ADA, 4)], &EventMark::None).unwrap();
         assert_eq!(store.trace(ADA).unwrap().total(), 0);
         assert_eq!(store.trace(EVE).unwrap().counts, BTreeMap::from([("event", 1)]));
+    }
+
+    #[test]
+    fn what_was_said_of_a_persons_opt_outs_goes_too() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts("contacts.optout", "pairs").unwrap();
+        store
+            .write("test", |tx| {
+                let mapping = tx.mapping("contacts.optout")?;
+                for id in [ADA, EVE] {
+                    tx.conn
+                        .execute("INSERT INTO optout (mapping, source_id, c_out, c_seen) VALUES (?1, ?2, 1, 1)", params![mapping, id])?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(store.trace(&ADA.to_uppercase()).unwrap().counts, BTreeMap::from([("optout", 1)]));
+        assert_eq!(store.forget(&ADA.to_uppercase()).unwrap().removed, BTreeMap::from([("optout", 1)]));
+        assert_eq!((store.trace(ADA).unwrap().total(), store.trace(EVE).unwrap().total()), (0, 1));
+        assert!(store.is_forgotten(ADA).unwrap());
     }
 
     #[test]
