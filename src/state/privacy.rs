@@ -241,7 +241,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn trace(&self, key: &str) -> Result<Traces, StateError> {
-        let needle = key.to_lowercase();
+        // As SQLite's lower() has it, which knows ASCII alone.
+        let needle = key.to_ascii_lowercase();
         self.read("look for a person", |conn, hash_key| {
             let mut traces = Traces::default();
             for holding in HOLDINGS {
@@ -378,7 +379,7 @@ impl Tx<'_> {
     fn is_of_others(&self, key: &str, id: &str) -> Inside<bool> {
         for holding in HOLDINGS.iter().filter(|h| h.own.len() == 2 && h.own[0].0 == "source_id") {
             let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE ({}) AND source_id <> ?3)", holding.table, holding.owned());
-            if self.conn.query_row(&sql, params![key.to_lowercase(), key, id], |row| row.get::<_, bool>(0))? {
+            if self.conn.query_row(&sql, params![key.to_ascii_lowercase(), key, id], |row| row.get::<_, bool>(0))? {
                 return Ok(true);
             }
         }
@@ -386,10 +387,9 @@ impl Tx<'_> {
     }
 
     fn forget_everywhere(&mut self, id: &str, forgotten: &mut Forgotten) -> Inside<()> {
-        let needle = &id.to_lowercase();
+        let needle = &id.to_ascii_lowercase();
         // With the dead letters of its events, which are under the ids of activities.
         *forgotten.removed.entry("event").or_default() += self.forget_events(id)?;
-        *forgotten.removed.entry("optout").or_default() += self.forget_optouts(id)?;
         for holding in HOLDINGS {
             let table = holding.table;
             if !holding.own.is_empty() {
