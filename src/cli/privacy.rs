@@ -67,12 +67,22 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     };
     let state = &project.state;
     let result = match &args.action {
-        Action::Report { key, log, format } => report(state, key.trim(), log, *format),
-        Action::Forget { key, dry_run: true, format, .. } => report(state, key.trim(), &[], *format),
-        Action::Forget { key, yes, format, .. } => forget(state, key.trim(), *yes, *format),
-        Action::Lift { key } => lift(state, key.trim()),
+        Action::Report { key, log, format } => report(state, &meant(key), log, *format),
+        Action::Forget { key, dry_run: true, format, .. } => report(state, &meant(key), &[], *format),
+        Action::Forget { key, yes, format, .. } => forget(state, &meant(key), *yes, *format),
+        Action::Lift { key } => lift(state, &meant(key)),
     };
     result.unwrap_or_else(|error| fail(&error))
+}
+
+/// A GUID in braces or as a URN, as other tools show it, in the form that the state has; anything else as it is. Thirty-two digits
+/// without hyphens may be a key of somebody's own.
+fn meant(key: &str) -> String {
+    let key = key.trim();
+    match uuid::Uuid::parse_str(key) {
+        Ok(id) if key.len() != 32 => id.hyphenated().to_string(),
+        Ok(_) | Err(_) => key.to_owned(),
+    }
 }
 
 fn traces(state: &Path, key: &str) -> Result<Traces, String> {
@@ -174,7 +184,7 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
 
 fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, String> {
     let traces = traces(state, key)?;
-    let is_id = uuid::Uuid::parse_str(key).is_ok();
+    let is_id = key.len() == 36 && uuid::Uuid::parse_str(key).is_ok();
     let of_key = traces.found.iter().any(|t| t.columns.iter().any(|c| matches!(*c, "source_id" | "key" | "contact")));
     if !is_id && !of_key {
         let records: Vec<&str> = traces.records.iter().map(String::as_str).collect();

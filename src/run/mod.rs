@@ -222,11 +222,11 @@ impl Context {
     }
 }
 
-/// Takes flows through a round, a few at the same time. One that fails does not stop the others; the first failure counts.
-async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Result<(), RunError> {
+/// Takes flows through a round, a few at the same time. One that fails does not stop the others. Gives how each ended.
+async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Vec<Result<(), RunError>> {
     let mut flows = flows;
     let mut rounds = JoinSet::new();
-    let mut result = Ok(());
+    let mut results = Vec::new();
     loop {
         while rounds.len() < FLOWS_AT_ONCE
             && let Some((context, flow)) = flows.next()
@@ -234,8 +234,8 @@ async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Result<()
             rounds.spawn(shown(context, flow));
         }
         match rounds.join_next().await {
-            Some(ended) => result = result.and(ended.map_err(|e| RunError::Task(e.to_string())).and_then(|r| r)),
-            None => return result,
+            Some(ended) => results.push(ended.map_err(|e| RunError::Task(e.to_string())).and_then(|r| r)),
+            None => return results,
         }
     }
 }
@@ -264,6 +264,27 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
         Err(error) => note(WorkflowNote::Failed { reason: error.to_string(), next: None }).await,
     }
     result
+}
+
+impl RunError {
+    /// Whether every other flow would fare the same.
+    fn concerns_all(&self) -> bool {
+        match self {
+            RunError::State(StateError::MassDelete { .. })
+            | RunError::Sftp(_)
+            | RunError::Plan(_)
+            | RunError::Rejected { .. }
+            | RunError::Nameless { .. }
+            | RunError::Taken { .. }
+            | RunError::Untracked { .. }
+            | RunError::KeyChanged { .. } => false,
+            RunError::State(_)
+            | RunError::Service(_)
+            | RunError::Unavailable { .. }
+            | RunError::UnknownMapping { .. }
+            | RunError::Task(_) => true,
+        }
+    }
 }
 
 /// Runs a plan. The store must be open for running. Ends when everything is moved ([`Pace::Once`]), when `stop` is cancelled
@@ -320,8 +341,12 @@ async fn once(
     let rounds = async {
         for stage in workflow::stages(&plan, &flows) {
             let wanted = stage.into_iter().filter(|f| tokens.get(&f.name).is_none_or(|t| !t.is_cancelled()));
-            result = together(wanted.map(|flow| (context_of(&flow.name), flow))).await;
-            if result.is_err() || stop.is_cancelled() {
+            let ended = together(wanted.map(|flow| (context_of(&flow.name), flow))).await;
+            // A mapping that fails for a reason of its own keeps nobody's opt-outs from being moved; children wait for their
+            // parents by themselves. A service that is down, or a state that cannot be written, would fail them all.
+            let concerns_all = ended.iter().any(|e| e.as_ref().is_err_and(RunError::concerns_all));
+            result = ended.into_iter().fold(std::mem::replace(&mut result, Ok(())), |first, next| first.and(next));
+            if concerns_all || stop.is_cancelled() {
                 break;
             }
         }

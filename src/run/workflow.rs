@@ -31,6 +31,11 @@ pub struct Workflow {
 impl Workflow {
     /// Reads all that there is and writes it; ends early where the context's `stop` is cancelled.
     pub(super) async fn round(&self, context: Context) -> Result<(), RunError> {
+        let name = self.name.clone();
+        let freed = context.blocking(move |store| store.free_flow(&name)).await?;
+        if freed > 0 {
+            tracing::warn!(workflow = self.name, operations = freed, "what an earlier round left in its hands waits again");
+        }
         match self.kind {
             Kind::Ingress => ingress::round(context, self.index).await,
             Kind::Optout => optout::round(context, self.index).await,

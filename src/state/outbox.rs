@@ -217,9 +217,22 @@ impl Tx<'_> {
         self.conn
             .prepare_cached(
                 "UPDATE outbox SET source_id = ?2, op = ?3, payload = ?4, with_initial = with_initial OR ?5, rewrite = rewrite OR ?6,
-                   generation = max(generation, ?7), change_no = ?8 WHERE seq = ?1",
+                   generation = max(generation, ?7), change_no = ?8,
+                   enqueued_at = CASE WHEN ?3 = 'delete' AND op <> 'delete' THEN ?9 ELSE enqueued_at END,
+                   held = CASE WHEN ?3 = 'delete' AND op <> 'delete' THEN 0 ELSE held END
+                 WHERE seq = ?1",
             )?
-            .execute(params![waiting.seq, new.source_id, new.op, payload, new.with_initial, new.rewrite, new.generation, new.change_no])?;
+            .execute(params![
+                waiting.seq,
+                new.source_id,
+                new.op,
+                payload,
+                new.with_initial,
+                new.rewrite,
+                new.generation,
+                new.change_no,
+                millis(self.now)
+            ])?;
         self.tally(mapping).coalesced += 1;
         Ok(Queued::Coalesced)
     }

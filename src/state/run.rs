@@ -159,6 +159,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Frees what an earlier round of a flow did not give back, since the state could not be written then: its page, and its
+    /// operations, which wait again, as uncertain as after a crash. Called before each round; there is one at a time.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn free_flow(&self, name: &str) -> Result<u64, StateError> {
+        const CLAIMED: &str = "SELECT seq FROM outbox INDEXED BY outbox_claimed WHERE mapping = ?1 AND state = 'claimed'";
+        self.write("free a flow", |tx| {
+            let Some(mapping) = super::tx::mapping_id(tx.conn, name)? else { return Ok(0) };
+            tx.conn
+                .prepare_cached("UPDATE cursor SET leased_by = NULL WHERE mapping = ?1 AND leased_by IS NOT NULL")?
+                .execute([mapping])?;
+            let claimed: Vec<i64> = {
+                let mut statement = tx.conn.prepare_cached(CLAIMED)?;
+                statement.query_map([mapping], |row| row.get(0))?.collect::<Result<_, _>>()?
+            };
+            for seq in &claimed {
+                tx.requeue(*seq, true, None)?;
+            }
+            Ok(claimed.len() as u64)
+        })
+    }
+}
+
 impl super::tx::Tx<'_> {
     /// All claimed operations wait again, marked uncertain. Numbers only come to memory, and there are as many as workers
     /// had in flight.

@@ -4,7 +4,7 @@
 //! That process may die between two instructions, so a state counts only while its process lives: see
 //! [`WorkflowRecord::shown`].
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::cursor::Cursor;
@@ -261,6 +261,25 @@ impl Store {
         })
     }
 
+    /// The instant since which each of these workflows has begun a round that ended well; none where one of them has not, or is
+    /// at one now.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rounds_since(&self, names: &[String]) -> Result<Option<Instant>, StateError> {
+        self.read("look when workflows had their rounds", |conn, _| {
+            let mut statement = conn.prepare_cached(
+                "SELECT round_began FROM workflow WHERE name = ?1 AND round_ended >= round_began AND (error_at IS NULL OR error_at < round_began)",
+            )?;
+            let mut since: Option<i64> = None;
+            for name in names {
+                let Some(began) = statement.query_row([name], |row| row.get::<_, i64>(0)).optional()? else { return Ok(None) };
+                since = Some(since.map_or(began, |at| at.min(began)));
+            }
+            Ok(since.map(instant))
+        })
+    }
+
     /// The flows with operations that could be carried out at `now`.
     ///
     /// # Errors
@@ -390,6 +409,26 @@ mod tests {
         let cursor = store.take_replay("a", "p").unwrap().unwrap();
         assert_eq!((cursor.phase, cursor.reason, cursor.generation), (Phase::Full, Reason::Replay, before.generation + 1));
         assert_eq!(store.take_replay("a", "p").unwrap(), None);
+    }
+
+    #[test]
+    fn rounds_count_from_the_beginning_of_the_eldest_that_ended_well() {
+        let store = store();
+        let both = names(&["a", "b"]);
+        assert_eq!(store.rounds_since(&both).unwrap(), None);
+        let note = |name: &str, note: WorkflowNote| store.note_workflow(name, &note).unwrap();
+        for name in ["a", "b"] {
+            note(name, WorkflowNote::Round);
+            note(name, WorkflowNote::Rested { next: None });
+        }
+        let began = |name: &str| record(&store, name).round_began.unwrap();
+        assert_eq!(store.rounds_since(&both).unwrap(), Some(began("a").min(began("b"))));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        note("b", WorkflowNote::Round);
+        assert_eq!(store.rounds_since(&both).unwrap(), None, "b is at one");
+        note("b", WorkflowNote::Failed { reason: "no".to_owned(), next: None });
+        assert_eq!(store.rounds_since(&both).unwrap(), None, "b's failed");
+        assert!(store.rounds_since(&names(&["a"])).unwrap().is_some());
     }
 
     #[test]

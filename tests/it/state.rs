@@ -778,3 +778,15 @@ async fn the_lease_of_a_dead_run_ends_with_it() {
     let engine = LocalEngine::new(next.store.clone(), next.run);
     assert!(matches!(engine.claim(&part, "plan-1", now()).await.unwrap(), Claim::Page(_)));
 }
+
+#[test]
+fn what_a_round_could_not_give_back_is_freed_before_the_next_and_counts_as_uncertain() {
+    let flow = Flow::in_delta();
+    flow.page(vec![upsert("1", &[("name", json!("A"))])]);
+    let lost = flow.claim_one();
+    assert!(flow.claim(10).is_empty(), "it is in somebody's hands");
+    assert_eq!(flow.store.free_flow(FLOW).unwrap(), 1);
+    let again = flow.claim_one();
+    assert!(again.uncertain && again.key == lost.key && !lost.uncertain);
+    assert_eq!(flow.store.free_flow("another").unwrap(), 0);
+}

@@ -27,6 +27,9 @@ use super::{Context, Pace, RunError};
 use crate::state::LocalEngine;
 use crate::time;
 
+/// How long a delete is held at most for records that link to its own: their flow may have been stopped.
+const LONGEST_HOLD: TimeDelta = TimeDelta::hours(24);
+
 /// What reader and writer of one flow share.
 struct Shared {
     context: Context,
@@ -49,11 +52,23 @@ impl Shared {
 /// Reads what there is to read and writes it. `flow` counts in the plan's list.
 pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
     if let Pace::Watch { interval } = context.options.pace {
-        // Deletes that were held for the records which link to theirs: those had a round since. A run that goes through once
-        // looks after them when all flows are through (leftovers.rs).
+        // Deletes that were held for the records which link to theirs, where those had a round since. A run that goes through
+        // once looks after them when all flows are through (leftovers.rs).
         let name = context.plan.ingress[flow].name.clone();
+        let children = context.plan.ingress.iter().filter(|child| child.name != name && child.depends_on.contains(&name));
+        let children: Vec<String> = children.map(|child| child.name.clone()).collect();
+        let longest = time::now() - LONGEST_HOLD;
         let before = time::now() - TimeDelta::from_std(interval).unwrap_or_default();
-        context.blocking(move |store| store.let_deletes_go(&name, before)).await?;
+        context
+            .blocking(move |store| {
+                let since = match children.as_slice() {
+                    // Records of its own table alone: they came with the same pages.
+                    [] => Some(before),
+                    children => store.rounds_since(children)?.map(|at| at.min(before)),
+                };
+                store.let_deletes_go(&name, since.map_or(longest, |at| at.max(longest)))
+            })
+            .await?;
     }
     let shared = Arc::new(Shared {
         engine: LocalEngine::new(context.store.clone(), context.run),

@@ -11,8 +11,10 @@ use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
-use crate::run::{Pace, RunError, failure};
-use crate::state::{Absence, Change, Claim, CursorMove, Engine, Field, Lease, PageCommit, Partition, Payload, Reason, Unseen};
+use crate::run::{Context, Pace, RunError, failure};
+use crate::state::{
+    Absence, Change, Claim, CursorMove, Engine, Failure, Field, Lease, PageCommit, Partition, Payload, Reason, Store, Unseen,
+};
 use crate::time::{self, Instant};
 
 /// A record's own attempts at reading a page, beyond those of the HTTP layer, before a run that goes through once gives up.
@@ -133,7 +135,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         }
     };
 
-    let changes = match evaluate_page(&shared.context.plan, flow, evaluator, &page, time::now()) {
+    let changes = match evaluate_page(&shared.context, flow, evaluator, &page, time::now()) {
         Ok(changes) => changes,
         Err(error) => {
             shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
@@ -141,7 +143,9 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         }
     };
     for change in &changes {
-        if let Change::Reject { source_id, failure, .. } = change {
+        if let Change::Reject { source_id, failure, .. } = change
+            && !shared.context.store.is_forgotten(source_id)?
+        {
             let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
             shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
         }
@@ -172,7 +176,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
 }
 
 fn evaluate_page(
-    plan: &ExecutionPlan,
+    context: &Context,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
     page: &Page,
@@ -182,7 +186,7 @@ fn evaluate_page(
     page.rows
         .iter()
         .map(|row| match row {
-            Row::Changed(record) => evaluate(plan, flow, evaluator, &paths, record.get(), now),
+            Row::Changed(record) => unless_forgotten(&context.store, evaluate(&context.plan, flow, evaluator, &paths, record.get(), now)),
             Row::Deleted { id, reason } => {
                 // "changed" says that the row has left the result of the query, which to the target is the same as a filter.
                 let left = reason.eq_ignore_ascii_case("changed");
@@ -205,6 +209,16 @@ pub(super) fn explained(flow: &IngressFlow, request: &PageRequest, error: Connec
             RunError::Untracked { name: flow.name.clone(), table: table.to_owned(), message }
         }
         _ => error.into(),
+    }
+}
+
+/// A record of a forgotten person stops nobody with `rejected stop`: it is handed in, and not taken in.
+pub(super) fn unless_forgotten(store: &Store, change: Result<Change, RunError>) -> Result<Change, RunError> {
+    match change {
+        Err(RunError::Rejected { source_id, .. }) if store.is_forgotten(&source_id)? => {
+            Ok(Change::Reject { source_id, key: None, failure: Failure::default() })
+        }
+        other => other,
     }
 }
 

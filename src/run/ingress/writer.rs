@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
-use super::reader::{evaluate, removes};
+use super::reader::{evaluate, removes, unless_forgotten};
 use super::{Shared, body};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Written;
@@ -361,7 +361,8 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         Some(record) => {
             let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
             let evaluator = Evaluator::new(flow)?;
-            evaluate(&shared.context.plan, flow, &evaluator, &paths, record.get(), time::now())
+            let change = evaluate(&shared.context.plan, flow, &evaluator, &paths, record.get(), time::now());
+            unless_forgotten(&shared.context.store, change)
         }
         None => Ok(Change::Absent { source_id: op.source_id.clone(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }),
     };

@@ -274,3 +274,47 @@ async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_be
     assert!(world.dead_letters().is_empty());
     assert_eq!(names(&world).await, ["F1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_that_stops_for_a_reason_of_its_own_keeps_no_opt_out_from_being_moved() {
+    let world = World::empty().await;
+    let plan = super::support::plan_of(
+        "mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  lastname -> lastName
+  jobtitle -> birthDate | date(\"dd.MM.yyyy\") or reject
+  options { rejected stop }
+}
+optout contacts { direction bidirectional; donotemail <-> denyListEmail }",
+    );
+    world.create(1, json!({"lastname": "A"})).await;
+    world.try_run(&plan).await.expect("a first run");
+    world.create(2, json!({"lastname": "B", "jobtitle": "no date"})).await;
+    world.update(1, json!({"donotemail": true})).await;
+    let error = world.try_run(&plan).await.expect_err("the mapping stops");
+    assert!(matches!(error, d365map::run::RunError::Rejected { .. }), "{error}");
+    assert_eq!(world.profile(1).await.expect("a profile")["blackListEmail"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_person_stops_no_mapping_and_is_named_in_no_summary() {
+    let world = World::empty().await;
+    let plan = |options: &str| {
+        super::support::plan_of(&format!(
+            "mapping contacts: d365.contact -> campaign.profile {{
+  key contactid -> externalId
+  jobtitle -> birthDate | date(\"dd.MM.yyyy\") or reject
+  options {{ {options} }}
+}}"
+        ))
+    };
+    world.create(1, json!({"lastname": "A", "jobtitle": "no date"})).await;
+    d365map::state::Store::open_for_run(&world.state()).expect("the state").forget(&super::support::id(1)).expect("a tombstone");
+    for options in ["rejected stop", "rejected dead-letter"] {
+        let summary = world.try_run(&plan(options)).await.expect("nothing stops it");
+        let flow = &summary.flows[0];
+        assert_eq!((flow.read, flow.forgotten, flow.rejected), (1, 1, 0), "{options}");
+        assert!(!serde_json::to_string(&summary).expect("JSON").contains(&super::support::id(1)), "{options}");
+    }
+    assert!(world.dead_letters().is_empty());
+}
