@@ -40,6 +40,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(exit) => return exit,
     };
     let Some(flow) = prepared.plan.flow(&args.mapping).cloned() else {
+        if crate::run::workflows(&prepared.plan).iter().any(|w| w.name == args.mapping) {
+            return fail(&format!(
+                "`{}` is no mapping to Campaign; opt-outs and events are not replayed (`d365map optout reconcile` compares, `d365map events repair` reads a history)",
+                args.mapping
+            ));
+        }
         let known: Vec<String> = prepared.plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
         return fail(&format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", ")));
     };
@@ -48,7 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(error) => return fail(&error.to_string()),
     };
     let later = args.later || beside.is_some();
-    if !later && let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, global.quiet) {
+    if !later && let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, false, global.quiet) {
         return exit;
     }
     let Prepared { project, plan, .. } = prepared;

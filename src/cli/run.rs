@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long)]
     watch: bool,
     /// Seconds between two rounds of --watch; without it, the project file's.
-    #[arg(long, value_name = "SECONDS", requires = "watch")]
+    #[arg(long, value_name = "SECONDS", requires = "watch", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     interval: Option<u64>,
     /// A mapping to run; may be given several times. Without it, all.
     #[arg(long, value_name = "NAME")]
@@ -94,7 +94,7 @@ pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, 
 
 /// Compares the services with the committed schemas before anything is read or written: a run that would fail midway, or
 /// write what nobody meant, does not begin.
-pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -> Result<(), Exit> {
+pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, watch: bool, quiet: bool) -> Result<(), Exit> {
     if ignore {
         return Ok(());
     }
@@ -109,7 +109,8 @@ pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, quiet: bool) -
     };
     match drift {
         // A user who may move records and may not read metadata is no reason to stop.
-        Err(error) if error.contains("lacks a right") => {
+        // Nor is a service that is down when a watch begins: its workflows wait for it, each by itself.
+        Err(error) if watch || error.contains("lacks a right") => {
             eprintln!("warning: the services' schemas were not compared with the committed ones: {error}");
             Ok(())
         }
@@ -175,7 +176,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    if let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, global.quiet) {
+    if let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, args.watch, global.quiet) {
         return exit;
     }
     let Prepared { project, plan, .. } = prepared;

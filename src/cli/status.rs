@@ -144,6 +144,9 @@ fn counts(m: &MappingStatus) -> String {
             format!("{:>8} for records of `{}`, such as {}, which waits for {}", w.records, w.parent, w.example, w.example_parent);
         out.push_str(&row("", &waiting));
     }
+    for note in &m.notes {
+        out.push_str(&row("note", note));
+    }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));
     out.push_str(&row("records", &format!("{:>8}   at the target", m.ledger_rows)));
     out
@@ -226,6 +229,7 @@ mod tests {
             ledger_rows: 100_000,
             totals: Totals::default(),
             events: None,
+            notes: Vec::new(),
         }
     }
 

@@ -142,16 +142,17 @@ pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pac
         // At most: a consent that is the same on both sides is not written. Towards Campaign it is part of an update, or one.
         let count = records.get(&name).copied();
         let steps = count.map_or_else(Vec::new, |n| {
-            let bulks = n.div_ceil(u64::from(pace.bulk_size.max(1)));
-            vec![pace.step("all changed in Campaign", None, 0, bulks, n)]
+            // One request for each contact, under the version that was compared.
+            vec![pace.step("all changed in Dynamics", None, n, 0, 0), pace.step("all changed in Campaign", None, 0, n, n)]
         });
         workflows.push(WorkflowEstimate { name, route: format!("opt-outs of {}", flow.mapping), records: count, steps });
     }
     for flow in &plan.events {
         let count = records.get(&flow.name).copied();
         let steps = count.map_or_else(Vec::new, |n| {
-            // Made by one bulk request, completed by another.
-            let times = 1 + u64::from(flow.completed);
+            // Made by one bulk request, completed by another; a third makes the tasks. At most: not every type has one.
+            let tasks = flow.activities.iter().any(|a| a.task.is_some());
+            let times = 1 + u64::from(flow.completed) + u64::from(tasks);
             let bulks = n.div_ceil(u64::from(pace.bulk_size.max(1))) * times;
             vec![pace.step("all created", None, 0, bulks, n * times)]
         });

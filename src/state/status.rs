@@ -77,6 +77,8 @@ pub struct MappingStatus {
     pub totals: Totals,
     /// How it stands in its sources, where it is a flow of events.
     pub events: Option<EventsStatus>,
+    /// What somebody has to know or to do.
+    pub notes: Vec<String>,
 }
 
 /// The state at one moment.
@@ -201,7 +203,16 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         ledger_rows,
         totals,
         events: events_status(conn, id)?,
+        notes: optout_notes(conn, id)?,
     })
+}
+
+/// What somebody has to know of a flow of opt-outs: what waits for a yes, and that exports have ceased.
+fn optout_notes(conn: &Connection, mapping: i64) -> Inside<Vec<String>> {
+    let mut statement = conn.prepare_cached("SELECT note, warning FROM optout_flow WHERE mapping = ?1")?;
+    let notes: Option<(Option<String>, Option<String>)> =
+        statement.query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(notes.into_iter().flat_map(|(note, warning)| [note, warning]).flatten().collect())
 }
 
 fn count(rows: i64) -> u64 {

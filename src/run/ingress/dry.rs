@@ -176,6 +176,10 @@ fn note(
             dry.examples.push(DryExample { operation, key: key.to_owned(), fields });
         }
     };
+    // As a run takes it in: not at all.
+    if !matches!(change, Change::Absent { .. }) && store.is_forgotten(change.source_id())? {
+        return Ok(());
+    }
     match change {
         Change::Upsert { key, payload, .. } => match store.compare(&flow.name, &key, &payload, with_initial)? {
             Comparison::New => {

@@ -223,6 +223,7 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
     shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Held, Some(&note))).await?;
     let waiting = shared.blocking(|store, name| store.backlog_size(name)).await?;
     shared.context.counters.backlog.set(waiting);
+    shared.context.counters.note("differences wait for a yes: `d365map optout reconcile`", waiting);
     Ok(false)
 }
 
