@@ -98,6 +98,9 @@ pub enum RunError {
     /// The SFTP server of the exports.
     #[error("{0}")]
     Sftp(#[from] SftpError),
+    /// The journal of events.
+    #[error("{0}")]
+    Journal(#[source] ConnectError),
     /// The plan.
     #[error("the plan cannot be run: {0}. Compile it again")]
     Plan(#[from] EvalError),
@@ -181,7 +184,8 @@ impl RunError {
     pub fn is_passing(&self) -> bool {
         match self {
             RunError::Service(error) => error.is_transient(),
-            RunError::Sftp(error) => error.is_transient(),
+            // Also what a person has to mend: an expired login there is no reason to give up the flow's other sources.
+            RunError::Sftp(_) | RunError::Journal(_) => true,
             RunError::Unavailable { .. } => true,
             RunError::State(_)
             | RunError::Plan(_)
@@ -193,6 +197,33 @@ impl RunError {
             | RunError::KeyChanged { .. }
             | RunError::Task(_) => false,
         }
+    }
+
+    /// Whether it is one source beside the two services that failed: exports or the journal. What the flow's other sources gave was read
+    /// and written all the same.
+    pub fn is_of_one_source(&self) -> bool {
+        match self {
+            RunError::Sftp(_) | RunError::Journal(_) => true,
+            RunError::State(_)
+            | RunError::Service(_)
+            | RunError::Plan(_)
+            | RunError::UnknownMapping { .. }
+            | RunError::Rejected { .. }
+            | RunError::Nameless { .. }
+            | RunError::Unavailable { .. }
+            | RunError::Taken { .. }
+            | RunError::Untracked { .. }
+            | RunError::KeyChanged { .. }
+            | RunError::Task(_) => false,
+        }
+    }
+}
+
+/// Both, one after the other: the first failure counts, but that of one source only where nothing else failed.
+fn both(first: Result<(), RunError>, second: Result<(), RunError>) -> Result<(), RunError> {
+    match (first, second) {
+        (Err(first), Err(second)) if first.is_of_one_source() && !second.is_of_one_source() => Err(second),
+        (first, second) => first.and(second),
     }
 }
 
@@ -272,6 +303,7 @@ impl RunError {
         match self {
             RunError::State(StateError::MassDelete { .. })
             | RunError::Sftp(_)
+            | RunError::Journal(_)
             | RunError::Plan(_)
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
@@ -345,13 +377,15 @@ async fn once(
             // A mapping that fails for a reason of its own keeps nobody's opt-outs from being moved; children wait for their
             // parents by themselves. A service that is down, or a state that cannot be written, would fail them all.
             let concerns_all = ended.iter().any(|e| e.as_ref().is_err_and(RunError::concerns_all));
-            result = ended.into_iter().fold(std::mem::replace(&mut result, Ok(())), |first, next| first.and(next));
+            result = ended.into_iter().fold(std::mem::replace(&mut result, Ok(())), both);
             if concerns_all || stop.is_cancelled() {
                 break;
             }
         }
-        if result.is_ok() && !stop.is_cancelled() {
-            result = ingress::leftovers(&flows, context_of).await;
+        // What the mappings left for one another does not wait for a source that is none of theirs.
+        if result.as_ref().err().is_none_or(RunError::is_of_one_source) && !stop.is_cancelled() {
+            let left = ingress::leftovers(&flows, context_of).await;
+            result = both(std::mem::replace(&mut result, Ok(())), left);
         }
     };
     tokio::select! {

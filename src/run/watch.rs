@@ -514,6 +514,11 @@ impl Supervisor {
         self.entries[at].ended = Some(Moment::now());
         let next = match &result {
             Ok(()) => self.schedule(name).next(time::now()),
+            // The other sources have done their work and do it again at their time, however long this one is away.
+            Err(error) if error.is_of_one_source() => {
+                let now = time::now();
+                self.schedule(name).next(now).min(now + back_off(self.entries[at].failures))
+            }
             Err(_) => time::now() + back_off(self.entries[at].failures),
         };
         let entry = &mut self.entries[at];

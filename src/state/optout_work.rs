@@ -112,7 +112,7 @@ impl Store {
                         tx.remove_dead_letter(mapping, &id, change_no)?;
                     }
                     PersonEnd::Gone => {
-                        tx.drop_row(mapping, &id)?;
+                        tx.contact_gone(mapping, &id)?;
                         tx.remove_op(mapping, seq)?;
                         tx.remove_dead_letter(mapping, &id, change_no)?;
                     }

@@ -63,7 +63,7 @@ pub enum Fate {
         /// Whether it is to be queued.
         due: bool,
     },
-    /// The contact is gone, and nothing is to be kept.
+    /// The contact is gone. What is known of its profile is kept.
     Drop,
     /// Nothing has changed.
     Leave,
@@ -445,14 +445,26 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn drop_row(&mut self, mapping: i64, id: &str) -> Inside<()> {
-        self.conn.prepare_cached("DELETE FROM optout WHERE mapping = ?1 AND source_id = ?2")?.execute(params![mapping, id])?;
-        Ok(())
+    /// The contact is gone. A profile stays known: the contact may come back, restored or visible again, and a listing of changes does
+    /// not bring a profile that has not changed a second time.
+    pub fn contact_gone(&mut self, mapping: i64, id: &str) -> Inside<()> {
+        match person_of(self.conn, mapping, id)?.and_then(|person| person.profile) {
+            Some(profile) => {
+                // With the contact the profile may have gone too, or have been made anew: whoever comes back is looked at, as at
+                // first sight.
+                let person = Person { fresh: profile.out, look: true, profile: Some(profile), ..Person::default() };
+                self.put_person(mapping, id, &person, None)
+            }
+            None => {
+                self.conn.prepare_cached("DELETE FROM optout WHERE mapping = ?1 AND source_id = ?2")?.execute(params![mapping, id])?;
+                Ok(())
+            }
+        }
     }
 
-    /// The contact is gone: its row, what waits for it, and what failed.
+    /// The contact is gone: what is known of it, what waits for it, and what failed.
     fn drop_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
-        self.drop_row(mapping, id)?;
+        self.contact_gone(mapping, id)?;
         let removed = self
             .conn
             .prepare_cached("DELETE FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
@@ -572,13 +584,32 @@ mod tests {
         let forgotten = store.write("test", |tx| {
             tx.forget_id(ID)?;
             let mapping = tx.mapping(FLOW)?;
-            tx.drop_person(mapping, ID)
+            tx.drop_person(mapping, ID)?;
+            tx.conn.execute("DELETE FROM optout", [])?;
+            Ok(())
         });
         forgotten.unwrap();
         assert!(!store.note_intent(FLOW, ID, &person()).unwrap());
         store.settle_optouts(run, FLOW, vec![(claimed.seq, PersonEnd::Done(person()))]).unwrap();
         assert_eq!((seen(&store, &person()).forgotten, store.optout(FLOW, ID).unwrap()), (1, None));
         assert_eq!(store.backlog_size(FLOW).unwrap(), 0);
+    }
+
+    #[test]
+    fn of_a_contact_that_is_gone_the_profile_stays_known_and_is_looked_at_when_the_contact_returns() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts(FLOW, "pairs").unwrap();
+        store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
+        seen(&store, &person());
+        let gone = || store.take_in_optouts(FLOW, vec![(ID.to_owned(), ())], Mark::Profiles { high_water: None }, |_, _, ()| Fate::Drop);
+        gone().unwrap();
+        let kept = Person { profile: person().profile, fresh: Flags::of(1), look: true, ..Person::default() };
+        assert_eq!(store.optout(FLOW, ID).unwrap(), Some(kept));
+        assert_eq!(store.backlog_size(FLOW).unwrap(), 0);
+        // Of one that has no profile nothing is kept.
+        seen(&store, &Person { profile: None, ..person() });
+        gone().unwrap();
+        assert_eq!(store.optout(FLOW, ID).unwrap(), None);
     }
 
     #[test]

@@ -55,11 +55,15 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
     let name = shared.flow().name.clone();
     shared.context.blocking(move |store| store.begin_events(&name)).await?;
     let reading = async {
-        let result = source::read(&shared).await;
+        // The journal is the one service that the sources ask.
+        let result = source::read(&shared).await.map_err(|error| match error {
+            RunError::Service(error) => RunError::Journal(error),
+            other => other,
+        });
         shared.reading.send_replace(false);
         shared.queued.notify_one();
         result
     };
     let (read, written) = tokio::join!(reading, writer::write(shared.clone()));
-    read.and(written)
+    super::both(read, written)
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::Shared;
-use crate::connect::sftp::{Batch, Consumed, OptOutChange, freshness};
+use super::profiles::contact_of;
+use crate::connect::sftp::{Batch, Consumed, Export, Files, OptOutChange, OptOutColumns, Sftp, SftpError, freshness};
 use crate::run::RunError;
 use crate::state::{ExportMark, Fate, Mark};
 use crate::time;
@@ -31,42 +32,28 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         exports = sftp.settled(&files.pattern, &consumed) => exports?,
         () = shared.context.stop.cancelled() => return Ok(()),
     };
-    for export in &exports {
-        let mut reader = sftp.read::<OptOutChange>(export, files.format.clone(), files.columns.clone()).await?;
-        loop {
-            if shared.stopped() {
-                return Ok(());
-            }
-            let batch = reader.next_batch(LINES).await?;
-            let over = batch.is_none();
-            let position = batch.as_ref().map_or_else(|| reader.position(), |b| b.position.clone());
-            let mark = ExportMark {
-                name: export.file.name.clone(),
-                size: export.file.size,
-                modified: export.file.modified,
-                // Numbers and a digest: this cannot fail.
-                position: serde_json::to_string(&position).unwrap_or_default(),
-            };
-            let sights = batch.map_or_else(Vec::new, |batch| of_contacts(shared, &export.file.name, batch));
-            let (rule, now) = (shared.rule, time::now());
-            let outcome = shared
-                .blocking(move |store, name| {
-                    store.take_in_optouts(name, sights, Mark::Export(mark), |_, known, change| {
-                        let Some(mut person) = known else { return Fate::Leave };
-                        if !rule.exported(&mut person, super::flag(change.attribute), change.value, change.at, now) {
-                            return Fate::Leave;
-                        }
-                        let due = rule.is_due(&person);
-                        Fate::Keep { person, due }
-                    })
-                })
-                .await?;
-            shared.context.counters.read.add(outcome.records);
-            shared.context.counters.unchanged.add(outcome.unchanged);
-            if over {
-                break;
-            }
+    let mut failed = Ok(());
+    for export in exports {
+        if shared.stopped() {
+            return failed;
         }
+        let read = match file(shared, sftp, files, &export).await {
+            // Another file under the same name: from its beginning.
+            Err(RunError::Sftp(SftpError::Replaced { .. })) if export.from.is_some() => {
+                file(shared, sftp, files, &Export { from: None, ..export }).await
+            }
+            other => other,
+        };
+        match read {
+            Err(error) if is_of_the_file(&error) => {
+                tracing::warn!(flow = shared.name, %error, "an export is not read; the others are");
+                failed = failed.and(Err(error));
+            }
+            other => other?,
+        }
+    }
+    if shared.stopped() {
+        return failed;
     }
     let present = sftp.exports().await?;
     let names: Vec<String> = present.iter().map(|file| file.name.clone()).collect();
@@ -76,7 +63,55 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     if let Some(warning) = &warning {
         tracing::warn!(flow = shared.name, "{warning}");
     }
-    shared.blocking(move |store, name| store.warn_of_exports(name, warning.as_deref())).await
+    shared.blocking(move |store, name| store.warn_of_exports(name, warning.as_deref())).await?;
+    failed
+}
+
+/// Whether it is the one file that cannot be read, and not the server that fails.
+fn is_of_the_file(error: &RunError) -> bool {
+    matches!(
+        error,
+        RunError::Sftp(SftpError::Content { .. } | SftpError::Denied { .. } | SftpError::NotFound { .. } | SftpError::Replaced { .. })
+    )
+}
+
+/// Reads what is new in a file, or as much of it as there is time for.
+async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, export: &Export) -> Result<(), RunError> {
+    let mut reader = sftp.read::<OptOutChange>(export, files.format.clone(), files.columns.clone()).await?;
+    loop {
+        if shared.stopped() {
+            return Ok(());
+        }
+        let batch = reader.next_batch(LINES).await?;
+        let over = batch.is_none();
+        let position = batch.as_ref().map_or_else(|| reader.position(), |b| b.position.clone());
+        let mark = ExportMark {
+            name: export.file.name.clone(),
+            size: export.file.size,
+            modified: export.file.modified,
+            // Numbers and a digest: this cannot fail.
+            position: serde_json::to_string(&position).unwrap_or_default(),
+        };
+        let sights = batch.map_or_else(Vec::new, |batch| of_contacts(shared, &export.file.name, batch));
+        let (rule, now) = (shared.rule, time::now());
+        let outcome = shared
+            .blocking(move |store, name| {
+                store.take_in_optouts(name, sights, Mark::Export(mark), |_, known, change| {
+                    let Some(mut person) = known else { return Fate::Leave };
+                    if !rule.exported(&mut person, super::flag(change.attribute), change.value, change.at, now) {
+                        return Fate::Leave;
+                    }
+                    let due = rule.is_due(&person);
+                    Fate::Keep { person, due }
+                })
+            })
+            .await?;
+        shared.context.counters.read.add(outcome.records);
+        shared.context.counters.unchanged.add(outcome.unchanged);
+        if over {
+            return Ok(());
+        }
+    }
 }
 
 /// The changes of profiles that belong to contacts; lines that cannot be read are reported.
@@ -87,9 +122,5 @@ fn of_contacts(shared: &Shared, file: &str, batch: Batch<OptOutChange>) -> Vec<(
         shared.context.counters.rejected.add(1);
     }
     // Profiles whose key is no contact's id are not the integration's.
-    batch
-        .records
-        .into_iter()
-        .filter_map(|(_, change)| Some((uuid::Uuid::parse_str(&change.external_id).ok()?.to_string(), change)))
-        .collect()
+    batch.records.into_iter().filter_map(|(_, change)| Some((contact_of(&change.external_id)?, change))).collect()
 }

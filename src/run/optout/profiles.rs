@@ -88,9 +88,13 @@ fn same_but_seen(before: &crate::state::Person, after: &crate::state::Person) ->
 
 /// The contact that a profile belongs to by its key; none of one that others have made.
 fn key_of(profile: &Value) -> Option<String> {
-    let key = profile.get("externalId").and_then(Value::as_str)?;
-    // A contact's id is a GUID, and no other key can be one's.
-    Uuid::parse_str(key).ok().map(|id| id.to_string())
+    contact_of(profile.get("externalId").and_then(Value::as_str)?)
+}
+
+/// The contact of a profile's key. A contact's id is a GUID, and no other key can be one's. Keys are written in small letters and with nothing
+/// around them, and writes address them so: a key in another form is another profile's.
+pub(super) fn contact_of(key: &str) -> Option<String> {
+    Uuid::parse_str(key).ok().map(|id| id.to_string()).filter(|id| id == key)
 }
 
 /// What a profile says.
@@ -107,4 +111,18 @@ pub(super) fn sight(profile: &Value, at: Instant) -> ProfileSight {
 
 fn instant(profile: &Value, attribute: &str) -> Option<Instant> {
     profile.get(attribute).and_then(Value::as_str).and_then(time::parse_instant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_key_in_the_form_that_writes_address_is_a_contacts() {
+        let id = "c0000000-0000-4000-8000-00000000000a";
+        assert_eq!(contact_of(id).as_deref(), Some(id));
+        for other in [&id.to_uppercase(), &format!("{{{id}}}"), &id.replace('-', ""), &format!("urn:uuid:{id}"), "shop-1", ""] {
+            assert_eq!(contact_of(other), None, "{other}");
+        }
+    }
 }

@@ -13,10 +13,10 @@ use super::support::{World, id, plan_of};
 use crate::sftp::server::{Options, Server};
 
 const DELIVERIES: &str = "logId,externalId,eventDate,status,failureType,deliveryId,deliveryLabel,campaignId,mirrorPage\n";
-const TRACKING: &str = "logId,externalId,eventDate,type,url,deliveryId\n";
+pub const TRACKING: &str = "logId,externalId,eventDate,type,url,deliveryId\n";
 
 /// Services with exports beside the journal.
-fn with_exports(world: &World, server: &Server) -> Services {
+pub fn with_exports(world: &World, server: &Server) -> Services {
     let files = ExportFiles {
         deliveries: Some(Files { pattern: "delivery_*.csv".into(), format: Default::default(), columns: DeliveryLogColumns::default() }),
         tracking: Some(Files { pattern: "tracking_*.csv".into(), format: Default::default(), columns: TrackingLogColumns::default() }),

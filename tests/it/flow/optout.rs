@@ -366,6 +366,27 @@ async fn contacts_and_profiles_that_go_take_what_waits_for_them_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_contact_that_goes_and_comes_back_without_a_flag_gets_the_opt_out_that_campaign_has() {
+    for direction in ["bidirectional", "campaign-to-d365"] {
+        let mut world = world().await;
+        let plan = plan(direction);
+        world.person(1, json!({})).await;
+        world.sync(&plan).await;
+        world.marketing(1, json!({"blackListEmail": true})).await;
+        world.sync(&plan).await;
+        assert_eq!(world.flags(1).await, (true, false, true), "{direction}");
+        // The profile does not show again by itself: nothing changes there any more. The mapping would delete it.
+        world.options.optouts.list_every = Duration::from_secs(3600);
+        world.options.mappings = Some(vec!["contacts.optout".to_owned()]);
+        world.delete(1).await;
+        world.sync(&plan).await;
+        world.person(1, json!({})).await;
+        world.sync(&plan).await;
+        assert_eq!((world.flags(1).await, world.lists(1).await), ((true, false, true), (true, false, false)), "{direction}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_in_dynamics_between_reading_and_writing_is_not_overwritten() {
     let world = world().await;
     let plan = plan("bidirectional");

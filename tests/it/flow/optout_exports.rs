@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::TimeDelta;
-use d365map::connect::sftp::{CsvFormat, ExportFiles, Files, OptOutColumns, SftpConfig};
+use d365map::connect::sftp::{CsvFormat, ExportFiles, Files, OptOutColumns, SftpConfig, SftpError};
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, FlowSummary, run};
+use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
 use d365map::state::Store;
 use d365map::time::{format_instant_campaign, now};
 use serde_json::json;
@@ -23,15 +23,24 @@ fn line(n: u32, attribute: &str, value: bool, ago: i64) -> String {
     format!("{},{attribute},{value},{}\n", id(n), format_instant_campaign(now() - TimeDelta::seconds(ago)))
 }
 
-async fn sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> FlowSummary {
-    let store = Store::open_for_run(&world.state()).expect("the state opens");
+/// Services with exports of opt-outs, in a folder of the server's.
+pub fn services(world: &World, server: &Server, folder: &str) -> Services {
     let (_, mut services) = world.services();
-    let config = SftpConfig { settle: Duration::from_millis(20), ..server.config() };
+    let config = SftpConfig { settle: Duration::from_millis(20), exports: folder.to_owned(), ..server.config() };
     services.exports = Some(d365map::connect::sftp::Sftp::new(config).expect("a client"));
     let opt_outs = Files { pattern: "optout_*.csv".to_owned(), format: CsvFormat::default(), columns: OptOutColumns::default() };
     services.files = ExportFiles { opt_outs: Some(opt_outs), ..ExportFiles::default() };
-    let counters = Arc::new(Counters::default());
-    let summary = run(plan.clone(), services, store, world.options.clone(), counters, CancellationToken::new()).await;
+    services
+}
+
+async fn try_sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> Result<Summary, RunError> {
+    let store = Store::open_for_run(&world.state()).expect("the state opens");
+    let services = services(world, server, &server.config().exports);
+    run(plan.clone(), services, store, world.options.clone(), Arc::new(Counters::default()), CancellationToken::new()).await
+}
+
+async fn sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> FlowSummary {
+    let summary = try_sync(world, server, plan).await;
     summary.expect("the run completes").flows.into_iter().find(|f| f.mapping == "contacts.optout").expect("the flow")
 }
 
@@ -97,6 +106,46 @@ async fn a_line_that_cannot_be_read_is_counted_and_costs_no_other_line() {
     assert_eq!(world.flags(1).await, (false, true, true));
     // Read once, and not again.
     assert_eq!(sync(&world, &server, &plan).await.rejected, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_anew_each_day_is_read_from_its_beginning() {
+    let server = Server::start(&Options::default());
+    let mut world = world().await;
+    // It is the export that leads to the profile.
+    world.options.optouts.list_every = Duration::from_secs(3600);
+    let plan = plan("bidirectional");
+    world.person(1, json!({})).await;
+    sync(&world, &server, &plan).await;
+    world.marketing(1, json!({"blackListPhone": true})).await;
+    server.write("optout_daily.csv", format!("{HEADER}{}", line(1, "blackListPhone", true, 0)));
+    sync(&world, &server, &plan).await;
+    assert_eq!(world.flags(1).await, (false, true, true));
+    // The next day's is longer, and nothing but its header is as before.
+    world.marketing(1, json!({"blackListEmail": true})).await;
+    let news = [line(7, "blackListFax", false, 10), line(1, "blackListEmail", true, 0)].concat();
+    server.write("optout_daily.csv", format!("{HEADER}{news}"));
+    sync(&world, &server, &plan).await;
+    assert_eq!(world.flags(1).await, (true, true, true));
+    // Our own write comes back as a change of the contact, and nothing else.
+    assert_eq!(sync(&world, &server, &plan).await.read, 1);
+    assert_eq!(sync(&world, &server, &plan).await.read, 0, "read once, and not again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_export_fails_the_run_after_the_other_files_work_is_done() {
+    let server = Server::start(&Options::default());
+    let mut world = world().await;
+    world.options.optouts.list_every = Duration::from_secs(3600);
+    let plan = plan("bidirectional");
+    world.person(1, json!({})).await;
+    sync(&world, &server, &plan).await;
+    world.marketing(1, json!({"blackListPhone": true})).await;
+    server.write("optout_0.csv", "who,when\n1,2\n");
+    server.write("optout_1.csv", format!("{HEADER}{}", line(1, "blackListPhone", true, 0)));
+    let failed = try_sync(&world, &server, &plan).await;
+    assert!(matches!(failed, Err(RunError::Sftp(SftpError::Content { .. }))), "{failed:?}");
+    assert_eq!(world.flags(1).await, (false, true, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{World, ada, id, small};
+use super::support::{World, ada, id, plan_of, small};
+use super::{events, events_sources, optout, optout_exports};
+use crate::sftp::server::{Options, Server};
 
 /// A mark, and what compiling gives.
 type OnDisk = (u64, Result<Arc<ExecutionPlan>, String>);
@@ -52,9 +54,13 @@ struct Watching {
 
 impl Watching {
     fn start(world: &mut World, plan: &Arc<ExecutionPlan>, schedules: &[(&str, Duration)]) -> Watching {
+        let services = world.services().1;
+        Watching::with(world, plan, schedules, services)
+    }
+
+    fn with(world: &mut World, plan: &Arc<ExecutionPlan>, schedules: &[(&str, Duration)], services: Services) -> Watching {
         world.options.pace = Pace::Watch { interval: Duration::from_millis(100) };
         let store = Store::open_for_run(&world.state()).expect("the state opens");
-        let services = world.services().1;
         let files = Files(Arc::new(Mutex::new((1, Ok(plan.clone())))), services.clone());
         let schedules: BTreeMap<String, Schedule> = schedules.iter().map(|(n, d)| ((*n).to_owned(), Schedule::every(*d))).collect();
         let supervision = Supervision { source: Arc::new(files.clone()), schedules };
@@ -153,6 +159,53 @@ async fn an_outage_shows_as_failed_with_the_next_attempt_and_mends_itself() {
         watching.until("contacts", "RUNNING with a round done", |w| w.state == WorkflowState::Running && w.reason.is_none()).await;
     assert!(running.last_error.is_some() && running.error_at.is_some());
     watching.end().await;
+}
+
+/// Asks until it is so.
+async fn eventually(what: &str, so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !so().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_that_cannot_be_had_until_somebody_mends_it_keep_no_opt_out_from_travelling() {
+    let server = Server::start(&Options::default());
+    let mut world = optout::world().await;
+    world.person(1, json!({})).await;
+    let services = optout_exports::services(&world, &server, "moved");
+    let watching = Watching::with(&mut world, &optout::plan("bidirectional"), &[], services);
+    let failed = watching.state("contacts.optout", WorkflowState::Failed).await;
+    assert!(failed.reason.is_some_and(|r| r.contains("there is no `moved`")) && failed.next_round.is_some());
+    profile_of(&world, 1).await;
+    // One in a round, the other in a later one.
+    world.marketing(1, json!({"blackListEmail": true})).await;
+    eventually("the first opt-out is in Dynamics", async || world.flags(1).await.0).await;
+    world.marketing(1, json!({"blackListPhone": true})).await;
+    eventually("the second opt-out is in Dynamics", async || world.flags(1).await.1).await;
+    std::fs::create_dir(server.path("home/moved")).expect("a folder");
+    watching.until("contacts.optout", "through a round", |w| w.state == WorkflowState::Running && w.next_round.is_some()).await;
+    assert_eq!(watching.end().await.failed, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_lets_nobody_in_keeps_no_event_of_the_exports_from_travelling() {
+    let server = Server::start(&Options::default());
+    let mut world = events::world(&[events::event("open", 1, 1, json!({}))]).await;
+    world.admin("fail-next", json!({"api": "journal", "kind": "status", "status": 403, "count": 100_000})).await;
+    let services = events_sources::with_exports(&world, &server);
+    let watching = Watching::with(&mut world, &plan_of(events::ALL), &[], services);
+    let failed = watching.state("email", WorkflowState::Failed).await;
+    assert!(failed.reason.is_some() && failed.next_round.is_some());
+    let line = format!("2,{},2026-01-12 09:00:02.000Z,open,,DM1\n", id(1));
+    server.write("tracking_1.csv", format!("{}{line}", events_sources::TRACKING));
+    eventually("the export's event is there", async || events::count(&world).await == events::counts(0, 1, 0, 0)).await;
+    world.admin("clear-faults", Value::Null).await;
+    eventually("the journal's event is there", async || events::count(&world).await == events::counts(0, 2, 0, 0)).await;
+    watching.until("email", "through a round", |w| w.state == WorkflowState::Running && w.next_round.is_some()).await;
+    assert_eq!(watching.end().await.failed, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
