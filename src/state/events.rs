@@ -4,7 +4,7 @@
 //! its values otherwise; both are kept as keyed hashes, so that an event without an id is known to be the one that came with one, in
 //! either order. Two events with ids of their own are two, whatever their values. The payload is kept while the event waits.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::dead_letter::{Failure, NewDeadLetter};
@@ -17,6 +17,13 @@ use crate::time::{Instant, day_number};
 
 /// Days for which a taken-in event is remembered. What comes again later is made under the same id, which the target refuses.
 pub const REMEMBERED_DAYS: i64 = 180;
+
+/// Hashes that are looked at in one transaction when old ones are removed. They are spread evenly, so no index by day is needed.
+#[cfg(not(test))]
+const PRUNED_AT_ONCE: i64 = 10_000;
+/// Several parts for a few.
+#[cfg(test)]
+const PRUNED_AT_ONCE: i64 = 3;
 
 /// Kinds of hashes in `event_seen.mark`.
 const OF_LOG: i64 = 0;
@@ -204,11 +211,12 @@ impl Store {
         })
     }
 
-    /// Notes that the position in the journal is kept no more: reading begins with the oldest event, and the gap is on file.
+    /// Notes that the position in the journal is kept no more: reading begins with the oldest event, and the gap is on file. None where
+    /// a gap is open already: nothing was read since, so that it is the same.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn note_event_gap(&self, flow: &str) -> Result<EventGap, StateError> {
+    pub fn note_event_gap(&self, flow: &str) -> Result<Option<EventGap>, StateError> {
         self.write("note a gap of the journal", |tx| {
             let id = tx.mapping(flow)?;
             let from: Option<i64> = tx
@@ -218,12 +226,19 @@ impl Store {
                 .optional()?
                 .flatten();
             tx.conn.prepare_cached("UPDATE event_cursor SET link = NULL, quiet_until = 0 WHERE flow = ?1")?.execute([id])?;
+            let open: bool = tx
+                .conn
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM event_gap WHERE flow = ?1 AND until_at IS NULL)")?
+                .query_row([id], |row| row.get(0))?;
+            if open {
+                return Ok(None);
+            }
             tx.conn.prepare_cached("INSERT INTO event_gap (flow, noticed_at, from_at) VALUES (?1, ?2, ?3)")?.execute(params![
                 id,
                 millis(tx.now),
                 from
             ])?;
-            Ok(EventGap { noticed_at: tx.now, from: from.map(instant), until: None })
+            Ok(Some(EventGap { noticed_at: tx.now, from: from.map(instant), until: None }))
         })
     }
 
@@ -258,26 +273,53 @@ impl Store {
         })
     }
 
-    /// Up to `limit` events of a flow that wait, with numbers above `after`, the oldest first.
+    /// How many events of a flow wait that are of none of these types: those of a type that was switched off since they were taken in.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn waiting_events(&self, flow: &str, after: i64, limit: usize) -> Result<Vec<WaitingEvent>, StateError> {
+    pub fn events_aside(&self, flow: &str, kinds: &[&str]) -> Result<u64, StateError> {
+        self.read("count events of types that are switched off", |conn, _| {
+            let Some(id) = mapping_id(conn, flow)? else { return Ok(0) };
+            let count: i64 = conn
+                .prepare_cached("SELECT count(*) FROM event WHERE flow = ?1 AND NOT dead AND instr(?2, ',' || kind || ',') = 0")?
+                .query_row(params![id, list(kinds)], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    /// Up to `limit` events of a flow that wait and are of one of these types, with numbers above `after`, the oldest first. Those of other
+    /// types neither come nor count, however many there are.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn waiting_events(&self, flow: &str, kinds: &[&str], after: i64, limit: usize) -> Result<Vec<WaitingEvent>, StateError> {
         self.read("read waiting events", |conn, _| {
             let Some(id) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
             let mut statement = conn.prepare_cached(
-                "SELECT seq, activity, contact, kind, payload, attempts FROM event WHERE flow = ?1 AND seq > ?2 AND NOT dead ORDER BY seq LIMIT ?3",
+                "SELECT seq, activity, contact, kind, payload, attempts FROM event
+                 WHERE flow = ?1 AND seq > ?2 AND NOT dead AND instr(?4, ',' || kind || ',') > 0 ORDER BY seq LIMIT ?3",
             )?;
-            let rows = statement.query_map(params![id, after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                Ok(WaitingEvent {
-                    seq: row.get(0)?,
-                    activity: row.get(1)?,
-                    contact: row.get(2)?,
-                    kind: row.get(3)?,
-                    payload: row.get(4)?,
-                    attempts: row.get(5)?,
-                })
-            })?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![id, after, limit, list(kinds)], waiting_event)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The events of a contact that are known and not written: those that wait, and those that have failed and may be retried.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unwritten_events_of(&self, flow: &str, contact: &str) -> Result<Vec<WaitingEvent>, StateError> {
+        self.read("look for a contact's events that are not written", |conn, _| {
+            let Some(id) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
+            // A dead row whose dead letter was dropped goes with the next round, and will not be written.
+            let mut statement = conn.prepare_cached(
+                "SELECT seq, activity, contact, kind, payload, attempts FROM event AS e WHERE contact = ?2 AND flow = ?1 AND (NOT dead
+                   OR EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.mapping = ?1 AND d.source_id = e.activity)
+                   OR EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.op = 'refetch' AND o.source_id = e.activity))
+                 ORDER BY seq",
+            )?;
+            let rows = statement.query_map(params![id, contact.to_ascii_lowercase()], waiting_event)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
@@ -297,8 +339,8 @@ impl Store {
         })
     }
 
-    /// Begins a round: dead events whose retry was asked for wait again, those whose dead letter was dropped go, and once a day what was
-    /// taken in long ago is forgotten. Gives how many wait again.
+    /// Begins a round: dead events whose retry was asked for wait again, those whose dead letter was dropped go. Gives how many
+    /// wait again.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -329,13 +371,37 @@ impl Store {
                    AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.mapping = ?1 AND d.source_id = event.activity)",
                 [id],
             )?;
-            let today = day_number(tx.now);
-            let pruned: i64 = tx.conn.query_row("SELECT pruned_on FROM event_cursor WHERE flow = ?1", [id], |row| row.get(0))?;
-            if pruned < today {
-                tx.conn.execute("DELETE FROM event_seen WHERE mark < ?1", [(today - REMEMBERED_DAYS) * 4])?;
-                tx.conn.execute("UPDATE event_cursor SET pruned_on = ?2 WHERE flow = ?1", [id, today])?;
-            }
             Ok(again)
+        })
+    }
+
+    /// Forgets what was taken in long ago, once a day for all flows: one part of it, so that other flows need not wait for the whole.
+    /// Begin with `i64::MIN` and call it again with what it gives, until that is nothing. Where it is left off, it begins anew.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn prune_events(&self, from: i64) -> Result<Option<i64>, StateError> {
+        self.write("forget what was taken in long ago", |tx| {
+            let today = day_number(tx.now);
+            let pruned: Option<i64> = tx.conn.query_row("SELECT max(pruned_on) FROM event_cursor", [], |row| row.get(0))?;
+            if pruned.is_none_or(|day| day >= today) {
+                return Ok(None);
+            }
+            let last: Option<i64> = tx
+                .conn
+                .prepare_cached("SELECT hash FROM event_seen WHERE hash >= ?1 ORDER BY hash LIMIT 1 OFFSET ?2")?
+                .query_row([from, PRUNED_AT_ONCE - 1], |row| row.get(0))
+                .optional()?;
+            tx.conn.prepare_cached("DELETE FROM event_seen WHERE hash BETWEEN ?1 AND ?2 AND mark < ?3")?.execute([
+                from,
+                last.unwrap_or(i64::MAX),
+                (today - REMEMBERED_DAYS) * 4,
+            ])?;
+            let next = last.and_then(|last| last.checked_add(1));
+            if next.is_none() {
+                tx.conn.execute("UPDATE event_cursor SET pruned_on = ?1", [today])?;
+            }
+            Ok(next)
         })
     }
 
@@ -363,6 +429,22 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// Types as a text in which each stands between commas.
+fn list(kinds: &[&str]) -> String {
+    format!(",{},", kinds.join(","))
+}
+
+fn waiting_event(row: &Row<'_>) -> rusqlite::Result<WaitingEvent> {
+    Ok(WaitingEvent {
+        seq: row.get(0)?,
+        activity: row.get(1)?,
+        contact: row.get(2)?,
+        kind: row.get(3)?,
+        payload: row.get(4)?,
+        attempts: row.get(5)?,
+    })
 }
 
 fn gaps(conn: &Connection, flow: i64) -> Inside<Vec<EventGap>> {
@@ -551,7 +633,7 @@ mod tests {
     }
 
     fn seqs(store: &Store) -> Vec<i64> {
-        store.waiting_events("email", 0, 100).unwrap().iter().map(|e| e.seq).collect()
+        store.waiting_events("email", &["open"], 0, 100).unwrap().iter().map(|e| e.seq).collect()
     }
 
     #[test]
@@ -591,6 +673,20 @@ mod tests {
     }
 
     #[test]
+    fn events_of_types_that_are_switched_off_neither_come_nor_take_the_place_of_others() {
+        let store = Store::in_memory().unwrap();
+        let of = |kind: &str, log: &str| NewEvent { kind: kind.to_owned(), ..event(Some(log), log) };
+        take(&store, &[of("send", "1"), of("send", "2"), of("open", "3"), of("click", "4"), of("send", "5"), of("open", "6")]);
+        let kinds = |on: &[&str], limit| -> Vec<String> {
+            store.waiting_events("email", on, 0, limit).unwrap().into_iter().map(|e| e.kind).collect()
+        };
+        assert_eq!(kinds(&["open", "click"], 2), ["open", "click"]);
+        assert_eq!(kinds(&["open"], 100), ["open", "open"]);
+        assert_eq!(kinds(&[], 100), [""; 0]);
+        assert_eq!((store.events_aside("email", &["open", "click"]).unwrap(), store.events_aside("email", &[]).unwrap()), (3, 6));
+    }
+
+    #[test]
     fn a_number_is_never_given_twice() {
         let store = Store::in_memory().unwrap();
         let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
@@ -624,7 +720,8 @@ mod tests {
         store.take_events("email", &[], &mark("/b", 2000, 3000)).unwrap();
         let cursor = store.journal_cursor("email").unwrap();
         assert_eq!((cursor.link.as_deref(), cursor.read_up_to), (Some("/b"), Some(at(5000))), "late events do not turn it back");
-        assert_eq!(store.note_event_gap("email").unwrap().from, Some(at(5000)));
+        assert_eq!(store.note_event_gap("email").unwrap().unwrap().from, Some(at(5000)));
+        assert_eq!(store.note_event_gap("email").unwrap(), None, "the same one");
         assert_eq!(store.journal_cursor("email").unwrap().link, None);
         store.take_events("email", &[], &mark("/c", 9000, 9500)).unwrap();
         store.take_events("email", &[], &mark("/d", 7000, 9600)).unwrap();
@@ -648,7 +745,7 @@ mod tests {
         assert_eq!(store.settle_events(run, "email", &results).unwrap(), 1);
         // The same answers again, as after a crash of the caller: nothing happens.
         assert_eq!(store.settle_events(run, "email", &results[..3]).unwrap(), 1);
-        assert_eq!(store.waiting_events("email", 0, 10).unwrap()[0].attempts, 1);
+        assert_eq!(store.waiting_events("email", &["open"], 0, 10).unwrap()[0].attempts, 1);
         let letters = store.dead_letters(&Default::default(), 0, 10).unwrap();
         assert_eq!((letters.len(), letters[0].source_id.as_str()), (1, "log-3"));
         assert_eq!(store.journal_cursor("email").unwrap().gone, 1);
@@ -680,10 +777,14 @@ mod tests {
                 Ok(())
             };
             store.write("test", old).unwrap();
-            store.begin_events("email").unwrap();
+            let mut from = Some(i64::MIN);
+            while let Some(after) = from {
+                from = store.prune_events(after).unwrap();
+            }
             store.remembered_events().unwrap()
         };
         assert_eq!(age(REMEMBERED_DAYS), 4);
         assert_eq!(age(1), 3);
+        assert_eq!(store.prune_events(i64::MIN).unwrap(), None, "not again on the same day");
     }
 }

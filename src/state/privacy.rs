@@ -593,7 +593,7 @@ mod tests {
             payload: format!("{{\"contact\":\"{contact}\"}}"),
         };
         store.take_events("email", &[event(ADA, 1), event(ADA, 2), event(EVE, 3)], &EventMark::None).unwrap();
-        let waiting = store.waiting_events("email", 0, 10).unwrap();
+        let waiting = store.waiting_events("email", &["open"], 0, 10).unwrap();
         let failure = Failure { code: "D906".into(), message: "no".into(), request: Some(ADA.into()), ..Failure::default() };
         store.settle_events(run, "email", &[(waiting[0].seq, EventResult::Failed(failure))]).unwrap();
         assert_eq!(store.trace(ADA).unwrap().counts, BTreeMap::from([("event", 2), ("dead_letter", 1)]));

@@ -15,6 +15,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, LINK, RETRY_AFTER};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -96,15 +97,16 @@ pub enum Reading {
 
 #[derive(Deserialize)]
 struct Page {
+    /// Each as it came, so that an odd one does not make the page unreadable, and with it all that comes after.
     #[serde(default)]
-    events: Vec<RawEntry>,
+    events: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
 struct RawEntry {
     #[serde(default)]
-    position: String,
-    event: Box<RawValue>,
+    position: Value,
+    event: Option<Box<RawValue>>,
 }
 
 impl Journal {
@@ -163,8 +165,7 @@ impl Journal {
             ))
         })?;
         let next = next.ok_or_else(|| request.protocol("the answer has no link to what comes next: check that no proxy removes `Link`"))?;
-        let entry = |raw: RawEntry| Entry { event: self.0.fields.read(raw.event.get()), position: raw.position };
-        Ok(Reading::Events { entries: page.events.into_iter().map(entry).collect(), next })
+        Ok(Reading::Events { entries: page.events.iter().map(|raw| entry(&self.0.fields, raw)).collect(), next })
     }
 
     /// The address of a link, when it leads to this registration.
@@ -178,6 +179,20 @@ impl Journal {
         }
         Err(foreign(if own { format!("another registration at {}", origin(&url)) } else { origin(&url) }))
     }
+}
+
+/// One entry of a page, whatever it is.
+fn entry(fields: &JournalFields, raw: &RawValue) -> Entry {
+    let Ok(RawEntry { position, event }) = serde_json::from_str(raw.get()) else {
+        return Entry { position: String::new(), event: Err(Unreadable::Shape) };
+    };
+    let position = match position {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        // Nothing that a report could name.
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => String::new(),
+    };
+    Entry { position, event: event.map_or(Err(Unreadable::Shape), |event| fields.read(event.get())) }
 }
 
 /// The target of `rel="next"` among the links of an answer (RFC 8288); they may come in one header or several.
@@ -222,6 +237,35 @@ mod tests {
         let found = headers(&["</e>; rel=events, </v?since=1>; rel=\"validate\", </e?since=2>; title=x; rel=\"next last\""]);
         assert_eq!(next_link(&found), Some("/e?since=2"));
         assert_eq!(next_link(&headers(&["</e>; rel=\"events\""])), None);
+    }
+
+    #[test]
+    fn an_odd_entry_costs_itself_and_not_the_page() {
+        let good = r#"{"type":"open","data":{"eventDate":"2026-01-12T09:00:00Z"}}"#;
+        let text = format!(
+            r#"{{"events":[{{"position":"a","event":{good}}},{{"position":"b"}},{{"position":"c","event":null}},{{"position":null,"event":{good}}},
+                {{"position":17,"event":{good}}},{{"position":["d"],"event":{good}}},{{"event":{good}}},7,null,"x",[{good}]]}}"#
+        );
+        let page: Page = serde_json::from_str(&text).unwrap();
+        let entries: Vec<Entry> = page.events.iter().map(|raw| entry(&JournalFields::default(), raw)).collect();
+        let found: Vec<(&str, bool)> = entries.iter().map(|e| (e.position.as_str(), e.event.is_ok())).collect();
+        let (good, odd) = (true, false);
+        assert_eq!(
+            found,
+            [
+                ("a", good),
+                ("b", odd),
+                ("c", odd),
+                ("", good),
+                ("17", good),
+                ("", good),
+                ("", good),
+                ("", odd),
+                ("", odd),
+                ("", odd),
+                ("", odd)
+            ]
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Context, RunError};
 use crate::plan::EventFlow;
+use crate::state::Store;
 
 pub use dry::DryEvents;
 pub(super) use dry::dry_run;
@@ -37,11 +38,18 @@ struct Shared {
     settled: Notify,
     /// The readers have not ended yet.
     reading: watch::Sender<bool>,
+    /// Events that wait for their type to be switched on again. They stay as many during a round, and take nobody's room.
+    aside: u64,
 }
 
 impl Shared {
     fn new(context: Context, flow: usize) -> Shared {
-        Shared { context, flow, queued: Notify::new(), settled: Notify::new(), reading: watch::Sender::new(true) }
+        Shared { context, flow, queued: Notify::new(), settled: Notify::new(), reading: watch::Sender::new(true), aside: 0 }
+    }
+
+    /// The names of the types that are switched on.
+    fn kinds(&self) -> Vec<&'static str> {
+        self.flow().types.iter().map(|kind| kind.name()).collect()
     }
 
     fn flow(&self) -> &EventFlow {
@@ -51,9 +59,20 @@ impl Shared {
 
 /// Reads what there is to read and writes it. `flow` counts in the plan's list.
 pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
-    let shared = Arc::new(Shared::new(context, flow));
-    let name = shared.flow().name.clone();
-    shared.context.blocking(move |store| store.begin_events(&name)).await?;
+    let mut shared = Shared::new(context, flow);
+    let (name, kinds) = (shared.flow().name.clone(), shared.kinds());
+    let begin = move |store: &Store| {
+        store.begin_events(&name)?;
+        store.events_aside(&name, &kinds)
+    };
+    shared.aside = shared.context.blocking(begin).await?;
+    let mut prune = Some(i64::MIN);
+    while let Some(from) = prune
+        && !shared.context.stop.is_cancelled()
+    {
+        prune = shared.context.blocking(move |store| store.prune_events(from)).await?;
+    }
+    let shared = Arc::new(shared);
     let reading = async {
         // The journal is the one service that the sources ask.
         let result = source::read(&shared).await.map_err(|error| match error {

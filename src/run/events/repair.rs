@@ -41,7 +41,7 @@ pub struct Repair {
     pub history: BTreeMap<&'static str, u64>,
     /// Entries of types that are switched off or not carried, or too young to tell.
     pub passed_over: u64,
-    /// On the timeline already.
+    /// On the timeline already, or known and not written yet: what waits, and dead letters.
     pub there: u64,
     /// Missing on the timeline.
     pub missing: u64,
@@ -118,9 +118,20 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
             }
         }
     }
+    // What is put off or refused comes later, under an id of its own.
+    let (block, id) = (name.clone(), key.clone());
+    let unwritten = shared.context.blocking(move |store| store.unwritten_events_of(&block, &id)).await?;
     let mut missing = Vec::new();
     for (kind, mut entries) in entries {
-        let there = activities(&shared.context.services.dataverse, shared.flow(), kind, contact).await?;
+        let mut there = activities(&shared.context.services.dataverse, shared.flow(), kind, contact).await?;
+        for waiting in unwritten.iter().filter(|waiting| waiting.kind == kind.name()) {
+            if let (Ok(id), Ok(event)) = (Uuid::try_parse(&waiting.activity), serde_json::from_str::<Event>(&waiting.payload)) {
+                // Its activity may be there and not completed: one all the same.
+                there.entry(id).or_insert(event.at);
+            }
+        }
+        let mut there: Vec<i64> = there.into_values().collect();
+        there.sort_unstable();
         entries.sort_by_key(|(at, _)| *at);
         let times: Vec<i64> = entries.iter().map(|(at, _)| at.timestamp_millis()).collect();
         let found = matched(&times, there);
@@ -179,8 +190,8 @@ fn kind_of(entry: &Entry) -> Option<EventType> {
     }
 }
 
-/// The times of a contact's activities of one type, in milliseconds, the earliest first.
-async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, contact: Uuid) -> Result<Vec<i64>, RunError> {
+/// The times of a contact's activities of one type, in milliseconds, by their ids.
+async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, contact: Uuid) -> Result<BTreeMap<Uuid, i64>, RunError> {
     let date = flow.columns.iter().find(|c| c.value == [EventPiece::Field(EventField::Date)]).map(|c| c.column.as_str());
     let (Some(date), Some(activity)) = (date, flow.activities.iter().find(|a| a.kind == kind)) else {
         return Err(RunError::Service(ConnectError::Config {
@@ -189,23 +200,25 @@ async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, co
         }));
     };
     let outline = dataverse.outline(&activity.table).await?;
-    let set = outline.definition.get("EntitySetName").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let query = Query::of(set, vec![date.to_owned()], PAGE).filtered(format!("_regardingobjectid_value eq {contact}"));
+    let text = |name: &str| outline.definition.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (set, primary) = (text("EntitySetName"), text("PrimaryIdAttribute"));
+    let query = Query::of(set, vec![primary.clone(), date.to_owned()], PAGE).filtered(format!("_regardingobjectid_value eq {contact}"));
     let mut request = PageRequest::First(query);
-    let mut times = Vec::new();
+    let mut times = BTreeMap::new();
     loop {
         let page = dataverse.page(&request).await?;
         for row in page.rows {
             let Row::Changed(row) = row else { continue };
             let row: Value = serde_json::from_str(row.get()).unwrap_or_default();
-            times.extend(row.get(date).and_then(Value::as_str).and_then(parse_instant).map(|at| at.timestamp_millis()));
+            let id = row.get(&primary).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
+            let at = row.get(date).and_then(Value::as_str).and_then(parse_instant).map(|at| at.timestamp_millis());
+            times.extend(id.zip(at));
         }
         match page.next {
             Some(link) => request = PageRequest::Follow { link, page_size: PAGE },
             None => break,
         }
     }
-    times.sort_unstable();
     Ok(times)
 }
 

@@ -19,6 +19,9 @@ pub(super) const FOREIGN: &str = "events of profiles that are not the integratio
 pub(super) const FORGOTTEN: &str = "events of persons who were forgotten";
 const GAPS: &str = "gaps in the journal";
 
+/// The journal is asked again after this at the latest, whatever it says: an odd number would stop the flow for years.
+const LONGEST_QUIET: Duration = Duration::from_hours(1);
+
 /// Reads all sources. One that fails does not keep the others from being read; the first failure counts.
 pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     let journal = journal(shared).await;
@@ -35,7 +38,7 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
         let name = shared.flow().name.clone();
         let backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
         shared.context.counters.backlog.set(backlog);
-        if backlog < shared.context.options.backlog_high_water {
+        if backlog.saturating_sub(shared.aside) < shared.context.options.backlog_high_water {
             return Ok(true);
         }
         tokio::select! {
@@ -58,14 +61,18 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
     let mut restarted = false;
     while room(shared).await? {
         match journal.read(link.as_deref(), shared.context.options.page_size).await? {
-            Reading::Events { entries, .. } if entries.is_empty() => return Ok(()),
+            // Nothing newer, told without 204; the link leads on all the same, and the old one grows too old.
+            Reading::Events { entries, next } if entries.is_empty() => {
+                take(shared, Vec::new(), EventMark::Journal { link: Some(next), span: None, quiet_until: None }).await?;
+                return Ok(());
+            }
             Reading::Events { entries, next } => {
                 let (events, span) = of_entries(shared, entries);
                 take(shared, events, EventMark::Journal { link: Some(next.clone()), span, quiet_until: None }).await?;
                 link = Some(next);
             }
             Reading::Quiet { next, retry_after } => {
-                let quiet_until = TimeDelta::from_std(retry_after).ok().map(|wait| time::now() + wait);
+                let quiet_until = TimeDelta::from_std(retry_after.min(LONGEST_QUIET)).ok().map(|wait| time::now() + wait);
                 take(shared, Vec::new(), EventMark::Journal { link: next, span: None, quiet_until }).await?;
                 return Ok(());
             }
@@ -74,6 +81,9 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
             Reading::Gone => {
                 let name = shared.flow().name.clone();
                 let gap = shared.context.blocking(move |store| store.note_event_gap(&name)).await?;
+                (link, restarted) = (None, true);
+                // Told when it was noticed first.
+                let Some(gap) = gap else { continue };
                 let from = gap.from.map_or_else(|| "an unknown time".to_owned(), time::format_instant);
                 tracing::warn!(
                     flow = shared.flow().name,
@@ -81,7 +91,6 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
                     "the journal does not keep the last position any more: events since then may be missing, unless exports have them; reading goes on with the oldest event"
                 );
                 shared.context.counters.note(GAPS, 1);
-                (link, restarted) = (None, true);
             }
         }
     }

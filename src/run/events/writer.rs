@@ -136,14 +136,14 @@ impl Writer {
 
     /// Takes events from the state, by type in batches.
     async fn fetch(&mut self, most: usize) -> Result<(), RunError> {
-        let (name, after) = (self.shared.flow().name.clone(), self.after);
-        let events = self.shared.context.blocking(move |store| store.waiting_events(&name, after, most * ROWS)).await?;
+        let (name, kinds, after) = (self.shared.flow().name.clone(), self.shared.kinds(), self.after);
+        // A type that was switched off since waits until it is on again, or its events are dropped with the state.
+        let events = self.shared.context.blocking(move |store| store.waiting_events(&name, &kinds, after, most * ROWS)).await?;
         let Some(last) = events.last() else { return Ok(()) };
         self.after = last.seq;
         let mut by_kind: Vec<(EventType, Vec<WaitingEvent>)> = Vec::new();
         for event in events {
-            // A type that was switched off since waits until it is on again, or its events are dropped with the state.
-            let Some(kind) = EventType::from_name(&event.kind).filter(|kind| self.shared.flow().types.contains(kind)) else { continue };
+            let Some(kind) = EventType::from_name(&event.kind) else { continue };
             match by_kind.iter_mut().find(|(k, events)| *k == kind && events.len() < ROWS) {
                 Some((_, events)) => events.push(event),
                 None => by_kind.push((kind, vec![event])),
@@ -283,6 +283,10 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
     let (mut put_off, mut end) = (made.put_off, made.end);
     let mut done: Vec<Uuid> = made.new.iter().copied().chain(made.there.iter().map(|(id, _)| *id)).collect();
 
+    if activity.task.is_some() && end.is_some() {
+        // Their tasks cannot be made now: they are not done yet.
+        done.clear();
+    }
     if let (Some(subject), Some(cell), None) = (&activity.task, tables.tasks.get(&kind), &end)
         && !done.is_empty()
     {
@@ -384,6 +388,9 @@ async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, stat
         let Some(rows) = queue.pop_front() else { break };
         let outcome = send(dataverse, table, &rows).await;
         let mut by_id: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+        if !outcome.done.is_empty() {
+            unknown = 0;
+        }
         made.new.extend(&outcome.done);
         outcome.done.iter().for_each(|id| drop(by_id.remove(id)));
         let Some(error) = outcome.error else { continue };
@@ -406,7 +413,8 @@ async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, stat
                         }
                         if nothing && alone && matches!(error, ConnectError::Duplicate { .. }) {
                             made.failed.extend(by_id.into_keys().map(|id| (id, error.clone())));
-                        } else if nothing && matches!(error, ConnectError::Duplicate { .. }) {
+                        } else if nothing && !alone {
+                            // Where no answer came, so many rows may take longer than is waited for.
                             halve(by_id, &mut queue);
                         } else if !by_id.is_empty() {
                             queue.push_front(by_id.into_values().collect());

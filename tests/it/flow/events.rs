@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
-use d365map::state::Store;
+use d365map::state::{EventMark, NewEvent, Store};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -121,6 +122,30 @@ async fn what_is_switched_off_is_passed_over_and_an_event_that_comes_twice_is_ma
     let done = go(&world, &plan).await;
     assert_eq!((done.read, done.created, done.unchanged), (2, 1, 1), "late is as good as in time");
     assert_eq!(count(&world).await, counts(0, 2, 0, 0));
+}
+
+#[tokio::test]
+async fn events_that_wait_for_a_type_that_was_switched_off_do_not_hold_up_the_others() {
+    let mut world = world(&[event("open", 1, 1, json!({})), event("send", 2, 1, json!({}))]).await;
+    (world.options.backlog_high_water, world.options.concurrency) = (100, 1);
+    let waiting: Vec<NewEvent> = (0..150)
+        .map(|n| NewEvent {
+            activity: id(5000 + n),
+            contact: id(1),
+            kind: "send".to_owned(),
+            log_key: None,
+            value_key: format!("waits {n}"),
+            payload: json!({"kind": "send", "contact": id(1), "at": 1_768_208_400_000_i64 + i64::from(n)}).to_string(),
+        })
+        .collect();
+    let store = Store::open_for_run(&world.state()).expect("the state opens");
+    assert_eq!(store.take_events("email", &waiting, &EventMark::None).unwrap().backlog, 150);
+    drop(store);
+    let off = plan_of("events email: campaign.email -> d365.contact { open on; send off }");
+    let done = tokio::time::timeout(Duration::from_secs(30), go(&world, &off)).await.expect("the flow goes on");
+    assert_eq!((done.created, done.filtered_out, done.backlog), (1, 1, 150));
+    assert_eq!(go(&world, &plan_of(ALL)).await.created, 150, "on again, they are written");
+    assert_eq!(count(&world).await, counts(150, 1, 0, 0));
 }
 
 #[tokio::test]

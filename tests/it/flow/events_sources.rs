@@ -120,6 +120,35 @@ async fn history_repairs_one_timeline_without_doubling_what_is_there() {
     assert!(!stranger[0].profile);
 }
 
+#[tokio::test]
+async fn what_is_known_and_not_written_yet_is_not_made_by_a_repair_too() {
+    let world = world(&[event("send", 1, 1, json!({"eventDate": "2026-01-12 09:00:30.000Z"}))]).await;
+    world
+        .admin(
+            "add-column",
+            json!({"table": "adobe_emailsend", "column": {"name": "new_number", "schema": "new_Number", "type": "Integer", "label": "N"}}),
+        )
+        .await;
+    let faulty = plan_of("events email: campaign.email -> d365.contact { send on; deliveryId -> new_number; date -> adobe_eventdate }");
+    assert_eq!(go(&world, &faulty).await.failed, 1);
+    let plan = plan_of(ALL);
+    let repair = async || {
+        let store = Store::open_for_run(&world.state()).expect("the state opens");
+        let done = repair_events(plan.clone(), services(&world), store, world.options.clone(), &id(1), false).await;
+        let done = done.expect("a repair").remove(0);
+        (done.there, done.missing, done.created)
+    };
+    assert_eq!(repair().await, (1, 1, 1), "the dead letter's send comes with its retry");
+    assert_eq!(repair().await, (2, 0, 0));
+    let store = Store::open_for_run(&world.state()).unwrap();
+    assert_eq!(store.retry_dead_letters(&Default::default()).unwrap(), 1);
+    drop(store);
+    assert_eq!(repair().await, (2, 0, 0), "its retry was asked for");
+    assert_eq!(go(&world, &plan).await.created, 1);
+    assert_eq!(count(&world).await["send"], 2);
+    assert_eq!(repair().await, (2, 0, 0));
+}
+
 /// A project folder whose command reads the emulated journal.
 fn project(world: &World, mapping: &str) {
     world.project(mapping);
