@@ -324,6 +324,25 @@ impl Store {
         })
     }
 
+    /// Takes events in hand before they are written, so that their person is not forgotten meanwhile. Gives the numbers of those that still
+    /// wait: a person may have been forgotten since they were read.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn claim_events(&self, run: RunId, flow: &str, seqs: &[i64]) -> Result<Vec<i64>, StateError> {
+        self.write("take events in hand", |tx| {
+            let id = tx.mapping(flow)?;
+            let mut statement = tx.conn.prepare_cached("UPDATE event SET claimed_by = ?3 WHERE seq = ?1 AND flow = ?2 AND NOT dead")?;
+            let mut claimed = Vec::with_capacity(seqs.len());
+            for seq in seqs {
+                if statement.execute(params![seq, id, run])? > 0 {
+                    claimed.push(*seq);
+                }
+            }
+            Ok(claimed)
+        })
+    }
+
     /// Hands in what became of events. What is written or has no contact any more goes; what is refused becomes a dead letter and
     /// keeps its payload until that is retried or dropped.
     ///
@@ -581,7 +600,9 @@ impl Tx<'_> {
                 }
             }
             EventResult::Failed(failure) => {
-                self.conn.prepare_cached("UPDATE event SET dead = 1, attempts = attempts + 1 WHERE seq = ?1")?.execute([seq])?;
+                self.conn
+                    .prepare_cached("UPDATE event SET dead = 1, claimed_by = NULL, attempts = attempts + 1 WHERE seq = ?1")?
+                    .execute([seq])?;
                 self.tally(flow).outbox_rows -= 1;
                 let change_no = self.next_change()?;
                 self.put_dead_letter(&NewDeadLetter {
@@ -598,7 +619,7 @@ impl Tx<'_> {
                 })?;
             }
             EventResult::Later => {
-                self.conn.prepare_cached("UPDATE event SET attempts = attempts + 1 WHERE seq = ?1")?.execute([seq])?;
+                self.conn.prepare_cached("UPDATE event SET claimed_by = NULL, attempts = attempts + 1 WHERE seq = ?1")?.execute([seq])?;
             }
         }
         Ok(())

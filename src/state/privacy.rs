@@ -309,7 +309,9 @@ impl Store {
                 for id in &ids {
                     let claimed: bool = tx.conn.query_row(
                         "SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'claimed'
-                           AND (source_id IN (?1, ?2) OR key IN (?1, ?2) OR instr(lower(payload), ?1)))",
+                           AND (source_id IN (?1, ?2) OR key IN (?1, ?2) OR instr(lower(payload), ?1)))
+                         OR EXISTS (SELECT 1 FROM event AS e JOIN run AS r ON r.id = e.claimed_by
+                           WHERE e.contact = ?1 AND r.ended_at IS NULL)",
                         [&id.to_lowercase(), id],
                         |row| row.get(0),
                     )?;
@@ -581,6 +583,31 @@ mod tests {
     }
 
     #[test]
+    fn who_has_an_event_in_flight_is_not_forgotten_beside_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_for_run(&folder.path().join("state.db")).unwrap();
+        let event = NewEvent {
+            activity: "a0000000-0000-4000-8000-000000000001".to_owned(),
+            contact: ADA.to_owned(),
+            kind: "open".to_owned(),
+            log_key: None,
+            value_key: "values".to_owned(),
+            payload: "{}".to_owned(),
+        };
+        // What a run that is over had in its hands is in nobody's.
+        let (old, _) = store.start_run(RunKind::Once, &["email".into()]).unwrap();
+        store.take_events("email", &[event], &EventMark::None).unwrap();
+        let seq = store.waiting_events("email", &["open"], 0, 10).unwrap()[0].seq;
+        store.claim_events(old, "email", &[seq]).unwrap();
+        let (run, _) = store.start_run(RunKind::Once, &["email".into()]).unwrap();
+        store.claim_events(run, "email", &[seq]).unwrap();
+        assert!(matches!(store.forget(ADA), Err(StateError::InFlight { .. })));
+        store.settle_events(run, "email", &[(seq, EventResult::Later)]).unwrap();
+        store.claim_events(old, "email", &[seq]).unwrap();
+        assert_eq!(store.forget(ADA).unwrap().removed["event"], 1);
+    }
+
+    #[test]
     fn events_of_a_person_go_with_their_dead_letters() {
         let store = Store::in_memory().unwrap();
         let (run, _) = store.start_run(RunKind::Once, &["email".into()]).unwrap();
@@ -597,8 +624,12 @@ mod tests {
         let failure = Failure { code: "D906".into(), message: "no".into(), request: Some(ADA.into()), ..Failure::default() };
         store.settle_events(run, "email", &[(waiting[0].seq, EventResult::Failed(failure))]).unwrap();
         assert_eq!(store.trace(ADA).unwrap().counts, BTreeMap::from([("event", 2), ("dead_letter", 1)]));
+        let seqs: Vec<i64> = waiting.iter().map(|e| e.seq).collect();
+        let claimed = store.claim_events(run, "email", &seqs).unwrap();
+        assert_eq!(claimed, seqs[1..], "a dead one is nobody's work");
         let forgotten = store.forget(ADA).unwrap();
         assert_eq!(forgotten.removed["event"], 2);
+        assert_eq!(store.claim_events(run, "email", &seqs).unwrap(), seqs[2..], "what is forgotten is not written");
         assert_eq!((store.trace(ADA).unwrap().total(), store.backlog_size("email").unwrap()), (0, 1));
         store.take_events("email", &[event(ADA, 4)], &EventMark::None).unwrap();
         assert_eq!(store.trace(ADA).unwrap().total(), 0);

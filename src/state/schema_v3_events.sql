@@ -10,6 +10,8 @@ CREATE TABLE event (
   payload  TEXT NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   dead     INTEGER NOT NULL DEFAULT 0,
+  -- The run in whose hands it is; means something as long as that run goes on.
+  claimed_by INTEGER,
   taken_at INTEGER NOT NULL,
   UNIQUE (flow, activity)
 ) STRICT;

@@ -20,7 +20,7 @@ pub(super) const FORGOTTEN: &str = "events of persons who were forgotten";
 const GAPS: &str = "gaps in the journal";
 
 /// The journal is asked again after this at the latest, whatever it says: an odd number would stop the flow for years.
-const LONGEST_QUIET: Duration = Duration::from_hours(1);
+const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
 
 /// Reads all sources. One that fails does not keep the others from being read; the first failure counts.
 pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {

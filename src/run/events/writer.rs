@@ -56,6 +56,8 @@ struct Batch {
     put_off: Option<ConnectError>,
     /// Every other batch would fail as well.
     end: Option<ConnectError>,
+    /// The state could not be written.
+    broken: Option<RunError>,
 }
 
 /// Writes until the readers have ended and nothing is left that can be written.
@@ -156,6 +158,9 @@ impl Writer {
     /// Hands in what became of a batch.
     async fn settle(&mut self, batch: Result<Batch, tokio::task::JoinError>) -> Result<(), RunError> {
         let batch = batch.map_err(|e| RunError::Task(e.to_string()))?;
+        if let Some(error) = batch.broken {
+            return Err(error);
+        }
         let counters = self.shared.context.counters.clone();
         let count = |test: fn(&EventResult) -> bool| batch.results.iter().filter(|(_, r)| test(r)).count() as u64;
         let later = count(|r| matches!(r, EventResult::Later));
@@ -247,9 +252,18 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
         Ok(table) => table,
         Err(error) => return stopped(batch, &events, error),
     };
+    // They may have waited here for a while, and their persons been forgotten: from now on none is, until they are settled.
+    let (run, name, numbers) = (shared.context.run, flow.name.clone(), events.iter().map(|e| e.seq).collect::<Vec<_>>());
+    let claimed: HashSet<i64> = match shared.context.blocking(move |store| store.claim_events(run, &name, &numbers)).await {
+        Ok(claimed) => claimed.into_iter().collect(),
+        Err(error) => {
+            batch.broken = Some(error);
+            return batch;
+        }
+    };
     let (mut rows, mut seqs) = (Vec::new(), HashMap::new());
     let mut parsed = HashMap::new();
-    for waiting in &events {
+    for waiting in events.iter().filter(|waiting| claimed.contains(&waiting.seq)) {
         // Both are our own writing; a damaged row is a failure that can be looked at.
         let (Ok(id), Ok(event)) = (Uuid::try_parse(&waiting.activity), serde_json::from_str::<Event>(&waiting.payload)) else {
             let failure = Failure {
