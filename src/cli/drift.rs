@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::files::Group;
+use super::files::{self, Group};
 use super::schema::{Source, fetch};
 use crate::check::{Compiled, compile_with};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span};
 use crate::plan::{ExecutionPlan, FieldProgram, Fit};
+use crate::project::Project;
 use crate::schema::{Catalogue, Change, System, Table, TableId, diff};
 
 /// What has changed.
@@ -127,6 +128,24 @@ fn keep_what_metadata_lacks(table: &mut Table, known: &Table) {
     }
     if table.alternate_keys.is_empty() {
         table.alternate_keys = known.alternate_keys.clone();
+    }
+}
+
+/// Compares the services with a project's committed schemas for the tables of a plan, by the mapping files that it was made of
+/// (`group`), or by the plan alone.
+///
+/// # Errors
+/// For people: the services cannot be asked, or the committed schemas cannot be read.
+pub fn of_project(
+    source: &dyn Source,
+    project: &Project,
+    group: Option<Group>,
+    plan: &ExecutionPlan,
+    style: Style,
+) -> Result<Drift, String> {
+    match group {
+        Some(group) => of_group(source, group, &tables_of(plan)),
+        None => of_plan(source, plan, &files::catalogue(Some(project), style).map_err(|e| e.to_string())?),
     }
 }
 

@@ -101,13 +101,7 @@ pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, watch: bool, q
     let style = stderr_style();
     let project = &prepared.project;
     let source = super::schema::connect(project).map_err(|e| fail(&e))?;
-    let drift = match prepared.group.take() {
-        Some(group) => drift::of_group(source.as_ref(), group, &drift::tables_of(&prepared.plan)),
-        None => files::catalogue(Some(project), style)
-            .map_err(|e| e.to_string())
-            .and_then(|catalogue| drift::of_plan(source.as_ref(), &prepared.plan, &catalogue)),
-    };
-    match drift {
+    match drift::of_project(source.as_ref(), project, prepared.group.take(), &prepared.plan, style) {
         // A user who may move records and may not read metadata is no reason to stop.
         // Nor is a service that is down when a watch begins: its workflows wait for it, each by itself.
         Err(error) if watch || error.contains("lacks a right") => {

@@ -97,15 +97,11 @@ impl FilesOnDisk {
     /// As at the start of a run, for the tables of one workflow.
     fn refuse_drift(&self, plan: &ExecutionPlan) -> Result<(), String> {
         let source = super::schema::connect(&self.project)?;
-        let drift = match &self.plan {
-            None => files::of_project(self.project.clone(), Style::PLAIN)
-                .map_err(|e| e.to_string())
-                .and_then(|group| drift::of_group(source.as_ref(), group, &drift::tables_of(plan))),
-            Some(_) => files::catalogue(Some(&self.project), Style::PLAIN)
-                .map_err(|e| e.to_string())
-                .and_then(|catalogue| drift::of_plan(source.as_ref(), plan, &catalogue)),
+        let group = match &self.plan {
+            None => files::of_project(self.project.clone(), Style::PLAIN).map(Some).map_err(|e| e.to_string()),
+            Some(_) => Ok(None),
         };
-        match drift {
+        match group.and_then(|group| drift::of_project(source.as_ref(), &self.project, group, plan, Style::PLAIN)) {
             // What cannot be asked now fails the round, with a reason and a next attempt.
             Err(error) => {
                 tracing::warn!(error, "the services' schemas were not compared with the committed ones");

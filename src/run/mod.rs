@@ -202,21 +202,37 @@ impl RunError {
     /// Whether it is one source beside the two services that failed: exports or the journal. What the flow's other sources gave was read
     /// and written all the same.
     pub fn is_of_one_source(&self) -> bool {
+        self.reach() == Reach::Source
+    }
+
+    fn reach(&self) -> Reach {
         match self {
-            RunError::Sftp(_) | RunError::Journal(_) => true,
-            RunError::State(_)
-            | RunError::Service(_)
+            RunError::Sftp(_) | RunError::Journal(_) => Reach::Source,
+            RunError::State(StateError::MassDelete { .. })
             | RunError::Plan(_)
-            | RunError::UnknownMapping { .. }
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
-            | RunError::Unavailable { .. }
             | RunError::Taken { .. }
             | RunError::Untracked { .. }
-            | RunError::KeyChanged { .. }
-            | RunError::Task(_) => false,
+            | RunError::KeyChanged { .. } => Reach::Flow,
+            RunError::State(_)
+            | RunError::Service(_)
+            | RunError::Unavailable { .. }
+            | RunError::UnknownMapping { .. }
+            | RunError::Task(_) => Reach::All,
         }
     }
+}
+
+/// Whom an error concerns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// One source of a flow beside the two services.
+    Source,
+    /// One flow.
+    Flow,
+    /// Every flow: the others would fare the same.
+    All,
 }
 
 /// Both, one after the other: the first failure counts, but that of one source only where nothing else failed.
@@ -247,10 +263,18 @@ impl Context {
         &self,
         work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, RunError> {
-        let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
-        Ok(done.map_err(|e| RunError::Task(e.to_string()))??)
+        blocking(&self.store, work).await
     }
+}
+
+/// Runs a short piece of work on the state file off the asynchronous threads.
+async fn blocking<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
+) -> Result<T, RunError> {
+    let store = store.clone();
+    let done = tokio::task::spawn_blocking(move || work(&store)).await;
+    Ok(done.map_err(|e| RunError::Task(e.to_string()))??)
 }
 
 /// Takes flows through a round, a few at the same time. One that fails does not stop the others. Gives how each ended.
@@ -295,28 +319,6 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
         Err(error) => note(WorkflowNote::Failed { reason: error.to_string(), next: None }).await,
     }
     result
-}
-
-impl RunError {
-    /// Whether every other flow would fare the same.
-    fn concerns_all(&self) -> bool {
-        match self {
-            RunError::State(StateError::MassDelete { .. })
-            | RunError::Sftp(_)
-            | RunError::Journal(_)
-            | RunError::Plan(_)
-            | RunError::Rejected { .. }
-            | RunError::Nameless { .. }
-            | RunError::Taken { .. }
-            | RunError::Untracked { .. }
-            | RunError::KeyChanged { .. } => false,
-            RunError::State(_)
-            | RunError::Service(_)
-            | RunError::Unavailable { .. }
-            | RunError::UnknownMapping { .. }
-            | RunError::Task(_) => true,
-        }
-    }
 }
 
 /// Runs a plan. The store must be open for running. Ends when everything is moved ([`Pace::Once`]), when `stop` is cancelled
@@ -376,7 +378,7 @@ async fn once(
             let ended = together(wanted.map(|flow| (context_of(&flow.name), flow))).await;
             // A mapping that fails for a reason of its own keeps nobody's opt-outs from being moved; children wait for their
             // parents by themselves. A service that is down, or a state that cannot be written, would fail them all.
-            let concerns_all = ended.iter().any(|e| e.as_ref().is_err_and(RunError::concerns_all));
+            let concerns_all = ended.iter().any(|e| e.as_ref().is_err_and(|e| e.reach() == Reach::All));
             result = ended.into_iter().fold(std::mem::replace(&mut result, Ok(())), both);
             if concerns_all || stop.is_cancelled() {
                 break;
@@ -397,10 +399,7 @@ async fn once(
 
 /// The workflows that were stopped by hand, each with the number of its wish.
 async fn stopped(store: &Store) -> Result<BTreeMap<String, i64>, RunError> {
-    let workflows = {
-        let store = store.clone();
-        tokio::task::spawn_blocking(move || store.workflows()).await.map_err(|e| RunError::Task(e.to_string()))??
-    };
+    let workflows = blocking(store, Store::workflows).await?;
     Ok(workflows.into_iter().filter(|w| w.wish == Wish::Stop).map(|w| (w.name, w.request)).collect())
 }
 
@@ -424,8 +423,8 @@ async fn heed_stops(store: &Store, tokens: &BTreeMap<String, CancellationToken>,
 }
 
 async fn begin(store: &Store, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
-    let (store, names) = (store.clone(), names.to_vec());
-    Ok(tokio::task::spawn_blocking(move || store.start_run(kind, &names)).await.map_err(|e| RunError::Task(e.to_string()))??)
+    let names = names.to_vec();
+    blocking(store, move |store| store.start_run(kind, &names)).await
 }
 
 #[expect(clippy::too_many_arguments, reason = "the end of both kinds of runs")]

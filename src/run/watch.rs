@@ -300,8 +300,7 @@ impl Supervisor {
         &self,
         work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, RunError> {
-        let store = self.store.clone();
-        Ok(tokio::task::spawn_blocking(move || work(&store)).await.map_err(|e| RunError::Task(e.to_string()))??)
+        super::blocking(&self.store, work).await
     }
 
     /// Puts down how a workflow stands. That this fails is no reason to stop moving records.

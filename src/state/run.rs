@@ -106,7 +106,7 @@ impl Store {
                 .execute("UPDATE run SET ended_at = ?1, outcome = ?2 WHERE ended_at IS NULL", params![now, RunOutcome::Interrupted])?;
             tx.conn.execute("UPDATE cursor SET leased_by = NULL", [])?;
             tx.conn.execute("UPDATE mapping SET cancelled = 0 WHERE cancelled", [])?;
-            let recovered = tx.requeue_claimed()?;
+            let recovered = tx.requeue_claimed(None)?;
             tx.rest_workflows("the process that ran it ended without a word")?;
             tx.conn.execute("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [KEPT_RUNS - 1])?;
             tx.conn.execute(
@@ -135,7 +135,7 @@ impl Store {
     /// When the file cannot be written.
     pub fn end_run(&self, run: RunId, outcome: RunOutcome, counters: &serde_json::Value) -> Result<(), StateError> {
         self.write("end a run", |tx| {
-            tx.requeue_claimed()?;
+            tx.requeue_claimed(None)?;
             tx.rest_workflows("its run has ended")?;
             tx.conn.execute("UPDATE cursor SET leased_by = NULL WHERE leased_by = ?1", [run])?;
             tx.conn.execute(
@@ -166,20 +166,12 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn free_flow(&self, name: &str) -> Result<u64, StateError> {
-        const CLAIMED: &str = "SELECT seq FROM outbox INDEXED BY outbox_claimed WHERE mapping = ?1 AND state = 'claimed'";
         self.write("free a flow", |tx| {
             let Some(mapping) = super::tx::mapping_id(tx.conn, name)? else { return Ok(0) };
             tx.conn
                 .prepare_cached("UPDATE cursor SET leased_by = NULL WHERE mapping = ?1 AND leased_by IS NOT NULL")?
                 .execute([mapping])?;
-            let claimed: Vec<i64> = {
-                let mut statement = tx.conn.prepare_cached(CLAIMED)?;
-                statement.query_map([mapping], |row| row.get(0))?.collect::<Result<_, _>>()?
-            };
-            for seq in &claimed {
-                tx.requeue(*seq, true, None)?;
-            }
-            Ok(claimed.len() as u64)
+            tx.requeue_claimed(Some(mapping))
         })
     }
 }
@@ -187,10 +179,11 @@ impl Store {
 impl super::tx::Tx<'_> {
     /// All claimed operations wait again, marked uncertain. Numbers only come to memory, and there are as many as workers
     /// had in flight.
-    fn requeue_claimed(&mut self) -> Inside<u64> {
+    fn requeue_claimed(&mut self, mapping: Option<i64>) -> Inside<u64> {
         let claimed: Vec<i64> = {
-            let mut statement = self.conn.prepare_cached("SELECT seq FROM outbox WHERE state = 'claimed'")?;
-            let rows = statement.query_map([], |row| row.get(0))?;
+            let mut statement =
+                self.conn.prepare_cached("SELECT seq FROM outbox WHERE state = 'claimed' AND mapping = coalesce(?1, mapping)")?;
+            let rows = statement.query_map([mapping], |row| row.get(0))?;
             rows.collect::<Result<_, _>>()?
         };
         for seq in &claimed {

@@ -90,12 +90,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 })
             })
             .await?;
-        let counters = &shared.context.counters;
-        counters.pages.add(1);
-        counters.read.add(outcome.records);
-        counters.unchanged.add(outcome.unchanged);
-        counters.forgotten.add(outcome.forgotten);
-        counters.backlog.set(outcome.backlog);
+        shared.count_page(&outcome);
         if over {
             return Ok(());
         }

@@ -34,7 +34,7 @@ use super::{Context, Counters, Options, RunError, Services};
 use crate::connect::dataverse::Entity;
 use crate::connect::sftp::OptOut;
 use crate::plan::{ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
-use crate::state::{Flags, OptoutStage, RunKind, StateError, Store};
+use crate::state::{Flags, OptoutIntake, OptoutStage, RunKind, StateError, Store};
 use rule::Rule;
 
 /// Persons that are looked through at once.
@@ -249,6 +249,16 @@ impl Shared {
     ) -> Result<T, RunError> {
         let name = self.name.clone();
         self.context.blocking(move |store| work(store, &name)).await
+    }
+
+    /// Counts a page of either side that was taken in.
+    fn count_page(&self, outcome: &OptoutIntake) {
+        let counters = &self.context.counters;
+        counters.pages.add(1);
+        counters.read.add(outcome.records);
+        counters.unchanged.add(outcome.unchanged);
+        counters.forgotten.add(outcome.forgotten);
+        counters.backlog.set(outcome.backlog);
     }
 }
 
