@@ -27,7 +27,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         print(&plan.to_json());
         return Exit::Clean;
     };
-    match write_whole(path, plan.to_json().as_bytes()) {
+    match write_private(path, plan.to_json().as_bytes()) {
         Ok(()) => {
             if !global.quiet {
                 eprintln!("wrote {} ({} flows); run it with `d365map run --plan {}`", path.display(), plan.ingress.len(), path.display());
@@ -76,10 +76,25 @@ pub fn compile_quietly(project: &crate::project::Project) -> Option<ExecutionPla
 
 /// Writes a file as a whole or not at all: beside its place first, then moved there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace(path, |beside| std::fs::write(beside, bytes))
+}
+
+/// As [`write_whole`], and whatever the umask is, the file can be read by its owner alone: a plan holds filters and constants.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace(path, |beside| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        std::io::Write::write_all(&mut options.open(beside)?, bytes)
+    })
+}
+
+fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", std::process::id()));
     let beside = path.with_file_name(name);
-    std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
+    write(&beside).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
     })
 }

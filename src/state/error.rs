@@ -15,6 +15,16 @@ pub enum StateError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The path of the state file, or of its lock file, leads to something that must not be written to.
+    #[error("{} {what}; {fix}", path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
     /// A command that only reads found no state file.
     #[error("there is no state file {}; it is made by the first `d365map run`", path.display())]
     NotFound {
@@ -59,7 +69,7 @@ pub enum StateError {
         known: i64,
     },
     /// The file is a database, but not one of ours.
-    #[error("{} is a SQLite file of some other program; set another `state` path", path.display())]
+    #[error("{} is a SQLite file of another program; set another `state` path", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

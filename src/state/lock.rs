@@ -1,12 +1,17 @@
 //! One runner per state file: an OS lock on a file beside it, which the system releases when the process dies, however it dies.
+//!
+//! On Linux the state file itself is locked as well, so that a lock file which somebody removes lets no second runner in. That
+//! lock (`flock`) and SQLite's (`fcntl`) do not know each other there. Elsewhere they do, or a lock keeps others from reading, so
+//! that the lock file has to do.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StateError;
+use super::place::{expect_own, leads_to, open_private, refused};
 use crate::time::{Instant, format_instant, now};
 
 /// Who holds the lock, as far as the lock file says.
@@ -18,6 +23,12 @@ pub struct Holder {
     pub host: Option<String>,
     /// Since when.
     pub started_at: Option<Instant>,
+}
+
+impl Holder {
+    fn unknown() -> Self {
+        Holder { pid: None, host: None, started_at: None }
+    }
 }
 
 impl std::fmt::Display for Holder {
@@ -36,57 +47,88 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// The lock, held as long as this lives.
+/// The lock, held as long as this lives. It must outlive the connection: when a process closes any descriptor of a file, the
+/// system drops all `fcntl` locks that the process has on the file, SQLite's too.
 #[derive(Debug)]
 pub(super) struct RunLock {
-    file: File,
+    beside: File,
+    /// The state file, on Linux.
+    itself: Option<File>,
     pub holder: Holder,
 }
 
-/// `state.db` → `state.db.lock`. The state file itself is not locked this way: SQLite has its own locks on it.
+/// `state.db` → `state.db.lock`.
 fn lock_path(state: &Path) -> PathBuf {
     let mut name = state.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)
 }
 
+/// How often the lock file is opened again if it was replaced between opening and locking it.
+const ATTEMPTS: usize = 10;
+
 impl RunLock {
+    /// Locks the state file of a resolved path, and creates it empty if it is missing.
     pub fn take(state: &Path) -> Result<Self, StateError> {
         let path = lock_path(state);
         let io = |source| StateError::Io { path: path.clone(), source };
-        // Not truncated on opening: until the lock is ours the text belongs to its holder.
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateError::InUse { path: state.to_owned(), holder: read_holder(&mut file) }),
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
+        let mut beside = RunLock::lock_beside(state, &path)?;
+        let itself = if cfg!(any(target_os = "linux", target_os = "android")) { Some(RunLock::lock_itself(state)?) } else { None };
         let holder = Holder { pid: Some(std::process::id()), host: Some(host_name()), started_at: Some(now()) };
-        // The text is for people only; the lock is what counts. The file stays behind on purpose: removing it would let a
-        // third process lock a new file of the same name while a second still waits on the old one.
+        // The text is for people only; the lock is what counts. The file is not removed at the end: that would let a third
+        // process lock a new file of the same name while a second still waits for the old one.
         let text = serde_json::to_string(&holder).unwrap_or_default();
-        file.set_len(0).map_err(io)?;
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        file.write_all(text.as_bytes()).map_err(io)?;
-        file.flush().map_err(io)?;
-        Ok(RunLock { file, holder })
+        beside.set_len(0).map_err(io)?;
+        beside.seek(SeekFrom::Start(0)).map_err(io)?;
+        beside.write_all(text.as_bytes()).map_err(io)?;
+        beside.flush().map_err(io)?;
+        Ok(RunLock { beside, itself, holder })
+    }
+
+    fn lock_beside(state: &Path, path: &Path) -> Result<File, StateError> {
+        let io = |source| StateError::Io { path: path.to_owned(), source };
+        for _ in 0..ATTEMPTS {
+            // Not emptied on opening: until the lock is ours the text belongs to its holder.
+            let mut file = open_private(path, true).map_err(|source| refused(path, source))?;
+            expect_own(path, &file)?;
+            match file.try_lock() {
+                Ok(()) if leads_to(path, &file).map_err(io)? => return Ok(file),
+                // Somebody removed the file after it was opened: the lock on it keeps nobody out.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(StateError::InUse { path: state.to_owned(), holder: read_holder(&mut file) }),
+                Err(TryLockError::Error(source)) => return Err(io(source)),
+            }
+        }
+        Err(io(std::io::Error::other("another process keeps replacing the lock file")))
+    }
+
+    fn lock_itself(state: &Path) -> Result<File, StateError> {
+        let file = open_private(state, true).map_err(|source| refused(state, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            // Its lock file was removed, and with it the name of its process.
+            Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: state.to_owned(), holder: Holder::unknown() }),
+            Err(TryLockError::Error(source)) => Err(StateError::Io { path: state.to_owned(), source }),
+        }
     }
 }
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // Closing the file would do, were there no child that is being started at this moment and has the file still open.
-        let _ = self.file.unlock();
+        // Closing the files would do, unless a child process that is being started at this moment still has them open.
+        if let Some(itself) = &self.itself {
+            let _ = itself.unlock();
+        }
+        let _ = self.beside.unlock();
     }
 }
 
 /// On Windows a locked file cannot be read by others: then the holder stays nameless.
 fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
-    let unknown = Holder { pid: None, host: None, started_at: None };
     match file.take(4096).read_to_string(&mut text) {
-        Ok(_) => serde_json::from_str(&text).unwrap_or(unknown),
-        Err(_) => unknown,
+        Ok(_) => serde_json::from_str(&text).unwrap_or(Holder::unknown()),
+        Err(_) => Holder::unknown(),
     }
 }
 
@@ -106,12 +148,12 @@ pub(super) fn host_name() -> String {
 /// # Errors
 /// [`StateError::Io`] when the lock file is there and cannot be opened or locked.
 pub fn run_in_progress(state: &Path) -> Result<Option<Holder>, StateError> {
-    let path = lock_path(state);
+    let path = lock_path(&super::place::resolve(state)?.path);
     let io = |source| StateError::Io { path: path.clone(), source };
-    let mut file = match File::open(&path) {
+    let mut file = match open_private(&path, false) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(refused(&path, error)),
     };
     match file.try_lock_shared() {
         Ok(()) => {

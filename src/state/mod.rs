@@ -37,6 +37,7 @@ mod outbox;
 mod page;
 mod payload;
 mod person;
+mod place;
 mod privacy;
 mod run;
 mod settle;

@@ -1,6 +1,5 @@
 //! Opening the state file, and the one door through which every transaction goes.
 
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use super::error::{Fault, Inside, StateError};
 use super::fingerprint::HashKey;
 use super::lock::{Holder, RunLock};
 use super::migrate;
+use super::place::{self, Place};
 use super::tx::{Caches, Tx};
 
 /// How long a statement waits for another process (`dead-letters retry` beside a running flow) to end its transaction.
@@ -43,10 +43,10 @@ impl Store {
     /// # Errors
     /// [`StateError::InUse`] names the process that runs on this file; the others as for [`Store::open`].
     pub fn open_for_run(path: &Path) -> Result<Store, StateError> {
-        make_folder(path)?;
+        let place = place::resolve_or_make_folder(path)?;
         // First the lock, then the file: the loser of a race must not so much as migrate it.
-        let lock = RunLock::take(path)?;
-        let mut store = Store::open_writable(path)?;
+        let lock = RunLock::take(&place.path)?;
+        let mut store = Store::open_writable(&place)?;
         store.with_lock(lock);
         Ok(store)
     }
@@ -57,8 +57,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be opened, is not ours, or is newer than this program.
     pub fn open(path: &Path) -> Result<Store, StateError> {
-        make_folder(path)?;
-        Store::open_writable(path)
+        Store::open_writable(&place::resolve_or_make_folder(path)?)
     }
 
     /// Opens the file for reading only (`status`, `dead-letters list`, a dry run), beside a run that may be going on.
@@ -66,12 +65,13 @@ impl Store {
     /// # Errors
     /// [`StateError::NotFound`] where there is none; when it cannot be opened, is not ours, is newer or older than this program.
     pub fn open_read(path: &Path) -> Result<Store, StateError> {
+        let place = place::resolve(path)?;
+        let path = &*place.path;
         if !path.exists() {
             return Err(StateError::NotFound { path: path.to_owned() });
         }
         // Not SQLite's read-only mode: in WAL even a reader has to write to the shared memory file. `query_only` keeps the data.
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|source| sql(path, "open", source))?;
+        let conn = connect(path)?;
         let found = in_context(path, "read its format", || {
             conn.busy_timeout(BUSY_TIMEOUT)?;
             conn.execute_batch("PRAGMA query_only = ON")?;
@@ -121,10 +121,13 @@ impl Store {
         })
     }
 
-    fn open_writable(path: &Path) -> Result<Store, StateError> {
+    fn open_writable(place: &Place) -> Result<Store, StateError> {
+        let path = &*place.path;
         make_private(path)?;
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|source| sql(path, "open", source))?;
+        let conn = connect(path)?;
+        if place.linked && in_context(path, "read its format", || migrate::format_of(&conn, path))? == 0 {
+            return Err(StateError::Foreign { path: path.to_owned() });
+        }
         Store::prepare(conn, path)
     }
 
@@ -217,23 +220,21 @@ impl Store {
     }
 }
 
-fn make_folder(path: &Path) -> Result<(), StateError> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => {
-            std::fs::create_dir_all(folder).map_err(|source| StateError::Io { path: path.to_owned(), source })
-        }
-        Some(_) | None => Ok(()),
+/// Waiting and failed operations hold people's data: the file is for its owner alone. SQLite gives the files it puts
+/// beside it (`-wal`, `-shm`) the same rights. A file that exists is not opened for this: to close it again would drop the
+/// locks that SQLite has on it through another store of this process.
+fn make_private(path: &Path) -> Result<(), StateError> {
+    if path.exists() {
+        return Ok(());
     }
+    place::open_private(path, true).map(drop).map_err(|source| place::refused(path, source))
 }
 
-/// Waiting and failed operations hold people's data: the file is for its owner alone. SQLite gives the files it puts
-/// beside it (`-wal`, `-shm`) the same rights.
-fn make_private(path: &Path) -> Result<(), StateError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|source| StateError::Io { path: path.to_owned(), source })
+/// Opens a file that exists. The path is resolved, so that a link in it was put there since.
+fn connect(path: &Path) -> Result<Connection, StateError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = if cfg!(unix) { flags | OpenFlags::SQLITE_OPEN_NOFOLLOW } else { flags };
+    Connection::open_with_flags(path, flags).map_err(|source| sql(path, "open", source))
 }
 
 fn sql(path: &Path, doing: &'static str, source: rusqlite::Error) -> StateError {

@@ -20,6 +20,7 @@ mod schema;
 mod security;
 mod sftp;
 mod state;
+mod state_file;
 mod state_links;
 mod state_model;
 mod state_speed;
