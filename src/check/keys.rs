@@ -64,8 +64,9 @@ pub(super) fn check(
     if !identifying.contains(&target_name.as_str()) {
         let help = if identifying.is_empty() {
             format!(
-                "`{}` has no key of its own: extend the resource with an identification key, then `d365map schema pull {}`",
-                target.id, target.id
+                "the schema of `{}` has no key. Campaign does not tell keys: once the resource has an identification key, write \
+                 `alternate-keys: {{ key: [{target_name}] }}` into its schema file",
+                target.id
             )
         } else {
             format!("records of `{}` are identified by {}", target.id, list(identifying, 4))

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::files::{self, Group};
-use super::schema::{Source, fetch};
+use super::schema::{SchemaPullError, Source, SourceError, fetch};
 use crate::check::{Compiled, compile_with};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span};
@@ -93,42 +93,24 @@ pub fn tables_of(plan: &ExecutionPlan) -> BTreeSet<TableId> {
     ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system != System::Partner).collect()
 }
 
-/// Reads the live schemas of tables over a committed catalogue.
+/// Reads the live schemas of tables over a committed catalogue, and says which of them the service does not have.
 ///
 /// # Errors
 ///
 /// For people: which table could not be read, and why.
-fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) -> Result<Catalogue, String> {
+fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) -> Result<(Catalogue, BTreeSet<TableId>), String> {
     let mut catalogue = committed.clone();
+    let mut missing = BTreeSet::new();
     for id in tables {
-        let mut table = fetch(source, id).map_err(|e| e.to_string())?.table;
-        if let Some(known) = committed.get(id) {
-            keep_what_metadata_lacks(&mut table, known);
+        match fetch(source, id, committed.get(id).map(AsRef::as_ref)) {
+            Ok(pulled) => catalogue.insert(pulled.table),
+            Err(SchemaPullError::Source { source: SourceError::NoSuchTable(_), .. }) => {
+                missing.insert(id.clone());
+            }
+            Err(error) => return Err(error.to_string()),
         }
-        catalogue.insert(table);
     }
-    Ok(catalogue)
-}
-
-/// Lengths, nested fields and the like that Campaign's metadata does not give stay as the committed schema has them.
-fn keep_what_metadata_lacks(table: &mut Table, known: &Table) {
-    use crate::schema::FieldType;
-    if table.id.system != System::Campaign {
-        return;
-    }
-    for (name, field) in &mut table.fields {
-        let Some(old) = known.fields.get(name) else { continue };
-        if matches!(
-            (&field.ty, &old.ty),
-            (FieldType::Text { max: None }, FieldType::Text { .. }) | (FieldType::Item(_), FieldType::Item(_))
-        ) {
-            field.ty = old.ty.clone();
-        }
-        field.required = old.required;
-    }
-    if table.alternate_keys.is_empty() {
-        table.alternate_keys = known.alternate_keys.clone();
-    }
+    Ok((catalogue, missing))
 }
 
 /// Compares the services with a project's committed schemas for the tables of a plan, by the mapping files that it was made of
@@ -155,7 +137,7 @@ pub fn of_project(
 ///
 /// For people: which table could not be read, and why.
 pub fn of_group(source: &dyn Source, group: Group, tables: &BTreeSet<TableId>) -> Result<Drift, String> {
-    let now = live(source, tables, &group.catalogue)?;
+    let (now, missing) = live(source, tables, &group.catalogue)?;
     let before = compile_with(group.inputs.clone(), &group.catalogue, &group.levels);
     let after = compile_with(group.inputs, &now, &group.levels);
     let known = |d: &Diagnostic| before.diagnostics.iter().any(|b| b.code == d.code && b.span == d.span && b.message == d.message);
@@ -166,6 +148,7 @@ pub fn of_group(source: &dyn Source, group: Group, tables: &BTreeSet<TableId>) -
     }
     let changes = changes(tables, &group.catalogue, &now);
     breaking.extend(untracked(&changes, &before, &now));
+    breaking.extend(gone(&missing, &before));
     Ok(Drift { tables: changes, breaking, compiled: Some(after), places: Vec::new() })
 }
 
@@ -197,6 +180,23 @@ fn other_kinds(old: &ExecutionPlan, new: &ExecutionPlan, compiled: &Compiled) ->
     found
 }
 
+/// Returns the mappings whose table the service does not have.
+fn gone(missing: &BTreeSet<TableId>, compiled: &Compiled) -> Vec<Diagnostic> {
+    let Some(plan) = &compiled.plan else { return Vec::new() };
+    let ingress = plan.ingress.iter().flat_map(|f| [(&f.source.table, f.at), (&f.target.table, f.at)]);
+    let two_way = plan.two_way.iter().flat_map(|f| [(&f.left.table, f.at), (&f.right.table, f.at)]);
+    let mut found = Vec::new();
+    for (table, at) in ingress.chain(two_way) {
+        let Some(id) = TableId::parse(table).filter(|id| missing.contains(id)) else { continue };
+        let Some((file, _)) = compiled.sources.iter().nth(at.file as usize) else { continue };
+        let span = Span::new(file, at.start as usize..at.end as usize);
+        found.push(Diagnostic::new(Code::D119, span, format!("the service does not have the table `{id}`"), "this mapping uses it").help(
+            "check the table's name and the connection's `url`; in Dynamics 365, the app that brings the table may not be installed",
+        ));
+    }
+    found
+}
+
 /// Tables whose changes cannot be followed any more.
 fn untracked(changes: &[(TableId, Vec<Change>)], compiled: &Compiled, now: &Catalogue) -> Vec<Diagnostic> {
     let off = |id: &TableId| now.get(id).is_some_and(|t| t.change_tracking == Some(false));
@@ -221,8 +221,8 @@ fn untracked(changes: &[(TableId, Vec<Change>)], compiled: &Compiled, now: &Cata
 /// For people: which table could not be read, and why.
 pub fn of_plan(source: &dyn Source, plan: &ExecutionPlan, committed: &Catalogue) -> Result<Drift, String> {
     let tables = tables_of(plan);
-    let now = live(source, &tables, committed)?;
-    let mut places = Vec::new();
+    let (now, missing) = live(source, &tables, committed)?;
+    let mut places: Vec<String> = missing.iter().map(|id| format!("the service does not have the table `{id}`")).collect();
     for flow in &plan.ingress {
         let table = |name: &str| TableId::parse(name).and_then(|id| now.get(&id));
         if let Some(table) = table(&flow.source.table) {

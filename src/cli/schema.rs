@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
 
+use super::files::{self, FilesError};
 use super::{Exit, Global};
+use crate::connect::ConnectError;
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Sources, Span, nearest};
 use crate::project::{FileProblem, Project, ProjectError};
@@ -33,7 +35,7 @@ enum Action {
     },
     /// Fetch tables from the services into the project's schema folder.
     Pull {
-        /// The tables; without them d365.contact, campaign.profile and every table of the schema folder.
+        /// The tables. The default is every table that the mappings use and every table of the schema folder.
         tables: Vec<String>,
         /// Write over a file that was written by hand (`extends: built-in`).
         #[arg(long)]
@@ -150,21 +152,41 @@ fn json(value: &impl serde::Serialize) -> Result<String, String> {
     serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|e| e.to_string())
 }
 
+/// Why the metadata of one table could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The service does not have the table: other tables are not affected.
+    #[error("{0}")]
+    NoSuchTable(String),
+    /// The service, its configuration or the network: the other tables would fail too.
+    #[error("{0}")]
+    Service(String),
+}
+
+impl From<ConnectError> for SourceError {
+    fn from(error: ConnectError) -> SourceError {
+        match error {
+            ConnectError::NotFound { .. } => SourceError::NoSuchTable(error.to_string()),
+            other => SourceError::Service(other.to_string()),
+        }
+    }
+}
+
 /// Where metadata documents come from: the connectors, or files in a test.
 pub trait Source {
-    /// What the Dataverse Web API says about a table.
+    /// Returns what the Dataverse Web API says about a table.
     ///
     /// # Errors
     ///
-    /// For people: what went wrong and what to do.
-    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, String>;
+    /// [`SourceError`].
+    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, SourceError>;
 
-    /// `resourceType/<resource>` of Campaign.
+    /// Returns `resourceType/<resource>` of Campaign.
     ///
     /// # Errors
     ///
-    /// For people: what went wrong and what to do.
-    fn campaign(&self, resource: &str) -> Result<Value, String>;
+    /// [`SourceError`].
+    fn campaign(&self, resource: &str) -> Result<Value, SourceError>;
 }
 
 /// The services of a project. Each is connected when a table of it is asked for, so that one system's tables can be pulled
@@ -175,9 +197,10 @@ struct Services {
 }
 
 impl Source for Services {
-    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, String> {
-        let client = super::services::dataverse(&self.project, super::services::http(&self.project)?)?;
-        let documents = self.runtime.block_on(client.entity_metadata(table)).map_err(|e| e.to_string())?;
+    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, SourceError> {
+        let client = super::services::http(&self.project).and_then(|http| super::services::dataverse(&self.project, http));
+        let client = client.map_err(SourceError::Service)?;
+        let documents = self.runtime.block_on(client.entity_metadata(table))?;
         Ok(DataverseDocuments {
             definition: documents.definition,
             attributes: Value::Array(documents.attributes),
@@ -187,9 +210,9 @@ impl Source for Services {
         })
     }
 
-    fn campaign(&self, resource: &str) -> Result<Value, String> {
-        let client = super::services::campaign(&self.project, super::services::http(&self.project)?)?;
-        self.runtime.block_on(client.resource_metadata(resource)).map_err(|e| e.to_string())
+    fn campaign(&self, resource: &str) -> Result<Value, SourceError> {
+        let client = super::services::http(&self.project).and_then(|http| super::services::campaign(&self.project, http));
+        Ok(self.runtime.block_on(client.map_err(SourceError::Service)?.resource_metadata(resource))?)
     }
 }
 
@@ -206,10 +229,11 @@ fn pull_tables(names: &[String], force: bool, dry_run: bool, global: &Global) ->
     let Some(project) = project(global)? else {
         return Err("no d365map.yaml here or in the folders above. Make one with `d365map init`".to_owned());
     };
-    let tables = if names.is_empty() {
-        wanted(&project.schemas)?
+    let (tables, by_hand) = if names.is_empty() {
+        wanted(&project, force)?
     } else {
-        names.iter().map(|name| parse(name, Catalogue::builtin())).collect::<Result<BTreeSet<_>, _>>()?
+        let named = names.iter().map(|name| parse(name, Catalogue::builtin())).collect::<Result<BTreeSet<_>, _>>()?;
+        (named, Vec::new())
     };
     let source = connect(&project)?;
     let outcome = pull(source.as_ref(), &tables, &project.schemas, force, dry_run).map_err(|e| e.to_string())?;
@@ -217,9 +241,27 @@ fn pull_tables(names: &[String], force: bool, dry_run: bool, global: &Global) ->
     for pulled in &outcome {
         text.push_str(&pulled.summary(dry_run, global.quiet));
     }
+    if !global.quiet {
+        for path in by_hand {
+            text.push_str(&format!("{}: not pulled, because it was written by hand (`extends: built-in`)\n", files::display(&path)));
+        }
+    }
     print(&text);
+    let missing = outcome.iter().any(|p| p.status == Status::Missing);
     let changed = outcome.iter().any(|p| p.status != Status::Unchanged);
-    Ok(if dry_run && changed { Exit::Findings } else { Exit::Clean })
+    Ok(if missing || (dry_run && changed) { Exit::Findings } else { Exit::Clean })
+}
+
+/// The tables that mapping files name in their heads. Files with faults count too: a pull may be what repairs them.
+fn used(group: &files::Group) -> BTreeSet<TableId> {
+    let heads = |text: &str| {
+        let mut ignored = crate::diagnostics::Diagnostics::default();
+        let file = crate::syntax::parse(crate::diagnostics::FileId(0), text, &mut ignored);
+        let names = file.mappings.into_iter().filter_map(|m| m.head).flat_map(|h| [h.source, h.target]);
+        names.filter_map(|t| TableId::parse(&format!("{}.{}", t.system.text, t.table.text))).collect::<Vec<_>>()
+    };
+    let named = group.inputs.iter().flat_map(|i| heads(&String::from_utf8_lossy(&i.bytes)));
+    named.filter(|t| t.system != System::Partner).collect()
 }
 
 fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<Exit, String> {
@@ -228,14 +270,7 @@ fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<E
     };
     let group = super::files::of_project(project.clone(), super::output::stdout_style()).map_err(|e| e.to_string())?;
     let tables = if names.is_empty() {
-        let heads = |text: &str| {
-            let mut unheard = crate::diagnostics::Diagnostics::default();
-            let file = crate::syntax::parse(crate::diagnostics::FileId(0), text, &mut unheard);
-            let names = file.mappings.into_iter().filter_map(|m| m.head).flat_map(|h| [h.source, h.target]);
-            names.filter_map(|t| TableId::parse(&format!("{}.{}", t.system.text, t.table.text))).collect::<Vec<_>>()
-        };
-        let used = group.inputs.iter().flat_map(|i| heads(&String::from_utf8_lossy(&i.bytes)));
-        used.filter(|t| t.system != System::Partner && group.catalogue.get(t).is_some()).collect()
+        used(&group).into_iter().filter(|t| group.catalogue.get(t).is_some()).collect()
     } else {
         names.iter().map(|name| parse(name, &group.catalogue)).collect::<Result<BTreeSet<_>, _>>()?
     };
@@ -256,23 +291,47 @@ fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<E
     Ok(if drift.is_none() { Exit::Clean } else { Exit::Findings })
 }
 
-/// The tables that a pull without names is for.
-fn wanted(dir: &Path) -> Result<BTreeSet<TableId>, String> {
-    let builtin = Catalogue::builtin().tables().map(|t| t.id.clone());
+/// Returns the tables that a pull without names is for: those that the mappings use and those of the schema folder; contacts
+/// and profiles in a project that has neither yet. Built-in tables that nothing uses are left out: an environment without the
+/// Sales app, for example, does not have `opportunity`. The second part lists the files that were written by hand, which a pull
+/// leaves as they are unless it is forced.
+fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<PathBuf>), String> {
+    let dir = &project.schemas;
     let own = Catalogue::with_dir(dir).map_err(|problems| problems_text(&problems))?;
-    Ok(builtin.chain(own.tables().map(|t| t.id.clone())).filter(|t| t.system != System::Partner).collect())
+    let mut tables = match files::of_project(project.clone(), Style::PLAIN) {
+        Ok(group) => used(&group),
+        Err(FilesError::NoMappings { .. }) => BTreeSet::new(),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut by_hand = Vec::new();
+    for id in own.tables().map(|t| &t.id).filter(|t| t.system != System::Partner) {
+        match file_of(dir, id).map_err(|e| format!("{}: {e}", dir.display()))? {
+            Some((path, heading)) if heading.extends && !force => {
+                tables.remove(id);
+                by_hand.push(path);
+            }
+            Some(_) => {
+                tables.insert(id.clone());
+            }
+            None => {}
+        }
+    }
+    if tables.is_empty() && by_hand.is_empty() {
+        tables.extend([TableId::new(System::D365, "contact"), TableId::new(System::Campaign, "profile")]);
+    }
+    Ok((tables, by_hand))
 }
 
 /// Why a pull ended. Files that are named in no error were not touched by the failed step.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaPullError {
     /// The service.
-    #[error("{table}: {message}")]
+    #[error("{table}: {source}")]
     Source {
         /// The table.
         table: TableId,
         /// What the connector says.
-        message: String,
+        source: SourceError,
     },
     /// The documents make no table.
     #[error(transparent)]
@@ -302,6 +361,8 @@ pub enum Status {
     Updated,
     /// It is the same, byte for byte.
     Unchanged,
+    /// The service does not have the table; a file that describes it stays as it is.
+    Missing,
 }
 
 /// The result for one table.
@@ -327,6 +388,8 @@ impl Outcome {
             (Status::Created, true) => "would create",
             (Status::Updated, true) => "would update",
             (Status::Unchanged, _) => "unchanged",
+            // Also where little is wanted: nothing else says that the table was left out.
+            (Status::Missing, _) => return format!("{}: not found: {}\n", self.table, self.notes.join("; ")),
         };
         let mut text = format!("{}: {verb} {}\n", self.table, self.path.display());
         if !quiet {
@@ -342,7 +405,7 @@ impl Outcome {
 }
 
 /// Fetches tables and writes their files. Every table is fetched and converted before the first file is written; each file
-/// is replaced as a whole.
+/// is replaced as a whole. A table that the service does not have is reported among the others ([`Status::Missing`]).
 ///
 /// # Errors
 ///
@@ -357,18 +420,27 @@ pub fn pull(
     let mut planned = Vec::new();
     for id in tables {
         let (path, before) = before(dir, id, force)?;
-        let Pulled { table, notes } = fetch(source, id)?;
+        let known = before.as_ref().and_then(|(_, table)| table.clone());
+        let Pulled { table, notes } = match fetch(source, id, known.as_ref()) {
+            Ok(pulled) => pulled,
+            Err(SchemaPullError::Source { source: SourceError::NoSuchTable(message), .. }) => {
+                let outcome = Outcome { table: id.clone(), path, status: Status::Missing, changes: Vec::new(), notes: vec![message] };
+                planned.push((outcome, String::new()));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let text = write(&table);
         let status = match &before {
             None => Status::Created,
             Some((old, _)) if *old == text => Status::Unchanged,
             Some(_) => Status::Updated,
         };
-        let known = before.and_then(|(_, table)| table).or_else(|| Catalogue::builtin().get(id).map(|t| t.as_ref().clone()));
+        let known = known.or_else(|| Catalogue::builtin().get(id).map(|t| t.as_ref().clone()));
         let changes = known.map(|known| diff(&known, &table)).unwrap_or_default();
         planned.push((Outcome { table: id.clone(), path, status, changes, notes }, text));
     }
-    for (outcome, text) in planned.iter().filter(|(outcome, _)| !dry_run && outcome.status != Status::Unchanged) {
+    for (outcome, text) in planned.iter().filter(|(outcome, _)| !dry_run && matches!(outcome.status, Status::Created | Status::Updated)) {
         replace(&outcome.path, text).map_err(|source| SchemaPullError::Io { path: outcome.path.clone(), source })?;
     }
     Ok(planned.into_iter().map(|(outcome, _)| outcome).collect())
@@ -398,21 +470,24 @@ fn before(dir: &Path, id: &TableId, force: bool) -> Result<(PathBuf, Option<(Str
     }
 }
 
-/// Reads one table from its service.
+/// Reads one table from its service. What the metadata does not tell stays as `known`, the table's file, has it; without a
+/// file, as the built-in table has it.
 ///
 /// # Errors
 ///
 /// [`SchemaPullError`].
-pub fn fetch(source: &dyn Source, id: &TableId) -> Result<Pulled, SchemaPullError> {
-    let failed = |message| SchemaPullError::Source { table: id.clone(), message };
-    match id.system {
-        System::D365 => Ok(pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?),
-        System::Campaign => {
-            let document = source.campaign(&id.name).map_err(failed)?;
-            Ok(pull::campaign(&id.name, &document, Catalogue::builtin().get(id).map(AsRef::as_ref))?)
-        }
-        System::Partner => Err(SchemaPullError::NoMetadata(id.clone())),
+pub fn fetch(source: &dyn Source, id: &TableId, known: Option<&Table>) -> Result<Pulled, SchemaPullError> {
+    let failed = |source| SchemaPullError::Source { table: id.clone(), source };
+    let builtin = Catalogue::builtin().get(id).map(AsRef::as_ref);
+    let mut pulled = match id.system {
+        System::D365 => pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?,
+        System::Campaign => pull::campaign(&id.name, &source.campaign(&id.name).map_err(failed)?, builtin)?,
+        System::Partner => return Err(SchemaPullError::NoMetadata(id.clone())),
+    };
+    if let Some(known) = known {
+        pull::keep_what_metadata_lacks(&mut pulled.table, known);
     }
+    Ok(pulled)
 }
 
 /// Replaces a file in one step: whoever reads it sees the old text or the new one.

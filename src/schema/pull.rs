@@ -372,6 +372,35 @@ pub fn campaign(resource: &str, document: &Value, known: Option<&Table>) -> Resu
     Ok(Pulled { table, notes })
 }
 
+/// Keeps what metadata does not tell as the table's file has it: lengths that are not told, and of Campaign nested fields, which
+/// fields are required, and the keys. So what was written into a file by hand outlives the next pull.
+pub fn keep_what_metadata_lacks(table: &mut Table, known: &Table) {
+    let campaign = table.id.system == System::Campaign;
+    for (name, field) in &mut table.fields {
+        let Some(old) = known.fields.get(name) else { continue };
+        let kept = match (&field.ty, &old.ty) {
+            (FieldType::Text { max: None }, FieldType::Text { .. }) => true,
+            (FieldType::Item(_), FieldType::Item(_)) => campaign,
+            _ => false,
+        };
+        if kept {
+            field.ty = old.ty.clone();
+        }
+        if campaign {
+            field.required = old.required;
+        }
+    }
+    if campaign {
+        // Campaign tells no keys. The file has the final say over the built-in table: by the names of keys.
+        let fields = &table.fields;
+        let own: Vec<AlternateKey> =
+            known.alternate_keys.iter().filter(|k| k.fields.iter().all(|f| fields.contains_key(f))).cloned().collect();
+        table.alternate_keys.retain(|k| own.iter().all(|o| o.name != k.name));
+        table.alternate_keys.extend(own);
+        table.alternate_keys.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+}
+
 fn key_field(name: &str) -> Field {
     Field {
         name: name.to_owned(),

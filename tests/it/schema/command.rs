@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use d365map::cli::schema::{SchemaPullError, Source, Status, pull};
+use d365map::cli::schema::{SchemaPullError, Source, SourceError, Status, pull};
 use d365map::schema::pull::DataverseDocuments;
 use d365map::schema::{Catalogue, Change, System, TableId};
 use serde_json::{Value, json};
@@ -62,14 +62,19 @@ fn a_faulty_schema_file_is_shown_with_its_line() {
 struct Documents(Vec<(&'static str, Value)>);
 
 impl Source for Documents {
-    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, String> {
+    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, SourceError> {
         let attributes = self.campaign(table)?;
         let definition = json!({"LogicalName": table, "EntitySetName": format!("{table}s"), "PrimaryIdAttribute": format!("{table}id")});
         Ok(DataverseDocuments { definition, attributes, ..DataverseDocuments::default() })
     }
 
-    fn campaign(&self, resource: &str) -> Result<Value, String> {
-        self.0.iter().find(|(name, _)| *name == resource).map(|(_, v)| v.clone()).ok_or_else(|| "not found".to_owned())
+    /// `gone` stands for a table that the service does not have; another unknown table for a service that fails.
+    fn campaign(&self, resource: &str) -> Result<Value, SourceError> {
+        if resource == "gone" {
+            return Err(SourceError::NoSuchTable("404: no such table".to_owned()));
+        }
+        let found = self.0.iter().find(|(name, _)| *name == resource).map(|(_, v)| v.clone());
+        found.ok_or_else(|| SourceError::Service("no answer".to_owned()))
     }
 }
 
@@ -109,8 +114,51 @@ fn a_pull_that_fails_for_one_table_writes_none() {
     let folder = tempfile::tempdir().unwrap();
     let error =
         pull(&account(&[]), &tables(&[(System::D365, "account"), (System::D365, "lead")]), folder.path(), false, false).unwrap_err();
-    assert_eq!(error.to_string(), "d365.lead: not found");
+    assert_eq!(error.to_string(), "d365.lead: no answer");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_table_that_the_service_does_not_have_is_reported_beside_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = "version: 1\ntable: d365.gone\nlabel: Gone\ncollection: gones\nprimary-key: goneid\nfields: { goneid: { type: guid } }\n";
+    let path = folder.path().join("d365.gone.yaml");
+    std::fs::write(&path, old).unwrap();
+    let wanted = tables(&[(System::D365, "account"), (System::D365, "gone")]);
+    let outcome = pull(&account(&["name"]), &wanted, folder.path(), false, false).unwrap();
+    let found: Vec<_> = outcome.iter().map(|o| (o.table.name.as_str(), o.status, o.notes.clone())).collect();
+    let missing = vec!["404: no such table".to_owned()];
+    assert_eq!(found, [("account", Status::Created, Vec::new()), ("gone", Status::Missing, missing)]);
+    assert!(folder.path().join("d365.account.yaml").exists());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), old, "the file of a missing table stays as it is");
+}
+
+#[test]
+fn lengths_and_keys_that_campaign_does_not_tell_stay_as_the_file_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let resource = |more: &str| {
+        let mut content = json!({"cusId": {"type": "string"}, "cusName": {"type": "string"}, "cusText": {"type": "string", "length": 20}});
+        if !more.is_empty() {
+            content[more] = json!({"type": "string"});
+        }
+        Documents(vec![("cusOrder", json!({"label": "Order", "name": "cusOrder", "content": content}))])
+    };
+    let wanted = tables(&[(System::Campaign, "cusOrder")]);
+    let path = pull(&resource(""), &wanted, folder.path(), false, false).unwrap().remove(0).path;
+    let by_hand = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("primary-key: PKey\n", "primary-key: PKey\nalternate-keys: { key: [cusId] }\n")
+        .replace("cusName: { type: string }", "cusName: { type: string, max: 40 }")
+        .replace("max: 20", "max: 30");
+    std::fs::write(&path, by_hand).unwrap();
+    for more in ["", "cusNew"] {
+        let outcome = pull(&resource(more), &wanted, folder.path(), false, false).unwrap();
+        assert_eq!(outcome[0].status, Status::Updated, "{more}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("alternate-keys: { key: [cusId] }"), "{text}");
+        assert!(text.contains("cusName: { type: string, max: 40 }"), "{text}");
+        assert!(text.contains("max: 20"), "what the metadata tells counts: {text}");
+    }
 }
 
 #[test]
