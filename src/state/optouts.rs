@@ -45,7 +45,7 @@ pub struct OptoutState {
     pub polled_at: Option<Instant>,
     /// When the last complete listing of all profiles began.
     pub full_at: Option<Instant>,
-    /// The latest change of a profile that was seen, by Campaign's clock.
+    /// Up to which change of profiles complete readings reach, by Campaign's clock.
     pub high_water: Option<Instant>,
     /// What waits for a yes, and how that is given.
     pub note: Option<String>,
@@ -65,6 +65,11 @@ pub enum Fate {
     },
     /// The contact is gone. What is known of its profile is kept.
     Drop,
+    /// Nothing has changed but the time at which the profile was last read.
+    Same {
+        /// By our clock.
+        seen: Instant,
+    },
     /// Nothing has changed.
     Leave,
 }
@@ -79,11 +84,8 @@ pub enum Mark {
         /// Where the flow goes on.
         to: CursorMove,
     },
-    /// A page of profiles, and the latest change seen in it.
-    Profiles {
-        /// By Campaign's clock.
-        high_water: Option<Instant>,
-    },
+    /// A page of profiles. How far was read is noted when the reading is complete, with [`Store::end_poll`].
+    Profiles,
     /// A piece of an export.
     Export(ExportMark),
 }
@@ -230,7 +232,7 @@ impl Store {
                     tx.expect_cursor(flow, mapping, from)?;
                     Some(from.generation)
                 }
-                Mark::Profiles { .. } | Mark::Export(_) => None,
+                Mark::Profiles | Mark::Export(_) => None,
             };
             let mut outcome = OptoutIntake::default();
             for (id, sight) in sights {
@@ -248,6 +250,12 @@ impl Store {
                         }
                     }
                     Fate::Drop => tx.drop_person(mapping, &id)?,
+                    Fate::Same { seen } => {
+                        outcome.unchanged += 1;
+                        tx.conn
+                            .prepare_cached("UPDATE optout SET c_seen = ?3 WHERE mapping = ?1 AND source_id = ?2 AND c_seen IS NOT NULL")?
+                            .execute(params![mapping, id, millis(seen)])?;
+                    }
                     Fate::Leave => {
                         outcome.unchanged += 1;
                         if let Some(generation) = generation {
@@ -262,13 +270,7 @@ impl Store {
             }
             match mark {
                 Mark::Contacts { from, to } => outcome.gone = tx.move_contacts(mapping, from, to)?,
-                Mark::Profiles { high_water } => {
-                    if let Some(at) = high_water {
-                        tx.conn
-                            .prepare_cached("UPDATE optout_flow SET high_water = max(coalesce(high_water, ?2), ?2) WHERE mapping = ?1")?
-                            .execute(params![mapping, millis(at)])?;
-                    }
-                }
+                Mark::Profiles => {}
                 Mark::Export(mark) => tx.note_export(flow, &mark)?,
             }
             let rows: i64 =
@@ -278,14 +280,21 @@ impl Store {
         })
     }
 
-    /// A complete reading of profiles, which began at `began`, is over; `full`: it was one of all profiles.
+    /// A complete reading of profiles, which began at `began`, is over; `full`: it was one of all profiles. `high_water`: up to which
+    /// change it reaches, by Campaign's clock. A reading that breaks off must not call this.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn end_poll(&self, flow: &str, began: Instant, full: bool) -> Result<(), StateError> {
+    pub fn end_poll(&self, flow: &str, began: Instant, full: bool, high_water: Option<Instant>) -> Result<(), StateError> {
         self.write("note a reading of profiles", |tx| {
             let mapping = tx.mapping(flow)?;
             tx.conn.execute("UPDATE optout_flow SET polled_at = ?2 WHERE mapping = ?1", params![mapping, millis(began)])?;
+            if let Some(at) = high_water {
+                tx.conn.execute(
+                    "UPDATE optout_flow SET high_water = max(coalesce(high_water, ?2), ?2) WHERE mapping = ?1",
+                    params![mapping, millis(at)],
+                )?;
+            }
             if full {
                 let now = millis(tx.now);
                 tx.conn.execute(
@@ -542,10 +551,7 @@ mod tests {
 
     fn seen(store: &Store, person: &Person) -> OptoutIntake {
         store
-            .take_in_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles { high_water: None }, |_, _, person| Fate::Keep {
-                person,
-                due: true,
-            })
+            .take_in_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles, |_, _, person| Fate::Keep { person, due: true })
             .unwrap()
     }
 
@@ -601,7 +607,7 @@ mod tests {
         store.begin_optouts(FLOW, "pairs").unwrap();
         store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
         seen(&store, &person());
-        let gone = || store.take_in_optouts(FLOW, vec![(ID.to_owned(), ())], Mark::Profiles { high_water: None }, |_, _, ()| Fate::Drop);
+        let gone = || store.take_in_optouts(FLOW, vec![(ID.to_owned(), ())], Mark::Profiles, |_, _, ()| Fate::Drop);
         gone().unwrap();
         let kept = Person { profile: person().profile, fresh: Flags::of(1), look: true, ..Person::default() };
         assert_eq!(store.optout(FLOW, ID).unwrap(), Some(kept));

@@ -68,10 +68,12 @@ struct World {
     // Campaign, and what its export would say of it.
     c_out: bool,
     c_made: i64,
+    c_changed: i64,
     exports: Vec<(bool, i64)>,
     // The flow's durable state.
     stored: Person,
-    polled: Option<i64>,
+    /// From which change on the filtered list is asked for.
+    mark: i64,
     // The flow's memory, which a kill empties.
     held_contact: Option<ContactSight>,
     held_profile: Option<ProfileSight>,
@@ -122,6 +124,10 @@ enum Flaw {
     OwnWritesCount,
     /// A profile made anew is taken for the one before.
     NoCreated,
+    /// A listing dates the profiles that it did not bring too.
+    DatedByListing,
+    /// The mark of a reading of changes moves with each of its pages.
+    MarkOfPage,
 }
 
 /// What a world is played by.
@@ -133,6 +139,8 @@ struct Game {
     exports: bool,
     anew: bool,
     late: bool,
+    /// Readings of profiles bring those that changed since a mark; each may break off before the page with this profile.
+    filter: bool,
     /// Views may be taken in after newer ones, and while something is written. The flow itself reads first and writes then.
     stale: bool,
 }
@@ -147,9 +155,10 @@ impl Game {
             d_version: 1,
             c_out,
             c_made: 10,
+            c_changed: 10,
             exports: Vec::new(),
             stored: Person::default(),
-            polled: None,
+            mark: 0,
             held_contact: None,
             held_profile: None,
             work: None,
@@ -201,6 +210,7 @@ impl Game {
                 // A profile made anew carries nobody's will: not what the old one had, and no consent.
                 world.c_out = false;
                 world.c_made = world.now;
+                world.c_changed = world.now;
                 world.said_no_in_campaign = false;
                 world.exports.clear();
             }
@@ -222,6 +232,7 @@ impl Game {
             world.exports.sort_unstable();
         }
         world.c_out = out;
+        world.c_changed = world.now;
     }
 
     fn arrive(&self, world: &mut World) {
@@ -243,9 +254,28 @@ impl Game {
     }
 
     fn take_in_profile(&self, world: &mut World, sight: &ProfileSight) {
-        let unchanged_until = if self.flaw == Some(Flaw::TimeOfReading) { Some(sight.at) } else { world.polled.map(at) };
-        self.rule.profile_seen(&mut world.stored, sight, unchanged_until);
-        world.polled = Some(sight.at.timestamp());
+        if let (Some(profile), Some(Flaw::TimeOfReading)) = (&mut world.stored.profile, self.flaw) {
+            profile.seen = sight.at;
+        }
+        self.rule.profile_seen(&mut world.stored, sight);
+    }
+
+    /// A list of all profiles that lacks this one.
+    fn list_without(&self, world: &mut World) {
+        if let (Some(profile), Some(Flaw::DatedByListing)) = (&mut world.stored.profile, self.flaw) {
+            profile.seen = profile.seen.max(at(world.now));
+        }
+    }
+
+    /// A reading of the profiles that changed; `complete`: it reaches the page with this one.
+    fn read_changes(&self, world: &mut World, complete: bool) {
+        if complete && world.c_changed >= world.mark {
+            let sight = self.profile(world);
+            self.take_in_profile(world, &sight);
+        }
+        if complete || self.flaw == Some(Flaw::MarkOfPage) {
+            world.mark = world.now;
+        }
     }
 
     /// All that may happen next in the flow's work on the person.
@@ -272,7 +302,7 @@ impl Game {
                 next.push(done);
             }
             Step::AskCampaign => {
-                self.rule.profile_seen(&mut person, &self.profile(world), world.polled.map(at));
+                self.rule.profile_seen(&mut person, &self.profile(world));
                 done.work = Some((person, true));
                 next.push(done);
             }
@@ -292,7 +322,7 @@ impl Game {
                     self.kill(&mut lost);
                     next.push(lost);
                 }
-                self.rule.campaign_written(&mut person, raised, at(world.now));
+                self.rule.campaign_written(&mut person, raised);
                 done.work = Some((person, *looked));
                 next.push(done);
             }
@@ -382,7 +412,15 @@ impl Game {
                     w.held_contact = None;
                 }),
             }
+            // Rightly it changes nothing.
+            if self.flaw == Some(Flaw::DatedByListing) {
+                with(&|w| self.list_without(w));
+            }
             match &world.held_profile {
+                None if self.filter => {
+                    with(&|w| self.read_changes(w, true));
+                    with(&|w| self.read_changes(w, false));
+                }
                 None if !self.stale => with(&|w| {
                     let sight = self.profile(w);
                     self.take_in_profile(w, &sight);
@@ -412,7 +450,11 @@ impl Game {
             let before = (world.d_version, world.c_out, world.d_out);
             world.now += 1;
             self.take_in_contact(world, self.contact(world));
-            self.take_in_profile(world, &self.profile(world));
+            if self.filter {
+                self.read_changes(world, true);
+            } else {
+                self.take_in_profile(world, &self.profile(world));
+            }
             if exports {
                 for (value, second) in world.exports.clone().into_iter().rev() {
                     self.rule.exported(&mut world.stored, FLAG, value, at(second), at(world.now));
@@ -466,6 +508,13 @@ impl Game {
                     world.now += pause;
                     self.rest(&mut world, exports);
                 }
+                // A reading of changes does not bring a profile again that has not changed: if the contact was changed after the profile
+                // was read, a consent that a reading finds may be the earlier word.
+                let (contact, profile) = (&world.stored.contact, &world.stored.profile);
+                let dated = contact.as_ref().zip(profile.as_ref()).is_some_and(|(contact, profile)| profile.seen > contact.changed);
+                if self.filter && !dated {
+                    continue;
+                }
                 world.now += pause;
                 self.act(&mut world, Act::Campaign(false));
                 world.now += pause;
@@ -505,7 +554,7 @@ impl Game {
 
 fn game() -> Game {
     let rule = Rule { direction: Direction::Bidirectional, pairs: FLAG, tolerance: TimeDelta::zero() };
-    Game { flaw: None, rule, skew: 0, exports: false, anew: false, late: false, stale: true }
+    Game { flaw: None, rule, skew: 0, exports: false, anew: false, late: false, filter: false, stale: true }
 }
 
 fn explored(what: &str, game: &Game, acts: u8, ticks: u8, kills: u8) {
@@ -549,10 +598,16 @@ fn clocks_that_differ_within_the_tolerance_lose_no_opt_out() {
 }
 
 #[test]
+fn readings_of_changes_that_break_off_lose_no_opt_out() {
+    explored("filter", &Game { filter: true, stale: false, ..game() }, 2, 1, 1);
+}
+
+#[test]
 fn a_flow_that_is_built_wrongly_is_found_out() {
-    for flaw in [Flaw::NoVersion, Flaw::TimeOfReading, Flaw::OwnWritesCount, Flaw::NoCreated] {
+    let flaws = [Flaw::NoVersion, Flaw::TimeOfReading, Flaw::OwnWritesCount, Flaw::NoCreated, Flaw::DatedByListing, Flaw::MarkOfPage];
+    for flaw in flaws {
         let stale = flaw != Flaw::OwnWritesCount;
-        let game = Game { flaw: Some(flaw), anew: flaw == Flaw::NoCreated, stale, ..game() };
+        let game = Game { flaw: Some(flaw), anew: flaw == Flaw::NoCreated, filter: flaw == Flaw::MarkOfPage, stale, ..game() };
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| game.explore(2, 1, 0)));
         assert!(found.is_err(), "{flaw:?} goes unseen");
     }

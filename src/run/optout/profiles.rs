@@ -16,8 +16,6 @@ use crate::time::{self, Instant};
 
 /// How far behind the latest change that was seen a reading of changes begins: what is committed late is not missed. [K]
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
-/// How late a change may show in a filtered list. [K]
-const LAG: TimeDelta = TimeDelta::seconds(30);
 
 /// Reads profiles, where it is time to.
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
@@ -25,12 +23,12 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let settings = &shared.context.options.optouts;
     let began = time::now();
     let mut query = Query::new().lines(shared.context.options.page_size);
-    let (full, unchanged_until) = match (&settings.changed_profiles, state.full_at.and(state.high_water)) {
+    let full = match (&settings.changed_profiles, state.full_at.and(state.high_water)) {
         (Some(filter), Some(high)) if state.listed_at.is_some() => {
             query = query.filter(Filter::new(filter.filter.clone()).since(filter.parameter.clone(), high - OVERLAP));
-            (false, state.polled_at.map(|at| at - LAG))
+            false
         }
-        (Some(_), _) => (true, state.polled_at),
+        (Some(_), _) => true,
         (None, _) => {
             let every = TimeDelta::from_std(settings.list_every).unwrap_or(TimeDelta::MAX);
             let rest = state.full_at.filter(|_| state.listed_at.is_some()).map(|at| began - at);
@@ -38,9 +36,10 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             if rest.is_some_and(|since| since >= TimeDelta::zero() && since < every) {
                 return Ok(());
             }
-            (true, state.polled_at)
+            true
         }
     };
+    let mut high_water = None;
     let mut pages = shared.context.services.campaign.list(&shared.resource, &query).await?;
     loop {
         // Before the request: what the page says held then or later.
@@ -50,18 +49,17 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             () = shared.context.stop.cancelled() => return Ok(()),
         };
         let Some(profiles) = page else { break };
-        let high_water = profiles.iter().filter_map(|p| instant(p, "lastModified")).max();
+        high_water = high_water.max(profiles.iter().filter_map(|p| instant(p, "lastModified")).max());
         let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at)))).collect();
         let rule = shared.rule;
         let outcome = shared
             .blocking(move |store, name| {
-                store.take_in_optouts(name, sights, Mark::Profiles { high_water }, |_, known, sight| {
+                store.take_in_optouts(name, sights, Mark::Profiles, |_, known, sight| {
                     let before = known.clone();
                     let mut person = known.unwrap_or_default();
-                    rule.profile_seen(&mut person, &sight, unchanged_until);
-                    // A time alone is not worth a write: that nothing was changed until the end of this reading is noted once for all.
+                    rule.profile_seen(&mut person, &sight);
                     if before.as_ref().is_some_and(|before| same_but_seen(before, &person)) {
-                        return Fate::Leave;
+                        return Fate::Same { seen: sight.at };
                     }
                     let due = rule.is_due(&person);
                     Fate::Keep { person, due }
@@ -70,7 +68,17 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             .await?;
         shared.count_page(&outcome);
     }
-    shared.blocking(move |store, name| store.end_poll(name, began, full)).await
+    let high_water = mark(high_water, began, shared.rule.tolerance);
+    shared.blocking(move |store, name| store.end_poll(name, began, full, high_water)).await
+}
+
+/// How far a complete reading reaches: up to the latest change that it brought, but not beyond its beginning, since a profile may have
+/// changed again after its page was read. Both clocks may differ by the tolerance.
+///
+/// It is kept in memory until the reading is complete. One that breaks off begins again at the old mark: a later page may hold an older
+/// change, and a list that is asked for again need not have the same pages.
+fn mark(latest: Option<Instant>, began: Instant, tolerance: TimeDelta) -> Option<Instant> {
+    latest.map(|latest| latest.min(began - tolerance))
 }
 
 fn same_but_seen(before: &crate::state::Person, after: &crate::state::Person) -> bool {
@@ -119,5 +127,11 @@ mod tests {
         for other in [&id.to_uppercase(), &format!("{{{id}}}"), &id.replace('-', ""), &format!("urn:uuid:{id}"), "shop-1", ""] {
             assert_eq!(contact_of(other), None, "{other}");
         }
+    }
+    #[test]
+    fn a_mark_is_not_behind_the_latest_change_nor_after_the_beginning_of_the_reading() {
+        let at = |second| Instant::from_timestamp(second, 0).unwrap();
+        let mark = |latest| mark(latest, at(1_000), TimeDelta::seconds(5));
+        assert_eq!((mark(Some(at(900))), mark(Some(at(1_200))), mark(None)), (Some(at(900)), Some(at(995)), None));
     }
 }

@@ -179,7 +179,13 @@ impl Rule {
                 known.version = version;
             }
             Some(_) if unchanged => {}
-            contact => *contact = Some(Contact { out, ours: Flags::NONE, changed: modified, version }),
+            contact => {
+                // What is known of the profile may be old: if it lost an opt-out that the contact has, nobody would notice until it is
+                // read again. And from now on a consent there is the later word, which it is only known to be if the profile was read
+                // after this change.
+                person.look |= person.profile.as_ref().is_some_and(|profile| !(out & profile.out & self.pairs).is_empty());
+                *contact = Some(Contact { out, ours: Flags::NONE, changed: modified, version });
+            }
         }
         if !unchanged {
             person.raising = Flags::NONE;
@@ -188,12 +194,13 @@ impl Rule {
         self.spend(person);
     }
 
-    /// Campaign has shown the profile. `unchanged_until`: the time of a reading of all changes that did not bring this profile.
-    pub(super) fn profile_seen(&self, person: &mut Person, sight: &ProfileSight, unchanged_until: Option<Instant>) {
+    /// Campaign has shown the profile. A consent that it shows was given after the last time that this profile itself was read: a
+    /// reading that did not bring it says nothing of it, since a list may miss a record.
+    pub(super) fn profile_seen(&self, person: &mut Person, sight: &ProfileSight) {
         person.look = false;
         match &mut person.profile {
             Some(known) if known.created == sight.created => {
-                let since = unchanged_until.map_or(known.seen, |t| t.max(known.seen)) - self.tolerance;
+                let since = known.seen - self.tolerance;
                 for flag in (known.out & !sight.out).iter() {
                     known.note_consent(flag, since);
                 }
@@ -220,11 +227,16 @@ impl Rule {
 
     /// An export says that an attribute was set to a value at a time. Gives whether that was news.
     pub(super) fn exported(&self, person: &mut Person, flag: Flags, value: bool, at: Instant, now: Instant) -> bool {
-        // Without the profile there is nothing to hold it against; the next reading brings it. A time that is not yet is none.
-        let Some(profile) = &mut person.profile else { return false };
+        // A time in the future is not a time.
         if at > now + self.tolerance {
             return false;
         }
+        let Some(profile) = &mut person.profile else {
+            // A profile that no reading has brought yet, or that one has missed: the line is not read again, so somebody has to look.
+            let look = value && self.pairs.has(flag) && !person.look;
+            person.look |= look;
+            return look;
+        };
         let before = profile.consents;
         if !value {
             profile.note_consent(flag, at);
@@ -236,11 +248,11 @@ impl Rule {
         news
     }
 
-    /// The profile has these opt-outs now; `sent` is when the request was sent, by our clock.
-    pub(super) fn campaign_written(&self, person: &mut Person, raised: Flags, sent: Instant) {
+    /// The profile has these opt-outs now. The answer shows none of its other attributes, so it is not a sighting: a consent in one of
+    /// those keeps its earliest possible time.
+    pub(super) fn campaign_written(&self, person: &mut Person, raised: Flags) {
         if let Some(profile) = &mut person.profile {
             profile.out = profile.out | raised;
-            profile.seen = sent;
         }
     }
 
@@ -301,7 +313,7 @@ mod tests {
     fn person(rule: &Rule, dynamics: Flags, changed: i64, campaign: Flags, read: i64) -> Person {
         let mut person = Person::default();
         rule.contact_seen(&mut person, contact(dynamics, changed));
-        rule.profile_seen(&mut person, &profile(campaign, read), None);
+        rule.profile_seen(&mut person, &profile(campaign, read));
         person
     }
 
@@ -341,15 +353,37 @@ mod tests {
     fn a_consent_that_a_reading_finds_was_given_at_the_earliest_after_the_reading_before() {
         let rule = both();
         let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
-        rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000), None);
+        rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000));
         assert_eq!(rule.decide(&person).lower_dynamics, EMAIL);
         // The contact was changed between the two readings: before or after the consent, nobody knows.
         rule.contact_seen(&mut person, contact(EMAIL, 15_000));
         assert_eq!(rule.decide(&person).raise_campaign, EMAIL);
-        // A listing of changes without this profile says that it was given later still.
-        let mut person = self::person(&rule, EMAIL, 15_000, EMAIL, 12_000);
-        rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000), Some(at(20_000)));
+    }
+
+    #[test]
+    fn a_change_of_a_contact_whose_profile_has_the_opt_out_too_asks_for_a_look_that_dates_a_later_consent() {
+        let rule = both();
+        let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
+        assert_eq!(rule.step(&person, false), Step::Done);
+        // Nobody knows whether Campaign still says so, nor from when on a consent there would be the later word.
+        rule.contact_seen(&mut person, contact(EMAIL, 15_000));
+        assert_eq!(rule.step(&person, false), Step::AskCampaign);
+        rule.profile_seen(&mut person, &profile(EMAIL, 16_000));
+        assert_eq!(rule.step(&person, true), Step::Done);
+        rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000));
         assert_eq!(rule.decide(&person).lower_dynamics, EMAIL);
+    }
+
+    #[test]
+    fn our_write_of_one_opt_out_is_not_a_reading_of_the_others() {
+        let rule = both();
+        // An opt-out by phone that Campaign has, and one by e-mail that it lacks.
+        let mut person = person(&rule, EMAIL | PHONE, 10_000, PHONE, 12_000);
+        rule.campaign_written(&mut person, EMAIL);
+        // Dynamics repeats its opt-outs, and then a reading finds that Campaign has lost the one by phone at some time.
+        rule.contact_seen(&mut person, contact(EMAIL | PHONE, 15_000));
+        rule.profile_seen(&mut person, &profile(EMAIL, 30_000));
+        assert_eq!(rule.decide(&person), decided(PHONE, Flags::NONE, Flags::NONE));
     }
 
     #[test]
@@ -362,7 +396,7 @@ mod tests {
         rule.contact_seen(&mut person, ContactSight { by_us: true, ..contact(EMAIL, 9_000) });
         assert_eq!(person.contact.as_ref().unwrap().changed, at(5_000));
         // A consent of a time before our write reached Dynamics.
-        rule.profile_seen(&mut person, &profile(Flags::NONE, 10_000), None);
+        rule.profile_seen(&mut person, &profile(Flags::NONE, 10_000));
         assert_eq!(rule.decide(&person).lower_dynamics, EMAIL);
     }
 
@@ -390,7 +424,7 @@ mod tests {
     fn dynamics_is_lowered_only_after_a_look_at_the_profile_and_under_a_known_version() {
         let rule = both();
         let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
-        rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000), None);
+        rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000));
         assert_eq!(rule.step(&person, false), Step::AskCampaign);
         assert_eq!(rule.step(&person, true), Step::WriteDynamics { raise: Flags::NONE, lower: EMAIL });
         person.contact.as_mut().unwrap().version = None;
@@ -405,7 +439,7 @@ mod tests {
         assert!(!rule.is_due(&person));
         assert!(rule.exported(&mut person, EMAIL, true, at(25_000), at(30_000)));
         assert_eq!(rule.step(&person, false), Step::AskCampaign);
-        rule.profile_seen(&mut person, &profile(EMAIL, 31_000), None);
+        rule.profile_seen(&mut person, &profile(EMAIL, 31_000));
         assert_eq!(rule.decide(&person).raise_dynamics, EMAIL);
     }
 
@@ -435,7 +469,7 @@ mod tests {
     fn a_profile_made_anew_has_not_consented() {
         let rule = both();
         let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
-        rule.profile_seen(&mut person, &ProfileSight { created: Some(at(20_000)), ..profile(Flags::NONE, 30_000) }, None);
+        rule.profile_seen(&mut person, &ProfileSight { created: Some(at(20_000)), ..profile(Flags::NONE, 30_000) });
         assert_eq!(rule.decide(&person), decided(EMAIL, Flags::NONE, Flags::NONE));
     }
 
@@ -450,9 +484,9 @@ mod tests {
         rule.contact_seen(&mut person, contact(EMAIL, 40_000));
         assert!(!rule.is_due(&person));
         // Campaign changes it, though earlier than Dynamics did.
-        rule.profile_seen(&mut person, &profile(Flags::NONE, 50_000), None);
-        rule.profile_seen(&mut person, &profile(EMAIL, 60_000), None);
-        rule.profile_seen(&mut person, &profile(Flags::NONE, 70_000), None);
+        rule.profile_seen(&mut person, &profile(Flags::NONE, 50_000));
+        rule.profile_seen(&mut person, &profile(EMAIL, 60_000));
+        rule.profile_seen(&mut person, &profile(Flags::NONE, 70_000));
         assert_eq!(rule.decide(&person), decided(Flags::NONE, Flags::NONE, EMAIL));
     }
 

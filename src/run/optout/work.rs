@@ -202,7 +202,7 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
             Step::AskCampaign => {
                 let at = time::now();
                 match shared.context.services.campaign.get(&shared.resource, &id).await {
-                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at), None),
+                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at)),
                     Ok(None) => shared.rule.profile_missing(&mut person),
                     Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
                 }
@@ -215,11 +215,10 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
             },
             Step::WriteCampaign(raised) => {
                 let body = campaign_body(&shared, raised);
-                let sent = time::now();
                 match shared.context.services.campaign.update(&shared.resource, &id, &body).await {
                     Ok(Written::Done) => {
                         written += 1;
-                        shared.rule.campaign_written(&mut person, raised, sent);
+                        shared.rule.campaign_written(&mut person, raised);
                     }
                     Ok(Written::Missing) => shared.rule.profile_missing(&mut person),
                     Err(error) => return Ok(at_fault.failed(&person, raised, error, Some(body), written)),

@@ -11,6 +11,7 @@ mod load;
 mod matrix;
 mod optout;
 mod optout_exports;
+mod optout_readings;
 mod optout_stories;
 mod privacy;
 mod replay;

@@ -460,14 +460,7 @@ async fn what_a_service_refuses_is_a_dead_letter_that_a_retry_settles() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_delta_token_and_changed_profiles_alone_lose_nothing() {
-    let mut config = Config::default();
-    let filter = json!({"name": "byLastModified", "parameters": [{"name": "lastModified_parameter", "fields": ["lastModified"], "operator": "at-least"}]});
-    config.seed_text = Some(json!({"campaign": {"filters": [filter]}}).to_string());
-    let mut world = World::new(config).await;
-    world.options.optouts.clock_tolerance = Duration::ZERO;
-    world.options.optouts.changed_profiles =
-        Some(d365map::run::ChangedProfiles { filter: "byLastModified".into(), parameter: "lastModified_parameter".into() });
-    world.dynamics_clock(-60).await;
+    let world = super::optout_readings::filtered().await;
     let plan = plan("bidirectional");
     for n in 1..=5 {
         world.person(n, json!({"donotphone": true})).await;
