@@ -56,6 +56,8 @@ pub struct FlowCounters {
     pub retried: Count,
     /// Operations waiting.
     pub backlog: Count,
+    /// How long the last listing of all records took, in milliseconds.
+    pub(super) listing: Count,
     rejections: Mutex<BTreeMap<(String, String, String), RejectionSummary>>,
     notes: Mutex<BTreeMap<&'static str, u64>>,
 }

@@ -2,6 +2,8 @@
 //!
 //! Source: Campaign Standard API, *Metadata mechanism*, *Filtering*, *Custom resources*.
 
+use std::sync::{Arc, PoisonError};
+
 use serde_json::{Map, Value};
 
 use super::{Campaign, Place, href};
@@ -165,6 +167,27 @@ impl Campaign {
             })
         });
         Ok(filters.collect())
+    }
+
+    /// Whether a resource has a filter of this name with this one parameter. The service is asked once while the client lives;
+    /// where that failed, it counts as not having it, and is asked again where `again` is set.
+    pub async fn has_filter(&self, resource: &str, filter: &str, parameter: &str, again: bool) -> bool {
+        let kept = || self.0.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept().get(resource).cloned();
+        let filters = match known {
+            Some(Some(filters)) => Some(filters),
+            Some(None) if !again => None,
+            Some(None) | None => {
+                let asked = self.filters(resource).await;
+                if let Err(error) = &asked {
+                    tracing::debug!(resource, %error, "Campaign did not tell the filters of a resource");
+                }
+                let filters: Option<Arc<[FilterType]>> = asked.ok().map(Into::into);
+                kept().insert(resource.to_owned(), filters.clone());
+                filters
+            }
+        };
+        filters.is_some_and(|filters| filters.iter().any(|f| f.name == filter && f.parameters == [parameter]))
     }
 
     /// The names of the resources at an endpoint: `profileAndServicesExt`, `customResources`.

@@ -17,9 +17,9 @@ mod probe;
 mod record;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -101,6 +101,8 @@ struct Inner {
     link_form: LinkForm,
     /// The custom resources that are linked to the profile, once they have been asked for.
     linked: OnceCell<HashSet<String>>,
+    /// The filters of resources that have been asked for; none where Campaign did not tell them.
+    filters: Mutex<HashMap<String, Option<Arc<[FilterType]>>>>,
     headers: HeaderMap,
     token: TokenSource,
 }
@@ -144,7 +146,16 @@ impl Campaign {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(HeaderName::from_static("x-api-key"), key);
         let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &config.scope);
-        Ok(Self(Arc::new(Inner { http, root, api: config.api, link_form: config.link_form, linked: OnceCell::new(), headers, token })))
+        Ok(Self(Arc::new(Inner {
+            http,
+            root,
+            api: config.api,
+            link_form: config.link_form,
+            linked: OnceCell::new(),
+            filters: Mutex::default(),
+            headers,
+            token,
+        })))
     }
 
     /// A resource by its name, with its endpoint or without. Which endpoint has a custom resource is asked once: those that are

@@ -1,44 +1,46 @@
 //! The Campaign side: profiles in pages, those that changed where Campaign has a filter for that, else all of them now and then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Shared;
 use super::rule::ProfileSight;
+use super::{ChangedProfiles, Shared};
 use crate::connect::campaign::{Filter, Query};
 use crate::connect::sftp::OptOut;
 use crate::run::RunError;
-use crate::state::{Fate, Flags, Mark};
+use crate::state::{Fate, Flags, Mark, OptoutState};
 use crate::time::{self, Instant};
 
 /// How far behind the latest change that was seen a reading of changes begins: what is committed late is not missed. [K]
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
+/// The filter that docs/optout.md describes, and its parameter.
+const CHANGED_FILTER: (&str, &str) = ("byLastModified", "lastModified_parameter");
+/// How often all profiles are listed beside a filter that was found and not configured: nobody has vouched for what it gives.
+const LISTING_BESIDE_FOUND_FILTER: Duration = Duration::from_secs(24 * 3600);
+/// The pause after a listing, as a multiple of the time that it took: listing takes 2 % of the time at most.
+const LISTING_PAUSE: u32 = 50;
+/// The longest pause that the size alone gives.
+const LONGEST_LISTING_PAUSE: Duration = Duration::from_secs(3600);
+
 /// Reads profiles, where it is time to.
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(()) };
-    let settings = &shared.context.options.optouts;
     let began = time::now();
     let mut query = Query::new().lines(shared.context.options.page_size);
-    let full = match (&settings.changed_profiles, state.full_at.and(state.high_water)) {
-        (Some(filter), Some(high)) if state.listed_at.is_some() => {
-            query = query.filter(Filter::new(filter.filter.clone()).since(filter.parameter.clone(), high - OVERLAP));
+    let full = match next_reading(shared, &state, began).await {
+        Reading::Nothing => return Ok(()),
+        Reading::All => true,
+        Reading::Changed(filter, high) => {
+            query = query.filter(Filter::new(filter.filter).since(filter.parameter, high - OVERLAP));
             false
         }
-        (Some(_), _) => true,
-        (None, _) => {
-            let every = TimeDelta::from_std(settings.list_every).unwrap_or(TimeDelta::MAX);
-            let rest = state.full_at.filter(|_| state.listed_at.is_some()).map(|at| began - at);
-            // A clock that was set back must not keep the flow from listing.
-            if rest.is_some_and(|since| since >= TimeDelta::zero() && since < every) {
-                return Ok(());
-            }
-            true
-        }
     };
+    let clock = std::time::Instant::now();
     let mut high_water = None;
     let mut pages = shared.context.services.campaign.list(&shared.resource, &query).await?;
     loop {
@@ -68,6 +70,9 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             .await?;
         shared.count_page(&outcome);
     }
+    if full {
+        shared.context.counters.listing.set(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
+    }
     let high_water = mark(high_water, began, shared.rule.tolerance);
     shared.blocking(move |store, name| store.end_poll(name, began, full, high_water)).await
 }
@@ -79,6 +84,51 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
 /// change, and a list that is asked for again need not have the same pages.
 fn mark(latest: Option<Instant>, began: Instant, tolerance: TimeDelta) -> Option<Instant> {
     latest.map(|latest| latest.min(began - tolerance))
+}
+
+/// What is read of profiles in a round.
+enum Reading {
+    /// It is not time to list all of them again, and no filter gives those that changed.
+    Nothing,
+    All,
+    /// Those that this filter gives, changed since about that time.
+    Changed(ChangedProfiles, Instant),
+}
+
+async fn next_reading(shared: &Shared, state: &OptoutState, now: Instant) -> Reading {
+    let settings = &shared.context.options.optouts;
+    let configured = settings.changed_profiles.clone();
+    // A clock that was set back must not keep the flow from listing.
+    let listed = state.full_at.filter(|_| state.listed_at.is_some());
+    let listed_within = |pause: Duration| {
+        let pause = TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
+        listed.is_some_and(|at| now - at >= TimeDelta::zero() && now - at < pause)
+    };
+    let filter_alone = configured.is_some() || listed_within(LISTING_BESIDE_FOUND_FILTER);
+    let resting = configured.is_none() && listed_within(settings.list_every.max(listing_pause(shared)));
+    let filter = match configured {
+        Some(configured) => Some(configured),
+        None => found_filter(shared, !resting).await,
+    };
+    match (filter, listed.and(state.high_water)) {
+        (Some(filter), Some(high)) if filter_alone => Reading::Changed(filter, high),
+        _ if resting => Reading::Nothing,
+        _ => Reading::All,
+    }
+}
+
+/// The pause after a listing of all profiles, so that it takes a small share of the time however many there are. Only in a watch:
+/// a run that goes through once has no listing before.
+fn listing_pause(shared: &Shared) -> Duration {
+    let took = Duration::from_millis(shared.context.counters.listing.get());
+    took.saturating_mul(LISTING_PAUSE).min(LONGEST_LISTING_PAUSE)
+}
+
+/// The filter that the documentation describes, if Campaign has it although the project does not name it.
+async fn found_filter(shared: &Shared, again: bool) -> Option<ChangedProfiles> {
+    let (filter, parameter) = CHANGED_FILTER;
+    let found = shared.context.services.campaign.has_filter(&shared.resource, filter, parameter, again).await;
+    found.then(|| ChangedProfiles { filter: filter.to_owned(), parameter: parameter.to_owned() })
 }
 
 fn same_but_seen(before: &crate::state::Person, after: &crate::state::Person) -> bool {

@@ -475,3 +475,20 @@ async fn an_expired_delta_token_and_changed_profiles_alone_lose_nothing() {
     let store = Store::open_read(&world.state()).unwrap();
     assert!(store.optout("contacts.optout", &id(3)).unwrap().is_none_or(|p| p.contact.is_none()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_filter_of_changed_profiles_is_used_where_campaign_has_it_without_being_configured() {
+    let mut config = Config::default();
+    let filter = json!({"name": "byLastModified", "parameters": [{"name": "lastModified_parameter", "fields": ["lastModified"], "operator": "at-least"}]});
+    config.seed_text = Some(json!({"campaign": {"filters": [filter]}}).to_string());
+    let mut world = World::new(config).await;
+    world.options.optouts.clock_tolerance = Duration::ZERO;
+    world.dynamics_clock(-60).await;
+    let plan = plan("bidirectional");
+    world.person(1, json!({})).await;
+    world.sync(&plan).await;
+    world.marketing(1, json!({"blackListEmail": true})).await;
+    // Without the filter the next listing would come in an hour.
+    world.sync(&plan).await;
+    assert_eq!(world.flags(1).await, (true, false, true));
+}
