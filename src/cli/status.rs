@@ -40,8 +40,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
         Err(error) => return fail(&error.to_string()),
     };
-    let alive = process.as_ref().is_some_and(|holder| status.is_of(holder));
-    status.workflows = status.workflows.into_iter().map(|w| w.shown(alive)).collect();
+    let runs = process.as_ref().filter(|holder| status.is_of(holder));
+    status.workflows = status.workflows.into_iter().map(|w| w.shown(runs)).collect();
     match args.format {
         Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
         Format::Human => print(&describe(&status, process.as_ref())),
@@ -167,6 +167,9 @@ fn notes(w: &WorkflowRecord) -> String {
     let rounds: Vec<String> = last.into_iter().chain(next).collect();
     if !rounds.is_empty() {
         out.push_str(&row("rounds", &rounds.join(", ")));
+    }
+    if w.state == WorkflowState::Failed && w.next_round.is_some() {
+        out.push_str(&row("", &format!("`d365map start {}` tries at once", w.name)));
     }
     if let (Some(error), Some(at)) = (&w.last_error, w.error_at)
         && w.reason.as_ref() != Some(error)
@@ -294,7 +297,7 @@ mod tests {
 
     #[test]
     fn each_workflow_shows_its_state_its_backlog_its_rounds_and_what_is_to_be_done() {
-        let holder = Holder { pid: Some(4711), host: Some("runner".to_owned()), started_at: Some(at("08:00:00")) };
+        let holder = Holder { pid: Some(4711), host: Some("runner".to_owned()), started_at: Some(at("08:00:00")), trouble: None };
         insta::assert_snapshot!(describe(&status(), Some(&holder)));
     }
 

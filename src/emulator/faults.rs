@@ -25,8 +25,8 @@ pub(super) enum Fault {
     Reset,
     /// The service acts, and its answer never arrives.
     LostAnswer,
-    /// A proxy's or sign-in page in HTML, with status 200, in place of the answer.
-    Html,
+    /// A proxy's or sign-in page in HTML in place of the answer.
+    Html { status: u16 },
     /// The answer comes late.
     Slow(Duration),
     /// The head of the answer and a part of its body come, then the connection breaks.
@@ -109,7 +109,7 @@ impl Order {
             Kind::Unauthorized => Fault::Unauthorized,
             Kind::Reset => Fault::Reset,
             Kind::LostAnswer => Fault::LostAnswer,
-            Kind::Html => Fault::Html,
+            Kind::Html => Fault::Html { status: self.status.unwrap_or(200) },
             Kind::Slow => Fault::Slow(Duration::from_millis(self.delay.unwrap_or(1000))),
             Kind::CutBody => Fault::CutBody,
             Kind::SlowBody => Fault::SlowBody(Duration::from_millis(self.delay.unwrap_or(100))),

@@ -555,7 +555,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
         }
         Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
         Some(Fault::LostAnswer | Fault::CutBody | Fault::SlowBody(_) | Fault::Duplicate | Fault::RepeatedAnswer) | None => {}
-        Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html)) => {
+        Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html { .. })) => {
             let response = match side {
                 Side::Dataverse => app.dataverse.fault(fault),
                 // The same gateway, and its words.
@@ -605,7 +605,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
             | Fault::Unauthorized
             | Fault::Reset
             | Fault::LostAnswer
-            | Fault::Html
+            | Fault::Html { .. }
             | Fault::Slow(_)
             | Fault::Duplicate,
         )

@@ -250,6 +250,16 @@ pub(super) fn body(status: StatusCode, content_type: &'static str, text: impl In
     response
 }
 
+/// A page for people with this status, such as a proxy or a portal gives it; a redirect leads to another host.
+pub(super) fn page(status: u16, text: &'static str) -> Response<Body> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let mut response = body(status, "text/html; charset=utf-8", text);
+    if status.is_redirection() {
+        set(&mut response, "location", "https://portal.example/maintenance");
+    }
+    response
+}
+
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());

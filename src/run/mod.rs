@@ -180,22 +180,20 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether it is of the moment, so that watching goes on.
-    pub fn is_passing(&self) -> bool {
+    /// Whether only a person can remove the reason: the state, the plan or the project says so, not an answer of a service, which
+    /// may be odd. A watch looks every hour whether the person did.
+    pub fn needs_person(&self) -> bool {
         match self {
-            RunError::Service(error) => error.is_transient(),
-            // Also what a person has to mend: an expired login there is no reason to give up the flow's other sources.
-            RunError::Sftp(_) | RunError::Journal(_) => true,
-            RunError::Unavailable { .. } => true,
-            RunError::State(_)
-            | RunError::Plan(_)
+            RunError::State(error) => error.needs_person(),
+            RunError::Service(error) => matches!(error, ConnectError::Config { .. }),
+            RunError::Sftp(_) | RunError::Journal(_) | RunError::Unavailable { .. } => false,
+            RunError::Taken { .. } | RunError::Task(_) => false,
+            RunError::Plan(_)
             | RunError::UnknownMapping { .. }
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
-            | RunError::Taken { .. }
             | RunError::Untracked { .. }
-            | RunError::KeyChanged { .. }
-            | RunError::Task(_) => false,
+            | RunError::KeyChanged { .. } => true,
         }
     }
 

@@ -4,13 +4,16 @@
 //!             start                      round ends well
 //! STOPPED ───────────▶ STARTING ──▶ RUNNING ◀──────────────▶ (waits for its time)
 //!    ▲                    │            │
-//!    └────── stop ────────┴────────────┤ a round fails
+//!    └────── stop ────────┴────────────┤ a round fails, or it cannot start
 //!                                      ▼
-//!                                   FAILED ──▶ tried again by itself, where the reason passes
+//!                                   FAILED ──▶ tried again by itself (`pause.rs` says when)
 //! ```
 //!
 //! One task decides and the others work: all that changes a workflow's phase happens in [`Supervisor::go`], on what the tasks
 //! report. Wishes come through the state file, since they are given by other processes.
+
+mod notes;
+mod pause;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant as Moment};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::notes::Notebook;
 use super::workflow::{self, Kind, Workflow, workflows};
 use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, end};
 use crate::plan::ExecutionPlan;
@@ -30,10 +34,6 @@ use crate::time::{self, Instant};
 pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// How often the mapping files are looked at.
 const FILES: Duration = Duration::from_secs(2);
-/// From a failed round to the next attempt, doubled with each failure in a row.
-const BACK_OFF: Duration = Duration::from_secs(1);
-/// The longest pause between two attempts.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
 /// A round that was begun for due operations comes no sooner after the last one; the pause doubles while they stay due.
 const BREATH: Duration = Duration::from_secs(1);
 
@@ -124,6 +124,8 @@ pub async fn watch(
         strangers: BTreeMap::new(),
         tasks: JoinSet::new(),
         disk: Disk { mark: None, looking: false },
+        notes: Notebook::new(store.clone()),
+        unread: false,
     };
     let result = supervisor.go(&plan, &services, flows).await;
     let failed = supervisor.failed();
@@ -144,9 +146,9 @@ struct Entry {
     wanted: Wish,
     /// It is to be stopped and started.
     restart: bool,
-    /// Rounds in a row that have failed.
+    /// Rounds in a row that have failed, or attempts to start it.
     failures: u32,
-    /// Why it failed last, where that is not mended.
+    /// Why it failed last, if it has not gone well since.
     error: Option<String>,
     /// A round has ended well since it started.
     settled: bool,
@@ -168,10 +170,12 @@ struct Loaded {
 }
 
 enum Phase {
-    /// Stopped by hand, or failed for good.
+    /// Stopped by hand.
     Off,
     /// Its plan is being made.
     Loading,
+    /// Its plan could not be made, and is tried again then, or when the mapping files change.
+    Unloaded { until: Moment },
     /// It waits for its time.
     Waiting { until: Moment },
     /// A round is under way.
@@ -183,7 +187,7 @@ enum Report {
     Loaded(String, Result<Box<Loaded>, String>),
     Round(String, Result<(), RunError>),
     Looked(Result<Look, StateError>),
-    Disk(u64, Result<Option<Arc<ExecutionPlan>>, String>),
+    Disk(Option<u64>, Result<Option<Arc<ExecutionPlan>>, String>),
 }
 
 struct Look {
@@ -211,6 +215,9 @@ struct Supervisor {
     strangers: BTreeMap<String, i64>,
     tasks: JoinSet<Report>,
     disk: Disk,
+    notes: Notebook,
+    /// The last look at the wishes failed.
+    unread: bool,
 }
 
 impl Supervisor {
@@ -234,7 +241,7 @@ impl Supervisor {
                 }
                 Wish::Run => {
                     self.replay_if_asked(&loaded).await;
-                    entry.phase = self.wait_for_first(&entry.name).await;
+                    entry.phase = self.wait_for_first(&workflow.name).await;
                 }
             }
             entry.loaded = Some(loaded);
@@ -257,11 +264,16 @@ impl Supervisor {
                     }
                     Err(error) => return Err(RunError::Task(error.to_string())),
                 },
-                _ = looks.tick() => if !looking {
-                    looking = true;
-                    let store = self.store.clone();
-                    self.tasks.spawn_blocking(move || Report::Looked(look(&store)));
-                },
+                _ = looks.tick() => {
+                    self.notes.catch_up().await;
+                    if !looking {
+                        looking = true;
+                        let store = self.store.clone();
+                        self.off_thread(move || look(&store), |looked| {
+                            Report::Looked(looked.unwrap_or_else(|ended| Err(StateError::Task(ended))))
+                        });
+                    }
+                }
                 _ = files.tick() => self.look_at_files(),
                 () = tokio::time::sleep(pause) => {}
             }
@@ -277,7 +289,7 @@ impl Supervisor {
             }
         }
         while let Some(report) = self.tasks.join_next().await {
-            let Report::Round(name, result) = report.map_err(|e| RunError::Task(e.to_string()))? else { continue };
+            let Ok(Report::Round(name, result)) = report else { continue };
             match result {
                 Ok(()) => self.note(&name, WorkflowNote::Rested { next: None }).await,
                 Err(error) => {
@@ -288,7 +300,17 @@ impl Supervisor {
                 }
             }
         }
+        self.notes.catch_up().await;
         Ok(())
+    }
+
+    /// Does blocking work off the asynchronous threads. A panic in it is reported as its result: it must not end the watch.
+    fn off_thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+        report: impl FnOnce(Result<T, String>) -> Report + Send + 'static,
+    ) {
+        self.tasks.spawn(async move { report(tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())) });
     }
 
     /// The workflows that have failed, with the reason.
@@ -303,12 +325,9 @@ impl Supervisor {
         super::blocking(&self.store, work).await
     }
 
-    /// Puts down how a workflow stands. That this fails is no reason to stop moving records.
-    async fn note(&self, name: &str, note: WorkflowNote) {
-        let owned = name.to_owned();
-        if let Err(error) = self.blocking(move |store| store.note_workflow(&owned, &note)).await {
-            tracing::warn!(workflow = name, %error, "the workflow's state was not put down");
-        }
+    /// Notes the state of a workflow.
+    async fn note(&mut self, name: &str, note: WorkflowNote) {
+        self.notes.note(name, note).await;
     }
 
     async fn replay_if_asked(&self, loaded: &Loaded) {
@@ -326,7 +345,7 @@ impl Supervisor {
     }
 
     /// The first round of a workflow that starts is due at once, unless its schedule says otherwise.
-    async fn wait_for_first(&self, name: &str) -> Phase {
+    async fn wait_for_first(&mut self, name: &str) -> Phase {
         let now = time::now();
         let next = self.schedule(name).first(now);
         let note = if next > now { WorkflowNote::Waiting { next } } else { WorkflowNote::Starting { reason: None } };
@@ -337,7 +356,7 @@ impl Supervisor {
     /// When the first of those that wait is due.
     fn next_due(&self) -> Option<Moment> {
         let waiting = self.entries.iter().filter_map(|e| match e.phase {
-            Phase::Waiting { until } => Some(until),
+            Phase::Waiting { until } | Phase::Unloaded { until } => Some(until),
             Phase::Off | Phase::Loading | Phase::Round { .. } => None,
         });
         waiting.filter(|at| *at > Moment::now()).min()
@@ -347,6 +366,10 @@ impl Supervisor {
     async fn begin_rounds(&mut self) {
         let now = Moment::now();
         for at in 0..self.entries.len() {
+            if matches!(self.entries[at].phase, Phase::Unloaded { until } if until <= now) {
+                self.make_plan(at);
+                continue;
+            }
             let entry = &self.entries[at];
             let Phase::Waiting { until } = entry.phase else { continue };
             let Some(loaded) = entry.loaded.clone().filter(|_| until <= now) else { continue };
@@ -375,7 +398,7 @@ impl Supervisor {
     fn on_its_way(&self, name: &str, now: Moment) -> bool {
         self.entries.iter().any(|e| {
             let soon = match e.phase {
-                Phase::Off => false,
+                Phase::Off | Phase::Unloaded { .. } => false,
                 Phase::Loading | Phase::Round { .. } => true,
                 Phase::Waiting { until } => until <= now,
             };
@@ -411,14 +434,20 @@ impl Supervisor {
             Report::Loaded(name, result) => self.loaded(&name, result).await,
             Report::Round(name, result) => self.round_ended(&name, result).await,
             Report::Looked(Ok(look)) => {
+                self.unread = false;
                 for record in look.workflows {
                     self.heed(record).await;
                 }
                 self.wake(&look.due);
             }
-            Report::Looked(Err(error)) => tracing::warn!(%error, "the wishes of workflows were not read"),
+            Report::Looked(Err(error)) => {
+                if !self.unread {
+                    tracing::warn!(%error, "the state file could not be read; `d365map start` and `stop` have no effect until it can");
+                }
+                self.unread = true;
+            }
             Report::Disk(mark, found) => {
-                self.disk = Disk { mark: Some(mark), looking: false };
+                self.disk = Disk { mark, looking: false };
                 self.compare(found).await;
             }
         }
@@ -447,13 +476,13 @@ impl Supervisor {
             (Wish::Stop, Phase::Round { stop }) => stop.cancel(),
             // What comes of it is not wanted any more.
             (Wish::Stop, Phase::Loading) => {}
-            (Wish::Stop, Phase::Off | Phase::Waiting { .. }) => self.switch_off(at).await,
+            (Wish::Stop, Phase::Off | Phase::Waiting { .. } | Phase::Unloaded { .. }) => self.switch_off(at).await,
             (Wish::Run, Phase::Round { stop }) => {
                 stop.cancel();
                 entry.restart = true;
             }
             (Wish::Run, Phase::Loading) => entry.restart = true,
-            (Wish::Run, Phase::Off | Phase::Waiting { .. }) => self.load(at).await,
+            (Wish::Run, Phase::Off | Phase::Waiting { .. } | Phase::Unloaded { .. }) => self.load(at).await,
         }
     }
 
@@ -470,16 +499,25 @@ impl Supervisor {
     /// Starts a workflow by the files as they are now.
     async fn load(&mut self, at: usize) {
         let entry = &mut self.entries[at];
-        entry.phase = Phase::Loading;
         (entry.failures, entry.error, entry.restart, entry.settled, entry.waits) = (0, None, false, false, None);
         let name = entry.name.clone();
         tracing::info!(workflow = name, "starting");
         self.note(&name, WorkflowNote::Starting { reason: None }).await;
-        let source = self.supervision.source.clone();
-        self.tasks.spawn_blocking(move || {
-            let result = make(source.as_ref(), &name).map(Box::new);
-            Report::Loaded(name, result)
-        });
+        self.make_plan(at);
+    }
+
+    /// Makes the plan of a workflow of the files as they are now.
+    fn make_plan(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        entry.phase = Phase::Loading;
+        let (source, name) = (self.supervision.source.clone(), entry.name.clone());
+        let of = name.clone();
+        self.off_thread(
+            move || make(source.as_ref(), &of).map(Box::new),
+            move |made| {
+                Report::Loaded(name, made.unwrap_or_else(|ended| Err(format!("a part of the program ended unexpectedly: {ended}"))))
+            },
+        );
     }
 
     async fn loaded(&mut self, name: &str, result: Result<Box<Loaded>, String>) {
@@ -495,15 +533,27 @@ impl Supervisor {
                 self.replay_if_asked(&loaded).await;
                 let phase = self.wait_for_first(name).await;
                 let entry = &mut self.entries[at];
+                (entry.failures, entry.error) = (0, None);
                 entry.phase = phase;
                 entry.loaded = Some(*loaded);
                 self.set_restart_due(at, None).await;
             }
+            // Also what a person must fix: then the fix alone is enough.
             Err(reason) => {
-                tracing::warn!(workflow = name, reason, "the workflow could not start");
-                self.entries[at].phase = Phase::Off;
-                self.entries[at].error = Some(reason.clone());
-                self.note(name, WorkflowNote::Failed { reason, next: None }).await;
+                let entry = &mut self.entries[at];
+                let next = time::now() + pause::back_off(entry.failures);
+                if entry.error.as_ref() != Some(&reason) {
+                    tracing::warn!(
+                        workflow = name,
+                        reason,
+                        next = time::format_instant(next),
+                        "the workflow could not start; it is tried again"
+                    );
+                }
+                entry.failures = entry.failures.saturating_add(1);
+                entry.phase = Phase::Unloaded { until: moment(next) };
+                entry.error = Some(reason.clone());
+                self.note(name, WorkflowNote::Failed { reason, next: Some(next) }).await;
             }
         }
     }
@@ -511,34 +561,35 @@ impl Supervisor {
     async fn round_ended(&mut self, name: &str, result: Result<(), RunError>) {
         let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
         self.entries[at].ended = Some(Moment::now());
+        let (now, failures) = (time::now(), self.entries[at].failures);
         let next = match &result {
-            Ok(()) => self.schedule(name).next(time::now()),
+            Ok(()) => self.schedule(name).next(now),
             // The other sources have done their work and do it again at their time, however long this one is away.
-            Err(error) if error.is_of_one_source() => {
-                let now = time::now();
-                self.schedule(name).next(now).min(now + back_off(self.entries[at].failures))
-            }
-            Err(_) => time::now() + back_off(self.entries[at].failures),
+            Err(error) if error.is_of_one_source() => self.schedule(name).next(now).min(now + pause::after(error, failures)),
+            Err(error) => now + pause::after(error, failures),
         };
         let entry = &mut self.entries[at];
+        entry.phase = Phase::Waiting { until: moment(next) };
         let note = match result {
             Ok(()) => {
                 (entry.failures, entry.error, entry.settled) = (0, None, true);
-                entry.phase = Phase::Waiting { until: moment(next) };
                 WorkflowNote::Rested { next: Some(next) }
             }
-            Err(error) if error.is_passing() => {
+            Err(error) => {
                 entry.failures = entry.failures.saturating_add(1);
                 entry.error = Some(error.to_string());
-                entry.phase = Phase::Waiting { until: moment(next) };
-                tracing::warn!(workflow = name, %error, next = time::format_instant(next), "the round failed; it will be tried again");
+                let at = time::format_instant(next);
+                if error.needs_person() {
+                    tracing::error!(
+                        workflow = name,
+                        %error,
+                        next = at,
+                        "the round failed, and a person must act; it is tried again every hour, and at once by `d365map start {name}`"
+                    );
+                } else {
+                    tracing::warn!(workflow = name, %error, next = at, "the round failed; it will be tried again");
+                }
                 WorkflowNote::Failed { reason: error.to_string(), next: Some(next) }
-            }
-            Err(error) => {
-                entry.error = Some(error.to_string());
-                entry.phase = Phase::Off;
-                tracing::error!(workflow = name, %error, "the workflow has failed; `d365map start` starts it again");
-                WorkflowNote::Failed { reason: error.to_string(), next: None }
             }
         };
         self.note(name, note).await;
@@ -564,7 +615,7 @@ impl Supervisor {
             {
                 *until = now;
                 // Operations that a round leaves due, for whatever reason, must not make it go round and round.
-                entry.breath = entry.breath.saturating_mul(2).min(LONGEST_BACK_OFF);
+                entry.breath = entry.breath.saturating_mul(2).min(pause::LONGEST_BACK_OFF);
             }
         }
     }
@@ -576,9 +627,13 @@ impl Supervisor {
         }
         self.disk.looking = true;
         let (source, known) = (self.supervision.source.clone(), self.disk.mark);
-        self.tasks.spawn_blocking(move || {
+        let look = move || {
             let mark = source.mark();
             let found = if known == Some(mark) { Ok(None) } else { source.load().map(Some) };
+            (Some(mark), found)
+        };
+        self.off_thread(look, move |looked| {
+            let (mark, found) = looked.unwrap_or_else(|ended| (known, Err(ended)));
             Report::Disk(mark, found)
         });
     }
@@ -590,8 +645,16 @@ impl Supervisor {
             Ok(Some(plan)) => Ok(plan),
             Err(reason) => Err(reason),
         };
+        // What could not start may start by other files.
+        for entry in &mut self.entries {
+            if let Phase::Unloaded { until } = &mut entry.phase {
+                *until = Moment::now();
+            }
+        }
         for at in 0..self.entries.len() {
-            let Some(running) = self.entries[at].loaded.as_ref().filter(|_| !matches!(self.entries[at].phase, Phase::Off)) else {
+            let Some(running) =
+                self.entries[at].loaded.as_ref().filter(|_| !matches!(self.entries[at].phase, Phase::Off | Phase::Unloaded { .. }))
+            else {
                 continue;
             };
             let due = match &found {
@@ -678,23 +741,7 @@ fn make(source: &dyn PlanSource, name: &str) -> Result<Loaded, String> {
     Ok(Loaded { fingerprint: workflow.fingerprint(&plan), plan, workflow, services })
 }
 
-/// The pause after so many failures in a row before this one.
-fn back_off(failures: u32) -> Duration {
-    BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF)
-}
-
 /// A time of the clock as one of this process.
 fn moment(at: Instant) -> Moment {
     Moment::now() + (at - time::now()).to_std().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_within_ten_minutes() {
-        let pauses: Vec<u64> = [0, 1, 2, 5, 9, 10, 30, u32::MAX].iter().map(|n| back_off(*n).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 32, 512, 600, 600, 600]);
-    }
 }

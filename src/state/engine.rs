@@ -14,7 +14,7 @@ use super::cursor::Cursor;
 use super::error::StateError;
 use super::page::{PageCommit, PageOutcome};
 use super::store::Store;
-use super::types::{RunId, instant, millis};
+use super::types::{RunId, instant, latest_postponement, millis};
 use crate::time::Instant;
 
 /// A part of a flow that has one cursor and at any time one reader. Today a flow is one partition: change tracking gives
@@ -226,7 +226,7 @@ impl Store {
             if leased {
                 return Ok(Claim::Taken);
             }
-            if not_before > millis(now) {
+            if not_before > millis(now) && not_before <= latest_postponement(now) {
                 return Ok(Claim::Later(instant(not_before)));
             }
             tx.conn.prepare_cached("UPDATE cursor SET leased_by = ?2 WHERE mapping = ?1")?.execute(params![mapping, run])?;

@@ -145,11 +145,37 @@ pub enum StateError {
     Task(String),
 }
 
+impl StateError {
+    /// Whether only a person can remove the reason. What the disk or another program does to the file passes: a full disk, a
+    /// lock, rights that are being changed.
+    pub fn needs_person(&self) -> bool {
+        use rusqlite::ErrorCode;
+        match self {
+            StateError::Sql { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+            }
+            StateError::Io { .. } | StateError::InUse { .. } | StateError::CursorMoved { .. } | StateError::Task(_) => false,
+            StateError::InFlight { .. } => false,
+            StateError::NotFound { .. }
+            | StateError::NotLocked { .. }
+            | StateError::NewerFormat { .. }
+            | StateError::OlderFormat { .. }
+            | StateError::Foreign { .. }
+            | StateError::Damaged { .. }
+            | StateError::MassDelete { .. }
+            | StateError::Misfit { .. }
+            | StateError::Ambiguous { .. }
+            | StateError::Unsafe { .. } => true,
+        }
+    }
+}
+
 fn remedy(error: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "; another program keeps it locked: close it and try again",
         Some(ErrorCode::DiskFull) => "; free some space on that disk",
+        Some(ErrorCode::SystemIoFailure) => "; check that disk and its free space",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => "; check the rights on the file and its folder",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "; restore it from a copy, or remove it: the next run then loads everything anew"

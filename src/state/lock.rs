@@ -23,11 +23,23 @@ pub struct Holder {
     pub host: Option<String>,
     /// Since when.
     pub started_at: Option<Instant>,
+    /// What keeps it from writing the state file; it cannot say so there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+/// What keeps a process from writing its state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Instant,
+    /// The error.
+    pub reason: String,
 }
 
 impl Holder {
     fn unknown() -> Self {
-        Holder { pid: None, host: None, started_at: None }
+        Holder { pid: None, host: None, started_at: None, trouble: None }
     }
 }
 
@@ -46,6 +58,11 @@ impl std::fmt::Display for Holder {
         Ok(())
     }
 }
+
+/// The usual size of a lock file: one block of most file systems has room for it.
+const LOCK_FILE_BYTES: usize = 1024;
+/// The characters that are kept of a reason, so that the text fits into the file.
+const LONGEST_REASON: usize = 600;
 
 /// The lock, held as long as this lives. It must outlive the connection: when a process closes any descriptor of a file, the
 /// system drops all `fcntl` locks that the process has on the file, SQLite's too.
@@ -72,17 +89,33 @@ impl RunLock {
     pub fn take(state: &Path) -> Result<Self, StateError> {
         let path = lock_path(state);
         let io = |source| StateError::Io { path: path.clone(), source };
-        let mut beside = RunLock::lock_beside(state, &path)?;
+        let beside = RunLock::lock_beside(state, &path)?;
         let itself = if cfg!(any(target_os = "linux", target_os = "android")) { Some(RunLock::lock_itself(state)?) } else { None };
-        let holder = Holder { pid: Some(std::process::id()), host: Some(host_name()), started_at: Some(now()) };
+        let holder = Holder { pid: Some(std::process::id()), host: Some(host_name()), started_at: Some(now()), trouble: None };
         // The text is for people only; the lock is what counts. The file is not removed at the end: that would let a third
         // process lock a new file of the same name while a second still waits for the old one.
-        let text = serde_json::to_string(&holder).unwrap_or_default();
-        beside.set_len(0).map_err(io)?;
-        beside.seek(SeekFrom::Start(0)).map_err(io)?;
-        beside.write_all(text.as_bytes()).map_err(io)?;
-        beside.flush().map_err(io)?;
-        Ok(RunLock { beside, itself, holder })
+        let mut lock = RunLock { beside, itself, holder };
+        lock.write().map_err(io)?;
+        Ok(lock)
+    }
+
+    /// Says in the lock file what keeps this process from writing the state file, or that nothing does (any more).
+    pub fn note_trouble(&mut self, reason: Option<&str>) {
+        let since = self.holder.trouble.as_ref().map_or_else(now, |trouble| trouble.since);
+        self.holder.trouble = reason.map(|reason| Trouble { since, reason: reason.chars().take(LONGEST_REASON).collect() });
+        if let Err(error) = self.write() {
+            tracing::warn!(%error, "the lock file could not be written");
+        }
+    }
+
+    /// Overwrites the text and fills it up with spaces. The file seldom gets longer: in place it can be written on a full disk too.
+    fn write(&mut self) -> std::io::Result<()> {
+        let text = serde_json::to_string(&self.holder).unwrap_or_default();
+        let text = format!("{text:<LOCK_FILE_BYTES$}");
+        self.beside.seek(SeekFrom::Start(0))?;
+        self.beside.write_all(text.as_bytes())?;
+        self.beside.set_len(text.len() as u64)?;
+        self.beside.flush()
     }
 
     fn lock_beside(state: &Path, path: &Path) -> Result<File, StateError> {

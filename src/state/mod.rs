@@ -57,7 +57,7 @@ pub use events::{EventGap, EventIntake, EventMark, EventResult, EventsStatus, Jo
 pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
 pub use links::{Waiting, WrittenLink};
-pub use lock::{Holder, run_in_progress};
+pub use lock::{Holder, Trouble, run_in_progress};
 pub use optout_work::{ClaimedPerson, PersonEnd};
 pub use optouts::{Fate, Mark, OptoutIntake, OptoutStage, OptoutState};
 pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
@@ -69,5 +69,5 @@ pub use run::{Recovery, RunKind, RunOutcome, RunRecord};
 pub use settle::{SettleOutcome, Settled, Settlement};
 pub use status::{Backlog, MappingStatus, Status, Totals};
 pub use store::Store;
-pub use types::{Op, RunId};
+pub use types::{LONGEST_POSTPONEMENT, Op, RunId};
 pub use workflow::{Wish, WorkflowNote, WorkflowRecord, WorkflowState};

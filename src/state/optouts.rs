@@ -15,7 +15,7 @@ use super::outbox::NewOp;
 use super::person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
-use super::types::{Op, instant, millis, words};
+use super::types::{HELD, Op, instant, millis, words};
 use crate::time::Instant;
 
 words! {
@@ -106,9 +106,6 @@ pub struct OptoutIntake {
     /// All that wait.
     pub backlog: u64,
 }
-
-/// When what is held comes: the last day of the year 9999, by which time somebody will have said yes or no.
-const HELD: i64 = 253_402_214_400_000;
 
 const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
 

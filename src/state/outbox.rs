@@ -10,7 +10,7 @@ use super::links::parent_id;
 use super::payload::Payload;
 use super::store::Store;
 use super::tx::Tx;
-use super::types::{Op, RunId, millis};
+use super::types::{HELD, Op, RunId, latest_postponement, millis};
 use crate::time::Instant;
 
 /// An operation that a worker has in its hands.
@@ -296,13 +296,14 @@ impl Tx<'_> {
     }
 
     fn claim(&mut self, run: RunId, mapping: i64, limit: usize, now: Instant) -> Inside<Vec<ClaimedOp>> {
-        // What was put off and is due joins the queue again, each row once; so the search below never wades through rows
+        // What was postponed and is due joins the queue again, each row once; so the search below never wades through rows
         // that are not due.
         self.conn
             .prepare_cached(
-                "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND state = 'ready' AND not_before > 0 AND not_before <= ?2",
+                "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND state = 'ready' AND not_before > 0
+                   AND (not_before <= ?2 OR (not_before > ?3 AND not_before < ?4))",
             )?
-            .execute(params![mapping, millis(now)])?;
+            .execute(params![mapping, millis(now), latest_postponement(now), HELD])?;
         let mut claimed = Vec::new();
         let mut looked_at = 0;
         // What has to wait for another record is put aside on the way; the next ones may be free to go.

@@ -107,6 +107,21 @@ impl Store {
         self.lock().lock.as_ref().map(|lock| lock.holder.clone())
     }
 
+    /// Says in the lock file what keeps this process from writing the state file, for `status`; `None` where nothing does (any more).
+    pub fn note_trouble(&self, reason: Option<&str>) {
+        if let Some(lock) = &mut self.lock().lock {
+            lock.note_trouble(reason);
+        }
+    }
+
+    /// Sets how long a write waits for another process to end its transaction; 10 seconds unless set.
+    ///
+    /// # Errors
+    /// Never, as SQLite documents it.
+    pub fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StateError> {
+        in_context(&self.path, "set how long it waits for a lock", || Ok(self.lock().conn.busy_timeout(timeout)?))
+    }
+
     pub(super) fn is_on_disk(&self) -> bool {
         &*self.path != Path::new(":memory:")
     }

@@ -1,5 +1,6 @@
 //! The small words of the state: run numbers, operations, and how they are spelled in the file.
 
+use chrono::TimeDelta;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,18 @@ words! {
         Refetch = "refetch",
     }
 }
+
+/// The longest time for which an operation or a page is postponed after a failed attempt.
+pub const LONGEST_POSTPONEMENT: TimeDelta = TimeDelta::seconds(128);
+
+/// The latest time to which anything can have been postponed, in milliseconds. A later one was written while the clock ran ahead
+/// and was set back since; what has it is due, or it would wait for as long as the clock was wrong.
+pub(super) fn latest_postponement(now: Instant) -> i64 {
+    millis(now + LONGEST_POSTPONEMENT)
+}
+
+/// `not_before` of an operation that waits until a person approves it: the last day of the year 9999.
+pub(super) const HELD: i64 = 253_402_214_400_000;
 
 /// An instant as the file holds it: milliseconds since 1970 in UTC.
 pub(super) fn millis(instant: Instant) -> i64 {

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use super::error::{Inside, StateError};
+use super::lock::Holder;
 use super::store::Store;
 use super::tx::Tx;
-use super::types::{instant, millis, words};
-use crate::time::Instant;
+use super::types::{HELD, instant, latest_postponement, millis, words};
+use crate::time::{Instant, now};
 
 words! {
     /// How a workflow stands, in the words of the vendor's own integration.
@@ -71,21 +72,27 @@ pub struct WorkflowRecord {
 }
 
 impl WorkflowRecord {
-    /// The record as it is to be shown. Where no process holds the state file (`alive` is false), nothing runs, whatever a
-    /// process that died without a word has left written.
-    pub fn shown(self, alive: bool) -> WorkflowRecord {
-        if alive {
-            return self;
-        }
-        let record = WorkflowRecord { next_round: None, ..self };
-        match record.state {
-            WorkflowState::Running | WorkflowState::Starting => WorkflowRecord {
+    /// The record as it is to be shown beside the process that holds the state file. If there is none, nothing runs, whatever a
+    /// process that was killed has left written; one that cannot write the file has left its last words there as well.
+    pub fn shown(self, process: Option<&Holder>) -> WorkflowRecord {
+        let active = matches!(self.state, WorkflowState::Running | WorkflowState::Starting);
+        match process {
+            Some(Holder { trouble: Some(trouble), .. }) if active => WorkflowRecord {
+                state: WorkflowState::Failed,
+                since: trouble.since,
+                reason: Some(format!("{}. The process goes on by itself as soon as it can write the file", trouble.reason)),
+                next_round: None,
+                ..self
+            },
+            Some(_) => self,
+            None if active => WorkflowRecord {
                 state: WorkflowState::Stopped,
                 reason: Some("the process that ran it ended without a word (killed, or the machine went down); nothing is lost".to_owned()),
                 restart_due: None,
-                ..record
+                next_round: None,
+                ..self
             },
-            WorkflowState::Stopped | WorkflowState::Failed => WorkflowRecord { restart_due: None, ..record },
+            None => WorkflowRecord { restart_due: None, next_round: None, ..self },
         }
     }
 }
@@ -126,6 +133,12 @@ pub enum WorkflowNote {
 
 const SELECT: &str = "SELECT name, wish, request, replay, state, since, reason, restart_due, round_began, round_ended, next_round,
   last_error, error_at FROM workflow";
+
+/// Look-ups by their own indexes for each flow, however many operations there are.
+const DUE: &str = "SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
+  EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
+  OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0)
+  OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before > ?2 AND not_before < ?3 AND waits = 0))";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
     let at = |index: usize| -> rusqlite::Result<Option<Instant>> { Ok(row.get::<_, Option<i64>>(index)?.map(instant)) };
@@ -213,40 +226,21 @@ impl Store {
         })
     }
 
-    /// Notes how a workflow stands.
+    /// Notes the state of a workflow.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn note_workflow(&self, name: &str, note: &WorkflowNote) -> Result<(), StateError> {
-        self.write("note how a workflow stands", |tx| {
-            tx.workflow(name)?;
-            let now = millis(tx.now);
-            let (state, reason) = match note {
-                WorkflowNote::Starting { reason } => (WorkflowState::Starting, reason.as_deref()),
-                WorkflowNote::Waiting { .. } | WorkflowNote::Round | WorkflowNote::Rested { .. } => (WorkflowState::Running, None),
-                WorkflowNote::Failed { reason, .. } => (WorkflowState::Failed, Some(reason.as_str())),
-                WorkflowNote::Stopped { reason } => (WorkflowState::Stopped, Some(reason.as_str())),
-            };
-            let next = match note {
-                WorkflowNote::Rested { next } | WorkflowNote::Failed { next, .. } => next.map(millis),
-                WorkflowNote::Waiting { next } => Some(millis(*next)),
-                WorkflowNote::Starting { .. } | WorkflowNote::Round | WorkflowNote::Stopped { .. } => None,
-            };
-            tx.conn
-                .prepare_cached(
-                    "UPDATE workflow SET since = CASE WHEN state = ?2 THEN since ELSE ?4 END, state = ?2, reason = ?3, next_round = ?5
-                     WHERE name = ?1",
-                )?
-                .execute(params![name, state, reason, now, next])?;
-            let more = match note {
-                WorkflowNote::Round => "UPDATE workflow SET round_began = ?2 WHERE name = ?1",
-                WorkflowNote::Rested { .. } => "UPDATE workflow SET round_ended = ?2 WHERE name = ?1",
-                WorkflowNote::Failed { .. } => "UPDATE workflow SET round_ended = ?2, last_error = reason, error_at = ?2 WHERE name = ?1",
-                WorkflowNote::Starting { .. } | WorkflowNote::Waiting { .. } | WorkflowNote::Stopped { .. } => return Ok(()),
-            };
-            tx.conn.prepare_cached(more)?.execute(params![name, now])?;
-            Ok(())
-        })
+        self.note_workflows(&[(name.to_owned(), note.clone(), now())])
+    }
+
+    /// Notes the states of workflows in one transaction, each as of its time: a note may come late, when the file could not be
+    /// written before.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_workflows(&self, notes: &[(String, WorkflowNote, Instant)]) -> Result<(), StateError> {
+        self.write("note the state of workflows", |tx| notes.iter().try_for_each(|(name, note, at)| tx.note_workflow(name, note, *at)))
     }
 
     /// Notes why a workflow should be stopped and started, or that there is no reason (any more).
@@ -286,13 +280,8 @@ impl Store {
     /// When the file cannot be read.
     pub fn due(&self, now: Instant) -> Result<Vec<String>, StateError> {
         self.read("look for due operations", |conn, _| {
-            // Two look-ups by their own indexes for each flow, however many operations there are.
-            let mut statement = conn.prepare_cached(
-                "SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
-                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
-                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0))",
-            )?;
-            let rows = statement.query_map([millis(now)], |row| row.get(0))?;
+            let mut statement = conn.prepare_cached(DUE)?;
+            let rows = statement.query_map(params![millis(now), latest_postponement(now), HELD], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
@@ -304,6 +293,36 @@ impl Tx<'_> {
         self.conn
             .prepare_cached("INSERT OR IGNORE INTO workflow (name, since) VALUES (?1, ?2)")?
             .execute(params![name, millis(self.now)])?;
+        Ok(())
+    }
+
+    fn note_workflow(&mut self, name: &str, note: &WorkflowNote, at: Instant) -> Inside<()> {
+        self.workflow(name)?;
+        let now = millis(at);
+        let (state, reason) = match note {
+            WorkflowNote::Starting { reason } => (WorkflowState::Starting, reason.as_deref()),
+            WorkflowNote::Waiting { .. } | WorkflowNote::Round | WorkflowNote::Rested { .. } => (WorkflowState::Running, None),
+            WorkflowNote::Failed { reason, .. } => (WorkflowState::Failed, Some(reason.as_str())),
+            WorkflowNote::Stopped { reason } => (WorkflowState::Stopped, Some(reason.as_str())),
+        };
+        let next = match note {
+            WorkflowNote::Rested { next } | WorkflowNote::Failed { next, .. } => next.map(millis),
+            WorkflowNote::Waiting { next } => Some(millis(*next)),
+            WorkflowNote::Starting { .. } | WorkflowNote::Round | WorkflowNote::Stopped { .. } => None,
+        };
+        self.conn
+            .prepare_cached(
+                "UPDATE workflow SET since = CASE WHEN state = ?2 THEN since ELSE ?4 END, state = ?2, reason = ?3, next_round = ?5
+                 WHERE name = ?1",
+            )?
+            .execute(params![name, state, reason, now, next])?;
+        let more = match note {
+            WorkflowNote::Round => "UPDATE workflow SET round_began = ?2 WHERE name = ?1",
+            WorkflowNote::Rested { .. } => "UPDATE workflow SET round_ended = ?2 WHERE name = ?1",
+            WorkflowNote::Failed { .. } => "UPDATE workflow SET round_ended = ?2, last_error = reason, error_at = ?2 WHERE name = ?1",
+            WorkflowNote::Starting { .. } | WorkflowNote::Waiting { .. } | WorkflowNote::Stopped { .. } => return Ok(()),
+        };
+        self.conn.prepare_cached(more)?.execute(params![name, now])?;
         Ok(())
     }
 
@@ -320,7 +339,9 @@ impl Tx<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Phase, Reason, RunKind, RunOutcome};
+    use super::super::{
+        Change, CursorMove, LONGEST_POSTPONEMENT, PageCommit, Payload, Phase, Reason, RunKind, RunOutcome, Trouble, Unseen,
+    };
     use super::*;
 
     fn store() -> Store {
@@ -364,11 +385,64 @@ mod tests {
         store.note_workflow("a", &WorkflowNote::Rested { next: Some(instant(5_000)) }).unwrap();
         store.note_workflow("b", &WorkflowNote::Failed { reason: "no way".into(), next: Some(instant(5_000)) }).unwrap();
         let a = record(&store, "a");
-        assert_eq!((a.clone().shown(true).state, a.next_round), (WorkflowState::Running, Some(instant(5_000))));
-        let a = a.shown(false);
+        let holder = Holder { pid: Some(1), host: None, started_at: None, trouble: None };
+        assert_eq!((a.clone().shown(Some(&holder)).state, a.next_round), (WorkflowState::Running, Some(instant(5_000))));
+        let a = a.shown(None);
         assert!(a.state == WorkflowState::Stopped && a.reason.is_some_and(|r| r.contains("killed")) && a.next_round.is_none());
-        let b = record(&store, "b").shown(false);
+        let b = record(&store, "b").shown(None);
         assert_eq!((b.state, b.reason.as_deref(), b.next_round), (WorkflowState::Failed, Some("no way"), None));
+    }
+
+    #[test]
+    fn a_process_that_cannot_write_its_state_is_not_shown_as_running() {
+        let store = store();
+        store.note_workflow("a", &WorkflowNote::Rested { next: Some(instant(5_000)) }).unwrap();
+        store.note_workflow("b", &WorkflowNote::Stopped { reason: "by hand".into() }).unwrap();
+        let trouble = Trouble { since: instant(7_000), reason: "the disk is full".to_owned() };
+        let holder = Holder { pid: Some(1), host: None, started_at: None, trouble: Some(trouble) };
+        let a = record(&store, "a").shown(Some(&holder));
+        assert_eq!((a.state, a.since, a.next_round), (WorkflowState::Failed, instant(7_000), None));
+        assert!(a.reason.is_some_and(|r| r.contains("the disk is full")));
+        assert_eq!(record(&store, "b").shown(Some(&holder)).state, WorkflowState::Stopped);
+    }
+
+    #[test]
+    fn a_note_that_is_written_late_has_the_time_of_what_it_says() {
+        let store = store();
+        let failed = WorkflowNote::Failed { reason: "the disk is full".into(), next: None };
+        let notes = [("a", failed, 1_000), ("a", WorkflowNote::Round, 2_000), ("a", WorkflowNote::Rested { next: None }, 3_000)];
+        store.note_workflows(&notes.map(|(name, note, at)| (name.to_owned(), note, instant(at)))).unwrap();
+        let a = record(&store, "a");
+        assert_eq!((a.state, a.since), (WorkflowState::Running, instant(2_000)));
+        assert_eq!((a.error_at, a.round_began, a.round_ended), (Some(instant(1_000)), Some(instant(2_000)), Some(instant(3_000))));
+    }
+
+    #[test]
+    fn what_was_postponed_while_the_clock_ran_ahead_is_due() {
+        let store = store();
+        let (run, _) = store.start_run(RunKind::Once, &names(&["a"])).unwrap();
+        let at = |hours: i64| instant(1_800_000_000_000 + hours * 3_600_000);
+        let cursor = store.cursor_or_first("a", "p").unwrap();
+        let change = Change::Upsert { source_id: "s".to_owned(), key: "k".to_owned(), payload: Payload::with_capacity(0) };
+        let page = PageCommit {
+            run,
+            mapping: "a".to_owned(),
+            from: cursor,
+            changes: vec![change],
+            rewrite: false,
+            to: CursorMove::RoundEnd { link: None, unseen: Unseen::Keep },
+        };
+        store.commit_page(page).unwrap();
+        let claim = |now| store.claim(run, "a", 10, now).unwrap();
+        let postponed = |until| {
+            let op = claim(at(100)).pop().expect("it is due");
+            store.settle(run, vec![op.retry(until, "not now", false)]).unwrap();
+        };
+        postponed(at(0) + LONGEST_POSTPONEMENT);
+        assert!(claim(at(0)).is_empty() && store.due(at(0)).unwrap().is_empty(), "as long as anything is postponed");
+        postponed(at(24));
+        assert_eq!(store.due(at(0)).unwrap(), ["a"], "the clock was 24 hours ahead");
+        assert_eq!(claim(at(0)).len(), 1);
     }
 
     #[test]
@@ -435,16 +509,12 @@ mod tests {
     fn due_operations_are_looked_up_and_not_searched_for() {
         let plan: Vec<String> = store()
             .read("explain a query", |conn, _| {
-                let mut statement = conn.prepare(
-                    "EXPLAIN QUERY PLAN SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
-                   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
-                   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0))",
-                )?;
-                Ok(statement.query_map([1], |row| row.get(3))?.collect::<Result<_, _>>()?)
+                let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {DUE}"))?;
+                Ok(statement.query_map([1, 2, 3], |row| row.get(3))?.collect::<Result<_, _>>()?)
             })
             .unwrap();
         let searches: Vec<&String> = plan.iter().filter(|s| s.contains("outbox")).collect();
-        assert_eq!(searches.len(), 2, "{plan:?}");
+        assert_eq!(searches.len(), 3, "{plan:?}");
         assert!(searches.iter().all(|s| s.contains("outbox_due") || s.contains("outbox_later")), "{plan:?}");
     }
 }

@@ -137,9 +137,7 @@ impl Campaign {
             }
             Fault::Throttle { code, retry_after } => Some(throttled(code.as_deref(), *retry_after)),
             Fault::Unauthorized => Some(refuse(401, "401013", "Oauth token is not valid")),
-            Fault::Html => {
-                Some(net::body(StatusCode::OK, "text/html; charset=utf-8", "<html><body>Service temporarily unavailable</body></html>"))
-            }
+            Fault::Html { status } => Some(net::page(*status, "<html><body>Service temporarily unavailable</body></html>")),
             Fault::Reset
             | Fault::LostAnswer
             | Fault::Slow(_)

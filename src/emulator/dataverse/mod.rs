@@ -227,9 +227,9 @@ impl Dataverse {
                 Some(throttled(code, limits::message(code, Limits::default()), retry_after.unwrap_or(1)))
             }
             Fault::Unauthorized => Some(self.unauthorized(Refused::Expired)),
-            Fault::Html => {
+            Fault::Html { status } => {
                 let page = "<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>Sign in</body></html>";
-                Some(net::body(StatusCode::OK, "text/html; charset=utf-8", page))
+                Some(net::page(*status, page))
             }
             Fault::Reset
             | Fault::LostAnswer

@@ -54,7 +54,10 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
     let name = shared.flow().name.clone();
     let cursor = shared.context.blocking(move |store| store.journal_cursor(&name)).await?;
     let watching = matches!(shared.context.options.pace, Pace::Watch { .. });
-    if watching && cursor.quiet_until.is_some_and(|at| at > time::now()) {
+    let now = time::now();
+    // A later time than the longest rest was written while the clock ran ahead.
+    let latest = now + TimeDelta::from_std(LONGEST_QUIET).unwrap_or_default();
+    if watching && cursor.quiet_until.is_some_and(|at| at > now && at <= latest) {
         return Ok(());
     }
     let mut link = cursor.link;

@@ -11,13 +11,13 @@ use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
-use crate::run::{Context, Pace, RunError, failure};
+use crate::run::{Context, RunError, failure};
 use crate::state::{
     Absence, Change, Claim, CursorMove, Engine, Failure, Field, Lease, PageCommit, Partition, Payload, Reason, Store, Unseen,
 };
 use crate::time::{self, Instant};
 
-/// A record's own attempts at reading a page, beyond those of the HTTP layer, before a run that goes through once gives up.
+/// Attempts at reading a page, beyond those of the HTTP layer, before the round fails.
 const ATTEMPTS: u32 = 3;
 
 /// Reads until the round is over: the last page of a full load, or of the changes.
@@ -128,7 +128,8 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
             return Ok(Round::GoesOn);
         }
         Err(error) => {
-            let again = error.is_transient() && (lease.attempts + 1 < ATTEMPTS || shared.context.options.pace != Pace::Once);
+            // Then the round fails, also in a watch: its state shows the outage, and the time of the next attempt.
+            let again = error.is_transient() && lease.attempts + 1 < ATTEMPTS;
             let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
             shared.engine.reschedule(lease, time::now() + wait, &error.to_string()).await?;
             return if again { Ok(Round::GoesOn) } else { Err(explained(flow, &request, error)) };

@@ -42,7 +42,12 @@ pub fn plan_of(text: &str) -> Arc<ExecutionPlan> {
 
 /// A mapping of a few fields with these options.
 pub fn small(options: &str) -> Arc<ExecutionPlan> {
-    plan_of(&format!(
+    plan_of(&small_text(options))
+}
+
+/// Its text.
+pub fn small_text(options: &str) -> String {
+    format!(
         "mapping contacts: d365.contact -> campaign.profile {{
   key contactid -> externalId
   firstname -> firstName | truncate(30)
@@ -52,7 +57,7 @@ pub fn small(options: &str) -> Arc<ExecutionPlan> {
   filter all {{ statecode = Active; not lastname = \"Hidden\" }}
   options {{ {options} }}
 }}"
-    ))
+    )
 }
 
 /// The n-th contact's id.

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, Pace, PlanSource, RunError, Services, Summary, Supervision, Workflow, watch};
-use d365map::state::{Store, Wish, WorkflowRecord, WorkflowState};
+use d365map::state::{Store, Wish, WorkflowRecord, WorkflowState, run_in_progress};
 use d365map::time::schedule::Schedule;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{World, ada, id, plan_of, small};
+use super::support::{World, ada, id, plan_of, small, small_text};
 use super::{events, events_sources, optout, optout_exports};
 use crate::sftp::server::{Options, Server};
 
@@ -123,24 +123,135 @@ fn with_another(collection: &str) -> Arc<ExecutionPlan> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_fails_for_good_stays_failed_until_it_is_started_and_the_others_go_on() {
+async fn one_that_fails_again_and_again_shows_when_it_is_tried_next_and_the_others_go_on() {
     let mut world = World::empty().await;
     world.create(1, ada()).await;
     let watching = Watching::start(&mut world, &with_another("nosuchtable"), &[]);
     let failed = watching.state("others", WorkflowState::Failed).await;
-    assert!(failed.reason.is_some_and(|r| !r.is_empty()) && failed.next_round.is_none());
+    assert!(failed.reason.is_some_and(|r| !r.is_empty()) && failed.next_round.is_some());
     profile_of(&world, 1).await;
     world.create(2, ada()).await;
     profile_of(&world, 2).await;
-    assert_eq!(watching.record("others").map(|w| w.state), Some(WorkflowState::Failed), "not tried again by itself");
     assert_eq!(watching.record("contacts").map(|w| w.state), Some(WorkflowState::Running));
-    // What was wrong is mended, and it is started.
+    // What was wrong is corrected, and it is started.
     watching.files.change(Ok(with_another("contacts")));
     watching.wish("others", Wish::Run);
     let running = watching.state("others", WorkflowState::Running).await;
     assert_eq!((running.reason, running.last_error.is_some()), (None, true));
     let summary = watching.end().await;
     assert_eq!(summary.failed, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_answer_of_a_maintenance_window_does_not_end_a_workflow() {
+    let mut world = World::empty().await;
+    world.http.attempts = 1;
+    let watching = Watching::start(&mut world, &small(""), &[]);
+    watching.until("contacts", "through a round", |w| w.round_ended.is_some()).await;
+    let reading = |kind: &str, more: Value| {
+        let mut order = json!({"kind": kind, "api": "dataverse", "method": "GET", "path": "contacts"});
+        order.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        order
+    };
+    let odd = [
+        vec![reading("html", json!({}))],
+        vec![reading("html", json!({"status": 302}))],
+        vec![reading("html", json!({"status": 403}))],
+        vec![reading("html", json!({"status": 404}))],
+        vec![reading("status", json!({"status": 400}))],
+        vec![reading("unauthorized", json!({"count": 6}))],
+        // The token is refused, and the token service answers with a page.
+        vec![reading("unauthorized", json!({})), json!({"kind": "html", "api": "dataverse-token"})],
+    ];
+    for (n, orders) in (1_u32..).zip(odd) {
+        let before = watching.record("contacts").and_then(|w| w.error_at);
+        for order in &orders {
+            world.admin("fail-next", order.clone()).await;
+        }
+        let failed = watching.until("contacts", "failed by it", |w| w.error_at > before).await;
+        assert!(failed.last_error.is_some(), "{orders:?}");
+        world.create(n, ada()).await;
+        profile_of(&world, n).await;
+    }
+    watching.until("contacts", "running again", |w| w.state == WorkflowState::Running).await;
+    assert_eq!(watching.end().await.failed, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_must_fix_is_looked_at_every_hour_and_at_once_when_it_is_started() {
+    let mut world = World::empty().await;
+    world.create(1, json!({"lastname": "A", "emailaddress1": "not an address"})).await;
+    let plan = plan_of(&small_text("rejected stop").replace("emailaddress1 -> email", "emailaddress1 -> email | email or reject"));
+    let watching = Watching::start(&mut world, &plan, &[]);
+    let failed = watching.state("contacts", WorkflowState::Failed).await;
+    let next = failed.next_round.expect("it is tried again");
+    assert!((55..=60).contains(&(next - d365map::time::now()).num_minutes()), "{next}");
+    world.update(1, json!({"emailaddress1": "a@example.com"})).await;
+    watching.wish("contacts", Wish::Run);
+    profile_of(&world, 1).await;
+    assert_eq!(watching.end().await.failed, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_another_program_keeps_locked_is_not_shown_as_running_and_the_watch_goes_on_afterwards() {
+    let mut world = World::empty().await;
+    let watching = Watching::start(&mut world, &small(""), &[]);
+    let before = watching.until("contacts", "through a round", |w| w.round_ended.is_some()).await;
+    watching.store.set_busy_timeout(Duration::from_millis(20)).expect("it is set");
+    let other = rusqlite::Connection::open(world.state()).expect("the state opens");
+    other.busy_timeout(Duration::from_secs(10)).expect("it is set");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    world.create(1, ada()).await;
+    let holder = || run_in_progress(&world.state()).expect("the lock file").expect("a process");
+    eventually("the process says that it cannot write", async || holder().trouble.is_some()).await;
+    let shown = watching.record("contacts").expect("a workflow").shown(Some(&holder()));
+    let reason = shown.reason.unwrap_or_default();
+    assert!(shown.state == WorkflowState::Failed && reason.contains("locked"), "{} {reason}", shown.state);
+    assert!(world.profile(1).await.is_none(), "nothing is written that could not be noted");
+
+    other.execute_batch("ROLLBACK").expect("the lock is released");
+    profile_of(&world, 1).await;
+    eventually("the process can write", async || holder().trouble.is_none()).await;
+    let through = |w: &WorkflowRecord| w.state == WorkflowState::Running && w.round_ended > before.round_ended;
+    watching.until("contacts", "through a round", through).await;
+    assert_eq!(watching.end().await.failed, []);
+}
+
+/// The disk is full for one process: no file may get longer than the state's log is. Raised again without ending the process.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_fails_the_round_and_the_watch_goes_on_when_there_is_room() {
+    let world = World::empty().await;
+    world.project(&small_text(""));
+    let watching = world.command(&["run", "--watch", "--interval", "1"]);
+    let mut shell = tokio::process::Command::new("bash");
+    shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(watching.as_std().get_program()).args(watching.as_std().get_args());
+    shell.current_dir(world.folder.path()).kill_on_drop(true).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    for (name, value) in watching.as_std().get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let mut child = shell.spawn().expect("the command starts");
+    let pid = child.id().expect("it runs");
+    let status = async || -> Value {
+        let text = world.call(&["status", "--format", "json"]).await.1;
+        serde_json::from_str(&text).unwrap_or_default()
+    };
+    let state = async || status().await["status"]["workflows"][0]["state"].clone();
+    eventually("a round has ended", async || status().await["status"]["workflows"][0]["round_ended"].is_string()).await;
+    let limit = async |bytes: String| {
+        let done = tokio::process::Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
+        assert!(done.await.expect("prlimit of util-linux").success());
+    };
+    let log = std::fs::metadata(world.folder.path().join(".d365map/state.db-wal")).expect("the log").len();
+    limit(format!("{log}:")).await;
+    for n in 1..=200 {
+        world.create(n, ada()).await;
+    }
+    eventually("it is shown as failed", async || state().await == "FAILED").await;
+    limit("unlimited:".to_owned()).await;
+    profile_of(&world, 200).await;
+    eventually("it runs again", async || state().await == "RUNNING").await;
+    child.start_kill().expect("it is ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

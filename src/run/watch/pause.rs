@@ -1,0 +1,70 @@
+//! How long a watch waits after a failed round. No error ends a workflow: one odd answer, a maintenance window or a full disk
+//! passes, and what a person must fix is looked at again too, so that the fix alone is enough.
+
+use std::time::Duration;
+
+use crate::run::RunError;
+
+/// From a failed round to the next attempt, doubled with each failure in a row.
+const BACK_OFF: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts where the reason may pass.
+pub(super) const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
+/// The pause where only a person can remove the reason. `d365map start` tries at once.
+const PROBE: Duration = Duration::from_secs(3600);
+
+/// The pause after a round that failed for this reason, and after so many failures in a row before it.
+pub(super) fn after(error: &RunError, failures: u32) -> Duration {
+    if error.needs_person() { PROBE } else { back_off(failures) }
+}
+
+/// The pause after so many failures in a row before this one.
+pub(super) fn back_off(failures: u32) -> Duration {
+    BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::{Call, ConnectError};
+    use crate::state::StateError;
+
+    #[test]
+    fn pauses_grow_and_stay_within_ten_minutes() {
+        let pauses: Vec<u64> = [0, 1, 2, 5, 9, 10, 30, u32::MAX].iter().map(|n| back_off(*n).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 32, 512, 600, 600, 600]);
+    }
+
+    #[test]
+    fn an_answer_that_may_be_odd_is_tried_again_soon_and_what_only_a_person_can_fix_every_hour() {
+        let call = || Box::<Call>::default();
+        let sql = |code| {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            RunError::State(StateError::Sql { path: "s".into(), doing: "write", source })
+        };
+        for error in [
+            RunError::Service(ConnectError::Unauthorized { call: call() }),
+            RunError::Service(ConnectError::Forbidden { call: call() }),
+            RunError::Service(ConnectError::NotFound { call: call() }),
+            RunError::Service(ConnectError::Rejected { call: call() }),
+            RunError::Service(ConnectError::Protocol { call: call(), problem: "an HTML page".to_owned() }),
+            RunError::Service(ConnectError::Token { call: call(), remedy: String::new() }),
+            sql(rusqlite::ffi::SQLITE_FULL),
+            sql(rusqlite::ffi::SQLITE_BUSY),
+            sql(rusqlite::ffi::SQLITE_IOERR_WRITE),
+            sql(rusqlite::ffi::SQLITE_READONLY),
+            RunError::Task("a panic".to_owned()),
+            RunError::Taken { name: "a".to_owned() },
+        ] {
+            assert_eq!(after(&error, 0), BACK_OFF, "{error}");
+        }
+        for error in [
+            sql(rusqlite::ffi::SQLITE_CORRUPT),
+            RunError::State(StateError::MassDelete { mapping: "a".to_owned(), unseen: 90, known: 100, percent: 20 }),
+            RunError::KeyChanged { name: "a".to_owned(), before: "x".to_owned(), now: "y".to_owned() },
+            RunError::Untracked { name: "a".to_owned(), table: "t".to_owned(), message: String::new() },
+            RunError::Service(ConnectError::Config { problem: String::new(), remedy: String::new() }),
+        ] {
+            assert_eq!(after(&error, 0), PROBE, "{error}");
+        }
+    }
+}
