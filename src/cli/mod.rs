@@ -32,6 +32,7 @@ pub mod schema;
 mod services;
 mod source;
 mod start;
+mod state;
 mod status;
 mod stop;
 mod test;
@@ -108,6 +109,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show where every workflow stands.
     Status(status::Args),
+    /// The state file: list its workflows, rename or drop one, move it to other services.
+    State(state::Args),
     /// Opt-outs: compare both systems before anything is written.
     Optout(optout::Args),
     /// Start workflows that were stopped or have failed.
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Status(args) => status::run(args, global),
+        Command::State(args) => state::run(args, global),
         Command::Optout(args) => optout::run(args, global),
         Command::Start(args) => start::run(args, global),
         Command::Stop(args) => stop::run(args, global),

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::output::{fail, print};
 use super::run::{Format, prepared, runtime, stop_on_signals};
 use super::{Exit, Global, services};
-use crate::run::{Reconciliation, accept_reconciliation, reconcile};
-use crate::state::Store;
+use crate::run::{Reconciliation, accept_reconciliation, check_environment, reconcile};
+use crate::state::{StateError, Store};
 
 /// Arguments of `optout`.
 #[derive(Debug, clap::Args)]
@@ -68,6 +68,12 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
+        // What is approved here is approved for the environment that the state belongs to.
+        match Store::open_read(&project.state) {
+            Ok(store) => check_environment(&clients, &store).await?,
+            Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         reconcile(&plan, &clients, &options, args.mapping.as_deref(), &stop).await
     });
     let reports = match result {

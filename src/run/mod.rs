@@ -4,6 +4,7 @@
 //! of them is started and stopped by itself, under which name and in what order, stands in `workflow.rs`. All flows of a run
 //! share the clients of the services, and with them one budget of calls.
 
+mod binding;
 mod counters;
 mod events;
 mod failure;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
 pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run};
@@ -350,6 +352,8 @@ async fn once(
 ) -> Result<Summary, RunError> {
     let began = std::time::Instant::now();
     let mut flows = workflow::selected(&plan, options.mappings.as_deref())?;
+    binding::bind(&services, &store).await?;
+    binding::recognize(&plan, &flows, Vec::new(), &store).await?;
     let wishes = stopped(&store).await?;
     let left_out = match options.mappings {
         Some(_) => Vec::new(),

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::notes::Notebook;
 use super::workflow::{self, Kind, Workflow, workflows};
-use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, end};
+use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, binding, end};
 use crate::plan::ExecutionPlan;
 use crate::state::{RunId, RunKind, StateError, Store, Wish, WorkflowNote, WorkflowRecord};
 use crate::time::schedule::Schedule;
@@ -109,6 +109,8 @@ pub async fn watch(
         Pace::Once => Duration::ZERO,
     };
     let flows = workflow::selected(&plan, options.mappings.as_deref())?;
+    // Services that are down do not keep a watch from starting: each round binds the state before it reads.
+    binding::recognize(&plan, &flows, Vec::new(), &store).await?;
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     let (run, recovery) = begin(&store, RunKind::Watch, &names).await?;
     counters.begin(&names);
@@ -528,6 +530,11 @@ impl Supervisor {
         if self.entries[at].restart {
             return self.load(at).await;
         }
+        let result = match result {
+            Ok(loaded) => self.recognized(&loaded).await.map(|()| loaded).map_err(|e| e.to_string()),
+            Err(reason) => Err(reason),
+        };
+        let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
         match result {
             Ok(loaded) => {
                 self.replay_if_asked(&loaded).await;
@@ -556,6 +563,16 @@ impl Supervisor {
                 self.note(name, WorkflowNote::Failed { reason, next: Some(next) }).await;
             }
         }
+    }
+
+    /// Finds a workflow that starts in the state. If it was renamed, the entry of its old name goes.
+    async fn recognized(&mut self, loaded: &Loaded) -> Result<(), RunError> {
+        let busy = self.entries.iter().filter(|e| !matches!(e.phase, Phase::Off) && e.name != loaded.workflow.name);
+        let busy = busy.map(|e| e.name.clone()).collect();
+        let selected = std::slice::from_ref(&loaded.workflow);
+        let found = binding::recognize(&loaded.plan, selected, busy, &self.store).await?;
+        self.entries.retain(|e| !found.renamed.iter().any(|r| r.from == e.name));
+        Ok(())
     }
 
     async fn round_ended(&mut self, name: &str, result: Result<(), RunError>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, RunError, events, ingress, optout};
+use super::{Context, RunError, binding, events, ingress, optout};
 use crate::plan::{self, ExecutionPlan};
 
 /// What a workflow moves.
@@ -31,6 +31,7 @@ pub struct Workflow {
 impl Workflow {
     /// Reads all that there is and writes it; ends early where the context's `stop` is cancelled.
     pub(super) async fn round(&self, context: Context) -> Result<(), RunError> {
+        binding::bind(&context.services, &context.store).await?;
         let name = self.name.clone();
         let freed = context.blocking(move |store| store.free_flow(&name)).await?;
         if freed > 0 {

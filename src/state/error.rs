@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::environment::{Service, Side};
 use super::lock::Holder;
 
 /// An error of the durable state. Nothing was changed when one is returned: every method is one transaction.
@@ -104,6 +105,55 @@ pub enum StateError {
         /// The share that is allowed.
         percent: u8,
     },
+    /// The project connects to other services than those that the state belongs to.
+    #[error(
+        "the state file {} belongs to {service} at {}, but the project connects to {service} at {}. Nothing was read or written. If the address in the project file is wrong, correct it; for another environment set another `state` path; `d365map state rebind` moves this state to the new environment on purpose",
+        path.display(), sides[0], sides[1]
+    )]
+    OtherEnvironment {
+        /// The state file.
+        path: PathBuf,
+        /// The service.
+        service: Service,
+        /// The one that the state belongs to, then the one that the project connects to.
+        sides: Box<[Side; 2]>,
+    },
+    /// A new workflow may be an old one under another name.
+    #[error(
+        "`{new}` is new, and the state still has `{name}` ({records} records at the target), which no mapping file has any more. `{new}` may be its new name, but {why}. Nothing was read or written. If it was renamed: `d365map state rename {name} {new}`; if not: `d365map state drop {name}`; `d365map state list` shows both"
+    )]
+    Orphan {
+        /// The old workflow.
+        name: String,
+        /// Its records at the target.
+        records: u64,
+        /// The new workflow.
+        new: String,
+        /// Why it cannot be told for certain.
+        why: String,
+    },
+    /// A workflow that was renamed is running.
+    #[error("`{new}` is the new name of `{name}`, which is still running: `d365map stop {name}` first")]
+    Busy {
+        /// The old name.
+        name: String,
+        /// The new name.
+        new: String,
+    },
+    /// A workflow that the state does not have.
+    #[error("the state has no workflow `{name}`; it has {}", list(known))]
+    UnknownWorkflow {
+        /// The name.
+        name: String,
+        /// Those that it has.
+        known: Vec<String>,
+    },
+    /// The new name of a workflow is another one's.
+    #[error("the state has a workflow `{name}` already; `d365map state drop {name}` removes what it knows of that one")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
     /// A page was committed from a cursor that is no longer the current one.
     #[error("the cursor of `{mapping}` has moved since this page was read ({detail}); nothing was changed, read the cursor again")]
     CursorMoved {
@@ -165,9 +215,18 @@ impl StateError {
             | StateError::MassDelete { .. }
             | StateError::Misfit { .. }
             | StateError::Ambiguous { .. }
+            | StateError::OtherEnvironment { .. }
+            | StateError::Orphan { .. }
+            | StateError::Busy { .. }
+            | StateError::UnknownWorkflow { .. }
+            | StateError::NameTaken { .. }
             | StateError::Unsafe { .. } => true,
         }
     }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ") }
 }
 
 fn remedy(error: &rusqlite::Error) -> &'static str {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::exports::ExportMark;
+use super::identity::origin_of;
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
 use super::types::{Op, RunId, instant, millis};
@@ -165,11 +166,12 @@ impl Store {
     pub fn take_events(&self, flow: &str, events: &[NewEvent], mark: &EventMark) -> Result<EventIntake, StateError> {
         self.write("take in events", |tx| {
             let id = tx.mapping(flow)?;
+            let origin = origin_of(tx.conn, flow)?;
             let mut intake = EventIntake::default();
             for event in events {
                 if tx.is_forgotten(&event.contact)? {
                     intake.forgotten += 1;
-                } else if tx.seen(flow, event)? {
+                } else if tx.seen(&origin, event)? {
                     intake.known += 1;
                 } else if tx.add_event(id, event)? {
                     intake.new += 1;
@@ -195,9 +197,10 @@ impl Store {
     /// When the file cannot be read.
     pub fn unseen_events(&self, flow: &str, events: &[NewEvent]) -> Result<Vec<bool>, StateError> {
         self.read("compare events", |conn, key| {
+            let path = path(&origin_of(conn, flow)?);
             let mut seen = conn.prepare_cached("SELECT mark & 3 FROM event_seen WHERE hash = ?1")?;
             let mut look = |text: &str| -> Inside<Option<i64>> {
-                Ok(seen.query_row([key.hash(&path(flow), text).cast_signed()], |row| row.get(0)).optional()?)
+                Ok(seen.query_row([key.hash(&path, text).cast_signed()], |row| row.get(0)).optional()?)
             };
             let mut out = Vec::with_capacity(events.len());
             for event in events {
@@ -488,9 +491,9 @@ pub(super) fn events_status(conn: &Connection, flow: i64) -> Inside<Option<Event
     Ok(Some(EventsStatus { read_up_to: read_up_to.map(instant), gone: gone.unsigned_abs(), gaps: gaps(conn, flow)? }))
 }
 
-/// The path under which a flow's hashes are made.
-fn path(flow: &str) -> String {
-    format!("\u{1f}event:{flow}")
+/// The path under which a flow's hashes are made, by its first name.
+fn path(origin: &str) -> String {
+    format!("\u{1f}event:{origin}")
 }
 
 impl Tx<'_> {
@@ -510,8 +513,8 @@ impl Tx<'_> {
     }
 
     /// Whether an event was taken in before; notes it otherwise.
-    fn seen(&mut self, flow: &str, event: &NewEvent) -> Inside<bool> {
-        let (key, path) = (self.key(), path(flow));
+    fn seen(&mut self, origin: &str, event: &NewEvent) -> Inside<bool> {
+        let (key, path) = (self.key(), path(origin));
         let values = key.hash(&path, &event.value_key).cast_signed();
         let Some(log) = &event.log_key else {
             if self.kind_of(values)?.is_some() {

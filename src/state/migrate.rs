@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
         include_str!("schema_v3_optouts.sql"),
         include_str!("schema_v3_workflows.sql")
     ),
+    concat!(include_str!("schema_v4_identity.sql"), include_str!("schema_v4_mass.sql")),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
@@ -70,4 +71,36 @@ pub(super) fn hash_key(conn: &Connection) -> Inside<HashKey> {
     let bytes: Vec<u8> = conn.query_row("SELECT value FROM meta WHERE name = 'hash_key'", [], |row| row.get(0))?;
     HashKey::from_bytes(&bytes)
         .ok_or_else(|| Fault::from(StateError::Damaged { what: "the key of the fingerprints has the wrong length".into() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_format_3_keeps_what_it_has_and_gets_the_newer_columns() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for step in &STEPS[..3] {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute("INSERT INTO meta (name, value) VALUES ('hash_key', ?1), ('change_no', 7)", [HashKey::random().as_bytes()]).unwrap();
+        conn.execute_batch(&format!(
+            "INSERT INTO mapping (id, name, ledger_rows) VALUES (1, 'contacts', 1);
+             INSERT INTO ledger (mapping, key, source_id, fingerprints, generation, written_at) VALUES (1, 'k', 's', x'', 1, 1);
+             INSERT INTO cursor (mapping, phase, reason, link, generation, plan_fingerprint, updated_at) VALUES (1, 'delta', 'first', 'l', 1, 'p', 1);
+             PRAGMA user_version = 3; PRAGMA application_id = {APPLICATION_ID}"
+        ))
+        .unwrap();
+        migrate(&mut conn, Path::new("state.db")).unwrap();
+        assert_eq!(format_of(&conn, Path::new("state.db")).unwrap(), newest());
+        let kept: (String, Option<String>, i64, String, i64) = conn
+            .query_row(
+                "SELECT m.name, m.identity, m.ledger_rows, c.link, c.records FROM mapping AS m JOIN cursor AS c ON c.mapping = m.id",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            )
+            .unwrap();
+        assert_eq!(kept, ("contacts".to_owned(), None, 1, "l".to_owned(), 0));
+        assert_eq!(conn.query_row("SELECT COUNT(*) FROM environment", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    }
 }

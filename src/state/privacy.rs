@@ -73,6 +73,16 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Refetch,
     },
     Holding {
+        table: "held",
+        what: "change that is held with others until it is approved",
+        mapping: Some("mapping"),
+        label: "cause || ' ' || source_id",
+        own: &[("source_id", Some("mapping")), ("key", Some("mapping"))],
+        // Only fields that would become empty.
+        text: &[],
+        otherwise: Removal::Words,
+    },
+    Holding {
         table: "dead_letter",
         what: "dead letter, with what was sent and answered",
         mapping: Some("mapping"),
@@ -157,8 +167,20 @@ const HOLDINGS: &[Holding] = &[
 
 /// Tables that hold nobody: settings, counts, names of flows, paths and files, hashes.
 #[cfg(test)]
-const NOBODY: &[&str] =
-    &["meta", "mapping", "usage", "target_path", "export", "forgotten", "sqlite_sequence", "event_seen", "event_cursor", "event_gap"];
+const NOBODY: &[&str] = &[
+    "meta",
+    "mapping",
+    "usage",
+    "target_path",
+    "export",
+    "forgotten",
+    "sqlite_sequence",
+    "event_seen",
+    "event_cursor",
+    "event_gap",
+    "environment",
+    "mass_change",
+];
 
 /// A place in the state file where a person was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -28,6 +28,8 @@ pub struct Store {
 struct Inner {
     conn: Connection,
     caches: Caches,
+    /// The environment was compared with the one on file since the store was opened.
+    bound: bool,
     lock: Option<RunLock>,
 }
 
@@ -122,6 +124,15 @@ impl Store {
         in_context(&self.path, "set how long it waits for a lock", || Ok(self.lock().conn.busy_timeout(timeout)?))
     }
 
+    /// Whether the environment was compared with the one on file since the store was opened.
+    pub fn is_bound(&self) -> bool {
+        self.lock().bound
+    }
+
+    pub(super) fn set_bound(&self) {
+        self.lock().bound = true;
+    }
+
     pub(super) fn is_on_disk(&self) -> bool {
         &*self.path != Path::new(":memory:")
     }
@@ -179,7 +190,7 @@ impl Store {
         conn.set_prepared_statement_cache_capacity(96);
         let key = in_context(path, "read its key", || migrate::hash_key(&conn))?;
         let caches = Caches::new(key);
-        Ok(Store { inner: Arc::new(Mutex::new(Inner { conn, caches, lock: None })), path: path.into() })
+        Ok(Store { inner: Arc::new(Mutex::new(Inner { conn, caches, bound: false, lock: None })), path: path.into() })
     }
 
     fn with_lock(&mut self, lock: RunLock) {

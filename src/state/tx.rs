@@ -59,6 +59,11 @@ impl<'a> Tx<'a> {
         Tx { conn, now: now(), caches, tallies: HashMap::new(), change_no: None }
     }
 
+    /// After mappings were renamed or removed: names and numbers are read from the file again.
+    pub fn forget_caches(&mut self) {
+        self.caches.forget();
+    }
+
     pub fn key(&self) -> HashKey {
         self.caches.key
     }
@@ -71,7 +76,12 @@ impl<'a> Tx<'a> {
         let id = match mapping_id(self.conn, name)? {
             Some(id) => id,
             None => {
-                self.conn.execute("INSERT INTO mapping (name) VALUES (?1)", [name])?;
+                // A name that another workflow had before it was renamed: the ids of that one's events are derived from it.
+                self.conn.execute(
+                    "INSERT INTO mapping (name, origin) VALUES (?1, CASE WHEN EXISTS (SELECT 1 FROM mapping WHERE origin = ?1)
+                       THEN ?1 || char(31) || (SELECT max(id) + 1 FROM mapping) END)",
+                    [name],
+                )?;
                 self.conn.last_insert_rowid()
             }
         };

@@ -158,6 +158,11 @@ impl Campaign {
         })))
     }
 
+    /// The instance's address with its path, without a slash at its end.
+    pub fn instance(&self) -> &str {
+        self.0.root.as_str().trim_end_matches("/campaign/")
+    }
+
     /// A resource by its name, with its endpoint or without. Which endpoint has a custom resource is asked once: those that are
     /// linked to the profile are listed under the extended one, and all others are under the other.
     ///

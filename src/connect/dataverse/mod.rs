@@ -189,6 +189,11 @@ impl Dataverse {
         text.trim().parse().map_err(|_| request.protocol("the count is not a number: check the connection's `url`"))
     }
 
+    /// The environment's address, without a slash at its end.
+    pub fn address(&self) -> String {
+        origin(&self.0.root)
+    }
+
     /// Who the client is: the cheapest call that proves address, token and user.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     http: Http,
     url: Url,
+    organization: String,
     headers: HeaderMap,
     token: TokenSource,
     fields: JournalFields,
@@ -129,7 +130,13 @@ impl Journal {
         headers.insert(HeaderName::from_static("x-api-key"), key);
         headers.insert(HeaderName::from_static("x-ims-org-id"), value(&config.ims_organization, "ims-organization")?);
         let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &config.scope);
-        Ok(Self(Arc::new(Inner { http, url: config.url, headers, token, fields: config.fields })))
+        let organization = config.ims_organization;
+        Ok(Self(Arc::new(Inner { http, url: config.url, organization, headers, token, fields: config.fields })))
+    }
+
+    /// The IMS organization, `…@AdobeOrg`.
+    pub fn organization(&self) -> &str {
+        &self.0.organization
     }
 
     /// Reads on from a link that an answer gave; from the oldest event that is kept without one. `limit` is a wish, for the first call alone:

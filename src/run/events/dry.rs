@@ -129,6 +129,7 @@ impl Dry<'_> {
     }
 
     fn note(&mut self, events: impl Iterator<Item = Result<Event, Passed>>) -> Result<(), RunError> {
+        let origin = self.store.origin(&self.flow.name)?;
         let mut new: Vec<(&'static str, NewEvent)> = Vec::new();
         for event in events {
             match event {
@@ -136,7 +137,7 @@ impl Dry<'_> {
                     if self.store.is_forgotten(&event.contact.to_string())? {
                         self.found.forgotten += 1;
                     } else {
-                        new.push((event.kind.name(), event.to_new(&self.flow.name)));
+                        new.push((event.kind.name(), event.to_new(&origin)));
                     }
                 }
                 Ok(_) | Err(Passed::Type) => self.found.filtered_out += 1,

@@ -112,7 +112,8 @@ impl Event {
         Event::new(kind, Said { log: Some(id), external_id, at, delivery, mirror_page, url, reason: None })
     }
 
-    /// As the state takes it in.
+    /// As the state takes it in. `flow` is the first name of the flow (`Store::origin`), so that a renamed block writes no event
+    /// again.
     pub(super) fn to_new(&self, flow: &str) -> NewEvent {
         let log_key = self.log.as_ref().map(|log| format!("{}\u{1f}{log}", self.kind.name()));
         let value_key = self.value_key();

@@ -75,6 +75,7 @@ pub async fn repair_events(
         ));
     }
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
+    crate::run::check_environment(&services, &store).await?;
     let (run, _) = store.start_run(RunKind::Once, &names)?;
     let mut repairs = Vec::new();
     let mut result = Ok(());

@@ -145,7 +145,8 @@ pub(super) async fn take(shared: &Shared, events: Vec<Event>, mark: EventMark) -
     let taken = shared
         .context
         .blocking(move |store| {
-            let events: Vec<NewEvent> = events.iter().map(|e| e.to_new(&name)).collect();
+            let origin = store.origin(&name)?;
+            let events: Vec<NewEvent> = events.iter().map(|e| e.to_new(&origin)).collect();
             store.take_events(&name, &events, &mark)
         })
         .await?;

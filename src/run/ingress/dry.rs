@@ -85,6 +85,7 @@ pub async fn dry_run(
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<DryRun, RunError> {
+    crate::run::check_environment(services, store).await?;
     let mut result = DryRun::default();
     let flows = workflow::selected(plan, options.mappings.as_deref())?;
     for workflow in flows.iter().filter(|w| w.kind == Kind::Ingress) {

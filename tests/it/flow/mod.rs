@@ -5,6 +5,7 @@ mod contacts;
 mod entities;
 pub mod events;
 mod events_sources;
+mod identity;
 mod kill;
 mod links;
 mod load;

@@ -393,6 +393,33 @@ async fn a_workflow_that_is_new_in_the_files_is_noted_and_starts_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_was_renamed_takes_over_the_state_once_the_old_one_has_stopped() {
+    let mut world = World::empty().await;
+    world.create(1, ada()).await;
+    let watching = Watching::start(&mut world, &small("deletes propagate"), &[]);
+    watching.until("contacts", "through a round", |w| w.round_ended.is_some()).await;
+    let mut plan = ExecutionPlan::clone(&small("deletes propagate"));
+    plan.ingress[0].name = "customers".to_owned();
+    watching.files.change(Ok(Arc::new(plan)));
+    watching.until("customers", "noted", |w| w.restart_due.is_some()).await;
+    watching.wish("customers", Wish::Run);
+    let failed = watching.state("customers", WorkflowState::Failed).await;
+    assert!(failed.reason.is_some_and(|r| r.contains("`d365map stop contacts` first")));
+    watching.wish("contacts", Wish::Stop);
+    watching.state("contacts", WorkflowState::Stopped).await;
+    world.delete(1).await;
+    let asked = d365map::time::now();
+    watching.wish("customers", Wish::Run);
+    watching
+        .until("customers", "through a round", |w| w.state == WorkflowState::Running && w.round_ended.is_some_and(|at| at > asked))
+        .await;
+    watching.end().await;
+    assert_eq!(world.profile(1).await, None, "the deletion is carried out under the new name");
+    let store = Store::open_read(&world.state()).unwrap();
+    assert_eq!(store.workflows().unwrap().iter().map(|w| w.name.as_str()).collect::<Vec<_>>(), ["customers"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_workflow_goes_at_its_own_pace() {
     let mut world = World::empty().await;
     let watching = Watching::start(&mut world, &with_another("contacts"), &[("others", Duration::from_secs(3600))]);

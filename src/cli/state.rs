@@ -1,0 +1,208 @@
+//! `d365map state`: what the state file holds, by workflow, and what to do after a rename or a move to other services.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::compile::compile_quietly;
+use super::output::{fail, print};
+use super::run::{Format, prepare, runtime};
+use super::status::need_project;
+use super::{Exit, Global, services};
+use crate::plan::ExecutionPlan;
+use crate::project::Project;
+use crate::run::{current_environment, workflows};
+use crate::state::{Environment, KnownWorkflow, Service, Side, Store};
+
+/// Arguments of `state`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the workflows that the state holds, with those that no mapping file has any more.
+    List {
+        /// How the list is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Give a workflow's state a new name, after its mapping was renamed.
+    Rename {
+        /// The name in the state.
+        old: String,
+        /// The name in the mapping files.
+        new: String,
+    },
+    /// Forget a workflow that no mapping file has any more. Its records at the target stay as they are.
+    Drop {
+        /// The name in the state.
+        name: String,
+    },
+    /// Move the state to the services that the project file names now.
+    Rebind {
+        /// Only the addresses have changed: the services hold the same records as before.
+        #[arg(long)]
+        same_data: bool,
+        /// A compiled plan; without it, the project's mappings are compiled.
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
+    },
+}
+
+/// Does what was asked.
+pub fn run(args: &Args, global: &Global) -> Exit {
+    if let Action::Rebind { same_data, plan } = &args.action {
+        return rebind(*same_data, plan.as_deref(), global);
+    }
+    let project = match need_project(global) {
+        Ok(project) => project,
+        Err(exit) => return exit,
+    };
+    let plan = compile_quietly(&project);
+    let result = match &args.action {
+        Action::List { format } => list(&project, plan.as_ref(), *format),
+        Action::Rename { old, new } => rename(&project, plan.as_ref(), old, new),
+        Action::Drop { name } => drop_one(&project, plan.as_ref(), name),
+        Action::Rebind { .. } => Ok(()),
+    };
+    match result {
+        Ok(()) => Exit::Clean,
+        Err(message) => fail(&message),
+    }
+}
+
+fn names(plan: &ExecutionPlan) -> Vec<String> {
+    workflows(plan).into_iter().map(|workflow| workflow.name).collect()
+}
+
+fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Result<(), String> {
+    let store = Store::open_read(&project.state).map_err(|e| e.to_string())?;
+    let (known, environment) = store.known_workflows().and_then(|k| Ok((k, store.environment()?))).map_err(|e| e.to_string())?;
+    let planned = plan.map(names);
+    match format {
+        Format::Human => print(&describe(&known, &environment, planned.as_deref())),
+        Format::Json => {
+            let workflows: Vec<_> = known
+                .iter()
+                .map(|workflow| {
+                    let orphan = planned.as_ref().map(|names| !names.contains(&workflow.name));
+                    json!({"workflow": workflow, "orphan": orphan})
+                })
+                .collect();
+            let environment: Vec<_> = environment
+                .iter()
+                .map(|(service, side)| json!({"service": service, "address": side.address, "organization": side.organization}))
+                .collect();
+            print(&format!("{}\n", json!({"version": 1, "environment": environment, "workflows": workflows})));
+        }
+    }
+    Ok(())
+}
+
+fn describe(known: &[KnownWorkflow], environment: &[(Service, Side)], planned: Option<&[String]>) -> String {
+    let mut out = String::new();
+    for (service, side) in environment {
+        out.push_str(&format!("{service}: {side}\n"));
+    }
+    if known.is_empty() {
+        out.push_str("the state holds no workflow yet\n");
+    }
+    for workflow in known {
+        let orphan = planned.is_some_and(|names| !names.contains(&workflow.name));
+        let what = workflow
+            .identity
+            .as_ref()
+            .map_or_else(|| format!("{}, not run since the last upgrade", workflow.kind), |i| format!("{}, {i}", workflow.kind));
+        out.push_str(&format!("{}{}: {what}\n", workflow.name, if orphan { " (ORPHAN)" } else { "" }));
+        out.push_str(&format!(
+            "  {} records at the target, {} operations or events waiting, {} dead letters\n",
+            workflow.records, workflow.backlog, workflow.dead_letters
+        ));
+        if orphan {
+            let name = &workflow.name;
+            out.push_str(&format!(
+                "  no mapping file has it: its records are no longer updated or deleted. If it was renamed, run `d365map state rename {name} NEW`; to forget it, run `d365map state drop {name}`\n"
+            ));
+        }
+    }
+    if planned.is_none() {
+        out.push_str("the mapping files have errors, so orphans are not shown; `d365map check` shows the errors\n");
+    }
+    out
+}
+
+fn rename(project: &Project, plan: Option<&ExecutionPlan>, old: &str, new: &str) -> Result<(), String> {
+    let planned = plan.map(names);
+    if let Some(names) = &planned {
+        if names.iter().any(|name| name == old) {
+            return Err(format!("the mapping files still have `{old}`: rename it there first"));
+        }
+        if !names.iter().any(|name| name == new) {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            return Err(format!("the mapping files have no `{new}`; they have {}", names.join(", ")));
+        }
+    }
+    let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
+    store.rename_workflow(old, new).map_err(|e| e.to_string())?;
+    print(&format!("`{new}` goes on with the state of `{old}`\n"));
+    Ok(())
+}
+
+fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Result<(), String> {
+    if plan.is_some_and(|plan| names(plan).iter().any(|planned| planned == name)) {
+        return Err(format!(
+            "the mapping files have `{name}`: without its state it would forget which records it wrote. To read all its records again, run `d365map replay {name}`; to drop it, remove it from the mapping files first"
+        ));
+    }
+    let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
+    let dropped = store.drop_workflow(name).map_err(|e| e.to_string())?;
+    print(&format!(
+        "dropped `{name}`: {} records at the target stay as they are, {} operations or events are not carried out\n",
+        dropped.records, dropped.backlog
+    ));
+    Ok(())
+}
+
+fn rebind(same_data: bool, plan: Option<&std::path::Path>, global: &Global) -> Exit {
+    let prepared = match prepare(plan, global) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let result = (|| -> Result<(Environment, Vec<Service>), String> {
+        let store = Store::open_for_run(&prepared.project.state).map_err(|e| e.to_string())?;
+        let (_, clients) = services::of_plan(&prepared.project, &prepared.plan, None)?;
+        let environment = runtime()?.block_on(current_environment(&clients)).map_err(|e| e.to_string())?;
+        let moved = store.rebind_environment(&environment, same_data).map_err(|e| e.to_string())?;
+        Ok((environment, moved))
+    })();
+    match result {
+        Ok((environment, moved)) => {
+            print(&told(&environment, &moved, same_data));
+            Exit::Clean
+        }
+        Err(message) => fail(&message),
+    }
+}
+
+/// What a move means for the next run.
+fn told(environment: &Environment, moved: &[Service], same_data: bool) -> String {
+    let mut out = format!("the state belongs to Dynamics 365 at {} and Campaign at {}\n", environment.dynamics, environment.campaign);
+    if moved.is_empty() {
+        out.push_str("it belonged to these services before: nothing else has changed\n");
+        return out;
+    }
+    out.push_str("the next run reads all records again\n");
+    if !same_data {
+        if moved.contains(&Service::Campaign) {
+            out.push_str("it looks up each record in Campaign and writes it in full\n");
+        }
+        if moved.contains(&Service::Dynamics) {
+            out.push_str("records that the new organization does not have are deleted as `deletes` says, within the limits of `limits.mass-change-percent`\n");
+        }
+        out.push_str("opt-outs are compared again, and their differences need approval: `d365map optout reconcile`\n");
+    }
+    out
+}

@@ -1,0 +1,105 @@
+//! What is settled before anything is read: that the services are those that the state belongs to, and which of its workflows
+//! are the plan's.
+
+use super::workflow::{Kind, Workflow, workflows};
+use super::{RunError, Services, blocking};
+use crate::plan::ExecutionPlan;
+use crate::state::{Environment, PlannedWorkflow, Recognition, Side, Store, WorkflowIdentity};
+
+/// The environment that the services are in. One call to Dynamics 365; Campaign's interface names nothing but its address.
+///
+/// # Errors
+/// [`RunError::Service`].
+pub async fn current_environment(services: &Services) -> Result<Environment, RunError> {
+    let dynamics = services.dataverse.who_am_i().await?.organization_id.to_string();
+    Ok(Environment {
+        dynamics: Side { address: services.dataverse.address(), organization: Some(dynamics) },
+        campaign: Side {
+            address: services.campaign.instance().to_owned(),
+            organization: services.journal.as_ref().map(|journal| journal.organization().to_owned()),
+        },
+    })
+}
+
+/// Binds the state to the services' environment, once for each opened store.
+///
+/// # Errors
+/// [`RunError::State`] with the refusal of another environment; [`RunError::Service`].
+pub(super) async fn bind(services: &Services, store: &Store) -> Result<(), RunError> {
+    if store.is_bound() {
+        return Ok(());
+    }
+    let environment = current_environment(services).await?;
+    blocking(store, move |store| store.bind_environment(&environment)).await
+}
+
+/// Refuses another environment; changes nothing. A state that no run has bound yet costs no call.
+///
+/// # Errors
+/// As [`bind`].
+pub async fn check_environment(services: &Services, store: &Store) -> Result<(), RunError> {
+    if blocking(store, Store::environment).await?.is_empty() {
+        return Ok(());
+    }
+    let environment = current_environment(services).await?;
+    blocking(store, move |store| store.check_environment(&environment)).await
+}
+
+/// Finds the workflows of a plan in the state, under whatever names they have there, and reports what it finds. `busy` are
+/// workflows that run now.
+///
+/// # Errors
+/// [`RunError::State`] if that cannot be told for certain.
+pub(super) async fn recognize(
+    plan: &ExecutionPlan,
+    selected: &[Workflow],
+    busy: Vec<String>,
+    store: &Store,
+) -> Result<Recognition, RunError> {
+    let planned: Vec<PlannedWorkflow> = planned(plan, selected);
+    let found = blocking(store, move |store| store.recognize_workflows(&planned, &busy)).await?;
+    for renamed in &found.renamed {
+        tracing::warn!("`{}` is now called `{}`: it goes on with the state that it had under its old name", renamed.from, renamed.to);
+    }
+    for orphan in &found.orphans {
+        tracing::warn!(
+            "the state has the workflow `{0}`, which the mapping files do not have: its {1} records at the target are no longer updated or deleted; `d365map state drop {0}` forgets it",
+            orphan.name,
+            orphan.records
+        );
+    }
+    Ok(found)
+}
+
+/// The workflows of a plan with their identities.
+pub fn planned(plan: &ExecutionPlan, selected: &[Workflow]) -> Vec<PlannedWorkflow> {
+    let all = workflows(plan).into_iter();
+    all.map(|workflow| PlannedWorkflow { identity: identity(plan, &workflow), runs: selected.contains(&workflow), name: workflow.name })
+        .collect()
+}
+
+/// What a workflow is apart from its name.
+fn identity(plan: &ExecutionPlan, workflow: &Workflow) -> WorkflowIdentity {
+    let of_flow = |kind: &str, flow: Option<&crate::plan::IngressFlow>| WorkflowIdentity {
+        kind: kind.to_owned(),
+        source: flow.map(|f| f.source.table.clone()).unwrap_or_default(),
+        target: flow.map(|f| f.target.collection.clone()).unwrap_or_default(),
+        key: flow.map(|f| f.key.path.join(".")).unwrap_or_default(),
+    };
+    match workflow.kind {
+        Kind::Ingress => of_flow("mapping", plan.ingress.get(workflow.index)),
+        Kind::Optout => of_flow("optout", plan.optouts.get(workflow.index).and_then(|f| plan.flow(&f.mapping))),
+        Kind::Events => {
+            let flow = plan.events.get(workflow.index);
+            let mut tables: Vec<&str> = flow.iter().flat_map(|f| &f.activities).map(|a| a.table.as_str()).collect();
+            tables.sort_unstable();
+            tables.dedup();
+            WorkflowIdentity {
+                kind: "events".to_owned(),
+                source: "campaign.email".to_owned(),
+                target: tables.join(","),
+                key: flow.map(|f| f.table.clone()).unwrap_or_default(),
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+-- Format 4, mass changes: what would delete records or empty fields is held until the whole load has been seen.
+
+-- One row for each target record, beside the outbox. cause: why it is held. payload: of an upsert, only the fields that would
+-- become empty; what else has changed is in the outbox. slots: their slots, as little-endian 32-bit numbers.
+CREATE TABLE held (
+  mapping      INTEGER NOT NULL REFERENCES mapping (id),
+  key          TEXT NOT NULL,
+  source_id    TEXT NOT NULL,
+  cause        TEXT NOT NULL CHECK (cause IN ('deleted', 'filtered', 'unseen', 'emptied')),
+  payload      TEXT,
+  slots        BLOB,
+  with_initial INTEGER NOT NULL,
+  rewrite      INTEGER NOT NULL,
+  generation   INTEGER NOT NULL,
+  change_no    INTEGER NOT NULL,
+  held_at      INTEGER NOT NULL,
+  PRIMARY KEY (mapping, key),
+  CHECK ((cause = 'emptied') = (payload IS NOT NULL)),
+  CHECK ((cause = 'emptied') = (slots IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_source ON held (mapping, source_id);
+
+-- A workflow whose held changes need approval. summary is JSON: counts and paths, nobody's data.
+CREATE TABLE mass_change (
+  mapping INTEGER PRIMARY KEY REFERENCES mapping (id),
+  since   INTEGER NOT NULL,
+  summary TEXT NOT NULL
+) STRICT;
+
+-- Records that the current full load has read, of whatever kind: a source that returns nothing deletes nothing.
+ALTER TABLE cursor ADD COLUMN records INTEGER NOT NULL DEFAULT 0;
+
