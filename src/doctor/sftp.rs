@@ -76,6 +76,7 @@ fn failed(bench: &mut Bench, error: &SftpError) {
         SftpError::Config { .. }
         | SftpError::Key { .. }
         | SftpError::Unreachable { .. }
+        | SftpError::NoCommonAlgorithm { .. }
         | SftpError::Lost { .. }
         | SftpError::Timeout { .. } => 0,
         SftpError::HostKeyUnknown { .. } | SftpError::HostKeyChanged { .. } | SftpError::HostKeyRevoked { .. } => 1,
@@ -83,6 +84,7 @@ fn failed(bench: &mut Bench, error: &SftpError) {
         SftpError::NotFound { .. }
         | SftpError::Denied { .. }
         | SftpError::Failed { .. }
+        | SftpError::Untold { .. }
         | SftpError::Replaced { .. }
         | SftpError::Content { .. } => 3,
     };

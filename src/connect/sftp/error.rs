@@ -31,6 +31,20 @@ pub enum SftpError {
         /// The system's or the protocol's reason.
         cause: String,
     },
+    /// The two sides have no algorithm in common: a matter of the server's configuration, which no further try changes.
+    #[error(
+        "sftp {server}: the server and d365map have no {kind} algorithm in common: the server offers {theirs}, d365map {ours}; ask the server's operator to enable one of these"
+    )]
+    NoCommonAlgorithm {
+        /// `user@host:port`.
+        server: String,
+        /// What it would be for: key exchange, cipher.
+        kind: &'static str,
+        /// What is offered here.
+        ours: String,
+        /// What the server offers.
+        theirs: String,
+    },
     /// Nothing is known of the server's key, so nobody vouches for the server.
     #[error(
         "sftp {server}: the server's key {found} is not known{note}; ask the server's operator for its fingerprint, compare, and then {remedy}"
@@ -99,6 +113,17 @@ pub enum SftpError {
         /// `user@host:port`.
         server: String,
         /// The path as it was asked for.
+        path: String,
+    },
+    /// The server does not tell the size or the time of change of a file.
+    #[error(
+        "sftp {server}: the server does not tell the size and the time of the last change of `{path}`, so nothing shows whether the file is complete; \
+         ask the server's operator to send file attributes (SFTP version 3, SSH_FXP_STAT)"
+    )]
+    Untold {
+        /// `user@host:port`.
+        server: String,
+        /// The file.
         path: String,
     },
     /// The user may not do this.
@@ -170,6 +195,8 @@ impl SftpError {
             Self::Unreachable { .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
             Self::Config { .. }
             | Self::Key { .. }
+            | Self::NoCommonAlgorithm { .. }
+            | Self::Untold { .. }
             | Self::HostKeyUnknown { .. }
             | Self::HostKeyChanged { .. }
             | Self::HostKeyRevoked { .. }

@@ -75,8 +75,11 @@ pub struct SftpConfig {
     pub attempts: u32,
     /// The pause before the second try; it doubles with each further one, with jitter.
     pub first_pause: Duration,
-    /// How long a file must stand still before it counts as complete.
+    /// How long a file must not change before it is read.
     pub settle: Duration,
+    /// How long a file must not change before its last line counts as complete although it has no line break. Until then that
+    /// line may be the first half of one whose upload has paused.
+    pub last_line_after: Duration,
 }
 
 impl SftpConfig {
@@ -96,6 +99,7 @@ impl SftpConfig {
             attempts: 5,
             first_pause: Duration::from_secs(1),
             settle: Duration::from_secs(10),
+            last_line_after: Duration::from_secs(3600),
         }
     }
 }
@@ -131,6 +135,8 @@ pub struct Export {
     pub file: RemoteFile,
     /// Where reading stopped before; at the beginning when nothing was read.
     pub from: Option<Position>,
+    /// Whether it has not changed for so long that its last line is complete even without a line break.
+    pub still: bool,
 }
 
 /// How old the newest export is: opt-outs are missed when the workflow that writes them has stopped.
@@ -266,8 +272,10 @@ impl Sftp {
 
     /// The files to read now: whose name fits `pattern` (`*` and `?`), which stand still, and which hold something that was not consumed.
     ///
-    /// Looks twice, `settle` apart, when there is anything new. A file that has grown is read on where it was left; one that became
-    /// shorter, or whose time changed and not its size, is read from its beginning.
+    /// Files that changed within the last `settle` are looked at twice, `settle` apart. A file that has grown is read on where it was
+    /// left; one that became shorter, or whose time changed and not its size, is read from its beginning. Ages are by the server's
+    /// clock against this machine's: where they differ a file may be taken for older than it is, so that its reader still leaves
+    /// the end of a growing file for later.
     ///
     /// # Errors
     /// [`SftpError`].
@@ -275,23 +283,34 @@ impl Sftp {
         let consumed: HashMap<&str, &Consumed> = consumed.iter().map(|c| (c.name.as_str(), c)).collect();
         let wanted = |file: &RemoteFile| {
             let known = consumed.get(file.name.as_str());
-            let done = known.is_some_and(|c| c.size == file.size && c.modified == file.modified && c.position.offset >= file.size);
+            let done = known
+                .is_some_and(|c| c.size == file.size && c.modified == file.modified && c.position.offset + c.position.tail >= file.size);
             host_key::matches(pattern, &file.name) && !done
         };
         let before: Vec<RemoteFile> = self.exports().await?.into_iter().filter(wanted).collect();
         if before.is_empty() {
             return Ok(Vec::new());
         }
-        tokio::time::sleep(self.0.config.settle).await;
-        let after = self.exports().await?;
-        let still = after.into_iter().filter(|file| before.contains(file));
-        Ok(still
+        let now = crate::time::now();
+        let age = |file: &RemoteFile| (now - file.modified).to_std().unwrap_or_default();
+        let config = &self.0.config;
+        // Times of change are in whole seconds.
+        let settled = if before.iter().any(|file| age(file) < config.settle + Duration::from_secs(1)) {
+            tokio::time::sleep(config.settle).await;
+            let after = self.exports().await?;
+            after.into_iter().filter(|file| before.contains(file)).collect()
+        } else {
+            before
+        };
+        Ok(settled
+            .into_iter()
             .map(|file| {
                 let from = consumed.get(file.name.as_str()).filter(|c| {
                     let same = c.size == file.size && c.modified == file.modified;
                     same || c.size < file.size
                 });
-                Export { from: from.map(|c| c.position.clone()), file }
+                let still = age(&file) >= config.last_line_after;
+                Export { from: from.map(|c| c.position.clone()), file, still }
             })
             .collect())
     }
@@ -303,7 +322,7 @@ impl Sftp {
     /// lacks a column.
     pub async fn read<R: Record>(&self, export: &Export, format: CsvFormat, columns: R::Columns) -> Result<ExportReader<R>, SftpError> {
         let path = join(&self.0.config.exports, &export.file.name);
-        ExportReader::open(self.clone(), path, &export.file, format, columns, export.from.as_ref()).await
+        ExportReader::open(self.clone(), path, export, format, columns).await
     }
 
     /// Writes a file into the folder of the logs. Readers see it whole or not at all; a file of the same name is replaced in one step
@@ -343,10 +362,10 @@ impl Sftp {
 
     async fn list(&self, folder: &str) -> Result<Vec<RemoteFile>, SftpError> {
         let mut pauses = self.pauses();
-        let entries = loop {
+        let mut files = loop {
             let listed = async {
                 let session = self.session().await?;
-                let listed = session.list(folder).await;
+                let listed = files_in(&session, folder).await;
                 if listed.as_ref().is_err_and(SftpError::is_transient) {
                     self.forget(&session).await;
                 }
@@ -360,15 +379,6 @@ impl Sftp {
                 other => break other?,
             }
         };
-        let mut files: Vec<RemoteFile> = entries
-            .into_iter()
-            .filter(|(name, attributes)| regular(attributes) && !unfinished(name) && plain(name))
-            .filter_map(|(name, attributes)| {
-                // A server that tells neither size nor time cannot be asked whether a file stands still.
-                let modified = Instant::from_timestamp(i64::from(attributes.mtime?), 0)?;
-                Some(RemoteFile { name, size: attributes.size?, modified })
-            })
-            .collect();
         files.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
         Ok(files)
     }
@@ -411,6 +421,34 @@ impl Sftp {
             whole.mul_f64(rand::rng().random_range(0.5..=1.0))
         })
     }
+}
+
+/// The files of a folder that are not under way. What a listing lacks (SFTP version 3 makes size and time optional) is asked for
+/// file by file.
+async fn files_in(session: &Session, folder: &str) -> Result<Vec<RemoteFile>, SftpError> {
+    let mut files = Vec::new();
+    for (name, listed) in session.list(folder).await? {
+        if unfinished(&name) || !plain(&name) || !regular(&listed) {
+            continue;
+        }
+        let path = join(folder, &name);
+        let attributes = match (listed.size, listed.mtime) {
+            (Some(_), Some(_)) => listed,
+            _ => match session.attributes(&path).await {
+                // Gone since it was listed.
+                Err(SftpError::NotFound { .. }) => continue,
+                attributes => attributes?,
+            },
+        };
+        if !regular(&attributes) {
+            continue;
+        }
+        let modified = attributes.mtime.and_then(|seconds| Instant::from_timestamp(i64::from(seconds), 0));
+        // Without these nothing tells whether the file is complete. To leave it out silently would look like a folder without exports.
+        let (Some(size), Some(modified)) = (attributes.size, modified) else { return Err(session.untold(&path)) };
+        files.push(RemoteFile { name, size, modified });
+    }
+    Ok(files)
 }
 
 /// Whether this is a file and no folder, link or device, by the bits of its mode; a server that sends no mode is taken at its word. (The library's

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use super::records::Record;
 use super::session::Session;
 use super::split::{Item, MARK, Splitter, TextRecord, digest};
-use super::{BadLine, CsvFormat, Position, RemoteFile, Sftp, SftpError};
+use super::{BadLine, CsvFormat, Export, Position, Sftp, SftpError};
 
 /// Bytes that are asked for at once.
 const PIECE: usize = 128 * 1024;
@@ -32,6 +32,10 @@ pub struct ExportReader<R: Record> {
     path: String,
     /// Size in the listing that led here.
     listed: u64,
+    /// Whether a last line without a line break counts as complete: the file has not changed for long.
+    still: bool,
+    /// The position before such a line, with its length, once it was read.
+    tail: Option<Position>,
     format: CsvFormat,
     columns: R::Columns,
     shape: Option<R::Shape>,
@@ -51,18 +55,13 @@ impl<R: Record> std::fmt::Debug for ExportReader<R> {
 
 impl<R: Record> ExportReader<R> {
     /// Opens a file, at its beginning or at a kept position.
-    pub(super) async fn open(
-        sftp: Sftp,
-        path: String,
-        file: &RemoteFile,
-        format: CsvFormat,
-        columns: R::Columns,
-        from: Option<&Position>,
-    ) -> Result<Self, SftpError> {
+    pub(super) async fn open(sftp: Sftp, path: String, export: &Export, format: CsvFormat, columns: R::Columns) -> Result<Self, SftpError> {
         let mut reader = Self {
             sftp,
             path,
-            listed: file.size,
+            listed: export.file.size,
+            still: export.still,
+            tail: None,
             splitter: Splitter::new(format.clone()),
             format,
             columns,
@@ -73,19 +72,19 @@ impl<R: Record> ExportReader<R> {
             ended: None,
         };
         reader.header().await?;
-        if let Some(from) = from.filter(|from| from.offset > 0) {
+        if let Some(from) = export.from.as_ref().filter(|from| from.offset > 0) {
             reader.resume(from).await?;
         }
         Ok(reader)
     }
 
-    /// Where reading stands: after what the last batch held.
+    /// Where reading stands: after what the last batch held, but before a last line that has no line break.
     pub fn position(&self) -> Position {
-        self.splitter.position()
+        self.tail.clone().unwrap_or_else(|| self.splitter.position())
     }
 
-    /// Whether the file has grown, or is still growing, beyond what the listing said, once its end was reached. Its last line may be
-    /// the beginning of a longer one then, so it is not among the records; the file is read on from the position later.
+    /// Whether the file has grown, or is still growing, beyond what the listing said, once its end was reached. It is read on from
+    /// the position later.
     pub fn has_grown(&self) -> bool {
         self.ended.is_some_and(|size| size != self.listed)
     }
@@ -99,8 +98,10 @@ impl<R: Record> ExportReader<R> {
         let mut batch = Batch { records: Vec::new(), bad: Vec::new(), position: self.position() };
         loop {
             let mut items = Vec::from(std::mem::take(&mut self.items));
-            let last_line_is_whole = self.ended.is_some() && !self.has_grown();
-            self.splitter.drain(last_line_is_whole, most, &mut items);
+            self.splitter.drain(false, most, &mut items);
+            if items.is_empty() && self.last_line_counts() {
+                self.read_tail(&mut items);
+            }
             if !items.is_empty() {
                 for item in items {
                     self.take(item, &mut batch);
@@ -112,6 +113,22 @@ impl<R: Record> ExportReader<R> {
                 return Ok(None);
             }
             self.fetch().await?;
+        }
+    }
+
+    /// Whether what is left at the end of the file, a line without a line break, may be read. It may be the first half of a line
+    /// whose upload has paused, so the file must not have grown, nor have changed for a while.
+    fn last_line_counts(&self) -> bool {
+        self.ended.is_some() && !self.has_grown() && self.still
+    }
+
+    /// Reads what is left at the end of the file; the position stays before it.
+    fn read_tail(&mut self, items: &mut Vec<Item>) {
+        let before = self.splitter.position();
+        let length = self.splitter.fetched() - before.offset;
+        self.splitter.drain(true, usize::MAX, items);
+        if length > 0 {
+            self.tail = Some(Position { tail: length, ..before });
         }
     }
 
@@ -129,14 +146,15 @@ impl<R: Record> ExportReader<R> {
         }
     }
 
-    /// Reads the names of the columns. A file of no bytes has none, and no records either.
+    /// Reads the names of the columns. A file of no bytes has none, and no records either; nor has one whose first line is not
+    /// complete yet.
     async fn header(&mut self) -> Result<(), SftpError> {
         if let Some(names) = self.format.columns.clone() {
             return self.shaped(&names);
         }
         let mut items = Vec::new();
         loop {
-            self.splitter.drain(self.ended.is_some(), 1, &mut items);
+            self.splitter.drain(self.last_line_counts(), 1, &mut items);
             match items.pop() {
                 Some(Item::Record(record)) => {
                     let names: Vec<String> = record.fields.iter().map(|name| name.trim().to_owned()).collect();

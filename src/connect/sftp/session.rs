@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use russh::ChannelMsg;
 use russh::client::{AuthResult, Config, Handle, Handler, connect_stream};
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{ChannelMsg, kex};
 use russh_sftp::client::error::Error as ProtocolError;
 use russh_sftp::client::fs::File;
 use russh_sftp::client::{RawSftpSession, SftpSession};
@@ -155,6 +155,16 @@ impl Session {
         Ok(entries.map(|entry| (entry.file_name(), entry.metadata())).collect())
     }
 
+    /// Attributes of a file, now (STAT).
+    pub(super) async fn attributes(&self, path: &str) -> Result<FileAttributes, SftpError> {
+        self.sftp.metadata(path).await.map_err(|e| self.failed(&e, path, "read"))
+    }
+
+    /// The server tells neither in a listing nor when asked what is needed to read a file.
+    pub(super) fn untold(&self, path: &str) -> SftpError {
+        SftpError::Untold { server: self.target.server.clone(), path: path.to_owned() }
+    }
+
     /// Opens a file for reading.
     pub(super) async fn open_file(&self, path: &str) -> Result<File, SftpError> {
         self.sftp.open(path).await.map_err(|e| self.failed(&e, path, "read"))
@@ -261,7 +271,7 @@ enum Handshake {
 async fn handshake(target: &Target, known: &Known, algorithms: Vec<Algorithm>) -> Result<Handle<Checker>, Handshake> {
     let unreachable = |cause: String| Handshake::Failed(SftpError::Unreachable { server: target.server.clone(), cause: words(&cause) });
     let config = Config {
-        preferred: russh::Preferred { key: algorithms.into(), ..russh::Preferred::DEFAULT },
+        preferred: russh::Preferred { key: algorithms.into(), kex: key_exchanges().into(), ..russh::Preferred::DEFAULT },
         // A peer that is gone without a word is noticed after three of these.
         keepalive_interval: Some(Duration::from_secs(15)),
         keepalive_max: 3,
@@ -281,9 +291,36 @@ async fn handshake(target: &Target, known: &Known, algorithms: Vec<Algorithm>) -
                 russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Key, theirs, .. } => Err(Handshake::NoKeyOfThatKind(words(
                     &format!("the server has no host key of a kind asked for, just {}", theirs.join(", ")),
                 ))),
+                russh::Error::NoCommonAlgo { kind, ours, theirs } => Err(Handshake::Failed(SftpError::NoCommonAlgorithm {
+                    server: target.server.clone(),
+                    kind: of_kind(kind),
+                    ours: ours.join(", "),
+                    theirs: words(&theirs.join(", ")),
+                })),
                 other => Err(unreachable(other.to_string())),
             }
         }
+    }
+}
+
+/// The key exchanges that are offered, best first: the library's own choice and, after those on other curves, the NIST curves
+/// (RFC 5656), which servers under FIPS rules offer alone.
+fn key_exchanges() -> Vec<kex::Name> {
+    let nist = [kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::ECDH_SHA2_NISTP521];
+    let mut offered = russh::Preferred::DEFAULT.kex.into_owned();
+    let at = offered.iter().position(|name| *name == kex::DH_GEX_SHA256).unwrap_or(offered.len());
+    offered.splice(at..at, nist);
+    offered
+}
+
+/// What two sides agree on in the first messages, for people.
+fn of_kind(kind: russh::AlgorithmKind) -> &'static str {
+    match kind {
+        russh::AlgorithmKind::Kex => "key exchange",
+        russh::AlgorithmKind::Key => "host key",
+        russh::AlgorithmKind::Cipher => "cipher",
+        russh::AlgorithmKind::Compression => "compression",
+        russh::AlgorithmKind::Mac => "message authentication code",
     }
 }
 

@@ -44,6 +44,15 @@ pub struct Position {
     pub line: u64,
     /// SHA-256, in hex, of the up to 512 bytes before `offset`: by it a file that was replaced is told from one that has grown.
     pub mark: String,
+    /// Bytes after `offset` that were read as a last line without a line break. The offset stays before them: if the file grows,
+    /// that line is read again as a whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tail: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// A line that could not be read. Its text shows nothing of the content.
@@ -144,7 +153,7 @@ impl Splitter {
     /// Where the next record begins.
     pub(super) fn position(&self) -> Position {
         let (a, b) = self.passed.as_slices();
-        Position { offset: self.offset, line: self.line, mark: digest(&[a, b]) }
+        Position { offset: self.offset, line: self.line, mark: digest(&[a, b]), tail: 0 }
     }
 
     /// Takes up to `most` records that are whole; with `end`, the last one without a line break too.

@@ -1,5 +1,6 @@
 //! The SFTP client against OpenSSH's own server.
 
+mod bare;
 pub mod server;
 
 use std::net::TcpListener;
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use d365map::connect::sftp::{
     Access, BadLine, Consumed, CsvFormat, DeliveryLog, DeliveryLogColumns, Export, ExportReader, HostKey, OptOut, OptOutChange,
-    OptOutColumns, Position, Record, Sftp, SftpError, TrackingKind, TrackingLog, TrackingLogColumns,
+    OptOutColumns, Position, Record, Sftp, SftpConfig, SftpError, TrackingKind, TrackingLog, TrackingLogColumns,
 };
 use secrecy::SecretString;
 
@@ -23,6 +24,12 @@ fn opt_out(number: usize) -> String {
 fn set_time(server: &Server, name: &str, seconds: u64) {
     let file = std::fs::File::options().append(true).open(server.exports().join(name)).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+}
+
+/// Sets a file's time of change to this many seconds ago.
+fn age(server: &Server, name: &str, seconds: u64) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    set_time(server, name, now.as_secs() - seconds);
 }
 
 /// What is in an export: the numbers of the contacts, and the bad lines.
@@ -363,6 +370,92 @@ async fn a_file_that_grows_while_it_is_read_is_read_on_later_without_half_a_line
 }
 
 #[tokio::test]
+async fn a_last_line_without_a_line_break_is_read_only_after_the_file_has_not_changed_for_long() {
+    let server = Server::start(&Options::default());
+    let line = opt_out(1);
+    let (half, rest) = line.split_at(line.len() / 2);
+    let whole = format!("{HEADER}{}", opt_out(0));
+    server.write("optout.csv", format!("{whole}{half}"));
+    let sftp = server.client();
+    // The upload pauses for longer than `settle`: half a line is not a line.
+    age(&server, "optout.csv", 60);
+    let export = only(&sftp, &[]).await;
+    let mut reader = open(&sftp, &export).await;
+    assert_eq!(numbers(&mut reader).await, (vec![0], vec![]));
+    assert_eq!(reader.position().offset, whole.len() as u64, "the position stays before the unfinished line");
+    let kept = consumed(&export, reader.position());
+    server.append("optout.csv", rest.trim_end());
+    age(&server, "optout.csv", 7200);
+    // Nothing was written for two hours: the file ends without a line break.
+    let export = only(&sftp, std::slice::from_ref(&kept)).await;
+    let mut reader = open(&sftp, &export).await;
+    assert_eq!(numbers(&mut reader).await, (vec![1], vec![]));
+    let kept = consumed(&export, reader.position());
+    assert_eq!((kept.position.offset, kept.position.tail), (whole.len() as u64, line.trim_end().len() as u64));
+    assert_eq!(sftp.settled("*.csv", std::slice::from_ref(&kept)).await.unwrap(), []);
+    // It grows all the same: the line is read again, as a whole, and so is what follows.
+    server.append("optout.csv", &format!("\n{}", opt_out(2)));
+    let export = only(&sftp, std::slice::from_ref(&kept)).await;
+    let mut reader = open(&sftp, &export).await;
+    assert_eq!(numbers(&mut reader).await, (vec![1, 2], vec![]));
+    assert_eq!(reader.position().tail, 0);
+}
+
+#[tokio::test]
+async fn half_a_header_is_not_judged() {
+    let server = Server::start(&Options::default());
+    server.write("optout.csv", &HEADER[..10]);
+    let sftp = server.client();
+    let export = only(&sftp, &[]).await;
+    let mut reader = open(&sftp, &export).await;
+    assert_eq!(numbers(&mut reader).await, (vec![], vec![]));
+    assert_eq!(reader.position().offset, 0);
+}
+
+#[tokio::test]
+async fn files_that_have_not_changed_lately_are_read_without_waiting() {
+    let server = Server::start(&Options::default());
+    server.write("optout.csv", format!("{HEADER}{}", opt_out(0)));
+    age(&server, "optout.csv", 7200);
+    let config = SftpConfig { settle: Duration::from_secs(3600), ..server.config() };
+    // With the wait this would take an hour.
+    let sftp = Sftp::new(config).unwrap();
+    assert_eq!(only(&sftp, &[]).await.file.name, "optout.csv");
+}
+
+#[tokio::test]
+async fn servers_that_exchange_keys_on_nist_curves_alone_are_connected_to() {
+    for key_exchange in ["ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521"] {
+        let server = Server::start(&Options { key_exchanges: Some(key_exchange), ..Options::default() });
+        server.write("optout.csv", HEADER);
+        assert_eq!(server.client().exports().await.unwrap().len(), 1, "{key_exchange}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_a_common_algorithm_is_not_tried_again() {
+    let server = Server::start(&Options { key_exchanges: Some("diffie-hellman-group14-sha1"), ..Options::default() });
+    // A second try would come after an hour.
+    let config = SftpConfig { first_pause: Duration::from_secs(3600), ..server.config() };
+    let error = Sftp::new(config).unwrap().exports().await.unwrap_err();
+    assert!(matches!(&error, SftpError::NoCommonAlgorithm { kind: "key exchange", .. }), "{error:?}");
+    assert!(!error.is_transient());
+    let text = error.to_string();
+    assert!(text.contains("diffie-hellman-group14-sha1") && text.contains("ecdh-sha2-nistp256"), "{text}");
+}
+
+#[tokio::test]
+async fn sizes_and_times_that_a_listing_lacks_are_asked_for_and_never_guessed() {
+    let server = bare::start(true).await;
+    let files = Sftp::new(server.config()).unwrap().exports().await.unwrap();
+    let found: Vec<_> = files.iter().map(|f| (f.name.as_str(), f.size, f.modified.timestamp())).collect();
+    assert_eq!(found, [("optout.csv", 70, 1_700_000_000)]);
+    let server = bare::start(false).await;
+    let error = Sftp::new(server.config()).unwrap().exports().await.unwrap_err();
+    assert!(matches!(&error, SftpError::Untold { path, .. } if path == "exports/optout.csv"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_file_that_was_replaced_is_not_taken_for_the_old_one() {
     let server = Server::start(&Options::default());
     server.write("optout.csv", format!("{HEADER}{}{}", opt_out(0), opt_out(1)));
@@ -398,6 +491,8 @@ async fn bad_lines_are_reported_with_their_place_and_cost_no_other() {
     text.extend_from_slice(b"secret-person,denyListEmail,true,yesterday\n");
     text.extend_from_slice(opt_out(3).trim_end().as_bytes());
     server.write("optout.csv", text);
+    // Old enough for its last line, which has no line break.
+    age(&server, "optout.csv", 7200);
     let sftp = server.client();
     let export = only(&sftp, &[]).await;
     let (found, bad) = numbers(&mut open(&sftp, &export).await).await;
@@ -422,18 +517,20 @@ async fn a_file_of_the_wrong_columns_encoding_or_delimiter_is_refused_as_a_whole
     ];
     for (name, content, says) in files {
         server.write(name, content);
-        let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == name).unwrap(), from: None };
+        let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == name).unwrap(), from: None, still: true };
         let error = sftp.read::<OptOutChange>(&export, CsvFormat::default(), OptOutColumns::default()).await.unwrap_err();
         assert!(matches!(error, SftpError::Content { .. }) && error.to_string().contains(says), "{error}");
         assert!(!format!("{error:?}").contains("secret-person"), "{error:?}");
     }
     let columns = Some(["externalId", "attribute", "value", "lastModified"].map(str::to_owned).to_vec());
     server.write("headless.csv", opt_out(4));
-    let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == "headless.csv").unwrap(), from: None };
+    let export =
+        Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == "headless.csv").unwrap(), from: None, still: true };
     let mut reader = sftp.read(&export, CsvFormat { columns, ..CsvFormat::default() }, OptOutColumns::default()).await.unwrap();
     assert_eq!(numbers(&mut reader).await, (vec![4], vec![]));
     server.write("empty.csv", "");
-    let export = Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == "empty.csv").unwrap(), from: None };
+    let export =
+        Export { file: sftp.exports().await.unwrap().into_iter().find(|f| f.name == "empty.csv").unwrap(), from: None, still: true };
     assert_eq!(numbers(&mut open(&sftp, &export).await).await, (vec![], vec![]));
 }
 

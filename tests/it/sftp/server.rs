@@ -29,6 +29,8 @@ pub struct Options {
     pub without_sftp: bool,
     /// Writing is refused.
     pub read_only: bool,
+    /// The key exchanges that the server offers (`KexAlgorithms`); its own choice without it.
+    pub key_exchanges: Option<&'static str>,
 }
 
 fn sshd() -> PathBuf {
@@ -80,6 +82,9 @@ impl Server {
             );
             for kind in kinds {
                 config += &format!("HostKey {}\n", at(&format!("host_{kind}")).display());
+            }
+            if let Some(names) = options.key_exchanges {
+                config += &format!("KexAlgorithms {names}\n");
             }
             if !options.without_sftp {
                 let read_only = if options.read_only { " -R" } else { "" };
