@@ -113,6 +113,10 @@ fn headers(part: &str) -> Result<(HeaderMap, &str)> {
     let mut rest = part;
     loop {
         let end = rest.find('\n').ok_or_else(unreadable)?;
+        // A request without a body may end with two bare line feeds. [D: troubleshooting of Web API client errors]
+        if end == 0 && rest[1..].trim_matches(['\r', '\n']).is_empty() {
+            return Ok((map, ""));
+        }
         let line = rest[..end].strip_suffix('\r').ok_or_else(|| malformed("Lines of a batch end with CRLF."))?;
         rest = &rest[end + 1..];
         if line.is_empty() {
@@ -145,7 +149,9 @@ fn operation(part_headers: &HeaderMap, content: &str) -> Result<Operation> {
         return Err(malformed("A part of a batch has the header 'Content-Transfer-Encoding: binary'."));
     }
     let end = content.find('\n').ok_or_else(unreadable)?;
-    let line = content[..end].strip_suffix('\r').ok_or_else(|| malformed("Lines of a batch end with CRLF."))?;
+    let last = !content[end..].is_empty() && content[end..].trim_matches('\n').is_empty() && content.len() - end >= 2;
+    let line = content[..end].strip_suffix('\r').or_else(|| last.then_some(&content[..end]));
+    let line = line.ok_or_else(|| malformed("Lines of a batch end with CRLF."))?;
     let bad_line = || malformed(format!("The request line '{line}' of a batch part is invalid: it has the form 'METHOD URL HTTP/1.1'."));
     let (method, rest) = line.split_once(' ').ok_or_else(bad_line)?;
     let (url, version) = rest.rsplit_once(' ').ok_or_else(bad_line)?;
@@ -272,6 +278,18 @@ fn write_part(out: &mut Vec<u8>, boundary: &str, content_id: Option<&str>, respo
     out.extend_from_slice(b"\r\n");
 }
 
+/// The answer to a batch that cannot be read.
+fn unreadable_batch(fail: &Fail) -> Response<Body> {
+    let outer = format!("batchresponse_{}", Uuid::new_v4());
+    let mut out = Vec::new();
+    write_part(&mut out, &outer, None, fail.response());
+    out.extend_from_slice(format!("--{outer}--\r\n").as_bytes());
+    let mut response = Response::new(Body::from(out));
+    *response.status_mut() = StatusCode::from_u16(fail.status).unwrap_or(StatusCode::BAD_REQUEST);
+    net::set(&mut response, "content-type", &format!("multipart/mixed; boundary={outer}"));
+    response
+}
+
 /// An operation that runs within a change set, and what `$1` stands for in it.
 struct Within<'a> {
     store: &'a mut Store,
@@ -336,7 +354,10 @@ impl Dataverse {
     pub(super) fn batch(&self, call: &Call<'_>, client: usize) -> (Response<Body>, u64) {
         let items = match parse(text_of(call.headers, "content-type"), call.body) {
             Ok(items) => items,
-            Err(fail) => return (fail.response(), 1),
+            // A batch that cannot be read is answered in the form of a batch, with the error as its one part. [C] What is no
+            // multipart message at all has no such form.
+            Err(fail) if boundary(text_of(call.headers, "content-type")).is_err() => return (fail.response(), 1),
+            Err(fail) => return (unreadable_batch(&fail), 1),
         };
         let prefer = Prefer::parse(call.headers);
         let outer = format!("batchresponse_{}", Uuid::new_v4());
@@ -410,6 +431,8 @@ mod tests {
             let fail = parse("multipart/mixed;boundary=b", cut.as_bytes()).unwrap_err();
             assert!(fail.message.contains("Stream was not readable"), "{cut:?}: {}", fail.message);
         }
+        let two = ONE.replace("HTTP/1.1\r\n\r\n--b--\r\n", "HTTP/1.1\r\n\n--b--\n\n");
+        assert_eq!(parse("multipart/mixed;boundary=b", two.as_bytes()).unwrap().len(), 1, "two line feeds end a batch");
         let bare = ONE.replace("\r\n", "\n");
         assert!(parse("multipart/mixed;boundary=b", bare.as_bytes()).unwrap_err().message.contains("CRLF"));
     }

@@ -16,7 +16,7 @@ use super::Site;
 use super::error::{Fail, Result};
 use super::read::{JSON, Notes, View, write_properties};
 use super::store::Store;
-use super::url::Options;
+use super::url::{Options, without};
 use super::value::{self, write_text};
 use crate::emulator::net;
 
@@ -113,6 +113,12 @@ pub(super) fn parse_delta_token(token: &str) -> Option<(u64, i64)> {
     Some((version.parse().ok()?, at.and_utc().timestamp()))
 }
 
+/// A token that was never given out is another error than one that has expired: a full load does not help. The code is
+/// InvalidArgument's. [K]
+pub(super) fn malformed_delta_token(token: &str) -> Fail {
+    Fail::new(400, "0x80040203", format!("The delta token '{token}' is not valid."))
+}
+
 pub(super) fn check_mark(site: &Site, store: &Store, table: usize, mark: (u64, i64)) -> Result<()> {
     let expired = mark.0 < store.tables[table].valid_from || site.now() - mark.1 >= site.retention.as_secs().min(i64::MAX as u64) as i64;
     if expired {
@@ -154,7 +160,7 @@ pub(super) fn delta(
 ) -> Result<Response<Body>> {
     tracking_allows(options)?;
     let rows = &store.tables[table];
-    let since = parse_delta_token(token).ok_or_else(|| Fail::query(format!("Invalid delta token '{token}'.")))?;
+    let since = parse_delta_token(token).ok_or_else(|| malformed_delta_token(token))?;
     check_mark(site, store, table, since)?;
     // What changes while the client pages has a higher version than this mark, and comes with the next delta.
     let mark = cookie.as_ref().map_or((store.version, site.now()), |cookie| cookie.mark);
@@ -204,13 +210,13 @@ pub(super) fn delta(
     match next {
         Some(position) => {
             let page = cookie.as_ref().map_or(1, |cookie| cookie.page + 1);
-            let query = fingerprint(&rows.table.set, &options.raw);
+            let query = fingerprint(&rows.table.set, &options.meaning);
             let cookie = Cookie { page, tracking: true, position, mark, query };
             out.push_str("\"@odata.nextLink\":");
             write_text(&mut out, &link(site, &rows.table.set, &options.raw, &format!("$skiptoken={}", cookie.to_link(&rows.table.id))));
         }
         None => {
-            let raw = options.raw.split('&').filter(|part| !part.starts_with("$deltatoken=")).collect::<Vec<_>>().join("&");
+            let raw = without(&options.raw, "$deltatoken");
             out.push_str("\"@odata.deltaLink\":");
             write_text(&mut out, &link(site, &rows.table.set, &raw, &format!("$deltatoken={}", delta_token(mark))));
         }

@@ -8,6 +8,7 @@ use axum::http::{Response, StatusCode};
 use serde_json::{Map, Value as Json, json};
 
 use super::Site;
+use super::documented;
 use super::error::{Fail, Result};
 use super::read::JSON;
 use super::store::Store;
@@ -100,11 +101,11 @@ fn label(text: Option<&str>) -> Json {
     }
 }
 
-fn managed(value: bool) -> Json {
+pub(super) fn managed(value: bool) -> Json {
     json!({"Value": value, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyadditionalsettings"})
 }
 
-fn object(value: Json) -> Map<String, Json> {
+pub(super) fn object(value: Json) -> Map<String, Json> {
     match value {
         Json::Object(map) => map,
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Map::new(),
@@ -114,7 +115,8 @@ fn object(value: Json) -> Map<String, Json> {
 /// The properties every attribute has.
 fn base(table: &Table, column: &Column) -> Map<String, Json> {
     let (kind, type_name, _) = type_names(column.kind);
-    object(json!({
+    let mut map = documented::attribute(column);
+    map.append(&mut object(json!({
         "AttributeOf": column.of,
         "AttributeType": kind,
         "AttributeTypeName": {"Value": type_name},
@@ -136,7 +138,8 @@ fn base(table: &Table, column: &Column) -> Map<String, Json> {
         "MetadataId": metadata_id(&format!("{}.{}", table.name, column.name)),
         "RequiredLevel": {"Value": column.required.as_deref().unwrap_or("None"), "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyrequirementlevelsettings"},
         "SchemaName": column.schema,
-    }))
+    })));
+    map
 }
 
 /// The properties of the derived type.
@@ -223,7 +226,8 @@ fn option_set(column: &Column) -> Json {
 }
 
 pub(super) fn entity(table: &Table) -> Map<String, Json> {
-    object(json!({
+    let mut map = documented::entity(table);
+    map.append(&mut object(json!({
         "ActivityTypeMask": i32::from(table.activity),
         "CanChangeTrackingBeEnabled": managed(true),
         "ChangeTrackingEnabled": table.tracking,
@@ -248,7 +252,8 @@ pub(super) fn entity(table: &Table) -> Map<String, Json> {
         "PrimaryNameAttribute": table.title,
         "SchemaName": table.schema,
         "TableType": "Standard",
-    }))
+    })));
+    map
 }
 
 fn key(table: &Table, key: &Key) -> Map<String, Json> {
@@ -273,6 +278,7 @@ pub(super) struct Query {
     pub(super) select: Option<Vec<String>>,
     expand: Vec<(String, Option<Vec<String>>)>,
     filter: Option<String>,
+    count: bool,
 }
 
 fn names(text: &str) -> Vec<String> {
@@ -286,11 +292,12 @@ impl Query {
     }
 
     pub(super) fn parse(raw: Option<&str>) -> Result<Query> {
-        let mut query = Query { select: None, expand: Vec::new(), filter: None };
+        let mut query = Query { select: None, expand: Vec::new(), filter: None, count: false };
         for (name, value) in net::query(raw).ok_or_else(|| Fail::query("The query string is not UTF-8."))? {
             match name.as_str() {
                 "$select" => query.select = Some(names(&value)),
                 "$filter" => query.filter = Some(value),
+                "$count" => query.count = value == "true",
                 "$expand" => {
                     let mut rest = value.trim();
                     while !rest.is_empty() {
@@ -485,7 +492,9 @@ pub(super) fn get(site: &Site, store: &Store, segments: &[Segment], raw: Option<
                 items.push(expanded(store, &rows.table, map, &query)?);
             }
         }
-        return Ok(list(site, "EntityDefinitions", items));
+        let count = query.count.then(|| ("@odata.count".to_owned(), json!(items.len())));
+        let value = Json::Array(items.into_iter().map(Json::Object).collect());
+        return Ok(respond(site, "EntityDefinitions", count.into_iter().chain([("value".to_owned(), value)]).collect()));
     }
     let table = table_at(store, first.key.as_ref()).ok_or_else(|| missing_entity(&first.raw))?;
     let table = &store.tables[table].table;

@@ -11,6 +11,7 @@ mod counts;
 mod csdl;
 pub(super) mod define;
 mod definitions;
+mod documented;
 mod error;
 mod expand;
 mod filter;
@@ -51,6 +52,7 @@ use super::tokens::{Client, Refused, Tokens};
 const MAX_URL: usize = 32_768;
 
 /// What answers need to know of the environment.
+#[derive(Clone)]
 pub(super) struct Site {
     /// `http://127.0.0.1:port`
     pub(super) base: String,
@@ -105,6 +107,13 @@ impl Site {
     /// The path of the service root.
     fn path(&self) -> &str {
         self.root.strip_prefix(&self.base).unwrap_or("")
+    }
+
+    /// The site under the version of the Web API in a request's path: links and contexts of an answer name the version that was
+    /// asked. The versions 9.0 to 9.2 behave alike. [D]
+    fn at(&self, version: &str) -> std::borrow::Cow<'_, Site> {
+        let root = format!("{}/api/data/v9.{version}", self.base);
+        if root == self.root { std::borrow::Cow::Borrowed(self) } else { std::borrow::Cow::Owned(Site { root, ..self.clone() }) }
     }
 
     /// Seconds since 1970.
@@ -305,7 +314,8 @@ impl Dataverse {
             return Answer::new("too long", Fail::new(414, "0x80060888", text).response());
         }
         let mut route = String::from("unknown");
-        if call.path.strip_prefix(self.site.path()) == Some("/$batch") && call.method == Method::POST {
+        let batch = call.path.strip_prefix("/api/data/v9.").and_then(|rest| rest.split_once('/'));
+        if batch.is_some_and(|(version, below)| matches!(version, "0" | "1" | "2") && below == "$batch") && call.method == Method::POST {
             let (response, operations) = self.batch(call, client);
             return Answer { operations, ..Answer::new("$batch", response) };
         }
@@ -314,16 +324,16 @@ impl Dataverse {
         Answer { operations, ..Answer::new(route, response) }
     }
 
-    fn service_document(&self, access: &Access<'_>) -> Response<Body> {
+    fn service_document(site: &Site, access: &Access<'_>) -> Response<Body> {
         let set = |rows: &store::Rows| json!({"name": rows.table.set, "kind": "EntitySet", "url": rows.table.set});
         let sets: Vec<_> = access.read(|store| store.tables.iter().filter(|rows| !rows.table.dropped).map(set).collect());
-        let text = json!({"@odata.context": format!("{}/$metadata", self.site.root), "value": sets}).to_string();
+        let text = json!({"@odata.context": format!("{}/$metadata", site.root), "value": sets}).to_string();
         net::body(StatusCode::OK, read::JSON, text)
     }
 
-    fn who_am_i(&self, client: usize, access: &Access<'_>) -> Response<Body> {
+    fn who_am_i(&self, site: &Site, client: usize, access: &Access<'_>) -> Response<Body> {
         let text = json!({
-            "@odata.context": format!("{}/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse", self.site.root),
+            "@odata.context": format!("{}/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse", site.root),
             "BusinessUnitId": access.read(|store| store.business_unit),
             "UserId": self.clients[client].user,
             "OrganizationId": uuid::Uuid::from_u128(0x0a6a_0000_0000_4000_8000_0000_0000_0001),

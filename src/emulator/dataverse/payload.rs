@@ -27,7 +27,51 @@ pub(super) struct Payload {
     pub(super) changes: Changes,
 }
 
-pub(super) type Fields = IndexMap<String, Box<RawValue>>;
+/// A body's properties, in order. A property that is there twice makes the body unreadable: OData JSON does not allow it, and
+/// whichever value counted would be the wrong one for somebody. [K: text]
+#[derive(Debug, Default)]
+pub(super) struct Fields(pub(super) IndexMap<String, Box<RawValue>>);
+
+impl std::ops::Deref for Fields {
+    type Target = IndexMap<String, Box<RawValue>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Fields {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Fields {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Fields, D::Error> {
+        struct Properties;
+        impl<'de> serde::de::Visitor<'de> for Properties {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> std::result::Result<Fields, A::Error> {
+                let mut fields = IndexMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.contains_key(&name) {
+                        return Err(serde::de::Error::custom(format!(
+                            "Multiple properties with the name '{name}' were detected in a resource or complex value. In OData, duplicate property names are not allowed."
+                        )));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Properties)
+    }
+}
 
 pub(super) fn fields(table: &Table, body: &[u8]) -> Result<Fields> {
     serde_json::from_slice(body).map_err(|error| Fail::payload(&table.set, format!("the body is no JSON object: {error}")))
@@ -37,7 +81,7 @@ pub(super) fn payload(store: &Store, table: usize, fields: &Fields, mode: Mode, 
     let description = &store.tables[table].table;
     let set = description.set.as_str();
     let mut result = Payload { id: None, changes: Vec::with_capacity(fields.len()) };
-    for (name, raw) in fields {
+    for (name, raw) in fields.iter() {
         if let Some((property, annotation)) = name.split_once('@') {
             if annotation == "odata.bind" {
                 let (column, value) = bind(store, table, property, raw.get(), references)?;

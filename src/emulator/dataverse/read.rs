@@ -8,7 +8,9 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use uuid::Uuid;
 
 use super::Site;
-use super::change::{Cookie, Position, check_mark, delta, delta_token, fingerprint, link, parse_delta_token, tracking_allows};
+use super::change::{
+    Cookie, Position, check_mark, delta, delta_token, fingerprint, link, malformed_delta_token, parse_delta_token, tracking_allows,
+};
 use super::error::{Fail, Result};
 use super::expand::{self, Expand};
 use super::filter::{Filter, compare, order_by};
@@ -275,7 +277,7 @@ pub(super) struct Scope {
 pub(super) fn set(site: &Site, store: &Store, table: usize, scope: &Scope, options: &Options, prefer: &Prefer) -> Result<Response<Body>> {
     let rows = &store.tables[table];
     let description = &rows.table;
-    let query = fingerprint(&scope.path, &options.raw);
+    let query = fingerprint(&scope.path, &options.meaning);
     let cookie = match &options.skiptoken {
         None => None,
         Some(token) => Some(
@@ -399,7 +401,7 @@ pub(super) fn count(site: &Site, store: &Store, table: usize, options: &Options)
     let rows = &store.tables[table];
     let total = match &options.deltatoken {
         Some(token) => {
-            let since = parse_delta_token(token).ok_or_else(|| Fail::query(format!("Invalid delta token '{token}'.")))?;
+            let since = parse_delta_token(token).ok_or_else(|| malformed_delta_token(token))?;
             check_mark(site, store, table, since)?;
             let newer = (Excluded(since.0), Unbounded);
             rows.by_version.range(newer).count() + rows.gone.range(newer).count()

@@ -18,28 +18,28 @@ impl Dataverse {
         if ["callerobjectid", "mscrmcallerid"].iter().any(|name| call.headers.contains_key(*name)) {
             return Err(Fail::not_emulated("impersonation"));
         }
-        let below = call.path.strip_prefix("/api/data/v9.").and_then(|rest| match rest.split_once('/') {
-            Some((version, below)) => matches!(version, "0" | "1" | "2").then_some(below),
-            None => matches!(rest, "0" | "1" | "2").then_some(""),
-        });
-        let below = below.ok_or_else(|| Fail::new(404, "0x8006088a", format!("Resource not found: '{}'.", call.path)))?;
+        let versioned = call.path.strip_prefix("/api/data/v9.").map(|rest| rest.split_once('/').unwrap_or((rest, "")));
+        let (version, below) = versioned
+            .filter(|(version, _)| matches!(*version, "0" | "1" | "2"))
+            .ok_or_else(|| Fail::new(404, "0x8006088a", format!("Resource not found: '{}'.", call.path)))?;
+        let site = &*self.site.at(version);
         // Its argument is no key.
         if below.starts_with("RetrieveMetadataChanges(") && *call.method == Method::GET {
             *route = "RetrieveMetadataChanges".to_owned();
-            return access.read(|store| definitions::metadata_changes(&self.site, store, below, call.query));
+            return access.read(|store| definitions::metadata_changes(site, store, below, call.query));
         }
         if below.starts_with("RetrieveTotalRecordCount(") && *call.method == Method::GET {
             *route = "RetrieveTotalRecordCount".to_owned();
             let snapshots = crate::emulator::read(&self.snapshots);
-            return access.read(|store| counts::total(&self.site, store, &snapshots, below, call.query));
+            return access.read(|store| counts::total(site, store, &snapshots, below, call.query));
         }
         // A function without arguments, in OData's own form.
-        let below = if below == "WhoAmI()" { "WhoAmI" } else { below };
+        let below = below.strip_suffix("()").filter(|name| !name.contains(['/', '('])).unwrap_or(below);
         let parts = segments(below)?;
         let get = call.method == Method::GET;
         let Some(first) = parts.first() else {
             *route = "service document".to_owned();
-            return if get { Ok(self.service_document(access)) } else { Err(Fail::method(call.method.as_str())) };
+            return if get { Ok(Dataverse::service_document(site, access)) } else { Err(Fail::method(call.method.as_str())) };
         };
         match first.name.as_str() {
             // A function called as an action. [D]
@@ -49,27 +49,27 @@ impl Dataverse {
             }
             "EntityDefinitions" if !get => {
                 *route = "EntityDefinitions".to_owned();
-                return definitions::entity_definitions(&self.site, access, call, &parts);
+                return definitions::entity_definitions(site, access, call, &parts);
             }
             "RelationshipDefinitions" => {
                 *route = "RelationshipDefinitions".to_owned();
-                return definitions::relationships(&self.site, access, call, &parts);
+                return definitions::relationships(site, access, call, &parts);
             }
             "CreateEntities" | "BulkDelete" if *call.method == Method::POST => {
                 route.clone_from(&first.name);
                 return if first.name == "BulkDelete" {
-                    definitions::bulk_delete(&self.site, access, call)
+                    definitions::bulk_delete(site, access, call)
                 } else {
                     definitions::create_entities(access, call)
                 };
             }
             "WhoAmI" => {
                 *route = "WhoAmI".to_owned();
-                return Ok(self.who_am_i(client, access));
+                return Ok(self.who_am_i(site, client, access));
             }
             "EntityDefinitions" => {
                 *route = "EntityDefinitions".to_owned();
-                return access.read(|store| metadata::get(&self.site, store, &parts, call.query));
+                return access.read(|store| metadata::get(site, store, &parts, call.query));
             }
             "$metadata" if get => {
                 *route = "$metadata".to_owned();
@@ -78,7 +78,7 @@ impl Dataverse {
             "$batch" => return Err(Fail::method(call.method.as_str())),
             _ => {}
         }
-        let table = access.read(|store| store.by_set(&first.name)).ok_or_else(|| Fail::no_segment(&first.name))?;
+        let table = access.read(|store| store.by_set(&first.name)).ok_or_else(|| missing(&first.name))?;
         let key_name = if first.key.is_some() { "(key)" } else { "" };
         *route = format!("{}{key_name}", first.name);
         let prefer = Prefer::parse(call.headers);
@@ -87,7 +87,7 @@ impl Dataverse {
         let application = crate::emulator::read(&self.conditions).applications[client].clone();
         let user = self.clients[client].user;
         let writer = write::Writer {
-            site: &self.site,
+            site,
             user: client as u8,
             headers: call.headers,
             options: &options,
@@ -109,24 +109,24 @@ impl Dataverse {
                     route.push_str("?delta");
                 }
                 let scope = read::Scope { path: first.name.clone(), pointing: None };
-                access.read(|store| read::set(&self.site, store, table, &scope, &options, &prefer))
+                access.read(|store| read::set(site, store, table, &scope, &options, &prefer))
             }
             ("GET", None, [count]) if count.name == "$count" => {
                 route.push_str("/$count");
-                access.read(|store| read::count(&self.site, store, table, &options))
+                access.read(|store| read::count(site, store, table, &options))
             }
-            ("GET", Some(key), []) => access.read(|store| read::one(&self.site, store, table, key, &options, &prefer, call.headers)),
+            ("GET", Some(key), []) => access.read(|store| read::one(site, store, table, key, &options, &prefer, call.headers)),
             ("GET", Some(key), [name]) => match access.read(|store| expand::step(store, table, &name.name))? {
                 Step::Column => {
                     route.push_str("/column");
-                    access.read(|store| read::property(&self.site, store, table, key, &name.name))
+                    access.read(|store| read::property(site, store, table, key, &name.name))
                 }
                 Step::One(single) => {
                     route.push_str("/nav");
                     access.read(|store| {
                         application.may(user, Operation::Read, &store.tables[single.table].table)?;
                         match expand::follow(store, table, key, single)? {
-                            Some(id) => read::one(&self.site, store, single.table, &RowKey::Id(id), &options, &prefer, call.headers),
+                            Some(id) => read::one(site, store, single.table, &RowKey::Id(id), &options, &prefer, call.headers),
                             None => Ok(net::empty(StatusCode::NO_CONTENT)),
                         }
                     })
@@ -138,13 +138,13 @@ impl Dataverse {
                         let id = read::find(store, table, key)?.existing(&store.tables[table].table)?;
                         let scope =
                             read::Scope { path: format!("{}({id})/{}", first.name, name.name), pointing: Some((lookup, table, id)) };
-                        read::set(&self.site, store, child, &scope, &options, &prefer)
+                        read::set(site, store, child, &scope, &options, &prefer)
                     })
                 }
             },
             ("GET", Some(key), [nav, reference]) if reference.name == "$ref" => {
                 route.push_str("/nav/$ref");
-                access.read(|store| expand::references(&self.site, store, table, key, &nav.name))
+                access.read(|store| expand::references(site, store, table, key, &nav.name))
             }
             (method @ ("PUT" | "POST"), Some(key), [nav, reference]) if reference.name == "$ref" => {
                 route.push_str("/nav/$ref");
@@ -196,6 +196,43 @@ impl Dataverse {
             (method, _, []) => Err(Fail::method(method)),
         }
     }
+}
+
+/// Functions, actions and sets that every environment has and the emulator does not play. To say that they do not exist would be
+/// wrong: a client would take it for an older environment, or for a lack of rights.
+const NOT_PLAYED: &[&str] = &[
+    "GlobalOptionSetDefinitions",
+    "ManagedPropertyDefinitions",
+    "RetrieveAllEntities",
+    "RetrieveAvailableLanguages",
+    "RetrieveCurrentOrganization",
+    "RetrieveDeprovisionedLanguages",
+    "RetrieveDuplicates",
+    "RetrieveInstalledLanguagePacks",
+    "RetrieveProvisionedLanguages",
+    "RetrieveTimestamp",
+    "RetrieveVersion",
+    "activityparties",
+    "activitypointers",
+    "annotations",
+    "asyncoperations",
+    "audits",
+    "businessunits",
+    "organizations",
+    "publishers",
+    "queues",
+    "recyclebinconfigs",
+    "roles",
+    "savedqueries",
+    "solutions",
+    "subjects",
+    "teams",
+    "workflows",
+];
+
+/// The answer to a name below the service root that leads to no table.
+fn missing(name: &str) -> Fail {
+    if NOT_PLAYED.binary_search(&name).is_ok() { Fail::not_emulated(&format!("`{name}`")) } else { Fail::no_segment(name) }
 }
 
 fn check_headers(call: &Call<'_>) -> Result<()> {

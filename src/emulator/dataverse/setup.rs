@@ -2,6 +2,7 @@
 //!
 //! All of it can stand in a seed and be changed while the emulator runs, so that a client meets every set-up that fails.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::Deserialize;
@@ -216,8 +217,8 @@ impl Conditions {
 }
 
 /// The environment's clock, which may be wrong.
-#[derive(Debug, Default)]
-pub(in crate::emulator) struct Clock(AtomicI64);
+#[derive(Clone, Debug, Default)]
+pub(in crate::emulator) struct Clock(Arc<AtomicI64>);
 
 impl Clock {
     pub(super) fn set_skew(&self, seconds: i64) {

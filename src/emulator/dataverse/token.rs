@@ -34,7 +34,7 @@ fn discovery(dataverse: &Dataverse) -> Response<Body> {
     let of = |path: &str| format!("{}/{}/{path}", site.base, site.tenant);
     let body = json!({
         "token_endpoint": of("oauth2/v2.0/token"),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
         "issuer": of("v2.0"),
         "authorization_endpoint": of("oauth2/v2.0/authorize"),
         "jwks_uri": of("discovery/v2.0/keys"),
@@ -46,6 +46,21 @@ fn discovery(dataverse: &Dataverse) -> Response<Body> {
         "tenant_region_scope": "EU",
     });
     net::body(StatusCode::OK, "application/json; charset=utf-8", body.to_string())
+}
+
+/// The client's id and secret in HTTP Basic authentication, `client_secret_basic`: each form-encoded before they are joined. [D: RFC
+/// 6749, 2.3.1; Entra's discovery document names the method]
+fn basic(call: &Call<'_>) -> Option<(String, String)> {
+    use base64::Engine as _;
+    let value = call.headers.get("authorization")?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let joined = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let (id, secret) = std::str::from_utf8(&joined).ok()?.split_once(':')?;
+    let plain = |text: &str| net::decode(&text.replace('+', " "));
+    Some((plain(id)?, plain(secret)?))
 }
 
 pub(super) fn answer(dataverse: &Dataverse, call: &Call<'_>) -> Response<Body> {
@@ -74,7 +89,8 @@ pub(super) fn answer(dataverse: &Dataverse, call: &Call<'_>) -> Response<Body> {
         Some("client_credentials") => {}
         Some(_) => return refuse(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."),
     }
-    let Some(id) = field("client_id") else {
+    let basic = basic(call);
+    let Some(id) = field("client_id").or_else(|| basic.as_ref().map(|(id, _)| id.as_str())) else {
         return refuse(400, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'.");
     };
     let Some(client) = dataverse.clients.iter().position(|client| client.id.eq_ignore_ascii_case(id)) else {
@@ -86,7 +102,8 @@ pub(super) fn answer(dataverse: &Dataverse, call: &Call<'_>) -> Response<Body> {
         );
     };
     let application = crate::emulator::read(&dataverse.conditions).applications[client].clone();
-    match (field("client_secret"), field("client_assertion")) {
+    let secret = field("client_secret").or_else(|| basic.as_ref().map(|(_, secret)| secret.as_str()));
+    match (secret, field("client_assertion")) {
         (None, None) => {
             return refuse(
                 401,

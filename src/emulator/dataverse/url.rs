@@ -177,8 +177,17 @@ pub(super) struct Options {
     pub(super) count: bool,
     pub(super) skiptoken: Option<String>,
     pub(super) deltatoken: Option<String>,
-    /// The query as sent, without the skip token: what a next link must repeat.
+    /// The query as sent, without the skip token: what a next link repeats.
     pub(super) raw: String,
+    /// What the query asks, however it is written: options decoded and sorted, without the skip token. A next link may come back
+    /// with other escapes or in another order than it was given.
+    pub(super) meaning: String,
+}
+
+/// A query as sent, without an option, whose name may be escaped.
+pub(super) fn without(raw: &str, option: &str) -> String {
+    let is = |part: &str| net::decode(part.split_once('=').map_or(part, |(name, _)| name)).is_some_and(|name| name == option);
+    raw.split('&').filter(|part| !part.is_empty() && !is(part)).collect::<Vec<_>>().join("&")
 }
 
 const KNOWN: [&str; 8] = ["$select", "$filter", "$orderby", "$expand", "$top", "$count", "$skiptoken", "$deltatoken"];
@@ -199,7 +208,7 @@ impl Options {
         for (name, value) in &pairs {
             let Some(known) = KNOWN.iter().find(|known| **known == name) else {
                 // Other ways of asking, which would be passed over in silence.
-                if matches!(name.as_str(), "fetchXml" | "sql" | "savedQuery" | "userQuery") {
+                if matches!(name.as_str(), "$apply" | "fetchXml" | "sql" | "savedQuery" | "userQuery") {
                     return Err(Fail::not_emulated(&format!("the query parameter {name}")));
                 }
                 if name.starts_with('$') {
@@ -249,8 +258,11 @@ impl Options {
                 _ => options.deltatoken = Some(value.clone()),
             }
         }
-        options.raw =
-            raw.unwrap_or("").split('&').filter(|part| !part.starts_with("$skiptoken=") && !part.is_empty()).collect::<Vec<_>>().join("&");
+        options.raw = without(raw.unwrap_or(""), "$skiptoken");
+        let mut asked: Vec<String> =
+            pairs.iter().filter(|(name, _)| name != "$skiptoken").map(|(name, value)| format!("{name}={value}")).collect();
+        asked.sort_unstable();
+        options.meaning = asked.join("&");
         Ok(options)
     }
 }
@@ -351,6 +363,11 @@ mod tests {
     fn option_names_are_case_sensitive_and_known() {
         assert!(Options::parse(Some("$Select=a")).unwrap_err().message.contains("case-sensitive"));
         assert!(Options::parse(Some("$skip=5")).is_err());
+        assert_eq!(Options::parse(Some("$apply=groupby((lastname))")).unwrap_err().status, 501);
+        let one = Options::parse(Some("%24select=a%2Cb&$count=true&%24skiptoken=x")).unwrap();
+        let other = Options::parse(Some("$count=true&$select=a,b")).unwrap();
+        assert_eq!(one.meaning, other.meaning);
+        assert_eq!(one.raw, "%24select=a%2Cb&$count=true");
         assert_eq!(Options::parse(Some("$select=a,%20b&x=1")).unwrap().select, Some(vec!["a".into(), "b".into()]));
     }
 }

@@ -220,7 +220,7 @@ impl Writer<'_> {
         let found = find(store, table, key)?;
         self.check_match(store, table, &found)?;
         let id = found.existing(description)?;
-        let fields: Fields = [(name.to_owned(), raw)].into_iter().collect();
+        let fields = Fields([(name.to_owned(), raw)].into_iter().collect());
         let payload = payload(store, table, &fields, Mode::Update, self.references)?;
         store.update(table, id, payload.changes, self.user, self.site.now())?;
         Ok(net::empty(StatusCode::NO_CONTENT))
@@ -293,7 +293,7 @@ impl Writer<'_> {
 pub(super) fn seed(store: &mut Store, table: usize, body: &str, user: u8, now: i64) -> Result<Uuid> {
     let description = &store.tables[table].table;
     let mut first = fields(description, body.as_bytes())?;
-    let mut second = Fields::new();
+    let mut second = Fields::default();
     for name in ["statecode", "statuscode"] {
         if let Some(value) = first.shift_remove(name) {
             second.insert(name.to_owned(), value);

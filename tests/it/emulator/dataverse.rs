@@ -369,6 +369,107 @@ async fn sample_contacts_are_the_same_for_the_same_seed() {
 }
 
 #[tokio::test]
+async fn a_client_may_prove_itself_by_http_basic_authentication() {
+    let bench = Bench::new().await;
+    let good = credentials().dataverse;
+    let scope = format!("{}/.default", bench.running.dataverse_url());
+    let form = [("grant_type", "client_credentials"), ("scope", scope.as_str())];
+    for (secret, status) in [(good.secret.as_str(), 200), ("wrong", 401)] {
+        let request = bench.http.post(bench.running.dataverse_token_url()).basic_auth(&good.id, Some(secret)).form(&form);
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_next_link_is_followed_however_it_is_escaped_and_ordered() {
+    let bench = Bench::with(Config { contacts: 5, ..Config::default() }).await;
+    let first = ok(bench.dv(Method::GET, "contacts?$select=lastname&$count=true").header("Prefer", "odata.maxpagesize=3")).await;
+    let link = first["@odata.nextLink"].as_str().unwrap();
+    let (address, query) = link.split_once('?').unwrap();
+    let mut parts: Vec<&str> = query.split('&').collect();
+    parts.reverse();
+    let sorted = parts.join("&").replace('$', "%24");
+    for link in [link.to_owned(), format!("{address}?{sorted}")] {
+        let path = link.split("/api/data/v9.2/").nth(1).unwrap();
+        let page = ok(bench.dv(Method::GET, path).header("Prefer", "odata.maxpagesize=3")).await;
+        assert_eq!(page["value"].as_array().unwrap().len(), 2, "{link}");
+    }
+    // Another question is not answered from the middle.
+    let other = format!("contacts?$select=firstname&{}", query.split('&').find(|part| part.starts_with("$skiptoken=")).unwrap());
+    assert_eq!(refused(bench.dv(Method::GET, &other)).await.0, 400);
+}
+
+#[tokio::test]
+async fn an_answer_names_the_version_that_was_asked() {
+    let bench = Bench::with(Config { contacts: 3, ..Config::default() }).await;
+    for version in ["9.0", "9.1", "9.2"] {
+        let root = format!("{}/api/data/v{version}", bench.running.dataverse_url());
+        let request = bench.dv(Method::GET, "contacts?$select=lastname").build().unwrap();
+        let mut request = bench.http.get(format!("{root}/contacts?$select=lastname")).headers(request.headers().clone()).build().unwrap();
+        request.headers_mut().insert("prefer", "odata.maxpagesize=2".parse().unwrap());
+        let page: Value = bench.http.execute(request).await.unwrap().json().await.unwrap();
+        for property in ["@odata.context", "@odata.nextLink"] {
+            assert!(page[property].as_str().unwrap().starts_with(&format!("{root}/")), "{version}: {}", page[property]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn properties_that_are_there_twice_are_refused() {
+    let bench = Bench::new().await;
+    for body in [r#"{"lastname": "A", "lastname": "B"}"#, r#"{"lastname": "A", "parentcustomerid_account": {"name": "B", "name": "C"}}"#] {
+        let request = bench.dv(Method::POST, "contacts").header("Content-Type", "application/json").body(body);
+        let (status, code, message) = refused(request).await;
+        assert_eq!((status, code.as_str()), (400, "0x80048d19"), "{message}");
+        assert!(message.contains("duplicate property names"), "{message}");
+    }
+    assert_eq!(bench.look("dump/contacts").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_delta_token_that_was_never_given_out_is_another_error_than_an_expired_one() {
+    let bench = Bench::new().await;
+    let (status, code, _) = refused(bench.dv(Method::GET, "contacts?$deltatoken=nonsense")).await;
+    assert_eq!((status, code.as_str()), (400, "0x80040203"));
+}
+
+#[tokio::test]
+async fn documented_properties_of_metadata_can_be_selected_and_tables_counted() {
+    let bench = Bench::new().await;
+    let tables = "PrimaryImageAttribute,HasNotes,IsIntersect,IsCustomizable,HasActivities,IsValidForAdvancedFind,IsAuditEnabled,IsBPFEntity,\
+                  EntityColor,IntroducedVersion,IsStateModelAware,CanCreateAttributes,ReportViewName,IsRetentionEnabled";
+    let contact = ok(bench.dv(Method::GET, &format!("EntityDefinitions(LogicalName='contact')?$select={tables}"))).await;
+    assert_eq!((&contact["PrimaryImageAttribute"], &contact["IsIntersect"]), (&json!("entityimage"), &json!(false)));
+    assert_eq!(contact["IsCustomizable"]["Value"], true);
+    let columns = "IsCustomizable,IsRenameable,IsAuditEnabled,IsValidForForm,IsValidForGrid,IsSearchable,IsFilterable,IsRetrievable,SourceType,\
+                   CanBeSecuredForRead,CanBeSecuredForCreate,CanBeSecuredForUpdate,IsDataSourceSecret,IntroducedVersion,DeprecatedVersion";
+    let path = format!("EntityDefinitions(LogicalName='contact')/Attributes(LogicalName='lastname')?$select={columns}");
+    assert_eq!(ok(bench.dv(Method::GET, &path)).await["IsRetrievable"], true);
+    let counted = ok(bench.dv(Method::GET, "EntityDefinitions?$select=LogicalName&$count=true")).await;
+    assert_eq!(counted["@odata.count"], json!(counted["value"].as_array().unwrap().len()));
+}
+
+#[tokio::test]
+async fn what_every_environment_has_and_the_emulator_does_not_play_is_said_to_be_missing_here() {
+    let bench = Bench::new().await;
+    for path in [
+        "RetrieveAvailableLanguages",
+        "RetrieveVersion()",
+        "organizations",
+        "teams",
+        "businessunits?$select=name",
+        "activitypointers",
+        "GlobalOptionSetDefinitions",
+        "contacts?$apply=aggregate($count%20as%20n)",
+    ] {
+        let (status, _, message) = refused(bench.dv(Method::GET, path)).await;
+        assert_eq!(status, 501, "{path}: {message}");
+        assert!(message.contains("emulator"), "{path}: {message}");
+    }
+    assert_eq!(refused(bench.dv(Method::GET, "nothings")).await.0, 404);
+}
+
+#[tokio::test]
 async fn impersonation_is_refused_in_plain_words_and_not_passed_over() {
     let bench = Bench::new().await;
     for header in ["CallerObjectId", "MSCRMCallerID"] {

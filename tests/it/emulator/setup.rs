@@ -117,7 +117,7 @@ async fn the_discovery_document_names_the_token_endpoint() {
     let url = format!("{}/{}/v2.0/.well-known/openid-configuration", bench.running.dataverse_url(), credentials().tenant);
     let body: Value = bench.http.get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(body["token_endpoint"], bench.running.dataverse_token_url());
-    assert_eq!(body["token_endpoint_auth_methods_supported"], json!(["client_secret_post", "private_key_jwt"]));
+    assert_eq!(body["token_endpoint_auth_methods_supported"], json!(["client_secret_post", "private_key_jwt", "client_secret_basic"]));
 }
 
 #[tokio::test]
