@@ -103,7 +103,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
         // Profiles are listed each time: the demonstration does not last an hour.
         options.optouts.list_every = Duration::ZERO;
         // Few contacts and one deletion among them are no accident here.
-        options.mass_delete_percent = None;
+        options.mass_limits = crate::state::MassLimits::unlimited();
         let counters = Arc::new(Counters::default());
         let summary =
             execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await.map_err(|e| e.to_string())?;

@@ -6,7 +6,7 @@ use super::output::fail;
 use super::run::{Format, Prepared, Watched, options, prepare, refuse_drift, wet};
 use super::{Exit, Global, limits};
 use crate::run::Pace;
-use crate::state::{Store, run_in_progress};
+use crate::state::{MassLimits, Store, run_in_progress};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
-    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    /// Let the full load delete records, and empty fields, as many as it likes; without it, a large share needs approval.
     #[arg(long)]
     allow_mass_delete: bool,
     /// How the summary is printed.
@@ -83,7 +83,14 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     }
     let mut options = options(&project, Pace::Once, vec![args.mapping.clone()]);
     if args.allow_mass_delete {
-        options.mass_delete_percent = None;
+        options.mass_limits = MassLimits::unlimited();
     }
-    wet(&project, plan, options, args.format, global.quiet, Watched { plan: None, ignore_drift: args.ignore_drift })
+    wet(
+        &project,
+        plan,
+        options,
+        args.format,
+        global.quiet,
+        Watched { plan: None, ignore_drift: args.ignore_drift, approved: Vec::new(), approve_all: false },
+    )
 }

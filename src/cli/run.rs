@@ -18,7 +18,7 @@ use crate::run::{
     ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
     dry_run, reconcile, run as execute, watch, workflows,
 };
-use crate::state::{OptoutStage, StateError, Store};
+use crate::state::{MassLimits, OptoutStage, StateError, Store};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,10 @@ pub struct Args {
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
-    /// Let the end of a full load delete as many records as it likes; without it, a suspiciously large share stops the flow.
+    /// Carry out what a workflow holds for approval, since it would delete many records or empty a field in many.
+    #[arg(long, value_name = "WORKFLOW", conflicts_with = "dry_run")]
+    approve_mass_change: Vec<String>,
+    /// Approve what all workflows hold, and let this run delete or empty as much as it likes.
     #[arg(long)]
     allow_mass_delete: bool,
     /// Load more than 15,000,000 records for the first time too.
@@ -146,7 +149,7 @@ pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> O
         page_size: project.limits.page_size,
         concurrency: project.limits.concurrency,
         backlog_high_water: project.limits.backlog_high_water,
-        mass_delete_percent: Some(project.limits.mass_delete_percent),
+        mass_limits: MassLimits { count: project.limits.mass_change_count, percent: project.limits.mass_change_percent },
         optouts: optouts(project, false),
     }
 }
@@ -178,7 +181,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
     let mut options = options(&project, pace, args.mapping.clone());
     if args.allow_mass_delete {
-        options.mass_delete_percent = None;
+        options.mass_limits = MassLimits::unlimited();
     }
     options.optouts.accept = args.accept_reconciliation;
     if args.dry_run {
@@ -195,7 +198,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     {
         return fail(&error);
     }
-    let source = Watched { plan: args.plan.clone(), ignore_drift: args.ignore_drift };
+    let source = Watched {
+        plan: args.plan.clone(),
+        ignore_drift: args.ignore_drift,
+        approved: args.approve_mass_change.clone(),
+        approve_all: args.allow_mass_delete,
+    };
     wet(&project, plan, options, args.format, global.quiet, source)
 }
 
@@ -238,6 +246,10 @@ async fn signal() {
 pub(super) struct Watched {
     pub(super) plan: Option<PathBuf>,
     pub(super) ignore_drift: bool,
+    /// Workflows whose held changes are approved.
+    pub(super) approved: Vec<String>,
+    /// Those of all workflows are.
+    pub(super) approve_all: bool,
 }
 
 pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool, watched: Watched) -> Exit {
@@ -245,6 +257,9 @@ pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options,
         Ok(store) => store,
         Err(error) => return fail(&error.to_string()),
     };
+    if let Err(error) = approve(&store, &plan, &watched, quiet) {
+        return fail(&error);
+    }
     let (http, clients) = match services::of_plan(project, &plan, Some(&store)) {
         Ok(both) => both,
         Err(error) => return fail(&error),
@@ -262,7 +277,7 @@ pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options,
         let result = match options.pace {
             Pace::Once => execute(plan, clients, store, options, counters, stop).await,
             Pace::Watch { .. } => {
-                let Watched { plan: file, ignore_drift } = watched;
+                let Watched { plan: file, ignore_drift, .. } = watched;
                 let source =
                     FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
                 let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
@@ -274,6 +289,27 @@ pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options,
         result
     });
     report(result, &http.stats(), format)
+}
+
+/// Approves what workflows hold before the run begins.
+fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) -> Result<(), String> {
+    let names: Vec<String> = match watched.approve_all {
+        true => workflows(plan).into_iter().map(|w| w.name).collect(),
+        false => watched.approved.clone(),
+    };
+    for name in names {
+        match store.approve_mass_change(&name).map_err(|e| e.to_string())? {
+            Some(count) if !quiet => eprintln!("{name}: {count} held changes are approved"),
+            Some(_) => {}
+            None if watched.approve_all => {}
+            None => return Err(nothing_held(&name)),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn nothing_held(name: &str) -> String {
+    format!("`{name}` holds nothing for approval; `d365map status` shows what does")
 }
 
 fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) -> Exit {

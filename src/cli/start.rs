@@ -38,10 +38,26 @@ pub struct Args {
     /// Stop what runs already, and start it by the mapping files as they are now.
     #[arg(long)]
     restart: bool,
+    /// Carry out what the workflows hold for approval, since it would delete many records or empty a field in many.
+    #[arg(long, conflicts_with = "all")]
+    approve_mass_change: bool,
 }
 
 /// Starts workflows.
 pub fn run(args: &Args, global: &Global) -> Exit {
+    if args.approve_mass_change {
+        let project = match need_project(global) {
+            Ok(project) => project,
+            Err(exit) => return exit,
+        };
+        for name in &args.which.names {
+            match Store::open(&project.state).and_then(|store| store.approve_mass_change(name)) {
+                Ok(Some(count)) => print(&format!("{name}: {count} held changes are approved\n")),
+                Ok(None) => return fail(&super::run::nothing_held(name)),
+                Err(error) => return fail(&error.to_string()),
+            }
+        }
+    }
     wish(&args.which, Wish::Run, args.restart, global)
 }
 

@@ -111,6 +111,9 @@ struct LimitsDoc {
     page_size: Option<Spanned<i64>>,
     concurrency: Option<Spanned<i64>>,
     backlog_high_water: Option<Spanned<i64>>,
+    mass_change_percent: Option<Spanned<i64>>,
+    mass_change_count: Option<Spanned<i64>>,
+    /// The name of `mass-change-percent` before it was about more than deletions.
     mass_delete_percent: Option<Spanned<i64>>,
     attempts: Option<Spanned<i64>>,
     request_timeout_seconds: Option<Spanned<i64>>,
@@ -542,12 +545,19 @@ impl Reader<'_> {
                 100..=10_000_000,
                 "operations",
             ),
-            mass_delete_percent: self.ranged(
-                "mass-delete-percent",
-                doc.mass_delete_percent.as_ref(),
-                defaults.mass_delete_percent,
+            mass_change_percent: self.ranged(
+                if doc.mass_change_percent.is_some() { "mass-change-percent" } else { "mass-delete-percent" },
+                doc.mass_change_percent.as_ref().or(doc.mass_delete_percent.as_ref()),
+                defaults.mass_change_percent,
                 1..=100,
-                "per cent",
+                "percent",
+            ),
+            mass_change_count: self.ranged(
+                "mass-change-count",
+                doc.mass_change_count.as_ref(),
+                defaults.mass_change_count,
+                1..=10_000_000,
+                "records",
             ),
             attempts: self.ranged("attempts", doc.attempts.as_ref(), defaults.attempts, 1..=20, "tries"),
             request_timeout: seconds(self.ranged(

@@ -197,8 +197,10 @@ pub struct Limits {
     pub requests_per_day: PerService<u64>,
     /// Operations waiting in the outbox at which reading pauses.
     pub backlog_high_water: u64,
-    /// The share of a flow's records, in per cent, that the end of a full load may delete at once.
-    pub mass_delete_percent: u8,
+    /// The share of a workflow's records, in percent, above which deletions, or fields that become empty, need approval.
+    pub mass_change_percent: u8,
+    /// How many of them need approval above that share.
+    pub mass_change_count: u64,
     /// Tries of one request, the first one included.
     pub attempts: u32,
     /// Time for one request with its answer.
@@ -215,7 +217,8 @@ impl Default for Limits {
             requests_per_second: PerService::default(),
             requests_per_day: PerService::default(),
             backlog_high_water: 20_000,
-            mass_delete_percent: 20,
+            mass_change_percent: 20,
+            mass_change_count: 100,
             attempts: 6,
             request_timeout: Duration::from_secs(120),
             watch_interval: Duration::from_secs(60),

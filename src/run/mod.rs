@@ -37,7 +37,7 @@ use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
-use crate::state::{Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
+use crate::state::{MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
 const FLOWS_AT_ONCE: usize = 4;
@@ -70,8 +70,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Operations waiting at which reading pauses.
     pub backlog_high_water: u64,
-    /// The share of a flow's records, in per cent, that the end of a full load may delete at once; `None` for all of them.
-    pub mass_delete_percent: Option<u8>,
+    /// How many deletions, or fields that become empty, need approval.
+    pub mass_limits: MassLimits,
     /// How opt-outs are read and compared.
     pub optouts: OptoutSettings,
 }
@@ -208,7 +208,7 @@ impl RunError {
     fn reach(&self) -> Reach {
         match self {
             RunError::Sftp(_) | RunError::Journal(_) => Reach::Source,
-            RunError::State(StateError::MassDelete { .. })
+            RunError::State(StateError::MassChange { .. })
             | RunError::Plan(_)
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }

@@ -89,17 +89,11 @@ pub enum CursorMove {
 /// that says so was missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unseen {
-    /// Delete them at the target (`deletes propagate`).
+    /// Delete them at the target (`deletes propagate`), within the page's guard.
     Delete,
-    /// Delete them, unless they are suspiciously many: [`MASS`] or more, and more than this share of all, in per cent. Then
-    /// the page is refused with [`StateError::MassDelete`].
-    DeleteUpTo(u8),
     /// Leave them alone (`deletes ignore`).
     Keep,
 }
-
-/// Fewer deletes than this are no mass, whatever their share.
-pub const MASS: u64 = 100;
 
 const COLUMNS: &str = "phase, reason, link, generation, plan_fingerprint, updated_at";
 
@@ -225,6 +219,8 @@ impl Tx<'_> {
     pub fn restart(&mut self, mapping: i64, from: &Cursor, reason: Reason, plan_fingerprint: &str) -> Inside<Cursor> {
         // A resync in the middle of a first load or replay must not lose the @initial fields of what was not read yet.
         let reason = if reason == Reason::Resync && from.with_initial() { from.reason } else { reason };
+        self.drop_all_held(mapping)?;
+        self.conn.prepare_cached("UPDATE cursor SET records = 0 WHERE mapping = ?1")?.execute([mapping])?;
         let generation = from.generation + 1;
         self.put_cursor(
             mapping,

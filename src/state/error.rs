@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::environment::{Service, Side};
 use super::lock::Holder;
+use super::mass::MassChange;
 
 /// An error of the durable state. Nothing was changed when one is returned: every method is one transaction.
 #[derive(Debug, thiserror::Error)]
@@ -91,19 +92,15 @@ pub enum StateError {
         /// What was found where.
         what: String,
     },
-    /// A full load saw so few of the records on file that their deletes are suspicious.
+    /// So many deletions, or so many fields that would become empty, that they need approval.
     #[error(
-        "a full load of `{mapping}` did not see {unseen} of the {known} records at the target, and would delete them; more than {percent} % at once is more likely a filter, a permission or an environment gone wrong. Nothing was deleted. Look at what the source gives; where it is right, go on with `--allow-mass-delete`, or raise `limits.mass-delete-percent`"
+        "`{mapping}` stops before it writes: it would {change}. A filter, a permission or an environment gone wrong looks like this; what is held has not been written. If it is meant, run `d365map run --approve-mass-change {mapping}` (beside a watch: `d365map start {mapping} --approve-mass-change`). If not, correct the cause and read everything again with `d365map replay {mapping}`"
     )]
-    MassDelete {
-        /// The flow.
+    MassChange {
+        /// The workflow.
         mapping: String,
-        /// Records on file that the load did not see.
-        unseen: u64,
-        /// Records on file.
-        known: u64,
-        /// The share that is allowed.
-        percent: u8,
+        /// What it would do.
+        change: Box<MassChange>,
     },
     /// The project connects to other services than those that the state belongs to.
     #[error(
@@ -212,7 +209,7 @@ impl StateError {
             | StateError::OlderFormat { .. }
             | StateError::Foreign { .. }
             | StateError::Damaged { .. }
-            | StateError::MassDelete { .. }
+            | StateError::MassChange { .. }
             | StateError::Misfit { .. }
             | StateError::Ambiguous { .. }
             | StateError::OtherEnvironment { .. }

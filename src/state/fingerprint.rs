@@ -65,6 +65,11 @@ impl Fingerprint {
         self.0.get(slot as usize) == Some(&hash)
     }
 
+    /// The hash of what was last written at the slot, if that is known.
+    pub(super) fn at(&self, slot: u32) -> Option<u64> {
+        self.0.get(slot as usize).copied().filter(|hash| *hash != UNKNOWN)
+    }
+
     /// Notes what has been written; the other slots keep what they had.
     pub(super) fn write(&mut self, slot: u32, hash: u64) {
         let slot = slot as usize;

@@ -357,7 +357,15 @@ mod tests {
             let from = store.cursor_or_first(flow, "plan").unwrap();
             let changes = vec![Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }];
             store
-                .commit_page(PageCommit { run, mapping: flow.into(), from, changes, rewrite: false, to: CursorMove::Next("next".into()) })
+                .commit_page(PageCommit {
+                    run,
+                    mapping: flow.into(),
+                    from,
+                    changes,
+                    rewrite: false,
+                    guard: None,
+                    to: CursorMove::Next("next".into()),
+                })
                 .unwrap();
         };
         page("contacts", "c", Some("a"));

@@ -7,6 +7,7 @@ use super::cursor::{Cursor, CursorMove, Phase, Unseen, cursor_of};
 use super::dead_letter::Failure;
 use super::error::{Inside, StateError};
 use super::fingerprint::Comparison;
+use super::mass::{HeldCause, MassChange, MassLimits};
 use super::outbox::{NewOp, Queued, is_keyless, refetch_key};
 use super::payload::Payload;
 use super::store::Store;
@@ -77,6 +78,9 @@ pub struct PageCommit {
     pub changes: Vec<Change>,
     /// Write what equals the last write too: a replay that repairs a target changed by others.
     pub rewrite: bool,
+    /// Changes that may be part of a mass change are held until the round is over, and judged by these limits; without limits
+    /// they are queued at once.
+    pub guard: Option<MassLimits>,
     /// Where the flow goes on.
     pub to: CursorMove,
 }
@@ -106,6 +110,8 @@ pub struct PageOutcome {
     pub rejected: u64,
     /// Target records now waiting to be deleted because a full load, which ended with this page, did not see them.
     pub unseen_deleted: u64,
+    /// The round is over, and what is held needs approval.
+    pub mass_change: Option<MassChange>,
     /// Operations of this flow in the outbox afterwards, waiting and claimed: the backlog.
     pub backlog: u64,
     /// Where the flow stands now.
@@ -130,14 +136,18 @@ const NEWER_STATE: i64 = 1;
 pub(super) const READ_AGAIN: i64 = 2;
 
 /// What all changes of one transaction share.
-struct Intake {
+pub(super) struct Intake {
     run: RunId,
-    mapping: i64,
-    generation: i64,
+    pub mapping: i64,
+    pub generation: i64,
     /// In a full load what is seen is marked with the generation.
     full: bool,
     with_initial: bool,
-    rewrite: bool,
+    pub rewrite: bool,
+    /// Deletions of what was written, and fields that would become empty, are held.
+    guarded: bool,
+    /// Something is held for the flow.
+    pub has_held: bool,
     /// Looked up once: nearly always there are none, and then no record pays for asking.
     has_dead_letters: bool,
     has_refetches: bool,
@@ -164,6 +174,21 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn resolve_refetch(&self, run: RunId, mapping: &str, seq: i64, change: Change) -> Result<RefetchOutcome, StateError> {
+        self.resolve_refetch_guarded(run, mapping, seq, change, false)
+    }
+
+    /// As [`Store::resolve_refetch`]. With `guarded`, what may be part of a mass change is held until [`Store::judge_held`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn resolve_refetch_guarded(
+        &self,
+        run: RunId,
+        mapping: &str,
+        seq: i64,
+        change: Change,
+        guarded: bool,
+    ) -> Result<RefetchOutcome, StateError> {
         self.write("take in a refetched record", |tx| {
             let mapping = tx.mapping(mapping)?;
             type Row = (String, String, bool, i64, bool, bool, i64);
@@ -203,6 +228,8 @@ impl Store {
                 full,
                 with_initial,
                 rewrite,
+                guarded,
+                has_held: tx.has_held(mapping)?,
                 has_dead_letters: true,
                 has_refetches: true,
                 has_waits: true,
@@ -253,7 +280,7 @@ impl Store {
 
 impl Tx<'_> {
     pub fn commit_page(&mut self, page: PageCommit) -> Inside<PageOutcome> {
-        let PageCommit { run, mapping: name, from, changes, rewrite, to } = page;
+        let PageCommit { run, mapping: name, from, changes, rewrite, guard, to } = page;
         let mapping = self.mapping(&name)?;
         self.expect_cursor(&name, mapping, &from)?;
         let mut intake = Intake {
@@ -263,6 +290,8 @@ impl Tx<'_> {
             full: from.phase == Phase::Full,
             with_initial: from.with_initial(),
             rewrite,
+            guarded: guard.is_some(),
+            has_held: self.has_held(mapping)?,
             has_dead_letters: self.any("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)", mapping)?,
             has_refetches: self.any("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND op = 'refetch')", mapping)?,
             has_waits: self.any("SELECT EXISTS (SELECT 1 FROM link_wait WHERE parent = ?1)", mapping)?,
@@ -272,19 +301,25 @@ impl Tx<'_> {
         for change in changes {
             self.take_in(&mut intake, change, &mut outcome)?;
         }
+        if intake.full {
+            self.conn
+                .prepare_cached("UPDATE cursor SET records = records + ?2 WHERE mapping = ?1")?
+                .execute(params![mapping, i64::try_from(outcome.records).unwrap_or(i64::MAX)])?;
+        }
         let cursor = match to {
             CursorMove::Next(link) => Cursor { link: Some(link), ..from },
             CursorMove::RoundEnd { link, unseen } => {
                 if intake.full {
                     match unseen {
                         Unseen::Keep => {}
-                        Unseen::Delete => outcome.unseen_deleted = self.sweep(mapping, from.generation)?,
-                        Unseen::DeleteUpTo(percent) => {
-                            self.expect_few_unseen(&name, mapping, from.generation, percent)?;
-                            outcome.unseen_deleted = self.sweep(mapping, from.generation)?;
-                        }
+                        Unseen::Delete => outcome.unseen_deleted = self.sweep(mapping, from.generation, guard.is_some())?,
                     }
                 }
+                if let Some(limits) = guard {
+                    let empty = intake.full && self.any("SELECT records = 0 FROM cursor WHERE mapping = ?1", mapping)?;
+                    self.end_round(mapping, limits, empty, &mut outcome)?;
+                }
+                self.conn.prepare_cached("UPDATE cursor SET records = 0 WHERE mapping = ?1 AND records > 0")?.execute([mapping])?;
                 match (link, from.phase) {
                     (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },
                     (None, Phase::Delta) => from,
@@ -369,8 +404,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn take_in_upsert(&mut self, intake: &Intake, source_id: &str, key: &str, payload: &Payload, outcome: &mut PageOutcome) -> Inside<()> {
+    fn take_in_upsert(
+        &mut self,
+        intake: &mut Intake,
+        source_id: &str,
+        key: &str,
+        payload: &Payload,
+        outcome: &mut PageOutcome,
+    ) -> Inside<()> {
         let mapping = intake.mapping;
+        if intake.has_held {
+            self.drop_held(mapping, key)?;
+        }
         let mut with_initial = intake.with_initial;
         if intake.has_dead_letters {
             // An initial load or replay of this record that failed is still owed its @initial fields.
@@ -384,6 +429,11 @@ impl Tx<'_> {
                 intake.generation
             ])?;
         }
+        let rest = match &ledger {
+            Some(row) if intake.guarded => self.hold_emptied(intake, row, key, source_id, payload, with_initial)?,
+            Some(_) | None => None,
+        };
+        let payload = rest.as_ref().unwrap_or(payload);
         if let Some(row) = &ledger
             && !intake.rewrite
             && self.equals_last_write(mapping, row, source_id, payload, with_initial)?
@@ -438,7 +488,14 @@ impl Tx<'_> {
         Ok(statement.query_row(params![mapping, key], |row| row.get(0))?)
     }
 
-    fn take_in_absent(&mut self, intake: &Intake, source_id: &str, why: Absence, remove: bool, outcome: &mut PageOutcome) -> Inside<()> {
+    fn take_in_absent(
+        &mut self,
+        intake: &mut Intake,
+        source_id: &str,
+        why: Absence,
+        remove: bool,
+        outcome: &mut PageOutcome,
+    ) -> Inside<()> {
         let mapping = intake.mapping;
         match (why, remove) {
             (Absence::FilteredOut, _) => outcome.filtered_out += 1,
@@ -453,6 +510,13 @@ impl Tx<'_> {
                     continue;
                 }
                 found = true;
+                // What was never written is nobody's loss.
+                if intake.guarded && self.ledger_row(mapping, &key)?.is_some() {
+                    let cause = if why == Absence::Deleted { HeldCause::Deleted } else { HeldCause::Filtered };
+                    self.hold_delete(intake, &key, source_id, cause)?;
+                    outcome.deletes_queued += 1;
+                    continue;
+                }
                 let change_no = self.next_change()?;
                 let new = NewOp {
                     key: &key,
@@ -481,7 +545,7 @@ impl Tx<'_> {
     }
 
     /// The source record of the newest operation in the outbox on a target record.
-    fn newest_owner(&self, mapping: i64, key: &str) -> Inside<Option<String>> {
+    pub fn newest_owner(&self, mapping: i64, key: &str) -> Inside<Option<String>> {
         // 'ready' sorts after 'claimed', and waits behind it.
         let mut statement =
             self.conn.prepare_cached("SELECT source_id FROM outbox WHERE mapping = ?1 AND key = ?2 ORDER BY state DESC LIMIT 1")?;
@@ -539,7 +603,7 @@ mod tests {
         let page = |flow: &str, changes| {
             let from = store.cursor_or_first(flow, "plan").unwrap();
             let to = CursorMove::Next("next".into());
-            store.commit_page(PageCommit { run, mapping: flow.into(), from, changes, rewrite: false, to }).unwrap()
+            store.commit_page(PageCommit { run, mapping: flow.into(), from, changes, rewrite: false, guard: None, to }).unwrap()
         };
         let gone = Change::Absent { source_id: "p".into(), why: Absence::Deleted, remove: true };
         let outcome = page("parents", vec![upsert("p", None), gone, upsert("q", None)]);

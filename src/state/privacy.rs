@@ -78,9 +78,9 @@ const HOLDINGS: &[Holding] = &[
         mapping: Some("mapping"),
         label: "cause || ' ' || source_id",
         own: &[("source_id", Some("mapping")), ("key", Some("mapping"))],
-        // Only fields that would become empty.
-        text: &[],
-        otherwise: Removal::Words,
+        // Another record's values may name the person: what is held of it goes, and the next full load finds it again.
+        text: &["payload"],
+        otherwise: Removal::Row,
     },
     Holding {
         table: "dead_letter",
@@ -527,7 +527,7 @@ mod tests {
     fn page(store: &Store, run: RunId, mapping: &str, changes: Vec<Change>) -> PageOutcome {
         let from = store.cursor_or_first(mapping, "p").unwrap();
         let to = CursorMove::Next(format!("next{}", crate::time::now().timestamp_nanos_opt().unwrap()));
-        store.commit_page(PageCommit { run, mapping: mapping.into(), from, changes, rewrite: false, to }).unwrap()
+        store.commit_page(PageCommit { run, mapping: mapping.into(), from, changes, rewrite: false, guard: None, to }).unwrap()
     }
 
     /// Ada has a written record, a waiting operation in another flow and a dead letter in a third; Eve a waiting operation.

@@ -1,7 +1,7 @@
 -- Format 4, mass changes: what would delete records or empty fields is held until the whole load has been seen.
 
--- One row for each target record, beside the outbox. cause: why it is held. payload: of an upsert, only the fields that would
--- become empty; what else has changed is in the outbox. slots: their slots, as little-endian 32-bit numbers.
+-- One row for each target record, beside the outbox. cause: why it is held. payload: the values of a record of which fields would
+-- become empty; what else has changed is in the outbox already. slots: those of these fields, as little-endian 32-bit numbers.
 CREATE TABLE held (
   mapping      INTEGER NOT NULL REFERENCES mapping (id),
   key          TEXT NOT NULL,

@@ -8,6 +8,7 @@ use super::error::{Inside, StateError};
 use super::events::{EventsStatus, events_status};
 use super::links::{Waiting, waiting_for};
 use super::lock::Holder;
+use super::mass::mass_change;
 use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
@@ -194,6 +195,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
     let (dead_letters, retrying) = conn
         .prepare_cached("SELECT COUNT(*), COUNT(retry_at) FROM dead_letter WHERE mapping = ?1")?
         .query_row(params![id], |row| Ok((count(row.get(0)?), count(row.get(1)?))))?;
+    let notes = optout_notes(conn, id)?.into_iter().chain(mass_note(conn, id, &mapping)?).collect();
     Ok(MappingStatus {
         mapping,
         cursor: cursor_of(conn, id)?,
@@ -203,7 +205,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         ledger_rows,
         totals,
         events: events_status(conn, id)?,
-        notes: optout_notes(conn, id)?,
+        notes,
     })
 }
 
@@ -217,4 +219,10 @@ fn optout_notes(conn: &Connection, mapping: i64) -> Inside<Vec<String>> {
 
 fn count(rows: i64) -> u64 {
     u64::try_from(rows).unwrap_or(0)
+}
+
+/// What needs approval.
+fn mass_note(conn: &Connection, mapping: i64, name: &str) -> Inside<Option<String>> {
+    Ok(mass_change(conn, mapping)?
+        .map(|change| format!("stopped before writing, and needs approval: it would {change}; `d365map run --approve-mass-change {name}`")))
 }

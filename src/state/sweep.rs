@@ -6,59 +6,56 @@
 
 use rusqlite::params;
 
-use super::cursor::MASS;
-use super::error::{Inside, StateError};
+use super::error::Inside;
 use super::page::READ_AGAIN;
 use super::tx::Tx;
 use super::types::millis;
 
 impl Tx<'_> {
-    /// Refuses to sweep more records than `percent` of those on file.
-    pub fn expect_few_unseen(&mut self, name: &str, mapping: i64, generation: i64, percent: u8) -> Inside<()> {
-        let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        let (known, unseen): (i64, i64) = self.conn.query_row(
-            "SELECT COUNT(*), COALESCE(SUM(l.generation < ?2
-               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key
-                               AND (o.generation >= ?2 OR (o.state = 'ready' AND o.op = 'delete')))), 0)
-             FROM ledger AS l WHERE l.mapping = ?1",
-            params![mapping, generation],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let (known, unseen) = (count(known), count(unseen));
-        if unseen >= MASS && unseen.saturating_mul(100) > known.saturating_mul(u64::from(percent)) {
-            return Err(StateError::MassDelete { mapping: name.to_owned(), unseen, known, percent }.into());
-        }
-        Ok(())
-    }
-
-    /// Queues the deletion of what has an older generation everywhere. Gives the number of target records.
-    pub fn sweep(&mut self, mapping: i64, generation: i64) -> Inside<u64> {
+    /// Queues the deletion of what has an older generation everywhere, or holds it (`guarded`) where something was written.
+    /// Gives the number of target records.
+    pub fn sweep(&mut self, mapping: i64, generation: i64, guarded: bool) -> Inside<u64> {
         let change_no = self.next_change()?;
         let now = millis(self.now);
         // What was written. A newer operation in the outbox says that the record was seen though its write is still to come.
-        let written = self.conn.execute(
-            "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
+        let written = if guarded {
+            self.conn.execute(
+                "INSERT INTO held (mapping, key, source_id, cause, with_initial, rewrite, generation, change_no, held_at)
+                 SELECT ?1, l.key, l.source_id, 'unseen', 0, 0, ?2, ?3, ?4 FROM ledger AS l
+                 WHERE l.mapping = ?1 AND l.generation < ?2
+                   AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key
+                                   AND (o.generation >= ?2 OR (o.state = 'ready' AND o.op = 'delete')))
+                 ON CONFLICT (mapping, key) DO NOTHING",
+                params![mapping, generation, change_no, now],
+            )?
+        } else {
+            self.conn.execute(
+                "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
              SELECT ?1, l.key, l.source_id, 'delete', NULL, 0, 0, ?2, ?3, ?4 FROM ledger AS l
              WHERE l.mapping = ?1 AND l.generation < ?2
                AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = l.key
                                AND (o.generation >= ?2 OR (o.state = 'ready' AND o.op = 'delete')))
              ON CONFLICT (mapping, key, state) DO UPDATE SET op = 'delete', payload = NULL, source_id = excluded.source_id,
                generation = excluded.generation, change_no = excluded.change_no",
-            params![mapping, generation, change_no, now],
-        )?;
-        // What waits to be written for the first time, from before this load. A refetch finds out by itself.
+                params![mapping, generation, change_no, now],
+            )?
+        };
+        // What waits to be written for the first time, from before this load. A refetch finds out by itself. What waits to be
+        // written once more is deleted when its held deletion is released.
         let waiting = self.conn.execute(
             "UPDATE outbox SET op = 'delete', payload = NULL, generation = ?2, change_no = ?3
-             WHERE mapping = ?1 AND state = 'ready' AND op = 'upsert' AND generation < ?2",
-            params![mapping, generation, change_no],
+             WHERE mapping = ?1 AND state = 'ready' AND op = 'upsert' AND generation < ?2
+               AND NOT (?4 AND EXISTS (SELECT 1 FROM ledger AS l WHERE l.mapping = ?1 AND l.key = outbox.key))",
+            params![mapping, generation, change_no, guarded],
         )?;
         // What is being written for the first time right now: the deletion waits behind it, where nothing does yet.
         let in_flight = self.conn.execute(
             "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
              SELECT ?1, c.key, c.source_id, 'delete', NULL, 0, 0, ?2, ?3, ?4 FROM outbox AS c
              WHERE c.mapping = ?1 AND c.state = 'claimed' AND c.op = 'upsert' AND c.generation < ?2
+               AND NOT (?5 AND EXISTS (SELECT 1 FROM ledger AS l WHERE l.mapping = ?1 AND l.key = c.key))
                AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = c.key AND o.state = 'ready')",
-            params![mapping, generation, change_no, now],
+            params![mapping, generation, change_no, now, guarded],
         )?;
         // A refetch under way may have read the record before it went.
         self.conn.execute(

@@ -430,6 +430,7 @@ mod tests {
             from: cursor,
             changes: vec![change],
             rewrite: false,
+            guard: None,
             to: CursorMove::RoundEnd { link: None, unseen: Unseen::Keep },
         };
         store.commit_page(page).unwrap();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use d365map::state::{
-    Absence, Change, ClaimedOp, CursorMove, Destination, Field, PageCommit, Payload, RefetchOutcome, RunId, RunKind, Settlement,
-    StateError, Store, Unseen, Work,
+    Absence, Change, ClaimedOp, CursorMove, Destination, Field, MassLimits, PageCommit, Payload, RefetchOutcome, RunId, RunKind,
+    Settlement, Store, Unseen, Work,
 };
 use d365map::time::now;
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ impl Bench {
 
     fn commit(&self, flow: &str, changes: Vec<Change>, to: CursorMove) {
         let from = self.store.cursor_or_first(flow, "plan").unwrap();
-        let page = PageCommit { run: self.run, mapping: flow.into(), from, changes, rewrite: false, to };
+        let page = PageCommit { run: self.run, mapping: flow.into(), from, changes, rewrite: false, guard: None, to };
         self.store.commit_page(page).unwrap();
     }
 
@@ -138,7 +138,7 @@ fn a_delete_waits_for_those_that_link_to_its_record_until_it_is_let_go() {
 }
 
 #[test]
-fn a_full_load_that_misses_too_many_is_refused_as_a_whole() {
+fn a_full_load_that_misses_too_many_queues_nothing() {
     let bench = Bench::new();
     for n in 0..300 {
         bench.page(PARENTS, put(&format!("p{n}"), payload(1, None)));
@@ -158,14 +158,18 @@ fn a_full_load_that_misses_too_many_is_refused_as_a_whole() {
         from: from.clone(),
         changes: (0..seen).map(|n| put(&format!("p{n}"), payload(1, None))).collect(),
         rewrite: false,
-        to: CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::DeleteUpTo(percent) },
+        guard: Some(MassLimits { count: 100, percent }),
+        to: CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::Delete },
     };
-    match bench.store.commit_page(page(200, 33)) {
-        Err(StateError::MassDelete { unseen: 100, known: 300, percent: 33, .. }) => {}
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(bench.store.backlog_size(PARENTS).unwrap(), 0);
-    assert_eq!(bench.store.commit_page(page(201, 1)).unwrap().unseen_deleted, 99, "fewer than a hundred are no mass");
+    let change = bench.store.commit_page(page(200, 33)).unwrap().mass_change.expect("it is held");
+    assert_eq!((change.unseen, change.known, change.source_empty), (100, 300, false));
+    assert_eq!(bench.store.backlog_size(PARENTS).unwrap(), 0, "nothing can be claimed");
+    bench.store.restart(PARENTS, d365map::state::Reason::Resync, "plan").unwrap();
+    assert_eq!(bench.store.mass_change(PARENTS).unwrap(), None, "everything is read again: what was held is moot");
+    let from = bench.store.cursor_or_first(PARENTS, "plan").unwrap();
+    let outcome = bench.store.commit_page(PageCommit { from, ..page(201, 1) }).unwrap();
+    assert_eq!((outcome.unseen_deleted, outcome.mass_change), (99, None), "fewer than the count, and not half of them");
+    assert_eq!(bench.store.backlog_size(PARENTS).unwrap(), 99);
 }
 
 // --- random histories --------------------------------------------------------------------------------------------------

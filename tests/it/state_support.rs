@@ -41,7 +41,8 @@ impl Flow {
     }
 
     pub fn commit(&self, changes: Vec<Change>, to: CursorMove) -> PageOutcome {
-        let page = PageCommit { run: self.run, mapping: FLOW.to_owned(), from: self.cursor(), changes, rewrite: self.rewrite, to };
+        let page =
+            PageCommit { run: self.run, mapping: FLOW.to_owned(), from: self.cursor(), changes, rewrite: self.rewrite, guard: None, to };
         self.store.commit_page(page).unwrap()
     }
 

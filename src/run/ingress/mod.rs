@@ -16,6 +16,7 @@ mod reader;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::TimeDelta;
 use tokio::sync::{Notify, watch};
@@ -39,6 +40,8 @@ struct Shared {
     queued: Notify,
     /// Something was settled: the reader may go on.
     settled: Notify,
+    /// The reader has come to the end of its round: what is held can be judged.
+    round_over: AtomicBool,
     /// The reader has ended its work, or will read no more.
     reading: watch::Sender<bool>,
 }
@@ -76,6 +79,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         flow,
         queued: Notify::new(),
         settled: Notify::new(),
+        round_over: AtomicBool::new(false),
         reading: watch::Sender::new(true),
     });
     let reading = async {

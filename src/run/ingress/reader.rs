@@ -1,6 +1,7 @@
 //! The reader of a flow: page by page from the source, evaluated, into the state.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -13,7 +14,8 @@ use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::run::{Context, RunError, failure};
 use crate::state::{
-    Absence, Change, Claim, CursorMove, Engine, Failure, Field, Lease, PageCommit, Partition, Payload, Reason, Store, Unseen,
+    Absence, Change, Claim, CursorMove, Engine, Failure, Field, Lease, MassChange, PageCommit, Partition, Payload, Reason, StateError,
+    Store, Unseen,
 };
 use crate::time::{self, Instant};
 
@@ -31,6 +33,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     if let Some(before) = shared.context.blocking(move |store| store.note_key_attribute(&name, &key)).await? {
         return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: flow.key.path.join(".") });
     }
+    refuse_held(shared, &fingerprint).await?;
     loop {
         if !room(shared).await? {
             return Ok(());
@@ -47,11 +50,28 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
             }
             Claim::Page(lease) => {
                 if page(shared, &mut evaluator, lease, &fingerprint).await? == Round::Over {
+                    shared.round_over.store(true, Ordering::Release);
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// Reads nothing while changes need approval: what is read now would be judged together with them. With another mapping
+/// everything is read again, and what was held is moot.
+async fn refuse_held(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
+    let (name, plan) = (shared.flow().name.clone(), fingerprint.to_owned());
+    let held = shared.context.blocking(move |store| {
+        let same = store.cursor(&name)?.is_some_and(|cursor| cursor.plan_fingerprint == plan);
+        if same { store.mass_change(&name) } else { Ok(None) }
+    });
+    held.await?.map_or(Ok(()), |change| Err(mass_change(shared.flow(), change)))
+}
+
+/// The error of changes that need approval.
+pub(super) fn mass_change(flow: &IngressFlow, change: MassChange) -> RunError {
+    RunError::State(StateError::MassChange { mapping: flow.name.clone(), change: Box::new(change) })
 }
 
 #[derive(PartialEq, Eq)]
@@ -91,6 +111,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         from: lease.cursor.clone(),
         changes,
         rewrite: false,
+        guard: Some(shared.context.options.mass_limits),
         to,
     };
 
@@ -155,7 +176,7 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         Some(link) => (CursorMove::Next(link.into()), Round::GoesOn),
         None => {
             let unseen = match flow.policy.deletes {
-                Deletes::Propagate => shared.context.options.mass_delete_percent.map_or(Unseen::Delete, Unseen::DeleteUpTo),
+                Deletes::Propagate => Unseen::Delete,
                 Deletes::Ignore => Unseen::Keep,
             };
             (CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }, Round::Over)
@@ -173,6 +194,9 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
     counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
     counters.backlog.set(outcome.backlog);
     shared.queued.notify_one();
+    if let Some(change) = outcome.mass_change {
+        return Err(mass_change(flow, change));
+    }
     Ok(round)
 }
 

@@ -5,19 +5,20 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
-use super::reader::{evaluate, removes, unless_forgotten};
+use super::reader::{evaluate, mass_change, removes, unless_forgotten};
 use super::{Shared, body};
 use crate::connect::ConnectError;
 use crate::connect::campaign::Written;
 use crate::eval::Evaluator;
 use crate::run::failure::{self, Verdict, verdict};
 use crate::run::{Pace, RunError};
-use crate::state::{Absence, Change, ClaimedOp, RefetchOutcome, Settlement, Work};
+use crate::state::{Absence, Change, ClaimedOp, Judged, RefetchOutcome, Settlement, Work};
 use crate::time;
 
 /// Operations taken from the state at once, per call that may be under way.
@@ -123,6 +124,7 @@ impl Writer {
                             () = self.shared.context.stop.cancelled() => {}
                         }
                     }
+                    None if self.judge().await? > 0 => {}
                     None => return Ok(()),
                 }
                 continue;
@@ -158,6 +160,19 @@ impl Writer {
             (true, _) => Some(Duration::from_millis(100)),
             (false, _) => Some(Duration::from_millis(500)),
         })
+    }
+
+    /// Records that were read again on their own may have added to what is held after the reader's round was judged. Gives how
+    /// many changes were released.
+    async fn judge(&self) -> Result<u64, RunError> {
+        if !self.shared.round_over.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        let (name, limits) = (self.shared.flow().name.clone(), self.shared.context.options.mass_limits);
+        match self.shared.context.blocking(move |store| store.judge_held(&name, limits)).await? {
+            Judged::Released(count) => Ok(count),
+            Judged::Held(change) => Err(mass_change(self.shared.flow(), change)),
+        }
     }
 
     async fn claim(&mut self, limit: usize) -> Result<(), RunError> {
@@ -371,7 +386,7 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         Err(error) => return Ok(Ended::Abort(op.released(), error)),
     };
     let (run, name, seq) = (shared.context.run, flow.name.clone(), op.seq);
-    let outcome = shared.context.blocking(move |store| store.resolve_refetch(run, &name, seq, change)).await?;
+    let outcome = shared.context.blocking(move |store| store.resolve_refetch_guarded(run, &name, seq, change, true)).await?;
     Ok(Ended::Refetched(outcome))
 }
 

@@ -59,7 +59,7 @@ mod tests {
         }
         for error in [
             sql(rusqlite::ffi::SQLITE_CORRUPT),
-            RunError::State(StateError::MassDelete { mapping: "a".to_owned(), unseen: 90, known: 100, percent: 20 }),
+            RunError::State(StateError::MassChange { mapping: "a".to_owned(), change: Box::default() }),
             RunError::KeyChanged { name: "a".to_owned(), before: "x".to_owned(), now: "y".to_owned() },
             RunError::Untracked { name: "a".to_owned(), table: "t".to_owned(), message: String::new() },
             RunError::Service(ConnectError::Config { problem: String::new(), remedy: String::new() }),

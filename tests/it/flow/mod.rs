@@ -9,6 +9,7 @@ mod identity;
 mod kill;
 mod links;
 mod load;
+mod mass;
 mod matrix;
 mod optout;
 mod optout_exports;

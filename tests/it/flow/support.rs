@@ -86,7 +86,7 @@ impl World {
                 page_size: 100,
                 concurrency: 6,
                 backlog_high_water: 10_000,
-                mass_delete_percent: Some(20),
+                mass_limits: d365map::state::MassLimits::default(),
                 optouts: d365map::run::OptoutSettings::default(),
             },
             http: HttpConfig {

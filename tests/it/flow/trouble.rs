@@ -217,8 +217,8 @@ async fn watching_outlives_an_outage_of_the_target() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_load_that_misses_a_large_share_of_the_records_deletes_nothing_until_it_is_allowed() {
-    let mut world = World::new(Config { contacts: 130, ..Config::default() }).await;
+async fn a_full_load_that_misses_a_large_share_of_the_records_deletes_nothing_until_it_is_approved() {
+    let world = World::new(Config { contacts: 130, ..Config::default() }).await;
     let plan = small("deletes propagate");
     let created = world.run(&plan).await.created;
     assert!(created > 105, "{created}");
@@ -230,10 +230,13 @@ async fn a_full_load_that_misses_a_large_share_of_the_records_deletes_nothing_un
     world.admin("expire-delta", Value::Null).await;
     for _ in 0..2 {
         let error = world.try_run(&plan).await.expect_err("the flow stops").to_string();
-        assert!(error.contains("--allow-mass-delete") && error.contains(&format!("of the {created} records")), "{error}");
+        assert!(
+            error.contains("--approve-mass-change contacts") && error.contains(&format!("of {created} records at the target")),
+            "{error}"
+        );
         assert_eq!(world.profiles().await.len() as u64, created);
     }
-    world.options.mass_delete_percent = None;
+    d365map::state::Store::open(&world.state()).unwrap().approve_mass_change("contacts").unwrap();
     assert!(world.run(&plan).await.deleted > 100);
     assert!(world.profiles().await.len() <= 2);
 }
@@ -256,7 +259,15 @@ async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_be
         payload.push_value("firstName", &json!("Poison"), false).expect("a value");
         let change = d365map::state::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
         let to = d365map::state::CursorMove::Next(cursor.link.clone().expect("a delta link"));
-        let page = d365map::state::PageCommit { run, mapping: flow[0].clone(), from: cursor, changes: vec![change], rewrite: false, to };
+        let page = d365map::state::PageCommit {
+            run,
+            mapping: flow[0].clone(),
+            from: cursor,
+            changes: vec![change],
+            rewrite: false,
+            guard: None,
+            to,
+        };
         store.commit_page(page).expect("a page");
         for _ in 0..17 {
             let op = store.claim(run, "contacts", 1, d365map::time::now()).expect("a claim").remove(0);

@@ -1,0 +1,455 @@
+//! The guard against mass changes: what would delete records, or empty fields that have a value, is held beside the outbox until
+//! the whole load has been seen. Then it is released, or it needs approval.
+//!
+//! A wrong filter, a right taken away, or a column that the user may no longer read looks like many people's data gone at once,
+//! and Dynamics 365 reports none of them as an error: a secured column that the user cannot read is `null` in every row.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::error::{Inside, StateError};
+use super::outbox::NewOp;
+use super::page::{Intake, PageOutcome};
+use super::payload::Payload;
+use super::store::Store;
+use super::tx::{LedgerRow, Tx, mapping_id};
+use super::types::{Op, millis, words};
+
+/// Fewer changes than this are never a mass change, whatever their share.
+const FEW: u64 = 10;
+/// The share, in percent, beyond which few changes are a mass change as well.
+const MOST: u8 = 50;
+/// Held changes that are released in one go; more than one go is one transaction all the same.
+const CHUNK: usize = 1000;
+/// Records that are named as examples.
+const EXAMPLES: i64 = 3;
+
+/// When changes are so many that they need approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MassLimits {
+    /// As many changes as this need approval if their share is above `percent`.
+    pub count: u64,
+    /// The share, in percent.
+    pub percent: u8,
+}
+
+impl Default for MassLimits {
+    fn default() -> Self {
+        MassLimits { count: 100, percent: 20 }
+    }
+}
+
+impl MassLimits {
+    /// Lets everything pass except what a source without any record would delete.
+    pub fn unlimited() -> Self {
+        MassLimits { count: u64::MAX, percent: 100 }
+    }
+
+    /// The fewest changes that can be a mass change.
+    fn least(self) -> u64 {
+        if self.percent >= 100 { u64::MAX } else { self.count.min(FEW) }
+    }
+
+    /// `count` changes or more, above `percent`; or 10 or more, above half. A share of 100 percent is never exceeded.
+    fn are_exceeded_by(self, changes: u64, known: u64) -> bool {
+        let above = |percent: u8| changes.saturating_mul(100) > known.saturating_mul(u64::from(percent));
+        (changes >= self.count && above(self.percent)) || (changes >= self.least() && above(self.percent.max(MOST)))
+    }
+}
+
+words! {
+    /// Why a change is held.
+    pub enum HeldCause {
+        /// A deletion in the source.
+        Deleted = "deleted",
+        /// The record no longer passes the filter, and `filtered-out delete` is set.
+        Filtered = "filtered",
+        /// A full load did not see the record.
+        Unseen = "unseen",
+        /// Fields that have a value would become empty.
+        Emptied = "emptied",
+    }
+}
+
+/// A field that would become empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptiedField {
+    /// The target path.
+    pub path: String,
+    /// Records in which it would become empty.
+    pub records: u64,
+    /// Records at the target in which it has a value.
+    pub known: u64,
+}
+
+/// Changes that need approval.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MassChange {
+    /// Deletions that the source reported.
+    pub deleted: u64,
+    /// Deletions of records that no longer pass the filter.
+    pub filtered: u64,
+    /// Deletions of records that a full load did not see.
+    pub unseen: u64,
+    /// Records at the target.
+    pub known: u64,
+    /// The full load returned no record at all.
+    pub source_empty: bool,
+    /// Fields that would become empty in too many records.
+    pub emptied: Vec<EmptiedField>,
+    /// Some of the source records.
+    #[serde(default)]
+    pub examples: Vec<String>,
+}
+
+impl MassChange {
+    fn deletions(&self) -> u64 {
+        self.deleted + self.filtered + self.unseen
+    }
+}
+
+impl std::fmt::Display for MassChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        if self.deletions() > 0 {
+            let causes = [
+                (self.deleted, "deleted in Dynamics 365"),
+                (self.filtered, "no longer pass the filter"),
+                (self.unseen, "not found by the full load"),
+            ];
+            let causes: Vec<String> = causes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+            let empty = if self.source_empty { "; Dynamics 365 returned no record at all" } else { "" };
+            parts.push(format!("delete {} of {} records at the target ({}{empty})", self.deletions(), self.known, causes.join(", ")));
+        }
+        for field in &self.emptied {
+            parts.push(format!("empty `{}` in {} of the {} records that have a value", field.path, field.records, field.known));
+        }
+        f.write_str(&parts.join(", and "))?;
+        if !self.examples.is_empty() {
+            write!(f, ", for example of {}", self.examples.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of held changes when a load was over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// So many were released.
+    Released(u64),
+    /// They need approval.
+    Held(MassChange),
+}
+
+impl Store {
+    /// The changes of a workflow that need approval, if there are any.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn mass_change(&self, mapping: &str) -> Result<Option<MassChange>, StateError> {
+        self.read("look up held changes", |conn, _| match mapping_id(conn, mapping)? {
+            Some(id) => mass_change(conn, id),
+            None => Ok(None),
+        })
+    }
+
+    /// Approves the changes of a workflow that are held: they go to the outbox. Gives how many; none if nothing needs approval.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn approve_mass_change(&self, mapping: &str) -> Result<Option<u64>, StateError> {
+        self.write("approve held changes", |tx| {
+            let Some(id) = mapping_id(tx.conn, mapping)? else { return Ok(None) };
+            if mass_change(tx.conn, id)?.is_none() {
+                return Ok(None);
+            }
+            tx.conn.execute("DELETE FROM mass_change WHERE mapping = ?1", [id])?;
+            Ok(Some(tx.release_held(id)?))
+        })
+    }
+
+    /// Judges what is held when a round is over and records that were read again on their own may have added to it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn judge_held(&self, mapping: &str, limits: MassLimits) -> Result<Judged, StateError> {
+        if !self.read("look up held changes", |conn, _| match mapping_id(conn, mapping)? {
+            Some(id) => {
+                Ok(conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM held WHERE mapping = ?1)")?.query_row([id], |row| row.get(0))?)
+            }
+            None => Ok(false),
+        })? {
+            return Ok(Judged::Released(0));
+        }
+        self.write("judge held changes", |tx| {
+            let id = tx.mapping(mapping)?;
+            match mass_change(tx.conn, id)? {
+                Some(change) => Ok(Judged::Held(change)),
+                None => tx.judge_held(id, limits, false),
+            }
+        })
+    }
+}
+
+/// The changes of a workflow that need approval.
+pub(super) fn mass_change(conn: &Connection, mapping: i64) -> Inside<Option<MassChange>> {
+    let text: Option<String> =
+        conn.prepare_cached("SELECT summary FROM mass_change WHERE mapping = ?1")?.query_row([mapping], |row| row.get(0)).optional()?;
+    let Some(text) = text else { return Ok(None) };
+    let mut change: MassChange = serde_json::from_str(&text)
+        .map_err(|e| StateError::Damaged { what: format!("the summary of a mass change cannot be read: {e}") })?;
+    change.examples = examples(conn, mapping)?;
+    Ok(Some(change))
+}
+
+fn examples(conn: &Connection, mapping: i64) -> Inside<Vec<String>> {
+    let mut statement = conn.prepare_cached("SELECT source_id FROM held WHERE mapping = ?1 ORDER BY key LIMIT ?2")?;
+    Ok(statement.query_map([mapping, EXAMPLES], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+type HeldRow = (String, String, HeldCause, Option<String>, bool, bool, i64);
+
+impl Tx<'_> {
+    /// Whether anything is held for a flow: asked once for each page.
+    pub fn has_held(&self, mapping: i64) -> Inside<bool> {
+        Ok(self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM held WHERE mapping = ?1)")?.query_row([mapping], |row| row.get(0))?)
+    }
+
+    /// What was held of a target record is no longer so: the source says something newer of it.
+    pub fn drop_held(&mut self, mapping: i64, key: &str) -> Inside<()> {
+        self.conn.prepare_cached("DELETE FROM held WHERE mapping = ?1 AND key = ?2")?.execute(params![mapping, key])?;
+        Ok(())
+    }
+
+    /// All that was held for a flow is moot: everything is read again.
+    pub fn drop_all_held(&mut self, mapping: i64) -> Inside<()> {
+        self.conn.prepare_cached("DELETE FROM held WHERE mapping = ?1")?.execute([mapping])?;
+        self.conn.prepare_cached("DELETE FROM mass_change WHERE mapping = ?1")?.execute([mapping])?;
+        Ok(())
+    }
+
+    /// Holds the deletion of a record that was written.
+    pub fn hold_delete(&mut self, intake: &mut Intake, key: &str, source_id: &str, cause: HeldCause) -> Inside<()> {
+        let change_no = self.next_change()?;
+        self.hold(intake, key, source_id, cause, None, false, change_no)
+    }
+
+    /// Splits an upsert of a record that was written: what would empty fields that have a value is held, the rest goes its way.
+    pub fn hold_emptied(
+        &mut self,
+        intake: &mut Intake,
+        row: &LedgerRow,
+        key: &str,
+        source_id: &str,
+        payload: &Payload,
+        with_initial: bool,
+    ) -> Inside<Option<Payload>> {
+        let mapping = intake.mapping;
+        // Nothing is known of what such a record has.
+        if row.doubtful || row.source_id != source_id {
+            return Ok(None);
+        }
+        let mut slots = Vec::new();
+        let mut rest = Vec::new();
+        for field in payload.fields() {
+            let written = !field.create_only && (with_initial || !field.initial_only);
+            let slot = if written && is_empty(field.value.get()) { self.slot(mapping, &field.path)? } else { None };
+            match slot {
+                Some(slot) if self.has_value(row, slot, &field.path) => slots.push(slot),
+                Some(_) | None => rest.push(field.clone()),
+            }
+        }
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let change_no = self.next_change()?;
+        // The whole of it: should the record be gone at the target when it is released, it is created with all fields.
+        self.hold(intake, key, source_id, HeldCause::Emptied, Some((payload, &slots)), with_initial, change_no)?;
+        Ok(Some(Payload::from_fields(rest)))
+    }
+
+    /// Whether the last write to a path left a value there.
+    fn has_value(&self, row: &LedgerRow, slot: u32, path: &str) -> bool {
+        let key = self.key();
+        row.fingerprint.at(slot).is_some_and(|hash| EMPTY.iter().all(|empty| key.hash(path, empty) != hash))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn hold(
+        &mut self,
+        intake: &mut Intake,
+        key: &str,
+        source_id: &str,
+        cause: HeldCause,
+        emptied: Option<(&Payload, &[u32])>,
+        with_initial: bool,
+        change_no: i64,
+    ) -> Inside<()> {
+        let slots: Option<Vec<u8>> = emptied.map(|(_, slots)| slots.iter().flat_map(|slot| slot.to_le_bytes()).collect());
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO held (mapping, key, source_id, cause, payload, slots, with_initial, rewrite, generation, change_no, held_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                intake.mapping,
+                key,
+                source_id,
+                cause,
+                emptied.map(|(payload, _)| payload.to_json()),
+                slots,
+                with_initial,
+                intake.rewrite,
+                intake.generation,
+                change_no,
+                millis(self.now)
+            ])?;
+        intake.has_held = true;
+        Ok(())
+    }
+
+    /// Judges all that is held for a flow: releases it, or notes that it needs approval. `source_empty`: it is the end of a full
+    /// load that returned no record.
+    pub fn judge_held(&mut self, mapping: i64, limits: MassLimits, source_empty: bool) -> Inside<Judged> {
+        let mut change = MassChange { source_empty, known: self.ledger_rows(mapping)?, ..MassChange::default() };
+        let mut emptied = 0;
+        {
+            let mut statement = self.conn.prepare_cached("SELECT cause, COUNT(*) FROM held WHERE mapping = ?1 GROUP BY cause")?;
+            let mut rows = statement.query([mapping])?;
+            while let Some(row) = rows.next()? {
+                let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+                match row.get(0)? {
+                    HeldCause::Deleted => change.deleted = count,
+                    HeldCause::Filtered => change.filtered = count,
+                    HeldCause::Unseen => change.unseen = count,
+                    HeldCause::Emptied => emptied = count,
+                }
+            }
+        }
+        if emptied >= limits.least() {
+            change.emptied = self.emptied_fields(mapping, limits)?;
+        }
+        let deletes = limits.are_exceeded_by(change.deletions(), change.known) || (source_empty && change.unseen > 0);
+        if !deletes && change.emptied.is_empty() {
+            return Ok(Judged::Released(self.release_held(mapping)?));
+        }
+        self.conn.execute(
+            "INSERT OR REPLACE INTO mass_change (mapping, since, summary) VALUES (?1, ?2, ?3)",
+            params![mapping, millis(self.now), serde_json::to_string(&change).unwrap_or_default()],
+        )?;
+        // Not kept with the counts: a person who is forgotten meanwhile must not stay in them.
+        change.examples = examples(self.conn, mapping)?;
+        Ok(Judged::Held(change))
+    }
+
+    fn ledger_rows(&mut self, mapping: i64) -> Inside<u64> {
+        let before: i64 =
+            self.conn.prepare_cached("SELECT ledger_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
+        Ok(u64::try_from(before + self.tally(mapping).ledger_rows).unwrap_or(0))
+    }
+
+    /// The fields that would become empty in too many of the records that have a value in them. Reads what is held, and the
+    /// flow's ledger once if that is many.
+    fn emptied_fields(&mut self, mapping: i64, limits: MassLimits) -> Inside<Vec<EmptiedField>> {
+        let mut counts: std::collections::BTreeMap<u32, u64> = std::collections::BTreeMap::new();
+        {
+            let mut statement = self.conn.prepare_cached("SELECT slots FROM held WHERE mapping = ?1 AND cause = 'emptied'")?;
+            let mut rows = statement.query([mapping])?;
+            while let Some(row) = rows.next()? {
+                for slot in row.get_ref(0)?.as_blob().unwrap_or_default().as_chunks::<4>().0 {
+                    *counts.entry(u32::from_le_bytes(*slot)).or_default() += 1;
+                }
+            }
+        }
+        counts.retain(|_, count| *count >= limits.least());
+        if counts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.key();
+        let mut fields: Vec<(u32, EmptiedField, [u64; 2])> = Vec::new();
+        {
+            let mut statement = self.conn.prepare_cached("SELECT slot, path FROM target_path WHERE mapping = ?1")?;
+            let mut rows = statement.query([mapping])?;
+            while let Some(row) = rows.next()? {
+                let (slot, path): (u32, String) = (row.get(0)?, row.get(1)?);
+                if let Some(records) = counts.get(&slot) {
+                    let empty = EMPTY.map(|empty| key.hash(&path, empty));
+                    fields.push((slot, EmptiedField { path, records: *records, known: 0 }, empty));
+                }
+            }
+        }
+        {
+            let mut statement = self.conn.prepare_cached("SELECT fingerprints FROM ledger WHERE mapping = ?1 AND doubtful = 0")?;
+            let mut rows = statement.query([mapping])?;
+            while let Some(row) = rows.next()? {
+                let hashes = row.get_ref(0)?.as_blob().unwrap_or_default().as_chunks::<8>().0;
+                for (slot, field, empty) in &mut fields {
+                    let hash = hashes.get(*slot as usize).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                    field.known += u64::from(hash != 0 && !empty.contains(&hash));
+                }
+            }
+        }
+        Ok(fields.into_iter().map(|(_, field, _)| field).filter(|field| limits.are_exceeded_by(field.records, field.known)).collect())
+    }
+
+    /// Puts all that is held for a flow into the outbox.
+    pub fn release_held(&mut self, mapping: i64) -> Inside<u64> {
+        let mut released = 0;
+        loop {
+            let rows: Vec<HeldRow> = {
+                let mut statement = self.conn.prepare_cached(&format!(
+                    "SELECT key, source_id, cause, payload, with_initial, rewrite, generation FROM held WHERE mapping = ?1 LIMIT {CHUNK}"
+                ))?;
+                let rows = statement.query_map([mapping], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                })?;
+                rows.collect::<Result<_, _>>()?
+            };
+            if rows.is_empty() {
+                return Ok(released);
+            }
+            for (key, source_id, cause, payload, with_initial, rewrite, generation) in rows {
+                self.drop_held(mapping, &key)?;
+                // Another source record has taken the key over since.
+                if self.newest_owner(mapping, &key)?.is_some_and(|owner| owner != source_id) {
+                    continue;
+                }
+                let payload = payload.as_deref().map(Payload::from_json).transpose()?;
+                let op = if cause == HeldCause::Emptied { Op::Upsert } else { Op::Delete };
+                let change_no = self.next_change()?;
+                self.enqueue(
+                    mapping,
+                    &NewOp {
+                        key: &key,
+                        source_id: &source_id,
+                        op,
+                        payload: payload.as_ref(),
+                        with_initial,
+                        rewrite,
+                        generation,
+                        change_no,
+                    },
+                )?;
+                released += 1;
+            }
+        }
+    }
+
+    /// The end of a round: judges what is held.
+    pub fn end_round(&mut self, mapping: i64, limits: MassLimits, source_empty: bool, outcome: &mut PageOutcome) -> Inside<()> {
+        if self.has_held(mapping)? {
+            match self.judge_held(mapping, limits, source_empty)? {
+                Judged::Released(_) => {}
+                Judged::Held(change) => outcome.mass_change = Some(change),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// JSON texts of an empty value.
+const EMPTY: [&str; 2] = ["null", "\"\""];
+
+fn is_empty(json: &str) -> bool {
+    EMPTY.contains(&json)
+}

@@ -1,0 +1,230 @@
+//! The guard against mass changes: whatever deletes many records, or empties a field in many, stops before anything is written.
+
+use std::sync::Arc;
+
+use d365map::plan::ExecutionPlan;
+use d365map::run::RunError;
+use d365map::state::{MassChange, Reason, StateError, Store};
+use serde_json::{Value, json};
+
+use super::support::{World, id, plan_of, small};
+
+const DELETES: &str = "deletes propagate; filtered-out delete";
+
+/// A world in which so many contacts have been written.
+async fn loaded(contacts: u32, plan: &Arc<ExecutionPlan>) -> World {
+    let world = World::empty().await;
+    for n in 1..=contacts {
+        let contact = json!({"firstname": format!("F{n}"), "lastname": format!("L{n}"), "emailaddress1": format!("c{n}@example.com")});
+        world.create(n, contact).await;
+    }
+    assert_eq!(world.run(plan).await.created, u64::from(contacts));
+    world
+}
+
+async fn held(world: &World, plan: &Arc<ExecutionPlan>) -> MassChange {
+    match world.try_run(plan).await {
+        Err(RunError::State(StateError::MassChange { change, .. })) => *change,
+        other => panic!("not held: {other:?}"),
+    }
+}
+
+fn store(world: &World) -> Store {
+    Store::open(&world.state()).expect("the state opens")
+}
+
+/// Everything is read again, as after an expired link.
+fn read_again(world: &World, plan: &ExecutionPlan) {
+    store(world).restart("contacts", Reason::Resync, &plan.ingress[0].fingerprint()).expect("a restart");
+}
+
+async fn with_email(world: &World) -> usize {
+    world.profiles().await.iter().filter(|p| p["email"].as_str().is_some_and(|e| !e.is_empty())).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_over_several_pages_of_changes_are_held_together_and_go_on_when_approved() {
+    let plan = small(DELETES);
+    let mut world = loaded(30, &plan).await;
+    world.options.page_size = 5;
+    for n in 1..=20 {
+        world.delete(n).await;
+    }
+    world.update(30, json!({"lastname": "Changed"})).await;
+    let change = held(&world, &plan).await;
+    assert_eq!((change.deleted, change.known, change.examples.len()), (20, 30, 3));
+    assert_eq!(world.profiles().await.len(), 30);
+    assert_eq!(world.profile(30).await.unwrap()["lastName"], "Changed", "what is no deletion goes on");
+    // Nothing is read or written until somebody decides.
+    world.update(29, json!({"lastname": "Later"})).await;
+    assert_eq!(held(&world, &plan).await.deleted, 20);
+    assert_eq!(store(&world).status().unwrap().mappings[0].notes.len(), 1);
+    assert_eq!(store(&world).approve_mass_change("contacts").unwrap(), Some(20));
+    let done = world.run(&plan).await;
+    assert_eq!((done.deleted, done.updated), (20, 1));
+    assert_eq!(store(&world).approve_mass_change("contacts").unwrap(), None);
+    assert!(store(&world).status().unwrap().mappings[0].notes.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_deletions_pass_and_a_small_share_of_many_does() {
+    let plan = small(DELETES);
+    let world = loaded(40, &plan).await;
+    for n in 1..=9 {
+        world.delete(n).await;
+    }
+    assert_eq!(world.run(&plan).await.deleted, 9, "fewer than ten are never a mass");
+    for n in 10..=20 {
+        world.delete(n).await;
+    }
+    assert_eq!(world.run(&plan).await.deleted, 11, "11 of 31 are fewer than half");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_filter_is_held_and_a_corrected_one_goes_on_without_approval() {
+    let plan = small(DELETES);
+    let world = loaded(12, &plan).await;
+    let wrong = plan_of(
+        "mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  firstname -> firstName | truncate(30)
+  lastname -> lastName
+  emailaddress1 -> email
+  filter all { statecode = Inactive }
+  options { deletes propagate; filtered-out delete }
+}",
+    );
+    let change = held(&world, &wrong).await;
+    assert_eq!((change.filtered, change.unseen, change.known), (12, 0, 12));
+    assert_eq!(world.profiles().await.len(), 12);
+    assert_eq!(held(&world, &wrong).await.filtered, 12);
+    let done = world.run(&plan).await;
+    assert_eq!((done.deleted, done.unchanged), (0, 12));
+    assert!(store(&world).mass_change("contacts").unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_becomes_empty_in_many_records_is_held_by_full_load_and_by_changes_and_the_rest_goes_on() {
+    for full in [true, false] {
+        let plan = small("");
+        let world = loaded(15, &plan).await;
+        for n in 1..=15 {
+            world.update(n, json!({"emailaddress1": Value::Null, "firstname": "New"})).await;
+        }
+        if full {
+            read_again(&world, &plan);
+        }
+        let change = held(&world, &plan).await;
+        assert_eq!(change.emptied.len(), 1, "{change}");
+        assert_eq!((&*change.emptied[0].path, change.emptied[0].records, change.emptied[0].known), ("email", 15, 15));
+        assert_eq!(with_email(&world).await, 15);
+        assert!(world.profiles().await.iter().all(|p| p["firstName"] == "New"), "the other fields are written");
+        store(&world).approve_mass_change("contacts").unwrap();
+        assert_eq!(world.run(&plan).await.updated, 15);
+        assert_eq!(with_email(&world).await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_comes_back_is_not_emptied_by_what_was_held() {
+    let plan = small("");
+    let world = loaded(15, &plan).await;
+    for n in 1..=15 {
+        world.update(n, json!({"emailaddress1": Value::Null})).await;
+    }
+    held(&world, &plan).await;
+    for n in 1..=15 {
+        world.update(n, json!({"emailaddress1": format!("c{n}@example.com")})).await;
+    }
+    read_again(&world, &plan);
+    let done = world.run(&plan).await;
+    assert_eq!((done.updated, done.unchanged), (0, 15));
+    assert_eq!(with_email(&world).await, 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_of_which_few_records_have_a_value_counts_by_those() {
+    let plan = plan_of(
+        "mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  lastname -> lastName
+  fax -> fax | truncate(20)
+}",
+    );
+    let world = World::empty().await;
+    for n in 1..=40 {
+        world.create(n, json!({"lastname": "L", "fax": if n <= 12 { json!(format!("+49 30 {n:06}")) } else { Value::Null }})).await;
+    }
+    world.run(&plan).await;
+    for n in 1..=12 {
+        world.update(n, json!({"fax": Value::Null})).await;
+    }
+    let change = held(&world, &plan).await;
+    assert_eq!((change.emptied[0].records, change.emptied[0].known), (12, 12));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_returns_nothing_deletes_nothing_until_it_is_approved_however_few_there_are() {
+    let plan = small(DELETES);
+    let mut world = loaded(2, &plan).await;
+    world.delete(1).await;
+    world.delete(2).await;
+    world.admin("expire-delta", Value::Null).await;
+    // What lets everything else pass does not let this pass.
+    world.options.mass_limits = d365map::state::MassLimits::unlimited();
+    let change = held(&world, &plan).await;
+    assert!(change.source_empty && change.unseen == 2, "{change}");
+    assert!(change.to_string().contains("no record at all"), "{change}");
+    assert_eq!(world.profiles().await.len(), 2);
+    store(&world).approve_mass_change("contacts").unwrap();
+    assert_eq!(world.run(&plan).await.deleted, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_read_again_on_their_own_are_judged_too() {
+    let plan = small("");
+    let world = loaded(15, &plan).await;
+    for n in 1..=15 {
+        // A value that the profile cannot take makes a dead letter.
+        world.update(n, json!({"emailaddress1": Value::Null, "lastname": "x".repeat(50)})).await;
+    }
+    let store = store(&world);
+    let raw = rusqlite::Connection::open(world.state()).unwrap();
+    raw.execute("UPDATE cursor SET records = 0", []).unwrap();
+    // All of them are read again one by one, as after `dead-letters retry`.
+    let mapping: i64 = raw.query_row("SELECT id FROM mapping WHERE name = 'contacts'", [], |row| row.get(0)).unwrap();
+    for n in 1..=15 {
+        raw.execute(
+            "INSERT INTO outbox (mapping, key, source_id, op, with_initial, rewrite, generation, change_no, enqueued_at) VALUES (?1, ?2, ?2, 'refetch', 0, 0, 1, 1, 1)",
+            rusqlite::params![mapping, id(n)],
+        )
+        .unwrap();
+    }
+    raw.execute("UPDATE mapping SET outbox_rows = outbox_rows + 15 WHERE id = ?1", [mapping]).unwrap();
+    drop((raw, store));
+    let change = held(&world, &plan).await;
+    assert_eq!((change.emptied[0].records, with_email(&world).await), (15, 15));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_says_what_it_would_do_and_goes_on_when_told_to() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  options { deletes propagate }\n}\n");
+    for n in 1..=12 {
+        world.create(n, json!({"lastname": "L"})).await;
+    }
+    assert_eq!(world.call(&["run"]).await.0, 0);
+    for n in 1..=12 {
+        world.delete(n).await;
+    }
+    let (status, out, error) = world.call(&["run"]).await;
+    assert!(status == 2 && error.contains("would delete 12 of 12 records at the target (12 deleted in Dynamics 365)"), "{out}{error}");
+    assert!(error.contains("--approve-mass-change contacts"), "{error}");
+    let (_, out, _) = world.call(&["status"]).await;
+    assert!(out.contains("needs approval: it would delete 12 of 12"), "{out}");
+    let (status, _, error) = world.call(&["run", "--approve-mass-change", "nobody"]).await;
+    assert!(status == 2 && error.contains("`nobody` holds nothing"), "{error}");
+    let (status, out, error) = world.call(&["run", "--approve-mass-change", "contacts"]).await;
+    assert!(status == 0 && out.contains("deleted          12"), "{out}{error}");
+    assert!(world.profiles().await.is_empty());
+}
