@@ -231,9 +231,7 @@ impl Fields {
                 return Err(format!("attribute `{}`: a link needs a `target`", field.name));
             }
         }
-        let by_name = (list.iter().enumerate())
-            .map(|(index, field)| (field.within.map_or_else(|| field.name.clone(), |item| format!("{item}.{}", field.name)), index as u16))
-            .collect();
+        let by_name = list.iter().enumerate().map(|(index, field)| (field.path(), index as u16)).collect();
         Ok(Fields { list, by_name })
     }
 
@@ -274,6 +272,11 @@ impl Field {
             custom: false,
             within: None,
         }
+    }
+
+    /// The name by which [`Fields::find`] finds it: `location.city` for a part of an item.
+    pub(super) fn path(&self) -> String {
+        self.within.map_or_else(|| self.name.clone(), |item| format!("{item}.{}", self.name))
     }
 
     /// What becomes of a link to a record that is not there.

@@ -1,6 +1,6 @@
 //! The instance's records and history in the form in which they are kept over restarts.
 //!
-//! Cells are kept by their attributes' names; the attributes themselves come from the seed each time.
+//! Cells are kept by their attributes' names, those of an item's parts as `location.city`; the attributes themselves come from the seed each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,8 @@ impl World {
                 let text = match resource.rows.get(&id) {
                     None => None,
                     Some(row) => {
-                        let cells = row.cells.iter().map(|(index, cell)| (resource.fields.at(*index).name.clone(), cell.clone())).collect();
+                        let path = |index: u16| resource.fields.at(index).path();
+                        let cells = row.cells.iter().map(|(index, cell)| (path(*index), cell.clone())).collect();
                         let saved = Saved { created: row.created, modified: row.modified, cells };
                         Some(serde_json::to_string(&saved).map_err(|error| error.to_string())?)
                     }

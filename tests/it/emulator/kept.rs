@@ -46,7 +46,7 @@ async fn rows_definitions_tombstones_and_profiles_outlive_the_process() {
     let link = page["@odata.deltaLink"].as_str().unwrap().to_owned();
     assert_eq!(bench.dv(Method::DELETE, &format!("contacts({OTHER_ID})")).send().await.unwrap().status(), 204);
     assert_eq!(bench.dv(Method::POST, "new_visits").json(&json!({"new_cost": 1.25})).send().await.unwrap().status(), 204);
-    let profile = json!({"externalId": "2", "cusScore": 3, "firstName": "Zoë"});
+    let profile = json!({"externalId": "2", "cusScore": 3, "firstName": "Zoë", "location": {"city": "Graz"}});
     ok(bench.ac(Method::POST, "profileAndServicesExt/profile").json(&profile)).await;
     assert!(bench.ac(Method::DELETE, "profileAndServicesExt/profile/1").send().await.unwrap().status().is_success());
     let before = dumps(&bench).await;
