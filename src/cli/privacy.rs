@@ -130,7 +130,7 @@ fn search(path: &Path, needle: &str, found: &mut Vec<InLog>) -> std::io::Result<
     let (mut line, mut number, mut count, mut lines) = (Vec::new(), 0, 0, Vec::new());
     while reader.read_until(b'\n', &mut line)? > 0 {
         number += 1;
-        if String::from_utf8_lossy(&line).to_lowercase().contains(needle) {
+        if crate::state::mentions(&String::from_utf8_lossy(&line), needle) {
             count += 1;
             if lines.len() < LINES_NAMED {
                 lines.push(number);
@@ -148,6 +148,15 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     let mut out = String::new();
     if traces.total() == 0 {
         out.push_str(&format!("the state holds no trace of {key}\n"));
+    }
+    let is_id = uuid::Uuid::parse_str(key).is_ok();
+    if !is_id && !traces.by_id_only.is_empty() {
+        let rows: Vec<String> = traces.by_id_only.iter().map(|(table, count)| format!("{table} {count}")).collect();
+        out.push_str(&format!(
+            "{} not searched, because these tables hold ids, keys and keyed hashes only ({}): look up the contact's id in Dynamics 365, and report that id too\n",
+            if traces.by_id_only.len() == 1 { "1 table was" } else { "some tables were" },
+            rows.join(", ")
+        ));
     }
     for (table, count) in &traces.counts {
         let of_table = || traces.found.iter().filter(|t| t.table == *table);
@@ -172,7 +181,8 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     for log in logs {
         let lines: Vec<String> = log.lines.iter().map(ToString::to_string).collect();
         let more = if log.count > log.lines.len() { ", …" } else { "" };
-        out.push_str(&format!("log {}: {} lines: {}{more}\n", log.file.display(), log.count, lines.join(", ")));
+        let unit = if log.count == 1 { "line" } else { "lines" };
+        out.push_str(&format!("log {}: {} {unit}: {}{more}\n", log.file.display(), log.count, lines.join(", ")));
     }
     out.push_str(match asked {
         [] => "logs: d365map keeps none; `--log PATH` looks into those that are made of its output elsewhere\n",

@@ -50,6 +50,7 @@ mod sweep;
 mod tx;
 mod types;
 mod usage;
+mod words;
 mod workflow;
 
 pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
@@ -76,4 +77,5 @@ pub use settle::{SettleOutcome, Settled, Settlement};
 pub use status::{Backlog, MappingStatus, Status, Totals};
 pub use store::Store;
 pub use types::{LONGEST_POSTPONEMENT, Op, RunId};
+pub use words::mentions;
 pub use workflow::{Wish, WorkflowNote, WorkflowRecord, WorkflowState};

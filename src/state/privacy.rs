@@ -210,6 +210,8 @@ pub struct Traces {
     pub records: BTreeSet<String>,
     /// When a tombstone was left; none where there is none.
     pub forgotten_at: Option<Instant>,
+    /// How many rows each table has that names persons by ids and keys alone, so that no other text of theirs finds them.
+    pub by_id_only: BTreeMap<&'static str, u64>,
 }
 
 impl Traces {
@@ -236,7 +238,7 @@ impl Holding {
     /// Its columns, each with a condition on it. Parameters: the id or text in lower case, and as it was given.
     fn conditions(&self) -> impl Iterator<Item = (&'static str, String)> {
         let own = self.own.iter().map(|(column, before)| (*column, equals(column, *before)));
-        own.chain(self.text.iter().map(|column| (*column, format!("instr(lower({column}), ?1) > 0"))))
+        own.chain(self.text.iter().map(|column| (*column, format!("mentions({column}, ?1)"))))
     }
 
     /// The person is in one of the columns.
@@ -263,7 +265,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn trace(&self, key: &str) -> Result<Traces, StateError> {
-        // As SQLite's lower() has it, which knows ASCII alone.
+        // Ids are in lower case in the state.
         let needle = key.to_ascii_lowercase();
         self.read("look for a person", |conn, hash_key| {
             let mut traces = Traces::default();
@@ -308,6 +310,12 @@ impl Store {
                     traces.counts.insert(holding.table, count);
                 }
             }
+            for table in HOLDINGS.iter().filter(|h| h.text.is_empty()).map(|h| h.table) {
+                let rows: i64 = conn.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0))?;
+                if rows > 0 {
+                    traces.by_id_only.insert(table, rows.unsigned_abs());
+                }
+            }
             let at: Option<i64> = conn
                 .query_row("SELECT at FROM forgotten WHERE id_hash = ?1", [super::forgotten::hash(hash_key, key)], |row| row.get(0))
                 .optional()?;
@@ -331,7 +339,7 @@ impl Store {
                 for id in &ids {
                     let claimed: bool = tx.conn.query_row(
                         "SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'claimed'
-                           AND (source_id IN (?1, ?2) OR key IN (?1, ?2) OR instr(lower(payload), ?1)))
+                           AND (source_id IN (?1, ?2) OR key IN (?1, ?2) OR mentions(payload, ?1)))
                          OR EXISTS (SELECT 1 FROM event AS e JOIN run AS r ON r.id = e.claimed_by
                            WHERE e.contact = ?1 AND r.ended_at IS NULL)",
                         [&id.to_lowercase(), id],
@@ -420,7 +428,7 @@ impl Tx<'_> {
                 let removed = self.remove_rows(holding, &holding.owned(), id)?;
                 *forgotten.removed.entry(table).or_default() += removed;
             }
-            let texts: Vec<String> = holding.text.iter().map(|c| format!("instr(lower({c}), ?1) > 0")).collect();
+            let texts: Vec<String> = holding.text.iter().map(|c| format!("mentions({c}, ?1)")).collect();
             if texts.is_empty() {
                 continue;
             }
@@ -430,10 +438,10 @@ impl Tx<'_> {
                 Removal::Refetch => {
                     // Only an upsert has values; what else there is are words about it.
                     let refetched = self.conn.execute(
-                        "UPDATE outbox SET op = 'refetch', payload = NULL, last_error = NULL WHERE op = 'upsert' AND instr(lower(payload), ?1)",
+                        "UPDATE outbox SET op = 'refetch', payload = NULL, last_error = NULL WHERE op = 'upsert' AND mentions(payload, ?1)",
                         [needle],
                     )?;
-                    let words = self.conn.execute("UPDATE outbox SET last_error = NULL WHERE instr(lower(last_error), ?1)", [needle])?;
+                    let words = self.conn.execute("UPDATE outbox SET last_error = NULL WHERE mentions(last_error, ?1)", [needle])?;
                     *forgotten.cleaned.entry(table).or_default() += (refetched + words) as u64;
                 }
                 Removal::Words => {
@@ -480,12 +488,16 @@ impl Tx<'_> {
     /// Puts other words in place of an id, in whatever case it stands.
     fn clean(&mut self, table: &str, column: &str, needle: &str) -> Inside<u64> {
         let texts: Vec<String> = {
-            let mut statement = self.conn.prepare(&format!("SELECT DISTINCT {column} FROM {table} WHERE instr(lower({column}), ?1)"))?;
+            let mut statement = self.conn.prepare(&format!("SELECT DISTINCT {column} FROM {table} WHERE mentions({column}, ?1)"))?;
             statement.query_map([needle], |row| row.get(0))?.collect::<Result<_, _>>()?
         };
         let mut cleaned = 0;
         for text in texts {
-            let changed = replace_ignoring_case(&text, needle);
+            let mut changed = replace_ignoring_case(&text, needle);
+            // What is there under escapes alone cannot be cut out of the text: the whole text goes.
+            if super::words::mentions(&changed, needle) {
+                IN_PLACE.clone_into(&mut changed);
+            }
             cleaned += self.conn.execute(&format!("UPDATE {table} SET {column} = ?2 WHERE {column} = ?1"), params![text, changed])?;
         }
         Ok(cleaned as u64)
@@ -578,7 +590,20 @@ mod tests {
         assert_eq!(by_address.counts, BTreeMap::from([("outbox", 1), ("dead_letter", 1)]));
         assert_eq!(by_address.records, BTreeSet::from([ADA.to_owned()]));
         assert!(by_address.found.iter().any(|t| t.columns == ["response"] && t.mapping.as_deref() == Some("thirds")));
-        assert_eq!(store.trace("nobody at all").unwrap().total(), 0);
+        let nobody = store.trace("nobody at all").unwrap();
+        assert_eq!((nobody.total(), nobody.by_id_only), (0, BTreeMap::from([("ledger", 1)])), "what no text finds is said");
+    }
+
+    #[test]
+    fn a_text_of_a_person_is_found_and_removed_under_the_escapes_of_json() {
+        let (store, run) = store();
+        let response = r#"{"error":"no such address: zo\\u00eb\\u0040example.com of 8F1D0000\\u002d0000-4000-8000-000000000002"}"#;
+        let failure = Failure { code: "D906".into(), message: "x".into(), response: Some(response.into()), ..Failure::default() };
+        page(&store, run, "thirds", vec![Change::Reject { source_id: EVE.into(), key: None, failure }]);
+        assert_eq!(store.trace("Zoë@example.com").unwrap().counts, BTreeMap::from([("dead_letter", 1)]));
+        store.note_counters(run, &serde_json::json!({ "note": EVE.replace('-', "\\u002d") })).unwrap();
+        store.forget(EVE).unwrap();
+        assert_eq!((store.trace("Zoë@example.com").unwrap().total(), store.trace(EVE).unwrap().total()), (0, 0));
     }
 
     #[test]

@@ -188,6 +188,7 @@ impl Store {
 
     fn from_connection(conn: Connection, path: &Path) -> Result<Store, StateError> {
         conn.set_prepared_statement_cache_capacity(96);
+        in_context(path, "be prepared", || Ok(super::words::register(&conn)?))?;
         let key = in_context(path, "read its key", || migrate::hash_key(&conn))?;
         let caches = Caches::new(key);
         Ok(Store { inner: Arc::new(Mutex::new(Inner { conn, caches, bound: false, lock: None })), path: path.into() })

@@ -1,0 +1,115 @@
+//! Whether a text mentions a person, whatever the text is: plain words, a JSON document, or a JSON document within a string of
+//! another one, as the answers that dead letters keep.
+
+use std::borrow::Cow;
+
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+
+/// Documents within documents that are looked into.
+const DEPTH: usize = 4;
+
+/// Gives a connection the function `mentions(text, words)`: 1 where the text has the words in any case and under any escapes of
+/// JSON, 0 elsewhere and for a missing text.
+pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.create_scalar_function("mentions", 2, flags, |context| {
+        let (text, words) = (context.get_raw(0), context.get_raw(1));
+        // Neither blobs nor numbers are texts.
+        Ok(match (text.as_str(), words.as_str()) {
+            (Ok(text), Ok(words)) => mentions(text, words),
+            _ => false,
+        })
+    })
+}
+
+/// Whether `text` has `words` in it, in any case, as it is or once the escapes of JSON are decoded.
+pub fn mentions(text: &str, words: &str) -> bool {
+    let words = words.to_lowercase();
+    let mut form = Cow::Borrowed(text);
+    for _ in 0..DEPTH {
+        if form.to_lowercase().contains(&words) {
+            return true;
+        }
+        match unescaped(&form) {
+            Some(next) => form = Cow::Owned(next),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// A text with JSON's escapes decoded once; `None` if there are none. Half of a surrogate pair becomes U+FFFD.
+fn unescaped(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut any = false;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let (decoded, length) = escape(&rest[at..]);
+        any |= length > 1;
+        match decoded {
+            Some(c) => out.push(c),
+            None => out.push('\\'),
+        }
+        rest = &rest[at + length..];
+    }
+    out.push_str(rest);
+    any.then_some(out)
+}
+
+/// The character of an escape that begins a text, and the escape's length in bytes; a backslash that begins none has length 1.
+fn escape(text: &str) -> (Option<char>, usize) {
+    let unit = |at: usize| text.get(at..at + 4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+    let decoded = match text.as_bytes().get(1) {
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => {
+            let Some(high) = unit(2) else { return (None, 1) };
+            let low = text.get(6..8).filter(|mark| *mark == "\\u").and_then(|_| unit(8));
+            if let Some(low) = low
+                && let Some(Ok(c)) = char::decode_utf16([high, low]).next()
+                && c > '\u{ffff}'
+            {
+                return (Some(c), 12);
+            }
+            return (Some(char::from_u32(u32::from(high)).unwrap_or(char::REPLACEMENT_CHARACTER)), 6);
+        }
+        _ => return (None, 1),
+    };
+    (Some(decoded), 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_any_case_and_under_any_escapes() {
+        let address = "zoë.o'neill@example.com";
+        let plain = serde_json::json!({ "email": "Zoë.O'Neill@Example.com" }).to_string();
+        let escaped = plain.replace('ë', "\\u00eb").replace('@', "\\u0040");
+        let within = serde_json::json!({ "body": escaped }).to_string();
+        let twice = serde_json::json!({ "answer": within }).to_string();
+        for text in [&plain, &escaped, &within, &twice] {
+            assert!(mentions(text, address), "{text}");
+            assert!(!mentions(text, "zoe.o'neill@example.com"), "{text}");
+        }
+        assert!(mentions(r#"say \"hello\" \/ \ud83d\ude00"#, "\"Hello\" / 😀"));
+    }
+
+    #[test]
+    fn backslashes_that_are_no_escapes_are_left_alone() {
+        for text in [r"C:\x\y", r"\u12", r"\ud83d", "\\", r"\u12é4"] {
+            assert!(mentions(text, &text[..1]), "{text}");
+            assert!(!mentions(text, "nobody"), "{text}");
+        }
+        assert_eq!(unescaped(r"a\qb"), None);
+    }
+}
