@@ -2,7 +2,9 @@
 //!
 //! Starts the emulators, makes a project of the mappings that are shipped, runs the first full load, lets people work in
 //! both systems (contacts are changed, persons opt out on either side, a newsletter is sent, opened, clicked and returned),
-//! runs again, and says what happened. Nothing outside a temporary folder is touched.
+//! runs again, and shows what happened. Nothing outside a temporary folder is touched.
+
+mod show;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{fail, print};
 use super::run::{Format, runtime};
-use super::{Exit, Global, services};
+use super::{Exit, Global, emulated, services};
 use crate::check::{Input, compile};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::emulator::{Config, Running, start};
@@ -67,11 +69,20 @@ impl Drop for Folder {
 }
 
 /// What one run did.
-struct Step {
+struct DemoRun {
     title: &'static str,
     summary: Summary,
     calls: crate::connect::CallStats,
 }
+
+/// The runs of the demonstration.
+const RUNS: [&str; 3] = ["First full load", "After changes on both sides", "Again, without changes"];
+
+/// What happens between the first run and the second.
+const CHANGES: &str =
+    "Between the first two runs: in Dynamics, 5 contacts are created, 20 changed, 1 gets a malformed email address, 1 is deleted,
+1 deactivated, and 1 opts out of emails. In Campaign, another one opts out, and a newsletter is sent, opened, clicked, and bounces.
+";
 
 async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String> {
     let say = |text: &str| {
@@ -81,102 +92,82 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
     };
     let config = Config { contacts: args.contacts, seed_text: Some(crate::emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
     let emulators = start(config).await.map_err(|e| format!("the emulators could not be started: {e}"))?;
-    say(&format!("Dataverse emulator at {}, Campaign emulator at {}", emulators.dataverse_url(), emulators.campaign_url()));
+    say(&format!("Both services run on this machine, with {} sample contacts.", args.contacts));
     let project = project(&emulators, folder)?;
     let plan = Arc::new(shipped_plan()?);
-    let names: Vec<&str> = template::SHIPPED.iter().map(|(name, _)| *name).collect();
-    say(&format!("compiled {} (`d365map plan` shows what they do)", names.join(", ")));
     let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
 
-    let mut steps = Vec::new();
-    for title in ["first full load", "after changes on both sides", "once more, nothing has changed"] {
-        if steps.len() == 1 {
-            say("a salesperson changes contacts in Dynamics: 5 new, 20 changed, 1 with a broken e-mail address, 1 deleted, 1 deactivated");
-            say(
-                "one contact opts out of e-mails in Dynamics, another by Campaign's own page; a newsletter is sent, opened, clicked and returned",
-            );
+    let mut runs = Vec::new();
+    let mut example = Vec::new();
+    for title in RUNS {
+        if runs.len() == 1 {
+            example = self::example(&emulators, &plan).await?;
             change(&emulators).await?;
         }
-        say(&format!("running: {title}"));
+        say(&format!("Run {} of {} …", runs.len() + 1, RUNS.len()));
         let (http, services) = services::of_plan(&project, &plan, Some(&store))?;
         let mut options = super::run::options(&project, Pace::Once, Vec::new());
         // Profiles are listed each time: the demonstration does not last an hour.
         options.optouts.list_every = Duration::ZERO;
-        // Few contacts and one deletion among them are no accident here.
+        // One deletion among few contacts is expected here.
         options.mass_limits = crate::state::MassLimits::unlimited();
         let counters = Arc::new(Counters::default());
         let summary =
             execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await.map_err(|e| e.to_string())?;
-        steps.push(Step { title, summary, calls: http.stats() });
+        runs.push(DemoRun { title, summary, calls: http.stats() });
     }
     let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10).map_err(|e| e.to_string())?;
     drop(store);
     emulators.stop().await;
     Ok(match args.format {
         Format::Human => {
-            let mut out = String::new();
-            for step in &steps {
-                out.push_str(&format!("\n== {} ==\n{}", step.title, super::run::describe(&step.summary, &step.calls)));
-            }
-            out.push_str(&format!("\ndead letters: {}\n", letters.len()));
-            for letter in &letters {
-                out.push_str(&format!("  {}: {}\n", letter.source_id, letter.failure.message));
-            }
-            out.push_str("\nBegin a project of your own with `d365map init`.\n");
-            out
+            let example = if example.is_empty() { String::new() } else { format!("\n{}", show::side_by_side(&example)) };
+            let numbers = show::numbers(&runs, &letters);
+            format!("{example}\n{CHANGES}\n{numbers}\nStart a project of your own with `d365map init`.\n")
         }
         Format::Json => {
-            let runs: Vec<Value> = steps.iter().map(|s| json!({"title": s.title, "summary": s.summary, "calls": s.calls})).collect();
+            let runs: Vec<Value> = runs.iter().map(|r| json!({"title": r.title, "summary": r.summary, "calls": r.calls})).collect();
             format!("{}\n", json!({"version": 1, "runs": runs, "dead_letters": letters}))
         }
     })
 }
 
+/// A contact and its profile after the first run: of the first hundred the one that shows most.
+async fn example(emulators: &Running, plan: &ExecutionPlan) -> Result<Vec<show::Pair>, String> {
+    let Some(flow) = plan.ingress.first() else { return Ok(Vec::new()) };
+    let sales = Sales::log_in(emulators).await?;
+    let path = format!("{}?$select={}&$top=100", flow.source.collection, flow.source.select().join(","));
+    let contacts = sales.send(reqwest::Method::GET, &path, None).await?;
+    let profiles = campaign(emulators, reqwest::Method::GET, "dump/profiles", Value::Null).await?;
+    let key = |contact: &Value| contact.get(&flow.source.slots[flow.source.primary_key as usize].wire).cloned();
+    let mut best: Option<(usize, Vec<show::Pair>)> = None;
+    for contact in contacts["value"].as_array().into_iter().flatten() {
+        let profile = profiles.as_array().into_iter().flatten().find(|profile| profile.get(&flow.key.path[0]) == key(contact).as_ref());
+        let Some(pairs) = profile.map(|profile| show::pairs(flow, contact, profile)) else { continue };
+        if let Some(interest) = show::interest(&pairs)
+            && best.as_ref().is_none_or(|(most, _)| interest > *most)
+        {
+            best = Some((interest, pairs));
+        }
+    }
+    Ok(best.map(|(_, pairs)| pairs).unwrap_or_default())
+}
+
 /// A project against the emulators, with the mappings that are shipped.
 fn project(emulators: &Running, folder: &Path) -> Result<Project, String> {
-    let credentials = emulators.credentials();
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| private(&path, text));
-        made.map_err(|e| format!("{}: {e}", path.display()))
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        made.map_err(|e| failed(&path, e))
     };
-    write("secrets/dynamics", &credentials.dataverse.secret)?;
-    write("secrets/campaign", &credentials.campaign.secret)?;
     for (name, text) in template::SHIPPED {
         write(name, text)?;
     }
-    // JSON is YAML.
-    let file = json!({
-        "version": 1,
-        "connections": {
-            "dynamics": {
-                "url": emulators.dataverse_url(),
-                "token-url": emulators.dataverse_token_url(),
-                "client-id": credentials.dataverse.id,
-                "client-secret": {"file": "secrets/dynamics"},
-            },
-            "campaign": {
-                "url": emulators.campaign_url(),
-                "token-url": emulators.campaign_token_url(),
-                "client-id": credentials.campaign.id,
-                "client-secret": {"file": "secrets/campaign"},
-                "scope": credentials.campaign_scope,
-                "journal": {"url": emulators.journal_url(), "ims-organization": credentials.campaign_account.organization},
-            },
-        },
-        "limits": {"page-size": 500},
-    });
-    write(FILE_NAME, &file.to_string())?;
+    emulated::write_secrets(folder).map_err(|(path, error)| failed(&path, error))?;
+    let connections = emulated::connections(emulators, emulated::IN_FILES);
+    write(FILE_NAME, &format!("version: 1\n{connections}limits:\n  page-size: 500\n"))?;
     Project::load(&folder.join(FILE_NAME)).map_err(|e| e.to_string())
-}
-
-/// Writes a file that its owner alone can read.
-fn private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
 }
 
 /// The plan of the mappings that are shipped, against the built-in schemas.
@@ -247,7 +238,11 @@ async fn campaign(emulators: &Running, method: reqwest::Method, path: &str, body
     let answer = reqwest::Client::new().request(method.clone(), &url).json(&body).send().await.map_err(|e| e.to_string())?;
     let status = answer.status();
     let text = answer.text().await.map_err(|e| e.to_string())?;
-    if status.is_success() { Ok(Value::Null) } else { Err(format!("{method} {path}: {status} {text}")) }
+    if status.is_success() {
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    } else {
+        Err(format!("{method} {path}: {status} {text}"))
+    }
 }
 
 /// A client of Dataverse that is not the integration.
@@ -272,6 +267,7 @@ impl Sales {
 
     async fn send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, String> {
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.root)).bearer_auth(&self.token);
+        request = request.header("Prefer", format!("odata.include-annotations=\"{}\"", crate::plan::FORMATTED_VALUE));
         request = request.header("OData-Version", "4.0").header("OData-MaxVersion", "4.0").header("Accept", "application/json");
         if let Some(body) = body {
             request = request.json(&body);

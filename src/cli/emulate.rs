@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{Exit, Global};
+use super::output::{fail, stderr_style};
+use super::{Exit, Global, emulated, files};
 use crate::emulator::{self, Config, Running};
 
 /// Arguments of `emulate`.
@@ -58,6 +59,9 @@ pub struct Args {
     /// The largest page of Dataverse.
     #[arg(long, value_name = "ROWS", default_value_t = 5000)]
     page_cap: usize,
+    /// Listen at the ports of the project's connections, as far as they lead to this machine.
+    #[arg(long)]
+    project_ports: bool,
     /// Dataverse's port; a free one when 0.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     dataverse_port: u16,
@@ -125,6 +129,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             return Exit::Failure;
         }
     };
+    let project_ports = match project_ports(args, global) {
+        Ok(ports) => ports,
+        Err(message) => return fail(&message),
+    };
+    // A port that is given as an option has precedence.
+    let port = |given: u16, project: u16| if given == 0 { project } else { given };
     let window = Duration::from_secs(300);
     let config = Config {
         service_protection: args.service_protection.then_some((6000, window)),
@@ -144,9 +154,9 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         token_lifetime: args.token_lifetime,
         delta_retention: args.delta_retention,
         page_cap: args.page_cap,
-        dataverse_port: args.dataverse_port,
-        campaign_port: args.campaign_port,
-        journal_port: args.journal_port,
+        dataverse_port: port(args.dataverse_port, project_ports.dataverse),
+        campaign_port: port(args.campaign_port, project_ports.campaign),
+        journal_port: port(args.journal_port, project_ports.journal),
         admin_port: args.admin_port,
         ..Config::default()
     };
@@ -189,26 +199,39 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
             });
             writeln!(out, "{line}")?;
         }
+        // The whole output is valid in a project file.
         Format::Human => {
-            writeln!(out, "Dataverse  {}/api/data/v9.2/", running.dataverse_url())?;
-            writeln!(out, "  token    {}", running.dataverse_token_url())?;
-            writeln!(out, "  client   {}", credentials.dataverse.id)?;
-            writeln!(out, "  secret   {}", credentials.dataverse.secret)?;
-            writeln!(out, "  scope    {}/.default", running.dataverse_url())?;
-            writeln!(out, "Campaign   {}/campaign/", running.campaign_url())?;
-            writeln!(out, "  token    {}", running.campaign_token_url())?;
-            writeln!(out, "  client   {}", credentials.campaign.id)?;
-            writeln!(out, "  secret   {}", credentials.campaign.secret)?;
-            writeln!(out, "  scope    {}", credentials.campaign_scope)?;
-            writeln!(out, "Journal    {}", running.journal_url())?;
-            writeln!(out, "  org      {}", credentials.campaign_account.organization)?;
-            writeln!(out, "Admin      {}/stats", running.admin_url())?;
+            write!(out, "{}", emulated::connections(running, emulated::IN_ENVIRONMENT))?;
+            writeln!(out, "# export D365MAP_DYNAMICS_SECRET={}", credentials.dataverse.secret)?;
+            writeln!(out, "# export D365MAP_CAMPAIGN_SECRET={}", credentials.campaign.secret)?;
+            writeln!(out, "# Web API: {}/api/data/v9.2/", running.dataverse_url())?;
+            writeln!(out, "# Campaign: {}/campaign/", running.campaign_url())?;
+            writeln!(out, "# Admin interface: {}", running.admin_url())?;
             if !quiet {
-                writeln!(out, "The secrets are the emulators' own and open nothing else. Ctrl-C ends.")?;
+                writeln!(
+                    out,
+                    "# Paste the section `connections` into d365map.yaml, and set the two variables in the terminal of `d365map run`."
+                )?;
+                writeln!(out, "# The secrets belong to the emulators and open nothing else. Press Ctrl-C to quit.")?;
             }
         }
     }
     out.flush()
+}
+
+/// The ports that `--project-ports` asks for; 0 without it.
+fn project_ports(args: &Args, global: &Global) -> Result<emulated::Ports, String> {
+    if !args.project_ports {
+        return Ok(emulated::Ports::default());
+    }
+    let project = files::project(global.project.as_deref(), stderr_style()).map_err(|e| e.to_string())?;
+    let ports = project.as_ref().map(emulated::Ports::of).unwrap_or_default();
+    if ports == emulated::Ports::default() {
+        return Err("--project-ports needs a project whose connections lead to this machine, such as http://127.0.0.1:8365. \
+                    Make one with `d365map init --emulated`"
+            .to_owned());
+    }
+    Ok(ports)
 }
 
 /// Waits for Ctrl-C or a request to terminate.

@@ -3,16 +3,22 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Exit, Global};
+use super::{Exit, Global, emulated};
 use crate::project::{FILE_NAME, template};
 
 /// Arguments of `init`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The project's folder; it is made where it does not exist.
+    /// The project's folder. It is created if it does not exist.
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Write over files that are there already.
+    /// Also write a workflow that checks the mappings, for this service.
+    #[arg(long, value_enum, value_name = "SERVICE")]
+    ci: Option<template::Ci>,
+    /// Fill in the connections for the emulators on this machine, so that the project runs at once.
+    #[arg(long)]
+    emulated: bool,
+    /// Overwrite existing files.
     #[arg(long)]
     force: bool,
 }
@@ -21,7 +27,7 @@ pub struct Args {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// A file is in the way.
-    #[error("{} is there already; nothing was written. Use --force to write over it", .0.display())]
+    #[error("{} already exists; nothing was written. Use --force to overwrite it", .0.display())]
     Exists(PathBuf),
     /// A file or folder cannot be written.
     #[error("{}: {source}", path.display())]
@@ -35,10 +41,10 @@ pub enum InitError {
 
 /// Makes the project and says what comes next.
 pub fn run(args: &Args, global: &Global) -> Exit {
-    match init(&args.dir, args.force) {
+    match init(args) {
         Ok(written) => {
             if !global.quiet {
-                say(&args.dir, &written);
+                say(args, &written);
             }
             Exit::Clean
         }
@@ -49,56 +55,115 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     }
 }
 
-fn say(dir: &Path, written: &[PathBuf]) {
+fn say(args: &Args, written: &[PathBuf]) {
     let mut out = std::io::stdout().lock();
-    let enter = if dir == Path::new(".") { String::new() } else { format!("cd {} && ", dir.display()) };
+    let enter = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", args.dir.display()) };
+    // A closed pipe is not a reason to fail: the files are written.
     for path in written {
-        // A closed pipe is no reason to fail: the files are written.
-        let _ = writeln!(out, "wrote {}", path.display());
+        let _ = writeln!(out, "wrote {}", super::files::display(path));
     }
-    let _ = writeln!(
-        out,
-        "\nNext:\n  {enter}d365map check        checks the mapping files against the built-in schemas, offline\n  \
-         then open {FILE_NAME}, fill in the connections, and type\n  {enter}d365map schema pull  fetches your own fields from both services"
-    );
+    let steps: &[(&str, &str)] = if args.emulated {
+        &[
+            ("d365map emulate --project-ports", "starts both services on this machine; leave it running"),
+            ("d365map run", "in a second terminal: writes the emulated contacts to the emulated Campaign"),
+        ]
+    } else {
+        &[
+            ("d365map check", "checks the mapping files against the built-in schemas, offline"),
+            ("d365map test", "runs their tests, offline"),
+            ("d365map schema pull", "fetches your own fields from both services, after you have filled in the connections in d365map.yaml"),
+        ]
+    };
+    let _ = writeln!(out, "\nNext:");
+    for (command, what) in steps {
+        let _ = writeln!(out, "  {enter}{command:<width$}  {what}", width = steps.iter().map(|(c, _)| c.len()).max().unwrap_or(0));
+    }
+    if let Some(ci) = args.ci {
+        let _ = writeln!(out, "Before the first run in CI, set the variable D365MAP_REPOSITORY, as {} says.", ci.path());
+    }
 }
 
-/// Writes the project's files; what was written, in order. Either all files can be written or none is touched.
-pub fn init(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
-    let files = [(dir.join(FILE_NAME), template::PROJECT), (dir.join("mappings").join("contacts.d365map"), template::MAPPING)];
-    if !force && let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
+/// Writes the project's files; returns what was written, in order. Either all files can be written or none is touched.
+fn init(args: &Args) -> Result<Vec<PathBuf>, InitError> {
+    let dir = &args.dir;
+    let project = if args.emulated { emulated_project() } else { template::PROJECT.to_owned() };
+    let mut files = vec![
+        (dir.join(FILE_NAME), project),
+        (dir.join("mappings").join("contacts.d365map"), template::starter()),
+        (dir.join("mappings").join("contacts.tests.d365map"), template::TESTS.to_owned()),
+    ];
+    if let Some(ci) = args.ci {
+        let (repository, below) = repository(dir);
+        files.push((repository.join(ci.path()), ci.workflow(&shell_word(&below.join("mappings")))));
+    }
+    if !args.force
+        && let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok())
+    {
         return Err(InitError::Exists(path.clone()));
     }
-    for folder in ["mappings", "schemas"] {
-        let path = dir.join(folder);
-        std::fs::create_dir_all(&path).map_err(|source| InitError::Io { path, source })?;
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InitError::Io { path, source }
+    };
+    let folders = ["mappings", "schemas"].map(|folder| dir.join(folder));
+    for folder in folders.iter().map(PathBuf::as_path).chain(files.iter().filter_map(|(path, _)| path.parent())) {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
     }
     let mut written = Vec::new();
     for (path, text) in files {
-        std::fs::write(&path, text).map_err(|source| InitError::Io { path: path.clone(), source })?;
+        std::fs::write(&path, text).map_err(io(&path))?;
         written.push(path);
     }
-    // A folder without files is lost on the way through version control.
+    // Git does not keep a folder without files.
     let keep = dir.join("schemas").join(".gitkeep");
-    std::fs::write(&keep, "").map_err(|source| InitError::Io { path: keep.clone(), source })?;
-    if let Some(path) = ignore(dir)? {
-        written.push(path);
+    std::fs::write(&keep, "").map_err(io(&keep))?;
+    if args.emulated {
+        emulated::write_secrets(dir).map_err(|(path, source)| InitError::Io { path, source })?;
     }
+    written.extend(add_lines(&dir.join(".gitignore"), &template::IGNORED)?);
+    written.extend(add_lines(&dir.join(".gitattributes"), &template::ATTRIBUTES)?);
     Ok(written)
 }
 
-/// Adds to .gitignore what it lacks; the file, where something was added.
-fn ignore(dir: &Path) -> Result<Option<PathBuf>, InitError> {
-    let path = dir.join(".gitignore");
-    let io = |source| InitError::Io { path: path.clone(), source };
-    let mut text = match std::fs::read_to_string(&path) {
+/// The project file for the emulators.
+fn emulated_project() -> String {
+    let connections = emulated::connections(&emulated::PORTS.addresses(), emulated::IN_FILES);
+    format!(
+        "# A project that runs against the emulators on this machine: start them with `d365map emulate --project-ports`.\n\
+         # `d365map init` without `--emulated` writes a project file for your own systems. Every key: docs/project-file.md\n\
+         version: 1\n\n{connections}"
+    )
+}
+
+/// The root of the Git repository that a folder lies in, and the way from there to the folder; the folder itself if there is none.
+fn repository(dir: &Path) -> (PathBuf, PathBuf) {
+    let none = (dir.to_owned(), PathBuf::new());
+    let Ok(absolute) = std::path::absolute(dir).map(|p| p.components().collect::<PathBuf>()) else { return none };
+    let root = absolute.ancestors().find(|folder| folder.join(".git").exists());
+    match root.and_then(|root| Some((root, absolute.strip_prefix(root).ok()?))) {
+        Some((root, below)) if !below.as_os_str().is_empty() => (root.to_owned(), below.to_owned()),
+        _ => none,
+    }
+}
+
+/// A path with `/`, quoted for a POSIX shell if it needs to be.
+fn shell_word(path: &Path) -> String {
+    let text = path.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Adds the lines that a file lacks, `.gitignore` for example; returns the path if something was added.
+fn add_lines(path: &Path, lines: &[&str]) -> Result<Option<PathBuf>, InitError> {
+    let io = |source| InitError::Io { path: path.to_owned(), source };
+    let mut text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(e) => return Err(io(e)),
     };
-    let has =
-        |text: &str, line: &str| text.lines().any(|l| l.trim().trim_start_matches('/').trim_end_matches('/') == line.trim_end_matches('/'));
-    let missing: Vec<&str> = template::IGNORED.into_iter().filter(|line| !has(&text, line)).collect();
+    // `/secrets` and `secrets/` mean the same folder.
+    let plain = |line: &str| line.trim().trim_start_matches('/').trim_end_matches('/').to_owned();
+    let missing: Vec<&str> = lines.iter().copied().filter(|line| !text.lines().any(|l| plain(l) == plain(line))).collect();
     if missing.is_empty() {
         return Ok(None);
     }
@@ -109,6 +174,6 @@ fn ignore(dir: &Path) -> Result<Option<PathBuf>, InitError> {
         text.push_str(line);
         text.push('\n');
     }
-    std::fs::write(&path, text).map_err(io)?;
-    Ok(Some(path))
+    std::fs::write(path, text).map_err(io)?;
+    Ok(Some(path.to_owned()))
 }

@@ -8,6 +8,7 @@ pub mod demo;
 mod doctor;
 mod drift;
 mod emulate;
+mod emulated;
 mod events;
 pub mod exit;
 mod explain;
@@ -85,7 +86,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Begin a project: a commented project file, a first mapping.
+    /// Start a project: a commented project file, a first mapping, its first tests, a workflow for CI.
     Init(init::Args),
     /// Show tables and their fields, or fetch them from the services.
     Schema(schema::Args),

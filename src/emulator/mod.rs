@@ -263,15 +263,22 @@ impl App {
     }
 }
 
-/// The emulators at work. Dropping it stops them without waiting.
-pub struct Running {
-    ports: [u16; 4],
+/// Where the emulators are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    dataverse: u16,
+    campaign: u16,
+    admin: u16,
+    journal: u16,
     public: Option<String>,
-    stop: CancellationToken,
-    servers: Vec<JoinHandle<()>>,
 }
 
-impl Running {
+impl Addresses {
+    /// The addresses of emulators whose ports are fixed. The admin interface is left out.
+    pub fn new(dataverse: u16, campaign: u16, journal: u16) -> Addresses {
+        Addresses { dataverse, campaign, admin: 0, journal, public: None }
+    }
+
     /// The environment's root; the API is under `/api/data/v9.2/`.
     pub fn dataverse_url(&self) -> String {
         self.public.clone().unwrap_or_else(|| self.dataverse_listen())
@@ -279,7 +286,7 @@ impl Running {
 
     /// The address Dataverse's port listens at, whatever its public one is.
     pub fn dataverse_listen(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[0])
+        format!("http://127.0.0.1:{}", self.dataverse)
     }
 
     /// Where Dataverse's access tokens are issued.
@@ -289,29 +296,46 @@ impl Running {
 
     /// The instance's root; the API is under `/campaign/`.
     pub fn campaign_url(&self) -> String {
-        format!("http://127.0.0.1:{}/{ORGANIZATION}", self.ports[1])
+        format!("http://127.0.0.1:{}/{ORGANIZATION}", self.campaign)
     }
 
     /// Where Campaign's access tokens are issued.
     pub fn campaign_token_url(&self) -> String {
-        format!("http://127.0.0.1:{}/ims/token/v3", self.ports[1])
+        format!("http://127.0.0.1:{}/ims/token/v3", self.campaign)
     }
 
     /// Where a service account's assertion is exchanged for an access token.
     pub fn campaign_exchange_url(&self) -> String {
-        format!("http://127.0.0.1:{}/ims/exchange/jwt", self.ports[1])
+        format!("http://127.0.0.1:{}/ims/exchange/jwt", self.campaign)
     }
 
     /// The journal's own address, as the developer console shows it.
     pub fn journal_url(&self) -> String {
-        format!("http://127.0.0.1:{}{}", self.ports[3], journal::PATH)
+        format!("http://127.0.0.1:{}{}", self.journal, journal::PATH)
     }
 
     /// The admin interface.
     pub fn admin_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[2])
+        format!("http://127.0.0.1:{}", self.admin)
     }
+}
 
+/// The emulators at work. Dropping it stops them without waiting.
+pub struct Running {
+    addresses: Addresses,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl std::ops::Deref for Running {
+    type Target = Addresses;
+
+    fn deref(&self) -> &Addresses {
+        &self.addresses
+    }
+}
+
+impl Running {
     /// What to log in with.
     pub fn credentials(&self) -> Credentials {
         credentials()
@@ -376,7 +400,8 @@ pub async fn start(config: Config) -> io::Result<Running> {
         serve(admin, admin::router(app), stop.clone()),
     ];
     let public = config.dataverse_public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    Ok(Running { ports, public, stop, servers })
+    let [dataverse, campaign, admin, journal] = ports;
+    Ok(Running { addresses: Addresses { dataverse, campaign, admin, journal, public }, stop, servers })
 }
 
 fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Data>) -> Result<App, String> {

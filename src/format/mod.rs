@@ -5,7 +5,9 @@
 //! the text would be left alone.
 //!
 //! The form: two spaces for each block, one entry in a line, arrows, first steps and comments of neighbouring entries in
-//! columns, at most one blank line, LF. A block that its author wrote in one line stays in one while it fits.
+//! columns, at most one blank line. Line ends are those that most lines of the text have (LF or CRLF): Git for Windows checks
+//! text files out with CRLF, and a clean checkout must be in form. A block that its author wrote in one line stays in one while
+//! it fits.
 
 mod print;
 mod tree;
@@ -24,7 +26,13 @@ pub fn format(text: &str) -> Option<String> {
     let tokens = tokens(text);
     let nodes = tree::read(text, &tokens);
     let out = print::print(&nodes);
-    (words(&out) == words(text)).then_some(out)
+    (words(&out) == words(text)).then(|| with_line_ends(out, text))
+}
+
+/// Gives a text with LF the line ends that most lines of the original have; LF if both are equally frequent.
+fn with_line_ends(formatted: String, original: &str) -> String {
+    let crlf = original.matches("\r\n").count();
+    if crlf * 2 > original.matches('\n').count() { formatted.replace('\n', "\r\n") } else { formatted }
 }
 
 /// The tokens that mean something, separators aside.

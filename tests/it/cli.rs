@@ -141,6 +141,20 @@ fn the_demo_tells_of_three_runs_within_its_time_and_cleans_up_behind_itself() {
     assert!(std::fs::read_dir(folder.path()).expect("the folder").next().is_none());
 }
 
+#[test]
+fn the_demo_shows_a_contact_beside_its_profile_and_its_numbers_on_one_screen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (status, out, error) = d365map(folder.path(), &["demo", "--contacts", "100"]);
+    assert_eq!(status, 0, "{error}");
+    let lines = out.lines().count() + error.lines().count();
+    assert!(lines <= 40, "{lines} lines:\n{error}{out}");
+    let place = |text: &str| out.find(text).unwrap_or_else(|| panic!("no {text} in\n{out}"));
+    assert!(place("Its profile in Campaign") < place("unchanged"), "{out}");
+    let row = |name: &str| out.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("no {name} in\n{out}"));
+    assert!(row("emailaddress1").contains("->  email "), "{out}");
+    assert!(row("gendercode").contains("Female") || row("gendercode").contains("Male"), "options are shown by their labels: {out}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_project_from_plan_to_replay() {
     let world = World::empty().await;

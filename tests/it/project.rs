@@ -221,8 +221,154 @@ fn init_writes_over_nothing_unless_forced() {
     assert_eq!(std::fs::read_to_string(&mapping).unwrap(), "mine");
     assert!(!folder.path().join(FILE_NAME).exists(), "all or nothing");
     assert!(init(folder.path(), &["--force"]).status.success());
-    assert_eq!(std::fs::read_to_string(&mapping).unwrap(), template::MAPPING);
+    assert_eq!(std::fs::read_to_string(&mapping).unwrap(), template::starter());
     assert_eq!(std::fs::read_to_string(folder.path().join(".gitignore")).unwrap(), "target\n/.d365map\nsecrets/\n");
+}
+
+#[test]
+fn init_pins_the_line_ends_of_mapping_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".gitattributes"), "*.png binary").unwrap();
+    assert!(init(folder.path(), &[]).status.success());
+    let attributes = std::fs::read_to_string(folder.path().join(".gitattributes")).unwrap();
+    assert_eq!(attributes, "*.png binary\n*.d365map text eol=lf\n");
+}
+
+#[test]
+fn the_first_mapping_deletes_nothing_and_is_the_shipped_one_otherwise() {
+    use d365map::check::{Input, compile};
+    use d365map::plan::{Deletes, FilteredOut};
+    let flow = |text: &str| {
+        let input = Input { name: "a.d365map".to_owned(), bytes: text.as_bytes().to_vec() };
+        compile(vec![input], d365map::schema::Catalogue::builtin()).plan.expect("a plan").ingress.remove(0)
+    };
+    let (shipped, starter) = (flow(template::MAPPING), flow(&template::starter()));
+    assert_eq!((starter.policy.deletes, starter.policy.filtered_out), (Deletes::Ignore, FilteredOut::Keep));
+    assert_eq!((starter.fields, starter.filter), (shipped.fields, shipped.filter));
+    assert!(template::starter().contains("deletes propagate"), "the comment says how to delete");
+}
+
+/// Runs a command of the binary and returns its status, standard output and standard error.
+fn d365map(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_d365map")).args(arguments).current_dir(folder).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_new_project_is_in_form_without_findings_and_its_tests_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(init(folder.path(), &[]).status.success());
+    for arguments in [&["fmt", "--check"][..], &["check"], &["test"]] {
+        let (status, out, error) = d365map(folder.path(), arguments);
+        assert_eq!(status, Some(0), "{arguments:?}: {out}{error}");
+    }
+    let (_, _, error) = d365map(folder.path(), &["test"]);
+    assert!(error.contains('2'), "both tests run: {error}");
+}
+
+#[test]
+fn the_workflow_for_ci_lies_at_the_root_of_the_repository_and_its_calls_are_accepted() {
+    use clap::Parser as _;
+    for (service, file) in [("github", ".github/workflows/d365map.yml"), ("gitlab", ".gitlab-ci.yml"), ("azure", "azure-pipelines.yml")] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".git")).unwrap();
+        assert!(init(folder.path(), &["crm", "--ci", service]).status.success());
+        let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        let document: serde_json::Value =
+            d365map::yaml::from_str(std::path::Path::new(file), &text.as_str().into()).unwrap_or_else(|e| panic!("{e:?}"));
+        assert!(document.is_object() && !text.contains('@') || text.contains("actions/checkout@") || text.contains("Cache@"), "{text}");
+        assert!(!text.contains("@mappings@") && !text.contains("@version@"), "{text}");
+        let calls: Vec<&str> = text.lines().map(str::trim).filter(|l| l.starts_with("d365map ")).collect();
+        assert_eq!(calls.len(), 3, "{text}");
+        for call in calls {
+            let words = call.split([' ']).take_while(|w| !matches!(*w, ">" | "||"));
+            assert!(call.contains("crm/mappings"), "{call}");
+            d365map::cli::Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{call}: {e}"));
+        }
+        assert_eq!(init(folder.path(), &["other", "--ci", service]).status.code(), Some(2), "the workflow is not overwritten");
+        assert!(!folder.path().join("other").exists());
+    }
+}
+
+#[test]
+fn a_folder_with_a_space_is_quoted_in_the_workflow() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(".git")).unwrap();
+    assert!(init(folder.path(), &["our crm", "--ci", "gitlab"]).status.success());
+    let text = std::fs::read_to_string(folder.path().join(".gitlab-ci.yml")).unwrap();
+    assert!(text.contains("d365map fmt --check --diff 'our crm/mappings'"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_for_the_emulators_runs_at_once() {
+    let config = d365map::emulator::Config {
+        contacts: 20,
+        seed_text: Some(d365map::emulator::SAMPLE_SEED.to_owned()),
+        ..d365map::emulator::Config::default()
+    };
+    let emulators = d365map::emulator::start(config).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_owned();
+    assert!(init(&root, &["--emulated"]).status.success());
+    // The ports of the file are fixed ones; here they are those of this test.
+    let file = root.join(FILE_NAME);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let moved = text
+        .replace("http://127.0.0.1:8365", &emulators.dataverse_url())
+        .replace("http://127.0.0.1:8366/emulated-org", &emulators.campaign_url())
+        .replace("http://127.0.0.1:8366/ims/token/v3", &emulators.campaign_token_url());
+    assert!(!moved.contains(":8365") && !moved.contains(":8366"), "{moved}");
+    std::fs::write(&file, moved).unwrap();
+    let (status, out, error) = tokio::task::spawn_blocking(move || d365map(&root, &["run"])).await.unwrap();
+    assert_eq!(status, Some(0), "{out}{error}");
+    assert!(out.contains("read             20"), "{out}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(folder.path().join("secrets/campaign")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "only the owner can read a secret");
+    }
+}
+
+#[test]
+fn what_emulate_prints_is_a_project_file_and_project_ports_listens_there() {
+    use std::io::{BufRead as _, BufReader};
+    /// Starts the emulators and reads what they print, to the line that ends it.
+    fn emulate(folder: &std::path::Path, more: &[&str]) -> (std::process::Child, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_d365map"))
+            .args(["emulate", "--contacts", "0"])
+            .args(more)
+            .current_dir(folder)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+            if line.contains("Ctrl-C") {
+                break;
+            }
+        }
+        (child, text)
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, printed) = emulate(folder.path(), &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let file = folder.path().join(FILE_NAME);
+    std::fs::write(&file, format!("version: 1\n{printed}")).unwrap();
+    let project = Project::load(&file).unwrap_or_else(|e| panic!("{e}\n{printed}"));
+    let connections = project.connections;
+    assert!(connections.dynamics.is_some() && connections.campaign.is_some_and(|c| c.journal.is_some()), "{printed}");
+    // The ports have just been given back, so the same ones can be listened at.
+    let (mut child, again) = emulate(folder.path(), &["--project-ports"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let section = |text: &str| text.lines().take_while(|l| !l.starts_with('#')).collect::<Vec<_>>().join("\n");
+    assert_eq!(section(&again), section(&printed));
 }
 
 /// The template with its keys taken out of their comments: all of them, or just those of one line.
