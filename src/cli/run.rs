@@ -18,7 +18,7 @@ use crate::run::{
     ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
     dry_run, reconcile, run as execute, watch, workflows,
 };
-use crate::state::{MassLimits, OptoutStage, StateError, Store};
+use crate::state::{MassChange, MassLimits, OptoutStage, StateError, Store};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -298,6 +298,14 @@ fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) 
         false => watched.approved.clone(),
     };
     for name in names {
+        // What a source without any record would delete is approved by the workflow's name alone.
+        let empty = |change: MassChange| change.source_empty;
+        if watched.approve_all
+            && !watched.approved.contains(&name)
+            && store.mass_change(&name).map_err(|e| e.to_string())?.is_some_and(empty)
+        {
+            continue;
+        }
         match store.approve_mass_change(&name).map_err(|e| e.to_string())? {
             Some(count) if !quiet => eprintln!("{name}: {count} held changes are approved"),
             Some(_) => {}
