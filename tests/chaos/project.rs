@@ -105,6 +105,8 @@ connections:
       url: http://127.0.0.1:{journal}/events/organizations/365/integrations/36500/d365d365-0000-4000-8000-00000000e001
       ims-organization: D365D365D365D365@AdobeOrg
 limits:
+  # The trials delete and empty at random; the guard against mass changes has its own tests.
+  mass-change-percent: 100
   page-size: 5
   concurrency: 4
   attempts: 3
