@@ -15,6 +15,7 @@ pub mod emulator;
 pub mod eval;
 pub mod format;
 pub mod import;
+pub mod json;
 pub mod lsp;
 pub mod plan;
 pub mod project;

@@ -41,6 +41,7 @@ fn with<N, C>(export: &project::ExportFiles<N>, columns: C) -> Files<C> {
         quote: export.quote.unwrap_or(defaults.quote),
         columns: export.header.clone(),
         longest_record: defaults.longest_record,
+        encoding: export.encoding.unwrap_or(defaults.encoding),
     };
     Files { pattern: export.files.clone(), format, columns }
 }
@@ -113,6 +114,7 @@ mod tests {
             delimiter: None,
             quote: None,
             header: None,
+            encoding: None,
             zoneless_is_utc: false,
             names,
         };

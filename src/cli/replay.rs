@@ -54,7 +54,9 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(error) => return fail(&error.to_string()),
     };
     let later = args.later || beside.is_some();
-    if !later && let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, false, global.quiet) {
+    if !later
+        && let Err(exit) = refuse_drift(&mut prepared, Some(std::slice::from_ref(&args.mapping)), args.ignore_drift, false, global.quiet)
+    {
         return exit;
     }
     let Prepared { project, plan, .. } = prepared;

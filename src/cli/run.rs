@@ -97,14 +97,21 @@ pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, 
 
 /// Compares the services with the committed schemas before anything is read or written: a run that would fail midway, or
 /// write what nobody meant, does not begin.
-pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, watch: bool, quiet: bool) -> Result<(), Exit> {
+pub(super) fn refuse_drift(
+    prepared: &mut Prepared,
+    mappings: Option<&[String]>,
+    ignore: bool,
+    watch: bool,
+    quiet: bool,
+) -> Result<(), Exit> {
     if ignore {
         return Ok(());
     }
     let style = stderr_style();
     let project = &prepared.project;
     let source = super::schema::connect(project).map_err(|e| fail(&e))?;
-    match drift::of_project(source.as_ref(), project, prepared.group.take(), &prepared.plan, style) {
+    let moved = moved(&prepared.plan, mappings);
+    match drift::of_project(source.as_ref(), project, prepared.group.take(), &moved, style) {
         // A user who may move records and may not read metadata is no reason to stop.
         // Nor is a service that is down when a watch begins: its workflows wait for it, each by itself.
         Err(error) if watch || error.contains("lacks a right") => {
@@ -125,6 +132,24 @@ pub(super) fn refuse_drift(prepared: &mut Prepared, ignore: bool, watch: bool, q
             Ok(())
         }
     }
+}
+
+/// The part of a plan that a run moves: the tables of other mappings, and of mappings in both directions, must not stop it.
+fn moved(plan: &ExecutionPlan, mappings: Option<&[String]>) -> ExecutionPlan {
+    let mut moved = plan.clone();
+    moved.two_way.clear();
+    if let Some(names) = mappings {
+        let flows = workflows(plan).into_iter().filter(|w| names.contains(&w.name));
+        let flows: Vec<(Kind, usize)> = flows.map(|w| (w.kind, w.index)).collect();
+        let wanted = |kind, index| flows.contains(&(kind, index));
+        let optouts: Vec<_> = plan.optouts.iter().enumerate().filter(|(i, _)| wanted(Kind::Optout, *i)).map(|(_, f)| f.clone()).collect();
+        // Opt-outs read and write the tables of their mapping.
+        let needed = |index: usize, name: &str| wanted(Kind::Ingress, index) || optouts.iter().any(|o| o.mapping == name);
+        moved.ingress = plan.ingress.iter().enumerate().filter(|(i, f)| needed(*i, &f.name)).map(|(_, f)| f.clone()).collect();
+        moved.events = plan.events.iter().enumerate().filter(|(i, _)| wanted(Kind::Events, *i)).map(|(_, f)| f.clone()).collect();
+        moved.optouts = optouts;
+    }
+    moved
 }
 
 /// What a plan can hold and this version's runner does not move: said rather than passed over.
@@ -173,7 +198,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    if let Err(exit) = refuse_drift(&mut prepared, args.ignore_drift, args.watch, global.quiet) {
+    let wanted = (!args.mapping.is_empty()).then_some(args.mapping.as_slice());
+    if let Err(exit) = refuse_drift(&mut prepared, wanted, args.ignore_drift, args.watch, global.quiet) {
         return exit;
     }
     let Prepared { project, plan, .. } = prepared;

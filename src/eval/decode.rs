@@ -222,7 +222,6 @@ pub(super) fn kind_text(kind: SlotKind) -> &'static str {
 }
 
 /// Decodes one value of a record that did not decode as a whole; tells which one is at fault.
-pub(super) fn decodes(kind: SlotKind, value: &serde_json::Value) -> bool {
-    let text = value.to_string();
-    ValueSeed(kind).deserialize(&mut serde_json::Deserializer::from_str(&text)).is_ok()
+pub(super) fn decodes(kind: SlotKind, value: &str) -> bool {
+    ValueSeed(kind).deserialize(&mut serde_json::Deserializer::from_str(value)).is_ok()
 }

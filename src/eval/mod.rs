@@ -22,6 +22,7 @@ use program::Program;
 pub use steps::{format_date, phone_region, time_zone};
 pub use value::{Value, compare_constants};
 
+use crate::json;
 use crate::plan::{At, FieldProgram, IngressFlow};
 use crate::time::Instant;
 
@@ -203,18 +204,25 @@ impl<'p> Evaluator<'p> {
 
     /// The slow path: which value of a record is not what its schema says.
     fn undecodable(&self, record: &str, error: &serde_json::Error) -> Rejection {
-        let parsed: Option<serde_json::Value> = serde_json::from_str(record).ok();
-        let property = |name: &str| parsed.as_ref().and_then(|r| r.get(name));
+        // A name that is not a text hides the properties: then those of the repaired record tell the id at least.
+        let repaired = json::without_lone_surrogates(record);
+        let properties = json::properties(record).or_else(|| json::properties(repaired.as_deref()?)).unwrap_or_default();
+        let property = |name: &str| properties.get(name).map(|raw| raw.get());
         let id_slot = self.flow.source.slots.get(self.flow.source.primary_key as usize);
-        let source_id = id_slot.and_then(|s| property(&s.wire)).and_then(|v| v.as_str()).map(str::to_lowercase);
-        let faulty = self.flow.source.slots.iter().find(|s| property(&s.wire).is_some_and(|v| !decode::decodes(s.kind, v)));
+        let source_id = id_slot.and_then(|s| property(&s.wire)).and_then(|raw| serde_json::from_str::<String>(raw).ok());
+        let source_id = source_id.filter(|id| !id.is_empty()).map(|id| id.to_lowercase());
+        let faulty = self.flow.source.slots.iter().find_map(|s| Some((s, property(&s.wire).filter(|v| !decode::decodes(s.kind, v))?)));
         let (field, at, message) = match faulty {
-            Some(slot) => {
+            Some((slot, value)) if json::without_lone_surrogates(value).is_some() => {
+                let message = "the text has half of a surrogate pair, probably an emoji that another program cut; correct it in the source";
+                (slot.field.clone(), slot.at, message.to_owned())
+            }
+            Some((slot, _)) => {
                 (slot.field.clone(), slot.at, format!("the value is not {}; pull the schema again", decode::kind_text(slot.kind)))
             }
             None => {
                 let (line, column) = (error.line(), error.column());
-                (self.primary_key().to_owned(), self.flow.at, format!("the record is not valid JSON (line {line}, column {column})"))
+                (String::new(), self.flow.at, format!("the record is not valid JSON (line {line}, column {column})"))
             }
         };
         Rejection { source_id, code: "D903", field, at, message }

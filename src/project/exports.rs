@@ -4,6 +4,7 @@
 //! No document of the vendor fixes names: files and columns are chosen in Campaign's workflow. A kind of export is read where its section
 //! stands, and what the section leaves out has the defaults of the reader (`connect::sftp`), which are our own.
 
+use encoding_rs::{Encoding, UTF_8};
 use serde::Deserialize;
 
 use super::file::Reader;
@@ -31,6 +32,8 @@ pub struct ExportFiles<N> {
     pub quote: Option<u8>,
     /// The columns of files that have no first line with their names.
     pub header: Option<Vec<String>>,
+    /// The encoding; UTF-8 unless set.
+    pub encoding: Option<&'static Encoding>,
     /// Whether times without a zone are in UTC.
     pub zoneless_is_utc: bool,
     /// How the columns are called, and which words they hold.
@@ -118,6 +121,7 @@ pub(super) struct DeliveriesDoc {
     delimiter: Option<Spanned<String>>,
     quote: Option<Spanned<String>>,
     header: Option<Vec<Spanned<String>>>,
+    encoding: Option<Spanned<String>>,
     times: Option<Spanned<String>>,
     #[serde(default)]
     columns: DeliveryColumnsDoc,
@@ -157,6 +161,7 @@ pub(super) struct TrackingDoc {
     delimiter: Option<Spanned<String>>,
     quote: Option<Spanned<String>>,
     header: Option<Vec<Spanned<String>>>,
+    encoding: Option<Spanned<String>>,
     times: Option<Spanned<String>>,
     #[serde(default)]
     columns: TrackingColumnsDoc,
@@ -194,6 +199,7 @@ pub(super) struct OptOutsDoc {
     delimiter: Option<Spanned<String>>,
     quote: Option<Spanned<String>>,
     header: Option<Vec<Spanned<String>>>,
+    encoding: Option<Spanned<String>>,
     times: Option<Spanned<String>>,
     #[serde(default)]
     columns: OptOutColumnsDoc,
@@ -215,12 +221,13 @@ struct Form<'d> {
     delimiter: &'d Option<Spanned<String>>,
     quote: &'d Option<Spanned<String>>,
     header: &'d Option<Vec<Spanned<String>>>,
+    encoding: &'d Option<Spanned<String>>,
     times: &'d Option<Spanned<String>>,
 }
 
 impl Reader<'_> {
     pub(super) fn deliveries(&mut self, doc: &DeliveriesDoc) -> ExportFiles<DeliveryNames> {
-        let DeliveriesDoc { files, delimiter, quote, header, times, columns: c, words } = doc;
+        let DeliveriesDoc { files, delimiter, quote, header, encoding, times, columns: c, words } = doc;
         let log = LogNames {
             id: self.name(&c.id),
             external_id: self.name(&c.external_id),
@@ -241,11 +248,11 @@ impl Reader<'_> {
             hard: self.names(&words.hard),
             passed_over: self.names(&words.passed_over),
         };
-        self.export(&Form { files, delimiter, quote, header, times }, names)
+        self.export(&Form { files, delimiter, quote, header, encoding, times }, names)
     }
 
     pub(super) fn tracking(&mut self, doc: &TrackingDoc) -> ExportFiles<TrackingNames> {
-        let TrackingDoc { files, delimiter, quote, header, times, columns: c, words } = doc;
+        let TrackingDoc { files, delimiter, quote, header, encoding, times, columns: c, words } = doc;
         let log = LogNames {
             id: self.name(&c.id),
             external_id: self.name(&c.external_id),
@@ -264,11 +271,11 @@ impl Reader<'_> {
             click: self.names(&words.click),
             passed_over: self.names(&words.passed_over),
         };
-        self.export(&Form { files, delimiter, quote, header, times }, names)
+        self.export(&Form { files, delimiter, quote, header, encoding, times }, names)
     }
 
     pub(super) fn opt_outs(&mut self, doc: &OptOutsDoc) -> ExportFiles<OptOutNames> {
-        let OptOutsDoc { files, delimiter, quote, header, times, columns: c, changed_suffix } = doc;
+        let OptOutsDoc { files, delimiter, quote, header, encoding, times, columns: c, changed_suffix } = doc;
         if changed_suffix.is_some()
             && let Some(other) = [&c.attribute, &c.value, &c.at].into_iter().flatten().next()
         {
@@ -286,7 +293,7 @@ impl Reader<'_> {
             at: self.name(&c.at),
             changed_suffix: self.name(changed_suffix),
         };
-        self.export(&Form { files, delimiter, quote, header, times }, names)
+        self.export(&Form { files, delimiter, quote, header, encoding, times }, names)
     }
 
     fn export<N>(&mut self, form: &Form<'_>, names: N) -> ExportFiles<N> {
@@ -318,7 +325,24 @@ impl Reader<'_> {
             self.problem(&given.span, "a field ends and is quoted by the same character", "the delimiter too", "write another one");
         }
         let header = self.names(form.header);
-        ExportFiles { files: form.files.value.trim().to_owned(), delimiter, quote, header, zoneless_is_utc, names }
+        let encoding = self.encoding(form.encoding);
+        ExportFiles { files: form.files.value.trim().to_owned(), delimiter, quote, header, encoding, zoneless_is_utc, names }
+    }
+
+    /// An encoding by one of its names (WHATWG, *Encoding*: `windows-1252`, `latin1`, `iso-8859-15`). Files are split at bytes, so that
+    /// those of several bytes per character, but for UTF-8, are not among them.
+    fn encoding(&mut self, given: &Option<Spanned<String>>) -> Option<&'static Encoding> {
+        let given = given.as_ref()?;
+        let known = Encoding::for_label(given.value.trim().as_bytes()).filter(|e| e.is_single_byte() || *e == UTF_8);
+        if known.is_none() {
+            self.problem(
+                &given.span,
+                format!("`{}` is not an encoding in which exports can be read", given.value),
+                "not a supported encoding",
+                "write `utf-8`, or one of a byte per character, such as `windows-1252` or `iso-8859-15`",
+            );
+        }
+        known
     }
 
     pub(super) fn name(&mut self, given: &Option<Spanned<String>>) -> Option<String> {

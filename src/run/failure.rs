@@ -18,7 +18,7 @@ pub(super) fn of_rejection(plan: &ExecutionPlan, rejection: &Rejection) -> Failu
     Failure {
         code: rejection.code.to_owned(),
         message: rejection.message.clone(),
-        field: Some(rejection.field.clone()),
+        field: Some(rejection.field.clone()).filter(|field| !field.is_empty()),
         place: Some(place(plan, rejection.at)),
         ..Failure::default()
     }

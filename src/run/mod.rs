@@ -128,8 +128,8 @@ pub enum RunError {
         /// What is wrong.
         message: String,
     },
-    /// The source gave a record that cannot even be named.
-    #[error("{place}: the source gave a record without a readable primary key ({message}); nothing of its page was taken in")]
+    /// The source gave records that cannot even be named. Of a single one the round goes on without it.
+    #[error("{place}: no row of a page says which record it is about ({message}); nothing of the page was read in")]
     Nameless {
         /// The line of the mapping file.
         place: String,

@@ -9,12 +9,14 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::record::Key;
 use super::{Campaign, Place, extend_query, href, scrub};
 use crate::connect::ConnectError;
+use crate::json;
 use crate::time::{Instant, format_instant_campaign};
 
 /// Records of a page where the caller names no number. The service's own default is 25.
@@ -100,7 +102,7 @@ impl Query {
 
 #[derive(Deserialize)]
 struct Envelope {
-    content: Vec<Value>,
+    content: Vec<Box<RawValue>>,
     #[serde(default)]
     next: Option<Value>,
     #[serde(default)]
@@ -178,7 +180,7 @@ impl Pages {
         }
         self.followed.insert(hash(&url));
         self.next = next;
-        Ok(Some(page.content))
+        Ok(Some(page.content.iter().filter_map(|raw| record(raw)).collect()))
     }
 
     /// All records that are left, for short lists.
@@ -192,6 +194,22 @@ impl Pages {
         }
         Ok(all)
     }
+}
+
+/// A record of a list; none where it is not an object. What of it cannot be read is left out: one record of a stranger must not keep
+/// all others from being read.
+fn record(raw: &RawValue) -> Option<Value> {
+    let read = json::readable(raw.get());
+    match &read {
+        Some((_, false)) => {}
+        Some((fields, true)) => {
+            // Only a key that is an id: others may name a person.
+            let id = fields.get("externalId").and_then(Value::as_str).and_then(|key| key.parse::<uuid::Uuid>().ok());
+            tracing::warn!(id = id.map(tracing::field::display), "values of a record in Campaign cannot be read; they are left out");
+        }
+        None => tracing::warn!("a record of a list in Campaign cannot be read; it is left out"),
+    }
+    read.map(|(fields, _)| Value::Object(fields))
 }
 
 fn hash(url: &Url) -> u64 {
@@ -253,8 +271,7 @@ impl Campaign {
         let lines = lines.to_string();
         extend_query(&mut url, [("_lineCount", lines.as_str())]);
         let page: Envelope = self.read(url).await?;
-        let object = |value| if let Value::Object(fields) = value { Some(fields) } else { None };
-        Ok(page.content.into_iter().filter_map(object).collect())
+        Ok(page.content.iter().filter_map(|raw| json::readable(raw.get())).map(|(fields, _)| fields).collect())
     }
 
     fn queried(&self, place: &Place<'_>, filters: &[Filter], order: Option<&str>) -> Result<Url, ConnectError> {

@@ -31,6 +31,7 @@ use url::Url;
 
 use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
 use super::{Call, ConnectError, Credential};
+use crate::json;
 
 pub use self::history::{Event, Events, MirrorPage};
 pub use self::link::{Link, LinkForm, Linked, Target};
@@ -254,7 +255,7 @@ impl Campaign {
     async fn read<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, ConnectError> {
         let request = self.request(Method::GET, url, None);
         let body = self.send(&request).await?;
-        serde_json::from_slice(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body)).map_err(|e| {
+        json::read(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body)).map_err(|e| {
             let place = format!("line {}, column {}", e.line(), e.column());
             let problem = match e.classify() {
                 serde_json::error::Category::Data => format!("the answer has not the documented shape ({place})"),

@@ -40,6 +40,7 @@ use uuid::Uuid;
 
 use super::http::{Http, Request, TokenSource, origin, service_url};
 use super::{ConnectError, Credential};
+use crate::json as lenient;
 
 const API: &str = "dataverse";
 const ROOT: &str = "api/data/v9.2/";
@@ -244,7 +245,7 @@ fn query(options: &[(&str, &str)]) -> String {
 }
 
 fn json<T: DeserializeOwned>(request: &Request<'_>, body: &Bytes) -> Result<T, ConnectError> {
-    serde_json::from_slice(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)).map_err(|e| bad_json(request, &e))
+    lenient::read(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)).map_err(|e| bad_json(request, &e))
 }
 
 /// The position, and not serde's text: that may quote the data.

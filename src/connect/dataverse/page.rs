@@ -140,6 +140,11 @@ pub enum Row {
         /// `deleted`, or `changed` for one that left the result.
         reason: String,
     },
+    /// A row that does not say which record it is about. The others of the page are not worse for it.
+    Unusable {
+        /// What is wrong with it; holds nothing of its content.
+        problem: &'static str,
+    },
 }
 
 #[derive(Deserialize)]
@@ -158,8 +163,8 @@ struct Tombstone<'a> {
     context: Option<Cow<'a, str>>,
     #[serde(rename = "@odata.etag", default)]
     etag: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    id: Option<Uuid>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     reason: Option<Cow<'a, str>>,
 }
@@ -200,10 +205,7 @@ impl Dataverse {
         };
         let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body);
         let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|e| bad_json(&request, &e))?;
-        let mut rows = Vec::with_capacity(envelope.value.len());
-        for raw in envelope.value {
-            rows.push(row(raw).map_err(|problem| request.protocol(problem))?);
-        }
+        let rows: Vec<Row> = envelope.value.into_iter().map(row).collect();
         let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()).map(|t| resolved(t, &request.url)) {
             // Checked before it is kept: a foreign link must not come back from the state in a later run.
             Some(text) if marks.is_empty() => self.own(&text).map(|_| Some(Link(text))),
@@ -241,23 +243,26 @@ fn expired(error: &ConnectError) -> bool {
         || call.message.as_deref().is_some_and(|message| message.to_ascii_lowercase().contains(EXPIRED_WORDS))
 }
 
-fn row(raw: &RawValue) -> Result<Row, String> {
+fn row(raw: &RawValue) -> Row {
     let text = raw.get();
     if !text.starts_with('{') {
-        return Err("a row is not an object: check the connection's `url`".to_owned());
+        return Row::Unusable { problem: "a row is not an object" };
     }
     // A row is looked into only when its text could be a tombstone's; a column's content may contain the same words.
     if (text.contains("$deletedEntity") || text.contains("\"reason\""))
         && let Ok(Tombstone { context, etag, id, reason }) = serde_json::from_str(text)
     {
         let marked = context.is_some_and(|c| c.ends_with("$deletedEntity"));
+        let id = id.and_then(|raw| serde_json::from_str::<Uuid>(raw.get()).ok());
         // Without the context a tombstone is known by having a reason and no version.
         if marked || (reason.is_some() && id.is_some() && etag.is_none()) {
-            let id = id.ok_or("a deleted row has no id")?;
-            return Ok(Row::Deleted { id, reason: reason.map_or_else(|| "deleted".to_owned(), Cow::into_owned) });
+            return match id {
+                Some(id) => Row::Deleted { id, reason: reason.map_or_else(|| "deleted".to_owned(), Cow::into_owned) },
+                None => Row::Unusable { problem: "a deleted row has no readable id; `d365map replay` finds out what was deleted" },
+            };
         }
     }
-    Ok(Row::Changed(raw.to_owned()))
+    Row::Changed(raw.to_owned())
 }
 
 #[cfg(test)]
@@ -268,7 +273,7 @@ mod tests {
     use crate::connect::dataverse::{DataverseConfig, entra_token_url};
     use crate::connect::{Call, Http, HttpConfig};
 
-    fn parse(text: &str) -> Result<Row, String> {
+    fn parse(text: &str) -> Row {
         row(serde_json::from_str::<&RawValue>(text).unwrap())
     }
 
@@ -285,7 +290,7 @@ mod tests {
             (format!(r#"{{"@odata.context":"https://h/$metadata#contacts/$deletedEntity","id":"{id}"}}"#), "deleted"),
             (format!(r#"{{"id":"{id}","reason":"changed"}}"#), "changed"),
         ] {
-            let Ok(Row::Deleted { id: found, reason }) = parse(&text) else { panic!("{text}") };
+            let Row::Deleted { id: found, reason } = parse(&text) else { panic!("{text}") };
             assert_eq!((found.to_string().as_str(), reason.as_str()), (id, why));
         }
     }
@@ -297,21 +302,29 @@ mod tests {
             r#"{"@odata.etag":"W/\"1\"","id":"4d9e5e49-2a5b-4d6c-9f0a-0b5c1d2e3f40","reason":"left"}"#,
             r#"{"@odata.etag":"W/\"1\"","reason":7,"note":"\"reason\""}"#,
         ] {
-            assert!(matches!(parse(text), Ok(Row::Changed(_))), "{text}");
+            assert!(matches!(parse(text), Row::Changed(_)), "{text}");
         }
     }
 
     #[test]
     fn a_rows_numbers_keep_their_digits() {
         let text = r#"{"creditlimit":20000.0000,"versionnumber":9007199254740993,"big":1e400}"#;
-        let Ok(Row::Changed(raw)) = parse(text) else { panic!() };
+        let Row::Changed(raw) = parse(text) else { panic!() };
         assert_eq!(raw.get(), text);
     }
 
     #[test]
-    fn a_tombstone_without_an_id_and_a_row_that_is_no_object_are_faults() {
-        assert!(parse(r#"{"@odata.context":"https://h/$metadata#contacts/$deletedEntity","reason":"deleted"}"#).is_err());
-        assert!(parse("7").is_err());
+    fn a_tombstone_without_a_usable_id_and_a_row_that_is_not_an_object_cost_themselves() {
+        let tombstone = |rest: &str| format!(r#"{{"@odata.context":"https://h/$metadata#contacts/$deletedEntity"{rest}}}"#);
+        for rest in [r#","reason":"deleted""#, r#","id":7"#, r#","id":null"#, r#","id":"x\ud83d""#, r#","id":["a"]"#, r#","id":"no guid""#]
+        {
+            assert!(matches!(parse(&tombstone(rest)), Row::Unusable { .. }), "{rest}");
+        }
+        assert!(matches!(parse("7"), Row::Unusable { .. }));
+        let text = r#"{"value":[{"lastname":"cut \ud83d"},{"n":1e999},{"d":[[[[]]]]},null]}"#;
+        let envelope: Envelope<'_> = serde_json::from_str(text).unwrap();
+        let rows: Vec<Row> = envelope.value.into_iter().map(row).collect();
+        assert!(matches!(rows[..], [Row::Changed(_), Row::Changed(_), Row::Changed(_), Row::Unusable { .. }]));
     }
 
     #[test]

@@ -189,6 +189,11 @@ pub enum SftpError {
 }
 
 impl SftpError {
+    /// Whether it is one file that cannot be read, and not the server that fails: the others can be read all the same.
+    pub fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Content { .. } | Self::Denied { .. } | Self::NotFound { .. } | Self::Replaced { .. })
+    }
+
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -282,7 +282,7 @@ impl<R: Record> ExportReader<R> {
         let mut bytes = &self.piece[..count];
         if self.splitter.fetched() == 0 {
             if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-                return Err(self.content("the file is UTF-16".to_owned(), "choose UTF-8 as the encoding in the workflow"));
+                return Err(self.content("the file is UTF-16".to_owned(), "choose UTF-8 as the encoding in the workflow, or one of a byte per character and set `encoding` of these exports in d365map.yaml"));
             }
             if let Some(rest) = bytes.strip_prefix(b"\xEF\xBB\xBF") {
                 self.splitter.pass_mark();

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use csv::{ByteRecord, ReaderBuilder};
+use encoding_rs::{Encoding, UTF_8};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,11 +28,13 @@ pub struct CsvFormat {
     pub columns: Option<Vec<String>>,
     /// The greatest length of a record, in bytes.
     pub longest_record: usize,
+    /// The encoding: UTF-8 or one of a byte per character, in which delimiter, quotation mark and line break are the bytes of ASCII.
+    pub encoding: &'static Encoding,
 }
 
 impl Default for CsvFormat {
     fn default() -> Self {
-        Self { delimiter: b',', quote: b'"', columns: None, longest_record: 64 * 1024 }
+        Self { delimiter: b',', quote: b'"', columns: None, longest_record: 64 * 1024, encoding: UTF_8 }
     }
 }
 
@@ -187,7 +190,7 @@ impl Splitter {
                 let text = &raw[lead..];
                 match self.faulty(text, &record, whole, end && to == slice.len()) {
                     None => {
-                        if let Ok(fields) = csv::StringRecord::from_byte_record(std::mem::take(&mut record)) {
+                        if let Ok(fields) = self.decoded(std::mem::take(&mut record)) {
                             out.push(Item::Record(TextRecord { line, fields }));
                         }
                         self.pass(raw);
@@ -241,10 +244,20 @@ impl Splitter {
                 if record.len() == 1 { "1 field".to_owned() } else { format!("{} fields", record.len()) }
             ));
         }
-        if record.iter().any(|field| std::str::from_utf8(field).is_err()) {
-            return Some("not valid UTF-8; choose UTF-8 as the encoding in the workflow".to_owned());
+        if self.format.encoding == UTF_8 && record.iter().any(|field| std::str::from_utf8(field).is_err()) {
+            return Some(
+                "not valid UTF-8; choose UTF-8 as the encoding in the workflow, or set `encoding` of these exports in d365map.yaml"
+                    .to_owned(),
+            );
         }
         None
+    }
+
+    fn decoded(&self, record: ByteRecord) -> Result<csv::StringRecord, csv::FromUtf8Error> {
+        if self.format.encoding == UTF_8 {
+            return csv::StringRecord::from_byte_record(record);
+        }
+        Ok(record.iter().map(|field| self.format.encoding.decode_without_bom_handling(field).0).collect())
     }
 
     /// Whether a record would go on after a line break: then a line after it is not a record of its own.

@@ -113,8 +113,16 @@ impl Dry<'_> {
         let marks = self.store.exports(&self.flow.name)?;
         for export in sftp.settled(&files.pattern, &consumed(marks)).await? {
             let open = async |export: &Export| sftp.read::<R>(export, files.format.clone(), files.columns.clone()).await;
-            let mut reader = match open(&export).await {
-                Err(SftpError::Replaced { .. }) => open(&Export { from: None, ..export }).await?,
+            let opened = match open(&export).await {
+                Err(SftpError::Replaced { .. }) => open(&Export { from: None, ..export.clone() }).await,
+                other => other,
+            };
+            let mut reader = match opened {
+                Err(error) if error.is_of_the_file() => {
+                    tracing::warn!(file = export.file.name, %error, "an export cannot be read and is passed over; the others are read");
+                    self.found.rejected += 1;
+                    continue;
+                }
                 other => other?,
             };
             while !self.stop.is_cancelled()

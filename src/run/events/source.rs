@@ -18,6 +18,7 @@ use crate::time::{self, Instant};
 pub(super) const FOREIGN: &str = "events of profiles that are not the integration's";
 pub(super) const FORGOTTEN: &str = "events of persons who were forgotten";
 const GAPS: &str = "gaps in the journal";
+const FILES: &str = "export files that cannot be read";
 
 /// The journal is asked again after this at the latest, whatever it says: an odd number would stop the flow for years.
 const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
@@ -198,15 +199,31 @@ async fn each<R: Record>(
     let name = shared.flow().name.clone();
     let marks = shared.context.blocking(move |store| store.exports(&name)).await?;
     for export in sftp.settled(&files.pattern, &consumed(marks)).await? {
-        match file(shared, sftp, files, &export, event_of).await {
+        let read = match file(shared, sftp, files, &export, event_of).await {
             // Another file under the same name: from its beginning.
             Err(RunError::Sftp(SftpError::Replaced { .. })) => {
-                file(shared, sftp, files, &Export { from: None, ..export }, event_of).await?;
+                file(shared, sftp, files, &Export { from: None, ..export.clone() }, event_of).await
             }
+            other => other,
+        };
+        match read {
+            Err(RunError::Sftp(error)) if error.is_of_the_file() => passed_over(shared, &export.file.name, &error),
             other => other?,
         }
     }
     Ok(())
+}
+
+/// Counts a file that cannot be read, and warns of it once: it may lie there for years.
+fn passed_over(shared: &Shared, file: &str, error: &SftpError) {
+    let counters = &shared.context.counters;
+    if counters.rejections().iter().any(|r| r.place == file && r.code == "unreadable") {
+        return;
+    }
+    tracing::warn!(flow = shared.flow().name, file, %error, "an export cannot be read and is passed over; the others are read");
+    counters.rejected.add(1);
+    counters.note(FILES, 1);
+    counters.reject(file, "", "unreadable", &error.to_string(), "the whole file");
 }
 
 async fn file<R: Record>(

@@ -147,8 +147,18 @@ async fn dry_flow(
                         rejections.reject(&place, "", code, &message, &source_id);
                         continue;
                     }
+                    Err(RunError::Nameless { place, message }) => {
+                        dry.rejected += 1;
+                        rejections.reject(&place, "", "D904", &message, "a row without an id");
+                        continue;
+                    }
                     Err(error) => return Err(error),
                 },
+                Row::Unusable { problem } => {
+                    dry.rejected += 1;
+                    rejections.reject(&plan.place(flow.at), "", "D904", problem, "a row without an id");
+                    continue;
+                }
                 Row::Deleted { id, .. } => {
                     Change::Absent { source_id: id.to_string(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }
                 }

@@ -34,6 +34,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
         return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: flow.key.path.join(".") });
     }
     refuse_held(shared, &fingerprint).await?;
+    let mut unnamed = false;
     loop {
         if !room(shared).await? {
             return Ok(());
@@ -49,7 +50,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
                 }
             }
             Claim::Page(lease) => {
-                if page(shared, &mut evaluator, lease, &fingerprint).await? == Round::Over {
+                if page(shared, &mut evaluator, lease, &fingerprint, &mut unnamed).await? == Round::Over {
                     shared.round_over.store(true, Ordering::Release);
                     return Ok(());
                 }
@@ -103,7 +104,14 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
     }
 }
 
-async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fingerprint: &str) -> Result<Round, RunError> {
+/// Reads a page and takes it in. `unnamed`: the round has met a row that does not say which record it is about.
+async fn page(
+    shared: &Shared,
+    evaluator: &mut Evaluator<'_>,
+    lease: Lease,
+    fingerprint: &str,
+    unnamed: &mut bool,
+) -> Result<Round, RunError> {
     let flow = shared.flow();
     let commit = |changes, to| PageCommit {
         run: shared.context.run,
@@ -157,8 +165,8 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
         }
     };
 
-    let changes = match evaluate_page(&shared.context, flow, evaluator, &page, time::now()) {
-        Ok(changes) => changes,
+    let (changes, unusable) = match evaluate_page(&shared.context, flow, evaluator, &page, time::now()) {
+        Ok(evaluated) => evaluated,
         Err(error) => {
             shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
             return Err(error);
@@ -172,10 +180,19 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
             shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
         }
     }
+    for problem in &unusable {
+        tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is passed over");
+        shared.context.counters.reject(&shared.context.plan.place(flow.at), "", "D904", problem, "a row without an id");
+    }
+    shared.context.counters.read.add(unusable.len() as u64);
+    shared.context.counters.rejected.add(unusable.len() as u64);
+    *unnamed |= !unusable.is_empty();
     let (to, round) = match page.next {
         Some(link) => (CursorMove::Next(link.into()), Round::GoesOn),
         None => {
             let unseen = match flow.policy.deletes {
+                // What was not seen may be what had no id.
+                _ if *unnamed => Unseen::Keep,
                 Deletes::Propagate => Unseen::Delete,
                 Deletes::Ignore => Unseen::Keep,
             };
@@ -200,26 +217,43 @@ async fn page(shared: &Shared, evaluator: &mut Evaluator<'_>, lease: Lease, fing
     Ok(round)
 }
 
+/// Rows without a usable id at which a page without any usable row is refused: then it is not one row, but what is asked for.
+const UNUSABLE_PAGE: usize = 10;
+
+/// The changes of a page, and what is wrong with the rows that do not say which record they are about.
 fn evaluate_page(
     context: &Context,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
     page: &Page,
     now: Instant,
-) -> Result<Vec<Change>, RunError> {
+) -> Result<(Vec<Change>, Vec<String>), RunError> {
     let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
-    page.rows
-        .iter()
-        .map(|row| match row {
-            Row::Changed(record) => unless_forgotten(&context.store, evaluate(&context.plan, flow, evaluator, &paths, record.get(), now)),
+    let (mut changes, mut unusable) = (Vec::with_capacity(page.rows.len()), Vec::new());
+    for row in &page.rows {
+        match row {
+            Row::Changed(record) => {
+                let change = evaluate(&context.plan, flow, evaluator, &paths, record.get(), now);
+                match unless_forgotten(&context.store, change) {
+                    Err(RunError::Nameless { message, .. }) => unusable.push(message),
+                    other => changes.push(other?),
+                }
+            }
             Row::Deleted { id, reason } => {
                 // "changed" says that the row has left the result of the query, which to the target is the same as a filter.
                 let left = reason.eq_ignore_ascii_case("changed");
                 let why = if left { Absence::FilteredOut } else { Absence::Deleted };
-                Ok(Change::Absent { source_id: id.to_string(), why, remove: removes(flow, why) })
+                changes.push(Change::Absent { source_id: id.to_string(), why, remove: removes(flow, why) });
             }
-        })
-        .collect()
+            Row::Unusable { problem } => unusable.push((*problem).to_owned()),
+        }
+    }
+    match unusable.first() {
+        Some(message) if changes.is_empty() && unusable.len() >= UNUSABLE_PAGE => {
+            Err(RunError::Nameless { place: context.plan.place(flow.at), message: message.clone() })
+        }
+        _ => Ok((changes, unusable)),
+    }
 }
 
 /// The error of a page. That change tracking is off is said in plain words of the service's (Dataverse Web API: change tracking

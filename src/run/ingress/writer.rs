@@ -18,7 +18,7 @@ use crate::connect::campaign::Written;
 use crate::eval::Evaluator;
 use crate::run::failure::{self, Verdict, verdict};
 use crate::run::{Pace, RunError};
-use crate::state::{Absence, Change, ClaimedOp, Judged, RefetchOutcome, Settlement, Work};
+use crate::state::{Absence, Change, ClaimedOp, Failure, Judged, RefetchOutcome, Settlement, Work};
 use crate::time;
 
 /// Operations taken from the state at once, per call that may be under way.
@@ -376,7 +376,15 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         Some(record) => {
             let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
             let evaluator = Evaluator::new(flow)?;
-            let change = evaluate(&shared.context.plan, flow, &evaluator, &paths, record.get(), time::now());
+            let change = match evaluate(&shared.context.plan, flow, &evaluator, &paths, record.get(), time::now()) {
+                // It was asked for by its id.
+                Err(RunError::Nameless { message, .. }) => {
+                    let place = Some(failure::place(&shared.context.plan, flow.at));
+                    let failure = Failure { code: "D904".to_owned(), message, place, ..Failure::default() };
+                    Ok(Change::Reject { source_id: op.source_id.clone(), key: None, failure })
+                }
+                other => other,
+            };
             unless_forgotten(&shared.context.store, change)
         }
         None => Ok(Change::Absent { source_id: op.source_id.clone(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }),

@@ -8,6 +8,7 @@ use super::Shared;
 use super::rule::ContactSight;
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
+use crate::json;
 use crate::plan::OptoutFlow;
 use crate::run::RunError;
 use crate::state::{CursorMove, Fate, Flags, Mark, OptoutStage, Reason, Unseen};
@@ -26,6 +27,8 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let (state, mut cursor) = shared.blocking(move |store, name| store.begin_optouts(name, &fingerprint)).await?;
     // After the first listing every profile is known that was there: of a contact that comes later nobody has looked.
     let listed = state.listed_at.is_some();
+    // The round has met a row that does not say which record it is about.
+    let mut unnamed = false;
     loop {
         if shared.stopped() {
             return Ok(());
@@ -59,7 +62,11 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         let mut sights = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
             match row {
-                Row::Changed(record) => sights.push(read_contact(shared, record.get())?),
+                Row::Changed(record) => match read_contact(shared, record.get()) {
+                    Some(sight) => sights.push(sight),
+                    None => passed_over(shared, "the record has no readable id", &mut unnamed),
+                },
+                Row::Unusable { problem } => passed_over(shared, problem, &mut unnamed),
                 // Also one that has merely become invisible to us: what cannot be read cannot be compared.
                 Row::Deleted { id, .. } => sights.push((id.to_string(), Sight::Gone)),
             }
@@ -67,7 +74,11 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         let over = page.next.is_none();
         let to = match page.next {
             Some(link) => CursorMove::Next(link.into()),
-            None => CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen: Unseen::Delete },
+            // What was not seen may be what had no id.
+            None => {
+                let unseen = if unnamed { Unseen::Keep } else { Unseen::Delete };
+                CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }
+            }
         };
         let mark = Mark::Contacts { from: cursor, to };
         let rule = shared.rule;
@@ -106,13 +117,21 @@ async fn moved(shared: &Arc<Shared>, pairs: &str) -> Result<crate::state::Cursor
     shared.blocking(move |store, name| store.cursor_or_first(name, &pairs)).await
 }
 
-/// A contact as a page has it.
-fn read_contact(shared: &Shared, text: &str) -> Result<(String, Sight), RunError> {
-    let flow = shared.flow();
-    let nameless = |message: &str| RunError::Nameless { place: shared.context.plan.place(flow.at), message: message.to_owned() };
-    let record: Value = serde_json::from_str(text).map_err(|_| nameless("a row is not JSON"))?;
-    let id = record.get(&shared.entity.primary_id).and_then(Value::as_str).ok_or_else(|| nameless("a row has no id"))?;
-    Ok((id.to_ascii_lowercase(), Sight::Seen(sight(shared, &record))))
+/// A contact as a page has it; none where it does not say whose it is.
+fn read_contact(shared: &Shared, text: &str) -> Option<(String, Sight)> {
+    let (record, _) = json::readable(text)?;
+    let record = Value::Object(record);
+    let id = record.get(&shared.entity.primary_id).and_then(Value::as_str).filter(|id| !id.is_empty())?;
+    Some((id.to_ascii_lowercase(), Sight::Seen(sight(shared, &record))))
+}
+
+/// Counts a row that does not say whose it is.
+fn passed_over(shared: &Shared, problem: &str, unnamed: &mut bool) {
+    tracing::warn!(flow = shared.name, problem, "a row does not say which contact it is about; it is passed over");
+    let place = shared.context.plan.place(shared.flow().at);
+    shared.context.counters.reject(&place, "", "D904", problem, "a row without an id");
+    shared.context.counters.rejected.add(1);
+    *unnamed = true;
 }
 
 /// What a contact's record says.

@@ -45,9 +45,9 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             other => other,
         };
         match read {
-            Err(error) if is_of_the_file(&error) => {
+            Err(RunError::Sftp(error)) if error.is_of_the_file() => {
                 tracing::warn!(flow = shared.name, %error, "an export is not read; the others are");
-                failed = failed.and(Err(error));
+                failed = failed.and(Err(error.into()));
             }
             other => other?,
         }
@@ -65,14 +65,6 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     }
     shared.blocking(move |store, name| store.warn_of_exports(name, warning.as_deref())).await?;
     failed
-}
-
-/// Whether it is the one file that cannot be read, and not the server that fails.
-fn is_of_the_file(error: &RunError) -> bool {
-    matches!(
-        error,
-        RunError::Sftp(SftpError::Content { .. } | SftpError::Denied { .. } | SftpError::NotFound { .. } | SftpError::Replaced { .. })
-    )
 }
 
 /// Reads what is new in a file, or as much of it as there is time for.

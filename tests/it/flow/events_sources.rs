@@ -266,3 +266,24 @@ async fn an_outage_keeps_what_waits_and_a_full_backlog_lets_the_reader_on_when_i
     assert_eq!(go(&world, &plan).await.created, 50);
     assert_eq!(count(&world).await, counts(720, 290, 120, 60));
 }
+
+#[tokio::test]
+async fn an_export_that_cannot_be_read_is_counted_and_those_behind_it_are_read_in_their_encoding() {
+    let world = world(&[]).await;
+    let server = Server::start(&Options::default());
+    let a = id(1);
+    server.write("delivery_1.csv", "no,such,header\n1,2,3\n");
+    server.write("delivery_2.csv", b"\xFF\xFEu\0t\0f\0".as_slice());
+    let line = format!("{DELIVERIES}1,{a},2026-01-12 09:00:01.000Z,sent,,DM1,Fr\u{fc}hling,CMP1,\n");
+    let (latin, _, _) = encoding_rs::WINDOWS_1252.encode(&line);
+    server.write("delivery_3.csv", latin.into_owned());
+    server.write("tracking_1.csv", format!("{TRACKING}2,{a},2026-01-12 09:00:02.000Z,open,,DM1\n"));
+    let mut services = with_exports(&world, &server);
+    let deliveries = services.files.deliveries.as_mut().expect("deliveries");
+    deliveries.format.encoding = encoding_rs::WINDOWS_1252;
+    let summary = try_run(&world, &plan_of(ALL), services).await.expect("the run completes");
+    let flow = summary.flows.iter().find(|f| f.mapping == "email").expect("the flow of events");
+    assert_eq!((flow.created, flow.rejected), (2, 2), "{flow:?}");
+    assert!(summary.needs_attention());
+    assert_eq!(count(&world).await, counts(1, 1, 0, 0));
+}

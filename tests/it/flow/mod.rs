@@ -1,5 +1,6 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
+mod bad_items;
 mod beside;
 mod contacts;
 mod entities;
@@ -17,6 +18,7 @@ mod optout_readings;
 mod optout_stories;
 mod privacy;
 mod replay;
+mod rewriting;
 pub mod support;
 mod trouble;
 mod watch;

@@ -280,3 +280,20 @@ fn a_lookup_is_read_by_its_property_and_is_a_guid() {
     assert_eq!(out, json!({"cusNote": account.to_lowercase()}));
     assert!(kept(&format!("parentcustomerid = \"{account}\""), json!({"_parentcustomerid_value": account.to_lowercase()})));
 }
+
+#[test]
+fn a_value_that_cannot_be_read_is_named_with_its_record_and_not_the_primary_key() {
+    let id = "c0000000-0000-4000-8000-000000000001";
+    let text = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}";
+    let plan = plan(text);
+    let evaluator = Evaluator::new(plan.flow("contacts").expect("the flow")).expect("it is ready");
+    let deep = "[".repeat(500) + &"]".repeat(500);
+    for value in ["\"cut \\ud83d\"", "1e999", "7", &deep] {
+        let record = format!("{{\"lastname\":{value},\"contactid\":\"{id}\"}}");
+        let Evaluated::Rejected(rejection) = evaluator.evaluate(&record, time::now()) else { panic!("{value}") };
+        assert_eq!((rejection.source_id.as_deref(), rejection.field.as_str()), (Some(id), "lastname"), "{value}");
+    }
+    // What no field needs may be anything.
+    let record = format!("{{\"other\":1e999,\"half\":\"\\ude00\",\"deep\":{deep},\"lastname\":\"A\",\"contactid\":\"{id}\"}}");
+    assert!(matches!(evaluator.evaluate(&record, time::now()), Evaluated::Mapped(_)));
+}
