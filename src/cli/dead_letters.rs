@@ -1,9 +1,10 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
-use super::output::{fail, print};
+use super::output::{counted, fail, print};
 use super::run::Format;
 use super::status::need_project;
 use super::{Exit, Global};
+use crate::project::Project;
 use crate::state::{DeadLetter, DeadLetterFilter, StateError, Store};
 use crate::time;
 
@@ -99,15 +100,15 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             }
             None => fail(&format!("there is no dead letter {id}; see `d365map dead-letters list`")),
         }),
-        Action::Retry { ids, which, all } => act(which.chosen(ids, *all), |filter| {
-            let count = Store::open(&project.state)?.retry_dead_letters(filter)?;
-            print(&format!("{count} put back; the next run tries them again\n"));
-            Ok(())
+        Action::Retry { ids, which, all } => act(&project, which.chosen(ids, *all), |store, filter| {
+            let count = store.retry_dead_letters(filter)?;
+            print(&format!("{} put back; the next run tries again\n", counted(count, "dead letter")));
+            Ok(count)
         }),
-        Action::Drop { ids, which, all } => act(which.chosen(ids, *all), |filter| {
-            let count = Store::open(&project.state)?.drop_dead_letters(filter)?;
-            print(&format!("{count} dropped\n"));
-            Ok(())
+        Action::Drop { ids, which, all } => act(&project, which.chosen(ids, *all), |store, filter| {
+            let count = store.drop_dead_letters(filter)?;
+            print(&format!("{} dropped\n", counted(count, "dead letter")));
+            Ok(count)
         }),
     };
     match result {
@@ -120,14 +121,25 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     }
 }
 
+/// Does something with the dead letters that are meant. A number that no dead letter has is an error before anything is done.
 fn act(
+    project: &Project,
     filter: Result<DeadLetterFilter, String>,
-    action: impl FnOnce(&DeadLetterFilter) -> Result<(), StateError>,
+    action: impl FnOnce(&Store, &DeadLetterFilter) -> Result<u64, StateError>,
 ) -> Result<Exit, StateError> {
-    match filter {
-        Ok(filter) => action(&filter).map(|()| Exit::Clean),
-        Err(message) => Ok(fail(&message)),
+    let filter = match filter {
+        Ok(filter) => filter,
+        Err(message) => return Ok(fail(&message)),
+    };
+    let store = Store::open(&project.state)?;
+    for id in filter.ids.iter().flatten() {
+        if store.dead_letter(*id)?.is_none() {
+            return Ok(fail(&format!("there is no dead letter {id}, and nothing was changed; see `d365map dead-letters list`")));
+        }
     }
+    let named = filter.ids.is_some() || filter.mapping.is_some() || filter.code.is_some();
+    let count = action(&store, &filter)?;
+    Ok(if count == 0 && named { Exit::Findings } else { Exit::Clean })
 }
 
 fn list(letters: &[DeadLetter], format: Format) -> Exit {

@@ -151,6 +151,14 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
     };
     let flows = plan.ingress.len() + plan.optouts.len() + plan.events.len() + plan.two_way.len();
     bench.ok(id, subject, format!("{flows} {}", if flows == 1 { "flow" } else { "flows" }));
+    for flow in super::run::without_source(project, &plan) {
+        bench.fail(
+            "project.events",
+            format!("events {flow}"),
+            "the project names no source of events: none is moved, and nothing fails",
+            super::run::ADD_A_SOURCE,
+        );
+    }
     (Some(group), Some(plan))
 }
 
@@ -355,6 +363,10 @@ async fn to_adobe_campaign(
     let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(|e| e.to_string()));
     let at = campaign::Connection { url: &url, token_url: &token_url, client_id: &connection.client_id, api: &api };
     campaign::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
+    if connection.journal.is_some() {
+        let client = services::journal(project, http.clone());
+        campaign::journal(&mut bench, client.as_ref().map(Option::as_ref).map_err(String::as_str)).await;
+    }
     bench.done()
 }
 

@@ -144,7 +144,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let global = &cli.global;
-    trace(global.verbose, global.log_format);
+    let watches = matches!(&cli.command, Command::Run(args) if args.watches());
+    trace(global, watches);
     let exit = match &cli.command {
         Command::Init(args) => init::run(args, global),
         Command::Schema(args) => schema::run(args, global),
@@ -176,9 +177,11 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request; `D365MAP_LOG` sets it in detail.
-fn trace(verbose: u8, format: LogFormat) {
-    let level = match verbose {
+/// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request; `D365MAP_LOG` sets it in detail. A
+/// watch runs unattended for months and its log is all that it says: it has the course of its workflows and of the services as well.
+fn trace(global: &Global, watches: bool) {
+    let level = match global.verbose {
+        0 if watches && !global.quiet => "warn,d365map::run::watch=info,d365map::connect::http=info",
         0 => "warn",
         1 => "d365map=info,warn",
         _ => "d365map=debug,info",
@@ -190,8 +193,11 @@ fn trace(verbose: u8, format: LogFormat) {
         .with_ansi(output::stderr_style().color)
         .with_target(false);
     // A second call can only come from a test that runs the command in its own process.
-    let _ = match format {
+    let _ = match global.log_format {
         LogFormat::Human => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().try_init(),
+        LogFormat::Json => {
+            output::log_warnings_as_events();
+            subscriber.json().try_init()
+        }
     };
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::compile::{compile_group, read_plan};
-use super::output::{fail, print, stderr_style};
+use super::output::{fail, note, print, stderr_style, warning};
 use super::progress::Progress;
 use super::source::FilesOnDisk;
 use super::{Exit, Global, drift, files, limits, services};
@@ -61,6 +61,13 @@ pub struct Args {
     format: Format,
 }
 
+impl Args {
+    /// Whether the command goes on until it is stopped.
+    pub fn watches(&self) -> bool {
+        self.watch
+    }
+}
+
 /// The formats of a summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -92,6 +99,9 @@ pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, 
         }
     };
     not_moved(&plan, global.quiet);
+    for flow in without_source(&project, &plan) {
+        warning(&format!("`{flow}` has no source of events, so that none is moved; {ADD_A_SOURCE}"));
+    }
     Ok(Prepared { project, plan: Arc::new(plan), group })
 }
 
@@ -115,7 +125,7 @@ pub(super) fn refuse_drift(
         // A user who may move records and may not read metadata is no reason to stop.
         // Nor is a service that is down when a watch begins: its workflows wait for it, each by itself.
         Err(error) if watch || error.contains("lacks a right") => {
-            eprintln!("warning: the services' schemas were not compared with the committed ones: {error}");
+            warning(&format!("the services' schemas were not compared with the committed ones: {error}"));
             Ok(())
         }
         Err(error) => Err(fail(&error)),
@@ -127,11 +137,24 @@ pub(super) fn refuse_drift(
         }
         Ok(drift) => {
             if !drift.is_none() && !quiet {
-                eprintln!("note: the services have changed without touching a mapping; `d365map schema diff` shows it");
+                note("the services have changed without touching a mapping; `d365map schema diff` shows it");
             }
             Ok(())
         }
     }
+}
+
+/// What to do about a block of events without a source.
+pub(super) const ADD_A_SOURCE: &str =
+    "add `journal`, or `sftp` with `deliveries` or `tracking`, under `connections: campaign:` of d365map.yaml";
+
+/// The blocks of events for which the project names neither a journal nor exported logs.
+pub(super) fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> Vec<&'p str> {
+    let has_source = project.connections.campaign.as_ref().is_some_and(|campaign| {
+        let logs = campaign.sftp.as_ref().is_some_and(|sftp| sftp.kinds.deliveries.is_some() || sftp.kinds.tracking.is_some());
+        campaign.journal.is_some() || logs
+    });
+    if has_source { Vec::new() } else { plan.events.iter().map(|flow| flow.name.as_str()).collect() }
 }
 
 /// The part of a plan that a run moves: the tables of other mappings, and of mappings in both directions, must not stop it.
@@ -156,7 +179,7 @@ fn moved(plan: &ExecutionPlan, mappings: Option<&[String]>) -> ExecutionPlan {
 fn not_moved(plan: &ExecutionPlan, quiet: bool) {
     let names: Vec<String> = plan.two_way.iter().map(|t| format!("`{}`", t.name)).collect();
     if !quiet && !names.is_empty() {
-        eprintln!("warning: this version does not run mappings in both directions; not moved: {}", names.join(", "));
+        warning(&format!("this version does not run mappings in both directions; not moved: {}", names.join(", ")));
     }
 }
 
@@ -242,7 +265,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, String> {
 pub fn stop_on_signals(stop: CancellationToken) {
     tokio::spawn(async move {
         signal().await;
-        eprintln!("stopping: what is in flight will be finished; once more to end at once");
+        note("stopping: what is in flight is finished first; press Ctrl-C again to quit immediately");
         stop.cancel();
         signal().await;
         std::process::exit(130);

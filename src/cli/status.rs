@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::output::{fail, print, stderr_style};
+use super::output::{counted, fail, print, stderr_style};
 use super::run::Format;
 use super::{Exit, Global, files};
 use crate::project::Project;
 use crate::state::{
-    EventsStatus, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
+    EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
 };
 use crate::time;
 
@@ -85,6 +85,10 @@ fn describe(status: &Status, process: Option<&Holder>) -> String {
 
 /// A workflow's state, since when, and why.
 fn head(w: &WorkflowRecord) -> String {
+    // In the vendor's words it is STOPPED, which reads as if somebody had stopped it.
+    if w.state == WorkflowState::Stopped && w.wish == Wish::Run && w.reason.as_deref() == Some(FINISHED) {
+        return format!("{}: finished {}; `d365map run` goes on from there\n", w.name, time::format_instant(w.since));
+    }
     let mut out = format!("{}: {} since {}\n", w.name, w.state, time::format_instant(w.since));
     let wanted = match (w.wish, w.state) {
         (Wish::Stop, WorkflowState::Running | WorkflowState::Starting) => Some("is being stopped; what is in flight is finished first"),
@@ -116,7 +120,7 @@ fn events_stand(events: &EventsStatus) -> String {
         ));
     }
     if events.gone > 0 {
-        out.push_str(&format!("\n{} events had no contact any more", events.gone));
+        out.push_str(&format!("\n{} had no contact any more", counted(events.gone, "event")));
     }
     out
 }

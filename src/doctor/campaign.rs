@@ -13,6 +13,7 @@ use super::needs::{Needs, ResourceNeeds};
 use super::reach::{self, Door};
 use super::token::{self, Issuer};
 use crate::connect::campaign::Campaign;
+use crate::connect::journal::{Journal, Reading};
 use crate::connect::{Http, Look, Miss};
 
 /// What is known of the connection.
@@ -39,6 +40,32 @@ const REST: [(&str, &str); 5] = [
     ("campaign.access", "organisation and API key"),
     ("campaign.resources", "resources"),
 ];
+
+/// Asks the journal of events for its oldest event, which changes nothing there.
+pub async fn journal(bench: &mut Bench, client: Result<Option<&Journal>, &str>) {
+    let (id, subject) = ("campaign.journal", "journal of events");
+    let client = match client {
+        Ok(Some(client)) => client,
+        Ok(None) => return,
+        Err(error) => {
+            let (cause, fix) = error.split_once("; ").unwrap_or((error, "check `journal` in d365map.yaml"));
+            return bench.fail(id, subject, cause, fix);
+        }
+    };
+    match bench.step(client.read(None, 1)).await {
+        Err(_) => bench.over(id, subject),
+        Ok(Ok(Reading::Events { .. } | Reading::Quiet { .. })) => bench.ok(id, subject, "it can be read"),
+        // Said of its oldest position: an odd answer, but one of the journal's.
+        Ok(Ok(Reading::Gone)) => {
+            bench.warn(id, subject, "it keeps no event at all", "check in the console whether events are registered for it")
+        }
+        Ok(Err(error)) => {
+            let text = error.to_string();
+            let (cause, fix) = text.rsplit_once("; ").unwrap_or((&text, "check `journal.url` and the credential's access to the events"));
+            bench.fail(id, subject, cause, fix);
+        }
+    }
+}
 
 /// Examines the instance. `client` is there when the secret is.
 pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client: Result<&Campaign, &str>, needs: &Needs) {

@@ -37,7 +37,7 @@ use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
-use crate::state::{MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
+use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
 const FLOWS_AT_ONCE: usize = 4;
@@ -313,7 +313,7 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
     match &result {
         Ok(()) => {
             note(WorkflowNote::Rested { next: None }).await;
-            let reason = if context.stop.is_cancelled() { "stopped; what was in flight is finished" } else { "its run went through once" };
+            let reason = if context.stop.is_cancelled() { "stopped; what was in flight is finished" } else { FINISHED };
             note(WorkflowNote::Stopped { reason: reason.to_owned() }).await;
         }
         Err(error) => note(WorkflowNote::Failed { reason: error.to_string(), next: None }).await,

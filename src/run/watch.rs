@@ -12,6 +12,7 @@
 //! One task decides and the others work: all that changes a workflow's phase happens in [`Supervisor::go`], on what the tasks
 //! report. Wishes come through the state file, since they are given by other processes.
 
+mod course;
 mod notes;
 mod pause;
 
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant as Moment};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::course::Course;
 use self::notes::Notebook;
 use super::workflow::{self, Kind, Workflow, workflows};
 use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, binding, end};
@@ -156,6 +158,8 @@ struct Entry {
     settled: bool,
     /// When its last round ended.
     ended: Option<Moment>,
+    /// What is said of its rounds.
+    course: Course,
     /// The pause before a round for due operations.
     breath: Duration,
     /// What was last noted of what it waits for.
@@ -421,6 +425,7 @@ impl Supervisor {
             counters: self.counters.flow(&name),
         };
         self.entries[at].phase = Phase::Round { stop };
+        self.entries[at].course.round_began();
         self.entries[at].waits = None;
         self.note(&name, WorkflowNote::Round).await;
         self.tasks.spawn(async move {
@@ -578,6 +583,8 @@ impl Supervisor {
     async fn round_ended(&mut self, name: &str, result: Result<(), RunError>) {
         let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
         self.entries[at].ended = Some(Moment::now());
+        let counters = self.counters.flow(name);
+        self.entries[at].course.round_ended(name, &counters, &result);
         let (now, failures) = (time::now(), self.entries[at].failures);
         let next = match &result {
             Ok(()) => self.schedule(name).next(now),
@@ -731,6 +738,7 @@ impl Entry {
             error: None,
             settled: false,
             ended: None,
+            course: Course::default(),
             breath: BREATH,
             waits: None,
             restart_due: None,

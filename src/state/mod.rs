@@ -78,4 +78,4 @@ pub use status::{Backlog, MappingStatus, Status, Totals};
 pub use store::Store;
 pub use types::{LONGEST_POSTPONEMENT, Op, RunId};
 pub use words::mentions;
-pub use workflow::{Wish, WorkflowNote, WorkflowRecord, WorkflowState};
+pub use workflow::{FINISHED, Wish, WorkflowNote, WorkflowRecord, WorkflowState};

@@ -29,6 +29,9 @@ words! {
     }
 }
 
+/// The reason of a workflow that does not run because its run went through once and is over.
+pub const FINISHED: &str = "its run went through once";
+
 words! {
     /// What is wanted of a workflow.
     pub enum Wish {

@@ -182,7 +182,7 @@ async fn a_whole_project_from_plan_to_replay() {
     let (status, _, error) = world.call(&["dead-letters", "retry"]).await;
     assert!(status == 2 && error.contains("--all"), "{error}");
     let (status, out, _) = world.call(&["dead-letters", "retry", &number]).await;
-    assert!(status == 0 && out.starts_with("1 put back"), "{out}");
+    assert!(status == 0 && out.starts_with("1 dead letter put back"), "{out}");
     world.update(2, json!({"emailaddress1": "b@example.com"})).await;
     let (status, out, error) = world.call(&["run"]).await;
     assert_eq!(status, 0, "{out}{error}");

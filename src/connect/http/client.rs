@@ -329,7 +329,15 @@ impl Http {
                     _ => return Err(ConnectError::Unauthorized { call: fail(attempt) }),
                 },
                 Verdict::Throttled => {
-                    host.pause(wait);
+                    if host.pause(wait) {
+                        let seconds = wait.as_secs_f64().ceil();
+                        tracing::info!(
+                            api = request.api,
+                            host = origin(&request.url),
+                            seconds,
+                            "the service limits requests; it is left alone"
+                        );
+                    }
                     if last || too_long {
                         return Err(ConnectError::Throttled { call: fail(attempt), retry_after: asked });
                     }

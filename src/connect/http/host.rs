@@ -116,11 +116,13 @@ impl Host {
         }
     }
 
-    /// Lets the host rest for at least `wait` from now.
-    pub(super) fn pause(&self, wait: Duration) {
+    /// Lets the host rest for at least `wait` from now. Gives whether a rest begins with it.
+    pub(super) fn pause(&self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = rests.is_none_or(|earlier| earlier <= Instant::now());
         *rests = Some(rests.map_or(until, |earlier| earlier.max(until)));
+        begins
     }
 
     /// Reads what an answer's headers say of the host.

@@ -178,7 +178,7 @@ impl DryEvents {
     pub fn describe(&self) -> String {
         let mut out = String::new();
         // Writing into a String cannot fail.
-        let _ = writeln!(out, "{}: would read {} events", self.flow, self.read);
+        let _ = writeln!(out, "{}: would read {} event{}", self.flow, self.read, if self.read == 1 { "" } else { "s" });
         for (kind, count) in &self.create {
             let _ = writeln!(out, "  + {kind:<10} {count:>8}");
         }

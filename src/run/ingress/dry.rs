@@ -228,7 +228,7 @@ impl DryFlow {
         let mut out = String::new();
         // Writing into a String cannot fail.
         let what = if self.full_load { "everything" } else { "the changes since the last run" };
-        let _ = writeln!(out, "{}: would read {what}: {} records", self.mapping, self.read);
+        let _ = writeln!(out, "{}: would read {what}: {} record{}", self.mapping, self.read, if self.read == 1 { "" } else { "s" });
         let _ = writeln!(out, "  + create     {:>8}", self.create);
         let _ = writeln!(out, "  ~ update     {:>8}", self.update);
         let _ = writeln!(out, "  - delete     {:>8}", self.delete);
@@ -236,7 +236,17 @@ impl DryFlow {
         let _ = writeln!(out, "    filtered   {:>8}", self.filtered_out);
         let _ = writeln!(out, "    rejected   {:>8}", self.rejected);
         for r in &self.rejections {
-            let _ = writeln!(out, "      {} {}: {} ({}) {} records, such as {}", r.place, r.field, r.message, r.code, r.count, r.example);
+            let _ = writeln!(
+                out,
+                "      {} {}: {} ({}) {} record{}, such as {}",
+                r.place,
+                r.field,
+                r.message,
+                r.code,
+                r.count,
+                if r.count == 1 { "" } else { "s" },
+                r.example
+            );
         }
         if self.waiting > 0 {
             let _ = writeln!(out, "    waiting    {:>8}   operations of earlier runs", self.waiting);

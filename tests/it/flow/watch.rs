@@ -481,3 +481,38 @@ async fn a_replay_asked_for_beside_a_watch_reads_everything_again() {
     assert_eq!((after.generation, after.reason), (before + 1, d365map::state::Reason::Replay));
     watching.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_logs_its_rounds_and_each_line_of_its_json_log_is_an_object() {
+    use tokio::io::AsyncBufReadExt;
+    let world = World::empty().await;
+    world.create(1, ada()).await;
+    world.project(&small_text(""));
+    let mut command = world.command(&["run", "--watch", "--interval", "1", "--log-format", "json"]);
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("the command starts");
+    let mut lines = tokio::io::BufReader::new(child.stderr.take().expect("standard error")).lines();
+    let round = loop {
+        let line = lines.next_line().await.expect("text").expect("the watch goes on");
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        if event["fields"]["message"] == "round" {
+            break event["fields"].clone();
+        }
+    };
+    assert_eq!((&round["workflow"], &round["read"], &round["written"]), (&json!("contacts"), &json!(1), &json!(1)));
+    child.start_kill().expect("it is ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_run_is_shown_as_finished_and_a_number_that_no_dead_letter_has_is_an_error() {
+    let world = World::empty().await;
+    world.create(1, ada()).await;
+    world.project(&small_text(""));
+    assert_eq!(world.call(&["run", "-q"]).await.0, 0);
+    let (_, status, _) = world.call(&["status"]).await;
+    assert!(status.contains("contacts: finished "), "{status}");
+    for action in ["retry", "drop"] {
+        let (code, _, error) = world.call(&["dead-letters", action, "99"]).await;
+        assert!(code == 2 && error.contains("there is no dead letter 99"), "{code} {error}");
+        assert_eq!(world.call(&["dead-letters", action, "--mapping", "nosuch"]).await.0, 1);
+    }
+}
