@@ -187,7 +187,7 @@ impl Gateway {
 
     /// Waits until a write is being held, and returns its address and body.
     pub async fn held_write(&self, at_most: Duration) -> Option<String> {
-        let _ = tokio::time::timeout(at_most, self.holds.notified()).await.ok()?;
+        tokio::time::timeout(at_most, self.holds.notified()).await.ok()?;
         lock(&self.held).clone()
     }
 
@@ -396,7 +396,10 @@ async fn forward(request: &Request, port: u16) -> Option<Answer> {
     stream.write_all(&out).await.ok()?;
     let mut bytes = Vec::new();
     // The emulator breaks connections on purpose: what came until then is looked at below.
-    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.ok()?;
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
+    if read.is_err() {
+        return None;
+    }
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = head.parse(&bytes).ok()? else { return None };

@@ -177,6 +177,8 @@ pub fn compare(people: &People, found: &Found, options: Options, initial: Initia
         let actual = found.targets.get(&record.kind).and_then(|targets| targets.get(&id));
         let parent = |id: &str| presence.get(id).copied().unwrap_or(Presence::Absent);
         let (divergence, sure) = target(record, actual, options, initial, parent);
+        // What links to a divergent record is not judged: it would tell the same story again.
+        let sure = sure && divergence.is_none();
         out.extend(divergence.map(|(class, text)| Divergence { class, id: id.clone(), text }));
         presence.insert(
             id.clone(),
@@ -542,7 +544,6 @@ pub fn checkpoint(people: &mut People, found: &Found) {
                 let last = said.in_campaign.last().map(|word| word.out);
                 said.base_campaign = match &target {
                     Some(target) => Some(target[attribute] == true),
-                    None if row.is_none() => last.or(known),
                     None => last.or(known),
                 };
                 said.in_dynamics.clear();

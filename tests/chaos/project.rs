@@ -76,7 +76,6 @@ pub fn write(folder: &Path, options: Options, gateway: Ports) -> std::io::Result
             .replace("FILTERED_OUT", if options.contacts_leave { "delete" } else { "keep" })
             .replace("ORDER_DELETES", if options.orders_deleted { "propagate" } else { "ignore" })
             .replace("DIRECTION", options.direction.word());
-        // Comments of the template name the placeholders; a mapping file has the words in their place.
         std::fs::write(folder.join("mappings").join(name), text)?;
     }
     for (name, text) in SCHEMAS {
