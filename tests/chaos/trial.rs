@@ -517,14 +517,16 @@ fn is_ours(key: &str) -> bool {
     Kind::ALL.iter().any(|kind| key.starts_with(&kind.id(0)[..24]))
 }
 
-/// Workflows with operations that wait for something other than a parent.
+/// Workflows with operations that wait for something other than a parent or an approval.
 fn backlog(status: &Value) -> Vec<String> {
     let mut out = Vec::new();
     for mapping in status["status"]["mappings"].as_array().into_iter().flatten() {
         let of = |name: &str| mapping["backlog"][name].as_u64().unwrap_or(0);
         let waiting = of("ready") + of("claimed") + of("delayed");
         let parents = of("waiting_for_parents");
-        if waiting > parents || mapping["retrying"].as_u64().unwrap_or(0) > 0 {
+        // What needs approval has no date on which it is due.
+        let held = mapping["backlog"]["next_due"].as_str().is_some_and(|due| due.starts_with("9999")) && of("delayed") == of("ready");
+        if waiting > parents && !held || mapping["retrying"].as_u64().unwrap_or(0) > 0 {
             out.push(format!("{}: {}", mapping["mapping"], mapping["backlog"]));
         }
     }
