@@ -34,9 +34,14 @@ pub fn parse_instant(text: &str) -> Option<Instant> {
     }
 }
 
-/// Reads a date as HTTP's headers have it: `Wed, 31 Jan 2024 12:00:30 GMT`.
+/// Reads a date as HTTP's headers have it, in any of its three forms (RFC 9110, 5.6.7): `Wed, 31 Jan 2024 12:00:30 GMT`,
+/// `Wednesday, 31-Jan-24 12:00:30 GMT` and `Wed Jan 31 12:00:30 2024`; also with another zone, which some services write.
 pub fn parse_http_date(text: &str) -> Option<Instant> {
-    DateTime::parse_from_rfc2822(text).ok().map(|t| t.with_timezone(&Utc))
+    let text = text.trim();
+    httpdate::parse_http_date(text)
+        .map(Instant::from)
+        .ok()
+        .or_else(|| DateTime::parse_from_rfc2822(text).ok().map(|t| t.with_timezone(&Utc)))
 }
 
 /// Reads a day: `1980-10-24`.

@@ -43,6 +43,8 @@ fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Htt
     let config = HttpConfig {
         attempts: limits.attempts,
         request_timeout: limits.request_timeout,
+        // Services and gateways give a request up after about the time for which its sender waits.
+        request_lifetime: limits.request_timeout,
         concurrency_per_host: limits.concurrency.max(1),
         budgets,
         ..HttpConfig::default()

@@ -10,9 +10,11 @@ mod error;
 mod http;
 pub mod journal;
 pub mod sftp;
+mod trail;
 
 pub use error::{Call, ConnectError};
 pub use http::{
     AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
 };
 pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};
+pub use trail::Trail;

@@ -32,6 +32,10 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
             format!("{} does not answer in time", shown(url)),
             "check that a firewall lets this machine out, and whether a proxy is needed (HTTPS_PROXY); `--timeout` waits longer".to_owned(),
         ),
+        Why::ProxyLogin => (
+            format!("the proxy for {host} asks for a user name and password (407)"),
+            "write them into HTTPS_PROXY: http://USER:PASSWORD@PROXY:PORT, special characters percent-encoded".to_owned(),
+        ),
         Why::Proxy => (
             format!("the proxy does not connect to {host}: {words}"),
             "check HTTPS_PROXY and NO_PROXY, and that the proxy lets this host pass".to_owned(),

@@ -33,6 +33,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/expire-pkeys", post(expire_pkeys))
         .route("/fail-next", post(fail_next))
         .route("/clear-faults", post(clear_faults))
+        .route("/held", get(held))
+        .route("/release-held", post(release_held))
         .route("/throttle", post(throttle))
         .merge(super::campaign::admin::routes())
         .merge(super::journal::routes())
@@ -98,6 +100,14 @@ async fn dump_profiles(State(app): AppState, Query(dump): Query<Dump>) -> Respon
 async fn reset_stats(State(app): AppState) -> Response {
     app.stats.reset();
     done()
+}
+
+async fn held(State(app): AppState) -> Response {
+    Json(json!({ "held": app.held() })).into_response()
+}
+
+async fn release_held(State(app): AppState) -> Response {
+    Json(json!({ "statuses": app.release() })).into_response()
 }
 
 async fn expire_tokens(State(app): AppState) -> Response {

@@ -25,6 +25,8 @@ pub(super) enum Fault {
     Reset,
     /// The service acts, and its answer never arrives.
     LostAnswer,
+    /// A gateway keeps the request, and the connection ends without an answer; the service acts when the request is let go.
+    Held,
     /// A proxy's or sign-in page in HTML in place of the answer.
     Html { status: u16 },
     /// The answer comes late.
@@ -83,6 +85,7 @@ enum Kind {
     Unauthorized,
     Reset,
     LostAnswer,
+    Held,
     Html,
     Slow,
     CutBody,
@@ -109,6 +112,7 @@ impl Order {
             Kind::Unauthorized => Fault::Unauthorized,
             Kind::Reset => Fault::Reset,
             Kind::LostAnswer => Fault::LostAnswer,
+            Kind::Held => Fault::Held,
             Kind::Html => Fault::Html { status: self.status.unwrap_or(200) },
             Kind::Slow => Fault::Slow(Duration::from_millis(self.delay.unwrap_or(1000))),
             Kind::CutBody => Fault::CutBody,

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Response, StatusCode};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{Request, Response, StatusCode};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -250,9 +250,43 @@ struct App {
     stats: Stats,
     latency: Duration,
     data: Option<data::Data>,
+    held: Mutex<Vec<Held>>,
+}
+
+/// A request that a gateway keeps.
+struct Held {
+    side: Side,
+    request: Request<bytes::Bytes>,
 }
 
 impl App {
+    /// How many requests gateways keep.
+    fn held(&self) -> usize {
+        lock(&self.held).len()
+    }
+
+    /// Lets the requests go that gateways keep, in the order in which they came; gives the status of each.
+    fn release(&self) -> Vec<u16> {
+        let held = std::mem::take(&mut *lock(&self.held));
+        let statuses = held.into_iter().map(|Held { side, request }| {
+            let (parts, body) = request.into_parts();
+            let call =
+                Call { method: &parts.method, path: parts.uri.path(), query: parts.uri.query(), headers: &parts.headers, body: &body };
+            let answer = match side {
+                Side::Dataverse => {
+                    let arrival = self.dataverse.arrive(Api::Dataverse, &parts.headers);
+                    arrival.as_ref().map(|arrival| self.dataverse.answer(&call, arrival))
+                }
+                Side::Campaign => Some(self.campaign.answer(&call, &self.faults)),
+                Side::Journal => Some(self.journal.answer(&call, &self.campaign.tokens, &self.faults)),
+            };
+            answer.map_or(0, |answer| answer.response.status().as_u16())
+        });
+        let statuses = statuses.collect();
+        self.keep();
+        statuses
+    }
+
     /// Keeps what changed, when there is a folder for it.
     fn keep(&self) {
         if let Some(data) = &self.data
@@ -507,7 +541,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Da
     }
 
     let faults = Faults::new(config.fail_rate, config.random_seed, limit);
-    let app = App { dataverse, campaign, journal, faults, stats: Stats::default(), latency: config.latency, data };
+    let app = App { dataverse, campaign, journal, faults, stats: Stats::default(), latency: config.latency, data, held: Mutex::default() };
     if let Some(data) = &app.data {
         data.save(&app.dataverse, &app.campaign)?;
     }
@@ -530,20 +564,20 @@ enum Side {
     Journal,
 }
 
-async fn to_dataverse(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
+async fn to_dataverse(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
     handle(&app, Side::Dataverse, &line, request).await
 }
 
-async fn to_campaign(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
+async fn to_campaign(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
     handle(&app, Side::Campaign, &line, request).await
 }
 
-async fn to_journal(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response<Body> {
+async fn to_journal(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
     handle(&app, Side::Journal, &line, request).await
 }
 
 /// One request: latency, trouble, the service itself, the count.
-async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Response<Body> {
+async fn handle(app: &App, side: Side, line: &Line, request: Request<Body>) -> Response<Body> {
     let mut response = process(app, side, line, request).await;
     match side {
         Side::Dataverse => app.dataverse.stamp(&mut response),
@@ -552,7 +586,7 @@ async fn handle(app: &App, side: Side, line: &Line, request: Request) -> Respons
     response
 }
 
-async fn process(app: &App, side: Side, line: &Line, request: Request) -> Response<Body> {
+async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let api = match side {
@@ -576,6 +610,12 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
         Some(Fault::Reset) => {
             app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Reset);
             line.reset();
+            return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Some(Fault::Held) => {
+            app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Reset);
+            line.close();
+            lock(&app.held).push(Held { side, request: Request::from_parts(parts, body) });
             return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
         Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
@@ -630,6 +670,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request) -> Respon
             | Fault::Unauthorized
             | Fault::Reset
             | Fault::LostAnswer
+            | Fault::Held
             | Fault::Html { .. }
             | Fault::Slow(_)
             | Fault::Duplicate,

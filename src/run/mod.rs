@@ -360,7 +360,7 @@ async fn once(
         None => flows.extract_if(.., |f| wishes.contains_key(&f.name)).map(|f| f.name).collect(),
     };
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
-    let (run, recovery) = begin(&store, RunKind::Once, &names).await?;
+    let (run, recovery) = begin(&store, &services, RunKind::Once, &names).await?;
     counters.begin(&names);
     let tokens: BTreeMap<String, CancellationToken> = names.iter().map(|n| (n.clone(), stop.child_token())).collect();
     let context_of = |name: &str| Context {
@@ -424,9 +424,19 @@ async fn heed_stops(store: &Store, tokens: &BTreeMap<String, CancellationToken>,
     }
 }
 
-async fn begin(store: &Store, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
+async fn begin(store: &Store, services: &Services, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
     let names = names.to_vec();
-    blocking(store, move |store| store.start_run(kind, &names)).await
+    let lifetime = services.campaign.request_lifetime();
+    store.set_request_lifetime(lifetime);
+    let (run, recovery) = blocking(store, move |store| store.start_run(kind, &names)).await?;
+    if recovery.recovered_operations > 0 {
+        tracing::info!(
+            operations = recovery.recovered_operations,
+            seconds = lifetime.as_secs(),
+            "the last run was interrupted: what it had in progress rests, since its requests may still arrive, and is looked up before it is written again"
+        );
+    }
+    Ok((run, recovery))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the end of both kinds of runs")]

@@ -114,7 +114,7 @@ pub async fn watch(
     // Services that are down do not keep a watch from starting: each round binds the state before it reads.
     binding::recognize(&plan, &flows, Vec::new(), &store).await?;
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
-    let (run, recovery) = begin(&store, RunKind::Watch, &names).await?;
+    let (run, recovery) = begin(&store, &services, RunKind::Watch, &names).await?;
     counters.begin(&names);
     let mut supervisor = Supervisor {
         supervision,

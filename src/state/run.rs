@@ -177,8 +177,8 @@ impl Store {
 }
 
 impl super::tx::Tx<'_> {
-    /// All claimed operations wait again, marked uncertain. Numbers only come to memory, and there are as many as workers
-    /// had in flight.
+    /// All claimed operations wait again, marked uncertain. Nothing says whether and when their requests were sent, so those that
+    /// write rest from now on for as long as a request may live. Only numbers are kept in memory, as many as workers had in flight.
     fn requeue_claimed(&mut self, mapping: Option<i64>) -> Inside<u64> {
         let claimed: Vec<i64> = {
             let mut statement =
@@ -186,8 +186,14 @@ impl super::tx::Tx<'_> {
             let rows = statement.query_map([mapping], |row| row.get(0))?;
             rows.collect::<Result<_, _>>()?
         };
+        let until = self.requests_live_until();
         for seq in &claimed {
             self.requeue(*seq, true, None)?;
+            if until > self.now {
+                self.conn
+                    .prepare_cached("UPDATE outbox SET not_before = ?2 WHERE seq = ?1 AND uncertain = 1")?
+                    .execute(params![seq, millis(until)])?;
+            }
         }
         Ok(claimed.len() as u64)
     }

@@ -158,6 +158,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Notes that the record of a claimed operation, which the ledger has, is about to be created again: somebody deleted it at the
+    /// target, and the service emptied the links that led to it. From now on the ledger is not trusted for it, and the write that
+    /// brings it back has those links written again, also when the answer to the create is never seen. Gives whether the
+    /// operation is in the run's hands.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_remade(&self, run: RunId, seq: i64) -> Result<bool, StateError> {
+        self.write("note that a record is created again", |tx| {
+            let Some(row) = tx.claimed_row(run, seq)? else { return Ok(false) };
+            tx.conn
+                .prepare_cached("UPDATE ledger SET doubtful = 1, remade = 1, fingerprints = x'' WHERE mapping = ?1 AND key = ?2")?
+                .execute(params![row.mapping, row.key])?;
+            Ok(true)
+        })
+    }
+}
+
 impl Tx<'_> {
     fn claimed_row(&self, run: RunId, seq: i64) -> Inside<Option<Row>> {
         let mut statement = self.conn.prepare_cached(
@@ -184,10 +203,10 @@ impl Tx<'_> {
     fn settle(&mut self, run: RunId, row: &Row, result: Settled, outcome: &mut SettleOutcome) -> Inside<()> {
         match (result, row.op) {
             (Settled::Written { created, hashes, links }, Op::Upsert) => {
-                let is_new = self.write_ledger(row, created, &hashes)?;
+                let appeared = self.write_ledger(row, created, &hashes)?;
                 self.note_links(row.mapping, &row.key, &links)?;
                 self.release(row.mapping, &row.source_id)?;
-                if created || is_new {
+                if appeared {
                     self.link_again(row.mapping, &row.source_id)?;
                 }
                 self.remove_op(row.mapping, row.seq)?;
@@ -261,10 +280,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives whether the ledger had no such row before.
+    /// Gives whether the record may have come into being by this write, or by an earlier one whose answer was not seen: then links
+    /// that led to its predecessor are empty.
     fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)]) -> Inside<bool> {
         let old = self.ledger_row(row.mapping, &row.key)?;
         let is_new = old.is_none();
+        let appeared = created || old.as_ref().is_none_or(|row| row.remade);
         let (mut fingerprint, generation) = match old {
             // A partial write: the paths it left out keep what they had. Not so where that is not sure to stand there:
             // a record made just now, an unseen answer, another source record's values.
@@ -281,11 +302,11 @@ impl Tx<'_> {
             .prepare_cached(
                 "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)
                  ON CONFLICT (mapping, key) DO UPDATE SET source_id = excluded.source_id, fingerprints = excluded.fingerprints,
-                   doubtful = 0, generation = excluded.generation, written_at = excluded.written_at",
+                   doubtful = 0, remade = 0, generation = excluded.generation, written_at = excluded.written_at",
             )?
             .execute(params![row.mapping, row.key, row.source_id, fingerprint.to_blob(), generation, millis(self.now)])?;
         self.tally(row.mapping).ledger_rows += i64::from(is_new);
-        Ok(is_new)
+        Ok(appeared)
     }
 
     /// Something may have been written whose answer was not seen, and nobody will look any more: from now on the ledger says
@@ -298,7 +319,9 @@ impl Tx<'_> {
         if known == 0 {
             self.conn
                 .prepare_cached(
-                    "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at) VALUES (?1, ?2, ?3, x'', 1, ?4, ?5)",
+                    // It may have been created by what was given up, so what links to it is linked again once it is there.
+                    "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, remade, generation, written_at)
+                     VALUES (?1, ?2, ?3, x'', 1, 1, ?4, ?5)",
                 )?
                 .execute(params![mapping, key, source_id, generation, millis(self.now)])?;
             self.tally(mapping).ledger_rows += 1;

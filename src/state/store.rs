@@ -194,6 +194,13 @@ impl Store {
         Ok(Store { inner: Arc::new(Mutex::new(Inner { conn, caches, bound: false, lock: None })), path: path.into() })
     }
 
+    /// Sets how long a request may still reach its service after its sender has died or has given up. An operation that was in the
+    /// hands of a dead sender rests for that long before it is handed out again: a write that arrives late would overwrite a newer
+    /// one. Zero until it is set; [`crate::run`] sets it before each run.
+    pub fn set_request_lifetime(&self, lifetime: Duration) {
+        self.lock().caches.request_lifetime = chrono::TimeDelta::from_std(lifetime).unwrap_or(chrono::TimeDelta::MAX);
+    }
+
     fn with_lock(&mut self, lock: RunLock) {
         self.lock().lock = Some(lock);
     }

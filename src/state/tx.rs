@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Inside;
@@ -12,13 +13,15 @@ use crate::time::{Instant, now};
 /// What is kept in memory of the file: small tables that only grow. Never rows of outbox or ledger.
 pub(super) struct Caches {
     pub key: HashKey,
+    /// How long a request may still reach its service after its sender is gone.
+    pub request_lifetime: TimeDelta,
     mappings: HashMap<String, i64>,
     slots: HashMap<i64, HashMap<Arc<str>, u32>>,
 }
 
 impl Caches {
     pub fn new(key: HashKey) -> Self {
-        Caches { key, mappings: HashMap::new(), slots: HashMap::new() }
+        Caches { key, request_lifetime: TimeDelta::zero(), mappings: HashMap::new(), slots: HashMap::new() }
     }
 
     pub fn forget(&mut self) {
@@ -42,6 +45,8 @@ pub(super) struct LedgerRow {
     pub source_id: String,
     pub fingerprint: Fingerprint,
     pub doubtful: bool,
+    /// It was about to be created again, and what links to it was not linked again since.
+    pub remade: bool,
     pub generation: i64,
 }
 
@@ -66,6 +71,11 @@ impl<'a> Tx<'a> {
 
     pub fn key(&self) -> HashKey {
         self.caches.key
+    }
+
+    /// Until when a request that was sent up to now, and whose sender is gone, may still be carried out.
+    pub fn requests_live_until(&self) -> Instant {
+        self.now.checked_add_signed(self.caches.request_lifetime).unwrap_or(self.now)
     }
 
     /// The mapping's number, given out at its first use.
@@ -161,13 +171,14 @@ pub(super) fn load_slots(conn: &Connection, mapping: i64) -> Inside<HashMap<Arc<
 
 pub(super) fn ledger_row(conn: &Connection, mapping: i64, key: &str) -> Inside<Option<LedgerRow>> {
     let mut statement =
-        conn.prepare_cached("SELECT source_id, fingerprints, doubtful, generation FROM ledger WHERE mapping = ?1 AND key = ?2")?;
+        conn.prepare_cached("SELECT source_id, fingerprints, doubtful, generation, remade FROM ledger WHERE mapping = ?1 AND key = ?2")?;
     let row = statement.query_row(params![mapping, key], |row| {
         Ok(LedgerRow {
             source_id: row.get(0)?,
             fingerprint: Fingerprint::from_blob(row.get_ref(1)?.as_blob()?),
             doubtful: row.get(2)?,
             generation: row.get(3)?,
+            remade: row.get(4)?,
         })
     });
     Ok(row.optional()?)

@@ -86,9 +86,10 @@ words! {
     }
 }
 
-/// The longest time for which an operation or a page is postponed after a failed attempt: the longest back-off of a watch. Back-offs of
-/// operations (128 s) and the longest `Retry-After` that is waited for (300 s) are within it.
-pub const LONGEST_POSTPONEMENT: TimeDelta = TimeDelta::seconds(600);
+/// The longest time for which an operation or a page is postponed: the longest back-off of a watch, and the longest
+/// `request-timeout-seconds` (600) while a request may still arrive, with a minute for the difference of clocks. Back-offs of operations
+/// (128 s) and the longest `Retry-After` that is waited for (300 s) are within it.
+pub const LONGEST_POSTPONEMENT: TimeDelta = TimeDelta::seconds(660);
 
 /// The latest time to which anything can have been postponed, in milliseconds. A later one was written while the clock ran ahead
 /// and was set back since; what has it is due, or it would wait for as long as the clock was wrong.

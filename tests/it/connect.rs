@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::connect::campaign::{Campaign, CampaignConfig, Written};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, Link, Page, PageRequest, Query, Row};
-use d365map::connect::{ConnectError, Http, HttpConfig};
+use d365map::connect::campaign::{Campaign, CampaignConfig, Key, Written};
+use d365map::connect::dataverse::{Condition, Dataverse, DataverseConfig, Entity, Link, Page, PageRequest, Query, Row, RowKey};
+use d365map::connect::{ConnectError, Http, HttpConfig, Trail};
 use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
-use crate::connect_server::{Reply, Seen, Server, at_once, closed_port, raw_server};
+use crate::connect_server::{Reply, Seen, Server, at_once, closed_port, raw_server, scripted_server};
 
 const SECRET: &str = "s3cr3t+/%";
 const EMPTY_PAGE: &str = r#"{"value":[]}"#;
+/// What Campaign answers to a write.
+const RECORD: &str = r#"{"PKey":"@p","href":"h"}"#;
 
 fn quick() -> HttpConfig {
     HttpConfig {
@@ -161,7 +163,7 @@ async fn a_link_to_another_host_is_refused_before_anything_is_sent_there() {
 #[tokio::test]
 async fn a_row_that_does_not_exist_is_none_and_a_table_that_does_not_is_an_error() {
     let server = Server::with_tokens(|_, n| match n {
-        1 => Reply::json(200, r#"{"firstname":"a"}"#),
+        1 => Reply::json(200, r#"{"firstname":"a","contactid":"00000000-0000-0000-0000-000000000001"}"#),
         2 => Reply::json(404, r#"{"error":{"code":"0x80040217","message":"contact With Id = x Does Not Exist"}}"#),
         _ => Reply::json(404, r#"{"error":{"code":"0x8006088a","message":"Resource not found for the segment 'ontacts'."}}"#),
     })
@@ -172,7 +174,10 @@ async fn a_row_that_does_not_exist_is_none_and_a_table_that_does_not_is_an_error
     for _ in 0..3 {
         results.push(dataverse.retrieve("contacts", Uuid::from_u128(1), &select).await);
     }
-    assert_eq!(results[0].as_ref().unwrap().as_ref().unwrap().get(), r#"{"firstname":"a"}"#);
+    assert_eq!(
+        results[0].as_ref().unwrap().as_ref().unwrap().get(),
+        r#"{"firstname":"a","contactid":"00000000-0000-0000-0000-000000000001"}"#
+    );
     assert!(results[1].as_ref().unwrap().is_none());
     assert!(matches!(results[2], Err(ConnectError::NotFound { .. })));
     assert_eq!(server.calls()[0].target, "/api/data/v9.2/contacts(00000000-0000-0000-0000-000000000001)?$select=firstname");
@@ -240,7 +245,7 @@ async fn campaign_is_written_to_by_the_custom_key_as_one_path_segment() {
     .await;
     let campaign = campaign(&server);
     let key = "a/b+c%d'e";
-    campaign.create("profile", r#"{"externalId":"a"}"#).await.unwrap();
+    campaign.create("profile", None, r#"{"externalId":"a"}"#).await.unwrap();
     assert_eq!(campaign.update("profile", key, r#"{"firstName":"b"}"#).await.unwrap(), Written::Done);
     // The PKey is Campaign's own and goes no further.
     assert_eq!(campaign.get("profile", key).await.unwrap().unwrap(), serde_json::json!({"externalId": "a"}));
@@ -419,7 +424,7 @@ async fn a_401_is_answered_by_one_fresh_token_shared_by_all() {
 #[tokio::test]
 async fn a_fresh_token_that_is_refused_too_ends_the_call() {
     let server = Server::with_tokens(|_, _| Reply::json(401, r#"{"error_code":"401013","message":"Oauth token is not valid"}"#)).await;
-    let error = campaign(&server).create("profile", "{}").await.unwrap_err();
+    let error = campaign(&server).create("profile", None, "{}").await.unwrap_err();
     assert!(matches!(error, ConnectError::Unauthorized { .. }), "{error}");
     assert_eq!((error.vendor_code(), server.tokens().len(), server.calls().len()), (Some("401013"), 2, 2));
 }
@@ -471,7 +476,7 @@ async fn a_429_lets_the_whole_host_rest_for_as_long_as_it_asks() {
 #[tokio::test]
 async fn a_429_without_end_is_throttled_after_all_attempts() {
     let server = Server::with_tokens(|_, _| Reply::empty(429)).await;
-    let error = campaign(&server).create("profile", "{}").await.unwrap_err();
+    let error = campaign(&server).create("profile", None, "{}").await.unwrap_err();
     assert!(matches!(error, ConnectError::Throttled { .. }) && error.is_transient(), "{error}");
     assert_eq!(server.calls().len(), 4);
 }
@@ -492,9 +497,9 @@ async fn a_retry_after_beyond_the_cap_ends_the_call_and_names_the_wait() {
 
 #[tokio::test]
 async fn a_503_is_retried_also_for_a_create_and_counted() {
-    let server = Server::with_tokens(|_, n| if n < 3 { Reply::empty(503) } else { Reply::json(201, "{}") }).await;
+    let server = Server::with_tokens(|_, n| if n < 3 { Reply::empty(503) } else { Reply::json(201, RECORD) }).await;
     let (campaign, http) = campaign_at(&server.url, server.token_url(), quick());
-    campaign.create("profile", "{}").await.unwrap();
+    campaign.create("profile", None, "{}").await.unwrap();
     let stats = http.stats();
     assert_eq!((server.calls().len(), stats.api("campaign").calls, stats.api("campaign").retries), (3, 3, 2));
     assert_eq!((stats.api("campaign").outcomes["unavailable"], stats.api("campaign").outcomes["ok"]), (2, 1));
@@ -510,13 +515,148 @@ async fn a_503_without_end_is_unavailable_after_all_attempts() {
 }
 
 #[tokio::test]
-async fn a_500_502_or_504_is_retried_for_an_update_by_key() {
+async fn a_500_is_retried_for_an_update_by_key_and_a_502_or_504_is_not_since_it_may_still_be_carried_out() {
     for status in [500, 502, 504] {
-        let server =
-            Server::with_tokens(move |_, n| Reply::json(if n == 1 { status } else { 200 }, r#"{"code":500,"message":"deadlock"}"#)).await;
-        assert_eq!(campaign(&server).update("profile", "a", "{}").await.unwrap(), Written::Done);
-        assert_eq!(server.calls().len(), 2);
+        let server = Server::with_tokens(move |_, n| match n {
+            1 => Reply::json(status, r#"{"code":500,"message":"deadlock"}"#),
+            _ => Reply::json(200, RECORD),
+        })
+        .await;
+        let result = campaign(&server).update("profile", "a", "{}").await;
+        if status == 500 {
+            assert_eq!(result.unwrap(), Written::Done);
+            assert_eq!(server.calls().len(), 2);
+        } else {
+            let error = result.unwrap_err();
+            assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{status}: {error}");
+            assert_eq!(server.calls().len(), 1, "{status}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_write_that_is_answered_by_anything_but_the_documented_form_is_of_unknown_outcome() {
+    let odd: [(&str, Reply); 5] = [
+        ("text", Reply { body: "OK".into(), ..Reply::empty(200).with("content-type", "text/plain") }),
+        ("empty", Reply::empty(200)),
+        ("binary", Reply { body: vec![0, 255, 1].into(), ..Reply::empty(200) }),
+        ("another document", Reply::json(200, r#"{"status":"ok"}"#)),
+        ("a list", Reply::json(200, r#"[{"PKey":"@p"}]"#)),
+    ];
+    for (what, reply) in odd {
+        let server = Server::with_tokens(move |_, _| reply.clone()).await;
+        let campaign = campaign(&server);
+        let mut errors =
+            vec![campaign.create("profile", None, "{}").await.unwrap_err(), campaign.update("profile", "a", "{}").await.unwrap_err()];
+        // An empty answer is what a delete is answered.
+        if what != "empty" {
+            errors.push(campaign.delete("profile", "a").await.unwrap_err());
+        }
+        for error in errors {
+            assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{what}: {error}");
+        }
+        let row = dataverse(&server);
+        let entity = Entity::new("contacts", "contact", "contactid");
+        let key = RowKey::Id(Uuid::from_u128(7));
+        for condition in [Condition::Any, Condition::Exists, Condition::Version("W/\"1\"".to_owned())] {
+            let error = row.write(&entity, &key, "{}", &condition).await.unwrap_err();
+            assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{what}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_about_another_record_is_not_believed() {
+    let other = r#"{"PKey":"@p","href":"h","externalId":"another"}"#;
+    let server = Server::with_tokens(move |_, _| Reply::json(200, other)).await;
+    let client = campaign(&server);
+    let error = client.create("profile", Some("externalId"), r#"{"externalId":"mine"}"#).await.unwrap_err();
+    assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{error}");
+    let identity = |value| Key::Identity { attribute: "externalId", value };
+    let error = client.get("profile", identity("mine")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable { .. }), "{error}");
+    // Data policies may have changed the case.
+    assert!(client.get("profile", identity("ANOTHER")).await.unwrap().is_some());
+    let id = Uuid::from_u128(7);
+    let error = dataverse(&server).retrieve("contacts", id, &[]).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable { .. }), "{error}");
+    let accounts = r##"{"@odata.context":"https://h/api/data/v9.2/$metadata#accounts(name)","value":[]}"##;
+    let server = Server::with_tokens(move |_, _| Reply::json(200, accounts)).await;
+    let error = read(&dataverse(&server)).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable { .. }) && error.to_string().contains("accounts"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_twice_is_not_taken_for_the_next_requests_and_its_connection_is_left() {
+    let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
+    let answer = |key: &str| {
+        let body = format!(r#"{{"PKey":"@{key}","href":"h"}}"#);
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    // On the first connection the second copy of an answer comes when the next request is there: no earlier look could find it.
+    let (url, served) = scripted_server(move |connection, request| match (connection, request) {
+        (0, 0) => answer("a"),
+        (0, 1) => answer("a") + &answer("b"),
+        (0, _) => answer("c"),
+        (_, _) => answer("d"),
+    })
+    .await;
+    let (campaign, _) = campaign_at(&url, tokens.token_url(), quick());
+    assert_eq!(campaign.update("profile", "a", r#"{"x":1}"#).await.unwrap(), Written::Done);
+    let error = campaign.update("profile", "b", r#"{"x":1}"#).await.unwrap_err();
+    assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{error}");
+    assert!(error.to_string().contains("came again"), "{error}");
+    assert_eq!(campaign.update("profile", "c", r#"{"x":1}"#).await.unwrap(), Written::Done);
+    assert_eq!(*served.lock().unwrap(), [(0, 0), (0, 1), (1, 0)]);
+}
+
+#[tokio::test]
+async fn a_delete_is_the_last_request_on_its_connection() {
+    let server = Server::with_tokens(|_, _| Reply::empty(204)).await;
+    let campaign = campaign(&server);
+    for key in ["a", "b", "c"] {
+        assert_eq!(campaign.delete("profile", key).await.unwrap(), Written::Done);
+    }
+    assert!(server.calls().iter().all(|call| call.header("connection") == Some("close")));
+}
+
+#[tokio::test]
+async fn a_link_to_another_table_is_refused_and_pages_that_lead_in_a_circle_end() {
+    let server = Server::with_tokens(|seen, _| {
+        let root = format!("http://{}/api/data/v9.2", seen.header("host").unwrap());
+        Reply::json(200, json!({"value": [], "@odata.nextLink": format!("{root}/accounts?$skiptoken=1")}).to_string())
+    })
+    .await;
+    let error = read(&dataverse(&server)).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Protocol { .. }) && error.to_string().contains("`accounts`"), "{error}");
+    // A circle of two, with other rows on each page.
+    let server = Server::with_tokens(|seen, n| {
+        let root = format!("http://{}/api/data/v9.2", seen.header("host").unwrap());
+        Reply::json(200, json!({"value": [{"n": n}], "@odata.nextLink": format!("{root}/contacts?$skiptoken={}", n % 2)}).to_string())
+    })
+    .await;
+    let dataverse = dataverse(&server);
+    let (mut request, mut trail) = (first(), Trail::default());
+    let error = loop {
+        let page = dataverse.page(&request).await.unwrap();
+        if let Err(error) = page.follow(&request, &mut trail) {
+            break error;
+        }
+        request = follow(page.next.unwrap());
+    };
+    assert!(error.to_string().contains("circle") && error.to_string().contains("replay"), "{error}");
+    assert_eq!(server.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_ends_the_call_at_once_with_the_fix() {
+    let port = crate::doctor::tls::server(crate::doctor::tls::certificate("localhost", (2020, 2090), None)).await;
+    let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
+    let (dataverse, http) = dataverse_at(&Url::parse(&format!("https://localhost:{port}")).unwrap(), tokens.token_url(), quick());
+    let error = read(&dataverse).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Config { .. }) && !error.is_transient(), "{error}");
+    assert!(error.to_string().contains("does not trust the certificate") && error.to_string().contains("SSL_CERT_FILE"), "{error}");
+    assert_eq!(http.stats().api("dataverse").calls, 1);
 }
 
 #[tokio::test]
@@ -531,7 +671,7 @@ async fn a_create_answered_500_by_the_service_was_refused_and_is_not_repeated() 
     let campaign = campaign(&server);
     let mut errors = Vec::new();
     for _ in 0..4 {
-        errors.push(campaign.create("profile", "{}").await.unwrap_err());
+        errors.push(campaign.create("profile", None, "{}").await.unwrap_err());
     }
     assert!(matches!(errors[0], ConnectError::Rejected { .. }), "{}", errors[0]);
     assert!(matches!(errors[1], ConnectError::Duplicate { .. }), "{}", errors[1]);
@@ -545,7 +685,7 @@ async fn a_create_whose_answer_is_lost_is_of_unknown_outcome_and_sent_exactly_on
     let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
     let (url, count) = raw_server("").await;
     let (campaign, _) = campaign_at(&url, tokens.token_url(), quick());
-    let error = campaign.create("profile", r#"{"externalId":"a"}"#).await.unwrap_err();
+    let error = campaign.create("profile", None, r#"{"externalId":"a"}"#).await.unwrap_err();
     assert!(matches!(error, ConnectError::OutcomeUnknown { .. }) && error.is_transient(), "{error}");
     assert_eq!(*count.lock().unwrap(), 1);
 }
@@ -554,28 +694,29 @@ async fn a_create_whose_answer_is_lost_is_of_unknown_outcome_and_sent_exactly_on
 async fn a_create_that_times_out_is_of_unknown_outcome_and_sent_exactly_once() {
     let server = Server::with_tokens(|_, _| Reply::empty(201).after(Duration::from_secs(5))).await;
     let (campaign, _) = campaign_at(&server.url, server.token_url(), HttpConfig { request_timeout: Duration::from_millis(300), ..quick() });
-    let error = campaign.create("profile", "{}").await.unwrap_err();
+    let error = campaign.create("profile", None, "{}").await.unwrap_err();
     assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{error}");
     assert_eq!(server.calls().len(), 1);
 }
 
 #[tokio::test]
-async fn a_create_whose_status_arrived_is_done_though_its_body_is_lost() {
+async fn a_create_whose_body_is_lost_is_of_unknown_outcome_and_sent_exactly_once() {
     let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
     let (url, count) = raw_server("HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"PKey").await;
     let (campaign, _) = campaign_at(&url, tokens.token_url(), quick());
-    campaign.create("profile", "{}").await.unwrap();
+    let error = campaign.create("profile", None, "{}").await.unwrap_err();
+    assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{error}");
     assert_eq!(*count.lock().unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_read_or_update_whose_answer_is_lost_is_repeated() {
+async fn a_read_whose_answer_is_lost_is_repeated_and_an_update_is_not_since_it_may_still_be_carried_out() {
     let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
     let (url, count) = raw_server("").await;
     let (campaign, _) = campaign_at(&url, tokens.token_url(), quick());
     let error = campaign.update("profile", "a", "{}").await.unwrap_err();
-    assert!(matches!(error, ConnectError::Unavailable { .. }), "{error}");
-    assert_eq!(*count.lock().unwrap(), 4);
+    assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{error}");
+    assert_eq!(*count.lock().unwrap(), 1);
     let (url, count) = raw_server("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"value\":[").await;
     let (dataverse, _) = dataverse_at(&url, tokens.token_url(), quick());
     let error = read(&dataverse).await.unwrap_err();
@@ -587,7 +728,7 @@ async fn a_read_or_update_whose_answer_is_lost_is_repeated() {
 async fn a_create_that_could_not_connect_is_repeated_and_had_no_effect() {
     let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
     let (campaign, http) = campaign_at(&closed_port().await, tokens.token_url(), quick());
-    let error = campaign.create("profile", "{}").await.unwrap_err();
+    let error = campaign.create("profile", None, "{}").await.unwrap_err();
     assert!(matches!(error, ConnectError::Unavailable { .. }), "{error}");
     assert_eq!(http.stats().api("campaign").calls, 4);
 }
@@ -614,7 +755,7 @@ async fn no_more_requests_than_configured_are_under_way_to_a_host() {
 #[tokio::test]
 async fn an_html_page_in_place_of_json_is_named_as_a_sign_in_page_and_not_taken_for_success() {
     let server = Server::with_tokens(|_, _| Reply::html(200)).await;
-    for error in [read(&dataverse(&server)).await.unwrap_err(), campaign(&server).create("profile", "{}").await.unwrap_err()] {
+    for error in [read(&dataverse(&server)).await.unwrap_err(), campaign(&server).create("profile", None, "{}").await.unwrap_err()] {
         assert!(matches!(error, ConnectError::Protocol { .. }), "{error}");
         assert!(error.to_string().contains("sign-in page"), "{error}");
     }
@@ -656,13 +797,26 @@ const GZIP: &[u8] = &[
 
 #[tokio::test]
 async fn compressed_answers_are_read_and_the_limit_counts_what_comes_out() {
-    let reply = || Reply { body: GZIP.into(), ..Reply::json(200, "") }.with("content-encoding", "gzip");
-    let server = Server::with_tokens(move |_, _| reply()).await;
+    let reply = |name| Reply { body: GZIP.into(), ..Reply::json(200, "") }.with("content-encoding", name);
+    let server = Server::with_tokens(move |_, n| reply(if n == 1 { "gzip" } else { "x-gzip" })).await;
     let (dataverse, _) = dataverse_at(&server.url, server.token_url(), HttpConfig { max_response_bytes: 200_000, ..quick() });
+    assert!(read(&dataverse).await.unwrap().rows.is_empty());
     assert!(read(&dataverse).await.unwrap().rows.is_empty());
     assert!(server.calls()[0].header("accept-encoding").unwrap().contains("gzip"));
     let (dataverse, _) = dataverse_at(&server.url, server.token_url(), quick());
     assert!(read(&dataverse).await.unwrap_err().to_string().contains("longer than 65536 bytes"));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_document_is_passed_over() {
+    let server = Server::start(|seen, _| match (seen.is_token(), seen.method.as_str()) {
+        (true, _) => Reply::json(200, "\u{feff}{\"token_type\":\"Bearer\",\"expires_in\":3600,\"access_token\":\"t\"}"),
+        (false, "GET") => Reply::json(200, format!("\u{feff}{EMPTY_PAGE}")),
+        (false, _) => Reply::json(200, format!("\u{feff}{RECORD}")),
+    })
+    .await;
+    assert!(read(&dataverse(&server)).await.unwrap().rows.is_empty());
+    assert_eq!(campaign(&server).update("profile", "a", "{}").await.unwrap(), Written::Done);
 }
 
 #[tokio::test]

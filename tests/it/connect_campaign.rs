@@ -97,8 +97,8 @@ async fn a_custom_resource_is_written_by_its_key_at_the_endpoint_that_has_it() {
         ("customResources/cusBrand", "Beta", json!({"name": "Beta"})),
     ] {
         assert!(campaign.get(resource, key).await.unwrap().is_none());
-        campaign.create(resource, body.to_string()).await.unwrap();
-        let twice = campaign.create(resource, body.to_string()).await.unwrap_err();
+        campaign.create(resource, None, body.to_string()).await.unwrap();
+        let twice = campaign.create(resource, None, body.to_string()).await.unwrap_err();
         assert!(matches!(twice, ConnectError::Duplicate { .. }), "{twice}");
         let record = campaign.get(resource, key).await.unwrap().unwrap();
         no_pkey(&record);
@@ -108,7 +108,7 @@ async fn a_custom_resource_is_written_by_its_key_at_the_endpoint_that_has_it() {
         assert_eq!(campaign.delete(resource, key).await.unwrap(), Written::Missing);
     }
     // A resource that is not there is no missing record. The service's words for it are those of a gateway in trouble too.
-    let wrong = campaign.create("profileAndServicesExt/cusBrand", "{}").await.unwrap_err();
+    let wrong = campaign.create("profileAndServicesExt/cusBrand", None, "{}").await.unwrap_err();
     assert!(matches!(wrong, ConnectError::OutcomeUnknown { .. }), "{wrong}");
     let wrong = campaign.get("profileAndServicesExt/cusBrand", "Acmé").await.unwrap_err();
     assert!(matches!(wrong, ConnectError::Unavailable { .. }), "{wrong}");
@@ -160,7 +160,7 @@ async fn a_key_of_two_parts_is_looked_up_by_its_filter() {
     assert!(campaign.get("profile", &not_there).await.unwrap().is_none());
     assert_eq!(campaign.update("profile", &not_there, "{}").await.unwrap(), Written::Missing);
     // A filter that finds several is no key.
-    campaign.create("profile", r#"{"externalId":"x","lastName":"Roe"}"#).await.unwrap();
+    campaign.create("profile", None, r#"{"externalId":"x","lastName":"Roe"}"#).await.unwrap();
     let vague = Filter::new("byText").with("text", "roe");
     let error = campaign.delete("profile", &vague).await.unwrap_err();
     assert!(matches!(error, ConnectError::Rejected { .. }) && error.to_string().contains("byText"), "{error}");
@@ -183,7 +183,7 @@ async fn a_link_is_written_in_each_form_and_emptied() {
         let body = format!(r#"{{"code":"{code}","amount":12.50}}"#);
         let Linked::Ready(payload) = campaign.linked(&body, &links).await.unwrap() else { panic!("{form:?}") };
         no_pkey(&payload);
-        campaign.create("cusTransaction", payload).await.unwrap();
+        campaign.create("cusTransaction", None, payload).await.unwrap();
         let record = campaign.get("cusTransaction", code).await.unwrap().unwrap();
         assert_eq!(
             (&record["buyer"], &record["shop"]["title"], &record["amount"]),
@@ -215,7 +215,7 @@ async fn a_link_goes_to_the_record_of_now_though_pkeys_have_changed() {
     let links = [Link { name: "buyer", to: Some(Target { resource: "profile", attribute: "externalId", key: Key::from(ID) }) }];
     for code in ["a", "b"] {
         let Linked::Ready(payload) = campaign.linked(&format!(r#"{{"code":"{code}"}}"#), &links).await.unwrap() else { panic!() };
-        campaign.create("cusTransaction", payload).await.unwrap();
+        campaign.create("cusTransaction", None, payload).await.unwrap();
         admin(&running, "expire-pkeys", json!({})).await;
     }
     let bought = campaign.collection("profile", ID, "cusTransactions", None).await.unwrap().unwrap().all().await.unwrap();
@@ -258,7 +258,7 @@ async fn an_incremental_read_brings_what_a_filter_on_last_modified_lets_through(
     let campaign = campaign(&running);
     tokio::time::sleep(Duration::from_millis(5)).await;
     let since = chrono::Utc::now();
-    campaign.create("profile", r#"{"externalId":"new","lastName":"New"}"#).await.unwrap();
+    campaign.create("profile", None, r#"{"externalId":"new","lastName":"New"}"#).await.unwrap();
     let changed = Query::new().filter(Filter::new("byModified").since("from_parameter", since));
     let found = campaign.list("profile", &changed).await.unwrap().all().await.unwrap();
     assert_eq!(found.iter().map(|record| record["externalId"].as_str().unwrap()).collect::<Vec<_>>(), ["new"]);
@@ -322,7 +322,7 @@ async fn a_profiles_history_is_read_by_our_key_and_shows_no_pkey() {
     let mirror = campaign.mirror_page(first.mirror_page.as_ref().unwrap()).await.unwrap().unwrap();
     assert_eq!(mirror.host_str(), Some("mirror.example"));
     assert!(campaign.history("nobody", None).await.unwrap().is_none());
-    campaign.create("profile", format!(r#"{{"externalId":"{OTHER_ID}"}}"#)).await.unwrap();
+    campaign.create("profile", None, format!(r#"{{"externalId":"{OTHER_ID}"}}"#)).await.unwrap();
     let mut none = campaign.history(OTHER_ID, None).await.unwrap().unwrap();
     assert!(none.next().await.unwrap().is_some_and(|page| page.is_empty()));
 }
@@ -333,12 +333,12 @@ async fn a_profile_that_a_unit_hides_is_missing_and_a_duplicate_at_once() {
     let running = start(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await.unwrap();
     let campaign = campaign(&running);
     let body = format!(r#"{{"externalId":"{ID}"}}"#);
-    campaign.create("profile", &body).await.unwrap();
+    campaign.create("profile", None, &body).await.unwrap();
     assert!(campaign.get("profile", ID).await.unwrap().is_none());
-    assert!(matches!(campaign.create("profile", &body).await, Err(ConnectError::Duplicate { .. })));
+    assert!(matches!(campaign.create("profile", None, &body).await, Err(ConnectError::Duplicate { .. })));
     let unit = Link { name: "orgUnit", to: Some(Target { resource: "orgUnitBase", attribute: "name", key: Key::from("all") }) };
     let Linked::Ready(payload) = campaign.linked(&format!(r#"{{"externalId":"{OTHER_ID}"}}"#), &[unit]).await.unwrap() else { panic!() };
-    campaign.create("profile", payload).await.unwrap();
+    campaign.create("profile", None, payload).await.unwrap();
     assert_eq!(campaign.get("profile", OTHER_ID).await.unwrap().unwrap()["orgUnit"]["title"], "All (all)");
 }
 
@@ -350,7 +350,7 @@ async fn statuses_that_no_document_names_do_not_mislead() {
     assert_eq!(campaign.delete("profile", "nobody").await.unwrap(), Written::Missing);
     let refused = campaign.update("profile", ID, r#"{"age":3}"#).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Rejected { .. }), "{refused}");
-    let twice = campaign.create("profile", format!(r#"{{"externalId":"{ID}"}}"#)).await.unwrap_err();
+    let twice = campaign.create("profile", None, format!(r#"{{"externalId":"{ID}"}}"#)).await.unwrap_err();
     assert!(matches!(twice, ConnectError::Duplicate { .. }), "{twice}");
 }
 
@@ -390,7 +390,7 @@ async fn throttling_is_waited_out_with_and_without_retry_after_and_so_is_503() {
         admin(&running, "fail-next", json!({"api": "campaign", "kind": "throttle", "count": 2, "retry_after": retry_after})).await;
         admin(&running, "fail-next", json!({"api": "campaign", "kind": "status", "status": 503, "count": 1})).await;
         // A create too: a 429 and a 503 are answered in place of working on the request.
-        campaign.create("profileAndServicesExt/cusTransaction", r#"{"code":"once"}"#).await.unwrap();
+        campaign.create("profileAndServicesExt/cusTransaction", None, r#"{"code":"once"}"#).await.unwrap();
         let stats = http.stats().api("campaign");
         assert_eq!((stats.outcomes["throttled"], stats.calls), (2, 4));
         assert_eq!(campaign.count("cusTransaction", &Query::new()).await.unwrap(), 1);

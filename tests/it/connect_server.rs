@@ -108,7 +108,8 @@ impl Server {
                 };
                 let reply = answer(&request, number);
                 tokio::time::sleep(reply.after).await;
-                let mut response = Response::builder().status(reply.status);
+                // As services have it: no two answers are alike.
+                let mut response = Response::builder().status(reply.status).header("x-request-number", number);
                 for (name, value) in reply.headers {
                     response = response.header(name, value);
                 }
@@ -165,6 +166,38 @@ pub async fn raw_server(answer: &'static str) -> (Url, Arc<Mutex<usize>>) {
         }
     });
     (url, count)
+}
+
+/// A server below HTTP that keeps its connections open: `answer` gives the bytes for a request by the numbers of the connection and
+/// of the request on it, from 0. Gives the address and the numbers of the requests that came.
+pub async fn scripted_server(answer: impl Fn(usize, usize) -> String + Send + Sync + 'static) -> (Url, Arc<Mutex<Vec<(usize, usize)>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let (kept, answer) = (Arc::clone(&served), Arc::new(answer));
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+            tokio::spawn(async move {
+                let mut chunk = [0; 4096];
+                for request in 0.. {
+                    let mut bytes = Vec::new();
+                    while !complete(&bytes) {
+                        match stream.read(&mut chunk).await {
+                            Ok(0) | Err(_) => return,
+                            Ok(n) => bytes.extend_from_slice(&chunk[..n]),
+                        }
+                    }
+                    kept.lock().unwrap().push((connection, request));
+                    if stream.write_all(answer(connection, request).as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, served)
 }
 
 fn complete(request: &[u8]) -> bool {

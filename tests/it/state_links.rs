@@ -75,6 +75,43 @@ impl Bench {
     }
 }
 
+/// A parent and a child that links to it, both written; then a change of the parent whose record somebody deleted at the target.
+fn parent_to_be_created_again() -> (Bench, ClaimedOp) {
+    let bench = Bench::new();
+    bench.page(PARENTS, put("p", payload(1, None)));
+    bench.settle(bench.claim(PARENTS, 1)[0].written(true));
+    bench.page(CHILDREN, put("c", payload(1, Some(Some("p")))));
+    bench.settle(bench.claim(CHILDREN, 1)[0].written(true));
+    bench.page(PARENTS, put("p", payload(2, None)));
+    let op = bench.claim(PARENTS, 1).remove(0);
+    assert!(bench.store.note_remade(bench.run, op.seq).unwrap());
+    (bench, op)
+}
+
+#[test]
+fn children_are_linked_again_when_the_run_is_killed_after_the_create_of_their_parent() {
+    let (mut bench, _) = parent_to_be_created_again();
+    // The process dies; the next run finds the record, which the create has made after all.
+    bench.run = Bench::begin(&bench.store);
+    let op = bench.claim(PARENTS, 1).remove(0);
+    assert!(op.uncertain && op.known);
+    bench.settle(op.written(false));
+    assert!(matches!(bench.claim(CHILDREN, 1)[0].work, Work::Refetch));
+    // Once is enough.
+    bench.page(PARENTS, put("p", payload(3, None)));
+    bench.settle(bench.claim(PARENTS, 1)[0].written(false));
+    assert!(bench.claim(CHILDREN, 1).is_empty());
+}
+
+#[test]
+fn children_are_linked_again_when_their_parent_was_created_again_and_given_up_without_an_answer() {
+    let (bench, op) = parent_to_be_created_again();
+    bench.settle(op.failed(crate::state_support::failure("500"), true));
+    bench.page(PARENTS, put("p", payload(3, None)));
+    bench.settle(bench.claim(PARENTS, 1)[0].written(false));
+    assert!(matches!(bench.claim(CHILDREN, 1)[0].work, Work::Refetch));
+}
+
 fn link(op: &ClaimedOp) -> Destination {
     let Work::Upsert(fields) = &op.work else { panic!("no upsert") };
     fields.iter().find_map(|f| f.link.as_ref()).expect("a link").to.clone()

@@ -1,19 +1,26 @@
-//! The state against a model: random pages, claims, answers, lost answers, crashes and resyncs, on three records.
+//! The state against a model: random pages, claims, answers, lost answers, late requests, crashes and resyncs, on three records.
 //!
-//! What must come out whatever the order: once everything has been drained, the target holds what the source holds; no
-//! record ever went back to an older state; nothing is left over.
+//! A late request was sent by a worker that is dead or has given it up, and is held by a gateway: it is carried out at any moment
+//! within its lifetime, or never. The clock is the model's own.
+//!
+//! What must come out whatever the order: once everything has been drained and every late request has arrived, the target holds
+//! what the source holds; no record ever went back to an older state; nothing is left over.
 
 use std::collections::BTreeMap;
 
-use d365map::state::{Change, ClaimedOp, Comparison, CursorMove, DeadLetterFilter, Reason, Settlement, Unseen, Work};
-use d365map::time::now;
+use chrono::TimeDelta;
+use d365map::state::{Change, ClaimedOp, Comparison, CursorMove, DeadLetterFilter, Reason, Settlement, Store, Unseen, Work};
+use d365map::time::{Instant, now};
 use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 use serde_json::json;
 
 use crate::state_support::{FLOW, Flow, TempFile, failure, filtered_out, payload, reject, temp_file, tombstone, upsert};
 
 const RECORDS: usize = 3;
 const IDS: [&str; RECORDS] = ["a", "b", "c"];
+/// How long a late request may live.
+const LIFETIME: TimeDelta = TimeDelta::minutes(2);
 
 /// What happens to a source record.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +36,22 @@ enum Act {
     Spoil,
 }
 
+/// What became of a request whose answer was not seen.
+#[derive(Debug, Clone, Copy)]
+enum Unanswered {
+    CarriedOut,
+    NeverArrived,
+    /// A gateway holds it.
+    Late,
+}
+
+/// A request that a gateway holds, as it was sent.
+enum Held {
+    Create(Vec<(String, String)>),
+    Update(Vec<(String, String)>),
+    Delete,
+}
+
 /// How a claimed operation goes.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
@@ -38,9 +61,7 @@ enum Fate {
         carried_out: bool,
     },
     Busy,
-    Lost {
-        carried_out: bool,
-    },
+    Lost(Unanswered),
     NotSent,
     /// Stays in the worker's hands.
     Pending,
@@ -53,8 +74,12 @@ enum Step {
     SilentDelete(usize),
     Claim(usize),
     Settle(Vec<Fate>),
-    /// The process dies; of what was in flight some was carried out.
-    Crash(Vec<bool>),
+    /// The process dies with requests in flight.
+    Crash(Vec<Unanswered>),
+    /// A late request is carried out.
+    Arrive(usize),
+    /// The lifetime of all late requests goes by; some of them are carried out before its end.
+    Wait(Vec<bool>),
     RetryDeadLetters,
     Resync(Vec<Option<Vec<Fate>>>),
 }
@@ -78,10 +103,15 @@ struct World {
     kept_y: [Option<u8>; RECORDS],
     in_hand: Vec<(ClaimedOp, Option<Truth>)>,
     version: u64,
+    late: Vec<(String, Held)>,
+    /// How far the model's clock is ahead of the machine's.
+    ahead: TimeDelta,
+    /// Whether operations of unknown fate rest for the lifetime of a request.
+    rest: bool,
 }
 
 impl World {
-    fn new() -> World {
+    fn new(rest: bool) -> World {
         let file = temp_file();
         let flow = Some(Flow::open(&file.path));
         let world = World {
@@ -93,6 +123,9 @@ impl World {
             kept_y: [None; RECORDS],
             in_hand: Vec::new(),
             version: 0,
+            late: Vec::new(),
+            ahead: TimeDelta::zero(),
+            rest,
         };
         world.flow().end_of_load(vec![], Unseen::Delete);
         world
@@ -125,19 +158,9 @@ impl World {
 
     /// Carries an operation out at the target, as a worker would.
     fn carry_out(&mut self, op: &ClaimedOp) -> bool {
-        let existing = self.target.get_mut(&op.key);
-        let create = existing.is_none();
+        let create = !self.target.contains_key(&op.key);
         match &op.work {
-            Work::Upsert(_) => {
-                let fields = self.target.entry(op.key.clone()).or_default();
-                for field in op.write_set(create) {
-                    fields.insert(field.path.to_string(), field.value.get().to_owned());
-                }
-                let version: u64 = fields["version"].parse().unwrap();
-                let newest = self.newest.entry(op.key.clone()).or_default();
-                assert!(version >= *newest, "{} went back from version {newest} to {version}", op.key);
-                *newest = version;
-            }
+            Work::Upsert(_) => self.put(&op.key, sent(op, create)),
             Work::Delete => {
                 self.target.remove(&op.key);
             }
@@ -146,8 +169,80 @@ impl World {
         create
     }
 
+    fn put(&mut self, key: &str, values: Vec<(String, String)>) {
+        let fields = self.target.entry(key.to_owned()).or_default();
+        fields.extend(values);
+        let version: u64 = fields["version"].parse().unwrap();
+        let newest = self.newest.entry(key.to_owned()).or_default();
+        assert!(version >= *newest, "{key} went back from version {newest} to {version}");
+        *newest = version;
+    }
+
+    /// An operation's request goes out, and no answer is seen.
+    fn lose(&mut self, op: &ClaimedOp, how: Unanswered) {
+        match how {
+            Unanswered::CarriedOut => {
+                self.carry_out(op);
+            }
+            Unanswered::NeverArrived => {}
+            Unanswered::Late => {
+                // What a worker sends first: a look decides where there is a doubt, the ledger otherwise.
+                let exists = if op.uncertain { self.target.contains_key(&op.key) } else { op.known };
+                let held = match &op.work {
+                    Work::Upsert(_) if exists => Held::Update(sent(op, false)),
+                    Work::Upsert(_) => Held::Create(sent(op, true)),
+                    Work::Delete => Held::Delete,
+                    Work::Refetch => return,
+                };
+                self.late.push((op.key.clone(), held));
+            }
+        }
+    }
+
+    fn arrive(&mut self, at: usize) {
+        let (key, held) = self.late.remove(at);
+        match (held, self.target.contains_key(&key)) {
+            (Held::Create(values), false) | (Held::Update(values), true) => self.put(&key, values),
+            (Held::Delete, true) => drop(self.target.remove(&key)),
+            // Refused by the service, and nobody hears it.
+            (Held::Create(_), true) | (Held::Update(_) | Held::Delete, false) => {}
+        }
+    }
+
+    fn wait(&mut self, mut arrives: impl FnMut() -> bool) {
+        while !self.late.is_empty() {
+            if arrives() {
+                self.arrive(0);
+            } else {
+                self.late.remove(0);
+            }
+        }
+        self.ahead += LIFETIME + TimeDelta::seconds(1);
+    }
+
+    fn now(&self) -> Instant {
+        now() + self.ahead
+    }
+
+    /// When an operation of unknown fate may be claimed again.
+    fn over(&self) -> Instant {
+        if self.rest { self.now() + LIFETIME } else { self.now() }
+    }
+
+    fn crash(&mut self, fates: Vec<Unanswered>) {
+        for ((op, _), how) in std::mem::take(&mut self.in_hand).into_iter().zip(fates) {
+            self.lose(&op, how);
+        }
+        self.flow = None;
+        let store = Store::open_for_run(&self.file.path).unwrap();
+        if self.rest {
+            store.set_request_lifetime((self.ahead + LIFETIME).to_std().unwrap());
+        }
+        self.flow = Some(Flow::on(store));
+    }
+
     fn claim(&mut self, limit: usize) {
-        for op in self.flow().claim(limit) {
+        for op in self.flow().claim_at(limit, self.now()) {
             assert!(self.in_hand.iter().all(|(other, _)| other.key != op.key), "two operations on {} at once", op.key);
             // A refetch reads the source now; what it read may be old when it is handed in.
             let read = matches!(op.work, Work::Refetch).then(|| self.source[record_of(&op)].clone());
@@ -164,7 +259,7 @@ impl World {
             if matches!(fate, Fate::Refused | Fate::LostAndGivenUp { .. }) {
                 self.kept_y[record] = None;
             }
-            let carried_out = matches!(fate, Fate::Done | Fate::LostAndGivenUp { carried_out: true } | Fate::Lost { carried_out: true });
+            let carried_out = matches!(fate, Fate::Done | Fate::LostAndGivenUp { carried_out: true });
             match (fate, read) {
                 (Fate::Pending, read) => {
                     self.in_hand.push((op, read));
@@ -178,13 +273,16 @@ impl World {
                 (_, Some(_)) | (_, None) => {}
             }
             let created = carried_out && self.carry_out(&op);
+            if let Fate::Lost(how) = fate {
+                self.lose(&op, how);
+            }
             settlements.push(match fate {
                 Fate::Done if matches!(op.work, Work::Delete) => op.deleted(),
                 Fate::Done => op.written(created),
                 Fate::Refused => op.failed(failure("refused"), false),
                 Fate::LostAndGivenUp { .. } => op.failed(failure("timeout"), true),
-                Fate::Busy => op.retry(now(), "busy", false),
-                Fate::Lost { .. } => op.retry(now(), "no answer", true),
+                Fate::Busy => op.retry(self.now(), "busy", false),
+                Fate::Lost(_) => op.retry(self.over(), "no answer", true),
                 Fate::NotSent => op.released(),
                 Fate::Pending => unreachable!("handled above"),
             });
@@ -230,14 +328,15 @@ impl World {
             }
             Step::Claim(limit) => self.claim(limit),
             Step::Settle(fates) => self.settle(&fates),
-            Step::Crash(carried_out) => {
-                for ((op, _), yes) in std::mem::take(&mut self.in_hand).into_iter().zip(carried_out) {
-                    if yes {
-                        self.carry_out(&op);
-                    }
+            Step::Crash(fates) => self.crash(fates),
+            Step::Arrive(at) => {
+                if at < self.late.len() {
+                    self.arrive(at);
                 }
-                self.flow = None;
-                self.flow = Some(Flow::open(&self.file.path));
+            }
+            Step::Wait(arrives) => {
+                let mut arrives = arrives.into_iter();
+                self.wait(|| arrives.next().unwrap_or(true));
             }
             Step::RetryDeadLetters => self.retry_dead_letters(),
             Step::Resync(between) => self.resync(&between),
@@ -249,7 +348,11 @@ impl World {
             self.settle(&[Fate::Done; 2 * RECORDS]);
             self.claim(10);
             if self.in_hand.is_empty() {
-                return;
+                if self.late.is_empty() && self.flow().backlog() == 0 {
+                    return;
+                }
+                // Whatever rests is due when no request can be under way any more.
+                self.wait(|| true);
             }
         }
         panic!("the outbox never empties");
@@ -293,6 +396,11 @@ impl World {
     }
 }
 
+/// The values of an operation's request.
+fn sent(op: &ClaimedOp, create: bool) -> Vec<(String, String)> {
+    op.write_set(create).map(|field| (field.path.to_string(), field.value.get().to_owned())).collect()
+}
+
 fn record_of(op: &ClaimedOp) -> usize {
     IDS.iter().position(|id| *id == op.source_id).unwrap()
 }
@@ -327,13 +435,17 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn unseen() -> impl Strategy<Value = Unanswered> {
+    prop_oneof![1 => Just(Unanswered::CarriedOut), 1 => Just(Unanswered::NeverArrived), 2 => Just(Unanswered::Late)]
+}
+
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = prop_oneof![
         4 => Just(Fate::Done),
         1 => Just(Fate::Refused),
         1 => any::<bool>().prop_map(|carried_out| Fate::LostAndGivenUp { carried_out }),
         1 => Just(Fate::Busy),
-        1 => any::<bool>().prop_map(|carried_out| Fate::Lost { carried_out }),
+        1 => unseen().prop_map(Fate::Lost),
         1 => Just(Fate::NotSent),
         2 => Just(Fate::Pending),
     ];
@@ -346,7 +458,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..RECORDS).prop_map(Step::SilentDelete),
         4 => (1..4usize).prop_map(Step::Claim),
         5 => fates().prop_map(Step::Settle),
-        1 => proptest::collection::vec(any::<bool>(), 6).prop_map(Step::Crash),
+        1 => proptest::collection::vec(unseen(), 6).prop_map(Step::Crash),
+        2 => (0..3usize).prop_map(Step::Arrive),
+        1 => proptest::collection::vec(any::<bool>(), 3).prop_map(Step::Wait),
         1 => Just(Step::RetryDeadLetters),
         1 => proptest::collection::vec(proptest::option::of(fates()), RECORDS).prop_map(Step::Resync),
     ]
@@ -357,15 +471,31 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_the_target_ends_as_the_source_and_no_record_goes_back(steps in proptest::collection::vec(step(), 0..40)) {
-        let mut world = World::new();
+fn explore(rest: bool, runner: &mut TestRunner) -> Result<(), TestError<Vec<Step>>> {
+    runner.run(&proptest::collection::vec(step(), 0..40), |steps| {
+        let mut world = World::new(rest);
         for step in steps {
             world.step(step);
         }
         world.check();
+        Ok::<(), TestCaseError>(())
+    })
+}
+
+#[test]
+fn whatever_happens_the_target_ends_as_the_source_and_no_record_goes_back() {
+    let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
+    if let Err(error) = explore(true, &mut TestRunner::new(config)) {
+        panic!("{error}");
     }
+}
+
+#[test]
+fn the_model_finds_the_fault_when_operations_of_unknown_fate_do_not_rest() {
+    let mut runner = TestRunner::deterministic();
+    // No shrinking: any failure will do.
+    let config = ProptestConfig { cases: 512, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() };
+    let rng = runner.new_rng();
+    let found = explore(false, &mut TestRunner::new_with_rng(config, rng));
+    assert!(matches!(found, Err(TestError::Fail(..))), "{found:?}");
 }

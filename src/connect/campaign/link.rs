@@ -84,11 +84,16 @@ impl Campaign {
     /// A link's value; none when there is no such record.
     async fn target(&self, target: Target<'_>) -> Result<Option<Value>, ConnectError> {
         let form = self.0.link_form;
-        if let (LinkForm::Key, Key::Value(key)) = (form, target.key) {
+        if let (LinkForm::Key, Key::Value(key) | Key::Identity { value: key, .. }) = (form, target.key) {
             return Ok(Some(json!({ target.attribute: key })));
         }
         let place = self.place(target.resource).await?;
-        let Some(record) = self.raw(&place, target.key).await? else { return Ok(None) };
+        let key = match target.key {
+            // The PKey in the answer goes into the link: it must be this record's.
+            Key::Value(value) if !target.attribute.is_empty() => Key::Identity { attribute: target.attribute, value },
+            key => key,
+        };
+        let Some(record) = self.raw(&place, key).await? else { return Ok(None) };
         let whole = Value::Object(record);
         let missing = |what: &str| self.refused(format!("a `{}` came without its {what}: the link cannot be written", place.resource));
         match form {

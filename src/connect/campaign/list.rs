@@ -22,6 +22,9 @@ use crate::time::{Instant, format_instant_campaign};
 /// Records of a page where the caller names no number. The service's own default is 25.
 const LINES: u32 = 200;
 
+/// Pages in a row that may be empty though more are to come.
+const EMPTY_PAGES: u32 = 1000;
+
 /// A filter with its parameters: `byEmail?email=…`. Filters of an organisation's own are defined in Campaign; their parameters are
 /// often called `<name>_parameter`.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,6 +119,8 @@ pub struct Pages {
     lines: usize,
     /// The addresses followed, as hashes, so that a circle is seen.
     followed: HashSet<u64>,
+    /// Pages in a row that brought nothing.
+    empty: u32,
 }
 
 /// Shows no address: they hold values of filters and PKeys.
@@ -130,12 +135,12 @@ impl Pages {
         let lines = lines.unwrap_or(LINES);
         let text = lines.to_string();
         extend_query(&mut url, [("_lineCount", text.as_str()), ("_forcePagination", "true")]);
-        Self { campaign: campaign.clone(), next: Some(url), lines: lines as usize, followed: HashSet::new() }
+        Self { campaign: campaign.clone(), next: Some(url), lines: lines as usize, followed: HashSet::new(), empty: 0 }
     }
 
     /// No page at all.
     pub(super) fn none(campaign: &Campaign) -> Self {
-        Self { campaign: campaign.clone(), next: None, lines: 0, followed: HashSet::new() }
+        Self { campaign: campaign.clone(), next: None, lines: 0, followed: HashSet::new(), empty: 0 }
     }
 
     /// The records of the next page, without PKeys and addresses; none after the last one.
@@ -165,6 +170,15 @@ impl Pages {
             && (next == &url || self.followed.contains(&hash(next)))
         {
             return fault("the pages of the list go round in a circle: the reading was ended");
+        }
+        if let Some(next) = &next
+            && place_of(next, &campaign.0.root) != place_of(&url, &campaign.0.root)
+        {
+            return fault("the list leads to another resource: the link was not followed; check that no proxy changes answers");
+        }
+        self.empty = if page.content.is_empty() { self.empty + 1 } else { 0 };
+        if next.is_some() && self.empty >= EMPTY_PAGES {
+            return fault("1000 pages of the list in a row brought nothing: the reading was ended");
         }
         if next.is_none() && self.followed.is_empty() && page.content.len() >= self.lines {
             // Either the list happens to end here, or it was cut off.
@@ -210,6 +224,15 @@ fn record(raw: &RawValue) -> Option<Value> {
         None => tracing::warn!("a record of a list in Campaign cannot be read; it is left out"),
     }
     read.map(|(fields, _)| Value::Object(fields))
+}
+
+/// What an address reads: the resource, and the record within it where it names one. The endpoint may be written in two ways, and
+/// filters in any order.
+fn place_of(url: &Url, root: &Url) -> (Option<String>, Option<String>) {
+    let path = url.path().strip_prefix(root.path()).unwrap_or_default();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty()).skip(1).map(str::to_owned);
+    let resource = segments.next();
+    (resource, segments.next().filter(|segment| segment.starts_with('@') || segment.starts_with("%40")))
 }
 
 fn hash(url: &Url) -> u64 {

@@ -24,12 +24,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::http::{Expect, Http, Request, TokenSource, origin, service_url};
+use super::http::{Http, Repeat, Request, TokenSource, origin, service_url};
 use super::{Call, ConnectError, Credential};
 use crate::json;
 
@@ -164,6 +164,11 @@ impl Campaign {
         self.0.root.as_str().trim_end_matches("/campaign/")
     }
 
+    /// How long a request may still take effect after it was given up ([`HttpConfig::request_lifetime`](super::HttpConfig)).
+    pub fn request_lifetime(&self) -> std::time::Duration {
+        self.0.http.config().request_lifetime
+    }
+
     /// A resource by its name, with its endpoint or without. Which endpoint has a custom resource is asked once: those that are
     /// linked to the profile are listed under the extended one, and all others are under the other.
     ///
@@ -240,10 +245,18 @@ impl Campaign {
         if body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
         }
-        let expect = if method == Method::GET { Expect::Body } else { Expect::Status };
+        if method == Method::DELETE {
+            // Its answer has nothing that tells it from the answer to another delete, so it is the last one on its connection.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let body = body.map(|b| Bytes::copy_from_slice(b.as_bytes())).into();
-        // Everything but POST names its record by key, and so does the same when it comes twice.
-        Request { headers, body, expect, token: Some(&self.0.token), ..Request::new(API, method, url) }
+        // Campaign knows no versions: an update or a delete that arrives late takes effect.
+        let repeat = match method {
+            Method::GET => Repeat::Safe,
+            Method::POST => Repeat::Never,
+            _ => Repeat::Ordered,
+        };
+        Request { headers, body, repeat, token: Some(&self.0.token), ..Request::new(API, method, url) }
     }
 
     /// Sends a request; an error names no PKey.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::list::Filter;
-use super::{Campaign, Place, href, scrub};
+use super::{Campaign, Place, href, scrub, without_pkeys};
 use crate::connect::ConnectError;
 use crate::connect::http::Request;
 
@@ -26,8 +26,15 @@ pub enum Written {
 /// What names a record.
 #[derive(Debug, Clone, Copy)]
 pub enum Key<'a> {
-    /// The value of the identification key that stands in addresses.
+    /// The value of the identification key that is used in addresses.
     Value(&'a str),
+    /// The same, with its attribute: a record that comes in answer and has another value there is not believed.
+    Identity {
+        /// The attribute.
+        attribute: &'a str,
+        /// Its value.
+        value: &'a str,
+    },
     /// A filter that finds one record at most: for identification keys of several attributes, and for values that cannot stand
     /// in an address. Costs one call more.
     Filter(&'a Filter),
@@ -93,16 +100,27 @@ impl Campaign {
         }))
     }
 
-    /// Makes a record; `body` is a JSON object that carries the key.
+    /// Creates a record; `body` is a JSON object that carries the key. With an attribute, the answer must be the record that has
+    /// the body's value there.
     ///
     /// # Errors
-    /// [`ConnectError::Duplicate`] when the key is taken. [`ConnectError::OutcomeUnknown`] when the answer was not seen: the
-    /// request is not repeated, since it might make a second record; look the key up first. Others as they come.
-    pub async fn create(&self, resource: &str, body: impl Into<Payload>) -> Result<(), ConnectError> {
+    /// [`ConnectError::Duplicate`] when the key is taken. [`ConnectError::OutcomeUnknown`] when the answer was not seen, or is not
+    /// the created record as the documents show it: the request is not repeated, since it might create a second record; look the
+    /// key up first. Others as they come.
+    pub async fn create(&self, resource: &str, attribute: Option<&str>, body: impl Into<Payload>) -> Result<(), ConnectError> {
         let body = body.into();
         let Place { api, resource } = self.place(resource).await?;
         let request = self.request(Method::POST, self.address([&*api, resource], [])?, Some(&body.0));
-        self.send(&request).await.map(drop)
+        let answer = self.send(&request).await?;
+        let Some(record) = documented(&answer) else { return Err(odd(&request, &answer)) };
+        let Some(attribute) = attribute else { return Ok(()) };
+        let given = serde_json::from_str::<Map<String, Value>>(&body.0).ok().and_then(|given| given.get(attribute).and_then(shown));
+        match given {
+            Some(key) if !is_identified(&record, attribute, &key) => {
+                Err(without_pkeys(request.unknown("the answer is not the created record")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Changes attributes of a record; `body` is a JSON object of the changed ones, without the key.
@@ -112,7 +130,8 @@ impl Campaign {
     pub async fn update<'k>(&self, resource: &str, key: impl Into<Key<'k>>, body: impl Into<Payload>) -> Result<Written, ConnectError> {
         let (key, body) = (key.into(), body.into());
         match self.locate(&self.place(resource).await?, key).await? {
-            Some(url) => self.write(self.request(Method::PATCH, url, Some(&body.0)), key).await,
+            // Documented: `{"PKey": "…", "href": "…"}`.
+            Some(url) => self.write(self.request(Method::PATCH, url, Some(&body.0)), key, |answer| documented(answer).is_some()).await,
             None => Ok(Written::Missing),
         }
     }
@@ -125,7 +144,8 @@ impl Campaign {
     pub async fn delete<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Written, ConnectError> {
         let key = key.into();
         match self.locate(&self.place(resource).await?, key).await? {
-            Some(url) => self.write(self.request(Method::DELETE, url, None), key).await,
+            // No document shows a body.
+            Some(url) => self.write(self.request(Method::DELETE, url, None), key, |answer| answer.trim_ascii().is_empty()).await,
             None => Ok(Written::Missing),
         }
     }
@@ -134,9 +154,18 @@ impl Campaign {
     pub(super) async fn raw(&self, place: &Place<'_>, key: Key<'_>) -> Result<Option<Map<String, Value>>, ConnectError> {
         let filter = match key {
             Key::Filter(filter) => filter,
-            Key::Value(value) => {
-                return match self.read::<Map<String, Value>>(self.addressed(place, value)?).await {
-                    Ok(answer) => self.one_of(answer, value).map(Some),
+            Key::Value(value) | Key::Identity { value, .. } => {
+                let url = self.addressed(place, value)?;
+                return match self.read::<Map<String, Value>>(url.clone()).await {
+                    Ok(answer) => {
+                        let record = self.one_of(answer, value)?;
+                        match key {
+                            Key::Identity { attribute, .. } if !is_identified(&record, attribute, value) => {
+                                Err(without_pkeys(self.request(Method::GET, url, None).unavailable("the answer is about another record")))
+                            }
+                            Key::Identity { .. } | Key::Value(_) | Key::Filter(_) => Ok(Some(record)),
+                        }
+                    }
                     Err(error) if is_missing(&error, key) => Ok(None),
                     Err(error) => Err(error),
                 };
@@ -152,7 +181,7 @@ impl Campaign {
     /// The address of a record; none when a look-up finds none.
     async fn locate(&self, place: &Place<'_>, key: Key<'_>) -> Result<Option<Url>, ConnectError> {
         match key {
-            Key::Value(value) => self.addressed(place, value).map(Some),
+            Key::Value(value) | Key::Identity { value, .. } => self.addressed(place, value).map(Some),
             Key::Filter(_) => match self.raw(place, key).await? {
                 Some(record) => {
                     let link = record.get("href").and_then(Value::as_str);
@@ -194,9 +223,12 @@ impl Campaign {
         }
     }
 
-    async fn write(&self, request: Request<'_>, key: Key<'_>) -> Result<Written, ConnectError> {
+    /// Sends a change. `is_documented` says whether the answer has the form that the documents give it: anything else may be
+    /// somebody else's, and says nothing about the record.
+    async fn write(&self, request: Request<'_>, key: Key<'_>, is_documented: fn(&[u8]) -> bool) -> Result<Written, ConnectError> {
         match self.send(&request).await {
-            Ok(_) => Ok(Written::Done),
+            Ok(answer) if is_documented(&answer) => Ok(Written::Done),
+            Ok(answer) => Err(odd(&request, &answer)),
             Err(error) if is_missing(&error, key) => Ok(Written::Missing),
             Err(error) => Err(error),
         }
@@ -209,6 +241,37 @@ impl Campaign {
     }
 }
 
+/// A record in an answer: an object with a PKey.
+fn documented(answer: &[u8]) -> Option<Map<String, Value>> {
+    let fields: Map<String, Value> = serde_json::from_slice(answer.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer)).ok()?;
+    fields.get("PKey").is_some_and(Value::is_string).then_some(fields)
+}
+
+/// The error of a write that was answered with success by something that is not the documented answer.
+fn odd(request: &Request<'_>, answer: &[u8]) -> ConnectError {
+    let what = match answer {
+        [] => "an empty answer",
+        _ if serde_json::from_slice::<serde::de::IgnoredAny>(answer).is_ok() => "another JSON document",
+        _ => "something that is not JSON",
+    };
+    without_pkeys(request.unknown(&format!("{what} came in place of the documented answer: check what stands between")))
+}
+
+/// A value as a key: text, or a number as text.
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whether a record has this value as its key. Data policies may change the case and the space around a text (Campaign Standard
+/// API, *Metadata mechanism*), so both are passed over.
+fn is_identified(record: &Map<String, Value>, attribute: &str, key: &str) -> bool {
+    record.get(attribute).and_then(shown).is_some_and(|found| found.trim().to_lowercase() == key.trim().to_lowercase())
+}
+
 /// Whether an error says that there is no such record. Status 404 is assumed to mean that; with another one the words must name
 /// the key, so that a missing attribute is not taken for a missing record. [K]
 fn is_missing(error: &ConnectError, key: Key<'_>) -> bool {
@@ -219,7 +282,7 @@ fn is_missing(error: &ConnectError, key: Key<'_>) -> bool {
             let message = call.message.as_deref().unwrap_or_default();
             let lower = message.to_ascii_lowercase();
             let said = ["does not exist", "not found", "cannot be found"].iter().any(|words| lower.contains(words));
-            said && matches!(key, Key::Value(key) if !key.is_empty() && message.contains(key))
+            said && matches!(key, Key::Value(key) | Key::Identity { value: key, .. } if !key.is_empty() && message.contains(key))
         }
         _ => false,
     }

@@ -14,7 +14,7 @@ use super::key::{Entity, RowKey};
 use super::write::{Condition, id_in, version};
 use super::{Dataverse, name};
 use crate::connect::ConnectError;
-use crate::connect::http::{Expect, Request, refusal};
+use crate::connect::http::{Expect, Repeat, Request, refusal};
 
 /// The service's limit of requests in a batch.
 pub const LARGEST_BATCH: usize = 1000;
@@ -66,8 +66,8 @@ impl Operation {
         Self { method: Method::PATCH, path: format!("${reference}"), headers: Vec::new(), body: Some(body.into()) }
     }
 
-    fn idempotent(&self) -> bool {
-        self.method != Method::POST
+    fn repeat(&self) -> Repeat {
+        if self.method == Method::POST { Repeat::Never } else { Repeat::Safe }
     }
 }
 
@@ -155,7 +155,11 @@ impl Dataverse {
         request.headers.insert(CONTENT_TYPE, kind.map_err(|_| ConnectError::config("dataverse: the batch has no boundary", "try again"))?);
         request.headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("multipart/mixed, application/json"));
         let request = Request {
-            idempotent: parts.iter().flat_map(|p| p.operations()).all(Operation::idempotent),
+            repeat: if parts.iter().flat_map(|p| p.operations()).all(|o| o.repeat() == Repeat::Safe) {
+                Repeat::Safe
+            } else {
+                Repeat::Never
+            },
             expect: Expect::Multipart,
             weight: count as u64,
             kind: "$batch",
@@ -317,9 +321,9 @@ fn outcomes(request: &Request<'_>, parts: &[Part], found: &[Piece]) -> Vec<PartO
                 };
                 let at = id.and_then(|id| id.checked_sub(1)).filter(|at| *at < operations.len());
                 if !(200..300).contains(status) {
-                    let idempotent = operations.get(at.unwrap_or(n)).is_none_or(Operation::idempotent);
+                    let repeat = operations.get(at.unwrap_or(n)).map_or(Repeat::Safe, Operation::repeat);
                     let at = matches!(part, Part::ChangeSet(_)).then_some(at).flatten();
-                    return PartOutcome::Failed { at, error: refusal(request, idempotent, *status, headers, body.clone()) };
+                    return PartOutcome::Failed { at, error: refusal(request, repeat, *status, headers, body.clone()) };
                 }
                 let entity = ["odata-entityid", "location"].iter().find_map(|name| id_in(headers.get(*name)?.to_str().ok()?));
                 answers.push((at.unwrap_or(n), Answer { status: *status, id: entity, version: version(headers), body: body.clone() }));

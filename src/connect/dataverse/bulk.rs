@@ -15,7 +15,7 @@ use super::key::{Entity, RowKey};
 use super::write::{Condition, Outcome, join};
 use super::{Dataverse, json, name, query};
 use crate::connect::ConnectError;
-use crate::connect::http::{Expect, Request};
+use crate::connect::http::{Expect, Repeat, Request};
 
 /// Rows in one request where the caller has no reason for another number. The documents recommend 100 to 1000.
 pub const ROWS_PER_REQUEST: usize = 100;
@@ -193,12 +193,16 @@ impl Dataverse {
         let url = self.url(&format!("{}/Microsoft.Dynamics.CRM.{}", name(&entity.set), bulk.message()), "")?;
         let request = self.change(Method::POST, url, Some(&body), Vec::new())?;
         // Rows that are named by id or key come out the same when they come twice.
-        let idempotent = bulk != Bulk::Create;
+        let repeat = if bulk == Bulk::Create { Repeat::Never } else { Repeat::Safe };
         let expect = if bulk == Bulk::Create { Expect::Body } else { Expect::Status };
-        let request = Request { idempotent, expect, weight: count as u64, kind: bulk.message(), ..request };
+        let request = Request { repeat, expect, weight: count as u64, kind: bulk.message(), ..request };
         let reply = self.0.http.exchange(&request).await?;
         if bulk != Bulk::Create {
-            return Ok(Vec::new());
+            return if reply.status == 204 && reply.body.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err(request.unknown("something else came in place of the documented answer: check what stands between"))
+            };
         }
         let Ids { ids } = json(&request, &reply.body)?;
         if ids.len() == count { Ok(ids) } else { Err(request.protocol(format!("{} ids came for {count} rows", ids.len()))) }

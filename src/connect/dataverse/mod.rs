@@ -150,7 +150,15 @@ impl Dataverse {
         let url = self.url(&format!("{}({id})", name(set)), &query(&[("$select", &names(select))]))?;
         let request = self.request(url, annotations.then(|| ANNOTATIONS.to_owned()))?;
         match self.0.http.send(&request).await {
-            Ok(body) => json(&request, &body).map(Some),
+            Ok(body) => {
+                let row: Box<RawValue> = json(&request, &body)?;
+                // The primary key comes whatever is selected (Dataverse Web API, *Retrieve a row*): without it this is another
+                // request's answer.
+                if !row.get().to_ascii_lowercase().contains(&id.to_string()) {
+                    return Err(request.unavailable("the answer is about another row"));
+                }
+                Ok(Some(row))
+            }
             // An unknown table answers 404 too, with another code.
             Err(error) if write::no_row(&error) => Ok(None),
             Err(error) => Err(error),

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
 
 use super::{API, Dataverse, bad_json, name, names, query};
-use crate::connect::ConnectError;
 use crate::connect::http::origin;
+use crate::connect::trail::{Trail, hash_of};
+use crate::connect::{Call, ConnectError};
 
 /// The service's page size limit.
 const LARGEST_PAGE: u32 = 5000;
@@ -124,6 +126,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// Where the next page is; none on the last.
     pub next: Option<Link>,
+    /// A hash of its rows: two pages with the same rows are alike.
+    pub content: u64,
     /// Where the changes from now on are; on the last page of a tracked reading. A service that leaves it out means: keep the old one.
     pub delta: Option<Link>,
 }
@@ -147,8 +151,55 @@ pub enum Row {
     },
 }
 
+impl Page {
+    /// Takes the page into what a reading has followed; `request` is what brought it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Protocol`] where the pages will not come to an end.
+    pub fn follow(&self, request: &PageRequest, trail: &mut Trail) -> Result<(), ConnectError> {
+        let Some(next) = &self.next else { return Ok(()) };
+        let from = match request {
+            PageRequest::First(_) => None,
+            PageRequest::Follow { link, .. } => Some(link.0.as_str()),
+        };
+        trail.step(from, &next.0, self.rows.len(), self.content).map_err(|problem| ConnectError::Protocol {
+            call: Box::new(Call { api: API, method: "GET".to_owned(), url: bare(&next.0).to_owned(), ..Call::default() }),
+            problem: format!(
+                "{problem}: reading was ended; check that no proxy stands between, then read from the beginning with `d365map replay`"
+            ),
+        })
+    }
+}
+
+impl Link {
+    /// The collection that the link leads to: the last segment of its path.
+    pub fn collection(&self) -> Option<String> {
+        Url::parse(bare(&self.0)).ok().as_ref().and_then(collection_of)
+    }
+}
+
+/// An address without its query and fragment.
+fn bare(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// The last segment of a path: the collection of a page's address.
+fn collection_of(url: &Url) -> Option<String> {
+    let last = url.path_segments()?.rfind(|segment| !segment.is_empty())?;
+    Some(percent_decode_str(last).decode_utf8_lossy().into_owned())
+}
+
+/// The collection that a context names: `…/$metadata#contacts(fullname)`; none where it names something else.
+fn collection_in(context: &str) -> Option<&str> {
+    let (_, rest) = context.split_once("$metadata#")?;
+    let name = rest.split(['(', '/']).next().unwrap_or_default();
+    (!name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')).then_some(name)
+}
+
 #[derive(Deserialize)]
 struct Envelope<'a> {
+    #[serde(rename = "@odata.context", borrow, default)]
+    context: Option<Cow<'a, str>>,
     #[serde(borrow)]
     value: Vec<&'a RawValue>,
     #[serde(rename = "@odata.nextLink", borrow, default)]
@@ -205,16 +256,32 @@ impl Dataverse {
         };
         let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body);
         let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|e| bad_json(&request, &e))?;
+        let asked = collection_of(&request.url);
+        // Whose answer it is: one that came twice on a connection may be another request's.
+        if let (Some(context), Some(asked)) = (envelope.context.as_deref().and_then(collection_in), asked.as_deref())
+            && context != asked
+        {
+            return Err(request.unavailable(&format!("the answer is a page of `{context}`, and not of `{asked}`")));
+        }
+        let content = hash_of(envelope.value.iter().map(|raw| raw.get()).collect::<Vec<_>>());
         let rows: Vec<Row> = envelope.value.into_iter().map(row).collect();
         let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()).map(|t| resolved(t, &request.url)) {
             // Checked before it is kept: a foreign link must not come back from the state in a later run.
-            Some(text) if marks.is_empty() => self.own(&text).map(|_| Some(Link(text))),
-            Some(text) => self.own(&text).map(|_| Some(Link(format!("{text}#{}", marks.join(","))))),
+            Some(text) => {
+                let leads_to = collection_of(&self.own(&text)?);
+                if leads_to != asked {
+                    let name = |collection: &Option<String>| collection.clone().unwrap_or_default();
+                    let problem =
+                        format!("a link of the page leads to `{}` instead of `{}`: it was not followed", name(&leads_to), name(&asked));
+                    return Err(request.protocol(format!("{problem}; check that no proxy changes answers")));
+                }
+                Ok(Some(Link(if marks.is_empty() { text } else { format!("{text}#{}", marks.join(",")) })))
+            }
             None => Ok(None),
         };
         // Following a delta link asks for tracking by itself.
         let untracked: Vec<_> = marks.iter().copied().filter(|m| *m != TRACKED).collect();
-        Ok(Page { rows, next: link(envelope.next, &marks)?, delta: link(envelope.delta, &untracked)? })
+        Ok(Page { rows, content, next: link(envelope.next, &marks)?, delta: link(envelope.delta, &untracked)? })
     }
 
     /// A link as an address, when it leads to this service.
@@ -271,7 +338,7 @@ mod tests {
 
     use super::*;
     use crate::connect::dataverse::{DataverseConfig, entra_token_url};
-    use crate::connect::{Call, Http, HttpConfig};
+    use crate::connect::{Http, HttpConfig};
 
     fn parse(text: &str) -> Row {
         row(serde_json::from_str::<&RawValue>(text).unwrap())
@@ -325,6 +392,21 @@ mod tests {
         let envelope: Envelope<'_> = serde_json::from_str(text).unwrap();
         let rows: Vec<Row> = envelope.value.into_iter().map(row).collect();
         assert!(matches!(rows[..], [Row::Changed(_), Row::Changed(_), Row::Changed(_), Row::Unusable { .. }]));
+    }
+
+    #[test]
+    fn a_link_and_a_context_name_their_collection() {
+        let link = Link::from("https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=1#track-changes".to_owned());
+        assert_eq!(link.collection().as_deref(), Some("contacts"));
+        for (context, name) in [
+            ("https://h/api/data/v9.2/$metadata#contacts(fullname,_a_value)", Some("contacts")),
+            ("https://h/api/data/v9.2/$metadata#contacts/$delta", Some("contacts")),
+            ("https://h/api/data/v9.2/$metadata#contacts", Some("contacts")),
+            ("https://h/api/data/v9.2/$metadata#Collection(Edm.String)", Some("Collection")),
+            ("https://h/api/data/v9.2/$metadata", None),
+        ] {
+            assert_eq!(collection_in(context), name, "{context}");
+        }
     }
 
     #[test]

@@ -9,10 +9,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::bulk::{Bulk, Target, written};
-use super::key::Entity;
+use super::key::{Entity, RowKey};
 use super::page::{PageRequest, Query, Row};
 use super::{Dataverse, EntityMetadata, name, query};
-use crate::connect::ConnectError;
+use crate::connect::{Call, ConnectError};
 
 impl Dataverse {
     /// Makes rows in one request of CreateMultiple: all of them or none.
@@ -22,7 +22,17 @@ impl Dataverse {
     pub async fn create_all(&self, entity: &Entity, targets: &[Target]) -> Result<(), ConnectError> {
         let bodies = targets.iter().map(|target| written(entity, Bulk::Create, target)).collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<(usize, &str)> = bodies.iter().map(String::as_str).enumerate().collect();
-        self.bulk_request(entity, Bulk::Create, &rows).await.map(|_| ())
+        let made = self.bulk_request(entity, Bulk::Create, &rows).await?;
+        let asked = targets.iter().map(|target| match target.key {
+            Some(RowKey::Id(id)) => Some(id),
+            Some(RowKey::Alternate(_)) | None => None,
+        });
+        // The ids come in the order of the request.
+        if asked.zip(&made).any(|(asked, made)| asked.is_some_and(|asked| asked != *made)) {
+            let call = Call { api: super::API, message: Some("the answer is about other rows".to_owned()), ..Call::default() };
+            return Err(ConnectError::OutcomeUnknown { call: Box::new(call) });
+        }
+        Ok(())
     }
 
     /// Which of these rows are there, each with a whole number of its own where one was asked for (`statecode`).

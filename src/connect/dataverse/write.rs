@@ -107,7 +107,8 @@ impl Dataverse {
         let headers = version.map(|v| vec![(IF_MATCH, v.to_owned())]).unwrap_or_default();
         let request = self.change(Method::DELETE, url, None, headers)?;
         match self.0.http.exchange(&request).await {
-            Ok(_) => Ok(Outcome::Written),
+            Ok(reply) if reply.status == 204 && reply.body.is_empty() => Ok(Outcome::Written),
+            Ok(_) => Err(request.unknown("something else came in place of the documented answer: check what stands between")),
             Err(error) if no_row(&error) => Ok(Outcome::Missing),
             Err(error) => Err(error),
         }
@@ -151,6 +152,20 @@ impl Dataverse {
         match self.0.http.exchange(&request).await {
             Ok(reply) => {
                 let id = reply_id(&reply).or_else(|| body_id(&reply, &entity.primary_id));
+                let other = id.is_some_and(|id| id_in(segment).is_some_and(|asked| asked != id));
+                // Documented: 204 without a body; the row where it was asked for.
+                let documented = match reply.status {
+                    204 => reply.body.is_empty(),
+                    200 | 201 => *condition == Condition::Any && body_id(&reply, &entity.primary_id).is_some(),
+                    _ => false,
+                };
+                if other || !documented {
+                    return Err(request.unknown(if other {
+                        "the answer is about another row"
+                    } else {
+                        "something else came in place of the documented answer: check what stands between"
+                    }));
+                }
                 Ok(match (condition, reply.status) {
                     (Condition::Absent, _) | (Condition::Any, 201) => Outcome::Created { id },
                     (Condition::Exists | Condition::Version(_), _) | (Condition::Any, 200) => Outcome::Updated { id },

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
 use url::Url;
 
@@ -20,8 +21,10 @@ use super::breaker::Open;
 use super::budget::{Budget, Budgets};
 use super::concurrency::Sign;
 use super::host::{HostInfo, Hosts};
+use super::line::{self, Ends, Lines, Plain};
+use super::probe::{self, Why};
 use super::redact::Redactor;
-use super::retry::{self, Backoff, Body, Refusal, Seen, Verdict};
+use super::retry::{self, Backoff, Body, Refusal, Repeat, Seen, Verdict};
 use super::stats::{CallStats, Counters};
 use super::token::{Token, TokenSource};
 use crate::connect::error::{Call, ConnectError, ERROR_BODY_LIMIT};
@@ -33,6 +36,9 @@ pub struct HttpConfig {
     pub connect_timeout: Duration,
     /// Time for one request with its answer. Dataverse ends requests after two to four minutes by itself.
     pub request_timeout: Duration,
+    /// How long a request may still reach its service after its sender gave it up or died: a gateway may hold it. What was written
+    /// by such a request is looked at again after that time, and nothing else is written to the record before.
+    pub request_lifetime: Duration,
     /// How many times a request is sent at most, the first time included.
     pub attempts: u32,
     /// The upper bound of the first wait before a repetition; doubles with each.
@@ -57,6 +63,7 @@ impl Default for HttpConfig {
         Self {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(120),
+            request_lifetime: Duration::from_secs(120),
             attempts: 6,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
@@ -75,13 +82,42 @@ pub struct Http(Arc<Inner>);
 
 struct Inner {
     config: HttpConfig,
-    client: Client,
-    /// For loopback hosts: never through a proxy, which would be sent the credentials and could not reach them anyway.
-    local: Client,
+    clients: RwLock<Clients>,
+    lines: Lines,
+    /// The proxies of the environment, to tell which of them cannot be used.
+    proxies: Matcher,
     hosts: Hosts,
     budgets: Budgets,
     counters: Counters,
     redactor: Redactor,
+}
+
+/// The clients, each with its connections.
+#[derive(Clone)]
+struct Clients {
+    remote: Client,
+    /// For loopback hosts: never through a proxy, which would be sent the credentials and could not reach them anyway.
+    local: Client,
+}
+
+impl Clients {
+    fn new(config: &HttpConfig) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            let mut headers = HeaderMap::new();
+            // Decompressed here and not by the library, which reads the first member of a gzip body alone.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            Client::builder()
+                .user_agent(concat!("d365map/", env!("CARGO_PKG_VERSION")))
+                .default_headers(headers)
+                .connect_timeout(config.connect_timeout)
+                .timeout(config.request_timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .pool_idle_timeout(Duration::from_secs(60))
+                .tcp_keepalive(Duration::from_secs(30))
+        };
+        Ok(Self { remote: builder().build()?, local: builder().no_proxy().build()? })
+    }
 }
 
 impl fmt::Debug for Http {
@@ -125,8 +161,8 @@ pub(crate) struct Request<'a> {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload<'a>,
-    /// Sending it twice does the same as sending it once.
-    pub(crate) idempotent: bool,
+    /// What it does to send it a second time.
+    pub(crate) repeat: Repeat,
     pub(crate) expect: Expect,
     pub(crate) token: Option<&'a TokenSource>,
     /// What it counts as against a day's budget: the records of a bulk operation.
@@ -136,7 +172,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// A request without headers, body and token; idempotent unless it is a POST.
+    /// A request without headers, body and token; safe to repeat unless it is a POST.
     pub(crate) fn new(api: &'static str, method: Method, url: Url) -> Self {
         let kind = match method.as_str() {
             "GET" => "GET",
@@ -144,14 +180,14 @@ impl Request<'_> {
             "DELETE" => "DELETE",
             _ => "POST",
         };
-        let idempotent = method != Method::POST;
+        let repeat = if method == Method::POST { Repeat::Never } else { Repeat::Safe };
         Self {
             api,
             method,
             url,
             headers: HeaderMap::new(),
             body: Payload::Empty,
-            idempotent,
+            repeat,
             expect: Expect::Body,
             token: None,
             weight: 1,
@@ -163,6 +199,16 @@ impl Request<'_> {
     pub(crate) fn call(&self) -> Call {
         let url = format!("{}{}", origin(&self.url), shown_path(&self.url));
         Call { api: self.api, method: self.method.to_string(), url, ..Call::default() }
+    }
+
+    /// The error of a write whose answer came with success and says nothing about it.
+    pub(crate) fn unknown(&self, message: &str) -> ConnectError {
+        ConnectError::OutcomeUnknown { call: Box::new(Call { message: Some(message.to_owned()), attempts: 1, ..self.call() }) }
+    }
+
+    /// The error of a read whose answer is to another question.
+    pub(crate) fn unavailable(&self, message: &str) -> ConnectError {
+        ConnectError::Unavailable { call: Box::new(Call { message: Some(message.to_owned()), attempts: 1, ..self.call() }) }
     }
 
     /// An error about an answer that came with status 200 and makes no sense.
@@ -187,12 +233,14 @@ struct Attempt {
     body: Bytes,
     /// A fault in an answer whose status promises success.
     fault: Option<String>,
+    /// Why every further attempt would fail alike, with the fix.
+    permanent: Option<(String, String)>,
 }
 
 impl Attempt {
-    fn without_answer(seen: Seen, error: reqwest::Error) -> Self {
-        let said = Said { code: None, message: Some(transport(error)) };
-        Self { seen, said, headers: HeaderMap::new(), body: Bytes::new(), fault: None }
+    fn without_answer(seen: Seen, message: String) -> Self {
+        let said = Said { code: None, message: Some(message) };
+        Self { seen, said, headers: HeaderMap::new(), body: Bytes::new(), fault: None, permanent: None }
     }
 
     fn unsent(open: Open) -> Self {
@@ -201,8 +249,7 @@ impl Attempt {
             open.failures,
             open.wait.as_secs_f64().ceil()
         );
-        let said = Said { code: None, message: Some(message) };
-        Self { seen: Seen::NotConnected, said, headers: HeaderMap::new(), body: Bytes::new(), fault: None }
+        Self::without_answer(Seen::NotConnected, message)
     }
 
     fn status(&self) -> Option<u16> {
@@ -219,28 +266,25 @@ impl Http {
     /// # Errors
     /// [`ConnectError::Config`] when the TLS machinery cannot start, such as without any root certificate.
     pub fn new(config: HttpConfig) -> Result<Self, ConnectError> {
-        let builder = || {
-            Client::builder()
-                .user_agent(concat!("d365map/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(config.connect_timeout)
-                .timeout(config.request_timeout)
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .gzip(true)
-                .pool_idle_timeout(Duration::from_secs(60))
-                .tcp_keepalive(Duration::from_secs(30))
-        };
-        let failed = |e: reqwest::Error| {
+        let clients = Clients::new(&config).map_err(|e| {
             ConnectError::config(
                 format!("the HTTP client cannot be built: {}", transport(e)),
                 "check the system's root certificates and proxy settings",
             )
-        };
-        let client = builder().build().map_err(failed)?;
-        let local = builder().no_proxy().build().map_err(failed)?;
+        })?;
+        let lines = Lines::new(config.request_timeout);
         let hosts = Hosts::new(config.concurrency_per_host, config.breaker);
         let budgets = Budgets::new(&config.budgets);
-        Ok(Self(Arc::new(Inner { config, client, local, hosts, budgets, counters: Counters::default(), redactor: Redactor::default() })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            clients: RwLock::new(clients),
+            lines,
+            proxies: Matcher::from_system(),
+            hosts,
+            budgets,
+            counters: Counters::default(),
+            redactor: Redactor::default(),
+        })))
     }
 
     /// The calls made so far.
@@ -305,11 +349,14 @@ impl Http {
             let asked =
                 attempt.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
             let too_long = asked.is_some_and(|d| d > config.retry_after_cap);
+            if let Some((problem, remedy)) = attempt.permanent {
+                return Err(ConnectError::Config { problem: format!("{}: {problem}", request.api), remedy });
+            }
             let jitter = rand::random::<f64>();
             // What a service asks for is a least wait; a little jitter on top keeps the workers apart.
             let wait =
                 asked.map_or_else(|| backoff.wait(number, jitter), |d| d.min(config.retry_after_cap) + config.backoff_min.mul_f64(jitter));
-            match retry::classify(request.idempotent, attempt.seen) {
+            match retry::classify(request.repeat, attempt.seen) {
                 Verdict::Done => match attempt.fault {
                     None => {
                         let status = attempt.status().unwrap_or_default();
@@ -355,13 +402,37 @@ impl Http {
         &self.0.redactor
     }
 
-    pub(super) fn config(&self) -> &HttpConfig {
+    pub(crate) fn config(&self) -> &HttpConfig {
         &self.0.config
     }
 
     /// The client for an address: loopback hosts have one of their own.
-    pub(super) fn client(&self, url: &Url) -> &Client {
-        if is_loopback(url) { &self.0.local } else { &self.0.client }
+    pub(super) fn client(&self, url: &Url) -> Client {
+        let clients = self.0.clients.read().unwrap_or_else(PoisonError::into_inner);
+        if is_loopback(url) { clients.local.clone() } else { clients.remote.clone() }
+    }
+
+    /// Leaves all connections: none of them takes another request, and those under way are closed when they end.
+    fn reconnect(&self) {
+        // Where the clients cannot be built again the old ones go on; their bad connection is not believed all the same.
+        if let Ok(fresh) = Clients::new(&self.0.config) {
+            *self.0.clients.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+    }
+
+    /// A proxy of the environment by which this address would be asked, and that cannot be used.
+    fn unusable_proxy(&self, url: &Url) -> Option<(String, String)> {
+        if is_loopback(url) {
+            return None;
+        }
+        let intercept = self.0.proxies.intercept(&url.as_str().parse::<http::Uri>().ok()?)?;
+        let scheme = intercept.uri().scheme_str().unwrap_or_default();
+        (!matches!(scheme, "http" | "https")).then(|| {
+            (
+                format!("the proxy for {} has the scheme `{scheme}`, which is not supported", origin(url)),
+                "set HTTPS_PROXY to an address that begins with http:// or https://, or name the host in NO_PROXY".to_owned(),
+            )
+        })
     }
 
     async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> (Attempt, Duration) {
@@ -375,13 +446,20 @@ impl Http {
             Payload::Fresh(make) => builder = builder.body(make()),
         }
         let start = Instant::now();
-        let attempt = match builder.send().await {
-            Ok(response) => self.read(request, response).await,
-            // A builder's error cannot be mended by sending again, but nothing was sent either; a URL and headers checked before make none.
-            Err(error) if error.is_connect() || error.is_builder() => Attempt::without_answer(Seen::NotConnected, error),
-            Err(error) => Attempt::without_answer(Seen::Lost, error),
+        let attempt = match self.unusable_proxy(&request.url) {
+            Some(permanent) => Attempt { permanent: Some(permanent), ..Attempt::without_answer(Seen::NotConnected, String::new()) },
+            None => match builder.send().await {
+                Ok(response) => self.read(request, response).await,
+                // A builder's error comes again however often it is tried, but nothing was sent either; a URL and headers that were
+                // checked before cause none.
+                Err(error) if error.is_connect() || error.is_builder() => {
+                    let permanent = lasting(probe::why(error.source()), &request.url);
+                    Attempt { permanent, ..Attempt::without_answer(Seen::NotConnected, transport(error)) }
+                }
+                Err(error) => Attempt::without_answer(Seen::Lost, transport(error)),
+            },
         };
-        let outcome = outcome(retry::classify(request.idempotent, attempt.seen));
+        let outcome = outcome(retry::classify(request.repeat, attempt.seen));
         self.0.counters.add(request.api, request.method.as_str(), outcome, number > 1);
         let took = start.elapsed();
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -399,10 +477,12 @@ impl Http {
     }
 
     async fn read(&self, request: &Request<'_>, mut response: Response) -> Attempt {
+        let ends = line::ends(&response);
         let headers = std::mem::take(response.headers_mut());
-        let kind = headers.get(reqwest::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let multipart = request.expect == Expect::Multipart && kind.to_ascii_lowercase().starts_with("multipart/");
-        let status = if multipart { 200 } else { response.status().as_u16() };
+        let given = response.status().as_u16();
+        let status = if multipart { 200 } else { given };
         let success = multipart || response.status().is_success();
         let limit = if success { self.0.config.max_response_bytes } else { ERROR_BODY_LIMIT };
         let mut body = Vec::new();
@@ -417,29 +497,96 @@ impl Http {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
                 Err(error) => {
-                    broken = Some(error);
+                    broken = Some(transport(error));
                     break;
                 }
             }
         }
+        if let Some(ends) = ends
+            && broken.is_none()
+            && !over
+            && self.is_shifted(request, ends, given, line::answer_hash(given, &headers, &body)).await
+        {
+            self.reconnect();
+            return Attempt::without_answer(Seen::Lost, "the answer to an earlier request came again in place of the answer".to_owned());
+        }
+        let mut fault = None;
+        let body = match line::plain(&headers, body, limit) {
+            Plain::Body(body, more) => {
+                over |= more;
+                body
+            }
+            Plain::Broken(problem) => {
+                broken.get_or_insert(problem);
+                Vec::new()
+            }
+            Plain::Unknown(encoding) => {
+                fault = Some(format!("the answer is compressed as `{encoding}`, which was not asked for: check what stands between"));
+                Vec::new()
+            }
+        };
         if success {
-            let fault = if answer::is_html(&headers, &body) {
-                Some(HTML.to_owned())
+            if answer::is_html(&headers, &body) {
+                fault = Some(HTML.to_owned());
             } else if request.expect == Expect::Status {
-                None
+                fault = None;
             } else if over {
-                Some(format!("the answer is longer than {limit} bytes: ask for fewer columns or a smaller page"))
-            } else if let Some(error) = broken {
-                return Attempt::without_answer(Seen::Lost, error);
-            } else {
-                None
-            };
+                fault = Some(format!("the answer is longer than {limit} bytes: ask for fewer columns or a smaller page"));
+            } else if let Some(problem) = broken {
+                return Attempt::without_answer(Seen::Lost, problem);
+            }
+            if let Some(problem) = fault.take_if(|problem| request.repeat != Repeat::Safe && problem != HTML) {
+                // A write may have been carried out, whatever its answer looks like.
+                return Attempt::without_answer(Seen::Lost, problem);
+            }
             let body = if fault.is_some() { Bytes::new() } else { Bytes::from(body) };
-            return Attempt { seen: Seen::Answer(status, Body::Mute), said: Said::default(), headers, body, fault };
+            return Attempt { seen: Seen::Answer(status, Body::Mute), said: Said::default(), headers, body, fault, permanent: None };
         }
         let body = self.0.redactor.clean(body);
         let (said, kind) = answer::read(&body);
-        Attempt { seen: Seen::Answer(status, kind), said, headers, body: body.into(), fault: None }
+        Attempt { seen: Seen::Answer(status, kind), said, headers, body: body.into(), fault: None, permanent: None }
+    }
+
+    /// Whether an answer is that of another request. Statuses that a gateway gives to every request alike say nothing about the
+    /// record, so nothing can be concluded wrongly from them.
+    async fn is_shifted(&self, request: &Request<'_>, ends: Ends, status: u16, answer: u64) -> bool {
+        if matches!(status, 401 | 403 | 407 | 408 | 429 | 500..) {
+            return false;
+        }
+        // An earlier request on this connection may have its answer, and not have been looked at yet.
+        tokio::task::yield_now().await;
+        // Two changes of one record in one second have the same answer by right, so the body does not count.
+        let question = line::hash_of((request.method.as_str(), request.url.as_str()));
+        self.0.lines.is_shifted(ends, question, answer)
+    }
+}
+
+/// Why every further attempt at a connection would fail alike, with the fix; none where it may pass by itself.
+fn lasting(why: Why, url: &Url) -> Option<(String, String)> {
+    let host = origin(url);
+    let told = |problem: String, remedy: &str| Some((problem, remedy.to_owned()));
+    match why {
+        Why::Untrusted => told(
+            format!("this machine does not trust the certificate of {host}"),
+            "put the root certificate of your company's proxy into the system's trust store, or name its file in SSL_CERT_FILE",
+        ),
+        Why::Expired => told(
+            format!("the certificate of {host} has expired"),
+            "check this machine's clock; if it is right, whoever runs the service or the proxy must renew the certificate",
+        ),
+        Why::NotYetValid => told(format!("the certificate of {host} is not valid yet"), "check this machine's clock"),
+        Why::WrongName(names) => {
+            let names = if names.is_empty() { String::new() } else { format!("; it is for {}", names.join(", ")) };
+            told(format!("the certificate of {host} is for another host name{names}"), "check the connection's `url`")
+        }
+        Why::Revoked => {
+            told(format!("the certificate of {host} was revoked"), "check the connection's `url`, and that no proxy stands between")
+        }
+        Why::ProxyLogin => told(
+            format!("the proxy for {host} asks for a user name and password (407)"),
+            "write them into HTTPS_PROXY: http://USER:PASSWORD@PROXY:PORT, special characters percent-encoded",
+        ),
+        Why::NoSuchHost | Why::Refused | Why::Slow | Why::Proxy | Why::NotTls | Why::Other => None,
     }
 }
 
@@ -465,12 +612,12 @@ fn call_of(request: &Request<'_>, attempt: Attempt, number: u32) -> Call {
 }
 
 /// The error of one answer within an answer.
-pub(crate) fn refusal(request: &Request<'_>, idempotent: bool, status: u16, headers: &HeaderMap, body: Bytes) -> ConnectError {
+pub(crate) fn refusal(request: &Request<'_>, repeat: Repeat, status: u16, headers: &HeaderMap, body: Bytes) -> ConnectError {
     let (said, kind) = answer::read(&body);
     let seen = Seen::Answer(status, kind);
     let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
-    let call = Box::new(call_of(request, Attempt { seen, said, headers: headers.clone(), body, fault: None }, 1));
-    match retry::classify(idempotent, seen) {
+    let call = Box::new(call_of(request, Attempt { seen, said, headers: headers.clone(), body, fault: None, permanent: None }, 1));
+    match retry::classify(repeat, seen) {
         Verdict::Done => ConnectError::Protocol { call, problem: "an answer of success was taken for an error".to_owned() },
         Verdict::Refresh => ConnectError::Unauthorized { call },
         Verdict::Throttled => ConnectError::Throttled { call, retry_after: asked },
@@ -491,6 +638,10 @@ fn refused(refusal: Refusal, call: Box<Call>) -> ConnectError {
         Refusal::Duplicate => ConnectError::Duplicate { call },
         Refusal::Changed => ConnectError::Changed { call },
         Refusal::Rejected => ConnectError::Rejected { call },
+        Refusal::Proxy => ConnectError::Protocol {
+            call,
+            problem: "a proxy asks for a user name and password: write them into HTTPS_PROXY (http://USER:PASSWORD@PROXY:PORT)".to_owned(),
+        },
         Refusal::Redirect => ConnectError::Protocol {
             call,
             problem: "redirects are not followed: give the final address as the connection's `url`".to_owned(),
@@ -524,6 +675,7 @@ fn outcome(verdict: Verdict) -> &'static str {
         Verdict::Refused(Refusal::Changed) => "changed",
         Verdict::Refused(Refusal::Rejected) => "rejected",
         Verdict::Refused(Refusal::Redirect) => "redirect",
+        Verdict::Refused(Refusal::Proxy) => "proxy",
     }
 }
 

@@ -20,6 +20,7 @@ use url::Url;
 use super::address::{origin, shown_path};
 use super::answer;
 use super::client::{Http, Request, transport};
+use super::line::{self, Plain};
 use super::retry;
 use super::token::TokenSource;
 use crate::connect::error::ConnectError;
@@ -167,6 +168,8 @@ pub enum Why {
     Slow,
     /// The proxy does not make the connection.
     Proxy,
+    /// The proxy asks for a user name and password.
+    ProxyLogin,
     /// Who issued the certificate is not trusted here.
     Untrusted,
     /// The certificate's time is over.
@@ -190,7 +193,7 @@ impl Unreachable {
     }
 }
 
-fn why(first: Option<&(dyn Error + 'static)>) -> Why {
+pub(super) fn why(first: Option<&(dyn Error + 'static)>) -> Why {
     let mut source = first;
     while let Some(cause) = source {
         if let Some(found) = cause.downcast_ref::<rustls::Error>() {
@@ -207,6 +210,9 @@ fn why(first: Option<&(dyn Error + 'static)>) -> Why {
         let words = cause.to_string();
         if words.contains("dns error") || words.contains("invalid dns name") {
             return Why::NoSuchHost;
+        }
+        if words.contains("proxy authorization required") {
+            return Why::ProxyLogin;
         }
         if words.contains("tunnel") || words.contains("proxy") {
             return Why::Proxy;
@@ -317,6 +323,23 @@ impl Http {
                 }
             }
         }
+        let body = match line::plain(&headers, body, limit) {
+            Plain::Body(body, more) => {
+                if more {
+                    cut = Some(format!("the answer is longer than {limit} bytes"));
+                }
+                body
+            }
+            Plain::Broken(problem) => {
+                cut.get_or_insert(problem);
+                Vec::new()
+            }
+            Plain::Unknown(encoding) => {
+                cut.get_or_insert(format!("it is compressed as `{encoding}`, which was not asked for"));
+                Vec::new()
+            }
+        };
+        let mut body = body;
         let status = response.status().as_u16();
         if !(200..300).contains(&status) {
             body = self.redactor().clean(body);

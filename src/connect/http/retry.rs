@@ -66,40 +66,56 @@ pub enum Refusal {
     Rejected,
     /// A redirect; never followed, since the token would go along.
     Redirect,
+    /// A proxy on the way wants to know who asks.
+    Proxy,
 }
 
-/// What an outcome means. `idempotent`: sending the request twice does the same as sending it once.
-pub fn classify(idempotent: bool, seen: Seen) -> Verdict {
+/// What it does to send a request a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// The same as sending it once, and one that arrives late does no harm: reads, requests for tokens, and writes that the service
+    /// itself refuses when something newer was written since (a version, an id that is taken).
+    Safe,
+    /// The same as sending it once, as long as nothing else is written between the two: an update or a delete by key. One that a
+    /// gateway holds and passes on late overwrites what was written since. It is not sent again while one of unknown fate may be
+    /// under way; one that was answered is not under way any more.
+    Ordered,
+    /// Something else: a create may make a second record.
+    Never,
+}
+
+/// What an outcome means.
+pub fn classify(repeat: Repeat, seen: Seen) -> Verdict {
+    let idempotent = repeat != Repeat::Never;
+    // What was sent may still be on its way, or in the hands of a gateway.
+    let under_way = if repeat == Repeat::Safe { Verdict::Retry } else { Verdict::Unknown };
     let (status, body) = match seen {
         Seen::NotConnected => return Verdict::Retry,
-        Seen::Lost => return if idempotent { Verdict::Retry } else { Verdict::Unknown },
+        Seen::Lost => return under_way,
         Seen::Answer(status, body) => (status, body),
     };
     match status {
         200..=299 => Verdict::Done,
         401 => Verdict::Refresh,
         403 => Verdict::Refused(Refusal::Forbidden),
+        407 => Verdict::Refused(Refusal::Proxy),
         404 => Verdict::Refused(Refusal::NotFound),
         // The limit is checked before the request is worked on, so that a POST may go again.
         429 => Verdict::Throttled,
         // The server gave up waiting for the request; a gateway may say so of a request it had passed on.
-        408 => {
-            if idempotent {
-                Verdict::Retry
-            } else {
-                Verdict::Unknown
-            }
-        }
+        408 => under_way,
         300..=399 => Verdict::Refused(Refusal::Redirect),
         // Answered in place of working on the request.
         503 => Verdict::Retry,
         501 | 505 => Verdict::Refused(Refusal::Rejected),
         500..=599 => match body {
             Body::Duplicate => Verdict::Refused(Refusal::Duplicate),
+            // A gateway that ran out of time or lost the service: it may have passed the request on.
+            Body::Mute | Body::Error | Body::Changed if status != 500 => under_way,
             Body::Mute | Body::Error | Body::Changed if idempotent => Verdict::Retry,
-            // The service itself answered: the request was refused and rolled back. Only for 500: the others are a gateway's.
-            Body::Error | Body::Changed if status == 500 => Verdict::Refused(Refusal::Rejected),
-            Body::Mute | Body::Error | Body::Changed => Verdict::Unknown,
+            // The service itself answered: the request was refused and rolled back.
+            Body::Error | Body::Changed => Verdict::Refused(Refusal::Rejected),
+            Body::Mute => Verdict::Unknown,
         },
         _ => match body {
             Body::Duplicate => Verdict::Refused(Refusal::Duplicate),
@@ -152,16 +168,33 @@ mod tests {
     const MUTE: Body = Body::Mute;
 
     fn post(seen: Seen) -> Verdict {
-        classify(false, seen)
+        classify(Repeat::Never, seen)
     }
 
     fn idempotent(seen: Seen) -> Verdict {
-        classify(true, seen)
+        classify(Repeat::Safe, seen)
+    }
+
+    fn ordered(seen: Seen) -> Verdict {
+        classify(Repeat::Ordered, seen)
     }
 
     fn both(seen: Seen) -> Verdict {
         assert_eq!(post(seen), idempotent(seen), "{seen:?}");
+        assert_eq!(post(seen), ordered(seen), "{seen:?}");
         post(seen)
+    }
+
+    #[test]
+    fn an_update_or_delete_that_may_still_be_under_way_is_not_sent_again() {
+        assert_eq!(ordered(Seen::Lost), Verdict::Unknown);
+        for status in [408, 502, 504, 599] {
+            assert_eq!(ordered(Seen::Answer(status, MUTE)), Verdict::Unknown, "{status}");
+        }
+        // Answered, so it is over.
+        for status in [500, 503] {
+            assert_eq!(ordered(Seen::Answer(status, MUTE)), Verdict::Retry, "{status}");
+        }
     }
 
     #[test]
@@ -258,6 +291,11 @@ mod tests {
     }
 
     #[test]
+    fn a_proxys_407_is_no_word_on_the_record() {
+        assert_eq!(both(Seen::Answer(407, MUTE)), Verdict::Refused(Refusal::Proxy));
+    }
+
+    #[test]
     fn a_missing_feature_is_final() {
         assert_eq!(both(Seen::Answer(501, MUTE)), Verdict::Refused(Refusal::Rejected));
     }
@@ -285,6 +323,9 @@ mod tests {
         assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(" 0.5 ", now), Some(Duration::from_millis(500)));
         assert_eq!(retry_after("Wed, 31 Jan 2024 12:00:30 GMT", now), Some(Duration::from_secs(30)));
+        // The two obsolete forms, which a recipient must accept.
+        assert_eq!(retry_after("Wednesday, 31-Jan-24 12:00:30 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Wed Jan 31 12:00:30 2024", now), Some(Duration::from_secs(30)));
         assert_eq!(retry_after("Wed, 31 Jan 2024 11:00:00 GMT", now), Some(Duration::ZERO));
         for wrong in ["", "soon", "-3", "1e999", "7s", "Wed, 99 Jan 2024 12:00:30 GMT"] {
             assert_eq!(retry_after(wrong, now), None, "{wrong}");

@@ -140,12 +140,13 @@ impl TokenSource {
             headers,
             body: Payload::Fresh(&fresh),
             // One token more does no harm.
-            idempotent: true,
+            repeat: super::retry::Repeat::Safe,
             ..Request::new("token", Method::POST, self.url.clone())
         };
         let answer = self.http.send(&request).await.map_err(|e| self.explained(e))?;
         let problem = |problem: &str| request.protocol(format!("{problem}: check the connection's `token-url`"));
-        let value: Value = serde_json::from_slice(&answer).map_err(|_| problem("the token service's answer is not JSON"))?;
+        let value: Value =
+            serde_json::from_slice(super::answer::strip_bom(&answer)).map_err(|_| problem("the token service's answer is not JSON"))?;
         let text = value.get("access_token").and_then(Value::as_str).filter(|t| !t.is_empty());
         let text = text.ok_or_else(|| problem("the token service's answer has no `access_token`"))?;
         self.http.redactor().pass(text);

@@ -21,7 +21,8 @@ use url::Url;
 
 pub use self::event::{JournalEvent, JournalFields, JournalKind, Unreadable};
 use super::http::{Http, Request, TokenSource, origin, service_url};
-use super::{ConnectError, Credential};
+use super::trail::{Trail, hash_of};
+use super::{Call, ConnectError, Credential};
 
 const API: &str = "journal";
 
@@ -160,11 +161,14 @@ impl Journal {
             Err(error) => return Err(error),
         };
         let next = next_link(&reply.headers).map(str::to_owned);
+        if let (204, Some(next)) = (reply.status, &next) {
+            self.own(next)?;
+        }
         if reply.status == 204 {
             let after = reply.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
             return Ok(Reading::Quiet { next, retry_after: after.map_or(QUIET, Duration::from_secs) });
         }
-        let page: Page = serde_json::from_slice(&reply.body).map_err(|e| {
+        let page: Page = serde_json::from_slice(reply.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&reply.body)).map_err(|e| {
             request.protocol(format!(
                 "the answer is no page of a journal (line {}, column {}): check the journal's `url`",
                 e.line(),
@@ -172,6 +176,8 @@ impl Journal {
             ))
         })?;
         let next = next.ok_or_else(|| request.protocol("the answer has no link to what comes next: check that no proxy removes `Link`"))?;
+        // Before it is kept: a link that leads elsewhere must not come back from the state in a later run.
+        self.own(&next)?;
         Ok(Reading::Events { entries: page.events.iter().map(|raw| entry(&self.0.fields, raw)).collect(), next })
     }
 
@@ -186,6 +192,20 @@ impl Journal {
         }
         Err(foreign(if own { format!("another registration at {}", origin(&url)) } else { origin(&url) }))
     }
+}
+
+/// Takes a page of the journal into what a reading has followed.
+///
+/// # Errors
+/// [`ConnectError::Protocol`] where the pages will not come to an end.
+pub fn follow(trail: &mut Trail, from: Option<&str>, next: &str, entries: &[Entry]) -> Result<(), ConnectError> {
+    // Entries without a position cannot be told apart by it.
+    let positions: Vec<&str> = entries.iter().map(|entry| entry.position.as_str()).collect();
+    let content = if positions.iter().all(|p| p.is_empty()) { hash_of(next) } else { hash_of(positions) };
+    trail.step(from, next, entries.len(), content).map_err(|problem| ConnectError::Protocol {
+        call: Box::new(Call { api: API, method: "GET".to_owned(), ..Call::default() }),
+        problem: format!("{problem}: reading was ended; check that no proxy stands between"),
+    })
 }
 
 /// One entry of a page, whatever it is.

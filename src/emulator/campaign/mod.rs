@@ -144,6 +144,7 @@ impl Campaign {
             | Fault::CutBody
             | Fault::SlowBody(_)
             | Fault::Duplicate
+            | Fault::Held
             | Fault::RepeatedAnswer => None,
         }
     }

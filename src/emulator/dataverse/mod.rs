@@ -246,6 +246,7 @@ impl Dataverse {
             | Fault::CutBody
             | Fault::SlowBody(_)
             | Fault::Duplicate
+            | Fault::Held
             | Fault::RepeatedAnswer => None,
         }
     }

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Passed};
 use super::source::consumed;
-use crate::connect::journal::Reading;
+use crate::connect::Trail;
+use crate::connect::journal::{self, Reading};
 use crate::connect::sftp::{DeliveryLog, Export, Files, Record, Sftp, SftpError, TrackingLog};
 use crate::plan::{EventFlow, ExecutionPlan};
 use crate::run::workflow::{Kind, Workflow};
@@ -82,10 +83,12 @@ impl Dry<'_> {
     async fn journal(&mut self, services: &Services) -> Result<(), RunError> {
         let Some(journal) = &services.journal else { return Ok(()) };
         let mut link = self.store.journal_cursor(&self.flow.name)?.link;
+        let mut trail = Trail::default();
         while !self.stop.is_cancelled() {
             match journal.read(link.as_deref(), self.options.page_size).await? {
                 Reading::Events { entries, .. } if entries.is_empty() => return Ok(()),
                 Reading::Events { entries, next } => {
+                    journal::follow(&mut trail, link.as_deref(), &next, &entries).map_err(RunError::Journal)?;
                     let read = entries.len() as u64;
                     let good: Vec<_> = entries.into_iter().filter_map(|e| e.event.ok()).collect();
                     self.found.rejected += read - good.len() as u64;
@@ -97,7 +100,7 @@ impl Dry<'_> {
                 Reading::Gone if self.found.gap => return Ok(()),
                 Reading::Gone => {
                     self.found.gap = true;
-                    link = None;
+                    (link, trail) = (None, Trail::default());
                 }
             }
         }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::event::Event;
 use super::{Shared, source, writer};
-use crate::connect::ConnectError;
 use crate::connect::campaign::Event as Entry;
 use crate::connect::dataverse::{Dataverse, PageRequest, Query, Row};
+use crate::connect::{ConnectError, Trail};
 use crate::plan::{EventField, EventFlow, EventPiece, EventType, ExecutionPlan};
 use crate::run::workflow::{Kind, selected};
 use crate::run::{Context, FlowCounters, Options, RunError, Services};
@@ -76,6 +76,8 @@ pub async fn repair_events(
     }
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     crate::run::check_environment(&services, &store).await?;
+    // Beginning a run also recovers what an interrupted one had in progress.
+    store.set_request_lifetime(services.campaign.request_lifetime());
     let (run, _) = store.start_run(RunKind::Once, &names)?;
     let mut repairs = Vec::new();
     let mut result = Ok(());
@@ -206,8 +208,10 @@ async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, co
     let query = Query::of(set, vec![primary.clone(), date.to_owned()], PAGE).filtered(format!("_regardingobjectid_value eq {contact}"));
     let mut request = PageRequest::First(query);
     let mut times = BTreeMap::new();
+    let mut trail = Trail::default();
     loop {
         let page = dataverse.page(&request).await?;
+        page.follow(&request, &mut trail)?;
         for row in page.rows {
             let Row::Changed(row) = row else { continue };
             let row: Value = serde_json::from_str(row.get()).unwrap_or_default();

@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 
 use super::Shared;
 use super::event::{Event, Passed};
-use crate::connect::journal::{Entry, Reading};
+use crate::connect::Trail;
+use crate::connect::journal::{self, Entry, Reading};
 use crate::connect::sftp::{BadLine, Consumed, DeliveryLog, Export, Files, Position, Record, Sftp, SftpError, TrackingLog};
 use crate::run::{FlowCounters, Pace, RunError};
 use crate::state::{EventMark, ExportMark, NewEvent};
@@ -63,6 +64,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
     }
     let mut link = cursor.link;
     let mut restarted = false;
+    let mut trail = Trail::default();
     while room(shared).await? {
         match journal.read(link.as_deref(), shared.context.options.page_size).await? {
             // Nothing newer, told without 204; the link leads on all the same, and the old one grows too old.
@@ -71,9 +73,13 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
                 return Ok(());
             }
             Reading::Events { entries, next } => {
+                // What a page brought is kept either way; a link that leads in a circle is not.
+                let ends = journal::follow(&mut trail, link.as_deref(), &next, &entries);
                 let (events, span) = of_entries(shared, entries);
-                take(shared, events, EventMark::Journal { link: Some(next.clone()), span, quiet_until: None }).await?;
-                link = Some(next);
+                let kept = if ends.is_ok() { Some(next) } else { link };
+                take(shared, events, EventMark::Journal { link: kept.clone(), span, quiet_until: None }).await?;
+                ends.map_err(RunError::Journal)?;
+                link = kept;
             }
             Reading::Quiet { next, retry_after } => {
                 let quiet_until = TimeDelta::from_std(retry_after.min(LONGEST_QUIET)).ok().map(|wait| time::now() + wait);
@@ -85,7 +91,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
             Reading::Gone => {
                 let name = shared.flow().name.clone();
                 let gap = shared.context.blocking(move |store| store.note_event_gap(&name)).await?;
-                (link, restarted) = (None, true);
+                (link, restarted, trail) = (None, true, Trail::default());
                 // Told when it was noticed first.
                 let Some(gap) = gap else { continue };
                 let from = gap.from.map_or_else(|| "an unknown time".to_owned(), time::format_instant);

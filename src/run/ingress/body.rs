@@ -84,7 +84,7 @@ fn by_key(link: &Link<'_>) -> Option<Box<RawValue>> {
     match link.to {
         None => Some(RawValue::NULL.to_owned()),
         Some(Target { attribute, key: Key::Value(key), .. }) => to_raw_value(&serde_json::json!({ attribute: key })).ok(),
-        Some(Target { key: Key::Filter(_), .. }) => None,
+        Some(Target { key: Key::Filter(_) | Key::Identity { .. }, .. }) => None,
     }
 }
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{evaluate, explained, removes};
-use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
+use crate::connect::{ConnectError, Trail};
 use crate::eval::Evaluator;
 use crate::plan::{ExecutionPlan, IngressFlow, Rejected};
 use crate::run::counters::FlowCounters;
@@ -123,15 +123,18 @@ async fn dry_flow(
         Some(link) => PageRequest::Follow { link: Link::from(link), page_size: options.page_size },
         None => first(),
     };
+    let mut trail = Trail::default();
     loop {
         if stop.is_cancelled() {
             return Ok(dry);
         }
-        let page = match services.dataverse.page(&request).await {
+        let fetched = services.dataverse.page(&request).await;
+        let page = match fetched.and_then(|page| page.follow(&request, &mut trail).map(|()| page)) {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) if !dry.full_load => {
                 dry = DryFlow { mapping: flow.name.clone(), full_load: true, waiting: dry.waiting, ..DryFlow::default() };
                 request = first();
+                trail = Trail::default();
                 continue;
             }
             Err(error) => return Err(explained(flow, &request, error)),

@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
 use super::Shared;
-use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
+use crate::connect::{ConnectError, Trail};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::run::{Context, RunError, failure};
@@ -35,6 +35,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     }
     refuse_held(shared, &fingerprint).await?;
     let mut unnamed = false;
+    let mut trail = Trail::default();
     loop {
         if !room(shared).await? {
             return Ok(());
@@ -50,7 +51,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
                 }
             }
             Claim::Page(lease) => {
-                if page(shared, &mut evaluator, lease, &fingerprint, &mut unnamed).await? == Round::Over {
+                if page(shared, &mut evaluator, lease, &fingerprint, &mut unnamed, &mut trail).await? == Round::Over {
                     shared.round_over.store(true, Ordering::Release);
                     return Ok(());
                 }
@@ -111,6 +112,7 @@ async fn page(
     lease: Lease,
     fingerprint: &str,
     unnamed: &mut bool,
+    trail: &mut Trail,
 ) -> Result<Round, RunError> {
     let flow = shared.flow();
     let commit = |changes, to| PageCommit {
@@ -132,6 +134,15 @@ async fn page(
         return Ok(Round::GoesOn);
     }
 
+    // A link of another table is never kept, but an older version may have kept one.
+    let strays = |link: &String| Link::from(link.clone()).collection().is_some_and(|to| to != flow.source.collection);
+    if lease.cursor.link.as_ref().is_some_and(strays) {
+        tracing::warn!(mapping = flow.name, "the kept link leads to another table: reading everything again");
+        let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
+        shared.engine.checkpoint(lease, restart).await?;
+        return Ok(Round::GoesOn);
+    }
+
     let size = shared.context.options.page_size;
     let request = match &lease.cursor.link {
         Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
@@ -148,10 +159,11 @@ async fn page(
             return Ok(Round::Over);
         }
     };
-    let page = match fetched {
+    let page = match fetched.and_then(|page| page.follow(&request, trail).map(|()| page)) {
         Ok(page) => page,
         Err(ConnectError::DeltaExpired { .. }) => {
             tracing::warn!(mapping = flow.name, "the change-tracking token has expired: reading everything again");
+            *trail = Trail::default();
             let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
             shared.engine.checkpoint(lease, restart).await?;
             return Ok(Round::GoesOn);

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::reader::{evaluate, mass_change, removes, unless_forgotten};
 use super::{Shared, body};
 use crate::connect::ConnectError;
-use crate::connect::campaign::Written;
+use crate::connect::campaign::{Key, Written};
 use crate::eval::Evaluator;
 use crate::run::failure::{self, Verdict, verdict};
 use crate::run::{Pace, RunError};
@@ -270,8 +270,9 @@ async fn carry_out(shared: Arc<Shared>, op: ClaimedOp) -> Result<Ended, RunError
 async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
     let campaign = &shared.context.services.campaign;
     let resource = &shared.flow().target.collection;
+    let attribute = shared.flow().key.path.join(".");
     let exists = if op.uncertain {
-        match campaign.get(resource, &op.key).await {
+        match campaign.get(resource, identity(&attribute, op)).await {
             Ok(found) => found.is_some(),
             Err(error) => return failed(shared, op, &error, None).await,
         }
@@ -282,12 +283,17 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
         return create(shared, op, true).await;
     }
     match update(shared, op).await {
-        // Somebody has deleted the record at the target; Dynamics is the source of truth.
+        // Somebody deleted the record at the target; Dynamics is the source of truth.
         Update::Missing => create(shared, op, false).await,
         Update::Done => Ended::Settle(op.written(false), Tally::Call),
         Update::Nothing => Ended::Settle(op.written(false), Tally::NoCall),
         Update::Ended(ended) => *ended,
     }
+}
+
+/// What names an operation's record, and what an answer about it must have.
+fn identity<'a>(attribute: &'a str, op: &'a ClaimedOp) -> Key<'a> {
+    Key::Identity { attribute, value: &op.key }
 }
 
 /// How an update went.
@@ -323,14 +329,25 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
         Ok(request) => request,
         Err(ended) => return *ended,
     };
+    // On disk before the request: should its answer never be seen, the links that led to the old record are written again all the
+    // same. A record that the ledger does not have needs no note: the row that its write adds says as much.
+    if op.known {
+        let (run, seq) = (shared.context.run, op.seq);
+        match shared.context.blocking(move |store| store.note_remade(run, seq)).await {
+            Ok(true) => {}
+            Ok(false) => return Ended::Abort(op.released(), RunError::Task(format!("operation {seq} is not in progress any more"))),
+            Err(error) => return Ended::Abort(op.released(), error),
+        }
+    }
     let campaign = &shared.context.services.campaign;
-    let error = match campaign.create(&flow.target.collection, request.sent).await {
+    let attribute = flow.key.path.join(".");
+    let error = match campaign.create(&flow.target.collection, Some(&attribute), request.sent).await {
         Ok(()) => return Ended::Settle(op.written(true), Tally::Call),
         Err(error) => error,
     };
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
     if look && verdict(&error) == Verdict::Record {
-        match campaign.get(&flow.target.collection, &op.key).await {
+        match campaign.get(&flow.target.collection, identity(&attribute, op)).await {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
                     Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
@@ -398,10 +415,16 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     Ok(Ended::Refetched(outcome))
 }
 
-/// When an operation is tried again: two seconds, doubled with each attempt, two minutes at most. A write whose answer was
-/// not seen may still be under way at the service; this leaves it time.
+/// When an operation is tried again: two seconds, doubled with each attempt, two minutes at most.
 fn later(op: &ClaimedOp) -> time::Instant {
     time::now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
+}
+
+/// When an operation is tried again whose request may still be carried out: not before that request is over. Until then nothing
+/// else is written to its record, or the late request would overwrite it.
+fn when_over(shared: &Shared, op: &ClaimedOp) -> time::Instant {
+    let lifetime = TimeDelta::from_std(shared.context.services.campaign.request_lifetime()).unwrap_or(TimeDelta::MAX);
+    time::now().checked_add_signed(lifetime).map_or_else(|| later(op), |over| over.max(later(op)))
 }
 
 /// What a failed call makes of its operation.
@@ -412,12 +435,16 @@ pub(super) async fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError
         }
         Verdict::Record => given_up(shared, op, error, request, false),
         Verdict::Moment { uncertain } => {
-            Ended::Settle(op.retry(later(op), error.to_string(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
+            let again = if uncertain { when_over(shared, op) } else { later(op) };
+            Ended::Settle(op.retry(again, error.to_string(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
         }
         Verdict::Run => {
             let text = error.to_string();
+            // Whoever answered with something else may have passed the request on.
+            let uncertain = matches!(error, ConnectError::Protocol { .. });
+            let again = if uncertain { when_over(shared, op) } else { time::now() };
             Ended::Abort(
-                op.retry(time::now(), text.clone(), op.uncertain),
+                op.retry(again, text.clone(), uncertain || op.uncertain),
                 RunError::Unavailable { failures: 1, last: text, waiting: shared.context.counters.backlog.get() },
             )
         }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::Shared;
 use super::rule::ContactSight;
-use crate::connect::ConnectError;
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
+use crate::connect::{ConnectError, Trail};
 use crate::json;
 use crate::plan::OptoutFlow;
 use crate::run::RunError;
@@ -29,6 +29,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let listed = state.listed_at.is_some();
     // The round has met a row that does not say which record it is about.
     let mut unnamed = false;
+    let mut trail = Trail::default();
     loop {
         if shared.stopped() {
             return Ok(());
@@ -45,7 +46,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             fetched = shared.context.services.dataverse.page(&request) => fetched,
             () = shared.context.stop.cancelled() => return Ok(()),
         };
-        let page = match fetched {
+        let page = match fetched.and_then(|page| page.follow(&request, &mut trail).map(|()| page)) {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) => {
                 tracing::warn!(flow = shared.name, "the change-tracking token has expired: reading all contacts again");
@@ -55,6 +56,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                     .blocking(move |store, name| store.take_in_optouts(name, Vec::<(String, Sight)>::new(), mark, |_, _, _| Fate::Leave))
                     .await?;
                 cursor = moved(shared, &pairs).await?;
+                trail = Trail::default();
                 continue;
             }
             Err(error) => return Err(error.into()),

@@ -94,6 +94,8 @@ struct Shared {
     select: Vec<String>,
     /// The resource of profiles.
     resource: String,
+    /// The attribute that is the profiles' key.
+    key_attribute: String,
     /// Whether Dynamics tells changes.
     tracked: bool,
     /// Our application user, by whom our own writes are known.
@@ -122,7 +124,8 @@ impl Shared {
             tolerance: TimeDelta::from_std(settings.clock_tolerance).unwrap_or(TimeDelta::MAX),
         };
         let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
-        Ok(Shared { index, name, rule, entity, select, resource, tracked, user, context })
+        let key_attribute = ingress.key.path.join(".");
+        Ok(Shared { index, name, rule, entity, select, resource, key_attribute, tracked, user, context })
     }
 
     fn flow(&self) -> &OptoutFlow {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::rule::Step;
 use super::{Shared, contacts, pairs, profiles};
 use crate::connect::ConnectError;
-use crate::connect::campaign::Written;
+use crate::connect::campaign::{Key, Written};
 use crate::connect::dataverse::{Condition, Outcome, RowKey};
 use crate::run::failure::{Verdict, place, verdict};
 use crate::run::{Pace, RunError};
@@ -201,7 +201,8 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
             Step::Done => return Ok(ended(PersonEnd::Done(person), written)),
             Step::AskCampaign => {
                 let at = time::now();
-                match shared.context.services.campaign.get(&shared.resource, &id).await {
+                let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
+                match shared.context.services.campaign.get(&shared.resource, key).await {
                     Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at)),
                     Ok(None) => shared.rule.profile_missing(&mut person),
                     Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),

@@ -77,6 +77,68 @@ async fn a_graceful_stop_finishes_what_is_in_flight_and_the_next_run_goes_on() {
     assert_eq!(summary["summary"]["recovery"]["interrupted_runs"], 0);
 }
 
+/// A mapping that deletes what is gone.
+const DELETING: &str = "mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  lastname -> lastName
+  filter all { statecode = Active }
+  options { deletes propagate; filtered-out delete }
+}
+";
+
+/// Runs until a gateway holds a request of this method, and kills the process; then starts the next run, lets the request arrive
+/// while that run has it rest, and waits for the end.
+async fn killed_with_a_late_request(world: &World, method: &str, meanwhile: impl AsyncFnOnce(&World)) {
+    world.admin("fail-next", serde_json::json!({"kind": "held", "api": "campaign", "method": method, "path": "profile"})).await;
+    let mut child = world.command(&["run", "--quiet"]).spawn().expect("the command starts");
+    while world.admin_get("held").await["held"] != 1 {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    child.kill().await.expect("SIGKILL");
+    meanwhile(world).await;
+    world.admin("reset-stats", Value::Null).await;
+    let mut next = world.command(&["run", "--quiet"]).spawn().expect("the command starts");
+    // It has read the change, so it has something to write.
+    while world.admin_get("stats").await["apis"]["dataverse"]["reads"].as_u64().unwrap_or(0) == 0 {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    world.admin("release-held", Value::Null).await;
+    assert_eq!(next.wait().await.expect("an end").code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_arrives_after_its_sender_was_killed_does_not_overwrite_the_next_runs() {
+    let world = World::empty().await;
+    world.project(DELETING);
+    world.create(1, serde_json::json!({"lastname": "V0"})).await;
+    assert_eq!(world.call(&["run"]).await.0, 0);
+    world.update(1, serde_json::json!({"lastname": "V1"})).await;
+    killed_with_a_late_request(&world, "PATCH", async |w| w.update(1, serde_json::json!({"lastname": "V2"})).await).await;
+    assert_eq!(world.profile(1).await.expect("a profile")["lastName"], "V2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_arrives_after_its_sender_was_killed_leaves_no_profile_of_a_deleted_contact() {
+    let world = World::empty().await;
+    world.project(DELETING);
+    world.create(1, serde_json::json!({"lastname": "V1"})).await;
+    killed_with_a_late_request(&world, "POST", async |w| w.delete(1).await).await;
+    assert_eq!(world.profile(1).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_arrives_after_its_sender_was_killed_leaves_the_profile_of_a_contact_that_is_active_again() {
+    let world = World::empty().await;
+    world.project(DELETING);
+    world.create(1, serde_json::json!({"lastname": "V1"})).await;
+    assert_eq!(world.call(&["run"]).await.0, 0);
+    world.update(1, serde_json::json!({"statecode": 1, "statuscode": 2})).await;
+    let active = async |w: &World| w.update(1, serde_json::json!({"statecode": 0, "statuscode": 1, "lastname": "V2"})).await;
+    killed_with_a_late_request(&world, "DELETE", active).await;
+    assert_eq!(world.profile(1).await.expect("a profile")["lastName"], "V2");
+}
+
 trait Output {
     async fn wait_with_output_of(&mut self) -> String;
 }

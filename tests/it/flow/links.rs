@@ -377,6 +377,22 @@ async fn a_parent_that_somebody_deleted_in_campaign_is_written_again_before_a_ne
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_is_created_again_has_its_children_linked_again_though_the_answer_to_its_create_is_lost() {
+    let world = world().await;
+    let plan = plan();
+    world.put("new_group", 1, json!({"new_name": "G"})).await;
+    world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+    world.all(&plan).await;
+    world.in_campaign_screens("DELETE", &format!("cusGroup/{}", id("new_group", 1))).await;
+    world.change("new_group", 1, json!({"new_name": "G2"})).await;
+    world.admin("fail-next", json!({"kind": "lost-answer", "api": "campaign", "method": "POST", "path": "cusGroup"})).await;
+    let run = world.all(&plan).await;
+    assert!(!run.needs_attention(), "{run:?}");
+    assert_eq!(world.rows("cusGroup").await[0]["cusName"], "G2");
+    assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], id("new_group", 1).as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_child_of_a_refused_parent_waits_until_the_parent_is_mended() {
     let world = world().await;
     let plan = plan_of(

@@ -92,6 +92,8 @@ impl World {
             http: HttpConfig {
                 backoff_min: Duration::from_millis(5),
                 backoff_max: Duration::from_millis(50),
+                // The emulators hold no request back.
+                request_lifetime: Duration::from_millis(300),
                 // An outage of a test is short, and so are the pauses.
                 breaker: BreakerSettings {
                     pause: Duration::from_millis(50),
@@ -248,7 +250,7 @@ impl World {
     pub fn project(&self, mapping: &str) {
         let c = self.emulators.credentials();
         let yaml = format!(
-            "version: 1\nconnections:\n  dynamics:\n    url: {}\n    token-url: {}\n    client-id: {}\n    client-secret: {{ env: TEST_DYNAMICS_SECRET }}\n  campaign:\n    url: {}\n    token-url: {}\n    client-id: {}\n    client-secret: {{ env: TEST_CAMPAIGN_SECRET }}\n    scope: {}\nlimits:\n  page-size: 50\n",
+            "version: 1\nconnections:\n  dynamics:\n    url: {}\n    token-url: {}\n    client-id: {}\n    client-secret: {{ env: TEST_DYNAMICS_SECRET }}\n  campaign:\n    url: {}\n    token-url: {}\n    client-id: {}\n    client-secret: {{ env: TEST_CAMPAIGN_SECRET }}\n    scope: {}\nlimits:\n  page-size: 50\n  request-timeout-seconds: 3\n",
             self.emulators.dataverse_url(),
             self.emulators.dataverse_token_url(),
             c.dataverse.id,

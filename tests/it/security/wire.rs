@@ -52,7 +52,7 @@ async fn no_redirect_of_any_kind_takes_a_token_or_a_body_along_be_it_to_another_
             })
             .await;
             let read = dataverse(&server.url, server.token_url()).page(&page()).await.expect_err("a redirect is no answer");
-            let written = campaign(&server.url, server.token_url()).create("profile", r#"{"lastName":"L"}"#).await;
+            let written = campaign(&server.url, server.token_url()).create("profile", None, r#"{"lastName":"L"}"#).await;
             for error in [read, written.expect_err("a redirect is no answer")] {
                 assert!(matches!(error, ConnectError::Protocol { .. }), "{status}: {error}");
             }
@@ -87,7 +87,7 @@ async fn a_certificate_that_is_not_trusted_is_refused_before_anything_is_sent() 
         let text = error.to_string();
         assert!(text.contains("certificate"), "{text}");
         assert!(!text.contains(SECRET));
-        let error = campaign(&url, url.join("token").expect("an address")).create("profile", "{}").await.expect_err("not trusted");
+        let error = campaign(&url, url.join("token").expect("an address")).create("profile", None, "{}").await.expect_err("not trusted");
         assert!(error.to_string().contains("certificate"), "{error}");
         assert_eq!(*received.lock().expect("no panic"), 0);
     }
@@ -187,7 +187,7 @@ async fn an_answer_without_end_is_cut_off_be_it_of_the_token_service_an_error_or
     assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
     // An error, of which the beginning is kept.
     let url = endless("HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n").await;
-    let error = campaign(&url, tokens.token_url()).create("profile", "{}").await.expect_err("refused");
+    let error = campaign(&url, tokens.token_url()).create("profile", None, "{}").await.expect_err("refused");
     assert!(error.response_body().is_some_and(|b| b.len() <= 64 * 1024), "{error}");
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
