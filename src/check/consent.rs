@@ -10,7 +10,7 @@ use super::names::{self, SourceField, TargetField};
 use super::options::{self, DIRECTIONS};
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, nearest};
-use crate::plan::{Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, Source, Step};
+use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, SlotKind, Source, Step};
 use crate::schema::{Catalogue, Field, FieldType, System, Table, TableId};
 use crate::syntax::ast::{self, FieldMapping, Optout};
 
@@ -46,9 +46,9 @@ pub(super) fn direction(block: &Optout) -> Option<Direction> {
 
 /// What an opt-out block adds to a mapping.
 pub(super) struct CheckedOptout {
-    /// Fields of the mapping itself: where Dynamics is the only source always, else when a record is made.
+    /// Fields of the mapping itself, written when a record is made and never again.
     pub(super) programs: Vec<FieldProgram>,
-    /// A flow of its own, where Campaign is a source.
+    /// A workflow of its own, unless the direction is `disabled`.
     pub(super) flow: Option<OptoutFlow>,
 }
 
@@ -101,14 +101,8 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
     complete.then_some(())?;
     match direction? {
         Direction::Disabled => Some(CheckedOptout { programs: Vec::new(), flow: None }),
-        Direction::D365ToCampaign => {
-            let programs = pairs.into_iter().map(|(pair, from, to)| {
-                checker.claim(to.path.join("."), pair.target.span, context);
-                program(pair, &from, to, checker, context)
-            });
-            Some(CheckedOptout { programs: programs.collect(), flow: None })
-        }
-        direction @ (Direction::CampaignToD365 | Direction::Bidirectional) => {
+        // Opt-outs are a workflow of their own in every direction: whatever happens to the record, they go on.
+        direction @ (Direction::D365ToCampaign | Direction::CampaignToD365 | Direction::Bidirectional) => {
             let mut kept = Vec::with_capacity(pairs.len());
             let mut programs = Vec::with_capacity(pairs.len());
             for (pair, from, to) in pairs {
@@ -194,11 +188,119 @@ pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField
                 .related(span, "Campaign is a source of opt-outs here")
                 .help("move the pair into the `optout` block, and remove this entry"),
         ),
-        Some((Direction::Disabled | Direction::D365ToCampaign, _)) => {}
+        Some((direction @ (Direction::Disabled | Direction::D365ToCampaign), span)) => {
+            let (what, related) = match direction {
+                Direction::Disabled => (format!("`{name}` is written here, although opt-outs are disabled"), "opt-outs are disabled here"),
+                Direction::D365ToCampaign | Direction::CampaignToD365 | Direction::Bidirectional => {
+                    (format!("`{name}` would be held back whenever something else is wrong with the record"), "the opt-out block of this mapping")
+                }
+            };
+            context.report(
+                Diagnostic::new(Code::D603, field.target.span, what, "an opt-out attribute")
+                    .related(span, related)
+                    .help("move the pair into the `optout` block, and remove this field mapping"),
+            );
+        }
         None => context.report(
             Diagnostic::new(Code::D609, field.target.span, format!("`{name}` is an opt-out without an opt-out block"), "an opt-out attribute")
                 .help(format!("write `optout {mapping} {{ direction d365-to-campaign; field <-> {name} }}`: it says who wins, and a missing value is handled")),
         ),
+    }
+}
+
+/// Opt-outs of a mapping without a block. Each is written when a profile is made, and never again with the record: a change would wait for
+/// whatever else is wrong with the record, and a first run would lift opt-outs that Campaign has. Gives the workflow of those that are a
+/// field of the contact as it is, as a block with `direction d365-to-campaign` has it. Of others, a fixed `true` is left alone: it lifts
+/// nothing and changes never.
+pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], at: At, context: &mut Context<'_>) -> Option<OptoutFlow> {
+    let (contact, profile) = (TableId::new(System::D365, "contact"), TableId::new(System::Campaign, "profile"));
+    if checker.source.id != contact || checker.target.id != profile {
+        return None;
+    }
+    let mut pairs = Vec::new();
+    for program in fields {
+        let [name] = program.path.as_slice() else { continue };
+        let name = name.clone();
+        let target = checker.target.fields.values().find(|field| field.wire_name(System::Campaign) == name);
+        if !target.is_some_and(is_optout) {
+            continue;
+        }
+        if program.source == Source::Constant(Const::Boolean(true)) {
+            continue;
+        }
+        program.create_only = true;
+        if std::mem::take(&mut program.initial) {
+            continue;
+        }
+        match &program.source {
+            Source::Constant(_) => {}
+            Source::Field(read) => {
+                let slot = checker.slots.get(read.slot as usize).filter(|slot| slot.kind == SlotKind::Boolean && read.replace.is_none());
+                match (slot, inversion(&program.steps)) {
+                    (Some(slot), Some(inverted)) => {
+                        pairs.push(OptoutPair { at: program.at, source: slot.wire.clone(), target: name, inverted });
+                    }
+                    _ => computed(&name, checker, context),
+                }
+            }
+            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => computed(&name, checker, context),
+        }
+    }
+    (!pairs.is_empty()).then(|| OptoutFlow { mapping: checker.name.to_owned(), at, direction: Direction::D365ToCampaign, pairs })
+}
+
+/// Whether steps turn a flag round; none where they do something else.
+fn inversion(steps: &[Step]) -> Option<bool> {
+    let ops: Vec<&Op> = steps.iter().map(|step| &step.op).collect();
+    match ops.as_slice() {
+        [] | [Op::Default(Const::Boolean(false))] => Some(false),
+        [Op::Not] | [Op::Default(Const::Boolean(false)), Op::Not] => Some(true),
+        _ => None,
+    }
+}
+
+/// An opt-out that is not a field of the contact as it is: its changes cannot be followed apart from the record.
+fn computed(name: &str, checker: &Checker<'_>, context: &mut Context<'_>) {
+    let Some(span) = checker.written.get(name).copied() else { return };
+    context.report(
+        Diagnostic::new(
+            Code::D602,
+            span,
+            format!("`{name}` is computed, so its changes cannot be sent apart from the record"),
+            "an opt-out attribute",
+        )
+        .help(format!(
+            "write `optout {} {{ direction d365-to-campaign; FIELD <-> {name} }}` with a field of the contact that is true or false",
+            checker.name
+        )),
+    );
+}
+
+/// A mapping that deletes profiles, and whose opt-outs have no block: nothing reads an opt-out before the profile goes.
+pub(super) fn deletes_without_block(mapping: &ast::Mapping, info: &MappingInfo, context: &mut Context<'_>) {
+    let contact = TableId::new(System::D365, "contact");
+    let profile = TableId::new(System::Campaign, "profile");
+    if info.optout.is_some() || info.source.as_ref() != Some(&contact) || info.target.as_ref() != Some(&profile) {
+        return;
+    }
+    let settings = mapping.entries.iter().filter_map(|entry| match entry {
+        ast::Entry::Options(options) => Some(&options.settings),
+        ast::Entry::Key(_) | ast::Entry::Field(_) | ast::Entry::Replace(_) | ast::Entry::Filter(_) => None,
+    });
+    let deletes = |name: &str, value: &str| (name == "deletes" && value == "propagate") || (name == "filtered-out" && value == "delete");
+    if let Some(setting) = settings.flatten().find(|s| deletes(&s.name.text, &s.value.text)) {
+        let name = mapping.head.as_ref().map_or("contacts", |head| head.name.text.as_str());
+        context.report(
+            Diagnostic::new(
+                Code::D610,
+                setting.name.span.to(setting.value.span),
+                "this mapping deletes profiles, and an opt-out that only the profile has is lost with it",
+                "deletes profiles",
+            )
+            .help(format!(
+                "add an opt-out block, which saves opt-outs before a profile is deleted: `optout {name} {{ direction bidirectional; donotemail <-> denyListEmail }}`"
+            )),
+        );
     }
 }
 

@@ -39,7 +39,10 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
             fields.extend(checked.programs);
             checked.flow
         }
-        None => None,
+        None => {
+            let at = context.at(head_span);
+            consent::without_block(&checker, &mut fields, at, context)
+        }
     };
     let primary_key = *checker.index.get(&checker.source.primary_key)?;
     if fields.is_empty() && optout.is_none() {

@@ -175,6 +175,7 @@ fn check_files(files: &[Parsed], context: &mut Context<'_>) -> Checked {
         if let Some(info) = name.and_then(|n| context.mappings.get(n)).cloned() {
             limits::columns(mapping, &info, context);
             consent::unlinked_personal_data(mapping, &info, context);
+            consent::deletes_without_block(mapping, &info, context);
         }
     }
     let infos = context.mappings.clone();

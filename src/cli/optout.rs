@@ -1,4 +1,4 @@
-//! `d365map optout`: what the two sides of a flow of opt-outs disagree about, and the yes to writing it.
+//! `d365map optout`: what the two sides of a workflow of opt-outs disagree about, and the approval to write it.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::output::{fail, print};
 use super::run::{Format, prepared, runtime, stop_on_signals};
 use super::{Exit, Global, services};
-use crate::run::{Reconciliation, accept_reconciliation, check_environment, reconcile};
-use crate::state::{StateError, Store};
+use crate::plan::Direction;
+use crate::run::{Reconciliation, check_environment, decide_reconciliation, reconcile};
+use crate::state::{Approval, StateError, Store};
 
 /// Arguments of `optout`.
 #[derive(Debug, clap::Args)]
@@ -26,11 +27,14 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct ReconcileArgs {
-    /// The mapping; without it, all that have an opt-out block in which Campaign is a source.
+    /// The mapping; without it, all that have an opt-out block.
     mapping: Option<String>,
-    /// Say yes to the differences: the next run writes them. The services are not written by this command.
+    /// Approve the differences: the next run writes them. The services are not written by this command.
     #[arg(long, conflicts_with = "dry_run")]
     accept: bool,
+    /// Leave opt-outs that only Campaign has as they are (`direction d365-to-campaign`): runs no longer ask about them.
+    #[arg(long, conflicts_with_all = ["dry_run", "accept"])]
+    keep: bool,
     /// Show the differences and note nothing (this is the default).
     #[arg(long)]
     dry_run: bool,
@@ -55,7 +59,19 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
         Err(exit) => return exit,
     };
     if plan.optouts.is_empty() {
-        return fail("no mapping has an opt-out block in which Campaign is a source; write `optout NAME { direction bidirectional … }`");
+        return fail("no mapping has an opt-out block; write `optout NAME { direction bidirectional … }`");
+    }
+    if args.keep
+        && let Some(other) = plan
+            .optouts
+            .iter()
+            .find(|flow| flow.direction != Direction::D365ToCampaign && args.mapping.as_ref().is_none_or(|name| *name == flow.mapping))
+    {
+        return fail(&format!(
+            "`--keep` is for `direction d365-to-campaign`, and the opt-outs of `{}` have another direction: there an opt-out of either side goes \
+             over to the other; name a mapping, or use `--accept`",
+            other.mapping
+        ));
     }
     let (http, clients) = match services::of_plan(&project, &plan, None) {
         Ok(both) => both,
@@ -80,33 +96,37 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
         Ok(reports) => reports,
         Err(error) => return fail(&error.to_string()),
     };
-    if args.accept {
-        let accepted = Store::open(&project.state)
-            .and_then(|store| reports.iter().try_for_each(|report| accept_reconciliation(&store, &plan, &report.mapping)));
-        if let Err(error) = accepted {
+    let approval = if args.accept { Some(Approval::Write) } else { args.keep.then_some(Approval::Leave) };
+    if let Some(approval) = approval {
+        let noted = Store::open(&project.state)
+            .and_then(|store| reports.iter().try_for_each(|report| decide_reconciliation(&store, &plan, &report.mapping, approval)));
+        if let Err(error) = noted {
             return fail(&error.to_string());
         }
     }
+    let open: u64 = reports.iter().map(|report| report.writes() + report.held()).sum();
     match args.format {
         Format::Human => {
             print(&reports.iter().map(Reconciliation::describe).collect::<String>());
             if !global.quiet {
-                eprintln!("{}", next(args.accept, reports.iter().map(Reconciliation::writes).sum()));
+                eprintln!("{}", next(approval, open));
             }
         }
         Format::Json => {
-            print(&format!("{}\n", json!({"version": 1, "accepted": args.accept, "reconciliations": reports, "calls": http.stats()})));
+            print(&format!(
+                "{}\n",
+                json!({"version": 1, "accepted": args.accept, "kept": args.keep, "reconciliations": reports, "calls": http.stats()})
+            ));
         }
     }
-    if args.accept || reports.iter().all(|report| report.writes() == 0) { Exit::Clean } else { Exit::Findings }
+    if approval.is_some() || open == 0 { Exit::Clean } else { Exit::Findings }
 }
 
-fn next(accepted: bool, writes: u64) -> &'static str {
-    match (accepted, writes) {
-        (_, 0) => "the two sides agree; `d365map run` keeps them so",
-        (true, _) => "noted; `d365map run` compares again and writes what then differs",
-        (false, _) => {
-            "nothing was written; `d365map optout reconcile --accept` says that this is meant, and the next `d365map run` writes it"
-        }
+fn next(approval: Option<Approval>, differences: u64) -> &'static str {
+    match (approval, differences) {
+        (_, 0) => "nothing is to be written; `d365map run` keeps it so",
+        (Some(Approval::Write), _) => "approved; `d365map run` compares again and writes what then differs",
+        (Some(Approval::Leave), _) => "noted; opt-outs that only Campaign has stay, and `d365map run` no longer asks about them",
+        (None, _) => "nothing was written; `d365map optout reconcile --accept` approves this, and the next `d365map run` writes it",
     }
 }

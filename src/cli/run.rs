@@ -16,9 +16,9 @@ use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{
     ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
-    dry_run, reconcile, run as execute, watch, workflows,
+    dry_run, dry_run_of_optouts, run as execute, watch, workflows,
 };
-use crate::state::{MassChange, MassLimits, OptoutStage, StateError, Store};
+use crate::state::{MassChange, MassLimits, StateError, Store};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub struct Args {
     /// Show what would be written, and write nothing anywhere.
     #[arg(long, conflicts_with_all = ["once", "watch"])]
     dry_run: bool,
-    /// Write what the two sides of opt-outs disagree about at first without asking; `d365map optout reconcile` shows it.
+    /// Approve in advance what the two sides of opt-outs disagree about when they are first compared; `d365map optout reconcile` shows it.
     #[arg(long)]
     accept_reconciliation: bool,
     /// A compiled plan; without it, the project's mappings are compiled.
@@ -447,7 +447,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
     }
 }
 
-/// What ingress would write, and what opt-outs would that have not been compared before.
+/// What mappings and opt-outs would write.
 async fn dry_with_signals(
     plan: &Arc<ExecutionPlan>,
     clients: &Services,
@@ -457,13 +457,6 @@ async fn dry_with_signals(
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
     let dry = dry_run(plan, clients, store, options, &stop).await?;
-    let mut reports = Vec::new();
-    for flow in workflows(plan).into_iter().filter(|w| w.kind == Kind::Optout) {
-        let wanted = options.mappings.as_ref().is_none_or(|names| names.contains(&flow.name));
-        let compared = store.optout_state(&flow.name)?.is_some_and(|state| state.stage == OptoutStage::Live);
-        if let Some(optout) = plan.optouts.get(flow.index).filter(|_| wanted && !compared) {
-            reports.extend(reconcile(plan, clients, options, Some(&optout.mapping), &stop).await?);
-        }
-    }
+    let reports = dry_run_of_optouts(plan, clients, store, options, &stop).await?;
     Ok((dry, reports))
 }

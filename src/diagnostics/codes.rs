@@ -128,13 +128,14 @@ codes! {
     D510 Error "an arrow that this mapping cannot have";
     D601 Error "an attribute that is no opt-out";
     D602 Error "an opt-out from a field that is not true or false";
-    D603 Error "an opt-out in an ordinary mapping while Campaign is a source";
+    D603 Error "an opt-out in an ordinary field mapping beside an opt-out block";
     D604 Error "a mapping has two opt-out blocks, or a block two directions";
     D605 Error "an opt-out field stands in two pairs";
     D606 Error "an opt-out block for something else than contacts and profiles";
     D607 Error "an opt-out block without a direction";
     D608 Warning "personal data in a resource that is not linked to the profile";
     D609 Warning "an opt-out without an opt-out block";
+    D610 Warning "a contact mapping that deletes profiles without an opt-out block";
     D701 Error "more than twenty custom entities";
     D702 Error "more than fifty columns";
     D703 Error "more than five links";

@@ -41,6 +41,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/setup", post(set_up))
         .route("/table", post(change_table))
         .route("/add-column", post(add_column))
+        .route("/merge", post(merge))
         .route("/rows/{table}", post(create_row))
         .route("/rows/{table}/{id}", patch(update_row).delete(delete_row))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), keep))
@@ -253,6 +254,17 @@ struct AddColumn {
 
 async fn add_column(State(app): AppState, body: String) -> Response {
     apply::<AddColumn>(&body, |change| app.dataverse.add_column(&change.table, change.column))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merge {
+    target: String,
+    subordinate: String,
+}
+
+async fn merge(State(app): AppState, body: String) -> Response {
+    apply::<Merge>(&body, |merge| app.dataverse.merge(&merge.target, &merge.subordinate))
 }
 
 /// The body of a row's creation, as in a `POST` to the API; another user makes it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::ExecutionPlan;
+use super::{Direction, ExecutionPlan};
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
@@ -143,7 +143,11 @@ pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pac
         let count = records.get(&name).copied();
         let steps = count.map_or_else(Vec::new, |n| {
             // One request for each contact, under the version that was compared.
-            vec![pace.step("all changed in Dynamics", None, n, 0, 0), pace.step("all changed in Campaign", None, 0, n, n)]
+            let mut steps = vec![pace.step("all changed in Dynamics", None, n, 0, 0)];
+            if flow.direction != Direction::D365ToCampaign {
+                steps.push(pace.step("all changed in Campaign", None, 0, n, n));
+            }
+            steps
         });
         workflows.push(WorkflowEstimate { name, route: format!("opt-outs of {}", flow.mapping), records: count, steps });
     }

@@ -11,7 +11,7 @@ pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::time::{Date, Instant};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +23,7 @@ pub struct ExecutionPlan {
     pub files: Vec<String>,
     /// The flows from Dynamics to Campaign, in order of dependence, then of name.
     pub ingress: Vec<IngressFlow>,
-    /// Opt-outs that move in both directions or towards Dynamics, by name of their mapping. Those that only move towards
-    /// Campaign are fields of their ingress flow.
+    /// Opt-outs, in every direction but `disabled`, by name of their mapping.
     pub optouts: Vec<OptoutFlow>,
     /// Marketing events from Campaign to Dynamics, by name.
     pub events: Vec<EventFlow>,
@@ -54,7 +53,7 @@ pub struct OptoutFlow {
     pub mapping: String,
     /// The block.
     pub at: At,
-    /// [`Direction::CampaignToD365`] or [`Direction::Bidirectional`].
+    /// Any but [`Direction::Disabled`].
     pub direction: Direction,
     /// The pairs, in the order of the file.
     pub pairs: Vec<OptoutPair>,

@@ -64,7 +64,7 @@ fn event_text(pieces: &[EventPiece]) -> String {
 fn describe_optout(plan: &ExecutionPlan, flow: &OptoutFlow, out: &mut String) {
     let direction = match flow.direction {
         Direction::Disabled => "disabled",
-        Direction::D365ToCampaign => "Dynamics to Campaign",
+        Direction::D365ToCampaign => "Dynamics to Campaign: opt-outs always, consents if Dynamics changes to them",
         Direction::CampaignToD365 => "Campaign to Dynamics: Campaign's changes overwrite",
         Direction::Bidirectional => "both ways: the later change wins, an opt-out where that is not decided",
     };

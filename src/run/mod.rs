@@ -25,7 +25,9 @@ pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
 pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run};
-pub use optout::{AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, accept_reconciliation, reconcile};
+pub use optout::{
+    AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,
+};
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use watch::{PlanSource, Supervision, watch};
 pub use workflow::{Kind, Workflow, workflows};

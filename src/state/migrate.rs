@@ -21,7 +21,12 @@ const STEPS: &[&str] = &[
         include_str!("schema_v3_optouts.sql"),
         include_str!("schema_v3_workflows.sql")
     ),
-    concat!(include_str!("schema_v4_identity.sql"), include_str!("schema_v4_late.sql"), include_str!("schema_v4_mass.sql")),
+    concat!(
+        include_str!("schema_v4_identity.sql"),
+        include_str!("schema_v4_late.sql"),
+        include_str!("schema_v4_mass.sql"),
+        include_str!("schema_v4_optouts.sql")
+    ),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {

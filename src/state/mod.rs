@@ -19,6 +19,7 @@
 //! The tables and what survives what are told in `docs/state.md`. The data of a record is held only while it waits
 //! (outbox) or has failed (dead letter); the ledger keeps keyed hashes.
 
+mod copy;
 mod cursor;
 mod dead_letter;
 mod engine;
@@ -29,6 +30,7 @@ mod exports;
 mod fingerprint;
 mod forgotten;
 mod identity;
+mod kept;
 mod key;
 mod links;
 mod lock;
@@ -66,7 +68,7 @@ pub use links::{Waiting, WrittenLink};
 pub use lock::{Holder, Trouble, run_in_progress};
 pub use mass::{EmptiedField, HeldCause, Judged, MassChange, MassLimits};
 pub use optout_work::{ClaimedPerson, PersonEnd};
-pub use optouts::{Fate, Mark, OptoutIntake, OptoutStage, OptoutState};
+pub use optouts::{Approval, Fate, Mark, OptoutIntake, OptoutStage, OptoutState};
 pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use payload::{Field, Payload};

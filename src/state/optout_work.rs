@@ -3,11 +3,11 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::dead_letter::{Failure, NewDeadLetter};
-use super::error::StateError;
-use super::optouts::person_of;
-use super::person::Person;
+use super::error::{Inside, StateError};
+use super::optouts::{OptoutStage, person_of, state_of};
+use super::person::{Flags, Person};
 use super::store::Store;
-use super::tx::mapping_id;
+use super::tx::{Tx, mapping_id};
 use super::types::{Op, RunId};
 use crate::time::Instant;
 
@@ -77,22 +77,24 @@ impl Store {
     pub fn note_intent(&self, flow: &str, id: &str, person: &Person) -> Result<bool, StateError> {
         self.write("note an intention", |tx| {
             let mapping = tx.mapping(flow)?;
-            let known = person_of(tx.conn, mapping, id)?.is_some();
-            if known {
-                tx.put_person(mapping, id, person, None)?;
-            }
-            Ok(known)
+            let Some(known) = person_of(tx.conn, mapping, id)? else { return Ok(false) };
+            // What the person was given meanwhile stays.
+            let person = Person { owed: known.owed, passed: known.passed | person.passed, ..person.clone() };
+            tx.put_person(mapping, id, &person, None)?;
+            Ok(true)
         })
     }
 
-    /// Takes in how work on persons ended. All or nothing.
+    /// Records how work on persons ended: of each, the number of the operation, the opt-outs that it was owed when it was claimed, and
+    /// the end. All or nothing.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn settle_optouts(&self, run: RunId, flow: &str, ends: Vec<(i64, PersonEnd)>) -> Result<(), StateError> {
+    pub fn settle_optouts(&self, run: RunId, flow: &str, ends: Vec<(i64, Flags, PersonEnd)>) -> Result<(), StateError> {
         self.write("take in answers", |tx| {
             let mapping = tx.mapping(flow)?;
-            for (seq, end) in ends {
+            let stage = state_of(tx.conn, mapping)?.map_or(OptoutStage::Baseline, |(_, state)| state.stage);
+            for (seq, owed, end) in ends {
                 let row: Option<(String, i64, u32)> = tx
                     .conn
                     .prepare_cached(
@@ -105,10 +107,11 @@ impl Store {
                 let known = person_of(tx.conn, mapping, &id)?.is_some() && !tx.is_forgotten(&id)?;
                 match end {
                     PersonEnd::Done(person) => {
+                        let held = if known { person.held } else { Flags::NONE };
                         if known {
-                            tx.put_person(mapping, &id, &person, None)?;
+                            tx.put_worked(mapping, &id, person, owed, stage)?;
                         }
-                        tx.remove_op(mapping, seq)?;
+                        tx.settle_person(mapping, seq, &id, held)?;
                         tx.remove_dead_letter(mapping, &id, change_no)?;
                     }
                     PersonEnd::Gone => {
@@ -117,14 +120,14 @@ impl Store {
                         tx.remove_dead_letter(mapping, &id, change_no)?;
                     }
                     PersonEnd::Retry { person, not_before, error } => {
-                        if let (Some(person), true) = (&person, known) {
-                            tx.put_person(mapping, &id, person, None)?;
+                        if let (Some(person), true) = (person, known) {
+                            tx.put_worked(mapping, &id, person, owed, stage)?;
                         }
                         tx.requeue(seq, false, Some((not_before, &error)))?;
                     }
                     PersonEnd::Failed { person, failure } => {
-                        if let (Some(person), true) = (&person, known) {
-                            tx.put_person(mapping, &id, person, None)?;
+                        if let (Some(person), true) = (person, known) {
+                            tx.put_worked(mapping, &id, person, owed, stage)?;
                         }
                         if known {
                             tx.put_dead_letter(&NewDeadLetter {
@@ -146,5 +149,17 @@ impl Store {
             }
             Ok(())
         })
+    }
+}
+
+impl Tx<'_> {
+    /// Puts down what a worker knows of a person. `owed`: what the person was owed when the worker began. What the person was given
+    /// since then, by a mapping that deleted the profile or by a merged contact, stays.
+    fn put_worked(&mut self, mapping: i64, id: &str, mut person: Person, owed: Flags, stage: OptoutStage) -> Inside<()> {
+        let known = person_of(self.conn, mapping, id)?.unwrap_or_default();
+        person.owed = known.owed & (person.owed | !owed);
+        person.passed = person.passed | known.passed;
+        self.pass_on(mapping, id, &mut person, stage)?;
+        self.put_person(mapping, id, &person, None)
     }
 }

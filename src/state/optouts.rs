@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::cursor::{Cursor, CursorMove, Phase, Reason};
 use super::error::{Inside, StateError};
 use super::exports::ExportMark;
-use super::outbox::NewOp;
+use super::outbox::{NewOp, Queued};
 use super::person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
@@ -27,6 +27,16 @@ words! {
         Held = "held",
         /// Differences are written.
         Live = "live",
+    }
+}
+
+words! {
+    /// What is to become of differences that are held.
+    pub enum Approval {
+        /// They are written.
+        Write = "write",
+        /// They stay as they are.
+        Leave = "leave",
     }
 }
 
@@ -47,8 +57,10 @@ pub struct OptoutState {
     pub full_at: Option<Instant>,
     /// Up to which change of profiles complete readings reach, by Campaign's clock.
     pub high_water: Option<Instant>,
-    /// What waits for a yes, and how that is given.
+    /// What needs approval, and how that is given.
     pub note: Option<String>,
+    /// What was said about the differences that are held, until a round has carried it out.
+    pub approval: Option<Approval>,
     /// That exports have ceased, and since when.
     pub warning: Option<String>,
 }
@@ -107,7 +119,7 @@ pub struct OptoutIntake {
     pub backlog: u64,
 }
 
-const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, source_id";
+const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, held, owed, master, passed, own, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
     let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_bits);
@@ -132,8 +144,20 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
         }
         (Some(_) | None, _) => None,
     };
-    let person = Person { contact, profile, fresh: flags(8)?, look: row.get(9)?, raising: flags(10)?, lowering: flags(11)? };
-    Ok((row.get(12)?, person))
+    let person = Person {
+        contact,
+        profile,
+        fresh: flags(8)?,
+        look: row.get(9)?,
+        raising: flags(10)?,
+        lowering: flags(11)?,
+        held: flags(12)?,
+        owed: flags(13)?,
+        master: row.get(14)?,
+        passed: flags(15)?,
+        own: flags(16)?,
+    };
+    Ok((row.get(17)?, person))
 }
 
 pub(super) fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>> {
@@ -141,9 +165,9 @@ pub(super) fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Opt
     Ok(statement.query_row(params![mapping, id], from_row).optional()?.map(|(_, person)| person))
 }
 
-fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutState)>> {
+pub(super) fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutState)>> {
     let mut statement = conn.prepare_cached(
-        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note, warning FROM optout_flow WHERE mapping = ?1",
+        "SELECT pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, note, warning, approval FROM optout_flow WHERE mapping = ?1",
     )?;
     let row = statement.query_row([mapping], |row| {
         let time = |n: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(n)?.map(instant));
@@ -157,6 +181,7 @@ fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String, OptoutSta
             high_water: time(7)?,
             note: row.get(8)?,
             warning: row.get(9)?,
+            approval: row.get(10)?,
         };
         Ok((row.get(0)?, state))
     });
@@ -189,7 +214,12 @@ impl Store {
                 Some((before, state)) if before == pairs => return Ok((state.clone(), cursor)),
                 Some(_) => {
                     // What was seen of fields that are no longer meant says nothing of those that are.
-                    tx.conn.execute("UPDATE optout SET d_out = NULL, d_changed = NULL, d_version = NULL, d_ours = 0, raising = 0, lowering = 0 WHERE mapping = ?1", [mapping])?;
+                    // What Campaign has counts as seen for the first time: which changes are followed may be another choice too.
+                    tx.conn.execute(
+                        "UPDATE optout SET d_out = NULL, d_changed = NULL, d_version = NULL, d_ours = 0, raising = 0, lowering = 0, held = 0,
+                           fresh = coalesce(c_out, 0) WHERE mapping = ?1",
+                        [mapping],
+                    )?;
                     let removed = tx.conn.execute("DELETE FROM outbox WHERE mapping = ?1", [mapping])?;
                     tx.tally(mapping).outbox_rows -= i64::try_from(removed).unwrap_or(0);
                     tx.restart(mapping, &cursor, Reason::Resync, pairs)?
@@ -199,7 +229,7 @@ impl Store {
             tx.conn.execute(
                 "INSERT INTO optout_flow (mapping, pairs, stage) VALUES (?1, ?2, 'baseline')
                  ON CONFLICT (mapping) DO UPDATE SET pairs = excluded.pairs, stage = 'baseline', accepted_at = NULL, contacts_at = NULL,
-                   listed_at = NULL, note = NULL",
+                   listed_at = NULL, note = NULL, approval = NULL",
                 params![mapping, pairs],
             )?;
             match state_of(tx.conn, mapping)? {
@@ -240,11 +270,7 @@ impl Store {
                 }
                 match judge(&id, person_of(tx.conn, mapping, &id)?, sight) {
                     Fate::Keep { person, due } => {
-                        tx.put_person(mapping, &id, &person, generation)?;
-                        if due && stage != OptoutStage::Baseline {
-                            tx.queue_person(mapping, &id, stage == OptoutStage::Held)?;
-                            outcome.queued += 1;
-                        }
+                        outcome.queued += u64::from(tx.keep_person(mapping, &id, person, generation, due, stage)?);
                     }
                     Fate::Drop => tx.drop_person(mapping, &id)?,
                     Fate::Same { seen } => {
@@ -303,22 +329,82 @@ impl Store {
         })
     }
 
-    /// Says that the differences that were found first may be written. Gives whether there was such a flow.
+    /// Notes that the differences that were found first may be written. Gives whether there was such a flow.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn accept_optouts(&self, flow: &str) -> Result<bool, StateError> {
-        self.write("accept differences", |tx| {
+        self.decide_optouts(flow, Approval::Write)
+    }
+
+    /// Notes what is to become of the differences that were found first; the next round carries it out. Gives whether there was such a
+    /// flow.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn decide_optouts(&self, flow: &str, approval: Approval) -> Result<bool, StateError> {
+        self.write("note a decision about differences", |tx| {
             let mapping = tx.mapping(flow)?;
-            let now = millis(tx.now);
-            let found = tx
-                .conn
-                .execute("UPDATE optout_flow SET accepted_at = coalesce(accepted_at, ?2) WHERE mapping = ?1", params![mapping, now])?;
+            let accepted = (approval == Approval::Write).then(|| millis(tx.now));
+            let found = tx.conn.execute(
+                "UPDATE optout_flow SET accepted_at = coalesce(accepted_at, ?2), approval = ?3 WHERE mapping = ?1",
+                params![mapping, accepted, approval],
+            )?;
             Ok(found > 0)
         })
     }
 
-    /// Notes how far a flow has come. What was held is free to go once it is live.
+    /// Carries out a decision about the opt-outs that only Campaign had at first sight: Dynamics' consents are queued, or the opt-outs stay
+    /// and are no longer held.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn carry_out_approval(&self, flow: &str, approval: Approval) -> Result<(), StateError> {
+        self.write("carry out a decision about differences", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let write = approval == Approval::Write;
+            tx.conn.execute(
+                "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND not_before = ?2
+                   AND key IN (SELECT source_id FROM optout WHERE mapping = ?1 AND held <> 0)",
+                params![mapping, HELD],
+            )?;
+            tx.conn.execute(
+                "UPDATE optout SET fresh = CASE WHEN ?2 THEN fresh | held ELSE fresh END, held = 0 WHERE mapping = ?1 AND held <> 0",
+                params![mapping, write],
+            )?;
+            tx.conn.execute("UPDATE optout_flow SET approval = NULL, note = NULL WHERE mapping = ?1", [mapping])?;
+            Ok(())
+        })
+    }
+
+    /// Persons with opt-outs that are held.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn held_optouts(&self, flow: &str) -> Result<u64, StateError> {
+        self.read("count opt-outs that are held", |conn, _| {
+            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(0) };
+            let mut statement = conn.prepare_cached("SELECT COUNT(*) FROM optout WHERE mapping = ?1 AND held <> 0")?;
+            let count: i64 = statement.query_row([mapping], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or(0))
+        })
+    }
+
+    /// Operations of a flow that are queued and need approval first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn held_operations(&self, flow: &str) -> Result<u64, StateError> {
+        self.read("count operations that are held", |conn, _| {
+            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(0) };
+            let mut statement =
+                conn.prepare_cached("SELECT COUNT(*) FROM outbox WHERE mapping = ?1 AND state = 'ready' AND not_before = ?2")?;
+            let count: i64 = statement.query_row(params![mapping, HELD], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or(0))
+        })
+    }
+
+    /// Notes how far a flow has come. What was held is free to go once it is live, except opt-outs that need a decision of their own.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -327,7 +413,11 @@ impl Store {
             let mapping = tx.mapping(flow)?;
             tx.conn.execute("UPDATE optout_flow SET stage = ?2, note = ?3 WHERE mapping = ?1", params![mapping, stage, note])?;
             if stage == OptoutStage::Live {
-                tx.conn.execute("UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND not_before = ?2", params![mapping, HELD])?;
+                tx.conn.execute(
+                    "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND not_before = ?2
+                       AND key NOT IN (SELECT source_id FROM optout WHERE mapping = ?1 AND held <> 0)",
+                    params![mapping, HELD],
+                )?;
             }
             Ok(())
         })
@@ -362,9 +452,11 @@ impl Store {
             let mapping = tx.mapping(flow)?;
             let page = page_of(tx.conn, mapping, after, limit)?;
             let mut queued = 0;
-            for (id, _) in page.iter().filter(|(_, person)| due(person)) {
-                tx.queue_person(mapping, id, held)?;
-                queued += 1;
+            for (id, person) in &page {
+                if due(person) || !person.held.is_empty() {
+                    tx.queue_person(mapping, id, held || !due(person))?;
+                    queued += 1;
+                }
             }
             Ok((page.into_iter().next_back().map(|(id, _)| id), queued))
         })
@@ -400,9 +492,69 @@ fn page_of(conn: &Connection, mapping: i64, after: &str, limit: usize) -> Inside
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Contacts that were merged into one another, one after the other, at most: a cycle must not go on for ever.
+const MERGES: usize = 16;
+
 impl Tx<'_> {
+    /// Keeps what is known of a person, gives the contact that it was merged into what that one is owed, and queues what is due. Gives
+    /// whether the person is queued.
+    pub fn keep_person(
+        &mut self,
+        mapping: i64,
+        id: &str,
+        mut person: Person,
+        generation: Option<i64>,
+        due: bool,
+        stage: OptoutStage,
+    ) -> Inside<bool> {
+        self.pass_on(mapping, id, &mut person, stage)?;
+        self.put_person(mapping, id, &person, generation)?;
+        match (stage, due, person.held.is_empty()) {
+            (OptoutStage::Baseline, ..) => return Ok(false),
+            (OptoutStage::Held | OptoutStage::Live, true, _) => self.queue_person(mapping, id, stage == OptoutStage::Held)?,
+            (OptoutStage::Held | OptoutStage::Live, false, false) => self.queue_person(mapping, id, true)?,
+            (OptoutStage::Held, false, true) => {}
+            // Nothing is held any more: the operation that was queued for it finds nothing to do.
+            (OptoutStage::Live, false, true) => {
+                self.conn
+                    .prepare_cached(
+                        "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND key = ?2 AND state = 'ready' AND not_before = ?3",
+                    )?
+                    .execute(params![mapping, id, HELD])?;
+            }
+        }
+        Ok(due)
+    }
+
+    /// Gives the contact that this one was merged into the opt-outs of this one's profile that it was not given yet.
+    pub fn pass_on(&mut self, mapping: i64, id: &str, person: &mut Person, stage: OptoutStage) -> Inside<()> {
+        let (mut from, mut master) = (id.to_owned(), person.master.clone());
+        let out = person.profile.as_ref().map_or(Flags::NONE, |profile| profile.out) | person.owed;
+        let mut news = out & !person.passed;
+        person.passed = person.passed | if master.is_some() { news } else { Flags::NONE };
+        for _ in 0..MERGES {
+            let Some(survivor) = master.take().filter(|survivor| *survivor != from && *survivor != id) else { return Ok(()) };
+            if news.is_empty() || self.is_forgotten(&survivor)? {
+                return Ok(());
+            }
+            let mut known = person_of(self.conn, mapping, &survivor)?.unwrap_or_default();
+            let has = known.contact.as_ref().map_or(Flags::NONE, |contact| contact.out);
+            known.owed = known.owed | (news & !has);
+            master.clone_from(&known.master);
+            if master.is_some() {
+                (news, known.passed) = (news & !known.passed, known.passed | news);
+            }
+            self.put_person(mapping, &survivor, &known, None)?;
+            if stage != OptoutStage::Baseline {
+                self.queue_person(mapping, &survivor, stage == OptoutStage::Held)?;
+            }
+            from = survivor;
+        }
+        Ok(())
+    }
+
     pub fn put_person(&mut self, mapping: i64, id: &str, person: &Person, generation: Option<i64>) -> Inside<()> {
-        let Person { contact, profile, fresh, look, raising, lowering } = person;
+        let Person { contact, profile, fresh, look, raising, lowering, held, owed, master, passed, own } = person;
         let consents = profile.as_ref().and_then(|profile| {
             let known: Vec<(usize, i64)> =
                 profile.consents.iter().enumerate().filter_map(|(place, at)| Some((place, millis((*at)?)))).collect();
@@ -411,11 +563,13 @@ impl Tx<'_> {
         self.conn
             .prepare_cached(
                 "INSERT INTO optout (mapping, source_id, d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look,
-                   raising, lowering, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, coalesce(?15, 0))
+                   raising, lowering, held, owed, master, passed, own, generation)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19, ?20, coalesce(?15, 0))
                  ON CONFLICT (mapping, source_id) DO UPDATE SET d_out = excluded.d_out, d_ours = excluded.d_ours, d_changed = excluded.d_changed,
                    d_version = excluded.d_version, c_out = excluded.c_out, c_seen = excluded.c_seen, c_created = excluded.c_created,
                    consents = excluded.consents, fresh = excluded.fresh, look = excluded.look, raising = excluded.raising,
-                   lowering = excluded.lowering, generation = coalesce(?15, generation)",
+                   lowering = excluded.lowering, held = excluded.held, owed = excluded.owed, master = excluded.master,
+                   passed = excluded.passed, own = excluded.own, generation = coalesce(?15, generation)",
             )?
             .execute(params![
                 mapping,
@@ -432,7 +586,12 @@ impl Tx<'_> {
                 look,
                 raising.bits(),
                 lowering.bits(),
-                generation
+                generation,
+                held.bits(),
+                owed.bits(),
+                master,
+                passed.bits(),
+                own.bits()
             ])?;
         Ok(())
     }
@@ -442,25 +601,55 @@ impl Tx<'_> {
         let change_no = self.next_change()?;
         let new =
             NewOp { key: id, source_id: id, op: Op::Refetch, payload: None, with_initial: false, rewrite: false, generation: 0, change_no };
-        self.enqueue(mapping, &new)?;
-        if held {
-            self.conn
-                .prepare_cached("UPDATE outbox SET not_before = ?3 WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
-                .execute(params![mapping, id, HELD])?;
+        match (self.enqueue(mapping, &new)?, held) {
+            (Queued::Inserted, true) => self.hold_person(mapping, id),
+            // What is due does not wait for the approval of something else.
+            (Queued::Coalesced, false) => {
+                self.conn
+                    .prepare_cached(
+                        "UPDATE outbox SET not_before = 0 WHERE mapping = ?1 AND key = ?2 AND state = 'ready' AND not_before = ?3",
+                    )?
+                    .execute(params![mapping, id, HELD])?;
+                Ok(())
+            }
+            (Queued::Inserted, false) | (Queued::Coalesced, true) => Ok(()),
         }
+    }
+
+    fn hold_person(&mut self, mapping: i64, id: &str) -> Inside<()> {
+        self.conn
+            .prepare_cached("UPDATE outbox SET not_before = ?3 WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+            .execute(params![mapping, id, HELD])?;
         Ok(())
     }
 
+    /// Work on a person is done: the operation goes, or is held if the person has opt-outs that need approval.
+    pub fn settle_person(&mut self, mapping: i64, seq: i64, id: &str, held: Flags) -> Inside<()> {
+        let newer: bool = self
+            .conn
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready')")?
+            .query_row(params![mapping, id], |row| row.get(0))?;
+        if held.is_empty() || newer {
+            return self.remove_op(mapping, seq);
+        }
+        self.requeue(seq, false, None)?;
+        self.hold_person(mapping, id)
+    }
+
     /// The contact is gone. A profile stays known: the contact may come back, restored or visible again, and a listing of changes does
-    /// not bring a profile that has not changed a second time.
+    /// not bring a profile that has not changed a second time. So do opt-outs that the contact is owed.
     pub fn contact_gone(&mut self, mapping: i64, id: &str) -> Inside<()> {
-        match person_of(self.conn, mapping, id)?.and_then(|person| person.profile) {
+        let Some(known) = person_of(self.conn, mapping, id)? else { return Ok(()) };
+        let Person { profile, owed, master, passed, .. } = known;
+        let kept = Person { owed, master, passed, ..Person::default() };
+        match profile {
             Some(profile) => {
                 // With the contact the profile may have gone too, or have been made anew: whoever comes back is looked at, as at
                 // first sight.
-                let person = Person { fresh: profile.out, look: true, profile: Some(profile), ..Person::default() };
+                let person = Person { fresh: profile.out, look: true, profile: Some(profile), ..kept };
                 self.put_person(mapping, id, &person, None)
             }
+            None if !owed.is_empty() => self.put_person(mapping, id, &kept, None),
             None => {
                 self.conn.prepare_cached("DELETE FROM optout WHERE mapping = ?1 AND source_id = ?2")?.execute(params![mapping, id])?;
                 Ok(())
@@ -543,6 +732,11 @@ mod tests {
             look: true,
             raising: Flags::of(3),
             lowering: Flags::of(5),
+            held: Flags::of(6),
+            owed: Flags::of(7),
+            master: Some("c0000000-0000-4000-8000-000000000002".to_owned()),
+            passed: Flags::ALL,
+            own: Flags::of(1),
         }
     }
 
@@ -567,9 +761,9 @@ mod tests {
         let store = Store::in_memory().unwrap();
         store.begin_optouts(FLOW, "pairs").unwrap();
         let (run, _) = store.start_run(crate::state::RunKind::Once, &[FLOW.to_owned()]).unwrap();
-        assert_eq!(seen(&store, &person()).backlog, 0);
+        assert_eq!(seen(&store, &Person { held: Flags::NONE, ..person() }).backlog, 0);
         store.set_optout_stage(FLOW, OptoutStage::Held, Some("a yes is wanted")).unwrap();
-        assert_eq!(seen(&store, &person()).backlog, 1);
+        assert_eq!(seen(&store, &Person { held: Flags::NONE, ..person() }).backlog, 1);
         assert!(store.claim_optouts(run, FLOW, 10, now()).unwrap().is_empty());
         assert!(store.due(now()).unwrap().is_empty(), "nobody is woken for it");
         store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
@@ -593,7 +787,7 @@ mod tests {
         });
         forgotten.unwrap();
         assert!(!store.note_intent(FLOW, ID, &person()).unwrap());
-        store.settle_optouts(run, FLOW, vec![(claimed.seq, PersonEnd::Done(person()))]).unwrap();
+        store.settle_optouts(run, FLOW, vec![(claimed.seq, Flags::NONE, PersonEnd::Done(person()))]).unwrap();
         assert_eq!((seen(&store, &person()).forgotten, store.optout(FLOW, ID).unwrap()), (1, None));
         assert_eq!(store.backlog_size(FLOW).unwrap(), 0);
     }
@@ -606,11 +800,12 @@ mod tests {
         seen(&store, &person());
         let gone = || store.take_in_optouts(FLOW, vec![(ID.to_owned(), ())], Mark::Profiles, |_, _, ()| Fate::Drop);
         gone().unwrap();
-        let kept = Person { profile: person().profile, fresh: Flags::of(1), look: true, ..Person::default() };
+        let Person { owed, master, passed, profile, .. } = person();
+        let kept = Person { profile, fresh: Flags::of(1), look: true, owed, master, passed, ..Person::default() };
         assert_eq!(store.optout(FLOW, ID).unwrap(), Some(kept));
         assert_eq!(store.backlog_size(FLOW).unwrap(), 0);
         // Of one that has no profile nothing is kept.
-        seen(&store, &Person { profile: None, ..person() });
+        seen(&store, &Person { profile: None, owed: Flags::NONE, ..person() });
         gone().unwrap();
         assert_eq!(store.optout(FLOW, ID).unwrap(), None);
     }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::error::{Inside, StateError};
 use super::links::parent_id;
 use super::payload::Payload;
+use super::person::Flags;
 use super::store::Store;
 use super::tx::Tx;
 use super::types::{HELD, Op, RunId, latest_postponement, millis};
@@ -35,6 +36,8 @@ pub struct ClaimedOp {
     pub uncertain: bool,
     /// The ledger has this record: it was written before, by us.
     pub known: bool,
+    /// Opt-outs that a profile of this contact had when the mapping deleted it: an upsert writes them as `true`, whatever else it writes.
+    pub kept: Flags,
 }
 
 /// What an operation asks for.
@@ -398,7 +401,8 @@ impl Tx<'_> {
             (Op::Refetch, _) => Work::Refetch,
         };
         self.conn.prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?2 WHERE seq = ?1")?.execute(params![seq, run])?;
-        Ok(Some(ClaimedOp { seq, key, source_id, work, with_initial, rewrite, attempts, uncertain, known: ledger.is_some() }))
+        let kept = if op == Op::Upsert { self.kept(mapping, &source_id)? } else { Flags::NONE };
+        Ok(Some(ClaimedOp { seq, key, source_id, work, with_initial, rewrite, attempts, uncertain, known: ledger.is_some(), kept }))
     }
 
     /// Where a link of this value leads.

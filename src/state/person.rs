@@ -148,6 +148,17 @@ pub struct Person {
     pub raising: Flags,
     /// Consents that are perhaps being written to Dynamics.
     pub lowering: Flags,
+    /// Opt-outs that only Campaign had at first sight, in a workflow from Dynamics to Campaign: they stay until somebody approves that
+    /// Dynamics' consents are written.
+    pub held: Flags,
+    /// Opt-outs that Campaign got by itself, as far as is known: neither from us nor when the profile was made.
+    pub own: Flags,
+    /// Opt-outs of a profile that the mapping has deleted, or of a contact that was merged into this one, which are still to be written.
+    pub owed: Flags,
+    /// The id of the contact that this one was merged into.
+    pub master: Option<String>,
+    /// Opt-outs of the profile that the master was given.
+    pub passed: Flags,
 }
 
 #[cfg(test)]

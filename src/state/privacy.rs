@@ -24,6 +24,9 @@ const LONG_ENOUGH: usize = 8;
 /// What stands in a text in place of an id.
 const IN_PLACE: &str = "(forgotten)";
 
+/// A column with a keyed hash of the id in place of the id.
+const HASHED: &str = "id_hash";
+
 /// What becomes of a row in which a person is found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Removal {
@@ -106,8 +109,19 @@ const HOLDINGS: &[Holding] = &[
         mapping: Some("mapping"),
         label: "source_id",
         own: &[("source_id", Some("mapping"))],
-        text: &[],
+        // The contact that another one was merged into.
+        text: &["master"],
         otherwise: Removal::Words,
+    },
+    Holding {
+        table: "optout_kept",
+        what: "opt-outs of a profile that a mapping deleted, under a keyed hash of the id",
+        mapping: Some("mapping"),
+        // Not the hash: it is of no use to people.
+        label: "'(hash)'",
+        own: &[(HASHED, Some("mapping"))],
+        text: &[],
+        otherwise: Removal::Row,
     },
     Holding {
         table: "optout_flow",
@@ -235,7 +249,7 @@ pub struct Forgotten {
 }
 
 impl Holding {
-    /// Its columns, each with a condition on it. Parameters: the id or text in lower case, and as it was given.
+    /// Its columns, each with a condition on it. Parameters: the id or text in lower case, as it was given, and its keyed hash.
     fn conditions(&self) -> impl Iterator<Item = (&'static str, String)> {
         let own = self.own.iter().map(|(column, before)| (*column, equals(column, *before)));
         own.chain(self.text.iter().map(|column| (*column, format!("mentions({column}, ?1)"))))
@@ -254,7 +268,7 @@ impl Holding {
 
 /// Ids are in lower case in the state, keys as the mapping makes them.
 fn equals(column: &str, before: Option<&str>) -> String {
-    let equals = format!("{column} IN (?1, ?2)");
+    let equals = if column == HASHED { format!("{column} = ?3") } else { format!("{column} IN (?1, ?2)") };
     before.map_or(equals.clone(), |before| format!("{before} IN (SELECT id FROM mapping) AND {equals}"))
 }
 
@@ -278,10 +292,10 @@ impl Store {
                     holding.label,
                     found.join(", "),
                     holding.table,
-                    format_args!("({}) AND ?2 IS NOT NULL", holding.anywhere())
+                    format_args!("({}) AND ?2 IS NOT NULL AND ?3 IS NOT NULL", holding.anywhere())
                 );
                 let mut statement = conn.prepare(&sql)?;
-                let mut rows = statement.query([&needle, key])?;
+                let mut rows = statement.query(params![needle, key, super::kept::hash(hash_key, key)])?;
                 let mut count = 0;
                 while let Some(row) = rows.next()? {
                     count += 1;
@@ -310,7 +324,8 @@ impl Store {
                     traces.counts.insert(holding.table, count);
                 }
             }
-            for table in HOLDINGS.iter().filter(|h| h.text.is_empty()).map(|h| h.table) {
+            // The contact that another one was merged into is an id too.
+            for table in HOLDINGS.iter().filter(|h| h.text.iter().all(|column| *column == "master")).map(|h| h.table) {
                 let rows: i64 = conn.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0))?;
                 if rows > 0 {
                     traces.by_id_only.insert(table, rows.unsigned_abs());
@@ -462,8 +477,9 @@ impl Tx<'_> {
     fn remove_rows(&mut self, holding: &Holding, condition: &str, id: &str) -> Inside<u64> {
         let table = holding.table;
         // A condition need not use both.
-        let condition = format!("({condition}) AND ?2 IS NOT NULL");
-        let values = params![id.to_lowercase(), id];
+        let condition = format!("({condition}) AND ?2 IS NOT NULL AND ?3 IS NOT NULL");
+        let hash = super::kept::hash(&self.key(), id);
+        let values = params![id.to_lowercase(), id, hash];
         let counts: Vec<(i64, i64)> = match holding.mapping {
             Some(mapping) => {
                 let counted = if table == "event" { "COUNT(*) FILTER (WHERE NOT dead)" } else { "COUNT(*)" };
@@ -701,6 +717,22 @@ mod tests {
         assert_eq!(store.forget(&ADA.to_uppercase()).unwrap().removed, BTreeMap::from([("optout", 1)]));
         assert_eq!((store.trace(ADA).unwrap().total(), store.trace(EVE).unwrap().total()), (0, 1));
         assert!(store.is_forgotten(ADA).unwrap());
+    }
+
+    #[test]
+    fn kept_opt_outs_and_the_name_of_a_merged_contact_are_found_and_go_too() {
+        let store = Store::in_memory().unwrap();
+        store.begin_optouts("contacts.optout", "pairs").unwrap();
+        let loser = |_| (Person { owed: Flags::of(1), master: Some(ADA.to_owned()), ..Person::default() }, true);
+        store.keep_optouts("contacts", "contacts.optout", EVE, Flags::of(1), loser).unwrap();
+        store.keep_optouts("contacts", "contacts.optout", ADA, Flags::of(1), |_| (Person::default(), false)).unwrap();
+        let counts = BTreeMap::from([("optout", 2), ("optout_kept", 1)]);
+        assert_eq!(store.trace(&ADA.to_uppercase()).unwrap().counts, counts);
+        let forgotten = store.forget(ADA).unwrap();
+        assert_eq!(forgotten.removed, BTreeMap::from([("optout", 1), ("optout_kept", 1)]));
+        assert_eq!(forgotten.cleaned, BTreeMap::from([("optout", 1)]));
+        assert_eq!((store.trace(ADA).unwrap().total(), store.kept_optouts("contacts", ADA).unwrap()), (0, Flags::NONE));
+        assert_eq!(store.kept_optouts("contacts", EVE).unwrap(), Flags::of(1));
     }
 
     #[test]

@@ -204,6 +204,7 @@ impl Tx<'_> {
         match (result, row.op) {
             (Settled::Written { created, hashes, links }, Op::Upsert) => {
                 let appeared = self.write_ledger(row, created, &hashes)?;
+                self.spend_kept(row.mapping, &row.source_id)?;
                 self.note_links(row.mapping, &row.key, &links)?;
                 self.release(row.mapping, &row.source_id)?;
                 if appeared {

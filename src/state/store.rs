@@ -99,6 +99,16 @@ impl Store {
         Store::prepare(conn, path)
     }
 
+    /// Gives a store in memory the key of the file that it copies, so that hashes in copied rows are found.
+    pub(super) fn set_hash_key(&self, key: HashKey) -> Result<(), StateError> {
+        self.write("take the key of a copy", |tx| {
+            tx.conn.execute("UPDATE meta SET value = ?1 WHERE name = 'hash_key'", [key.as_bytes()])?;
+            Ok(())
+        })?;
+        self.lock().caches.key = key;
+        Ok(())
+    }
+
     /// The state file.
     pub fn path(&self) -> &Path {
         &self.path

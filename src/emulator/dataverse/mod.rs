@@ -488,6 +488,28 @@ impl Dataverse {
         self.as_another(table, |store, table, user| write::change(store, table, id, body, user, self.site.now()))
     }
 
+    /// Merges a contact into another one as another user: the one that is given up becomes inactive and names the one that stays
+    /// (Dataverse: *Merge* action). What else a merge does, such as to move related rows, is left out.
+    pub(super) fn merge(&self, target: &str, subordinate: &str) -> std::result::Result<(), String> {
+        let id = |text: &str| uuid::Uuid::try_parse(text).map_err(|error| error.to_string());
+        let (target, subordinate) = (id(target)?, id(subordinate)?);
+        self.as_another("contact", |store, table, user| {
+            let column = |name: &str| store.tables[table].table.column(name);
+            let (Some(master), Some(merged), Some(state), Some(status)) =
+                (column("masterid"), column("merged"), column("statecode"), column("statuscode"))
+            else {
+                return Err(Fail::new(400, "0x80040203", "this table cannot be merged"));
+            };
+            let changes = vec![
+                (master, value::Value::Link(u8::try_from(table).unwrap_or_default(), target.into())),
+                (merged, value::Value::Bool(true)),
+                (state, value::Value::Int(1)),
+                (status, value::Value::Int(2)),
+            ];
+            store.update(table, subordinate, changes, user, self.site.now()).map(|_| ())
+        })
+    }
+
     /// Deletes a row as another user.
     pub(super) fn delete_row(&self, table: &str, id: &str) -> std::result::Result<(), String> {
         let id = uuid::Uuid::try_parse(id).map_err(|error| error.to_string())?;

@@ -9,6 +9,7 @@ use super::writer::{Ended, Tally, failed};
 use crate::connect::campaign::{Key, Link, Linked, Payload, Target};
 use crate::plan::{Fit, IngressFlow};
 use crate::run::RunError;
+use crate::run::optout::kept_attributes;
 use crate::state::{ClaimedField, ClaimedOp, Destination};
 
 /// The body of a write.
@@ -29,7 +30,11 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
     let key_path = flow.key.path.join(".");
     // A field without a value need not be sent to a record that has none.
     let fields: Vec<&ClaimedField> = op.write_set(create).filter(|f| !create || f.value.get() != "null").collect();
-    let mut plain: Vec<(&str, &RawValue)> = fields.iter().filter(|f| f.link.is_none()).map(|f| (&*f.path, &*f.value)).collect();
+    let kept: Vec<&str> = kept_attributes(op.kept).collect();
+    let own = fields.iter().filter(|f| f.link.is_none() && !kept.contains(&&*f.path));
+    let mut plain: Vec<(&str, &RawValue)> = own.map(|f| (&*f.path, &*f.value)).collect();
+    // What an earlier profile of this contact had when it was deleted, whatever the contact says.
+    plain.extend(kept.iter().map(|name| (*name, RawValue::TRUE)));
     if create {
         plain.insert(0, (key_path.as_str(), &*key));
     }

@@ -17,6 +17,7 @@ use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Written};
 use crate::eval::Evaluator;
 use crate::run::failure::{self, Verdict, verdict};
+use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
 use crate::state::{Absence, Change, ClaimedOp, Failure, Judged, RefetchOutcome, Settlement, Work};
 use crate::time;
@@ -308,7 +309,7 @@ enum Update {
 
 /// Sends the fields that differ.
 async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
-    if op.write_set(false).next().is_none() {
+    if op.write_set(false).next().is_none() && op.kept.is_empty() {
         return Update::Nothing;
     }
     let request = match body::of(shared, op, false).await {
@@ -371,6 +372,12 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
         return Ended::Settle(op.deleted(), Tally::NothingToDelete);
     }
     let resource = &shared.flow().target.collection;
+    // The profile may have the only copy of an opt-out: it is on disk before the profile goes.
+    match keep_before_delete(&shared.context, &shared.flow().name, resource, &op.key).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return failed(shared, op, &error, None).await,
+        Err(error) => return Ended::Abort(op.released(), error),
+    }
     match shared.context.services.campaign.delete(resource, &op.key).await {
         Ok(Written::Done | Written::Missing) => Ended::Settle(op.deleted(), Tally::Deleted),
         Err(error) => failed(shared, op, &error, None).await,

@@ -146,6 +146,8 @@ pub(super) fn sight(shared: &Shared, record: &Value) -> ContactSight {
         modified: text("modifiedon").and_then(time::parse_instant).unwrap_or_else(time::now),
         by_us: by == Some(shared.user),
         version: text("@odata.etag").map(str::to_owned),
+        // A merge deactivates the contact that is given up, and names the one that stays (Dataverse: Merge action; `masterid`).
+        master: text("_masterid_value").map(str::to_ascii_lowercase),
     }
 }
 

@@ -1,7 +1,8 @@
-//! Opt-outs between contacts and profiles, where Campaign is a source.
+//! Opt-outs between contacts and profiles, in every direction. They never travel with a record: what is wrong with another field, a
+//! filter, a link or a record that waits concerns the mapping, and not this workflow.
 //!
 //! ```text
-//! contacts (delta) ─┐                        ┌─▶ profile: opt-outs only, by key
+//! contacts (delta) ─┐                        ┌─▶ profile, by key
 //! profiles ─────────┼─▶ state ─▶ the rule ─▶ ┤
 //! exports (SFTP) ───┘   (rows, marks, queue) └─▶ contact: under the version that was compared
 //! ```
@@ -9,9 +10,11 @@
 //! A round reads first (`contacts.rs`, `profiles.rs`, `exports.rs`), each page with its mark in one transaction, and writes then
 //! (`work.rs`); never both at once, so that what was read is not older than what was written. What is read and what follows from
 //! it is judged by `rule.rs`, which does no I/O. While not both sides have been read in full nothing is decided; what they
-//! disagree about at first waits for a yes (`report.rs`).
+//! disagree about at first needs approval (`report.rs`). `delete.rs` keeps what a profile has that a mapping deletes.
 
 mod contacts;
+mod delete;
+mod dry;
 mod exports;
 #[cfg(test)]
 mod model;
@@ -28,13 +31,15 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(super) use delete::{keep_before_delete, kept_attributes};
+pub use dry::dry_run;
 pub use report::{AttributeReport, Reconciliation};
 
 use super::{Context, Counters, Options, RunError, Services};
 use crate::connect::dataverse::Entity;
 use crate::connect::sftp::OptOut;
-use crate::plan::{ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
-use crate::state::{Flags, OptoutIntake, OptoutStage, RunKind, StateError, Store};
+use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
+use crate::state::{Approval, Flags, OptoutIntake, OptoutStage, OptoutState, RunKind, StateError, Store};
 use rule::Rule;
 
 /// Persons that are looked through at once.
@@ -116,13 +121,9 @@ impl Shared {
         let logical = source.table.rsplit('.').next().unwrap_or(&source.table);
         let entity = Entity::new(source.collection.clone(), logical, primary);
         let mut select = vec![primary.to_owned(), "modifiedon".to_owned(), "_modifiedby_value".to_owned()];
+        select.push("_masterid_value".to_owned());
         select.extend(flow.pairs.iter().map(|pair| pair.source.clone()));
-        let settings = &context.options.optouts;
-        let rule = Rule {
-            direction: flow.direction,
-            pairs: flow.pairs.iter().map(flag_of).collect(),
-            tolerance: TimeDelta::from_std(settings.clock_tolerance).unwrap_or(TimeDelta::MAX),
-        };
+        let rule = rule_of(flow, &context.options);
         let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
         let key_attribute = ingress.key.path.join(".");
         Ok(Shared { index, name, rule, entity, select, resource, key_attribute, tracked, user, context })
@@ -149,17 +150,26 @@ fn fingerprint(flow: &OptoutFlow) -> String {
     format!("{:?} {}", flow.direction, pairs.join(" "))
 }
 
-/// Says that what the two sides of a mapping's opt-outs disagree about at first may be written.
+/// Notes what is to become of the differences that the two sides of a mapping's opt-outs have at first: they are written, or, in a
+/// workflow from Dynamics to Campaign, left as they are.
 ///
 /// # Errors
 /// When the state cannot be written.
-pub fn accept_reconciliation(store: &Store, plan: &ExecutionPlan, mapping: &str) -> Result<(), StateError> {
+pub fn decide_reconciliation(store: &Store, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StateError> {
     if let Some(flow) = plan.optouts.iter().find(|flow| flow.mapping == mapping) {
         let name = name_of(flow);
         store.begin_optouts(&name, &fingerprint(flow))?;
-        store.accept_optouts(&name)?;
+        store.decide_optouts(&name, approval)?;
     }
     Ok(())
+}
+
+fn rule_of(flow: &OptoutFlow, options: &Options) -> Rule {
+    Rule {
+        direction: flow.direction,
+        pairs: flow.pairs.iter().map(flag_of).collect(),
+        tolerance: TimeDelta::from_std(options.optouts.clock_tolerance).unwrap_or(TimeDelta::MAX),
+    }
 }
 
 fn ingress_of<'p>(plan: &'p ExecutionPlan, flow: &OptoutFlow) -> Result<&'p IngressFlow, RunError> {
@@ -200,6 +210,9 @@ async fn read(shared: &Arc<Shared>) -> Result<Result<(), RunError>, RunError> {
 /// Whether the flow may write. Ends the baseline when both sides have been read in full.
 async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
     let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(false) };
+    if shared.rule.direction == Direction::D365ToCampaign {
+        return live_towards_campaign(shared, &state).await;
+    }
     if state.stage == OptoutStage::Live {
         return Ok(true);
     }
@@ -216,8 +229,8 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
         return Ok(true);
     }
     let note = format!(
-        "the two sides disagree about {} opt-outs of {} contacts; nothing is written until `d365map optout reconcile --accept {}` says that this is \
-         meant (without `--accept` it shows what would be written and why)",
+        "the two sides disagree about {} opt-outs of {} contacts; nothing is written until you approve it: `d365map optout reconcile` shows \
+         what would be written and why, and `d365map optout reconcile --accept {}` approves it",
         report.writes(),
         report.disagreeing,
         shared.flow().mapping
@@ -226,8 +239,41 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
     shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Held, Some(&note))).await?;
     let waiting = shared.blocking(|store, name| store.backlog_size(name)).await?;
     shared.context.counters.backlog.set(waiting);
-    shared.context.counters.note("differences wait for a yes: `d365map optout reconcile`", waiting);
+    shared.context.counters.note("differences need approval: `d365map optout reconcile`", waiting);
     Ok(false)
+}
+
+/// Whether a flow from Dynamics to Campaign may write. Opt-outs never need approval; those that only Campaign had at first sight are held,
+/// and lifted only if somebody approves it.
+async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Result<bool, RunError> {
+    if state.stage != OptoutStage::Live {
+        if state.listed_at.is_none() || state.contacts_at.is_none() {
+            return Ok(false);
+        }
+        queue_all(shared, false).await?;
+        shared.blocking(|store, name| store.set_optout_stage(name, OptoutStage::Live, None)).await?;
+    }
+    let mut held = shared.blocking(|store, name| store.held_optouts(name)).await?;
+    let accepted = shared.context.options.optouts.accept.then_some(Approval::Write);
+    if let Some(approval) = accepted.filter(|_| held > 0).or(state.approval) {
+        shared.blocking(move |store, name| store.carry_out_approval(name, approval)).await?;
+        held = 0;
+    }
+    let note = (held > 0).then(|| {
+        format!(
+            "{held} profiles have opt-outs that their contacts do not have, and it is not known which is the later word; these opt-outs stay. \
+             `d365map optout reconcile --keep {0}` confirms that, `d365map optout reconcile --accept {0}` lifts them",
+            shared.flow().mapping
+        )
+    });
+    if let Some(note) = &note {
+        tracing::warn!(flow = shared.name, "{note}");
+        shared.context.counters.note("opt-outs that only Campaign has need a decision: `d365map optout reconcile`", held);
+    }
+    if note != state.note {
+        shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Live, note.as_deref())).await?;
+    }
+    Ok(true)
 }
 
 /// Queues every person about whom there is something to do.
@@ -284,23 +330,36 @@ pub async fn reconcile(
         return Err(RunError::UnknownMapping { name: name.to_owned(), known });
     }
     let mut reports = Vec::new();
-    for (index, flow) in plan.optouts.iter().enumerate().filter(|(_, f)| mapping.is_none_or(|name| f.mapping == name)) {
-        let store = Store::in_memory()?;
-        let (run, _) = store.start_run(RunKind::Once, &[name_of(flow)])?;
-        let context = Context {
-            plan: plan.clone(),
-            services: services.clone(),
-            store,
-            run,
-            options: options.clone(),
-            stop: stop.child_token(),
-            counters: Counters::default().flow(&name_of(flow)),
-        };
-        let shared = Arc::new(Shared::new(context, index).await?);
-        read(&shared).await??;
-        reports.push(report::of(&shared).await?);
+    for (index, _) in plan.optouts.iter().enumerate().filter(|(_, f)| mapping.is_none_or(|name| f.mapping == name)) {
+        reports.push(compare(plan, services, options, index, Store::in_memory()?, stop).await?);
     }
     Ok(reports)
+}
+
+/// Reads both sides of a flow into a store of its own, and compares what is known then.
+async fn compare(
+    plan: &Arc<ExecutionPlan>,
+    services: &Services,
+    options: &Options,
+    index: usize,
+    store: Store,
+    stop: &CancellationToken,
+) -> Result<Reconciliation, RunError> {
+    let name = plan.optouts.get(index).map(name_of).unwrap_or_default();
+    let (run, _) = store.start_run(RunKind::Once, std::slice::from_ref(&name))?;
+    let context = Context {
+        plan: plan.clone(),
+        services: services.clone(),
+        store,
+        run,
+        // A reading pauses to write when too much waits: here nothing is ever written.
+        options: Options { backlog_high_water: u64::MAX, ..options.clone() },
+        stop: stop.child_token(),
+        counters: Counters::default().flow(&name),
+    };
+    let shared = Arc::new(Shared::new(context, index).await?);
+    read(&shared).await??;
+    report::of(&shared).await
 }
 
 /// The pairs by their attributes.

@@ -159,7 +159,14 @@ pub(super) fn sight(profile: &Value, at: Instant) -> ProfileSight {
         Some(Value::String(text)) => text.eq_ignore_ascii_case("true") || text == "1",
         Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
     });
-    ProfileSight { out: out.map(super::flag).collect::<Flags>(), created: instant(profile, "created"), at }
+    let (created, modified) = (instant(profile, "created"), instant(profile, "lastModified"));
+    let untouched = created.is_some() && created == modified;
+    ProfileSight { out: out.map(super::flag).collect::<Flags>(), created, at, untouched }
+}
+
+/// The attributes of a profile by their names on the wire.
+pub(super) fn names(flags: Flags) -> impl Iterator<Item = &'static str> {
+    OptOut::ALL.into_iter().filter(move |attribute| flags.has(super::flag(*attribute))).map(OptOut::rest_name)
 }
 
 fn instant(profile: &Value, attribute: &str) -> Option<Instant> {

@@ -56,7 +56,11 @@ pub struct AttributeReport {
     pub to_dynamics: u64,
     /// Will be a consent in Dynamics, because a strictly newer one was given in Campaign.
     pub consents_to_dynamics: u64,
-    /// Differs, and is left as it is: Campaign has not changed it.
+    /// Will be a consent in Campaign, because Dynamics changed to one; only where Dynamics is the one source.
+    pub consents_to_campaign: u64,
+    /// An opt-out that only Campaign had at first sight: it stays, and is lifted only if somebody approves it.
+    pub held: u64,
+    /// Differs, and is left as it is: the source has not changed it.
     pub left: u64,
     /// Some of the contacts where only Dynamics has the opt-out.
     pub dynamics_only_examples: Vec<String>,
@@ -94,19 +98,24 @@ pub(super) async fn of(shared: &Arc<Shared>) -> Result<Reconciliation, RunError>
         let Some((last, _)) = page.last() else { return Ok(report) };
         after = last.clone();
         for (id, person) in &page {
+            let decision = shared.rule.decide(person);
             let (contact, profile) = match (&person.contact, &person.profile) {
                 (Some(contact), Some(profile)) => (contact, profile),
                 (Some(_), None) => {
                     report.without_profile += 1;
+                    // What it is owed by a profile that was deleted, or by a merged contact.
+                    for (flag, pair) in &by_flag {
+                        let line = report.attributes.iter_mut().find(|line| line.attribute == pair.target);
+                        line.into_iter().for_each(|line| line.to_dynamics += u64::from(decision.raise_dynamics.has(*flag)));
+                    }
                     continue;
                 }
-                (None, _) => {
-                    report.without_contact += 1;
+                (None, profile) => {
+                    report.without_contact += u64::from(profile.is_some());
                     continue;
                 }
             };
             report.compared += 1;
-            let decision = shared.rule.decide(person);
             let differs = ((contact.out & !profile.out) | (profile.out & !contact.out)) & shared.rule.pairs;
             report.disagreeing += u64::from(!differs.is_empty());
             for (flag, pair) in &by_flag {
@@ -123,11 +132,15 @@ pub(super) async fn of(shared: &Arc<Shared>) -> Result<Reconciliation, RunError>
                         example(&mut line.campaign_only_examples, id);
                     }
                 }
-                let decided = [decision.raise_campaign, decision.raise_dynamics, decision.lower_dynamics].map(|d| u64::from(d.has(*flag)));
-                line.to_campaign += decided[0];
-                line.to_dynamics += decided[1];
-                line.consents_to_dynamics += decided[2];
-                line.left += u64::from(differs.has(*flag) && decided == [0, 0, 0]);
+                let kinds =
+                    [decision.raise_campaign, decision.raise_dynamics, decision.lower_dynamics, decision.lower_campaign, person.held];
+                let counts = kinds.map(|kind| u64::from(kind.has(*flag)));
+                line.to_campaign += counts[0];
+                line.to_dynamics += counts[1];
+                line.consents_to_dynamics += counts[2];
+                line.consents_to_campaign += counts[3];
+                line.held += counts[4];
+                line.left += u64::from(differs.has(*flag) && counts == [0; 5]);
             }
         }
     }
@@ -142,7 +155,12 @@ fn example(examples: &mut Vec<String>, id: &str) {
 impl Reconciliation {
     /// Values that a run would write.
     pub fn writes(&self) -> u64 {
-        self.attributes.iter().map(|a| a.to_campaign + a.to_dynamics + a.consents_to_dynamics).sum()
+        self.attributes.iter().map(|a| a.to_campaign + a.to_dynamics + a.consents_to_dynamics + a.consents_to_campaign).sum()
+    }
+
+    /// Values that a run would write only if somebody approves it.
+    pub fn held(&self) -> u64 {
+        self.attributes.iter().map(|a| a.held).sum()
     }
 
     /// The report for people.
@@ -159,24 +177,44 @@ impl Reconciliation {
             let _ = writeln!(out, "  {} <-> {not}{}   {}", a.field, a.attribute, a.place);
             let _ = writeln!(out, "    agree           {:>8} opted out on both sides, {} on neither", a.both_out, a.neither);
             let why = match self.direction {
-                Direction::CampaignToD365 => "left as it is: Campaign has not changed it",
-                Direction::Bidirectional | Direction::Disabled | Direction::D365ToCampaign => {
+                Direction::D365ToCampaign => "becomes an opt-out in Campaign: an opt-out in Dynamics always does",
+                Direction::Bidirectional | Direction::Disabled | Direction::CampaignToD365 => {
                     "becomes an opt-out in Campaign: no later consent is known there"
                 }
             };
-            line(&mut out, "Dynamics only", a.to_campaign + a.left, why, &a.dynamics_only_examples);
-            let why = "becomes a consent in Dynamics: the one in Campaign is strictly newer than the contact's last change";
+            line(&mut out, "Dynamics only", a.to_campaign, why, &a.dynamics_only_examples);
+            let why = match self.direction {
+                Direction::CampaignToD365 => "becomes a consent in Dynamics: Campaign changed to it",
+                Direction::Bidirectional | Direction::Disabled | Direction::D365ToCampaign => {
+                    "becomes a consent in Dynamics: the one in Campaign is strictly newer than the contact's last change"
+                }
+            };
             line(&mut out, "Dynamics only", a.consents_to_dynamics, why, &a.dynamics_only_examples);
             let why = "becomes an opt-out in Dynamics: where the sides differ, the opt-out wins";
-            line(&mut out, "Campaign only", a.campaign_only, why, &a.campaign_only_examples);
+            line(&mut out, "Campaign only", a.to_dynamics, why, &a.campaign_only_examples);
+            let why = "becomes a consent in Campaign: Dynamics changed to it";
+            line(&mut out, "Campaign only", a.consents_to_campaign, why, &a.campaign_only_examples);
+            let why = "stays an opt-out in Campaign, unless you approve that it is lifted";
+            line(&mut out, "Campaign only", a.held, why, &a.campaign_only_examples);
+            let (side, why, examples) = match self.direction {
+                Direction::D365ToCampaign => ("Campaign only", "left as it is: Dynamics has not changed it", &a.campaign_only_examples),
+                Direction::Bidirectional | Direction::Disabled | Direction::CampaignToD365 => {
+                    ("Dynamics only", "left as it is: Campaign has not changed it", &a.dynamics_only_examples)
+                }
+            };
+            line(&mut out, side, a.left, why, examples);
         }
         let _ = writeln!(out, "  to write: {}", self.writes());
+        if self.held() > 0 {
+            let _ = writeln!(out, "  needs approval: {}", self.held());
+        }
         out
     }
 }
 
 fn line(out: &mut String, what: &str, count: u64, why: &str, examples: &[String]) {
     if count > 0 {
-        let _ = writeln!(out, "    {what:<15} {count:>8} {why}; such as {}", examples.join(", "));
+        let such = if examples.is_empty() { String::new() } else { format!("; such as {}", examples.join(", ")) };
+        let _ = writeln!(out, "    {what:<15} {count:>8} {why}{such}");
     }
 }

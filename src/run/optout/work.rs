@@ -1,7 +1,7 @@
 //! Writing: takes persons from the state, does what the rule says step by step, hands back what is known then.
 //!
 //! An intention for Dynamics is on disk before it is sent, so that our own write is known again when its answer was not seen.
-//! Opt-outs towards Campaign need none: writing one twice is writing it once.
+//! Writes to Campaign need none: writing a value twice is writing it once.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -30,12 +30,15 @@ const SETTLE_BATCH: usize = 128;
 const ATTEMPTS: u32 = 6;
 /// Failures in a row for reasons of the moment, before the round ends: the service is down.
 const FAILURES_IN_A_ROW: u32 = 25;
-/// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time.
-const STEPS: usize = 12;
+/// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time, or a service refuses some
+/// of the attributes, which are written one by one then.
+const STEPS: usize = 32;
 
 /// How one attempt ended.
 struct Ended {
     seq: i64,
+    /// What the person was owed at the beginning.
+    owed: Flags,
     end: PersonEnd,
     /// How often it was tried before.
     attempts: u32,
@@ -65,7 +68,7 @@ struct Worker {
     shared: Arc<Shared>,
     queue: VecDeque<ClaimedPerson>,
     tasks: JoinSet<Result<Ended, RunError>>,
-    ends: Vec<(i64, PersonEnd)>,
+    ends: Vec<(i64, Flags, PersonEnd)>,
     failures: u32,
     exhausted: HashSet<i64>,
     abort: Option<RunError>,
@@ -110,8 +113,11 @@ impl Worker {
         let backlog = self.shared.blocking(|store, name| store.backlog(name)).await?;
         self.shared.context.counters.backlog.set(backlog.total());
         let once = self.shared.context.options.pace == Pace::Once;
-        let done = backlog.total() == 0
-            || (once && self.exhausted.len() as u64 >= backlog.total())
+        // What needs approval does not go by waiting.
+        let held = self.shared.blocking(|store, name| store.held_operations(name)).await?;
+        let left = backlog.total().saturating_sub(held);
+        let done = left == 0
+            || (once && self.exhausted.len() as u64 >= left)
             // In a watch the next round takes up what was put off.
             || (!once && backlog.ready == backlog.delayed);
         if done {
@@ -125,7 +131,7 @@ impl Worker {
     }
 
     fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
-        let Ended { seq, end, attempts, abort, written } = ended.map_err(|e| RunError::Task(e.to_string()))??;
+        let Ended { seq, owed, end, attempts, abort, written } = ended.map_err(|e| RunError::Task(e.to_string()))??;
         let counters = &self.shared.context.counters;
         counters.updated.add(written);
         match &end {
@@ -150,7 +156,7 @@ impl Worker {
         if let Some(error) = abort {
             self.abort.get_or_insert(error);
         }
-        self.ends.push((seq, end));
+        self.ends.push((seq, owed, end));
         Ok(())
     }
 
@@ -167,7 +173,7 @@ impl Worker {
         while let Some(ended) = self.tasks.join_next().await {
             self.take(ended)?;
         }
-        self.ends.extend(self.queue.drain(..).map(|person| (person.seq, PersonEnd::Released)));
+        self.ends.extend(self.queue.drain(..).map(|person| (person.seq, Flags::NONE, PersonEnd::Released)));
         self.settle().await?;
         let backlog = self.shared.blocking(|store, name| store.backlog_size(name)).await?;
         self.shared.context.counters.backlog.set(backlog);
@@ -179,26 +185,34 @@ impl Worker {
 async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, RunError> {
     let ClaimedPerson { seq, id, attempts, person } = claimed;
     let mut written = 0;
-    let ended = |end, written| Ended { seq, end, attempts, abort: None, written };
+    let owed = person.as_ref().map_or(Flags::NONE, |person| person.owed);
+    let ended = |end, written| Ended { seq, owed, end, attempts, abort: None, written };
     let (Some(mut person), Ok(guid)) = (person, Uuid::parse_str(&id)) else { return Ok(ended(PersonEnd::Gone, 0)) };
     // What a fault is told of.
     struct At<'a> {
         shared: &'a Shared,
         id: &'a str,
         seq: i64,
+        owed: Flags,
         attempts: u32,
     }
     impl At<'_> {
         fn failed(&self, person: &Person, flags: Flags, error: ConnectError, request: Option<String>, written: u64) -> Ended {
             let (end, abort) = fault(self.shared, self.id, self.attempts, person, flags, error, request);
-            Ended { seq: self.seq, end, attempts: self.attempts, abort, written }
+            Ended { seq: self.seq, owed: self.owed, end, attempts: self.attempts, abort, written }
         }
     }
-    let at_fault = At { shared: &shared, id: &id, seq, attempts };
+    let at_fault = At { shared: &shared, id: &id, seq, owed, attempts };
+    // What the person was given since it was last looked at may have arrived by another way.
+    shared.rule.spend(&mut person);
     let mut looked = false;
+    let mut refusals = Refusals::default();
     for _ in 0..STEPS {
-        match shared.rule.step(&person, looked) {
-            Step::Done => return Ok(ended(PersonEnd::Done(person), written)),
+        match shared.rule.step_without(&person, looked, refusals.refused) {
+            Step::Done => match refusals.last {
+                Some((flags, error, body)) => return Ok(at_fault.failed(&person, flags, error, Some(body), written)),
+                None => return Ok(ended(PersonEnd::Done(person), written)),
+            },
             Step::AskCampaign => {
                 let at = time::now();
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
@@ -214,18 +228,29 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
                 Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
             },
-            Step::WriteCampaign(raised) => {
-                let body = campaign_body(&shared, raised);
+            Step::WriteCampaign { raise, lower } => {
+                let (raise, lower) = (refusals.portion(raise), refusals.portion(lower));
+                let body = campaign_body(&shared, raise, lower);
                 match shared.context.services.campaign.update(&shared.resource, &id, &body).await {
                     Ok(Written::Done) => {
                         written += 1;
-                        shared.rule.campaign_written(&mut person, raised);
+                        shared.rule.campaign_written(&mut person, raise, lower);
                     }
                     Ok(Written::Missing) => shared.rule.profile_missing(&mut person),
-                    Err(error) => return Ok(at_fault.failed(&person, raised, error, Some(body), written)),
+                    Err(error) => {
+                        if let Some((error, body)) = refusals.note(raise | lower, error, body) {
+                            return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written));
+                        }
+                    }
                 }
             }
             Step::WriteDynamics { raise, lower } => {
+                let (raise, lower) = if refusals.singly {
+                    // An opt-out before a consent.
+                    (refusals.portion(raise), if raise.is_empty() { refusals.portion(lower) } else { Flags::NONE })
+                } else {
+                    (raise, lower)
+                };
                 let version = person.contact.as_ref().and_then(|c| c.version.clone()).unwrap_or_default();
                 // Beside what an earlier attempt may have sent, until the row is seen to have moved.
                 person.raising = person.raising | raise;
@@ -236,11 +261,12 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 }
                 let body = dynamics_body(&shared, raise, lower);
                 let condition = Condition::Version(version);
+                let sent = time::now();
                 match shared.context.services.dataverse.write(&shared.entity, &RowKey::Id(guid), &body, &condition).await {
                     Ok(Outcome::Missing) => return Ok(ended(PersonEnd::Gone, written)),
                     Ok(Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Written | Outcome::Exists) => {
                         written += 1;
-                        shared.rule.dynamics_written(&mut person, raise, lower);
+                        shared.rule.dynamics_written(&mut person, raise, lower, sent);
                     }
                     // Somebody was faster, or it was ourselves and the answer was lost: what stands there now decides.
                     Err(ConnectError::Changed { .. }) => match ask_dynamics(&shared, guid, &mut person).await {
@@ -248,7 +274,11 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                         Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
                         Err(error) => return Ok(at_fault.failed(&person, raise | lower, error, None, written)),
                     },
-                    Err(error) => return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written)),
+                    Err(error) => {
+                        if let Some((error, body)) = refusals.note(raise | lower, error, body) {
+                            return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written));
+                        }
+                    }
                 }
             }
         }
@@ -268,11 +298,45 @@ async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<
     Ok(true)
 }
 
-/// The opt-outs as Campaign names them. Never anything but `true`.
-fn campaign_body(shared: &Shared, raised: Flags) -> String {
+/// The opt-outs as Campaign names them. `lower` is empty unless Dynamics is the one source.
+fn campaign_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
     let pairs = pairs(shared.flow());
-    let body: Map<String, Value> = raised.iter().filter_map(|flag| Some((pairs.get(&flag)?.target.clone(), Value::Bool(true)))).collect();
+    let values = raise.iter().map(|flag| (flag, true)).chain(lower.iter().map(|flag| (flag, false)));
+    let body: Map<String, Value> = values.filter_map(|(flag, out)| Some((pairs.get(&flag)?.target.clone(), Value::Bool(out)))).collect();
     Value::Object(body).to_string()
+}
+
+/// The attributes of one write that a service refused: written one by one then, since it may be about one of them alone, and the others
+/// must not depend on it.
+#[derive(Default)]
+struct Refusals {
+    /// Whether attributes are written one by one.
+    singly: bool,
+    /// Those that were refused by themselves.
+    refused: Flags,
+    /// The last of these answers, with what was sent.
+    last: Option<(Flags, ConnectError, String)>,
+}
+
+impl Refusals {
+    /// As many of the attributes as are written with one request.
+    fn portion(&self, flags: Flags) -> Flags {
+        if self.singly { flags.iter().next().unwrap_or(Flags::NONE) } else { flags }
+    }
+
+    /// Notes a refusal; gives the error back if it is not about the values that were sent.
+    fn note(&mut self, flags: Flags, error: ConnectError, body: String) -> Option<(ConnectError, String)> {
+        if verdict(&error) != Verdict::Record {
+            return Some((error, body));
+        }
+        if flags.len() > 1 {
+            self.singly = true;
+        } else {
+            self.refused = self.refused | flags;
+            self.last = Some((flags, error, body));
+        }
+        None
+    }
 }
 
 /// The flags as Dynamics has them, each in its own sense.

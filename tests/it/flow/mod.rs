@@ -13,6 +13,7 @@ mod load;
 mod mass;
 mod matrix;
 mod optout;
+mod optout_apart;
 mod optout_exports;
 mod optout_readings;
 mod optout_stories;

@@ -227,7 +227,7 @@ fn twenty_custom_entities_are_mapped_and_no_more() {
 // ----------------------------------------------------------------------------------------- opt-out, events, ways
 
 #[test]
-fn opt_outs_towards_campaign_are_part_of_the_mapping_and_a_missing_consent_is_none() {
+fn a_profile_begins_with_its_opt_outs_and_a_missing_consent_is_none() {
     let text = format!(
         "{CONTACTS}optout contacts {{\n  direction d365-to-campaign\n  donotemail <-> denyListEmail\n  followemail <-> not denyListFax\n}}"
     );
@@ -239,8 +239,13 @@ fn opt_outs_towards_campaign_are_part_of_the_mapping_and_a_missing_consent_is_no
 }
 
 #[test]
-fn opt_outs_from_campaign_are_a_flow_of_their_own() {
-    for (word, direction) in [("bidirectional", Direction::Bidirectional), ("campaign-to-d365", Direction::CampaignToD365)] {
+fn opt_outs_are_a_workflow_of_their_own_in_every_direction() {
+    let directions = [
+        ("bidirectional", Direction::Bidirectional),
+        ("campaign-to-d365", Direction::CampaignToD365),
+        ("d365-to-campaign", Direction::D365ToCampaign),
+    ];
+    for (word, direction) in directions {
         let text = format!("{CONTACTS}optout contacts {{ direction {word}; donotemail <-> denyListEmail; followemail <-> not denyList }}");
         let plan = plan(&text);
         let written: Vec<_> = plan.ingress[0].fields.iter().map(|f| (f.path.join("."), f.create_only)).collect();
@@ -251,6 +256,39 @@ fn opt_outs_from_campaign_are_a_flow_of_their_own() {
         assert_eq!(pairs, [("donotemail", false, "blackListEmail"), ("followemail", true, "blackList")]);
     }
     assert!(plan(&format!("{CONTACTS}optout contacts {{ direction disabled; donotemail <-> denyListEmail }}")).optouts.is_empty());
+}
+
+#[test]
+fn an_opt_out_without_a_block_is_a_workflow_of_its_own_unless_it_is_fixed_or_written_once() {
+    let of = |entry: &str| {
+        let text = CONTACTS.replace("lastname -> lastName", &format!("lastname -> lastName\n  {entry}"));
+        let plan = plan(&text);
+        let pair = plan.optouts.first().map(|flow| (flow.direction, flow.pairs[0].source.clone(), flow.pairs[0].inverted));
+        let field = plan.ingress[0].fields.iter().find(|f| f.path == ["blackListEmail"]).expect("the field");
+        (pair, field.create_only, field.initial)
+    };
+    let pair = |source: &str, inverted| Some((Direction::D365ToCampaign, source.to_owned(), inverted));
+    assert_eq!(of("donotemail -> denyListEmail"), (pair("donotemail", false), true, false));
+    assert_eq!(of("donotemail -> denyListEmail | default(false)").0, pair("donotemail", false));
+    assert_eq!(of("donotemail -> denyListEmail @initial"), (None, true, false));
+    assert_eq!(of("true -> denyListEmail"), (None, false, false));
+    assert_eq!(of("false -> denyListEmail"), (None, true, false));
+    let computed = CONTACTS.replace(
+        "lastname -> lastName",
+        "lastname -> lastName\n  gendercode -> denyListEmail | map { Male => true; else => false; null => false }",
+    );
+    assert!(codes(&computed).contains(&"D602"), "{:?}", codes(&computed));
+}
+
+#[test]
+fn a_contact_mapping_that_deletes_profiles_needs_an_opt_out_block() {
+    let deleting = |option: &str| CONTACTS.replace("lastname -> lastName", &format!("lastname -> lastName\n  options {{ {option} }}"));
+    for option in ["deletes propagate", "filtered-out delete"] {
+        assert_eq!(codes(&deleting(option)), ["D610"], "{option}");
+        let block = "optout contacts { direction bidirectional; donotemail <-> denyListEmail }";
+        assert_eq!(codes(&format!("{}{block}", deleting(option))), Vec::<&str>::new(), "{option}");
+    }
+    assert_eq!(codes(&deleting("deletes ignore; filtered-out keep")), Vec::<&str>::new());
 }
 
 #[test]

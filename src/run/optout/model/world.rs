@@ -1,0 +1,130 @@
+//! The small world: what both services, the people and the flow are made of.
+
+use super::super::rule::{ContactSight, ProfileSight};
+use crate::state::{Flags, Person};
+
+/// What people do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// The flag of the contact is set.
+    Dynamics(bool),
+    /// Another field of the contact is changed.
+    Touch,
+    /// The attribute of the profile is set.
+    Campaign(bool),
+    /// The profile is deleted and made anew by somebody.
+    Anew,
+    /// The contact leaves the mapping's filter, or comes back.
+    Filter,
+    /// Another field of the contact becomes one that the mapping rejects, Campaign refuses, or that waits for a link; or is put right.
+    HoldBack,
+}
+
+pub(super) const ACTS: [Act; 8] = [
+    Act::Dynamics(true),
+    Act::Dynamics(false),
+    Act::Touch,
+    Act::Campaign(true),
+    Act::Campaign(false),
+    Act::Anew,
+    Act::Filter,
+    Act::HoldBack,
+];
+
+/// A write that was sent by a process that is dead, and that may still arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Late {
+    Campaign,
+    Dynamics { out: bool, version: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    /// Seconds, by Campaign's clock and ours.
+    pub(super) now: i64,
+    // Dynamics.
+    pub(super) d_out: bool,
+    pub(super) d_modified: i64,
+    pub(super) d_by_us: bool,
+    pub(super) d_version: u32,
+    /// Whether the contact passes the mapping's filter.
+    pub(super) wanted: bool,
+    /// Whether the rest of the record is held back: the mapping makes no profile for it.
+    pub(super) held_back: bool,
+    // Campaign, and what its export would say of it.
+    pub(super) c_exists: bool,
+    pub(super) c_out: bool,
+    pub(super) c_made: i64,
+    pub(super) c_changed: i64,
+    pub(super) exports: Vec<(bool, i64)>,
+    // The flow's durable state.
+    pub(super) stored: Person,
+    /// The opt-out that is kept under the contact's hash.
+    pub(super) kept: bool,
+    /// From which change on the filtered list is asked for.
+    pub(super) mark: i64,
+    // The flow's memory, which a kill empties.
+    pub(super) held_contact: Option<ContactSight>,
+    pub(super) held_profile: Option<ProfileSight>,
+    pub(super) work: Option<(Person, bool, Flags)>,
+    pub(super) late: Option<Late>,
+    // What people said last on each side, and when; the last consent in Campaign.
+    pub(super) said_no_in_dynamics: Option<i64>,
+    pub(super) said_no_in_campaign: bool,
+    pub(super) consent: Option<i64>,
+    /// Nobody in Dynamics has said or done anything, and there was no opt-out there.
+    pub(super) silent: bool,
+    // What is left of the story.
+    pub(super) acts: u8,
+    pub(super) ticks: u8,
+    pub(super) kills: u8,
+    pub(super) writes: u8,
+}
+
+impl World {
+    /// Versions are compared and nothing else: they are numbered anew, so that worlds that differ in their numbers are one.
+    pub(super) fn number_versions(&mut self) {
+        let mut versions: Vec<&mut String> = Vec::new();
+        versions.extend(self.stored.contact.as_mut().and_then(|c| c.version.as_mut()));
+        versions.extend(self.held_contact.as_mut().and_then(|c| c.version.as_mut()));
+        versions.extend(self.work.as_mut().and_then(|(person, ..)| person.contact.as_mut()?.version.as_mut()));
+        if let Some(Late::Dynamics { version, .. }) = &mut self.late {
+            versions.push(version);
+        }
+        let mut numbers: Vec<u32> = versions.iter().map(|v| v.parse().unwrap()).chain([self.d_version]).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let renamed = |old: u32| u32::try_from(numbers.binary_search(&old).unwrap()).unwrap() + 1;
+        for version in versions {
+            *version = renamed(version.parse().unwrap()).to_string();
+        }
+        self.d_version = renamed(self.d_version);
+    }
+}
+
+/// A flow that is built wrongly, to see that the check would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// Dynamics is written whatever version it has.
+    NoVersion,
+    /// A consent is taken to be as new as the reading that found it.
+    TimeOfReading,
+    /// Our own writes are not known again.
+    OwnWritesCount,
+    /// A profile made anew is taken for the one before.
+    NoCreated,
+    /// A listing dates the profiles that it did not bring too.
+    DatedByListing,
+    /// The mark of a reading of changes moves with each of its pages.
+    MarkOfPage,
+    /// A profile is deleted without a look.
+    BlindDelete,
+    /// A profile is deleted, and then what it had is kept.
+    KeepsAfterwards,
+    /// Opt-outs of Dynamics are read with the record, and held back with it.
+    WithTheRecord,
+    /// What Campaign has at first sight is overwritten.
+    LiftsAtFirstSight,
+    /// A consent in Dynamics lifts an opt-out of Campaign that was not seen before it.
+    LiftsUnseen,
+}

@@ -1,0 +1,25 @@
+-- Format 4, opt-outs: one-way flows towards Campaign, profiles that the mapping deletes, merged contacts.
+
+-- approval: what was said about the differences that are held ('write' or 'leave'), until the next round has carried it out.
+ALTER TABLE optout_flow ADD COLUMN approval TEXT CHECK (approval IN ('write', 'leave'));
+
+-- held: opt-outs that only Campaign had at first sight, in a flow towards Campaign. own: opt-outs that Campaign got by itself. owed: opt-outs of a
+-- profile that the mapping has
+-- deleted, or of a contact that was merged into this one, which this contact does not have yet. master: the contact that this one was
+-- merged into. passed: opt-outs that the master was given.
+ALTER TABLE optout ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE optout ADD COLUMN own INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE optout ADD COLUMN owed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE optout ADD COLUMN master TEXT;
+ALTER TABLE optout ADD COLUMN passed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX optout_held ON optout (mapping) WHERE held <> 0;
+
+-- Opt-outs of profiles that a mapping has deleted, for the profile that it makes if the contact comes back. id_hash: a keyed hash of the
+-- contact's id, so that nothing here names a person. out: bits in the order of Campaign's attributes.
+CREATE TABLE optout_kept (
+  mapping INTEGER NOT NULL REFERENCES mapping (id),
+  id_hash INTEGER NOT NULL,
+  out     INTEGER NOT NULL,
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (mapping, id_hash)
+) STRICT, WITHOUT ROWID;
