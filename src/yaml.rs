@@ -79,7 +79,7 @@ pub fn read(path: &Path) -> Result<Arc<str>, Box<FileProblem>> {
     use std::io::Read;
     let unreadable = |e: std::io::Error| Box::new(FileProblem::unreadable(path, e, None));
     let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    crate::disk::open_regular(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         let help = format!("a file of this kind has at most {} MiB; is it the right one?", MAX_BYTES / 1024 / 1024);
         return Err(Box::new(FileProblem::unreadable(path, "it is too large", Some(&help))));

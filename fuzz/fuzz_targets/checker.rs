@@ -3,7 +3,8 @@
 #![no_main]
 
 use d365map::check::{Input, compile};
-use d365map::cli::mend;
+use d365map::cli::fixed;
+use d365map::diagnostics::Safety;
 use d365map::diagnostics::Severity;
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::schema::Catalogue;
@@ -20,7 +21,7 @@ fuzz_target!(|text: &str| {
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         render(&compiled.diagnostics, &compiled.sources, format, Style::PLAIN);
     }
-    let (mended, _) = mend(text, 0, &compiled.diagnostics);
+    let (mended, _) = fixed(text, 0, &compiled.diagnostics, Safety::Unsafe);
     if mended != text {
         compile(input(&mended), Catalogue::builtin());
     }

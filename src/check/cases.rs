@@ -6,7 +6,7 @@ use super::Context;
 use super::names::{self};
 use super::types::constant;
 use super::values::resolve;
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{Const, FORMATTED_VALUE, Fit, IngressFlow};
 use crate::schema::{Field, FieldType, Table};
 use crate::syntax::ast::{Assignment, Clause, Expectation, LiteralValue, MomentBase, TestBlock, Value};
@@ -64,7 +64,7 @@ pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time
         let names: Vec<String> = context.mappings.keys().cloned().collect();
         let diagnostic =
             Diagnostic::new(Code::D121, block.mapping.span, format!("there is no mapping `{}`", block.mapping.text), "unknown mapping")
-                .meant(nearest(&block.mapping.text, names.iter().map(String::as_str)), block.mapping.span, || {
+                .meant(near(&block.mapping.text, names.iter().map(String::as_str)), block.mapping.span, || {
                     "a test names the mapping that it tests: `test contacts \"what it shows\" { … }`".to_owned()
                 });
         context.report(diagnostic);

@@ -9,7 +9,7 @@ use super::entry::Checker;
 use super::names::{self, SourceField, TargetField};
 use super::options::{self, DIRECTIONS};
 use super::{Context, MappingInfo};
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, SlotKind, Source, Step};
 use crate::schema::{Catalogue, Field, FieldType, System, Table, TableId};
 use crate::syntax::ast::{self, FieldMapping, Optout};
@@ -142,7 +142,7 @@ fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &
         fits = false;
         let diagnostic =
             Diagnostic::new(Code::D601, pair.target.span, format!("`{}` is no opt-out attribute", pair.target.text()), "not an opt-out")
-                .meant(nearest(&pair.target.text(), ATTRIBUTES), pair.target.span, || {
+                .meant(near(&pair.target.text(), ATTRIBUTES), pair.target.span, || {
                     format!("the attributes are {}", super::types::list(ATTRIBUTES, 8))
                 });
         context.report(diagnostic);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
-use crate::diagnostics::{Code, Diagnostic, FileId, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, FileId, Span, near};
 use crate::syntax::ast::{
     Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident, Literal, LiteralValue, Moment,
     MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
@@ -141,10 +141,9 @@ fn visible(at: usize, files: &[Parsed], context: &mut Context<'_>) -> (Vec<usize
             let folder = own.rsplit_once('/').map_or("", |(folder, _)| folder);
             let beside: Vec<&str> =
                 names.iter().filter(|n| **n != own).map(|n| n.strip_prefix(folder).unwrap_or(n).trim_start_matches('/')).collect();
-            let near = nearest(path, beside.iter().copied());
-            let quoted = near.map(|n| format!("\"{n}\""));
+            let quoted = near(path, beside.iter().copied()).map(|n| n.written(|n| format!("\"{n}\"")));
             let diagnostic = Diagnostic::new(Code::D118, include.path.span, format!("there is no file \"{path}\""), "not found").meant(
-                quoted.as_deref(),
+                quoted,
                 include.path.span,
                 || "the path is relative to this file's folder, with `/`: include \"shared/tables.d365map\"".to_owned(),
             );
@@ -264,7 +263,7 @@ impl Resolver<'_, '_, '_> {
             }
         }
         let known = self.scope.visible.iter().flat_map(|f| declared[*f].tables.keys()).map(String::as_str);
-        let near = nearest(&name.text, known);
+        let near = near(&name.text, known);
         let diagnostic = Diagnostic::new(Code::D116, name.span, format!("there is no shared replacement `{}`", name.text), "not declared")
             .meant(near, name.span, || {
                 format!("declare it outside of mappings: `replace {} {{ value => value }}`, here or in a file that is included", name.text)
@@ -393,9 +392,9 @@ impl Resolver<'_, '_, '_> {
             }
         }
         let known = self.scope.visible.iter().flat_map(|f| self.scope.declared[*f].constants.keys()).map(String::as_str);
-        let near = nearest(name, known).map(|n| format!("${n}"));
+        let near = near(name, known).map(|n| n.written(|n| format!("${n}")));
         let diagnostic = Diagnostic::new(Code::D116, literal.span, format!("there is no constant `${name}`"), "not declared").meant(
-            near.as_deref(),
+            near,
             literal.span,
             || format!("declare it outside of mappings: `let {name} = \"value\"`, here or in a file that is included"),
         );

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::options::{self, EVENTS};
 use super::types::list;
 use super::{Context, names};
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{ActivityTable, EventColumn, EventField, EventFlow, EventPiece, EventType};
 use crate::schema::{FieldType, System, Table, TableId};
 use crate::syntax::ast::{Events, FieldMapping, LiteralValue, Path, Source, TemplatePart, Way};
@@ -55,7 +55,7 @@ pub(super) fn check(block: &Events, context: &mut Context<'_>) -> Option<EventFl
         context.report(
             Diagnostic::new(Code::D112, block.source.span, "events are those of Campaign's emails", "not a source of events")
                 .help("write `campaign.email -> d365.contact`")
-                .fix("write `campaign.email`", block.source.span, "campaign.email"),
+                .fix(Safety::Unsafe, "write `campaign.email`", block.source.span, "campaign.email"),
         );
     }
     let target = names::table(&block.target, context);
@@ -66,7 +66,7 @@ pub(super) fn check(block: &Events, context: &mut Context<'_>) -> Option<EventFl
         context.report(
             Diagnostic::new(Code::D112, block.target.span, "events appear on the timeline of contacts", "not a target of events")
                 .help("write `campaign.email -> d365.contact`")
-                .fix("write `d365.contact`", block.target.span, "d365.contact"),
+                .fix(Safety::Unsafe, "write `d365.contact`", block.target.span, "d365.contact"),
         );
         return None;
     }
@@ -108,6 +108,7 @@ fn entries(block: &Events, context: &mut Context<'_>) -> Entries {
     for field in &block.fields {
         if field.way != Way::Forward {
             context.report(cannot(field.way_span, "events go from Campaign to Dynamics", "not this way").fix(
+                Safety::Unsafe,
                 "write `->`",
                 field.way_span,
                 "->",
@@ -183,7 +184,7 @@ fn value(source: &Source, context: &mut Context<'_>) -> Option<Vec<EventPiece>> 
             let text = path.text();
             let diagnostic =
                 cannot(path.span, format!("an event has no `{text}`"), "unknown")
-                    .meant(nearest(&text, known()), path.span, || format!("an event has {}", list(known(), 12)));
+                    .meant(near(&text, known()), path.span, || format!("an event has {}", list(known(), 12)));
             context.report(diagnostic);
             None
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::entry::Checker;
 use super::names::{self, TargetField};
 use super::{Context, MappingInfo};
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{FieldProgram, Fit, IngressFlow, LOOKUP_TABLE, Op, Read, Source, Step, TableOf};
 use crate::schema::FieldType;
 use crate::syntax::ast::{self, FieldMapping, Operand};
@@ -61,7 +61,7 @@ impl Checker<'_> {
         let Some(other) = context.mappings.get(&name.text).cloned() else {
             let names: Vec<String> = context.mappings.keys().cloned().collect();
             let diagnostic = Diagnostic::new(Code::D505, name.span, format!("there is no mapping `{}`", name.text), "unknown mapping")
-                .meant(nearest(&name.text, names.iter().map(String::as_str)), name.span, || {
+                .meant(near(&name.text, names.iter().map(String::as_str)), name.span, || {
                     "a link names the mapping that writes the other record".to_owned()
                 });
             context.report(diagnostic);

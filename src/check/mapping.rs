@@ -124,7 +124,7 @@ fn one_way(way: Way, span: crate::diagnostics::Span, context: &mut Context<'_>) 
         context.report(
             Diagnostic::new(Code::D510, span, format!("`{}` has no place in this mapping", way.sign()), "values go to Campaign only")
                 .help("write `->`; opt-outs go both ways in an `optout` block")
-                .fix("write `->`", span, "->"),
+                .fix(crate::diagnostics::Safety::Unsafe, "write `->`", span, "->"),
         );
     }
 }

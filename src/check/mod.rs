@@ -39,7 +39,7 @@ pub use steps::{FUNCTIONS, STEPS, StepInfo};
 
 use declare::Parsed;
 
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Levels, Sources, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Levels, Sources, Span, near};
 use crate::plan::{At, Direction, EventFlow, ExecutionPlan, FORMAT, IngressFlow, OptoutFlow, TwoWayFlow};
 use crate::schema::{Catalogue, System, TableId};
 use crate::syntax;
@@ -229,7 +229,7 @@ fn unknown_optouts(blocks: &[&Optout], context: &mut Context<'_>) {
         }
         let names: Vec<String> = context.mappings.keys().cloned().collect();
         let diagnostic = Diagnostic::new(Code::D121, name.span, format!("there is no mapping `{}`", name.text), "unknown mapping").meant(
-            nearest(&name.text, names.iter().map(String::as_str)),
+            near(&name.text, names.iter().map(String::as_str)),
             name.span,
             || "an opt-out block names the mapping of contacts to profiles: `optout contacts { … }`".to_owned(),
         );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::types::{Ty, Typed, fit_of, list};
-use crate::diagnostics::{Code, Diagnostic, nearest};
+use crate::diagnostics::{Code, Diagnostic, Near, near};
 use crate::plan::Fit;
 use crate::schema::{Field, FieldType, System, Table, TableId};
 use crate::syntax::ast::{Path, TableName};
@@ -15,9 +15,9 @@ pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<T
         let systems = System::ALL.map(System::name);
         // Names by which people call the systems.
         let meant = match name.system.text.to_lowercase().as_str() {
-            "dynamics" | "dynamics365" | "crm" | "dataverse" => Some("d365"),
-            "adobe" | "acs" | "adobecampaign" => Some("campaign"),
-            other => nearest(other, systems),
+            "dynamics" | "dynamics365" | "crm" | "dataverse" => Some(Near::guess("d365")),
+            "adobe" | "acs" | "adobecampaign" => Some(Near::guess("campaign")),
+            _ => near(&name.system.text, systems),
         };
         let diagnostic =
             Diagnostic::new(Code::D101, name.system.span, format!("there is no system `{}`", name.system.text), "unknown system").meant(
@@ -34,8 +34,10 @@ pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<T
     }
     let known: Vec<String> = context.catalogue.tables().filter(|t| t.id.system == system).map(|t| t.id.name.clone()).collect();
     let diagnostic = Diagnostic::new(Code::D102, name.table.span, format!("no schema is known for `{id}`"), "unknown table");
-    context.report(match nearest(&id.name, known.iter().map(String::as_str)) {
-        Some(near) => diagnostic.help(format!("did you mean `{system}.{near}`?")).fix(format!("write `{near}`"), name.table.span, near),
+    context.report(match near(&id.name, known.iter().map(String::as_str)) {
+        Some(Near { text, safety }) => {
+            diagnostic.help(format!("did you mean `{system}.{text}`?")).fix(safety, format!("write `{text}`"), name.table.span, text)
+        }
         None => diagnostic.help(format!("fetch its fields with `d365map schema pull {id}`, or describe it in a file of the schema folder")),
     });
     None
@@ -191,9 +193,9 @@ pub(super) fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnosti
     // `city` for `location.city`: the last part alone is often what an author remembers.
     let by_last = || {
         let same = |n: &&String| n.contains('.') && n.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(&name));
-        names.iter().find(same).map(String::as_str)
+        names.iter().find(same).map(Near::guess)
     };
-    let near = nearest(&name, names.iter().map(String::as_str)).or_else(by_last);
+    let near = near(&name, names.iter().map(String::as_str)).or_else(by_last);
     Diagnostic::new(code, path.span, format!("`{}` has no field `{name}`", table.id), "unknown field").meant(near, path.span, || {
         format!(
             "see the fields with `d365map schema show {id}`; custom fields come by `d365map schema pull {id}` or a file in the schema folder",

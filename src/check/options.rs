@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Context;
 use super::types::list;
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{Conflicts, Deletes, FilteredOut, Picklists, Policy, Rejected, Scope};
 use crate::syntax::ast::{Entry, Mapping, Setting};
 
@@ -90,7 +90,7 @@ pub(super) fn chosen<'s>(
         let Some((name, values)) = known.iter().find(|k| k.0 == name) else {
             let names = || known.iter().map(|k| k.0);
             let diagnostic = Diagnostic::new(Code::D108, setting.name.span, format!("there is no option `{name}`"), "unknown option")
-                .meant(nearest(name, names()), setting.name.span, || format!("the options here are {}", list(names(), 9)));
+                .meant(near(name, names()), setting.name.span, || format!("the options here are {}", list(names(), 9)));
             context.report(diagnostic);
             continue;
         };
@@ -108,7 +108,7 @@ pub(super) fn chosen<'s>(
                     )
                     .collect();
                 let diagnostic = Diagnostic::new(Code::D108, setting.value.span, format!("`{name}` cannot be `{value}`"), "unknown value")
-                    .meant(nearest(value, values.iter().copied()), setting.value.span, || format!("write {}", written.join(" or ")));
+                    .meant(near(value, values.iter().copied()), setting.value.span, || format!("write {}", written.join(" or ")));
                 context.report(diagnostic);
             }
         }

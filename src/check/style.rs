@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::Context;
-use crate::diagnostics::{Code, Diagnostic, Edit, Span};
+use crate::diagnostics::{Code, Diagnostic, Edit, Safety, Span};
 use crate::syntax::ast::{Entry, LiteralValue, Mapping, TestBlock};
 
 /// The rules that concern one mapping.
@@ -35,7 +35,7 @@ fn key_first(mapping: &Mapping, context: &mut Context<'_>) {
         .related(first.span(), "stands before it")
         .help("move the key to the top: it is what a reader looks for first");
     context.report(match move_up(key.span, first.span(), context) {
-        Some(edits) => diagnostic.fixes("move the key to the top", edits),
+        Some(edits) => diagnostic.fixes(Safety::Safe, "move the key to the top", edits),
         None => diagnostic,
     });
 }

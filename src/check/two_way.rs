@@ -3,7 +3,7 @@
 use super::entry::Checker;
 use super::types::convert;
 use super::{Context, mapping as ingress, names, options};
-use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{FieldProgram, Policy, Read, Side, Source, Step, TwoWayFlow};
 use crate::schema::{System, Table};
 use crate::syntax::ast::{self, Entry, FieldMapping, Key, Mapping, Way};
@@ -95,6 +95,7 @@ fn key<'m>(
     }
     if key.way != Way::Both {
         context.report(Diagnostic::new(Code::D510, key.way_span, "a key goes both ways here", "expected `<->`").help("write `<->`").fix(
+            Safety::Unsafe,
             "write `<->`",
             key.way_span,
             "<->",
@@ -113,7 +114,7 @@ fn key<'m>(
                 "not the primary key",
             )
             .help(format!("write `key {} <-> {}`", left.primary_key, key.target.text()))
-            .fix(format!("write `{}`", left.primary_key), key.source.span, left.primary_key.clone()),
+            .fix(Safety::Unsafe, format!("write `{}`", left.primary_key), key.source.span, left.primary_key.clone()),
         );
         return None;
     }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::types::list;
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Near, Safety, Span, near, nearest};
 use crate::plan::Const;
 use crate::schema::{Choice, ChoiceSet, Field, FieldType};
 use crate::syntax::ast::{LiteralValue, Value};
@@ -14,8 +14,8 @@ use crate::time;
 pub(super) struct Unfit {
     label: String,
     help: String,
-    /// What was meant without a doubt, as it is written in a file.
-    meant: Option<String>,
+    /// What was meant, as it is written in a file.
+    meant: Option<Near>,
 }
 
 impl Unfit {
@@ -23,7 +23,7 @@ impl Unfit {
     pub(super) fn diagnostic(self, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
         let diagnostic = Diagnostic::new(code, span, message, self.label).help(self.help);
         match self.meant {
-            Some(meant) => diagnostic.fix(format!("write `{meant}`"), span, meant),
+            Some(Near { text, safety }) => diagnostic.fix(safety, format!("write `{text}`"), span, text),
             None => diagnostic,
         }
     }
@@ -62,7 +62,8 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
             Value::Word(path) => {
                 let unfit =
                     unfit(format!("`{}` is a bare word", path.text()), format!("`{}` holds text: write \"{}\"", field.name, path.text()));
-                Err(Unfit { meant: Some(format!("\"{}\"", path.text())), ..unfit })
+                // The word may also be a misspelled keyword, such as `default` for `else`.
+                Err(Unfit { meant: Some(Near::guess(format!("\"{}\"", path.text()))), ..unfit })
             }
         },
         FieldType::Date => match value {
@@ -150,9 +151,9 @@ fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit>
         None => {
             let labels: Vec<&str> = set.options.iter().map(|o| o.label.as_str()).collect();
             let near = nearest(&word, labels.iter().copied()).filter(|near| is_a_slip(&word, near));
-            let meant = near.and_then(|near| set.by_label(near)).map(spelled);
+            let meant = near.and_then(|near| set.by_label(near)).map(spelled).map(Near::guess);
             let help = match &meant {
-                Some(near) => format!("did you mean `{near}`?"),
+                Some(near) => format!("did you mean `{}`?", near.text),
                 None => format!("its options are {}", options_text(&set.options)),
             };
             Err(Unfit { label: format!("`{}` has no option `{word}`", field.name), help, meant })
@@ -193,8 +194,10 @@ fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> R
             other => text_of(other).unwrap_or_default().to_lowercase(),
         };
         let meant = match word.as_str() {
-            "yes" | "true" | "on" | "y" => Some("true".to_owned()),
-            "no" | "false" | "off" | "n" => Some("false".to_owned()),
+            "true" | "false" => Some(Near { text: word, safety: Safety::Safe }),
+            // For a field such as `donotemail`, "yes" can stand for either value.
+            "yes" | "on" | "y" => Some(Near::guess("true")),
+            "no" | "off" | "n" => Some(Near::guess("false")),
             _ => None,
         };
         Unfit { label: format!("`{}` is true or false", field.name), help, meant }
@@ -202,9 +205,9 @@ fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> R
 }
 
 fn unknown(word: &str, field: &Field, names: &[&str]) -> Unfit {
-    let meant = nearest(word, names.iter().copied()).filter(|near| is_a_slip(word, near)).map(str::to_owned);
+    let meant = near(word, names.iter().copied()).filter(|near| is_a_slip(word, &near.text));
     let help = match &meant {
-        Some(near) => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{}`?", near.text),
         None => format!("its values are {}", list(names.iter().copied(), 8)),
     };
     Unfit { label: format!("`{}` has no value `{word}`", field.name), help, meant }

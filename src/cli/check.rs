@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::output::{fail, print, stdout_style};
+use super::output::{fail, print_file, print_styled, stdout_style};
 use super::{Exit, Global, files, fix};
-use crate::diagnostics::Severity;
-use crate::diagnostics::render::{Format, render};
+use crate::diagnostics::render::{Format, Limit, Style, grouped, render_at_most, sarif};
+use crate::diagnostics::{Safety, Severity};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,27 @@ pub struct Args {
     /// How findings are printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Mend what can be mended without changing what is meant, then report the rest.
+    /// Apply the fixes that cannot change what a mapping means, print each change, then report the rest.
     #[arg(long)]
     fix: bool,
+    /// Apply the other fixes too, such as a name that is probably meant. Read the changes before you commit them.
+    #[arg(long)]
+    unsafe_fixes: bool,
+    /// Maximum number of findings to print for each file, 0 for all. Without it, 100 in the format for people and all in the
+    /// others.
+    #[arg(long, value_name = "NUMBER")]
+    max_findings: Option<usize>,
+}
+
+#[derive(Default)]
+struct Counts {
+    errors: usize,
+    warnings: usize,
+    safe: usize,
+    unsafe_: usize,
+    mappings: usize,
+    files: usize,
+    fixed: usize,
 }
 
 /// Checks and prints.
@@ -27,50 +45,80 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Ok(groups) => groups,
         Err(error) => return fail(&error.to_string()),
     };
-    let mut fixed = 0;
-    let (mut errors, mut warnings, mut fixable, mut mappings, mut count) = (0, 0, 0, 0, 0);
+    let wanted = match (args.fix, args.unsafe_fixes) {
+        (_, true) => Some(Safety::Unsafe),
+        (true, false) => Some(Safety::Safe),
+        (false, false) => None,
+    };
+    let mut counts = Counts::default();
     let mut documents = Vec::new();
     for group in groups {
-        count += group.inputs.len();
-        let compiled = if args.fix {
-            match fix::apply(group) {
+        counts.files += group.inputs.len();
+        let compiled = match wanted {
+            Some(safety) => match fix::apply(group, safety) {
                 Ok(done) => {
-                    fixed += done.count;
+                    counts.fixed += done.changes.len();
+                    if !global.quiet {
+                        done.changes.iter().for_each(|change| say!("{change}"));
+                    }
                     done.compiled
                 }
                 Err(error) => return fail(&error),
-            }
-        } else {
-            group.compile()
+            },
+            None => group.compile(),
         };
-        mappings += compiled.mappings;
-        errors += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
-        warnings += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Warning).count();
-        fixable += compiled.diagnostics.iter().filter(|d| d.fix.is_some()).count();
+        counts.mappings += compiled.mappings;
+        counts.errors += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
+        counts.warnings += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Warning).count();
+        let fixes = |safety| compiled.diagnostics.iter().filter(|d| d.fix.as_ref().is_some_and(|f| f.safety == safety)).count();
+        counts.safe += fixes(Safety::Safe);
+        counts.unsafe_ += fixes(Safety::Unsafe);
         documents.push(compiled);
     }
-    print(&render_all(documents, args.format, style));
-    if !global.quiet {
-        let s = |n: usize| if n == 1 { "" } else { "s" };
-        let findings = match (errors, warnings) {
-            (0, 0) => "no findings".to_owned(),
-            (e, w) => format!("{e} error{}, {w} warning{}", s(e), s(w)),
-        };
-        let mended = if fixed == 0 { String::new() } else { format!("mended {fixed} finding{}, ", s(fixed)) };
-        eprintln!("checked {mappings} mapping{} in {count} file{}: {mended}{findings}", s(mappings), s(count));
-        let fixable = if args.fix { 0 } else { fixable };
-        if fixable > 0 {
-            eprintln!("{fixable} of them can be mended by `d365map check --fix`");
-        }
-        if errors + warnings > 0 && args.format == Format::Human {
-            eprintln!("`d365map explain CODE` says more about a code");
-        }
+    let limit = match (args.max_findings, args.format) {
+        (Some(count), _) => Limit::at_most(count),
+        (None, Format::Human) => Limit::PEOPLE,
+        (None, Format::Json | Format::Github | Format::Sarif | Format::Junit) => Limit::NONE,
+    };
+    let text = render_all(documents, args.format, style, limit);
+    if args.format == Format::Human {
+        print_styled(&text)
+    } else {
+        print_file(&text)
     }
-    if errors + warnings == 0 { Exit::Clean } else { Exit::Findings }
+    // Without it, nobody would miss what the report leaves out.
+    let beyond = sarif::beyond_limit(counts.errors + counts.warnings);
+    if args.format == Format::Sarif && beyond > 0 {
+        say!("warning: {}", sarif::left_out(beyond));
+    }
+    if !global.quiet {
+        summary(&counts, args.format, wanted);
+    }
+    if counts.errors + counts.warnings == 0 { Exit::Clean } else { Exit::Findings }
+}
+
+fn summary(counts: &Counts, format: Format, applied: Option<Safety>) {
+    let of = |n: usize, word: &str| format!("{} {word}{}", grouped(n), if n == 1 { "" } else { "s" });
+    let found = counts.errors + counts.warnings;
+    let findings = match found {
+        0 => "no findings".to_owned(),
+        _ => format!("{}, {}", of(counts.errors, "error"), of(counts.warnings, "warning")),
+    };
+    let fixed = if counts.fixed == 0 { String::new() } else { format!("fixed {}, ", of(counts.fixed, "finding")) };
+    say!("checked {} in {}: {fixed}{findings}", of(counts.mappings, "mapping"), of(counts.files, "file"));
+    if applied.is_none() && counts.safe > 0 {
+        say!("`d365map check --fix` fixes {} of them", grouped(counts.safe));
+    }
+    if applied != Some(Safety::Unsafe) && counts.unsafe_ > 0 {
+        say!("`d365map check --unsafe-fixes` fixes {} more, but can change what a mapping means", grouped(counts.unsafe_));
+    }
+    if found > 0 && format == Format::Human {
+        say!("`d365map explain CODE` says more about a code");
+    }
 }
 
 /// The findings of all groups as one document: machine formats must not be several documents in a row.
-fn render_all(groups: Vec<crate::check::Compiled>, format: Format, style: crate::diagnostics::render::Style) -> String {
+fn render_all(groups: Vec<crate::check::Compiled>, format: Format, style: Style, limit: Limit) -> String {
     let mut sources = crate::diagnostics::Sources::default();
     let mut all = Vec::new();
     for group in groups {
@@ -86,5 +134,5 @@ fn render_all(groups: Vec<crate::check::Compiled>, format: Format, style: crate:
             d
         }));
     }
-    render(&all, &sources, format, style)
+    render_at_most(&all, &sources, format, style, limit)
 }

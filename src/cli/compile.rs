@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::{fail, print, stderr_style};
+use super::output::{fail, print_json, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::plan::ExecutionPlan;
@@ -24,13 +24,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(exit) => return exit,
     };
     let Some(path) = &args.output else {
-        print(&plan.to_json());
+        print_json(&plan.to_json());
         return Exit::Clean;
     };
     match write_private(path, plan.to_json().as_bytes()) {
         Ok(()) => {
             if !global.quiet {
-                eprintln!("wrote {} ({} flows); run it with `d365map run --plan {}`", path.display(), plan.ingress.len(), path.display());
+                say!("wrote {} ({} flows); run it with `d365map run --plan {}`", path.display(), plan.ingress.len(), path.display());
             }
             Exit::Clean
         }
@@ -38,9 +38,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     }
 }
 
+/// Larger files are not plans: the plan of the largest mapping file is a tenth of this.
+const MAX_PLAN_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Reads a compiled plan.
 pub fn read_plan(path: &Path) -> Result<ExecutionPlan, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let bytes = crate::disk::read(path, MAX_PLAN_BYTES).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8 text", path.display()))?;
     ExecutionPlan::from_json(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
@@ -62,9 +66,9 @@ pub fn load(paths: &[PathBuf], global: &Global) -> Result<ExecutionPlan, Exit> {
 /// Compiles one group; findings go to standard error.
 pub fn compile_group(group: files::Group, style: Style) -> Result<ExecutionPlan, Exit> {
     let compiled = group.compile();
-    eprint!("{}", render(&compiled.diagnostics, &compiled.sources, Format::Human, style));
+    say_styled(&render(&compiled.diagnostics, &compiled.sources, Format::Human, style));
     compiled.plan.ok_or_else(|| {
-        eprintln!("error: no plan was made, since there are errors");
+        say!("error: no plan was made, since there are errors");
         Exit::Findings
     })
 }

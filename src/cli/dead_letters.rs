@@ -1,6 +1,6 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
-use super::output::{counted, fail, print};
+use super::output::{counted, fail, print, print_json};
 use super::run::Format;
 use super::status::need_project;
 use super::{Exit, Global};
@@ -95,7 +95,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         }
         Action::Show { id, format } => Store::open_read(&project.state).and_then(|s| s.dead_letter(*id)).map(|letter| match letter {
             Some(letter) => {
-                print(&show(&letter, *format));
+                let text = show(&letter, *format);
+                if *format == Format::Json {
+                    print_json(&text)
+                } else {
+                    print(&text)
+                }
                 Exit::Clean
             }
             None => fail(&format!("there is no dead letter {id}; see `d365map dead-letters list`")),
@@ -144,7 +149,7 @@ fn act(
 
 fn list(letters: &[DeadLetter], format: Format) -> Exit {
     match format {
-        Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "dead_letters": letters}))),
+        Format::Json => print_json(&format!("{}\n", serde_json::json!({"version": 1, "dead_letters": letters}))),
         Format::Human if letters.is_empty() => print("no dead letters\n"),
         Format::Human => letters.iter().for_each(|l| print(&line(l))),
     }

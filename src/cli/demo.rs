@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{fail, print};
+use super::output::{fail, print, print_json};
 use super::run::{Format, runtime};
 use super::{Exit, Global, emulated, services};
 use crate::check::{Input, compile};
@@ -46,7 +46,11 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let folder = Folder::new();
     match runtime.block_on(demo(args, global.quiet, &folder.0)) {
         Ok(text) => {
-            print(&text);
+            if args.format == Format::Json {
+                print_json(&text)
+            } else {
+                print(&text)
+            }
             Exit::Clean
         }
         Err(error) => fail(&format!("the demonstration failed: {error}")),
@@ -87,7 +91,7 @@ const CHANGES: &str =
 async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String> {
     let say = |text: &str| {
         if args.format == Format::Human && !quiet {
-            eprintln!("{text}");
+            say!("{text}");
         }
     };
     let config = Config { contacts: args.contacts, seed_text: Some(crate::emulator::SAMPLE_SEED.to_owned()), ..Config::default() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::output::{print, stdout_style};
+use super::output::{print_json, print_styled, stdout_style};
 use super::run::Format;
 use super::{Exit, Global, drift, files, services};
 use crate::connect::campaign::Campaign;
@@ -49,8 +49,8 @@ const REQUEST: Duration = Duration::from_secs(15);
 pub fn run(args: &Args, global: &Global) -> Exit {
     let (checks, could) = examine(args, global);
     match args.format {
-        Format::Human => print(&doctor::human(&checks, stdout_style().color, terminal_width())),
-        Format::Json => print(&doctor::json(&checks)),
+        Format::Human => print_styled(&doctor::human(&checks, stdout_style().color, terminal_width())),
+        Format::Json => print_json(&doctor::json(&checks)),
     }
     match (could, doctor::tally(&checks).failed) {
         (false, _) => Exit::Failure,

@@ -125,7 +125,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         None => None,
         Some((_, Ok(text))) => Some(text),
         Some((path, Err(error))) => {
-            eprintln!("error: {}: {error}", path.display());
+            say!("error: {}: {error}", path.display());
             return Exit::Failure;
         }
     };
@@ -163,7 +163,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot start: {error}");
+            say!("error: the runtime cannot start: {error}");
             return Exit::Failure;
         }
     };
@@ -171,7 +171,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let running = match emulator::start(config).await {
             Ok(running) => running,
             Err(error) => {
-                eprintln!("error: the emulators cannot start: {error}");
+                say!("error: the emulators cannot start: {error}");
                 return Exit::Failure;
             }
         };

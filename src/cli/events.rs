@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::output::{fail, print};
+use super::output::{fail, print, print_json};
 use super::run::Format;
 use super::{Exit, Global, run, services};
 use crate::run::{Repair, repair_events};
@@ -53,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Ok(repairs) => {
             match format {
                 Format::Human => print(&repairs.iter().map(|r| describe(r, *dry_run)).collect::<String>()),
-                Format::Json => print(&format!("{}\n", json!({"version": 1, "dry_run": dry_run, "repairs": repairs}))),
+                Format::Json => print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry_run, "repairs": repairs}))),
             }
             let open = repairs.iter().any(|r| !r.profile || r.backlog > 0);
             if open { Exit::Findings } else { Exit::Clean }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::compile::write_whole;
-use super::output::{fail, print, stderr_style};
+use super::output::{fail, print_file, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{self, render};
 use crate::diagnostics::{Diagnostics, FileId, Sources};
@@ -54,7 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 }
             }
             if !diagnostics.is_empty() {
-                eprint!("{}", render(&diagnostics.into_sorted(), &sources, render::Format::Human, stderr_style()));
+                say_styled(&render(&diagnostics.into_sorted(), &sources, render::Format::Human, stderr_style()));
                 return fail("nothing was exported: a file cannot be read");
             }
         }
@@ -64,7 +64,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Format::Html => html(&document),
     };
     match &args.output {
-        None => print(&text),
+        None => print_file(&text),
         Some(path) => {
             if let Err(error) = write_whole(path, text.as_bytes()) {
                 return fail(&format!("{}: {error}", files::display(path)));

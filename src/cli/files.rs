@@ -54,7 +54,9 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(catalogue: Catalogue, levels: Levels, files: Vec<(PathBuf, Input)>) -> Result<Group, FilesError> {
+    /// `root`: what the files include lies in this folder, whatever links lead there. A file with a mapping can come from somebody else, and
+    /// findings quote what they are about, so nothing else is read: `include "/proc/self/environ"` would print the environment.
+    fn new(root: &Path, catalogue: Catalogue, levels: Levels, files: Vec<(PathBuf, Input)>) -> Result<Group, FilesError> {
         let asked = files.len();
         let (mut paths, mut inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
         let mut at = 0;
@@ -63,9 +65,15 @@ impl Group {
             for included in check::included_paths(&text) {
                 let Some(name) = check::included_name(&inputs[at].name, &included) else { continue };
                 let path = paths[at].parent().unwrap_or(Path::new("")).join(&included);
-                // A file that is not there is reported where it is included.
-                if inputs.iter().all(|i| i.name != name) && path.is_file() {
-                    inputs.push(read(&path, name)?);
+                // A file that is not there, is not the project's or is not a mapping file is reported where it is included (D118).
+                if Path::new(&included).is_absolute() || inputs.iter().any(|i| i.name == name) {
+                    continue;
+                }
+                let fits = |real: &PathBuf| real.extension().is_some_and(|e| e == ENDING) && path.extension().is_some_and(|e| e == ENDING);
+                if let Some(real) = crate::disk::within(root, &path).ok().filter(fits)
+                    && real.is_file()
+                {
+                    inputs.push(read(&real, name)?);
                     paths.push(path);
                 }
             }
@@ -128,8 +136,8 @@ pub fn of_project(project: Project, style: Style) -> Result<Group, FilesError> {
     }
     let root = project.root.clone();
     let name = |path: &Path| display(path.strip_prefix(&root).unwrap_or(path));
-    let inputs = paths.iter().map(|p| Ok((p.clone(), read(p, name(p))?))).collect::<Result<_, FilesError>>()?;
-    Group::new(catalogue(Some(&project), style)?, project.lint.clone(), inputs)
+    let inputs = paths.iter().map(|p| Ok((p.clone(), read(&own(&root, p)?, name(p))?))).collect::<Result<_, FilesError>>()?;
+    Group::new(&root, catalogue(Some(&project), style)?, project.lint.clone(), inputs)
 }
 
 /// The files that the given paths name, grouped by the projects that they lie in.
@@ -151,13 +159,16 @@ pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Res
         let absolute = std::path::absolute(&file).map_err(|source| FilesError::Io { path: file.clone(), source })?;
         let folder = absolute.parent().unwrap_or(&absolute).to_path_buf();
         let project = Project::find(&folder, explicit).map_err(|e| FilesError::Problems(project_error(&e, style)))?;
+        // Without a project, what belongs together is below the current folder, or beside the file.
+        let here = std::env::current_dir().ok().filter(|here| absolute.starts_with(here));
+        let root = project.as_ref().map_or_else(|| here.unwrap_or_else(|| folder.clone()), |p| p.root.clone());
         let key = project.as_ref().map_or(folder, |p| p.root.clone());
-        let input = read(&file, display(&file))?;
-        groups.entry(key).or_insert_with(|| Gathered { project, inputs: Vec::new() }).inputs.push((file, input));
+        let input = read(&own(&root, &file)?, display(&file))?;
+        groups.entry(key).or_insert_with(|| Gathered { project, root, inputs: Vec::new() }).inputs.push((file, input));
     }
-    let group = |Gathered { project, inputs }| {
+    let group = |Gathered { project, root, inputs }| {
         let levels = project.as_ref().map(|p| p.lint.clone()).unwrap_or_default();
-        Group::new(catalogue(project.as_ref(), style)?, levels, inputs)
+        Group::new(&root, catalogue(project.as_ref(), style)?, levels, inputs)
     };
     groups.into_values().map(group).collect()
 }
@@ -165,6 +176,7 @@ pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Res
 /// Files of one project or folder on their way to a group.
 struct Gathered {
     project: Option<Project>,
+    root: PathBuf,
     inputs: Vec<(PathBuf, Input)>,
 }
 
@@ -208,11 +220,23 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), FilesError> {
     Ok(())
 }
 
+/// The resolved path of a mapping file: a link must lead to a mapping file of the same project.
+fn own(root: &Path, path: &Path) -> Result<PathBuf, FilesError> {
+    let io = |source| FilesError::Io { path: path.to_path_buf(), source };
+    let linked = std::fs::symlink_metadata(path).map_err(io)?.is_symlink();
+    // A file that is named on the command line may be anywhere; where a link leads was decided by whoever made the link.
+    let real = if linked || path.starts_with(root) { crate::disk::within(root, path).map_err(io)? } else { path.to_path_buf() };
+    if linked && real.extension().is_none_or(|e| e != ENDING) {
+        return Err(io(std::io::Error::other("a link to a file that is not a mapping file")));
+    }
+    Ok(real)
+}
+
 /// Reads a file; of one that is too large just enough to say so.
 fn read(path: &Path, name: String) -> Result<Input, FilesError> {
     use std::io::Read;
     let io = |source| FilesError::Io { path: path.to_path_buf(), source };
-    let file = std::fs::File::open(path).map_err(io)?;
+    let file = crate::disk::open_regular(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;

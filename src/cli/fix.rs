@@ -1,36 +1,74 @@
 //! `d365map check --fix`: applies the fixes of findings to the files.
 //!
-//! Several rounds: mending one entry may bring to light what is wrong with it next. A round applies every fix whose edits
+//! Several rounds: fixing one entry may bring to light what is wrong with it next. A round applies every fix whose edits
 //! touch no other's; a file is written as a whole or not at all, and only once, after the last round.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use super::compile::write_whole;
 use super::files::{self, Group};
 use crate::check::Compiled;
-use crate::diagnostics::{Diagnostic, Edit};
+use crate::diagnostics::{Code, Diagnostic, Edit, Position, Safety, Sources};
 
 /// More rounds than a fix can lead to another; a stop for fixes that undo each other.
 const ROUNDS: usize = 10;
 
-/// What was mended.
+/// Longer texts are not repeated in full when a change is printed, in characters.
+const SHOWN: usize = 80;
+
+/// What was fixed.
 pub struct Fixed {
-    /// How many findings.
-    pub count: usize,
+    /// The changes, in the order in which they were made.
+    pub changes: Vec<Change>,
     /// What is left.
     pub compiled: Compiled,
 }
 
-/// Mends the files of a group that were asked for.
-pub fn apply(mut group: Group) -> Result<Fixed, String> {
-    let mut count = 0;
+/// A fix that was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    code: Code,
+    file: String,
+    at: Position,
+    title: String,
+    /// What each edit replaced, and by what.
+    edits: Vec<(String, String)>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fixed {}:{}:{}: {}: ", self.file, self.at.line, self.at.column, self.code)?;
+        match self.edits.as_slice() {
+            [(before, after)] if before.trim().is_empty() => write!(f, "added `{}`", short(after)),
+            [(before, after)] if after.trim().is_empty() => write!(f, "removed `{}`", short(before)),
+            [(before, after)] => write!(f, "`{}` → `{}`", short(before), short(after)),
+            _ => f.write_str(&self.title),
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    let text = text.trim();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Fixes the files of a group that were asked for. With [`Safety::Safe`], only fixes that cannot change what a mapping means
+/// are applied.
+pub fn apply(mut group: Group, safety: Safety) -> Result<Fixed, String> {
+    let mut changes = Vec::new();
     let mut changed = vec![false; group.inputs.len()];
     let mut compiled = group.clone().compile();
     for _ in 0..ROUNDS {
         let mut any = false;
         for (file, input) in group.inputs.iter_mut().enumerate().take(group.asked) {
             let Ok(text) = std::str::from_utf8(&input.bytes) else { continue };
-            let (text, fixes) = mend(text, file, &compiled.diagnostics);
-            if fixes > 0 {
-                count += fixes;
+            let (text, applied) = fixed(text, file, &compiled.diagnostics, safety);
+            if !applied.is_empty() {
+                changes.extend(applied.iter().map(|d| change(d, &compiled.sources)));
                 any = true;
                 changed[file] = true;
                 input.bytes = text.into_bytes();
@@ -44,26 +82,47 @@ pub fn apply(mut group: Group) -> Result<Fixed, String> {
     for (file, path) in group.paths.iter().enumerate().filter(|(i, _)| changed[*i]) {
         write_whole(path, &group.inputs[file].bytes).map_err(|e| format!("{}: {e}", files::display(path)))?;
     }
-    Ok(Fixed { count, compiled })
+    Ok(Fixed { changes, compiled })
 }
 
-/// Applies every fix of one file that does not touch another one's edits; how many were applied.
-pub fn mend(text: &str, file: usize, diagnostics: &[Diagnostic]) -> (String, usize) {
-    let mut edits: Vec<&Edit> = Vec::new();
-    let mut count = 0;
-    for fix in diagnostics.iter().filter(|d| d.span.file.0 as usize == file).filter_map(|d| d.fix.as_ref()) {
+fn change(diagnostic: &Diagnostic, sources: &Sources) -> Change {
+    let (file, at) = sources.locate(diagnostic.span);
+    let fix = diagnostic.fix.as_ref();
+    let before = |e: &Edit| sources.get(e.span.file).and_then(|f| f.text.get(e.span.range())).unwrap_or_default().to_owned();
+    Change {
+        code: diagnostic.code,
+        file: file.to_owned(),
+        at,
+        title: fix.map(|f| f.title.clone()).unwrap_or_default(),
+        edits: fix.map(|f| f.edits.iter().map(|e| (before(e), e.text.clone())).collect()).unwrap_or_default(),
+    }
+}
+
+/// Applies every fix of one file that does not touch another one's edits; the findings whose fixes were applied.
+pub fn fixed<'d>(text: &str, file: usize, diagnostics: &'d [Diagnostic], safety: Safety) -> (String, Vec<&'d Diagnostic>) {
+    // By their beginnings; none of them touches another.
+    let mut edits: BTreeMap<u32, &Edit> = BTreeMap::new();
+    let mut applied = Vec::new();
+    for diagnostic in diagnostics.iter().filter(|d| d.span.file.0 as usize == file) {
+        let Some(fix) = diagnostic.fix.as_ref().filter(|f| safety == Safety::Unsafe || f.safety == Safety::Safe) else { continue };
         let inside = |e: &Edit| e.span.file.0 as usize == file && text.get(e.span.range()).is_some();
         // Two insertions at one place have no order, so only one is made in a round.
-        let free = |e: &Edit| edits.iter().all(|o| e.span.end < o.span.start || o.span.end < e.span.start);
+        let free = |e: &Edit| {
+            let before = edits.range(..=e.span.end).next_back();
+            before.is_none_or(|(_, other)| other.span.end < e.span.start)
+        };
         if fix.edits.iter().all(|e| inside(e) && free(e)) {
-            edits.extend(&fix.edits);
-            count += 1;
+            edits.extend(fix.edits.iter().map(|e| (e.span.start, e)));
+            applied.push(diagnostic);
         }
     }
-    edits.sort_by_key(|e| std::cmp::Reverse(e.span.start));
-    let mut out = text.to_owned();
-    for edit in edits {
-        out.replace_range(edit.span.range(), &edit.text);
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for edit in edits.values() {
+        out.push_str(text.get(at..edit.span.start as usize).unwrap_or_default());
+        out.push_str(&edit.text);
+        at = edit.span.end as usize;
     }
-    (out, count)
+    out.push_str(text.get(at..).unwrap_or_default());
+    (out, applied)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use similar::TextDiff;
 
 use super::compile::write_whole;
-use super::output::{fail, print, stdout_style};
+use super::output::{fail, print, print_file, say_styled, stdout_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{Format, render};
 use crate::diagnostics::{Diagnostics, Sources};
@@ -43,7 +43,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             let (text, fault) = syntax::decode(input.bytes.clone());
             let Some(formatted) = fault.is_none().then(|| format(&text)).flatten() else {
                 faulty += 1;
-                eprint!("{}", findings(&input.name, &text, fault));
+                say_styled(&findings(&input.name, &text, fault));
                 continue;
             };
             if formatted == text {
@@ -63,7 +63,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     if !global.quiet {
         let s = |n: usize| if n == 1 { "" } else { "s" };
         let verb = if only_looked { "would be put" } else { "put" };
-        eprintln!(
+        say!(
             "{changed} of {count} file{} {verb} into form{}",
             s(count),
             if faulty > 0 { format!(", {faulty} cannot be read") } else { String::new() }
@@ -80,13 +80,13 @@ fn stream(args: &Args) -> Exit {
     }
     let (text, fault) = syntax::decode(bytes);
     let Some(formatted) = fault.is_none().then(|| format(&text)).flatten() else {
-        eprint!("{}", findings("standard input", &text, fault));
+        say_styled(&findings("standard input", &text, fault));
         return Exit::Findings;
     };
     if args.diff {
         print(&difference("standard input", &text, &formatted));
     } else if !args.check {
-        print(&formatted);
+        print_file(&formatted);
     }
     if (args.check || args.diff) && formatted != text { Exit::Findings } else { Exit::Clean }
 }

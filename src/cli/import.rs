@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::compile::write_whole;
-use super::output::{fail, print, stderr_style};
+use super::output::{fail, print_file, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::check::{Input, compile};
 use crate::import::{Kind, import, read};
@@ -63,7 +63,7 @@ fn work(args: &Args, global: &Global) -> Result<Exit, String> {
     let imported = import(&args.name, &source, &target, &tables);
     match &args.output {
         Some(path) => write_whole(path, imported.text.as_bytes()).map_err(|e| format!("{}: {e}", files::display(path)))?,
-        None => print(&imported.text),
+        None => print_file(&imported.text),
     }
     let mut report = String::new();
     // Writing into a String cannot fail.
@@ -83,9 +83,9 @@ fn work(args: &Args, global: &Global) -> Result<Exit, String> {
         let _ = writeln!(report, "{place}: {} {}: {}{help}", finding.code, finding.message, finding.label);
     }
     if !global.quiet {
-        eprint!("{report}");
+        say_styled(&report);
         let rows: usize = tables.iter().map(|t| t.rows.len()).sum();
-        eprintln!("imported {} of {rows} rows; {} findings", rows - imported.left.min(rows), compiled.diagnostics.len());
+        say!("imported {} of {rows} rows; {} findings", rows - imported.left.min(rows), compiled.diagnostics.len());
     }
     Ok(if imported.left > 0 || !compiled.diagnostics.is_empty() { Exit::Findings } else { Exit::Clean })
 }

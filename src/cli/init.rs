@@ -1,8 +1,8 @@
 //! `d365map init`: a project to begin with.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::output::print;
 use super::{Exit, Global, emulated};
 use crate::project::{FILE_NAME, template};
 
@@ -49,18 +49,17 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             Exit::Clean
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             Exit::Failure
         }
     }
 }
 
 fn say(args: &Args, written: &[PathBuf]) {
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     let enter = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", args.dir.display()) };
-    // A closed pipe is not a reason to fail: the files are written.
     for path in written {
-        let _ = writeln!(out, "wrote {}", super::files::display(path));
+        out.push_str(&format!("wrote {}\n", super::files::display(path)));
     }
     let steps: &[(&str, &str)] = if args.emulated {
         &[
@@ -74,13 +73,14 @@ fn say(args: &Args, written: &[PathBuf]) {
             ("d365map schema pull", "fetches your own fields from both services, after you have filled in the connections in d365map.yaml"),
         ]
     };
-    let _ = writeln!(out, "\nNext:");
+    out.push_str("\nNext:\n");
     for (command, what) in steps {
-        let _ = writeln!(out, "  {enter}{command:<width$}  {what}", width = steps.iter().map(|(c, _)| c.len()).max().unwrap_or(0));
+        out.push_str(&format!("  {enter}{command:<width$}  {what}\n", width = steps.iter().map(|(c, _)| c.len()).max().unwrap_or(0)));
     }
     if let Some(ci) = args.ci {
-        let _ = writeln!(out, "Before the first run in CI, set the variable D365MAP_REPOSITORY, as {} says.", ci.path());
+        out.push_str(&format!("Before the first run in CI, set the variable D365MAP_REPOSITORY, as {} says.\n", ci.path()));
     }
+    print(&out);
 }
 
 /// Writes the project's files; returns what was written, in order. Either all files can be written or none is touched.

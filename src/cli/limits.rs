@@ -90,7 +90,7 @@ pub fn refuse_initial(project: &Project, plan: &ExecutionPlan, mappings: Option<
         Ok(counts) => counts,
         Err(error) => {
             if !quiet {
-                eprintln!("warning: the number of records to load was not found out: {error}");
+                say!("warning: the number of records to load was not found out: {error}");
             }
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use clap_mangen::Man;
 
-use super::output::{fail, print};
+use super::output::{fail, print_file};
 use super::{Cli, Exit};
 
 /// A part that the definition of the arguments does not hold, see [`Exit`].
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Exit {
             Err((path, error)) => fail(&format!("{}: {error}", path.display())),
         },
         None => {
-            print(pages.first().map_or("", |p| &p.1));
+            print_file(pages.first().map_or("", |p| &p.1));
             Exit::Clean
         }
     }

@@ -1,5 +1,12 @@
 //! One file per subcommand; `main` parses the arguments and decides the exit status.
 
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "output.rs prints: it makes text of others safe to show")]
+
+/// Writes a note for people on standard error; takes what `format!` takes.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::output::say(&format!($($text)*)) };
+}
+
 mod check;
 mod compile;
 mod completions;
@@ -38,7 +45,7 @@ mod status;
 mod stop;
 mod test;
 
-pub use fix::mend;
+pub use fix::fixed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -142,6 +149,7 @@ enum Command {
 
 /// Runs the command line and returns the exit status (0 clean, 1 findings, 2 usage or I/O).
 pub fn main() -> ExitCode {
+    no_core_dumps();
     let cli = Cli::parse();
     let global = &cli.global;
     let watches = matches!(&cli.command, Command::Run(args) if args.watches());
@@ -177,6 +185,18 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// Keeps secrets out of core dumps: the system writes none of this process, and on Linux no other process of the same user reads its
+/// memory. For every command, since most of them hold secrets sooner or later. Failing that, the command goes on.
+fn no_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
 /// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request; `D365MAP_LOG` sets it in detail. A
 /// watch runs unattended for months and its log is all that it says: it has the course of its workflows and of the services as well.
 fn trace(global: &Global, watches: bool) {
@@ -187,10 +207,11 @@ fn trace(global: &Global, watches: bool) {
         _ => "d365map=debug,info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("D365MAP_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let color = output::stderr_style().color && global.log_format == LogFormat::Human;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(output::stderr_style().color)
+        .with_writer(output::LogWriter { json: global.log_format == LogFormat::Json, color })
+        .with_ansi(color)
         .with_target(false);
     // A second call can only come from a test that runs the command in its own process.
     let _ = match global.log_format {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{fail, print};
+use super::output::{fail, print, print_json};
 use super::run::{Format, prepared, runtime, stop_on_signals};
 use super::{Exit, Global, services};
 use crate::plan::Direction;
@@ -109,11 +109,11 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
         Format::Human => {
             print(&reports.iter().map(Reconciliation::describe).collect::<String>());
             if !global.quiet {
-                eprintln!("{}", next(approval, open));
+                say!("{}", next(approval, open));
             }
         }
         Format::Json => {
-            print(&format!(
+            print_json(&format!(
                 "{}\n",
                 json!({"version": 1, "accepted": args.accept, "kept": args.keep, "reconciliations": reports, "calls": http.stats()})
             ));

@@ -1,9 +1,15 @@
 //! How commands talk: results on standard output, everything else on standard error, colours only on a terminal.
+//!
+//! Nothing else in `cli` writes to these streams (a lint sees to that): here, what came from mapping files and services is made
+//! safe to show, see [`printable`].
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing_subscriber::fmt::MakeWriter;
+
 use crate::diagnostics::render::Style;
+use crate::printable;
 
 /// The style for standard output.
 pub fn stdout_style() -> Style {
@@ -21,8 +27,29 @@ fn style(terminal: bool) -> Style {
     Style { color: terminal && !refused, width }
 }
 
-/// Writes a result. A reader that has gone away (`d365map … | head`) is no error.
+/// Writes a result for people, without colours.
 pub fn print(text: &str) {
+    out(&printable::block(text));
+}
+
+/// Writes a result for people that has colours if [`stdout_style`] has.
+pub fn print_styled(text: &str) {
+    out(&styled(text, stdout_style()));
+}
+
+/// Writes a JSON document.
+pub fn print_json(text: &str) {
+    out(&printable::json(text));
+}
+
+/// Writes what is a file in itself, byte for byte: a mapping file, a report for another program. Who makes it keeps control
+/// characters out where the format has no use for them.
+pub fn print_file(text: &str) {
+    out(text);
+}
+
+/// A reader that has gone away (`d365map … | head`) is not an error.
+fn out(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -37,12 +64,12 @@ pub fn log_warnings_as_events() {
 
 /// Warns.
 pub fn warning(text: &str) {
-    if AS_EVENTS.load(Ordering::Relaxed) { tracing::warn!("{text}") } else { eprintln!("warning: {text}") }
+    if AS_EVENTS.load(Ordering::Relaxed) { tracing::warn!("{text}") } else { say(&format!("warning: {text}")) }
 }
 
 /// Says something by the way.
 pub fn note(text: &str) {
-    if AS_EVENTS.load(Ordering::Relaxed) { tracing::warn!(note = true, "{text}") } else { eprintln!("note: {text}") }
+    if AS_EVENTS.load(Ordering::Relaxed) { tracing::warn!(note = true, "{text}") } else { say(&format!("note: {text}")) }
 }
 
 /// A number with its noun: `1 record`, `2 records`.
@@ -50,13 +77,85 @@ pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", crate::plan::estimate::grouped(number), if number == 1 { "" } else { "s" })
 }
 
+/// Writes a note for people on standard error, as `say!` does.
+pub fn say(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "{}", printable::block(text));
+}
+
+/// Writes findings and the like on standard error; the text has colours if [`stderr_style`] has, and its own line breaks.
+pub fn say_styled(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(styled(text, stderr_style()).as_bytes());
+}
+
+fn styled(text: &str, style: Style) -> std::borrow::Cow<'_, str> {
+    if style.color { printable::coloured(text) } else { printable::block(text) }
+}
+
 /// Says why a command failed.
 pub fn fail(message: &str) -> super::Exit {
     let message = message.trim_end();
     if AS_EVENTS.load(Ordering::Relaxed) {
-        tracing::error!("{message}")
+        tracing::error!("{message}");
     } else {
-        eprintln!("error: {message}")
+        // The reason may be findings, rendered for this stream.
+        say_styled(&format!("error: {message}\n"));
     }
     super::Exit::Failure
+}
+
+/// Where log lines go: standard error, each as one write.
+#[derive(Clone, Copy, Debug)]
+pub struct LogWriter {
+    /// Whether the lines are JSON objects.
+    pub json: bool,
+    /// Whether the lines have colours.
+    pub color: bool,
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = LogWriter;
+
+    fn make_writer(&'a self) -> LogWriter {
+        *self
+    }
+}
+
+impl LogWriter {
+    /// A line as it is written. The lines of a message of several lines are indented, so that none looks like an event of
+    /// its own.
+    fn line(self, text: &str) -> String {
+        if self.json {
+            return printable::json(text).into_owned();
+        }
+        let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
+        let safe = if self.color { printable::coloured(body) } else { printable::block(body) };
+        format!("{}{end}", safe.replace('\n', "\n    "))
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().lock().write_all(self.line(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_cannot_be_forged_by_what_it_quotes() {
+        let log = |text: &str| LogWriter { json: false, color: false }.line(text);
+        assert_eq!(log("WARN failed\n2030-01-01 ERROR all lost\n"), "WARN failed\n    2030-01-01 ERROR all lost\n");
+        assert_eq!(log("WARN a\r\u{1b}[2Kb\n::error::x\n"), "WARN a\\r\\u{1b}[2Kb\n    \\u{3a}:error::x\n");
+        let json = LogWriter { json: true, color: false }.line("{\"message\":\"\u{9b}\"}\n");
+        assert_eq!(json, "{\"message\":\"\\u009b\"}\n");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::compile::{load, read_plan};
 use super::limits::{counts, logical_name};
-use super::output::{fail, print, stderr_style};
+use super::output::{fail, print, print_json, stderr_style};
 use super::{Exit, Global, files};
 use crate::connect::dataverse::ROWS_PER_REQUEST;
 use crate::plan::estimate::{Pace, estimate};
@@ -73,7 +73,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     }
     match args.format {
         PlanFormat::Human => print(&describe(&plan)),
-        PlanFormat::Json => print(&plan.to_json()),
+        PlanFormat::Json => print_json(&plan.to_json()),
     }
     Exit::Clean
 }

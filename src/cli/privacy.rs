@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::output::{fail, print};
+use super::output::{fail, print, print_json, say_styled};
 use super::run::Format;
 use super::status::need_project;
 use super::{Exit, Global};
@@ -112,7 +112,7 @@ fn report(state: &Path, key: &str, logs: &[PathBuf], format: Format) -> Result<E
         search(log, &key.to_lowercase(), &mut found).map_err(|e| format!("{}: {e}", log.display()))?;
     }
     match format {
-        Format::Json => print(&format!("{}\n", json!({"version": 1, "total": traces.total(), "traces": traces, "logs": found}))),
+        Format::Json => print_json(&format!("{}\n", json!({"version": 1, "total": traces.total(), "traces": traces, "logs": found}))),
         Format::Human => print(&describe(key, &traces, &found, logs)),
     }
     Ok(if traces.total() == 0 && found.is_empty() { Exit::Clean } else { Exit::Findings })
@@ -207,12 +207,12 @@ fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, St
         });
     }
     if !yes {
-        eprint!("{}", describe(key, &traces, &[], &[]));
+        say_styled(&describe(key, &traces, &[], &[]));
         confirm(key)?;
     }
     let forgotten = Store::open(state).and_then(|store| store.forget(key)).map_err(|e| e.to_string())?;
     match format {
-        Format::Json => print(&format!("{}\n", json!({"version": 1, "forgotten": forgotten}))),
+        Format::Json => print_json(&format!("{}\n", json!({"version": 1, "forgotten": forgotten}))),
         Format::Human => print(&told(key, &forgotten)),
     }
     Ok(if forgotten.log_is_empty { Exit::Clean } else { Exit::Findings })
@@ -222,7 +222,7 @@ fn confirm(key: &str) -> Result<(), String> {
     if !std::io::stdin().is_terminal() {
         return Err("nothing was removed; say `--yes` where nobody can be asked".to_owned());
     }
-    eprint!("this cannot be undone. Remove all of it? Type the id or key again: ");
+    say_styled("this cannot be undone. Remove all of it? Type the id or key again: ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|e| e.to_string())?;

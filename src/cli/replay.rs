@@ -71,11 +71,11 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         }
         if !global.quiet {
             match beside {
-                Some(holder) => eprintln!(
+                Some(holder) => say!(
                     "asked {holder} to read all records of `{0}` again: at once where it watches `{0}`, otherwise the next run does; `d365map status` shows it",
                     flow.name
                 ),
-                None => eprintln!("the next run reads all records of `{}` again", flow.name),
+                None => say!("the next run reads all records of `{}` again", flow.name),
             }
         }
         return Exit::Clean;

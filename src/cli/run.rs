@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::compile::{compile_group, read_plan};
-use super::output::{fail, note, print, stderr_style, warning};
+use super::output::{fail, note, print, print_json, say_styled, stderr_style, warning};
 use super::progress::Progress;
 use super::source::FilesOnDisk;
 use super::{Exit, Global, drift, files, limits, services};
@@ -130,7 +130,7 @@ pub(super) fn refuse_drift(
         }
         Err(error) => Err(fail(&error)),
         Ok(drift) if drift.is_breaking() => {
-            eprint!("{}", drift.text(style));
+            say_styled(&drift.text(style));
             Err(fail(
                 "the services have changed in a way that breaks the mappings; nothing was read or written. `d365map schema diff` says the same; after the mappings are changed, `d365map schema pull` takes the changes over. `--ignore-drift` starts all the same",
             ))
@@ -356,7 +356,7 @@ fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) 
             continue;
         }
         match store.approve_mass_change(&name).map_err(|e| e.to_string())? {
-            Some(count) if !quiet => eprintln!("{name}: {count} held changes are approved"),
+            Some(count) if !quiet => say!("{name}: {count} held changes are approved"),
             Some(_) => {}
             None if watched.approve_all => {}
             None => return Err(nothing_held(&name)),
@@ -374,11 +374,11 @@ fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) 
         Ok(summary) => {
             match format {
                 Format::Human => print(&describe(&summary, calls)),
-                Format::Json => print(&format!("{}\n", json!({"version": 1, "summary": summary, "calls": calls}))),
+                Format::Json => print_json(&format!("{}\n", json!({"version": 1, "summary": summary, "calls": calls}))),
             }
             if summary.needs_attention() {
                 if format == Format::Human && summary.flows.iter().any(|f| f.rejected + f.failed > 0) {
-                    eprintln!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` puts it back");
+                    say!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` puts it back");
                 }
                 Exit::Findings
             } else {
@@ -435,10 +435,10 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
                     print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
                     print(&reports.iter().map(Reconciliation::describe).collect::<String>());
-                    eprintln!("nothing was written; `d365map run` does it ({})", http.stats());
+                    say!("nothing was written; `d365map run` does it ({})", http.stats());
                 }
                 Format::Json => {
-                    print(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
+                    print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
                 }
             }
             if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean }

@@ -75,7 +75,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Action::Diff { tables, format } => diff_tables(tables, *format, global),
     };
     done.unwrap_or_else(|message| {
-        eprintln!("error: {}", message.trim_start_matches("error: "));
+        say!("error: {}", message.trim_start_matches("error: "));
         Exit::Failure
     })
 }
@@ -100,10 +100,13 @@ fn problems_text(problems: &[FileProblem]) -> String {
     render(&diagnostics, &sources, Format::Human, Style { color: std::io::stderr().is_terminal(), width: 100 })
 }
 
-fn print(text: &str) -> Exit {
-    // A reader that has seen enough closes the pipe; that is no failure.
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Prints in the form that was asked for.
+fn print(text: &str, format: Shape) -> Exit {
+    match format {
+        Shape::Human => super::output::print(text),
+        Shape::Yaml => super::output::print_file(text),
+        Shape::Json => super::output::print_json(text),
+    }
     Exit::Clean
 }
 
@@ -127,14 +130,15 @@ fn show_table(name: Option<&str>, format: Shape, global: &Global) -> Result<Exit
         Some(project) => Catalogue::with_dir(&project.schemas).map_err(|problems| problems_text(&problems))?,
         None => Catalogue::builtin().clone(),
     };
-    let Some(name) = name else { return Ok(print(&list(&catalogue, format)?)) };
+    let Some(name) = name else { return Ok(print(&list(&catalogue, format)?, format)) };
     let known: Vec<String> = catalogue.tables().map(|t| t.id.to_string()).collect();
     let table = TableId::parse(name).and_then(|id| catalogue.get(&id)).ok_or_else(|| unknown(name, &known))?;
-    Ok(print(&match format {
+    let text = match format {
         Shape::Human => show(table),
         Shape::Yaml => write(table),
         Shape::Json => json(&node(table))?,
-    }))
+    };
+    Ok(print(&text, format))
 }
 
 fn list(catalogue: &Catalogue, format: Shape) -> Result<String, String> {
@@ -246,7 +250,7 @@ fn pull_tables(names: &[String], force: bool, dry_run: bool, global: &Global) ->
             text.push_str(&format!("{}: not pulled, because it was written by hand (`extends: built-in`)\n", files::display(&path)));
         }
     }
-    print(&text);
+    super::output::print(&text);
     let missing = outcome.iter().any(|p| p.status == Status::Missing);
     let changed = outcome.iter().any(|p| p.status != Status::Unchanged);
     Ok(if missing || (dry_run && changed) { Exit::Findings } else { Exit::Clean })
@@ -277,8 +281,8 @@ fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<E
     let source = connect(&project)?;
     let drift = super::drift::of_group(source.as_ref(), group, &tables)?;
     match format {
-        DiffShape::Human => print(&drift.text(super::output::stdout_style())),
-        DiffShape::Json => print(&format!("{:#}\n", drift.json())),
+        DiffShape::Human => super::output::print_styled(&drift.text(super::output::stdout_style())),
+        DiffShape::Json => super::output::print_json(&format!("{:#}\n", drift.json())),
     };
     if !global.quiet {
         let verdict = match (drift.is_none(), drift.is_breaking()) {
@@ -286,7 +290,7 @@ fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<E
             (false, true) => "a run would refuse to start: change the mappings or the services, then `d365map schema pull`",
             (false, false) => "no mapping is touched; `d365map schema pull` takes the changes over",
         };
-        eprintln!("{verdict}");
+        say!("{verdict}");
     }
     Ok(if drift.is_none() { Exit::Clean } else { Exit::Findings })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::output::{counted, fail, print, stderr_style};
+use super::output::{counted, fail, print, print_json, stderr_style};
 use super::run::Format;
 use super::{Exit, Global, files};
 use crate::project::Project;
@@ -43,7 +43,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let runs = process.as_ref().filter(|holder| status.is_of(holder));
     status.workflows = status.workflows.into_iter().map(|w| w.shown(runs)).collect();
     match args.format {
-        Format::Json => print(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
+        Format::Json => print_json(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
         Format::Human => print(&describe(&status, process.as_ref())),
     }
     Exit::Clean

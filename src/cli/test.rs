@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::output::{fail, print, stderr_style, stdout_style};
+use super::output::{fail, print_file, print_json, print_styled, say_styled, stderr_style, stdout_style};
 use super::{Exit, Global, files};
 use crate::check::{Compiled, TestCase};
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::{self, Style, junit, render};
+use crate::printable;
 use crate::testing::{self, Coverage, Difference, Outcome, Ran};
 use crate::time;
 
@@ -61,7 +62,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let compiled = group.compile();
         let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).cloned().collect();
         let Some(plan) = &compiled.plan else {
-            eprint!("{}", render(&errors, &compiled.sources, render::Format::Human, stderr_style()));
+            say_styled(&render(&errors, &compiled.sources, render::Format::Human, stderr_style()));
             return fail("no test was run, since there are errors");
         };
         let wanted = |case: &&TestCase| args.filter.as_ref().is_none_or(|f| case.mapping.contains(f) || case.title.contains(f.as_str()));
@@ -96,10 +97,14 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     if args.format == Format::Junit {
         out.push_str(&junit::write(&suites));
     }
-    print(&out);
+    match args.format {
+        Format::Human => print_styled(&out),
+        Format::Json => print_json(&out),
+        Format::Junit => print_file(&out),
+    }
     if !global.quiet {
         let left_out = if totals.left_out > 0 { format!(", {} left out by --filter", totals.left_out) } else { String::new() };
-        eprintln!("{} passed, {} failed{left_out}", totals.passed, totals.failed);
+        say!("{} passed, {} failed{left_out}", totals.passed, totals.failed);
     }
     if totals.failed > 0 { Exit::Findings } else { Exit::Clean }
 }
@@ -109,20 +114,23 @@ pub fn run(args: &Args, global: &Global) -> Exit {
 fn human(ran: &Ran<'_>, compiled: &Compiled, style: Style, out: &mut String) {
     let (red, green, end) = if style.color { ("\u{1b}[31m", "\u{1b}[32m", "\u{1b}[0m") } else { ("", "", "") };
     let case = ran.case;
+    // What tests hold must not look like a colour of ours.
+    let (mapping, title) = (printable::inline(&case.mapping), printable::inline(&case.title));
     match &ran.outcome {
         Outcome::Passed => {
-            let _ = writeln!(out, "{green}ok{end}      {} \"{}\"", case.mapping, case.title);
+            let _ = writeln!(out, "{green}ok{end}      {mapping} \"{title}\"");
         }
         Outcome::Failed(differences) => {
             let (file, position) = compiled.sources.locate(case.expected_span);
-            let _ = writeln!(out, "{red}FAILED{end}  {} \"{}\"", case.mapping, case.title);
+            let _ = writeln!(out, "{red}FAILED{end}  {mapping} \"{title}\"");
             let _ = writeln!(out, "        {file}:{}:{}", position.line, position.column);
             for Difference { field, expected, actual, reason } in differences {
+                let (field, expected, actual) = (printable::inline(field), printable::block(expected), printable::block(actual));
                 let name = if field.is_empty() { String::new() } else { format!("{field}: ") };
                 let _ = writeln!(out, "        {red}- {name}{expected}{end}");
                 let _ = writeln!(out, "        {green}+ {name}{actual}{end}");
                 if let Some(reason) = reason {
-                    let _ = writeln!(out, "          {reason}");
+                    let _ = writeln!(out, "          {}", printable::block(reason));
                 }
             }
         }

@@ -12,7 +12,7 @@ mod suggest;
 pub use codes::{Code, Severity};
 pub use levels::{Level, Levels};
 pub use source::{FileId, Position, SourceFile, Sources, Span};
-pub use suggest::nearest;
+pub use suggest::{Near, near, nearest};
 
 /// One finding, with its place, its cause and its remedy.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,17 +31,30 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Error or warning: the code's own, unless the project sets another.
     pub severity: Severity,
-    /// A change of the text that mends the finding without changing anything else.
+    /// A change of the text that makes the finding go away.
     pub fix: Option<Fix>,
 }
 
-/// A change that `check --fix` makes.
+/// A change of the text that makes a finding go away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
     /// What it does, as an editor shows it: "write `firstname`".
     pub title: String,
+    /// Whether the fix can be applied without a person looking at it.
+    pub safety: Safety,
     /// The edits, in no order; none overlaps another.
     pub edits: Vec<Edit>,
+}
+
+/// Whether a fix can change what a mapping means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// It cannot: it changes the spelling of syntax or the letter case of a name, or removes what has no effect.
+    /// `check --fix` applies it.
+    Safe,
+    /// It is the most likely intention, but a guess: another field, another direction, a value in place of an error. Only
+    /// `check --unsafe-fixes` applies it.
+    Unsafe,
 }
 
 /// A range of a file and what takes its place.
@@ -89,24 +102,25 @@ impl Diagnostic {
         self
     }
 
-    /// Adds the one edit that mends it.
+    /// Adds the one edit that fixes it.
     #[must_use]
-    pub fn fix(self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Diagnostic {
-        self.fixes(title, vec![Edit { span, text: text.into() }])
+    pub fn fix(self, safety: Safety, title: impl Into<String>, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.fixes(safety, title, vec![Edit { span, text: text.into() }])
     }
 
-    /// Adds the edits that mend it.
+    /// Adds the edits that fix it.
     #[must_use]
-    pub fn fixes(mut self, title: impl Into<String>, edits: Vec<Edit>) -> Diagnostic {
-        self.fix = Some(Fix { title: title.into(), edits });
+    pub fn fixes(mut self, safety: Safety, title: impl Into<String>, edits: Vec<Edit>) -> Diagnostic {
+        self.fix = Some(Fix { title: title.into(), safety, edits });
         self
     }
 
-    /// Adds the near name that was probably meant: as help, and as an edit that writes it.
+    /// Adds the name that was probably meant: as help, and as an edit that writes it. The edit is safe if just the letter
+    /// case is different.
     #[must_use]
-    pub fn meant(self, near: Option<&str>, span: Span, otherwise: impl FnOnce() -> String) -> Diagnostic {
+    pub fn meant(self, near: Option<Near>, span: Span, otherwise: impl FnOnce() -> String) -> Diagnostic {
         match near {
-            Some(near) => self.help(format!("did you mean `{near}`?")).fix(format!("write `{near}`"), span, near),
+            Some(Near { text, safety }) => self.help(format!("did you mean `{text}`?")).fix(safety, format!("write `{text}`"), span, text),
             None => self.help(otherwise()),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Check, Group, Outcome, tally};
+use crate::printable;
 
 /// The width of the column that holds subjects, beyond which a subject pushes its row to the right.
 const SUBJECT: usize = 24;
@@ -53,10 +54,11 @@ pub fn human(checks: &[Check], color: bool, width: Option<usize>) -> String {
             };
             let word = paint(code, &format!("{word:<8}"));
             let room = width.map(|w| w.saturating_sub(INDENT).max(30));
-            let text = lines(text, room).join(&format!("\n{indent}"));
-            let _ = writeln!(out, "  {word} {:<SUBJECT$} {text}", check.subject);
+            // Before the colours: what a service says must not look like one.
+            let text = lines(&printable::block(text), room).join(&format!("\n{indent}"));
+            let _ = writeln!(out, "  {word} {:<SUBJECT$} {text}", printable::inline(&check.subject));
             if let Some(mend) = mend {
-                for (n, line) in lines(mend, room.map(|r| r - 2)).iter().enumerate() {
+                for (n, line) in lines(&printable::block(mend), room.map(|r| r - 2)).iter().enumerate() {
                     let _ = writeln!(out, "{indent}{}", paint("36", &format!("{} {line}", if n == 0 { "→" } else { " " })));
                 }
             }

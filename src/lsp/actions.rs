@@ -9,7 +9,7 @@ use lsp_types::{CodeAction, CodeActionKind, CodeActionOrCommand, Range, TextEdit
 use super::documents::Group;
 use super::position::{Encoding, Lines};
 use super::server::to_lsp;
-use crate::diagnostics::Severity;
+use crate::diagnostics::{Safety, Severity};
 
 /// What can be done about the findings in a range.
 pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -> Vec<CodeActionOrCommand> {
@@ -39,7 +39,8 @@ pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -
                 let range = Lines::new(&target.text, encoding).range(edit.span.range());
                 changes.entry(target.uri.clone()).or_default().push(TextEdit { range, new_text: edit.text.clone() });
             }
-            actions.push(action(fix.title.clone(), changes, true));
+            // An editor applies the preferred action without a question ("fix all").
+            actions.push(action(fix.title.clone(), changes, fix.safety == Safety::Safe));
         }
         if finding.code.severity() == Severity::Warning {
             let start = source.text[..at.start].rfind('\n').map_or(0, |n| n + 1);

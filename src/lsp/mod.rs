@@ -15,5 +15,6 @@ mod navigate;
 mod position;
 mod server;
 mod tokens;
+mod transport;
 
 pub use server::run;

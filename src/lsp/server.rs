@@ -30,11 +30,12 @@ use crate::diagnostics::{Code, Diagnostic, Severity};
 ///
 /// The client sends what is no message, or goes away before it says hello.
 pub fn run() -> Result<bool, String> {
-    let (connection, threads) = Connection::stdio();
-    let ended = serve(&connection)?;
+    let (connection, threads) = super::transport::stdio();
+    let ended = serve(&connection);
     drop(connection);
-    threads.join().map_err(|e| e.to_string())?;
-    Ok(ended)
+    // What is wrong with a message is a better reason than that no further message came.
+    threads.join(ended.is_ok()).map_err(|e| e.to_string())?;
+    ended
 }
 
 fn serve(connection: &Connection) -> Result<bool, String> {
@@ -42,13 +43,19 @@ fn serve(connection: &Connection) -> Result<bool, String> {
     let params: InitializeParams = serde_json::from_value(params).map_err(|e| e.to_string())?;
     let offered = params.capabilities.general.as_ref().and_then(|g| g.position_encodings.as_deref());
     let encoding = Encoding::choose(offered);
+    // A client that does not offer it answers such a request with an error, or not at all.
+    let watches = params.capabilities.workspace.as_ref().and_then(|w| w.did_change_watched_files.as_ref());
+    let watches = watches.and_then(|w| w.dynamic_registration).unwrap_or(false);
     let result = serde_json::json!({
         "capabilities": capabilities(encoding),
         "serverInfo": { "name": "d365map", "version": env!("CARGO_PKG_VERSION") },
     });
     connection.initialize_finish(id, result).map_err(|e| e.to_string())?;
     let mut server = Server { connection, documents: Documents::new(encoding), published: BTreeSet::new(), stale: BTreeSet::new() };
-    server.watch();
+    // Without it, files that change on disk are read again at the next request, when a document is saved or closed.
+    if watches {
+        server.watch();
+    }
     server.run()
 }
 

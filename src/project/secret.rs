@@ -113,7 +113,7 @@ impl SecretRef {
             SecretRef::File(path) => {
                 let path = root.join(path);
                 let io = |source| SecretError::File { path: path.clone(), source };
-                let file = std::fs::File::open(&path).map_err(io)?;
+                let file = crate::disk::open_regular(&path).map_err(io)?;
                 warn_if_open_to_all(&path, &file.metadata().map_err(io)?);
                 let mut bytes = Vec::new();
                 file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use quick_xml::escape::escape;
 
 use super::Document;
+use crate::printable;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1b1b1b;background:#fff}\
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}caption{text-align:left;font-weight:600;padding:.3rem 0}\
@@ -44,6 +45,5 @@ pub fn html(document: &Document) -> String {
 }
 
 fn text(text: &str) -> String {
-    let visible: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
-    escape(visible).into_owned()
+    escape(printable::block(text)).into_owned()
 }

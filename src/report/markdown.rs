@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Document;
+use crate::printable;
 
 /// The document.
 pub fn markdown(document: &Document) -> String {
@@ -16,7 +17,7 @@ pub fn markdown(document: &Document) -> String {
         for line in &section.intro {
             let _ = writeln!(out, "- {}", plain(line));
         }
-        let _ = writeln!(out, "- File: `{}`", section.file);
+        let _ = writeln!(out, "- File: `{}`", printable::inline(&section.file).replace('`', "'"));
         for grid in &section.tables {
             let _ = write!(out, "\n### {}\n\n", plain(&grid.title));
             let _ = writeln!(out, "| {} |", grid.head.join(" | "));
@@ -33,13 +34,13 @@ pub fn markdown(document: &Document) -> String {
 /// A text whose signs mean nothing in Markdown.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in printable::block(text).chars() {
         match c {
             '|' | '\\' | '`' | '*' | '_' | '<' | '[' | ']' | '#' => {
                 out.push('\\');
                 out.push(c);
             }
-            '\n' | '\r' => out.push(' '),
+            '\n' => out.push(' '),
             c => out.push(c),
         }
     }

@@ -12,7 +12,7 @@ use super::explain::{self, Context};
 use super::literal::{self, Fault, Piece as StringPiece};
 use super::parse::Rule;
 use super::scan::Piece;
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Span};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Near, Span};
 
 /// Builds the tree of one piece of a file.
 pub(super) struct Builder<'a> {
@@ -77,8 +77,8 @@ impl<'a> Builder<'a> {
             let span = self.range_span(start + finding.range.start..start + finding.range.end);
             let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
             self.diagnostics.push(match finding.instead {
-                Some(instead) if instead.is_empty() => diagnostic.fix("remove it", span, instead),
-                Some(instead) => diagnostic.fix(format!("write `{}`", instead.trim()), span, instead),
+                Some(Near { text, safety }) if text.is_empty() => diagnostic.fix(safety, "remove it", span, text),
+                Some(Near { text, safety }) => diagnostic.fix(safety, format!("write `{}`", text.trim()), span, text),
                 None => diagnostic,
             });
         }

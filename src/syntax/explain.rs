@@ -11,7 +11,7 @@ use pest::error::{ErrorVariant, InputLocation};
 use regex::Regex;
 
 use super::parse::{Grammar, Rule};
-use crate::diagnostics::{Code, nearest};
+use crate::diagnostics::{Code, Near, Safety, near, nearest};
 
 /// Which list the entry stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub(super) struct Finding {
     pub(super) message: String,
     pub(super) label: String,
     pub(super) help: Option<String>,
-    /// What takes the place of the range, where that alone mends it.
-    pub(super) instead: Option<String>,
+    /// What takes the place of the range, if that alone fixes it.
+    pub(super) instead: Option<Near>,
 }
 
 fn finding(code: Code, range: Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Finding {
@@ -154,8 +154,8 @@ fn foreign(text: &str, context: Context) -> Option<Finding> {
 }
 
 /// Our own sign for one of another language, where nothing else about the entry needs to change.
-fn substitute(sign: &str) -> Option<String> {
-    Some(match sign {
+fn substitute(sign: &str) -> Option<Near> {
+    let text = match sign {
         "==" => "=".to_owned(),
         "<>" => "!=".to_owned(),
         "→" | "➔" | "⟶" => "->".to_owned(),
@@ -167,12 +167,14 @@ fn substitute(sign: &str) -> Option<String> {
         quoted if quoted.len() > 1 && quoted.starts_with('\'') && quoted.ends_with('\'') && !quoted.contains(['\\', '{', '}', '"']) => {
             format!("\"{}\"", &quoted[1..quoted.len() - 1])
         }
+        // In other languages `null` and an empty text are not the same.
         words => match words.to_lowercase().split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["is", "not", "null" | "empty"] => "is present".to_owned(),
-            ["is", "null" | "blank" | "none"] => "is empty".to_owned(),
+            ["is", "not", "null" | "empty"] => return Some(Near::guess("is present")),
+            ["is", "null" | "blank" | "none"] => return Some(Near::guess("is empty")),
             _ => return None,
         },
-    })
+    };
+    Some(Near { text, safety: Safety::Safe })
 }
 
 fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
@@ -209,7 +211,7 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
         (None, _) => format!("the blocks that can stand here are {list}"),
     };
     let what = if word.is_empty() { format!("`{}`", &text[..end]) } else { format!("`{word}`") };
-    let instead = nearest(word, keywords.iter().copied()).map(str::to_owned);
+    let instead = near(word, keywords.iter().copied());
     let found =
         finding(Code::D008, 0..end, format!("{what} does not begin anything that can stand here"), format!("expected {list}"), help);
     Some(Finding { instead, ..found })

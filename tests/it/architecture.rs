@@ -5,22 +5,22 @@ use std::path::Path;
 /// For each folder, the folders of the crate that its code may name.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("syntax", &["diagnostics", "time"]),
-    ("diagnostics", &[]),
+    ("diagnostics", &["printable"]),
     ("schema", &["diagnostics", "project", "yaml"]),
     ("plan", &["syntax", "time"]),
     ("eval", &["json", "plan", "time"]),
     ("lsp", &["check", "cli", "diagnostics", "format", "project", "schema", "syntax"]),
     ("import", &["diagnostics", "format", "project", "schema", "syntax", "yaml"]),
-    ("report", &["schema", "syntax"]),
+    ("report", &["printable", "schema", "syntax"]),
     ("format", &["diagnostics", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
     ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time"]),
-    ("connect", &["json", "time"]),
+    ("connect", &["json", "printable", "time"]),
     ("state", &["time"]),
     ("run", &["connect", "eval", "json", "plan", "state", "time"]),
     ("emulator", &["time"]),
-    ("project", &["diagnostics", "time", "yaml"]),
-    ("doctor", &["connect", "plan", "project", "state", "time"]),
+    ("project", &["diagnostics", "disk", "time", "yaml"]),
+    ("doctor", &["connect", "plan", "printable", "project", "state", "time"]),
 ];
 
 fn sources(folder: &Path, files: &mut Vec<(String, String)>) {

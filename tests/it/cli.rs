@@ -379,15 +379,20 @@ fn fmt_writes_only_what_it_should_and_says_what_it_would() {
 }
 
 #[test]
-fn check_fix_mends_files_and_reports_what_is_left() {
+fn check_applies_safe_fixes_the_others_when_asked_prints_each_and_reports_what_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.d365map");
-    std::fs::write(&file, GOOD.replace("lastname -> lastName", "lastnmae -> lastNam | trim or null\n  firstname -> firstName"))
+    std::fs::write(&file, GOOD.replace("lastname -> lastName", "lastnmae -> LastName | trim or null\n  firstname -> firstName"))
         .expect("a file");
     let (status, out, error) = d365map(folder.path(), &["check", "a.d365map"]);
-    assert!(status == 1 && error.contains("can be mended by `d365map check --fix`"), "{out}{error}");
+    assert!(
+        status == 1 && error.contains("`d365map check --fix` fixes 1 of them") && error.contains("--unsafe-fixes` fixes 1 more"),
+        "{out}{error}"
+    );
     let (status, out, error) = d365map(folder.path(), &["check", "--fix", "a.d365map"]);
-    assert!(status == 1 && out.contains("D201") && error.contains("mended 3 findings"), "{out}{error}");
+    assert!(status == 1 && out.contains("D103") && error.contains("`LastName` → `lastName`"), "{out}{error}");
+    let (status, out, error) = d365map(folder.path(), &["check", "--unsafe-fixes", "a.d365map"]);
+    assert!(status == 1 && out.contains("D201") && error.contains("`lastnmae` → `lastname`"), "{out}{error}");
     let text = std::fs::read_to_string(&file).expect("a file");
     assert_eq!(text, GOOD.replace("lastname -> lastName", "lastname -> lastName | trim\n  firstname -> firstName"));
 }

@@ -15,7 +15,7 @@ pub use registry::{FUNCTIONS, STEPS, StepInfo};
 use super::Context;
 use super::replace::Expect;
 use super::types::{Ty, Typed, constant, list};
-use crate::diagnostics::{Code, Diagnostic, Span, nearest};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{Const, Fit, OnFailure, Op, Read, Step};
 use crate::syntax::ast::{self, Argument, LiteralValue, OrKind, Path};
 
@@ -83,7 +83,7 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
             unknown => {
                 let names = || STEPS.iter().map(|s| s.name);
                 let diagnostic = Diagnostic::new(Code::D107, step.name.span, format!("there is no step `{unknown}`"), "unknown step")
-                    .meant(nearest(unknown, names()), step.name.span, || format!("the steps are {}", list(names(), 40)));
+                    .meant(near(unknown, names()), step.name.span, || format!("the steps are {}", list(names(), 40)));
                 context.report(diagnostic);
                 return None;
             }
@@ -223,7 +223,7 @@ impl StepChecker<'_, '_, '_> {
         let diagnostic =
             Diagnostic::new(Code::D214, self.step.span, format!("`{}` has no effect here", self.name()), why).help("remove the step");
         let diagnostic = match self.bar() {
-            Some(bar) => diagnostic.fix(format!("remove `{}`", self.name()), bar.to(self.step.span), ""),
+            Some(bar) => diagnostic.fix(Safety::Safe, format!("remove `{}`", self.name()), bar.to(self.step.span), ""),
             None => diagnostic,
         };
         self.context.report(diagnostic);
@@ -307,7 +307,7 @@ impl StepChecker<'_, '_, '_> {
                 let start = u32::try_from(before.trim_end().len()).unwrap_or(or.span.start);
                 let diagnostic = Diagnostic::new(Code::D207, or.span, format!("`{}` cannot fail here", self.name()), "this never happens")
                     .help("remove the `or`")
-                    .fix("remove the `or`", Span { start, ..or.span }, "");
+                    .fix(Safety::Safe, "remove the `or`", Span { start, ..or.span }, "");
                 self.context.report(diagnostic);
                 return None;
             }
@@ -323,7 +323,7 @@ impl StepChecker<'_, '_, '_> {
                     "write `{0} or null` (the field becomes empty), `{0} or default(…)`, or `{0} or reject` (the record is kept aside)",
                     self.written()
                 ))
-                .fix("write `or null`", end, " or null");
+                .fix(Safety::Unsafe, "write `or null`", end, " or null");
                 self.context.report(diagnostic);
                 return None;
             }

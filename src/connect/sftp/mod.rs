@@ -459,7 +459,7 @@ fn regular(attributes: &FileAttributes) -> bool {
 
 /// Whether a name is one of a file in this folder, and can stand in a line of a log.
 fn plain(name: &str) -> bool {
-    !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\']) && !name.contains(crate::printable::is_hidden)
 }
 
 /// Whether a name says that the file is still being written.

@@ -2,6 +2,7 @@
 
 use super::json::severity_word;
 use crate::diagnostics::{Diagnostic, Sources};
+use crate::printable;
 
 /// One `::error …` or `::warning …` line per finding.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
@@ -17,19 +18,20 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         out.push_str(&format!(
             "::{} file={},line={},col={},endLine={},endColumn={},title={}::{}\n",
             severity_word(d.severity()),
-            property(file),
+            property(&printable::inline(file)),
             at.line,
             at.column,
             end.line,
             end.column,
             property(d.code.name()),
-            data(&text)
+            data(&printable::block(&text))
         ));
     }
     out
 }
 
-/// The escapes that GitHub documents for the text of a command.
+/// The escapes that GitHub documents for the text of a command (`@actions/core`, `escapeData`). The percent sign comes
+/// first: what looks like an escape in a finding is shown as it was written.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }

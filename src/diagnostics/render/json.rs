@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::diagnostics::{Diagnostic, Severity, Sources, Span};
+use crate::diagnostics::{Diagnostic, Safety, Severity, Sources, Span};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -40,10 +40,12 @@ struct Related<'a> {
     label: &'a str,
 }
 
-/// What `check --fix` would do: each edit replaces a range of a file.
+/// A change that makes the finding go away: each edit replaces a range of a file.
 #[derive(Serialize)]
 struct Fixed<'a> {
     title: &'a str,
+    /// Whether `check --fix` applies it; the others are applied by `check --unsafe-fixes`.
+    safe: bool,
     edits: Vec<Edited<'a>>,
 }
 
@@ -91,6 +93,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
             related: related.collect(),
             fix: d.fix.as_ref().map(|fix| Fixed {
                 title: &fix.title,
+                safe: fix.safety == Safety::Safe,
                 edits: fix
                     .edits
                     .iter()

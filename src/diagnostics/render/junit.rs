@@ -26,8 +26,9 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::json::severity_word;
-use super::{Style, human};
+use super::{Limit, Style, human};
 use crate::diagnostics::{Diagnostic, Sources};
+use crate::printable;
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -204,15 +205,13 @@ fn seconds(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64())
 }
 
-/// XML 1.0 has characters that cannot occur, not even escaped ("Extensible Markup Language 1.0", production 2); a sign takes
-/// their place, since one of them would make the report unreadable as a whole.
+/// Control characters are escaped, as in every report. The noncharacters U+FFFE and U+FFFF cannot occur in XML 1.0, not even
+/// escaped ("Extensible Markup Language 1.0", production 2), and one of them would make the report unreadable as a whole; a
+/// replacement character takes their place.
 fn allowed(text: &str) -> Cow<'_, str> {
-    let fits = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
-    if text.chars().all(fits) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect())
-    }
+    let text = printable::block(text);
+    let fits = |c: char| !matches!(c, '\u{FFFE}' | '\u{FFFF}');
+    if text.chars().all(fits) { text } else { Cow::Owned(text.chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect()) }
 }
 
 /// The findings as a report, with a suite for every mapping file.
@@ -232,7 +231,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         let outcome = Outcome::Failed(Trouble {
             message: format!("{file}:{}:{}: {}", at.line, at.column, diagnostic.message),
             kind: severity_word(diagnostic.severity()).to_owned(),
-            text: human::render(std::slice::from_ref(diagnostic), sources, Style::PLAIN),
+            text: human::render(std::slice::from_ref(diagnostic), sources, Style::PLAIN, Limit::NONE),
         });
         let found = Case { outcome, line: Some(at.line), ..case_of(file, name) };
         let suite = suites.entry(file);
@@ -259,8 +258,8 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_xml_cannot_hold_are_replaced_and_all_others_kept() {
-        assert_eq!(allowed("a\u{0}b\u{1B}[0m\u{FFFF}"), "a\u{FFFD}b\u{FFFD}[0m\u{FFFD}");
-        assert_eq!(allowed("ä\t\n\r\u{1F600}"), "ä\t\n\r\u{1F600}");
+    fn characters_that_xml_cannot_hold_are_escaped_or_replaced_and_all_others_kept() {
+        assert_eq!(allowed("a\u{0}b\u{1B}[0m\u{FFFF}\r"), "a\\u{0}b\\u{1b}[0m\u{FFFD}\\r");
+        assert_eq!(allowed("ä\t\n\u{1F600}"), "ä\t\n\u{1F600}");
     }
 }

@@ -7,12 +7,14 @@
 //!   our own: GitHub's upload action adds its `primaryLocationLineHash` itself and complains of one that it would compute otherwise.
 //! - Rules hold their page as Markdown and say everything in it, so no address of a web page is needed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::json::severity_word;
+use super::{Limit, grouped};
 use crate::diagnostics::{Code, Diagnostic, Severity, Sources, Span};
 
 /// The base of relative addresses, by the name that code-scanning services know.
@@ -95,14 +97,22 @@ fn family(code: Code) -> &'static str {
     }
 }
 
+/// GitHub's code scanning takes 25,000 results of a run and refuses the whole report beyond that (GitHub, "SARIF support for code
+/// scanning", limits).
+const MOST_RESULTS: usize = 25_000;
+
+/// What of a very long line is hashed, before and after the finding.
+const HASHED: usize = 2048;
+
 /// Code and line, hashed; findings with one code on lines of one text are told apart by their order.
 fn fingerprint(diagnostic: &Diagnostic, sources: &Sources, seen: &mut BTreeMap<String, usize>) -> String {
-    let line = sources.get(diagnostic.span.file).map_or("", |f| {
+    let line = sources.get(diagnostic.span.file).map_or(Cow::Borrowed(""), |f| {
         let at = (diagnostic.span.start as usize).min(f.text.len());
-        let (before, after) = f.text.split_at_checked(at).unwrap_or((&f.text, ""));
-        let start = before.rfind('\n').map_or(0, |n| n + 1);
-        let end = after.find('\n').map_or(f.text.len(), |n| at + n);
-        f.text.get(start..end).unwrap_or_default()
+        let line = f.line_range(f.line_at(at));
+        let bytes = &f.text.as_bytes()[line.clone()];
+        let at = at - line.start;
+        let near = at.saturating_sub(HASHED)..(at + HASHED).min(bytes.len());
+        String::from_utf8_lossy(if bytes.len() <= 2 * HASHED { bytes } else { &bytes[near] })
     });
     let (file, _) = sources.locate(diagnostic.span);
     let digest = Sha256::digest(format!("{}\n{file}\n{}", diagnostic.code, line.trim()));
@@ -153,10 +163,28 @@ fn result(diagnostic: &Diagnostic, sources: &Sources, seen: &mut BTreeMap<String
     result
 }
 
+/// Says that a report does not hold all findings.
+pub fn left_out(count: usize) -> String {
+    format!(
+        "the report holds {} findings, errors before warnings, and leaves out {}: code scanning refuses a report with more",
+        grouped(MOST_RESULTS),
+        grouped(count)
+    )
+}
+
+/// How many of `count` findings a report does not hold.
+pub fn beyond_limit(count: usize) -> usize {
+    count.saturating_sub(MOST_RESULTS)
+}
+
 /// All findings as one SARIF log with one run; the rules are all codes of the registry.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let mut seen = BTreeMap::new();
-    let results: Vec<Value> = diagnostics.iter().map(|d| result(d, sources, &mut seen)).collect();
+    let shown = Limit::at_most(MOST_RESULTS).choose(diagnostics, |_| ());
+    let results: Vec<Value> =
+        diagnostics.iter().zip(&shown).filter(|(_, shown)| **shown).map(|(d, _)| result(d, sources, &mut seen)).collect();
+    let left = diagnostics.len() - results.len();
+    let notes: Vec<Value> = (left > 0).then(|| json!({ "level": "warning", "message": { "text": left_out(left) } })).into_iter().collect();
     let artifacts: Vec<Value> = sources
         .iter()
         .map(|(_, f)| {
@@ -181,7 +209,8 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
             "invocations": [{
                 "executionSuccessful": true,
                 "exitCode": u8::from(!diagnostics.is_empty()),
-                "exitCodeDescription": format!("{errors} errors, {} warnings", diagnostics.len() - errors)
+                "exitCodeDescription": format!("{errors} errors, {} warnings", diagnostics.len() - errors),
+                "toolExecutionNotifications": notes
             }],
             "originalUriBaseIds": {
                 ROOT: { "description": { "text": "the folder in which the command was called: the root of the repository" } }

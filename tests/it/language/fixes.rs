@@ -1,12 +1,15 @@
-//! What `check --fix` mends: every fix makes its finding go, changes nothing else, and is what the help says.
+//! Fixes: each makes its finding go away, changes nothing else, and is what the help says. `check --fix` applies those that cannot
+//! change what a mapping means.
 
-use d365map::cli::mend;
+use d365map::cli::fixed;
+use d365map::diagnostics::Safety;
 
 use super::support::{codes, compiled, whole};
 
 /// The text after all fixes of one round, and the codes that are left.
 fn mended(text: &str) -> (String, Vec<&'static str>) {
-    let (out, _) = mend(text, 0, &compiled(text).diagnostics);
+    let compiled = compiled(text);
+    let (out, _) = fixed(text, 0, &compiled.diagnostics, Safety::Unsafe);
     let left = codes(&out);
     (out, left)
 }
@@ -99,4 +102,61 @@ fn two_fixes_of_one_place_are_made_one_after_the_other() {
     let (third, done) = mended(&second);
     assert_eq!(third, entry("lastname -> lastName | trim"), "{left:?}");
     assert!(done.is_empty());
+}
+
+/// The text after one round of `check --fix`.
+fn safely(text: &str) -> String {
+    let text = entry(text);
+    fixed(&text, 0, &compiled(&text).diagnostics, Safety::Safe).0
+}
+
+#[test]
+fn a_safe_fix_changes_letter_case_and_syntax_alone() {
+    for (wrong, right) in [
+        ("LastName -> lastname", "lastname -> lastName"),
+        ("lastname -> lastName | Trim", "lastname -> lastName | trim"),
+        ("lastname -> lastName\noptions { Deletes Propagate }", "lastname -> lastName\noptions { deletes propagate }"),
+        ("lastname -> lastName,", "lastname -> lastName"),
+        ("fax → fax | truncate(32)\nlastname -> lastName", "fax -> fax | truncate(32)\nlastname -> lastName"),
+        ("lastname -> lastName // why", "lastname -> lastName # why"),
+        ("lastname -> lastName\nfilter all { lastname == \"x\" }", "lastname -> lastName\nfilter all { lastname = \"x\" }"),
+        ("lastname -> lastName\nfilter all { lastname = 'x' }", "lastname -> lastName\nfilter all { lastname = \"x\" }"),
+        ("lastname -> lastName\nfilter all { followemail = True }", "lastname -> lastName\nfilter all { followemail = true }"),
+        ("lastname -> lastName | trim or null", "lastname -> lastName | trim"),
+        ("lastname -> lastName | truncate(200)", "lastname -> lastName"),
+    ] {
+        assert_eq!(safely(wrong), entry(right));
+    }
+}
+
+#[test]
+fn what_can_change_the_meaning_is_left_to_a_person() {
+    for text in [
+        // Another field, if the schema was not pulled or the name is wrong.
+        "new_firstname -> firstName | truncate(30)",
+        "telephone4 -> phone",
+        "parentcustomerid.name -> company",
+        "lastnmae -> lastName",
+        // `default` was meant as `else`, not as a text.
+        "gendercode -> gender\nreplace gendercode { default => null }",
+        "lastname -> lastName\nfilter all { lastname = Smith }",
+        // The other direction, a value in place of an error, another option.
+        "lastname <- lastName",
+        "jobtitle -> birthDate | date(\"dd.MM.yyyy\")",
+        "lastname -> lastName\nfilter all { gendercode = Femle }",
+        "lastname -> lastName\nfilter all { followemail = yes }",
+        "lastname -> lastName\nfilter all { lastname is not null }",
+        "lastname -> lastName\noptions { deletes propagat }",
+        "lastname -> lastName\nfiltre all { lastname is present }",
+    ] {
+        assert!(!codes(&entry(text)).is_empty(), "{text} is sound");
+        assert_eq!(safely(text), entry(text));
+    }
+}
+
+#[test]
+fn ten_thousand_fixes_are_applied_in_one_round() {
+    let lines: String = (0..10_000).map(|n| format!("# {n}\nLASTNAME -> lastName,\n")).collect();
+    let out = safely(&lines);
+    assert!(!out.contains("lastName,"));
 }

@@ -4,7 +4,8 @@
 //! What a schema admits is worked out here anew, from the types of the catalogue and not from the plan's.
 
 use d365map::check::{Compiled, Input, compile};
-use d365map::cli::mend;
+use d365map::cli::fixed;
+use d365map::diagnostics::Safety;
 use d365map::eval::{Evaluated, Evaluator};
 use d365map::schema::{AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, System, Table, TableId};
 use proptest::prelude::*;
@@ -331,8 +332,8 @@ fn evaluate(compiled: &Compiled, record: &str) -> Result<String, String> {
 fn mended(mut text: String, catalogue: &Catalogue) -> (String, Compiled) {
     let mut result = compiled(&text, catalogue);
     for _ in 0..4 {
-        let (mended, fixes) = mend(&text, 0, &result.diagnostics);
-        if fixes == 0 {
+        let (mended, fixes) = fixed(&text, 0, &result.diagnostics, Safety::Unsafe);
+        if fixes.is_empty() {
             break;
         }
         text = mended;

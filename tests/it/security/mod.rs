@@ -1,5 +1,6 @@
 //! What `docs/security.md` promises.
 
+mod files;
 mod full_run;
 pub mod scan;
 mod wire;
