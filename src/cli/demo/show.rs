@@ -6,17 +6,20 @@ use super::DemoRun;
 use crate::plan::{FieldProgram, IngressFlow, Piece, Read, SlotKind, Source};
 use crate::state::DeadLetter;
 
+/// The demonstration fits on a screen: more fields are not shown.
+const MOST: usize = 14;
+
 /// Longer values are cut when they are shown.
 const WIDEST: usize = 38;
 
-/// One field of the example on both sides: its name and its value. The names on the side of Dynamics are empty for a constant.
+/// One field of the example on both sides: its name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     from: (String, String),
     to: (String, String),
 }
 
-/// The fields of a contact and of its profile that the mapping connects, without those that are empty on both sides.
+/// The fields of a contact and of its profile that the mapping connects, without those that the contact does not have.
 pub fn pairs(flow: &IngressFlow, contact: &Value, profile: &Value) -> Vec<Pair> {
     let pair = |program: &FieldProgram| {
         let mut from: Vec<(&str, String)> = reads(&program.source)
@@ -33,7 +36,7 @@ pub fn pairs(flow: &IngressFlow, contact: &Value, profile: &Value) -> Vec<Pair> 
     };
     // Opt-outs have a workflow of their own, whose numbers follow.
     let all = std::iter::once(&flow.key).chain(flow.fields.iter().filter(|program| !program.create_only)).map(pair);
-    all.filter(|p| !(p.from.1.is_empty() && p.to.1.is_empty())).collect()
+    all.filter(|p| !p.from.1.is_empty()).take(MOST).collect()
 }
 
 /// How much there is to see: fields whose value changes on the way. None if a letter has another width than Latin ones, which the columns
