@@ -28,4 +28,5 @@ pub mod state;
 pub mod syntax;
 pub mod testing;
 pub mod time;
+pub mod unicode;
 pub mod yaml;

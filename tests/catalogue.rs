@@ -347,7 +347,7 @@ fn known_rows() -> Result<(), Failed> {
     same("createdon", &field("createdon").ty, &FieldType::DateTime)?;
     same("lastusedincampaign shows a day and is an instant", &field("lastusedincampaign").ty, &FieldType::DateTime)?;
     let FieldType::Choice(gender) = &field("gendercode").ty else { return Err("gendercode is no choice".into()) };
-    same("gendercode", gender.by_label("female").map(|o| o.value), Some(2))?;
+    same("gendercode", gender.by_label("female").first().map(|o| o.value), Some(2))?;
     let FieldType::Choice(state) = &field("statecode").ty else { return Err("statecode is no choice".into()) };
     same("statecode", state.by_value(1).map(|o| o.label.as_str()), Some("Inactive"))?;
     ensure(!field("statecode").creatable && field("statecode").updatable, || "statecode is set by an update only".to_owned())?;

@@ -28,6 +28,8 @@ pub(super) struct Checker<'m> {
     /// Replaced fields that some entry reads.
     used: BTreeSet<String>,
     pub(super) policy: Policy,
+    /// Whether the mapping says itself whether options are numbers or labels.
+    pub(super) says_picklists: bool,
     /// The target fields that an entry writes already.
     pub(super) written: HashMap<String, Span>,
     /// The mappings that links lead to, each with its entry.
@@ -62,6 +64,7 @@ impl<'m> Checker<'m> {
             replaces: BTreeMap::new(),
             used: BTreeSet::new(),
             policy,
+            says_picklists: false,
             written: HashMap::new(),
             links: Vec::new(),
         }
@@ -205,9 +208,8 @@ impl<'m> Checker<'m> {
         let nullable = found.typed.nullable;
         if let Some(set) = choice {
             let table = replace::labels_of(&set, context.at(path.span));
-            let words = set.options.iter().map(|o| o.label.clone()).collect();
             let read = Read { slot, replace: Some(table), labels: None };
-            return Some(Reading { read, typed: Typed::new(Ty::Words(words), nullable), settled: None });
+            return Some(Reading { read, typed: Typed::labels(&set, nullable), settled: None });
         }
         if let (FieldType::MultiChoice(set), true) = (&found.field.ty, labelled) {
             let labels: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
@@ -254,6 +256,10 @@ impl<'m> Checker<'m> {
             Some(ops) => (source, ops),
             None => match convert(&typed.ty, &target.fit) {
                 Ok(ops) => match source {
+                    source if ops.contains(&Op::ToText) && matches!(typed.ty, Ty::Choice(_) | Ty::Options(_)) => {
+                        self.number_as_text(field, context);
+                        (source, ops)
+                    }
                     // A fixed value is converted once and for all.
                     Source::Constant(value) if field.steps.is_empty() => (Source::Constant(convert_constant(value, &ops)), Vec::new()),
                     source => (source, ops),
@@ -279,6 +285,23 @@ impl<'m> Checker<'m> {
         }
         program_steps.extend(conversions.into_iter().map(|op| Step { at, op, on_failure: None }));
         Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial, create_only: false })
+    }
+
+    /// Warns of an option's number in a text field, where people expect its label.
+    fn number_as_text(&self, field: &ast::FieldMapping, context: &mut Context<'_>) {
+        if self.says_picklists || field.steps.iter().any(|s| s.name.text == "value") {
+            return;
+        }
+        let ast::Source::Field(path) = &field.source else { return };
+        context.report(
+            Diagnostic::new(
+                Code::D215,
+                field.span,
+                format!("`{}` writes an option's number into the text `{}`", path.text(), field.target.text()),
+                "a number, not a label",
+            )
+            .help("write the label with `| label`; if you mean the number, write `| value`"),
+        );
     }
 
     /// A `replace` block and a `map` step for one value: seldom meant, since the step sees what the block has made of it.

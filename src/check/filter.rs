@@ -6,9 +6,10 @@ use regex::Regex;
 
 use super::Context;
 use super::names::{SourceField, source_field};
+use super::types::constant;
 use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test};
+use crate::plan::{Condition, ConditionKind, Const, FilteredOut, Mode, Relation, RelativeBase, Test};
 use crate::schema::{Field, FieldType, Table};
 use crate::syntax::ast::{self, Literal, LiteralValue, MomentBase, Value};
 use crate::time;
@@ -128,13 +129,21 @@ impl Tester<'_, '_, '_> {
     }
 
     fn value(&mut self, value: &Value) -> Option<Const> {
-        if let Value::Literal(Literal { value: LiteralValue::Null, span }) = value {
+        if let Value::Literal(Literal { value: literal, span }) = value
+            && constant(literal) == Const::Null
+        {
+            let title =
+                if *literal == LiteralValue::Null { "nothing equals null" } else { "empty text is no value, and nothing equals it" };
             self.context.report(
-                Diagnostic::new(Code::D404, *span, "nothing equals null", "this comparison is never true")
+                Diagnostic::new(Code::D404, *span, title, "this comparison is never true")
                     .help(format!("write `{0} is empty` or `{0} is present`", self.name)),
             );
             return None;
         }
+        self.resolved(value)
+    }
+
+    fn resolved(&mut self, value: &Value) -> Option<Const> {
         match resolve(value, self.field()) {
             Ok(constant) => Some(constant),
             Err(unfit) => {
@@ -248,18 +257,21 @@ impl Tester<'_, '_, '_> {
                 Const::Integer(n) => Some(Test::HasOption(n)),
                 _ => None,
             },
-            FieldType::Text { .. } => match self.value(value)? {
-                Const::Text(text) if text.is_empty() => {
-                    let span = value.span();
-                    self.context.report(
-                        Diagnostic::new(Code::D407, span, "every text contains the empty text", "an empty text")
-                            .help(format!("write `{} is present`", self.name)),
-                    );
-                    Some(Test::Text(test, text))
+            // White space may be looked for in a text.
+            FieldType::Text { .. } if !matches!(value, Value::Literal(Literal { value: LiteralValue::Null, .. })) => {
+                match self.resolved(value)? {
+                    Const::Text(text) if text.is_empty() => {
+                        let span = value.span();
+                        self.context.report(
+                            Diagnostic::new(Code::D407, span, "every text contains the empty text", "an empty text")
+                                .help(format!("write `{} is present`", self.name)),
+                        );
+                        Some(Test::Text(test, text))
+                    }
+                    Const::Text(text) => Some(Test::Text(test, text)),
+                    _ => None,
                 }
-                Const::Text(text) => Some(Test::Text(test, text)),
-                _ => None,
-            },
+            }
             _ => self.no_such_comparison(test.words(), "only text is compared so; use `=`, `!=` or `in (…)`".to_owned()),
         }
     }
@@ -295,6 +307,57 @@ fn related(relation: Relation, operand: Operand) -> Test {
     match operand {
         Operand::Fixed(constant) => Test::Relation(relation, constant),
         Operand::Relative(base, offset) => Test::Relative { relation, base, offset },
+    }
+}
+
+/// Warns of a condition whose answer changes as time passes, if something would have to be done then: a record that begins to pass
+/// the filter would have to be written, and with `filtered-out delete` one that no longer passes it would have to be deleted.
+pub(super) fn changes_by_itself(filter: &ast::Filter, mapping: &str, filtered_out: FilteredOut, context: &mut Context<'_>) {
+    let mut found = Vec::new();
+    changing(&filter.group, false, filtered_out == FilteredOut::Delete, &mut found);
+    let Some((span, begins)) = found.first().copied() else { return };
+    let label = if begins { "becomes true without a change of the record" } else { "becomes false without a change of the record" };
+    let mut diagnostic = Diagnostic::new(Code::D409, span, "the answer of this filter changes as time passes", label).help(format!(
+        "records are evaluated when they change; run `d365map replay {mapping}` regularly to evaluate all of them again, or allow this warning"
+    ));
+    for (other, _) in &found[1..] {
+        diagnostic = diagnostic.related(*other, "this condition too");
+    }
+    context.report(diagnostic);
+}
+
+/// The conditions whose answer changes by itself, each with whether it becomes true.
+fn changing(group: &ast::Group, negated: bool, leaving: bool, found: &mut Vec<(Span, bool)>) {
+    let moving = |value: &Value| matches!(value, Value::Moment(m) if !matches!(m.base, MomentBase::Fixed(_)));
+    for condition in &group.conditions {
+        let negated = negated != condition.negated;
+        let test = match &condition.kind {
+            ast::ConditionKind::Group(inner) => {
+                changing(inner, negated, leaving, found);
+                continue;
+            }
+            ast::ConditionKind::Test { test, .. } => test,
+        };
+        // What waiting does to the answer: (it becomes true, it becomes false).
+        let (begins, ends) = match test {
+            ast::Test::Relation(relation, value) if moving(value) => match relation {
+                Relation::Less | Relation::LessOrEqual => (true, false),
+                Relation::Greater | Relation::GreaterOrEqual => (false, true),
+                Relation::Equal | Relation::NotEqual => (true, true),
+            },
+            ast::Test::Between(low, high) => (moving(high), moving(low)),
+            ast::Test::Within(_) => (false, true),
+            ast::Test::Present
+            | ast::Test::Empty
+            | ast::Test::Relation(..)
+            | ast::Test::In(_)
+            | ast::Test::Text(..)
+            | ast::Test::Matches(_) => (false, false),
+        };
+        let (begins, ends) = if negated { (ends, begins) } else { (begins, ends) };
+        if begins || (ends && leaving) {
+            found.push((condition.span, begins));
+        }
     }
 }
 

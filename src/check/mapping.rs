@@ -29,6 +29,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
     let head_span = head.name.span.to(head.target.span);
     let policy = options::policy(mapping, context);
     let mut checker = Checker::new(&head.name.text, source.clone(), target.clone(), policy);
+    checker.says_picklists = options::is_set(mapping, "picklists");
     let parts = entries(&mut checker, mapping, context);
     let optout = optout.map(|o| consent::check(o, &mut checker, context));
     checker.count_links(head_span, context);
@@ -94,6 +95,11 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
         }
     }
     let condition = condition(checker, mapping, context);
+    for entry in &mapping.entries {
+        if let Entry::Filter(one) = entry {
+            filter::changes_by_itself(one, &head.name.text, checker.policy.filtered_out, context);
+        }
+    }
     checker.unused_replacements(context);
     complete.then_some(())?;
     Some((key?, fields, condition?))

@@ -46,7 +46,11 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
             (Code::D203, format!("the number may not fit `{target}`"), from, help)
         }
         Mismatch::TimeLoss => {
-            (Code::D204, format!("`{target}` would lose the time of day"), from, "take the day (in UTC) on purpose: `| date`".to_owned())
+            let help = match ty {
+                Ty::Local => "take the day: `| date`",
+                _ => "take the day in a time zone: `| date(\"Europe/Vienna\")`, or in UTC: `| date`",
+            };
+            (Code::D204, format!("`{target}` would lose the time of day"), from, help.to_owned())
         }
         Mismatch::NotInEnumeration(words) => {
             let names: &[String] = match fit {

@@ -63,6 +63,11 @@ pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> (Scope, C
     (scope, conflicts)
 }
 
+/// Whether a mapping sets an option itself, even to its default.
+pub(super) fn is_set(mapping: &Mapping, name: &str) -> bool {
+    settings(mapping).any(|s| s.name.text == name)
+}
+
 fn settings(mapping: &Mapping) -> impl Iterator<Item = &Setting> {
     mapping.entries.iter().flat_map(|e| match e {
         Entry::Options(options) => options.settings.as_slice(),

@@ -9,7 +9,7 @@ use super::types::{Ty, Typed, constant, convert, convert_constant, list};
 use super::values::{options_text, resolve};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{At, Const, Fit, Op, Outcome, Replacement};
-use crate::schema::{ChoiceSet, FieldType};
+use crate::schema::{Choice, ChoiceSet, FieldType};
 use crate::syntax::ast::{self, Literal, LiteralValue, Replace, Value};
 
 use super::names::SourceField;
@@ -83,14 +83,15 @@ pub(super) fn check_arms(
                     checked.otherwise = Some(right);
                 }
             },
-            Some(Value::Literal(Literal { value: LiteralValue::Null, .. })) => match null_at {
+            // Text that is empty or only white space is no value, so its case is that of `null`.
+            Some(Value::Literal(Literal { value, .. })) if constant(value) == Const::Null => match null_at {
                 Some(first) => context.report(twice(first, "`null`")),
                 None => {
                     null_at = Some(arm.span);
                     checked.null = Some(right);
                 }
             },
-            Some(value) => match resolve(value, &source.field) {
+            Some(value) => match resolve(value, &source.field).map(comparable) {
                 Ok(key) => match places.get(&format!("{key:?}")) {
                     Some(first) => context.report(twice(*first, "this value")),
                     None => {
@@ -155,6 +156,14 @@ pub(super) fn check_arms(
         _ => {}
     }
     (!faulty).then_some(checked)
+}
+
+/// A constant in the form in which replacements compare it: text in normalization form C.
+fn comparable(key: Const) -> Const {
+    match key {
+        Const::Text(text) => Const::Text(crate::unicode::nfc(&text).into_owned()),
+        key => key,
+    }
 }
 
 /// Whether an arm gives what the value is anyway.
@@ -225,13 +234,11 @@ pub(super) fn apply(
                     uses.push((arm.span, ty, true));
                 }
                 match (labels, key) {
-                    (Some(set), Some(Const::Integer(n))) => {
-                        set.by_value(*n).map_or(Outcome::Unknown, |o| Outcome::Value(Const::Text(o.label.clone())))
-                    }
+                    (Some(set), Some(Const::Integer(n))) => set.by_value(*n).map_or(Outcome::Unknown, |o| Outcome::Value(label_of(o))),
                     _ => Outcome::Keep,
                 }
             }
-            ArmResult::Value(LiteralValue::Null) => {
+            ArmResult::Value(value) if constant(value) == Const::Null => {
                 nullable = true;
                 Outcome::Value(Const::Null)
             }
@@ -253,6 +260,7 @@ pub(super) fn apply(
         (Some(_) | None, true) => Outcome::Unknown,
         (None, false) => Outcome::Keep,
     };
+    nullable |= labels.is_some_and(|set| set.options.iter().any(|o| label_of(o) == Const::Null));
     if checked.null.is_none() {
         nullable |= source.nullable;
     }
@@ -263,7 +271,7 @@ pub(super) fn apply(
         for option in &set.options {
             let key = Const::Integer(option.value);
             if !checked.entries.iter().any(|(k, _)| *k == key) {
-                entries.push((key, Outcome::Value(Const::Text(option.label.clone()))));
+                entries.push((key, Outcome::Value(label_of(option))));
             }
         }
         otherwise = Outcome::Unknown;
@@ -381,8 +389,13 @@ fn type_of(value: &Const) -> Ty {
     }
 }
 
+/// An option's label as a constant; no value for an option without a label.
+fn label_of(option: &Choice) -> Const {
+    constant(&LiteralValue::Text(option.label.clone()))
+}
+
 /// The table that reads a picklist by its labels where no replacement applies.
 pub(super) fn labels_of(set: &ChoiceSet, at: At) -> Replacement {
-    let entries = set.options.iter().map(|o| (Const::Integer(o.value), Outcome::Value(Const::Text(o.label.clone()))));
+    let entries = set.options.iter().map(|o| (Const::Integer(o.value), Outcome::Value(label_of(o))));
     Replacement { at, entries: entries.collect(), null: Outcome::Keep, otherwise: Outcome::Unknown, labels: true }
 }

@@ -8,8 +8,9 @@ use super::steps;
 use super::types::{Ty, Typed, constant, convert_constant};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{Const, FORMATTED_VALUE, Op, Piece, Read, Source};
-use crate::schema::FieldType;
+use crate::schema::{Field, FieldType};
 use crate::syntax::ast::{self, Argument, LiteralValue, TemplatePart};
+use crate::unicode::same;
 
 impl Checker<'_> {
     /// Where the value of an entry comes from.
@@ -43,6 +44,7 @@ impl Checker<'_> {
                     );
                     return None;
                 }
+                self.quoted_name(literal, true, context);
                 let ty = Ty::of_literal(&literal.value);
                 let nullable = ty == Ty::Null;
                 Some(Origin {
@@ -55,6 +57,25 @@ impl Checker<'_> {
             ast::Source::Template(template) => self.template(template, field.span, context),
             ast::Source::Call(call) => self.call(call, field.span, context),
         }
+    }
+
+    /// Warns of a text in quotes that is the name of a source field, or its label if `labels` says so: it is written as it is.
+    fn quoted_name(&self, literal: &ast::Literal, labels: bool, context: &mut Context<'_>) {
+        let LiteralValue::Text(text) = &literal.value else { return };
+        let named = |f: &&Field| f.name == *text || f.aliases.contains(text);
+        let labelled = |f: &&Field| labels && f.label.as_ref().is_some_and(|l| same(l, text));
+        let fields = || self.source.fields.values();
+        let Some(field) = fields().find(named).or_else(|| fields().find(labelled)) else { return };
+        let what = if named(&field) { "the name of a field".to_owned() } else { format!("the label of the field `{}`", field.name) };
+        context.report(
+            Diagnostic::new(
+                Code::D216,
+                literal.span,
+                format!("`{text}` in quotes is a text, not a field"),
+                format!("{what}, but written as text into every record"),
+            )
+            .help(format!("write `{}` without quotes to map the field; if you mean the text, allow this warning", field.name)),
+        );
     }
 
     /// The name of the record that a lookup points to, as the source tells it beside the lookup.
@@ -178,7 +199,10 @@ impl Checker<'_> {
                         let help = "write `concat(firstname, \" \", lastname)`";
                         return self.wrong_arguments(call, literal.span, "this is no text", help, context);
                     }
-                    value => text.fixed(&literal_text(value)),
+                    value => {
+                        self.quoted_name(literal, false, context);
+                        text.fixed(&literal_text(value));
+                    }
                 },
                 Argument::Path(path) => {
                     fields += 1;
@@ -212,8 +236,7 @@ impl Checker<'_> {
             // One separator too many: an upper bound is all that is needed.
             let length = reading.typed.ty.text_length().flatten();
             longest = longest.zip(length).map(|(a, b)| a.saturating_add(b).saturating_add(super::types::length(&separator)));
-            // The empty text counts as missing here, so a text may be missing even where its field never is.
-            nullable &= reading.typed.nullable || matches!(reading.typed.ty, Ty::Text { .. } | Ty::Words(_));
+            nullable &= reading.typed.nullable;
             reads.push(reading.read);
         }
         if reads.len() < 2 {
@@ -260,8 +283,10 @@ impl Pieces {
         let fixed: Option<String> = self.pieces.iter().map(|p| if let Piece::Text(t) = p { Some(t.as_str()) } else { None }).collect();
         match fixed {
             Some(text) => {
-                let typed = Typed::new(Ty::Words(vec![text.clone()]), false);
-                Origin { source: Source::Constant(Const::Text(text)), typed, settled: None, first_done: false }
+                let value = LiteralValue::Text(text);
+                let ty = Ty::of_literal(&value);
+                let nullable = ty == Ty::Null;
+                Origin { source: Source::Constant(constant(&value)), typed: Typed::new(ty, nullable), settled: None, first_done: false }
             }
             None => Origin {
                 source: Source::Template(self.pieces),
@@ -275,6 +300,10 @@ impl Pieces {
 
 /// A literal as text, in the notation of the language.
 pub(super) fn literal_text(value: &LiteralValue) -> String {
+    // A separator may be white space, which is no value where a field's value is meant.
+    if let LiteralValue::Text(text) = value {
+        return text.clone();
+    }
     match convert_constant(constant(value), &[Op::ToText]) {
         Const::Text(text) => text,
         _ => String::new(),

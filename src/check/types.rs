@@ -11,6 +11,7 @@ use crate::plan::{Const, Fit, Op};
 use crate::schema::{ChoiceSet, Field, FieldType};
 use crate::syntax::ast::LiteralValue;
 use crate::time;
+use crate::unicode::is_blank;
 
 /// What a value can be at one point of its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,13 @@ pub(super) struct Typed {
 impl Typed {
     pub(super) fn new(ty: Ty, nullable: bool) -> Typed {
         Typed { ty, nullable }
+    }
+
+    /// The labels of a set's options. An option without a label has no value.
+    pub(super) fn labels(set: &ChoiceSet, nullable: bool) -> Typed {
+        let words: Vec<String> = set.options.iter().filter(|o| !is_blank(&o.label)).map(|o| o.label.clone()).collect();
+        let nullable = nullable || words.len() < set.options.len();
+        Typed::new(Ty::Words(words), nullable)
     }
 }
 
@@ -94,6 +102,8 @@ impl Ty {
             LiteralValue::Boolean(_) => Ty::Boolean,
             LiteralValue::Integer(n) => Ty::Integer { min: *n, max: *n },
             LiteralValue::Decimal(d) => Ty::Decimal { scale: d.scale(), min: *d, max: *d },
+            // Text that is empty or only white space is no value, wherever it comes from.
+            LiteralValue::Text(text) if is_blank(text) => Ty::Null,
             LiteralValue::Text(text) => Ty::Words(vec![text.clone()]),
             LiteralValue::Date(_) => Ty::Date,
             LiteralValue::Instant(_) => Ty::Instant,
@@ -379,6 +389,7 @@ pub(super) fn constant(value: &LiteralValue) -> Const {
         LiteralValue::Boolean(b) => Const::Boolean(*b),
         LiteralValue::Integer(n) => Const::Integer(*n),
         LiteralValue::Decimal(d) => Const::Decimal(*d),
+        LiteralValue::Text(text) if is_blank(text) => Const::Null,
         LiteralValue::Text(text) => Const::Text(text.clone()),
         LiteralValue::Date(date) => Const::Date(*date),
         LiteralValue::Instant(instant) => Const::Instant(*instant),

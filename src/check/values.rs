@@ -8,6 +8,7 @@ use crate::plan::Const;
 use crate::schema::{Choice, ChoiceSet, Field, FieldType};
 use crate::syntax::ast::{LiteralValue, Value};
 use crate::time;
+use crate::unicode::{same, same_but_for_case};
 
 /// Why a value cannot be one of the field's: what stands there, and what to write instead.
 #[derive(Debug)]
@@ -16,12 +17,14 @@ pub(super) struct Unfit {
     help: String,
     /// What was meant, as it is written in a file.
     meant: Option<Near>,
+    /// The code of the finding, if it is not that of the value's place.
+    code: Option<Code>,
 }
 
 impl Unfit {
     /// The finding at the value's place.
     pub(super) fn diagnostic(self, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
-        let diagnostic = Diagnostic::new(code, span, message, self.label).help(self.help);
+        let diagnostic = Diagnostic::new(self.code.unwrap_or(code), span, message, self.label).help(self.help);
         match self.meant {
             Some(Near { text, safety }) => diagnostic.fix(safety, format!("write `{text}`"), span, text),
             None => diagnostic,
@@ -30,7 +33,7 @@ impl Unfit {
 }
 
 fn unfit(label: impl Into<String>, help: impl Into<String>) -> Unfit {
-    Unfit { label: label.into(), help: help.into(), meant: None }
+    Unfit { label: label.into(), help: help.into(), meant: None, code: None }
 }
 
 /// A value as a constant in the field's own representation. `null` is left to the caller.
@@ -94,7 +97,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
         }
         FieldType::Enumeration(values) => {
             let word = text_of(value).ok_or_else(|| expected(field, "a name of its enumeration"))?;
-            match values.iter().find(|v| v.name == word) {
+            match values.iter().find(|v| same(&v.name, &word)) {
                 Some(v) => Ok(Const::Text(v.name.clone())),
                 None => Err(unknown(&word, field, &values.iter().map(|v| v.name.as_str()).collect::<Vec<_>>())),
             }
@@ -146,17 +149,24 @@ fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit>
     let Some(word) = text_of(value) else {
         return Err(unfit(format!("not an option of `{}`", field.name), format!("its options are {}", options_text(&set.options))));
     };
-    match set.by_label(&word) {
-        Some(option) => Ok(Const::Integer(option.value)),
-        None => {
+    match set.by_label(&word).as_slice() {
+        [option] => Ok(Const::Integer(option.value)),
+        [first, ..] => {
+            let several = set.by_label(&word);
+            let numbers: Vec<String> = several.iter().map(|o| o.value.to_string()).collect();
+            let label = format!("`{}` has {} options with this label", field.name, several.len());
+            let help = format!("write the number of the option that you mean, such as `{}`: they are {}", first.value, numbers.join(", "));
+            Err(Unfit { code: Some(Code::D125), ..unfit(label, help) })
+        }
+        [] => {
             let labels: Vec<&str> = set.options.iter().map(|o| o.label.as_str()).collect();
             let near = nearest(&word, labels.iter().copied()).filter(|near| is_a_slip(&word, near));
-            let meant = near.and_then(|near| set.by_label(near)).map(spelled).map(Near::guess);
+            let meant = near.and_then(|near| set.by_label(near).first().copied()).map(spelled).map(Near::guess);
             let help = match &meant {
                 Some(near) => format!("did you mean `{}`?", near.text),
                 None => format!("its options are {}", options_text(&set.options)),
             };
-            Err(Unfit { label: format!("`{}` has no option `{word}`", field.name), help, meant })
+            Err(Unfit { label: format!("`{}` has no option `{word}`", field.name), help, meant, code: None })
         }
     }
 }
@@ -176,7 +186,7 @@ fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> R
     let by_label = text_of(value).and_then(|word| {
         let (no, yes) = labels?;
         // Labels that read the same for both values name neither.
-        match (word.eq_ignore_ascii_case(no), word.eq_ignore_ascii_case(yes)) {
+        match (same_but_for_case(&word, no), same_but_for_case(&word, yes)) {
             (true, false) => Some(false),
             (false, true) => Some(true),
             _ => None,
@@ -200,7 +210,7 @@ fn boolean(value: &Value, field: &Field, labels: Option<&(String, String)>) -> R
             "no" | "off" | "n" => Some(Near::guess("false")),
             _ => None,
         };
-        Unfit { label: format!("`{}` is true or false", field.name), help, meant }
+        Unfit { label: format!("`{}` is true or false", field.name), help, meant, code: None }
     })
 }
 
@@ -210,5 +220,5 @@ fn unknown(word: &str, field: &Field, names: &[&str]) -> Unfit {
         Some(near) => format!("did you mean `{}`?", near.text),
         None => format!("its values are {}", list(names.iter().copied(), 8)),
     };
-    Unfit { label: format!("`{}` has no value `{word}`", field.name), help, meant }
+    Unfit { label: format!("`{}` has no value `{word}`", field.name), help, meant, code: None }
 }

@@ -85,6 +85,7 @@ codes! {
     D122 Error "a test that cannot be run";
     D123 Error "an entry that an event block cannot have";
     D124 Warning "a table of activities that no schema describes";
+    D125 Error "a label that several options have";
     D201 Error "text may be too long for the target";
     D202 Error "the value's type does not fit the target";
     D203 Error "a number may not fit the target";
@@ -99,6 +100,8 @@ codes! {
     D212 Error "options have no counterpart in the target's enumeration";
     D213 Error "the value that `or` leaves does not fit";
     D214 Warning "a step has no effect";
+    D215 Warning "an option's number goes into text";
+    D216 Warning "a text in quotes that is the name of a field";
     D301 Warning "a replacement for a field that is not mapped";
     D302 Error "a replacement for a value that the field cannot have";
     D303 Error "a value is replaced twice";
@@ -116,6 +119,7 @@ codes! {
     D406 Error "a range that holds nothing";
     D407 Warning "a condition that is always true or always false";
     D408 Warning "a condition or value stands twice";
+    D409 Warning "a filter whose answer changes as time passes";
     D501 Error "a mapping without a key";
     D502 Error "the key's source is not the table's primary key";
     D503 Error "the key's target does not identify a record";

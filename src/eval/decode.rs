@@ -16,6 +16,7 @@ use super::number;
 use super::value::Value;
 use crate::plan::{Slot, SlotKind};
 use crate::time;
+use crate::unicode::{is_blank, without_controls};
 
 /// Decodes the records of one flow.
 #[derive(Debug)]
@@ -172,7 +173,7 @@ impl<'a> Visitor<'a> for ValueSeed {
 
     fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Value<'a>, E> {
         let value = match self.0 {
-            SlotKind::Text => Some(Value::Text(Cow::Borrowed(text))),
+            SlotKind::Text => Some(text_value(Cow::Borrowed(text))),
             SlotKind::Guid => guid(text).map(Value::Text),
             kind => scalar(kind, text),
         };
@@ -181,12 +182,18 @@ impl<'a> Visitor<'a> for ValueSeed {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value<'a>, E> {
         let value = match self.0 {
-            SlotKind::Text => Some(Value::Text(Cow::Owned(text.to_owned()))),
+            SlotKind::Text => Some(text_value(Cow::Owned(text.to_owned()))),
             SlotKind::Guid => guid(text).map(|t| Value::Text(Cow::Owned(t.into_owned()))),
             kind => scalar(kind, text),
         };
         value.ok_or_else(|| E::custom("a text"))
     }
+}
+
+/// A text of the source: without control characters, and no value if nothing but white space is left.
+fn text_value(text: Cow<'_, str>) -> Value<'_> {
+    let text = without_controls(text);
+    if is_blank(&text) { Value::Null } else { Value::Text(text) }
 }
 
 /// A value that is written as text and borrows nothing of it.

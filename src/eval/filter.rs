@@ -4,10 +4,11 @@ use chrono::TimeDelta;
 use regex::Regex;
 
 use super::EvalError;
-use super::text::{lower, same};
+use super::text::{folded, same};
 use super::value::Value;
 use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test, TextTest};
 use crate::time::{self, Instant};
+use crate::unicode::nfc;
 
 /// A condition made ready to run: expressions are compiled, texts folded to lower case.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(super) enum ReadyTest {
     Between(Const, Const),
     Within(TimeDelta),
     Relative(Relation, RelativeBase, TimeDelta),
-    /// The text is in lower case.
+    /// The text is in the form in which texts are compared.
     Text(TextTest, String),
     Matches(Regex),
     HasOption(i64),
@@ -55,9 +56,9 @@ impl Ready {
                             TimeDelta::try_seconds(*offset).ok_or_else(|| EvalError::new(condition.at, "an offset out of range"))?;
                         ReadyTest::Relative(*relation, *base, offset)
                     }
-                    Test::Text(test, text) => ReadyTest::Text(*test, lower(text).into_owned()),
+                    Test::Text(test, text) => ReadyTest::Text(*test, folded(text).into_owned()),
                     Test::Matches(pattern) => {
-                        ReadyTest::Matches(Regex::new(pattern).map_err(|e| EvalError::new(condition.at, e.to_string()))?)
+                        ReadyTest::Matches(Regex::new(&nfc(pattern)).map_err(|e| EvalError::new(condition.at, e.to_string()))?)
                     }
                     Test::HasOption(option) => ReadyTest::HasOption(*option),
                 };
@@ -82,17 +83,8 @@ impl Ready {
 
 impl ReadyTest {
     fn holds(&self, value: &Value<'_>, now: Instant) -> bool {
-        let empty = match value {
-            Value::Null => true,
-            Value::Text(text) => text.is_empty(),
-            Value::Boolean(_)
-            | Value::Integer(_)
-            | Value::Decimal(_)
-            | Value::Double(_)
-            | Value::Date(_)
-            | Value::Instant(_)
-            | Value::Local(_) => false,
-        };
+        // Text that is empty or only white space was decoded to no value.
+        let empty = value.is_null();
         match self {
             ReadyTest::Present => !empty,
             ReadyTest::Empty => empty,
@@ -124,14 +116,14 @@ impl ReadyTest {
             }
             ReadyTest::Text(test, text) => match value {
                 Value::Text(value) => match test {
-                    TextTest::Contains => lower(value).contains(text.as_str()),
-                    TextTest::StartsWith => lower(value).starts_with(text.as_str()),
-                    TextTest::EndsWith => lower(value).ends_with(text.as_str()),
+                    TextTest::Contains => folded(value).contains(text.as_str()),
+                    TextTest::StartsWith => folded(value).starts_with(text.as_str()),
+                    TextTest::EndsWith => folded(value).ends_with(text.as_str()),
                 },
                 _ => false,
             },
             ReadyTest::Matches(regex) => match value {
-                Value::Text(value) => regex.is_match(value),
+                Value::Text(value) => regex.is_match(&nfc(value)),
                 _ => false,
             },
             ReadyTest::HasOption(option) => match value {

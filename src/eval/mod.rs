@@ -6,6 +6,7 @@
 
 mod decode;
 mod filter;
+mod moment;
 pub mod number;
 mod output;
 mod program;
@@ -16,10 +17,11 @@ mod value;
 use std::borrow::Cow;
 
 use decode::Decoder;
+pub use moment::{format_date, time_zone};
 use output::Layout;
 pub use program::ArmUse;
 use program::Program;
-pub use steps::{format_date, phone_region, time_zone};
+pub use steps::phone_region;
 pub use value::{Value, compare_constants};
 
 use crate::json;

@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use super::EvalError;
-use super::steps::ReadyStep;
+use super::steps::{ReadyStep, some_text};
 use super::text::fits;
 use super::value::Value;
 use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source};
 use crate::time;
+use crate::unicode::{is_blank, nfc};
 
 /// Why a field has no value: the record is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub(super) struct ReadyRead<'p> {
 pub(super) struct Table<'p> {
     at: At,
     integers: Vec<(i64, &'p Outcome)>,
-    texts: Vec<(&'p str, &'p Outcome)>,
+    /// The texts in normalization form C.
+    texts: Vec<(Cow<'p, str>, &'p Outcome)>,
     /// Decimals, dates and instants: compared one by one.
     others: Vec<(&'p Const, &'p Outcome)>,
     no: Option<&'p Outcome>,
@@ -78,14 +80,14 @@ impl<'p> Table<'p> {
         for (key, outcome) in &replacement.entries {
             match key {
                 Const::Integer(n) => table.integers.push((*n, outcome)),
-                Const::Text(text) => table.texts.push((text, outcome)),
+                Const::Text(text) => table.texts.push((nfc(text), outcome)),
                 Const::Boolean(true) => table.yes = Some(outcome),
                 Const::Boolean(false) => table.no = Some(outcome),
                 Const::Null | Const::Decimal(_) | Const::Date(_) | Const::Instant(_) => table.others.push((key, outcome)),
             }
         }
         table.integers.sort_by_key(|e| e.0);
-        table.texts.sort_by_key(|e| e.0);
+        table.texts.sort_by(|a, b| a.0.cmp(&b.0));
         table
     }
 
@@ -139,7 +141,10 @@ impl<'p> Table<'p> {
             Value::Integer(n) if !self.integers.is_empty() => {
                 self.integers.binary_search_by_key(n, |e| e.0).map_or(self.otherwise, |i| self.integers[i].1)
             }
-            Value::Text(text) => self.texts.binary_search_by(|e| e.0.cmp(text)).map_or(self.otherwise, |i| self.texts[i].1),
+            Value::Text(text) => {
+                let text = nfc(text);
+                self.texts.binary_search_by(|e| e.0.as_ref().cmp(text.as_ref())).map_or(self.otherwise, |i| self.texts[i].1)
+            }
             Value::Integer(_) | Value::Decimal(_) | Value::Double(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
                 self.others.iter().find(|(key, _)| value.equals(key)).map_or(self.otherwise, |e| e.1)
             }
@@ -162,7 +167,7 @@ impl<'p> ReadyRead<'p> {
         }
         if let (Some(labels), Value::Text(text)) = (self.labels, value) {
             return match labels_text(text, labels, "; ") {
-                Some(text) => Ok(Value::Text(Cow::Owned(text))),
+                Some(text) => Ok(some_text(text)),
                 None => Err(Fault::new("D903", at, "the option set in the schema has no such option; pull the schema again")),
             };
         }
@@ -291,14 +296,14 @@ impl<'p> Program<'p> {
         Ok(if any { Value::Text(Cow::Owned(out)) } else { Value::Null })
     }
 
-    /// The fields that have a value, the empty text not being one.
+    /// The fields that have a value.
     fn join<'a>(&self, separator: &str, reads: &[ReadyRead<'p>], slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
         let mut texts = Vec::with_capacity(reads.len());
         for read in reads {
-            texts.extend(read.value(slots, self.at)?.into_text().filter(|t| !t.is_empty()));
+            texts.extend(read.value(slots, self.at)?.into_text());
         }
         Ok(if texts.is_empty() { Value::Null } else { Value::Text(Cow::Owned(texts.join(separator))) })
     }
@@ -361,7 +366,9 @@ pub(super) fn labels_text(numbers: &str, labels: &[(i64, String)], separator: &s
         let number: i64 = number.trim().parse().ok()?;
         labels.iter().find(|(n, _)| *n == number).map(|(_, label)| label.as_str())
     };
-    numbers.split(',').map(label).collect::<Option<Vec<_>>>().map(|l| l.join(separator))
+    let labels = numbers.split(',').map(label).collect::<Option<Vec<_>>>()?;
+    // An option without a label adds nothing.
+    Some(labels.into_iter().filter(|l| !is_blank(l)).collect::<Vec<_>>().join(separator))
 }
 
 /// The first of several fields that has a value.

@@ -3,19 +3,20 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use chrono::{Datelike, TimeZone, Timelike};
 use regex::Regex;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use sha2::Digest;
 
 use super::EvalError;
+use super::moment::{format_date, parse_date, parse_moment, time_zone, zoned};
 use super::number;
 use super::program::{Fault, ReadyPiece, ReadyRead, Table, first_of, labels_text};
-use super::text::{lower, pad, substring, title, truncate, upper};
+use super::text::{lower, pad, piece, replace, substring, title, truncate, upper};
 use super::value::Value;
-use crate::plan::{DatePart, FormatPart, OnFailure, Op, Step};
-use crate::time::{self, Instant, LocalDateTime};
+use crate::plan::{OnFailure, Op, Step};
+use crate::time;
+use crate::unicode::{is_blank, nfc};
 
 /// A step made ready: expressions compiled, tables sorted, zones found.
 #[derive(Debug)]
@@ -37,12 +38,7 @@ enum Tool<'p> {
 }
 
 /// A step did not work on this value.
-struct Failed(&'static str);
-
-/// The time zone of an IANA name.
-pub fn time_zone(name: &str) -> Option<chrono_tz::Tz> {
-    name.parse().ok()
-}
+pub(super) struct Failed(pub(super) &'static str);
 
 /// The country of an ISO 3166-1 alpha-2 code, where its phone numbers are known.
 pub fn phone_region(code: &str) -> Option<phonenumber::country::Id> {
@@ -56,8 +52,10 @@ impl<'p> ReadyStep<'p> {
             Op::Coalesce(reads) => Tool::Reads(reads.iter().map(ReadyRead::new).collect()),
             Op::Concat(pieces) => Tool::Pieces(pieces.iter().map(ReadyPiece::new).collect()),
             Op::Map(replacement) => Tool::Table(Table::new(replacement)),
-            Op::Matches(pattern) => Tool::Pattern(Regex::new(pattern).map_err(|e| damaged(&e.to_string()))?),
-            Op::Zoned { zone } => Tool::Zone(time_zone(zone).ok_or_else(|| damaged("an unknown time zone"))?),
+            Op::Matches(pattern) => Tool::Pattern(Regex::new(&nfc(pattern)).map_err(|e| damaged(&e.to_string()))?),
+            Op::Zoned { zone, .. } | Op::DayOfInstant { zone: Some(zone) } | Op::FormatDate { zone: Some(zone), .. } => {
+                Tool::Zone(time_zone(zone).ok_or_else(|| damaged("an unknown time zone"))?)
+            }
             Op::Phone { region } => Tool::Region(match region {
                 Some(code) => Some(phone_region(code).ok_or_else(|| damaged("an unknown country"))?),
                 None => None,
@@ -70,14 +68,14 @@ impl<'p> ReadyStep<'p> {
             | Op::Default(_)
             | Op::Round { .. }
             | Op::ParseDate(_)
-            | Op::DayOfInstant
+            | Op::DayOfInstant { zone: None }
             | Op::Midnight
             | Op::ToText
             | Op::Pad { .. }
             | Op::ReplaceText { .. }
             | Op::Digits
             | Op::Email
-            | Op::FormatDate(_)
+            | Op::FormatDate { zone: None, .. }
             | Op::ParseNumber { .. }
             | Op::ToInteger { .. }
             | Op::ToBoolean
@@ -113,12 +111,13 @@ impl<'p> ReadyStep<'p> {
             None => {
                 return self
                     .apply(value, slots)?
+                    .map(or_none)
                     .map_err(|Failed(why)| Fault::new("D903", self.step.at, format!("{why}; its schema promised otherwise")));
             }
             Some(on_failure) => on_failure,
         };
         match self.apply(value.clone(), slots)? {
-            Ok(value) => Ok(value),
+            Ok(value) => Ok(or_none(value)),
             Err(Failed(why)) => match on_failure {
                 OnFailure::Null => Ok(Value::Null),
                 OnFailure::Default(constant) => Ok(Value::of(constant)),
@@ -163,21 +162,19 @@ impl<'p> ReadyStep<'p> {
             (Op::Title, _, Value::Text(text)) => Ok(owned(title(&text))),
             (Op::Truncate(units), _, Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(truncate(t, *units))))),
             (Op::Pad { length, with, behind }, _, Value::Text(text)) => Ok(owned(pad(&text, *length, *with, *behind))),
-            (Op::ReplaceText { from, to }, _, Value::Text(text)) => Ok(owned(text.replace(from.as_str(), to))),
+            (Op::ReplaceText { from, to }, _, Value::Text(text)) => Ok(owned(replace(&text, from, to))),
             (Op::Matches(_), Tool::Pattern(pattern), Value::Text(text)) => {
-                if pattern.is_match(&text) {
+                if pattern.is_match(&nfc(&text)) {
                     Ok(Value::Text(text))
                 } else {
                     Err(Failed("the text does not match the expression"))
                 }
             }
-            (Op::Digits, _, Value::Text(text)) => Ok(some_text(text.chars().filter(char::is_ascii_digit).collect())),
+            (Op::Digits, _, Value::Text(text)) => Ok(owned(text.chars().filter(char::is_ascii_digit).collect())),
             (Op::Phone { .. }, Tool::Region(region), Value::Text(text)) => phone(&text, *region),
             (Op::Email, _, Value::Text(text)) => email(&text),
-            (Op::Substring { start, length }, _, Value::Text(text)) => Ok(some_text(substring(&text, *start, *length).to_owned())),
-            (Op::Split { separator, index }, _, Value::Text(text)) => {
-                Ok(some_text(text.split(separator.as_str()).nth(*index as usize).unwrap_or_default().to_owned()))
-            }
+            (Op::Substring { start, length }, _, Value::Text(text)) => Ok(owned(substring(&text, *start, *length).to_owned())),
+            (Op::Split { separator, index }, _, Value::Text(text)) => Ok(owned(piece(&text, separator, *index as usize))),
             (Op::Join { separator }, _, Value::Text(text)) => Ok(owned(text.replace(',', separator))),
             (Op::Labels { separator, entries }, _, Value::Text(text)) => {
                 labels_text(&text, entries, separator).map(owned).ok_or(Failed("the option set in the schema has no such option"))
@@ -198,13 +195,23 @@ impl<'p> ReadyStep<'p> {
             (Op::ParseDate(parts), _, Value::Text(text)) => {
                 parse_date(&text, parts).map(Value::Date).ok_or(Failed("the text is not a date of this pattern"))
             }
-            (Op::FormatDate(parts), _, Value::Date(date)) => Ok(owned(format_date(date.and_time(chrono::NaiveTime::MIN), parts))),
-            (Op::FormatDate(parts), _, Value::Instant(instant)) => Ok(owned(format_date(instant.naive_utc(), parts))),
-            (Op::FormatDate(parts), _, Value::Local(local)) => Ok(owned(format_date(local, parts))),
+            (Op::FormatDate { parts, .. }, _, Value::Date(date)) => Ok(owned(format_date(date.and_time(chrono::NaiveTime::MIN), parts))),
+            (Op::FormatDate { parts, .. }, Tool::Zone(zone), Value::Instant(instant)) => {
+                Ok(owned(format_date(instant.with_timezone(zone).naive_local(), parts)))
+            }
+            (Op::FormatDate { parts, .. }, _, Value::Instant(instant)) => Ok(owned(format_date(instant.naive_utc(), parts))),
+            (Op::FormatDate { parts, .. }, _, Value::Local(local)) => Ok(owned(format_date(local, parts))),
+            (Op::Zoned { pattern: Some(parts), .. }, Tool::Zone(zone), Value::Text(text)) => match parse_moment(&text, parts) {
+                Some(local) => zoned(Value::Local(local), *zone),
+                None => Err(Failed("the text is not a date with time of this pattern")),
+            },
             (Op::Zoned { .. }, Tool::Zone(zone), value) => zoned(value, *zone),
-            (Op::DayOfInstant, _, Value::Instant(instant)) => Ok(Value::Date(instant.date_naive())),
-            (Op::DayOfInstant, _, Value::Local(local)) => Ok(Value::Date(local.date())),
-            (Op::DayOfInstant, _, Value::Date(date)) => Ok(Value::Date(date)),
+            (Op::DayOfInstant { .. }, Tool::Zone(zone), Value::Instant(instant)) => {
+                Ok(Value::Date(instant.with_timezone(zone).date_naive()))
+            }
+            (Op::DayOfInstant { .. }, _, Value::Instant(instant)) => Ok(Value::Date(instant.date_naive())),
+            (Op::DayOfInstant { .. }, _, Value::Local(local)) => Ok(Value::Date(local.date())),
+            (Op::DayOfInstant { .. }, _, Value::Date(date)) => Ok(Value::Date(date)),
             (Op::Midnight, _, Value::Date(date)) => Ok(Value::Instant(time::midnight(date))),
             (Op::Midnight, _, value @ Value::Instant(_)) => Ok(value),
             (
@@ -227,9 +234,9 @@ impl<'p> ReadyStep<'p> {
                 | Op::ParseNumber { .. }
                 | Op::Not
                 | Op::ParseDate(_)
-                | Op::FormatDate(_)
+                | Op::FormatDate { .. }
                 | Op::Zoned { .. }
-                | Op::DayOfInstant
+                | Op::DayOfInstant { .. }
                 | Op::Midnight
                 | Op::Map(_)
                 | Op::Concat(_),
@@ -244,9 +251,17 @@ fn owned<'a>(text: String) -> Value<'a> {
     Value::Text(Cow::Owned(text))
 }
 
-/// The empty text is no value.
-fn some_text<'a>(text: String) -> Value<'a> {
-    if text.is_empty() { Value::Null } else { owned(text) }
+/// A text as a value. Text that is empty or only white space is no value.
+pub(super) fn some_text<'a>(text: String) -> Value<'a> {
+    or_none(owned(text))
+}
+
+/// The result of a step: text that is empty or only white space is no value, whichever step left it.
+fn or_none(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Text(text) if is_blank(&text) => Value::Null,
+        value => value,
+    }
 }
 
 /// Applies an operation without copying what is borrowed.
@@ -261,8 +276,18 @@ fn on_text<'a>(text: Cow<'a, str>, operation: impl for<'t> FnOnce(&'t str) -> Co
 }
 
 fn phone<'a>(text: &str, region: Option<phonenumber::country::Id>) -> Result<Value<'a>, Failed> {
-    let failed = Failed("the text is no phone number of this country");
-    let number = phonenumber::parse(region, text).map_err(|_| Failed("the text is no phone number"))?;
+    let failed = Failed("the text is not a phone number of this country");
+    // The library reads a number out of any text around it; only a text that is one number and nothing else is accepted.
+    let text = text.trim();
+    let plain = |c: char| c.is_ascii_digit() || c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '.' | '/' | '(' | ')');
+    let body = match text.strip_prefix("(+") {
+        Some(rest) => rest,
+        None => text.strip_prefix('+').unwrap_or(text),
+    };
+    if !body.chars().all(plain) {
+        return Err(Failed("the text is not a phone number and nothing else"));
+    }
+    let number = phonenumber::parse(region, text).map_err(|_| Failed("the text is not a phone number"))?;
     if !phonenumber::is_valid(&number) {
         return Err(failed);
     }
@@ -273,7 +298,8 @@ fn phone<'a>(text: &str, region: Option<phonenumber::country::Id>) -> Result<Val
 fn email<'a>(text: &str) -> Result<Value<'a>, Failed> {
     let text = text.trim();
     let options = email_address::Options::default().with_required_tld().without_display_text().without_domain_literal();
-    let address = email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is no e-mail address"))?;
+    let address =
+        email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is not an e-mail address"))?;
     Ok(owned(format!("{}@{}", address.local_part(), lower(address.domain()))))
 }
 
@@ -293,24 +319,9 @@ fn round<'a>(value: Value<'a>, scale: u32, bounds: Option<&(Decimal, Decimal)>) 
     }
 }
 
-/// A number as people write it: with a point or a comma before the decimals, with groups of digits or without.
+/// A number as people write it, see [`number::written`], within what the target holds.
 fn parse_number<'a>(text: &str, point: char, scale: u32, bounds: &(Decimal, Decimal)) -> Result<Value<'a>, Failed> {
-    let group = if point == ',' { '.' } else { ',' };
-    let mut plain = String::with_capacity(text.len());
-    let mut seen_point = false;
-    for c in text.trim().chars() {
-        match c {
-            c if c == point && !seen_point => {
-                seen_point = true;
-                plain.push('.');
-            }
-            // Groups stand before the decimals only.
-            c if c == group && !seen_point => {}
-            ' ' | '\u{a0}' | '\u{202f}' | '\'' if !seen_point => {}
-            c => plain.push(c),
-        }
-    }
-    let value = number::parse(&plain).ok_or(Failed("the text is no number"))?;
+    let value = number::written(text, point).ok_or(Failed("the text is not a number"))?;
     if value.normalize().scale() > scale {
         return Err(Failed("the number has more decimals than the target holds"));
     }
@@ -326,9 +337,9 @@ fn to_integer<'a>(value: Value<'a>, min: i64, max: i64) -> Result<Value<'a>, Fai
         Value::Decimal(d) if d.is_integer() => d.to_i64().ok_or(Failed("the number is too large"))?,
         Value::Double(d) => {
             let exact = Decimal::try_from(d).ok().filter(Decimal::is_integer);
-            exact.and_then(|d| d.to_i64()).ok_or(Failed("the number is no whole number"))?
+            exact.and_then(|d| d.to_i64()).ok_or(Failed("the number is not a whole number"))?
         }
-        Value::Text(text) => text.trim().parse().map_err(|_| Failed("the text is no whole number"))?,
+        Value::Text(text) => text.trim().parse().map_err(|_| Failed("the text is not a whole number"))?,
         Value::Decimal(_) => return Err(Failed("the number has decimals")),
         Value::Null | Value::Boolean(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
             return Err(Failed("the value is no number"));
@@ -352,71 +363,4 @@ fn to_boolean<'a>(value: &Value<'_>) -> Result<Value<'a>, Failed> {
             Err(failed)
         }
     }
-}
-
-/// A wall-clock time as an instant. Where the clock is set back and shows a time twice, the first is meant.
-fn zoned<'a>(value: Value<'_>, zone: chrono_tz::Tz) -> Result<Value<'a>, Failed> {
-    let local: LocalDateTime = match value {
-        Value::Local(local) => local,
-        Value::Date(date) => date.and_time(chrono::NaiveTime::MIN),
-        Value::Text(text) => {
-            let text = text.trim();
-            if let Some(instant) = time::parse_instant(text) {
-                return Ok(Value::Instant(instant));
-            }
-            let day = || time::parse_date(text).map(|d| d.and_time(chrono::NaiveTime::MIN));
-            time::parse_local(text).or_else(day).ok_or(Failed("the text is no date with time"))?
-        }
-        Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Decimal(_) | Value::Double(_) | Value::Instant(_) => {
-            return Err(Failed("the value is of another type"));
-        }
-    };
-    let instant: Option<Instant> = zone.from_local_datetime(&local).earliest().map(|t| t.with_timezone(&chrono::Utc));
-    instant.map(Value::Instant).ok_or(Failed("the clocks of this zone skip this time"))
-}
-
-/// A date as text.
-pub fn format_date(at: LocalDateTime, parts: &[FormatPart]) -> String {
-    let mut out = String::new();
-    for part in parts {
-        // Writing into a String cannot fail.
-        let _ = match part {
-            FormatPart::Year => write!(out, "{:04}", at.year()),
-            FormatPart::YearShort => write!(out, "{:02}", at.year().rem_euclid(100)),
-            FormatPart::Month => write!(out, "{:02}", at.month()),
-            FormatPart::MonthShort => write!(out, "{}", at.month()),
-            FormatPart::Day => write!(out, "{:02}", at.day()),
-            FormatPart::DayShort => write!(out, "{}", at.day()),
-            FormatPart::Hour => write!(out, "{:02}", at.hour()),
-            FormatPart::Minute => write!(out, "{:02}", at.minute()),
-            FormatPart::Second => write!(out, "{:02}", at.second()),
-            FormatPart::Text(text) => write!(out, "{text}"),
-        };
-    }
-    out
-}
-
-/// Reads a day by a pattern; the whole text must follow it.
-fn parse_date(text: &str, parts: &[DatePart]) -> Option<time::Date> {
-    let (mut year, mut month, mut day) = (0, 0, 0);
-    let mut rest = text;
-    let number = |rest: &mut &str, least: usize, most: usize| -> Option<u32> {
-        let digits = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-        (digits >= least).then_some(())?;
-        let (head, tail) = rest.split_at(digits);
-        *rest = tail;
-        head.parse().ok()
-    };
-    for part in parts {
-        match part {
-            DatePart::Year => year = number(&mut rest, 4, 4)?,
-            DatePart::Month => month = number(&mut rest, 2, 2)?,
-            DatePart::MonthShort => month = number(&mut rest, 1, 2)?,
-            DatePart::Day => day = number(&mut rest, 2, 2)?,
-            DatePart::DayShort => day = number(&mut rest, 1, 2)?,
-            DatePart::Text(expected) => rest = rest.strip_prefix(expected.as_str())?,
-        }
-    }
-    rest.is_empty().then_some(())?;
-    time::Date::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::unicode::{self, nfc};
+
 /// Lower case, letter for letter: a letter whose lower case is several letters stays as it is.
 pub fn lower(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
@@ -39,21 +41,9 @@ fn single(original: char, mut mapped: impl ExactSizeIterator<Item = char>) -> ch
     }
 }
 
-/// The longest beginning of at most `units` UTF-16 code units that ends between two characters.
+/// The longest beginning of at most `units` UTF-16 code units that ends between two characters as people see them.
 pub fn truncate(text: &str, units: u32) -> &str {
-    let units = units as usize;
-    // A byte is at least as much as a code unit, so short texts need no counting.
-    if text.len() <= units {
-        return text;
-    }
-    let mut used = 0;
-    for (at, c) in text.char_indices() {
-        used += c.len_utf16();
-        if used > units {
-            return &text[..at];
-        }
-    }
-    text
+    unicode::beginning(text, units as usize)
 }
 
 /// Whether a text has at most `units` UTF-16 code units.
@@ -61,9 +51,36 @@ pub fn fits(text: &str, units: u32) -> bool {
     text.len() <= units as usize || text.encode_utf16().count() <= units as usize
 }
 
-/// Whether two texts are the same but for upper and lower case.
+/// The form in which texts are compared without regard to case: normalization form C, in lower case.
+pub fn folded(text: &str) -> Cow<'_, str> {
+    match nfc(text) {
+        Cow::Borrowed(text) => lower(text),
+        Cow::Owned(text) => Cow::Owned(lower(&text).into_owned()),
+    }
+}
+
+/// Whether two texts are the same in normalization form C, without regard to upper and lower case.
 pub fn same(a: &str, b: &str) -> bool {
-    a == b || if a.is_ascii() && b.is_ascii() { a.eq_ignore_ascii_case(b) } else { lower(a) == lower(b) }
+    a == b || if a.is_ascii() && b.is_ascii() { a.eq_ignore_ascii_case(b) } else { folded(a) == folded(b) }
+}
+
+/// The text in normalization form C if that is not longer, in UTF-16 code units, and the text as it is otherwise. Steps that look
+/// for one text in another work on it, so that `é` is found however it is encoded, and still make nothing longer.
+pub fn comparable(text: &str) -> Cow<'_, str> {
+    match nfc(text) {
+        Cow::Owned(form) if form.encode_utf16().count() > text.encode_utf16().count() => Cow::Borrowed(text),
+        form => form,
+    }
+}
+
+/// Replaces every occurrence of one text by another.
+pub fn replace(text: &str, from: &str, to: &str) -> String {
+    comparable(text).replace(nfc(from).as_ref(), to)
+}
+
+/// One piece of a text between separators, counted from 0; empty if there are fewer.
+pub fn piece(text: &str, separator: &str, index: usize) -> String {
+    comparable(text).split(nfc(separator).as_ref()).nth(index).unwrap_or_default().to_owned()
 }
 
 /// The first letter of each word in upper case, the others in lower case, letter for letter. A word is a run of letters,
@@ -80,13 +97,7 @@ pub fn title(text: &str) -> String {
 
 /// A part of a text, counted in UTF-16 code units; a character that begins before `start` is left out.
 pub fn substring(text: &str, start: u32, units: u32) -> &str {
-    let mut used = 0_u32;
-    let from = text.char_indices().find(|(_, c)| {
-        let here = used >= start;
-        used += u32::try_from(c.len_utf16()).unwrap_or(2);
-        here
-    });
-    from.map_or("", |(at, _)| truncate(&text[at..], units))
+    truncate(unicode::rest(text, start as usize), units)
 }
 
 /// Fills a text up to a length in UTF-16 code units.
@@ -123,6 +134,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_found_however_its_accents_are_encoded() {
+        assert!(same("ZOE\u{308}", "zo\u{eb}"));
+        assert_eq!(replace("caf\u{e9} cafe\u{301}", "e\u{301}", "e"), "cafe cafe");
+        assert_eq!(piece("a\u{e9}b", "e\u{301}", 1), "b");
+    }
+
+    #[test]
     fn padding_fills_up_to_a_length_and_leaves_longer_text_alone() {
         assert_eq!(pad("7", 3, '0', false), "007");
         assert_eq!(pad("7", 3, ' ', true), "7  ");
@@ -138,6 +156,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn looking_for_a_text_makes_nothing_longer(text in "(\\PC|e\u{301}|\u{958}){0,20}", from in "[a-z]|\u{e9}|e\u{301}", index in 0_usize..3) {
+            let count = |t: &str| t.encode_utf16().count();
+            prop_assert!(count(&replace(&text, &from, "")) <= count(&text));
+            prop_assert!(count(&piece(&text, &from, index)) <= count(&text));
+        }
+
         #[test]
         fn no_operation_makes_a_text_longer(text in "\\PC{0,40}", units in 0_u32..30) {
             let count = |t: &str| t.encode_utf16().count();

@@ -559,7 +559,7 @@ pub enum Op {
     Lower,
     /// Upper case, letter for letter.
     Upper,
-    /// Cuts after this many UTF-16 code units, never within a character.
+    /// Cuts after this many UTF-16 code units, never within a character as people see it (a grapheme cluster).
     Truncate(u32),
     /// The value for a missing one.
     Default(Const),
@@ -574,8 +574,12 @@ pub enum Op {
     },
     /// Text to a day by a pattern. Fails where the text does not follow it.
     ParseDate(Vec<DatePart>),
-    /// An instant's day in UTC.
-    DayOfInstant,
+    /// An instant's day.
+    DayOfInstant {
+        /// The time zone, by its IANA or Windows name; `None` for UTC.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        zone: Option<String>,
+    },
     /// A day's midnight in UTC.
     Midnight,
     /// The value as text, in the notation of the language's literals.
@@ -610,11 +614,20 @@ pub enum Op {
     /// An e-mail address, its domain in lower case. Fails where the text is none.
     Email,
     /// A date or instant as text.
-    FormatDate(Vec<FormatPart>),
+    FormatDate {
+        /// The pattern.
+        parts: Vec<FormatPart>,
+        /// The time zone in which an instant is written, by its IANA or Windows name; `None` for UTC.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        zone: Option<String>,
+    },
     /// A wall-clock time, a day or text to an instant by a time zone. Fails where the zone's clock skips it.
     Zoned {
-        /// IANA name.
+        /// IANA or Windows name.
         zone: String,
+        /// The pattern of a text; `None` for ISO 8601.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pattern: Option<Vec<DatePart>>,
     },
     /// Text to a number. Fails where the text is none, or it lies outside the bounds.
     ParseNumber {
@@ -728,6 +741,14 @@ pub enum DatePart {
     Day,
     /// `d`: one or two digits.
     DayShort,
+    /// `HH`: two digits, 00 to 23.
+    Hour,
+    /// `H`: one or two digits.
+    HourShort,
+    /// `mm`: two digits.
+    Minute,
+    /// `ss`: two digits.
+    Second,
     /// Any other text, as it is.
     Text(String),
 }
@@ -826,9 +847,9 @@ pub enum ConditionKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Test {
-    /// There is a value, and it is not the empty text.
+    /// There is a value. Text of only white space is none.
     Present,
-    /// There is no value, or it is the empty text.
+    /// There is no value.
     Empty,
     /// A comparison with a constant.
     Relation(Relation, Const),

@@ -275,7 +275,8 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
             Op::Round { scale, .. } => format!("round({scale})"),
             Op::ParseDate(parts) => format!("date(\"{}\")", parts.iter().map(date_part).collect::<String>()),
-            Op::DayOfInstant => "date".to_owned(),
+            Op::DayOfInstant { zone: None } => "date".to_owned(),
+            Op::DayOfInstant { zone: Some(zone) } => format!("date({zone:?})"),
             Op::Midnight => "(midnight UTC)".to_owned(),
             Op::ToText => "(as text)".to_owned(),
             Op::Title => "title".to_owned(),
@@ -285,8 +286,14 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::Digits => "digits".to_owned(),
             Op::Phone { region } => region.as_ref().map_or("phone".to_owned(), |r| format!("phone(\"{r}\")")),
             Op::Email => "email".to_owned(),
-            Op::FormatDate(parts) => format!("format(\"{}\")", parts.iter().map(format_part).collect::<String>()),
-            Op::Zoned { zone } => format!("datetime(\"{zone}\")"),
+            Op::FormatDate { parts, zone } => {
+                let zone = zone.as_ref().map_or_else(String::new, |z| format!(", {z:?}"));
+                format!("format(\"{}\"{zone})", parts.iter().map(format_part).collect::<String>())
+            }
+            Op::Zoned { zone, pattern: None } => format!("datetime({zone:?})"),
+            Op::Zoned { zone, pattern: Some(parts) } => {
+                format!("datetime(\"{}\", {zone:?})", parts.iter().map(date_part).collect::<String>())
+            }
             Op::ParseNumber { point, .. } => format!("number(\"{point}\")"),
             Op::ToInteger { .. } => "integer".to_owned(),
             Op::ToBoolean => "boolean".to_owned(),
@@ -321,6 +328,10 @@ fn date_part(part: &DatePart) -> &str {
         DatePart::MonthShort => "M",
         DatePart::Day => "dd",
         DatePart::DayShort => "d",
+        DatePart::Hour => "HH",
+        DatePart::HourShort => "H",
+        DatePart::Minute => "mm",
+        DatePart::Second => "ss",
         DatePart::Text(text) => text,
     }
 }

@@ -11,6 +11,8 @@ use indexmap::IndexMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::unicode::{same, same_but_for_case};
+
 /// The systems that a table can belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -242,9 +244,15 @@ impl ChoiceSet {
         self.options.iter().find(|o| o.value == value)
     }
 
-    /// The option with this label; upper and lower case are the same.
-    pub fn by_label(&self, label: &str) -> Option<&Choice> {
-        self.options.iter().find(|o| o.label == label).or_else(|| self.options.iter().find(|o| o.label.eq_ignore_ascii_case(label)))
+    /// The options with this label. If none has it exactly, upper and lower case are the same.
+    ///
+    /// Dataverse lets several options have one label; status reasons of different states often do.
+    pub fn by_label(&self, label: &str) -> Vec<&Choice> {
+        let exact: Vec<&Choice> = self.options.iter().filter(|o| same(&o.label, label)).collect();
+        if !exact.is_empty() {
+            return exact;
+        }
+        self.options.iter().filter(|o| same_but_for_case(&o.label, label)).collect()
     }
 }
 
@@ -253,7 +261,7 @@ impl ChoiceSet {
 pub struct Choice {
     /// The number on the wire.
     pub value: i64,
-    /// What people see (language 1033).
+    /// What people see, in the language in which the schema was pulled.
     pub label: String,
 }
 

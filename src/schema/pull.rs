@@ -87,12 +87,13 @@ fn whole(value: Option<&Value>) -> Option<i64> {
     number(value).or_else(|| decimal(value).filter(Decimal::is_integer).and_then(|d| d.normalize().to_string().parse().ok()))
 }
 
-/// The label in language 1033, else the user's, else the first.
+/// The label in the language of the user that pulls, which is the organisation's unless the user chose another; else the first.
+/// Dataverse writes formatted values in that language too, so `label` of an option and of a lookup agree.
 fn label(value: Option<&Value>) -> Option<String> {
     let value = value?;
     let localized = list(value.get("LocalizedLabels").unwrap_or(&Value::Null));
-    let english = localized.iter().find(|l| l.get("LanguageCode").and_then(Value::as_i64) == Some(1033));
-    let found = english.or_else(|| value.get("UserLocalizedLabel").filter(|l| l.is_object())).or_else(|| localized.first())?;
+    let of_user = value.get("UserLocalizedLabel").filter(|l| l.get("Label").is_some_and(Value::is_string));
+    let found = of_user.or_else(|| localized.first())?;
     text(found, "Label").map(str::to_owned)
 }
 

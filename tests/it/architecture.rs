@@ -6,17 +6,17 @@ use std::path::Path;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("syntax", &["diagnostics", "time"]),
     ("diagnostics", &["printable"]),
-    ("schema", &["diagnostics", "project", "yaml"]),
+    ("schema", &["diagnostics", "project", "unicode", "yaml"]),
     ("plan", &["syntax", "time"]),
-    ("eval", &["json", "plan", "time"]),
+    ("eval", &["json", "plan", "time", "unicode"]),
     ("lsp", &["check", "cli", "diagnostics", "format", "project", "schema", "syntax"]),
     ("import", &["diagnostics", "format", "project", "schema", "syntax", "yaml"]),
     ("report", &["printable", "schema", "syntax"]),
     ("format", &["diagnostics", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
-    ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time"]),
+    ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time", "unicode"]),
     ("connect", &["json", "printable", "time"]),
-    ("state", &["time"]),
+    ("state", &["time", "unicode"]),
     ("run", &["connect", "eval", "json", "plan", "state", "time"]),
     ("emulator", &["time"]),
     ("project", &["diagnostics", "disk", "time", "yaml"]),
@@ -69,6 +69,9 @@ fn the_libraries_behind_a_module_of_their_own_stay_there() {
         let used = |name: &str| text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(name));
         if !path.ends_with("yaml.rs") {
             assert!(!used("serde_saphyr::"), "{path} uses the YAML library");
+        }
+        if !path.ends_with("unicode.rs") {
+            assert!(!used("icu_normalizer::") && !used("icu_segmenter::"), "{path} uses the Unicode libraries");
         }
         if !path.contains("/syntax/") {
             assert!(!used("pest::"), "{path} uses the parser library");

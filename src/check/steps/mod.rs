@@ -256,8 +256,8 @@ impl StepChecker<'_, '_, '_> {
 
     fn default(&mut self) -> Option<Checked> {
         let value = self.one_literal("expected one value")?;
-        if matches!(value, LiteralValue::Null | LiteralValue::Duration(_)) {
-            return self.wrong_arguments("this is no value that a field could have");
+        if Ty::of_literal(&value) == Ty::Null || matches!(value, LiteralValue::Duration(_)) {
+            return self.wrong_arguments("`null`, empty text and durations cannot be used as a default value");
         }
         if !self.input.nullable {
             self.no_effect("the value is never missing");

@@ -88,7 +88,7 @@ impl StepChecker<'_, '_, '_> {
             }
         };
         let output = Typed::new(Ty::Decimal { scale, min, max }, self.input.nullable);
-        let why = format!("the text may be no number from {} to {} with up to {scale} decimals", min.normalize(), max.normalize());
+        let why = format!("the text may not be a number from {} to {} with up to {scale} decimals", min.normalize(), max.normalize());
         Some(Checked::fallible(Op::ParseNumber { point, scale, bounds: (min, max) }, output, why))
     }
 
@@ -120,7 +120,7 @@ impl StepChecker<'_, '_, '_> {
             }
         }
         let output = Typed::new(Ty::Integer { min, max }, self.input.nullable);
-        let why = format!("the value may be no whole number from {min} to {max}; `round(0)` rounds decimals");
+        let why = format!("the value may not be a whole number from {min} to {max}; `round(0)` rounds decimals");
         Some(Checked::fallible(Op::ToInteger { min, max }, output, why))
     }
 

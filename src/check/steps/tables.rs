@@ -8,6 +8,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::plan::Op;
 use crate::schema::{EnumValue, Field, FieldType, Provenance};
 use crate::syntax::ast::Operand;
+use crate::unicode::is_blank;
 
 impl StepChecker<'_, '_, '_> {
     pub(super) fn join(&mut self) -> Option<Checked> {
@@ -27,9 +28,8 @@ impl StepChecker<'_, '_, '_> {
             Ty::Choice(set) => {
                 let set = set.clone();
                 self.no_arguments()?;
-                let words = set.options.iter().map(|o| o.label.clone()).collect();
                 let table = replace::labels_of(&set, self.context.at(self.step.span));
-                Some(Checked::sure(Op::Map(table), Typed::new(Ty::Words(words), self.input.nullable)))
+                Some(Checked::sure(Op::Map(table), Typed::labels(&set, self.input.nullable)))
             }
             Ty::Options(set) => {
                 let set = set.clone();
@@ -39,7 +39,8 @@ impl StepChecker<'_, '_, '_> {
                 };
                 let entries: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
                 let longest = entries.iter().map(|(_, l)| length(l) + length(&separator)).sum();
-                let output = Typed::new(Ty::Text { max: Some(longest) }, self.input.nullable);
+                // Options without a label leave nothing.
+                let output = Typed::new(Ty::Text { max: Some(longest) }, self.input.nullable || entries.iter().any(|(_, l)| is_blank(l)));
                 Some(Checked::sure(Op::Labels { separator, entries }, output))
             }
             Ty::Null

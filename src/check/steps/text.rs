@@ -8,9 +8,10 @@ use crate::check::types::{Ty, Typed, length};
 use crate::diagnostics::Code;
 use crate::diagnostics::Diagnostic;
 use crate::eval::phone_region;
-use crate::eval::text::{lower, pad, substring, title, truncate, upper};
+use crate::eval::text::{lower, pad, piece as piece_of, replace, substring, title, truncate, upper};
 use crate::plan::{Op, Piece};
 use crate::syntax::ast::{Argument, LiteralValue};
+use crate::unicode::is_blank;
 
 /// The longest number of E.164 with its sign.
 const E164: u32 = 16;
@@ -41,16 +42,18 @@ impl StepChecker<'_, '_, '_> {
         Some(Checked::sure(op, Typed::new(ty, self.input.nullable)))
     }
 
-    /// A text that may be empty afterwards, which is no value.
+    /// A text that may be empty after the step, which is no value. Of known words, those that are left are known too.
     fn perhaps_none(&mut self, op: Op, ty: Ty) -> Checked {
-        let ty = match ty {
+        let output = match ty {
             Ty::Words(words) => {
-                let longest = words.iter().map(|w| length(w)).max().unwrap_or(0);
-                Ty::Text { max: Some(longest) }
+                let before = words.len();
+                let words: Vec<String> = words.into_iter().filter(|w| !is_blank(w)).collect();
+                let nullable = self.input.nullable || words.len() < before;
+                Typed::new(if words.is_empty() { Ty::Null } else { Ty::Words(words) }, nullable)
             }
-            other => other,
+            other => Typed::new(other, true),
         };
-        Checked::sure(op, Typed::new(ty, true))
+        Checked::sure(op, output)
     }
 
     pub(super) fn trim(&mut self) -> Option<Checked> {
@@ -77,7 +80,14 @@ impl StepChecker<'_, '_, '_> {
             self.no_effect(format!("the value is {} anyway", self.input.ty.describe()));
         }
         let ty = self.on_text(|w| truncate(w, most).to_owned(), |max| Some(max.map_or(most, |m| m.min(most))))?;
-        Some(Checked::sure(Op::Truncate(most), Typed::new(ty, self.input.nullable)))
+        // What is cut off may leave only white space, or nothing where the first character alone is too long. Text that is short
+        // enough is not cut.
+        if let Ty::Text { max: Some(max) } = self.input.ty
+            && max <= most
+        {
+            return Some(Checked::sure(Op::Truncate(most), Typed::new(ty, self.input.nullable)));
+        }
+        Some(self.perhaps_none(Op::Truncate(most), ty))
     }
 
     pub(super) fn pad(&mut self) -> Option<Checked> {
@@ -116,8 +126,8 @@ impl StepChecker<'_, '_, '_> {
             let times = max / old;
             Some(times.checked_mul(new)?.checked_add(max % old)?.max(max))
         };
-        let ty = self.on_text(|w| w.replace(&from, &to), longest)?;
-        Some(Checked::sure(Op::ReplaceText { from, to }, Typed::new(ty, self.input.nullable)))
+        let ty = self.on_text(|w| replace(w, &from, &to), longest)?;
+        Some(self.perhaps_none(Op::ReplaceText { from, to }, ty))
     }
 
     pub(super) fn matches(&mut self) -> Option<Checked> {
@@ -157,8 +167,8 @@ impl StepChecker<'_, '_, '_> {
         self.on_text(str::to_owned, |max| max)?;
         let output = Typed::new(Ty::Text { max: Some(E164) }, self.input.nullable);
         let why = match &region {
-            Some(code) => format!("the text may be no phone number of {code} or with a country code"),
-            None => "the text may be no phone number with a country code".to_owned(),
+            Some(code) => format!("the text may not be a phone number of {code} or with a country code"),
+            None => "the text may not be a phone number with a country code".to_owned(),
         };
         Some(Checked::fallible(Op::Phone { region }, output, why))
     }
@@ -170,7 +180,7 @@ impl StepChecker<'_, '_, '_> {
             Ty::Words(words) => Ty::Text { max: words.iter().map(|w| length(w)).max() },
             other => other,
         };
-        Some(Checked::fallible(Op::Email, Typed::new(ty, self.input.nullable), "the text may be no e-mail address"))
+        Some(Checked::fallible(Op::Email, Typed::new(ty, self.input.nullable), "the text may not be an e-mail address"))
     }
 
     pub(super) fn substring(&mut self) -> Option<Checked> {
@@ -191,7 +201,7 @@ impl StepChecker<'_, '_, '_> {
             return self.wrong_arguments("the text between the pieces is empty");
         }
         let index = piece - 1;
-        let ty = self.on_text(|w| w.split(separator.as_str()).nth(index as usize).unwrap_or_default().to_owned(), |max| max)?;
+        let ty = self.on_text(|w| piece_of(w, &separator, index as usize), |max| max)?;
         Some(self.perhaps_none(Op::Split { separator, index }, ty))
     }
 

@@ -297,3 +297,63 @@ fn a_value_that_cannot_be_read_is_named_with_its_record_and_not_the_primary_key(
     let record = format!("{{\"other\":1e999,\"half\":\"\\ude00\",\"deep\":{deep},\"lastname\":\"A\",\"contactid\":\"{id}\"}}");
     assert!(matches!(evaluator.evaluate(&record, time::now()), Evaluated::Mapped(_)));
 }
+
+#[test]
+fn text_of_only_white_space_is_empty_everywhere() {
+    let one = |entry: &str, record: serde_json::Value| map(entry, record)["cusNote"].clone();
+    assert_eq!(one("nickname -> cusNote", json!({"nickname": " \t"})), json!(null));
+    assert_eq!(one("nickname -> cusNote | default(\"none\")", json!({"nickname": "  "})), "none");
+    assert_eq!(one("nickname -> cusNote | replace_text(\"n/a\", \"\") | default(\"none\")", json!({"nickname": "n/a"})), "none");
+    assert_eq!(one("nickname -> cusNote | truncate(2) | default(\"none\")", json!({"nickname": "   x"})), "none");
+    assert_eq!(one("coalesce(nickname, suffix) -> cusNote", json!({"nickname": " ", "suffix": "Dr"})), "Dr");
+    assert_eq!(one("join(\"-\", nickname, suffix) -> cusNote", json!({"nickname": " ", "suffix": "Dr"})), "Dr");
+    assert_eq!(one("\"<{nickname}>\" -> cusNote", json!({"nickname": " "})), json!(null));
+    assert_eq!(one("nickname -> cusNote\nreplace nickname { null => \"x\"; else => keep }", json!({"nickname": " "})), "x");
+    assert_eq!(map("filter all { nickname is empty }", json!({"nickname": " "})), json!({"lastName": null}));
+    assert_eq!(map("filter all { nickname != \"x\" }", json!({"nickname": " "})), "filtered");
+}
+
+#[test]
+fn control_characters_of_a_record_are_removed() {
+    assert_eq!(map("nickname -> cusNote", json!({"nickname": "a\u{0}b\u{1b}\tc\r\n"}))["cusNote"], "ab\tc\r\n");
+    assert_eq!(map("nickname -> cusNote", json!({"nickname": "\u{0}\u{7f}"}))["cusNote"], json!(null));
+}
+
+#[test]
+fn texts_are_compared_in_one_form_of_unicode() {
+    let entry = "nickname -> cusNote\nreplace nickname { \"Zo\u{eb}\" => \"yes\"; else => \"no\" }";
+    assert_eq!(map(entry, json!({"nickname": "Zoe\u{308}"}))["cusNote"], "yes");
+    for filter in ["= \"zo\u{eb}\"", "contains \"\u{cb}\"", "ends with \"\u{eb}\"", "matches \"^Zo\u{eb}$\"", "in (\"zoe\u{308}\")"] {
+        let kept = map(&format!("filter all {{ nickname {filter} }}"), json!({"nickname": "Zoe\u{308}"}));
+        assert_eq!(kept, json!({"lastName": null}), "{filter}");
+    }
+}
+
+#[test]
+fn a_phone_number_is_a_text_of_its_own() {
+    let one = |text: &str| map("telephone1 -> cusNote | phone(\"DE\") or null", json!({"telephone1": text}))["cusNote"].clone();
+    for text in ["030 901820", "+49 (0)30 901820", "030/901820", "(+49) 30 901820", " 030-90-18-20 "] {
+        assert_eq!(one(text), "+4930901820", "{text}");
+    }
+    for text in ["030 901820 (office)", "call 030 901820", "030 901820 ext. 5", "030 901820; 030 901821"] {
+        assert_eq!(one(text), json!(null), "{text}");
+    }
+}
+
+#[test]
+fn a_day_and_a_time_are_taken_in_a_zone() {
+    let record = json!({"createdon": "2000-05-10T22:00:00Z"});
+    assert_eq!(map("createdon -> birthDate | date(\"Europe/Vienna\")", record.clone())["birthDate"], "2000-05-11");
+    assert_eq!(map("createdon -> birthDate | date(\"W. Europe Standard Time\")", record.clone())["birthDate"], "2000-05-11");
+    assert_eq!(map("createdon -> birthDate | date", record.clone())["birthDate"], "2000-05-10");
+    let text = map("createdon -> cusNote | format(\"dd.MM.yyyy HH:mm\", \"Asia/Kolkata\")", record);
+    assert_eq!(text["cusNote"], "11.05.2000 03:30");
+    let at = |text: &str| {
+        let entry = "jobtitle -> cusSince | datetime(\"d.M.yyyy H:mm\", \"Europe/Vienna\") or null";
+        map(entry, json!({"jobtitle": text}))["cusSince"].clone()
+    };
+    assert_eq!(at("1.6.2024 9:05"), "2024-06-01 07:05:00.000Z");
+    // The clocks show 02:30 twice on the one day, and never on the other.
+    assert_eq!(at("27.10.2024 2:30"), "2024-10-27 00:30:00.000Z");
+    assert_eq!(at("31.3.2024 2:30"), json!(null));
+}

@@ -146,9 +146,15 @@ const STEPS: &[&str] = &[
     "boolean",
     "date",
     "date(\"dd.MM.yyyy\")",
+    "date(\"Europe/Vienna\")",
+    "date(\"Tokyo Standard Time\")",
     "datetime(\"Europe/Berlin\")",
     "datetime(\"UTC\")",
+    "datetime(\"dd.MM.yyyy HH:mm\", \"Europe/Vienna\")",
     "format(\"dd.MM.yy\")",
+    "format(\"dd.MM.yyyy HH:mm\", \"Europe/Vienna\")",
+    "replace_text(\"a\", \"\")",
+    "truncate(1)",
     "default(\"none\")",
     "default(0)",
     "default(1.5)",
@@ -250,6 +256,11 @@ fn value(ty: &FieldType) -> BoxedStrategy<Json> {
                 Just("a a a a".to_owned()),
                 "a{0,60}",
                 Just(String::new()),
+                Just("   ".to_owned()),
+                Just(" a\u{0}\u{85}".to_owned()),
+                Just("🇦🇹🇦🇹 e\u{301}".to_owned()),
+                Just("29.02.2024 10:30".to_owned()),
+                Just("1.234,50".to_owned()),
             ]
             .prop_map(move |t: String| {
                 let mut t = t;

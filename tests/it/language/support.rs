@@ -41,6 +41,10 @@ pub fn catalogue() -> &'static Catalogue {
         contact.fields.insert("new_weight".to_owned(), field("new_weight", FieldType::Double, false, true));
         let options = [(1, "Tea"), (9, "Coffee")].map(|(value, label)| d365map::schema::Choice { value, label: label.to_owned() });
         let set = d365map::schema::ChoiceSet { options: options.to_vec() };
+        let stages = [(1, "In Progress"), (2, "In Progress"), (3, "Done")]
+            .map(|(value, label)| d365map::schema::Choice { value, label: label.to_owned() });
+        let stages = d365map::schema::ChoiceSet { options: stages.to_vec() };
+        contact.fields.insert("new_stage".to_owned(), field("new_stage", FieldType::Choice(stages.into()), false, true));
         contact.fields.insert("new_drinks".to_owned(), field("new_drinks", FieldType::MultiChoice(set.into()), false, true));
         catalogue.insert(contact);
         let mut lead = table(&catalogue, System::D365, "contact");
