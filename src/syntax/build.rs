@@ -78,6 +78,7 @@ impl<'a> Builder<'a> {
             let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
             self.diagnostics.push(match finding.instead {
                 Some(Near { text, safety }) if text.is_empty() => diagnostic.fix(safety, "remove it", span, text),
+                Some(Near { text, safety }) if text == " " => diagnostic.fix(safety, "write an ordinary space", span, text),
                 Some(Near { text, safety }) => diagnostic.fix(safety, format!("write `{}`", text.trim()), span, text),
                 None => diagnostic,
             });

@@ -114,7 +114,11 @@ macro_rules! foreign {
 }
 
 // Each pattern's first group is the part that is underlined.
+// The first three are what text programs write by themselves.
 foreign! {
+    r"([\x{A0}\x{202F}\x{2007}\x{3000}]+)" in [Item, Head, Entry, Arm, Condition, Setting, Event, Pair, Clause, Assignment] "this space is not the one of the keyboard", "a non-breaking or wide space", "write an ordinary space; text programs and web pages put others in its place";
+    r"([–—−]>)" in [Head, Entry, Arm, Event] "this arrow has a dash in place of the hyphen", "not `->`", "write it with a hyphen: `->`";
+    r"([“”„‟][^“”„‟\n]*[“”‟])" in [Item, Entry, Arm, Condition, Clause, Assignment, Event] "text stands in straight quotes", "curly quotes", "write \"…\"";
     r"('[^'\n]*')" in [Entry, Arm, Condition] "text stands in double quotes", "single quotes", "write \"…\"";
     r"^\s*(//|--|/\*)" in [Item, Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
     r"(//|/\*).*$" in [Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
@@ -158,7 +162,11 @@ fn substitute(sign: &str) -> Option<Near> {
     let text = match sign {
         "==" => "=".to_owned(),
         "<>" => "!=".to_owned(),
-        "→" | "➔" | "⟶" => "->".to_owned(),
+        "→" | "➔" | "⟶" | "–>" | "—>" | "−>" => "->".to_owned(),
+        spaces if !spaces.is_empty() && spaces.chars().all(char::is_whitespace) => " ".to_owned(),
+        curly if curly.starts_with(['“', '”', '„', '‟']) && !curly.contains(['\\', '{', '}', '"']) => {
+            format!("\"{}\"", curly.trim_matches(['“', '”', '„', '‟']))
+        }
         "⇒" => "=>".to_owned(),
         "," => String::new(),
         "!" => "not ".to_owned(),
@@ -512,6 +520,20 @@ mod tests {
         let blank = blank_strings(text);
         assert_eq!(blank.len(), text.len());
         assert_eq!(blank.find("->"), Some(text.rfind("-> b").unwrap()));
+    }
+
+    #[test]
+    fn what_text_programs_write_by_themselves_has_a_safe_fix() {
+        for (text, context, right) in [
+            ("firstname\u{a0}\u{a0}-> firstName", Context::Entry, " "),
+            ("firstname –> firstName", Context::Entry, "->"),
+            ("“crm” -> cusOrigin", Context::Entry, "\"crm\""),
+            ("lastname = „Müller“", Context::Condition, "\"Müller\""),
+        ] {
+            let found = explain(text, context).pop().unwrap();
+            let near = found.instead.unwrap_or_else(|| panic!("{text}: {}", found.message));
+            assert_eq!((near.text.as_str(), near.safety), (right, Safety::Safe), "{text}");
+        }
     }
 
     #[test]
