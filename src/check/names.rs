@@ -64,7 +64,10 @@ pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>
                 format!("`{}` cannot be read", path.text()),
                 "the service does not give this field's value",
             )
-            .help("map another field that holds the value"),
+            .help(
+                "map another field that holds the value. If column security protects it, add the application user to a field security \
+                 profile that allows reading, then run `d365map schema pull`",
+            ),
         );
         return None;
     }

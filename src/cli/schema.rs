@@ -211,6 +211,7 @@ impl Source for Services {
             subtypes: documents.casts.into_iter().map(|(name, list)| (name, Value::Array(list))).collect(),
             many_to_one: Value::Array(documents.many_to_one),
             keys: Value::Array(documents.keys),
+            secured: documents.secured,
         })
     }
 

@@ -148,6 +148,21 @@ pub(super) struct AlterColumn {
     /// Whether the column is taken out of the API.
     #[serde(default)]
     pub(super) remove: bool,
+    /// Column security.
+    #[serde(default)]
+    pub(super) secured: Option<Secured>,
+}
+
+/// Column security, as it concerns the application users.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Secured {
+    /// Switched off.
+    Off,
+    /// Switched on; their field security profile allows reading.
+    Readable,
+    /// Switched on; they have no profile: the service gives null.
+    Hidden,
 }
 
 async fn alter_column(State(app): AppState, body: String) -> Response {

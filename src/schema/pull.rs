@@ -27,6 +27,8 @@ pub struct DataverseDocuments {
     pub many_to_one: Value,
     /// `…/Keys`, or null where the definition holds them.
     pub keys: Value,
+    /// The columns under column security, each with whether the application user may read it; `None` if that is not known.
+    pub secured: BTreeMap<String, Option<bool>>,
 }
 
 /// A table, and what could not be known about it.
@@ -173,7 +175,18 @@ pub fn dataverse(documents: &DataverseDocuments) -> Result<Pulled, PullError> {
         }
         let relations = list(&documents.many_to_one);
         let ty = dataverse_type(logical, &vendor, &attribute, relations, &mut notes);
-        let field = dataverse_field(logical, vendor, ty, &attribute);
+        let mut field = dataverse_field(logical, vendor, ty, &attribute);
+        match documents.secured.get(logical) {
+            Some(Some(true)) | None => {}
+            Some(Some(false)) => {
+                field.readable = false;
+                notes.push(format!(
+                    "{logical}: column security hides it from the application user, so Dynamics 365 sends it as empty for every record; add the user \
+                     to a field security profile that allows reading"
+                ));
+            }
+            Some(None) => notes.push(format!("{logical}: it is secured, and d365map may not ask whether the application user can read it")),
+        }
         if fields.insert(logical.to_owned(), field).is_some() {
             return Err(nonsense(format!("the attribute {logical} appears twice")));
         }

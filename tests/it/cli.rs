@@ -282,6 +282,37 @@ async fn no_secret_and_no_address_reaches_output_logs_or_state_in_the_clear() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_the_application_user_may_no_longer_read_stops_the_run() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  emailaddress1 -> email\n}\n");
+    world.create(1, ada()).await;
+    assert_eq!(world.call(&["schema", "pull"]).await.0, 0);
+    assert_eq!(world.call(&["run"]).await.0, 0);
+    let before = world.profile(1).await.expect("a profile");
+    assert!(before["email"].is_string(), "{before}");
+    let secure = async |secured: &str| {
+        world.admin("alter-column", json!({ "table": "contact", "column": "emailaddress1", "secured": secured })).await;
+    };
+
+    // Secured, and a field security profile allows reading: nothing changes.
+    secure("readable").await;
+    let (status, out, error) = world.call(&["schema", "diff"]).await;
+    assert_eq!((status, out.as_str()), (0, ""), "{error}");
+
+    // Without the profile, every record comes with null.
+    secure("hidden").await;
+    for command in [&["run"][..], &["replay", "contacts"]] {
+        let (status, _, error) = world.call(command).await;
+        assert!(status == 2 && error.contains("`emailaddress1` cannot be read") && error.contains("field security profile"), "{error}");
+    }
+    assert_eq!(world.profile(1).await.expect("a profile"), before);
+    let (status, out, _) = world.call(&["schema", "diff"]).await;
+    assert!(status == 1 && out.contains("emailaddress1"), "{out}");
+    let (_, out, _) = world.call(&["schema", "pull"]).await;
+    assert!(out.contains("emailaddress1: column security hides it"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_refuses_to_start_on_a_breaking_drift_with_the_words_of_schema_diff() {
     let world = World::empty().await;
     world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  jobtitle -> salutation | truncate(20)\n  gendercode -> gender\n  replace gendercode { Male => male; Female => female; else => unknown; null => unknown }\n}\n");

@@ -3,10 +3,11 @@
 //! Source: Dataverse Web API, *Query table definitions* and *Query table definitions using the Web API* (common columns
 //! come in one request, what a type adds needs a cast, one request per type).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Dataverse, name, query};
 use crate::connect::ConnectError;
@@ -24,11 +25,13 @@ pub struct EntityMetadata {
     pub many_to_one: Vec<Value>,
     /// The alternate keys.
     pub keys: Vec<Value>,
+    /// The columns under column security, each with whether the application user may read it; `None` if that could not be asked.
+    pub secured: BTreeMap<String, Option<bool>>,
 }
 
 const DEFINITION: &str = "LogicalName,SchemaName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,ChangeTrackingEnabled,IsActivity,\
                           IsCustomEntity,IsOptimisticConcurrencyEnabled,ObjectTypeCode,DisplayName";
-const ATTRIBUTE: &str = "LogicalName,SchemaName,AttributeType,AttributeTypeName,IsValidForCreate,IsValidForUpdate,IsValidForRead,IsPrimaryId,\
+const ATTRIBUTE: &str = "LogicalName,SchemaName,AttributeType,AttributeTypeName,IsValidForCreate,IsValidForUpdate,IsValidForRead,IsPrimaryId,IsSecured,\
                          RequiredLevel,AttributeOf,IsLogical,IsValidODataAttribute,DisplayName";
 const KEY: &str = "LogicalName,KeyAttributes,EntityKeyIndexStatus";
 const MANY_TO_ONE: &str = "SchemaName,ReferencingAttribute,ReferencedEntity,ReferencedAttribute,ReferencingEntityNavigationPropertyName";
@@ -51,6 +54,20 @@ const CASTS: [(&str, &str, &str); 14] = [
     ("Boolean", "LogicalName", OPTIONS),
     ("MultiSelectPicklist", "LogicalName", OPTIONS),
 ];
+
+/// What a user may do with secured columns. Documented: `RetrievePrincipalAttributePrivileges`; 4 is allowed, 0 is not.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Privileges {
+    attribute_privileges: Vec<Privilege>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Privilege {
+    attribute_id: Uuid,
+    can_read: i32,
+}
 
 #[derive(Deserialize)]
 struct List {
@@ -77,7 +94,31 @@ impl Dataverse {
             casts.insert(kind.to_owned(), self.list(&path, select, expand).await?);
         }
         let many_to_one = self.list(&format!("{table}/ManyToOneRelationships"), MANY_TO_ONE, "").await?;
-        Ok(EntityMetadata { definition, attributes, casts, many_to_one, keys })
+        let secured = self.secured(&attributes).await?;
+        Ok(EntityMetadata { definition, attributes, casts, many_to_one, keys, secured })
+    }
+
+    /// Asks whether our user may read the secured ones of some columns: Dataverse sends null for those that it may not read.
+    async fn secured(&self, attributes: &[Value]) -> Result<BTreeMap<String, Option<bool>>, ConnectError> {
+        let text = |attribute: &Value, name: &str| attribute.get(name).and_then(Value::as_str).map(str::to_owned);
+        let secured: Vec<(String, Option<Uuid>)> = attributes
+            .iter()
+            .filter(|attribute| attribute.get("IsSecured").and_then(Value::as_bool) == Some(true))
+            .filter_map(|a| Some((text(a, "LogicalName")?, text(a, "MetadataId").and_then(|id| Uuid::parse_str(&id).ok()))))
+            .collect();
+        if secured.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let user = self.who_am_i().await?.user_id;
+        let path = format!("systemusers({user})/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()");
+        let readable: Option<HashSet<Uuid>> = match self.get::<Privileges>(self.url(&path, "")?).await {
+            Ok(found) => Some(found.attribute_privileges.into_iter().filter(|p| p.can_read > 0).map(|p| p.attribute_id).collect()),
+            // Without the right to ask, nobody knows.
+            Err(ConnectError::Forbidden { .. } | ConnectError::NotFound { .. } | ConnectError::Rejected { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let may_read = |id: Option<Uuid>| Some(readable.as_ref()?.contains(&id?));
+        Ok(secured.into_iter().map(|(name, id)| (name, may_read(id))).collect())
     }
 
     pub(super) async fn list(&self, path: &str, select: &str, expand: &str) -> Result<Vec<Value>, ConnectError> {

@@ -121,6 +121,7 @@ mod tests {
                 relation("new_regionid", "new_region", "new_RegionId"),
                 json!({"ReferencingAttribute": "half", "ReferencedEntity": "account"}),
             ],
+            secured: BTreeMap::new(),
             keys: Vec::new(),
         })
     }

@@ -60,7 +60,7 @@ impl Dataverse {
         Ok(found)
     }
 
-    /// A table's names, columns, the lengths of its texts and its lookups: what is needed to write to it. No keys and no options.
+    /// A table's names, columns, the lengths of its texts and its lookups: what is needed to write to it. No keys, no options, nothing about column security.
     ///
     /// # Errors
     /// [`ConnectError::NotFound`] for an unknown table; others as they come.
@@ -76,6 +76,7 @@ impl Dataverse {
         }
         let select = "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName";
         let many_to_one = self.list(&format!("{table}/ManyToOneRelationships"), select, "").await?;
-        Ok(EntityMetadata { definition, attributes, casts, many_to_one, keys: Vec::new() })
+        let secured = std::collections::BTreeMap::new();
+        Ok(EntityMetadata { definition, attributes, casts, many_to_one, keys: Vec::new(), secured })
     }
 }

@@ -112,6 +112,19 @@ pub(super) fn object(value: Json) -> Map<String, Json> {
     }
 }
 
+/// `RetrievePrincipalAttributePrivileges`: what a user may do with secured columns; those without an entry are closed to it. 4 stands for
+/// allowed, 0 for not. [D] Field security is the same for all application users here.
+pub(super) fn attribute_privileges(site: &Site, store: &Store) -> Response<Body> {
+    let of = |table: &Table| {
+        let secured = table.columns.iter().filter(|column| column.has('s') && !column.has('h'));
+        let privilege = |column: &Column| json!({"AttributeId": metadata_id(&format!("{}.{}", table.name, column.name)), "CanCreate": 0, "CanRead": 4, "CanUpdate": 0});
+        secured.map(privilege).collect::<Vec<_>>()
+    };
+    let all: Vec<Json> = store.tables.iter().filter(|rows| !rows.table.dropped).flat_map(|rows| of(&rows.table)).collect();
+    let context = "Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivilegesResponse";
+    respond(site, context, object(json!({ "AttributePrivileges": all })))
+}
+
 /// The properties every attribute has.
 fn base(table: &Table, column: &Column) -> Map<String, Json> {
     let (kind, type_name, _) = type_names(column.kind);
@@ -129,7 +142,7 @@ fn base(table: &Table, column: &Column) -> Map<String, Json> {
         "IsManaged": !column.has('x'),
         "IsPrimaryId": column.name == table.id,
         "IsPrimaryName": column.name == table.title,
-        "IsSecured": false,
+        "IsSecured": column.has('s'),
         "IsValidForCreate": column.has('c'),
         "IsValidForRead": column.has('r'),
         "IsValidForUpdate": column.has('u'),

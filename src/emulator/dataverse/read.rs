@@ -106,7 +106,8 @@ pub(super) fn write_properties(out: &mut String, store: &Store, table: usize, id
     for index in &view.columns {
         let column = description.at(*index);
         out.push(',');
-        let Some(value) = store.value(table, id, row, *index) else {
+        // Without the right to read a secured column, null comes as for an empty one. [D]
+        let Some(value) = store.value(table, id, row, *index).filter(|_| !column.has('h')) else {
             let _ = write!(out, "\"{}\":null", column.property);
             continue;
         };
@@ -256,7 +257,7 @@ pub(super) fn property(site: &Site, store: &Store, table: usize, key: &RowKey, n
     let column = description.property(name).ok_or_else(|| Fail::no_segment(name))?;
     let id = find(store, table, key)?.existing(description)?;
     let row = &store.tables[table].rows[&id];
-    let Some(value) = store.value(table, id, row, column) else {
+    let Some(value) = store.value(table, id, row, column).filter(|_| !description.at(column).has('h')) else {
         return Ok(net::empty(StatusCode::NO_CONTENT));
     };
     let mut out = format!("{{\"@odata.context\":\"{}/$metadata#{}({id})/{name}\",\"value\":", site.root, description.set);

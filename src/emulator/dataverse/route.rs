@@ -33,6 +33,13 @@ impl Dataverse {
             let snapshots = crate::emulator::read(&self.snapshots);
             return access.read(|store| counts::total(site, store, &snapshots, below, call.query));
         }
+        if below.starts_with("systemusers(")
+            && below.ends_with(")/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()")
+            && *call.method == Method::GET
+        {
+            *route = "RetrievePrincipalAttributePrivileges".to_owned();
+            return Ok(access.read(|store| metadata::attribute_privileges(site, store)));
+        }
         // A function without arguments, in OData's own form.
         let below = below.strip_suffix("()").filter(|name| !name.contains(['/', '('])).unwrap_or(below);
         let parts = segments(below)?;

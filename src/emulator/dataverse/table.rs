@@ -2,7 +2,7 @@
 //!
 //! The descriptions are data files beside this module, in a format of the emulator's own, made from the exported metadata of a
 //! live organisation's contact table. Flags of a column: `c` valid for create, `u` for update, `r` for read, `o` a property of the
-//! Web API, `l` logical (stored elsewhere), `x` custom.
+//! Web API, `l` logical (stored elsewhere), `x` custom, `s` secured, `h` secured and hidden from the application users.
 
 use std::collections::HashMap;
 
@@ -315,6 +315,15 @@ impl Table {
         }
         if let Some(option) = change.without_option {
             column.options.retain(|o| o.value != option);
+        }
+        if let Some(secured) = change.secured {
+            use crate::emulator::admin::Secured;
+            column.flags.retain(|f| !"sh".contains(f));
+            column.flags.push_str(match secured {
+                Secured::Off => "",
+                Secured::Readable => "s",
+                Secured::Hidden => "sh",
+            });
         }
         if change.remove {
             column.flags.retain(|f| !"rcuo".contains(f));
