@@ -47,6 +47,7 @@ async fn documents(bench: &Bench, attribute: &str) -> DataverseDocuments {
         attributes: bench.get(&format!("{root}/Attributes{attribute}")).await,
         subtypes,
         many_to_one: bench.get(&format!("{root}/ManyToOneRelationships")).await,
+        secured: BTreeMap::new(),
         keys: bench.get(&format!("{root}/Keys")).await,
     }
 }
