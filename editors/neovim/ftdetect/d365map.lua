@@ -1,1 +1,0 @@
-vim.filetype.add({ extension = { d365map = "d365map" } })

@@ -1,0 +1,1 @@
+autocmd BufRead,BufNewFile *.d365map setfiletype d365map
