@@ -25,11 +25,10 @@ pub const SHIPPED: [(&str, &str); 3] = [
     ("mappings/optout.d365map", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mappings/optout.d365map"))),
 ];
 
-/// The options of [`MAPPING`] that delete profiles, and what a new project has instead.
+/// The option of [`MAPPING`] that deletes profiles, and what a new project has instead.
 const OPTIONS: (&str, &str) = (
     "  options {
-    deletes      propagate
-    filtered-out delete
+    deletes propagate
   }
 ",
     "  # With these options, d365map deletes nothing in Campaign. `deletes propagate` also deletes the profile of a contact that was
@@ -41,7 +40,7 @@ const OPTIONS: (&str, &str) = (
 ",
 );
 
-/// The first mapping file of a project: the shipped one, without options that delete. Whoever wants deletions writes them.
+/// The first mapping file of a project: the shipped one, without the option that deletes. Whoever wants deletions writes them.
 pub fn starter() -> String {
     MAPPING.replacen(OPTIONS.0, OPTIONS.1, 1)
 }

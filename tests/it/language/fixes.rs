@@ -30,8 +30,8 @@ fn near_names_are_written_as_they_are_known() {
     becomes("lastnmae -> lastName", "lastname -> lastName");
     becomes("lastname -> lastNam", "lastname -> lastName");
     becomes("lastname -> lastName | trimm", "lastname -> lastName | trim");
-    becomes("lastname -> lastName\noptions { deletes propagat }", "lastname -> lastName\noptions { deletes propagate }");
-    becomes("lastname -> lastName\noptions { delets propagate }", "lastname -> lastName\noptions { deletes propagate }");
+    becomes("lastname -> lastName\noptions { picklists lables }", "lastname -> lastName\noptions { picklists labels }");
+    becomes("lastname -> lastName\noptions { delets ignore }", "lastname -> lastName\noptions { deletes ignore }");
     becomes("lastname -> lastName\nfilter all { gendercode = Femle }", "lastname -> lastName\nfilter all { gendercode = Female }");
     let file = "mapping contacts: d365.contct -> campain.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n";
     let (out, left) = mended(file);
@@ -115,7 +115,7 @@ fn a_safe_fix_changes_letter_case_and_syntax_alone() {
     for (wrong, right) in [
         ("LastName -> lastname", "lastname -> lastName"),
         ("lastname -> lastName | Trim", "lastname -> lastName | trim"),
-        ("lastname -> lastName\noptions { Deletes Propagate }", "lastname -> lastName\noptions { deletes propagate }"),
+        ("lastname -> lastName\noptions { Deletes ignore }", "lastname -> lastName\noptions { deletes ignore }"),
         ("lastname -> lastName,", "lastname -> lastName"),
         ("fax → fax | truncate(32)\nlastname -> lastName", "fax -> fax | truncate(32)\nlastname -> lastName"),
         ("lastname -> lastName // why", "lastname -> lastName # why"),
