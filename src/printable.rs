@@ -54,11 +54,10 @@ pub fn coloured(text: &str) -> Cow<'_, str> {
 
 fn written(text: &str, colours: bool) -> Cow<'_, str> {
     let stays = |c: char| matches!(c, '\n' | '\t') || (colours && c == '\u{1b}');
-    if !text.contains(|c| is_hidden(c) && !stays(c))
-        && !text.contains("::")
-        && !text.contains("##")
-        && !(colours && text.contains('\u{1b}'))
-    {
+    let hidden = text.contains(|c| is_hidden(c) && !stays(c));
+    let command = text.contains("::") || text.contains("##");
+    let coloured = colours && text.contains('\u{1b}');
+    if !(hidden || command || coloured) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

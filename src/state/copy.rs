@@ -30,7 +30,7 @@ impl Store {
             let (columns, rows) = self.read("copy opt-outs", |conn, _| {
                 let Some(mapping) = mapping_id(conn, flow)? else { return Ok((Vec::new(), Vec::new())) };
                 let mut statement = conn.prepare(&format!("SELECT * FROM {table} WHERE {condition}"))?;
-                let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+                let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
                 let rows = statement.query_map(rusqlite::params![mapping, flow], |row| {
                     (0..columns.len()).map(|n| row.get::<_, Value>(n)).collect::<rusqlite::Result<Vec<Value>>>()
                 })?;

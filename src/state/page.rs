@@ -122,7 +122,7 @@ pub struct PageOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefetchOutcome {
     /// It was taken in as a page of one record.
-    Applied(PageOutcome),
+    Applied(Box<PageOutcome>),
     /// What was read may be old: a page brought a newer state of the record in the meantime, or a full load ended without
     /// it (then it will be read once more). Nothing was taken in.
     Superseded,
@@ -238,7 +238,7 @@ impl Store {
             let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
             tx.take_in(&mut intake, change, &mut outcome)?;
             outcome.backlog = tx.backlog(mapping)?;
-            Ok(RefetchOutcome::Applied(outcome))
+            Ok(RefetchOutcome::Applied(Box::new(outcome)))
         })
     }
 

@@ -276,7 +276,7 @@ async fn an_export_that_cannot_be_read_is_counted_and_those_behind_it_are_read_i
     server.write("delivery_2.csv", b"\xFF\xFEu\0t\0f\0".as_slice());
     let line = format!("{DELIVERIES}1,{a},2026-01-12 09:00:01.000Z,sent,,DM1,Fr\u{fc}hling,CMP1,\n");
     let (latin, _, _) = encoding_rs::WINDOWS_1252.encode(&line);
-    server.write("delivery_3.csv", latin.into_owned());
+    server.write("delivery_3.csv", &latin);
     server.write("tracking_1.csv", format!("{TRACKING}2,{a},2026-01-12 09:00:02.000Z,open,,DM1\n"));
     let mut services = with_exports(&world, &server);
     let deliveries = services.files.deliveries.as_mut().expect("deliveries");
