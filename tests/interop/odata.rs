@@ -52,6 +52,7 @@ fn rows(page: &Page) -> Vec<Value> {
         .map(|row| match row {
             Row::Changed(raw) => serde_json::from_str(raw.get()).unwrap(),
             Row::Deleted { id, .. } => panic!("{id} is told as deleted"),
+            Row::Unusable { .. } => panic!("a row cannot be used"),
         })
         .collect()
 }

@@ -153,10 +153,12 @@ impl Dataverse {
             Ok(reply) => {
                 let id = reply_id(&reply).or_else(|| body_id(&reply, &entity.primary_id));
                 let other = id.is_some_and(|id| id_in(segment).is_some_and(|asked| asked != id));
-                // Documented: 204 without a body; the row where it was asked for.
+                // Documented: 204 without a body, or the row, which says by its id that it is the answer to this request.
+                let row = || body_id(&reply, &entity.primary_id).is_some();
                 let documented = match reply.status {
                     204 => reply.body.is_empty(),
-                    200 | 201 => *condition == Condition::Any && body_id(&reply, &entity.primary_id).is_some(),
+                    200 => row(),
+                    201 => matches!(condition, Condition::Any | Condition::Absent) && row(),
                     _ => false,
                 };
                 if other || !documented {
