@@ -193,7 +193,7 @@ async fn record_count(State(app): AppState, Json(snapshot): Json<RecordCount>) -
 }
 
 async fn expire_pkeys(State(app): AppState) -> Response {
-    super::write(&app.campaign.world).epoch += 1;
+    app.campaign.expire_pkeys();
     done()
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Fault {
     Duplicate,
     /// The answer's bytes come twice on the wire.
     RepeatedAnswer,
+    /// All PKeys that Campaign has given out expire just before the service acts.
+    ExpiredPkeys,
 }
 
 /// The body of `POST fail-next`.
@@ -92,6 +94,7 @@ enum Kind {
     SlowBody,
     Duplicate,
     RepeatedAnswer,
+    ExpiredPkeys,
 }
 
 impl Order {
@@ -119,6 +122,7 @@ impl Order {
             Kind::SlowBody => Fault::SlowBody(Duration::from_millis(self.delay.unwrap_or(100))),
             Kind::Duplicate => Fault::Duplicate,
             Kind::RepeatedAnswer => Fault::RepeatedAnswer,
+            Kind::ExpiredPkeys => Fault::ExpiredPkeys,
         }
     }
 }

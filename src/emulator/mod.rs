@@ -619,6 +619,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
             return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
         Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
+        Some(Fault::ExpiredPkeys) => app.campaign.expire_pkeys(),
         Some(Fault::LostAnswer | Fault::CutBody | Fault::SlowBody(_) | Fault::Duplicate | Fault::RepeatedAnswer) | None => {}
         Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html { .. })) => {
             let response = match side {
@@ -673,7 +674,8 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
             | Fault::Held
             | Fault::Html { .. }
             | Fault::Slow(_)
-            | Fault::Duplicate,
+            | Fault::Duplicate
+            | Fault::ExpiredPkeys,
         )
         | None => response,
     }

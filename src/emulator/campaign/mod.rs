@@ -114,6 +114,11 @@ impl Campaign {
         Ok(Campaign { site, clients, tokens, account, bindings: RwLock::new(bindings), world: RwLock::new(world) })
     }
 
+    /// No PKey that was given out until now is known any more.
+    pub(super) fn expire_pkeys(&self) {
+        super::write(&self.world).epoch += 1;
+    }
+
     fn policies(&self) -> Policies {
         let site = &self.site;
         Policies {
@@ -145,7 +150,8 @@ impl Campaign {
             | Fault::SlowBody(_)
             | Fault::Duplicate
             | Fault::Held
-            | Fault::RepeatedAnswer => None,
+            | Fault::RepeatedAnswer
+            | Fault::ExpiredPkeys => None,
         }
     }
 

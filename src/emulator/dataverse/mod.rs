@@ -247,7 +247,8 @@ impl Dataverse {
             | Fault::SlowBody(_)
             | Fault::Duplicate
             | Fault::Held
-            | Fault::RepeatedAnswer => None,
+            | Fault::RepeatedAnswer
+            | Fault::ExpiredPkeys => None,
         }
     }
 

@@ -11,10 +11,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
+use super::Shared;
+use super::body::{self, Request};
 use super::reader::{evaluate, mass_change, removes, unless_forgotten};
-use super::{Shared, body};
 use crate::connect::ConnectError;
-use crate::connect::campaign::{Key, Written};
+use crate::connect::campaign::{Key, Payload, Written};
 use crate::eval::Evaluator;
 use crate::run::failure::{self, Verdict, verdict};
 use crate::run::optout::keep_before_delete;
@@ -30,6 +31,8 @@ const SETTLE_BATCH: usize = 128;
 const ATTEMPTS: u32 = 6;
 /// Attempts of one operation over several runs after which a status of 500 is taken for the service's word on the record.
 const GIVE_UP: u32 = 3 * ATTEMPTS;
+/// Times that the records are looked up to which one write links.
+const LOOK_UPS: usize = 3;
 /// Calls in a row that fail for reasons of the moment, before the run ends: the service is down, not the record at fault.
 const FAILURES_IN_A_ROW: u32 = 25;
 
@@ -316,10 +319,49 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
         Ok(request) => request,
         Err(ended) => return Update::Ended(ended),
     };
-    match shared.context.services.campaign.update(&shared.flow().target.collection, &op.key, request.sent).await {
-        Ok(Written::Done) => Update::Done,
-        Ok(Written::Missing) => Update::Missing,
-        Err(error) => Update::Ended(Box::new(failed(shared, op, &error, Some(request.shown)).await)),
+    match send(shared, op, false, request).await {
+        Ok(Ok(Written::Done)) => Update::Done,
+        Ok(Ok(Written::Missing)) => Update::Missing,
+        Ok(Err((error, shown))) => Update::Ended(Box::new(failed(shared, op, &error, Some(shown)).await)),
+        Err(ended) => Update::Ended(ended),
+    }
+}
+
+/// Sends a body: of a record that is created (`creates`) or updated. Gives the answer, or the error with the body as it may be kept;
+/// how the operation ends instead if a record that it links to is not at the target any more.
+///
+/// A link is written with the PKey of the other record, which was looked up just before. If that PKey expires until the write
+/// arrives, Campaign rejects the record, though nothing is wrong with it. So after a rejection the links are looked up again, and
+/// the write is repeated if their PKeys are other ones now. How long a PKey lives is not documented.
+async fn send(
+    shared: &Shared,
+    op: &ClaimedOp,
+    creates: bool,
+    mut request: Request,
+) -> Result<Result<Written, (ConnectError, String)>, Box<Ended>> {
+    for _ in 1..LOOK_UPS {
+        let error = match call(shared, op, creates, request.sent.clone()).await {
+            Ok(written) => return Ok(Ok(written)),
+            Err(error) => error,
+        };
+        if verdict(&error) != Verdict::Record || matches!(error, ConnectError::Duplicate { .. }) {
+            return Ok(Err((error, request.shown)));
+        }
+        let again = body::of(shared, op, creates).await?;
+        if again.sent == request.sent {
+            return Ok(Err((error, request.shown)));
+        }
+        request = again;
+    }
+    Ok(call(shared, op, creates, request.sent).await.map_err(|error| (error, request.shown)))
+}
+
+async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> Result<Written, ConnectError> {
+    let (campaign, flow) = (&shared.context.services.campaign, shared.flow());
+    if creates {
+        campaign.create(&flow.target.collection, Some(&flow.key.path.join(".")), body).await.map(|()| Written::Done)
+    } else {
+        campaign.update(&flow.target.collection, &op.key, body).await
     }
 }
 
@@ -340,12 +382,13 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
             Err(error) => return Ended::Abort(op.released(), error),
         }
     }
+    let (error, shown) = match send(shared, op, true, request).await {
+        Ok(Ok(Written::Done | Written::Missing)) => return Ended::Settle(op.written(true), Tally::Call),
+        Ok(Err(refused)) => refused,
+        Err(ended) => return *ended,
+    };
     let campaign = &shared.context.services.campaign;
     let attribute = flow.key.path.join(".");
-    let error = match campaign.create(&flow.target.collection, Some(&attribute), request.sent).await {
-        Ok(()) => return Ended::Settle(op.written(true), Tally::Call),
-        Err(error) => error,
-    };
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
     if look && verdict(&error) == Verdict::Record {
         match campaign.get(&flow.target.collection, identity(&attribute, op)).await {
@@ -363,7 +406,7 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
             Err(_) => {}
         }
     }
-    failed(shared, op, &error, Some(request.shown)).await
+    failed(shared, op, &error, Some(shown)).await
 }
 
 async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {

@@ -393,6 +393,37 @@ async fn a_parent_that_is_created_again_has_its_children_linked_again_though_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_whose_pkey_expires_before_the_write_arrives_is_looked_up_again() {
+    let world = world().await;
+    let plan = plan();
+    world.put("new_group", 1, json!({"new_name": "G"})).await;
+    world.put("new_group", 2, json!({"new_name": "H"})).await;
+    world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+    world.admin("fail-next", json!({"kind": "expired-pkeys", "api": "campaign", "method": "POST", "path": "cusFirm", "count": 2})).await;
+    let first = world.all(&plan).await;
+    assert!(!first.needs_attention(), "{first:?}");
+    assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], id("new_group", 1).as_str());
+    world.change("new_firm", 1, json!({"new_Group@odata.bind": bind("new_group", 2)})).await;
+    world.admin("fail-next", json!({"kind": "expired-pkeys", "api": "campaign", "method": "PATCH", "path": "cusFirm", "count": 2})).await;
+    let second = world.all(&plan).await;
+    assert!(!second.needs_attention(), "{second:?}");
+    assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], id("new_group", 2).as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_rejected_is_sent_once_if_the_pkeys_of_its_links_are_still_the_same() {
+    let world = world().await;
+    world.put("new_group", 1, json!({"new_name": "G"})).await;
+    world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+    world
+        .admin("fail-next", json!({"kind": "status", "status": 400, "api": "campaign", "method": "POST", "path": "cusFirm", "count": 1}))
+        .await;
+    let run = world.all(&plan()).await;
+    assert_eq!(flow(&run, "firms").failed, 1);
+    assert_eq!(world.rows("cusFirm").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_child_of_a_refused_parent_waits_until_the_parent_is_mended() {
     let world = world().await;
     let plan = plan_of(
