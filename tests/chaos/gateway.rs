@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -69,7 +70,8 @@ pub enum Lie {
     ChangeName,
     /// A deletion is confirmed and not carried out.
     SwallowDelete,
-    /// An opt-out on its way to Campaign becomes a consent.
+    /// An opt-out on its way to Campaign becomes a consent, and each later answer shows the opt-out: without that, the runner would see the
+    /// consent and write the opt-out again.
     ConsentForOptOut,
     /// An activity on its way to Dynamics gets the subject of another event.
     ChangeEvent,
@@ -87,6 +89,8 @@ pub struct Service {
 pub struct Gateway {
     trouble: AtomicBool,
     lie: Mutex<Option<Lie>>,
+    /// The key of the profile whose opt-out became a consent.
+    hidden: Mutex<Option<String>>,
     dice: Mutex<Dice>,
     /// Requests that are still to be answered in the same way.
     burst: Mutex<Option<(Fate, u32)>>,
@@ -154,6 +158,7 @@ impl Gateway {
         Arc::new(Gateway {
             trouble: AtomicBool::new(false),
             lie: Mutex::new(None),
+            hidden: Mutex::new(None),
             dice: Mutex::new(dice),
             burst: Mutex::new(None),
             counts: Mutex::new(BTreeMap::new()),
@@ -289,6 +294,7 @@ impl Gateway {
         };
         match answer {
             Some(mut answer) => {
+                self.hide_consent(&mut answer);
                 self.note(&format!("<- {what} {} {}", answer.status, if done.is_closed() { "(its sender is gone)" } else { "" }));
                 if let (Some(host), "campaign") = (host, service.name) {
                     let body = String::from_utf8_lossy(&answer.body).replace(&format!("127.0.0.1:{}", service.port), &host);
@@ -379,8 +385,32 @@ impl Gateway {
             return None;
         }
         request.body = text.replacen(from, to, 1).into_bytes();
+        if lie == Lie::ConsentForOptOut {
+            *lock(&self.hidden) = request.target.rsplit('/').next().map(str::to_owned);
+        }
         *order = None;
         None
+    }
+
+    /// Shows the opt-out that became a consent as if it had been written.
+    fn hide_consent(&self, answer: &mut Answer) {
+        fn show(value: &mut Value, key: &str) {
+            match value {
+                Value::Object(fields) => {
+                    if fields.get("externalId").is_some_and(|id| id == key) {
+                        fields.insert("blackListEmail".to_owned(), Value::Bool(true));
+                    }
+                    fields.values_mut().for_each(|value| show(value, key));
+                }
+                Value::Array(items) => items.iter_mut().for_each(|item| show(item, key)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        let Some(key) = lock(&self.hidden).clone() else { return };
+        if let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) {
+            show(&mut body, &key);
+            answer.body = body.to_string().into_bytes();
+        }
     }
 }
 

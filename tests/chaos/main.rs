@@ -163,7 +163,6 @@ async fn self_test(args: &Args) -> Result<bool, String> {
     let lies = [
         (Lie::ChangeName, "record", 0),
         (Lie::SwallowDelete, "delete", 0),
-        // The other directions look again, and repair it.
         (Lie::ConsentForOptOut, "opt-out lost", 1),
         (Lie::ChangeEvent, "event", 0),
     ];
