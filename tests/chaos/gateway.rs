@@ -16,9 +16,10 @@ use tokio::sync::Notify;
 
 use crate::dice::Dice;
 
-/// The longest time that a write is held. It is below the runner's request timeout (`project.rs`): a request that a gateway delivers
-/// after its sender gave up on it is a documented limit of the runner.
-const LONGEST_HOLD: u64 = 1800;
+/// The longest time in milliseconds for which a write is held. It is longer than the runner's request timeout (`project.rs`), so the
+/// gateway also delivers requests that their sender gave up. It is below twice the timeout: the runner lets such a record rest for one
+/// more timeout, and that no gateway holds a request for longer is its documented assumption.
+const LONGEST_HOLD: u64 = 3600;
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug)]
