@@ -433,6 +433,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
             match format {
                 Format::Human => {
                     print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+                    print(&dry.orphans.iter().map(|o| format!("{}\n", o.describe_orphan())).collect::<String>());
                     print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
                     print(&reports.iter().map(Reconciliation::describe).collect::<String>());
                     say!("nothing was written; `d365map run` does it ({})", http.stats());

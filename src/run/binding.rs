@@ -62,13 +62,18 @@ pub(super) async fn recognize(
         tracing::warn!("`{}` is now called `{}`: it goes on with the state that it had under its old name", renamed.from, renamed.to);
     }
     for orphan in &found.orphans {
-        tracing::warn!(
-            "the state has the workflow `{0}`, which the mapping files do not have: its {1} records at the target are no longer updated or deleted; `d365map state drop {0}` forgets it",
-            orphan.name,
-            orphan.records
-        );
+        tracing::warn!("{}", orphan.describe_orphan());
     }
     Ok(found)
+}
+
+/// As [`recognize`], for a dry run: changes nothing and logs nothing.
+///
+/// # Errors
+/// As [`recognize`].
+pub(super) async fn find(plan: &ExecutionPlan, store: &Store) -> Result<Recognition, RunError> {
+    let planned = planned(plan, &[]);
+    blocking(store, move |store| store.find_workflows(&planned)).await
 }
 
 /// The workflows of a plan with their identities.

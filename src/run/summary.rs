@@ -86,6 +86,15 @@ pub struct RejectionSummary {
     pub example: String,
 }
 
+/// For people: `mappings/contacts.d365map:12:3 email: the text is not an e-mail address (D901) 3 records, such as c0…`.
+impl std::fmt::Display for RejectionSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { place, field, code, message, count, example } = self;
+        let plural = if *count == 1 { "" } else { "s" };
+        write!(f, "{place} {field}: {message} ({code}) {count} record{plural}, such as {example}")
+    }
+}
+
 impl Summary {
     pub(super) fn new(
         run: RunId,
@@ -144,19 +153,7 @@ impl FlowSummary {
         let _ = writeln!(out, "  unchanged  {:>8}   no call made", self.unchanged);
         let _ = writeln!(out, "  filtered   {:>8}   kept out by the filter", self.filtered_out);
         let _ = writeln!(out, "  rejected   {:>8}", self.rejected + self.failed);
-        for r in &self.rejections {
-            let _ = writeln!(
-                out,
-                "    {} {}: {} ({}) {} record{}, such as {}",
-                r.place,
-                r.field,
-                r.message,
-                r.code,
-                r.count,
-                if r.count == 1 { "" } else { "s" },
-                r.example
-            );
-        }
+        self.rejections.iter().for_each(|r| out.push_str(&format!("    {r}\n")));
         for (what, count) in &self.notes {
             let _ = writeln!(out, "  {count:>19}   {what}");
         }

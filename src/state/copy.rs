@@ -1,14 +1,14 @@
-//! A copy of one workflow of opt-outs in memory: a dry run reads on from where the workflow is, and changes nothing in the file.
+//! A copy of what the state has of one workflow: a dry run reads on from where the workflow is, and changes nothing in the file.
 
-use rusqlite::params_from_iter;
 use rusqlite::types::Value;
+use rusqlite::{params, params_from_iter};
 
 use super::error::StateError;
 use super::store::Store;
 use super::tx::mapping_id;
 
 /// What a workflow of opt-outs goes by: each table with the condition on its rows. ?1 is the workflow's number, ?2 its name.
-const TABLES: &[(&str, &str)] = &[
+const OPTOUTS: &[(&str, &str)] = &[
     ("mapping", "id = ?1 AND ?2 IS NOT NULL"),
     ("cursor", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("optout_flow", "mapping = ?1 AND ?2 IS NOT NULL"),
@@ -17,6 +17,32 @@ const TABLES: &[(&str, &str)] = &[
     ("forgotten", "?1 IS NOT NULL AND ?2 IS NOT NULL"),
 ];
 
+/// The same for a mapping.
+const MAPPING: &[(&str, &str)] = &[
+    ("mapping", "id = ?1 AND ?2 IS NOT NULL"),
+    ("cursor", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("target_path", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("ledger", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("outbox", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("held", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("mass_change", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("mass_passed", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("dead_letter", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("workflow", "name = ?2 AND ?1 IS NOT NULL"),
+    ("forgotten", "?1 IS NOT NULL AND ?2 IS NOT NULL"),
+];
+
+/// What a copy has in place of a column's value: nothing of runs, which it does not have, and no data of persons that it does not need.
+fn in_copy(table: &str, column: &str, value: Value) -> Value {
+    match (table, column) {
+        // A page that another process is reading is leased to a run that the copy does not have.
+        ("cursor", "leased_by") | ("dead_letter", "run_id" | "request" | "response") | ("outbox", "last_error") => Value::Null,
+        ("dead_letter", "message") => Value::Text(String::new()),
+        ("outbox", "payload") if value != Value::Null => Value::Text(r#"{"fields":{}}"#.to_owned()),
+        _ => value,
+    }
+}
+
 impl Store {
     /// Copies what a workflow of opt-outs knows into a store in memory. The backlog is not copied: what is due is found again.
     ///
@@ -24,39 +50,46 @@ impl Store {
     /// When the file cannot be read.
     pub fn copy_of_optouts(&self, flow: &str) -> Result<Store, StateError> {
         let copy = Store::in_memory()?;
-        let key = self.read("read its key", |_, key| Ok(*key))?;
-        copy.set_hash_key(key)?;
-        for (table, condition) in TABLES {
-            let (columns, rows) = self.read("copy opt-outs", |conn, _| {
-                let Some(mapping) = mapping_id(conn, flow)? else { return Ok((Vec::new(), Vec::new())) };
-                let mut statement = conn.prepare(&format!("SELECT * FROM {table} WHERE {condition}"))?;
-                let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-                let rows = statement.query_map(rusqlite::params![mapping, flow], |row| {
-                    (0..columns.len()).map(|n| row.get::<_, Value>(n)).collect::<rusqlite::Result<Vec<Value>>>()
-                })?;
-                let rows: Vec<Vec<Value>> = rows.collect::<Result<_, _>>()?;
-                Ok((columns, rows))
-            })?;
-            if rows.is_empty() {
-                continue;
-            }
-            copy.write("take a copy of opt-outs", |tx| {
-                // A page that another process is reading is leased to a run that the copy does not have.
-                let values: Vec<String> = columns
-                    .iter()
-                    .enumerate()
-                    .map(|(n, c)| if c == "leased_by" { "NULL".to_owned() } else { format!("?{}", n + 1) })
-                    .collect();
-                let sql = format!("INSERT OR REPLACE INTO {table} ({}) VALUES ({})", columns.join(", "), values.join(", "));
-                let mut statement = tx.conn.prepare(&sql)?;
-                for row in rows {
-                    let row = row.into_iter().zip(&columns).map(|(value, column)| if column == "leased_by" { Value::Null } else { value });
-                    statement.execute(params_from_iter(row))?;
+        self.copy_into(&copy, flow, OPTOUTS)?;
+        Ok(copy)
+    }
+
+    /// Copies what a mapping knows into a store of its own, whose file has no name and goes with it: a ledger may be larger than
+    /// the memory. Queued operations are copied without their values.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the copy cannot be written.
+    pub fn copy_of_mapping(&self, flow: &str) -> Result<Store, StateError> {
+        let copy = Store::temporary()?;
+        self.copy_into(&copy, flow, MAPPING)?;
+        Ok(copy)
+    }
+
+    fn copy_into(&self, copy: &Store, flow: &str, tables: &[(&str, &str)]) -> Result<(), StateError> {
+        copy.set_hash_key(self.read("read its key", |_, key| Ok(*key))?)?;
+        // All tables as they are at the same moment.
+        self.read("copy a workflow", |conn, _| {
+            let change_no: i64 = conn.query_row("SELECT value FROM meta WHERE name = 'change_no'", [], |row| row.get(0))?;
+            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(()) };
+            copy.write("take a copy of a workflow", |tx| {
+                tx.conn.execute("UPDATE meta SET value = ?1 WHERE name = 'change_no'", [change_no])?;
+                for (table, condition) in tables {
+                    let mut rows = conn.prepare(&format!("SELECT * FROM {table} WHERE {condition}"))?;
+                    let columns: Vec<String> = rows.column_names().map(str::to_owned).collect();
+                    let values = vec!["?"; columns.len()].join(", ");
+                    let mut insert =
+                        tx.conn.prepare(&format!("INSERT OR REPLACE INTO {table} ({}) VALUES ({values})", columns.join(", ")))?;
+                    let mut rows = rows.query(params![mapping, flow])?;
+                    while let Some(row) = rows.next()? {
+                        let value = |(n, column): (usize, &String)| Ok(in_copy(table, column, row.get(n)?));
+                        let values: Vec<Value> = columns.iter().enumerate().map(value).collect::<rusqlite::Result<_>>()?;
+                        insert.execute(params_from_iter(values))?;
+                    }
                 }
                 Ok(())
             })?;
-        }
-        Ok(copy)
+            Ok(())
+        })
     }
 }
 

@@ -220,6 +220,10 @@ impl Tx<'_> {
         // A resync in the middle of a first load or replay must not lose the @initial fields of what was not read yet.
         let reason = if reason == Reason::Resync && from.with_initial() { from.reason } else { reason };
         self.drop_all_held(mapping)?;
+        if reason == Reason::Replay {
+            // What passed before is corrected by it.
+            self.forget_passed(mapping)?;
+        }
         self.conn.prepare_cached("UPDATE cursor SET records = 0 WHERE mapping = ?1")?.execute([mapping])?;
         let generation = from.generation + 1;
         self.put_cursor(

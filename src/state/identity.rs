@@ -70,6 +70,16 @@ pub struct KnownWorkflow {
     pub dead_letters: u64,
 }
 
+impl KnownWorkflow {
+    /// Says what it means that the mapping files do not have it.
+    pub fn describe_orphan(&self) -> String {
+        format!(
+            "the state has the workflow `{0}`, which the mapping files do not have: its {1} records at the target are no longer updated or deleted; `d365map state drop {0}` forgets it",
+            self.name, self.records
+        )
+    }
+}
+
 /// A workflow whose state goes on under another name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RenamedWorkflow {
@@ -88,10 +98,18 @@ pub struct Recognition {
     pub orphans: Vec<KnownWorkflow>,
 }
 
+impl Recognition {
+    /// The name that the state has for a workflow of the plan.
+    pub fn name_in_state<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renamed.iter().find(|r| r.to == name).map_or(name, |r| &r.from)
+    }
+}
+
 /// Tables with a column that is a workflow's number: table, column. Each row goes when the workflow is dropped. In this order:
 /// a table comes after those whose rows point into it.
 const OWNED: &[(&str, &str)] = &[
     ("mass_change", "mapping"),
+    ("mass_passed", "mapping"),
     ("held", "mapping"),
     ("outbox", "mapping"),
     ("link", "mapping"),
@@ -158,37 +176,12 @@ impl Store {
     /// [`StateError::Busy`]; when the file cannot be written.
     pub fn recognize_workflows(&self, plan: &[PlannedWorkflow], busy: &[String]) -> Result<Recognition, StateError> {
         self.write("compare workflows", |tx| {
-            let known = known(tx.conn)?;
-            let (kept, mut orphans): (Vec<_>, Vec<_>) = known.into_iter().partition(|k| plan.iter().any(|p| p.name == k.name));
-            let new: Vec<&PlannedWorkflow> = plan.iter().filter(|p| !kept.iter().any(|k| k.name == p.name)).collect();
-            let mut renamed = Vec::new();
-            for workflow in &new {
-                let same: Vec<&KnownWorkflow> = orphans.iter().filter(|o| o.identity.as_ref() == Some(&workflow.identity)).collect();
-                let rivals = new.iter().filter(|other| other.identity == workflow.identity).count();
-                match (&*same, rivals) {
-                    ([orphan], 1) => renamed.push(RenamedWorkflow { from: orphan.name.clone(), to: workflow.name.clone() }),
-                    ([], _) => {
-                        if let Some(orphan) = orphans.iter().find(|o| may_be(o, &workflow.identity)) {
-                            let why = if orphan.identity.is_some() {
-                                "it reads the same table, but the key or the target is another one"
-                            } else {
-                                "the state was last used by a version of d365map that did not note what it reads and writes"
-                            };
-                            return Err(orphaned(orphan, workflow, why).into());
-                        }
-                    }
-                    ([orphan, ..], _) => {
-                        let why = "several workflows read the same table and write the same records";
-                        return Err(orphaned(orphan, workflow, why).into());
-                    }
-                }
-            }
-            for RenamedWorkflow { from, to } in &renamed {
+            let found = recognized(tx.conn, plan)?;
+            for RenamedWorkflow { from, to } in &found.renamed {
                 if busy.contains(from) {
                     return Err(StateError::Busy { name: from.clone(), new: to.clone() }.into());
                 }
                 tx.rename(from, to)?;
-                orphans.retain(|o| o.name != *from);
             }
             for workflow in plan {
                 if workflow.runs {
@@ -198,8 +191,16 @@ impl Store {
                     .prepare_cached("UPDATE mapping SET identity = ?2 WHERE name = ?1 AND identity IS NOT ?2")?
                     .execute([&workflow.name, &workflow.identity.to_text()])?;
             }
-            Ok(Recognition { renamed, orphans })
+            Ok(found)
         })
+    }
+
+    /// As [`Store::recognize_workflows`], for a dry run: finds the workflows and changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError::Orphan`]; when the file cannot be read.
+    pub fn find_workflows(&self, plan: &[PlannedWorkflow]) -> Result<Recognition, StateError> {
+        self.read("compare workflows", |conn, _| recognized(conn, plan))
     }
 
     /// Gives a workflow's state another name.
@@ -252,6 +253,37 @@ impl Store {
 pub(super) fn origin_of(conn: &Connection, name: &str) -> Inside<String> {
     let mut statement = conn.prepare_cached("SELECT coalesce(origin, name) FROM mapping WHERE name = ?1")?;
     Ok(statement.query_row([name], |row| row.get(0)).optional()?.unwrap_or_else(|| name.to_owned()))
+}
+
+/// Finds the workflows of a plan among those of the state: which were renamed, and which the plan does not have any more.
+fn recognized(conn: &Connection, plan: &[PlannedWorkflow]) -> Inside<Recognition> {
+    let known = known(conn)?;
+    let (kept, mut orphans): (Vec<_>, Vec<_>) = known.into_iter().partition(|k| plan.iter().any(|p| p.name == k.name));
+    let new: Vec<&PlannedWorkflow> = plan.iter().filter(|p| !kept.iter().any(|k| k.name == p.name)).collect();
+    let mut renamed: Vec<RenamedWorkflow> = Vec::new();
+    for workflow in &new {
+        let same: Vec<&KnownWorkflow> = orphans.iter().filter(|o| o.identity.as_ref() == Some(&workflow.identity)).collect();
+        let rivals = new.iter().filter(|other| other.identity == workflow.identity).count();
+        match (&*same, rivals) {
+            ([orphan], 1) => renamed.push(RenamedWorkflow { from: orphan.name.clone(), to: workflow.name.clone() }),
+            ([], _) => {
+                if let Some(orphan) = orphans.iter().find(|o| may_be(o, &workflow.identity)) {
+                    let why = if orphan.identity.is_some() {
+                        "it reads the same table, but the key or the target is another one"
+                    } else {
+                        "the state was last used by a version of d365map that did not note what it reads and writes"
+                    };
+                    return Err(orphaned(orphan, workflow, why).into());
+                }
+            }
+            ([orphan, ..], _) => {
+                let why = "several workflows read the same table and write the same records";
+                return Err(orphaned(orphan, workflow, why).into());
+            }
+        }
+    }
+    orphans.retain(|o| renamed.iter().all(|r| r.from != o.name));
+    Ok(Recognition { renamed, orphans })
 }
 
 /// Whether an orphan may be a new workflow's past, as far as it is known.
@@ -390,7 +422,19 @@ mod tests {
     #[test]
     fn a_dropped_workflow_leaves_nothing_and_lets_go_what_waits_for_its_records() {
         let store = Store::in_memory().unwrap();
-        for table in ["outbox", "ledger", "cursor", "held", "mass_change", "optout", "optout_flow", "event", "event_cursor", "event_gap"] {
+        for table in [
+            "outbox",
+            "ledger",
+            "cursor",
+            "held",
+            "mass_change",
+            "mass_passed",
+            "optout",
+            "optout_flow",
+            "event",
+            "event_cursor",
+            "event_gap",
+        ] {
             assert!(OWNED.iter().any(|(owned, _)| *owned == table), "{table}");
         }
         store.recognize_workflows(&[planned("accounts")], &[]).unwrap();

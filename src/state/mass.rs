@@ -4,6 +4,9 @@
 //! A wrong filter, a right taken away, or a column that the user may no longer read looks like many people's data gone at once,
 //! and Dynamics 365 reports none of them as an error: a secured column that the user cannot read is `null` in every row.
 
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +26,10 @@ const MOST: u8 = 50;
 const CHUNK: usize = 1000;
 /// Records that are named as examples.
 const EXAMPLES: i64 = 3;
+/// How long changes that passed count together with those that come later: a mass change may arrive a few records at a time.
+const WINDOW: TimeDelta = TimeDelta::hours(24);
+/// `mass_passed.path` of deletions.
+const DELETIONS: &str = "";
 
 /// When changes are so many that they need approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +50,11 @@ impl MassLimits {
     /// Lets everything pass except what a source without any record would delete.
     pub fn unlimited() -> Self {
         MassLimits { count: u64::MAX, percent: 100 }
+    }
+
+    /// Whether a person has approved in advance whatever comes.
+    fn approve_all(self) -> bool {
+        self == MassLimits::unlimited()
     }
 
     /// The fewest changes that can be a mass change.
@@ -80,6 +92,9 @@ pub struct EmptiedField {
     pub records: u64,
     /// Records at the target in which it has a value.
     pub known: u64,
+    /// Records in which it became empty in the last 24 hours without approval.
+    #[serde(default)]
+    pub earlier: u64,
 }
 
 /// Changes that need approval.
@@ -93,6 +108,9 @@ pub struct MassChange {
     pub unseen: u64,
     /// Records at the target.
     pub known: u64,
+    /// Deletions that passed without approval in the last 24 hours. They count together with the others.
+    #[serde(default)]
+    pub earlier: u64,
     /// The full load returned no record at all.
     pub source_empty: bool,
     /// Fields that would become empty in too many records.
@@ -103,9 +121,19 @@ pub struct MassChange {
 }
 
 impl MassChange {
+    /// Says what needs approval and how to approve it, in the same words wherever it is shown.
+    pub fn approval(&self, workflow: &str) -> String {
+        format!("needs approval: it would {self}; approve it with `d365map run --approve-mass-change {workflow}`")
+    }
+
     fn deletions(&self) -> u64 {
         self.deleted + self.filtered + self.unseen
     }
+}
+
+/// What came before within the window, as part of a sentence.
+fn after_earlier(earlier: u64) -> String {
+    if earlier > 0 { format!(", after {earlier} in the last {} hours", WINDOW.num_hours()) } else { String::new() }
 }
 
 impl std::fmt::Display for MassChange {
@@ -119,10 +147,12 @@ impl std::fmt::Display for MassChange {
             ];
             let causes: Vec<String> = causes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             let empty = if self.source_empty { "; Dynamics 365 returned no record at all" } else { "" };
-            parts.push(format!("delete {} of {} records at the target ({}{empty})", self.deletions(), self.known, causes.join(", ")));
+            let (deletions, causes, earlier) = (self.deletions(), causes.join(", "), after_earlier(self.earlier));
+            parts.push(format!("delete {deletions} of {} records at the target ({causes}{empty}){earlier}", self.known));
         }
         for field in &self.emptied {
-            parts.push(format!("empty `{}` in {} of the {} records that have a value", field.path, field.records, field.known));
+            let earlier = after_earlier(field.earlier);
+            parts.push(format!("empty `{}` in {} of the {} records that have a value{earlier}", field.path, field.records, field.known));
         }
         f.write_str(&parts.join(", and "))?;
         if !self.examples.is_empty() {
@@ -164,6 +194,7 @@ impl Store {
                 return Ok(None);
             }
             tx.conn.execute("DELETE FROM mass_change WHERE mapping = ?1", [id])?;
+            tx.forget_passed(id)?;
             Ok(Some(tx.release_held(id)?))
         })
     }
@@ -308,11 +339,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Judges all that is held for a flow: releases it, or notes that it needs approval. `source_empty`: it is the end of a full
-    /// load that returned no record.
+    /// Judges all that is held for a flow, together with what passed before within the window: releases it, or notes that it needs
+    /// approval. `source_empty`: it is the end of a full load that returned no record.
     pub fn judge_held(&mut self, mapping: i64, limits: MassLimits, source_empty: bool) -> Inside<Judged> {
-        let mut change = MassChange { source_empty, known: self.ledger_rows(mapping)?, ..MassChange::default() };
-        let mut emptied = 0;
+        let mut passed = self.passed(mapping)?;
+        let earlier = passed.remove(DELETIONS).unwrap_or(0);
+        let mut change = MassChange { source_empty, known: self.ledger_rows(mapping)?, earlier, ..MassChange::default() };
         {
             let mut statement = self.conn.prepare_cached("SELECT cause, COUNT(*) FROM held WHERE mapping = ?1 GROUP BY cause")?;
             let mut rows = statement.query([mapping])?;
@@ -322,15 +354,25 @@ impl Tx<'_> {
                     HeldCause::Deleted => change.deleted = count,
                     HeldCause::Filtered => change.filtered = count,
                     HeldCause::Unseen => change.unseen = count,
-                    HeldCause::Emptied => emptied = count,
+                    HeldCause::Emptied => {}
                 }
             }
         }
-        if emptied >= limits.least() {
-            change.emptied = self.emptied_fields(mapping, limits)?;
-        }
-        let deletes = limits.are_exceeded_by(change.deletions(), change.known) || (source_empty && change.unseen > 0);
+        let emptied = self.emptied_counts(mapping)?;
+        change.emptied = self.emptied_fields(mapping, &emptied, &passed, limits)?;
+        let deletions = change.deletions();
+        // Deleted records are no longer in the ledger, but for those whose deletion is still queued.
+        let before = change.known + earlier.saturating_sub(self.queued_deletes(mapping)?);
+        let deletes = deletions > 0 && (limits.are_exceeded_by(deletions + earlier, before) || (source_empty && change.unseen > 0));
         if !deletes && change.emptied.is_empty() {
+            if limits.approve_all() {
+                self.forget_passed(mapping)?;
+            } else {
+                self.note_passed(mapping, DELETIONS, deletions)?;
+                for (path, records) in emptied.values() {
+                    self.note_passed(mapping, path, *records)?;
+                }
+            }
             return Ok(Judged::Released(self.release_held(mapping)?));
         }
         self.conn.execute(
@@ -342,41 +384,86 @@ impl Tx<'_> {
         Ok(Judged::Held(change))
     }
 
+    /// What passed within the window, by path. Older rows go.
+    fn passed(&mut self, mapping: i64) -> Inside<BTreeMap<String, u64>> {
+        let now = millis(self.now);
+        // A row of the future was written before the clock was set back; it would count for too long.
+        self.conn.prepare_cached("DELETE FROM mass_passed WHERE mapping = ?1 AND (at <= ?2 OR at > ?3)")?.execute(params![
+            mapping,
+            millis(self.now - WINDOW),
+            now
+        ])?;
+        let mut statement = self.conn.prepare_cached("SELECT path, sum(records) FROM mass_passed WHERE mapping = ?1 GROUP BY path")?;
+        let rows = statement.query_map([mapping], |row| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn note_passed(&mut self, mapping: i64, path: &str, records: u64) -> Inside<()> {
+        if records > 0 {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO mass_passed (mapping, path, at, records) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (mapping, path, at) DO UPDATE SET records = records + excluded.records",
+                )?
+                .execute(params![mapping, path, millis(self.now), i64::try_from(records).unwrap_or(i64::MAX)])?;
+        }
+        Ok(())
+    }
+
+    /// A person has approved what the flow does: counting begins again.
+    pub fn forget_passed(&mut self, mapping: i64) -> Inside<()> {
+        self.conn.prepare_cached("DELETE FROM mass_passed WHERE mapping = ?1")?.execute([mapping])?;
+        Ok(())
+    }
+
+    fn queued_deletes(&self, mapping: i64) -> Inside<u64> {
+        let mut statement = self.conn.prepare_cached("SELECT COUNT(*) FROM outbox WHERE mapping = ?1 AND op = 'delete'")?;
+        Ok(u64::try_from(statement.query_row([mapping], |row| row.get::<_, i64>(0))?).unwrap_or(0))
+    }
+
     fn ledger_rows(&mut self, mapping: i64) -> Inside<u64> {
         let before: i64 =
             self.conn.prepare_cached("SELECT ledger_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
         Ok(u64::try_from(before + self.tally(mapping).ledger_rows).unwrap_or(0))
     }
 
-    /// The fields that would become empty in too many of the records that have a value in them. Reads what is held, and the
-    /// flow's ledger once if that is many.
-    fn emptied_fields(&mut self, mapping: i64, limits: MassLimits) -> Inside<Vec<EmptiedField>> {
-        let mut counts: std::collections::BTreeMap<u32, u64> = std::collections::BTreeMap::new();
-        {
-            let mut statement = self.conn.prepare_cached("SELECT slots FROM held WHERE mapping = ?1 AND cause = 'emptied'")?;
-            let mut rows = statement.query([mapping])?;
-            while let Some(row) = rows.next()? {
-                for slot in row.get_ref(0)?.as_blob().unwrap_or_default().as_chunks::<4>().0 {
-                    *counts.entry(u32::from_le_bytes(*slot)).or_default() += 1;
-                }
+    /// In how many held records each field would become empty: slot, path, records.
+    fn emptied_counts(&mut self, mapping: i64) -> Inside<BTreeMap<u32, (String, u64)>> {
+        let mut counts: BTreeMap<u32, (String, u64)> = BTreeMap::new();
+        let mut statement = self.conn.prepare_cached("SELECT slots FROM held WHERE mapping = ?1 AND cause = 'emptied'")?;
+        let mut rows = statement.query([mapping])?;
+        while let Some(row) = rows.next()? {
+            for slot in row.get_ref(0)?.as_blob().unwrap_or_default().as_chunks::<4>().0 {
+                counts.entry(u32::from_le_bytes(*slot)).or_default().1 += 1;
             }
         }
-        counts.retain(|_, count| *count >= limits.least());
-        if counts.is_empty() {
-            return Ok(Vec::new());
+        let mut statement = self.conn.prepare_cached("SELECT path FROM target_path WHERE mapping = ?1 AND slot = ?2")?;
+        for (slot, (path, _)) in &mut counts {
+            *path = statement.query_row(params![mapping, slot], |row| row.get(0))?;
         }
+        Ok(counts)
+    }
+
+    /// The fields that would become empty in too many of the records that have a value in them. Reads the flow's ledger once if
+    /// that is possible at all.
+    fn emptied_fields(
+        &mut self,
+        mapping: i64,
+        counts: &BTreeMap<u32, (String, u64)>,
+        passed: &BTreeMap<String, u64>,
+        limits: MassLimits,
+    ) -> Inside<Vec<EmptiedField>> {
         let key = self.key();
         let mut fields: Vec<(u32, EmptiedField, [u64; 2])> = Vec::new();
-        {
-            let mut statement = self.conn.prepare_cached("SELECT slot, path FROM target_path WHERE mapping = ?1")?;
-            let mut rows = statement.query([mapping])?;
-            while let Some(row) = rows.next()? {
-                let (slot, path): (u32, String) = (row.get(0)?, row.get(1)?);
-                if let Some(records) = counts.get(&slot) {
-                    let empty = EMPTY.map(|empty| key.hash(&path, empty));
-                    fields.push((slot, EmptiedField { path, records: *records, known: 0 }, empty));
-                }
+        for (slot, (path, records)) in counts {
+            let earlier = passed.get(path).copied().unwrap_or(0);
+            if records + earlier >= limits.least() {
+                let empty = EMPTY.map(|empty| key.hash(path, empty));
+                fields.push((*slot, EmptiedField { path: path.clone(), records: *records, known: 0, earlier }, empty));
             }
+        }
+        if fields.is_empty() {
+            return Ok(Vec::new());
         }
         {
             let mut statement = self.conn.prepare_cached("SELECT fingerprints FROM ledger WHERE mapping = ?1 AND doubtful = 0")?;
@@ -389,7 +476,8 @@ impl Tx<'_> {
                 }
             }
         }
-        Ok(fields.into_iter().map(|(_, field, _)| field).filter(|field| limits.are_exceeded_by(field.records, field.known)).collect())
+        let exceeded = |field: &EmptiedField| limits.are_exceeded_by(field.records + field.earlier, field.known + field.earlier);
+        Ok(fields.into_iter().map(|(_, field, _)| field).filter(exceeded).collect())
     }
 
     /// Puts all that is held for a flow into the outbox.

@@ -6,12 +6,11 @@ use serde::Serialize;
 use super::cursor::{Cursor, CursorMove, Phase, Unseen, cursor_of};
 use super::dead_letter::Failure;
 use super::error::{Inside, StateError};
-use super::fingerprint::Comparison;
 use super::mass::{HeldCause, MassChange, MassLimits};
 use super::outbox::{NewOp, Queued, is_keyless, refetch_key};
 use super::payload::Payload;
 use super::store::Store;
-use super::tx::{LedgerRow, Tx, ledger_row, load_slots, mapping_id};
+use super::tx::{LedgerRow, Tx, mapping_id};
 use super::types::{Op, RunId};
 
 /// Why a source record has no place at the target.
@@ -242,30 +241,6 @@ impl Store {
         })
     }
 
-    /// Compares a payload with what was last written for its key, and changes nothing: for a dry run.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn compare(&self, mapping: &str, key: &str, payload: &Payload, with_initial: bool) -> Result<Comparison, StateError> {
-        self.read("compare a record", |conn, hash_key| {
-            let Some(mapping) = mapping_id(conn, mapping)? else {
-                return Ok(Comparison::New);
-            };
-            let Some(row) = ledger_row(conn, mapping, key)? else {
-                return Ok(Comparison::New);
-            };
-            let slots = load_slots(conn, mapping)?;
-            let mut changed = Vec::new();
-            for field in payload.fields().iter().filter(|field| !field.create_only && (with_initial || !field.initial_only)) {
-                let hash = hash_key.hash(&field.path, field.value.get());
-                if row.doubtful || !slots.get(&field.path).is_some_and(|slot| row.fingerprint.has(*slot, hash)) {
-                    changed.push(field.path.to_string());
-                }
-            }
-            Ok(if changed.is_empty() { Comparison::Unchanged } else { Comparison::Changed(changed) })
-        })
-    }
-
     /// The keys of the target records that were written, or wait to be, for a source record.
     ///
     /// # Errors
@@ -439,8 +414,11 @@ impl Tx<'_> {
             && self.equals_last_write(mapping, row, source_id, payload, with_initial)?
             && !self.in_outbox(mapping, key)?
         {
-            outcome.unchanged += 1;
-            self.tally(mapping).unchanged += 1;
+            // A record of which something is held is not unchanged.
+            if rest.is_none() {
+                outcome.unchanged += 1;
+                self.tally(mapping).unchanged += 1;
+            }
             if intake.has_waits {
                 // It was to be deleted, and is not any more: it can be linked to.
                 self.release(mapping, source_id)?;

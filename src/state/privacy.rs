@@ -194,6 +194,7 @@ const NOBODY: &[&str] = &[
     "event_gap",
     "environment",
     "mass_change",
+    "mass_passed",
 ];
 
 /// A place in the state file where a person was found.

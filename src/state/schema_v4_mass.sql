@@ -27,6 +27,16 @@ CREATE TABLE mass_change (
   summary TEXT NOT NULL
 ) STRICT;
 
+-- What passed without approval in the last 24 hours, so that a mass change in small pieces is noticed too: one row for each round
+-- that let changes pass. path: empty for deletions, otherwise the target path of a field that became empty.
+CREATE TABLE mass_passed (
+  mapping INTEGER NOT NULL REFERENCES mapping (id),
+  path    TEXT NOT NULL,
+  at      INTEGER NOT NULL,
+  records INTEGER NOT NULL,
+  PRIMARY KEY (mapping, path, at)
+) STRICT, WITHOUT ROWID;
+
 -- Records that the current full load has read, of whatever kind: a source that returns nothing deletes nothing.
 ALTER TABLE cursor ADD COLUMN records INTEGER NOT NULL DEFAULT 0;
 

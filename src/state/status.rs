@@ -223,6 +223,5 @@ fn count(rows: i64) -> u64 {
 
 /// What needs approval.
 fn mass_note(conn: &Connection, mapping: i64, name: &str) -> Inside<Option<String>> {
-    Ok(mass_change(conn, mapping)?
-        .map(|change| format!("stopped before writing, and needs approval: it would {change}; `d365map run --approve-mass-change {name}`")))
+    Ok(mass_change(conn, mapping)?.map(|change| format!("stopped before writing, and {}", change.approval(name))))
 }

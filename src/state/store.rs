@@ -99,6 +99,18 @@ impl Store {
         Store::prepare(conn, path)
     }
 
+    /// A store that ends with its last clone and may be larger than the memory: what does not fit there is in a file without a name,
+    /// which SQLite deletes. For a dry run.
+    ///
+    /// # Errors
+    /// When there is no room for temporary files.
+    pub(super) fn temporary() -> Result<Store, StateError> {
+        let path = Path::new(":memory:");
+        // An empty name: a private temporary database (SQLite, *In-Memory Databases*).
+        let conn = Connection::open("").map_err(|source| sql(path, "open", source))?;
+        Store::prepare(conn, path)
+    }
+
     /// Gives a store in memory the key of the file that it copies, so that hashes in copied rows are found.
     pub(super) fn set_hash_key(&self, key: HashKey) -> Result<(), StateError> {
         self.write("take the key of a copy", |tx| {

@@ -14,7 +14,7 @@ use crate::connect::sftp::{DeliveryLog, Export, Files, Record, Sftp, SftpError, 
 use crate::plan::{EventFlow, ExecutionPlan};
 use crate::run::workflow::{Kind, Workflow};
 use crate::run::{Options, RunError, Services};
-use crate::state::{NewEvent, Store};
+use crate::state::{NewEvent, Recognition, Store};
 
 /// What a run would do in one flow of events.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -43,6 +43,8 @@ pub struct DryEvents {
 
 struct Dry<'a> {
     flow: &'a EventFlow,
+    /// The flow's name in the state.
+    name: &'a str,
     store: &'a Store,
     options: &'a Options,
     stop: &'a CancellationToken,
@@ -51,20 +53,22 @@ struct Dry<'a> {
     met: HashSet<String>,
 }
 
-/// Finds out what a run would make.
+/// Finds out what a run would make. `known` says under which names the state has the workflows.
 pub(in crate::run) async fn dry_run(
     plan: &ExecutionPlan,
     flows: &[Workflow],
     services: &Services,
     store: &Store,
+    known: &Recognition,
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<Vec<DryEvents>, RunError> {
     let mut all = Vec::new();
     for workflow in flows.iter().filter(|w| w.kind == Kind::Events) {
         let flow = &plan.events[workflow.index];
-        let found = DryEvents { flow: flow.name.clone(), waiting: store.backlog_size(&flow.name)?, ..DryEvents::default() };
-        let mut dry = Dry { flow, store, options, stop, found, met: HashSet::new() };
+        let name = known.name_in_state(&flow.name);
+        let found = DryEvents { flow: flow.name.clone(), waiting: store.backlog_size(name)?, ..DryEvents::default() };
+        let mut dry = Dry { flow, name, store, options, stop, found, met: HashSet::new() };
         dry.journal(services).await?;
         if let Some(sftp) = &services.exports {
             if let Some(files) = &services.files.deliveries {
@@ -82,7 +86,7 @@ pub(in crate::run) async fn dry_run(
 impl Dry<'_> {
     async fn journal(&mut self, services: &Services) -> Result<(), RunError> {
         let Some(journal) = &services.journal else { return Ok(()) };
-        let mut link = self.store.journal_cursor(&self.flow.name)?.link;
+        let mut link = self.store.journal_cursor(self.name)?.link;
         let mut trail = Trail::default();
         while !self.stop.is_cancelled() {
             match journal.read(link.as_deref(), self.options.page_size).await? {
@@ -113,7 +117,7 @@ impl Dry<'_> {
         files: &Files<R::Columns>,
         event_of: fn(R) -> Result<Event, Passed>,
     ) -> Result<(), RunError> {
-        let marks = self.store.exports(&self.flow.name)?;
+        let marks = self.store.exports(self.name)?;
         for export in sftp.settled(&files.pattern, &consumed(marks)).await? {
             let open = async |export: &Export| sftp.read::<R>(export, files.format.clone(), files.columns.clone()).await;
             let opened = match open(&export).await {
@@ -140,7 +144,7 @@ impl Dry<'_> {
     }
 
     fn note(&mut self, events: impl Iterator<Item = Result<Event, Passed>>) -> Result<(), RunError> {
-        let origin = self.store.origin(&self.flow.name)?;
+        let origin = self.store.origin(self.name)?;
         let mut new: Vec<(&'static str, NewEvent)> = Vec::new();
         for event in events {
             match event {
@@ -156,7 +160,7 @@ impl Dry<'_> {
             }
         }
         let list: Vec<NewEvent> = new.iter().map(|(_, event)| event.clone()).collect();
-        let unseen = self.store.unseen_events(&self.flow.name, &list)?;
+        let unseen = self.store.unseen_events(self.name, &list)?;
         for ((kind, event), unseen) in new.into_iter().zip(unseen) {
             // As the state does: an id's own mark, or that of the values for an event without one.
             let values = format!("values\u{1f}{}", event.value_key);

@@ -1,25 +1,26 @@
-//! A dry run: what would be written, found out without writing anything anywhere.
+//! A dry run: what would be written, found out without changing anything.
 //!
-//! Reads from where the flow stands, evaluates, and compares with what was last written. Neither the state nor a service is
-//! changed; a delta link can be read as often as one likes.
+//! Reads on from where the workflow is, into a copy of its state, by the code of the run; so deletions at the end of a full load,
+//! the guard against mass changes, and renamed mappings come out as in a run. Neither the state nor a service is changed; a delta
+//! link can be read any number of times.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{evaluate, explained, removes};
-use crate::connect::dataverse::{Link, PageRequest, Query, Row};
+use super::reader::{after_page, evaluate_page, explained, must_restart, note_rejections, request};
 use crate::connect::{ConnectError, Trail};
 use crate::eval::Evaluator;
-use crate::plan::{ExecutionPlan, IngressFlow, Rejected};
+use crate::plan::{ExecutionPlan, IngressFlow, Policy, Rejected};
 use crate::run::counters::FlowCounters;
 use crate::run::summary::RejectionSummary;
 use crate::run::workflow::{self, Kind};
-use crate::run::{Options, RunError, Services};
-use crate::state::{Absence, Change, Comparison, Phase, Store};
+use crate::run::{Options, RunError, Services, binding};
+use crate::state::{
+    Comparison, KnownWorkflow, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RenamedWorkflow, RunKind, Store,
+};
 use crate::time;
 
 /// Records of each kind that are named; the counts are of all.
@@ -32,6 +33,10 @@ pub struct DryRun {
     pub flows: Vec<DryFlow>,
     /// By event block.
     pub events: Vec<crate::run::DryEvents>,
+    /// Workflows that would go on with the state of their old name.
+    pub renamed: Vec<RenamedWorkflow>,
+    /// Workflows of the state that the mapping files no longer have: their records would no longer be updated or deleted.
+    pub orphans: Vec<KnownWorkflow>,
 }
 
 /// What a run would do in one flow.
@@ -39,6 +44,9 @@ pub struct DryRun {
 pub struct DryFlow {
     /// The mapping.
     pub mapping: String,
+    /// The name under which the state has it, if it was renamed since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
     /// Whether everything would be read, or the changes since the last run.
     pub full_load: bool,
     /// Source records read.
@@ -63,6 +71,12 @@ pub struct DryFlow {
     pub rejections: Vec<RejectionSummary>,
     /// Operations of earlier runs that still wait and would be written too.
     pub waiting: u64,
+    /// Changes that would be held until they are approved, and are not among those above. None of them would be written.
+    pub held: u64,
+    /// Why they would be held: what they would do. Its counts are of records.
+    pub mass_change: Option<MassChange>,
+    /// They are held already: nothing would be read until they are approved.
+    pub held_already: bool,
 }
 
 /// One record that would be written.
@@ -76,8 +90,10 @@ pub struct DryExample {
     pub fields: Vec<String>,
 }
 
-/// Finds out what a run would write. `store` is the state as it is, opened for reading; an empty one in memory where there
-/// is none yet.
+/// Finds out what a run would write. `store` is the state as it is, opened for reading; an empty one in memory if there is none yet.
+///
+/// # Errors
+/// [`RunError`], as a run would end with it before it reads, or while it reads.
 pub async fn dry_run(
     plan: &ExecutionPlan,
     services: &Services,
@@ -86,170 +102,151 @@ pub async fn dry_run(
     stop: &CancellationToken,
 ) -> Result<DryRun, RunError> {
     crate::run::check_environment(services, store).await?;
-    let mut result = DryRun::default();
     let flows = workflow::selected(plan, options.mappings.as_deref())?;
+    let found = binding::find(plan, store).await?;
+    let mut result = DryRun { renamed: found.renamed.clone(), orphans: found.orphans.clone(), ..DryRun::default() };
     for workflow in flows.iter().filter(|w| w.kind == Kind::Ingress) {
         let flow = &plan.ingress[workflow.index];
-        result.flows.push(dry_flow(plan, flow, services, store, options, stop).await?);
+        let before = found.name_in_state(&flow.name);
+        let copy = store.copy_of_mapping(before)?;
+        if before != flow.name {
+            copy.rename_workflow(before, &flow.name)?;
+        }
+        let mut dry = dry_flow(plan, flow, services, &copy, options, stop).await?;
+        dry.renamed_from = (before != flow.name).then(|| before.to_owned());
+        result.flows.push(dry);
     }
-    result.events = crate::run::events::dry_run(plan, &flows, services, store, options, stop).await?;
+    result.events = crate::run::events::dry_run(plan, &flows, services, store, &found, options, stop).await?;
     Ok(result)
 }
 
+/// Reads a round into a copy of the flow's state.
 async fn dry_flow(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     services: &Services,
-    store: &Store,
+    copy: &Store,
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<DryFlow, RunError> {
+    let (name, fingerprint) = (&flow.name, flow.fingerprint());
+    let (run, _) = copy.start_run(RunKind::Once, std::slice::from_ref(name))?;
+    let key = flow.key.path.join(".");
+    if let Some(before) = copy.note_key_attribute(name, &key)? {
+        return Err(RunError::KeyChanged { name: name.clone(), before, now: key });
+    }
+    let waiting = copy.backlog_size(name)?;
+    copy.take_replay(name, &fingerprint)?;
+    let mut cursor = copy.cursor_or_first(name, &fingerprint)?;
+    if must_restart(flow, &cursor, &fingerprint).is_some() {
+        cursor = copy.restart(name, Reason::Resync, &fingerprint)?;
+    }
+    let mut dry = DryFlow { mapping: name.clone(), full_load: cursor.phase == Phase::Full, waiting, ..DryFlow::default() };
+    if let Some(change) = copy.mass_change(name)? {
+        (dry.held, dry.mass_change, dry.held_already) = (copy.held_changes(name)?, Some(change), true);
+        return Ok(dry);
+    }
+    // With `rejected stop` a run would end at the first record that is rejected; a dry run tells of all.
+    let flow = &IngressFlow { policy: Policy { rejected: Rejected::DeadLetter, ..flow.policy }, ..flow.clone() };
     let evaluator = Evaluator::new(flow)?;
-    let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
-    let cursor = store.cursor(&flow.name)?.filter(|c| c.plan_fingerprint == flow.fingerprint());
-    let full = cursor.as_ref().is_none_or(|c| c.phase == Phase::Full);
-    let with_initial =
-        cursor.as_ref().is_none_or(crate::state::Cursor::with_initial) && (cursor.is_some() || store.cursor(&flow.name)?.is_none());
-    let mut dry = DryFlow { mapping: flow.name.clone(), full_load: full, waiting: store.backlog_size(&flow.name)?, ..DryFlow::default() };
-    let rejections = FlowCounters::default();
-    let first = || {
-        PageRequest::First(Query {
-            track_changes: flow.source.change_tracking,
-            annotations: flow.source.annotations(),
-            ..Query::of(flow.source.collection.clone(), flow.source.select(), options.page_size)
-        })
-    };
-    let mut request = match cursor.as_ref().and_then(|c| c.link.clone()) {
-        Some(link) => PageRequest::Follow { link: Link::from(link), page_size: options.page_size },
-        None => first(),
-    };
-    let mut trail = Trail::default();
+    let since = copy.last_change()?;
+    let (mut counters, mut trail, mut unnamed) = (FlowCounters::default(), Trail::default(), false);
     loop {
         if stop.is_cancelled() {
-            return Ok(dry);
+            break;
         }
+        let request = request(flow, cursor.link.as_ref(), options.page_size);
         let fetched = services.dataverse.page(&request).await;
         let page = match fetched.and_then(|page| page.follow(&request, &mut trail).map(|()| page)) {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) if !dry.full_load => {
-                dry = DryFlow { mapping: flow.name.clone(), full_load: true, waiting: dry.waiting, ..DryFlow::default() };
-                request = first();
-                trail = Trail::default();
+                dry = DryFlow { mapping: name.clone(), full_load: true, waiting, ..DryFlow::default() };
+                (counters, trail) = (FlowCounters::default(), Trail::default());
+                cursor = copy.restart(name, Reason::Resync, &fingerprint)?;
                 continue;
             }
             Err(error) => return Err(explained(flow, &request, error)),
         };
-        for row in &page.rows {
-            dry.read += 1;
-            let change = match row {
-                Row::Changed(record) => match evaluate(plan, flow, &evaluator, &paths, record.get(), time::now()) {
-                    Ok(change) => change,
-                    // With `rejected stop` a run would end here; a dry run tells of all such records.
-                    Err(RunError::Rejected { place, source_id, code, message }) if flow.policy.rejected == Rejected::Stop => {
-                        dry.rejected += 1;
-                        rejections.reject(&place, "", code, &message, &source_id);
-                        continue;
-                    }
-                    Err(RunError::Nameless { place, message }) => {
-                        dry.rejected += 1;
-                        rejections.reject(&place, "", "D904", &message, "a row without an id");
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-                Row::Unusable { problem } => {
-                    dry.rejected += 1;
-                    rejections.reject(&plan.place(flow.at), "", "D904", problem, "a row without an id");
-                    continue;
-                }
-                Row::Deleted { id, .. } => {
-                    Change::Absent { source_id: id.to_string(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }
-                }
-            };
-            note(&mut dry, &rejections, store, flow, change, with_initial)?;
+        let (changes, unusable) = evaluate_page(plan, copy, flow, &evaluator, &page, time::now())?;
+        note_rejections(plan, flow, copy, &counters, &changes, &unusable)?;
+        unnamed |= !unusable.is_empty();
+        let over = page.next.is_none();
+        let to = after_page(flow, page, unnamed);
+        let guard = Some(options.mass_limits);
+        let commit = PageCommit { run, mapping: name.clone(), from: cursor.clone(), changes, rewrite: false, guard, to };
+        let outcome = copy.commit_page(commit)?;
+        if let Some(next) = &outcome.cursor {
+            cursor = next.clone();
         }
-        match page.next {
-            Some(link) => request = PageRequest::Follow { link, page_size: options.page_size },
-            None => break,
+        dry.add(outcome, unusable.len() as u64);
+        loop {
+            let queued = copy.take_queued(name, since, over)?;
+            if queued.is_empty() {
+                break;
+            }
+            queued.into_iter().for_each(|change| dry.note(change));
+        }
+        if over {
+            break;
         }
     }
-    dry.rejections = rejections.rejections();
+    dry.held = copy.held_changes(name)?;
+    dry.rejections = counters.rejections();
     Ok(dry)
 }
 
-fn note(
-    dry: &mut DryFlow,
-    rejections: &FlowCounters,
-    store: &Store,
-    flow: &IngressFlow,
-    change: Change,
-    with_initial: bool,
-) -> Result<(), RunError> {
-    let mut example = |operation, key: &str, fields: Vec<String>| {
-        if dry.examples.iter().filter(|e| e.operation == operation).count() < EXAMPLES {
-            dry.examples.push(DryExample { operation, key: key.to_owned(), fields });
-        }
-    };
-    // As a run takes it in: not at all.
-    if !matches!(change, Change::Absent { .. }) && store.is_forgotten(change.source_id())? {
-        return Ok(());
-    }
-    match change {
-        Change::Upsert { key, payload, .. } => match store.compare(&flow.name, &key, &payload, with_initial)? {
-            Comparison::New => {
-                example("create", &key, Vec::new());
-                dry.create += 1;
-            }
-            Comparison::Changed(fields) => {
-                example("update", &key, fields.clone());
-                dry.update += 1;
-                fields.into_iter().for_each(|f| *dry.changed_fields.entry(f).or_default() += 1);
-            }
-            Comparison::Unchanged => dry.unchanged += 1,
-        },
-        Change::Absent { source_id, why, remove } => {
-            if remove {
-                for key in store.keys_of(&flow.name, &source_id)? {
-                    example("delete", &key, Vec::new());
-                    dry.delete += 1;
-                }
-            }
-            dry.filtered_out += u64::from(why == Absence::FilteredOut);
-        }
-        Change::Reject { source_id, failure, .. } => {
-            dry.rejected += 1;
-            let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
-            rejections.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, &source_id);
-        }
-    }
-    Ok(())
-}
-
 impl DryFlow {
+    fn add(&mut self, outcome: PageOutcome, unusable: u64) {
+        self.read += outcome.records + unusable;
+        self.unchanged += outcome.unchanged;
+        self.filtered_out += outcome.filtered_out;
+        self.rejected += outcome.rejected + unusable;
+        self.mass_change = outcome.mass_change;
+    }
+
+    fn note(&mut self, change: QueuedChange) {
+        let (operation, fields) = match change.upsert {
+            None => ("delete", Vec::new()),
+            Some(Comparison::New) => ("create", Vec::new()),
+            Some(Comparison::Changed(fields)) => ("update", fields),
+            Some(Comparison::Unchanged) => {
+                self.unchanged += 1;
+                return;
+            }
+        };
+        *match operation {
+            "delete" => &mut self.delete,
+            "create" => &mut self.create,
+            _ => &mut self.update,
+        } += 1;
+        fields.iter().for_each(|f| *self.changed_fields.entry(f.clone()).or_default() += 1);
+        if self.examples.iter().filter(|e| e.operation == operation).count() < EXAMPLES {
+            self.examples.push(DryExample { operation, key: change.key, fields });
+        }
+    }
+
     /// For people.
     pub fn describe(&self) -> String {
         let mut out = String::new();
         // Writing into a String cannot fail.
-        let what = if self.full_load { "everything" } else { "the changes since the last run" };
-        let _ = writeln!(out, "{}: would read {what}: {} record{}", self.mapping, self.read, if self.read == 1 { "" } else { "s" });
-        let _ = writeln!(out, "  + create     {:>8}", self.create);
-        let _ = writeln!(out, "  ~ update     {:>8}", self.update);
-        let _ = writeln!(out, "  - delete     {:>8}", self.delete);
-        let _ = writeln!(out, "    unchanged  {:>8}", self.unchanged);
-        let _ = writeln!(out, "    filtered   {:>8}", self.filtered_out);
-        let _ = writeln!(out, "    rejected   {:>8}", self.rejected);
-        for r in &self.rejections {
-            let _ = writeln!(
-                out,
-                "      {} {}: {} ({}) {} record{}, such as {}",
-                r.place,
-                r.field,
-                r.message,
-                r.code,
-                r.count,
-                if r.count == 1 { "" } else { "s" },
-                r.example
-            );
+        if let Some(before) = &self.renamed_from {
+            let _ = writeln!(out, "{}: would go on with the state that it has as `{before}`, its name before", self.mapping);
+        }
+        if self.held_already {
+            let _ = writeln!(out, "{}: would read nothing until changes that are held are approved", self.mapping);
+        } else {
+            let what = if self.full_load { "everything" } else { "the changes since the last run" };
+            let _ = writeln!(out, "{}: would read {what}: {} record{}", self.mapping, self.read, if self.read == 1 { "" } else { "s" });
+            let _ = writeln!(out, "  + create     {:>8}", self.create);
+            let _ = writeln!(out, "  ~ update     {:>8}", self.update);
+            let _ = writeln!(out, "  - delete     {:>8}", self.delete);
+            let _ = writeln!(out, "    unchanged  {:>8}", self.unchanged);
+            let _ = writeln!(out, "    filtered   {:>8}", self.filtered_out);
+            let _ = writeln!(out, "    rejected   {:>8}", self.rejected);
+        }
+        self.rejections.iter().for_each(|r| out.push_str(&format!("      {r}\n")));
+        if let Some(change) = &self.mass_change {
+            let _ = writeln!(out, "  ! held       {:>8}   {}", self.held, change.approval(&self.mapping));
         }
         if self.waiting > 0 {
             let _ = writeln!(out, "    waiting    {:>8}   operations of earlier runs", self.waiting);

@@ -12,10 +12,10 @@ use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::connect::{ConnectError, Trail};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
-use crate::run::{Context, RunError, failure};
+use crate::run::{FlowCounters, RunError, failure};
 use crate::state::{
-    Absence, Change, Claim, CursorMove, Engine, Failure, Field, Lease, MassChange, PageCommit, Partition, Payload, Reason, StateError,
-    Store, Unseen,
+    Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, Lease, MassChange, PageCommit, Partition, Payload, Reason,
+    StateError, Store, Unseen,
 };
 use crate::time::{self, Instant};
 
@@ -125,33 +125,14 @@ async fn page(
         to,
     };
 
-    // A link has the fields of its query baked in: another plan needs another full load. Records that come out the same cost
-    // no call.
-    if lease.cursor.plan_fingerprint != fingerprint {
-        tracing::info!(mapping = flow.name, "the mapping has changed since the last run: reading everything again");
+    if let Some(reason) = must_restart(flow, &lease.cursor, fingerprint) {
+        tracing::info!(mapping = flow.name, "{reason}: reading everything again");
         let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
         shared.engine.checkpoint(lease, restart).await?;
         return Ok(Round::GoesOn);
     }
 
-    // A link of another table is never kept, but an older version may have kept one.
-    let strays = |link: &String| Link::from(link.clone()).collection().is_some_and(|to| to != flow.source.collection);
-    if lease.cursor.link.as_ref().is_some_and(strays) {
-        tracing::warn!(mapping = flow.name, "the kept link leads to another table: reading everything again");
-        let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
-        shared.engine.checkpoint(lease, restart).await?;
-        return Ok(Round::GoesOn);
-    }
-
-    let size = shared.context.options.page_size;
-    let request = match &lease.cursor.link {
-        Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
-        None => PageRequest::First(Query {
-            track_changes: flow.source.change_tracking,
-            annotations: flow.source.annotations(),
-            ..Query::of(flow.source.collection.clone(), flow.source.select(), size)
-        }),
-    };
+    let request = request(flow, lease.cursor.link.as_ref(), shared.context.options.page_size);
     let fetched = tokio::select! {
         fetched = shared.context.services.dataverse.page(&request) => fetched,
         () = shared.context.stop.cancelled() => {
@@ -177,40 +158,18 @@ async fn page(
         }
     };
 
-    let (changes, unusable) = match evaluate_page(&shared.context, flow, evaluator, &page, time::now()) {
+    let (plan, store) = (&shared.context.plan, &shared.context.store);
+    let (changes, unusable) = match evaluate_page(plan, store, flow, evaluator, &page, time::now()) {
         Ok(evaluated) => evaluated,
         Err(error) => {
             shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
             return Err(error);
         }
     };
-    for change in &changes {
-        if let Change::Reject { source_id, failure, .. } = change
-            && !shared.context.store.is_forgotten(source_id)?
-        {
-            let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
-            shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
-        }
-    }
-    for problem in &unusable {
-        tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is passed over");
-        shared.context.counters.reject(&shared.context.plan.place(flow.at), "", "D904", problem, "a row without an id");
-    }
-    shared.context.counters.read.add(unusable.len() as u64);
-    shared.context.counters.rejected.add(unusable.len() as u64);
+    note_rejections(&shared.context.plan, flow, &shared.context.store, &shared.context.counters, &changes, &unusable)?;
     *unnamed |= !unusable.is_empty();
-    let (to, round) = match page.next {
-        Some(link) => (CursorMove::Next(link.into()), Round::GoesOn),
-        None => {
-            let unseen = match flow.policy.deletes {
-                // What was not seen may be what had no id.
-                _ if *unnamed => Unseen::Keep,
-                Deletes::Propagate => Unseen::Delete,
-                Deletes::Ignore => Unseen::Keep,
-            };
-            (CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }, Round::Over)
-        }
-    };
+    let round = if page.next.is_some() { Round::GoesOn } else { Round::Over };
+    let to = after_page(flow, page, *unnamed);
     let page = commit(changes, to);
     let outcome = shared.engine.checkpoint(lease, page).await?;
     let counters = &shared.context.counters;
@@ -229,12 +188,80 @@ async fn page(
     Ok(round)
 }
 
+/// Why everything is to be read again from a cursor, if it is.
+pub(super) fn must_restart(flow: &IngressFlow, cursor: &Cursor, fingerprint: &str) -> Option<&'static str> {
+    // A link of another table is never kept, but an older version may have kept one.
+    let strays = |link: &String| Link::from(link.clone()).collection().is_some_and(|to| to != flow.source.collection);
+    if cursor.plan_fingerprint != fingerprint {
+        // A link has the fields of its query baked in: another plan needs another full load. Records that come out the same cost
+        // no call.
+        Some("the mapping has changed since the last run")
+    } else if cursor.link.as_ref().is_some_and(strays) {
+        Some("the kept link leads to another table")
+    } else {
+        None
+    }
+}
+
+/// What is asked of Dynamics 365: the page that a link leads to, or the first page of a full load.
+pub(super) fn request(flow: &IngressFlow, link: Option<&String>, page_size: u32) -> PageRequest {
+    match link {
+        Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size },
+        None => PageRequest::First(Query {
+            track_changes: flow.source.change_tracking,
+            annotations: flow.source.annotations(),
+            ..Query::of(flow.source.collection.clone(), flow.source.select(), page_size)
+        }),
+    }
+}
+
+/// Where the flow goes on after a page. `unnamed`: the round has met a row that does not say which record it is about.
+pub(super) fn after_page(flow: &IngressFlow, page: Page, unnamed: bool) -> CursorMove {
+    let Some(link) = page.next else {
+        let unseen = match flow.policy.deletes {
+            // What was not seen may be what had no id.
+            _ if unnamed => Unseen::Keep,
+            Deletes::Propagate => Unseen::Delete,
+            Deletes::Ignore => Unseen::Keep,
+        };
+        return CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen };
+    };
+    CursorMove::Next(link.into())
+}
+
+/// Counts the records of a page that are rejected, and the rows that do not say which record they are about.
+pub(super) fn note_rejections(
+    plan: &ExecutionPlan,
+    flow: &IngressFlow,
+    store: &Store,
+    counters: &FlowCounters,
+    changes: &[Change],
+    unusable: &[String],
+) -> Result<(), RunError> {
+    for change in changes {
+        if let Change::Reject { source_id, failure, .. } = change
+            && !store.is_forgotten(source_id)?
+        {
+            let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
+            counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
+        }
+    }
+    for problem in unusable {
+        tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is passed over");
+        counters.reject(&plan.place(flow.at), "", "D904", problem, "a row without an id");
+    }
+    counters.read.add(unusable.len() as u64);
+    counters.rejected.add(unusable.len() as u64);
+    Ok(())
+}
+
 /// Rows without a usable id at which a page without any usable row is refused: then it is not one row, but what is asked for.
 const UNUSABLE_PAGE: usize = 10;
 
 /// The changes of a page, and what is wrong with the rows that do not say which record they are about.
-fn evaluate_page(
-    context: &Context,
+pub(super) fn evaluate_page(
+    plan: &ExecutionPlan,
+    store: &Store,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
     page: &Page,
@@ -245,8 +272,8 @@ fn evaluate_page(
     for row in &page.rows {
         match row {
             Row::Changed(record) => {
-                let change = evaluate(&context.plan, flow, evaluator, &paths, record.get(), now);
-                match unless_forgotten(&context.store, change) {
+                let change = evaluate(plan, flow, evaluator, &paths, record.get(), now);
+                match unless_forgotten(store, change) {
                     Err(RunError::Nameless { message, .. }) => unusable.push(message),
                     other => changes.push(other?),
                 }
@@ -262,7 +289,7 @@ fn evaluate_page(
     }
     match unusable.first() {
         Some(message) if changes.is_empty() && unusable.len() >= UNUSABLE_PAGE => {
-            Err(RunError::Nameless { place: context.plan.place(flow.at), message: message.clone() })
+            Err(RunError::Nameless { place: plan.place(flow.at), message: message.clone() })
         }
         _ => Ok((changes, unusable)),
     }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Reconciliation, compare, name_of};
 use crate::plan::ExecutionPlan;
-use crate::run::{Options, RunError, Services};
+use crate::run::{Options, RunError, Services, binding};
 use crate::state::Store;
 
 /// Finds out what a run would write of opt-outs, in either direction and with reversals. `store` is the state as it is, opened for reading;
@@ -22,10 +22,15 @@ pub async fn dry_run(
     stop: &CancellationToken,
 ) -> Result<Vec<Reconciliation>, RunError> {
     let mut reports = Vec::new();
+    let found = binding::find(plan, store).await?;
     for (index, flow) in plan.optouts.iter().enumerate() {
         let name = name_of(flow);
         if options.mappings.as_ref().is_none_or(|names| names.contains(&name)) {
-            let copy = store.copy_of_optouts(&name)?;
+            let before = found.name_in_state(&name);
+            let copy = store.copy_of_optouts(before)?;
+            if before != name {
+                copy.rename_workflow(before, &name)?;
+            }
             reports.push(compare(plan, services, options, index, copy, stop).await?);
         }
     }

@@ -51,6 +51,25 @@ async fn a_renamed_mapping_goes_on_with_its_state_and_carries_out_the_deletions(
 }
 
 #[tokio::test]
+async fn a_dry_run_of_a_renamed_mapping_goes_on_with_its_state_and_leaves_the_name_as_it_is() {
+    let world = loaded(&small(DELETES)).await;
+    world.delete(1).await;
+    world.update(2, json!({"lastname": "Byron"})).await;
+    let mut dry = world.dry(&called("customers", DELETES)).await;
+    assert_eq!(dry.renamed.iter().map(|r| (&*r.from, &*r.to)).collect::<Vec<_>>(), [("contacts", "customers")]);
+    let flow = dry.flows.remove(0);
+    assert_eq!((flow.create, flow.update, flow.delete, flow.unchanged), (0, 1, 1, 1), "{flow:?}");
+    assert!(flow.describe().contains("would go on with the state that it has as `contacts`"), "{}", flow.describe());
+    let store = Store::open_read(&world.state()).unwrap();
+    assert_eq!(store.known_workflows().unwrap().iter().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["contacts"]);
+    let mut other = ExecutionPlan::clone(&called("customers", DELETES));
+    other.ingress[0].key.path = vec!["cusCode".to_owned()];
+    let stop = tokio_util::sync::CancellationToken::new();
+    let refused = d365map::run::dry_run(&other, &world.services().1, &store, &world.options, &stop).await;
+    assert!(matches!(refused, Err(RunError::State(StateError::Orphan { .. }))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_new_name_is_refused_if_the_key_or_the_tables_leave_a_doubt() {
     let world = loaded(&small(DELETES)).await;
     world.delete(1).await;

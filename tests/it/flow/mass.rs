@@ -84,16 +84,7 @@ async fn few_deletions_pass_and_a_small_share_of_many_does() {
 async fn a_wrong_filter_is_held_and_a_corrected_one_goes_on_without_approval() {
     let plan = small(DELETES);
     let world = loaded(12, &plan).await;
-    let wrong = plan_of(
-        "mapping contacts: d365.contact -> campaign.profile {
-  key contactid -> externalId
-  firstname -> firstName | truncate(30)
-  lastname -> lastName
-  emailaddress1 -> email
-  filter all { statecode = Inactive }
-  options { deletes propagate; filtered-out delete }
-}",
-    );
+    let wrong = wrong_filter();
     let change = held(&world, &wrong).await;
     assert_eq!((change.filtered, change.unseen, change.known), (12, 0, 12));
     assert_eq!(world.profiles().await.len(), 12);
@@ -227,4 +218,165 @@ async fn the_command_says_what_it_would_do_and_goes_on_when_told_to() {
     let (status, out, error) = world.call(&["run", "--approve-mass-change", "contacts"]).await;
     assert!(status == 0 && out.contains("deleted          12"), "{out}{error}");
     assert!(world.profiles().await.is_empty());
+}
+
+/// The same mapping with a filter that nobody passes.
+fn wrong_filter() -> Arc<ExecutionPlan> {
+    let text = super::support::small_text(DELETES).replace("statecode = Active", "statecode = Inactive");
+    plan_of(&text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_what_the_run_would_hold_and_changes_nothing() {
+    let world = loaded(15, &small(DELETES)).await;
+    let dry = world.dry(&wrong_filter()).await.flows.remove(0);
+    let expected = dry.mass_change.clone().expect("a mass change");
+    assert_eq!((expected.filtered, expected.known, dry.held, dry.delete, dry.read), (15, 15, 15, 0, 15));
+    assert!(!dry.held_already && dry.full_load, "{dry:?}");
+    assert!(store(&world).mass_change("contacts").unwrap().is_none(), "nothing is held by a dry run");
+    assert_eq!(held(&world, &wrong_filter()).await, expected, "the run says the same");
+    let again = world.dry(&wrong_filter()).await.flows.remove(0);
+    assert_eq!((again.held_already, again.read, again.mass_change, again.held), (true, 0, Some(expected), 15));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_fields_that_would_become_empty_and_what_else_would_be_written() {
+    let plan = small("");
+    let world = loaded(15, &plan).await;
+    for n in 1..=15 {
+        world.update(n, json!({"emailaddress1": Value::Null, "firstname": if n == 1 { "New".to_owned() } else { format!("F{n}") }})).await;
+    }
+    let dry = world.dry(&plan).await.flows.remove(0);
+    assert_eq!((dry.held, dry.update, dry.unchanged, dry.changed_fields.len()), (15, 1, 0, 1), "{dry:?}");
+    assert_eq!(dry.mass_change, Some(held(&world, &plan).await));
+    // A few pass.
+    let world = loaded(15, &plan).await;
+    for n in 1..=3 {
+        world.update(n, json!({"emailaddress1": Value::Null})).await;
+    }
+    let dry = world.dry(&plan).await.flows.remove(0);
+    assert_eq!((dry.held, dry.update, dry.unchanged, dry.changed_fields.get("email")), (0, 3, 0, Some(&3)), "{dry:?}");
+    assert_eq!(world.run(&plan).await.updated, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_counts_the_deletions_at_the_end_of_a_full_load_as_the_run_does() {
+    let plan = small(DELETES);
+    for (gone, held_too) in [(3, false), (15, true)] {
+        let world = loaded(20, &plan).await;
+        for n in 1..=gone {
+            world.delete(n).await;
+        }
+        world.admin("expire-delta", Value::Null).await;
+        let dry = world.dry(&plan).await.flows.remove(0);
+        assert_eq!((dry.mass_change.is_some(), dry.held, dry.delete), if held_too { (true, 15, 0) } else { (false, 0, 3) }, "{dry:?}");
+        match held_too {
+            true => assert_eq!(held(&world, &plan).await.unseen, 15),
+            false => assert_eq!(world.run(&plan).await.deleted, 3),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dry_run_command_names_the_held_changes_in_the_words_of_the_run_and_as_json() {
+    let world = World::empty().await;
+    let text = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  options { deletes propagate }\n}\n";
+    world.project(text);
+    for n in 1..=12 {
+        world.create(n, json!({"lastname": "L"})).await;
+    }
+    assert_eq!(world.call(&["run"]).await.0, 0);
+    for n in 1..=12 {
+        world.delete(n).await;
+    }
+    let (_, dry, _) = world.call(&["run", "--dry-run", "--format", "json"]).await;
+    let dry: Value = serde_json::from_str(&dry).expect("JSON");
+    let flow = &dry["dry_run"]["flows"][0];
+    assert_eq!((&flow["held"], &flow["delete"], &flow["mass_change"]["deleted"]), (&json!(12), &json!(0), &json!(12)), "{flow}");
+    let (_, text, error) = world.call(&["run", "--dry-run"]).await;
+    let (_, _, run) = world.call(&["run"]).await;
+    let words = "it would delete 12 of 12 records at the target (12 deleted in Dynamics 365), for example of";
+    assert!(text.contains(words) && run.contains(words), "{text}{error}{run}");
+    assert!(text.contains("approve it with `d365map run --approve-mass-change contacts`"), "{text}");
+    let (_, text, _) = world.call(&["run", "--dry-run"]).await;
+    assert!(text.contains("would read nothing until changes that are held are approved") && text.contains(words), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_that_come_a_few_at_a_time_are_held_once_they_are_a_mass_together() {
+    let plan = small(DELETES);
+    let world = loaded(30, &plan).await;
+    let delete = async |from: u32, to: u32| {
+        for n in from..=to {
+            world.delete(n).await;
+        }
+    };
+    delete(1, 8).await;
+    assert_eq!(world.run(&plan).await.deleted, 8);
+    delete(9, 15).await;
+    assert_eq!(world.run(&plan).await.deleted, 7, "15 of 30 are not more than half");
+    delete(16, 16).await;
+    let dry = world.dry(&plan).await.flows.remove(0);
+    let change = held(&world, &plan).await;
+    assert_eq!((change.deleted, change.known, change.earlier), (1, 15, 15));
+    assert!(
+        change.to_string().contains("delete 1 of 15 records at the target (1 deleted in Dynamics 365), after 15 in the last 24 hours"),
+        "{change}"
+    );
+    assert_eq!(dry.mass_change, Some(change));
+    // An approval begins the count anew.
+    assert_eq!(store(&world).approve_mass_change("contacts").unwrap(), Some(1));
+    assert_eq!(world.run(&plan).await.deleted, 1);
+    delete(17, 20).await;
+    assert_eq!(world.run(&plan).await.deleted, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_of_more_than_a_day_ago_do_not_count_and_a_clock_that_was_set_back_does_no_harm() {
+    for hours in [-25, 48] {
+        let plan = small(DELETES);
+        let world = loaded(20, &plan).await;
+        for n in 1..=9 {
+            world.delete(n).await;
+        }
+        assert_eq!(world.run(&plan).await.deleted, 9);
+        let raw = rusqlite::Connection::open(world.state()).unwrap();
+        assert_eq!(raw.execute("UPDATE mass_passed SET at = at + ?1 * 3600000", [hours]).unwrap(), 1);
+        drop(raw);
+        for n in 10..=14 {
+            world.delete(n).await;
+        }
+        assert_eq!(world.run(&plan).await.deleted, 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_becomes_empty_a_few_records_at_a_time_is_held_once_it_is_a_mass_together() {
+    let plan = small("");
+    let world = loaded(18, &plan).await;
+    let empty = async |from: u32, to: u32| {
+        for n in from..=to {
+            world.update(n, json!({"emailaddress1": Value::Null})).await;
+        }
+    };
+    empty(1, 9).await;
+    assert_eq!(world.run(&plan).await.updated, 9);
+    empty(10, 10).await;
+    let change = held(&world, &plan).await;
+    assert_eq!((change.emptied[0].records, change.emptied[0].known, change.emptied[0].earlier), (1, 9, 9));
+    assert_eq!(with_email(&world).await, 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_allows_everything_does_not_count_against_later_ones() {
+    let plan = small(DELETES);
+    let mut world = loaded(30, &plan).await;
+    world.options.mass_limits = d365map::state::MassLimits::unlimited();
+    for n in 1..=20 {
+        world.delete(n).await;
+    }
+    assert_eq!(world.run(&plan).await.deleted, 20);
+    world.options.mass_limits = d365map::state::MassLimits::default();
+    world.delete(21).await;
+    assert_eq!(world.run(&plan).await.deleted, 1);
 }
