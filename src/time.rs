@@ -74,6 +74,13 @@ pub fn format_instant_campaign(instant: Instant) -> String {
     instant.format("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
 }
 
+/// Whether a date column of Dynamics 365 can hold an instant: from 1753-01-01T00:00:00Z to 9999-12-30T23:59:59Z
+/// (`DateTimeAttributeMetadata.MinSupportedValue` and `MaxSupportedValue`).
+pub fn fits_dynamics(instant: Instant) -> bool {
+    let bound = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).map(midnight);
+    bound(1753, 1, 1).is_some_and(|least| instant >= least) && bound(9999, 12, 31).is_some_and(|end| instant < end)
+}
+
 /// Midnight UTC at the start of a day.
 pub fn midnight(date: Date) -> Instant {
     date.and_time(NaiveTime::MIN).and_utc()

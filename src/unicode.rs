@@ -34,18 +34,18 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(char::is_whitespace)
 }
 
-/// Whether a character is a control character other than tab, line feed and carriage return.
+/// Whether a character is a control character other than tab, line feed and carriage return, or one of U+FFFE and U+FFFF.
 ///
 /// XML 1.0, in which Campaign keeps and exchanges records, cannot hold most of them (XML 1.0, 2.2 *Characters*). That Campaign
-/// rejects the others too is assumed.
+/// rejects the others too is assumed. Dynamics 365 rejects what XML cannot hold (Microsoft, "InvalidCharactersInField").
 fn is_unwanted(c: char) -> bool {
-    c.is_control() && !matches!(c, '\t' | '\n' | '\r')
+    (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// Removes control characters, U+0000 among them. Tab, line feed and carriage return stay.
+/// Removes control characters, U+0000 among them, and U+FFFE and U+FFFF. Tab, line feed and carriage return stay.
 pub fn without_controls(text: Cow<'_, str>) -> Cow<'_, str> {
-    // Control characters are below U+0020, U+007F, and U+0080 to U+009F, which begin with the byte C2.
-    let suspicious = |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || b == 0x7f || b == 0xc2;
+    // Control characters are below U+0020, U+007F, and U+0080 to U+009F, which begin with the byte C2. U+FFFE and U+FFFF begin with EF.
+    let suspicious = |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || matches!(b, 0x7f | 0xc2 | 0xef);
     if !text.bytes().any(suspicious) || !text.contains(is_unwanted) {
         return text;
     }
@@ -117,7 +117,8 @@ mod tests {
     fn control_characters_are_removed_but_for_tabs_and_line_ends() {
         let cleaned = without_controls(Cow::Borrowed("a\u{0}b\u{7f}c\u{85}\td\r\ne\u{b}"));
         assert_eq!(cleaned, "abc\td\r\ne");
-        assert!(matches!(without_controls(Cow::Borrowed("£ 5, é")), Cow::Borrowed("£ 5, é")));
+        assert_eq!(without_controls(Cow::Borrowed("a\u{fffe}b\u{ffff}")), "ab");
+        assert!(matches!(without_controls(Cow::Borrowed("£ 5, é，\u{fffd}")), Cow::Borrowed("£ 5, é，\u{fffd}")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a request's body to cells: properties, references, states, each checked against the table.
 
+use chrono::NaiveDate;
 use indexmap::IndexMap;
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
@@ -13,7 +14,7 @@ use super::store::{Changes, Store};
 use super::table::{Column, Table, Type};
 use super::url::{Segment, segment};
 use super::value::Value;
-use crate::time::{parse_date, parse_instant};
+use crate::time::{Instant, midnight, parse_date, parse_instant};
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Mode {
@@ -307,6 +308,9 @@ fn read_value(table: &Table, column: &Column, raw: &str) -> Result<Value> {
                     ),
                 ));
             }
+            if text.contains(|c| !is_xml(c)) {
+                return Err(Fail::new(400, "0x80040278", format!("The field '{name}' contains one or more invalid characters.")));
+            }
             // The service keeps no empty texts: they read back as null. [K]
             Ok(if text.is_empty() { Value::Null } else { Value::text(&text) })
         }
@@ -367,10 +371,44 @@ fn read_value(table: &Table, column: &Column, raw: &str) -> Result<Value> {
             }
             Ok(Value::Float(number))
         }
-        Type::DateTime if column.is_date_only() => Ok(Value::Day(parse_date(&text()?).ok_or_else(mistyped)?)),
-        Type::DateTime => Ok(Value::Time(parse_instant(&text()?).ok_or_else(mistyped)?.timestamp())),
+        Type::DateTime if column.is_date_only() => {
+            let day = parse_date(&text()?).ok_or_else(mistyped)?;
+            check_range(midnight(day))?;
+            Ok(Value::Day(day))
+        }
+        Type::DateTime => {
+            let at = parse_instant(&text()?).ok_or_else(mistyped)?;
+            check_range(at)?;
+            Ok(Value::Time(at.timestamp()))
+        }
         Type::Uniqueidentifier => Ok(Value::Id(Uuid::try_parse(&text()?).map_err(|_| mistyped())?.into())),
         Type::Image | Type::File => Err(Fail::not_emulated("images and files")),
         Type::Lookup | Type::Customer | Type::Owner | Type::EntityName | Type::Virtual => Err(mistyped()),
     }
+}
+
+/// Whether XML 1.0 can hold a character. Dataverse checks each text of a string or memo column with `XmlConvert.VerifyXmlChars`
+/// (Microsoft, "InvalidCharactersInField"). [D]
+fn is_xml(c: char) -> bool {
+    !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// Rejects what a date column cannot hold: anything before 1753-01-01 or after 9999-12-30 23:59:59
+/// (`DateTimeAttributeMetadata.MinSupportedValue` and `MaxSupportedValue`). [D; the message of the minimum C, of the maximum K]
+fn check_range(at: Instant) -> Result<()> {
+    let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).map(midnight);
+    let shown = |at: Instant| at.format("%m/%d/%Y %H:%M:%S");
+    let (Some(least), Some(end)) = (day(1753, 1, 1), day(9999, 12, 31)) else { return Ok(()) };
+    // The service's own spelling of "minimum".
+    let (which, bound) = match at {
+        at if at < least => ("less than minumum", least),
+        at if at >= end => ("greater than maximum", end - chrono::TimeDelta::seconds(1)),
+        _ => return Ok(()),
+    };
+    let word = if bound == least { "Minimum" } else { "Maximum" };
+    Err(Fail::new(
+        400,
+        "0x80040239",
+        format!("DateTime is {which} value supported by CrmDateTime. Actual value: {}, {word} value supported: {}", shown(at), shown(bound)),
+    ))
 }

@@ -208,8 +208,14 @@ impl Dataverse {
 /// Functions, actions and sets that every environment has and the emulator does not play. To say that they do not exist would be
 /// wrong: a client would take it for an older environment, or for a lack of rights.
 const NOT_PLAYED: &[&str] = &[
+    "BulkDetectDuplicates",
     "GlobalOptionSetDefinitions",
+    "GrantAccess",
     "ManagedPropertyDefinitions",
+    "Merge",
+    "ModifyAccess",
+    "PublishAllXml",
+    "PublishXml",
     "RetrieveAllEntities",
     "RetrieveAvailableLanguages",
     "RetrieveCurrentOrganization",
@@ -219,6 +225,8 @@ const NOT_PLAYED: &[&str] = &[
     "RetrieveProvisionedLanguages",
     "RetrieveTimestamp",
     "RetrieveVersion",
+    "RevokeAccess",
+    "SendEmailFromTemplate",
     "activityparties",
     "activitypointers",
     "annotations",

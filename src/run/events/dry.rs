@@ -157,6 +157,7 @@ impl Dry<'_> {
                 }
                 Ok(_) | Err(Passed::Type) => self.found.filtered_out += 1,
                 Err(Passed::Foreign) => self.found.foreign += 1,
+                Err(Passed::Time) => self.found.rejected += 1,
             }
         }
         let list: Vec<NewEvent> = new.iter().map(|(_, event)| event.clone()).collect();
@@ -194,7 +195,7 @@ impl DryEvents {
             (self.filtered_out, "of types that are not carried"),
             (self.foreign, super::source::FOREIGN),
             (self.forgotten, super::source::FORGOTTEN),
-            (self.rejected, "cannot be read"),
+            (self.rejected, "cannot be read, or have a time that Dynamics 365 cannot hold"),
             (self.waiting, "events of earlier runs that wait"),
         ];
         for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {

@@ -6,6 +6,8 @@
 //! client may open a message twice within a second. The sources agree on a log's id as far as their columns and fields are chosen so:
 //! assumed for the journal, whose payload no document shows.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -14,7 +16,8 @@ use crate::connect::journal::{JournalEvent, JournalKind};
 use crate::connect::sftp::{Delivery, DeliveryLog, DeliveryOutcome, TrackingKind, TrackingLog};
 use crate::plan::{EventField, EventPiece, EventType};
 use crate::state::NewEvent;
-use crate::time::{Instant, format_instant};
+use crate::time::{self, Instant, format_instant};
+use crate::unicode::without_controls;
 
 /// What is written of an event, as it waits in the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +52,12 @@ pub(super) enum Passed {
     Type,
     /// Of a profile that the integration did not make: its externalId is no contact's id.
     Foreign,
+    /// At a time that Dynamics 365 cannot hold, so that the activity would be rejected.
+    Time,
 }
+
+/// The problem with an event that is [`Passed::Time`].
+pub(super) const TIME: &str = "the time of the event is before 1753-01-01 or after 9999-12-30: Dynamics 365 cannot hold it";
 
 /// What a source says of one event.
 struct Said {
@@ -66,9 +74,13 @@ impl Event {
     fn new(kind: EventType, said: Said) -> Result<Event, Passed> {
         let contact = said.external_id.as_deref().and_then(|id| Uuid::try_parse(id.trim()).ok()).filter(|id| !id.is_nil());
         let Delivery { id, label, campaign_id, campaign_label } = said.delivery;
+        let contact = contact.ok_or(Passed::Foreign)?;
+        if !time::fits_dynamics(said.at) {
+            return Err(Passed::Time);
+        }
         Ok(Event {
             kind,
-            contact: contact.ok_or(Passed::Foreign)?,
+            contact,
             at: said.at.timestamp_millis(),
             delivery: id,
             delivery_label: label,
@@ -136,7 +148,8 @@ impl Event {
         format!("{}\u{1f}{}\u{1f}{delivery}\u{1f}{second}\u{1f}{}", self.kind.name(), self.contact, text(&self.url))
     }
 
-    /// The text of a column; none where no field in it has a value. A date is written as OData has it.
+    /// The text of a column; none where no field in it has a value. A date is written as OData has it. Control characters are removed:
+    /// Dynamics 365 rejects a text that has one.
     pub(super) fn text(&self, pieces: &[EventPiece]) -> Option<String> {
         let mut out = String::new();
         let (mut fields, mut filled) = (0, 0);
@@ -152,6 +165,7 @@ impl Event {
                 }
             }
         }
+        let out = without_controls(Cow::Owned(out));
         let out = out.trim();
         (!out.is_empty() && (fields == 0 || filled > 0)).then(|| out.to_owned())
     }
@@ -228,20 +242,40 @@ mod tests {
         assert_ne!(next.to_new("f").activity, event(None).to_new("f").activity);
     }
 
+    fn opened(external_id: Option<&str>, at: &str) -> Result<(), Passed> {
+        let line = TrackingLog {
+            id: "1".into(),
+            external_id: external_id.map(str::to_owned),
+            kind: TrackingKind::Open,
+            at: parse_instant(at).unwrap(),
+            delivery: Delivery::default(),
+            mirror_page: None,
+            url: None,
+        };
+        Event::of_tracking(line).map(|_| ())
+    }
+
+    #[test]
+    fn a_time_that_dynamics_cannot_hold_rejects_the_event() {
+        let at = |at: &str| opened(Some("8F1D0000-0000-4000-8000-000000000001"), at);
+        assert_eq!(at("0001-01-01T00:00:00Z"), Err(Passed::Time));
+        assert_eq!(at("1752-12-31T23:59:59Z"), Err(Passed::Time));
+        assert_eq!(at("1753-01-01T00:00:00Z"), Ok(()));
+        assert_eq!(at("9999-12-30T23:59:59.999Z"), Ok(()));
+        assert_eq!(at("9999-12-31T00:00:00Z"), Err(Passed::Time));
+        assert_eq!(opened(Some("shop-17"), "0001-01-01T00:00:00Z"), Err(Passed::Foreign));
+    }
+
+    #[test]
+    fn control_characters_are_removed_from_what_is_written() {
+        let odd = Event { delivery_label: Some("a\u{0}b\u{b}c\u{ffff}".into()), campaign_label: Some("\u{0}".into()), ..event(None) };
+        assert_eq!(odd.text(&[EventPiece::Field(EventField::Delivery)]).as_deref(), Some("abc"));
+        assert_eq!(odd.text(&[EventPiece::Field(EventField::Campaign)]), None);
+    }
+
     #[test]
     fn an_external_id_that_is_no_contacts_id_is_of_a_stranger() {
-        let foreign = |id: Option<&str>| {
-            let line = TrackingLog {
-                id: "1".into(),
-                external_id: id.map(str::to_owned),
-                kind: TrackingKind::Open,
-                at: parse_instant("2026-01-02T03:04:05Z").unwrap(),
-                delivery: Delivery::default(),
-                mirror_page: None,
-                url: None,
-            };
-            Event::of_tracking(line).map(|_| ())
-        };
+        let foreign = |id: Option<&str>| opened(id, "2026-01-02T03:04:05Z");
         for id in [None, Some("shop-17"), Some("00000000-0000-0000-0000-000000000000")] {
             assert_eq!(foreign(id), Err(Passed::Foreign), "{id:?}");
         }

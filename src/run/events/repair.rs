@@ -113,7 +113,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
     while let Some(page) = pages.next().await? {
         for entry in page {
             match (kind_of(&entry), entry.date) {
-                (Some(kind), Some(at)) if shared.flow().types.contains(&kind) && at <= newest => {
+                (Some(kind), Some(at)) if shared.flow().types.contains(&kind) && at <= newest && time::fits_dynamics(at) => {
                     *repair.history.entry(kind.name()).or_default() += 1;
                     entries.entry(kind).or_default().push((at, entry));
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Shared;
-use super::event::{Event, Passed};
+use super::event::{Event, Passed, TIME};
 use crate::connect::Trail;
 use crate::connect::journal::{self, Entry, Reading};
 use crate::connect::sftp::{BadLine, Consumed, DeliveryLog, Export, Files, Position, Record, Sftp, SftpError, TrackingLog};
@@ -117,7 +117,7 @@ fn of_entries(shared: &Shared, entries: Vec<Entry>) -> (Vec<Event>, Option<(Inst
             Ok(event) => {
                 let (first, last) = span.unwrap_or((event.at, event.at));
                 span = Some((first.min(event.at), last.max(event.at)));
-                events.extend(carried(shared, Event::of_journal(event)));
+                events.extend(carried(shared, Event::of_journal(event), "journal", &entry.position));
             }
             Err(problem) => {
                 shared.context.counters.rejected.add(1);
@@ -129,8 +129,8 @@ fn of_entries(shared: &Shared, entries: Vec<Entry>) -> (Vec<Event>, Option<(Inst
     (events, span)
 }
 
-/// The event, where it is carried; counted otherwise.
-fn carried(shared: &Shared, event: Result<Event, Passed>) -> Option<Event> {
+/// Returns the event if it is carried, and counts it otherwise. `source` and `place` say where it was read, for the report of a rejected one.
+fn carried(shared: &Shared, event: Result<Event, Passed>, source: &str, place: &str) -> Option<Event> {
     let counters = &shared.context.counters;
     match event {
         Ok(event) if shared.flow().types.contains(&event.kind) => Some(event),
@@ -140,6 +140,12 @@ fn carried(shared: &Shared, event: Result<Event, Passed>) -> Option<Event> {
         }
         Err(Passed::Foreign) => {
             counters.note(FOREIGN, 1);
+            None
+        }
+        Err(Passed::Time) => {
+            counters.rejected.add(1);
+            tracing::warn!(source, place, problem = TIME, "an event cannot be written");
+            counters.reject(source, "", "time", TIME, place);
             None
         }
     }
@@ -249,7 +255,9 @@ async fn file<R: Record>(
             None => (Vec::new(), Vec::new(), reader.position()),
         };
         shared.context.counters.read.add(records.len() as u64 + bad.len() as u64);
-        let events = records.into_iter().filter_map(|(_, record)| carried(shared, event_of(record))).collect();
+        let source = export.file.name.as_str();
+        let events =
+            records.into_iter().filter_map(|(line, record)| carried(shared, event_of(record), source, &format!("line {line}"))).collect();
         unreadable(shared, &bad);
         let mark = ExportMark {
             name: export.file.name.clone(),

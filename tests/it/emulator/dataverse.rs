@@ -220,6 +220,13 @@ async fn a_body_is_checked_against_the_table() {
         (json!({"donotemail": 1}), "0x80048d19", "Edm.Boolean"),
         (json!({"birthdate": "1990-02-30"}), "0x80048d19", "Edm.Date"),
         (json!({"birthdate": "1990-02-03T00:00:00Z"}), "0x80048d19", "Edm.Date"),
+        (json!({"birthdate": "1752-12-31"}), "0x80040239", "Actual value: 12/31/1752 00:00:00, Minimum value supported: 01/01/1753 00:00:00"),
+        (json!({"lastonholdtime": "0001-01-01T00:00:00Z"}), "0x80040239", "Actual value: 01/01/0001 00:00:00"),
+        (json!({"lastonholdtime": "1753-01-01T00:30:00+01:00"}), "0x80040239", "Actual value: 12/31/1752 23:30:00"),
+        (json!({"lastonholdtime": "9999-12-31T00:00:00Z"}), "0x80040239", "Maximum value supported: 12/30/9999 23:59:59"),
+        (json!({"lastname": "a\u{0}b"}), "0x80040278", "The field 'lastname' contains one or more invalid characters."),
+        (json!({"description": "a\u{b}"}), "0x80040278", "description"),
+        (json!({"description": "\u{ffff}"}), "0x80040278", "description"),
         (json!({"creditlimit": -1}), "0x80044330", "outside the valid range"),
         (json!({"creditlimit": "5"}), "0x80048d19", "Edm.Decimal"),
         (json!({"_parentcustomerid_value": ID}), "0x80048d19", "use Navigation properties"),
@@ -235,7 +242,9 @@ async fn a_body_is_checked_against_the_table() {
         assert_eq!((status, found.as_str()), (400, code), "{body}: {message}");
         assert!(message.to_lowercase().contains(&text.to_lowercase()), "{body}: {message}");
     }
-    let fits = json!({"firstname": "é".repeat(50)});
+    let fits = json!({
+        "firstname": "é".repeat(50), "description": "a\tb\r\nc\u{7f}\u{fffd}😀", "birthdate": "1753-01-01", "lastonholdtime": "9999-12-30T23:59:59Z",
+    });
     assert_eq!(bench.dv(Method::POST, "contacts").json(&fits).send().await.unwrap().status(), 204);
     let plain = bench.dv(Method::POST, "contacts").header("Content-Type", "text/plain").body("{}");
     assert_eq!(refused(plain).await.0, 415);
@@ -467,6 +476,10 @@ async fn what_every_environment_has_and_the_emulator_does_not_play_is_said_to_be
         assert!(message.contains("emulator"), "{path}: {message}");
     }
     assert_eq!(refused(bench.dv(Method::GET, "nothings")).await.0, 404);
+    for action in ["Merge", "GrantAccess", "PublishAllXml"] {
+        let (status, _, message) = refused(bench.dv(Method::POST, action).json(&json!({}))).await;
+        assert_eq!(status, 501, "{action}: {message}");
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,23 @@ async fn each_type_becomes_a_completed_activity_regarding_the_contact_with_what_
 }
 
 #[tokio::test]
+async fn what_dynamics_cannot_hold_is_rejected_or_removed_before_the_call_and_makes_no_dead_letter() {
+    let world = world(&[
+        event("open", 1, 1, json!({"eventDate": "0001-01-01T00:00:00Z"})),
+        event("open", 2, 1, json!({"eventDate": "9999-12-31T00:00:00Z"})),
+        event("open", 3, 1, json!({"eventDate": "1753-01-01T00:00:00Z", "campaignLabel": "Spring\u{0}\u{b} sale"})),
+    ])
+    .await;
+    let done = go(&world, &plan_of(ALL)).await;
+    assert_eq!((done.read, done.created, done.rejected, done.failed), (3, 1, 2, 0));
+    let [kind] = done.rejections.as_slice() else { panic!("one kind: {:?}", done.rejections) };
+    assert_eq!((kind.place.as_str(), kind.code.as_str(), kind.count), ("journal", "time", 2));
+    assert!(kind.message.contains("before 1753-01-01"), "{}", kind.message);
+    let open = rows(&world, "adobe_emailopen").await.remove(0);
+    assert_eq!((&open["adobe_eventdate"], &open["adobe_campaignname"]), (&json!("1753-01-01T00:00:00Z"), &json!("Spring sale")));
+}
+
+#[tokio::test]
 async fn what_is_switched_off_is_passed_over_and_an_event_that_comes_twice_is_made_once() {
     let twice = event("open", 2, 1, json!({}));
     let world = world(&[event("send", 1, 1, json!({})), twice.clone(), twice.clone()]).await;
