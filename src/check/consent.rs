@@ -27,7 +27,8 @@ pub const ATTRIBUTES: [&str; 8] = [
     "ccpaOptOut",
 ];
 
-fn is_optout(field: &Field) -> bool {
+/// Whether a field of a profile is one of [`ATTRIBUTES`], by its name or by another one that it has.
+pub fn is_optout(field: &Field) -> bool {
     let known =
         |name: &str| ATTRIBUTES.iter().any(|a| a.eq_ignore_ascii_case(name) || a.replace("deny", "black").eq_ignore_ascii_case(name));
     known(&field.name) || field.aliases.iter().any(|a| known(a))

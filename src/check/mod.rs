@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 
 pub use crate::plan::EventField;
 pub use cases::{Expected, ExpectedField, TestCase};
-pub use consent::ATTRIBUTES;
+pub use consent::{ATTRIBUTES, is_optout};
 pub use declare::{included_name, included_paths};
 pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
 pub use steps::{FUNCTIONS, STEPS, StepInfo};

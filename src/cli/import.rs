@@ -7,13 +7,14 @@ use super::compile::write_whole;
 use super::output::{fail, print_file, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::check::{Input, compile};
-use crate::import::{Kind, import, read};
+use crate::disk;
+use crate::import::{DateOrder, Headings, Kind, Reading, import, read};
 use crate::schema::TableId;
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Tables as CSV or YAML: field mappings, replacements, filters. All of them make one mapping.
+    /// Tables as .xlsx, CSV or YAML: field mappings, replacements, filters. All of them make one mapping.
     #[arg(required = true)]
     tables: Vec<PathBuf>,
     /// The mapping file to write; without it, standard output.
@@ -34,7 +35,20 @@ pub struct Args {
     /// What the tables list, where their columns do not tell.
     #[arg(long, value_enum)]
     kind: Option<Kind>,
+    /// The heading of a column that is not found by itself, such as source="CRM field". Roles: source, target, direction, steps, default,
+    /// updates, key, comment; field, old, new; comparison, join.
+    #[arg(long, value_name = "ROLE=HEADING")]
+    columns: Vec<String>,
+    /// A sheet of a workbook to read, hidden or not; without it, all visible sheets that are tables.
+    #[arg(long, value_name = "NAME")]
+    sheet: Vec<String>,
+    /// The order of day and month in dates such as 03/04/2024, where the other dates do not tell.
+    #[arg(long, value_enum)]
+    dates: Option<DateOrder>,
 }
+
+/// The largest size of a table's file.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Imports.
 pub fn run(args: &Args, global: &Global) -> Exit {
@@ -55,18 +69,32 @@ fn work(args: &Args, global: &Global) -> Result<Exit, String> {
     if let Some(path) = args.output.as_ref().filter(|p| !args.force && p.symlink_metadata().is_ok()) {
         return Err(format!("{} is there already; nothing was written. Use --force to write over it", files::display(path)));
     }
-    let mut tables = Vec::new();
+    let mut headings = Headings::default();
+    args.columns.iter().try_for_each(|named| headings.add(named))?;
+    let reading = Reading { kind: args.kind, headings, sheets: args.sheet.clone(), dates: args.dates };
+    let (mut tables, mut notes, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for path in &args.tables {
-        let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", files::display(path)))?;
-        tables.extend(read(path, &files::display(path), &bytes, args.kind).map_err(|e| e.to_string())?);
+        let bytes = disk::read(path, MAX_BYTES).map_err(|e| format!("{}: {e}", files::display(path)))?;
+        let found = read(path, &files::display(path), &bytes, &reading).map_err(|e| e.to_string())?;
+        tables.extend(found.tables);
+        notes.extend(found.notes);
+        named.extend(found.named);
     }
-    let imported = import(&args.name, &source, &target, &tables);
+    if let [missing, ..] = reading.headings.unused(&named).as_slice() {
+        return Err(format!(
+            "no table has a column with the heading `{missing}`, which `--columns` names. Write the heading as it is in the table"
+        ));
+    }
+    let imported = import(&args.name, &source, &target, &tables, reading.dates);
     match &args.output {
         Some(path) => write_whole(path, imported.text.as_bytes()).map_err(|e| format!("{}: {e}", files::display(path)))?,
         None => print_file(&imported.text),
     }
     let mut report = String::new();
     // Writing into a String cannot fail.
+    for note in &notes {
+        let _ = writeln!(report, "{note}");
+    }
     for note in &imported.notes {
         let _ = writeln!(report, "{}: {}", note.place, note.text);
     }

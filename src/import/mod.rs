@@ -1,10 +1,18 @@
 //! The tables in which consultants keep an integration, as mapping files: field mappings, replacements, filters.
 //!
-//! [`table`] reads CSV (separator and encoding are found out) and YAML; [`text`] writes the entries. A row that makes no
-//! entry stays in the result as a comment, so that nothing is lost on the way.
+//! [`table`] reads CSV (separator and encoding are found out), YAML and workbooks (`.xlsx`); [`columns`] finds the row of headings and what
+//! each column holds; [`text`] writes the entries. A row that makes no entry stays in the result as a comment, so that nothing is lost on
+//! the way.
 
+mod columns;
+mod date;
+mod direction;
+mod grid;
 mod table;
 mod text;
+mod workbook;
 
-pub use table::{Kind, Row, Table, TableError, read};
+pub use columns::Headings;
+pub use date::DateOrder;
+pub use table::{Found, Kind, Reading, Row, Table, TableError, read};
 pub use text::{Imported, Note, import};

@@ -5,6 +5,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::columns::{self, Headings};
+use super::date::DateOrder;
+use super::grid::{Grid, GridRow};
+use super::workbook::{self, NamedGrid};
 use crate::project::FileProblem;
 use crate::yaml;
 
@@ -22,18 +26,20 @@ pub enum Kind {
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// The file's name.
+    /// The file's name, with the sheet's where it is a workbook.
     pub file: String,
     /// What it lists.
     pub kind: Kind,
     /// In order.
     pub rows: Vec<Row>,
+    /// Whether the target's column is left of the source's, so that an arrow between them points the other way.
+    pub mirrored: bool,
 }
 
 /// A row; its cells by the names that this module gives the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// As a spreadsheet counts, the heading being row 1.
+    /// As a spreadsheet counts, from 1.
     pub number: usize,
     /// Without the empty ones.
     pub cells: BTreeMap<&'static str, String>,
@@ -44,6 +50,51 @@ impl Row {
     pub fn cell(&self, column: &str) -> &str {
         self.cells.get(column).map_or("", String::as_str)
     }
+
+    /// Adds a cell. Of several columns for one thing the first with text counts; of comments all.
+    fn put(&mut self, role: &'static str, text: &str) {
+        // Text of names may have been pasted with spaces that are not plain ones.
+        let is_name = matches!(role, "source" | "target" | "field" | "direction" | "comparison" | "steps");
+        let text = text.trim();
+        let text = if is_name { text.replace(['\u{a0}', '\u{202f}', '\u{2007}'], " ").trim().to_owned() } else { text.to_owned() };
+        if text.is_empty() {
+            return;
+        }
+        match self.cells.get_mut(role) {
+            Some(comment) if role == "comment" => {
+                comment.push('\n');
+                comment.push_str(&text);
+            }
+            Some(_) => {}
+            None => {
+                self.cells.insert(role, text);
+            }
+        }
+    }
+}
+
+/// How tables are to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// What the tables list, where their columns do not tell.
+    pub kind: Option<Kind>,
+    /// The headings of columns that the author names.
+    pub headings: Headings,
+    /// The sheets of a workbook to read; the visible ones if there is none.
+    pub sheets: Vec<String>,
+    /// The order of day and month, where the dates of a table do not tell.
+    pub dates: Option<DateOrder>,
+}
+
+/// What was read from a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its tables.
+    pub tables: Vec<Table>,
+    /// What was not read, and why.
+    pub notes: Vec<String>,
+    /// The headings that the author named and the file has.
+    pub named: Vec<String>,
 }
 
 /// Why a table cannot be read.
@@ -57,14 +108,22 @@ pub enum TableError {
         /// What is wrong.
         reason: String,
     },
+    /// A workbook that cannot be read, with what to do.
+    #[error("{file}: {reason}")]
+    Workbook {
+        /// The file.
+        file: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The columns tell no kind of table.
     #[error(
-        "{file}: the columns are {found}, which make no table. Field mappings have a source and a target, replacements a field, an existing and a new value, filters a field and a comparison; `--kind` says which is meant"
+        "{file}: no row of headings was found; the first row is {found}. Field mappings have a source and a target, replacements a field, an existing and a new value, filters a field and a comparison. Name the headings with `--columns source=\"CRM field\"`, and what the table lists with `--kind`"
     )]
     Columns {
         /// The file.
         file: String,
-        /// The headings.
+        /// The first row that has text.
         found: String,
     },
     /// A faulty YAML file.
@@ -72,117 +131,134 @@ pub enum TableError {
     Yaml(Box<FileProblem>),
 }
 
-/// The names that people give a column, in small letters without blanks and signs.
-const COLUMNS: &[(&str, &[&str])] = &[
-    (
-        "source",
-        &[
-            "source",
-            "sourcefield",
-            "d365field",
-            "dynamicsfield",
-            "dynamicsattribute",
-            "d365attribute",
-            "dynamics365field",
-            "dynamics365attribute",
-            "from",
-            "microsoftdynamics365field",
-        ],
-    ),
-    (
-        "target",
-        &["target", "targetfield", "campaignfield", "campaignattribute", "adobecampaignfield", "acsfield", "to", "adobecampaignattribute"],
-    ),
-    ("steps", &["steps", "transformation", "transformations", "transform", "rule"]),
-    ("default", &["default", "defaultvalue"]),
-    ("updates", &["applyupdates", "updates", "update"]),
-    ("key", &["key", "iskey"]),
-    ("comment", &["comment", "comments", "note", "notes", "remark", "remarks", "description"]),
-    ("field", &["field", "attribute", "column", "fieldname"]),
-    ("old", &["existingvalue", "oldvalue", "fromvalue", "value", "sourcevalue", "old", "existing"]),
-    ("new", &["newvalue", "tovalue", "replacement", "targetvalue", "new", "replacewith"]),
-    ("comparison", &["comparison", "operator", "condition", "compare"]),
-    ("join", &["andor", "join", "logic", "connector", "group"]),
-];
-
-fn column(heading: &str) -> Option<&'static str> {
-    let plain: String = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
-    COLUMNS.iter().find(|(_, names)| names.contains(&plain.as_str())).map(|(name, _)| *name)
-}
-
-/// Which table the columns make.
-fn kind(columns: &[Option<&str>]) -> Option<Kind> {
-    let has = |name: &str| columns.contains(&Some(name));
-    if has("source") && has("target") {
-        Some(Kind::Fields)
-    } else if has("comparison") && (has("field") || has("source")) {
-        Some(Kind::Filters)
-    } else if has("old") && has("new") && (has("field") || has("source")) {
-        Some(Kind::Replacements)
-    } else {
-        None
-    }
-}
-
-/// Reads the tables of a file: one of CSV, up to three of YAML.
+/// Reads the tables of a file: one of CSV, up to three of YAML, one for each sheet of a workbook that is a table.
 ///
 /// # Errors
 ///
 /// [`TableError`].
-pub fn read(path: &Path, file: &str, bytes: &[u8], wanted: Option<Kind>) -> Result<Vec<Table>, TableError> {
-    let text = decode(bytes);
-    if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
-        return of_yaml(path, file, &text);
+pub fn read(path: &Path, file: &str, bytes: &[u8], reading: &Reading) -> Result<Found, TableError> {
+    let extension = path.extension().and_then(|e| e.to_str());
+    if workbook::is_one(extension, bytes) {
+        return of_workbook(file, bytes, reading);
     }
-    of_csv(file, &text, wanted).map(|t| vec![t])
+    let text = decode(bytes);
+    if extension.is_some_and(|e| e == "yaml" || e == "yml") {
+        return of_yaml(path, file, &text, &reading.headings);
+    }
+    of_csv(file, &text, reading)
 }
 
-/// UTF-8 with or without a byte order mark; what is none is taken for the encoding that spreadsheets on Windows save.
+/// UTF-8 with or without a byte order mark, or UTF-16 with one (Excel's "Unicode Text"); what is neither is taken for the encoding that
+/// spreadsheets on Windows save.
 fn decode(bytes: &[u8]) -> String {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if let Some((encoding, _)) = encoding_rs::Encoding::for_bom(bytes) {
+        return encoding.decode(bytes).0.into_owned();
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => encoding_rs::WINDOWS_1252.decode(bytes).0.into_owned(),
     }
 }
 
-fn of_csv(file: &str, text: &str, wanted: Option<Kind>) -> Result<Table, TableError> {
-    let fault = |e: csv::Error| TableError::Csv { file: file.to_owned(), reason: e.to_string() };
-    // The separator is the sign that the heading has most of.
-    let heading = text.lines().next().unwrap_or_default();
-    let separator =
-        [b',', b';', b'\t'].into_iter().max_by_key(|s| (heading.bytes().filter(|b| b == s).count(), *s == b',')).unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new().delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let headings = reader.headers().map_err(fault)?.clone();
-    let mut columns: Vec<Option<&'static str>> = headings.iter().map(column).collect();
-    let unknown =
-        || TableError::Columns { file: file.to_owned(), found: headings.iter().map(|h| format!("`{h}`")).collect::<Vec<_>>().join(", ") };
-    let kind = wanted.or_else(|| kind(&columns)).ok_or_else(unknown)?;
-    rename(&mut columns, kind);
-    let mut rows = Vec::new();
-    for (i, record) in reader.records().enumerate() {
-        let record = record.map_err(fault)?;
-        let cells =
-            columns.iter().zip(&record).filter_map(|(c, cell)| Some(((*c)?, cell.trim().to_owned()))).filter(|(_, c)| !c.is_empty());
-        let cells: BTreeMap<&'static str, String> = cells.collect();
-        if !cells.is_empty() {
-            rows.push(Row { number: i + 2, cells });
+fn of_workbook(file: &str, bytes: &[u8], reading: &Reading) -> Result<Found, TableError> {
+    let fault = |reason: String| TableError::Workbook { file: file.to_owned(), reason };
+    let workbook = workbook::read(bytes, &reading.sheets).map_err(fault)?;
+    let mut found = Found::default();
+    for NamedGrid { name, grid } in &workbook.sheets {
+        let place = format!("{file} sheet `{name}`");
+        match table(&place, grid, reading) {
+            Some((table, named)) => {
+                found.tables.push(table);
+                found.named.extend(named);
+            }
+            None if grid.rows.is_empty() => {}
+            None if reading.sheets.is_empty() => found.notes.push(format!("{place}: not a table of the mapping; it was not read")),
+            None => return Err(columns_error(place, grid)),
         }
     }
-    Ok(Table { file: file.to_owned(), kind, rows })
+    found.notes.extend(
+        workbook.hidden.iter().map(|name| {
+            format!("{file} sheet `{name}`: the sheet is hidden; it was not read. Name it with `--sheet \"{name}\"` to read it")
+        }),
+    );
+    if found.tables.is_empty() {
+        return Err(match workbook.sheets.iter().find(|s| !s.grid.rows.is_empty()) {
+            Some(NamedGrid { name, grid }) => columns_error(format!("{file} sheet `{name}`"), grid),
+            None => fault("the sheets are empty or hidden. Name a hidden sheet with `--sheet NAME`".to_owned()),
+        });
+    }
+    Ok(found)
 }
 
-/// In replacements and filters the source is the field; in filters the value is what is compared with.
-fn rename(columns: &mut [Option<&'static str>], kind: Kind) {
-    for column in columns.iter_mut() {
-        *column = match (kind, *column) {
-            (Kind::Replacements | Kind::Filters, Some("source")) => Some("field"),
-            (Kind::Filters, Some("old" | "target" | "new")) => Some("value"),
-            (Kind::Replacements, Some("target")) => Some("new"),
-            (Kind::Fields, Some("field")) => Some("source"),
-            (_, other) => other,
-        };
+fn columns_error(file: String, grid: &Grid) -> TableError {
+    let first = grid.rows.first().map(|row| row.cells.values().take(20).map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", "));
+    TableError::Columns { file, found: first.filter(|f| !f.is_empty()).unwrap_or_else(|| "empty".to_owned()) }
+}
+
+/// The table of a sheet, and the headings in it that the author named; `None` if no row is a heading.
+fn table(file: &str, grid: &Grid, reading: &Reading) -> Option<(Table, Vec<String>)> {
+    let header = columns::header(grid, reading.kind, &reading.headings)?;
+    let heading = &grid.rows[header.row].cells;
+    let mut rows = Vec::new();
+    for row in &grid.rows[header.row + 1..] {
+        // Long tables repeat their headings.
+        if row.cells == *heading {
+            continue;
+        }
+        let mut found = Row { number: row.number, cells: BTreeMap::new() };
+        match grid.title(row) {
+            Some(title) => found.put("comment", title),
+            None => header.roles.iter().for_each(|(column, role)| found.put(role, row.cells.get(column).map_or("", String::as_str))),
+        }
+        if !found.cells.is_empty() {
+            rows.push(found);
+        }
     }
+    let mirrored = header.is_mirrored();
+    Some((Table { file: file.to_owned(), kind: header.kind, rows, mirrored }, header.named))
+}
+
+fn of_csv(file: &str, text: &str, reading: &Reading) -> Result<Found, TableError> {
+    // Excel writes and reads such a line.
+    let (declared, text, skipped) = match text.strip_prefix("sep=").and_then(|rest| Some((rest.as_bytes().first().copied()?, rest))) {
+        Some((sign @ (b',' | b';' | b'\t'), rest)) => (Some(sign), rest[1..].trim_start_matches('\r').trim_start_matches('\n'), 1),
+        _ => (None, text, 0),
+    };
+    let grids = match declared {
+        Some(sign) => vec![grid(file, text, sign, skipped)?],
+        None => [b',', b';', b'\t'].into_iter().map(|sign| grid(file, text, sign, 0)).collect::<Result<Vec<_>, _>>()?,
+    };
+    // The separator is the one by which most columns are found.
+    let best = grids
+        .iter()
+        .filter_map(|grid| Some((columns::header(grid, reading.kind, &reading.headings)?.roles.len(), grid)))
+        .reduce(|best, other| if other.0 > best.0 { other } else { best });
+    match best.and_then(|(_, grid)| table(file, grid, reading)) {
+        Some((table, named)) => Ok(Found { tables: vec![table], notes: Vec::new(), named }),
+        None => {
+            let widest = grids.iter().reduce(|a, b| if width(b) > width(a) { b } else { a });
+            Err(columns_error(file.to_owned(), widest.unwrap_or(&Grid::default())))
+        }
+    }
+}
+
+fn width(grid: &Grid) -> usize {
+    grid.rows.first().map_or(0, |row| row.cells.len())
+}
+
+fn grid(file: &str, text: &str, separator: u8, skipped: usize) -> Result<Grid, TableError> {
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(separator).flexible(true).has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut grid = Grid::default();
+    for (at, record) in reader.records().enumerate() {
+        let record = record.map_err(|e| TableError::Csv { file: file.to_owned(), reason: e.to_string() })?;
+        let cells: BTreeMap<usize, String> =
+            record.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(column, cell)| (column, cell.to_owned())).collect();
+        if !cells.is_empty() {
+            grid.rows.push(GridRow { number: at + 1 + skipped, cells });
+        }
+    }
+    Ok(grid)
 }
 
 #[derive(Deserialize)]
@@ -196,30 +272,26 @@ struct Document {
     filters: Vec<BTreeMap<String, String>>,
 }
 
-fn of_yaml(path: &Path, file: &str, text: &str) -> Result<Vec<Table>, TableError> {
+fn of_yaml(path: &Path, file: &str, text: &str, headings: &Headings) -> Result<Found, TableError> {
     let document: Document = yaml::from_str(path, &text.into()).map_err(TableError::Yaml)?;
     let mut tables = Vec::new();
+    let mut named = Vec::new();
     for (kind, rows) in [(Kind::Fields, document.fields), (Kind::Replacements, document.replacements), (Kind::Filters, document.filters)] {
         if rows.is_empty() {
             continue;
         }
         let mut found = Vec::new();
         for (i, row) in rows.into_iter().enumerate() {
-            let mut cells = BTreeMap::new();
+            let mut read = Row { number: i + 1, cells: BTreeMap::new() };
             for (heading, cell) in row {
-                let mut column = [column(&heading)];
-                rename(&mut column, kind);
-                match column {
-                    [Some(name)] if !cell.trim().is_empty() => {
-                        cells.insert(name, cell.trim().to_owned());
-                    }
-                    [Some(_)] => {}
-                    [None] => return Err(TableError::Columns { file: file.to_owned(), found: format!("`{heading}` among others") }),
-                }
+                let role = columns::role(&heading, kind, headings);
+                let role = role.ok_or_else(|| TableError::Columns { file: file.to_owned(), found: format!("`{heading}` among others") })?;
+                read.put(role, &cell);
+                named.push(heading);
             }
-            found.push(Row { number: i + 1, cells });
+            found.push(read);
         }
-        tables.push(Table { file: file.to_owned(), kind, rows: found });
+        tables.push(Table { file: file.to_owned(), kind, rows: found, mirrored: false });
     }
-    Ok(tables)
+    Ok(Found { tables, notes: Vec::new(), named })
 }

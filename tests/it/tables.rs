@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use d365map::check::{Input, compile};
-use d365map::import::{import, read};
+use d365map::import::{Reading, import, read};
 use d365map::report::{collect, html, markdown};
 use d365map::schema::{Catalogue, TableId};
 use proptest::prelude::*;
@@ -18,8 +18,8 @@ fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
 /// The text of one table of fields.
 fn imported(csv: &[u8]) -> d365map::import::Imported {
     let table = |name: &str| Catalogue::builtin().get(&TableId::parse(name).expect("a name")).expect("built in").clone();
-    let tables = read(Path::new("a.csv"), "a.csv", csv, None).expect("a table");
-    import("contacts", &table("d365.contact"), &table("campaign.profile"), &tables)
+    let found = read(Path::new("a.csv"), "a.csv", csv, &Reading::default()).expect("a table");
+    import("contacts", &table("d365.contact"), &table("campaign.profile"), &found.tables, None)
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn separators_encodings_and_names_of_columns_are_found_out() {
     // Windows-1252, with a quoted line break.
     let umlaut = imported(b"Source,Target,Notes\nlastname,lastName,\"f\xFCr\nalle\"\n").text;
     assert!(umlaut.contains("# f\u{fc}r\n  # alle\n  lastname -> lastName"), "{umlaut}");
-    let error = read(Path::new("a.csv"), "a.csv", b"one,two\n1,2\n", None).expect_err("no table").to_string();
+    let error = read(Path::new("a.csv"), "a.csv", b"one,two\n1,2\n", &Reading::default()).expect_err("no table").to_string();
     assert!(error.contains("`one`, `two`") && error.contains("--kind"), "{error}");
 }
 
