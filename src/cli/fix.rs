@@ -40,6 +40,8 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "fixed {}:{}:{}: {}: ", self.file, self.at.line, self.at.column, self.code)?;
         match self.edits.as_slice() {
+            // Spaces and invisible characters cannot be shown.
+            [(before, after)] if before.trim().is_empty() && after.trim().is_empty() => f.write_str(&self.title),
             [(before, after)] if before.trim().is_empty() => write!(f, "added `{}`", short(after)),
             [(before, after)] if after.trim().is_empty() => write!(f, "removed `{}`", short(before)),
             [(before, after)] => write!(f, "`{}` → `{}`", short(before), short(after)),

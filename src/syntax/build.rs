@@ -12,7 +12,7 @@ use super::explain::{self, Context};
 use super::literal::{self, Fault, Piece as StringPiece};
 use super::parse::Rule;
 use super::scan::Piece;
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Near, Span};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, Edit, FileId, Near, Safety, Span};
 
 /// Builds the tree of one piece of a file.
 pub(super) struct Builder<'a> {
@@ -76,9 +76,17 @@ impl<'a> Builder<'a> {
         for finding in explain::explain(text, context) {
             let span = self.range_span(start + finding.range.start..start + finding.range.end);
             let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
+            if !finding.edits.is_empty() {
+                let edit = |(range, text): (Range<usize>, &str)| Edit {
+                    span: self.range_span(start + range.start..start + range.end),
+                    text: text.to_owned(),
+                };
+                let edits: Vec<Edit> = finding.edits.into_iter().map(edit).collect();
+                self.diagnostics.push(diagnostic.fixes(Safety::Safe, "replace the characters that a text program put in", edits));
+                continue;
+            }
             self.diagnostics.push(match finding.instead {
                 Some(Near { text, safety }) if text.is_empty() => diagnostic.fix(safety, "remove it", span, text),
-                Some(Near { text, safety }) if text == " " => diagnostic.fix(safety, "write an ordinary space", span, text),
                 Some(Near { text, safety }) => diagnostic.fix(safety, format!("write `{}`", text.trim()), span, text),
                 None => diagnostic,
             });

@@ -1,6 +1,6 @@
 //! What is wrong with an entry that the grammar did not accept.
 //!
-//! Three looks, from the most telling to the least: signs and words of other languages (`=`, `==`, `&&`, `'…'`), a
+//! Four looks, from the most telling to the least: characters that text programs put in ([`pasted`]), signs and words of other languages (`=`, `==`, `&&`, `'…'`), a
 //! misspelt keyword, and at last a second reading by the strict rule, whose expectations are put into the author's words.
 
 use std::ops::Range;
@@ -11,6 +11,7 @@ use pest::error::{ErrorVariant, InputLocation};
 use regex::Regex;
 
 use super::parse::{Grammar, Rule};
+use super::pasted;
 use crate::diagnostics::{Code, Near, Safety, near, nearest};
 
 /// Which list the entry stands in.
@@ -48,15 +49,17 @@ pub(super) struct Finding {
     pub(super) help: Option<String>,
     /// What takes the place of the range, if that alone fixes it.
     pub(super) instead: Option<Near>,
+    /// What takes the place of which ranges, where the fix has several; each is safe.
+    pub(super) edits: Vec<(Range<usize>, &'static str)>,
 }
 
 fn finding(code: Code, range: Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Finding {
-    Finding { code, range, message: message.into(), label: label.into(), help: Some(help.into()), instead: None }
+    Finding { code, range, message: message.into(), label: label.into(), help: Some(help.into()), instead: None, edits: Vec::new() }
 }
 
 /// All that can be said of a swallowed entry; at least one finding.
 pub(super) fn explain(text: &str, context: Context) -> Vec<Finding> {
-    if let Some(found) = foreign(text, context).or_else(|| misspelt_keyword(text, context)) {
+    if let Some(found) = pasted_characters(text, context).or_else(|| foreign(text, context)).or_else(|| misspelt_keyword(text, context)) {
         return vec![found];
     }
     vec![reread(text, context)]
@@ -114,16 +117,11 @@ macro_rules! foreign {
 }
 
 // Each pattern's first group is the part that is underlined.
-// The first three are what text programs write by themselves.
 foreign! {
-    r"([\x{A0}\x{202F}\x{2007}\x{3000}]+)" in [Item, Head, Entry, Arm, Condition, Setting, Event, Pair, Clause, Assignment] "this space is not the one of the keyboard", "a non-breaking or wide space", "write an ordinary space; text programs and web pages put others in its place";
-    r"([–—−]>)" in [Head, Entry, Arm, Event] "this arrow has a dash in place of the hyphen", "not `->`", "write it with a hyphen: `->`";
-    r"([“”„‟][^“”„‟\n]*[“”‟])" in [Item, Entry, Arm, Condition, Clause, Assignment, Event] "text stands in straight quotes", "curly quotes", "write \"…\"";
     r"('[^'\n]*')" in [Entry, Arm, Condition] "text stands in double quotes", "single quotes", "write \"…\"";
     r"^\s*(//|--|/\*)" in [Item, Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
     r"(//|/\*).*$" in [Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
     r"(,)\s*$" in [Entry, Arm, Condition, Setting] "entries are not separated by commas", "this comma is too much", "remove it: an entry ends at the end of its line, or at `;`";
-    r"(→|⇒|➔|⟶)" in [Head, Entry, Arm] "this arrow is a single character", "not `->`", "write it with two signs: `->`, in a replacement `=>`";
     r"^[^{]*?[\w`\x22)]\s*(=>|:=|==|=|<-|:)\s*[\w`]" in [Entry] "a field mapping is written with `->`", "expected `->` here", "write `source -> target`";
     r"(->|:=|==|:)" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
     r"[^=](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
@@ -146,6 +144,12 @@ foreign! {
     r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
 }
 
+fn pasted_characters(text: &str, context: Context) -> Option<Finding> {
+    let pasted::Found { first: (range, kind), edits } = pasted::find(&blank_strings(text), context)?;
+    let (message, label, help) = kind.words(context);
+    Some(Finding { edits, ..finding(Code::D009, range, message, label, help) })
+}
+
 fn foreign(text: &str, context: Context) -> Option<Finding> {
     let visible = blank_strings(text);
     FOREIGN.iter().filter(|f| f.contexts.contains(&context)).find_map(|f| {
@@ -162,12 +166,6 @@ fn substitute(sign: &str) -> Option<Near> {
     let text = match sign {
         "==" => "=".to_owned(),
         "<>" => "!=".to_owned(),
-        "→" | "➔" | "⟶" | "–>" | "—>" | "−>" => "->".to_owned(),
-        spaces if !spaces.is_empty() && spaces.chars().all(char::is_whitespace) => " ".to_owned(),
-        curly if curly.starts_with(['“', '”', '„', '‟']) && !curly.contains(['\\', '{', '}', '"']) => {
-            format!("\"{}\"", curly.trim_matches(['“', '”', '„', '‟']))
-        }
-        "⇒" => "=>".to_owned(),
         "," => String::new(),
         "!" => "not ".to_owned(),
         "//" => "#".to_owned(),
@@ -520,20 +518,6 @@ mod tests {
         let blank = blank_strings(text);
         assert_eq!(blank.len(), text.len());
         assert_eq!(blank.find("->"), Some(text.rfind("-> b").unwrap()));
-    }
-
-    #[test]
-    fn what_text_programs_write_by_themselves_has_a_safe_fix() {
-        for (text, context, right) in [
-            ("firstname\u{a0}\u{a0}-> firstName", Context::Entry, " "),
-            ("firstname –> firstName", Context::Entry, "->"),
-            ("“crm” -> cusOrigin", Context::Entry, "\"crm\""),
-            ("lastname = „Müller“", Context::Condition, "\"Müller\""),
-        ] {
-            let found = explain(text, context).pop().unwrap();
-            let near = found.instead.unwrap_or_else(|| panic!("{text}: {}", found.message));
-            assert_eq!((near.text.as_str(), near.safety), (right, Safety::Safe), "{text}");
-        }
     }
 
     #[test]

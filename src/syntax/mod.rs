@@ -10,6 +10,7 @@ mod explain;
 mod items;
 mod literal;
 mod parse;
+mod pasted;
 mod scan;
 mod tokens;
 
