@@ -4,6 +4,7 @@
 //! nothing. [K] Operations run one after another; the first failure ends the batch with that operation's status unless
 //! `Prefer: odata.continue-on-error` was sent, and a change set is done as a whole or not at all. [D]
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -198,6 +199,10 @@ fn change_set(text: &str, boundary: &str) -> Result<Vec<Operation>> {
 fn parse(content_type: &str, body: &[u8]) -> Result<Vec<Item>> {
     let boundary_text = boundary(content_type)?;
     let text = std::str::from_utf8(body).map_err(|_| malformed("The batch is not UTF-8."))?;
+    // Lines that end with a bare line feed are accepted if two of them end the whole batch. [C: the clients `dataverse-api` and others send
+    // such batches; Microsoft's "Execute batch operations" has the two line ends for those who cannot write CRLF]
+    let text = if text.ends_with("\n\n") { Cow::Owned(text.replace("\r\n", "\n").replace('\n', "\r\n")) } else { Cow::Borrowed(text) };
+    let text = text.as_ref();
     let mut items = Vec::new();
     let mut count = 0;
     for part in split(text, &boundary_text)? {
@@ -435,6 +440,7 @@ mod tests {
         assert_eq!(parse("multipart/mixed;boundary=b", two.as_bytes()).unwrap().len(), 1, "two line feeds end a batch");
         let bare = ONE.replace("\r\n", "\n");
         assert!(parse("multipart/mixed;boundary=b", bare.as_bytes()).unwrap_err().message.contains("CRLF"));
+        assert_eq!(parse("multipart/mixed;boundary=b", format!("{bare}\n").as_bytes()).unwrap().len(), 1, "two line feeds end it");
     }
 
     #[test]

@@ -349,6 +349,27 @@ pub(super) fn create_table(store: &mut Store, json: &Json) -> Result<usize> {
     store.add_table(table)
 }
 
+/// Changes a table by a whole `EntityMetadata`: its labels and whether its changes are tracked. [D: table definitions are updated by PUT of
+/// all of it; what the emulator does not keep of a definition is passed over]
+pub(super) fn update_table(store: &mut Store, table: usize, json: &Json) -> Result<()> {
+    let mut definition = store.tables[table].table.clone();
+    if text(json, "SchemaName").is_some_and(|schema| !schema.eq_ignore_ascii_case(&definition.name)) {
+        return Err(Fail::new(400, "0x80044150", format!("The schema name of the entity {} cannot be changed.", definition.name)));
+    }
+    if let Some(label) = label(json, "DisplayName") {
+        definition.label = label;
+    }
+    if let Some(labels) = label(json, "DisplayCollectionName") {
+        definition.labels = labels;
+    }
+    if let Some(tracking) = json.get("ChangeTrackingEnabled").and_then(Json::as_bool) {
+        definition.tracking = tracking;
+    }
+    finish(&mut definition)?;
+    store.redefine(table, definition);
+    Ok(())
+}
+
 /// Adds a column from an `AttributeMetadata`; its index in the new definition's order is not kept.
 pub(super) fn create_column(store: &mut Store, table: usize, json: &Json) -> Result<String> {
     let column = column_from(json)?;

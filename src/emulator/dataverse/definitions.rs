@@ -70,6 +70,11 @@ pub(super) fn entity_definitions(site: &Site, access: &mut Access<'_>, call: &Ca
     let entity = access.read(|store| table_id(store, table));
     let done = || Ok(net::empty(StatusCode::NO_CONTENT));
     let Some(second) = segments.get(1) else {
+        if *call.method == Method::PUT {
+            let body = json(call)?;
+            change(access, |store| define::update_table(store, table, &body))?;
+            return done();
+        }
         if *call.method != Method::DELETE {
             return Err(refused());
         }

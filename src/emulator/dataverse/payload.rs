@@ -409,6 +409,10 @@ fn check_range(at: Instant) -> Result<()> {
     Err(Fail::new(
         400,
         "0x80040239",
-        format!("DateTime is {which} value supported by CrmDateTime. Actual value: {}, {word} value supported: {}", shown(at), shown(bound)),
+        format!(
+            "DateTime is {which} value supported by CrmDateTime. Actual value: {}, {word} value supported: {}",
+            shown(at),
+            shown(bound)
+        ),
     ))
 }

@@ -220,7 +220,11 @@ async fn a_body_is_checked_against_the_table() {
         (json!({"donotemail": 1}), "0x80048d19", "Edm.Boolean"),
         (json!({"birthdate": "1990-02-30"}), "0x80048d19", "Edm.Date"),
         (json!({"birthdate": "1990-02-03T00:00:00Z"}), "0x80048d19", "Edm.Date"),
-        (json!({"birthdate": "1752-12-31"}), "0x80040239", "Actual value: 12/31/1752 00:00:00, Minimum value supported: 01/01/1753 00:00:00"),
+        (
+            json!({"birthdate": "1752-12-31"}),
+            "0x80040239",
+            "Actual value: 12/31/1752 00:00:00, Minimum value supported: 01/01/1753 00:00:00",
+        ),
         (json!({"lastonholdtime": "0001-01-01T00:00:00Z"}), "0x80040239", "Actual value: 01/01/0001 00:00:00"),
         (json!({"lastonholdtime": "1753-01-01T00:30:00+01:00"}), "0x80040239", "Actual value: 12/31/1752 23:30:00"),
         (json!({"lastonholdtime": "9999-12-31T00:00:00Z"}), "0x80040239", "Maximum value supported: 12/30/9999 23:59:59"),

@@ -248,6 +248,14 @@ async fn definitions_are_made_changed_and_removed_over_the_api() {
     let table = made.headers()["odata-entityid"].to_str().unwrap().to_owned();
     assert_eq!(bench.get(&table).await["PrimaryNameAttribute"], "new_title");
     assert_eq!(refused(bench.dv(Method::POST, "EntityDefinitions").json(&entity)).await.0, 400);
+    let renamed = json!({"SchemaName": "new_Visit", "DisplayName": label("Call"), "DisplayCollectionName": label("Calls")});
+    assert_eq!(bench.dv(Method::PUT, &table).json(&renamed).send().await.unwrap().status(), 204);
+    let definition = bench.get(&table).await;
+    assert_eq!(
+        (&definition["DisplayName"]["UserLocalizedLabel"]["Label"], &definition["ChangeTrackingEnabled"]),
+        (&json!("Call"), &json!(true))
+    );
+    assert_eq!(refused(bench.dv(Method::PUT, &table).json(&json!({"SchemaName": "new_Call"}))).await.0, 400);
     let column =
         json!({"@odata.type": "Microsoft.Dynamics.CRM.IntegerAttributeMetadata", "SchemaName": "new_Count", "MinValue": 0, "MaxValue": 9});
     let made = bench.dv(Method::POST, &format!("{table}/Attributes")).json(&column).send().await.unwrap();
