@@ -61,15 +61,30 @@ pub fn pages() -> std::io::Result<Vec<(String, String)>> {
 fn page(command: &clap::Command, name: String, pages: &mut Vec<(String, String)>) -> std::io::Result<()> {
     // Subcommands are referred to by the name of their own page.
     let named = command.clone().display_name(name.clone());
-    let man = Man::new(named).manual("d365map manual");
+    let man = Man::new(named).manual("d365map manual").source(concat!("d365map ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     man.render(&mut text)?;
     text.extend_from_slice(EXIT_STATUS.as_bytes());
-    pages.push((man.get_filename(), String::from_utf8_lossy(&text).into_owned()));
+    pages.push((man.get_filename(), tidied(&String::from_utf8_lossy(&text))));
     for subcommand in command.get_subcommands().filter(|s| !s.is_hide_set()) {
         page(subcommand, format!("{name}-{}", subcommand.get_name()), pages)?;
     }
     Ok(())
+}
+
+/// Rewrites what mandoc warns about in the text of the library that makes the pages: the heading has no argument for a date that is not
+/// known, so that the source takes its place; a paragraph is made of line breaks; lines end with spaces.
+fn tidied(page: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    for line in page.replace("\n.br\n\n.br\n", "\n.sp\n").lines() {
+        let line = line.trim_end();
+        match line.strip_prefix(".TH ").and_then(|heading| heading.split_once("  ")) {
+            Some((name, rest)) => out.push_str(&format!(".TH {name} \"\" {rest}")),
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn write(folder: &Path, pages: &[(String, String)]) -> Result<(), (PathBuf, std::io::Error)> {

@@ -67,6 +67,7 @@ fn rules() -> Vec<Value> {
         let first = body.split("\n\n").next().unwrap_or(body).replace('\n', " ");
         json!({
             "id": code.name(),
+            "name": rule_name(code.title()),
             "shortDescription": { "text": code.title() },
             "fullDescription": { "text": first.trim() },
             "help": { "text": page, "markdown": page },
@@ -79,6 +80,17 @@ fn rules() -> Vec<Value> {
         })
     };
     Code::ALL.iter().map(rule).collect()
+}
+
+/// A title as the name of a rule, which SARIF asks to be an identifier in Pascal case (2.1.0, 3.49.7): "text may be too long for the
+/// target" becomes `TextMayBeTooLongForTheTarget`.
+fn rule_name(title: &str) -> String {
+    let words = title.split(|c: char| !c.is_alphanumeric() && c != '\'').map(|word| word.replace('\'', ""));
+    let capital = |word: String| {
+        let mut signs = word.chars();
+        signs.next().map(|first| first.to_uppercase().chain(signs).collect::<String>()).unwrap_or_default()
+    };
+    words.map(capital).collect()
 }
 
 /// What the first digit of a code stands for, as services show it beside a finding.
@@ -195,16 +207,21 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         })
         .collect();
     let errors = diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
+    let mut driver = json!({
+        "name": "d365map",
+        "version": env!("CARGO_PKG_VERSION"),
+        "semanticVersion": env!("CARGO_PKG_VERSION"),
+        "rules": rules()
+    });
+    // Where the program comes from, if Cargo.toml says so.
+    if let Some(address) = [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")].into_iter().find(|address| !address.is_empty()) {
+        driver["informationUri"] = json!(address);
+    }
     let log = json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
-            "tool": { "driver": {
-                "name": "d365map",
-                "version": env!("CARGO_PKG_VERSION"),
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": rules()
-            } },
+            "tool": { "driver": driver },
             // Findings are a result of the check, not a failure of it.
             "invocations": [{
                 "executionSuccessful": true,

@@ -70,6 +70,16 @@ fn every_rule_says_what_it_is_and_every_result_names_its_rule() {
     let log = sarif(&project::faulty());
     let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules");
     assert_eq!(rules.len(), Code::ALL.len());
+    let names: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["name"].as_str()).collect();
+    assert_eq!(names.len(), rules.len(), "each rule has a name of its own");
+    assert!(
+        names.iter().all(|n| n.starts_with(|c: char| c.is_ascii_uppercase()) && n.chars().all(|c| c.is_ascii_alphanumeric())),
+        "{names:?}"
+    );
+    assert!(names.contains("TextMayBeTooLongForTheTarget"), "{names:?}");
+    // An address is named only if the project has one.
+    let address = [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")].into_iter().find(|address| !address.is_empty());
+    assert_eq!(log["runs"][0]["tool"]["driver"]["informationUri"].as_str(), address);
     for rule in rules {
         let text = |key: &str| rule[key]["text"].as_str().unwrap_or_default().to_owned();
         assert!(!text("shortDescription").is_empty() && !text("fullDescription").is_empty(), "{rule:#}");
