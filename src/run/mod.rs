@@ -7,6 +7,7 @@
 mod binding;
 mod counters;
 mod events;
+mod exports;
 mod failure;
 mod ingress;
 mod optout;

@@ -236,6 +236,7 @@ impl Store {
                 tx.remove_mapping(id)?;
             }
             tx.conn.execute("DELETE FROM export WHERE flow = ?1", [name])?;
+            tx.conn.execute("DELETE FROM export_problem WHERE flow = ?1", [name])?;
             tx.conn.execute("DELETE FROM workflow WHERE name = ?1", [name])?;
             Ok(workflow.clone())
         })
@@ -308,6 +309,8 @@ impl Tx<'_> {
         self.conn.execute("UPDATE mapping SET origin = coalesce(origin, name), name = ?2 WHERE name = ?1", [from, to])?;
         self.conn.execute("DELETE FROM export WHERE flow = ?1", [to])?;
         self.conn.execute("UPDATE export SET flow = ?2 WHERE flow = ?1", [from, to])?;
+        self.conn.execute("DELETE FROM export_problem WHERE flow = ?1", [to])?;
+        self.conn.execute("UPDATE export_problem SET flow = ?2 WHERE flow = ?1", [from, to])?;
         // What somebody has asked of the new name counts; otherwise what was asked of the old one.
         let asked: bool =
             self.conn.query_row("SELECT EXISTS (SELECT 1 FROM workflow WHERE name = ?1 AND request > 0)", [to], |row| row.get(0))?;

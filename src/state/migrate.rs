@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
         include_str!("schema_v3_workflows.sql")
     ),
     concat!(
+        include_str!("schema_v4_exports.sql"),
         include_str!("schema_v4_identity.sql"),
         include_str!("schema_v4_late.sql"),
         include_str!("schema_v4_mass.sql"),

@@ -187,6 +187,7 @@ const NOBODY: &[&str] = &[
     "usage",
     "target_path",
     "export",
+    "export_problem",
     "forgotten",
     "sqlite_sequence",
     "event_seen",

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::cursor::{Cursor, cursor_of};
 use super::error::{Inside, StateError};
 use super::events::{EventsStatus, events_status};
+use super::exports::export_notes;
 use super::links::{Waiting, waiting_for};
 use super::lock::Holder;
 use super::mass::mass_change;
@@ -195,7 +196,9 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
     let (dead_letters, retrying) = conn
         .prepare_cached("SELECT COUNT(*), COUNT(retry_at) FROM dead_letter WHERE mapping = ?1")?
         .query_row(params![id], |row| Ok((count(row.get(0)?), count(row.get(1)?))))?;
-    let notes = optout_notes(conn, id)?.into_iter().chain(mass_note(conn, id, &mapping)?).collect();
+    let mut notes = optout_notes(conn, id)?;
+    notes.extend(export_notes(conn, &mapping)?);
+    notes.extend(mass_note(conn, id, &mapping)?);
     Ok(MappingStatus {
         mapping,
         cursor: cursor_of(conn, id)?,
@@ -209,7 +212,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
     })
 }
 
-/// What somebody has to know of a flow of opt-outs: what waits for a yes, and that exports have ceased.
+/// What an operator has to know about a workflow of opt-outs: what needs approval, and that no new exports come.
 fn optout_notes(conn: &Connection, mapping: i64) -> Inside<Vec<String>> {
     let mut statement = conn.prepare_cached("SELECT note, warning FROM optout_flow WHERE mapping = ?1")?;
     let notes: Option<(Option<String>, Option<String>)> =

@@ -7,11 +7,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Passed};
-use super::source::consumed;
 use crate::connect::Trail;
 use crate::connect::journal::{self, Reading};
-use crate::connect::sftp::{DeliveryLog, Export, Files, Record, Sftp, SftpError, TrackingLog};
+use crate::connect::sftp::{DeliveryLog, Export, ExportReader, Files, Record, Sftp, SftpError, TrackingLog};
 use crate::plan::{EventFlow, ExecutionPlan};
+use crate::run::exports::consumed;
 use crate::run::workflow::{Kind, Workflow};
 use crate::run::{Options, RunError, Services};
 use crate::state::{NewEvent, Recognition, Store};
@@ -124,21 +124,28 @@ impl Dry<'_> {
                 Err(SftpError::Replaced { .. }) => open(&Export { from: None, ..export.clone() }).await,
                 other => other,
             };
-            let mut reader = match opened {
-                Err(error) if error.is_of_the_file() => {
-                    tracing::warn!(file = export.file.name, %error, "an export cannot be read and is passed over; the others are read");
+            let read = match opened {
+                Ok(reader) => self.export(reader, event_of).await,
+                Err(error) => Err(error.into()),
+            };
+            match read {
+                Err(RunError::Sftp(error)) if error.is_of_the_file() => {
+                    tracing::warn!(file = export.file.name, %error, "an export cannot be read and is skipped; the other files are read");
                     self.found.rejected += 1;
-                    continue;
                 }
                 other => other?,
-            };
-            while !self.stop.is_cancelled()
-                && let Some(batch) = reader.next_batch(self.options.page_size as usize).await?
-            {
-                self.found.read += (batch.records.len() + batch.bad.len()) as u64;
-                self.found.rejected += batch.bad.len() as u64;
-                self.note(batch.records.into_iter().map(|(_, record)| event_of(record)))?;
             }
+        }
+        Ok(())
+    }
+
+    async fn export<R: Record>(&mut self, mut reader: ExportReader<R>, event_of: fn(R) -> Result<Event, Passed>) -> Result<(), RunError> {
+        while !self.stop.is_cancelled()
+            && let Some(batch) = reader.next_batch(self.options.page_size as usize).await?
+        {
+            self.found.read += (batch.records.len() + batch.bad.len()) as u64;
+            self.found.rejected += batch.bad.len() as u64;
+            self.note(batch.records.into_iter().map(|(_, record)| event_of(record)))?;
         }
         Ok(())
     }

@@ -10,7 +10,8 @@ use super::Shared;
 use super::event::{Event, Passed, TIME};
 use crate::connect::Trail;
 use crate::connect::journal::{self, Entry, Reading};
-use crate::connect::sftp::{BadLine, Consumed, DeliveryLog, Export, Files, Position, Record, Sftp, SftpError, TrackingLog};
+use crate::connect::sftp::{BadLine, DeliveryLog, Export, Files, Record, Sftp, SftpError, TrackingLog};
+use crate::run::exports::{Skipped, UNREADABLE, consumed};
 use crate::run::{FlowCounters, Pace, RunError};
 use crate::state::{EventMark, ExportMark, NewEvent};
 use crate::time::{self, Instant};
@@ -19,7 +20,6 @@ use crate::time::{self, Instant};
 pub(super) const FOREIGN: &str = "events of profiles that are not the integration's";
 pub(super) const FORGOTTEN: &str = "events of persons who were forgotten";
 const GAPS: &str = "gaps in the journal";
-const FILES: &str = "export files that cannot be read";
 
 /// The journal is asked again after this at the latest, whatever it says: an odd number would stop the flow for years.
 const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
@@ -184,22 +184,14 @@ async fn exports(shared: &Shared) -> Result<(), RunError> {
     let names: Vec<String> = sftp.exports().await?.into_iter().map(|file| file.name).collect();
     let name = shared.flow().name.clone();
     shared.context.blocking(move |store| store.keep_exports(&name, &names)).await?;
+    let mut skipped = Skipped::default();
     if let Some(files) = &services.files.deliveries {
-        each::<DeliveryLog>(shared, sftp, files, Event::of_delivery).await?;
+        each::<DeliveryLog>(shared, sftp, files, Event::of_delivery, &mut skipped).await?;
     }
     if let Some(files) = &services.files.tracking {
-        each::<TrackingLog>(shared, sftp, files, Event::of_tracking).await?;
+        each::<TrackingLog>(shared, sftp, files, Event::of_tracking, &mut skipped).await?;
     }
-    Ok(())
-}
-
-/// What was read of the files, in the form in which the reader wants it.
-pub(super) fn consumed(marks: Vec<ExportMark>) -> Vec<Consumed> {
-    let position = |mark: &ExportMark| serde_json::from_str::<Position>(&mark.position).ok();
-    marks
-        .into_iter()
-        .filter_map(|mark| Some(Consumed { position: position(&mark)?, name: mark.name, size: mark.size, modified: mark.modified }))
-        .collect()
+    skipped.note(&shared.context, &shared.flow().name).await
 }
 
 async fn each<R: Record>(
@@ -207,6 +199,7 @@ async fn each<R: Record>(
     sftp: &Sftp,
     files: &Files<R::Columns>,
     event_of: fn(R) -> Result<Event, Passed>,
+    skipped: &mut Skipped,
 ) -> Result<(), RunError> {
     let name = shared.flow().name.clone();
     let marks = shared.context.blocking(move |store| store.exports(&name)).await?;
@@ -219,23 +212,13 @@ async fn each<R: Record>(
             other => other,
         };
         match read {
-            Err(RunError::Sftp(error)) if error.is_of_the_file() => passed_over(shared, &export.file.name, &error),
+            Err(RunError::Sftp(error)) if error.is_of_the_file() => {
+                skipped.add(&shared.context, &shared.flow().name, &export.file.name, &error);
+            }
             other => other?,
         }
     }
     Ok(())
-}
-
-/// Counts a file that cannot be read, and warns of it once: it may lie there for years.
-fn passed_over(shared: &Shared, file: &str, error: &SftpError) {
-    let counters = &shared.context.counters;
-    if counters.rejections().iter().any(|r| r.place == file && r.code == "unreadable") {
-        return;
-    }
-    tracing::warn!(flow = shared.flow().name, file, %error, "an export cannot be read and is passed over; the others are read");
-    counters.rejected.add(1);
-    counters.note(FILES, 1);
-    counters.reject(file, "", "unreadable", &error.to_string(), "the whole file");
 }
 
 async fn file<R: Record>(
@@ -278,7 +261,7 @@ fn unreadable(shared: &Shared, bad: &[BadLine]) {
     for line in bad {
         shared.context.counters.rejected.add(1);
         *kinds.entry(&line.problem).or_default() += 1;
-        shared.context.counters.reject(&line.file, "", "unreadable", &line.problem, &format!("line {}", line.line));
+        shared.context.counters.reject(&line.file, "", UNREADABLE, &line.problem, &format!("line {}", line.line));
     }
     for (problem, count) in kinds {
         tracing::warn!(count, problem, file = bad.first().map(|b| b.file.as_str()), "lines of an export cannot be read");

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::profiles::contact_of;
-use crate::connect::sftp::{Batch, Consumed, Export, Files, OptOutChange, OptOutColumns, Sftp, SftpError, freshness};
+use crate::connect::sftp::{Batch, Export, Files, OptOutChange, OptOutColumns, Sftp, SftpError, freshness};
 use crate::run::RunError;
+use crate::run::exports::{Skipped, consumed};
 use crate::state::{ExportMark, Fate, Mark};
 use crate::time;
 
@@ -19,41 +20,30 @@ const LINES: usize = 1000;
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let services = &shared.context.services;
     let (Some(sftp), Some(files)) = (&services.exports, &services.files.opt_outs) else { return Ok(()) };
-    let marks = shared.blocking(|store, name| store.exports(name)).await?;
-    let consumed: Vec<Consumed> = marks
-        .into_iter()
-        .filter_map(|mark| {
-            // Our own JSON; were it damaged, the file would be read again, which changes nothing.
-            let position = serde_json::from_str(&mark.position).ok()?;
-            Some(Consumed { name: mark.name, size: mark.size, modified: mark.modified, position })
-        })
-        .collect();
+    let consumed = consumed(shared.blocking(|store, name| store.exports(name)).await?);
     let exports = tokio::select! {
         exports = sftp.settled(&files.pattern, &consumed) => exports?,
         () = shared.context.stop.cancelled() => return Ok(()),
     };
-    let mut failed = Ok(());
+    let mut skipped = Skipped::default();
     for export in exports {
         if shared.stopped() {
-            return failed;
+            return Ok(());
         }
         let read = match file(shared, sftp, files, &export).await {
             // Another file under the same name: from its beginning.
             Err(RunError::Sftp(SftpError::Replaced { .. })) if export.from.is_some() => {
-                file(shared, sftp, files, &Export { from: None, ..export }).await
+                file(shared, sftp, files, &Export { from: None, ..export.clone() }).await
             }
             other => other,
         };
         match read {
-            Err(RunError::Sftp(error)) if error.is_of_the_file() => {
-                tracing::warn!(flow = shared.name, %error, "an export is not read; the others are");
-                failed = failed.and(Err(error.into()));
-            }
+            Err(RunError::Sftp(error)) if error.is_of_the_file() => skipped.add(&shared.context, &shared.name, &export.file.name, &error),
             other => other?,
         }
     }
     if shared.stopped() {
-        return failed;
+        return Ok(());
     }
     let present = sftp.exports().await?;
     let names: Vec<String> = present.iter().map(|file| file.name.clone()).collect();
@@ -64,7 +54,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         tracing::warn!(flow = shared.name, "{warning}");
     }
     shared.blocking(move |store, name| store.warn_of_exports(name, warning.as_deref())).await?;
-    failed
+    skipped.note(&shared.context, &shared.name).await
 }
 
 /// Reads what is new in a file, or as much of it as there is time for.

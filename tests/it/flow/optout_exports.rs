@@ -133,7 +133,7 @@ async fn a_file_that_is_written_anew_each_day_is_read_from_its_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_export_fails_the_run_after_the_other_files_work_is_done() {
+async fn an_export_with_a_wrong_header_is_skipped_with_a_warning_and_the_files_after_it_are_read() {
     let server = Server::start(&Options::default());
     let mut world = world().await;
     world.options.optouts.list_every = Duration::from_secs(3600);
@@ -143,9 +143,17 @@ async fn a_file_that_is_no_export_fails_the_run_after_the_other_files_work_is_do
     world.marketing(1, json!({"blackListPhone": true})).await;
     server.write("optout_0.csv", "who,when\n1,2\n");
     server.write("optout_1.csv", format!("{HEADER}{}", line(1, "blackListPhone", true, 0)));
-    let failed = try_sync(&world, &server, &plan).await;
-    assert!(matches!(failed, Err(RunError::Sftp(SftpError::Content { .. }))), "{failed:?}");
+    let summary = try_sync(&world, &server, &plan).await.expect("the run completes");
+    assert!(summary.needs_attention());
+    let flow = summary.flows.iter().find(|f| f.mapping == "contacts.optout").expect("the flow");
+    assert_eq!((flow.rejected, flow.rejections[0].place.as_str()), (1, "optout_0.csv"), "{flow:?}");
     assert_eq!(world.flags(1).await, (false, true, true));
+    let notes = || Store::open_read(&world.state()).unwrap().status().unwrap().mappings.into_iter().flat_map(|m| m.notes);
+    assert!(notes().any(|note| note.starts_with("skipped export `optout_0.csv`: ")), "{:?}", notes().collect::<Vec<_>>());
+    // The note goes when the file has been corrected.
+    server.write("optout_0.csv", HEADER);
+    sync(&world, &server, &plan).await;
+    assert_eq!(notes().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

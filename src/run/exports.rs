@@ -1,0 +1,48 @@
+//! What all readers of exports share: how far each file was read, and files that are skipped because they cannot be read.
+
+use super::{Context, RunError};
+use crate::connect::sftp::{Consumed, Position, SftpError};
+use crate::state::ExportMark;
+
+/// Words for the summary.
+const FILES: &str = "export files that cannot be read";
+/// The code under which a summary shows what cannot be read of an export.
+pub(super) const UNREADABLE: &str = "unreadable";
+
+/// Returns how far each file was read, in the form in which the reader expects it.
+pub(super) fn consumed(marks: Vec<ExportMark>) -> Vec<Consumed> {
+    // Our own JSON. If it is damaged, the file is read again, which changes nothing.
+    let position = |mark: &ExportMark| serde_json::from_str::<Position>(&mark.position).ok();
+    marks
+        .into_iter()
+        .filter_map(|mark| Some(Consumed { position: position(&mark)?, name: mark.name, size: mark.size, modified: mark.modified }))
+        .collect()
+}
+
+/// The files that a round skips because they cannot be read. They keep no other file from being read.
+#[derive(Debug, Default)]
+pub(super) struct Skipped(Vec<(String, String)>);
+
+impl Skipped {
+    /// Counts a file that cannot be read. Warns of it once in the life of a process: the file may stay on the server for years.
+    pub(super) fn add(&mut self, context: &Context, flow: &str, file: &str, error: &SftpError) {
+        self.0.push((file.to_owned(), error.to_string()));
+        let counters = &context.counters;
+        if counters.rejections().iter().any(|r| r.place == file && r.code == UNREADABLE) {
+            return;
+        }
+        tracing::warn!(flow, file, %error, "an export cannot be read and is skipped; the other files are read");
+        counters.rejected.add(1);
+        counters.note(FILES, 1);
+        counters.reject(file, "", UNREADABLE, &error.to_string(), "the whole file");
+    }
+
+    /// Notes in the state which files were skipped, for `status`.
+    ///
+    /// # Errors
+    /// [`RunError::State`].
+    pub(super) async fn note(self, context: &Context, flow: &str) -> Result<(), RunError> {
+        let flow = flow.to_owned();
+        context.blocking(move |store| store.note_skipped_exports(&flow, &self.0)).await
+    }
+}
