@@ -82,6 +82,7 @@ pub(super) fn hash_key(conn: &Connection) -> Inside<HashKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::{Flags, OptoutStage, Store};
 
     #[test]
     fn a_file_of_format_3_keeps_what_it_has_and_gets_the_newer_columns() {
@@ -108,5 +109,85 @@ mod tests {
             .unwrap();
         assert_eq!(kept, ("contacts".to_owned(), None, 1, "l".to_owned(), 0));
         assert_eq!(conn.query_row("SELECT COUNT(*) FROM environment", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    }
+
+    /// A file as format 3 left it: a mapping and its opt-outs, in the middle of their work.
+    fn format_3(path: &Path) {
+        let conn = Connection::open(path).unwrap();
+        for step in &STEPS[..3] {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute("INSERT INTO meta (name, value) VALUES ('hash_key', ?1), ('change_no', 7)", [HashKey::random().as_bytes()]).unwrap();
+        conn.execute_batch(&format!(
+            "INSERT INTO mapping (id, name, ledger_rows, outbox_rows) VALUES (1, 'contacts', 1, 0), (2, 'contacts.optout', 0, 1);
+             INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at)
+               VALUES (1, 'both', 'both', x'', 1, 1, 1);
+             INSERT INTO cursor (mapping, phase, reason, link, generation, plan_fingerprint, updated_at)
+               VALUES (2, 'delta', 'first', 'link', 1, 'Bidirectional pairs', 1);
+             INSERT INTO optout_flow (mapping, pairs, stage, accepted_at, contacts_at, listed_at, polled_at, full_at, high_water, warning)
+               VALUES (2, 'Bidirectional pairs', 'live', 1, 2, 3, 4, 5, 6, 'no new exports');
+             INSERT INTO optout (mapping, source_id, d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look,
+                 raising, lowering, generation) VALUES
+               (2, 'both', 3, 1, 1000, 'v1', 7, 2000, 500, '[[3,1500]]', 4, 1, 2, 8, 1),
+               (2, 'contact', 2, 0, 1000, 'v1', NULL, NULL, NULL, NULL, 0, 0, 0, 0, 1),
+               (2, 'profile', NULL, 0, NULL, NULL, 1, 2000, 500, NULL, 1, 0, 0, 0, 0);
+             INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, uncertain, state, claimed_by,
+                 enqueued_at) VALUES (2, 'both', 'both', 'refetch', NULL, 0, 0, 0, 5, 0, 'claimed', 1, 1);
+             PRAGMA user_version = 3; PRAGMA application_id = {APPLICATION_ID}"
+        ))
+        .unwrap();
+    }
+
+    #[test]
+    fn opt_outs_of_format_3_keep_their_values_and_none_of_unknown_time_may_be_lifted() {
+        const FLOW: &str = "contacts.optout";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        format_3(&path);
+        let before = crate::time::now();
+        let store = Store::open(&path).unwrap();
+        let at = |ms: i64| crate::time::Instant::from_timestamp_millis(ms).unwrap();
+        let both = store.optout(FLOW, "both").unwrap().unwrap();
+        let (contact, profile) = (both.contact.unwrap(), both.profile.unwrap());
+        assert_eq!((contact.out.len(), contact.ours.len(), contact.changed, contact.version.as_deref()), (2, 1, at(1000), Some("v1")));
+        assert_eq!((profile.out.len(), profile.seen, profile.created), (3, at(2000), Some(at(500))));
+        assert_eq!(profile.consent(Flags::of(3)), Some(at(1500)));
+        // Nobody knows when Campaign got these opt-outs: only a consent after the migration is certain to be later.
+        let migrated = before..=crate::time::now() + chrono::TimeDelta::seconds(1);
+        assert!(migrated.contains(&profile.no_later), "{profile:?}");
+        // What was perhaps under way is known to be, and the profile is read before anything is written.
+        assert_eq!((both.fresh, both.look, both.raising, both.lowering), (Flags::of(2), true, Flags::of(1), Flags::of(3)));
+        // What format 3 did not have: nothing is held, owed, or handed over.
+        assert_eq!((both.held, both.lifting, both.owed, both.passed, both.master), Default::default());
+        let profile = store.optout(FLOW, "profile").unwrap().unwrap().profile.unwrap();
+        assert!(migrated.contains(&profile.no_later), "{profile:?}");
+        assert_eq!(store.optout(FLOW, "contact").unwrap().unwrap().profile, None);
+
+        let state = store.optout_state(FLOW).unwrap().unwrap();
+        assert_eq!((state.stage, state.approval, state.warning.as_deref()), (OptoutStage::Live, None, Some("no new exports")));
+        // The same pairs go on; with others, or in another direction, both sides are compared again and the differences need approval.
+        assert_eq!(store.begin_optouts(FLOW, "Bidirectional pairs").unwrap().0.stage, OptoutStage::Live);
+        assert_eq!(store.begin_optouts(FLOW, "D365ToCampaign pairs").unwrap().0.stage, OptoutStage::Baseline);
+        let both = store.optout(FLOW, "both").unwrap().unwrap();
+        assert!(both.contact.is_none() && migrated.contains(&both.profile.unwrap().no_later));
+    }
+
+    #[test]
+    fn records_and_kept_opt_outs_of_format_3_are_not_taken_for_more_than_is_known_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        format_3(&path);
+        let store = Store::open(&path).unwrap();
+        assert!(store.kept_optouts("contacts", "both").unwrap().is_empty());
+        // A record of unknown state stays so: it is looked up before it is written. None is known to have been created again.
+        let ledger: (i64, i64) = store
+            .read("test", |conn, _| Ok(conn.query_row("SELECT doubtful, remade FROM ledger", [], |row| Ok((row.get(0)?, row.get(1)?)))?))
+            .unwrap();
+        assert_eq!(ledger, (1, 0));
+        // A second opening changes nothing: the time of the migration is noted once.
+        let noted = || store.optout("contacts.optout", "both").unwrap().unwrap().profile.unwrap().no_later;
+        let first = noted();
+        drop(Store::open(&path).unwrap());
+        assert_eq!(noted(), first);
     }
 }

@@ -119,7 +119,7 @@ pub struct OptoutIntake {
     pub backlog: u64,
 }
 
-const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, held, owed, master, passed, own, source_id";
+const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, held, owed, master, passed, lifting, c_no_later, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
     let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_bits);
@@ -140,7 +140,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
                 }
             }
             let created = row.get::<_, Option<i64>>(6)?.map(instant);
-            Some(Profile { out: Flags::from_bits(out), seen: instant(seen), created, consents })
+            // It is written with each profile. A time that is not known must not lift an opt-out.
+            let no_later = row.get::<_, Option<i64>>(17)?.map_or_else(|| instant(HELD), instant);
+            Some(Profile { out: Flags::from_bits(out), seen: instant(seen), no_later, created, consents })
         }
         (Some(_) | None, _) => None,
     };
@@ -155,9 +157,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
         owed: flags(13)?,
         master: row.get(14)?,
         passed: flags(15)?,
-        own: flags(16)?,
+        lifting: flags(16)?,
     };
-    Ok((row.get(17)?, person))
+    Ok((row.get(18)?, person))
 }
 
 pub(super) fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>> {
@@ -216,7 +218,7 @@ impl Store {
                     // What was seen of fields that are no longer meant says nothing of those that are.
                     // What Campaign has counts as seen for the first time: which changes are followed may be another choice too.
                     tx.conn.execute(
-                        "UPDATE optout SET d_out = NULL, d_changed = NULL, d_version = NULL, d_ours = 0, raising = 0, lowering = 0, held = 0,
+                        "UPDATE optout SET d_out = NULL, d_changed = NULL, d_version = NULL, d_ours = 0, raising = 0, lowering = 0, lifting = 0, held = 0,
                            fresh = coalesce(c_out, 0) WHERE mapping = ?1",
                         [mapping],
                     )?;
@@ -554,7 +556,7 @@ impl Tx<'_> {
     }
 
     pub fn put_person(&mut self, mapping: i64, id: &str, person: &Person, generation: Option<i64>) -> Inside<()> {
-        let Person { contact, profile, fresh, look, raising, lowering, held, owed, master, passed, own } = person;
+        let Person { contact, profile, fresh, look, raising, lowering, held, owed, master, passed, lifting } = person;
         let consents = profile.as_ref().and_then(|profile| {
             let known: Vec<(usize, i64)> =
                 profile.consents.iter().enumerate().filter_map(|(place, at)| Some((place, millis((*at)?)))).collect();
@@ -563,13 +565,14 @@ impl Tx<'_> {
         self.conn
             .prepare_cached(
                 "INSERT INTO optout (mapping, source_id, d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look,
-                   raising, lowering, held, owed, master, passed, own, generation)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19, ?20, coalesce(?15, 0))
+                   raising, lowering, held, owed, master, passed, lifting, c_no_later, generation)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19, ?20, ?21, coalesce(?15, 0))
                  ON CONFLICT (mapping, source_id) DO UPDATE SET d_out = excluded.d_out, d_ours = excluded.d_ours, d_changed = excluded.d_changed,
                    d_version = excluded.d_version, c_out = excluded.c_out, c_seen = excluded.c_seen, c_created = excluded.c_created,
                    consents = excluded.consents, fresh = excluded.fresh, look = excluded.look, raising = excluded.raising,
                    lowering = excluded.lowering, held = excluded.held, owed = excluded.owed, master = excluded.master,
-                   passed = excluded.passed, own = excluded.own, generation = coalesce(?15, generation)",
+                   passed = excluded.passed, lifting = excluded.lifting, c_no_later = excluded.c_no_later,
+                   generation = coalesce(?15, generation)",
             )?
             .execute(params![
                 mapping,
@@ -591,7 +594,8 @@ impl Tx<'_> {
                 owed.bits(),
                 master,
                 passed.bits(),
-                own.bits()
+                lifting.bits(),
+                profile.as_ref().map(|p| millis(p.no_later))
             ])?;
         Ok(())
     }
@@ -722,7 +726,8 @@ mod tests {
 
     fn person() -> Person {
         let at = |ms| instant(ms);
-        let mut profile = Profile { out: Flags::of(1), seen: at(2_000), created: Some(at(500)), consents: Default::default() };
+        let mut profile =
+            Profile { out: Flags::of(1), seen: at(2_000), no_later: at(2_500), created: Some(at(500)), consents: Default::default() };
         profile.note_consent(Flags::of(4), at(1_500));
         let contact = Contact { out: Flags::of(4), ours: Flags::NONE, changed: at(1_000), version: Some("W/\"7\"".to_owned()) };
         Person {
@@ -736,7 +741,7 @@ mod tests {
             owed: Flags::of(7),
             master: Some("c0000000-0000-4000-8000-000000000002".to_owned()),
             passed: Flags::ALL,
-            own: Flags::of(1),
+            lifting: Flags::of(0),
         }
     }
 

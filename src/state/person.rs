@@ -112,6 +112,9 @@ pub struct Profile {
     pub out: Flags,
     /// It has said so at this time or later, by our clock.
     pub seen: Instant,
+    /// None of its opt-outs was set later than this, unless one was taken back and set again between two readings. By Campaign's clock
+    /// or by ours, whichever tells the later time.
+    pub no_later: Instant,
     /// When it was made, by Campaign's clock: another time is another record under the same key.
     pub created: Option<Instant>,
     /// Of each attribute: the latest time at which it is known to have been set to false. The real time of the present
@@ -148,11 +151,11 @@ pub struct Person {
     pub raising: Flags,
     /// Consents that are perhaps being written to Dynamics.
     pub lowering: Flags,
-    /// Opt-outs that only Campaign had at first sight, in a workflow from Dynamics to Campaign: they stay until somebody approves that
-    /// Dynamics' consents are written.
+    /// Opt-outs of Campaign of which it is not known whether they came before the consents of Dynamics, in a workflow from Dynamics to
+    /// Campaign: they stay until somebody approves that the consents are written.
     pub held: Flags,
-    /// Opt-outs that Campaign got by itself, as far as is known: neither from us nor when the profile was made.
-    pub own: Flags,
+    /// Consents that are perhaps being written to Campaign.
+    pub lifting: Flags,
     /// Opt-outs of a profile that the mapping has deleted, or of a contact that was merged into this one, which are still to be written.
     pub owed: Flags,
     /// The id of the contact that this one was merged into.
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn of_two_times_of_a_consent_the_later_is_kept_whatever_their_order() {
         let at = |ms| Instant::from_timestamp_millis(ms).unwrap();
-        let mut profile = Profile { out: Flags::NONE, seen: at(0), created: None, consents: Default::default() };
+        let mut profile = Profile { out: Flags::NONE, seen: at(0), no_later: at(0), created: None, consents: Default::default() };
         for ms in [5, 9, 7] {
             profile.note_consent(Flags::of(3), at(ms));
         }

@@ -23,7 +23,7 @@ pub(in crate::run) async fn keep_before_delete(
         Ok(None) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),
     };
-    let sight = profiles::sight(&profile, at);
+    let sight = profiles::sight(&profile, at, time::now());
     let rule = rule_of(flow, &context.options);
     let (mapping, name) = (mapping.to_owned(), name_of(flow));
     let kept = context.blocking(move |store| {

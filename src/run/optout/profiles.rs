@@ -50,9 +50,10 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             page = pages.next() => page?,
             () = shared.context.stop.cancelled() => return Ok(()),
         };
+        let answered = time::now();
         let Some(profiles) = page else { break };
         high_water = high_water.max(profiles.iter().filter_map(|p| instant(p, "lastModified")).max());
-        let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at)))).collect();
+        let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at, answered)))).collect();
         let rule = shared.rule;
         let outcome = shared
             .blocking(move |store, name| {
@@ -150,8 +151,8 @@ pub(super) fn contact_of(key: &str) -> Option<String> {
     Uuid::parse_str(key).ok().map(|id| id.to_string()).filter(|id| id == key)
 }
 
-/// What a profile says.
-pub(super) fn sight(profile: &Value, at: Instant) -> ProfileSight {
+/// What a profile says. `at`: when it was asked for; `answered`: when the answer had come; both by our clock.
+pub(super) fn sight(profile: &Value, at: Instant, answered: Instant) -> ProfileSight {
     let out = OptOut::ALL.into_iter().filter(|attribute| match profile.get(attribute.rest_name()) {
         Some(Value::Bool(value)) => *value,
         // Assumed: an instance may write a boolean otherwise, as exports do. A missing attribute is false.
@@ -160,8 +161,7 @@ pub(super) fn sight(profile: &Value, at: Instant) -> ProfileSight {
         Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
     });
     let (created, modified) = (instant(profile, "created"), instant(profile, "lastModified"));
-    let untouched = created.is_some() && created == modified;
-    ProfileSight { out: out.map(super::flag).collect::<Flags>(), created, at, untouched }
+    ProfileSight { out: out.map(super::flag).collect::<Flags>(), created, at, answered, modified }
 }
 
 /// The attributes of a profile by their names on the wire.

@@ -58,7 +58,8 @@ pub struct AttributeReport {
     pub consents_to_dynamics: u64,
     /// Will be a consent in Campaign, because Dynamics changed to one; only where Dynamics is the one source.
     pub consents_to_campaign: u64,
-    /// An opt-out that only Campaign had at first sight: it stays, and is lifted only if somebody approves it.
+    /// An opt-out that only Campaign has, and that may be a later word than the consent of Dynamics: it stays, and is lifted only if somebody
+    /// approves it.
     pub held: u64,
     /// Differs, and is left as it is: the source has not changed it.
     pub left: u64,

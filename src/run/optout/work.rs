@@ -1,7 +1,8 @@
 //! Writing: takes persons from the state, does what the rule says step by step, hands back what is known then.
 //!
-//! An intention for Dynamics is on disk before it is sent, so that our own write is known again when its answer was not seen.
-//! Writes to Campaign need none: writing a value twice is writing it once.
+//! An intention for Dynamics is on disk before it is sent, so that our own write is known again when its answer was not seen. So is a
+//! consent for Campaign: it must not be written a second time over an opt-out that came after it. An opt-out for Campaign needs none:
+//! writing it twice is writing it once.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -217,7 +218,7 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 let at = time::now();
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
                 match shared.context.services.campaign.get(&shared.resource, key).await {
-                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at)),
+                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at, time::now())),
                     Ok(None) => shared.rule.profile_missing(&mut person),
                     Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
                 }
@@ -231,16 +232,25 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
             Step::WriteCampaign { raise, lower } => {
                 let (raise, lower) = (refusals.portion(raise), refusals.portion(lower));
                 let body = campaign_body(&shared, raise, lower);
+                // If the answer to a consent is lost, the next look has to know that it may have been written.
+                if !lower.is_empty() {
+                    person.lifting = person.lifting | lower;
+                    let (key, intended) = (id.clone(), person.clone());
+                    if !shared.blocking(move |store, name| store.note_intent(name, &key, &intended)).await? {
+                        return Ok(ended(PersonEnd::Gone, written));
+                    }
+                }
                 match shared.context.services.campaign.update(&shared.resource, &id, &body).await {
                     Ok(Written::Done) => {
                         written += 1;
-                        shared.rule.campaign_written(&mut person, raise, lower);
+                        shared.rule.campaign_written(&mut person, raise, lower, time::now());
                     }
                     Ok(Written::Missing) => shared.rule.profile_missing(&mut person),
                     Err(error) => {
                         if let Some((error, body)) = refusals.note(raise | lower, error, body) {
                             return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written));
                         }
+                        shared.rule.campaign_refused(&mut person, lower);
                     }
                 }
             }

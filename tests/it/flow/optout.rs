@@ -153,6 +153,8 @@ async fn towards_campaign_dynamics_overwrites() {
     let plan = plan("d365-to-campaign");
     world.person(1, json!({"donotemail": true})).await;
     world.sync(&plan).await;
+    // Later than Campaign got the opt-out, by Dynamics' clock.
+    world.dynamics_clock(60).await;
     world.update(1, json!({"donotemail": false, "followemail": false})).await;
     world.sync(&plan).await;
     assert_eq!(world.lists(1).await, (false, false, true));

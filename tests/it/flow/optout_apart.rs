@@ -53,7 +53,8 @@ async fn an_opt_out_in_dynamics_reaches_its_profile_whatever_is_wrong_with_the_r
             assert!(world.denied(n).await, "{direction}: {n}");
         }
         assert!(!world.denied(5).await, "{direction}");
-        // And back, where Dynamics is the one source.
+        // And back, where Dynamics is the one source: later than the opt-out was written, by Dynamics' clock.
+        world.dynamics_clock(60).await;
         world.update(1, json!({"donotemail": false, "telephone1": "still not a number"})).await;
         world.sync(&plan).await;
         assert_eq!(world.denied(1).await, direction == "bidirectional", "{direction}");
@@ -107,6 +108,59 @@ async fn towards_campaign_the_first_run_writes_opt_outs_and_holds_what_would_lif
     Store::open(&world.state()).unwrap().decide_optouts(FLOW, Approval::Write).unwrap();
     let flows = world.sync(&plan).await;
     assert_eq!((flows[FLOW].backlog, world.lists(2).await), (0, (false, true, false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn towards_campaign_a_consent_that_is_not_later_than_our_own_write_of_the_opt_out_is_held() {
+    let world = world().await;
+    let plan = plan_of(&mapping("d365-to-campaign", "deletes ignore"));
+    for n in 1..=2 {
+        world.person(n, json!({})).await;
+    }
+    world.sync(&plan).await;
+    for n in 1..=2 {
+        world.update(n, json!({"donotemail": true})).await;
+    }
+    world.sync(&plan).await;
+    assert!(world.denied(1).await && world.denied(2).await);
+    // Somebody may have unsubscribed in the moment of our write. By Dynamics' clock the first consent came before it, the second after it.
+    world.update(1, json!({"donotemail": false})).await;
+    world.dynamics_clock(60).await;
+    world.update(2, json!({"donotemail": false})).await;
+    let flows = world.sync(&plan).await;
+    assert_eq!((flows[FLOW].backlog, world.denied(1).await, world.denied(2).await), (1, true, false));
+    Store::open(&world.state()).unwrap().decide_optouts(FLOW, Approval::Write).unwrap();
+    assert_eq!((world.sync(&plan).await[FLOW].backlog, world.denied(1).await), (0, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn towards_campaign_a_consent_whose_answer_was_lost_lifts_no_opt_out_that_came_after_it() {
+    for unsubscribed in [true, false] {
+        let world = world().await;
+        let plan = plan_of(&mapping("d365-to-campaign", "deletes ignore"));
+        world.person(1, json!({"donotemail": true})).await;
+        world.sync(&plan).await;
+        world.dynamics_clock(60).await;
+        world.update(1, json!({"donotemail": false})).await;
+        // Campaign carries the consent out, and the answer never arrives; nothing else is written in this run.
+        world.admin("fail-next", json!({"kind": "lost-answer", "api": "campaign", "method": "PATCH", "count": 1})).await;
+        world
+            .admin(
+                "fail-next",
+                json!({"kind": "status", "status": 403, "api": "campaign", "method": "GET", "path": id(1), "skip": 1, "count": 1000}),
+            )
+            .await;
+        let _ = world.try_run(&plan).await;
+        world.admin("clear-faults", Value::Null).await;
+        assert!(!world.denied(1).await, "it was carried out");
+        if unsubscribed {
+            world.marketing(1, json!({"blackListEmail": true})).await;
+        }
+        world.sync(&plan).await;
+        let flows = world.sync(&plan).await;
+        let expected = (u64::from(unsubscribed), unsubscribed);
+        assert_eq!((flows[FLOW].backlog, world.denied(1).await), expected, "somebody unsubscribed: {unsubscribed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,6 +304,7 @@ async fn a_dry_run_shows_opt_outs_in_both_directions_and_reversals_and_writes_no
 
     let towards = plan_of(&mapping("d365-to-campaign", "deletes ignore"));
     world.sync(&towards).await;
+    world.dynamics_clock(60).await;
     world.update(1, json!({"donotphone": false})).await;
     world.update(3, json!({"donotemail": true})).await;
     let [email, phone] = world.dry_optouts(&towards).await;

@@ -34,8 +34,53 @@ pub(super) const ACTS: [Act; 8] = [
 /// A write that was sent by a process that is dead, and that may still arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Late {
-    Campaign,
+    Campaign { out: bool },
     Dynamics { out: bool, version: String },
+}
+
+/// An answer that is on its way to the flow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    /// To a look at the profile, or to a write to one that is gone.
+    Profile(Option<ProfileSight>),
+    /// To a look at the contact, or to a write under a version that is not the present one.
+    Contact(ContactSight),
+    WrittenToCampaign {
+        raise: Flags,
+        lower: Flags,
+    },
+    WrittenToDynamics {
+        raise: Flags,
+        lower: Flags,
+    },
+}
+
+/// The flow's work on the person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Work {
+    pub(super) person: Person,
+    pub(super) looked: bool,
+    /// What the person was owed when the work began.
+    pub(super) owed: Flags,
+    /// When the present request was sent, in games with late answers.
+    pub(super) sent: i64,
+    /// Of a request that a service has carried out, in games with late answers.
+    pub(super) answer: Option<Answer>,
+}
+
+/// What no client can see, or protect; see docs/optout.md. A game asks for it all the same, to show that the limit is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Somebody opts out in Campaign whose profile has the opt-out already: nothing changes there.
+    Repeated,
+    /// An opt-out is taken back in Campaign and set again before the profile is read.
+    TwoChanges,
+    /// Dynamics tells when the record changed, not when the flag did.
+    TimeOfRecord,
+    /// Somebody opts out between the look at a profile and its deletion.
+    LookToDelete,
+    /// A consent arrives after its sender's end.
+    LateConsent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,12 +111,20 @@ pub(super) struct World {
     // The flow's memory, which a kill empties.
     pub(super) held_contact: Option<ContactSight>,
     pub(super) held_profile: Option<ProfileSight>,
-    pub(super) work: Option<(Person, bool, Flags)>,
+    /// When a listing was asked for that Campaign has not carried out yet, in games with late answers.
+    pub(super) asked: Option<i64>,
+    /// The mapping has looked at the profile, and will delete it.
+    pub(super) deleting: bool,
+    pub(super) work: Option<Work>,
     pub(super) late: Option<Late>,
     // What people said last on each side, and when; the last consent in Campaign.
     pub(super) said_no_in_dynamics: Option<i64>,
     pub(super) said_no_in_campaign: bool,
     pub(super) consent: Option<i64>,
+    /// Somebody has taken the opt-out of the profile back since it was read last.
+    pub(super) unread_consent: bool,
+    /// Somebody has taken the opt-out of the contact back since it was read last.
+    pub(super) unread_lift: bool,
     /// Nobody in Dynamics has said or done anything, and there was no opt-out there.
     pub(super) silent: bool,
     // What is left of the story.
@@ -82,12 +135,22 @@ pub(super) struct World {
 }
 
 impl World {
+    /// Whether the flow knows something of the person: in its state, or in memory, which it may lose.
+    pub(super) fn knows(&self, what: impl Fn(&Person) -> bool) -> bool {
+        what(&self.stored) || self.work.as_ref().is_some_and(|work| what(&work.person))
+    }
+
     /// Versions are compared and nothing else: they are numbered anew, so that worlds that differ in their numbers are one.
     pub(super) fn number_versions(&mut self) {
         let mut versions: Vec<&mut String> = Vec::new();
         versions.extend(self.stored.contact.as_mut().and_then(|c| c.version.as_mut()));
         versions.extend(self.held_contact.as_mut().and_then(|c| c.version.as_mut()));
-        versions.extend(self.work.as_mut().and_then(|(person, ..)| person.contact.as_mut()?.version.as_mut()));
+        if let Some(work) = &mut self.work {
+            versions.extend(work.person.contact.as_mut().and_then(|c| c.version.as_mut()));
+            if let Some(Answer::Contact(contact)) = &mut work.answer {
+                versions.extend(contact.version.as_mut());
+            }
+        }
         if let Some(Late::Dynamics { version, .. }) = &mut self.late {
             versions.push(version);
         }
@@ -127,4 +190,10 @@ pub(super) enum Flaw {
     LiftsAtFirstSight,
     /// A consent in Dynamics lifts an opt-out of Campaign that was not seen before it.
     LiftsUnseen,
+    /// An opt-out that we have written to Campaign counts as nobody else's.
+    OwnWritesAreOurs,
+    /// A reading is taken to hold from the time at which it was asked for.
+    TimeOfRequest,
+    /// A consent for Campaign whose answer was lost is written again.
+    LiftsAgain,
 }
