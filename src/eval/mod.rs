@@ -53,6 +53,8 @@ pub struct Evaluator<'p> {
     key: Program<'p>,
     fields: Vec<Program<'p>>,
     paths: Vec<String>,
+    /// The columns of each field that can have a value although a column is empty.
+    columns: Vec<Option<Vec<u32>>>,
     layout: Layout,
 }
 
@@ -79,6 +81,8 @@ pub struct Mapped<'e, 'a> {
     /// The target's key, as text.
     pub key: Cow<'a, str>,
     values: Vec<Value<'a>>,
+    /// For each value, which of its columns have a value.
+    filled: Vec<Option<u8>>,
 }
 
 /// One field of a target record.
@@ -90,6 +94,9 @@ pub struct MappedField<'m, 'a> {
     pub value: &'m Value<'a>,
     /// Its program in the plan.
     pub program: &'m FieldProgram,
+    /// Which of the first seven source columns that it reads have a value, as bits; none where the field has no value without them
+    /// (see [`FieldProgram::outlives_its_columns`]).
+    pub filled: Option<u8>,
 }
 
 impl MappedField<'_, '_> {
@@ -126,6 +133,7 @@ impl<'p> Evaluator<'p> {
             key: Program::new(&flow.key)?,
             fields: flow.fields.iter().map(Program::new).collect::<Result<_, _>>()?,
             paths: flow.fields.iter().map(|f| f.path.join(".")).collect(),
+            columns: flow.fields.iter().map(|f| f.outlives_its_columns().then(|| f.columns())).collect(),
             layout: Layout::new(flow),
         })
     }
@@ -174,7 +182,10 @@ impl<'p> Evaluator<'p> {
             return Evaluated::Filtered { source_id };
         }
         match self.map(&slots) {
-            Ok((key, values)) => Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values }),
+            Ok((key, values)) => {
+                let filled = self.columns.iter().map(|columns| columns.as_ref().map(|columns| filled(columns, &slots))).collect();
+                Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values, filled })
+            }
             Err((fault, field)) => Evaluated::Rejected(Rejection {
                 source_id: Some(source_id.into_owned()),
                 code: fault.code,
@@ -231,14 +242,22 @@ impl<'p> Evaluator<'p> {
     }
 }
 
+/// Which of the first seven columns have a value.
+fn filled(columns: &[u32], slots: &[Value<'_>]) -> u8 {
+    let bit = |(n, slot): (usize, &u32)| u8::from(slots.get(*slot as usize).is_some_and(|value| !value.is_null())) << n;
+    columns.iter().take(7).enumerate().map(bit).sum()
+}
+
 impl<'a> Mapped<'_, 'a> {
     /// The fields in the plan's order, without the key.
     pub fn fields(&self) -> impl Iterator<Item = MappedField<'_, 'a>> {
         let evaluator = self.evaluator;
-        self.values.iter().zip(&evaluator.paths).zip(&evaluator.flow.fields).map(|((value, path), program)| MappedField {
+        let values = self.values.iter().zip(&self.filled);
+        values.zip(&evaluator.paths).zip(&evaluator.flow.fields).map(|(((value, filled), path), program)| MappedField {
             path,
             value,
             program,
+            filled: *filled,
         })
     }
 

@@ -435,6 +435,47 @@ pub struct FieldProgram {
 }
 
 impl FieldProgram {
+    /// The slots of the source columns that the value comes from, each once, in the order in which they are read.
+    pub fn columns(&self) -> Vec<u32> {
+        fn pieces(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+            pieces.iter().filter_map(|piece| match piece {
+                Piece::Text(_) => None,
+                Piece::Field(read) => Some(read.slot),
+            })
+        }
+        let mut columns: Vec<u32> = match &self.source {
+            Source::Field(read) => vec![read.slot],
+            Source::Constant(_) => Vec::new(),
+            Source::Template(template) => pieces(template).collect(),
+            Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().map(|read| read.slot).collect(),
+        };
+        for step in &self.steps {
+            match &step.op {
+                Op::Coalesce(reads) => columns.extend(reads.iter().map(|read| read.slot)),
+                Op::Concat(concat) => columns.extend(pieces(concat)),
+                _ => {}
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        columns.retain(|slot| seen.insert(*slot));
+        columns
+    }
+
+    /// Whether the field can have a value although a source column that it reads is empty: it has a default, a replacement that
+    /// may have a case for an empty value, or reads several columns.
+    pub fn outlives_its_columns(&self) -> bool {
+        let replaces = match &self.source {
+            Source::Field(read) => read.replace.is_some(),
+            Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => false,
+        };
+        let steps = self.steps.iter().any(|step| matches!(step.op, Op::Default(_) | Op::Map(_)));
+        match self.columns().len() {
+            0 => false,
+            1 => replaces || steps,
+            _ => true,
+        }
+    }
+
     /// The mapping whose record the field links to, where it is a link.
     pub fn link(&self) -> Option<&str> {
         self.steps.iter().rev().find_map(|step| match &step.op {

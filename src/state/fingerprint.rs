@@ -92,6 +92,50 @@ impl Fingerprint {
     }
 }
 
+/// For each slot, which of the source columns that its field reads had a value at the last write. A column that the user may no
+/// longer read is empty in every record; where a mapping has a default, the target shows a value all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FilledColumns(Vec<u8>);
+
+/// Set in a byte that is known.
+const KNOWN: u8 = 0x80;
+
+impl FilledColumns {
+    pub fn from_blob(blob: &[u8]) -> Self {
+        FilledColumns(blob.to_vec())
+    }
+
+    pub fn as_blob(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The columns that had a value, as bits; none if that is not known, or the field cannot have a value without them.
+    pub fn at(&self, slot: u32) -> Option<u8> {
+        self.0.get(slot as usize).filter(|byte| **byte & KNOWN != 0).map(|byte| byte & !KNOWN)
+    }
+
+    /// The columns that had a value and have none now, as bits.
+    pub fn lost(&self, slot: u32, now: Option<u8>) -> u8 {
+        match (self.at(slot), now) {
+            (Some(before), Some(now)) => before & !now,
+            (None, _) | (_, None) => 0,
+        }
+    }
+
+    /// Notes what a field was written from.
+    pub fn write(&mut self, slot: u32, filled: Option<u8>) {
+        let slot = slot as usize;
+        let byte = filled.map_or(0, |bits| bits | KNOWN);
+        if self.0.len() <= slot {
+            if byte == 0 {
+                return;
+            }
+            self.0.resize(slot + 1, 0);
+        }
+        self.0[slot] = byte;
+    }
+}
+
 /// A payload beside what was last written for its key, as a dry run shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +159,19 @@ mod tests {
         assert_ne!(a.hash("x", "1"), a.hash("y", "1"));
         assert_ne!(a.hash("x", "1"), b.hash("x", "1"));
         assert_ne!(a.hash("x1", "2"), a.hash("x", "12"));
+    }
+
+    #[test]
+    fn a_column_is_lost_if_it_had_a_value_at_the_last_write_and_has_none_now() {
+        let mut filled = FilledColumns::default();
+        filled.write(0, None);
+        assert!(filled.as_blob().is_empty());
+        filled.write(2, Some(0b11));
+        filled.write(1, Some(0));
+        let filled = FilledColumns::from_blob(filled.as_blob());
+        assert_eq!((filled.at(0), filled.at(1), filled.at(2), filled.at(9)), (None, Some(0), Some(0b11), None));
+        assert_eq!((filled.lost(2, Some(0b10)), filled.lost(2, Some(0b11)), filled.lost(2, None)), (0b01, 0, 0));
+        assert_eq!((filled.lost(1, Some(0)), filled.lost(0, Some(0))), (0, 0), "nothing is known of slot 0");
     }
 
     #[test]

@@ -387,7 +387,7 @@ mod tests {
             if let Some(parent) = link {
                 let value = serde_json::value::to_raw_value(parent).unwrap();
                 let link = Some("accounts".into());
-                payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, link });
+                payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, filled: None, link });
             }
             let from = store.cursor_or_first(flow, "plan").unwrap();
             let changes = vec![Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }];

@@ -11,9 +11,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Inside, StateError};
+use super::fingerprint::FilledColumns;
 use super::outbox::NewOp;
 use super::page::{Intake, PageOutcome};
-use super::payload::Payload;
+use super::payload::{Field, Payload};
 use super::store::Store;
 use super::tx::{LedgerRow, Tx, mapping_id};
 use super::types::{Op, millis, words};
@@ -83,18 +84,21 @@ words! {
     }
 }
 
-/// A field that would become empty.
+/// A field that would become empty, or whose value would no longer come from a source column that has become empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmptiedField {
     /// The target path.
     pub path: String,
-    /// Records in which it would become empty.
+    /// Records in which that would happen.
     pub records: u64,
-    /// Records at the target in which it has a value.
+    /// Records at the target in which it has a value, or a value from that column.
     pub known: u64,
-    /// Records in which it became empty in the last 24 hours without approval.
+    /// Records in which it happened in the last 24 hours without approval.
     #[serde(default)]
     pub earlier: u64,
+    /// It would not become empty, but get what the mapping has for an empty source column: a default, or the next column's value.
+    #[serde(default)]
+    pub falls_back: bool,
 }
 
 /// Changes that need approval.
@@ -151,8 +155,13 @@ impl std::fmt::Display for MassChange {
             parts.push(format!("delete {deletions} of {} records at the target ({causes}{empty}){earlier}", self.known));
         }
         for field in &self.emptied {
+            let EmptiedField { path, records, known, .. } = field;
             let earlier = after_earlier(field.earlier);
-            parts.push(format!("empty `{}` in {} of the {} records that have a value{earlier}", field.path, field.records, field.known));
+            parts.push(if field.falls_back {
+                format!("write a fallback value to `{path}` in {records} of the {known} records whose source column had a value, since the column is empty now{earlier}")
+            } else {
+                format!("empty `{path}` in {records} of the {known} records that have a value{earlier}")
+            });
         }
         f.write_str(&parts.join(", and "))?;
         if !self.examples.is_empty() {
@@ -284,11 +293,16 @@ impl Tx<'_> {
         let mut rest = Vec::new();
         for field in payload.fields() {
             let written = !field.create_only && (with_initial || !field.initial_only);
-            let slot = if written && is_empty(field.value.get()) { self.slot(mapping, &field.path)? } else { None };
-            match slot {
-                Some(slot) if self.has_value(row, slot, &field.path) => slots.push(slot),
-                Some(_) | None => rest.push(field.clone()),
+            let may_lose = written && (is_empty(field.value.get()) || field.filled.is_some());
+            let slot = if may_lose { self.slot(mapping, &field.path)? } else { None };
+            let losses = match slot {
+                Some(slot) if self.has_value(row, slot, &field.path) => self.losses(row, slot, field),
+                Some(_) | None => Vec::new(),
+            };
+            if losses.is_empty() {
+                rest.push(field.clone());
             }
+            slots.extend(losses);
         }
         if slots.is_empty() {
             return Ok(None);
@@ -297,6 +311,19 @@ impl Tx<'_> {
         // The whole of it: should the record be gone at the target when it is released, it is created with all fields.
         self.hold(intake, key, source_id, HeldCause::Emptied, Some((payload, &slots)), with_initial, change_no)?;
         Ok(Some(Payload::from_fields(rest)))
+    }
+
+    /// What a field would lose that has a value: the value, or source columns that it came from.
+    fn losses(&self, row: &LedgerRow, slot: u32, field: &Field) -> Vec<u32> {
+        let json = field.value.get();
+        if is_empty(json) {
+            return vec![slot];
+        }
+        let lost = row.filled.lost(slot, field.filled);
+        if lost == 0 || row.fingerprint.has(slot, self.key().hash(&field.path, json)) {
+            return Vec::new();
+        }
+        (0..COLUMN_BITS).filter(|bit| lost & (1 << bit) != 0).map(|bit| slot | (bit + 1) << LOSS_SHIFT).collect()
     }
 
     /// Whether the last write to a path left a value there.
@@ -316,6 +343,7 @@ impl Tx<'_> {
         with_initial: bool,
         change_no: i64,
     ) -> Inside<()> {
+        // Each is a slot, with the number of the lost column in its highest byte.
         let slots: Option<Vec<u8>> = emptied.map(|(_, slots)| slots.iter().flat_map(|slot| slot.to_le_bytes()).collect());
         self.conn
             .prepare_cached(
@@ -369,8 +397,8 @@ impl Tx<'_> {
                 self.forget_passed(mapping)?;
             } else {
                 self.note_passed(mapping, DELETIONS, deletions)?;
-                for (path, records) in emptied.values() {
-                    self.note_passed(mapping, path, *records)?;
+                for (loss, (path, records)) in &emptied {
+                    self.note_passed(mapping, &passed_path(*loss, path), *records)?;
                 }
             }
             return Ok(Judged::Released(self.release_held(mapping)?));
@@ -427,7 +455,7 @@ impl Tx<'_> {
         Ok(u64::try_from(before + self.tally(mapping).ledger_rows).unwrap_or(0))
     }
 
-    /// In how many held records each field would become empty: slot, path, records.
+    /// In how many held records each field would lose its value or a source column: the loss, the field's path, records.
     fn emptied_counts(&mut self, mapping: i64) -> Inside<BTreeMap<u32, (String, u64)>> {
         let mut counts: BTreeMap<u32, (String, u64)> = BTreeMap::new();
         let mut statement = self.conn.prepare_cached("SELECT slots FROM held WHERE mapping = ?1 AND cause = 'emptied'")?;
@@ -438,8 +466,8 @@ impl Tx<'_> {
             }
         }
         let mut statement = self.conn.prepare_cached("SELECT path FROM target_path WHERE mapping = ?1 AND slot = ?2")?;
-        for (slot, (path, _)) in &mut counts {
-            *path = statement.query_row(params![mapping, slot], |row| row.get(0))?;
+        for (loss, (path, _)) in &mut counts {
+            *path = statement.query_row(params![mapping, slot_of(*loss)], |row| row.get(0))?;
         }
         Ok(counts)
     }
@@ -455,24 +483,28 @@ impl Tx<'_> {
     ) -> Inside<Vec<EmptiedField>> {
         let key = self.key();
         let mut fields: Vec<(u32, EmptiedField, [u64; 2])> = Vec::new();
-        for (slot, (path, records)) in counts {
-            let earlier = passed.get(path).copied().unwrap_or(0);
+        for (loss, (path, records)) in counts {
+            let earlier = passed.get(&passed_path(*loss, path)).copied().unwrap_or(0);
             if records + earlier >= limits.least() {
                 let empty = EMPTY.map(|empty| key.hash(path, empty));
-                fields.push((*slot, EmptiedField { path: path.clone(), records: *records, known: 0, earlier }, empty));
+                let falls_back = column_of(*loss).is_some();
+                fields.push((*loss, EmptiedField { path: path.clone(), records: *records, known: 0, earlier, falls_back }, empty));
             }
         }
         if fields.is_empty() {
             return Ok(Vec::new());
         }
         {
-            let mut statement = self.conn.prepare_cached("SELECT fingerprints FROM ledger WHERE mapping = ?1 AND doubtful = 0")?;
+            let mut statement = self.conn.prepare_cached("SELECT fingerprints, filled FROM ledger WHERE mapping = ?1 AND doubtful = 0")?;
             let mut rows = statement.query([mapping])?;
             while let Some(row) = rows.next()? {
                 let hashes = row.get_ref(0)?.as_blob().unwrap_or_default().as_chunks::<8>().0;
-                for (slot, field, empty) in &mut fields {
-                    let hash = hashes.get(*slot as usize).map_or(0, |bytes| u64::from_le_bytes(*bytes));
-                    field.known += u64::from(hash != 0 && !empty.contains(&hash));
+                let filled = FilledColumns::from_blob(row.get_ref(1)?.as_blob().unwrap_or_default());
+                for (loss, field, empty) in &mut fields {
+                    let slot = slot_of(*loss);
+                    let hash = hashes.get(slot as usize).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                    let from_column = column_of(*loss).is_none_or(|bit| filled.at(slot).is_some_and(|bits| bits & (1 << bit) != 0));
+                    field.known += u64::from(hash != 0 && !empty.contains(&hash) && from_column);
                 }
             }
         }
@@ -533,6 +565,25 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// Source columns of a field that are told apart.
+const COLUMN_BITS: u32 = 7;
+/// A loss is a slot, with the number of the lost source column, from 1, from this bit on; 0 if the field becomes empty.
+const LOSS_SHIFT: u32 = 24;
+
+fn slot_of(loss: u32) -> u32 {
+    loss & ((1 << LOSS_SHIFT) - 1)
+}
+
+/// The lost source column, from 0; none if the field becomes empty.
+fn column_of(loss: u32) -> Option<u32> {
+    (loss >> LOSS_SHIFT).checked_sub(1)
+}
+
+/// `mass_passed.path` of a loss.
+fn passed_path(loss: u32, path: &str) -> String {
+    column_of(loss).map_or_else(|| path.to_owned(), |column| format!("{path}\u{1f}{}", column + 1))
 }
 
 /// JSON texts of an empty value.

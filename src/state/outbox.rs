@@ -68,6 +68,7 @@ pub struct ClaimedField {
     pub link: Option<ClaimedLink>,
     pub(super) slot: u32,
     pub(super) hash: u64,
+    pub(super) filled: Option<u8>,
 }
 
 /// A link to another target record.
@@ -382,6 +383,7 @@ impl Tx<'_> {
                         link,
                         slot,
                         hash,
+                        filled: field.filled,
                     });
                 }
                 if !missing.is_empty() {

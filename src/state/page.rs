@@ -414,6 +414,7 @@ impl Tx<'_> {
             && self.equals_last_write(mapping, row, source_id, payload, with_initial)?
             && !self.in_outbox(mapping, key)?
         {
+            self.note_filled(mapping, key, row, payload)?;
             // A record of which something is held is not unchanged.
             if rest.is_none() {
                 outcome.unchanged += 1;
@@ -459,6 +460,24 @@ impl Tx<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// The values are those that were last written, but may come from other source columns.
+    fn note_filled(&mut self, mapping: i64, key: &str, row: &LedgerRow, payload: &Payload) -> Inside<()> {
+        let mut filled = row.filled.clone();
+        for field in payload.fields() {
+            if let Some(slot) = self.slot(mapping, &field.path)? {
+                filled.write(slot, field.filled);
+            }
+        }
+        if filled != row.filled {
+            self.conn.prepare_cached("UPDATE ledger SET filled = ?3 WHERE mapping = ?1 AND key = ?2")?.execute(params![
+                mapping,
+                key,
+                filled.as_blob()
+            ])?;
+        }
+        Ok(())
     }
 
     fn in_outbox(&self, mapping: i64, key: &str) -> Inside<bool> {
@@ -568,7 +587,14 @@ mod tests {
         payload.push_value("x", &1.into(), false).unwrap();
         if let Some(parent) = link {
             let value = serde_json::value::to_raw_value(parent).unwrap();
-            payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, link: Some("parents".into()) });
+            payload.push(Field {
+                path: "parent".into(),
+                value,
+                initial_only: false,
+                create_only: false,
+                filled: None,
+                link: Some("parents".into()),
+            });
         }
         Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }
     }

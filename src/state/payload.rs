@@ -21,6 +21,9 @@ pub struct Field {
     pub initial_only: bool,
     /// Written when the record is made and never again, not even on replay.
     pub create_only: bool,
+    /// Which of the source columns that the field reads have a value, as bits 0 to 6 in the order in which it reads them; none where the
+    /// value is empty whenever the columns are (no default, one column).
+    pub filled: Option<u8>,
     /// For a link to another target record: the mapping that writes that one. The value is then its source id.
     pub link: Option<Arc<str>>,
 }
@@ -46,8 +49,9 @@ impl std::fmt::Debug for Field {
 
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
-        let flat =
-            |field: &Field| (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.link.clone());
+        let flat = |field: &Field| {
+            (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.filled, field.link.clone())
+        };
         self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
     }
 }
@@ -88,6 +92,7 @@ impl Payload {
             value: serde_json::value::to_raw_value(value)?,
             initial_only,
             create_only: false,
+            filled: None,
             link: None,
         });
         Ok(())
@@ -123,41 +128,10 @@ impl Payload {
             text.push_str(field.value.get());
         }
         text.push('}');
-        let mut create = self.fields.iter().filter(|field| field.create_only).peekable();
-        if create.peek().is_some() {
-            text.push_str(",\"create\":[");
-            for (i, field) in create.enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                push_json_string(&mut text, &field.path);
-            }
-            text.push(']');
-        }
-        let mut initial = self.fields.iter().filter(|field| field.initial_only).peekable();
-        if initial.peek().is_some() {
-            text.push_str(",\"initial\":[");
-            for (i, field) in initial.enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                push_json_string(&mut text, &field.path);
-            }
-            text.push(']');
-        }
-        let mut links = self.fields.iter().filter_map(|field| Some((&field.path, field.link.as_ref()?))).peekable();
-        if links.peek().is_some() {
-            text.push_str(",\"links\":{");
-            for (i, (path, mapping)) in links.enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                push_json_string(&mut text, path);
-                text.push(':');
-                push_json_string(&mut text, mapping);
-            }
-            text.push('}');
-        }
+        push_list(&mut text, "create", self.fields.iter().filter(|field| field.create_only));
+        push_list(&mut text, "initial", self.fields.iter().filter(|field| field.initial_only));
+        push_map(&mut text, "filled", self.fields.iter().filter_map(|field| Some((field, field.filled?.to_string()))));
+        push_map(&mut text, "links", self.fields.iter().filter_map(|field| Some((field, json_string(field.link.as_ref()?)))));
         text.push('}');
         text
     }
@@ -171,16 +145,19 @@ impl Payload {
             #[serde(default)]
             create: Vec<Arc<str>>,
             #[serde(default)]
+            filled: HashMap<Arc<str>, u8>,
+            #[serde(default)]
             links: HashMap<Arc<str>, Arc<str>>,
         }
         let stored: Stored =
             serde_json::from_str(text).map_err(|e| StateError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
-        let Stored { fields, initial, create, mut links } = stored;
+        let Stored { fields, initial, create, filled, mut links } = stored;
         let fields = fields
             .into_iter()
             .map(|(path, value)| Field {
                 initial_only: initial.contains(&path),
                 create_only: create.contains(&path),
+                filled: filled.get(&path).copied(),
                 link: links.remove(&path),
                 path,
                 value,
@@ -188,6 +165,28 @@ impl Payload {
             .collect();
         Ok(Payload { fields })
     }
+}
+
+/// Appends `,"name":["path",…]`; nothing where there are no fields.
+fn push_list<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = &'f Field>) {
+    let paths: Vec<String> = fields.map(|field| json_string(&field.path)).collect();
+    if !paths.is_empty() {
+        text.push_str(&format!(",\"{name}\":[{}]", paths.join(",")));
+    }
+}
+
+/// Appends `,"name":{"path":value,…}`, where the values are JSON texts; nothing where there are no fields.
+fn push_map<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = (&'f Field, String)>) {
+    let entries: Vec<String> = fields.map(|(field, value)| format!("{}:{value}", json_string(&field.path))).collect();
+    if !entries.is_empty() {
+        text.push_str(&format!(",\"{name}\":{{{}}}", entries.join(",")));
+    }
+}
+
+fn json_string(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 2);
+    push_json_string(&mut text, value);
+    text
 }
 
 fn push_json_string(text: &mut String, value: &str) {
@@ -225,6 +224,8 @@ mod tests {
         let begun = Payload::from_fields(before.fields().iter().map(|field| Field { create_only: true, ..field.clone() }));
         assert_eq!(Payload::from_json(&begun.to_json()).unwrap(), begun);
         assert_eq!(Payload::from_json(&Payload::default().to_json()).unwrap(), Payload::default());
+        let defaulted = Payload::from_fields(before.fields().iter().map(|field| Field { filled: Some(5), ..field.clone() }));
+        assert_eq!(Payload::from_json(&defaulted.to_json()).unwrap(), defaulted);
         let mut linked = before;
         linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields[0].clone() });
         assert_eq!(Payload::from_json(&linked.to_json()).unwrap(), linked);

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{FilledColumns, Fingerprint};
 use super::links::WrittenLink;
-use super::outbox::{ClaimedOp, is_keyless};
+use super::outbox::{ClaimedOp, Work, is_keyless};
 use super::store::Store;
 use super::tx::Tx;
 use super::types::{Op, RunId, millis};
@@ -31,6 +31,8 @@ pub enum Settled {
         created: bool,
         /// Slot and hash of each path that was written.
         hashes: Vec<(u32, u64)>,
+        /// Slot and filled source columns of each path of the operation.
+        filled: Vec<(u32, Option<u8>)>,
         /// Where the links among them lead.
         links: Vec<WrittenLink>,
     },
@@ -74,7 +76,12 @@ impl ClaimedOp {
             let parent_id = link.to.source_id().map(str::to_owned);
             Some(WrittenLink { slot: field.slot, parent: link.mapping.to_string(), parent_id })
         });
-        Settlement { seq: self.seq, result: Settled::Written { created, hashes, links: links.collect() } }
+        // Also of those that were not written: their value is the same, and may come from other columns.
+        let filled = match &self.work {
+            Work::Upsert(fields) => fields.iter().map(|field| (field.slot, field.filled)).collect(),
+            Work::Delete | Work::Refetch => Vec::new(),
+        };
+        Settlement { seq: self.seq, result: Settled::Written { created, hashes, filled, links: links.collect() } }
     }
 
     /// Nothing was sent: this link leads to a record that is not at the target. `gone`: the target itself was asked, though
@@ -202,8 +209,8 @@ impl Tx<'_> {
 
     fn settle(&mut self, run: RunId, row: &Row, result: Settled, outcome: &mut SettleOutcome) -> Inside<()> {
         match (result, row.op) {
-            (Settled::Written { created, hashes, links }, Op::Upsert) => {
-                let appeared = self.write_ledger(row, created, &hashes)?;
+            (Settled::Written { created, hashes, filled, links }, Op::Upsert) => {
+                let appeared = self.write_ledger(row, created, &hashes, &filled)?;
                 self.spend_kept(row.mapping, &row.source_id)?;
                 self.note_links(row.mapping, &row.key, &links)?;
                 self.release(row.mapping, &row.source_id)?;
@@ -283,29 +290,46 @@ impl Tx<'_> {
 
     /// Gives whether the record may have come into being by this write, or by an earlier one whose answer was not seen: then links
     /// that led to its predecessor are empty.
-    fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)]) -> Inside<bool> {
+    fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)], filled: &[(u32, Option<u8>)]) -> Inside<bool> {
         let old = self.ledger_row(row.mapping, &row.key)?;
         let is_new = old.is_none();
         let appeared = created || old.as_ref().is_none_or(|row| row.remade);
-        let (mut fingerprint, generation) = match old {
+        let (mut fingerprint, mut columns, generation) = match old {
             // A partial write: the paths it left out keep what they had. Not so where that is not sure to stand there:
             // a record made just now, an unseen answer, another source record's values.
             Some(old) => {
                 let keep = !created && !row.uncertain && !old.doubtful && old.source_id == row.source_id;
-                (if keep { old.fingerprint } else { Fingerprint::default() }, old.generation.max(row.generation))
+                let generation = old.generation.max(row.generation);
+                if keep {
+                    (old.fingerprint, old.filled, generation)
+                } else {
+                    (Fingerprint::default(), FilledColumns::default(), generation)
+                }
             }
-            None => (Fingerprint::default(), row.generation),
+            None => (Fingerprint::default(), FilledColumns::default(), row.generation),
         };
         for (slot, hash) in hashes {
             fingerprint.write(*slot, *hash);
         }
+        for (slot, bits) in filled {
+            columns.write(*slot, *bits);
+        }
         self.conn
             .prepare_cached(
-                "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)
+                "INSERT INTO ledger (mapping, key, source_id, fingerprints, doubtful, generation, written_at, filled)
+                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)
                  ON CONFLICT (mapping, key) DO UPDATE SET source_id = excluded.source_id, fingerprints = excluded.fingerprints,
-                   doubtful = 0, remade = 0, generation = excluded.generation, written_at = excluded.written_at",
+                   filled = excluded.filled, doubtful = 0, remade = 0, generation = excluded.generation, written_at = excluded.written_at",
             )?
-            .execute(params![row.mapping, row.key, row.source_id, fingerprint.to_blob(), generation, millis(self.now)])?;
+            .execute(params![
+                row.mapping,
+                row.key,
+                row.source_id,
+                fingerprint.to_blob(),
+                generation,
+                millis(self.now),
+                columns.as_blob()
+            ])?;
         self.tally(row.mapping).ledger_rows += i64::from(is_new);
         Ok(appeared)
     }

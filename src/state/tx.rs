@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Inside;
-use super::fingerprint::{Fingerprint, HashKey};
+use super::fingerprint::{FilledColumns, Fingerprint, HashKey};
 use crate::time::{Instant, now};
 
 /// What is kept in memory of the file: small tables that only grow. Never rows of outbox or ledger.
@@ -44,6 +44,7 @@ pub(super) struct Tally {
 pub(super) struct LedgerRow {
     pub source_id: String,
     pub fingerprint: Fingerprint,
+    pub filled: FilledColumns,
     pub doubtful: bool,
     /// It was about to be created again, and what links to it was not linked again since.
     pub remade: bool,
@@ -170,8 +171,9 @@ pub(super) fn load_slots(conn: &Connection, mapping: i64) -> Inside<HashMap<Arc<
 }
 
 pub(super) fn ledger_row(conn: &Connection, mapping: i64, key: &str) -> Inside<Option<LedgerRow>> {
-    let mut statement =
-        conn.prepare_cached("SELECT source_id, fingerprints, doubtful, generation, remade FROM ledger WHERE mapping = ?1 AND key = ?2")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT source_id, fingerprints, doubtful, generation, remade, filled FROM ledger WHERE mapping = ?1 AND key = ?2",
+    )?;
     let row = statement.query_row(params![mapping, key], |row| {
         Ok(LedgerRow {
             source_id: row.get(0)?,
@@ -179,6 +181,7 @@ pub(super) fn ledger_row(conn: &Connection, mapping: i64, key: &str) -> Inside<O
             doubtful: row.get(2)?,
             generation: row.get(3)?,
             remade: row.get(4)?,
+            filled: FilledColumns::from_blob(row.get_ref(5)?.as_blob()?),
         })
     });
     Ok(row.optional()?)

@@ -18,7 +18,14 @@ fn payload(x: u8, parent: Option<Option<&str>>) -> Payload {
     payload.push_value("x", &json!(x), false).unwrap();
     if let Some(parent) = parent {
         let value = serde_json::value::to_raw_value(&parent).unwrap();
-        payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, link: Some(PARENTS.into()) });
+        payload.push(Field {
+            path: "parent".into(),
+            value,
+            initial_only: false,
+            create_only: false,
+            filled: None,
+            link: Some(PARENTS.into()),
+        });
     }
     payload
 }

@@ -349,6 +349,7 @@ pub(super) fn evaluate(
                     value,
                     initial_only: field.program.initial,
                     create_only: field.program.create_only,
+                    filled: field.filled,
                     link,
                 });
             }

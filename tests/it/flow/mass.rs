@@ -380,3 +380,59 @@ async fn a_run_that_allows_everything_does_not_count_against_later_ones() {
     world.delete(21).await;
     assert_eq!(world.run(&plan).await.deleted, 1);
 }
+
+/// A mapping whose fields have values although their columns are empty.
+fn with_fallbacks() -> Arc<ExecutionPlan> {
+    plan_of(
+        "mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  lastname -> lastName
+  firstname -> firstName | truncate(30) | default(\"Customer\")
+  coalesce(mobilephone, telephone1) -> mobilePhone | truncate(30)
+}",
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_gets_its_fallback_since_its_column_became_empty_is_held_like_one_that_becomes_empty() {
+    for (column, path) in [("firstname", "firstName"), ("mobilephone", "mobilePhone")] {
+        let plan = with_fallbacks();
+        let world = World::empty().await;
+        for n in 1..=15 {
+            let more =
+                json!({"lastname": "L", "firstname": format!("F{n}"), "mobilephone": format!("+49 170 {n:06}"), "telephone1": "+49 30 1"});
+            world.create(n, more).await;
+        }
+        world.run(&plan).await;
+        let before = world.profiles().await;
+        for n in 1..=15 {
+            world.update(n, json!({column: Value::Null})).await;
+        }
+        let change = held(&world, &plan).await;
+        let field = &change.emptied[0];
+        assert_eq!((field.path.as_str(), field.records, field.known, field.falls_back), (path, 15, 15, true), "{change}");
+        assert!(change.to_string().contains("write a fallback value to"), "{change}");
+        assert_eq!(world.profiles().await, before);
+        store(&world).approve_mass_change("contacts").unwrap();
+        assert_eq!(world.run(&plan).await.updated, 15);
+        // What has the fallback already does not lose its column again.
+        read_again(&world, &plan);
+        assert_eq!(world.run(&plan).await.unchanged, 15);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_default_for_columns_that_were_always_empty_is_not_a_mass_change() {
+    let world = World::empty().await;
+    for n in 1..=15 {
+        world.create(n, json!({"lastname": "L", "telephone1": "+49 30 1"})).await;
+    }
+    world.run(&with_fallbacks()).await;
+    let text = "mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  lastname -> lastName
+  firstname -> firstName | truncate(30) | default(\"Friend\")
+  coalesce(mobilephone, telephone1) -> mobilePhone | truncate(30)
+}";
+    assert_eq!(world.run(&plan_of(text)).await.updated, 15);
+}
