@@ -54,6 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let mut documents = Vec::new();
     for group in groups {
         counts.files += group.inputs.len();
+        let project = group.project.clone().filter(|project| project.connections.campaign.is_some());
         let compiled = match wanted {
             Some(safety) => match fix::apply(group, safety) {
                 Ok(done) => {
@@ -67,6 +68,10 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             },
             None => group.compile(),
         };
+        // Not a finding about a mapping file: the project file lacks the source, and the mapping is right as it is.
+        if let (Some(project), Some(plan), false) = (&project, &compiled.plan, global.quiet) {
+            super::run::warn_without_source(project, plan);
+        }
         counts.mappings += compiled.mappings;
         counts.errors += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
         counts.warnings += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Warning).count();

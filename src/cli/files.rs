@@ -51,12 +51,15 @@ pub struct Group {
     pub asked: usize,
     /// The severities that the project sets.
     pub levels: Levels,
+    /// The project, if the files belong to one.
+    pub project: Option<Project>,
 }
 
 impl Group {
     /// `root`: what the files include lies in this folder, whatever links lead there. A file with a mapping can come from somebody else, and
     /// findings quote what they are about, so nothing else is read: `include "/proc/self/environ"` would print the environment.
-    fn new(root: &Path, catalogue: Catalogue, levels: Levels, files: Vec<(PathBuf, Input)>) -> Result<Group, FilesError> {
+    fn new(root: &Path, catalogue: Catalogue, project: Option<Project>, files: Vec<(PathBuf, Input)>) -> Result<Group, FilesError> {
+        let levels = project.as_ref().map(|p| p.lint.clone()).unwrap_or_default();
         let asked = files.len();
         let (mut paths, mut inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
         let mut at = 0;
@@ -79,7 +82,7 @@ impl Group {
             }
             at += 1;
         }
-        Ok(Group { catalogue, inputs, paths, asked, levels })
+        Ok(Group { catalogue, inputs, paths, asked, levels, project })
     }
 
     /// Compiles the group.
@@ -137,7 +140,7 @@ pub fn of_project(project: Project, style: Style) -> Result<Group, FilesError> {
     let root = project.root.clone();
     let name = |path: &Path| display(path.strip_prefix(&root).unwrap_or(path));
     let inputs = paths.iter().map(|p| Ok((p.clone(), read(&own(&root, p)?, name(p))?))).collect::<Result<_, FilesError>>()?;
-    Group::new(&root, catalogue(Some(&project), style)?, project.lint.clone(), inputs)
+    Group::new(&root, catalogue(Some(&project), style)?, Some(project), inputs)
 }
 
 /// The files that the given paths name, grouped by the projects that they lie in.
@@ -166,10 +169,7 @@ pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Res
         let input = read(&own(&root, &file)?, display(&file))?;
         groups.entry(key).or_insert_with(|| Gathered { project, root, inputs: Vec::new() }).inputs.push((file, input));
     }
-    let group = |Gathered { project, root, inputs }| {
-        let levels = project.as_ref().map(|p| p.lint.clone()).unwrap_or_default();
-        Group::new(&root, catalogue(project.as_ref(), style)?, levels, inputs)
-    };
+    let group = |Gathered { project, root, inputs }| Group::new(&root, catalogue(project.as_ref(), style)?, project, inputs);
     groups.into_values().map(group).collect()
 }
 

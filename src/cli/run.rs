@@ -99,9 +99,7 @@ pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, 
         }
     };
     not_moved(&plan, global.quiet);
-    for flow in without_source(&project, &plan) {
-        warning(&format!("`{flow}` has no source of events, so that none is moved; {ADD_A_SOURCE}"));
-    }
+    warn_without_source(&project, &plan);
     Ok(Prepared { project, plan: Arc::new(plan), group })
 }
 
@@ -147,6 +145,13 @@ pub(super) fn refuse_drift(
 /// What to do about a block of events without a source.
 pub(super) const ADD_A_SOURCE: &str =
     "add `journal`, or `sftp` with `deliveries` or `tracking`, under `connections: campaign:` of d365map.yaml";
+
+/// Warns of event blocks that move nothing, since the project has no source of events.
+pub(super) fn warn_without_source(project: &Project, plan: &ExecutionPlan) {
+    for flow in without_source(project, plan) {
+        warning(&format!("`{flow}` has no source of events, so it moves none; {ADD_A_SOURCE}"));
+    }
+}
 
 /// The blocks of events for which the project names neither a journal nor exported logs.
 pub(super) fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> Vec<&'p str> {

@@ -449,3 +449,38 @@ fn tests_of_mappings_run_with_differences_a_filter_and_coverage() {
     let (status, _, error) = d365map(folder.path(), &["test", "a.d365map"]);
     assert!(status == 2 && error.contains("D103") && error.contains("no test was run"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_in_both_directions_does_not_keep_the_others_from_running() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    std::fs::write(world.folder.path().join("mappings/referrals.d365map"), crate::doctor::fake::TWO_WAY).expect("a mapping");
+    world.create(1, json!({"lastname": "L"})).await;
+    for args in [&["run", "--dry-run", "--mapping", "contacts"][..], &["run", "--mapping", "contacts"], &["run"]] {
+        let (status, out, error) = world.call(args).await;
+        assert_eq!(status, 0, "{args:?}: {out}{error}");
+        assert!(error.contains("not moved: `referrals`"), "{args:?}: {error}");
+    }
+    assert_eq!(world.profiles().await.len(), 1);
+    let (status, _, error) = world.call(&["run", "--mapping", "referrals"]).await;
+    assert!(status == 2 && error.contains("there is no mapping `referrals` in the plan"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_warns_of_event_blocks_if_the_project_has_no_source_of_events() {
+    let world = World::empty().await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    std::fs::write(world.folder.path().join("mappings/events.d365map"), "events email: campaign.email -> d365.contact {\n  open on\n}\n")
+        .expect("a mapping");
+    let (status, _, error) = world.call(&["check"]).await;
+    assert!(error.contains("`email` has no source of events, so it moves none; add `journal`"), "{error}");
+    assert_eq!(status, 0, "the mapping files are right: {error}");
+    let (_, _, error) = world.call(&["check", "mappings/contacts.d365map"]).await;
+    assert!(!error.contains("source of events"), "{error}");
+    let yaml = world.folder.path().join("d365map.yaml");
+    let text = std::fs::read_to_string(&yaml).expect("a project file");
+    let journal = "    journal:\n      url: https://events.adobe.io/events/organizations/1/integrations/2/3\n      ims-organization: 1@AdobeOrg\nlimits:";
+    std::fs::write(&yaml, text.replace("limits:", journal)).expect("a project file");
+    let (status, out, error) = world.call(&["check"]).await;
+    assert!(status == 0 && !error.contains("source of events"), "{out}{error}");
+}

@@ -121,7 +121,10 @@ async fn next_reading(shared: &Shared, state: &OptoutState, now: Instant) -> Rea
 /// The pause after a listing of all profiles, so that it takes a small share of the time however many there are. Only in a watch:
 /// a run that goes through once has no listing before.
 fn listing_pause(shared: &Shared) -> Duration {
-    let took = Duration::from_millis(shared.context.counters.listing.get());
+    pause_after(Duration::from_millis(shared.context.counters.listing.get()))
+}
+
+fn pause_after(took: Duration) -> Duration {
     took.saturating_mul(LISTING_PAUSE).min(LONGEST_LISTING_PAUSE)
 }
 
@@ -185,6 +188,12 @@ mod tests {
             assert_eq!(contact_of(other), None, "{other}");
         }
     }
+    #[test]
+    fn a_listing_takes_two_percent_of_the_time_and_is_made_every_hour_however_long_it_takes() {
+        let pauses = [0, 1, 60, 72, 73, 36_000, u64::MAX].map(|seconds| pause_after(Duration::from_secs(seconds)).as_secs());
+        assert_eq!(pauses, [0, 50, 3_000, 3_600, 3_600, 3_600, 3_600]);
+    }
+
     #[test]
     fn a_mark_is_not_behind_the_latest_change_nor_after_the_beginning_of_the_reading() {
         let at = |second| Instant::from_timestamp(second, 0).unwrap();

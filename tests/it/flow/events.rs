@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use d365map::connect::journal::{Journal, JournalConfig, JournalFields};
 use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
 use d365map::state::{EventMark, NewEvent, Store};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::support::{World, id, plan_of};
 use crate::connect_journal::journal;
+use crate::connect_server::{Reply, Server};
 
 /// The tables of activities and three contacts.
 const SEED: &str = include_str!("../../../examples/events/seed.json");
@@ -318,4 +321,34 @@ async fn a_refused_event_is_a_dead_letter_that_can_be_retried_and_costs_none_of_
     assert_eq!((done.created, done.backlog), (19, 0));
     assert!(world.dead_letters().is_empty());
     assert!(Store::open_read(&world.state()).unwrap().events_of(&id(1)).unwrap().is_empty(), "a dropped one leaves nothing");
+}
+
+#[tokio::test]
+async fn a_journal_whose_next_link_leads_to_itself_ends_the_round_and_its_events_are_made_once() {
+    let world = world(&[]).await;
+    let plan = plan_of(ALL);
+    let page = json!({"events": [{"position": "p1", "event": event("open", 1, 1, json!({}))}]}).to_string();
+    // Whatever is asked for, the same page comes, and its link leads to itself.
+    let server = Server::with_tokens(move |_, _| {
+        Reply::json(200, page.clone()).with("link", "</events/organizations/1/integrations/2/3?since=p1>; rel=\"next\"")
+    })
+    .await;
+    let (http, services) = world.services();
+    let config = JournalConfig {
+        url: server.url.join("events/organizations/1/integrations/2/3").expect("an address"),
+        token_url: server.token_url(),
+        client_id: "client".to_owned(),
+        credential: SecretString::from("secret").into(),
+        scope: String::new(),
+        ims_organization: "1@AdobeOrg".to_owned(),
+        fields: JournalFields::default(),
+    };
+    let services = Services { journal: Some(Journal::new(http, config).expect("a client")), ..services };
+    for _ in 0..2 {
+        let asked = server.calls().len();
+        let error = try_run(&world, &plan, services.clone()).await.expect_err("the round ends");
+        assert!(matches!(&error, RunError::Journal(_)) && error.to_string().contains("reading was ended"), "{error}");
+        assert!(server.calls().len() - asked <= 3, "it stops asking");
+        assert_eq!(count(&world).await, counts(0, 1, 0, 0));
+    }
 }

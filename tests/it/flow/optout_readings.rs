@@ -1,11 +1,13 @@
 //! Readings of profiles for opt-outs: what they note of how far they came, and what a reading that breaks off leaves for the next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use d365map::emulator::Config;
-use d365map::run::ChangedProfiles;
+use d365map::run::{ChangedProfiles, Counters, run};
 use d365map::state::{OptoutState, Store};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::optout::plan;
 use super::support::{World, id};
@@ -89,4 +91,28 @@ async fn an_opt_out_in_dynamics_reaches_a_profile_that_lost_its_own_since_it_was
     world.update(1, json!({"donotemail": true, "lastname": "Repeated"})).await;
     world.sync(&plan).await;
     assert_eq!((world.flags(1).await, world.lists(1).await), ((true, false, true), (true, false, false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longer_a_listing_of_all_profiles_takes_the_longer_is_the_pause_to_the_next() {
+    let mut world = super::optout::world().await;
+    world.options.mappings = Some(vec!["contacts.optout".to_owned()]);
+    let plan = plan("bidirectional");
+    let listed = || state(&world).full_at.expect("profiles were listed");
+    // One process: what a listing took is known to its next round.
+    let round = async |counters: &Arc<Counters>| {
+        let store = Store::open_for_run(&world.state()).expect("the state opens");
+        let (services, stop) = (world.services().1, CancellationToken::new());
+        run(plan.clone(), services, store, world.options.clone(), counters.clone(), stop).await.expect("the round completes");
+        listed()
+    };
+    let counters = Arc::new(Counters::default());
+    world
+        .admin("fail-next", json!({"kind": "slow", "delay": 500, "api": "campaign", "method": "GET", "path": "profile", "count": 100}))
+        .await;
+    let first = round(&counters).await;
+    world.admin("clear-faults", Value::Null).await;
+    // `list_every` is zero, so only the time that the listing took, at least half a second, spaces the next: 25 seconds or more.
+    assert_eq!(round(&counters).await, first, "not listed again");
+    assert!(round(&Arc::new(Counters::default())).await > first, "a process that has listed nothing lists at once");
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use d365map::connect::campaign::{Campaign, CampaignConfig};
 use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query};
 use d365map::connect::{ConnectError, Credential, Http, HttpConfig};
 use d365map::project::{FILE_NAME, Project};
 use secrecy::SecretString;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -110,6 +112,53 @@ async fn a_command_says_that_a_certificate_is_not_trusted_and_ends_with_2() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
         assert!(error.contains("certificate"), "{args:?}: {error}");
+    }
+}
+
+/// A proxy that asks who is there (407) and lets nobody pass. Gives its port and the number of requests that came.
+async fn proxy_that_asks_for_a_login() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let answer =
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"p\"\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    (port, asked)
+}
+
+#[tokio::test]
+async fn a_command_says_at_once_that_a_proxy_asks_for_a_login_or_has_an_unsupported_scheme_and_how_to_fix_it() {
+    let (port, asked) = proxy_that_asks_for_a_login().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nobody is reached: the proxy stands in between.
+    crate::doctor::fake::project(folder.path(), "https://contoso.invalid", crate::doctor::fake::READS);
+    for (proxy, words) in [
+        (format!("http://127.0.0.1:{port}"), ["asks for a user name and password (407)", "HTTPS_PROXY: http://USER:PASSWORD@PROXY:PORT"]),
+        (format!("socks5://127.0.0.1:{port}"), ["has the scheme `socks5`, which is not supported", "set HTTPS_PROXY to an address"]),
+    ] {
+        for args in [&["run"][..], &["run", "--ignore-drift"], &["run", "--dry-run", "--ignore-drift"], &["schema", "pull"]] {
+            asked.store(0, Ordering::Relaxed);
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_d365map"));
+            command.args(args).current_dir(folder.path()).env("TEST_SECRET", SECRET).env("HTTPS_PROXY", &proxy);
+            for name in ["https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
+                command.env_remove(name);
+            }
+            let output = command.output().await.expect("the command runs");
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{args:?} {proxy}: {error}");
+            assert!(words.iter().all(|words| error.contains(words)), "{args:?} {proxy}: {error}");
+            assert!(!error.contains(SECRET), "{error}");
+            // Each step asks once at most, and nothing is tried again: the next attempt would fail alike.
+            assert!(asked.load(Ordering::Relaxed) <= 2, "{args:?}: the proxy was asked {} times", asked.load(Ordering::Relaxed));
+        }
     }
 }
 
