@@ -31,6 +31,11 @@ pub(super) enum Verdict {
     Record,
     /// Of the moment: try again. `uncertain` where the write may have taken effect.
     Moment { uncertain: bool },
+    /// Something other than the service answered: a web page, a redirect, a proxy. It says nothing about the record, and the write may
+    /// have taken effect.
+    Stranger,
+    /// The service says in its own words that the client may not do this: with this record, or at all.
+    Denied,
     /// Every other call would fail as well: the run ends.
     Run,
 }
@@ -41,13 +46,15 @@ pub(super) fn verdict(error: &ConnectError) -> Verdict {
         ConnectError::OutcomeUnknown { .. } => Verdict::Moment { uncertain: true },
         ConnectError::Throttled { .. } | ConnectError::Unavailable { .. } => Verdict::Moment { uncertain: false },
         ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::Changed { .. } => Verdict::Record,
-        // A resource that is not there, a sign-in page, a wrong address: the next record would fare no better.
+        ConnectError::Protocol { .. } => Verdict::Stranger,
+        // Campaign and its gateway give a code or a message with a 403; one without either is not theirs.
+        ConnectError::Forbidden { call } if call.code.is_some() || call.message.is_some() => Verdict::Denied,
+        ConnectError::Forbidden { .. } => Verdict::Stranger,
+        // A resource that does not exist, a wrong address, a refused client: the next record would fare no better.
         ConnectError::Unauthorized { .. }
-        | ConnectError::Forbidden { .. }
         | ConnectError::NotFound { .. }
         | ConnectError::DeltaExpired { .. }
         | ConnectError::BudgetSpent { .. }
-        | ConnectError::Protocol { .. }
         | ConnectError::ForeignLink { .. }
         | ConnectError::Token { .. }
         | ConnectError::Config { .. } => Verdict::Run,
@@ -57,6 +64,7 @@ pub(super) fn verdict(error: &ConnectError) -> Verdict {
 /// A record that the target refused.
 pub(super) fn of_error(plan: &ExecutionPlan, flow: &IngressFlow, error: &ConnectError, request: Option<String>) -> Failure {
     let message = match error.call() {
+        Some(_) if verdict(error) == Verdict::Stranger => format!("The answer did not come from Campaign. {error}"),
         Some(call) => {
             let status = call.status.map_or("nothing".to_owned(), |s| s.to_string());
             format!("Campaign answered {status}: {}", call.message.as_deref().unwrap_or("no reason given"))

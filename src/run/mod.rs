@@ -149,6 +149,30 @@ pub enum RunError {
         /// The backlog.
         waiting: u64,
     },
+    /// The service denies all calls of one kind that a workflow makes.
+    #[error("{calls} of `{name}` is denied: {error}")]
+    Denied {
+        /// The workflow.
+        name: String,
+        /// What is denied, in words.
+        calls: &'static str,
+        /// The last denial.
+        error: Box<ConnectError>,
+    },
+    /// Something other than Campaign answers.
+    #[error(
+        "`{name}` pauses: its last {answers} writes were answered by something other than Campaign, and so was a look at a record. Last: {last}. Nothing is concluded from these answers: the records are looked up before they are written again. {waiting} operations wait in the state"
+    )]
+    Stranger {
+        /// The workflow.
+        name: String,
+        /// Answers in a row.
+        answers: u32,
+        /// The last of them.
+        last: String,
+        /// The backlog.
+        waiting: u64,
+    },
     /// Change tracking is off for a table.
     #[error(
         "Dynamics does not track the changes of `{table}`, which mapping `{name}` reads ({message}). Nothing was read: switch \"Track changes\" on in the table's advanced options; `d365map doctor` looks at all tables at once"
@@ -191,7 +215,11 @@ impl RunError {
         match self {
             RunError::State(error) => error.needs_person(),
             RunError::Service(error) => matches!(error, ConnectError::Config { .. }),
-            RunError::Sftp(_) | RunError::Journal(_) | RunError::Unavailable { .. } => false,
+            RunError::Sftp(_)
+            | RunError::Journal(_)
+            | RunError::Unavailable { .. }
+            | RunError::Denied { .. }
+            | RunError::Stranger { .. } => false,
             RunError::Taken { .. } | RunError::Task(_) => false,
             RunError::Plan(_)
             | RunError::UnknownMapping { .. }
@@ -217,10 +245,12 @@ impl RunError {
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
             | RunError::Untracked { .. }
+            | RunError::Denied { .. }
             | RunError::KeyChanged { .. } => Reach::Flow,
             RunError::State(_)
             | RunError::Service(_)
             | RunError::Unavailable { .. }
+            | RunError::Stranger { .. }
             | RunError::UnknownMapping { .. }
             | RunError::Task(_) => Reach::All,
         }

@@ -587,6 +587,42 @@ async fn an_answer_about_another_record_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_web_page_is_not_the_services_word_on_a_record_whatever_its_status() {
+    for status in [200, 400, 401, 403, 404, 409, 410, 412, 413, 422] {
+        let server = Server::with_tokens(move |_, _| Reply::html(status)).await;
+        let campaign = campaign(&server);
+        for answer in [campaign.get("profile", "a").await.map(|_| ()), campaign.update("profile", "a", r#"{"x":1}"#).await.map(|_| ())] {
+            assert!(matches!(answer, Err(ConnectError::Protocol { .. })), "{status}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_one_create_that_comes_again_for_the_next_is_found_and_so_is_another_records() {
+    let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
+    let answer = |key: &str| {
+        let body = format!(r#"{{"PKey":"@{key}","href":"h","externalId":"{key}"}}"#);
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    // The copy of the first create's answer comes for the second; on the next connection, another record's for an update.
+    let (url, served) = scripted_server(move |connection, request| match (connection, request) {
+        (0, 0 | 1) => answer("a"),
+        (1, 0) => answer("x"),
+        (_, _) => answer("c"),
+    })
+    .await;
+    let (campaign, _) = campaign_at(&url, tokens.token_url(), quick());
+    let create = async |key: &str| campaign.create("profile", None, format!(r#"{{"externalId":"{key}"}}"#)).await;
+    create("a").await.unwrap();
+    assert!(matches!(create("b").await, Err(ConnectError::OutcomeUnknown { .. })));
+    let identity = |value| Key::Identity { attribute: "externalId", value };
+    let update = async |key| campaign.update("profile", identity(key), r#"{"x":1}"#).await;
+    assert!(matches!(update("c").await, Err(ConnectError::OutcomeUnknown { .. })));
+    assert_eq!(update("c").await.unwrap(), Written::Done);
+    assert_eq!(*served.lock().unwrap(), [(0, 0), (0, 1), (1, 0), (2, 0)], "each time the connection is left");
+}
+
+#[tokio::test]
 async fn an_answer_that_comes_twice_is_not_taken_for_the_next_requests_and_its_connection_is_left() {
     let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
     let answer = |key: &str| {
@@ -848,7 +884,7 @@ fn every_test_named_by_the_page_on_reliability_exists() {
     const PAGE: &str = include_str!("../../docs/reliability.md");
     let mut sources = String::new();
     let mut folders = vec![
-        std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/connect")),
+        std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it").into(),
     ];
     while let Some(folder) = folders.pop() {

@@ -256,7 +256,9 @@ impl Campaign {
             Method::POST => Repeat::Never,
             _ => Repeat::Ordered,
         };
-        Request { headers, body, repeat, token: Some(&self.0.token), ..Request::new(API, method, url) }
+        // The answer to a create is the created record (documented), so the answers to two creates differ.
+        let own_answer = method == Method::POST;
+        Request { headers, body, repeat, own_answer, token: Some(&self.0.token), ..Request::new(API, method, url) }
     }
 
     /// Sends a request; an error names no PKey.

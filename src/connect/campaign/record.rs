@@ -117,21 +117,25 @@ impl Campaign {
         let given = serde_json::from_str::<Map<String, Value>>(&body.0).ok().and_then(|given| given.get(attribute).and_then(shown));
         match given {
             Some(key) if !is_identified(&record, attribute, &key) => {
+                self.0.http.leave_connections();
                 Err(without_pkeys(request.unknown("the answer is not the created record")))
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Changes attributes of a record; `body` is a JSON object of the changed ones, without the key.
+    /// Changes attributes of a record; `body` is a JSON object of the changed ones, without the key. With [`Key::Identity`], an answer
+    /// that names another record is not believed; the documented one, `{"PKey": "…", "href": "…"}`, names none that we know.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn update<'k>(&self, resource: &str, key: impl Into<Key<'k>>, body: impl Into<Payload>) -> Result<Written, ConnectError> {
         let (key, body) = (key.into(), body.into());
         match self.locate(&self.place(resource).await?, key).await? {
-            // Documented: `{"PKey": "…", "href": "…"}`.
-            Some(url) => self.write(self.request(Method::PATCH, url, Some(&body.0)), key, |answer| documented(answer).is_some()).await,
+            Some(url) => {
+                let own = |answer: &[u8]| documented(answer).is_some_and(|record| !is_another(&record, key));
+                self.write(self.request(Method::PATCH, url, Some(&body.0)), key, own).await
+            }
             None => Ok(Written::Missing),
         }
     }
@@ -161,6 +165,7 @@ impl Campaign {
                         let record = self.one_of(answer, value)?;
                         match key {
                             Key::Identity { attribute, .. } if !is_identified(&record, attribute, value) => {
+                                self.0.http.leave_connections();
                                 Err(without_pkeys(self.request(Method::GET, url, None).unavailable("the answer is about another record")))
                             }
                             Key::Identity { .. } | Key::Value(_) | Key::Filter(_) => Ok(Some(record)),
@@ -225,10 +230,14 @@ impl Campaign {
 
     /// Sends a change. `is_documented` says whether the answer has the form that the documents give it: anything else may be
     /// somebody else's, and says nothing about the record.
-    async fn write(&self, request: Request<'_>, key: Key<'_>, is_documented: fn(&[u8]) -> bool) -> Result<Written, ConnectError> {
+    async fn write(&self, request: Request<'_>, key: Key<'_>, is_documented: impl Fn(&[u8]) -> bool) -> Result<Written, ConnectError> {
         match self.send(&request).await {
             Ok(answer) if is_documented(&answer) => Ok(Written::Done),
-            Ok(answer) => Err(odd(&request, &answer)),
+            Ok(answer) => {
+                // It may be the answer to another request, and those that follow on its connection too.
+                self.0.http.leave_connections();
+                Err(odd(&request, &answer))
+            }
             Err(error) if is_missing(&error, key) => Ok(Written::Missing),
             Err(error) => Err(error),
         }
@@ -270,6 +279,14 @@ fn shown(value: &Value) -> Option<String> {
 /// API, *Metadata mechanism*), so both are passed over.
 fn is_identified(record: &Map<String, Value>, attribute: &str, key: &str) -> bool {
     record.get(attribute).and_then(shown).is_some_and(|found| found.trim().to_lowercase() == key.trim().to_lowercase())
+}
+
+/// Whether an answer names another record than the one that was asked for.
+fn is_another(record: &Map<String, Value>, key: Key<'_>) -> bool {
+    match key {
+        Key::Identity { attribute, value } => record.contains_key(attribute) && !is_identified(record, attribute, value),
+        Key::Value(_) | Key::Filter(_) => false,
+    }
 }
 
 /// Whether an error says that there is no such record. Status 404 is assumed to mean that; with another one the words must name

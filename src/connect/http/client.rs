@@ -169,6 +169,8 @@ pub(crate) struct Request<'a> {
     pub(crate) weight: u64,
     /// Requests of one kind take alike long.
     pub(crate) kind: &'static str,
+    /// Its answer names what it made: requests with other bodies have other answers, also at the same address.
+    pub(crate) own_answer: bool,
 }
 
 impl Request<'_> {
@@ -192,6 +194,7 @@ impl Request<'_> {
             token: None,
             weight: 1,
             kind,
+            own_answer: false,
         }
     }
 
@@ -373,6 +376,7 @@ impl Http {
                         refreshed = true;
                         number -= 1;
                     }
+                    _ if is_page(&attempt) => return Err(ConnectError::Protocol { call: fail(attempt), problem: HTML.to_owned() }),
                     _ => return Err(ConnectError::Unauthorized { call: fail(attempt) }),
                 },
                 Verdict::Throttled => {
@@ -392,7 +396,10 @@ impl Http {
                 Verdict::Retry if last || too_long => return Err(ConnectError::Unavailable { call: fail(attempt) }),
                 Verdict::Retry => tokio::time::sleep(wait).await,
                 Verdict::Unknown => return Err(ConnectError::OutcomeUnknown { call: fail(attempt) }),
-                Verdict::Refused(refusal) => return Err(refused(refusal, fail(attempt))),
+                Verdict::Refused(refusal) => {
+                    let page = is_page(&attempt);
+                    return Err(refused(refusal, page, fail(attempt)));
+                }
             }
         }
     }
@@ -412,8 +419,9 @@ impl Http {
         if is_loopback(url) { clients.local.clone() } else { clients.remote.clone() }
     }
 
-    /// Leaves all connections: none of them takes another request, and those under way are closed when they end.
-    fn reconnect(&self) {
+    /// Leaves all connections: none of them takes another request, and those under way are closed when they end. For a caller that got
+    /// the answer to another request: those that follow on the connection may be shifted as well.
+    pub(crate) fn leave_connections(&self) {
         // Where the clients cannot be built again the old ones go on; their bad connection is not believed all the same.
         if let Ok(fresh) = Clients::new(&self.0.config) {
             *self.0.clients.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -502,12 +510,19 @@ impl Http {
                 }
             }
         }
+        // A page for people is the same for every request, so it says nothing about the order of answers. It is not the service's
+        // either: what stands between may have mixed up more.
+        let page = answer::is_html(&headers, &body);
+        if page {
+            self.leave_connections();
+        }
         if let Some(ends) = ends
             && broken.is_none()
             && !over
+            && !page
             && self.is_shifted(request, ends, given, line::answer_hash(given, &headers, &body)).await
         {
-            self.reconnect();
+            self.leave_connections();
             return Attempt::without_answer(Seen::Lost, "the answer to an earlier request came again in place of the answer".to_owned());
         }
         let mut fault = None;
@@ -556,8 +571,12 @@ impl Http {
         // An earlier request on this connection may have its answer, and not have been looked at yet.
         tokio::task::yield_now().await;
         // Two requests about one record in one second have the same answer by right: two changes, or a look and a change of a record
-        // that is not there. So neither method nor body counts.
-        let question = line::hash_of(request.url.as_str());
+        // that is not there. So neither method nor body counts, but for creates, which all have the same address.
+        let body = match &request.body {
+            Payload::Fixed(body) if request.own_answer => Some(body),
+            Payload::Fixed(_) | Payload::Fresh(_) | Payload::Empty => None,
+        };
+        let question = line::hash_of((request.url.as_str(), body));
         self.0.lines.is_shifted(ends, question, answer)
     }
 }
@@ -617,24 +636,31 @@ pub(crate) fn refusal(request: &Request<'_>, repeat: Repeat, status: u16, header
     let (said, kind) = answer::read(&body);
     let seen = Seen::Answer(status, kind);
     let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now()));
-    let call = Box::new(call_of(request, Attempt { seen, said, headers: headers.clone(), body, fault: None, permanent: None }, 1));
+    let attempt = Attempt { seen, said, headers: headers.clone(), body, fault: None, permanent: None };
+    let page = is_page(&attempt);
+    let call = Box::new(call_of(request, attempt, 1));
     match retry::classify(repeat, seen) {
         Verdict::Done => ConnectError::Protocol { call, problem: "an answer of success was taken for an error".to_owned() },
         Verdict::Refresh => ConnectError::Unauthorized { call },
         Verdict::Throttled => ConnectError::Throttled { call, retry_after: asked },
         Verdict::Retry => ConnectError::Unavailable { call },
         Verdict::Unknown => ConnectError::OutcomeUnknown { call },
-        Verdict::Refused(refusal) => refused(refusal, call),
+        Verdict::Refused(refusal) => refused(refusal, page, call),
     }
 }
 
-fn refused(refusal: Refusal, call: Box<Call>) -> ConnectError {
+/// Whether an answer is a page for people: not the service's own word on the record, whatever its status.
+fn is_page(attempt: &Attempt) -> bool {
+    answer::is_html(&attempt.headers, &attempt.body)
+}
+
+/// The error of a refusal. `page`: the answer is a page for people, so a caller must not conclude that the record is at fault or gone.
+fn refused(refusal: Refusal, page: bool, call: Box<Call>) -> ConnectError {
     match refusal {
-        Refusal::Forbidden => ConnectError::Forbidden { call },
-        Refusal::NotFound if call.body.as_deref().is_some_and(|b| answer::is_html(&HeaderMap::new(), b.as_bytes())) => {
-            // Not the service's own word on the record: a caller must not conclude that the record is gone.
+        Refusal::Forbidden | Refusal::NotFound | Refusal::Duplicate | Refusal::Changed | Refusal::Rejected if page => {
             ConnectError::Protocol { call, problem: HTML.to_owned() }
         }
+        Refusal::Forbidden => ConnectError::Forbidden { call },
         Refusal::NotFound => ConnectError::NotFound { call },
         Refusal::Duplicate => ConnectError::Duplicate { call },
         Refusal::Changed => ConnectError::Changed { call },

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Shared;
+use super::refusals::CallKind;
 use super::writer::{Ended, Tally, failed};
 use crate::connect::campaign::{Key, Link, Linked, Payload, Target};
 use crate::plan::{Fit, IngressFlow};
@@ -67,7 +68,7 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
                 None => Err(broken(format!("there is no link `{link}`"))),
             }
         }
-        Err(error) => Err(Box::new(failed(shared, op, &error, Some(shown)).await)),
+        Err(error) => Err(Box::new(failed(shared, op, CallKind::Look, &error, Some(shown)).await)),
     }
 }
 

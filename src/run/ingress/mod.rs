@@ -13,6 +13,7 @@ mod body;
 mod dry;
 mod leftovers;
 mod reader;
+mod refusals;
 mod writer;
 
 use std::sync::Arc;
@@ -42,6 +43,8 @@ struct Shared {
     settled: Notify,
     /// The reader has come to the end of its round: what is held can be judged.
     round_over: AtomicBool,
+    /// Which kinds of calls were denied in this round.
+    denials: refusals::Denials,
     /// The reader has ended its work, or will read no more.
     reading: watch::Sender<bool>,
 }
@@ -80,6 +83,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         queued: Notify::new(),
         settled: Notify::new(),
         round_over: AtomicBool::new(false),
+        denials: refusals::Denials::default(),
         reading: watch::Sender::new(true),
     });
     let reading = async {

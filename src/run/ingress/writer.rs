@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::body::{self, Request};
 use super::reader::{evaluate, mass_change, removes, unless_forgotten};
+use super::refusals::{CallKind, Undecided, campaign_answers};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Payload, Written};
 use crate::eval::Evaluator;
@@ -42,6 +43,10 @@ pub(super) enum Ended {
     Settle(Settlement, Tally),
     /// A refetch, which the state has taken in already.
     Refetched(RefetchOutcome),
+    /// The service denied it, and that may be about all records.
+    Denied(Settlement, CallKind, ConnectError),
+    /// Something other than the service answered: the key, and what the answer was.
+    Stranger(Settlement, String, String),
     /// The run ends; the operation was not carried out.
     Abort(Settlement, RunError),
 }
@@ -74,12 +79,24 @@ pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
         answers: Vec::new(),
         failures: 0,
         exhausted: HashSet::new(),
+        undecided: Undecided::default(),
         end: None,
     };
     let result = writer.work().await;
     // Whatever happened, what is in flight is waited for and its answers are kept.
     let drained = writer.drain().await;
     result.and(drained)
+}
+
+/// What the writer does while no call is under way.
+#[derive(PartialEq, Eq)]
+enum Rest {
+    /// Operations are due.
+    Due,
+    /// To look again after this time.
+    Wait(Duration),
+    /// The work is done, or the rest is for a later round.
+    Done,
 }
 
 struct Writer {
@@ -91,6 +108,8 @@ struct Writer {
     failures: u32,
     /// Operations that were tried [`ATTEMPTS`] times.
     exhausted: HashSet<i64>,
+    /// Refusals that may be about one record or about all.
+    undecided: Undecided,
     /// Why the run ends.
     end: Option<RunError>,
 }
@@ -119,8 +138,16 @@ impl Writer {
             }
             if self.tasks.is_empty() {
                 self.settle().await?;
-                match self.rest(reader_done).await? {
-                    Some(wait) => {
+                let rest = self.rest(reader_done).await?;
+                if reader_done && rest != Rest::Due {
+                    self.end = self.undecided.decide(&self.shared).await;
+                    if self.end.is_some() {
+                        continue;
+                    }
+                }
+                match rest {
+                    Rest::Due => {}
+                    Rest::Wait(wait) => {
                         tokio::select! {
                             () = self.shared.queued.notified() => {}
                             _ = reading.changed() => {}
@@ -128,10 +155,13 @@ impl Writer {
                             () = self.shared.context.stop.cancelled() => {}
                         }
                     }
-                    None if self.judge().await? > 0 => {}
-                    None => return Ok(()),
+                    Rest::Done if self.judge().await? > 0 => {}
+                    Rest::Done => return Ok(()),
                 }
                 continue;
+            }
+            if self.undecided.are_many(FAILURES_IN_A_ROW) && self.end.is_none() {
+                self.end = self.undecided.decide(&self.shared).await;
             }
             if let Some(ended) = self.tasks.join_next().await {
                 self.take(ended)?;
@@ -145,8 +175,8 @@ impl Writer {
         }
     }
 
-    /// How long to wait before looking again; `None` where the work is done.
-    async fn rest(&self, reader_done: bool) -> Result<Option<Duration>, RunError> {
+    /// What to do while no call is under way.
+    async fn rest(&self, reader_done: bool) -> Result<Rest, RunError> {
         let name = self.shared.flow().name.clone();
         let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
         self.shared.context.counters.backlog.set(backlog.total());
@@ -154,15 +184,15 @@ impl Writer {
         // What waits for records of other flows, or for some that never come, goes on waiting beyond this round.
         let left = backlog.total() - backlog.waiting_for_parents.min(backlog.total());
         Ok(match (reader_done, left) {
-            (true, 0) => None,
+            (true, 0) => Rest::Done,
             // An answer has made it due.
-            _ if backlog.due() > 0 => Some(Duration::from_millis(1)),
+            _ if backlog.due() > 0 => Rest::Due,
             // What was put off too often waits for another run.
-            (true, left) if patient && self.exhausted.len() as u64 >= left => None,
+            (true, left) if patient && self.exhausted.len() as u64 >= left => Rest::Done,
             // In a watch the next round takes up what was put off.
-            (true, left) if !patient && backlog.delayed == left => None,
-            (true, _) => Some(Duration::from_millis(100)),
-            (false, _) => Some(Duration::from_millis(500)),
+            (true, left) if !patient && backlog.delayed == left => Rest::Done,
+            (true, _) => Rest::Wait(Duration::from_millis(100)),
+            (false, _) => Rest::Wait(Duration::from_millis(500)),
         })
     }
 
@@ -190,19 +220,17 @@ impl Writer {
         let counters = self.shared.context.counters.clone();
         match ended.map_err(|e| RunError::Task(e.to_string()))?? {
             Ended::Settle(settlement, tally) => {
+                if matches!(tally, Tally::Call | Tally::Deleted | Tally::Failed) {
+                    self.failures = 0;
+                    self.undecided.answered();
+                    self.exhausted.remove(&settlement.seq);
+                }
                 match tally {
-                    Tally::Call => self.failures = 0,
+                    Tally::Call | Tally::Waits => {}
                     Tally::NoCall => counters.unchanged.add(1),
-                    Tally::Deleted => {
-                        self.failures = 0;
-                        counters.deleted.add(1);
-                    }
-                    Tally::Waits => {}
+                    Tally::Deleted => counters.deleted.add(1),
                     Tally::NothingToDelete => counters.deletes_without_effect.add(1),
-                    Tally::Failed => {
-                        self.failures = 0;
-                        counters.failed.add(1);
-                    }
+                    Tally::Failed => counters.failed.add(1),
                     Tally::Retried { attempts } => {
                         self.failures += 1;
                         counters.retried.add(1);
@@ -221,6 +249,18 @@ impl Writer {
                 counters.forgotten.add(outcome.forgotten);
             }
             Ended::Refetched(RefetchOutcome::Superseded | RefetchOutcome::Stale) => {}
+            Ended::Denied(settlement, kind, error) => {
+                counters.retried.add(1);
+                self.undecided.denied(kind, error);
+                self.answers.push(settlement);
+            }
+            Ended::Stranger(settlement, key, error) => {
+                counters.retried.add(1);
+                self.undecided.by_a_stranger(key, error);
+                // A run that goes through once does not wait for it: the request may be under way for minutes.
+                self.exhausted.insert(settlement.seq);
+                self.answers.push(settlement);
+            }
             Ended::Abort(settlement, error) => {
                 self.answers.push(settlement);
                 self.end.get_or_insert(error);
@@ -277,8 +317,11 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
     let attribute = shared.flow().key.path.join(".");
     let exists = if op.uncertain {
         match campaign.get(resource, identity(&attribute, op)).await {
-            Ok(found) => found.is_some(),
-            Err(error) => return failed(shared, op, &error, None).await,
+            Ok(found) => {
+                shared.denials.passed(CallKind::Look);
+                found.is_some()
+            }
+            Err(error) => return failed(shared, op, CallKind::Look, &error, None).await,
         }
     } else {
         op.known
@@ -322,7 +365,7 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
     match send(shared, op, false, request).await {
         Ok(Ok(Written::Done)) => Update::Done,
         Ok(Ok(Written::Missing)) => Update::Missing,
-        Ok(Err((error, shown))) => Update::Ended(Box::new(failed(shared, op, &error, Some(shown)).await)),
+        Ok(Err((error, shown))) => Update::Ended(Box::new(failed(shared, op, CallKind::Update, &error, Some(shown)).await)),
         Err(ended) => Update::Ended(ended),
     }
 }
@@ -358,11 +401,17 @@ async fn send(
 
 async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> Result<Written, ConnectError> {
     let (campaign, flow) = (&shared.context.services.campaign, shared.flow());
-    if creates {
-        campaign.create(&flow.target.collection, Some(&flow.key.path.join(".")), body).await.map(|()| Written::Done)
+    let attribute = flow.key.path.join(".");
+    let (kind, answer) = if creates {
+        let created = campaign.create(&flow.target.collection, Some(&attribute), body).await;
+        (CallKind::Create, created.map(|()| Written::Done))
     } else {
-        campaign.update(&flow.target.collection, &op.key, body).await
+        (CallKind::Update, campaign.update(&flow.target.collection, identity(&attribute, op), body).await)
+    };
+    if answer.is_ok() {
+        shared.denials.passed(kind);
     }
+    answer
 }
 
 /// Creates a record. Where the target has it already (`look`), it is ours by its key, and it is brought to these values.
@@ -402,11 +451,11 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
                 };
             }
             Ok(None) => {}
-            Err(second) if verdict(&second) != Verdict::Record => return failed(shared, op, &second, None).await,
+            Err(second) if verdict(&second) != Verdict::Record => return failed(shared, op, CallKind::Look, &second, None).await,
             Err(_) => {}
         }
     }
-    failed(shared, op, &error, Some(shown)).await
+    failed(shared, op, CallKind::Create, &error, Some(shown)).await
 }
 
 async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
@@ -418,12 +467,15 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
     // The profile may have the only copy of an opt-out: it is on disk before the profile goes.
     match keep_before_delete(&shared.context, &shared.flow().name, resource, &op.key).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return failed(shared, op, &error, None).await,
+        Ok(Err(error)) => return failed(shared, op, CallKind::Look, &error, None).await,
         Err(error) => return Ended::Abort(op.released(), error),
     }
     match shared.context.services.campaign.delete(resource, &op.key).await {
-        Ok(Written::Done | Written::Missing) => Ended::Settle(op.deleted(), Tally::Deleted),
-        Err(error) => failed(shared, op, &error, None).await,
+        Ok(Written::Done | Written::Missing) => {
+            shared.denials.passed(CallKind::Delete);
+            Ended::Settle(op.deleted(), Tally::Deleted)
+        }
+        Err(error) => failed(shared, op, CallKind::Delete, &error, None).await,
     }
 }
 
@@ -437,8 +489,9 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     let record =
         match shared.context.services.dataverse.retrieve_with(&flow.source.collection, id, &select, flow.source.annotations()).await {
             Ok(record) => record,
-            Err(error) => return Ok(failed(shared, op, &error, None).await),
+            Err(error) => return Ok(failed(shared, op, CallKind::Reread, &error, None).await),
         };
+    shared.denials.passed(CallKind::Reread);
     let change = match record {
         Some(record) => {
             let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
@@ -478,36 +531,31 @@ fn when_over(shared: &Shared, op: &ClaimedOp) -> time::Instant {
 }
 
 /// What a failed call makes of its operation.
-pub(super) async fn failed(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>) -> Ended {
+pub(super) async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &ConnectError, request: Option<String>) -> Ended {
+    let text = || error.to_string();
     match verdict(error) {
-        Verdict::Moment { .. } if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
+        Verdict::Moment { .. } | Verdict::Stranger if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
             given_up(shared, op, error, request, true)
         }
         Verdict::Record => given_up(shared, op, error, request, false),
+        Verdict::Denied if shared.denials.is_of_the_record(kind) => given_up(shared, op, error, request, false),
+        Verdict::Denied => Ended::Denied(op.retry(later(op), text(), op.uncertain), kind, error.clone()),
         Verdict::Moment { uncertain } => {
             let again = if uncertain { when_over(shared, op) } else { later(op) };
-            Ended::Settle(op.retry(again, error.to_string(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
+            Ended::Settle(op.retry(again, text(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
         }
-        Verdict::Run => {
-            let text = error.to_string();
-            // Whoever answered with something else may have passed the request on.
-            let uncertain = matches!(error, ConnectError::Protocol { .. });
-            let again = if uncertain { when_over(shared, op) } else { time::now() };
-            Ended::Abort(
-                op.retry(again, text.clone(), uncertain || op.uncertain),
-                RunError::Unavailable { failures: 1, last: text, waiting: shared.context.counters.backlog.get() },
-            )
-        }
+        // Whoever answered may have passed the request on.
+        Verdict::Stranger => Ended::Stranger(op.retry(when_over(shared, op), text(), true), op.key.clone(), text()),
+        Verdict::Run => Ended::Abort(op.retry(time::now(), text(), op.uncertain), RunError::Service(error.clone())),
     }
 }
 
 /// Whether it is the record and not the service: Campaign answers some refusals with 500 as it does failures of its own, so one
-/// that is answered so again and again, while the service does its other work, would be tried for ever. [C]
+/// that is answered so again and again, while the service does its other work, would be tried for ever. [C] So would one that a
+/// firewall blocks for what is in it.
 async fn poisoned(shared: &Shared, op: &ClaimedOp, error: &ConnectError) -> bool {
-    if error.status() != Some(500) || matches!(op.work, Work::Refetch) {
-        return false;
-    }
-    shared.context.services.campaign.get(&shared.flow().target.collection, &op.key).await.is_ok()
+    let of_the_record = error.status() == Some(500) || verdict(error) == Verdict::Stranger;
+    of_the_record && !matches!(op.work, Work::Refetch) && campaign_answers(shared, &op.key).await
 }
 
 fn given_up(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>, uncertain: bool) -> Ended {

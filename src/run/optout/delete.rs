@@ -3,6 +3,7 @@
 
 use super::{name_of, profiles, rule_of};
 use crate::connect::ConnectError;
+use crate::connect::campaign::Key;
 use crate::run::{Context, RunError};
 use crate::state::Flags;
 use crate::time;
@@ -18,7 +19,10 @@ pub(in crate::run) async fn keep_before_delete(
     let flow = context.plan.optouts.iter().find(|flow| flow.mapping == mapping);
     let (Some(flow), Some(id)) = (flow, profiles::contact_of(key)) else { return Ok(Ok(())) };
     let at = time::now();
-    let profile = match context.services.campaign.get(resource, key).await {
+    let attribute = context.plan.flow(mapping).map(|flow| flow.key.path.join(".")).unwrap_or_default();
+    // Another profile's answer would keep another person's opt-outs.
+    let identity = Key::Identity { attribute: &attribute, value: key };
+    let profile = match context.services.campaign.get(resource, identity).await {
         Ok(Some(profile)) => profile,
         Ok(None) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),

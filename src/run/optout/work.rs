@@ -240,7 +240,8 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                         return Ok(ended(PersonEnd::Gone, written));
                     }
                 }
-                match shared.context.services.campaign.update(&shared.resource, &id, &body).await {
+                let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
+                match shared.context.services.campaign.update(&shared.resource, key, &body).await {
                     Ok(Written::Done) => {
                         written += 1;
                         shared.rule.campaign_written(&mut person, raise, lower, time::now());
@@ -397,8 +398,11 @@ fn fault(
             shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &code, &format!("answered {status}"), id);
             (PersonEnd::Failed { person, failure }, None)
         }
-        Verdict::Moment { .. } => (PersonEnd::Retry { person, not_before: later(attempts), error: error.to_string() }, None),
-        Verdict::Run => {
+        // What is not the service's own answer says nothing about the person, and keeps nobody else waiting.
+        Verdict::Moment { .. } | Verdict::Stranger => {
+            (PersonEnd::Retry { person, not_before: later(attempts), error: error.to_string() }, None)
+        }
+        Verdict::Denied | Verdict::Run => {
             let end = PersonEnd::Retry { person, not_before: time::now(), error: error.to_string() };
             (end, Some(RunError::Service(error)))
         }

@@ -14,7 +14,12 @@ const PROBE: Duration = Duration::from_secs(3600);
 
 /// The pause after a round that failed for this reason, and after so many failures in a row before it.
 pub(super) fn after(error: &RunError, failures: u32) -> Duration {
-    if error.needs_person() { PROBE } else { back_off(failures) }
+    match error {
+        // A portal or a gateway that answers in the service's place does so for a while, and each request may be passed on late.
+        RunError::Stranger { .. } => LONGEST_BACK_OFF,
+        _ if error.needs_person() => PROBE,
+        _ => back_off(failures),
+    }
 }
 
 /// The pause after so many failures in a row before this one.
@@ -57,6 +62,8 @@ mod tests {
         ] {
             assert_eq!(after(&error, 0), BACK_OFF, "{error}");
         }
+        let stranger = RunError::Stranger { name: "a".to_owned(), answers: 3, last: "an HTML page".to_owned(), waiting: 3 };
+        assert_eq!(after(&stranger, 0), LONGEST_BACK_OFF);
         for error in [
             sql(rusqlite::ffi::SQLITE_CORRUPT),
             RunError::State(StateError::MassChange { mapping: "a".to_owned(), change: Box::default() }),

@@ -127,11 +127,11 @@ fn seed(cardinality: &str) -> Value {
     })
 }
 
-async fn world() -> World {
+pub(super) async fn world() -> World {
     World::new(Config { seed_text: Some(seed("0..1").to_string()), ..Config::default() }).await
 }
 
-fn plan() -> Arc<ExecutionPlan> {
+pub(super) fn plan() -> Arc<ExecutionPlan> {
     plan_of(MAPPINGS)
 }
 
@@ -140,7 +140,7 @@ fn plan_of(text: &str) -> Arc<ExecutionPlan> {
 }
 
 /// The n-th record of a table.
-fn id(table: &str, n: u32) -> String {
+pub(super) fn id(table: &str, n: u32) -> String {
     let first = match table {
         "new_group" => 'a',
         "new_firm" => 'b',
@@ -149,11 +149,11 @@ fn id(table: &str, n: u32) -> String {
     format!("{first}0000000-0000-4000-8000-{n:012}")
 }
 
-fn bind(table: &str, n: u32) -> Value {
+pub(super) fn bind(table: &str, n: u32) -> Value {
     json!(format!("/{table}s({})", id(table, n)))
 }
 
-trait Entities {
+pub(super) trait Entities {
     async fn put(&self, table: &str, n: u32, values: Value);
     async fn change(&self, table: &str, n: u32, values: Value);
     async fn gone(&self, table: &str, n: u32);

@@ -18,6 +18,7 @@ mod optout_exports;
 mod optout_readings;
 mod optout_stories;
 mod privacy;
+mod repeated;
 mod replay;
 mod rewriting;
 pub mod support;

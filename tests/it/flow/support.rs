@@ -30,6 +30,8 @@ pub struct World {
     pub options: Options,
     pub http: HttpConfig,
     pub link_form: LinkForm,
+    /// Where Campaign is reached, if something is between.
+    pub campaign_at: Option<Url>,
 }
 
 /// The plan of a mapping against the built-in schemas.
@@ -103,6 +105,7 @@ impl World {
                 ..HttpConfig::default()
             },
             link_form: LinkForm::default(),
+            campaign_at: None,
         }
     }
 
@@ -127,7 +130,7 @@ impl World {
         };
         let scope = credentials.campaign_scope.clone();
         let campaign = CampaignConfig::new(
-            url(self.emulators.campaign_url()),
+            self.campaign_at.clone().unwrap_or_else(|| url(self.emulators.campaign_url())),
             credentials.campaign.id.clone(),
             SecretString::from(credentials.campaign.secret.clone()),
             scope,

@@ -160,15 +160,109 @@ async fn wrong_credentials_end_the_run_at_once_and_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_page_instead_of_json_ends_the_run_and_dead_letters_nothing() {
+async fn a_web_page_in_answer_to_one_write_postpones_that_record_and_the_others_are_written() {
+    for status in [200, 400, 403, 404, 409, 422] {
+        let world = World::empty().await;
+        loaded(&world, 5).await;
+        world.admin("fail-next", json!({"kind": "html", "status": status, "api": "campaign", "method": "POST", "path": "profile"})).await;
+        let run = world.run(&small("")).await;
+        assert_eq!((run.created, run.failed, run.backlog), (4, 0, 1), "{status}");
+        assert!(world.dead_letters().is_empty(), "{status}");
+        assert_eq!(world.run(&small("")).await.backlog, 0, "{status}");
+        assert_eq!(names(&world).await, expected(5), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_in_answer_to_everything_end_the_round_and_nothing_becomes_a_dead_letter() {
+    for (contacts, status) in [(2, 400), (2, 403), (60, 200)] {
+        let world = World::empty().await;
+        loaded(&world, contacts).await;
+        let pages = json!({"kind": "html", "status": status, "api": "campaign", "path": "profile", "count": 10_000});
+        world.admin("fail-next", pages).await;
+        let error = world.try_run(&small("")).await.expect_err("the round ends");
+        assert!(matches!(error, d365map::run::RunError::Stranger { .. }), "{error}");
+        assert!(error.to_string().contains("something other than Campaign") && error.to_string().contains("HTML page"), "{error}");
+        assert!(world.dead_letters().is_empty());
+        assert!(world.admin_get("stats").await["apis"]["campaign"]["calls"].as_u64().unwrap_or(0) < 60, "it stops asking");
+        world.admin("clear-faults", Value::Null).await;
+        assert_eq!(world.run(&small("")).await.backlog, 0);
+        assert_eq!(names(&world).await, expected(contacts));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_403_of_campaign_for_one_record_is_a_dead_letter_while_others_pass() {
     let world = World::empty().await;
-    loaded(&world, 2).await;
-    world.admin("fail-next", json!({"kind": "html", "api": "campaign", "path": "profile", "count": 1})).await;
-    let result = world.try_run(&small("")).await;
-    assert!(result.is_err() || result.is_ok_and(|s| s.flows[0].failed == 0));
+    let plan = small("");
+    loaded(&world, 5).await;
+    world.run(&plan).await;
+    let denied =
+        json!({"kind": "status", "status": 403, "api": "campaign", "method": "PATCH", "path": super::support::id(3), "count": 1000});
+    world.admin("fail-next", denied).await;
+    for n in 1..=5 {
+        world.update(n, json!({"firstname": format!("New{n}")})).await;
+    }
+    let run = world.run(&plan).await;
+    assert_eq!((run.updated, run.failed, run.backlog), (4, 1, 0), "{run:?}");
+    let letter = world.dead_letters().remove(0);
+    assert_eq!((letter.source_id, letter.failure.status), (super::support::id(3), Some(403)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_403_of_campaign_for_every_write_of_a_kind_stops_the_mapping_and_makes_no_dead_letter() {
+    let world = World::empty().await;
+    let plan = small("");
+    loaded(&world, 3).await;
+    world.run(&plan).await;
+    world.admin("fail-next", json!({"kind": "status", "status": 403, "api": "campaign", "method": "POST", "count": 1000})).await;
+    for n in 4..=6 {
+        world.create(n, json!({"firstname": format!("F{n}"), "lastname": "L"})).await;
+    }
+    // That updates pass says nothing about creates.
+    world.update(1, json!({"lastname": "M"})).await;
+    let error = world.try_run(&plan).await.expect_err("the mapping stops");
+    assert!(matches!(error, d365map::run::RunError::Denied { .. }), "{error}");
+    assert!(error.to_string().starts_with("every create of `contacts` is denied") && error.to_string().contains("403"), "{error}");
     assert!(world.dead_letters().is_empty());
-    world.run(&small("")).await;
-    assert_eq!(names(&world).await, expected(2));
+    assert_eq!(world.profile(1).await.expect("a profile")["lastName"], "M");
+    world.admin("clear-faults", Value::Null).await;
+    assert_eq!(world.run(&plan).await.backlog, 0);
+    assert_eq!(names(&world).await, expected(6));
+}
+
+/// The first of a world's contacts has a change that earlier runs have tried to write so often.
+fn tried(world: &World, attempts: u32) {
+    let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+    let flow = ["contacts".to_owned()];
+    let (run, _) = store.start_run(d365map::state::RunKind::Once, &flow).expect("a run");
+    let cursor = store.cursor("contacts").expect("a cursor").expect("it has run");
+    let mut payload = d365map::state::Payload::default();
+    payload.push_value("firstName", &json!("Poison"), false).expect("a value");
+    let change = d365map::state::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
+    let to = d365map::state::CursorMove::Next(cursor.link.clone().expect("a delta link"));
+    let [mapping] = flow;
+    let page = d365map::state::PageCommit { run, mapping, from: cursor, changes: vec![change], rewrite: false, guard: None, to };
+    store.commit_page(page).expect("a page");
+    for _ in 0..attempts {
+        let op = store.claim(run, "contacts", 1, d365map::time::now()).expect("a claim").remove(0);
+        store.settle(run, vec![op.retry(d365map::time::now(), "500", false)]).expect("settled");
+    }
+    store.end_run(run, d365map::state::RunOutcome::Completed, &Value::Null).expect("an end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_a_firewall_blocks_run_after_run_while_campaign_answers_becomes_a_dead_letter() {
+    let world = World::empty().await;
+    let plan = small("");
+    loaded(&world, 1).await;
+    world.run(&plan).await;
+    world.admin("fail-next", json!({"kind": "html", "status": 403, "api": "campaign", "method": "PATCH", "count": 1000})).await;
+    tried(&world, 17);
+    let run = world.run(&plan).await;
+    assert_eq!((run.failed, run.backlog), (1, 0), "{run:?}");
+    let failure = world.dead_letters().remove(0).failure;
+    assert!(failure.message.starts_with("The answer did not come from Campaign") && failure.status == Some(403), "{}", failure.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,31 +344,7 @@ async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_be
     world.run(&plan).await;
     world.admin("fail-next", json!({"kind": "status", "status": 500, "api": "campaign", "method": "PATCH", "count": 1000})).await;
     // Seventeen attempts have gone by over earlier runs; their pauses are minutes.
-    {
-        let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
-        let flow = ["contacts".to_owned()];
-        let (run, _) = store.start_run(d365map::state::RunKind::Once, &flow).expect("a run");
-        let cursor = store.cursor("contacts").expect("a cursor").expect("it has run");
-        let mut payload = d365map::state::Payload::default();
-        payload.push_value("firstName", &json!("Poison"), false).expect("a value");
-        let change = d365map::state::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
-        let to = d365map::state::CursorMove::Next(cursor.link.clone().expect("a delta link"));
-        let page = d365map::state::PageCommit {
-            run,
-            mapping: flow[0].clone(),
-            from: cursor,
-            changes: vec![change],
-            rewrite: false,
-            guard: None,
-            to,
-        };
-        store.commit_page(page).expect("a page");
-        for _ in 0..17 {
-            let op = store.claim(run, "contacts", 1, d365map::time::now()).expect("a claim").remove(0);
-            store.settle(run, vec![op.retry(d365map::time::now(), "500", false)]).expect("settled");
-        }
-        store.end_run(run, d365map::state::RunOutcome::Completed, &Value::Null).expect("an end");
-    }
+    tried(&world, 17);
     let run = world.run(&plan).await;
     assert_eq!((run.failed, run.backlog), (1, 0), "{run:?}");
     assert_eq!(world.dead_letters()[0].failure.status, Some(500));

@@ -178,6 +178,23 @@ async fn an_odd_answer_of_a_maintenance_window_does_not_end_a_workflow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn web_pages_in_place_of_campaign_pause_the_workflow_for_ten_minutes_and_status_says_why() {
+    let mut world = World::empty().await;
+    world.create(1, ada()).await;
+    world.admin("fail-next", json!({"kind": "html", "status": 403, "api": "campaign", "path": "profile", "count": 10_000})).await;
+    let watching = Watching::start(&mut world, &small(""), &[]);
+    let failed = watching.state("contacts", WorkflowState::Failed).await;
+    let next = failed.next_round.expect("it is tried again");
+    assert!((9..=10).contains(&(next - d365map::time::now()).num_minutes()), "{next}");
+    let reason = failed.reason.unwrap_or_default();
+    assert!(reason.contains("something other than Campaign") && reason.contains("looked up before they are written"), "{reason}");
+    world.admin("clear-faults", Value::Null).await;
+    watching.wish("contacts", Wish::Run);
+    profile_of(&world, 1).await;
+    assert_eq!(watching.end().await.failed, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_must_fix_is_looked_at_every_hour_and_at_once_when_it_is_started() {
     let mut world = World::empty().await;
     world.create(1, json!({"lastname": "A", "emailaddress1": "not an address"})).await;
