@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::TimeDelta;
-use d365map::connect::sftp::{CsvFormat, ExportFiles, Files, OptOutColumns, SftpConfig, SftpError};
+use d365map::connect::sftp::{CsvFormat, ExportFiles, Files, OptOutColumns, SftpConfig};
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
 use d365map::state::Store;
