@@ -70,7 +70,8 @@ impl<'a> Builder<'a> {
         let text = &pair.as_str()[..visible_length(pair.as_str())];
         let start = pair.as_span().start();
         let range = self.piece.start + start..self.piece.start + start + text.len().max(1);
-        if text.is_empty() || self.reported.iter().any(|r| r.start <= range.end && range.start <= r.end) {
+        // A line of nothing but spaces, whatever their kind, says nothing.
+        if text.chars().all(char::is_whitespace) || self.reported.iter().any(|r| r.start <= range.end && range.start <= r.end) {
             return;
         }
         for finding in explain::explain(text, context) {
@@ -621,11 +622,16 @@ fn is_plain_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// Whether the grammar passes over a character between words. A non-breaking space is not one of these: it is a fault of its entry.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
 /// The length of a text without the blanks and comments at its end, which the grammar counts to a rule whose last part is
 /// optional.
 fn visible_length(text: &str) -> usize {
     if !text.contains('#') {
-        return text.trim_end().len();
+        return text.trim_end_matches(is_blank).len();
     }
     let (mut end, mut quote, mut escaped, mut comment) = (0, None, false, false);
     for (at, c) in text.char_indices() {
@@ -646,7 +652,7 @@ fn visible_length(text: &str) -> usize {
             (false, _, _) => {}
         }
         escaped = false;
-        if !c.is_whitespace() {
+        if !is_blank(c) {
             end = at + c.len_utf8();
         }
     }
@@ -663,5 +669,8 @@ mod tests {
         assert_eq!(visible_length("\"#\\\"#\" -> b #x"), 11);
         assert_eq!(visible_length("a { # one\n b }"), 14);
         assert_eq!(visible_length("# only"), 0);
+        // A space that the grammar does not pass over is part of the entry, so that it is found.
+        assert_eq!(visible_length("a -> b\u{a0} "), 8);
+        assert_eq!(visible_length("a -> b\u{a0} # why"), 8);
     }
 }

@@ -430,6 +430,29 @@ fn check_applies_safe_fixes_the_others_when_asked_prints_each_and_reports_what_i
 }
 
 #[test]
+fn one_fix_command_replaces_everything_that_a_text_program_put_into_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clean = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  firstname -> firstName | trim | truncate(30)\n  \"crm, a b\" -> middleName\n  emailaddress1 -> email | trim | lower | default(\"none\")\n  replace gendercode { Male => male; Female => \"female\"; else => unknown; null => unknown }\n  gendercode -> gender\n  filter all { statecode = Active; lastname != \"x\" }\n}\n";
+    // Every space but those in texts, every arrow and every quote: more in one entry than there are rounds of fixes.
+    let pasted = clean.replace(' ', "\u{a0}").replace("->", "–>").replace("crm,\u{a0}a\u{a0}b", "crm, a b");
+    let pasted = pasted
+        .replace("\"crm, a b\"", "“crm, a b”")
+        .replace("\"none\"", "„none“")
+        .replace("\"female\"", "‘female’")
+        .replace("\"x\"", "“x”");
+    // Spaces at the ends of lines too.
+    let pasted = pasted.replace("}\n", "}\u{a0}\n").replace("lower", "lower\u{a0}").replace("middleName\n", "middleName\u{a0}\n");
+    std::fs::write(folder.path().join("a.d365map"), &pasted).expect("a file");
+    let (status, out, error) = d365map(folder.path(), &["check", "--fix", "a.d365map"]);
+    assert_eq!(status, 0, "{out}{error}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let text = std::fs::read_to_string(folder.path().join("a.d365map")).expect("the file");
+    assert!(text.trim_end().is_ascii(), "{text}");
+    assert_eq!(words(&text), words(clean));
+    assert!(!out.contains("``") && !error.contains("``"), "{out}{error}");
+}
+
+#[test]
 fn tests_of_mappings_run_with_differences_a_filter_and_coverage() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = include_str!("../data/tested.d365map");
