@@ -76,14 +76,7 @@ pub fn custom<E: serde::de::Error>(message: impl fmt::Display, help: impl fmt::D
 
 /// Reads a whole file as UTF-8 text of bounded size; a byte-order mark is passed over.
 pub fn read(path: &Path) -> Result<Arc<str>, Box<FileProblem>> {
-    use std::io::Read;
-    let unreadable = |e: std::io::Error| Box::new(FileProblem::unreadable(path, e, None));
-    let mut bytes = Vec::new();
-    crate::disk::open_regular(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let help = format!("a file of this kind has at most {} MiB; is it the right one?", MAX_BYTES / 1024 / 1024);
-        return Err(Box::new(FileProblem::unreadable(path, "it is too large", Some(&help))));
-    }
+    let bytes = crate::disk::read(path, MAX_BYTES).map_err(|e| Box::new(FileProblem::unreadable(path, e, None)))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Arc::from(text.strip_prefix('\u{feff}').unwrap_or(&text))),
         Err(e) => {

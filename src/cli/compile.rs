@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::output::{fail, print_json, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{Format, Style, render};
+use crate::disk;
 use crate::plan::ExecutionPlan;
 
 /// Arguments of `compile`.
@@ -27,7 +28,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         print_json(&plan.to_json());
         return Exit::Clean;
     };
-    match write_private(path, plan.to_json().as_bytes()) {
+    // Private: a plan holds filters and constants.
+    match disk::write(path, plan.to_json().as_bytes(), disk::Access::Private) {
         Ok(()) => {
             if !global.quiet {
                 say!("wrote {} ({} flows); run it with `d365map run --plan {}`", path.display(), plan.ingress.len(), path.display());
@@ -43,7 +45,7 @@ const MAX_PLAN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Reads a compiled plan.
 pub fn read_plan(path: &Path) -> Result<ExecutionPlan, String> {
-    let bytes = crate::disk::read(path, MAX_PLAN_BYTES).map_err(|e| format!("{}: {e}", path.display()))?;
+    let bytes = disk::read(path, MAX_PLAN_BYTES).map_err(|e| format!("{}: {e}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8 text", path.display()))?;
     ExecutionPlan::from_json(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -76,29 +78,4 @@ pub fn compile_group(group: files::Group, style: Style) -> Result<ExecutionPlan,
 /// The project's plan where its files have no error; findings are not shown.
 pub fn compile_quietly(project: &crate::project::Project) -> Option<ExecutionPlan> {
     files::of_project(project.clone(), Style::PLAIN).ok().and_then(|group| group.compile().plan)
-}
-
-/// Writes a file as a whole or not at all: beside its place first, then moved there.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    replace(path, |beside| std::fs::write(beside, bytes))
-}
-
-/// As [`write_whole`], and whatever the umask is, the file can be read by its owner alone: a plan holds filters and constants.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    replace(path, |beside| {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        std::io::Write::write_all(&mut options.open(beside)?, bytes)
-    })
-}
-
-fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let beside = path.with_file_name(name);
-    write(&beside).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&beside);
-    })
 }

@@ -18,6 +18,7 @@ use super::run::{Format, runtime};
 use super::{Exit, Global, emulated, services};
 use crate::check::{Input, compile};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
+use crate::disk;
 use crate::emulator::{Config, Running, start};
 use crate::plan::ExecutionPlan;
 use crate::project::{FILE_NAME, Project, template};
@@ -162,7 +163,8 @@ fn project(emulators: &Running, folder: &Path) -> Result<Project, String> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        let made =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| disk::write(&path, text.as_bytes(), disk::Access::Shared));
         made.map_err(|e| failed(&path, e))
     };
     for (name, text) in template::SHIPPED {

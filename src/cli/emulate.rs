@@ -121,7 +121,7 @@ fn public_url(text: &str) -> Result<String, String> {
 
 /// Runs the emulators until the process is asked to end.
 pub fn run(args: &Args, global: &Global) -> Exit {
-    let certificate = match args.certificate.as_ref().map(|path| (path, std::fs::read_to_string(path))) {
+    let certificate = match args.certificate.as_ref().map(|path| (path, crate::disk::read_text(path, crate::disk::SMALL))) {
         None => None,
         Some((_, Ok(text))) => Some(text),
         Some((path, Err(error))) => {

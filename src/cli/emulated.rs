@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::disk;
 use crate::emulator::{self, Addresses};
 use crate::project::Project;
 
@@ -98,16 +99,7 @@ pub fn write_secrets(root: &Path) -> Result<(), (std::path::PathBuf, std::io::Er
     std::fs::create_dir_all(&folder).map_err(|e| (folder.clone(), e))?;
     for (name, secret) in [("dynamics", &credentials.dataverse.secret), ("campaign", &credentials.campaign.secret)] {
         let path = folder.join(name);
-        private(&path, secret).map_err(|e| (path, e))?;
+        disk::write(&path, secret.as_bytes(), disk::Access::Private).map_err(|e| (path, e))?;
     }
     Ok(())
-}
-
-/// Writes a file that only its owner can read.
-fn private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
 }

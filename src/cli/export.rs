@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::compile::write_whole;
 use super::output::{fail, print_file, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{self, render};
 use crate::diagnostics::{Diagnostics, FileId, Sources};
+use crate::disk;
 use crate::report::{Document, collect, html, markdown};
 use crate::syntax;
 
@@ -66,7 +66,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     match &args.output {
         None => print_file(&text),
         Some(path) => {
-            if let Err(error) = write_whole(path, text.as_bytes()) {
+            if let Err(error) = disk::write(path, text.as_bytes(), disk::Access::Shared) {
                 return fail(&format!("{}: {error}", files::display(path)));
             }
         }

@@ -7,7 +7,7 @@ use crate::check::{self, Compiled, Input};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Levels, Sources, Span};
 use crate::project::{FileProblem, Project};
-use crate::schema::Catalogue;
+use crate::schema::{Catalogue, SchemaFolder};
 use crate::syntax::MAX_FILE_BYTES;
 
 /// The ending of mapping files.
@@ -67,17 +67,13 @@ impl Group {
             let text = String::from_utf8_lossy(&inputs[at].bytes).into_owned();
             for included in check::included_paths(&text) {
                 let Some(name) = check::included_name(&inputs[at].name, &included) else { continue };
-                let path = paths[at].parent().unwrap_or(Path::new("")).join(&included);
                 // A file that is not there, is not the project's or is not a mapping file is reported where it is included (D118).
-                if Path::new(&included).is_absolute() || inputs.iter().any(|i| i.name == name) {
+                if inputs.iter().any(|i| i.name == name) {
                     continue;
                 }
-                let fits = |real: &PathBuf| real.extension().is_some_and(|e| e == ENDING) && path.extension().is_some_and(|e| e == ENDING);
-                if let Some(real) = crate::disk::within(root, &path).ok().filter(fits)
-                    && real.is_file()
-                {
+                if let Some(real) = included_file(root, &paths[at], &included) {
                     inputs.push(read(&real, name)?);
-                    paths.push(path);
+                    paths.push(paths[at].parent().unwrap_or(Path::new("")).join(&included));
                 }
             }
             at += 1;
@@ -192,7 +188,9 @@ pub fn asked(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Result
 /// The built-in schemas, overlaid by those of a project.
 pub fn catalogue(project: Option<&Project>, style: Style) -> Result<Catalogue, FilesError> {
     match project {
-        Some(project) => Catalogue::with_dir(&project.schemas).map_err(|problems| FilesError::Problems(problems_text(&problems, style))),
+        Some(project) => {
+            Catalogue::with_folder(SchemaFolder::of(project)).map_err(|problems| FilesError::Problems(problems_text(&problems, style)))
+        }
         None => Ok(Catalogue::builtin().clone()),
     }
 }
@@ -200,7 +198,8 @@ pub fn catalogue(project: Option<&Project>, style: Style) -> Result<Catalogue, F
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), FilesError> {
     let io = |source| FilesError::Io { path: path.to_path_buf(), source };
     let kind = std::fs::metadata(path).map_err(io)?;
-    if kind.is_file() {
+    // What is neither a file nor a folder is an error when it is read.
+    if !kind.is_dir() {
         files.push(path.to_path_buf());
         return Ok(());
     }
@@ -220,6 +219,14 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), FilesError> {
     Ok(())
 }
 
+/// The resolved path of a file that a mapping file includes; `None` unless it is a mapping file below `root`, whatever links lead to it.
+pub fn included_file(root: &Path, from: &Path, included: &str) -> Option<PathBuf> {
+    let path = from.parent().unwrap_or(Path::new("")).join(included);
+    let fits = |path: &Path| path.extension().is_some_and(|e| e == ENDING);
+    let real = crate::disk::within(root, &path).ok()?;
+    (!Path::new(included).is_absolute() && fits(&path) && fits(&real) && real.is_file()).then_some(real)
+}
+
 /// The resolved path of a mapping file: a link must lead to a mapping file of the same project.
 fn own(root: &Path, path: &Path) -> Result<PathBuf, FilesError> {
     let io = |source| FilesError::Io { path: path.to_path_buf(), source };
@@ -227,9 +234,14 @@ fn own(root: &Path, path: &Path) -> Result<PathBuf, FilesError> {
     // A file that is named on the command line may be anywhere; where a link leads was decided by whoever made the link.
     let real = if linked || path.starts_with(root) { crate::disk::within(root, path).map_err(io)? } else { path.to_path_buf() };
     if linked && real.extension().is_none_or(|e| e != ENDING) {
-        return Err(io(std::io::Error::other("a link to a file that is not a mapping file")));
+        return Err(io(std::io::Error::other(format!("the link leads to a file that is not a mapping file (*.{ENDING})"))));
     }
     Ok(real)
+}
+
+/// Writes a mapping file that was read. A link to another mapping file of the project stays a link: that file is written.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    crate::disk::write(&path.canonicalize()?, bytes, crate::disk::Access::Shared)
 }
 
 /// Reads a file; of one that is too large just enough to say so.
@@ -237,12 +249,7 @@ fn read(path: &Path, name: String) -> Result<Input, FilesError> {
     use std::io::Read;
     let io = |source| FilesError::Io { path: path.to_path_buf(), source };
     let file = crate::disk::open_regular(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-    // The size that is reported is the file's own.
-    if bytes.len() > MAX_FILE_BYTES {
-        bytes.resize(usize::try_from(length).unwrap_or(usize::MAX).clamp(MAX_FILE_BYTES + 1, 1 << 30), b' ');
-    }
     Ok(Input { name, bytes })
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::compile::write_whole;
 use super::files::{self, Group};
 use crate::check::Compiled;
 use crate::diagnostics::{Code, Diagnostic, Edit, Position, Safety, Sources};
@@ -82,7 +81,7 @@ pub fn apply(mut group: Group, safety: Safety) -> Result<Fixed, String> {
         compiled = group.clone().compile();
     }
     for (file, path) in group.paths.iter().enumerate().filter(|(i, _)| changed[*i]) {
-        write_whole(path, &group.inputs[file].bytes).map_err(|e| format!("{}: {e}", files::display(path)))?;
+        files::overwrite(path, &group.inputs[file].bytes).map_err(|e| format!("{}: {e}", files::display(path)))?;
     }
     Ok(Fixed { changes, compiled })
 }

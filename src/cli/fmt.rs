@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use similar::TextDiff;
 
-use super::compile::write_whole;
 use super::output::{fail, print, print_file, say_styled, stdout_style};
 use super::{Exit, Global, files};
 use crate::diagnostics::render::{Format, render};
@@ -54,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 print(&difference(&input.name, &text, &formatted));
             } else if args.check {
                 print(&format!("{}\n", input.name));
-            } else if let Err(error) = write_whole(path, formatted.as_bytes()) {
+            } else if let Err(error) = files::overwrite(path, formatted.as_bytes()) {
                 return fail(&format!("{}: {error}", input.name));
             }
         }

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::compile::write_whole;
 use super::output::{fail, print_file, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::check::{Input, compile};
@@ -87,7 +86,9 @@ fn work(args: &Args, global: &Global) -> Result<Exit, String> {
     }
     let imported = import(&args.name, &source, &target, &tables, reading.dates);
     match &args.output {
-        Some(path) => write_whole(path, imported.text.as_bytes()).map_err(|e| format!("{}: {e}", files::display(path)))?,
+        Some(path) => {
+            disk::write(path, imported.text.as_bytes(), disk::Access::Shared).map_err(|e| format!("{}: {e}", files::display(path)))?
+        }
         None => print_file(&imported.text),
     }
     let mut report = String::new();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::print;
 use super::{Exit, Global, emulated};
+use crate::disk;
 use crate::project::{FILE_NAME, template};
 
 /// Arguments of `init`.
@@ -111,12 +112,12 @@ fn init(args: &Args) -> Result<Vec<PathBuf>, InitError> {
     }
     let mut written = Vec::new();
     for (path, text) in files {
-        std::fs::write(&path, text).map_err(io(&path))?;
+        disk::write(&path, text.as_bytes(), disk::Access::Shared).map_err(io(&path))?;
         written.push(path);
     }
     // Git does not keep a folder without files.
     let keep = dir.join("schemas").join(".gitkeep");
-    std::fs::write(&keep, "").map_err(io(&keep))?;
+    disk::write(&keep, b"", disk::Access::Shared).map_err(io(&keep))?;
     if args.emulated {
         emulated::write_secrets(dir).map_err(|(path, source)| InitError::Io { path, source })?;
     }
@@ -156,7 +157,7 @@ fn shell_word(path: &Path) -> String {
 /// Adds the lines that a file lacks, `.gitignore` for example; returns the path if something was added.
 fn add_lines(path: &Path, lines: &[&str]) -> Result<Option<PathBuf>, InitError> {
     let io = |source| InitError::Io { path: path.to_owned(), source };
-    let mut text = match std::fs::read_to_string(path) {
+    let mut text = match disk::read_text(path, disk::SMALL) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(e) => return Err(io(e)),
@@ -174,6 +175,6 @@ fn add_lines(path: &Path, lines: &[&str]) -> Result<Option<PathBuf>, InitError> 
         text.push_str(line);
         text.push('\n');
     }
-    std::fs::write(path, text).map_err(io)?;
+    disk::write(path, text.as_bytes(), disk::Access::Shared).map_err(io)?;
     Ok(Some(path.to_owned()))
 }

@@ -1,6 +1,5 @@
 //! `d365map man`: the manual pages, generated from the arguments' definition; one for each subcommand.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
@@ -8,6 +7,7 @@ use clap_mangen::Man;
 
 use super::output::{fail, print_file};
 use super::{Cli, Exit};
+use crate::disk;
 
 /// A part that the definition of the arguments does not hold, see [`Exit`].
 const EXIT_STATUS: &str = "\
@@ -88,9 +88,9 @@ fn tidied(page: &str) -> String {
 }
 
 fn write(folder: &Path, pages: &[(String, String)]) -> Result<(), (PathBuf, std::io::Error)> {
-    fs::create_dir_all(folder).map_err(|e| (folder.to_path_buf(), e))?;
+    std::fs::create_dir_all(folder).map_err(|e| (folder.to_path_buf(), e))?;
     pages.iter().try_for_each(|(name, text)| {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(|e| (path, e))
+        disk::write(&path, text.as_bytes(), disk::Access::Shared).map_err(|e| (path, e))
     })
 }

@@ -1,6 +1,6 @@
 //! `d365map privacy report|forget|lift`: what is known of a person here, and the end of it.
 
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -17,6 +17,10 @@ use crate::time;
 const SHORTEST: usize = 3;
 /// Lines of a log that are named; all are counted.
 const LINES_NAMED: usize = 20;
+/// Bytes of a line that are looked into at a time: a file without line breaks must not fill the memory.
+const PIECE: usize = 1024 * 1024;
+/// Bytes that two pieces of a line share, so that what lies across a cut is found. Escapes make the text up to six times as long.
+const SHARED: usize = 8 * 1024;
 
 /// Arguments of `privacy`.
 #[derive(Debug, clap::Args)]
@@ -123,25 +127,42 @@ fn search(path: &Path, needle: &str, found: &mut Vec<InLog>) -> std::io::Result<
     if path.is_dir() {
         let mut entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
-        // A link is not followed: it could lead in a circle.
-        return entries.iter().filter(|e| e.file_type().is_ok_and(|t| !t.is_symlink())).try_for_each(|e| search(&e.path(), needle, found));
+        // A link is not followed: it could lead in a circle. A pipe or a socket keeps no log.
+        let searched = |e: &&std::fs::DirEntry| e.file_type().is_ok_and(|t| t.is_file() || t.is_dir());
+        return entries.iter().filter(searched).try_for_each(|e| search(&e.path(), needle, found));
     }
-    let mut reader = BufReader::new(std::fs::File::open(path)?);
-    let (mut line, mut number, mut count, mut lines) = (Vec::new(), 0, 0, Vec::new());
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        number += 1;
-        if crate::state::mentions(&String::from_utf8_lossy(&line), needle) {
-            count += 1;
-            if lines.len() < LINES_NAMED {
-                lines.push(number);
-            }
-        }
-        line.clear();
-    }
+    let (count, lines) = matching_lines(BufReader::new(crate::disk::open_regular(path)?), needle)?;
     if count > 0 {
         found.push(InLog { file: path.to_owned(), count, lines });
     }
     Ok(())
+}
+
+/// How many lines have a text, and the first of them, from 1.
+fn matching_lines(mut reader: impl BufRead, needle: &str) -> std::io::Result<(usize, Vec<usize>)> {
+    let (mut piece, mut number, mut count, mut lines) = (Vec::new(), 1, 0, Vec::new());
+    // Whether the line was counted in one of its earlier pieces.
+    let mut counted = false;
+    loop {
+        let room = (PIECE - piece.len()) as u64;
+        if reader.by_ref().take(room).read_until(b'\n', &mut piece)? == 0 {
+            return Ok((count, lines));
+        }
+        if !counted && crate::state::mentions(&String::from_utf8_lossy(&piece), needle) {
+            count += 1;
+            counted = true;
+            if lines.len() < LINES_NAMED {
+                lines.push(number);
+            }
+        }
+        if piece.ends_with(b"\n") {
+            piece.clear();
+            number += 1;
+            counted = false;
+        } else if piece.len() == PIECE {
+            piece.drain(..PIECE - SHARED);
+        }
+    }
 }
 
 fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> String {
@@ -255,5 +276,19 @@ fn lift(state: &Path, key: &str) -> Result<Exit, String> {
             Ok(Exit::Clean)
         }
         false => Err(format!("{key} is not forgotten; name the id under which it was")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_any_length_is_searched_and_counted_once() {
+        let long = "x".repeat(PIECE - 5);
+        // Across the end of the first piece, and once more in the same line.
+        let text = format!("nothing\n{long}ada@example.com{long}ada@example.com\nADA@example.com\n\nada@example.com");
+        assert_eq!(matching_lines(text.as_bytes(), "ada@example.com").unwrap(), (3, vec![2, 3, 5]));
+        assert_eq!(matching_lines("".as_bytes(), "ada").unwrap(), (0, Vec::new()));
     }
 }

@@ -1,7 +1,7 @@
 //! `d365map schema show|pull`: what is known of the tables, and fetching it from the services.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
@@ -12,9 +12,10 @@ use super::{Exit, Global};
 use crate::connect::ConnectError;
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Sources, Span, nearest};
+use crate::disk;
 use crate::project::{FileProblem, Project, ProjectError};
 use crate::schema::pull::{self, DataverseDocuments, PullError, Pulled};
-use crate::schema::{Catalogue, Change, System, Table, TableId, diff, file_of, node, show, write};
+use crate::schema::{Catalogue, Change, SchemaFolder, System, Table, TableId, diff, file_of, node, show, write};
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
@@ -85,7 +86,7 @@ fn project(global: &Global) -> Result<Option<Project>, String> {
     let here = std::env::current_dir().map_err(|e| format!("the current folder: {e}"))?;
     Project::find(&here, global.project.as_deref()).map_err(|error| match error {
         ProjectError::Invalid(problems) => problems_text(&problems),
-        ProjectError::Io { .. } => error.to_string(),
+        ProjectError::Io { .. } | ProjectError::Linked { .. } => error.to_string(),
     })
 }
 
@@ -127,7 +128,7 @@ fn unknown(name: &str, known: &[String]) -> String {
 
 fn show_table(name: Option<&str>, format: Shape, global: &Global) -> Result<Exit, String> {
     let catalogue = match project(global)? {
-        Some(project) => Catalogue::with_dir(&project.schemas).map_err(|problems| problems_text(&problems))?,
+        Some(project) => Catalogue::with_folder(SchemaFolder::of(&project)).map_err(|problems| problems_text(&problems))?,
         None => Catalogue::builtin().clone(),
     };
     let Some(name) = name else { return Ok(print(&list(&catalogue, format)?, format)) };
@@ -241,7 +242,7 @@ fn pull_tables(names: &[String], force: bool, dry_run: bool, global: &Global) ->
         (named, Vec::new())
     };
     let source = connect(&project)?;
-    let outcome = pull(source.as_ref(), &tables, &project.schemas, force, dry_run).map_err(|e| e.to_string())?;
+    let outcome = pull(source.as_ref(), &tables, SchemaFolder::of(&project), force, dry_run).map_err(|e| e.to_string())?;
     let mut text = String::new();
     for pulled in &outcome {
         text.push_str(&pulled.summary(dry_run, global.quiet));
@@ -301,8 +302,8 @@ fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<E
 /// Sales app, for example, does not have `opportunity`. The second part lists the files that were written by hand, which a pull
 /// leaves as they are unless it is forced.
 fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<PathBuf>), String> {
-    let dir = &project.schemas;
-    let own = Catalogue::with_dir(dir).map_err(|problems| problems_text(&problems))?;
+    let folder = SchemaFolder::of(project);
+    let own = Catalogue::with_folder(folder).map_err(|problems| problems_text(&problems))?;
     let mut tables = match files::of_project(project.clone(), Style::PLAIN) {
         Ok(group) => used(&group),
         Err(FilesError::NoMappings { .. }) => BTreeSet::new(),
@@ -310,7 +311,7 @@ fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<Path
     };
     let mut by_hand = Vec::new();
     for id in own.tables().map(|t| &t.id).filter(|t| t.system != System::Partner) {
-        match file_of(dir, id).map_err(|e| format!("{}: {e}", dir.display()))? {
+        match file_of(folder, id).map_err(|e| format!("{}: {e}", folder.path.display()))? {
             Some((path, heading)) if heading.extends && !force => {
                 tables.remove(id);
                 by_hand.push(path);
@@ -418,13 +419,13 @@ impl Outcome {
 pub fn pull(
     source: &dyn Source,
     tables: &BTreeSet<TableId>,
-    dir: &Path,
+    folder: SchemaFolder<'_>,
     force: bool,
     dry_run: bool,
 ) -> Result<Vec<Outcome>, SchemaPullError> {
     let mut planned = Vec::new();
     for id in tables {
-        let (path, before) = before(dir, id, force)?;
+        let (path, before) = before(folder, id, force)?;
         let known = before.as_ref().and_then(|(_, table)| table.clone());
         let Pulled { table, notes } = match fetch(source, id, known.as_ref()) {
             Ok(pulled) => pulled,
@@ -446,26 +447,27 @@ pub fn pull(
         planned.push((Outcome { table: id.clone(), path, status, changes, notes }, text));
     }
     for (outcome, text) in planned.iter().filter(|(outcome, _)| !dry_run && matches!(outcome.status, Status::Created | Status::Updated)) {
-        replace(&outcome.path, text).map_err(|source| SchemaPullError::Io { path: outcome.path.clone(), source })?;
+        let written = std::fs::create_dir_all(folder.path).and_then(|()| disk::write(&outcome.path, text.as_bytes(), disk::Access::Shared));
+        written.map_err(|source| SchemaPullError::Io { path: outcome.path.clone(), source })?;
     }
     Ok(planned.into_iter().map(|(outcome, _)| outcome).collect())
 }
 
 /// The file that a table is to be written to, with its text and table where there is one.
 #[expect(clippy::type_complexity, reason = "used once")]
-fn before(dir: &Path, id: &TableId, force: bool) -> Result<(PathBuf, Option<(String, Option<Table>)>), SchemaPullError> {
+fn before(folder: SchemaFolder<'_>, id: &TableId, force: bool) -> Result<(PathBuf, Option<(String, Option<Table>)>), SchemaPullError> {
     let io = |path: &Path| {
         let path = path.to_path_buf();
         move |source| SchemaPullError::Io { path, source }
     };
-    let (path, heading) = match file_of(dir, id).map_err(io(dir))? {
+    let (path, heading) = match file_of(folder, id).map_err(io(folder.path))? {
         Some((path, heading)) => (path, Some(heading)),
-        None => (dir.join(format!("{id}.yaml")), None),
+        None => (folder.path.join(format!("{id}.yaml")), None),
     };
     if heading.is_some_and(|h| h.extends) && !force {
         return Err(SchemaPullError::ByHand(path));
     }
-    match std::fs::read_to_string(&path) {
+    match disk::within(folder.root, &path).and_then(|real| disk::read_text(&real, crate::yaml::MAX_BYTES)) {
         Ok(text) => {
             let table = crate::schema::file::read(&path, &text.as_str().into()).ok();
             Ok((path, Some((text, table))))
@@ -493,22 +495,4 @@ pub fn fetch(source: &dyn Source, id: &TableId, known: Option<&Table>) -> Result
         pull::keep_what_metadata_lacks(&mut pulled.table, known);
     }
     Ok(pulled)
-}
-
-/// Replaces a file in one step: whoever reads it sees the old text or the new one.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = (|| {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
 }

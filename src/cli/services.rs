@@ -75,7 +75,8 @@ pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, String> {
 
 /// A certificate with its private key that is at hand.
 pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -> Result<ClientCertificate, String> {
-    let pem = std::fs::read_to_string(certificate).map_err(|e| format!("the certificate {}: {e}", certificate.display()))?;
+    let pem =
+        crate::disk::read_text(certificate, crate::disk::SMALL).map_err(|e| format!("the certificate {}: {e}", certificate.display()))?;
     let signature = if rs256 { Signature::Rs256 } else { Signature::Ps256 };
     ClientCertificate::new(&pem, key, signature).map_err(|e| e.to_string())
 }

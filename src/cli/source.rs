@@ -15,6 +15,7 @@ use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{Kind, PlanSource, Services, Workflow};
+use crate::syntax::MAX_FILE_BYTES;
 
 /// Files looked at for a mark, at most: a folder by mistake of the whole disk must not keep the process busy.
 const MOST_FILES: usize = 100_000;
@@ -40,9 +41,9 @@ impl PlanSource for FilesOnDisk {
             Some(plan) => drop(files.insert(plan.clone())),
             None => {
                 gather(&self.project.mappings, &mut files);
-                // What the mapping files include may lie elsewhere.
+                // The mapping files may include files of other folders of the project.
                 for file in files.clone() {
-                    includes(&file, &mut files);
+                    includes(&self.project.root, &file, &mut files);
                 }
                 gather(&self.project.schemas, &mut files);
             }
@@ -129,13 +130,14 @@ fn only(plan: &ExecutionPlan, workflow: &Workflow) -> ExecutionPlan {
 }
 
 /// The files that a mapping file includes, and what those include.
-fn includes(file: &Path, files: &mut BTreeSet<PathBuf>) {
-    let Ok(text) = std::fs::read_to_string(file) else { return };
+fn includes(root: &Path, file: &Path, files: &mut BTreeSet<PathBuf>) {
+    // What cannot be read is reported when the plan is made, not here.
+    let Ok(text) = crate::disk::within(root, file).and_then(|real| crate::disk::read_text(&real, MAX_FILE_BYTES as u64)) else { return };
     for included in included_paths(&text) {
-        // In one spelling, so that files which include each other come to an end.
-        let Ok(path) = file.parent().unwrap_or(Path::new("")).join(&included).canonicalize() else { continue };
-        if path.is_file() && files.len() < MOST_FILES && files.insert(path.clone()) {
-            includes(&path, files);
+        // Resolved, in one spelling: files that include each other come to an end.
+        let Some(path) = files::included_file(root, file, &included) else { continue };
+        if files.len() < MOST_FILES && files.insert(path.clone()) {
+            includes(root, &path, files);
         }
     }
 }
@@ -173,7 +175,7 @@ mod tests {
         let mut files = BTreeSet::new();
         gather(&folder.path().join("mappings"), &mut files);
         for file in files.clone() {
-            includes(&file, &mut files);
+            includes(folder.path(), &file, &mut files);
         }
         let names: BTreeSet<_> = files.iter().filter_map(|f| f.file_name()).collect();
         assert_eq!(names, ["a.d365map", "more.d365map", "words.d365map"].map(std::ffi::OsStr::new).into());

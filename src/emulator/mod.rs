@@ -399,6 +399,9 @@ fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
+/// The largest seed: a hundred thousand records.
+const MAX_SEED_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Starts the emulators on loopback ports.
 ///
 /// # Errors
@@ -406,8 +409,8 @@ fn invalid(text: String) -> io::Error {
 pub async fn start(config: Config) -> io::Result<Running> {
     let (seed_name, seed) = match (&config.seed_file, &config.seed_text) {
         (Some(path), _) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            let text = crate::disk::read_text(path, MAX_SEED_BYTES)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
             (path.display().to_string(), Seed::parse(&text))
         }
         (None, Some(text)) => ("seed".to_owned(), Seed::parse(text)),

@@ -204,8 +204,8 @@ impl Reader<'_> {
             );
         }
         let defaults = Project::defaults(&root);
-        let mappings = self.folder(doc.mappings.as_ref(), &root, defaults.mappings);
-        let schemas = self.folder(doc.schemas.as_ref(), &root, defaults.schemas);
+        let mappings = self.own_folder("mappings", doc.mappings.as_ref(), &root, defaults.mappings);
+        let schemas = self.own_folder("schemas", doc.schemas.as_ref(), &root, defaults.schemas);
         let state = self.folder(doc.state.as_ref(), &root, defaults.state);
         let connections = doc.connections.as_ref().map(|c| self.connections(c)).unwrap_or_default();
         let limits = doc.limits.as_ref().map(|l| self.limits(l)).unwrap_or_default();
@@ -263,6 +263,34 @@ impl Reader<'_> {
             Some(given) => root.join(&given.value),
             None => default,
         }
+    }
+
+    /// A folder that must stay within the project's, whatever links lead there: its files are quoted in findings.
+    fn own_folder(&mut self, key: &str, given: Option<&Spanned<String>>, root: &Path, default: PathBuf) -> PathBuf {
+        let folder = self.folder(given, root, default);
+        let Err(error) = crate::disk::within_if_exists(root, &folder) else { return folder };
+        let (message, label, help) = match error.kind() {
+            // Of our own, not of the system.
+            std::io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => (
+                format!("the folder `{key}` is outside of the project folder {}", root.display()),
+                "leads out of the project folder",
+                format!("move it into the project folder, or move {} to a folder that contains both", super::FILE_NAME),
+            ),
+            std::io::ErrorKind::NotFound => (
+                format!("the folder `{key}` is a symbolic link to something that does not exist"),
+                "leads nowhere",
+                "replace the link with a folder".to_owned(),
+            ),
+            // A folder that cannot be entered, and the like, is reported when it is read.
+            _ => return folder,
+        };
+        let problem = match given {
+            Some(given) => FileProblem::new(self.path, self.text, given.span.clone(), message).label(label),
+            // The default folder is a link: nothing in the file is to be marked.
+            None => FileProblem::new(self.path, &Arc::from(""), 0..0, message),
+        };
+        self.problems.push(problem.help(help));
+        folder
     }
 
     fn connections(&mut self, doc: &ConnectionsDoc) -> Connections {

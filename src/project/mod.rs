@@ -237,6 +237,18 @@ pub enum ProjectError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The file is a symbolic link to another folder.
+    #[error(
+        "{} is a symbolic link that leads out of its folder, to {}. A project file must be in the folder of the project: \
+         replace the link, or name the file itself with `--project {}`",
+        path.display(), target.display(), target.display()
+    )]
+    Linked {
+        /// The link.
+        path: PathBuf,
+        /// The file that it leads to.
+        target: PathBuf,
+    },
     /// The file is faulty.
     #[error("{}", list(.0))]
     Invalid(Vec<FileProblem>),
@@ -259,7 +271,10 @@ impl Project {
             return Project::load(&path).map(Some);
         }
         let start = std::path::absolute(start).map_err(|source| ProjectError::Io { path: start.to_path_buf(), source })?;
-        let found = start.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file());
+        // Whatever has the name is the project file, unless it is a folder: what cannot be read as a file is an error, and the file of
+        // another project in a folder above is not taken for it.
+        let exists = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| !found.is_dir());
+        let found = start.ancestors().map(|folder| folder.join(FILE_NAME)).find(exists);
         found.map(|path| Project::load(&path)).transpose()
     }
 
@@ -267,7 +282,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or every fault in it.
+    /// The file cannot be read, it is a link out of its folder, or every fault in it. `mappings` and `schemas` that lead out of the
+    /// project folder are faults of the file.
     pub fn load(path: &Path) -> Result<Project, ProjectError> {
         let io = |source| ProjectError::Io { path: path.to_path_buf(), source };
         let absolute = std::path::absolute(path).map_err(io)?;
@@ -275,6 +291,15 @@ impl Project {
             return Err(io(source));
         }
         let root = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
+        // The excerpt of an error quotes the file, and whoever made a link may not be allowed to read what it leads to.
+        if let Err(error) = crate::disk::within(&root, &absolute) {
+            return Err(match absolute.canonicalize() {
+                Ok(target) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    ProjectError::Linked { path: path.to_path_buf(), target }
+                }
+                Ok(_) | Err(_) => io(error),
+            });
+        }
         let text = crate::yaml::read(path).map_err(|problem| ProjectError::Invalid(vec![*problem]))?;
         file::read(path, &text, root).map_err(ProjectError::Invalid)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::file::{self, Heading};
 use super::model::{Table, TableId};
-use crate::project::FileProblem;
+use crate::project::{FileProblem, Project};
 use crate::yaml;
 
 /// The built-in tables, in the format of schema files.
@@ -48,17 +48,27 @@ impl Catalogue {
         &TABLES
     }
 
+    /// The built-in tables, overlaid by the files of a folder that is a project by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalogue::with_folder`].
+    pub fn with_dir(dir: &Path) -> Result<Catalogue, Vec<FileProblem>> {
+        Catalogue::with_folder(SchemaFolder::alone(dir))
+    }
+
     /// The built-in tables, overlaid by the `*.yaml` and `*.yml` files of a folder; a folder that does not exist has none.
     ///
     /// # Errors
     ///
-    /// Every fault of every file, sorted by file.
-    pub fn with_dir(dir: &Path) -> Result<Catalogue, Vec<FileProblem>> {
+    /// Every fault of every file, sorted by file. A link to a file outside of the project folder is a fault, and the file is not read.
+    pub fn with_folder(folder: SchemaFolder<'_>) -> Result<Catalogue, Vec<FileProblem>> {
+        let dir = folder.path;
         let mut catalogue = Catalogue::builtin().clone();
         let mut problems = Vec::new();
         let mut known: BTreeMap<TableId, PathBuf> = BTreeMap::new();
         for path in files(dir).map_err(|e| vec![FileProblem::unreadable(dir, e, None)])? {
-            let text = match yaml::read(&path) {
+            let text = match folder.read(&path) {
                 Ok(text) => text,
                 Err(problem) => {
                     problems.push(*problem);
@@ -105,6 +115,41 @@ impl Catalogue {
     }
 }
 
+/// A folder of schema files, and the project folder that links in it must not leave. Findings quote schema files, so a link to a file
+/// of somebody else would show it.
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaFolder<'a> {
+    /// The folder of the files; it need not exist.
+    pub path: &'a Path,
+    /// The folder of the project.
+    pub root: &'a Path,
+}
+
+impl<'a> SchemaFolder<'a> {
+    /// The folder of a project.
+    pub fn of(project: &'a Project) -> SchemaFolder<'a> {
+        SchemaFolder { path: &project.schemas, root: &project.root }
+    }
+
+    /// A folder without a project around it.
+    pub fn alone(path: &'a Path) -> SchemaFolder<'a> {
+        SchemaFolder { path, root: path }
+    }
+
+    /// Reads a file of the folder as UTF-8 text.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is a link that leads out of the project.
+    pub fn read(self, path: &Path) -> Result<Arc<str>, Box<FileProblem>> {
+        crate::disk::within(self.root, path).map_err(|e| {
+            let outside = e.raw_os_error().is_none();
+            Box::new(FileProblem::unreadable(path, e, outside.then_some("copy the file into the project")))
+        })?;
+        yaml::read(path)
+    }
+}
+
 /// The schema files of a folder, by name.
 fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
@@ -116,7 +161,8 @@ fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if !hidden && path.extension().is_some_and(|e| e == "yaml" || e == "yml") && path.is_file() {
+        // A pipe or a link that leads nowhere is not passed over: reading it is an error.
+        if !hidden && path.extension().is_some_and(|e| e == "yaml" || e == "yml") && !path.is_dir() {
             paths.push(path);
         }
     }
@@ -129,9 +175,9 @@ fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// # Errors
 ///
 /// The folder cannot be read.
-pub fn file_of(dir: &Path, table: &TableId) -> std::io::Result<Option<(PathBuf, Heading)>> {
-    Ok(files(dir)?.into_iter().find_map(|path| {
-        let text = yaml::read(&path).ok()?;
+pub fn file_of(folder: SchemaFolder<'_>, table: &TableId) -> std::io::Result<Option<(PathBuf, Heading)>> {
+    Ok(files(folder.path)?.into_iter().find_map(|path| {
+        let text = folder.read(&path).ok()?;
         let heading = file::parse(&path, &text).ok()?.heading.clone();
         (heading.table == *table).then_some((path, heading))
     }))

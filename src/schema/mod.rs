@@ -10,7 +10,7 @@ mod show;
 mod words;
 mod write;
 
-pub use catalogue::{Catalogue, file_of};
+pub use catalogue::{Catalogue, SchemaFolder, file_of};
 pub use diff::{Change, diff};
 pub use model::*;
 pub use show::{describe, show};

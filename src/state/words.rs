@@ -1,16 +1,19 @@
-//! Whether a text mentions a person, whatever the text is: plain words, a JSON document, or a JSON document within a string of
-//! another one, as the answers that dead letters keep.
+//! Whether a text mentions a person, whatever the text is: plain words, an address, a JSON document, or a JSON document within a
+//! string of another one, as the answers that dead letters keep.
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
+
+use crate::unicode::nfc;
 
 /// Documents within documents that are looked into.
 const DEPTH: usize = 4;
 
-/// Gives a connection the function `mentions(text, words)`: 1 where the text has the words in any case and under any escapes of
-/// JSON, 0 elsewhere and for a missing text.
+/// Gives a connection the function `mentions(text, words)`: 1 if the text has the words as [`mentions`] finds them, 0 if not and for a
+/// missing text.
 pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     conn.create_scalar_function("mentions", 2, flags, |context| {
@@ -23,12 +26,13 @@ pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// Whether `text` has `words` in it, in any case, as it is or once the escapes of JSON are decoded.
+/// Whether `text` has `words` in it, in any case and in either form of Unicode (`é`, or `e` with a combining accent), as it is or once
+/// it is decoded: the escapes of JSON, and the percent-encoding of addresses.
 pub fn mentions(text: &str, words: &str) -> bool {
-    let words = words.to_lowercase();
+    let words = folded(words);
     let mut form = Cow::Borrowed(text);
     for _ in 0..DEPTH {
-        if form.to_lowercase().contains(&words) {
+        if folded(&form).contains(&words) || from_address(&form).is_some_and(|decoded| folded(&decoded).contains(&words)) {
             return true;
         }
         match unescaped(&form) {
@@ -37,6 +41,18 @@ pub fn mentions(text: &str, words: &str) -> bool {
         }
     }
     false
+}
+
+/// A text in the form in which it is compared. Form C comes first, because case is changed character by character.
+fn folded(text: &str) -> String {
+    nfc(text).to_lowercase()
+}
+
+/// A text with percent-encoding decoded; `None` if there is none. `+` stays: in a query it is a space, but in an e-mail address it is a
+/// character (`ada+news@example.com`), and the words that are looked for rarely have a space.
+fn from_address(text: &str) -> Option<String> {
+    let encoded = text.as_bytes().windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit());
+    encoded.then(|| percent_decode_str(text).decode_utf8_lossy().into_owned())
 }
 
 /// A text with JSON's escapes decoded once; `None` if there are none. Half of a surrogate pair becomes U+FFFD.
@@ -102,6 +118,23 @@ mod tests {
             assert!(!mentions(text, "zoe.o'neill@example.com"), "{text}");
         }
         assert!(mentions(r#"say \"hello\" \/ \ud83d\ude00"#, "\"Hello\" / 😀"));
+    }
+
+    #[test]
+    fn words_are_found_in_either_unicode_form_and_under_the_encoding_of_addresses() {
+        let (composed, decomposed) = ("zo\u{eb}.o'neill@example.com", "Zoe\u{308}.O'Neill@example.com");
+        for (text, words) in [(composed, decomposed), (decomposed, composed)] {
+            assert!(mentions(text, words) && mentions(&serde_json::json!({ "email": text }).to_string(), words), "{text}");
+        }
+        assert!(!mentions(composed, "zoe"), "another letter is another name");
+        for text in ["GET /profile/byEmail?email=Zo%C3%AB.O%27Neill%40example.com", "{\"url\": \"x?e=zoe%CC%88.o%27neill%40example.com\"}"]
+        {
+            assert!(mentions(text, composed), "{text}");
+        }
+        assert!(
+            mentions("to=ada%2Bnews%40example.com", "ada+news@example.com") && mentions("ada+news@example.com", "ada+news@example.com")
+        );
+        assert!(!mentions("100% of 5%", "nobody"));
     }
 
     #[test]

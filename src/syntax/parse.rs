@@ -21,7 +21,7 @@ pub fn decode(bytes: Vec<u8>) -> (String, Option<Undecodable>) {
     if bytes.len() > MAX_FILE_BYTES {
         // The finding underlines the first byte, so that byte must be a character of its own.
         let head: String = bytes[..200].iter().map(|b| if b.is_ascii_graphic() || *b == b'\n' { char::from(*b) } else { ' ' }).collect();
-        return (head, Some(Undecodable::TooLarge { bytes: bytes.len() }));
+        return (head, Some(Undecodable::TooLarge));
     }
     match String::from_utf8(bytes) {
         Ok(text) => (text, None),
@@ -36,11 +36,8 @@ pub fn decode(bytes: Vec<u8>) -> (String, Option<Undecodable>) {
 /// Why a file is no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undecodable {
-    /// More than [`MAX_FILE_BYTES`].
-    TooLarge {
-        /// How many bytes the file has.
-        bytes: usize,
-    },
+    /// More than [`MAX_FILE_BYTES`]; how many more is not known, because the rest is not read.
+    TooLarge,
     /// A byte that UTF-8 does not have in this place.
     NotUtf8 {
         /// How many bytes before it are valid.
@@ -54,16 +51,13 @@ impl Undecodable {
     /// The finding to show.
     pub fn diagnostic(self, file: FileId) -> Diagnostic {
         match self {
-            Undecodable::TooLarge { bytes } => {
-                let (size, limit) = (bytes as f64 / 1048576.0, MAX_FILE_BYTES / 1048576);
-                Diagnostic::new(
-                    Code::D002,
-                    Span::new(file, 0..1),
-                    format!("this file has {size:.1} MiB; a mapping file has at most {limit}"),
-                    "the file begins here",
-                )
-                .help("is this a data export rather than a mapping? Otherwise split it into several files of one folder")
-            }
+            Undecodable::TooLarge => Diagnostic::new(
+                Code::D002,
+                Span::new(file, 0..1),
+                format!("this file is larger than {} MiB, the maximum for a mapping file", MAX_FILE_BYTES / 1_048_576),
+                "the file begins here",
+            )
+            .help("is this a data export rather than a mapping? Otherwise split it into several files of one folder"),
             Undecodable::NotUtf8 { offset, byte } => {
                 // The replacement character takes three bytes in the text that is shown.
                 let span = Span::new(file, offset..offset + '\u{FFFD}'.len_utf8());

@@ -6,7 +6,7 @@ use std::path::Path;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("syntax", &["diagnostics", "time"]),
     ("diagnostics", &["printable"]),
-    ("schema", &["diagnostics", "project", "unicode", "yaml"]),
+    ("schema", &["diagnostics", "disk", "project", "unicode", "yaml"]),
     ("plan", &["syntax", "time"]),
     ("eval", &["json", "plan", "time", "unicode"]),
     ("lsp", &["check", "cli", "diagnostics", "format", "project", "schema", "syntax"]),
@@ -15,10 +15,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &["diagnostics", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
     ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time", "unicode"]),
-    ("connect", &["json", "printable", "time"]),
+    ("connect", &["disk", "json", "printable", "time"]),
     ("state", &["time", "unicode"]),
     ("run", &["connect", "eval", "json", "plan", "state", "time", "unicode"]),
-    ("emulator", &["time"]),
+    ("emulator", &["disk", "time"]),
     ("project", &["diagnostics", "disk", "time", "yaml"]),
     ("doctor", &["connect", "plan", "printable", "project", "state", "time"]),
 ];
@@ -76,5 +76,43 @@ fn the_libraries_behind_a_module_of_their_own_stay_there() {
         if !path.contains("/syntax/") {
             assert!(!used("pest::"), "{path} uses the parser library");
         }
+    }
+}
+
+/// Files of `src` that open files by other means than `disk`, each with its reason.
+const OPEN_FILES: &[(&str, &str)] = &[
+    ("src/disk.rs", "it is the helper"),
+    ("src/state/place.rs", "the state file and its lock are opened for writing, follow no link and are kept open"),
+    ("src/state/lock.rs", "the name of the machine is a file of /proc, which `disk` refuses"),
+    ("src/doctor/local.rs", "the trial whether a folder can be written to creates a file and removes it"),
+];
+
+#[test]
+fn files_are_opened_and_written_by_one_helper() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let ways =
+        ["fs::read(", "fs::read_to_string(", "File::open", "fs::write(", "fs::rename(", "fs::copy(", "File::create", "OpenOptions::new"];
+    let mut used = Vec::new();
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let name = Path::new(&path).strip_prefix(env!("CARGO_MANIFEST_DIR")).map(|p| p.display().to_string()).unwrap_or_default();
+        // Tests prepare their files as they like; they are at the end of a file.
+        let code = text.split("\nmod tests {").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            if line.trim_start().starts_with("//") || !ways.iter().any(|way| line.contains(way)) {
+                continue;
+            }
+            if OPEN_FILES.iter().any(|(exception, _)| *exception == name) {
+                used.push(name.clone());
+            } else {
+                found.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "use `disk` instead:\n{}", found.join("\n"));
+    for (exception, reason) in OPEN_FILES {
+        assert!(used.iter().any(|name| name == exception), "{exception} is no longer an exception ({reason}): remove it from the list");
     }
 }

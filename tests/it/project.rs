@@ -16,7 +16,7 @@ fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
     std::fs::write(&path, text).unwrap();
     Project::load(&path).map_err(|error| match error {
         ProjectError::Invalid(problems) => problems,
-        ProjectError::Io { source, .. } => panic!("{source}"),
+        error @ (ProjectError::Io { .. } | ProjectError::Linked { .. }) => panic!("{error}"),
     })
 }
 

@@ -78,7 +78,7 @@ impl HostKey {
     pub(super) fn known(&self, host: &str, port: u16) -> Result<Known, SftpError> {
         match self {
             HostKey::KnownHosts(path) => {
-                let text = std::fs::read(path).map_err(|e| SftpError::Config {
+                let text = crate::disk::read(path, crate::disk::SMALL).map_err(|e| SftpError::Config {
                     problem: format!("the known hosts {} cannot be read: {e}", path.display()),
                     remedy: "write the server's key there, after you compared its fingerprint with the operator's".to_owned(),
                 })?;

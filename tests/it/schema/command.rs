@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use d365map::cli::schema::{SchemaPullError, Source, SourceError, Status, pull};
 use d365map::schema::pull::DataverseDocuments;
-use d365map::schema::{Catalogue, Change, System, TableId};
+use d365map::schema::{Catalogue, Change, SchemaFolder, System, TableId};
 use serde_json::{Value, json};
 
 fn call(folder: &Path, arguments: &[&str]) -> Output {
@@ -95,16 +95,16 @@ fn a_pull_writes_a_file_that_the_catalogue_reads_and_tells_what_changed() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("schemas");
     let wanted = tables(&[(System::D365, "account")]);
-    let first = pull(&account(&["name"]), &wanted, &dir, false, false).unwrap();
+    let first = pull(&account(&["name"]), &wanted, SchemaFolder::alone(&dir), false, false).unwrap();
     assert_eq!((first[0].status, first[0].path.as_path()), (Status::Created, dir.join("d365.account.yaml").as_path()));
     let id = TableId::new(System::D365, "account");
     assert_eq!(Catalogue::with_dir(&dir).unwrap().get(&id).unwrap().fields.len(), 2);
-    let again = pull(&account(&["name"]), &wanted, &dir, false, false).unwrap();
+    let again = pull(&account(&["name"]), &wanted, SchemaFolder::alone(&dir), false, false).unwrap();
     assert_eq!((again[0].status, again[0].changes.len()), (Status::Unchanged, 0));
-    let dry = pull(&account(&["city"]), &wanted, &dir, false, true).unwrap();
+    let dry = pull(&account(&["city"]), &wanted, SchemaFolder::alone(&dir), false, true).unwrap();
     assert_eq!((dry[0].status, &dry[0].changes), (Status::Updated, &vec![Change::Added("city".into()), Change::Removed("name".into())]));
     assert!(Catalogue::with_dir(&dir).unwrap().get(&id).unwrap().fields.contains_key("name"), "a dry run writes nothing");
-    pull(&account(&["city"]), &wanted, &dir, false, false).unwrap();
+    pull(&account(&["city"]), &wanted, SchemaFolder::alone(&dir), false, false).unwrap();
     assert!(Catalogue::with_dir(&dir).unwrap().get(&id).unwrap().fields.contains_key("city"));
     assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "no temporary file is left");
 }
@@ -112,8 +112,14 @@ fn a_pull_writes_a_file_that_the_catalogue_reads_and_tells_what_changed() {
 #[test]
 fn a_pull_that_fails_for_one_table_writes_none() {
     let folder = tempfile::tempdir().unwrap();
-    let error =
-        pull(&account(&[]), &tables(&[(System::D365, "account"), (System::D365, "lead")]), folder.path(), false, false).unwrap_err();
+    let error = pull(
+        &account(&[]),
+        &tables(&[(System::D365, "account"), (System::D365, "lead")]),
+        SchemaFolder::alone(folder.path()),
+        false,
+        false,
+    )
+    .unwrap_err();
     assert_eq!(error.to_string(), "d365.lead: no answer");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -125,7 +131,7 @@ fn a_table_that_the_service_does_not_have_is_reported_beside_the_others() {
     let path = folder.path().join("d365.gone.yaml");
     std::fs::write(&path, old).unwrap();
     let wanted = tables(&[(System::D365, "account"), (System::D365, "gone")]);
-    let outcome = pull(&account(&["name"]), &wanted, folder.path(), false, false).unwrap();
+    let outcome = pull(&account(&["name"]), &wanted, SchemaFolder::alone(folder.path()), false, false).unwrap();
     let found: Vec<_> = outcome.iter().map(|o| (o.table.name.as_str(), o.status, o.notes.clone())).collect();
     let missing = vec!["404: no such table".to_owned()];
     assert_eq!(found, [("account", Status::Created, Vec::new()), ("gone", Status::Missing, missing)]);
@@ -144,7 +150,7 @@ fn lengths_and_keys_that_campaign_does_not_tell_stay_as_the_file_has_them() {
         Documents(vec![("cusOrder", json!({"label": "Order", "name": "cusOrder", "content": content}))])
     };
     let wanted = tables(&[(System::Campaign, "cusOrder")]);
-    let path = pull(&resource(""), &wanted, folder.path(), false, false).unwrap().remove(0).path;
+    let path = pull(&resource(""), &wanted, SchemaFolder::alone(folder.path()), false, false).unwrap().remove(0).path;
     let by_hand = std::fs::read_to_string(&path)
         .unwrap()
         .replace("primary-key: PKey\n", "primary-key: PKey\nalternate-keys: { key: [cusId] }\n")
@@ -152,7 +158,7 @@ fn lengths_and_keys_that_campaign_does_not_tell_stay_as_the_file_has_them() {
         .replace("max: 20", "max: 30");
     std::fs::write(&path, by_hand).unwrap();
     for more in ["", "cusNew"] {
-        let outcome = pull(&resource(more), &wanted, folder.path(), false, false).unwrap();
+        let outcome = pull(&resource(more), &wanted, SchemaFolder::alone(folder.path()), false, false).unwrap();
         assert_eq!(outcome[0].status, Status::Updated, "{more}");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("alternate-keys: { key: [cusId] }"), "{text}");
@@ -169,8 +175,8 @@ fn a_pull_does_not_write_over_what_was_written_by_hand() {
     std::fs::write(&path, hand).unwrap();
     let source = Documents(vec![("contact", json!([{"LogicalName": "contactid", "AttributeType": "Uniqueidentifier"}]))]);
     let wanted = tables(&[(System::D365, "contact")]);
-    assert!(matches!(pull(&source, &wanted, folder.path(), false, false), Err(SchemaPullError::ByHand(_))));
+    assert!(matches!(pull(&source, &wanted, SchemaFolder::alone(folder.path()), false, false), Err(SchemaPullError::ByHand(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), hand);
-    let outcome = pull(&source, &wanted, folder.path(), true, false).unwrap();
+    let outcome = pull(&source, &wanted, SchemaFolder::alone(folder.path()), true, false).unwrap();
     assert_eq!((outcome[0].status, outcome[0].path.as_path()), (Status::Updated, path.as_path()));
 }
