@@ -7,14 +7,13 @@ use std::collections::HashMap;
 use lsp_types::{CodeAction, CodeActionKind, CodeActionOrCommand, Range, TextEdit, Uri, WorkspaceEdit};
 
 use super::documents::Group;
-use super::position::{Encoding, Lines};
 use super::server::to_lsp;
 use crate::diagnostics::{Safety, Severity};
 
 /// What can be done about the findings in a range.
-pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -> Vec<CodeActionOrCommand> {
+pub(super) fn of(group: &Group, file: usize, range: Range) -> Vec<CodeActionOrCommand> {
     let source = &group.files[file];
-    let lines = Lines::new(&source.text, encoding);
+    let lines = &source.lines;
     let (from, to) = (lines.offset(range.start), lines.offset(range.end));
     let mut actions = Vec::new();
     for finding in group.compiled.diagnostics.iter().filter(|d| d.span.file.0 as usize == file) {
@@ -26,7 +25,7 @@ pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -
             CodeActionOrCommand::CodeAction(CodeAction {
                 title,
                 kind: Some(CodeActionKind::QUICKFIX),
-                diagnostics: Some(vec![to_lsp(finding, group, encoding)]),
+                diagnostics: Some(vec![to_lsp(finding, group)]),
                 edit: Some(WorkspaceEdit { changes: Some(changes), ..WorkspaceEdit::default() }),
                 is_preferred: Some(preferred),
                 ..CodeAction::default()
@@ -36,7 +35,7 @@ pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -
             let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
             for edit in &fix.edits {
                 let Some(target) = group.files.get(edit.span.file.0 as usize) else { continue };
-                let range = Lines::new(&target.text, encoding).range(edit.span.range());
+                let range = target.lines.range(edit.span.range());
                 changes.entry(target.uri.clone()).or_default().push(TextEdit { range, new_text: edit.text.clone() });
             }
             // An editor applies the preferred action without a question ("fix all").

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lsp_types::Uri;
 
-use super::position::Encoding;
+use super::position::{Encoding, Lines};
 use crate::check::{self, Compiled, Input};
 use crate::cli::files;
 use crate::diagnostics::render::Style;
@@ -24,6 +24,8 @@ pub(super) struct Documents {
 pub(super) struct Source {
     pub(super) uri: Uri,
     pub(super) text: Arc<str>,
+    /// Where its lines begin.
+    pub(super) lines: Lines,
     /// Parsed with the group's number of the file, constants in place of nothing: as it stands.
     pub(super) tree: File,
 }
@@ -116,7 +118,8 @@ impl Documents {
             let id = FileId(u32::try_from(i).unwrap_or(u32::MAX));
             let tree = if text.len() <= syntax::MAX_FILE_BYTES { syntax::parse(id, &text, &mut diagnostics) } else { File::default() };
             inputs.push(Input { name, bytes: text.clone().into_bytes() });
-            files.push(Source { uri, text: text.into(), tree });
+            let text: Arc<str> = text.into();
+            files.push(Source { uri, lines: Lines::new(text.clone(), self.encoding), text, tree });
         }
         let compiled = check::compile_with(inputs, &catalogue, &levels);
         Group { files, compiled, catalogue, problem }

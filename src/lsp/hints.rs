@@ -5,13 +5,12 @@ use lsp_types::{InlayHint, InlayHintKind, InlayHintLabel, Range};
 use super::documents::Group;
 use super::hover::type_text;
 use super::marks::{field, sides};
-use super::position::{Encoding, Lines};
 use crate::syntax::ast::{Entry, Source};
 
 /// The hints of the lines in a range.
-pub(super) fn of(group: &Group, file: usize, range: Range, encoding: Encoding) -> Vec<InlayHint> {
+pub(super) fn of(group: &Group, file: usize, range: Range) -> Vec<InlayHint> {
     let source = &group.files[file];
-    let lines = Lines::new(&source.text, encoding);
+    let lines = &source.lines;
     let mut hints = Vec::new();
     for mapping in &source.tree.mappings {
         let sides = sides(mapping, &group.catalogue);

@@ -8,7 +8,6 @@ use lsp_types::{DocumentSymbol, Location, SymbolKind, TextEdit, Uri, WorkspaceEd
 
 use super::documents::Group;
 use super::marks::{Mark, Name, marks};
-use super::position::{Encoding, Lines};
 use crate::syntax::ast::{Entry, LiteralValue, Mapping, Source};
 
 /// The marks of every file, by its number.
@@ -23,37 +22,37 @@ pub(super) fn mark_at(marks: &[Mark], offset: usize) -> Option<&Mark> {
     marks.iter().filter(holds).min_by_key(|m| m.span.range().len())
 }
 
-fn location(group: &Group, file: usize, mark: &Mark, encoding: Encoding) -> Location {
+fn location(group: &Group, file: usize, mark: &Mark) -> Location {
     let source = &group.files[file];
-    Location { uri: source.uri.clone(), range: Lines::new(&source.text, encoding).range(mark.span.range()) }
+    Location { uri: source.uri.clone(), range: source.lines.range(mark.span.range()) }
 }
 
 /// Where the name under the cursor is declared; its own file comes first.
-pub(super) fn definition(group: &Group, file: usize, offset: usize, encoding: Encoding) -> Option<Vec<Location>> {
+pub(super) fn definition(group: &Group, file: usize, offset: usize) -> Option<Vec<Location>> {
     let all = all_marks(group);
     let mark = mark_at(&all[file], offset)?;
     let files = std::iter::once(file).chain((0..all.len()).filter(|f| *f != file));
     let found: Vec<Location> = files
         .flat_map(|f| all[f].iter().filter(|m| m.declares && m.name == mark.name).map(move |m| (f, m)))
         .filter(|(f, _)| !matches!(mark.name, Name::Field(..)) || *f == file)
-        .map(|(f, m)| location(group, f, m, encoding))
+        .map(|(f, m)| location(group, f, m))
         .collect();
     Some(found)
 }
 
 /// Every place where the name under the cursor stands. A field's are those of its own file.
-pub(super) fn references(group: &Group, file: usize, offset: usize, declarations: bool, encoding: Encoding) -> Option<Vec<Location>> {
+pub(super) fn references(group: &Group, file: usize, offset: usize, declarations: bool) -> Option<Vec<Location>> {
     let all = all_marks(group);
     let mark = mark_at(&all[file], offset)?;
     let found = all.iter().enumerate().flat_map(|(f, marks)| {
         let own = !matches!(mark.name, Name::Step(_)) || f == file;
         marks.iter().filter(move |m| own && m.name == mark.name && (declarations || !m.declares)).map(move |m| (f, m))
     });
-    Some(found.map(|(f, m)| location(group, f, m, encoding)).collect())
+    Some(found.map(|(f, m)| location(group, f, m)).collect())
 }
 
 /// What can be renamed under the cursor, with its text; or why it cannot.
-pub(super) fn renameable(group: &Group, file: usize, offset: usize, encoding: Encoding) -> Result<(lsp_types::Range, String), String> {
+pub(super) fn renameable(group: &Group, file: usize, offset: usize) -> Result<(lsp_types::Range, String), String> {
     let all = all_marks(group);
     let mark = mark_at(&all[file], offset).ok_or("there is no name here that could be changed")?;
     let name = match &mark.name {
@@ -62,12 +61,12 @@ pub(super) fn renameable(group: &Group, file: usize, offset: usize, encoding: En
         Name::Table(table) => return Err(format!("`{table}` is a table: its name belongs to that system")),
         Name::Step(name) => return Err(format!("`{name}` is a step of the language")),
     };
-    Ok((Lines::new(&group.files[file].text, encoding).range(mark.span.range()), name))
+    Ok((group.files[file].lines.range(mark.span.range()), name))
 }
 
 /// The edits of a new name in all files.
-pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str, encoding: Encoding) -> Result<WorkspaceEdit, String> {
-    renameable(group, file, offset, encoding)?;
+pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str) -> Result<WorkspaceEdit, String> {
+    renameable(group, file, offset)?;
     let plain =
         new.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && new.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !plain {
@@ -86,7 +85,7 @@ pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str, encod
     }
     let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
     for (source, marks) in group.files.iter().zip(&all) {
-        let lines = Lines::new(&source.text, encoding);
+        let lines = &source.lines;
         for mark in marks.iter().filter(|m| m.name == *old) {
             let edit = TextEdit { range: lines.range(mark.span.range()), new_text: new.to_owned() };
             changes.entry(source.uri.clone()).or_default().push(edit);
@@ -96,9 +95,9 @@ pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str, encod
 }
 
 /// The outline of a file.
-pub(super) fn symbols(group: &Group, file: usize, encoding: Encoding) -> Vec<DocumentSymbol> {
+pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
     let source = &group.files[file];
-    let lines = Lines::new(&source.text, encoding);
+    let lines = &source.lines;
     #[allow(deprecated)] // The protocol's own field, which must be given.
     let symbol = |name: String, detail: Option<String>, kind, span: crate::diagnostics::Span, at: crate::diagnostics::Span, children| {
         DocumentSymbol {

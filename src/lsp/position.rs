@@ -1,6 +1,8 @@
 //! Bytes of a text and positions of the protocol: lines from 0, columns in UTF-16 code units or, where the client offers
 //! it, in bytes.
 
+use std::sync::Arc;
+
 use lsp_types::{Position, PositionEncodingKind, Range};
 
 /// What a column counts.
@@ -25,15 +27,16 @@ impl Encoding {
     }
 }
 
-/// The lines of a text.
-pub(super) struct Lines<'t> {
-    text: &'t str,
+/// The lines of a text. Finding them takes a look at the whole text, so a document has them once, and not each of its findings.
+pub(super) struct Lines {
+    text: Arc<str>,
     starts: Vec<usize>,
     encoding: Encoding,
 }
 
-impl<'t> Lines<'t> {
-    pub(super) fn new(text: &'t str, encoding: Encoding) -> Lines<'t> {
+impl Lines {
+    pub(super) fn new(text: impl Into<Arc<str>>, encoding: Encoding) -> Lines {
+        let text = text.into();
         let starts = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1)).collect();
         Lines { text, starts, encoding }
     }

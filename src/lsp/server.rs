@@ -208,18 +208,12 @@ impl Server<'_> {
     fn publish(&mut self) {
         while let Some(address) = self.stale.pop_first() {
             let Ok(uri) = address.parse::<Uri>() else { continue };
-            let encoding = self.documents.encoding;
             let Ok(group) = catch_unwind(AssertUnwindSafe(|| self.documents.group(&uri))) else { continue };
             for (i, file) in group.files.iter().enumerate() {
                 // One compilation serves all files of a group.
                 self.stale.remove(file.uri.as_str());
-                let mut found: Vec<LspDiagnostic> = group
-                    .compiled
-                    .diagnostics
-                    .iter()
-                    .filter(|d| d.span.file.0 as usize == i)
-                    .map(|d| to_lsp(d, &group, encoding))
-                    .collect();
+                let mut found: Vec<LspDiagnostic> =
+                    group.compiled.diagnostics.iter().filter(|d| d.span.file.0 as usize == i).map(|d| to_lsp(d, &group)).collect();
                 if let Some(problem) = group.problem.as_ref().filter(|_| file.uri == uri) {
                     found.push(LspDiagnostic {
                         severity: Some(DiagnosticSeverity::ERROR),
@@ -257,7 +251,6 @@ impl Server<'_> {
     }
 
     fn result(&self, method: &str, params: Value) -> Result<Value, (ErrorCode, String)> {
-        let encoding = self.documents.encoding;
         match method {
             request::Completion::METHOD => {
                 let p: lsp_types::CompletionParams = read(params)?;
@@ -277,7 +270,7 @@ impl Server<'_> {
                         .or_else(|| hover::of_code(text, offset));
                     Ok(value(found.map(|(markdown, range)| Hover {
                         contents: HoverContents::Markup(MarkupContent { kind: MarkupKind::Markdown, value: markdown }),
-                        range: Some(Lines::new(text, encoding).range(range)),
+                        range: Some(group.files[file].lines.range(range)),
                     })))
                 })
             }
@@ -285,7 +278,7 @@ impl Server<'_> {
                 let p: lsp_types::GotoDefinitionParams = read(params)?;
                 let at = p.text_document_position_params;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    Ok(value(navigate::definition(group, file, offset, encoding).map(GotoDefinitionResponse::Array)))
+                    Ok(value(navigate::definition(group, file, offset).map(GotoDefinitionResponse::Array)))
                 })
             }
             request::References::METHOD => {
@@ -293,13 +286,13 @@ impl Server<'_> {
                 let at = p.text_document_position;
                 let declarations = p.context.include_declaration;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    Ok(value(navigate::references(group, file, offset, declarations, encoding)))
+                    Ok(value(navigate::references(group, file, offset, declarations)))
                 })
             }
             request::PrepareRenameRequest::METHOD => {
                 let at: lsp_types::TextDocumentPositionParams = read(params)?;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    let (range, placeholder) = navigate::renameable(group, file, offset, encoding).map_err(refused)?;
+                    let (range, placeholder) = navigate::renameable(group, file, offset).map_err(refused)?;
                     Ok(value(PrepareRenameResponse::RangeWithPlaceholder { range, placeholder }))
                 })
             }
@@ -307,13 +300,13 @@ impl Server<'_> {
                 let p: lsp_types::RenameParams = read(params)?;
                 let at = p.text_document_position;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    navigate::rename(group, file, offset, &p.new_name, encoding).map(value).map_err(refused)
+                    navigate::rename(group, file, offset, &p.new_name).map(value).map_err(refused)
                 })
             }
             request::DocumentSymbolRequest::METHOD => {
                 let p: lsp_types::DocumentSymbolParams = read(params)?;
                 self.at(&p.text_document.uri, Position::default(), |group, file, _| {
-                    Ok(value(DocumentSymbolResponse::Nested(navigate::symbols(group, file, encoding))))
+                    Ok(value(DocumentSymbolResponse::Nested(navigate::symbols(group, file))))
                 })
             }
             request::Formatting::METHOD => {
@@ -324,24 +317,24 @@ impl Server<'_> {
                         if *new_text == **text {
                             return Vec::new();
                         }
-                        vec![TextEdit { range: Lines::new(text, encoding).range(0..text.len()), new_text }]
+                        vec![TextEdit { range: group.files[file].lines.range(0..text.len()), new_text }]
                     })))
                 })
             }
             request::CodeActionRequest::METHOD => {
                 let p: lsp_types::CodeActionParams = read(params)?;
-                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(actions::of(group, file, p.range, encoding))))
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(actions::of(group, file, p.range))))
             }
             request::SemanticTokensFullRequest::METHOD => {
                 let p: lsp_types::SemanticTokensParams = read(params)?;
                 self.at(&p.text_document.uri, Position::default(), |group, file, _| {
                     let all = navigate::all_marks(group);
-                    Ok(value(tokens::of(group, file, &all[file], encoding)))
+                    Ok(value(tokens::of(group, file, &all[file])))
                 })
             }
             request::InlayHintRequest::METHOD => {
                 let p: lsp_types::InlayHintParams = read(params)?;
-                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(hints::of(group, file, p.range, encoding))))
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(hints::of(group, file, p.range))))
             }
             other => Err((ErrorCode::MethodNotFound, format!("{other} is not offered"))),
         }
@@ -358,7 +351,7 @@ impl Server<'_> {
         let Some(file) = group.index(uri) else {
             return Err((ErrorCode::InvalidParams, format!("{} is neither open nor a mapping file", uri.as_str())));
         };
-        let offset = Lines::new(&group.files[file].text, self.documents.encoding).offset(position);
+        let offset = group.files[file].lines.offset(position);
         feature(&group, file, offset)
     }
 }
@@ -388,10 +381,10 @@ fn edited(text: &str, range: Range, new: &str, encoding: Encoding) -> String {
 }
 
 /// A finding as the protocol has it.
-pub(super) fn to_lsp(finding: &Diagnostic, group: &Group, encoding: Encoding) -> LspDiagnostic {
+pub(super) fn to_lsp(finding: &Diagnostic, group: &Group) -> LspDiagnostic {
     let range = |span: crate::diagnostics::Span| {
         let file = group.files.get(span.file.0 as usize)?;
-        Some((file.uri.clone(), Lines::new(&file.text, encoding).range(span.range())))
+        Some((file.uri.clone(), file.lines.range(span.range())))
     };
     let related = finding.related.iter().filter_map(|(span, message)| {
         let (uri, range) = range(*span)?;

@@ -2,9 +2,8 @@
 
 use lsp_types::{SemanticToken, SemanticTokenModifier, SemanticTokenType, SemanticTokens, SemanticTokensLegend};
 
-use super::documents::Group;
+use super::documents::{Group, Source};
 use super::marks::{Mark, Name};
-use super::position::{Encoding, Lines};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that stand by themselves.
@@ -66,9 +65,8 @@ pub(super) fn legend() -> SemanticTokensLegend {
 }
 
 /// The tokens of a file.
-pub(super) fn of(group: &Group, file: usize, marks: &[Mark], encoding: Encoding) -> SemanticTokens {
-    let text = &group.files[file].text;
-    let lines = Lines::new(text, encoding);
+pub(super) fn of(group: &Group, file: usize, marks: &[Mark]) -> SemanticTokens {
+    let Source { text, lines, .. } = &group.files[file];
     // (range, type, modifiers); a name's mark comes before what its words look like.
     let mut found: Vec<(std::ops::Range<usize>, u32, u32)> = marks
         .iter()
