@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::output::{fail, stderr_style};
 use super::{Exit, Global, emulated, files};
-use crate::emulator::{self, Config, Running};
+use crate::emulator::{self, Config, PortError, Running};
 
 /// Arguments of `emulate`.
 #[derive(Debug, clap::Args)]
@@ -170,10 +170,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     runtime.block_on(async {
         let running = match emulator::start(config).await {
             Ok(running) => running,
-            Err(error) => {
-                say!("error: the emulators cannot start: {error}");
-                return Exit::Failure;
-            }
+            Err(error) => return fail(&format!("the emulators cannot start: {error}{}", other_port(&error, args))),
         };
         // Whoever reads the line may have gone; that is no reason to end.
         let _ = print(&running, args.format, global.quiet);
@@ -219,6 +216,21 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
     out.flush()
 }
 
+/// What to do about a port that another program uses: the option that sets it, or the line of the project file that it comes from.
+fn other_port(error: &std::io::Error, args: &Args) -> String {
+    let Some(PortError { service, .. }) = error.get_ref().and_then(|inner| inner.downcast_ref()) else { return String::new() };
+    let (option, given, key) = match *service {
+        "Dataverse" => ("--dataverse-port", args.dataverse_port, "connections.dynamics.url"),
+        "Campaign" => ("--campaign-port", args.campaign_port, "connections.campaign.url"),
+        "the journal" => ("--journal-port", args.journal_port, "connections.campaign.journal.url"),
+        _ => ("--admin-port", args.admin_port, ""),
+    };
+    if given == 0 && args.project_ports && !key.is_empty() {
+        return format!(". It is the port of `{key}` in the project file: stop the program that uses it, or change the port there");
+    }
+    format!(". Choose another port with `{option} PORT`, or leave the option out for a free one")
+}
+
 /// The ports that `--project-ports` asks for; 0 without it.
 fn project_ports(args: &Args, global: &Global) -> Result<emulated::Ports, String> {
     if !args.project_ports {
@@ -258,6 +270,40 @@ mod tests {
     fn a_public_address_has_no_path() {
         assert_eq!(public_url("https://localhost:8443/"), Ok("https://localhost:8443".to_owned()));
         assert!(public_url("https://localhost/api").is_err() && public_url("ftp://localhost").is_err() && public_url("localhost").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_the_option_that_sets_it() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        for (service, option, key) in [
+            ("Dataverse", "--dataverse-port", "`connections.dynamics.url`"),
+            ("Campaign", "--campaign-port", "`connections.campaign.url`"),
+            ("the journal", "--journal-port", "`connections.campaign.journal.url`"),
+            ("the admin interface", "--admin-port", ""),
+        ] {
+            let mut config = Config::default();
+            match service {
+                "Dataverse" => config.dataverse_port = port,
+                "Campaign" => config.campaign_port = port,
+                "the journal" => config.journal_port = port,
+                _ => config.admin_port = port,
+            }
+            let error = emulator::start(config).await.err().unwrap();
+            assert!(error.to_string().contains(&format!("port {port} for {service} cannot be used")), "{error}");
+            let args = |line: &[&str]| Line::parse_from([&["emulate"], line].concat()).args;
+            let number = port.to_string();
+            assert!(other_port(&error, &args(&[option, &number])).contains(&format!("`{option} PORT`")), "{service}");
+            let of_project = other_port(&error, &args(&["--project-ports"]));
+            assert!(of_project.contains(if key.is_empty() { option } else { key }), "{of_project}");
+        }
+        assert_eq!(other_port(&std::io::Error::other("x"), &Line::parse_from(["emulate"]).args), "");
     }
 
     #[test]

@@ -395,6 +395,18 @@ impl Drop for Running {
     }
 }
 
+/// A port on which a service cannot listen; the inner error of the one that [`start`] returns.
+#[derive(Debug, thiserror::Error)]
+#[error("port {port} for {service} cannot be used: {source}")]
+pub struct PortError {
+    /// Which of the emulated services.
+    pub service: &'static str,
+    /// The port that was asked for.
+    pub port: u16,
+    /// The system's reason.
+    source: io::Error,
+}
+
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
@@ -405,7 +417,7 @@ const MAX_SEED_BYTES: u64 = 256 * 1024 * 1024;
 /// Starts the emulators on loopback ports.
 ///
 /// # Errors
-/// When a port cannot be bound, or when the seed cannot be read or says what cannot be.
+/// When a port cannot be bound (with a [`PortError`] inside), or when the seed cannot be read or says what cannot be.
 pub async fn start(config: Config) -> io::Result<Running> {
     let (seed_name, seed) = match (&config.seed_file, &config.seed_text) {
         (Some(path), _) => {
@@ -418,11 +430,13 @@ pub async fn start(config: Config) -> io::Result<Running> {
     };
     let in_seed = |text: String| invalid(format!("{seed_name}: {text}"));
     let seed = seed.map_err(in_seed)?;
+    let bind =
+        async |service, port| Door::bind(port).await.map_err(|source| io::Error::new(source.kind(), PortError { service, port, source }));
     let doors = [
-        Door::bind(config.dataverse_port).await?,
-        Door::bind(config.campaign_port).await?,
-        Door::bind(config.admin_port).await?,
-        Door::bind(config.journal_port).await?,
+        bind("Dataverse", config.dataverse_port).await?,
+        bind("Campaign", config.campaign_port).await?,
+        bind("the admin interface", config.admin_port).await?,
+        bind("the journal", config.journal_port).await?,
     ];
     let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?, doors[3].port()?];
     let data = config.data.as_deref().map(data::Data::open).transpose().map_err(invalid)?;
