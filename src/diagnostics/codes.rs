@@ -61,7 +61,7 @@ codes! {
     D008 Error "the text here does not follow the grammar";
     D009 Error "a sign or word of another language stands here";
     D011 Error "a literal that cannot be read";
-    D012 Error "an escape or a placeholder in a string that cannot be read";
+    D012 Error "a character, an escape or a placeholder in a string that cannot be read";
     D101 Error "an unknown system";
     D102 Error "an unknown table";
     D103 Error "the source table has no such field";

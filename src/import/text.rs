@@ -8,7 +8,7 @@ use super::table::{Kind, Row, Table};
 use crate::check::is_optout;
 use crate::diagnostics::{Diagnostics, FileId};
 use crate::schema::{Field, FieldType, System, Table as Schema};
-use crate::syntax;
+use crate::syntax::{self, is_forbidden};
 
 /// The text of a mapping, and what became of the rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,8 @@ fn plain(name: &str) -> bool {
 fn quoted(text: &str) -> String {
     let escaped =
         text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t").replace('{', "\\{").replace('}', "\\}");
-    format!("\"{}\"", escaped.replace('\r', ""))
+    // A carriage return belongs to a line break; no other control character can be in a string of the language (D012).
+    format!("\"{}\"", escaped.replace(is_forbidden, ""))
 }
 
 /// A name as a mapping file writes it.

@@ -354,7 +354,7 @@ impl<'a> Builder<'a> {
             let token = argument.clone().into_inner().next()?.into_inner().next();
             match token.filter(|t| t.as_rule() == Rule::string) {
                 Some(token) => {
-                    let value = LiteralValue::Text(literal::pattern(token.as_str().trim_end()));
+                    let value = LiteralValue::Text(self.or_fault(&token, Code::D012, literal::pattern(token.as_str().trim_end()))?);
                     arguments.push(Argument::Literal(Literal { span: self.span(&token), value }));
                 }
                 None => match self.value(argument)? {
@@ -565,7 +565,7 @@ impl<'a> Builder<'a> {
             Rule::within => Some(Test::Within(self.literal(token?)?)),
             Rule::matches => {
                 let token = token?;
-                let value = LiteralValue::Text(literal::pattern(token.as_str().trim_end()));
+                let value = LiteralValue::Text(self.or_fault(&token, Code::D012, literal::pattern(token.as_str().trim_end()))?);
                 Some(Test::Matches(Literal { span: self.span(&token), value }))
             }
             Rule::text_test => {

@@ -80,10 +80,29 @@ pub enum Piece {
     Placeholder(String, Range<usize>),
 }
 
+/// What must not be in a string as it is: control characters but for a tab, line separators, and characters that change the direction of text
+/// over its end ("Trojan Source", CVE-2021-42574: the file would not say what it looks like). Marks such as U+200F stay: Arabic and
+/// Hebrew text has them.
+pub fn is_forbidden(c: char) -> bool {
+    (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The first character that a string must not have.
+fn forbidden(quoted: &str) -> Result<(), Fault> {
+    let Some((at, c)) = quoted.char_indices().find(|(_, c)| is_forbidden(*c)) else { return Ok(()) };
+    let what = if c.is_control() { "control character" } else { "invisible character" };
+    Err(Fault {
+        range: at..at + c.len_utf8(),
+        message: format!("this string contains the {what} U+{:04X}", u32::from(c)),
+        help: "remove the character; write a line break as \\n and a tab as \\t".to_owned(),
+    })
+}
+
 /// The inside of a string, with escapes resolved and, where `placeholders` says so, `{field}` found.
 ///
 /// Escapes: `\"`, `\\`, `\n`, `\t`, `\{`, `\}`.
 pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
+    forbidden(quoted)?;
     let mut pieces = Vec::new();
     let mut text = String::new();
     let inner_end = quoted.len() - 1;
@@ -127,8 +146,9 @@ pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
 }
 
 /// The inside of a string that is a regular expression: only `\"` is an escape of ours, all else is the expression's.
-pub fn pattern(quoted: &str) -> String {
-    quoted[1..quoted.len() - 1].replace("\\\"", "\"")
+pub fn pattern(quoted: &str) -> Result<String, Fault> {
+    forbidden(quoted)?;
+    Ok(quoted[1..quoted.len() - 1].replace("\\\"", "\""))
 }
 
 #[cfg(test)]
@@ -141,6 +161,19 @@ mod tests {
         assert_eq!(pieces, [Piece::Text("a{b ".into()), Piece::Placeholder("c.d".into(), 7..10), Piece::Text("\"".into())]);
         assert_eq!(string(r#""{c}""#, false).unwrap(), [Piece::Text("{c}".into())]);
         assert_eq!(string(r#""""#, true).unwrap(), [Piece::Text(String::new())]);
+    }
+
+    #[test]
+    fn control_characters_and_overrides_of_direction_are_faults_and_marks_of_arabic_text_are_not() {
+        for (text, name) in [("\"a\u{0}\"", "U+0000"), ("\"a\u{1b}[2J\"", "U+001B"), ("\"a\u{9b}\"", "U+009B"), ("\"a\u{202e}\"", "U+202E")]
+        {
+            for fault in [string(text, true).unwrap_err(), pattern(text).unwrap_err()] {
+                assert!(fault.range.start == 2 && fault.message.contains(name), "{fault:?}");
+            }
+        }
+        for text in ["\"a\tb\"", "\"\u{200f}\u{5d0}\"", "\"\u{200b}é\""] {
+            assert!(string(text, true).is_ok() && pattern(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod pasted;
 mod scan;
 mod tokens;
 
+pub use literal::is_forbidden;
 pub use parse::{MAX_FILE_BYTES, Undecodable, decode, parse};
 pub use scan::MAX_DEPTH;
 pub use tokens::{Token, TokenKind, tokens};

