@@ -1,7 +1,7 @@
 //! Each code has a page, a wrong example that is found under it, and a right one that is not; the rendered finding is a
 //! snapshot.
 
-use d365map::diagnostics::Code;
+use d365map::diagnostics::{Code, Safety};
 
 use super::support::{codes, compiled, rendered, whole};
 
@@ -83,6 +83,40 @@ fn the_findings_of_all_wrong_examples_read_as_reviewed() {
             insta::with_settings!({ description => whole(&wrong), omit_expression => true, snapshot_path => "../snapshots/codes" }, {
                 insta::assert_snapshot!(code.name(), rendered(&whole(&wrong)));
             });
+        }
+    }
+}
+
+/// Entries whose findings have a fix that the pages' examples do not have.
+const WITH_A_FIX: &[&str] = &[
+    "LASTNAME -> lastName",
+    "lastname -> LASTNAME",
+    "lastname -> lastName | TRIM",
+    "lastname -> lastName\nfilter all { gendercode = female }",
+    "lastname -> lastName\nfilter all { lastname is not null }",
+    "lastname -> lastName\noptions { delets ignore }",
+    "gendercode -> gender\nreplace gendercode { MALE => male; Female => female; null => unknown }",
+];
+
+#[test]
+fn the_page_of_a_code_with_a_fix_says_whether_the_fix_is_safe() {
+    let mut found = std::collections::BTreeMap::<Code, Vec<Safety>>::new();
+    let examples = Code::ALL.iter().filter_map(|code| block(code.page(), "wrong"));
+    for text in examples.chain(WITH_A_FIX.iter().map(|line| (*line).to_owned())) {
+        for finding in compiled(&whole(&text)).diagnostics {
+            found.entry(finding.code).or_default().extend(finding.fix.map(|fix| fix.safety));
+        }
+    }
+    found.retain(|_, safeties| !safeties.is_empty());
+    assert!(found.len() > 12, "{found:?}");
+    for (code, safeties) in found {
+        let section = code.page().split_once("\n## Fix\n").map(|(_, section)| section.replace('\n', " ")).unwrap_or_default();
+        for safety in safeties {
+            let (words, option) = match safety {
+                Safety::Safe => ("a safe fix", "`d365map check --fix`"),
+                Safety::Unsafe => ("an unsafe fix", "--unsafe-fixes`"),
+            };
+            assert!(section.contains(words) && section.contains(option), "{code}: the page does not say that it has {words} ({option})");
         }
     }
 }
