@@ -9,6 +9,7 @@
 pub mod check;
 pub mod cli;
 pub mod connect;
+pub mod count;
 pub mod diagnostics;
 pub mod disk;
 pub mod doctor;

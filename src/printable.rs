@@ -41,6 +41,24 @@ pub fn inline(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A service's words as a sentence of ours: on one line, with one space for line breaks, tabs and what surrounds them; other hidden
+/// characters are escaped.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<&str> =
+        text.split(['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    Cow::Owned(inline(&lines.join(" ")).into_owned())
+}
+
+/// A text of several lines below a heading: as [`block`], and each line but the first is indented by `width` spaces, so that none looks
+/// like a line of this program.
+pub fn indented(text: &str, width: usize) -> String {
+    block(text.trim_end()).replace('\n', &format!("\n{}", " ".repeat(width)))
+}
+
 /// A text of several lines: line breaks and tabs stay, and no line is a command of a CI service.
 pub fn block(text: &str) -> Cow<'_, str> {
     written(text, false)
@@ -130,6 +148,13 @@ mod tests {
             assert!(matches!(block(text), Cow::Borrowed(_)) || block(text) == text, "{text}");
             assert_eq!(inline("x").into_owned() + text, format!("x{text}"));
         }
+    }
+
+    #[test]
+    fn a_services_words_are_on_one_line_and_a_longer_text_is_indented() {
+        assert_eq!(one_line(" not valid:\r\n\tfirstName \u{1b}[2J\u{2028}\u{202e}x\n"), "not valid: firstName \\u{1b}[2J \\u{202e}x");
+        assert!(matches!(one_line("as it is"), Cow::Borrowed("as it is")));
+        assert_eq!(indented("a\n::error::b\n", 2), "a\n  \\u{3a}:error::b");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! theirs in [`super::links`]. The limits on numbers of records are the runner's.
 
 use super::{Context, MappingInfo};
+use crate::count::counted;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::schema::{System, TableId};
 use crate::syntax::ast::{Entry, Mapping};
@@ -29,7 +30,7 @@ pub(super) fn columns(mapping: &Mapping, info: &MappingInfo, context: &mut Conte
             Diagnostic::new(
                 Code::D702,
                 *span,
-                format!("this mapping writes {} columns, {MOST_COLUMNS} at most", columns.len()),
+                format!("this mapping writes {}, {MOST_COLUMNS} at most", counted(columns.len(), "column")),
                 "the first column too many",
             )
             .related(info.span, "in this mapping")

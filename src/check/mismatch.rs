@@ -1,6 +1,7 @@
 //! What does not fit a target, in words, with the remedy.
 
 use super::types::{Mismatch, Ty, list};
+use crate::count::counted;
 use crate::diagnostics::{Code, nearest};
 use crate::plan::Fit;
 
@@ -11,7 +12,7 @@ pub(super) fn fit_text(fit: &Fit) -> String {
         Fit::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Fit::Decimal { scale, .. } => format!("a number with up to {scale} decimals"),
         Fit::Double => "a floating-point number (15 digits)".to_owned(),
-        Fit::Text { max: Some(max) } => format!("holds {max} characters"),
+        Fit::Text { max: Some(max) } => format!("holds {}", counted(*max, "character")),
         Fit::Text { max: None } => "text".to_owned(),
         Fit::Date => "a date".to_owned(),
         Fit::Instant => "a date with time".to_owned(),
@@ -31,10 +32,10 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
         Mismatch::TooLong(longest, max) => {
             let help = match ty {
                 Ty::Text { .. } => format!("cut it on purpose with `| truncate({max})`"),
-                Ty::Words(_) => format!("use a text of at most {max} characters"),
+                Ty::Words(_) => format!("use a text of at most {}", counted(*max, "character")),
                 _ => "choose a longer target field".to_owned(),
             };
-            let long = longest.map_or("of any length".to_owned(), |n| format!("up to {n} characters"));
+            let long = longest.map_or("of any length".to_owned(), |n| format!("up to {}", counted(n, "character")));
             (Code::D201, format!("the value may be too long for `{target}`"), format!("{long}, of which {max} fit"), help)
         }
         Mismatch::NumberLoss => {

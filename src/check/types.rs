@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use crate::count::counted;
 use crate::plan::{Const, Fit, Op};
 use crate::schema::{ChoiceSet, Field, FieldType};
 use crate::syntax::ast::LiteralValue;
@@ -126,7 +127,7 @@ impl Ty {
                 format!("a number with up to {scale} decimals from {} to {}", min.normalize(), max.normalize())
             }
             Ty::Double => "a floating-point number".to_owned(),
-            Ty::Text { max: Some(max) } => format!("text of up to {max} characters"),
+            Ty::Text { max: Some(max) } => format!("text of up to {}", counted(*max, "character")),
             Ty::Text { max: None } => "text of any length".to_owned(),
             Ty::Words(words) => match words.as_slice() {
                 [one] => format!("the text \"{one}\""),

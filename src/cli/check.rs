@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::output::{fail, print_file, print_styled, stdout_style};
 use super::{Exit, Global, files, fix};
-use crate::diagnostics::render::{Format, Limit, Style, grouped, render_at_most, sarif};
+use crate::count::{counted, grouped};
+use crate::diagnostics::render::{Format, Limit, Style, render_at_most, sarif};
 use crate::diagnostics::{Safety, Severity};
 
 /// Arguments of `check`.
@@ -103,14 +104,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
 }
 
 fn summary(counts: &Counts, format: Format, applied: Option<Safety>) {
-    let of = |n: usize, word: &str| format!("{} {word}{}", grouped(n), if n == 1 { "" } else { "s" });
     let found = counts.errors + counts.warnings;
     let findings = match found {
         0 => "no findings".to_owned(),
-        _ => format!("{}, {}", of(counts.errors, "error"), of(counts.warnings, "warning")),
+        _ => format!("{}, {}", counted(counts.errors, "error"), counted(counts.warnings, "warning")),
     };
-    let fixed = if counts.fixed == 0 { String::new() } else { format!("fixed {}, ", of(counts.fixed, "finding")) };
-    say!("checked {} in {}: {fixed}{findings}", of(counts.mappings, "mapping"), of(counts.files, "file"));
+    let fixed = if counts.fixed == 0 { String::new() } else { format!("fixed {}, ", counted(counts.fixed, "finding")) };
+    say!("checked {} in {}: {fixed}{findings}", counted(counts.mappings, "mapping"), counted(counts.files, "file"));
     if applied.is_none() && counts.safe > 0 {
         say!("`d365map check --fix` fixes {} of them", grouped(counts.safe));
     }

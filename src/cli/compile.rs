@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::{fail, print_json, say_styled, stderr_style};
 use super::{Exit, Global, files};
+use crate::count::counted;
 use crate::diagnostics::render::{Format, Style, render};
 use crate::disk;
 use crate::plan::ExecutionPlan;
@@ -32,7 +33,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     match disk::write(path, plan.to_json().as_bytes(), disk::Access::Private) {
         Ok(()) => {
             if !global.quiet {
-                say!("wrote {} ({} flows); run it with `d365map run --plan {}`", path.display(), plan.ingress.len(), path.display());
+                say!(
+                    "wrote {} ({}); run it with `d365map run --plan {}`",
+                    path.display(),
+                    counted(plan.ingress.len(), "flow"),
+                    path.display()
+                );
             }
             Exit::Clean
         }

@@ -1,9 +1,11 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
-use super::output::{counted, fail, print, print_json};
+use super::output::{fail, print, print_json};
 use super::run::Format;
 use super::status::need_project;
 use super::{Exit, Global};
+use crate::count::counted;
+use crate::printable;
 use crate::project::Project;
 use crate::state::{DeadLetter, DeadLetterFilter, StateError, Store};
 use crate::time;
@@ -163,7 +165,15 @@ fn place(letter: &DeadLetter) -> String {
 fn line(letter: &DeadLetter) -> String {
     let field = letter.failure.field.as_deref().unwrap_or("-");
     let retrying = if letter.retry_requested_at.is_some() { "   (being retried)" } else { "" };
-    format!("{:>6}  {}  {}  {}  {}  {}{retrying}\n", letter.id, letter.mapping, letter.failure.code, place(letter), field, letter.source_id)
+    let line = format!(
+        "{:>6}  {}  {}  {}  {field}  {}{retrying}",
+        letter.id,
+        letter.mapping,
+        letter.failure.code,
+        place(letter),
+        letter.source_id
+    );
+    format!("{}\n", printable::inline(&line))
 }
 
 fn show(letter: &DeadLetter, format: Format) -> String {
@@ -174,7 +184,8 @@ fn show(letter: &DeadLetter, format: Format) -> String {
     let mut out = format!("dead letter {} of mapping {}\n", letter.id, letter.mapping);
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {
-            out.push_str(&format!("  {name:<10} {value}\n"));
+            // What was sent and answered can have several lines, none of which may look like a row of its own.
+            out.push_str(&format!("  {name:<10} {}\n", printable::indented(value, 13)));
         }
     };
     row("reason", &format!("{} ({})", f.message, f.code));

@@ -13,6 +13,7 @@ use super::{Exit, Global, drift, files, services};
 use crate::connect::campaign::Campaign;
 use crate::connect::sftp::Sftp;
 use crate::connect::{Credential, Http, HttpConfig};
+use crate::count::counted;
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret, sftp};
@@ -141,16 +142,13 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
         bench.fail(
             id,
             subject,
-            format!(
-                "{}; tables and resources are not examined",
-                if errors == 1 { "one error".to_owned() } else { format!("{errors} errors") }
-            ),
+            format!("{}; tables and resources are not examined", counted(errors, "error")),
             "`d365map check` shows them and what to write instead",
         );
         return (None, None);
     };
     let flows = plan.ingress.len() + plan.optouts.len() + plan.events.len() + plan.two_way.len();
-    bench.ok(id, subject, format!("{flows} {}", if flows == 1 { "flow" } else { "flows" }));
+    bench.ok(id, subject, counted(flows, "flow"));
     for flow in super::run::without_source(project, &plan) {
         bench.fail(
             "project.events",

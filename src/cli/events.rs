@@ -7,6 +7,7 @@ use serde_json::json;
 use super::output::{fail, print, print_json};
 use super::run::Format;
 use super::{Exit, Global, run, services};
+use crate::count::counted;
 use crate::run::{Repair, repair_events};
 use crate::state::Store;
 
@@ -70,10 +71,10 @@ fn describe(repair: &Repair, dry: bool) -> String {
     let done = if dry { "would be made".to_owned() } else { format!("{} made", repair.created) };
     let mut out = format!("{}: history has {history}; on the timeline {}, missing {}, {done}\n", repair.flow, repair.there, repair.missing);
     if repair.passed_over > 0 {
-        out.push_str(&format!("  {} entries were passed over: of other types, or of the last hour\n", repair.passed_over));
+        out.push_str(&format!("  passed over: {} of other types or of the last hour\n", counted(repair.passed_over, "entry")));
     }
     if repair.backlog > 0 {
-        out.push_str(&format!("  {} events wait; run again\n", repair.backlog));
+        out.push_str(&format!("  {} waiting; run again\n", counted(repair.backlog, "event")));
     }
     out
 }

@@ -7,6 +7,7 @@ use similar::TextDiff;
 
 use super::output::{fail, print, print_file, say_styled, stdout_style};
 use super::{Exit, Global, files};
+use crate::count::counted;
 use crate::diagnostics::render::{Format, render};
 use crate::diagnostics::{Diagnostics, Sources};
 use crate::format::format;
@@ -60,11 +61,10 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     }
     let only_looked = args.check || args.diff;
     if !global.quiet {
-        let s = |n: usize| if n == 1 { "" } else { "s" };
         let verb = if only_looked { "would be put" } else { "put" };
         say!(
-            "{changed} of {count} file{} {verb} into form{}",
-            s(count),
+            "{changed} of {} {verb} into form{}",
+            counted(count, "file"),
             if faulty > 0 { format!(", {faulty} cannot be read") } else { String::new() }
         );
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::output::{fail, print_file, say_styled, stderr_style};
 use super::{Exit, Global, files};
 use crate::check::{Input, compile};
+use crate::count::counted;
 use crate::disk;
 use crate::import::{DateOrder, Headings, Kind, Reading, import, read};
 use crate::schema::TableId;
@@ -114,7 +115,7 @@ fn work(args: &Args, global: &Global) -> Result<Exit, String> {
     if !global.quiet {
         say_styled(&report);
         let rows: usize = tables.iter().map(|t| t.rows.len()).sum();
-        say!("imported {} of {rows} rows; {} findings", rows - imported.left.min(rows), compiled.diagnostics.len());
+        say!("imported {} of {}; {}", rows - imported.left.min(rows), counted(rows, "row"), counted(compiled.diagnostics.len(), "finding"));
     }
     Ok(if imported.left > 0 || !compiled.diagnostics.is_empty() { Exit::Findings } else { Exit::Clean })
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::services;
+use crate::count::{counted, grouped};
 use crate::diagnostics::Code;
-use crate::plan::estimate::grouped;
 use crate::plan::{ExecutionPlan, IngressFlow};
 use crate::project::Project;
 use crate::state::{Phase, Reason, StateError, Store};
@@ -49,7 +49,7 @@ pub fn refuse_replay(project: &Project, flow: &IngressFlow) -> Result<(), String
         )
     };
     if backlog >= REPLAY {
-        return Err(refused(format!("the backlog of `{}` has {} operations", flow.name, grouped(backlog))));
+        return Err(refused(format!("the backlog of `{}` has {}", flow.name, counted(backlog, "operation"))));
     }
     let table = logical_name(flow);
     let counts = counts(project, &BTreeSet::from([table.clone()])).map_err(|e| {
@@ -57,7 +57,7 @@ pub fn refuse_replay(project: &Project, flow: &IngressFlow) -> Result<(), String
     })?;
     let count = counts.get(&table).copied().unwrap_or_default();
     if count >= REPLAY {
-        return Err(refused(format!("{} has {} records", flow.source.table, grouped(count))));
+        return Err(refused(format!("{} has {}", flow.source.table, counted(count, "record"))));
     }
     Ok(())
 }

@@ -72,11 +72,6 @@ pub fn note(text: &str) {
     if AS_EVENTS.load(Ordering::Relaxed) { tracing::warn!(note = true, "{text}") } else { say(&format!("note: {text}")) }
 }
 
-/// A number with its noun: `1 record`, `2 records`.
-pub fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", crate::plan::estimate::grouped(number), if number == 1 { "" } else { "s" })
-}
-
 /// Writes a note for people on standard error, as `say!` does.
 pub fn say(text: &str) {
     let mut err = std::io::stderr().lock();

@@ -10,6 +10,8 @@ use super::output::{fail, print, print_json, say_styled};
 use super::run::Format;
 use super::status::need_project;
 use super::{Exit, Global};
+use crate::count::{counted, noun_for};
+use crate::printable::inline;
 use crate::state::{Forgotten, StateError, Store, Traces};
 use crate::time;
 
@@ -91,7 +93,7 @@ fn meant(key: &str) -> String {
 
 fn traces(state: &Path, key: &str) -> Result<Traces, String> {
     if key.chars().count() < SHORTEST {
-        return Err(format!("`{key}` is too short to look for; name an id, a key or an e-mail address"));
+        return Err(format!("`{}` is too short to look for; name an id, a key or an e-mail address", inline(key)));
     }
     match Store::open_read(state).and_then(|store| store.trace(key)) {
         Err(StateError::NotFound { .. }) => Ok(Traces::default()),
@@ -168,7 +170,7 @@ fn matching_lines(mut reader: impl BufRead, needle: &str) -> std::io::Result<(us
 fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> String {
     let mut out = String::new();
     if traces.total() == 0 {
-        out.push_str(&format!("the state holds no trace of {key}\n"));
+        out.push_str(&format!("the state holds no trace of {}\n", inline(key)));
     }
     let is_id = uuid::Uuid::parse_str(key).is_ok();
     if !is_id && !traces.by_id_only.is_empty() {
@@ -182,10 +184,10 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     for (table, count) in &traces.counts {
         let of_table = || traces.found.iter().filter(|t| t.table == *table);
         let what = of_table().next().map_or("", |t| t.what);
-        out.push_str(&format!("{table}: {count} {}, {what}\n", if *count == 1 { "row" } else { "rows" }));
+        out.push_str(&format!("{table}: {}, {what}\n", counted(*count, "row")));
         for trace in of_table() {
             let mapping = trace.mapping.as_deref().map(|m| format!("{m}: ")).unwrap_or_default();
-            out.push_str(&format!("  {mapping}{} ({})\n", trace.row, trace.columns.join(", ")));
+            out.push_str(&format!("  {mapping}{} ({})\n", inline(&trace.row), trace.columns.join(", ")));
         }
         let named = of_table().count() as u64;
         if *count > named {
@@ -194,7 +196,7 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     }
     let others: Vec<&str> = traces.records.iter().map(String::as_str).filter(|r| !r.eq_ignore_ascii_case(key)).collect();
     if !others.is_empty() {
-        out.push_str(&format!("of the source records {}\n", others.join(", ")));
+        out.push_str(&format!("of the {} {}\n", noun_for(others.len(), "source record"), inline(&others.join(", "))));
     }
     if let Some(at) = traces.forgotten_at {
         out.push_str(&format!("forgotten {}: nothing of it is taken in any more\n", time::format_instant(at)));
@@ -202,8 +204,8 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     for log in logs {
         let lines: Vec<String> = log.lines.iter().map(ToString::to_string).collect();
         let more = if log.count > log.lines.len() { ", …" } else { "" };
-        let unit = if log.count == 1 { "line" } else { "lines" };
-        out.push_str(&format!("log {}: {} {unit}: {}{more}\n", log.file.display(), log.count, lines.join(", ")));
+        let file = log.file.display().to_string();
+        out.push_str(&format!("log {}: {}: {}{more}\n", inline(&file), counted(log.count, "line"), lines.join(", ")));
     }
     out.push_str(match asked {
         [] => "logs: d365map keeps none; `--log PATH` looks into those that are made of its output elsewhere\n",
@@ -220,10 +222,11 @@ fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, St
     if !is_id && !of_key {
         let records: Vec<&str> = traces.records.iter().map(String::as_str).collect();
         return Err(match records.as_slice() {
-            [] => format!("`{key}` is neither an id nor a key that the state knows; name the contact by its id"),
+            [] => format!("`{}` is neither an id nor a key that the state knows; name the contact by its id", inline(key)),
             _ => format!(
-                "`{key}` is neither an id nor a key; it was found in what belongs to {}. Forget records one by one, by their ids",
-                records.join(", ")
+                "`{}` is neither an id nor a key; it was found in what belongs to {}. Forget records one by one, by their ids",
+                inline(key),
+                inline(&records.join(", "))
             ),
         });
     }
@@ -259,7 +262,7 @@ fn told(key: &str, forgotten: &Forgotten) -> String {
         out.push_str(&format!("{table}: {count} without it now\n"));
     }
     let ids: Vec<&str> = forgotten.ids.iter().map(String::as_str).collect();
-    out.push_str(&format!("{key} is forgotten; nothing of {} is taken in any more\n", ids.join(" and ")));
+    out.push_str(&format!("{} is forgotten; nothing of {} is taken in any more\n", inline(key), inline(&ids.join(" and "))));
     if !forgotten.log_is_empty {
         out.push_str(
             "the log of the state file (-wal) could not be emptied, since another process reads; the same command again does it\n",
@@ -272,10 +275,10 @@ fn told(key: &str, forgotten: &Forgotten) -> String {
 fn lift(state: &Path, key: &str) -> Result<Exit, String> {
     match Store::open(state).and_then(|store| store.lift_tombstone(key)).map_err(|e| e.to_string())? {
         true => {
-            print(&format!("{key} is taken in again when it changes, or by a replay\n"));
+            print(&format!("{} is taken in again when it changes, or by a replay\n", inline(key)));
             Ok(Exit::Clean)
         }
-        false => Err(format!("{key} is not forgotten; name the id under which it was")),
+        false => Err(format!("{} is not forgotten; name the id under which it was", inline(key))),
     }
 }
 

@@ -12,7 +12,9 @@ use super::progress::Progress;
 use super::source::FilesOnDisk;
 use super::{Exit, Global, drift, files, limits, services};
 use crate::connect::CallStats;
+use crate::count::counted;
 use crate::plan::ExecutionPlan;
+use crate::printable;
 use crate::project::Project;
 use crate::run::{
     ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
@@ -361,7 +363,7 @@ fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) 
             continue;
         }
         match store.approve_mass_change(&name).map_err(|e| e.to_string())? {
-            Some(count) if !quiet => say!("{name}: {count} held changes are approved"),
+            Some(count) if !quiet => say!("{name}: approved {}", counted(count, "held change")),
             Some(_) => {}
             None if watched.approve_all => {}
             None => return Err(nothing_held(&name)),
@@ -408,7 +410,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
         out.push_str(&format!("{name}: STOPPED, and left out; `d365map start {name}` takes it in again\n"));
     }
     for (name, reason) in &summary.failed {
-        out.push_str(&format!("{name}: FAILED: {reason}\n"));
+        out.push_str(&format!("{name}: FAILED: {}\n", printable::indented(reason, 2)));
     }
     out.push_str(&format!("calls: {calls}\n"));
     out.push_str(&format!("time: {:.1} s\n", summary.milliseconds as f64 / 1000.0));

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::files::{self, FilesError};
 use super::{Exit, Global};
 use crate::connect::ConnectError;
+use crate::count::counted;
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Sources, Span, nearest};
 use crate::disk;
@@ -145,9 +146,10 @@ fn show_table(name: Option<&str>, format: Shape, global: &Global) -> Result<Exit
 fn list(catalogue: &Catalogue, format: Shape) -> Result<String, String> {
     let width = catalogue.tables().map(|t| t.id.to_string().len()).max().unwrap_or(0);
     Ok(match format {
-        Shape::Human => {
-            catalogue.tables().map(|t| format!("{:width$}  {} ({} fields)\n", t.id.to_string(), t.label, t.fields.len())).collect()
-        }
+        Shape::Human => catalogue
+            .tables()
+            .map(|t| format!("{:width$}  {} ({})\n", t.id.to_string(), t.label, counted(t.fields.len(), "field")))
+            .collect(),
         Shape::Yaml => catalogue.tables().map(|t| format!("- {}\n", t.id)).collect(),
         Shape::Json => json(&catalogue.tables().map(|t| t.id.to_string()).collect::<Vec<_>>())?,
     })

@@ -10,6 +10,7 @@ use super::compile::read_plan;
 use super::{drift, files, services};
 use crate::check::included_paths;
 use crate::connect::Http;
+use crate::count::counted;
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
@@ -75,8 +76,7 @@ impl PlanSource for FilesOnDisk {
             let (file, at) = compiled.sources.locate(d.span);
             format!(", the first at {file}:{}:{}: {} ({})", at.line, at.column, d.message, d.code)
         });
-        let (count, s) = (errors.len(), if errors.len() == 1 { "" } else { "s" });
-        Err(format!("{count} error{s}{}; `d365map check` shows all", first.unwrap_or_default()))
+        Err(format!("{}{}; `d365map check` shows all", counted(errors.len(), "error"), first.unwrap_or_default()))
     }
 
     fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, String> {

@@ -7,6 +7,7 @@ use super::compile::compile_quietly;
 use super::output::{fail, print};
 use super::status::need_project;
 use super::{Exit, Global};
+use crate::count::counted;
 use crate::diagnostics::nearest;
 use crate::project::Project;
 use crate::run::workflows;
@@ -52,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         };
         for name in &args.which.names {
             match Store::open(&project.state).and_then(|store| store.approve_mass_change(name)) {
-                Ok(Some(count)) => print(&format!("{name}: {count} held changes are approved\n")),
+                Ok(Some(count)) => print(&format!("{name}: approved {}\n", counted(count, "held change"))),
                 Ok(None) => return fail(&super::run::nothing_held(name)),
                 Err(error) => return fail(&error.to_string()),
             }

@@ -9,6 +9,7 @@ use super::output::{fail, print};
 use super::run::{Format, prepare, runtime};
 use super::status::need_project;
 use super::{Exit, Global, services};
+use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{current_environment, workflows};
@@ -118,8 +119,10 @@ fn describe(known: &[KnownWorkflow], environment: &[(Service, Side)], planned: O
             .map_or_else(|| format!("{}, not run since the last upgrade", workflow.kind), |i| format!("{}, {i}", workflow.kind));
         out.push_str(&format!("{}{}: {what}\n", workflow.name, if orphan { " (ORPHAN)" } else { "" }));
         out.push_str(&format!(
-            "  {} records at the target, {} operations or events waiting, {} dead letters\n",
-            workflow.records, workflow.backlog, workflow.dead_letters
+            "  {} at the target, {} or events waiting, {}\n",
+            counted(workflow.records, "record"),
+            counted(workflow.backlog, "operation"),
+            counted(workflow.dead_letters, "dead letter")
         ));
         if orphan {
             let name = &workflow.name;
@@ -160,8 +163,9 @@ fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Resu
     let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
     let dropped = store.drop_workflow(name).map_err(|e| e.to_string())?;
     print(&format!(
-        "dropped `{name}`: {} records at the target stay as they are, {} operations or events are not carried out\n",
-        dropped.records, dropped.backlog
+        "dropped `{name}`; unchanged at the target: {}; not carried out: {} or events\n",
+        counted(dropped.records, "record"),
+        counted(dropped.backlog, "operation")
     ));
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::output::{counted, fail, print, print_json, stderr_style};
+use super::output::{fail, print, print_json, stderr_style};
 use super::run::Format;
 use super::{Exit, Global, files};
+use crate::count::counted;
+use crate::printable;
 use crate::project::Project;
 use crate::state::{
     EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
@@ -101,7 +103,7 @@ fn head(w: &WorkflowRecord) -> String {
 }
 
 fn row(name: &str, text: &str) -> String {
-    format!("  {name:<12}  {}\n", text.trim_end().replace('\n', "\n                "))
+    format!("  {name:<12}  {}\n", printable::indented(text, 16))
 }
 
 /// Where a flow of events stands, and what the journal did not keep long enough.

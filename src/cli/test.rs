@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::output::{fail, print_file, print_json, print_styled, say_styled, stderr_style, stdout_style};
 use super::{Exit, Global, files};
 use crate::check::{Compiled, TestCase};
+use crate::count::counted;
 use crate::diagnostics::Severity;
 use crate::diagnostics::render::{self, Style, junit, render};
 use crate::printable;
@@ -191,7 +192,15 @@ fn coverage(coverage: &Coverage, plan: &crate::plan::ExecutionPlan, out: &mut St
     for mapping in &coverage.mappings {
         let (lines, arms) = (mapping.lines(), mapping.arms());
         let filter = mapping.filter().map(|(n, of)| format!(", {n} of {of} ways of the filter")).unwrap_or_default();
-        let _ = writeln!(out, "\n{}: {} of {} lines, {} of {} arms{filter}", mapping.mapping, lines.0, lines.1, arms.0, arms.1);
+        let _ = writeln!(
+            out,
+            "\n{}: {} of {}, {} of {}{filter}",
+            mapping.mapping,
+            lines.0,
+            counted(lines.1, "line"),
+            arms.0,
+            counted(arms.1, "arm")
+        );
         for unreached in mapping.unreached() {
             let _ = writeln!(out, "  {}  {}", plan.place(unreached.at), unreached.what);
         }

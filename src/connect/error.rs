@@ -1,5 +1,6 @@
 //! What can go wrong with a call to a service, sorted by what the caller can do about it.
 
+use crate::count::counted;
 use std::fmt;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl fmt::Display for Call {
             write!(f, ": {}", message.trim_end_matches(['.', ' ', '\n', '\r']))?;
         }
         if self.attempts > 1 {
-            write!(f, " (after {} attempts)", self.attempts)?;
+            write!(f, " (after {})", counted(self.attempts, "attempt"))?;
         }
         if let Some(id) = &self.request_id {
             write!(f, " (request id {id})")?;

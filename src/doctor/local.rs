@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Bench;
+use crate::count::counted;
 use crate::state::{StateError, Store, run_in_progress};
 use crate::time;
 
@@ -95,7 +96,16 @@ fn file(bench: &mut Bench, state: &Path) {
     }
     let letters: u64 = status.mappings.iter().map(|m| m.dead_letters).sum();
     let waiting: u64 = status.mappings.iter().map(|m| m.backlog.total()).sum();
-    bench.ok(id, subject, format!("can be read: {} flows, {waiting} operations waiting, {letters} dead letters", status.mappings.len()));
+    bench.ok(
+        id,
+        subject,
+        format!(
+            "can be read: {}, {} waiting, {}",
+            counted(status.mappings.len(), "flow"),
+            counted(waiting, "operation"),
+            counted(letters, "dead letter")
+        ),
+    );
 }
 
 #[cfg(unix)]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Check, Group, Outcome, tally};
+use crate::count::noun_for;
 use crate::printable;
 
 /// The width of the column that holds subjects, beyond which a subject pushes its row to the right.
@@ -69,7 +70,7 @@ pub fn human(checks: &[Check], color: bool, width: Option<usize>) -> String {
     let some = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}"));
     let parts = [
         Some(format!("{} ok", tally.ok)),
-        some(tally.warnings, if tally.warnings == 1 { "warning" } else { "warnings" }),
+        some(tally.warnings, &noun_for(tally.warnings, "warning")),
         some(tally.failed, "failed"),
         some(tally.skipped, "skipped"),
     ];

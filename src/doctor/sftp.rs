@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Bench;
 use super::reach::span;
 use crate::connect::sftp::{Freshness, Sftp, SftpError, freshness};
+use crate::count::counted;
 use crate::time;
 
 /// Exports come once a day; a quarter of an hour late is nothing, half a day is.
@@ -40,7 +41,7 @@ pub async fn examine(bench: &mut Bench, client: &Sftp) {
     match freshness(&access.exports, time::now(), STALE) {
         Freshness::Fresh { age } => {
             let age = span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-            bench.ok(id, subject, format!("{files} {}, the newest {age} old", if files == 1 { "file" } else { "files" }));
+            bench.ok(id, subject, format!("{}, the newest {age} old", counted(files, "file")));
         }
         Freshness::Stale { name, age, .. } => {
             let age = span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));

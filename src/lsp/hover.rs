@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::documents::Group;
 use super::marks::{Mark, Name};
 use crate::check::{FUNCTIONS, STEPS};
+use crate::count::counted;
 use crate::diagnostics::Code;
 use crate::schema::{Field, FieldType, Provenance, TableId};
 
@@ -32,7 +33,7 @@ pub(super) fn of_mark(mark: &Mark, group: &Group) -> Option<String> {
         }
         Name::Table(id) => {
             let table = group.catalogue.get(id)?;
-            Some(format!("**{}** `{id}`\n\n{} fields, primary key `{}`", table.label, table.fields.len(), table.primary_key))
+            Some(format!("**{}** `{id}`\n\n{}, primary key `{}`", table.label, counted(table.fields.len(), "field"), table.primary_key))
         }
         Name::Field(id, name) => of_field(id, name, group),
         Name::Step(name) => of_step(name),
@@ -102,16 +103,16 @@ pub(super) fn type_text(field: &Field) -> String {
         FieldType::DateTime => "date with time".to_owned(),
         FieldType::LocalDateTime => "date with time, no zone".to_owned(),
         FieldType::Guid => "GUID".to_owned(),
-        FieldType::Choice(set) => format!("one of {} options", set.options.len()),
-        FieldType::MultiChoice(set) => format!("several of {} options", set.options.len()),
-        FieldType::Enumeration(values) => format!("one of {} values", values.len()),
+        FieldType::Choice(set) => format!("one of {}", counted(set.options.len(), "option")),
+        FieldType::MultiChoice(set) => format!("several of {}", counted(set.options.len(), "option")),
+        FieldType::Enumeration(values) => format!("one of {}", counted(values.len(), "value")),
         FieldType::Lookup { targets } => {
             let names: Vec<&str> = targets.iter().map(|t| t.table.as_str()).collect();
             format!("lookup to {}", if names.is_empty() { "a record".to_owned() } else { names.join(", ") })
         }
         FieldType::Link { target } => format!("link to {}", target.as_deref().unwrap_or("a record")),
         FieldType::Collection { .. } => "many records".to_owned(),
-        FieldType::Item(inner) => format!("{} fields", inner.len()),
+        FieldType::Item(inner) => counted(inner.len(), "field"),
         FieldType::Unsupported => "unknown type".to_owned(),
     }
 }

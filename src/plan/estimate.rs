@@ -4,6 +4,7 @@
 //! changed (its documentation of the integration, best practices). Here an insert, an update and a delete are one call each, and a
 //! record that comes out as it was last written is none.
 
+use crate::count::{counted, grouped};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
@@ -173,7 +174,7 @@ impl Estimate {
         // Writing into a String cannot fail, here and below.
         for workflow in &self.workflows {
             let _ = match workflow.records {
-                Some(records) => writeln!(out, "{}: {}, {} records", workflow.name, workflow.route, grouped(records)),
+                Some(records) => writeln!(out, "{}: {}, {}", workflow.name, workflow.route, counted(records, "record")),
                 None => writeln!(out, "{0}: {1}, of unknown number; `--records {0}=N` says how many", workflow.name, workflow.route),
             };
             if workflow.steps.is_empty() {
@@ -231,19 +232,6 @@ fn two(large: u64, of: &str, small: u64, than: &str) -> String {
     if small == 0 { format!("{large} {of}") } else { format!("{large} {of} {small} {than}") }
 }
 
-/// A number as people read it: `2,000,000`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,15 +246,6 @@ mod tests {
         dynamics_per_day: None,
         campaign_per_day: None,
     };
-
-    #[test]
-    fn large_numbers_are_grouped_by_three() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1000, "1,000"), (15_000_000, "15,000,000"), (u64::MAX, "18,446,744,073,709,551,615")]
-        {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn time_is_that_of_the_tightest_limit() {

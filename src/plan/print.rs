@@ -1,5 +1,6 @@
 //! The plan for people.
 
+use crate::count::counted;
 use std::fmt::Write;
 
 use super::{
@@ -111,7 +112,7 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
     let beside = if flow.source.annotations() { ", names and tables of lookups" } else { "" };
     let tracking = if flow.source.change_tracking { "with change tracking: full load, then delta links" } else { "full load at every run" };
     line(format!("  read    GET {}, {tracking}", flow.source.collection));
-    line(format!("          {} fields: {}{beside}", names.len(), names.join(", ")));
+    line(format!("          {}: {}{beside}", counted(names.len(), "field"), names.join(", ")));
     match &flow.filter {
         None => line("  keep    every record".to_owned()),
         Some(filter) => {

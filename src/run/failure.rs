@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::connect::ConnectError;
 use crate::eval::Rejection;
 use crate::plan::{At, ExecutionPlan, IngressFlow};
+use crate::printable::one_line;
 use crate::state::{Failure, Place};
 
 /// A place of the plan as the state keeps it.
@@ -111,7 +112,8 @@ const SHORTEST: usize = 3;
 /// The texts in a document, without its names.
 fn texts(value: &Value, into: &mut Vec<String>) {
     match value {
-        Value::String(text) if text.trim().chars().count() >= SHORTEST => into.push(text.trim().to_owned()),
+        // A message is on one line, and so is what it quotes.
+        Value::String(text) if text.trim().chars().count() >= SHORTEST => into.push(one_line(text).into_owned()),
         Value::Array(items) => items.iter().for_each(|v| texts(v, into)),
         Value::Object(fields) => fields.values().for_each(|v| texts(v, into)),
         Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
@@ -169,7 +171,10 @@ mod tests {
     #[test]
     fn texts_of_a_request_are_its_values() {
         let mut found = Vec::new();
-        texts(&serde_json::json!({"firstName": " Ada ", "location": {"city": "London"}, "gender": "f", "n": 1815, "x": null}), &mut found);
-        assert_eq!(found, ["Ada", "London"]);
+        texts(
+            &serde_json::json!({"firstName": " Ada ", "location": {"city": "London\r\nSE1"}, "gender": "f", "n": 1815, "x": null}),
+            &mut found,
+        );
+        assert_eq!(found, ["Ada", "London SE1"]);
     }
 }

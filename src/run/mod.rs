@@ -38,6 +38,7 @@ use crate::connect::campaign::Campaign;
 use crate::connect::dataverse::Dataverse;
 use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
+use crate::count::counted;
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
@@ -140,7 +141,7 @@ pub enum RunError {
         message: String,
     },
     /// Too many calls in a row that failed for reasons of the service.
-    #[error("the service has failed {failures} times in a row, last with: {last}. {waiting} operations wait in the state; run again later")]
+    #[error("the service has failed {} in a row, last with: {last}. {} waiting in the state; run again later", counted(*failures, "time"), counted(*waiting, "operation"))]
     Unavailable {
         /// How many.
         failures: u32,

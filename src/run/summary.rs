@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::counters::Counters;
+use crate::count::counted;
+use crate::printable::inline;
 use crate::state::{Recovery, RunId, RunOutcome, Waiting};
 
 /// What a run has done. Counts are of records, unless they say otherwise.
@@ -90,8 +92,8 @@ pub struct RejectionSummary {
 impl std::fmt::Display for RejectionSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { place, field, code, message, count, example } = self;
-        let plural = if *count == 1 { "" } else { "s" };
-        write!(f, "{place} {field}: {message} ({code}) {count} record{plural}, such as {example}")
+        let [place, field, code, message, example] = [place, field, code, message, example].map(|text| inline(text));
+        write!(f, "{place} {field}: {message} ({code}) {}, such as {example}", counted(*count, "record"))
     }
 }
 
@@ -146,7 +148,7 @@ impl FlowSummary {
     pub fn describe(&self) -> String {
         let mut out = String::new();
         // Writing into a String cannot fail.
-        let _ = writeln!(out, "  read       {:>8}   in {} page{}", self.read, self.pages, if self.pages == 1 { "" } else { "s" });
+        let _ = writeln!(out, "  read       {:>8}   in {}", self.read, counted(self.pages, "page"));
         let _ = writeln!(out, "  created    {:>8}", self.created);
         let _ = writeln!(out, "  updated    {:>8}", self.updated);
         let _ = writeln!(out, "  deleted    {:>8}", self.deleted);
@@ -170,7 +172,10 @@ impl FlowSummary {
             let _ = writeln!(
                 out,
                 "    {:>8} for records of `{}`, such as {}, which waits for {}",
-                w.records, w.parent, w.example, w.example_parent
+                w.records,
+                w.parent,
+                inline(&w.example),
+                inline(&w.example_parent)
             );
         }
         out

@@ -1,5 +1,6 @@
 //! What can go wrong with the state file, with the remedy in the text.
 
+use crate::count::counted;
 use std::path::PathBuf;
 
 use super::environment::{Service, Side};
@@ -117,7 +118,8 @@ pub enum StateError {
     },
     /// A new workflow may be an old one under another name.
     #[error(
-        "`{new}` is new, and the state still has `{name}` ({records} records at the target), which no mapping file has any more. `{new}` may be its new name, but {why}. Nothing was read or written. If it was renamed: `d365map state rename {name} {new}`; if not: `d365map state drop {name}`; `d365map state list` shows both"
+        "`{new}` is new, and the state still has `{name}` ({} at the target), which no mapping file has any more. `{new}` may be its new name, but {why}. Nothing was read or written. If it was renamed: `d365map state rename {name} {new}`; if not: `d365map state drop {name}`; `d365map state list` shows both",
+        counted(*records, "record")
     )]
     Orphan {
         /// The old workflow.

@@ -9,6 +9,7 @@ use super::error::{Inside, StateError};
 use super::payload::Payload;
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
+use crate::count::counted;
 
 /// A workflow of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +75,9 @@ impl KnownWorkflow {
     /// Says what it means that the mapping files do not have it.
     pub fn describe_orphan(&self) -> String {
         format!(
-            "the state has the workflow `{0}`, which the mapping files do not have: its {1} records at the target are no longer updated or deleted; `d365map state drop {0}` forgets it",
-            self.name, self.records
+            "the state has the workflow `{0}`, which the mapping files do not have: it no longer updates or deletes {1} at the target; `d365map state drop {0}` forgets it",
+            self.name,
+            counted(self.records, "record")
         )
     }
 }

@@ -18,6 +18,7 @@ use super::payload::{Field, Payload};
 use super::store::Store;
 use super::tx::{LedgerRow, Tx, mapping_id};
 use super::types::{Op, millis, words};
+use crate::count::counted;
 
 /// Fewer changes than this are never a mass change, whatever their share.
 const FEW: u64 = 10;
@@ -152,15 +153,15 @@ impl std::fmt::Display for MassChange {
             let causes: Vec<String> = causes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             let empty = if self.source_empty { "; Dynamics 365 returned no record at all" } else { "" };
             let (deletions, causes, earlier) = (self.deletions(), causes.join(", "), after_earlier(self.earlier));
-            parts.push(format!("delete {deletions} of {} records at the target ({causes}{empty}){earlier}", self.known));
+            parts.push(format!("delete {deletions} of {} at the target ({causes}{empty}){earlier}", counted(self.known, "record")));
         }
         for field in &self.emptied {
             let EmptiedField { path, records, known, .. } = field;
             let earlier = after_earlier(field.earlier);
             parts.push(if field.falls_back {
-                format!("write a fallback value to `{path}` in {records} of the {known} records whose source column had a value, since the column is empty now{earlier}")
+                format!("write a fallback value to `{path}` in {records} of {} whose source column had a value, since the column is empty now{earlier}", counted(*known, "record"))
             } else {
-                format!("empty `{path}` in {records} of the {known} records that have a value{earlier}")
+                format!("empty `{path}` in {records} of {} with a value{earlier}", counted(*known, "record"))
             });
         }
         f.write_str(&parts.join(", and "))?;

@@ -5,22 +5,22 @@ use std::path::Path;
 /// For each folder, the folders of the crate that its code may name.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("syntax", &["diagnostics", "time"]),
-    ("diagnostics", &["printable"]),
+    ("diagnostics", &["count", "printable"]),
     ("schema", &["diagnostics", "disk", "project", "unicode", "yaml"]),
-    ("plan", &["syntax", "time"]),
+    ("plan", &["count", "syntax", "time"]),
     ("eval", &["json", "plan", "time", "unicode"]),
-    ("lsp", &["check", "cli", "diagnostics", "format", "project", "schema", "syntax"]),
+    ("lsp", &["check", "cli", "count", "diagnostics", "format", "project", "schema", "syntax"]),
     ("import", &["check", "diagnostics", "format", "project", "schema", "syntax", "time", "yaml"]),
     ("report", &["printable", "schema", "syntax"]),
     ("format", &["diagnostics", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
-    ("check", &["diagnostics", "eval", "plan", "schema", "syntax", "time", "unicode"]),
-    ("connect", &["disk", "json", "printable", "time"]),
-    ("state", &["time", "unicode"]),
-    ("run", &["connect", "eval", "json", "plan", "state", "time", "unicode"]),
+    ("check", &["count", "diagnostics", "eval", "plan", "schema", "syntax", "time", "unicode"]),
+    ("connect", &["count", "disk", "json", "printable", "time"]),
+    ("state", &["count", "time", "unicode"]),
+    ("run", &["connect", "count", "eval", "json", "plan", "printable", "state", "time", "unicode"]),
     ("emulator", &["disk", "time"]),
     ("project", &["diagnostics", "disk", "time", "yaml"]),
-    ("doctor", &["connect", "plan", "printable", "project", "state", "time"]),
+    ("doctor", &["connect", "count", "plan", "printable", "project", "state", "time"]),
 ];
 
 fn sources(folder: &Path, files: &mut Vec<(String, String)>) {

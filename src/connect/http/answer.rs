@@ -9,8 +9,9 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::retry::Body;
+use crate::printable;
 
-/// A service's own words.
+/// A service's own words, on one line and without characters that a terminal obeys: they become part of our messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) code: Option<String>,
@@ -47,7 +48,7 @@ pub(super) fn read(body: &[u8]) -> (Said, Body) {
 
 fn said(value: &Value) -> Option<Said> {
     let text = |value: Option<&Value>| match value {
-        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::String(text)) => Some(printable::one_line(text).into_owned()),
         Some(Value::Number(number)) => Some(number.to_string()),
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };

@@ -248,8 +248,8 @@ impl Attempt {
 
     fn unsent(open: Open) -> Self {
         let message = format!(
-            "nothing was sent: the host failed {} times in a row and is left alone for {} s more",
-            open.failures,
+            "nothing was sent: the host failed {} in a row and is left alone for {} s more",
+            crate::count::counted(open.failures, "time"),
             open.wait.as_secs_f64().ceil()
         );
         Self::without_answer(Seen::NotConnected, message)

@@ -218,7 +218,7 @@ impl SftpError {
 
 /// A stranger's words for an error text: one line, not endless.
 pub(super) fn words(text: &str) -> String {
-    let text: String = text.trim().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = crate::printable::one_line(text).chars().take(200).collect();
     if text.is_empty() { "no reason given".to_owned() } else { text }
 }
 
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_servers_words_stay_on_one_line() {
-        assert_eq!(words("a\r\n\u{1b}[31mb"), "a   [31mb");
+        assert_eq!(words("a\r\n\u{1b}[31mb"), "a \\u{1b}[31mb");
         assert_eq!(words(&"x".repeat(999)).len(), 200);
         assert_eq!(words(" "), "no reason given");
     }

@@ -200,6 +200,7 @@ struct Inner {
     config: SftpConfig,
     target: Arc<Target>,
     session: Mutex<Option<Arc<Session>>>,
+    reported: Reported,
 }
 
 impl fmt::Debug for Sftp {
@@ -236,7 +237,7 @@ impl Sftp {
             connect_timeout: config.connect_timeout,
             request_timeout: config.request_timeout,
         };
-        Ok(Self(Arc::new(Inner { config, target: Arc::new(target), session: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner { config, target: Arc::new(target), session: Mutex::new(None), reported: Reported::default() })))
     }
 
     /// `user@host:port`.
@@ -365,7 +366,7 @@ impl Sftp {
         let mut files = loop {
             let listed = async {
                 let session = self.session().await?;
-                let listed = files_in(&session, folder).await;
+                let listed = files_in(&session, folder, &self.0.reported).await;
                 if listed.as_ref().is_err_and(SftpError::is_transient) {
                     self.forget(&session).await;
                 }
@@ -425,10 +426,17 @@ impl Sftp {
 
 /// The files of a folder that are not under way. What a listing lacks (SFTP version 3 makes size and time optional) is asked for
 /// file by file.
-async fn files_in(session: &Session, folder: &str) -> Result<Vec<RemoteFile>, SftpError> {
+async fn files_in(session: &Session, folder: &str, reported: &Reported) -> Result<Vec<RemoteFile>, SftpError> {
     let mut files = Vec::new();
     for (name, listed) in session.list(folder).await? {
-        if unfinished(&name) || !plain(&name) || !regular(&listed) {
+        if matches!(name.as_str(), "." | "..") || !regular(&listed) {
+            continue;
+        }
+        if !plain(&name) {
+            reported.warn(folder, &name);
+            continue;
+        }
+        if unfinished(&name) {
             continue;
         }
         let path = join(folder, &name);
@@ -457,9 +465,34 @@ fn regular(attributes: &FileAttributes) -> bool {
     attributes.permissions.is_none_or(|mode| mode & 0o170_000 == 0o100_000)
 }
 
-/// Whether a name is one of a file in this folder, and can stand in a line of a log.
+/// The longest name that a file can have, in bytes (POSIX: NAME_MAX of the usual file systems).
+const LONGEST_NAME: usize = 255;
+
+/// Whether a name is one of a file in this folder, and can be part of a line of a log. U+FFFD takes the place of bytes that are not UTF-8
+/// (russh-sftp decodes names that way), so a file with such a name cannot be asked for by it.
 fn plain(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\']) && !name.contains(crate::printable::is_hidden)
+    let hidden = |c: char| crate::printable::is_hidden(c) || c == char::REPLACEMENT_CHARACTER;
+    !matches!(name, "" | "." | "..") && name.len() <= LONGEST_NAME && !name.contains(['/', '\\']) && !name.contains(hidden)
+}
+
+/// The names of a server that were reported as unreadable, so that a watch reports each of them once.
+#[derive(Default)]
+struct Reported(std::sync::Mutex<std::collections::BTreeSet<String>>);
+
+impl Reported {
+    /// More names than this are not kept: the server is up to something.
+    const MOST: usize = 1000;
+
+    /// Warns of a file that is not read because of its name. Nobody would notice otherwise that an export is missing.
+    fn warn(&self, folder: &str, name: &str) {
+        let mut names = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if names.len() < Self::MOST && names.insert(name.to_owned()) {
+            tracing::warn!(
+                "sftp: the file `{}` in `{folder}` is not read: its name has control characters, a separator of folders or bytes that are not UTF-8, or more than {LONGEST_NAME} bytes; rename it if it is an export",
+                error::words(name)
+            );
+        }
+    }
 }
 
 /// Whether a name says that the file is still being written.

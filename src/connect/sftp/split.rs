@@ -5,6 +5,7 @@
 //! greatest length, and a faulty record of several lines is given up line by line: its first line is reported, and reading goes
 //! on with its second.
 
+use crate::count::counted;
 use std::collections::VecDeque;
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -241,7 +242,7 @@ impl Splitter {
             let delimiter = char::from(self.format.delimiter);
             return Some(format!(
                 "{} where {width} are due; check the delimiter (`{delimiter}`) and the quotation marks",
-                if record.len() == 1 { "1 field".to_owned() } else { format!("{} fields", record.len()) }
+                counted(record.len(), "field")
             ));
         }
         if self.format.encoding == UTF_8 && record.iter().any(|field| std::str::from_utf8(field).is_err()) {

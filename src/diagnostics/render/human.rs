@@ -6,6 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 
 use super::excerpt::{CONTEXT, Excerpt};
 use super::{Limit, Style};
+use crate::count::counted;
 use crate::diagnostics::{Diagnostic, FileId, Severity, Sources, Span};
 use crate::printable;
 
@@ -157,28 +158,14 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style, limit
             && let Some(count) = left.remove(&file)
         {
             let name = sources.get(file).map_or("", |f| f.name.as_str());
-            let s = if count == 1 { "" } else { "s" };
             out.push_str(&format!(
-                "{}: and {} more finding{s}; `d365map check --max-findings 0` shows all\n\n",
+                "{}: and {}; `d365map check --max-findings 0` shows all\n\n",
                 printable::inline(name),
-                grouped(count)
+                counted(count, "more finding")
             ));
         }
     }
     // A sentence that is wrapped could begin a line with what a CI service takes for a command.
     let safe = if style.color { printable::coloured(&out) } else { printable::block(&out) };
     safe.into_owned()
-}
-
-/// A count with a comma between groups of three digits: `9,900`.
-pub fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

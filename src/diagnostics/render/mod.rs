@@ -12,8 +12,6 @@ use std::collections::BTreeMap;
 use super::{Diagnostic, Severity, Sources};
 use crate::printable;
 
-pub use human::grouped;
-
 /// The ways to print diagnostics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::Limit;
 use super::json::severity_word;
-use super::{Limit, grouped};
+use crate::count::{counted, grouped};
 use crate::diagnostics::{Code, Diagnostic, Severity, Sources, Span};
 
 /// The base of relative addresses, by the name that code-scanning services know.
@@ -226,7 +227,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
             "invocations": [{
                 "executionSuccessful": true,
                 "exitCode": u8::from(!diagnostics.is_empty()),
-                "exitCodeDescription": format!("{errors} errors, {} warnings", diagnostics.len() - errors),
+                "exitCodeDescription": format!("{}, {}", counted(errors, "error"), counted(diagnostics.len() - errors, "warning")),
                 "toolExecutionNotifications": notes
             }],
             "originalUriBaseIds": {

@@ -10,6 +10,7 @@ use super::event::{Event, Passed};
 use crate::connect::Trail;
 use crate::connect::journal::{self, Reading};
 use crate::connect::sftp::{DeliveryLog, Export, ExportReader, Files, Record, Sftp, SftpError, TrackingLog};
+use crate::count::counted;
 use crate::plan::{EventFlow, ExecutionPlan};
 use crate::run::exports::consumed;
 use crate::run::workflow::{Kind, Workflow};
@@ -193,7 +194,7 @@ impl DryEvents {
     pub fn describe(&self) -> String {
         let mut out = String::new();
         // Writing into a String cannot fail.
-        let _ = writeln!(out, "{}: would read {} event{}", self.flow, self.read, if self.read == 1 { "" } else { "s" });
+        let _ = writeln!(out, "{}: would read {}", self.flow, counted(self.read, "event"));
         for (kind, count) in &self.create {
             let _ = writeln!(out, "  + {kind:<10} {count:>8}");
         }

@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::reader::{after_page, evaluate_page, explained, must_restart, note_rejections, request};
 use crate::connect::{ConnectError, Trail};
+use crate::count::counted;
 use crate::eval::Evaluator;
 use crate::plan::{ExecutionPlan, IngressFlow, Policy, Rejected};
+use crate::printable::inline;
 use crate::run::counters::FlowCounters;
 use crate::run::summary::RejectionSummary;
 use crate::run::workflow::{self, Kind};
@@ -236,7 +238,7 @@ impl DryFlow {
             let _ = writeln!(out, "{}: would read nothing until changes that are held are approved", self.mapping);
         } else {
             let what = if self.full_load { "everything" } else { "the changes since the last run" };
-            let _ = writeln!(out, "{}: would read {what}: {} record{}", self.mapping, self.read, if self.read == 1 { "" } else { "s" });
+            let _ = writeln!(out, "{}: would read {what}: {}", self.mapping, counted(self.read, "record"));
             let _ = writeln!(out, "  + create     {:>8}", self.create);
             let _ = writeln!(out, "  ~ update     {:>8}", self.update);
             let _ = writeln!(out, "  - delete     {:>8}", self.delete);
@@ -257,7 +259,7 @@ impl DryFlow {
                 "delete" => '-',
                 _ => '~',
             };
-            let _ = writeln!(out, "  {sign} {} {}", e.key, e.fields.join(", "));
+            let _ = writeln!(out, "  {sign} {} {}", inline(&e.key), e.fields.join(", "));
         }
         out
     }

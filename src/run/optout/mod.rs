@@ -38,6 +38,7 @@ pub use report::{AttributeReport, Reconciliation};
 use super::{Context, Counters, Options, RunError, Services};
 use crate::connect::dataverse::Entity;
 use crate::connect::sftp::OptOut;
+use crate::count::counted;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::state::{Approval, Flags, OptoutIntake, OptoutStage, OptoutState, RunKind, StateError, Store};
 use rule::Rule;
@@ -229,10 +230,10 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
         return Ok(true);
     }
     let note = format!(
-        "the two sides disagree about {} opt-outs of {} contacts; nothing is written until you approve it: `d365map optout reconcile` shows \
+        "the two sides disagree about {} of {}; nothing is written until you approve it: `d365map optout reconcile` shows \
          what would be written and why, and `d365map optout reconcile --accept {}` approves it",
-        report.writes(),
-        report.disagreeing,
+        counted(report.writes(), "opt-out"),
+        counted(report.disagreeing, "contact"),
         shared.flow().mapping
     );
     tracing::warn!(flow = shared.name, "{note}");
@@ -261,9 +262,10 @@ async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Res
     }
     let note = (held > 0).then(|| {
         format!(
-            "{held} profiles have opt-outs that their contacts do not have, and it is not known which is the later word; these opt-outs stay. \
+            "opt-outs of {1} are missing in Dynamics, and it is not known which side is the later one; these opt-outs stay. \
              `d365map optout reconcile --keep {0}` confirms that, `d365map optout reconcile --accept {0}` lifts them",
-            shared.flow().mapping
+            shared.flow().mapping,
+            counted(held, "profile")
         )
     });
     if let Some(note) = &note {

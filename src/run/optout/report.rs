@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{CHUNK, Shared, pairs};
+use crate::count::counted;
 use crate::plan::Direction;
+use crate::printable::inline;
 use crate::run::RunError;
 
 /// Contacts that are named for a kind of disagreement.
@@ -170,8 +172,12 @@ impl Reconciliation {
         // Writing into a String cannot fail.
         let _ = writeln!(
             out,
-            "opt-outs of {}: {} contacts have a profile, {} of them disagree; {} contacts have none, {} profiles have no contact",
-            self.mapping, self.compared, self.disagreeing, self.without_profile, self.without_contact
+            "opt-outs of {}: {} with a profile, {} of them with a difference; {} without a profile, {} without a contact",
+            self.mapping,
+            counted(self.compared, "contact"),
+            self.disagreeing,
+            counted(self.without_profile, "contact"),
+            counted(self.without_contact, "profile")
         );
         for a in &self.attributes {
             let not = if a.inverted { "not " } else { "" };
@@ -215,7 +221,7 @@ impl Reconciliation {
 
 fn line(out: &mut String, what: &str, count: u64, why: &str, examples: &[String]) {
     if count > 0 {
-        let such = if examples.is_empty() { String::new() } else { format!("; such as {}", examples.join(", ")) };
+        let such = if examples.is_empty() { String::new() } else { format!("; such as {}", inline(&examples.join(", "))) };
         let _ = writeln!(out, "    {what:<15} {count:>8} {why}{such}");
     }
 }

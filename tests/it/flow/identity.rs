@@ -144,7 +144,7 @@ async fn the_commands_list_rename_and_drop_what_no_mapping_file_has() {
     write(&mapping("customers", "externalId"));
     let (status, out, error) = world.call(&["state", "list"]).await;
     assert!(status == 0 && out.contains("contacts (ORPHAN): mapping, d365.contact -> profile by externalId"), "{out}{error}");
-    assert!(out.contains("Campaign: http") && out.contains("1 records at the target"), "{out}");
+    assert!(out.contains("Campaign: http") && out.contains("1 record at the target"), "{out}");
     let (status, _, error) = world.call(&["state", "rename", "contacts", "clients"]).await;
     assert!(status == 2 && error.contains("have no `clients`"), "{error}");
     let (status, out, error) = world.call(&["state", "rename", "contacts", "customers"]).await;

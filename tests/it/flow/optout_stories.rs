@@ -224,7 +224,7 @@ async fn the_command_shows_what_would_be_written_and_a_run_waits_for_its_yes() {
     world.in_campaign("POST", "profile", json!({"externalId": id(1), "lastName": "L1", "blackListPhone": true})).await;
     let (status, out, _) = world.call(&["optout", "reconcile"]).await;
     assert_eq!(status, 1);
-    assert!(out.contains("1 contacts have a profile, 1 of them disagree") && out.contains("to write: 2"), "{out}");
+    assert!(out.contains("1 contact with a profile, 1 of them with a difference") && out.contains("to write: 2"), "{out}");
     let (_, out, _) = world.call(&["run", "--dry-run", "--format", "json"]).await;
     let dry: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(dry["reconciliations"][0]["attributes"][0]["to_campaign"], 1);

@@ -2,6 +2,7 @@
 
 mod files;
 mod full_run;
+mod hostile;
 pub mod scan;
 mod wire;
 

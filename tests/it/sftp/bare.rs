@@ -30,6 +30,12 @@ impl Bare {
 
 /// Starts a server with one export; `tells` says whether STAT gives its size and time.
 pub async fn start(tells: bool) -> Bare {
+    start_with(tells, &["optout.csv"]).await
+}
+
+/// Starts a server that lists these names.
+pub async fn start_with(tells: bool, names: &[&str]) -> Bare {
+    let names: Arc<[String]> = names.iter().map(|name| (*name).to_owned()).collect();
     let key = || PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).expect("a key");
     let (host, user) = (key(), key());
     let fingerprint = host.public_key().fingerprint(HashAlg::Sha256).to_string();
@@ -38,9 +44,9 @@ pub async fn start(tells: bool) -> Bare {
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let config = config.clone();
+            let (config, names) = (config.clone(), names.clone());
             tokio::spawn(async move {
-                let session = russh::server::run_stream(config, stream, Ssh { tells, channels: HashMap::new() }).await;
+                let session = russh::server::run_stream(config, stream, Ssh { tells, names, channels: HashMap::new() }).await;
                 let _ = session.expect("a handshake").await;
             });
         }
@@ -51,6 +57,7 @@ pub async fn start(tells: bool) -> Bare {
 
 struct Ssh {
     tells: bool,
+    names: Arc<[String]>,
     channels: HashMap<ChannelId, Channel<Msg>>,
 }
 
@@ -70,13 +77,14 @@ impl russh::server::Handler for Ssh {
     async fn subsystem_request(&mut self, id: ChannelId, _: &str, session: &mut Session) -> Result<(), russh::Error> {
         let channel = self.channels.remove(&id).expect("a channel");
         session.channel_success(id)?;
-        russh_sftp::server::run(channel.into_stream(), Files { tells: self.tells, listed: false }).await;
+        russh_sftp::server::run(channel.into_stream(), Files { tells: self.tells, names: self.names.clone(), listed: false }).await;
         Ok(())
     }
 }
 
 struct Files {
     tells: bool,
+    names: Arc<[String]>,
     listed: bool,
 }
 
@@ -99,7 +107,7 @@ impl russh_sftp::server::Handler for Files {
         if std::mem::replace(&mut self.listed, true) {
             return Err(StatusCode::Eof);
         }
-        Ok(Name { id, files: vec![File::new("optout.csv", FileAttributes::empty())] })
+        Ok(Name { id, files: self.names.iter().map(|name| File::new(name, FileAttributes::empty())).collect() })
     }
 
     async fn close(&mut self, id: u32, _: String) -> Result<Status, StatusCode> {

@@ -225,6 +225,30 @@ async fn exports_come_by_time_then_name_without_folders_links_and_unfinished_fil
     assert_eq!(names, [("b.csv", size, 1000), ("c.csv", size, 1000), ("a.csv", size, 2000)]);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_name_that_cannot_be_shown_or_asked_for_hides_no_other_export() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = Server::start(&Options::default());
+    let longest = format!("{}.csv", "x".repeat(251));
+    for name in ["good.csv", "-rf", "-rf *.csv", "$(id).csv", "..csv", &longest] {
+        server.write(name, HEADER);
+    }
+    for name in [&b"a\nb.csv"[..], b"\x1b[2J.csv", b"bad\xff\xfe.csv", "\u{202e}vsc.txt".as_bytes(), b"back\\slash.csv"] {
+        std::fs::write(server.exports().join(std::ffi::OsStr::from_bytes(name)), HEADER).unwrap();
+    }
+    let client = server.client();
+    for _ in 0..2 {
+        let mut names: Vec<String> = client.exports().await.unwrap().into_iter().map(|f| f.name).collect();
+        names.sort();
+        assert_eq!(names, ["$(id).csv", "-rf", "-rf *.csv", "good.csv", &longest]);
+    }
+    // What a server lists is a name in the folder and never a way out of it.
+    let bare = bare::start_with(true, &["../x.csv", "a/b.csv", "/etc/passwd", "..", ".", "", "ok.csv", &"y".repeat(5000)]).await;
+    let names: Vec<String> = Sftp::new(bare.config()).unwrap().exports().await.unwrap().into_iter().map(|f| f.name).collect();
+    assert_eq!(names, ["ok.csv"]);
+}
+
 #[tokio::test]
 async fn a_file_of_some_megabytes_comes_through_in_batches() {
     let server = Server::start(&Options::default());
