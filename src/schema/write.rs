@@ -250,10 +250,12 @@ fn quoted(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            // Not printable, or a line break to YAML.
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') => {
+            // Not printable, a line break to YAML, or a character that a terminal obeys.
+            c if crate::printable::is_hidden(c) || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}') => {
                 let _ = write!(out, "\\u{:04X}", u32::from(c));
             }
+            // `##[error]` is a command of a CI service, wherever it is in a line that `schema show` prints.
+            '#' if text.contains("##") => out.push_str("\\u0023"),
             c => out.push(c),
         }
     }

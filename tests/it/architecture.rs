@@ -6,7 +6,7 @@ use std::path::Path;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("syntax", &["diagnostics", "time"]),
     ("diagnostics", &["count", "printable"]),
-    ("schema", &["diagnostics", "disk", "project", "unicode", "yaml"]),
+    ("schema", &["diagnostics", "disk", "printable", "project", "unicode", "yaml"]),
     ("plan", &["count", "syntax", "time"]),
     ("eval", &["json", "plan", "time", "unicode"]),
     ("lsp", &["check", "cli", "count", "diagnostics", "format", "project", "schema", "syntax"]),
