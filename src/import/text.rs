@@ -109,7 +109,10 @@ fn quoted(text: &str) -> String {
 
 /// A name as a mapping file writes it.
 fn spelled(path: &str) -> String {
-    path.split('.').map(|p| if plain(p) { p.to_owned() } else { format!("`{p}`") }).collect::<Vec<_>>().join(".")
+    path.split('.')
+        .map(|p| if plain(p) { p.to_owned() } else { format!("`{}`", p.replace(is_forbidden, "")) })
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// The dotted name of a field: by its name, by its name in other letters, by its label.
