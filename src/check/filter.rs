@@ -9,7 +9,7 @@ use super::names::{SourceField, source_field};
 use super::types::constant;
 use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{Condition, ConditionKind, Const, FilteredOut, Mode, Relation, RelativeBase, Test};
+use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test};
 use crate::schema::{Field, FieldType, Table};
 use crate::syntax::ast::{self, Literal, LiteralValue, MomentBase, Value};
 use crate::time;
@@ -307,57 +307,6 @@ fn related(relation: Relation, operand: Operand) -> Test {
     match operand {
         Operand::Fixed(constant) => Test::Relation(relation, constant),
         Operand::Relative(base, offset) => Test::Relative { relation, base, offset },
-    }
-}
-
-/// Warns of a condition whose answer changes as time passes, if something would have to be done then: a record that begins to pass
-/// the filter would have to be written, and with `filtered-out delete` one that no longer passes it would have to be deleted.
-pub(super) fn changes_by_itself(filter: &ast::Filter, mapping: &str, filtered_out: FilteredOut, context: &mut Context<'_>) {
-    let mut found = Vec::new();
-    changing(&filter.group, false, filtered_out == FilteredOut::Delete, &mut found);
-    let Some((span, begins)) = found.first().copied() else { return };
-    let label = if begins { "becomes true without a change of the record" } else { "becomes false without a change of the record" };
-    let mut diagnostic = Diagnostic::new(Code::D409, span, "the answer of this filter changes as time passes", label).help(format!(
-        "records are evaluated when they change; run `d365map replay {mapping}` regularly to evaluate all of them again, or allow this warning"
-    ));
-    for (other, _) in &found[1..] {
-        diagnostic = diagnostic.related(*other, "this condition too");
-    }
-    context.report(diagnostic);
-}
-
-/// The conditions whose answer changes by itself, each with whether it becomes true.
-fn changing(group: &ast::Group, negated: bool, leaving: bool, found: &mut Vec<(Span, bool)>) {
-    let moving = |value: &Value| matches!(value, Value::Moment(m) if !matches!(m.base, MomentBase::Fixed(_)));
-    for condition in &group.conditions {
-        let negated = negated != condition.negated;
-        let test = match &condition.kind {
-            ast::ConditionKind::Group(inner) => {
-                changing(inner, negated, leaving, found);
-                continue;
-            }
-            ast::ConditionKind::Test { test, .. } => test,
-        };
-        // What waiting does to the answer: (it becomes true, it becomes false).
-        let (begins, ends) = match test {
-            ast::Test::Relation(relation, value) if moving(value) => match relation {
-                Relation::Less | Relation::LessOrEqual => (true, false),
-                Relation::Greater | Relation::GreaterOrEqual => (false, true),
-                Relation::Equal | Relation::NotEqual => (true, true),
-            },
-            ast::Test::Between(low, high) => (moving(high), moving(low)),
-            ast::Test::Within(_) => (false, true),
-            ast::Test::Present
-            | ast::Test::Empty
-            | ast::Test::Relation(..)
-            | ast::Test::In(_)
-            | ast::Test::Text(..)
-            | ast::Test::Matches(_) => (false, false),
-        };
-        let (begins, ends) = if negated { (ends, begins) } else { (begins, ends) };
-        if begins || (ends && leaving) {
-            found.push((condition.span, begins));
-        }
     }
 }
 

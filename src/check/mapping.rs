@@ -95,11 +95,6 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
         }
     }
     let condition = condition(checker, mapping, context);
-    for entry in &mapping.entries {
-        if let Entry::Filter(one) = entry {
-            filter::changes_by_itself(one, &head.name.text, checker.policy.filtered_out, context);
-        }
-    }
     checker.unused_replacements(context);
     complete.then_some(())?;
     Some((key?, fields, condition?))

@@ -206,6 +206,7 @@ pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> O
         backlog_high_water: project.limits.backlog_high_water,
         mass_limits: MassLimits { count: project.limits.mass_change_count, percent: project.limits.mass_change_percent },
         optouts: optouts(project, false),
+        clock: crate::time::Clock::default(),
     }
 }
 

@@ -155,6 +155,10 @@ fn counts(m: &MappingStatus) -> String {
     }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));
     out.push_str(&row("records", &format!("{:>8}   at the target", m.ledger_rows)));
+    if let Some(next) = m.due.next {
+        let due = format!("{:>8}   to be evaluated again as time passes, the next {}", m.due.records, time::format_instant(next));
+        out.push_str(&row("due", &due));
+    }
     out
 }
 
@@ -195,7 +199,7 @@ fn notes(w: &WorkflowRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Backlog, Cursor, Reason, RunKind, RunRecord, Totals, Waiting};
+    use crate::state::{Backlog, Cursor, DueStatus, Reason, RunKind, RunRecord, Totals, Waiting};
     use crate::time::{Instant, parse_instant};
 
     fn at(time: &str) -> Instant {
@@ -235,6 +239,7 @@ mod tests {
             backlog,
             dead_letters: 3,
             retrying: 1,
+            due: DueStatus { records: 12, next: Some(at("23:00:00")) },
             ledger_rows: 100_000,
             totals: Totals::default(),
             events: None,

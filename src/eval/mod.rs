@@ -5,6 +5,7 @@
 //! time; the only names looked at per record are those of the incoming JSON text.
 
 mod decode;
+mod due;
 mod filter;
 mod moment;
 pub mod number;
@@ -25,7 +26,7 @@ pub use steps::phone_region;
 pub use value::{Value, compare_constants};
 
 use crate::json;
-use crate::plan::{At, FieldProgram, IngressFlow};
+use crate::plan::{At, Condition, FieldProgram, IngressFlow};
 use crate::time::Instant;
 
 /// A plan that cannot be made ready: it was changed by hand.
@@ -50,6 +51,8 @@ pub struct Evaluator<'p> {
     flow: &'p IngressFlow,
     decoder: Decoder,
     filter: Option<filter::Ready>,
+    /// The filter's answer changes as time passes.
+    asks_the_time: bool,
     key: Program<'p>,
     fields: Vec<Program<'p>>,
     paths: Vec<String>,
@@ -130,6 +133,7 @@ impl<'p> Evaluator<'p> {
             flow,
             decoder: Decoder::new(&flow.source.slots),
             filter: flow.filter.as_ref().map(filter::Ready::new).transpose()?,
+            asks_the_time: flow.filter.as_ref().is_some_and(Condition::asks_the_time),
             key: Program::new(&flow.key)?,
             fields: flow.fields.iter().map(Program::new).collect::<Result<_, _>>()?,
             paths: flow.fields.iter().map(|f| f.path.join(".")).collect(),
@@ -160,10 +164,27 @@ impl<'p> Evaluator<'p> {
 
     /// Evaluates one record, given as the JSON text of the source. `now` is the time of the run.
     pub fn evaluate<'a>(&'a self, record: &'a str, now: Instant) -> Evaluated<'a, 'a> {
-        let slots = match self.decoder.decode(record) {
-            Ok(slots) => slots,
-            Err(error) => return Evaluated::Rejected(self.undecodable(record, &error)),
-        };
+        match self.decoder.decode(record) {
+            Ok(slots) => self.evaluate_slots(&slots, now),
+            Err(error) => Evaluated::Rejected(self.undecodable(record, &error)),
+        }
+    }
+
+    /// Evaluates one record as [`Evaluator::evaluate`] does, and also returns the first instant after `now` at which the filter
+    /// gives another answer for the same record; `None` if it never does. Only the filter can ask the time: a field mapping has no
+    /// `now` and no `today`, so its value changes with the record alone.
+    pub fn evaluate_until<'a>(&'a self, record: &'a str, now: Instant) -> (Evaluated<'a, 'a>, Option<Instant>) {
+        match self.decoder.decode(record) {
+            Ok(slots) => {
+                let timed = self.filter.as_ref().filter(|_| self.asks_the_time);
+                let until = timed.and_then(|filter| filter.next_change(&slots, now));
+                (self.evaluate_slots(&slots, now), until)
+            }
+            Err(error) => (Evaluated::Rejected(self.undecodable(record, &error)), None),
+        }
+    }
+
+    fn evaluate_slots<'a>(&'a self, slots: &[Value<'a>], now: Instant) -> Evaluated<'a, 'a> {
         let source_id = match slots.get(self.flow.source.primary_key as usize) {
             Some(Value::Text(text)) if !text.is_empty() => text.clone(),
             _ => {
@@ -177,13 +198,13 @@ impl<'p> Evaluator<'p> {
             }
         };
         if let Some(filter) = &self.filter
-            && !filter.holds(&slots, now)
+            && !filter.holds(slots, now)
         {
             return Evaluated::Filtered { source_id };
         }
-        match self.map(&slots) {
+        match self.map(slots) {
             Ok((key, values)) => {
-                let filled = self.columns.iter().map(|columns| columns.as_ref().map(|columns| filled(columns, &slots))).collect();
+                let filled = self.columns.iter().map(|columns| columns.as_ref().map(|columns| filled(columns, slots))).collect();
                 Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values, filled })
             }
             Err((fault, field)) => Evaluated::Rejected(Rejection {

@@ -70,7 +70,8 @@ impl IngressFlow {
     /// A fingerprint of what the flow does, for noticing that a cursor belongs to another version of the mapping. Places in
     /// the file do not count: a comment more changes nothing.
     pub fn fingerprint(&self) -> String {
-        fingerprint(self)
+        // The state of a version that did not note when records are due has none of them: everything is read once more.
+        if self.filter.as_ref().is_some_and(Condition::asks_the_time) { fingerprint(&("due", self)) } else { fingerprint(self) }
     }
 
     /// Checks what the types cannot say, so that a plan changed by hand cannot make the runner fail midway.

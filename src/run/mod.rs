@@ -42,6 +42,7 @@ use crate::count::counted;
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
+use crate::time;
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
 const FLOWS_AT_ONCE: usize = 4;
@@ -78,6 +79,8 @@ pub struct Options {
     pub mass_limits: MassLimits,
     /// How opt-outs are read and compared.
     pub optouts: OptoutSettings,
+    /// By which records are evaluated.
+    pub clock: time::Clock,
 }
 
 /// Once through, or on and on.

@@ -274,8 +274,8 @@ impl Supervisor {
                     self.notes.catch_up().await;
                     if !looking {
                         looking = true;
-                        let store = self.store.clone();
-                        self.off_thread(move || look(&store), |looked| {
+                        let (store, now) = (self.store.clone(), self.options.clock.now());
+                        self.off_thread(move || look(&store, now), |looked| {
                             Report::Looked(looked.unwrap_or_else(|ended| Err(StateError::Task(ended))))
                         });
                     }
@@ -625,7 +625,7 @@ impl Supervisor {
     }
 
     /// Operations have become due for workflows that wait: a dead letter put back, a child whose parent has come, an attempt
-    /// that was put off.
+    /// that was postponed. Or records have: the answer of their filter changes as time passes.
     fn wake(&mut self, due: &[String]) {
         let now = Moment::now();
         for entry in &mut self.entries {
@@ -754,8 +754,8 @@ impl Entry {
     }
 }
 
-fn look(store: &Store) -> Result<Look, StateError> {
-    Ok(Look { workflows: store.workflows()?, due: store.due(time::now())? })
+fn look(store: &Store, now: Instant) -> Result<Look, StateError> {
+    Ok(Look { workflows: store.workflows()?, due: store.due(now)? })
 }
 
 /// A workflow by the files as they are.

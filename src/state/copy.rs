@@ -24,6 +24,7 @@ const MAPPING: &[(&str, &str)] = &[
     ("target_path", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("ledger", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("outbox", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("due_record", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("held", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("mass_change", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("mass_passed", "mapping = ?1 AND ?2 IS NOT NULL"),

@@ -220,6 +220,7 @@ impl Tx<'_> {
         // A resync in the middle of a first load or replay must not lose the @initial fields of what was not read yet.
         let reason = if reason == Reason::Resync && from.with_initial() { from.reason } else { reason };
         self.drop_all_held(mapping)?;
+        self.forget_all_due(mapping)?;
         if reason == Reason::Replay {
             // What passed before is corrected by it.
             self.forget_passed(mapping)?;

@@ -113,6 +113,7 @@ const OWNED: &[(&str, &str)] = &[
     ("mass_change", "mapping"),
     ("mass_passed", "mapping"),
     ("held", "mapping"),
+    ("due_record", "mapping"),
     ("outbox", "mapping"),
     ("link", "mapping"),
     ("link", "parent"),
@@ -400,6 +401,7 @@ mod tests {
                     from,
                     changes,
                     rewrite: false,
+                    times: crate::state::PageTimes::default(),
                     guard: None,
                     to: CursorMove::Next("next".into()),
                 })
@@ -431,6 +433,7 @@ mod tests {
             "outbox",
             "ledger",
             "cursor",
+            "due_record",
             "held",
             "mass_change",
             "mass_passed",

@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     ),
     concat!(
         include_str!("schema_v4_exports.sql"),
+        include_str!("schema_v4_due.sql"),
         include_str!("schema_v4_identity.sql"),
         include_str!("schema_v4_late.sql"),
         include_str!("schema_v4_mass.sql"),
@@ -108,7 +109,10 @@ mod tests {
             )
             .unwrap();
         assert_eq!(kept, ("contacts".to_owned(), None, 1, "l".to_owned(), 0));
-        assert_eq!(conn.query_row("SELECT COUNT(*) FROM environment", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        for table in ["environment", "due_record"] {
+            assert_eq!(conn.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        }
+        assert_eq!(conn.query_row("SELECT full_at FROM cursor", [], |row| row.get::<_, Option<i64>>(0)).unwrap(), None);
     }
 
     /// A file as format 3 left it: a mapping and its opt-outs, in the middle of their work.

@@ -22,6 +22,7 @@
 mod copy;
 mod cursor;
 mod dead_letter;
+mod due;
 mod engine;
 mod environment;
 mod error;
@@ -58,6 +59,7 @@ mod workflow;
 
 pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
+pub use due::{DueCommit, DueStatus, PageTimes};
 pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
 pub use environment::{Environment, Service, Side};
 pub use error::StateError;

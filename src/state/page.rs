@@ -5,13 +5,15 @@ use serde::Serialize;
 
 use super::cursor::{Cursor, CursorMove, Phase, Unseen, cursor_of};
 use super::dead_letter::Failure;
+use super::due::PageTimes;
 use super::error::{Inside, StateError};
 use super::mass::{HeldCause, MassChange, MassLimits};
 use super::outbox::{NewOp, Queued, is_keyless, refetch_key};
 use super::payload::Payload;
 use super::store::Store;
 use super::tx::{LedgerRow, Tx, mapping_id};
-use super::types::{Op, RunId};
+use super::types::{Op, RunId, millis};
+use crate::time::Instant;
 
 /// Why a source record has no place at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,6 +79,8 @@ pub struct PageCommit {
     pub changes: Vec<Change>,
     /// Write what equals the last write too: a replay that repairs a target changed by others.
     pub rewrite: bool,
+    /// When it was evaluated, and which of its records are to be evaluated again.
+    pub times: PageTimes,
     /// Changes that may be part of a mass change are held until the round is over, and judged by these limits; without limits
     /// they are queued at once.
     pub guard: Option<MassLimits>,
@@ -154,6 +158,8 @@ pub(super) struct Intake {
     has_waits: bool,
     /// Persons were forgotten: whose record this is is asked of each.
     has_forgotten: bool,
+    /// Records of the flow are to be evaluated again at an instant.
+    pub has_due: bool,
 }
 
 impl Store {
@@ -173,10 +179,11 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn resolve_refetch(&self, run: RunId, mapping: &str, seq: i64, change: Change) -> Result<RefetchOutcome, StateError> {
-        self.resolve_refetch_guarded(run, mapping, seq, change, false)
+        self.resolve_refetch_guarded(run, mapping, seq, change, None, false)
     }
 
-    /// As [`Store::resolve_refetch`]. With `guarded`, what may be part of a mass change is held until [`Store::judge_held`].
+    /// As [`Store::resolve_refetch`]. `due`: when the record is to be evaluated again. With `guarded`, what may be part of a mass
+    /// change is held until [`Store::judge_held`].
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -186,6 +193,7 @@ impl Store {
         mapping: &str,
         seq: i64,
         change: Change,
+        due: Option<Instant>,
         guarded: bool,
     ) -> Result<RefetchOutcome, StateError> {
         self.write("take in a refetched record", |tx| {
@@ -233,9 +241,10 @@ impl Store {
                 has_refetches: true,
                 has_waits: true,
                 has_forgotten: true,
+                has_due: true,
             };
             let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
-            tx.take_in(&mut intake, change, &mut outcome)?;
+            tx.take_in(&mut intake, change, due, &mut outcome)?;
             outcome.backlog = tx.backlog(mapping)?;
             Ok(RefetchOutcome::Applied(Box::new(outcome)))
         })
@@ -255,26 +264,14 @@ impl Store {
 
 impl Tx<'_> {
     pub fn commit_page(&mut self, page: PageCommit) -> Inside<PageOutcome> {
-        let PageCommit { run, mapping: name, from, changes, rewrite, guard, to } = page;
+        let PageCommit { run, mapping: name, from, changes, rewrite, times, guard, to } = page;
         let mapping = self.mapping(&name)?;
         self.expect_cursor(&name, mapping, &from)?;
-        let mut intake = Intake {
-            run,
-            mapping,
-            generation: from.generation,
-            full: from.phase == Phase::Full,
-            with_initial: from.with_initial(),
-            rewrite,
-            guarded: guard.is_some(),
-            has_held: self.has_held(mapping)?,
-            has_dead_letters: self.any("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)", mapping)?,
-            has_refetches: self.any("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND op = 'refetch')", mapping)?,
-            has_waits: self.any("SELECT EXISTS (SELECT 1 FROM link_wait WHERE parent = ?1)", mapping)?,
-            has_forgotten: self.conn.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", [], |row| row.get(0))?,
-        };
+        let mut intake = self.intake(run, mapping, &from, rewrite, guard.is_some())?;
         let mut outcome = PageOutcome::default();
         for change in changes {
-            self.take_in(&mut intake, change, &mut outcome)?;
+            let due = times.due.get(change.source_id()).copied();
+            self.take_in(&mut intake, change, due, &mut outcome)?;
         }
         if intake.full {
             self.conn
@@ -295,6 +292,10 @@ impl Tx<'_> {
                     self.end_round(mapping, limits, empty, &mut outcome)?;
                 }
                 self.conn.prepare_cached("UPDATE cursor SET records = 0 WHERE mapping = ?1 AND records > 0")?.execute([mapping])?;
+                if intake.full {
+                    let at = millis(times.at.unwrap_or(self.now));
+                    self.conn.prepare_cached("UPDATE cursor SET full_at = ?2 WHERE mapping = ?1")?.execute([mapping, at])?;
+                }
                 match (link, from.phase) {
                     (Some(link), Phase::Full | Phase::Delta) => Cursor { phase: Phase::Delta, link: Some(link), ..from },
                     (None, Phase::Delta) => from,
@@ -312,18 +313,38 @@ impl Tx<'_> {
         Ok(outcome)
     }
 
+    /// What all changes share that are read from a place of the flow's source.
+    pub fn intake(&self, run: RunId, mapping: i64, from: &Cursor, rewrite: bool, guarded: bool) -> Inside<Intake> {
+        Ok(Intake {
+            run,
+            mapping,
+            generation: from.generation,
+            full: from.phase == Phase::Full,
+            with_initial: from.with_initial(),
+            rewrite,
+            guarded,
+            has_held: self.has_held(mapping)?,
+            has_dead_letters: self.any("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)", mapping)?,
+            has_refetches: self.any("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND op = 'refetch')", mapping)?,
+            has_waits: self.any("SELECT EXISTS (SELECT 1 FROM link_wait WHERE parent = ?1)", mapping)?,
+            has_forgotten: self.conn.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", [], |row| row.get(0))?,
+            has_due: self.any("SELECT EXISTS (SELECT 1 FROM due_record WHERE mapping = ?1)", mapping)?,
+        })
+    }
+
     fn any(&self, question: &str, mapping: i64) -> Inside<bool> {
         Ok(self.conn.prepare_cached(question)?.query_row([mapping], |row| row.get(0))?)
     }
 
     /// The rows of the outbox, with what this transaction has changed.
-    fn backlog(&mut self, mapping: i64) -> Inside<u64> {
+    pub fn backlog(&mut self, mapping: i64) -> Inside<u64> {
         let before: i64 =
             self.conn.prepare_cached("SELECT outbox_rows FROM mapping WHERE id = ?1")?.query_row([mapping], |row| row.get(0))?;
         Ok(u64::try_from(before + self.tally(mapping).outbox_rows).unwrap_or(0))
     }
 
-    fn take_in(&mut self, intake: &mut Intake, change: Change, outcome: &mut PageOutcome) -> Inside<()> {
+    /// Takes in one change. `due`: when its record is to be evaluated again.
+    pub fn take_in(&mut self, intake: &mut Intake, change: Change, due: Option<Instant>, outcome: &mut PageOutcome) -> Inside<()> {
         outcome.records += 1;
         if intake.has_refetches {
             self.supersede_refetch(intake.mapping, change.source_id())?;
@@ -333,6 +354,8 @@ impl Tx<'_> {
             outcome.forgotten += 1;
             return Ok(());
         }
+        intake.has_due |= due.is_some();
+        self.note_due(intake, change.source_id(), due)?;
         match change {
             Change::Upsert { source_id, key, mut payload } => {
                 if intake.has_forgotten {
@@ -607,7 +630,18 @@ mod tests {
         let page = |flow: &str, changes| {
             let from = store.cursor_or_first(flow, "plan").unwrap();
             let to = CursorMove::Next("next".into());
-            store.commit_page(PageCommit { run, mapping: flow.into(), from, changes, rewrite: false, guard: None, to }).unwrap()
+            store
+                .commit_page(PageCommit {
+                    run,
+                    mapping: flow.into(),
+                    from,
+                    changes,
+                    rewrite: false,
+                    times: PageTimes::default(),
+                    guard: None,
+                    to,
+                })
+                .unwrap()
         };
         let gone = Change::Absent { source_id: "p".into(), why: Absence::Deleted, remove: true };
         let outcome = page("parents", vec![upsert("p", None), gone, upsert("q", None)]);

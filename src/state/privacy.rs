@@ -86,6 +86,15 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Row,
     },
     Holding {
+        table: "due_record",
+        what: "instant at which it is evaluated again",
+        mapping: Some("mapping"),
+        label: "source_id",
+        own: &[("source_id", Some("mapping"))],
+        text: &[],
+        otherwise: Removal::Row,
+    },
+    Holding {
         table: "dead_letter",
         what: "dead letter, with what was sent and answered",
         mapping: Some("mapping"),
@@ -557,7 +566,18 @@ mod tests {
     fn page(store: &Store, run: RunId, mapping: &str, changes: Vec<Change>) -> PageOutcome {
         let from = store.cursor_or_first(mapping, "p").unwrap();
         let to = CursorMove::Next(format!("next{}", crate::time::now().timestamp_nanos_opt().unwrap()));
-        store.commit_page(PageCommit { run, mapping: mapping.into(), from, changes, rewrite: false, guard: None, to }).unwrap()
+        store
+            .commit_page(PageCommit {
+                run,
+                mapping: mapping.into(),
+                from,
+                changes,
+                rewrite: false,
+                times: crate::state::PageTimes::default(),
+                guard: None,
+                to,
+            })
+            .unwrap()
     }
 
     /// Ada has a written record, a waiting operation in another flow and a dead letter in a third; Eve a waiting operation.

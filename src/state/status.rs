@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::cursor::{Cursor, cursor_of};
+use super::due::{DueStatus, due_status};
 use super::error::{Inside, StateError};
 use super::events::{EventsStatus, events_status};
 use super::exports::export_notes;
@@ -73,6 +74,8 @@ pub struct MappingStatus {
     pub dead_letters: u64,
     /// Of them, with a retry on its way.
     pub retrying: u64,
+    /// Records that are to be evaluated again at an instant, although nobody changes them.
+    pub due: DueStatus,
     /// Target records on file.
     pub ledger_rows: u64,
     /// What has gone through.
@@ -205,6 +208,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         backlog: backlog(conn, id, true)?,
         dead_letters,
         retrying,
+        due: due_status(conn, id)?,
         ledger_rows,
         totals,
         events: events_status(conn, id)?,

@@ -138,7 +138,7 @@ const SELECT: &str = "SELECT name, wish, request, replay, state, since, reason, 
   last_error, error_at FROM workflow";
 
 /// Look-ups by their own indexes for each flow, however many operations there are.
-const DUE: &str = "SELECT name FROM mapping AS m WHERE outbox_rows > 0 AND (
+const DUE: &str = "SELECT name FROM mapping AS m WHERE EXISTS (SELECT 1 FROM due_record WHERE mapping = m.id AND due_at <= ?1) OR outbox_rows > 0 AND (
   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0)
   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before > ?2 AND not_before < ?3 AND waits = 0))";
@@ -277,7 +277,7 @@ impl Store {
         })
     }
 
-    /// The flows with operations that could be carried out at `now`.
+    /// The flows with operations that could be carried out at `now`, or with records that are to be evaluated again by then.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -433,6 +433,7 @@ mod tests {
             from: cursor,
             changes: vec![change],
             rewrite: false,
+            times: crate::state::PageTimes::default(),
             guard: None,
             to: CursorMove::RoundEnd { link: None, unseen: Unseen::Keep },
         };
@@ -517,6 +518,7 @@ mod tests {
                 Ok(statement.query_map([1, 2, 3], |row| row.get(3))?.collect::<Result<_, _>>()?)
             })
             .unwrap();
+        assert!(plan.iter().any(|s| s.contains("due_record_at")), "{plan:?}");
         let searches: Vec<&String> = plan.iter().filter(|s| s.contains("outbox")).collect();
         assert_eq!(searches.len(), 3, "{plan:?}");
         assert!(searches.iter().all(|s| s.contains("outbox_due") || s.contains("outbox_later")), "{plan:?}");

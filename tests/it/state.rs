@@ -24,6 +24,7 @@ fn a_page_read_from_an_old_cursor_changes_nothing_at_all() {
         from: old,
         changes: vec![upsert("b", &[("x", json!(1))]), reject("c")],
         rewrite: false,
+        times: d365map::state::PageTimes::default(),
         guard: None,
         to: CursorMove::Next("elsewhere".into()),
     };
@@ -728,6 +729,7 @@ fn page_of(lease: &d365map::state::Lease, changes: Vec<Change>) -> PageCommit {
         from: lease.cursor.clone(),
         changes,
         rewrite: false,
+        times: d365map::state::PageTimes::default(),
         guard: None,
         to: CursorMove::Next("page 2".into()),
     }

@@ -61,7 +61,16 @@ impl Bench {
 
     fn commit(&self, flow: &str, changes: Vec<Change>, to: CursorMove) {
         let from = self.store.cursor_or_first(flow, "plan").unwrap();
-        let page = PageCommit { run: self.run, mapping: flow.into(), from, changes, rewrite: false, guard: None, to };
+        let page = PageCommit {
+            run: self.run,
+            mapping: flow.into(),
+            from,
+            changes,
+            rewrite: false,
+            times: d365map::state::PageTimes::default(),
+            guard: None,
+            to,
+        };
         self.store.commit_page(page).unwrap();
     }
 
@@ -202,6 +211,7 @@ fn a_full_load_that_misses_too_many_queues_nothing() {
         from: from.clone(),
         changes: (0..seen).map(|n| put(&format!("p{n}"), payload(1, None))).collect(),
         rewrite: false,
+        times: d365map::state::PageTimes::default(),
         guard: Some(MassLimits { count: 100, percent }),
         to: CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::Delete },
     };

@@ -41,8 +41,16 @@ impl Flow {
     }
 
     pub fn commit(&self, changes: Vec<Change>, to: CursorMove) -> PageOutcome {
-        let page =
-            PageCommit { run: self.run, mapping: FLOW.to_owned(), from: self.cursor(), changes, rewrite: self.rewrite, guard: None, to };
+        let page = PageCommit {
+            run: self.run,
+            mapping: FLOW.to_owned(),
+            from: self.cursor(),
+            changes,
+            rewrite: self.rewrite,
+            times: d365map::state::PageTimes::default(),
+            guard: None,
+            to,
+        };
         self.store.commit_page(page).unwrap()
     }
 

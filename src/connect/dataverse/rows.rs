@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::bulk::{Bulk, Target, written};
 use super::key::{Entity, RowKey};
 use super::page::{PageRequest, Query, Row};
 use super::{Dataverse, EntityMetadata, name, query};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{Call, ConnectError, Trail};
 
 impl Dataverse {
     /// Makes rows in one request of CreateMultiple: all of them or none.
@@ -40,20 +41,51 @@ impl Dataverse {
     /// # Errors
     /// [`ConnectError`].
     pub async fn existing(&self, entity: &Entity, ids: &[Uuid], number: Option<&str>) -> Result<HashMap<Uuid, Option<i64>>, ConnectError> {
-        /// An address has 32,768 characters at most; an id takes some 40 of them, encoded.
+        let select: Vec<String> = std::iter::once(entity.primary_id.as_str()).chain(number).map(str::to_owned).collect();
+        let number = |row: &RawValue| {
+            let row: Value = serde_json::from_str(row.get()).unwrap_or_default();
+            number.and_then(|column| row.get(column)).and_then(Value::as_i64)
+        };
+        let rows = self.rows(&entity.set, &entity.primary_id, ids, &select, false).await?;
+        Ok(rows.into_iter().map(|(id, row)| (id, number(&row))).collect())
+    }
+
+    /// Returns rows by their ids, as the service wrote them. One that is missing does not exist, may not be read by this user, or does
+    /// not say its id: ask for it with [`Dataverse::retrieve_with`] to tell these apart.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn rows(
+        &self,
+        set: &str,
+        primary_id: &str,
+        ids: &[Uuid],
+        select: &[String],
+        annotations: bool,
+    ) -> Result<HashMap<Uuid, Box<RawValue>>, ConnectError> {
+        /// An address has 32,768 characters at most; an id takes some 45 of them, encoded, and the names of the columns need room too.
         const AT_ONCE: usize = 400;
         let mut found = HashMap::new();
         for ids in ids.chunks(AT_ONCE) {
             let values: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
-            let filter = format!("Microsoft.Dynamics.CRM.In(PropertyName='{}',PropertyValues=[{}])", entity.primary_id, values.join(","));
-            let select = std::iter::once(entity.primary_id.as_str()).chain(number).map(str::to_owned).collect();
-            let request = PageRequest::First(Query::of(entity.set.clone(), select, 5000).filtered(filter));
-            for row in self.page(&request).await?.rows {
-                let Row::Changed(row) = row else { continue };
-                let row: Value = serde_json::from_str(row.get()).unwrap_or_default();
-                let id = row.get(&entity.primary_id).and_then(Value::as_str).and_then(|id| id.parse().ok());
-                if let Some(id) = id {
-                    found.insert(id, number.and_then(|column| row.get(column)).and_then(Value::as_i64));
+            let filter = format!("Microsoft.Dynamics.CRM.In(PropertyName='{primary_id}',PropertyValues=[{}])", values.join(","));
+            let query = Query { annotations, ..Query::of(set, select.to_vec(), 5000).filtered(filter) };
+            let mut request = PageRequest::First(query);
+            let mut trail = Trail::default();
+            loop {
+                let page = self.page(&request).await?;
+                page.follow(&request, &mut trail)?;
+                for row in page.rows {
+                    let Row::Changed(row) = row else { continue };
+                    let id = crate::json::properties(row.get())
+                        .and_then(|properties| properties.get(primary_id).and_then(|id| serde_json::from_str::<Uuid>(id.get()).ok()));
+                    if let Some(id) = id {
+                        found.insert(id, row);
+                    }
+                }
+                match page.next {
+                    Some(link) => request = PageRequest::Follow { link, page_size: 5000 },
+                    None => break,
                 }
             }
         }

@@ -10,7 +10,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{after_page, evaluate_page, explained, must_restart, note_rejections, request};
+use super::due;
+use super::reader::{Evaluation, after_page, evaluate_page, explained, must_restart, note_rejections, request};
 use crate::connect::{ConnectError, Trail};
 use crate::count::counted;
 use crate::eval::Evaluator;
@@ -21,9 +22,9 @@ use crate::run::summary::RejectionSummary;
 use crate::run::workflow::{self, Kind};
 use crate::run::{Options, RunError, Services, binding};
 use crate::state::{
-    Comparison, KnownWorkflow, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RenamedWorkflow, RunKind, Store,
+    Comparison, DueCommit, Judged, KnownWorkflow, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RenamedWorkflow,
+    RunKind, Store,
 };
-use crate::time;
 
 /// Records of each kind that are named; the counts are of all.
 const EXAMPLES: usize = 10;
@@ -53,6 +54,8 @@ pub struct DryFlow {
     pub full_load: bool,
     /// Source records read.
     pub read: u64,
+    /// Of them, records that nobody changed: the answer of the filter has changed because time has passed.
+    pub due: u64,
     /// Would be created.
     pub create: u64,
     /// Would be updated.
@@ -151,7 +154,7 @@ async fn dry_flow(
     // With `rejected stop` a run would end at the first record that is rejected; a dry run tells of all.
     let flow = &IngressFlow { policy: Policy { rejected: Rejected::DeadLetter, ..flow.policy }, ..flow.clone() };
     let evaluator = Evaluator::new(flow)?;
-    let since = copy.last_change()?;
+    let (since, now) = (copy.last_change()?, options.clock.now());
     let (mut counters, mut trail, mut unnamed) = (FlowCounters::default(), Trail::default(), false);
     loop {
         if stop.is_cancelled() {
@@ -169,28 +172,41 @@ async fn dry_flow(
             }
             Err(error) => return Err(explained(flow, &request, error)),
         };
-        let (changes, unusable) = evaluate_page(plan, copy, flow, &evaluator, &page, time::now())?;
+        let Evaluation { changes, times, unusable } = evaluate_page(plan, copy, flow, &evaluator, &page, now)?;
         note_rejections(plan, flow, copy, &counters, &changes, &unusable)?;
         unnamed |= !unusable.is_empty();
         let over = page.next.is_none();
         let to = after_page(flow, page, unnamed);
         let guard = Some(options.mass_limits);
-        let commit = PageCommit { run, mapping: name.clone(), from: cursor.clone(), changes, rewrite: false, guard, to };
+        let commit = PageCommit { run, mapping: name.clone(), from: cursor.clone(), changes, rewrite: false, times, guard, to };
         let outcome = copy.commit_page(commit)?;
         if let Some(next) = &outcome.cursor {
             cursor = next.clone();
         }
         dry.add(outcome, unusable.len() as u64);
-        loop {
-            let queued = copy.take_queued(name, since, over)?;
-            if queued.is_empty() {
-                break;
-            }
-            queued.into_iter().for_each(|change| dry.note(change));
-        }
+        dry.note_queued(copy, since, over)?;
         if over {
             break;
         }
+    }
+    // As a run does after the changes.
+    while dry.mass_change.is_none() && !stop.is_cancelled() {
+        let ids = copy.due_records(name, now, due::AT_ONCE)?;
+        if ids.is_empty() {
+            break;
+        }
+        dry.due += ids.len() as u64;
+        let fetched = due::fetch(services, flow, &ids).await?;
+        let (changes, times) = due::evaluate_all(plan, copy, flow, &evaluator, fetched, now)?;
+        note_rejections(plan, flow, copy, &counters, &changes, &[])?;
+        let outcome = copy.take_in_due(DueCommit { run, mapping: name.clone(), records: ids, changes, times })?;
+        dry.add(outcome, 0);
+    }
+    if dry.due > 0 {
+        if let Judged::Held(change) = copy.judge_held(name, options.mass_limits)? {
+            dry.mass_change = Some(change);
+        }
+        dry.note_queued(copy, since, true)?;
     }
     dry.held = copy.held_changes(name)?;
     dry.rejections = counters.rejections();
@@ -198,6 +214,17 @@ async fn dry_flow(
 }
 
 impl DryFlow {
+    /// Notes the operations that the copy has queued since a change.
+    fn note_queued(&mut self, copy: &Store, since: i64, over: bool) -> Result<(), RunError> {
+        loop {
+            let queued = copy.take_queued(&self.mapping, since, over)?;
+            if queued.is_empty() {
+                return Ok(());
+            }
+            queued.into_iter().for_each(|change| self.note(change));
+        }
+    }
+
     fn add(&mut self, outcome: PageOutcome, unusable: u64) {
         self.read += outcome.records + unusable;
         self.unchanged += outcome.unchanged;
@@ -239,6 +266,9 @@ impl DryFlow {
         } else {
             let what = if self.full_load { "everything" } else { "the changes since the last run" };
             let _ = writeln!(out, "{}: would read {what}: {}", self.mapping, counted(self.read, "record"));
+            if self.due > 0 {
+                let _ = writeln!(out, "    due        {:>8}   because the filter's answer changes with time", self.due);
+            }
             let _ = writeln!(out, "  + create     {:>8}", self.create);
             let _ = writeln!(out, "  ~ update     {:>8}", self.update);
             let _ = writeln!(out, "  - delete     {:>8}", self.delete);

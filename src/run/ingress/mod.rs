@@ -11,6 +11,7 @@
 
 mod body;
 mod dry;
+mod due;
 mod leftovers;
 mod reader;
 mod refusals;

@@ -7,15 +7,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
-use super::Shared;
+use super::{Shared, due};
 use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::connect::{ConnectError, Trail};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::run::{FlowCounters, RunError, failure};
 use crate::state::{
-    Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, Lease, MassChange, PageCommit, Partition, Payload, Reason,
-    StateError, Store, Unseen,
+    Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, Lease, MassChange, PageCommit, PageOutcome, PageTimes, Partition,
+    Payload, Reason, StateError, Store, Unseen,
 };
 use crate::time::{self, Instant};
 
@@ -52,6 +52,8 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
             }
             Claim::Page(lease) => {
                 if page(shared, &mut evaluator, lease, &fingerprint, &mut unnamed, &mut trail).await? == Round::Over {
+                    // After the changes: what they have brought or deleted need not be fetched once more.
+                    due::read(shared, &mut evaluator).await?;
                     shared.round_over.store(true, Ordering::Release);
                     return Ok(());
                 }
@@ -83,7 +85,7 @@ enum Round {
 }
 
 /// Waits until the backlog has room for another page; `false` where the run is to stop.
-async fn room(shared: &Shared) -> Result<bool, RunError> {
+pub(super) async fn room(shared: &Shared) -> Result<bool, RunError> {
     loop {
         if shared.context.stop.is_cancelled() {
             return Ok(false);
@@ -115,19 +117,24 @@ async fn page(
     trail: &mut Trail,
 ) -> Result<Round, RunError> {
     let flow = shared.flow();
-    let commit = |changes, to| PageCommit {
+    let commit = |changes, times, to| PageCommit {
         run: shared.context.run,
         mapping: flow.name.clone(),
         from: lease.cursor.clone(),
         changes,
         rewrite: false,
+        times,
         guard: Some(shared.context.options.mass_limits),
         to,
     };
 
     if let Some(reason) = must_restart(flow, &lease.cursor, fingerprint) {
         tracing::info!(mapping = flow.name, "{reason}: reading everything again");
-        let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
+        let restart = commit(
+            Vec::new(),
+            PageTimes::default(),
+            CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() },
+        );
         shared.engine.checkpoint(lease, restart).await?;
         return Ok(Round::GoesOn);
     }
@@ -145,7 +152,11 @@ async fn page(
         Err(ConnectError::DeltaExpired { .. }) => {
             tracing::warn!(mapping = flow.name, "the change-tracking token has expired: reading everything again");
             *trail = Trail::default();
-            let restart = commit(Vec::new(), CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() });
+            let restart = commit(
+                Vec::new(),
+                PageTimes::default(),
+                CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() },
+            );
             shared.engine.checkpoint(lease, restart).await?;
             return Ok(Round::GoesOn);
         }
@@ -159,7 +170,8 @@ async fn page(
     };
 
     let (plan, store) = (&shared.context.plan, &shared.context.store);
-    let (changes, unusable) = match evaluate_page(plan, store, flow, evaluator, &page, time::now()) {
+    let now = shared.context.options.clock.now();
+    let Evaluation { changes, times, unusable } = match evaluate_page(plan, store, flow, evaluator, &page, now) {
         Ok(evaluated) => evaluated,
         Err(error) => {
             shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
@@ -170,18 +182,10 @@ async fn page(
     *unnamed |= !unusable.is_empty();
     let round = if page.next.is_some() { Round::GoesOn } else { Round::Over };
     let to = after_page(flow, page, *unnamed);
-    let page = commit(changes, to);
+    let page = commit(changes, times, to);
     let outcome = shared.engine.checkpoint(lease, page).await?;
-    let counters = &shared.context.counters;
-    counters.pages.add(1);
-    counters.read.add(outcome.records);
-    counters.unchanged.add(outcome.unchanged);
-    counters.filtered_out.add(outcome.filtered_out);
-    counters.rejected.add(outcome.rejected);
-    counters.forgotten.add(outcome.forgotten);
-    counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
-    counters.backlog.set(outcome.backlog);
-    shared.queued.notify_one();
+    shared.context.counters.pages.add(1);
+    count(shared, &outcome);
     if let Some(change) = outcome.mass_change {
         return Err(mass_change(flow, change));
     }
@@ -258,7 +262,28 @@ pub(super) fn note_rejections(
 /// Rows without a usable id at which a page without any usable row is refused: then it is not one row, but what is asked for.
 const UNUSABLE_PAGE: usize = 10;
 
-/// The changes of a page, and what is wrong with the rows that do not say which record they are about.
+/// Counts what was taken in, and lets the writer look at it.
+pub(super) fn count(shared: &Shared, outcome: &PageOutcome) {
+    let counters = &shared.context.counters;
+    counters.read.add(outcome.records);
+    counters.unchanged.add(outcome.unchanged);
+    counters.filtered_out.add(outcome.filtered_out);
+    counters.rejected.add(outcome.rejected);
+    counters.forgotten.add(outcome.forgotten);
+    counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
+    counters.backlog.set(outcome.backlog);
+    shared.queued.notify_one();
+}
+
+/// What the rows of a page come to.
+pub(super) struct Evaluation {
+    pub(super) changes: Vec<Change>,
+    pub(super) times: PageTimes,
+    /// What is wrong with the rows that do not say which record they are about.
+    pub(super) unusable: Vec<String>,
+}
+
+/// Evaluates the rows of a page.
 pub(super) fn evaluate_page(
     plan: &ExecutionPlan,
     store: &Store,
@@ -266,8 +291,9 @@ pub(super) fn evaluate_page(
     evaluator: &Evaluator<'_>,
     page: &Page,
     now: Instant,
-) -> Result<(Vec<Change>, Vec<String>), RunError> {
-    let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
+) -> Result<Evaluation, RunError> {
+    let paths = paths(flow);
+    let mut times = PageTimes { at: Some(now), ..PageTimes::default() };
     let (mut changes, mut unusable) = (Vec::with_capacity(page.rows.len()), Vec::new());
     for row in &page.rows {
         match row {
@@ -275,13 +301,18 @@ pub(super) fn evaluate_page(
                 let change = evaluate(plan, flow, evaluator, &paths, record.get(), now);
                 match unless_forgotten(store, change) {
                     Err(RunError::Nameless { message, .. }) => unusable.push(message),
-                    other => changes.push(other?),
+                    other => {
+                        let (change, due) = other?;
+                        times.note(change.source_id(), due);
+                        changes.push(change);
+                    }
                 }
             }
             Row::Deleted { id, reason } => {
                 // "changed" says that the row has left the result of the query, which to the target is the same as a filter.
                 let left = reason.eq_ignore_ascii_case("changed");
                 let why = if left { Absence::FilteredOut } else { Absence::Deleted };
+                times.note(&id.to_string(), None);
                 changes.push(Change::Absent { source_id: id.to_string(), why, remove: removes(flow, why) });
             }
             Row::Unusable { problem } => unusable.push((*problem).to_owned()),
@@ -291,7 +322,7 @@ pub(super) fn evaluate_page(
         Some(message) if changes.is_empty() && unusable.len() >= UNUSABLE_PAGE => {
             Err(RunError::Nameless { place: plan.place(flow.at), message: message.clone() })
         }
-        _ => Ok((changes, unusable)),
+        _ => Ok(Evaluation { changes, times, unusable }),
     }
 }
 
@@ -311,10 +342,10 @@ pub(super) fn explained(flow: &IngressFlow, request: &PageRequest, error: Connec
 }
 
 /// A record of a forgotten person stops nobody with `rejected stop`: it is handed in, and not taken in.
-pub(super) fn unless_forgotten(store: &Store, change: Result<Change, RunError>) -> Result<Change, RunError> {
-    match change {
+pub(super) fn unless_forgotten(store: &Store, evaluated: Result<Timed, RunError>) -> Result<Timed, RunError> {
+    match evaluated {
         Err(RunError::Rejected { source_id, .. }) if store.is_forgotten(&source_id)? => {
-            Ok(Change::Reject { source_id, key: None, failure: Failure::default() })
+            Ok((Change::Reject { source_id, key: None, failure: Failure::default() }, None))
         }
         other => other,
     }
@@ -328,6 +359,48 @@ pub(super) fn removes(flow: &IngressFlow, why: Absence) -> bool {
     }
 }
 
+/// The paths of a flow's fields, in order.
+pub(super) fn paths(flow: &IngressFlow) -> Vec<Arc<str>> {
+    flow.fields.iter().map(|f| f.path.join(".").into()).collect()
+}
+
+/// A change, and the instant at which its record is to be evaluated again although nobody changes it.
+pub(super) type Timed = (Change, Option<Instant>);
+
+/// Evaluates a record that was asked for by its id; `None` if Dynamics does not have it any more.
+#[expect(clippy::too_many_arguments, reason = "what `evaluate` needs, and whose record it is")]
+pub(super) fn evaluate_known(
+    plan: &ExecutionPlan,
+    store: &Store,
+    flow: &IngressFlow,
+    evaluator: &Evaluator<'_>,
+    paths: &[Arc<str>],
+    id: &str,
+    record: Option<&RawValue>,
+    now: Instant,
+) -> Result<Timed, RunError> {
+    let Some(record) = record else {
+        let why = Absence::Deleted;
+        return Ok((Change::Absent { source_id: id.to_owned(), why, remove: removes(flow, why) }, None));
+    };
+    let evaluated = match evaluate(plan, flow, evaluator, paths, record.get(), now) {
+        Err(RunError::Nameless { message, .. }) => {
+            let place = Some(failure::place(plan, flow.at));
+            let failure = Failure { code: "D904".to_owned(), message, place, ..Failure::default() };
+            Ok((Change::Reject { source_id: id.to_owned(), key: None, failure }, None))
+        }
+        other => other,
+    };
+    unless_forgotten(store, evaluated)
+}
+
+/// When a record must be evaluated again. `until`: the first instant at which the filter gives another answer. A record that passes
+/// is not due with `filtered-out keep`: when it leaves the filter, nothing happens; and if it comes back without having been changed,
+/// the target has its values.
+fn due(flow: &IngressFlow, passes: bool, until: Option<Instant>) -> Option<Instant> {
+    until.filter(|_| !passes || flow.policy.filtered_out == FilteredOut::Delete)
+}
+
 /// What one source record comes to. `paths` are those of the flow's fields, in order.
 pub(super) fn evaluate(
     plan: &ExecutionPlan,
@@ -336,8 +409,9 @@ pub(super) fn evaluate(
     paths: &[Arc<str>],
     record: &str,
     now: Instant,
-) -> Result<Change, RunError> {
-    match evaluator.evaluate(record, now) {
+) -> Result<Timed, RunError> {
+    let (evaluated, until) = evaluator.evaluate_until(record, now);
+    match evaluated {
         Evaluated::Mapped(mapped) => {
             let mut payload = Payload::with_capacity(paths.len());
             for (field, path) in mapped.fields().zip(paths) {
@@ -353,13 +427,15 @@ pub(super) fn evaluate(
                     link,
                 });
             }
-            Ok(Change::Upsert { source_id: mapped.source_id.into_owned(), key: mapped.key.into_owned(), payload })
+            let change = Change::Upsert { source_id: mapped.source_id.into_owned(), key: mapped.key.into_owned(), payload };
+            Ok((change, due(flow, true, until)))
         }
         Evaluated::Filtered { source_id } => {
             let why = Absence::FilteredOut;
-            Ok(Change::Absent { source_id: source_id.into_owned(), why, remove: removes(flow, why) })
+            let change = Change::Absent { source_id: source_id.into_owned(), why, remove: removes(flow, why) };
+            Ok((change, due(flow, false, until)))
         }
-        Evaluated::Rejected(rejection) => rejected(plan, flow, rejection),
+        Evaluated::Rejected(rejection) => Ok((rejected(plan, flow, rejection)?, due(flow, true, until))),
     }
 }
 

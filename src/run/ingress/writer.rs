@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::body::{self, Request};
-use super::reader::{evaluate, mass_change, removes, unless_forgotten};
+use super::reader::{evaluate_known, mass_change, paths};
 use super::refusals::{CallKind, Undecided, campaign_answers};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Payload, Written};
@@ -21,7 +21,7 @@ use crate::eval::Evaluator;
 use crate::run::failure::{self, Verdict, verdict};
 use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
-use crate::state::{Absence, Change, ClaimedOp, Failure, Judged, RefetchOutcome, Settlement, Work};
+use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settlement, Work};
 use crate::time;
 
 /// Operations taken from the state at once, per call that may be under way.
@@ -492,29 +492,22 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
             Err(error) => return Ok(failed(shared, op, CallKind::Reread, &error, None).await),
         };
     shared.denials.passed(CallKind::Reread);
-    let change = match record {
-        Some(record) => {
-            let paths: Vec<Arc<str>> = flow.fields.iter().map(|f| f.path.join(".").into()).collect();
-            let evaluator = Evaluator::new(flow)?;
-            let change = match evaluate(&shared.context.plan, flow, &evaluator, &paths, record.get(), time::now()) {
-                // It was asked for by its id.
-                Err(RunError::Nameless { message, .. }) => {
-                    let place = Some(failure::place(&shared.context.plan, flow.at));
-                    let failure = Failure { code: "D904".to_owned(), message, place, ..Failure::default() };
-                    Ok(Change::Reject { source_id: op.source_id.clone(), key: None, failure })
-                }
-                other => other,
-            };
-            unless_forgotten(&shared.context.store, change)
-        }
-        None => Ok(Change::Absent { source_id: op.source_id.clone(), why: Absence::Deleted, remove: removes(flow, Absence::Deleted) }),
-    };
-    let change = match change {
-        Ok(change) => change,
+    let evaluator = Evaluator::new(flow)?;
+    let (change, due) = match evaluate_known(
+        &shared.context.plan,
+        &shared.context.store,
+        flow,
+        &evaluator,
+        &paths(flow),
+        &op.source_id,
+        record.as_deref(),
+        shared.context.options.clock.now(),
+    ) {
+        Ok(timed) => timed,
         Err(error) => return Ok(Ended::Abort(op.released(), error)),
     };
     let (run, name, seq) = (shared.context.run, flow.name.clone(), op.seq);
-    let outcome = shared.context.blocking(move |store| store.resolve_refetch_guarded(run, &name, seq, change, true)).await?;
+    let outcome = shared.context.blocking(move |store| store.resolve_refetch_guarded(run, &name, seq, change, due, true)).await?;
     Ok(Ended::Refetched(outcome))
 }
 

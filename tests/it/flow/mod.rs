@@ -3,6 +3,7 @@
 mod bad_items;
 mod beside;
 mod contacts;
+mod due;
 mod entities;
 pub mod events;
 mod events_sources;

@@ -173,7 +173,16 @@ fn among_thousands_of_records_that_came_and_went_nothing_of_the_forgotten_is_lef
             let cursor = store.cursor_or_first("contacts", "p").expect("a cursor");
             let changes = (from..from + 500).map(change).collect();
             let to = CursorMove::Next(format!("{state}{from}"));
-            let page = PageCommit { run, mapping: "contacts".to_owned(), from: cursor, changes, rewrite: false, guard: None, to };
+            let page = PageCommit {
+                run,
+                mapping: "contacts".to_owned(),
+                from: cursor,
+                changes,
+                rewrite: false,
+                times: d365map::state::PageTimes::default(),
+                guard: None,
+                to,
+            };
             store.commit_page(page).expect("a page");
         }
         // A third of them is written each time.

@@ -242,7 +242,16 @@ fn tried(world: &World, attempts: u32) {
     let change = d365map::state::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
     let to = d365map::state::CursorMove::Next(cursor.link.clone().expect("a delta link"));
     let [mapping] = flow;
-    let page = d365map::state::PageCommit { run, mapping, from: cursor, changes: vec![change], rewrite: false, guard: None, to };
+    let page = d365map::state::PageCommit {
+        run,
+        mapping,
+        from: cursor,
+        changes: vec![change],
+        rewrite: false,
+        times: d365map::state::PageTimes::default(),
+        guard: None,
+        to,
+    };
     store.commit_page(page).expect("a page");
     for _ in 0..attempts {
         let op = store.claim(run, "contacts", 1, d365map::time::now()).expect("a claim").remove(0);

@@ -17,6 +17,82 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A condition that asks the time, or one that does not.
+fn timed_condition() -> impl Strategy<Value = String> {
+    let field = || prop::sample::select(vec!["lastonholdtime", "createdon", "birthdate"]);
+    let moment = || {
+        (prop::sample::select(vec!["now", "today"]), -50_i64..50, prop::sample::select(vec!["h", "m", "d"])).prop_map(|(base, n, unit)| {
+            let n = match unit {
+                "d" => n / 20,
+                "m" => n * 15,
+                _ => n,
+            };
+            match n {
+                0 => base.to_owned(),
+                1.. => format!("{base} + {n}{unit}"),
+                _ => format!("{base} - {}{unit}", -n),
+            }
+        })
+    };
+    let leaf = prop_oneof![
+        4 => (field(), prop::sample::select(vec!["=", "!=", "<", "<=", ">", ">="]), moment()).prop_map(|(f, o, m)| format!("{f} {o} {m}")),
+        1 => (field(), 0_u32..3, 0_u32..3).prop_map(|(f, a, b)| format!("{f} between now - {a}d and today + {b}d")),
+        1 => (field(), 1_u32..60).prop_map(|(f, h)| format!("{f} changed within {h}h")),
+        1 => (field(), prop::sample::select(vec!["is empty", "is present"])).prop_map(|(f, t)| format!("{f} {t}")),
+        1 => Just("lastname = \"X\"".to_owned()),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        (prop::sample::select(vec!["all", "any", "not all", "not any"]), prop::collection::vec(inner, 1..4))
+            .prop_map(|(mode, conditions)| format!("{mode} {{ {} }}", conditions.join("; ")))
+    })
+}
+
+/// Whether a record passes the filter, and the first instant at which that changes.
+fn answer(evaluator: &d365map::eval::Evaluator<'_>, record: &str, now: d365map::time::Instant) -> (bool, Option<d365map::time::Instant>) {
+    let (evaluated, until) = evaluator.evaluate_until(record, now);
+    (!matches!(evaluated, d365map::eval::Evaluated::Filtered { .. }), until)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_answer_of_a_filter_stays_until_the_instant_that_is_told_and_changes_there(
+        condition in timed_condition(), hold in prop::option::of(-260_i64..260), created in prop::option::of(-260_i64..260),
+        born in prop::option::of(-4_i64..4), start in 0_i64..96,
+    ) {
+        use chrono::TimeDelta;
+        // Around the end of summer time in Europe: days are those of UTC all the same.
+        let base = d365map::time::parse_instant("2026-10-25T00:00:00Z").expect("an instant");
+        let quarters = |n: i64| (base + TimeDelta::minutes(15 * n)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let record = serde_json::json!({
+            "contactid": "8f1d0000-0000-4000-8000-000000000001", "lastonholdtime": hold.map(quarters), "createdon": created.map(quarters),
+            "birthdate": born.map(|days| (base + TimeDelta::days(days)).date_naive().to_string()),
+        }).to_string();
+        let compiled = compiled(&whole(&format!("lastname -> lastName\nfilter all {{ {condition} }}")));
+        // Of what always or never holds there is no plan.
+        prop_assume!(compiled.plan.is_some());
+        let plan = compiled.plan.expect("a plan");
+        let evaluator = d365map::eval::Evaluator::new(&plan.ingress[0]).expect("a compiled plan");
+        let now = base + TimeDelta::minutes(15 * start);
+        let (passes, until) = answer(&evaluator, &record, now);
+        // All values and offsets are whole quarters of an hour: the answer can change at one of these and one nanosecond after it.
+        let mut first = None;
+        for quarter in 0..800 {
+            for nanos in [0, 1] {
+                let at = now + TimeDelta::minutes(15 * quarter) + TimeDelta::nanoseconds(nanos);
+                if first.is_none() && answer(&evaluator, &record, at).0 != passes {
+                    first = Some(at);
+                }
+            }
+            if first.is_some() {
+                break;
+            }
+        }
+        prop_assert_eq!(until, first, "{} {}", condition, record);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 

@@ -1,0 +1,87 @@
+//! Records that are due: the answer of their filter has changed since they were evaluated, although nobody has changed them. They are
+//! fetched by their ids and take the usual way from there.
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::Shared;
+use super::reader::{count, evaluate_known, note_rejections, paths, room};
+use crate::connect::ConnectError;
+use crate::eval::Evaluator;
+use crate::plan::{ExecutionPlan, IngressFlow};
+use crate::run::{RunError, Services};
+use crate::state::{Change, DueCommit, PageTimes, Store};
+use crate::time::Instant;
+
+/// Records that are fetched and taken in together.
+pub(super) const AT_ONCE: usize = 200;
+
+/// Fetches what is due and takes it in, after the round has read all changes.
+pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Result<(), RunError> {
+    let (context, flow) = (&shared.context, shared.flow());
+    // Of one instant, so that the loop ends: what is taken in is due later.
+    let now = context.options.clock.now();
+    loop {
+        if !room(shared).await? {
+            return Ok(());
+        }
+        let name = flow.name.clone();
+        let ids = context.blocking(move |store| store.due_records(&name, now, AT_ONCE)).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let fetched = tokio::select! {
+            fetched = fetch(&context.services, flow, &ids) => fetched?,
+            () = context.stop.cancelled() => return Ok(()),
+        };
+        let (changes, times) = evaluate_all(&context.plan, &context.store, flow, evaluator, fetched, context.options.clock.now())?;
+        note_rejections(&context.plan, flow, &context.store, &context.counters, &changes, &[])?;
+        let commit = DueCommit { run: context.run, mapping: flow.name.clone(), records: ids, changes, times };
+        let outcome = context.blocking(move |store| store.take_in_due(commit)).await?;
+        count(shared, &outcome);
+    }
+}
+
+/// Evaluates due records as they are now.
+pub(super) fn evaluate_all(
+    plan: &ExecutionPlan,
+    store: &Store,
+    flow: &IngressFlow,
+    evaluator: &Evaluator<'_>,
+    records: Vec<(String, Option<Box<RawValue>>)>,
+    now: Instant,
+) -> Result<(Vec<Change>, PageTimes), RunError> {
+    let paths = paths(flow);
+    let mut changes = Vec::with_capacity(records.len());
+    let mut times = PageTimes { at: Some(now), ..PageTimes::default() };
+    for (id, record) in records {
+        let (change, due) = evaluate_known(plan, store, flow, evaluator, &paths, &id, record.as_deref(), now)?;
+        times.note(change.source_id(), due);
+        changes.push(change);
+    }
+    Ok((changes, times))
+}
+
+/// Returns records as they are now, each with its id; `None` for one that Dynamics does not have any more.
+pub(super) async fn fetch(
+    services: &Services,
+    flow: &IngressFlow,
+    ids: &[String],
+) -> Result<Vec<(String, Option<Box<RawValue>>)>, ConnectError> {
+    let source = &flow.source;
+    let primary_id = source.slots.get(source.primary_key as usize).map_or("", |slot| slot.wire.as_str());
+    // An id that is not one has no record, and is dropped with those that are taken in.
+    let ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    let (select, annotations) = (source.select(), source.annotations());
+    let mut rows = services.dataverse.rows(&source.collection, primary_id, &ids, &select, annotations).await?;
+    let mut records = Vec::with_capacity(ids.len());
+    for id in ids {
+        let record = match rows.remove(&id) {
+            Some(row) => Some(row),
+            // The deletion of a record is not concluded from a list that lacks it.
+            None => services.dataverse.retrieve_with(&source.collection, id, &select, annotations).await?,
+        };
+        records.push((id.to_string(), record));
+    }
+    Ok(records)
+}

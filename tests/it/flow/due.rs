@@ -1,0 +1,169 @@
+//! Filters that ask the time: a record is evaluated again when the answer changes, although nobody changes it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use d365map::plan::ExecutionPlan;
+use d365map::run::{Counters, Pace, RunError, run};
+use d365map::state::{DueStatus, StateError, Store};
+use d365map::time::{format_instant, now};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{World, id, plan_of};
+
+const GONE: &str = "deletes propagate; filtered-out delete";
+
+fn filtered(filter: &str, options: &str) -> Arc<ExecutionPlan> {
+    plan_of(&format!(
+        "mapping contacts: d365.contact -> campaign.profile {{
+  key contactid -> externalId
+  lastname -> lastName
+  filter all {{ {filter} }}
+  options {{ {options} }}
+}}"
+    ))
+}
+
+/// An instant from now on, as Dynamics has it.
+fn in_hours(hours: i64) -> String {
+    format_instant(now() + TimeDelta::hours(hours))
+}
+
+fn due(world: &World) -> DueStatus {
+    Store::open_read(&world.state()).and_then(|store| store.status()).expect("the state can be read").mappings[0].due
+}
+
+async fn dynamics_calls(world: &World) -> u64 {
+    world.admin_get("stats").await["apis"]["dataverse"]["total"].as_u64().expect("a count")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_written_when_its_time_comes_and_deleted_when_it_is_over_though_nobody_changes_it() {
+    let world = World::empty().await;
+    let plan = filtered("lastonholdtime <= now; lastonholdtime >= now - 10h", GONE);
+    world.create(1, json!({"lastname": "Soon", "lastonholdtime": in_hours(5)})).await;
+    world.create(2, json!({"lastname": "Never"})).await;
+    let first = world.run(&plan).await;
+    assert_eq!((first.read, first.created, first.filtered_out), (2, 0, 2));
+    assert_eq!(due(&world).records, 1);
+    assert_eq!(world.run(&plan).await.read, 0, "its time has not come");
+    world.options.clock.advance(TimeDelta::hours(6));
+    let dry = world.dry(&plan).await.flows.remove(0);
+    assert_eq!((dry.read, dry.due, dry.create), (1, 1, 1));
+    assert!(dry.describe().contains("because the filter's answer changes with time"), "{}", dry.describe());
+    let second = world.run(&plan).await;
+    assert_eq!((second.read, second.created), (1, 1));
+    assert_eq!(world.profile(1).await.expect("a profile")["lastName"], "Soon");
+    assert_eq!(due(&world).records, 1, "it will leave the filter");
+    world.options.clock.advance(TimeDelta::hours(10));
+    let third = world.run(&plan).await;
+    assert_eq!((third.read, third.deleted), (1, 1));
+    assert!(world.profiles().await.is_empty());
+    assert_eq!(due(&world), DueStatus::default(), "it never passes the filter again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_stays_at_the_target_when_it_leaves_the_filter_is_not_due() {
+    let world = World::empty().await;
+    let plan = filtered("lastonholdtime >= now", "filtered-out keep");
+    world.create(1, json!({"lastname": "Kept", "lastonholdtime": in_hours(5)})).await;
+    assert_eq!(world.run(&plan).await.created, 1);
+    assert_eq!(due(&world).records, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_and_a_deletion_come_before_the_instant_and_cost_no_second_read() {
+    let world = World::empty().await;
+    let plan = filtered("lastonholdtime <= now", GONE);
+    for n in 1..=3 {
+        world.create(n, json!({"lastname": format!("L{n}"), "lastonholdtime": in_hours(5)})).await;
+    }
+    world.run(&plan).await;
+    assert_eq!(due(&world).records, 3);
+    world.delete(1).await;
+    world.update(2, json!({"lastonholdtime": in_hours(50)})).await;
+    world.options.clock.advance(TimeDelta::hours(6));
+    let before = dynamics_calls(&world).await;
+    let done = world.run(&plan).await;
+    // The changes tell of the first two; the third is fetched.
+    assert_eq!((done.read, done.created, done.deleted), (3, 1, 0));
+    assert!(dynamics_calls(&world).await - before <= 4, "one call for the changes, one for what is due, and the environment's");
+    assert_eq!(due(&world).records, 1);
+    assert!(world.profile(3).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_due_records_are_fetched_in_batches_by_their_ids() {
+    let world = World::empty().await;
+    let plan = filtered("lastonholdtime <= now", "");
+    for n in 1..=205 {
+        world.create(n, json!({"lastname": format!("L{n}"), "lastonholdtime": in_hours(5)})).await;
+    }
+    world.run(&plan).await;
+    world.options.clock.advance(TimeDelta::hours(6));
+    let before = dynamics_calls(&world).await;
+    let done = world.run(&plan).await;
+    assert_eq!((done.read, done.created), (205, 205));
+    let calls = dynamics_calls(&world).await - before;
+    assert!(calls <= 6, "{calls} calls: the changes, two batches, and the environment's");
+    assert_eq!(due(&world).records, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_leave_the_filter_together_are_held_as_a_mass_change() {
+    let world = World::empty().await;
+    let plan = filtered("lastonholdtime >= now", GONE);
+    for n in 1..=12 {
+        world.create(n, json!({"lastname": format!("L{n}"), "lastonholdtime": in_hours(5)})).await;
+    }
+    assert_eq!(world.run(&plan).await.created, 12);
+    world.options.clock.advance(TimeDelta::hours(6));
+    match world.try_run(&plan).await {
+        Err(RunError::State(StateError::MassChange { change, .. })) => assert_eq!((change.filtered, change.known), (12, 12)),
+        other => panic!("not held: {other:?}"),
+    }
+    assert_eq!(world.profiles().await.len(), 12);
+    let store = Store::open(&world.state()).expect("the state opens");
+    assert_eq!(store.approve_mass_change("contacts").expect("approved"), Some(12));
+    assert_eq!(world.run(&plan).await.deleted, 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_by_days_is_asked_again_at_midnight_in_utc() {
+    let world = World::empty().await;
+    let plan = filtered("birthdate between today and today + 7d", "");
+    let birthday = (now() + TimeDelta::days(9)).date_naive().to_string();
+    world.create(1, json!({"lastname": "Birthday", "birthdate": birthday})).await;
+    world.run(&plan).await;
+    let next = due(&world).next.expect("it is due");
+    assert_eq!(next, d365map::time::midnight((now() + TimeDelta::days(2)).date_naive()));
+    world.options.clock.advance(TimeDelta::days(2));
+    assert_eq!(world.run(&plan).await.created, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_begins_a_round_at_the_instant_although_its_schedule_is_far_away() {
+    let mut world = World::empty().await;
+    let plan = filtered("lastonholdtime <= now", "");
+    world.create(1, json!({"lastname": "Soon", "lastonholdtime": in_hours(5)})).await;
+    world.options.pace = Pace::Watch { interval: Duration::from_hours(10) };
+    let (stop, store) = (CancellationToken::new(), Store::open_for_run(&world.state()).expect("the state opens"));
+    let watch = run(plan, world.services().1, store.clone(), world.options.clone(), Arc::new(Counters::default()), stop.clone());
+    let watch = tokio::spawn(watch);
+    let began = Instant::now();
+    let patience = |what: &str| assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+    while store.status().expect("the state").mappings.first().is_none_or(|m| m.due.records == 0) {
+        patience("the first round ends");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.options.clock.advance(TimeDelta::hours(6));
+    while world.profile(1).await.is_none() {
+        patience("the record is written at its time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    watch.await.expect("no panic").expect("a graceful end");
+    assert_eq!(world.profile(1).await.expect("a profile")["externalId"], id(1).as_str());
+}
