@@ -181,6 +181,7 @@ fn generated(root: &Xml) -> Table {
         subtypes: BTreeMap::new(),
         many_to_one: root.child("ManyToOneRelationships").unwrap().json(),
         // A fresh contact table has no alternate key; those of the document are the organisation's own.
+        language: None,
         secured: std::collections::BTreeMap::new(),
         keys: Value::Array(Vec::new()),
     };

@@ -214,6 +214,7 @@ impl Source for Services {
             subtypes: documents.casts.into_iter().map(|(name, list)| (name, Value::Array(list))).collect(),
             many_to_one: Value::Array(documents.many_to_one),
             keys: Value::Array(documents.keys),
+            language: self.project.connections.dynamics.as_ref().and_then(|dynamics| dynamics.label_language),
             secured: documents.secured,
         })
     }

@@ -70,6 +70,7 @@ struct DynamicsDoc {
     client_id: Spanned<String>,
     client_secret: Option<SecretRef>,
     client_certificate: Option<CertificateDoc>,
+    label_language: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -301,7 +302,7 @@ impl Reader<'_> {
     }
 
     fn dynamics(&mut self, doc: &Spanned<DynamicsDoc>) -> Option<DynamicsConnection> {
-        let DynamicsDoc { url: address, tenant, token_url, client_id, client_secret, client_certificate } = &doc.value;
+        let DynamicsDoc { url: address, tenant, token_url, client_id, client_secret, client_certificate, label_language } = &doc.value;
         let url = self.url(address);
         if let Some(url) = &url
             && !matches!(url.path(), "" | "/")
@@ -359,6 +360,7 @@ impl Reader<'_> {
                 "write the directory's id (a GUID) or its domain, as in contoso.onmicrosoft.com",
             );
         }
+        let label_language = label_language.as_ref().and_then(|given| self.label_language(given));
         Some(DynamicsConnection {
             url: url?,
             tenant: tenant.as_ref().map(|t| t.value.clone()),
@@ -368,6 +370,7 @@ impl Reader<'_> {
             },
             client_id: client_id.value.clone(),
             credential: credential?,
+            label_language,
         })
     }
 

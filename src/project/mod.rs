@@ -3,6 +3,7 @@
 mod exports;
 mod file;
 mod journal;
+mod language;
 mod optouts;
 mod problem;
 mod schedules;
@@ -73,6 +74,8 @@ pub struct DynamicsConnection {
     pub client_id: String,
     /// How the application proves who it is.
     pub credential: DynamicsCredential,
+    /// The language in which labels are pulled, as a Windows language code (LCID); `None` for that of the application user.
+    pub label_language: Option<u32>,
 }
 
 /// How an application proves to Entra ID who it is.

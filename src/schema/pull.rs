@@ -27,6 +27,8 @@ pub struct DataverseDocuments {
     pub many_to_one: Value,
     /// `…/Keys`, or null where the definition holds them.
     pub keys: Value,
+    /// The language of labels, as a Windows language code (LCID); `None` for the language of the user that pulls.
+    pub language: Option<u32>,
     /// The columns under column security, each with whether the application user may read it; `None` if that is not known.
     pub secured: BTreeMap<String, Option<bool>>,
 }
@@ -89,8 +91,8 @@ fn whole(value: Option<&Value>) -> Option<i64> {
     number(value).or_else(|| decimal(value).filter(Decimal::is_integer).and_then(|d| d.normalize().to_string().parse().ok()))
 }
 
-/// The label in the language of the user that pulls, which is the organisation's unless the user chose another; else the first.
-/// Dataverse writes formatted values in that language too, so `label` of an option and of a lookup agree.
+/// The label in the language of the project (`prefer_language` puts it there), else in that of the user that pulls, which is the
+/// organisation's unless the user chose another; else the first. Dataverse writes formatted values in that language too, so `label` of an option and of a lookup agree.
 fn label(value: Option<&Value>) -> Option<String> {
     let value = value?;
     let localized = list(value.get("LocalizedLabels").unwrap_or(&Value::Null));
@@ -145,6 +147,47 @@ impl<'a> Attribute<'a> {
 ///
 /// The definition has no name, set or primary key; the primary key is not among the attributes; a name appears twice.
 pub fn dataverse(documents: &DataverseDocuments) -> Result<Pulled, PullError> {
+    let Some(language) = documents.language else { return dataverse_table(documents, Vec::new()) };
+    let mut documents = documents.clone();
+    let mut untranslated = 0;
+    let DataverseDocuments { definition, attributes, subtypes, .. } = &mut documents;
+    for document in [definition, attributes].into_iter().chain(subtypes.values_mut()) {
+        untranslated += prefer_language(document, language, false);
+    }
+    let mut notes = Vec::new();
+    if untranslated > 0 {
+        let labels = if untranslated == 1 { "1 option label has".to_owned() } else { format!("{untranslated} option labels have") };
+        notes.push(format!("{labels} no translation into language {language}: the label in the user's language is used instead"));
+    }
+    dataverse_table(&documents, notes)
+}
+
+/// Makes the label of one language the one that is taken, everywhere in a document. Returns how many labels of options do not have it.
+fn prefer_language(document: &mut Value, language: u32, in_options: bool) -> usize {
+    match document {
+        Value::Array(items) => items.iter_mut().map(|item| prefer_language(item, language, in_options)).sum(),
+        Value::Object(object) => {
+            let labels = object.get("LocalizedLabels").map(|labels| list(labels).to_vec());
+            if let Some(labels) = labels.filter(|labels| !labels.is_empty()) {
+                let is_of = |label: &&Value| number::<u32>(label.get("LanguageCode")) == Some(language) && text(label, "Label").is_some();
+                let Some(found) = labels.iter().find(is_of) else { return usize::from(in_options) };
+                object.insert("UserLocalizedLabel".to_owned(), found.clone());
+                return 0;
+            }
+            // Options have descriptions too, which nobody reads.
+            let inner = object.iter_mut().filter(|(key, _)| *key != "Description");
+            inner
+                .map(|(key, value)| {
+                    let option = in_options || matches!(key.as_str(), "Options" | "TrueOption" | "FalseOption");
+                    prefer_language(value, language, option)
+                })
+                .sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+fn dataverse_table(documents: &DataverseDocuments, mut notes: Vec<String>) -> Result<Pulled, PullError> {
     let definition = &documents.definition;
     let name = text(definition, "LogicalName")
         .ok_or_else(|| PullError::Missing { table: "a table".to_owned(), what: "LogicalName".to_owned() })?;
@@ -154,7 +197,6 @@ pub fn dataverse(documents: &DataverseDocuments) -> Result<Pulled, PullError> {
         .flat_map(|(subtype, answer)| list(answer).iter().map(move |a| (subtype.as_str(), a)))
         .filter_map(|(subtype, a)| Some(((subtype.trim_end_matches("AttributeMetadata"), text(a, "LogicalName")?), a)))
         .collect();
-    let mut notes = Vec::new();
     let mut fields: IndexMap<String, Field> = IndexMap::new();
     let mut attributes: Vec<(&str, &Value)> =
         list(&documents.attributes).iter().filter_map(|a| Some((text(a, "LogicalName")?, a))).collect();

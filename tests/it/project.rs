@@ -42,6 +42,19 @@ fn the_least_file_has_defaults() {
 }
 
 #[test]
+fn the_language_of_labels_is_a_code_or_a_culture() {
+    let of = |more: &str| {
+        load(&dynamics(&format!("    client-secret: {{ env: A }}\n{more}"))).map(|p| p.connections.dynamics.unwrap().label_language)
+    };
+    for (more, expected) in [("", None), ("    label-language: 1031\n", Some(1031)), ("    label-language: de-DE\n", Some(1031))] {
+        assert_eq!(of(more).unwrap(), expected, "{more}");
+    }
+    let found = faults(&dynamics("    client-secret: { env: A }\n    label-language: de-DD\n"));
+    assert_eq!(found, [("de-DD".to_owned(), "`de-DD` is not a language".to_owned(), "did you mean `de-DE`?".to_owned())]);
+    assert!(of("    label-language: 0\n").is_err());
+}
+
+#[test]
 fn a_links_form_is_one_of_three_and_the_documented_one_by_default() {
     use d365map::project::LinkForm;
     let text = |more: &str| {

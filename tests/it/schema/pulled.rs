@@ -47,6 +47,7 @@ async fn documents(bench: &Bench, attribute: &str) -> DataverseDocuments {
         attributes: bench.get(&format!("{root}/Attributes{attribute}")).await,
         subtypes,
         many_to_one: bench.get(&format!("{root}/ManyToOneRelationships")).await,
+        language: None,
         secured: BTreeMap::new(),
         keys: bench.get(&format!("{root}/Keys")).await,
     }
@@ -227,4 +228,37 @@ fn a_custom_resource_is_read_without_any_built_in_one() {
     assert!(!table.fields["profiles"].creatable);
     assert!(matches!(campaign("x", &json!({"content": {}}), None), Err(PullError::Missing { .. })));
     assert!(matches!(campaign("x", &json!({"error_code": "403023"}), None), Err(PullError::Missing { .. })));
+}
+
+#[test]
+fn labels_are_those_of_the_wanted_language_where_it_has_them() {
+    let label = |labels: &[(u32, &str)]| {
+        let of = |(code, text): &(u32, &str)| json!({"Label": text, "LanguageCode": code});
+        json!({"LocalizedLabels": labels.iter().map(of).collect::<Vec<_>>(), "UserLocalizedLabel": labels.first().map(of)})
+    };
+    let mut documents = least();
+    documents.attributes = json!([
+        {"LogicalName": "new_thingid", "AttributeType": "Uniqueidentifier"},
+        {"LogicalName": "new_kind", "AttributeType": "Picklist", "DisplayName": label(&[(1033, "Kind"), (1031, "Art")])},
+    ]);
+    documents.subtypes.insert(
+        "Picklist".to_owned(),
+        json!([{"LogicalName": "new_kind", "OptionSet": {"Options": [
+            {"Value": 1, "Label": label(&[(1033, "One"), (1031, "Eins")]), "Description": label(&[(1033, "The first")])},
+            {"Value": 2, "Label": label(&[(1033, "Two")])},
+        ]}}]),
+    );
+    let pulled = |language| {
+        let documents = DataverseDocuments { language, ..documents.clone() };
+        let pulled = dataverse(&documents).unwrap();
+        let field = &pulled.table.fields["new_kind"];
+        let FieldType::Choice(set) = &field.ty else { panic!("{field:?}") };
+        let labels: Vec<String> = set.options.iter().map(|o| o.label.clone()).collect();
+        (field.label.clone().unwrap(), labels, pulled.notes)
+    };
+    let (name, labels, notes) = pulled(None);
+    assert_eq!((name.as_str(), labels, notes.len()), ("Kind", vec!["One".to_owned(), "Two".to_owned()], 0));
+    let (name, labels, notes) = pulled(Some(1031));
+    assert_eq!((name.as_str(), labels), ("Art", vec!["Eins".to_owned(), "Two".to_owned()]));
+    assert_eq!(notes, ["1 option label has no translation into language 1031: the label in the user's language is used instead"]);
 }
