@@ -11,8 +11,8 @@ use super::replace::{self, CheckedReplace, Expect};
 use super::steps;
 use super::types::{Mismatch, Ty, Typed, convert, convert_constant, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{FieldProgram, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
-use crate::schema::{FieldType, Table};
+use crate::plan::{FORMATTED_VALUE, FieldProgram, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
+use crate::schema::{Derived, FieldType, System, Table};
 use crate::syntax::ast::{self, Entry, Mapping, Path};
 
 /// What the entries of a mapping share, for one way.
@@ -143,6 +143,14 @@ impl<'m> Checker<'m> {
             | FieldType::Item(_)
             | FieldType::Unsupported => SlotKind::Text,
         };
+        if let Some(derived) = source.field.derived {
+            let what = match derived {
+                Derived::Calculated => "a calculated column",
+                Derived::Rollup => "a rollup column",
+                Derived::Formula => "a formula column",
+            };
+            self.silent(source, what, "its value changes without a change of the record", span, context);
+        }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let wire = source.field.wire_name(self.source.id.system);
         self.slots.push(Slot { field: source.name.clone(), wire, kind, at: context.at(span) });
@@ -158,10 +166,28 @@ impl<'m> Checker<'m> {
         if let Some(slot) = self.index.get(&wire) {
             return *slot;
         }
+        if annotation == FORMATTED_VALUE {
+            let what = "a lookup, and its name is stored in another record";
+            self.silent(source, what, "the name changes without a change of this record", span, context);
+        }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot { field: source.name.clone(), wire: wire.clone(), kind: SlotKind::Text, at: context.at(span) });
         self.index.insert(wire, slot);
         slot
+    }
+
+    /// Warns of a value that changes although Dynamics 365 reports no change of the record (change tracking and `modifiedon` tell of
+    /// columns that are stored in the record). Once for each column, where it is read first.
+    fn silent(&self, source: &SourceField, what: &str, why: &str, span: Span, context: &mut Context<'_>) {
+        if self.policy.reconcile.is_some() || self.source.id.system != System::D365 {
+            return;
+        }
+        context.report(
+            Diagnostic::new(Code::D126, span, format!("`{}` is {what}: Dynamics 365 does not report when it changes", source.name), why).help(
+                "add `reconcile every 7d` to the options of the mapping, which compares all records with Dynamics 365 every 7 days; or allow this \
+                 warning if a value from the last change of the record is enough",
+            ),
+        );
     }
 
     // ------------------------------------------------------------------------------------------------- fields

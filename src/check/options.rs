@@ -8,7 +8,7 @@ use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{Conflicts, Deletes, FilteredOut, Picklists, Policy, Rejected, Scope};
 use crate::syntax::ast::{Entry, Mapping, Setting};
 
-/// The settings that a block knows, with their values; the first value is the default.
+/// The settings that a block knows, with their values; the first value is the default, but for intervals.
 pub type Known = [(&'static str, &'static [&'static str])];
 
 /// The options of a mapping from Dynamics to Campaign.
@@ -17,7 +17,16 @@ pub const INGRESS: &Known = &[
     ("filtered-out", &["keep", "delete"]),
     ("picklists", &["values", "labels"]),
     ("rejected", &["dead-letter", "stop"]),
+    (RECONCILE, &[EVERY]),
 ];
+
+/// The option with an interval in place of a value: `reconcile every 7d`. It has no default: without it nothing is compared.
+const RECONCILE: &str = "reconcile";
+const EVERY: &str = "every";
+/// The shortest interval, one hour: each comparison reads the whole table.
+const SHORTEST: u64 = 3600;
+/// The longest interval, ten years.
+const LONGEST: u64 = 3650 * 86_400;
 
 /// The options of a mapping in both directions.
 pub const TWO_WAY: &Known = &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "left", "right"])];
@@ -43,10 +52,31 @@ pub(super) fn policy(mapping: &Mapping, context: &mut Context<'_>) -> Policy {
             ("filtered-out", "delete") => policy.filtered_out = FilteredOut::Delete,
             ("picklists", "labels") => policy.picklists = Picklists::Labels,
             ("rejected", "stop") => policy.rejected = Rejected::Stop,
+            (RECONCILE, EVERY) => policy.reconcile = interval(mapping, context),
             _ => {}
         }
     }
     policy
+}
+
+/// The interval of `reconcile`, in seconds.
+fn interval(mapping: &Mapping, context: &mut Context<'_>) -> Option<u64> {
+    let setting = settings(mapping).find(|s| s.name.text == RECONCILE)?;
+    let Some(every) = setting.every else {
+        context.report(
+            Diagnostic::new(Code::D108, setting.value.span, "`reconcile every` has no interval", "how often?")
+                .help("add a duration: `reconcile every 7d`"),
+        );
+        return None;
+    };
+    if !(SHORTEST..=LONGEST).contains(&every) {
+        context.report(
+            Diagnostic::new(Code::D108, setting.span, "this interval is too short or too long", "not between 1 hour and 3650 days")
+                .help("write an interval from `1h` to `3650d`, such as `reconcile every 7d`: each comparison reads the whole table"),
+        );
+        return None;
+    }
+    Some(every)
 }
 
 /// The options of a mapping in both directions.
@@ -102,6 +132,10 @@ pub(super) fn chosen<'s>(
         let value = setting.value.text.as_str();
         match values.iter().find(|v| **v == value) {
             Some(value) => chosen.push((*name, *value)),
+            None if *name == RECONCILE => context.report(
+                Diagnostic::new(Code::D108, setting.value.span, format!("`reconcile` cannot be `{value}`"), "not an interval")
+                    .help("write `reconcile every 7d`, or remove the option: without it nothing is compared"),
+            ),
             None => {
                 let written: Vec<String> = values
                     .iter()

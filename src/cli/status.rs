@@ -138,7 +138,8 @@ fn counts(m: &MappingStatus) -> String {
                 (Phase::Full, true) => "in a full load",
                 (Phase::Full, false) => "at the start of a full load",
             };
-            format!("{phase} (since a {} load), last moved {}", c.reason, time::format_instant(c.updated_at))
+            let full = m.full_at.map(|at| format!(", all records last read {}", time::format_instant(at))).unwrap_or_default();
+            format!("{phase} (since a {} load), last moved {}{full}", c.reason, time::format_instant(c.updated_at))
         }
     };
     let b = &m.backlog;
@@ -239,6 +240,7 @@ mod tests {
             backlog,
             dead_letters: 3,
             retrying: 1,
+            full_at: Some(at("02:00:00")),
             due: DueStatus { records: 12, next: Some(at("23:00:00")) },
             ledger_rows: 100_000,
             totals: Totals::default(),

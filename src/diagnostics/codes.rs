@@ -86,6 +86,7 @@ codes! {
     D123 Error "an entry that an event block cannot have";
     D124 Warning "a table of activities that no schema describes";
     D125 Error "a label that several options have";
+    D126 Warning "a column that changes without a change notice";
     D201 Error "text may be too long for the target";
     D202 Error "the value's type does not fit the target";
     D203 Error "a number may not fit the target";

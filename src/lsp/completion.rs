@@ -191,7 +191,7 @@ fn settings(entry: &[&str], known: &crate::check::Known) -> Vec<CompletionItem> 
         [] => known.iter().map(|(name, values)| item(*name, CompletionItemKind::PROPERTY, values.join(" | "))).collect(),
         [name] => {
             let values = known.iter().find(|k| k.0 == *name).map_or(&[][..], |k| k.1);
-            let detail = |i| if i == 0 { "default" } else { "" };
+            let detail = |i| if i == 0 && values.len() > 1 { "default" } else { "" };
             values.iter().enumerate().map(|(i, v)| item(*v, CompletionItemKind::ENUM_MEMBER, detail(i))).collect()
         }
         _ => Vec::new(),

@@ -86,6 +86,7 @@ fn notes(field: &Field) -> Vec<String> {
     if field.provenance == Provenance::Assumed {
         notes.push("assumed; a pull of the schema confirms it".to_owned());
     }
+    notes.extend(field.derived.map(|d| format!("{}: its value changes without a change of the record", d.name())));
     notes.extend(field.deprecated.as_ref().map(|d| format!("deprecated: {d}")));
     notes
 }

@@ -7,7 +7,7 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that stand by themselves.
-const KEYWORDS: [&str; 34] = [
+const KEYWORDS: [&str; 35] = [
     "mapping",
     "key",
     "replace",
@@ -34,6 +34,7 @@ const KEYWORDS: [&str; 34] = [
     "and",
     "changed",
     "within",
+    "every",
     "contains",
     "starts",
     "ends",

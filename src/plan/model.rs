@@ -939,6 +939,9 @@ pub struct Policy {
     pub picklists: Picklists,
     /// What happens to a record that cannot be mapped.
     pub rejected: Rejected,
+    /// How often all records are compared with the source, in seconds; `None` for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<u64>,
 }
 
 /// What a delete in Dynamics does.

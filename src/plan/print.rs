@@ -135,7 +135,7 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
     }
     let policy = flow.policy;
     line(format!(
-        "  policy  deletes {}, filtered-out {}, picklists {}, rejected {}",
+        "  policy  deletes {}, filtered-out {}, picklists {}, rejected {}{}",
         match policy.deletes {
             Deletes::Ignore => "are ignored",
             Deletes::Propagate => "are propagated",
@@ -151,7 +151,8 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
         match policy.rejected {
             Rejected::DeadLetter => "to dead letters",
             Rejected::Stop => "stops the run",
-        }
+        },
+        policy.reconcile.map(|seconds| format!(", compared every {}", duration(seconds))).unwrap_or_default()
     ));
     line("  calls   1 for a created, 1 for a changed, 1 for a deleted, 0 for an unchanged record".to_owned());
 }
@@ -199,6 +200,7 @@ fn condition<'f>(one: &Condition, indent: usize, field: &dyn Fn(u32) -> &'f str,
     }
 }
 
+/// An interval as the language writes it: `7d`, `12h`, `5m`.
 fn duration(seconds: u64) -> String {
     match seconds {
         s if s % 86_400 == 0 => format!("{}d", s / 86_400),

@@ -72,7 +72,7 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
         document.sections.push(section(title, block.span.start, vec![format!("Opt-outs go {direction}.")], vec![grid]));
     }
     for block in &file.events {
-        let grid = Grid { title: "Types".to_owned(), head: vec!["Event", "On the timeline"], rows: settings(&block.settings) };
+        let grid = Grid { title: "Types".to_owned(), head: vec!["Event", "On the timeline"], rows: settings(&block.settings, text) };
         let mut grids = vec![grid];
         if !block.fields.is_empty() {
             let of = |f: &crate::syntax::ast::FieldMapping| {
@@ -87,8 +87,9 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
     document
 }
 
-fn settings(settings: &[Setting]) -> Vec<Vec<String>> {
-    settings.iter().map(|s| vec![s.name.text.clone(), s.value.text.clone()]).collect()
+fn settings(settings: &[Setting], text: &str) -> Vec<Vec<String>> {
+    // As written: a value can be an interval, `every 7d`.
+    settings.iter().map(|s| vec![s.name.text.clone(), slice(text, s.value.span.start, s.span.end).trim().to_owned()]).collect()
 }
 
 fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(String, Vec<String>, Vec<Grid>)> {
@@ -149,7 +150,7 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                     rows: vec![vec![body.trim_start_matches("filter").trim().to_owned()]],
                 });
             }
-            Entry::Options(block) => options.extend(settings(&block.settings)),
+            Entry::Options(block) => options.extend(settings(&block.settings, text)),
         }
     }
     let head_row = vec!["From", "Type", "", "To", "Type", "Steps", "When", "Remark"];

@@ -49,6 +49,7 @@ pub(super) struct FieldDoc {
     pub(super) aliases: Option<Vec<String>>,
     pub(super) provenance: Option<Provenance>,
     pub(super) deprecated: Option<String>,
+    pub(super) derived: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

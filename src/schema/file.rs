@@ -13,7 +13,7 @@ use indexmap::map::Entry;
 use rust_decimal::Decimal;
 
 use super::doc::{FieldDoc, FileDoc};
-use super::model::{AlternateKey, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, System, Table, TableId};
+use super::model::{AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, Provenance, System, Table, TableId};
 use super::words::{Kind, Word, decimal_range, integer_range};
 use crate::diagnostics::nearest;
 use crate::project::FileProblem;
@@ -322,7 +322,20 @@ impl Reader<'_> {
             aliases,
             provenance: doc.provenance.unwrap_or(self.default),
             deprecated: doc.deprecated.clone().or_else(|| base.and_then(|b| b.deprecated.clone())),
+            derived: match &doc.derived {
+                Some(word) => self.derived(word),
+                None => base.and_then(|b| b.derived),
+            },
         })
+    }
+
+    fn derived(&mut self, word: &Spanned<String>) -> Option<Derived> {
+        let found = Derived::ALL.into_iter().find(|derived| derived.name() == word.value);
+        if found.is_none() {
+            let message = format!("`{}` is not a way to compute a column", word.value);
+            self.problem(&word.span, message, "unknown word", "write `calculated`, `rollup` or `formula`, or leave the key out");
+        }
+        found
     }
 
     fn unknown_type(&mut self, ty: &Spanned<String>) {

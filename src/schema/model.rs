@@ -166,6 +166,45 @@ pub struct Field {
     pub provenance: Provenance,
     /// What to use instead, where the system is going to remove the field.
     pub deprecated: Option<String>,
+    /// How the system computes the value, where it does: then the value changes without a change of the record.
+    pub derived: Option<Derived>,
+}
+
+/// How Dynamics 365 computes a column's value (Dataverse, *AttributeMetadata.SourceType*). Neither `modifiedon` nor change tracking
+/// tell of a new value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Derived {
+    /// By a classic calculation, whenever the record is read.
+    Calculated,
+    /// By a job that runs every hour or every day.
+    Rollup,
+    /// By a Power Fx formula, whenever the record is read.
+    Formula,
+}
+
+impl Derived {
+    /// All of them.
+    pub const ALL: [Derived; 3] = [Derived::Calculated, Derived::Rollup, Derived::Formula];
+
+    /// Returns the word of schema files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Derived::Calculated => "calculated",
+            Derived::Rollup => "rollup",
+            Derived::Formula => "formula",
+        }
+    }
+
+    /// Returns the kind of a `SourceType`. 0 is a simple column, and 4 a prompt column, whose value is stored in the record.
+    pub fn of_source_type(number: i64) -> Option<Derived> {
+        match number {
+            1 => Some(Derived::Calculated),
+            2 => Some(Derived::Rollup),
+            3 => Some(Derived::Formula),
+            _ => None,
+        }
+    }
 }
 
 impl Field {

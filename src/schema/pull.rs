@@ -10,7 +10,9 @@ use indexmap::IndexMap;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::model::{AlternateKey, Choice, ChoiceSet, EnumValue, Field, FieldType, LookupTarget, Provenance, System, Table, TableId};
+use super::model::{
+    AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, LookupTarget, Provenance, System, Table, TableId,
+};
 use super::words::{Kind, decimal_range, integer_range};
 
 /// What the Dataverse Web API says about a table (`EntityDefinitions(LogicalName='…')` and what hangs on it). Lists are
@@ -377,6 +379,7 @@ fn dataverse_field(logical: &str, vendor: String, ty: FieldType, attribute: &Att
         updatable: attribute.flag("IsValidForUpdate").unwrap_or(true),
         aliases: Vec::new(),
         provenance: Provenance::Pulled,
+        derived: whole(attribute.get("SourceType")).and_then(Derived::of_source_type),
     }
 }
 
@@ -470,6 +473,7 @@ fn key_field(name: &str) -> Field {
         aliases: Vec::new(),
         provenance: Provenance::Assumed,
         deprecated: None,
+        derived: None,
     }
 }
 
@@ -494,6 +498,7 @@ fn campaign_field(key: &str, entry: &Value, known: Option<&IndexMap<String, Fiel
         aliases: known.map(|k| k.aliases.clone()).unwrap_or_default(),
         provenance: Provenance::Pulled,
         deprecated: known.and_then(|k| k.deprecated.clone()),
+        derived: None,
     }
 }
 

@@ -101,8 +101,15 @@ fn options(options: impl Iterator<Item = String>, count: usize, pad: &str, out: 
     }
 }
 
-/// The type with its length or range: `string(50)`, `money(2)`.
+/// The type with its length or range, and how the value is computed: `string(50)`, `money(2)`, `integer, rollup`.
 pub fn describe(field: &Field) -> String {
+    match field.derived {
+        Some(derived) => format!("{}, {}", describe_type(field), derived.name()),
+        None => describe_type(field),
+    }
+}
+
+fn describe_type(field: &Field) -> String {
     let vendor = &field.vendor_type;
     let target = |target: &Option<String>| target.as_ref().map_or_else(|| vendor.clone(), |t| format!("{vendor} -> {t}"));
     match &field.ty {

@@ -131,6 +131,9 @@ fn field(field: &Field, system: System, common: Provenance) -> Node {
     if let Some(instead) = &field.deprecated {
         entries.push(("deprecated", text(instead)));
     }
+    if let Some(derived) = field.derived {
+        entries.push(("derived", text(derived.name())));
+    }
     if let FieldType::Item(inner) = &field.ty {
         entries.push(("fields", fields(inner, system, common)));
     }

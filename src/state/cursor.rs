@@ -113,6 +113,17 @@ pub(super) fn cursor_of(conn: &Connection, mapping: i64) -> Inside<Option<Cursor
     Ok(statement.query_row([mapping], from_row).optional()?)
 }
 
+fn comparison_is_due(conn: &Connection, mapping: i64, before: Instant) -> Inside<bool> {
+    let mut statement =
+        conn.prepare_cached("SELECT phase = 'delta' AND (full_at IS NULL OR full_at <= ?2) FROM cursor WHERE mapping = ?1")?;
+    Ok(statement.query_row(params![mapping, millis(before)], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+pub(super) fn full_at(conn: &Connection, mapping: i64) -> Inside<Option<Instant>> {
+    let mut statement = conn.prepare_cached("SELECT full_at FROM cursor WHERE mapping = ?1")?;
+    Ok(statement.query_row([mapping], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten().map(instant))
+}
+
 impl Store {
     /// Where the flow stands; none if it has never run.
     ///
@@ -154,6 +165,35 @@ impl Store {
             let id = tx.mapping(mapping)?;
             let from = tx.cursor_or_first(id, plan_fingerprint)?;
             tx.restart(id, &from, reason, plan_fingerprint)
+        })
+    }
+
+    /// Whether a comparison of all records with the source is to begin: the last full load was complete at `before` or earlier, or no
+    /// version that notes it has completed one. Not in a full load, which is such a comparison.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_comparison_due(&self, mapping: &str, before: Instant) -> Result<bool, StateError> {
+        self.read("look for the last comparison", |conn, _| match mapping_id(conn, mapping)? {
+            Some(id) => comparison_is_due(conn, id, before),
+            None => Ok(false),
+        })
+    }
+
+    /// Begins a comparison of all records with the source if one is due: a full load, in which a record that equals what was last
+    /// written costs no call. It goes on after an interruption as any full load does. Returns whether it has begun.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn begin_comparison(&self, mapping: &str, plan_fingerprint: &str, before: Instant) -> Result<bool, StateError> {
+        if !self.is_comparison_due(mapping, before)? {
+            return Ok(false);
+        }
+        self.write("begin a comparison", |tx| {
+            let id = tx.mapping(mapping)?;
+            let Some(from) = cursor_of(tx.conn, id)? else { return Ok(false) };
+            tx.restart(id, &from, Reason::Resync, plan_fingerprint)?;
+            Ok(true)
         })
     }
 

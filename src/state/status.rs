@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::cursor::{Cursor, cursor_of};
+use super::cursor::{Cursor, cursor_of, full_at};
 use super::due::{DueStatus, due_status};
 use super::error::{Inside, StateError};
 use super::events::{EventsStatus, events_status};
@@ -74,6 +74,8 @@ pub struct MappingStatus {
     pub dead_letters: u64,
     /// Of them, with a retry on its way.
     pub retrying: u64,
+    /// When its last full load was complete; none if that is not known.
+    pub full_at: Option<Instant>,
     /// Records that are to be evaluated again at an instant, although nobody changes them.
     pub due: DueStatus,
     /// Target records on file.
@@ -208,6 +210,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         backlog: backlog(conn, id, true)?,
         dead_letters,
         retrying,
+        full_at: full_at(conn, id)?,
         due: due_status(conn, id)?,
         ledger_rows,
         totals,

@@ -709,13 +709,15 @@ pub struct Options {
     pub settings: Vec<Setting>,
 }
 
-/// `name value`.
+/// `name value`, or `name every 7d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The whole.
     pub span: Span,
     /// The option.
     pub name: Ident,
-    /// Its value.
+    /// Its value; the word `every` of an interval.
     pub value: Ident,
+    /// How often, in seconds, where the value is an interval.
+    pub every: Option<u64>,
 }

@@ -601,7 +601,13 @@ impl<'a> Builder<'a> {
         let span = self.span(&pair);
         let mut words = pair.into_inner();
         let (name, value) = (words.next()?, words.next()?);
-        Some(Setting { span, name: self.ident(&name), value: self.ident(&value) })
+        if value.as_rule() == Rule::every {
+            let mut every = value.into_inner();
+            let value = self.ident(&every.next()?);
+            let LiteralValue::Duration(seconds) = self.literal(every.next()?)?.value else { return None };
+            return Some(Setting { span, name: self.ident(&name), value, every: Some(seconds) });
+        }
+        Some(Setting { span, name: self.ident(&name), value: self.ident(&value), every: None })
     }
 
     pub(super) fn settings(&mut self, pair: Pair<'_, Rule>, context: Context) -> Vec<Setting> {

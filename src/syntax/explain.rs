@@ -404,6 +404,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::condition | Rule::comparison | Rule::group | Rule::negation => "a condition",
         Rule::arm => "`value => value`",
         Rule::setting => "an option and its value",
+        Rule::every | Rule::kw_every => "`every` and a duration",
         Rule::sign | Rule::offset => "`+` or `-` and a duration",
         Rule::given | Rule::kw_given => "`given`",
         Rule::expect | Rule::kw_expect => "`expect`",

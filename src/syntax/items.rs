@@ -70,7 +70,7 @@ impl Builder<'_> {
                     let span = self.span(&line);
                     let mut words = line.into_inner();
                     let (Some(name), Some(value)) = (words.next(), words.next()) else { continue };
-                    block.directions.push(Setting { span, name: self.ident(&name), value: self.ident(&value) });
+                    block.directions.push(Setting { span, name: self.ident(&name), value: self.ident(&value), every: None });
                 }
                 Rule::pair => {
                     let pair = self.pair(line);

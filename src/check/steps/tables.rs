@@ -93,6 +93,7 @@ impl StepChecker<'_, '_, '_> {
             aliases: Vec::new(),
             provenance: Provenance::Declared,
             deprecated: None,
+            derived: None,
         };
         let source = SourceField { name: "the value".to_owned(), field, typed: self.input.clone() };
         let checked = replace::check_arms(arms, *unread_arms, *span, &source, self.context)?;

@@ -32,7 +32,7 @@ pub struct EntityMetadata {
 const DEFINITION: &str = "LogicalName,SchemaName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,ChangeTrackingEnabled,IsActivity,\
                           IsCustomEntity,IsOptimisticConcurrencyEnabled,ObjectTypeCode,DisplayName";
 const ATTRIBUTE: &str = "LogicalName,SchemaName,AttributeType,AttributeTypeName,IsValidForCreate,IsValidForUpdate,IsValidForRead,IsPrimaryId,IsSecured,\
-                         RequiredLevel,AttributeOf,IsLogical,IsValidODataAttribute,DisplayName";
+                         RequiredLevel,AttributeOf,IsLogical,IsValidODataAttribute,SourceType,DisplayName";
 const KEY: &str = "LogicalName,KeyAttributes,EntityKeyIndexStatus";
 const MANY_TO_ONE: &str = "SchemaName,ReferencingAttribute,ReferencedEntity,ReferencedAttribute,ReferencingEntityNavigationPropertyName";
 /// Choices come with their options, local or global.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::due;
-use super::reader::{Evaluation, after_page, evaluate_page, explained, must_restart, note_rejections, request};
+use super::reader::{Evaluation, after_page, compared_before, evaluate_page, explained, must_restart, note_rejections, request};
 use crate::connect::{ConnectError, Trail};
 use crate::count::counted;
 use crate::eval::Evaluator;
@@ -151,10 +151,17 @@ async fn dry_flow(
         (dry.held, dry.mass_change, dry.held_already) = (copy.held_changes(name)?, Some(change), true);
         return Ok(dry);
     }
+    let now = options.clock.now();
+    if let Some(before) = compared_before(flow, now)
+        && copy.begin_comparison(name, &fingerprint, before)?
+    {
+        cursor = copy.cursor_or_first(name, &fingerprint)?;
+        dry.full_load = true;
+    }
     // With `rejected stop` a run would end at the first record that is rejected; a dry run tells of all.
     let flow = &IngressFlow { policy: Policy { rejected: Rejected::DeadLetter, ..flow.policy }, ..flow.clone() };
     let evaluator = Evaluator::new(flow)?;
-    let (since, now) = (copy.last_change()?, options.clock.now());
+    let since = copy.last_change()?;
     let (mut counters, mut trail, mut unnamed) = (FlowCounters::default(), Trail::default(), false);
     loop {
         if stop.is_cancelled() {

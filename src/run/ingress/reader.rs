@@ -34,6 +34,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
         return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: flow.key.path.join(".") });
     }
     refuse_held(shared, &fingerprint).await?;
+    begin_comparison(shared, &fingerprint).await?;
     let mut unnamed = false;
     let mut trail = Trail::default();
     loop {
@@ -71,6 +72,24 @@ async fn refuse_held(shared: &Shared, fingerprint: &str) -> Result<(), RunError>
         if same { store.mass_change(&name) } else { Ok(None) }
     });
     held.await?.map_or(Ok(()), |change| Err(mass_change(shared.flow(), change)))
+}
+
+/// The last instant at which a full load may have been complete for a comparison to be due now; `None` if the flow has none.
+pub(super) fn compared_before(flow: &IngressFlow, now: Instant) -> Option<Instant> {
+    let every = i64::try_from(flow.policy.reconcile?).ok().and_then(TimeDelta::try_seconds)?;
+    now.checked_sub_signed(every)
+}
+
+/// Goes back to the beginning of a full load if the comparison of `reconcile every …` is due. After the look for changes that need
+/// approval: a full load drops what is held.
+async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
+    let flow = shared.flow();
+    let Some(before) = compared_before(flow, shared.context.options.clock.now()) else { return Ok(()) };
+    let (name, plan) = (flow.name.clone(), fingerprint.to_owned());
+    if shared.context.blocking(move |store| store.begin_comparison(&name, &plan, before)).await? {
+        tracing::info!(mapping = flow.name, "comparing all records with Dynamics 365: `reconcile every` is due");
+    }
+    Ok(())
 }
 
 /// The error of changes that need approval.

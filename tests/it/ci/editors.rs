@@ -76,6 +76,7 @@ const LINES: &[(&str, &[(&str, &str)])] = &[
         &[("replace", "d365mapBlock"), ("=>", "d365mapArrow"), ("male", ""), ("else", "d365mapWord"), ("keep", "d365mapOutcome")],
     ),
     ("  replace gender with shared", &[("with", "d365mapWord"), ("shared", "")]),
+    ("  reconcile every 7d", &[("every", "d365mapWord"), ("7d", "d365mapNumber")]),
     ("# allow(D304): why", &[("# allow", "d365mapAllow"), ("why", "d365mapComment")]),
     ("let origin = \"crm\"; include \"a\"", &[("let", "d365mapInclude"), ("include", "d365mapInclude")]),
     ("  expect rejected \"D901\"", &[("expect", "d365mapBlock"), ("rejected", "d365mapOutcome")]),

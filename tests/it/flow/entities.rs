@@ -333,6 +333,30 @@ async fn a_customer_that_is_a_contact_is_no_link_to_an_account_and_its_name_come
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_changes_without_a_notice_is_written_by_the_comparison_and_equal_records_cost_no_call() {
+    let (seed, schemas) = customers();
+    let world = World::new(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await;
+    let people = CUSTOMERS.split_once("mapping people").map(|(_, people)| format!("mapping people{people}")).expect("the second mapping");
+    let people = people.replace("  parentcustomerid -> cusAccount | link accounts\n", "  options { reconcile every 7d }\n");
+    let plan = plan_of(&schemas, &people);
+    let account = "a0000000-0000-4000-8000-000000000001";
+    world.sales("POST", "accounts", json!({"accountid": account, "name": "Old name"})).await;
+    world.create(1, json!({"lastname": "Boss", "parentcustomerid_account@odata.bind": format!("/accounts({account})")})).await;
+    world.create(2, json!({"lastname": "Free"})).await;
+    assert_eq!(world.run(&plan).await.created, 2);
+    world.sales("PATCH", &format!("accounts({account})"), json!({"name": "New name"})).await;
+    assert_eq!(world.run(&plan).await.read, 0, "Dynamics reports no change of the contact");
+    world.options.clock.advance(chrono::TimeDelta::days(8));
+    let dry = world.dry(&plan).await.flows.remove(0);
+    assert_eq!((dry.full_load, dry.update, dry.unchanged), (true, 1, 1));
+    world.admin("reset-stats", json!({})).await;
+    let done = world.run(&plan).await;
+    assert_eq!((done.read, done.updated, done.unchanged), (2, 1, 1));
+    assert_eq!(world.campaign_writes().await, 1);
+    assert_eq!(world.profile(1).await.expect("written")["cusCompany"], "New name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_whose_changes_are_not_tracked_is_named_before_anything_is_read() {
     let (seed, schemas) = customers();
     let world = World::new(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await;

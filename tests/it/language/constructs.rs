@@ -5,7 +5,7 @@ use d365map::diagnostics::render::{Format, Style, render};
 use d365map::plan::{Direction, EventType, Fit, Op, Scope};
 use serde_json::json;
 
-use super::support::{codes, compiled, compiled_files, map, plan, rendered};
+use super::support::{codes, codes_with, compiled, compiled_files, map, plan, rendered, whole};
 
 const CONTACTS: &str = "mapping contacts: d365.contact -> campaign.profile { key contactid -> externalId; lastname -> lastName }\n";
 
@@ -343,4 +343,33 @@ fn a_project_sets_how_much_a_warning_weighs_and_cannot_silence_an_error() {
     let found = |level| with(level).iter().map(|d| (d.code, d.severity)).collect::<Vec<_>>();
     assert_eq!(found(Level::Error), [(Code::D304, Severity::Error), (Code::D104, Severity::Error)]);
     assert_eq!(found(Level::Off), [(Code::D104, Severity::Error)]);
+}
+
+#[test]
+fn reconcile_takes_an_interval_between_an_hour_and_ten_years() {
+    let plan = plan("lastname -> lastName\noptions { reconcile every 7d }");
+    assert_eq!(plan.ingress[0].policy.reconcile, Some(7 * 86_400));
+    for wrong in ["reconcile every", "reconcile never", "reconcile every 59m", "reconcile every 3651d", "deletes every 7d"] {
+        assert_eq!(codes(&format!("lastname -> lastName\noptions {{ {wrong} }}")), ["D108"], "{wrong}");
+    }
+    assert_eq!(codes("lastname -> lastName\noptions { reconcile every 7d; reconcile every 8d }"), ["D115"]);
+}
+
+#[test]
+fn a_column_without_change_notices_is_a_warning_once_and_none_with_a_comparison() {
+    let entries = "lastname -> lastName\nparentcustomerid -> cusOrigin | label | truncate(20)\nparentcustomerid -> cusNote | label";
+    let found = compiled(&whole(entries)).diagnostics;
+    assert_eq!(found.iter().map(|d| d.code.name()).collect::<Vec<_>>(), ["D126"]);
+    assert!(codes(&format!("{entries}\noptions {{ reconcile every 1h }}")).is_empty());
+    // A filter reads it too, and the id of a lookup is stored in the record itself.
+    assert!(codes("parentcustomerid -> cusNote").is_empty());
+    for derived in d365map::schema::Derived::ALL {
+        let mut catalogue = d365map::schema::Catalogue::builtin().clone();
+        let id = d365map::schema::TableId::new(d365map::schema::System::D365, "contact");
+        let mut table = catalogue.get(&id).expect("contacts").as_ref().clone();
+        table.fields["creditlimit"].derived = Some(derived);
+        catalogue.insert(table);
+        let text = whole("lastname -> lastName\nfilter all { creditlimit > 5 }");
+        assert_eq!(codes_with(&text, &catalogue), ["D126"], "{}", derived.name());
+    }
 }

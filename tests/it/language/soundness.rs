@@ -29,6 +29,7 @@ fn field(name: &str, ty: FieldType, required: bool) -> Field {
         aliases: Vec::new(),
         provenance: Provenance::Declared,
         deprecated: None,
+        derived: None,
     }
 }
 

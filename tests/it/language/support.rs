@@ -72,6 +72,7 @@ fn field(name: &str, ty: FieldType, required: bool, readable: bool) -> Field {
         aliases: Vec::new(),
         provenance: Provenance::Declared,
         deprecated: None,
+        derived: None,
     }
 }
 

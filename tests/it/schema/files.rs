@@ -349,6 +349,7 @@ fn fields(ty: BoxedStrategy<(FieldType, &'static str)>) -> BoxedStrategy<IndexMa
                         aliases,
                         provenance,
                         deprecated: (!required).then(|| "use another field".to_owned()),
+                        derived: updatable.then_some(d365map::schema::Derived::Rollup),
                     },
                 )
             };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use d365map::schema::pull::{DataverseDocuments, PullError, campaign, dataverse};
-use d365map::schema::{Catalogue, Change, FieldType, LookupTarget, Provenance, System, Table, TableId, diff};
+use d365map::schema::{Catalogue, Change, Derived, Field, FieldType, LookupTarget, Provenance, System, Table, TableId, diff, write};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -228,6 +228,27 @@ fn a_custom_resource_is_read_without_any_built_in_one() {
     assert!(!table.fields["profiles"].creatable);
     assert!(matches!(campaign("x", &json!({"content": {}}), None), Err(PullError::Missing { .. })));
     assert!(matches!(campaign("x", &json!({"error_code": "403023"}), None), Err(PullError::Missing { .. })));
+}
+
+#[test]
+fn computed_columns_are_marked_by_their_source_type() {
+    let mut documents = least();
+    let column = |name: &str, source: Value| json!({"LogicalName": name, "AttributeType": "Integer", "SourceType": source});
+    documents.attributes = json!([
+        {"LogicalName": "new_thingid", "AttributeType": "Uniqueidentifier", "SourceType": null},
+        column("simple", json!(0)), column("calculated", json!(1)), column("rollup", json!(2)), column("formula", json!(3)), column("prompt", json!(4)),
+    ]);
+    let table = dataverse(&documents).unwrap().table;
+    for field in table.fields.values() {
+        let expected = Derived::ALL.into_iter().find(|d| d.name() == field.name);
+        assert_eq!(field.derived, expected, "{}", field.name);
+    }
+    let text = write(&table);
+    assert!(text.contains("derived: rollup"), "{text}");
+    let before =
+        Table { fields: table.fields.iter().map(|(n, f)| (n.clone(), Field { derived: None, ..f.clone() })).collect(), ..table.clone() };
+    let changes: Vec<String> = diff(&before, &table).iter().map(ToString::to_string).collect();
+    assert!(changes.contains(&"~ rollup: Integer -> Integer, rollup".to_owned()), "{changes:?}");
 }
 
 #[test]
