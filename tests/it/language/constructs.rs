@@ -350,9 +350,9 @@ fn reconcile_takes_an_interval_between_an_hour_and_ten_years() {
     let plan = plan("lastname -> lastName\noptions { reconcile every 7d }");
     assert_eq!(plan.ingress[0].policy.reconcile, Some(7 * 86_400));
     for wrong in ["reconcile every", "reconcile never", "reconcile every 59m", "reconcile every 3651d", "deletes every 7d"] {
-        assert_eq!(codes(&format!("lastname -> lastName\noptions {{ {wrong} }}")), ["D108"], "{wrong}");
+        assert_eq!(codes(&whole(&format!("lastname -> lastName\noptions {{ {wrong} }}"))), ["D108"], "{wrong}");
     }
-    assert_eq!(codes("lastname -> lastName\noptions { reconcile every 7d; reconcile every 8d }"), ["D115"]);
+    assert_eq!(codes(&whole("lastname -> lastName\noptions { reconcile every 7d; reconcile every 8d }")), ["D115"]);
 }
 
 #[test]
@@ -360,9 +360,9 @@ fn a_column_without_change_notices_is_a_warning_once_and_none_with_a_comparison(
     let entries = "lastname -> lastName\nparentcustomerid -> cusOrigin | label | truncate(20)\nparentcustomerid -> cusNote | label";
     let found = compiled(&whole(entries)).diagnostics;
     assert_eq!(found.iter().map(|d| d.code.name()).collect::<Vec<_>>(), ["D126"]);
-    assert!(codes(&format!("{entries}\noptions {{ reconcile every 1h }}")).is_empty());
+    assert!(codes(&whole(&format!("{entries}\noptions {{ reconcile every 1h }}"))).is_empty());
     // A filter reads it too, and the id of a lookup is stored in the record itself.
-    assert!(codes("parentcustomerid -> cusNote").is_empty());
+    assert!(codes(&whole("parentcustomerid -> cusNote")).is_empty());
     for derived in d365map::schema::Derived::ALL {
         let mut catalogue = d365map::schema::Catalogue::builtin().clone();
         let id = d365map::schema::TableId::new(d365map::schema::System::D365, "contact");
