@@ -56,7 +56,7 @@ fn said(value: &Value) -> Option<Said> {
         Some(Value::Object(error)) => Said { code: text(error.get("code")), message: text(error.get("message")) },
         Some(Value::String(error)) => {
             let message = text(value.get("error_description")).or_else(|| text(value.get("message")));
-            let code = message.as_deref().and_then(aadsts).map_or_else(|| error.clone(), str::to_owned);
+            let code = message.as_deref().and_then(aadsts).map_or_else(|| printable::one_line(error).into_owned(), str::to_owned);
             Said { code: Some(code), message }
         }
         _ => Said { code: text(value.get("error_code")).or_else(|| text(value.get("code"))), message: text(value.get("message")) },

@@ -77,6 +77,9 @@ impl Game {
     /// The flow left alone, and then the contact back in the filter with nothing to hold it back.
     fn rest_with_profile(&self, world: &mut World, exports: bool) -> u32 {
         let (mut writes, _) = self.rest(world, exports);
+        if self.towards_campaign() && world.wanted && world.held_back && world.c_exists {
+            assert!(world.c_out || !world.d_out, "an opt-out of Dynamics is held back with the record: {world:?}");
+        }
         if !world.wanted || world.held_back {
             if !world.wanted {
                 let there = world.d_out || world.kept;
