@@ -42,6 +42,16 @@ pub enum StateError {
         /// Who holds it.
         holder: Holder,
     },
+    /// A workflow was to be dropped that keeps opt-outs of which nothing else has a copy.
+    #[error(
+        "`{name}` keeps the opt-outs of {count} deleted profiles, and nothing else has a copy of them: if one of these contacts came back, it would get email again. To keep them, give its state to another mapping: `d365map state rename {name} NEW`"
+    )]
+    KeepsOptOuts {
+        /// The workflow.
+        name: String,
+        /// Contacts whose opt-outs are kept.
+        count: i64,
+    },
     /// A run was asked for on a store that was opened without the run lock.
     #[error("the state file {} was opened without its run lock, so no run can start on it", path.display())]
     NotLocked {
@@ -219,6 +229,7 @@ impl StateError {
             | StateError::Busy { .. }
             | StateError::UnknownWorkflow { .. }
             | StateError::NameTaken { .. }
+            | StateError::KeepsOptOuts { .. }
             | StateError::Unsafe { .. } => true,
         }
     }

@@ -227,7 +227,7 @@ impl Store {
     /// Removes all that the state holds of a workflow. Its records at the target stay as they are.
     ///
     /// # Errors
-    /// [`StateError::NotLocked`]; [`StateError::UnknownWorkflow`]; when the file cannot be written.
+    /// [`StateError::NotLocked`]; [`StateError::UnknownWorkflow`]; [`StateError::KeepsOptOuts`]; when the file cannot be written.
     pub fn drop_workflow(&self, name: &str) -> Result<KnownWorkflow, StateError> {
         self.require_lock()?;
         self.write("drop a workflow", |tx| {
@@ -236,6 +236,10 @@ impl Store {
                 return Err(unknown(name, &known).into());
             };
             if let Some(id) = mapping_id(tx.conn, name)? {
+                let count: i64 = tx.conn.query_row("SELECT COUNT(*) FROM optout_kept WHERE mapping = ?1", [id], |row| row.get(0))?;
+                if count > 0 {
+                    return Err(StateError::KeepsOptOuts { name: name.to_owned(), count }.into());
+                }
                 tx.remove_mapping(id)?;
             }
             tx.conn.execute("DELETE FROM export WHERE flow = ?1", [name])?;
@@ -424,6 +428,23 @@ mod tests {
         let child = store.claim(run, "contacts", 9, crate::time::now()).unwrap();
         assert_eq!(child.len(), 1, "its parent is there");
         assert!(child[0].write_set(true).any(|field| field.link.as_ref().is_some_and(|link| &*link.mapping == "firms")));
+    }
+
+    #[test]
+    fn a_workflow_that_keeps_the_only_copy_of_an_opt_out_is_not_dropped() {
+        let store = Store::in_memory().unwrap();
+        store.recognize_workflows(&[planned("accounts")], &[]).unwrap();
+        store.cursor_or_first("accounts", "plan").unwrap();
+        store.begin_optouts("accounts.optout", "pairs").unwrap();
+        let keep = |out| {
+            let judge = |_| (crate::state::Person::default(), false);
+            store.keep_optouts("accounts", "accounts.optout", "11111111-0000-4000-8000-000000000001", out, judge).unwrap();
+        };
+        keep(crate::state::Flags::of(1));
+        let refused = store.drop_workflow("accounts");
+        assert!(matches!(&refused, Err(StateError::KeepsOptOuts { count: 1, .. })), "{refused:?}");
+        keep(crate::state::Flags::NONE);
+        store.drop_workflow("accounts").unwrap();
     }
 
     #[test]
