@@ -535,6 +535,24 @@ async fn a_500_is_retried_for_an_update_by_key_and_a_502_or_504_is_not_since_it_
 }
 
 #[tokio::test]
+async fn a_delete_that_is_answered_200_without_a_body_is_done_only_if_the_record_is_gone() {
+    for is_gone in [true, false] {
+        let server = Server::with_tokens(move |seen, _| match seen.method.as_str() {
+            "DELETE" => Reply::empty(200),
+            _ if is_gone => Reply::json(404, r#"{"error_code":"404","message":"gone"}"#),
+            _ => Reply::json(200, r#"{"PKey":"@p","externalId":"a"}"#),
+        })
+        .await;
+        let result = campaign(&server).delete("profile", "a").await;
+        if is_gone {
+            assert_eq!(result.unwrap(), Written::Done);
+        } else {
+            assert!(matches!(result, Err(ConnectError::OutcomeUnknown { .. })), "{result:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_write_that_is_answered_by_anything_but_the_documented_form_is_of_unknown_outcome() {
     let odd: [(&str, Reply); 5] = [
         ("text", Reply { body: "OK".into(), ..Reply::empty(200).with("content-type", "text/plain") }),
@@ -548,10 +566,7 @@ async fn a_write_that_is_answered_by_anything_but_the_documented_form_is_of_unkn
         let campaign = campaign(&server);
         let mut errors =
             vec![campaign.create("profile", None, "{}").await.unwrap_err(), campaign.update("profile", "a", "{}").await.unwrap_err()];
-        // An empty answer is what a delete is answered.
-        if what != "empty" {
-            errors.push(campaign.delete("profile", "a").await.unwrap_err());
-        }
+        errors.push(campaign.delete("profile", "a").await.unwrap_err());
         for error in errors {
             assert!(matches!(error, ConnectError::OutcomeUnknown { .. }), "{what}: {error}");
         }

@@ -29,7 +29,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::http::{Http, Repeat, Request, TokenSource, origin, service_url};
+use super::http::{Http, Repeat, Reply, Request, TokenSource, origin, service_url};
 use super::{Call, ConnectError, Credential};
 use crate::json;
 
@@ -263,7 +263,12 @@ impl Campaign {
 
     /// Sends a request; an error names no PKey.
     async fn send(&self, request: &Request<'_>) -> Result<Bytes, ConnectError> {
-        self.0.http.send(request).await.map_err(understood)
+        self.exchange(request).await.map(|reply| reply.body)
+    }
+
+    /// Sends a request, and gives the answer with its status.
+    async fn exchange(&self, request: &Request<'_>) -> Result<Reply, ConnectError> {
+        self.0.http.exchange(request).await.map_err(understood)
     }
 
     /// Gets a JSON document.
