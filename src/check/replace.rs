@@ -83,7 +83,7 @@ pub(super) fn check_arms(
                     checked.otherwise = Some(right);
                 }
             },
-            // Text that is empty or only white space is no value, so its case is that of `null`.
+            // Text that is empty or only white space is not a value, so its case is that of `null`.
             Some(Value::Literal(Literal { value, .. })) if constant(value) == Const::Null => match null_at {
                 Some(first) => context.report(twice(first, "`null`")),
                 None => {

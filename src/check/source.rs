@@ -300,7 +300,7 @@ impl Pieces {
 
 /// A literal as text, in the notation of the language.
 pub(super) fn literal_text(value: &LiteralValue) -> String {
-    // A separator may be white space, which is no value where a field's value is meant.
+    // A separator may be white space, which is not a value where a field's value is meant.
     if let LiteralValue::Text(text) = value {
         return text.clone();
     }

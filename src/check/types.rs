@@ -103,7 +103,7 @@ impl Ty {
             LiteralValue::Boolean(_) => Ty::Boolean,
             LiteralValue::Integer(n) => Ty::Integer { min: *n, max: *n },
             LiteralValue::Decimal(d) => Ty::Decimal { scale: d.scale(), min: *d, max: *d },
-            // Text that is empty or only white space is no value, wherever it comes from.
+            // Text that is empty or only white space is not a value, wherever it comes from.
             LiteralValue::Text(text) if is_blank(text) => Ty::Null,
             LiteralValue::Text(text) => Ty::Words(vec![text.clone()]),
             LiteralValue::Date(_) => Ty::Date,

@@ -251,12 +251,12 @@ fn owned<'a>(text: String) -> Value<'a> {
     Value::Text(Cow::Owned(text))
 }
 
-/// A text as a value. Text that is empty or only white space is no value.
+/// A text as a value. Text that is empty or only white space is not a value.
 pub(super) fn some_text<'a>(text: String) -> Value<'a> {
     or_none(owned(text))
 }
 
-/// The result of a step: text that is empty or only white space is no value, whichever step left it.
+/// The result of a step: text that is empty or only white space is not a value, whichever step left it.
 fn or_none(value: Value<'_>) -> Value<'_> {
     match value {
         Value::Text(text) if is_blank(&text) => Value::Null,

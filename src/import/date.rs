@@ -93,7 +93,7 @@ pub(super) fn read(text: &str, order: Option<DateOrder>) -> Result<LocalDate, No
     whole(&found["y"], &(month + 1).to_string(), &found["d"], &found)
 }
 
-/// The order that a text shows: one of its numbers is no month.
+/// The order that a text shows: one of its numbers cannot be a month.
 pub(super) fn order_of(text: &str) -> Option<DateOrder> {
     let found = PATTERNS.numbers.captures(text.trim()).filter(|found| &found["sign"] != ".")?;
     match (whole(&found["y"], &found["b"], &found["a"], &found), whole(&found["y"], &found["a"], &found["b"], &found)) {

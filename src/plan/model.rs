@@ -890,7 +890,7 @@ pub enum ConditionKind {
 pub enum Test {
     /// There is a value. Text of only white space is none.
     Present,
-    /// There is no value.
+    /// The value is empty.
     Empty,
     /// A comparison with a constant.
     Relation(Relation, Const),

@@ -22,7 +22,7 @@ pub struct QueuedChange {
 }
 
 impl Store {
-    /// The number of the last change that was taken in.
+    /// The number of the last change that was read.
     ///
     /// # Errors
     /// When the file cannot be read.

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { crc32, deflateSync } from "node:zlib";
 
 const SIZE = 128;
-// Each pixel is the average of so many points in both directions, which makes edges smooth.
+// Each pixel is the average of this number of points in both directions, which makes edges smooth.
 const POINTS = 4;
 const GROUND = [31, 78, 121];
 const SIGN = [255, 255, 255];

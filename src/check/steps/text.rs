@@ -42,7 +42,7 @@ impl StepChecker<'_, '_, '_> {
         Some(Checked::sure(op, Typed::new(ty, self.input.nullable)))
     }
 
-    /// A text that may be empty after the step, which is no value. Of known words, those that are left are known too.
+    /// A text that may be empty after the step, which is not a value. Of known words, those that are left are known too.
     fn perhaps_none(&mut self, op: Op, ty: Ty) -> Checked {
         let output = match ty {
             Ty::Words(words) => {

@@ -52,7 +52,7 @@ impl Limit {
     /// All of them.
     pub const NONE: Limit = Limit(None);
 
-    /// At most `count`; 0 is no limit.
+    /// At most `count`; 0 means no limit.
     pub fn at_most(count: usize) -> Limit {
         Limit(Some(count).filter(|n| *n > 0))
     }

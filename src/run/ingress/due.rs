@@ -13,13 +13,13 @@ use crate::run::{RunError, Services};
 use crate::state::{Change, DueCommit, PageTimes, Store};
 use crate::time::Instant;
 
-/// Records that are fetched and taken in together.
+/// Records that are fetched and evaluated together.
 pub(super) const AT_ONCE: usize = 200;
 
 /// Fetches what is due and takes it in, after the round has read all changes.
 pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Result<(), RunError> {
     let (context, flow) = (&shared.context, shared.flow());
-    // Of one instant, so that the loop ends: what is taken in is due later.
+    // All are compared with one instant, so that the loop ends: a record that is evaluated becomes due later.
     let now = context.options.clock.now();
     loop {
         if !room(shared).await? {
@@ -70,7 +70,7 @@ pub(super) async fn fetch(
 ) -> Result<Vec<(String, Option<Box<RawValue>>)>, ConnectError> {
     let source = &flow.source;
     let primary_id = source.slots.get(source.primary_key as usize).map_or("", |slot| slot.wire.as_str());
-    // An id that is not one has no record, and is dropped with those that are taken in.
+    // An id that cannot be read has no record. It is dropped with those that are evaluated.
     let ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
     let (select, annotations) = (source.select(), source.annotations());
     let mut rows = services.dataverse.rows(&source.collection, primary_id, &ids, &select, annotations).await?;

@@ -281,7 +281,7 @@ pub(super) fn note_rejections(
 /// Rows without a usable id at which a page without any usable row is refused: then it is not one row, but what is asked for.
 const UNUSABLE_PAGE: usize = 10;
 
-/// Counts what was taken in, and lets the writer look at it.
+/// Counts what was read, and lets the writer look at it.
 pub(super) fn count(shared: &Shared, outcome: &PageOutcome) {
     let counters = &shared.context.counters;
     counters.read.add(outcome.records);

@@ -98,7 +98,7 @@ impl Undecided {
         self.strangers += 1;
     }
 
-    /// Whether there were so many in a row that the writer should not send more before it is decided.
+    /// Whether there were enough in a row that the writer should not send more before it is decided.
     pub fn are_many(&self, limit: u32) -> bool {
         self.denials >= limit || self.strangers >= limit
     }

@@ -324,7 +324,7 @@ async fn deletions_that_come_a_few_at_a_time_are_held_once_they_are_a_mass_toget
         "{change}"
     );
     assert_eq!(dry.mass_change, Some(change));
-    // An approval begins the count anew.
+    // After an approval the count begins again.
     assert_eq!(store(&world).approve_mass_change("contacts").unwrap(), Some(1));
     assert_eq!(world.run(&plan).await.deleted, 1);
     delete(17, 20).await;
