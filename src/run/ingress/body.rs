@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Shared;
-use super::refusals::CallKind;
-use super::writer::{Ended, Tally, failed};
+use super::ended::{Ended, Tally};
+use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Link, Linked, Payload, Target};
 use crate::plan::{Fit, IngressFlow};
 use crate::run::RunError;
@@ -21,11 +21,30 @@ pub(super) struct Request {
     pub shown: String,
 }
 
+/// Why an operation has no body.
+pub(super) enum NoBody {
+    /// The operation ends without a write, such as one that waits for the record that it links to.
+    Ended(Box<Ended>),
+    /// A record that it links to could not be looked up.
+    LookUpFailed {
+        /// What Campaign answered.
+        error: ConnectError,
+        /// The body as it may be kept.
+        shown: String,
+    },
+}
+
+impl From<Ended> for NoBody {
+    fn from(ended: Ended) -> NoBody {
+        NoBody::Ended(Box::new(ended))
+    }
+}
+
 /// The body for an operation: of a record to be made (`create`) all fields that have a value and the key, of one that is there
 /// those that differ. How the operation ends instead, where a record that it links to is not at the target, or could not be
 /// looked up.
-pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, Box<Ended>> {
-    let broken = |what: String| Box::new(Ended::Abort(op.released(), RunError::Task(what)));
+pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, NoBody> {
+    let broken = |what: String| NoBody::from(Ended::Abort(op.released(), RunError::Task(what)));
     let flow = shared.flow();
     let key = to_raw_value(&op.key).map_err(|e| broken(e.to_string()))?;
     let key_path = flow.key.path.join(".");
@@ -49,7 +68,7 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
             Destination::Record { key, .. } => {
                 Some(Target { resource: &parent.target.collection, attribute: attribute(flow, &field.path), key: Key::from(key.as_str()) })
             }
-            Destination::Absent { source_id } => return Err(Box::new(waits(op, &link.mapping, source_id, false))),
+            Destination::Absent { source_id } => return Err(waits(op, &link.mapping, source_id, false).into()),
         };
         links.push(Link { name: &field.path, to });
     }
@@ -64,11 +83,11 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
         Ok(Linked::Absent { link }) => {
             let gone = fields.iter().find(|f| *f.path == *link).and_then(|f| f.link.as_ref());
             match gone.and_then(|l| Some((l, l.to.source_id()?))) {
-                Some((link, source_id)) => Err(Box::new(waits(op, &link.mapping, source_id, true))),
+                Some((link, source_id)) => Err(waits(op, &link.mapping, source_id, true).into()),
                 None => Err(broken(format!("there is no link `{link}`"))),
             }
         }
-        Err(error) => Err(Box::new(failed(shared, op, CallKind::Look, &error, Some(shown)).await)),
+        Err(error) => Err(NoBody::LookUpFailed { error, shown }),
     }
 }
 

@@ -12,6 +12,7 @@
 mod body;
 mod dry;
 mod due;
+mod ended;
 mod leftovers;
 mod reader;
 mod refusals;

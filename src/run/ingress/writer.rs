@@ -12,7 +12,8 @@ use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::body::{self, Request};
+use super::body::{self, NoBody, Request};
+use super::ended::{Ended, Tally};
 use super::reader::{evaluate_known, mass_change, paths};
 use super::refusals::{CallKind, Undecided, campaign_answers};
 use crate::connect::ConnectError;
@@ -36,39 +37,6 @@ const GIVE_UP: u32 = 3 * ATTEMPTS;
 const LOOK_UPS: usize = 3;
 /// Calls in a row that fail for reasons of the moment, before the run ends: the service is down, not the record at fault.
 const FAILURES_IN_A_ROW: u32 = 25;
-
-/// The end of one operation.
-pub(super) enum Ended {
-    /// To be handed to the state.
-    Settle(Settlement, Tally),
-    /// A refetch, which the state has taken in already.
-    Refetched(RefetchOutcome),
-    /// The service denied it, and that may be about all records.
-    Denied(Settlement, CallKind, ConnectError),
-    /// Something other than the service answered: the key, and what the answer was.
-    Stranger(Settlement, String, String),
-    /// The run ends; the operation was not carried out.
-    Abort(Settlement, RunError),
-}
-
-/// What an operation counts as.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tally {
-    /// Created or updated by a call; the state counts which.
-    Call,
-    /// Equal to what stands there already.
-    NoCall,
-    /// Deleted by a call.
-    Deleted,
-    /// Deleted before it was ever written.
-    NothingToDelete,
-    /// Not tried: a record that it links to is not at the target.
-    Waits,
-    /// Refused for good.
-    Failed,
-    /// Put off, after so many attempts.
-    Retried { attempts: u32 },
-}
 
 /// Writes until the reader has ended and nothing is left that can be written.
 pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
@@ -343,6 +311,15 @@ fn identity<'a>(attribute: &'a str, op: &'a ClaimedOp) -> Key<'a> {
     Key::Identity { attribute, value: &op.key }
 }
 
+/// The body of a write, or how the operation ends if there is none.
+async fn body_of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, Box<Ended>> {
+    match body::of(shared, op, create).await {
+        Ok(request) => Ok(request),
+        Err(NoBody::Ended(ended)) => Err(ended),
+        Err(NoBody::LookUpFailed { error, shown }) => Err(Box::new(failed(shared, op, CallKind::Look, &error, Some(shown)).await)),
+    }
+}
+
 /// How an update went.
 enum Update {
     Done,
@@ -358,7 +335,7 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
     if op.write_set(false).next().is_none() && op.kept.is_empty() {
         return Update::Nothing;
     }
-    let request = match body::of(shared, op, false).await {
+    let request = match body_of(shared, op, false).await {
         Ok(request) => request,
         Err(ended) => return Update::Ended(ended),
     };
@@ -390,7 +367,7 @@ async fn send(
         if verdict(&error) != Verdict::Record || matches!(error, ConnectError::Duplicate { .. }) {
             return Ok(Err((error, request.shown)));
         }
-        let again = body::of(shared, op, creates).await?;
+        let again = body_of(shared, op, creates).await?;
         if again.sent == request.sent {
             return Ok(Err((error, request.shown)));
         }
@@ -417,7 +394,7 @@ async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> 
 /// Creates a record. Where the target has it already (`look`), it is ours by its key, and it is brought to these values.
 async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
     let flow = shared.flow();
-    let request = match body::of(shared, op, true).await {
+    let request = match body_of(shared, op, true).await {
         Ok(request) => request,
         Err(ended) => return *ended,
     };
@@ -524,7 +501,7 @@ fn when_over(shared: &Shared, op: &ClaimedOp) -> time::Instant {
 }
 
 /// What a failed call makes of its operation.
-pub(super) async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &ConnectError, request: Option<String>) -> Ended {
+async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &ConnectError, request: Option<String>) -> Ended {
     let text = || error.to_string();
     match verdict(error) {
         Verdict::Moment { .. } | Verdict::Stranger if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Shared;
 use super::rule::ContactSight;
+use super::{Shared, sight};
 use crate::connect::dataverse::{Link, PageRequest, Query, Row};
 use crate::connect::{ConnectError, Trail};
 use crate::json;
-use crate::plan::OptoutFlow;
 use crate::run::RunError;
-use crate::state::{CursorMove, Fate, Flags, Mark, OptoutStage, Reason, Unseen};
-use crate::time;
+use crate::state::{CursorMove, Fate, Mark, OptoutStage, Reason, Unseen};
 
 /// What a page says of a contact.
 enum Sight {
@@ -124,7 +122,7 @@ fn read_contact(shared: &Shared, text: &str) -> Option<(String, Sight)> {
     let (record, _) = json::readable(text)?;
     let record = Value::Object(record);
     let id = record.get(&shared.entity.primary_id).and_then(Value::as_str).filter(|id| !id.is_empty())?;
-    Some((id.to_ascii_lowercase(), Sight::Seen(sight(shared, &record))))
+    Some((id.to_ascii_lowercase(), Sight::Seen(sight::of(shared, &record))))
 }
 
 /// Counts a row that does not say whose it is.
@@ -134,28 +132,4 @@ fn passed_over(shared: &Shared, problem: &str, unnamed: &mut bool) {
     shared.context.counters.reject(&place, "", "D904", problem, "a row without an id");
     shared.context.counters.rejected.add(1);
     *unnamed = true;
-}
-
-/// What a contact's record says.
-pub(super) fn sight(shared: &Shared, record: &Value) -> ContactSight {
-    let text = |name: &str| record.get(name).and_then(Value::as_str);
-    let by = text("_modifiedby_value").and_then(|id| id.parse::<uuid::Uuid>().ok());
-    ContactSight {
-        out: out_of(shared.flow(), record),
-        // A record that does not tell has been changed for all that is known.
-        modified: text("modifiedon").and_then(time::parse_instant).unwrap_or_else(time::now),
-        by_us: by == Some(shared.user),
-        version: text("@odata.etag").map(str::to_owned),
-        // A merge deactivates the contact that is given up, and names the one that stays (Dataverse: Merge action; `masterid`).
-        master: text("_masterid_value").map(str::to_ascii_lowercase),
-    }
-}
-
-/// The opt-outs of a record in Campaign's sense. A missing flag is no opt-out, a missing consent is one.
-fn out_of(flow: &OptoutFlow, record: &Value) -> Flags {
-    let out = flow.pairs.iter().filter(|pair| {
-        let value = record.get(&pair.source).and_then(Value::as_bool).unwrap_or(false);
-        value != pair.inverted
-    });
-    out.map(super::flag_of).collect()
 }

@@ -21,6 +21,7 @@ mod model;
 mod profiles;
 mod report;
 mod rule;
+mod sight;
 mod work;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::rule::Step;
-use super::{Shared, contacts, pairs, profiles};
+use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Written};
 use crate::connect::dataverse::{Condition, Outcome, RowKey};
@@ -305,7 +305,7 @@ async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<
     };
     // The service's own JSON, which the client has read once already.
     let record: Value = serde_json::from_str(record.get()).unwrap_or_default();
-    shared.rule.contact_seen(person, contacts::sight(shared, &record));
+    shared.rule.contact_seen(person, sight::of(shared, &record));
     Ok(true)
 }
 

@@ -1,0 +1,39 @@
+//! How an operation of the outbox ends: what the builder of bodies and the writer tell each other.
+
+use super::refusals::CallKind;
+use crate::connect::ConnectError;
+use crate::run::RunError;
+use crate::state::{RefetchOutcome, Settlement};
+
+/// How one operation ends.
+pub(super) enum Ended {
+    /// To be handed to the state.
+    Settle(Settlement, Tally),
+    /// A refetch, which the state has taken in already.
+    Refetched(RefetchOutcome),
+    /// The service denied it, and that may be about all records.
+    Denied(Settlement, CallKind, ConnectError),
+    /// Something other than the service answered: the key, and what the answer was.
+    Stranger(Settlement, String, String),
+    /// The run ends; the operation was not carried out.
+    Abort(Settlement, RunError),
+}
+
+/// What an operation counts as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tally {
+    /// Created or updated by a call; the state counts which.
+    Call,
+    /// The target has these values already.
+    NoCall,
+    /// Deleted by a call.
+    Deleted,
+    /// Deleted before it was ever written.
+    NothingToDelete,
+    /// Not tried: the target does not have a record that it links to.
+    Waits,
+    /// Refused for good.
+    Failed,
+    /// Postponed after this number of attempts.
+    Retried { attempts: u32 },
+}

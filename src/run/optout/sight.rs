@@ -1,0 +1,33 @@
+//! What a contact's record in Dynamics says about opt-outs: read from pages by change tracking and from single look-ups alike.
+
+use serde_json::Value;
+
+use super::Shared;
+use super::rule::ContactSight;
+use crate::plan::OptoutFlow;
+use crate::state::Flags;
+use crate::time;
+
+/// What a contact's record says.
+pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let by = text("_modifiedby_value").and_then(|id| id.parse::<uuid::Uuid>().ok());
+    ContactSight {
+        out: out_of(shared.flow(), record),
+        // A record that does not tell has been changed for all that is known.
+        modified: text("modifiedon").and_then(time::parse_instant).unwrap_or_else(time::now),
+        by_us: by == Some(shared.user),
+        version: text("@odata.etag").map(str::to_owned),
+        // A merge deactivates the contact that is given up, and names the one that stays (Dataverse: Merge action; `masterid`).
+        master: text("_masterid_value").map(str::to_ascii_lowercase),
+    }
+}
+
+/// The opt-outs of a record in Campaign's sense. A missing flag is no opt-out, a missing consent is one.
+fn out_of(flow: &OptoutFlow, record: &Value) -> Flags {
+    let out = flow.pairs.iter().filter(|pair| {
+        let value = record.get(&pair.source).and_then(Value::as_bool).unwrap_or(false);
+        value != pair.inverted
+    });
+    out.map(super::flag_of).collect()
+}
