@@ -11,22 +11,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Response};
 use url::Url;
 
 use super::address::{is_loopback, origin, shown_path};
 use super::answer::{self, Said};
+use super::bearer::Token;
 use super::breaker;
 use super::breaker::Open;
 use super::budget::{Budget, Budgets};
 use super::concurrency::Sign;
 use super::host::{HostInfo, Hosts};
 use super::line::{self, Ends, Lines, Plain};
-use super::probe::{self, Why};
 use super::redact::Redactor;
+use super::request::{Expect, Payload, Reply, Request};
 use super::retry::{self, Backoff, Body, Refusal, Repeat, Seen, Verdict};
 use super::stats::{CallStats, Counters};
-use super::token::{Token, TokenSource};
+use super::transport::{lasting, transport, why};
 use crate::connect::error::{Call, ConnectError, ERROR_BODY_LIMIT};
 
 /// Limits of the HTTP layer.
@@ -124,108 +125,6 @@ impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("config", &self.0.config).finish_non_exhaustive()
     }
-}
-
-/// What an answer with status 2xx must bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expect {
-    /// Its body.
-    Body,
-    /// Only its status: a body lost after it changes nothing.
-    Status,
-    /// Answers to several requests; then the status is that of one of them, and the body tells.
-    Multipart,
-}
-
-/// A request's body.
-#[derive(Clone)]
-pub(crate) enum Payload<'a> {
-    /// None.
-    Empty,
-    /// The same for each attempt.
-    Fixed(Bytes),
-    /// Made anew for each attempt.
-    Fresh(&'a (dyn Fn() -> Bytes + Send + Sync)),
-}
-
-impl From<Option<Bytes>> for Payload<'_> {
-    fn from(body: Option<Bytes>) -> Self {
-        body.map_or(Self::Empty, Self::Fixed)
-    }
-}
-
-/// One request.
-pub(crate) struct Request<'a> {
-    pub(crate) api: &'static str,
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Payload<'a>,
-    /// What it does to send it a second time.
-    pub(crate) repeat: Repeat,
-    pub(crate) expect: Expect,
-    pub(crate) token: Option<&'a TokenSource>,
-    /// What it counts as against a day's budget: the records of a bulk operation.
-    pub(crate) weight: u64,
-    /// Requests of one kind take alike long.
-    pub(crate) kind: &'static str,
-    /// Its answer names what it made: requests with other bodies have other answers, also at the same address.
-    pub(crate) own_answer: bool,
-}
-
-impl Request<'_> {
-    /// A request without headers, body and token; safe to repeat unless it is a POST.
-    pub(crate) fn new(api: &'static str, method: Method, url: Url) -> Self {
-        let kind = match method.as_str() {
-            "GET" => "GET",
-            "PATCH" => "PATCH",
-            "DELETE" => "DELETE",
-            _ => "POST",
-        };
-        let repeat = if method == Method::POST { Repeat::Never } else { Repeat::Safe };
-        Self {
-            api,
-            method,
-            url,
-            headers: HeaderMap::new(),
-            body: Payload::Empty,
-            repeat,
-            expect: Expect::Body,
-            token: None,
-            weight: 1,
-            kind,
-            own_answer: false,
-        }
-    }
-
-    /// The call, for an error: without query, headers and body.
-    pub(crate) fn call(&self) -> Call {
-        let url = format!("{}{}", origin(&self.url), shown_path(&self.url));
-        Call { api: self.api, method: self.method.to_string(), url, ..Call::default() }
-    }
-
-    /// The error of a write whose answer came with success and says nothing about it.
-    pub(crate) fn unknown(&self, message: &str) -> ConnectError {
-        ConnectError::OutcomeUnknown { call: Box::new(Call { message: Some(message.to_owned()), attempts: 1, ..self.call() }) }
-    }
-
-    /// The error of a read whose answer is to another question.
-    pub(crate) fn unavailable(&self, message: &str) -> ConnectError {
-        ConnectError::Unavailable { call: Box::new(Call { message: Some(message.to_owned()), attempts: 1, ..self.call() }) }
-    }
-
-    /// An error about an answer that came with status 200 and makes no sense.
-    pub(crate) fn protocol(&self, problem: impl Into<String>) -> ConnectError {
-        ConnectError::Protocol { call: Box::new(Call { status: Some(200), attempts: 1, ..self.call() }), problem: problem.into() }
-    }
-}
-
-/// An answer with status 2xx.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 /// What one attempt brought.
@@ -461,7 +360,7 @@ impl Http {
                 // A builder's error comes again however often it is tried, but nothing was sent either; a URL and headers that were
                 // checked before cause none.
                 Err(error) if error.is_connect() || error.is_builder() => {
-                    let permanent = lasting(probe::why(error.source()), &request.url);
+                    let permanent = lasting(why(error.source()), &request.url);
                     Attempt { permanent, ..Attempt::without_answer(Seen::NotConnected, transport(error)) }
                 }
                 Err(error) => Attempt::without_answer(Seen::Lost, transport(error)),
@@ -581,35 +480,6 @@ impl Http {
     }
 }
 
-/// Why every further attempt at a connection would fail alike, with the fix; none where it may pass by itself.
-fn lasting(why: Why, url: &Url) -> Option<(String, String)> {
-    let host = origin(url);
-    let told = |problem: String, remedy: &str| Some((problem, remedy.to_owned()));
-    match why {
-        Why::Untrusted => told(
-            format!("this machine does not trust the certificate of {host}"),
-            "put the root certificate of your company's proxy into the system's trust store, or name its file in SSL_CERT_FILE",
-        ),
-        Why::Expired => told(
-            format!("the certificate of {host} has expired"),
-            "check this machine's clock; if it is right, whoever runs the service or the proxy must renew the certificate",
-        ),
-        Why::NotYetValid => told(format!("the certificate of {host} is not valid yet"), "check this machine's clock"),
-        Why::WrongName(names) => {
-            let names = if names.is_empty() { String::new() } else { format!("; it is for {}", names.join(", ")) };
-            told(format!("the certificate of {host} is for another host name{names}"), "check the connection's `url`")
-        }
-        Why::Revoked => {
-            told(format!("the certificate of {host} was revoked"), "check the connection's `url`, and that no proxy stands between")
-        }
-        Why::ProxyLogin => told(
-            format!("the proxy for {host} asks for a user name and password (407)"),
-            "write them into HTTPS_PROXY: http://USER:PASSWORD@PROXY:PORT, special characters percent-encoded",
-        ),
-        Why::NoSuchHost | Why::Refused | Why::Slow | Why::Proxy | Why::NotTls | Why::Other => None,
-    }
-}
-
 const HTML: &str =
     "an HTML page came in place of JSON, probably a sign-in page: check the connection's `url`, and that no proxy or portal stands between";
 
@@ -703,37 +573,5 @@ fn outcome(verdict: Verdict) -> &'static str {
         Verdict::Refused(Refusal::Rejected) => "rejected",
         Verdict::Refused(Refusal::Redirect) => "redirect",
         Verdict::Refused(Refusal::Proxy) => "proxy",
-    }
-}
-
-/// A transport error with its causes, without the address: that could show a query string.
-pub(super) fn transport(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_names_no_query_string() {
-        let request = Request {
-            body: Payload::Fixed(Bytes::from_static(b"secret")),
-            ..Request::new("dataverse", Method::GET, "https://h/contacts?$deltatoken=secret#f".parse().unwrap())
-        };
-        let error = request.protocol("p");
-        assert!(!format!("{error} {error:?}").contains("secret"));
-        assert!(error.to_string().contains("https://h/contacts"));
     }
 }

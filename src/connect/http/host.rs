@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::breaker::{self, Breaker, Open, Ticket};
 use super::concurrency::{Gate, Permit, Sign};
-use super::probe::ServiceLimits;
+use super::limits::ServiceLimits;
 use crate::time;
 
 /// The hosts, by scheme, name and port.

@@ -2,27 +2,34 @@
 
 mod address;
 mod answer;
+mod bearer;
 mod breaker;
 mod budget;
 mod client;
 mod concurrency;
 mod credential;
 mod host;
+mod limits;
 mod line;
 mod probe;
 mod redact;
+mod request;
 mod retry;
 mod stats;
 mod token;
+mod transport;
 
 pub(super) use address::{origin, service_url};
 pub use breaker::Settings as BreakerSettings;
 pub use budget::Budget;
-pub(super) use client::{Expect, Reply, Request, refusal};
+pub(super) use client::refusal;
 pub use client::{Http, HttpConfig};
 pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
 pub use host::HostInfo;
-pub use probe::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};
+pub use limits::ServiceLimits;
+pub use probe::{Challenge, Look, Miss};
+pub(super) use request::{Expect, Reply, Request};
 pub(super) use retry::Repeat;
 pub use stats::{ApiCalls, CallStats};
 pub(super) use token::TokenSource;
+pub use transport::{Unreachable, Why};

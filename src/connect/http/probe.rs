@@ -1,28 +1,25 @@
 //! One look at an address: what answers there, or why nothing does. For diagnosis, where every outcome is a finding and none
 //! is an error: nothing is repeated, no wait is asked for, and what an answer's headers say is kept.
 //!
-//! Sources: RFC 9110 (`Date`, `Location`, `WWW-Authenticate`); Dataverse, *Service protection API limits* (the
-//! `x-ms-ratelimit-*` headers) and *Optimize performance for bulk operations* (`x-ms-dop-hint`). That Dataverse's challenge
-//! names tenant and environment is seen in third parties' logs only.
+//! Source: RFC 9110 (`Date`, `Location`, `WWW-Authenticate`). That Dataverse's challenge names tenant and environment is seen in third
+//! parties' logs only.
 
-use std::error::Error;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use rustls::CertificateError;
+use reqwest::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use serde_json::Value;
 use url::Url;
 
 use super::address::{origin, shown_path};
 use super::answer;
-use super::client::{Http, Request, transport};
+use super::client::Http;
+use super::limits::ServiceLimits;
 use super::line::{self, Plain};
-use super::retry;
-use super::token::TokenSource;
+use super::request::Request;
+use super::transport::{Unreachable, Why, transport};
 use crate::connect::error::ConnectError;
 use crate::time::Instant;
 
@@ -122,140 +119,6 @@ impl Challenge {
     }
 }
 
-/// What a service says of its limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct ServiceLimits {
-    /// Requests left in the window of 300 seconds.
-    pub requests_left: Option<u64>,
-    /// Seconds of execution time left in the window.
-    pub seconds_left: Option<f64>,
-    /// The number of requests at one time that the service recommends.
-    pub parallelism: Option<u32>,
-    /// How long it asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-impl ServiceLimits {
-    /// Reads an answer's headers. The time left is in seconds; a span as .NET writes it (`00:19:59.8`) is passed over. [K]
-    pub(super) fn read(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(|t| t.trim().replace(',', ""));
-        Self {
-            requests_left: text("x-ms-ratelimit-burst-remaining-xrm-requests").and_then(|t| t.parse().ok()),
-            seconds_left: text("x-ms-ratelimit-time-remaining-xrm-requests").and_then(|t| t.parse().ok()),
-            parallelism: text("x-ms-dop-hint").and_then(|t| t.parse().ok()),
-            retry_after: headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| retry::retry_after(v, crate::time::now())),
-        }
-    }
-}
-
-/// Why nothing answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreachable {
-    /// Which of the known reasons.
-    pub why: Why,
-    /// The transport's words, without the address.
-    pub message: String,
-}
-
-/// The reasons for which nothing answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// There is no host of that name, or the name service does not answer.
-    NoSuchHost,
-    /// Nobody listens at that port.
-    Refused,
-    /// No answer within the time.
-    Slow,
-    /// The proxy does not make the connection.
-    Proxy,
-    /// The proxy asks for a user name and password.
-    ProxyLogin,
-    /// Who issued the certificate is not trusted here.
-    Untrusted,
-    /// The certificate's time is over.
-    Expired,
-    /// The certificate's time has not come.
-    NotYetValid,
-    /// The certificate is for other names.
-    WrongName(Vec<String>),
-    /// The certificate was withdrawn.
-    Revoked,
-    /// What answers does not speak TLS, or no version that is safe.
-    NotTls,
-    /// The connection broke, or something else.
-    Other,
-}
-
-impl Unreachable {
-    fn of(error: reqwest::Error) -> Self {
-        let why = if error.is_timeout() { Why::Slow } else { why(error.source()) };
-        Self { why, message: transport(error) }
-    }
-}
-
-pub(super) fn why(first: Option<&(dyn Error + 'static)>) -> Why {
-    let mut source = first;
-    while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-            return tls(found);
-        }
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => return Why::Refused,
-                io::ErrorKind::TimedOut => return Why::Slow,
-                _ => {}
-            }
-        }
-        // The HTTP library keeps these two apart by their words alone.
-        let words = cause.to_string();
-        if words.contains("dns error") || words.contains("invalid dns name") {
-            return Why::NoSuchHost;
-        }
-        if words.contains("proxy authorization required") {
-            return Why::ProxyLogin;
-        }
-        if words.contains("tunnel") || words.contains("proxy") {
-            return Why::Proxy;
-        }
-        source = beneath(cause);
-    }
-    Why::Other
-}
-
-/// The next error of a chain. An input error passes the one within it over: its source is already that one's.
-fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>() {
-        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => error.source(),
-    }
-}
-
-fn tls(error: &rustls::Error) -> Why {
-    match error {
-        rustls::Error::InvalidCertificate(found) => match found {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Why::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Why::NotYetValid,
-            CertificateError::NotValidForName => Why::WrongName(Vec::new()),
-            CertificateError::NotValidForNameContext { presented, .. } => Why::WrongName(presented.iter().map(|n| bare(n)).collect()),
-            CertificateError::Revoked => Why::Revoked,
-            // Everything else about a certificate comes to this: nobody vouches for it.
-            _ => Why::Untrusted,
-        },
-        rustls::Error::InvalidMessage(_)
-        | rustls::Error::AlertReceived(_)
-        | rustls::Error::PeerIncompatible(_)
-        | rustls::Error::PeerMisbehaved(_)
-        | rustls::Error::InappropriateMessage { .. }
-        | rustls::Error::InappropriateHandshakeMessage { .. } => Why::NotTls,
-        _ => Why::Other,
-    }
-}
-
-/// `DnsName("contoso.example")` as the library lists it, without its wrapping.
-fn bare(name: &str) -> String {
-    name.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map_or(name, |(inner, _)| inner).to_owned()
-}
-
 /// Why a look with a token brought nothing.
 #[derive(Debug, Clone)]
 pub enum Miss {
@@ -268,13 +131,6 @@ pub enum Miss {
 impl From<ConnectError> for Miss {
     fn from(error: ConnectError) -> Self {
         Self::Connect(error)
-    }
-}
-
-impl TokenSource {
-    /// Asks for a token, unless there is one, and keeps it.
-    pub(crate) async fn prove(&self) -> Result<(), ConnectError> {
-        self.get().await.map(drop)
     }
 }
 
@@ -400,54 +256,5 @@ mod tests {
         assert_eq!(look("2026-01-01T12:10:00Z", 10).ahead(), Some(600));
         assert_eq!(look("2026-01-01T11:50:00Z", 10).ahead(), Some(-600));
         assert_eq!(look("", 10).ahead(), None);
-    }
-
-    #[test]
-    fn limits_are_read_from_the_headers_that_name_them() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-ms-ratelimit-burst-remaining-xrm-requests", "5,998"),
-            ("x-ms-ratelimit-time-remaining-xrm-requests", "1,199.42"),
-            ("x-ms-dop-hint", "12"),
-            ("retry-after", "7"),
-        ] {
-            headers.insert(name, value.parse().unwrap());
-        }
-        let expected = ServiceLimits {
-            requests_left: Some(5998),
-            seconds_left: Some(1199.42),
-            parallelism: Some(12),
-            retry_after: Some(Duration::from_secs(7)),
-        };
-        assert_eq!(ServiceLimits::read(&headers), expected);
-        assert_eq!(ServiceLimits::read(&HeaderMap::new()), ServiceLimits::default());
-    }
-
-    #[test]
-    fn a_name_that_is_not_known_and_a_port_where_nobody_listens_are_found_in_the_chain() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("{words}")]
-        struct Layer {
-            words: &'static str,
-            source: Option<io::Error>,
-        }
-        let found = |words, source| why(Some(&Layer { words, source }));
-        assert_eq!(found("dns error", Some(io::Error::other("failed to lookup address information"))), Why::NoSuchHost);
-        assert_eq!(found("tcp connect error", Some(io::ErrorKind::ConnectionRefused.into())), Why::Refused);
-        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        assert_eq!(found("client error (Connect)", Some(io::Error::other(io::Error::other(expired)))), Why::Expired);
-        assert_eq!(found("connection reset", None), Why::Other);
-    }
-
-    #[test]
-    fn a_certificates_fault_is_told_from_the_others() {
-        let fault = |error| tls(&rustls::Error::InvalidCertificate(error));
-        assert_eq!(fault(CertificateError::UnknownIssuer), Why::Untrusted);
-        assert_eq!(fault(CertificateError::Expired), Why::Expired);
-        assert_eq!(fault(CertificateError::NotValidYet), Why::NotYetValid);
-        assert_eq!(fault(CertificateError::NotValidForName), Why::WrongName(Vec::new()));
-        assert_eq!(fault(CertificateError::Revoked), Why::Revoked);
-        assert_eq!(bare("DnsName(\"a.example\")"), "a.example");
-        assert_eq!(bare("a.example"), "a.example");
     }
 }

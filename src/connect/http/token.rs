@@ -16,8 +16,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::{Http, Payload, Request};
+use super::bearer::{Pending, Token, Tokens};
+use super::client::Http;
 use super::credential::Credential;
+use super::request::{Payload, Request};
 use crate::connect::error::ConnectError;
 
 /// How long before its expiry a token is replaced. A quarter of its life where that is shorter.
@@ -28,26 +30,6 @@ const UNSTATED_LIFE: Duration = Duration::from_secs(600);
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 /// No service gives longer lives; keeps arithmetic on instants in range.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// A token as it goes into a request.
-#[derive(Clone)]
-pub(crate) struct Token {
-    header: HeaderValue,
-    refresh_at: Instant,
-    expires_at: Instant,
-    number: u64,
-}
-
-impl Token {
-    /// The value of the `Authorization` header, marked sensitive.
-    pub(super) fn header(&self) -> HeaderValue {
-        self.header.clone()
-    }
-
-    pub(super) fn expired(&self) -> bool {
-        self.expires_at <= Instant::now()
-    }
-}
 
 /// Where a connector's tokens come from.
 pub(crate) struct TokenSource {
@@ -85,8 +67,12 @@ impl TokenSource {
         Self { http, url, client_id, scope, credential, slot: Mutex::default(), ended: AtomicU64::new(0) }
     }
 
-    /// A token good for the next request. Callers that come while one is being asked for wait and share the result, be it a failure.
-    pub(super) async fn get(&self) -> Result<Token, ConnectError> {
+    /// Asks for a token, unless there is one, and keeps it.
+    pub(crate) async fn prove(&self) -> Result<(), ConnectError> {
+        self.get().await.map(drop)
+    }
+
+    async fn current(&self) -> Result<Token, ConnectError> {
         let before = self.ended.load(Ordering::Acquire);
         let mut slot = self.slot.lock().await;
         if let Some(token) = slot.token.as_ref().filter(|t| t.refresh_at > Instant::now()) {
@@ -97,8 +83,7 @@ impl TokenSource {
         {
             return Err(failure.clone());
         }
-        // Boxed: asking for a token goes through the same client that asks for tokens.
-        let asked = Box::pin(self.ask()).await;
+        let asked = self.ask().await;
         let ended = self.ended.fetch_add(1, Ordering::AcqRel) + 1;
         match asked {
             Ok((header, life)) => {
@@ -121,8 +106,7 @@ impl TokenSource {
         }
     }
 
-    /// Forgets a token that was refused, unless another caller has replaced it already.
-    pub(super) async fn refused(&self, token: &Token) {
+    async fn forget(&self, token: &Token) {
         let mut slot = self.slot.lock().await;
         if slot.token.as_ref().is_some_and(|t| t.number == token.number) {
             slot.token = None;
@@ -198,6 +182,16 @@ impl TokenSource {
         scrub(&mut call.body);
         let remedy = remedy(call.code.as_deref().unwrap_or_default()).to_owned();
         ConnectError::Token { call, remedy }
+    }
+}
+
+impl Tokens for TokenSource {
+    fn get(&self) -> Pending<'_, Result<Token, ConnectError>> {
+        Box::pin(self.current())
+    }
+
+    fn refused<'a>(&'a self, token: &'a Token) -> Pending<'a, ()> {
+        Box::pin(self.forget(token))
     }
 }
 

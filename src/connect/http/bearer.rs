@@ -1,0 +1,44 @@
+//! A token as requests carry it, and the port to where tokens come from. The sender knows this port alone, since a source of tokens
+//! sends requests itself.
+
+use std::pin::Pin;
+
+use reqwest::header::HeaderValue;
+use tokio::time::Instant;
+
+use crate::connect::error::ConnectError;
+
+/// What an asynchronous method of [`Tokens`] returns.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where a request gets its token from.
+pub(crate) trait Tokens: Send + Sync {
+    /// Returns a token that is good for the next request. Callers that come while one is being asked for wait and share the result, even
+    /// if it is a failure.
+    fn get(&self) -> Pending<'_, Result<Token, ConnectError>>;
+
+    /// Forgets a token that was refused, unless another caller has replaced it already.
+    fn refused<'a>(&'a self, token: &'a Token) -> Pending<'a, ()>;
+}
+
+/// A token as it goes into a request.
+#[derive(Clone)]
+pub(crate) struct Token {
+    pub(super) header: HeaderValue,
+    /// From this time on a new token is asked for.
+    pub(super) refresh_at: Instant,
+    pub(super) expires_at: Instant,
+    /// Tells the tokens of one source apart.
+    pub(super) number: u64,
+}
+
+impl Token {
+    /// The value of the `Authorization` header, marked sensitive.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    pub(super) fn expired(&self) -> bool {
+        self.expires_at <= Instant::now()
+    }
+}
