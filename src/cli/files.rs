@@ -8,7 +8,7 @@ use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Levels, Sources, Span};
 use crate::project::{FileProblem, Project};
 use crate::schema::{Catalogue, SchemaFolder};
-use crate::syntax::MAX_FILE_BYTES;
+use crate::syntax::{self, MAX_FILE_BYTES};
 
 /// The ending of mapping files.
 const ENDING: &str = "d365map";
@@ -64,7 +64,8 @@ impl Group {
         let (mut paths, mut inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
         let mut at = 0;
         while at < inputs.len() {
-            let text = String::from_utf8_lossy(&inputs[at].bytes).into_owned();
+            // Of a file that is too large, only the first bytes are looked at.
+            let (text, _) = syntax::decode(inputs[at].bytes.clone());
             for included in check::included_paths(&text) {
                 let Some(name) = check::included_name(&inputs[at].name, &included) else { continue };
                 // A file that is not there, is not the project's or is not a mapping file is reported where it is included (D118).

@@ -101,6 +101,8 @@ pub struct Gateway {
     /// The last write that is being held: its address and its body.
     held: Mutex<Option<String>>,
     holds: Notify,
+    /// The writes that have come since they were taken last, each with its body.
+    writes: Mutex<Vec<String>>,
     log: Mutex<std::fs::File>,
     began: Instant,
 }
@@ -166,6 +168,7 @@ impl Gateway {
             in_flight: AtomicUsize::new(0),
             held: Mutex::new(None),
             holds: Notify::new(),
+            writes: Mutex::default(),
             log: Mutex::new(log),
             began: Instant::now(),
         })
@@ -195,6 +198,11 @@ impl Gateway {
     pub async fn held_write(&self, at_most: Duration) -> Option<String> {
         tokio::time::timeout(at_most, self.holds.notified()).await.ok()?;
         lock(&self.held).clone()
+    }
+
+    /// The writes that have come since the last call, each with its body.
+    pub fn take_writes(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.writes))
     }
 
     /// Writes a line to the log.
@@ -254,6 +262,9 @@ impl Gateway {
         let what = format!("{} {} {}", service.name, request.method, request.target);
         let sent = String::from_utf8_lossy(&request.body[..request.body.len().min(1500)]).into_owned();
         self.note(&format!("-> {what} [{fate:?}] {}", if request.is_token() { "" } else { &sent }));
+        if request.is_write() {
+            lock(&self.writes).push(format!("{what} {sent}"));
+        }
         let answer = match fate {
             Fate::Reset => None,
             Fate::Html(status) => {

@@ -5,7 +5,7 @@
 //! the filter and is kept, a rejected record, a record whose parent is missing), every version since the last checkpoint is allowed, and
 //! nothing else. Everywhere else there is exactly one right record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -510,21 +510,18 @@ fn events(people: &People, found: &Found, out: &mut Vec<Divergence>) {
     }
 }
 
-/// How many records a replay has to write: those whose `@initial` field differs from the present value.
-pub fn due_in_a_replay(people: &People, found: &Found) -> usize {
-    people
-        .records
-        .values()
-        .filter(|record| {
-            let actual = found.targets.get(&record.kind).and_then(|targets| targets.get(&record.id()));
-            match (record.current().map(|row| evaluate(record.kind, row)), actual) {
-                (Some(Evaluated::Target(target)), Some(actual)) => {
-                    !target.initial.0.is_empty() && field(actual, target.initial.0) != target.initial.1
-                }
-                _ => false,
+/// The records that a replay has to write: those whose `@initial` field differs from the present value.
+pub fn due_in_a_replay(people: &People, found: &Found) -> BTreeSet<String> {
+    let due = |record: &&Record| {
+        let actual = found.targets.get(&record.kind).and_then(|targets| targets.get(&record.id()));
+        match (record.current().map(|row| evaluate(record.kind, row)), actual) {
+            (Some(Evaluated::Target(target)), Some(actual)) => {
+                !target.initial.0.is_empty() && field(actual, target.initial.0) != target.initial.1
             }
-        })
-        .count()
+            _ => false,
+        }
+    };
+    people.records.values().filter(due).map(Record::id).collect()
 }
 
 /// A checkpoint: what is there now is what the next comparison starts from.
