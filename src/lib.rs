@@ -6,6 +6,7 @@
 //! [`state`] keeps what must survive, [`run`] moves the data. [`emulator`] stands in for the services and is
 //! reached over HTTP only.
 
+pub mod app;
 pub mod check;
 pub mod cli;
 pub mod connect;

@@ -14,8 +14,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_saphyr::{Error, Location};
 
-use crate::diagnostics::nearest;
-use crate::project::FileProblem;
+use crate::diagnostics::{FileProblem, nearest};
 
 /// Larger files are refused: the schema of a table with every option is a hundredth of this.
 pub const MAX_BYTES: u64 = 8 * 1024 * 1024;

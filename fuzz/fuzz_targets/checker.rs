@@ -3,7 +3,7 @@
 #![no_main]
 
 use d365map::check::{Input, compile};
-use d365map::cli::fixed;
+use d365map::app::fixed;
 use d365map::diagnostics::Safety;
 use d365map::diagnostics::Severity;
 use d365map::diagnostics::render::{Format, Style, render};

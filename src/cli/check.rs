@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::output::{fail, print_file, print_styled, stdout_style};
-use super::{Exit, Global, files, fix};
+use super::output::{print_file, print_styled, stdout_style};
+use super::{Exit, Global};
+use crate::app::{CommandError, apply_fixes, files};
 use crate::count::{counted, grouped};
 use crate::diagnostics::render::{Format, Limit, Style, render_at_most, sarif};
 use crate::diagnostics::{Safety, Severity};
@@ -40,12 +41,9 @@ struct Counts {
 }
 
 /// Checks and prints.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let style = stdout_style();
-    let groups = match files::asked(&args.paths, global.project.as_deref(), style) {
-        Ok(groups) => groups,
-        Err(error) => return fail(&error.to_string()),
-    };
+    let groups = files::asked(&args.paths, global.project.as_deref())?;
     let wanted = match (args.fix, args.unsafe_fixes) {
         (_, true) => Some(Safety::Unsafe),
         (true, false) => Some(Safety::Safe),
@@ -57,21 +55,19 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         counts.files += group.inputs.len();
         let project = group.project.clone().filter(|project| project.connections.campaign.is_some());
         let compiled = match wanted {
-            Some(safety) => match fix::apply(group, safety) {
-                Ok(done) => {
-                    counts.fixed += done.changes.len();
-                    if !global.quiet {
-                        done.changes.iter().for_each(|change| say!("{change}"));
-                    }
-                    done.compiled
+            Some(safety) => {
+                let done = apply_fixes(group, safety)?;
+                counts.fixed += done.changes.len();
+                if !global.quiet {
+                    done.changes.iter().for_each(|change| say!("{change}"));
                 }
-                Err(error) => return fail(&error),
-            },
+                done.compiled
+            }
             None => group.compile(),
         };
         // Not a finding about a mapping file: the project file lacks the source, and the mapping is right as it is.
         if let (Some(project), Some(plan), false) = (&project, &compiled.plan, global.quiet) {
-            super::run::warn_without_source(project, plan);
+            super::prepare::warn_without_source(project, plan);
         }
         counts.mappings += compiled.mappings;
         counts.errors += compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
@@ -100,7 +96,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     if !global.quiet {
         summary(&counts, args.format, wanted);
     }
-    if counts.errors + counts.warnings == 0 { Exit::Clean } else { Exit::Findings }
+    Ok(if counts.errors + counts.warnings == 0 { Exit::Clean } else { Exit::Findings })
 }
 
 fn summary(counts: &Counts, format: Format, applied: Option<Safety>) {

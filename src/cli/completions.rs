@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use super::{Cli, Exit};
+use crate::app::CommandError;
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -12,7 +13,7 @@ pub struct Args {
 }
 
 /// Prints the script on standard output.
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &Args) -> Result<Exit, CommandError> {
     clap_complete::generate(args.shell, &mut Cli::command(), "d365map", &mut std::io::stdout());
-    Exit::Clean
+    Ok(Exit::Clean)
 }

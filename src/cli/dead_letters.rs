@@ -1,9 +1,9 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
-use super::output::{fail, print, print_json};
+use super::output::{print, print_json};
 use super::run::Format;
-use super::status::need_project;
 use super::{Exit, Global};
+use crate::app::{CommandError, files};
 use crate::count::counted;
 use crate::printable;
 use crate::project::Project;
@@ -77,75 +77,72 @@ impl Which {
     }
 
     /// Retry and drop act on what was named, never on everything by default.
-    fn chosen(&self, ids: &[i64], all: bool) -> Result<DeadLetterFilter, String> {
+    fn chosen(&self, ids: &[i64], all: bool) -> Result<DeadLetterFilter, CommandError> {
         if ids.is_empty() && self.mapping.is_none() && self.code.is_none() && !all {
-            return Err("name what is meant: numbers, --mapping NAME, --code CODE, or --all".to_owned());
+            return Err(CommandError::usage("name what is meant: numbers, --mapping NAME, --code CODE, or --all"));
         }
         Ok(self.filter(ids))
     }
 }
 
 /// Does what was asked.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let project = match need_project(global) {
-        Ok(project) => project,
-        Err(exit) => return exit,
-    };
-    let result = match &args.action {
-        Action::List { which, limit, format } => {
-            Store::open_read(&project.state).and_then(|s| s.dead_letters(&which.filter(&[]), 0, *limit)).map(|l| list(&l, *format))
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let project = files::need_project(global.project.as_deref())?;
+    let nothing = |error: StateError| match error {
+        StateError::NotFound { .. } => {
+            print("nothing has run yet, so there are no dead letters\n");
+            Ok(Exit::Clean)
         }
-        Action::Show { id, format } => Store::open_read(&project.state).and_then(|s| s.dead_letter(*id)).map(|letter| match letter {
-            Some(letter) => {
+        error => Err(error.into()),
+    };
+    match &args.action {
+        Action::List { which, limit, format } => {
+            match Store::open_read(&project.state).and_then(|s| s.dead_letters(&which.filter(&[]), 0, *limit)) {
+                Ok(letters) => Ok(list(&letters, *format)),
+                Err(error) => nothing(error),
+            }
+        }
+        Action::Show { id, format } => match Store::open_read(&project.state).and_then(|s| s.dead_letter(*id)) {
+            Ok(Some(letter)) => {
                 let text = show(&letter, *format);
                 if *format == Format::Json {
                     print_json(&text)
                 } else {
                     print(&text)
                 }
-                Exit::Clean
+                Ok(Exit::Clean)
             }
-            None => fail(&format!("there is no dead letter {id}; see `d365map dead-letters list`")),
-        }),
-        Action::Retry { ids, which, all } => act(&project, which.chosen(ids, *all), |store, filter| {
+            Ok(None) => Err(CommandError::usage(format!("there is no dead letter {id}; see `d365map dead-letters list`"))),
+            Err(error) => nothing(error),
+        },
+        Action::Retry { ids, which, all } => act(&project, &which.chosen(ids, *all)?, |store, filter| {
             let count = store.retry_dead_letters(filter)?;
             print(&format!("{} put back; the next run tries again\n", counted(count, "dead letter")));
             Ok(count)
         }),
-        Action::Drop { ids, which, all } => act(&project, which.chosen(ids, *all), |store, filter| {
+        Action::Drop { ids, which, all } => act(&project, &which.chosen(ids, *all)?, |store, filter| {
             let count = store.drop_dead_letters(filter)?;
             print(&format!("{} dropped\n", counted(count, "dead letter")));
             Ok(count)
         }),
-    };
-    match result {
-        Ok(exit) => exit,
-        Err(StateError::NotFound { .. }) => {
-            print("nothing has run yet, so there are no dead letters\n");
-            Exit::Clean
-        }
-        Err(error) => fail(&error.to_string()),
     }
 }
 
 /// Does something with the dead letters that are meant. A number that no dead letter has is an error before anything is done.
 fn act(
     project: &Project,
-    filter: Result<DeadLetterFilter, String>,
+    filter: &DeadLetterFilter,
     action: impl FnOnce(&Store, &DeadLetterFilter) -> Result<u64, StateError>,
-) -> Result<Exit, StateError> {
-    let filter = match filter {
-        Ok(filter) => filter,
-        Err(message) => return Ok(fail(&message)),
-    };
+) -> Result<Exit, CommandError> {
     let store = Store::open(&project.state)?;
     for id in filter.ids.iter().flatten() {
         if store.dead_letter(*id)?.is_none() {
-            return Ok(fail(&format!("there is no dead letter {id}, and nothing was changed; see `d365map dead-letters list`")));
+            let text = format!("there is no dead letter {id}, and nothing was changed; see `d365map dead-letters list`");
+            return Err(CommandError::usage(text));
         }
     }
     let named = filter.ids.is_some() || filter.mapping.is_some() || filter.code.is_some();
-    let count = action(&store, &filter)?;
+    let count = action(&store, filter)?;
     Ok(if count == 0 && named { Exit::Findings } else { Exit::Clean })
 }
 

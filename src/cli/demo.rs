@@ -13,9 +13,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{fail, print, print_json};
-use super::run::{Format, runtime};
-use super::{Exit, Global, emulated, services};
+use super::output::{print, print_json};
+use super::run::Format;
+use super::{Exit, Global, emulated};
+use crate::app::{CommandError, ErrorKind, options, runtime, services};
 use crate::check::{Input, compile};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::disk;
@@ -39,24 +40,20 @@ pub struct Args {
 }
 
 /// Runs the demonstration.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let folder = Folder::new();
-    match runtime.block_on(demo(args, global.quiet, &folder.0)) {
-        Ok(text) => {
-            if args.format == Format::Json {
-                print_json(&text)
-            } else {
-                print(&text)
-            }
-            Exit::Clean
-        }
-        Err(error) => fail(&format!("the demonstration failed: {error}")),
+    let failed = |error: DemoError| CommandError::new(ErrorKind::Bug, format!("the demonstration failed: {error}"));
+    let text = runtime()?.block_on(demo(args, global.quiet, &folder.0)).map_err(failed)?;
+    if args.format == Format::Json {
+        print_json(&text)
+    } else {
+        print(&text)
     }
+    Ok(Exit::Clean)
 }
+
+/// Whatever ends a demonstration: it needs nothing but this machine.
+type DemoError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A folder for the state that goes with the demonstration.
 struct Folder(PathBuf);
@@ -89,7 +86,7 @@ const CHANGES: &str =
 1 deactivated, and 1 opts out of emails. In Campaign, another one opts out, and a newsletter is sent, opened, clicked, and bounces.
 ";
 
-async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String> {
+async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoError> {
     let say = |text: &str| {
         if args.format == Format::Human && !quiet {
             say!("{text}");
@@ -100,7 +97,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
     say(&format!("Both services run on this machine, with {} sample contacts.", args.contacts));
     let project = project(&emulators, folder)?;
     let plan = Arc::new(shipped_plan()?);
-    let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
+    let store = Store::open_for_run(&project.state)?;
 
     let mut runs = Vec::new();
     let mut example = Vec::new();
@@ -111,17 +108,16 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
         }
         say(&format!("Run {} of {} …", runs.len() + 1, RUNS.len()));
         let (http, services) = services::of_plan(&project, &plan, Some(&store))?;
-        let mut options = super::run::options(&project, Pace::Once, Vec::new());
+        let mut options = options::of_project(&project, Pace::Once, Vec::new());
         // Profiles are listed each time: the demonstration does not last an hour.
         options.optouts.list_every = Duration::ZERO;
         // One deletion among few contacts is expected here.
         options.mass_limits = crate::state::MassLimits::unlimited();
         let counters = Arc::new(Counters::default());
-        let summary =
-            execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await.map_err(|e| e.to_string())?;
+        let summary = execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await?;
         runs.push(DemoRun { title, summary, calls: http.stats() });
     }
-    let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10).map_err(|e| e.to_string())?;
+    let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10)?;
     drop(store);
     emulators.stop().await;
     Ok(match args.format {
@@ -138,7 +134,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, String>
 }
 
 /// A contact and its profile after the first run: of the first hundred the one that shows most.
-async fn example(emulators: &Running, plan: &ExecutionPlan) -> Result<Vec<show::Pair>, String> {
+async fn example(emulators: &Running, plan: &ExecutionPlan) -> Result<Vec<show::Pair>, DemoError> {
     let Some(flow) = plan.ingress.first() else { return Ok(Vec::new()) };
     let sales = Sales::log_in(emulators).await?;
     let path = format!("{}?$select={}&$top=100", flow.source.collection, flow.source.select().join(","));
@@ -159,7 +155,7 @@ async fn example(emulators: &Running, plan: &ExecutionPlan) -> Result<Vec<show::
 }
 
 /// A project against the emulators, with the mappings that are shipped.
-fn project(emulators: &Running, folder: &Path) -> Result<Project, String> {
+fn project(emulators: &Running, folder: &Path) -> Result<Project, DemoError> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -173,20 +169,20 @@ fn project(emulators: &Running, folder: &Path) -> Result<Project, String> {
     emulated::write_secrets(folder).map_err(|(path, error)| failed(&path, error))?;
     let connections = emulated::connections(emulators, emulated::IN_FILES);
     write(FILE_NAME, &format!("version: 1\n{connections}limits:\n  page-size: 500\n"))?;
-    Project::load(&folder.join(FILE_NAME)).map_err(|e| e.to_string())
+    Ok(Project::load(&folder.join(FILE_NAME))?)
 }
 
 /// The plan of the mappings that are shipped, against the built-in schemas.
-fn shipped_plan() -> Result<ExecutionPlan, String> {
+fn shipped_plan() -> Result<ExecutionPlan, DemoError> {
     let inputs = template::SHIPPED.iter().map(|(name, text)| Input { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() });
     let compiled = compile(inputs.collect(), Catalogue::builtin());
     let findings = || render(&compiled.diagnostics, &compiled.sources, Rendering::Human, Style::PLAIN);
-    compiled.plan.ok_or_else(|| format!("the shipped mappings have errors\n{}", findings()))
+    compiled.plan.ok_or_else(|| format!("the shipped mappings have errors\n{}", findings()).into())
 }
 
 /// What happens between two runs: in Dynamics through its own Web API and under another user than the integration's, in
 /// Campaign as its own screens and its sending do it.
-async fn change(emulators: &Running) -> Result<(), String> {
+async fn change(emulators: &Running) -> Result<(), DemoError> {
     let sales = Sales::log_in(emulators).await?;
     let chosen = "statecode eq 0 and contains(emailaddress1,'@') and not endswith(emailaddress1,'@example.invalid') and lastname ne null and donotemail ne true";
     let listed = sales.send(reqwest::Method::GET, &format!("contacts?$select=contactid&$filter={chosen}&$top=25"), None).await?;
@@ -239,15 +235,15 @@ fn newsletter(reader: &str, lost: &str) -> Value {
 }
 
 /// Something that happens in Campaign, by the emulators' own interface.
-async fn campaign(emulators: &Running, method: reqwest::Method, path: &str, body: Value) -> Result<Value, String> {
+async fn campaign(emulators: &Running, method: reqwest::Method, path: &str, body: Value) -> Result<Value, DemoError> {
     let url = format!("{}/{path}", emulators.admin_url().trim_end_matches('/'));
-    let answer = reqwest::Client::new().request(method.clone(), &url).json(&body).send().await.map_err(|e| e.to_string())?;
+    let answer = reqwest::Client::new().request(method.clone(), &url).json(&body).send().await?;
     let status = answer.status();
-    let text = answer.text().await.map_err(|e| e.to_string())?;
+    let text = answer.text().await?;
     if status.is_success() {
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     } else {
-        Err(format!("{method} {path}: {status} {text}"))
+        Err(format!("{method} {path}: {status} {text}").into())
     }
 }
 
@@ -259,30 +255,30 @@ struct Sales {
 }
 
 impl Sales {
-    async fn log_in(emulators: &Running) -> Result<Sales, String> {
+    async fn log_in(emulators: &Running) -> Result<Sales, DemoError> {
         let client = reqwest::Client::new();
         let user = &emulators.credentials().dataverse_other;
         let scope = format!("{}/.default", emulators.dataverse_url().trim_end_matches('/'));
         let form = [("grant_type", "client_credentials"), ("client_id", &user.id), ("client_secret", &user.secret), ("scope", &scope)];
-        let answer = client.post(emulators.dataverse_token_url()).form(&form).send().await.map_err(|e| e.to_string())?;
-        let body: Value = answer.json().await.map_err(|e| e.to_string())?;
+        let answer = client.post(emulators.dataverse_token_url()).form(&form).send().await?;
+        let body: Value = answer.json().await?;
         let token = body["access_token"].as_str().ok_or("the emulator gave no token")?.to_owned();
         let root = format!("{}/api/data/v9.2/", emulators.dataverse_url().trim_end_matches('/'));
         Ok(Sales { client, root, token })
     }
 
-    async fn send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+    async fn send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, DemoError> {
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.root)).bearer_auth(&self.token);
         request = request.header("Prefer", format!("odata.include-annotations=\"{}\"", crate::plan::FORMATTED_VALUE));
         request = request.header("OData-Version", "4.0").header("OData-MaxVersion", "4.0").header("Accept", "application/json");
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.map_err(|e| e.to_string())?;
+        let answer = request.send().await?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|e| e.to_string())?;
+        let text = answer.text().await?;
         if !status.is_success() {
-            return Err(format!("{method} {path}: {status} {text}"));
+            return Err(format!("{method} {path}: {status} {text}").into());
         }
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }

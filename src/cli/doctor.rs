@@ -9,14 +9,14 @@ use secrecy::SecretString;
 
 use super::output::{print_json, print_styled, stdout_style};
 use super::run::Format;
-use super::{Exit, Global, drift, files, services};
+use super::{Exit, Global};
+use crate::app::{CommandError, drift, files, metadata, runtime, services};
 use crate::connect::campaign::Campaign;
 use crate::connect::sftp::Sftp;
 use crate::connect::{Credential, Http, HttpConfig};
 use crate::count::counted;
 use crate::diagnostics::Severity;
-use crate::diagnostics::render::Style;
-use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, campaign, dynamics, local, secret, sftp};
+use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, Unusable, campaign, dynamics, local, secret, sftp};
 use crate::plan::ExecutionPlan;
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef, SftpConnection};
 use crate::time;
@@ -47,17 +47,17 @@ enum Name {
 const REQUEST: Duration = Duration::from_secs(15);
 
 /// Examines what was asked for and prints the findings.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let (checks, could) = examine(args, global);
     match args.format {
         Format::Human => print_styled(&doctor::human(&checks, stdout_style().color, terminal_width())),
         Format::Json => print_json(&doctor::json(&checks)),
     }
-    match (could, doctor::tally(&checks).failed) {
+    Ok(match (could, doctor::tally(&checks).failed) {
         (false, _) => Exit::Failure,
         (true, 0) => Exit::Clean,
         (true, _) => Exit::Findings,
-    }
+    })
 }
 
 /// The width of the terminal; none where there is no terminal, and lines stay whole for `grep`.
@@ -69,7 +69,7 @@ fn terminal_width() -> Option<usize> {
 fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
     let limit = Duration::from_secs(args.timeout);
     let mut bench = Bench::new(Group::Project, limit);
-    let project = match files::project(global.project.as_deref(), Style::PLAIN) {
+    let project = match files::project(global.project.as_deref()) {
         Ok(Some(project)) => project,
         Ok(None) => {
             bench.fail(
@@ -93,7 +93,7 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
     let mut machine = Bench::new(Group::Machine, limit);
     local::examine(&mut machine, &project.state);
 
-    let found = match super::run::runtime() {
+    let found = match runtime() {
         Ok(runtime) => {
             let found = services(args, &project, &needs, limit, &runtime);
             // A look that hangs is left alone.
@@ -101,7 +101,7 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
             found
         }
         Err(error) => {
-            bench.fail("project.runtime", "runtime", error, "close other programs");
+            bench.fail("project.runtime", "runtime", error.to_string(), "close other programs");
             Vec::new()
         }
     };
@@ -125,7 +125,7 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
         );
         return (None, None);
     }
-    let group = match files::of_project(project.clone(), Style::PLAIN) {
+    let group = match files::of_project(project.clone()) {
         Ok(group) => group,
         Err(error @ files::FilesError::NoMappings { .. }) => {
             bench.warn(id, subject, error.to_string(), "until then tables and resources are not examined");
@@ -149,12 +149,12 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
     };
     let flows = plan.ingress.len() + plan.optouts.len() + plan.events.len() + plan.two_way.len();
     bench.ok(id, subject, counted(flows, "flow"));
-    for flow in super::run::without_source(project, &plan) {
+    for flow in super::prepare::without_source(project, &plan) {
         bench.fail(
             "project.events",
             format!("events {flow}"),
             "the project names no source of events: none is moved, and nothing fails",
-            super::run::ADD_A_SOURCE,
+            super::prepare::ADD_A_SOURCE,
         );
     }
     (Some(group), Some(plan))
@@ -299,7 +299,7 @@ async fn to_dynamics_365(
     let mut bench = Bench::new(Group::Dynamics, limit);
     let secret = secrets(&mut bench, "dynamics.secret", needed, &project.root).and_then(|mut all| all.pop());
     let credential = match (&connection.credential, secret) {
-        (_, None) => Err(NO_SECRET.to_owned()),
+        (_, None) => Err(Unusable::because(NO_SECRET)),
         (DynamicsCredential::Secret(_), Some(secret)) => Ok(Credential::Secret(secret)),
         (DynamicsCredential::Certificate { certificate, rs256, .. }, Some(key)) => {
             match services::client_certificate(&project.root.join(certificate), &key, *rs256) {
@@ -308,18 +308,19 @@ async fn to_dynamics_365(
                     Ok(Credential::Certificate(certificate))
                 }
                 Err(error) => {
-                    let (cause, mend) = error.split_once("; ").unwrap_or((&error, "give the certificate and its own key, both as PEM"));
-                    bench.fail("dynamics.certificate", "certificate", cause, mend);
-                    Err("the certificate cannot be used".to_owned())
+                    let (cause, fix) = error.parts();
+                    let fix = fix.unwrap_or_else(|| "give the certificate and its own key, both as PEM".to_owned());
+                    bench.fail("dynamics.certificate", "certificate", cause, fix);
+                    Err(Unusable::because("the certificate cannot be used"))
                 }
             }
         }
     };
-    let client = credential.and_then(|c| services::dataverse_with(project, http.clone(), c));
+    let client = credential.and_then(|c| services::dataverse_with(project, http.clone(), c).map_err(Unusable::because));
     let token_url = match services::dataverse_token_url(connection) {
         Ok(url) => url,
         Err(error) => {
-            bench.fail("dynamics.token-service", "token service", error, "correct `tenant`, or set `token-url`");
+            bench.fail("dynamics.token-service", "token service", error.to_string(), "correct `tenant`, or set `token-url`");
             return bench.done();
         }
     };
@@ -331,7 +332,7 @@ async fn to_dynamics_365(
         client_id: &connection.client_id,
         concurrency: project.limits.concurrency,
     };
-    dynamics::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
+    dynamics::examine(&mut bench, http, &at, client.as_ref(), needs).await;
     bench.done()
 }
 
@@ -344,26 +345,31 @@ async fn to_adobe_campaign(
     needed: Vec<Needed<'_>>,
 ) -> Vec<Check> {
     let mut bench = Bench::new(Group::Campaign, limit);
-    let fetched = secrets(&mut bench, "campaign.secret", needed, &project.root).map(Vec::into_iter);
-    let credential = fetched.ok_or(NO_SECRET.to_owned()).and_then(|mut all| {
-        let secret = all.next().ok_or(NO_SECRET)?;
-        services::campaign_credential(connection, secret, all.next().as_ref())
-    });
-    if let Err(error) = &credential
-        && error != NO_SECRET
-    {
-        let (cause, mend) = error.split_once("; ").unwrap_or((error, "give the key as the console made it, as PEM"));
-        bench.fail("campaign.secret", "service account", cause, mend);
-    }
+    let mut fetched = secrets(&mut bench, "campaign.secret", needed, &project.root).unwrap_or_default().into_iter();
+    let credential = match (fetched.next(), fetched.next()) {
+        (None, _) => Err(Unusable::because(NO_SECRET)),
+        (Some(secret), key) => services::campaign_credential(connection, secret, key.as_ref()).map_err(|error| {
+            let (cause, fix) = error.parts();
+            bench.fail(
+                "campaign.secret",
+                "service account",
+                cause,
+                fix.as_deref().unwrap_or("give the key as the console made it, as PEM"),
+            );
+            Unusable::because(error)
+        }),
+    };
     // Without a credential the addresses are all that is needed.
     let config = services::campaign_config(connection, credential.clone().unwrap_or_else(|_| Credential::Secret(SecretString::from(""))));
     let (url, token_url, api) = (config.url.clone(), config.token_url.clone(), config.api.clone());
-    let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(|e| e.to_string()));
+    let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(Unusable::because));
     let at = campaign::Connection { url: &url, token_url: &token_url, client_id: &connection.client_id, api: &api };
-    campaign::examine(&mut bench, http, &at, client.as_ref().map_err(String::as_str), needs).await;
+    campaign::examine(&mut bench, http, &at, client.as_ref(), needs).await;
     if connection.journal.is_some() {
-        let client = services::journal(project, http.clone());
-        campaign::journal(&mut bench, client.as_ref().map(Option::as_ref).map_err(String::as_str)).await;
+        match services::journal(project, http.clone()) {
+            Ok(client) => campaign::journal(&mut bench, client.as_ref()).await,
+            Err(error) => campaign::no_journal(&mut bench, error.parts()),
+        }
     }
     bench.done()
 }
@@ -419,7 +425,7 @@ fn schemas(
     let project = project.clone();
     // On a thread of its own, which is left behind when the time is over.
     std::thread::spawn(move || {
-        let drift = super::schema::connect(&project).and_then(|source| drift::of_group(source.as_ref(), group, &drift::tables_of(&plan)));
+        let drift = metadata::connect(&project).and_then(|source| drift::of_group(source.as_ref(), group, &drift::tables_of(&plan)));
         // Nobody listens any more when the time was over.
         let _ = sender.send(drift);
     });

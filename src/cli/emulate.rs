@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::output::{fail, stderr_style};
-use super::{Exit, Global, emulated, files};
+use super::{Exit, Global, emulated};
+use crate::app::{CommandError, files, runtime};
 use crate::emulator::{self, Config, PortError, Running};
 
 /// Arguments of `emulate`.
@@ -120,19 +120,10 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// Runs the emulators until the process is asked to end.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let certificate = match args.certificate.as_ref().map(|path| (path, crate::disk::read_text(path, crate::disk::SMALL))) {
-        None => None,
-        Some((_, Ok(text))) => Some(text),
-        Some((path, Err(error))) => {
-            say!("error: {}: {error}", path.display());
-            return Exit::Failure;
-        }
-    };
-    let project_ports = match project_ports(args, global) {
-        Ok(ports) => ports,
-        Err(message) => return fail(&message),
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let read = |path: &PathBuf| crate::disk::read_text(path, crate::disk::SMALL).map_err(|e| CommandError::file(path.display(), e));
+    let certificate = args.certificate.as_ref().map(read).transpose()?;
+    let project_ports = project_ports(args, global)?;
     // A port that is given as an option has precedence.
     let port = |given: u16, project: u16| if given == 0 { project } else { given };
     let window = Duration::from_secs(300);
@@ -160,23 +151,17 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         admin_port: args.admin_port,
         ..Config::default()
     };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            say!("error: the runtime cannot start: {error}");
-            return Exit::Failure;
-        }
-    };
-    runtime.block_on(async {
-        let running = match emulator::start(config).await {
-            Ok(running) => running,
-            Err(error) => return fail(&format!("the emulators cannot start: {error}{}", other_port(&error, args))),
+    runtime()?.block_on(async {
+        let failed = |error: std::io::Error| {
+            let text = format!("the emulators cannot start: {error}{}", other_port(&error, args));
+            CommandError::usage(text)
         };
+        let running = emulator::start(config).await.map_err(failed)?;
         // Whoever reads the line may have gone; that is no reason to end.
         let _ = print(&running, args.format, global.quiet);
         ended().await;
         running.stop().await;
-        Exit::Clean
+        Ok(Exit::Clean)
     })
 }
 
@@ -232,16 +217,17 @@ fn other_port(error: &std::io::Error, args: &Args) -> String {
 }
 
 /// The ports that `--project-ports` asks for; 0 without it.
-fn project_ports(args: &Args, global: &Global) -> Result<emulated::Ports, String> {
+fn project_ports(args: &Args, global: &Global) -> Result<emulated::Ports, CommandError> {
     if !args.project_ports {
         return Ok(emulated::Ports::default());
     }
-    let project = files::project(global.project.as_deref(), stderr_style()).map_err(|e| e.to_string())?;
+    let project = files::project(global.project.as_deref())?;
     let ports = project.as_ref().map(emulated::Ports::of).unwrap_or_default();
     if ports == emulated::Ports::default() {
-        return Err("--project-ports needs a project whose connections lead to this machine, such as http://127.0.0.1:8365. \
-                    Make one with `d365map init --emulated`"
-            .to_owned());
+        return Err(CommandError::usage(
+            "--project-ports needs a project whose connections lead to this machine, such as http://127.0.0.1:8365. \
+             Make one with `d365map init --emulated`",
+        ));
     }
     Ok(ports)
 }

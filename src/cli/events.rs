@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::output::{fail, print, print_json};
+use super::output::{print, print_json};
+use super::prepare::{Prepared, prepare};
 use super::run::Format;
-use super::{Exit, Global, run, services};
+use super::{Exit, Global};
+use crate::app::{CommandError, options, runtime, services};
 use crate::count::counted;
-use crate::run::{Repair, repair_events};
+use crate::run::{Pace, Repair, repair_events};
 use crate::state::Store;
 
 /// Arguments of `events`.
@@ -37,29 +39,19 @@ enum Action {
 }
 
 /// Does what was asked.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let Action::Repair { key, mappings, dry_run, format } = &args.action;
-    let (project, plan, options) = match run::prepared(None, mappings.clone(), global) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
-    let result = (|| -> Result<Vec<Repair>, String> {
-        let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
-        let (_, services) = services::of_plan(&project, &plan, Some(&store))?;
-        let runtime = run::runtime()?;
-        runtime.block_on(repair_events(Arc::clone(&plan), services, store, options, key, *dry_run)).map_err(|e| e.to_string())
-    })();
-    match result {
-        Err(error) => fail(&error),
-        Ok(repairs) => {
-            match format {
-                Format::Human => print(&repairs.iter().map(|r| describe(r, *dry_run)).collect::<String>()),
-                Format::Json => print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry_run, "repairs": repairs}))),
-            }
-            let open = repairs.iter().any(|r| !r.profile || r.backlog > 0);
-            if open { Exit::Findings } else { Exit::Clean }
-        }
+    let Prepared { project, plan, .. } = prepare(None, global)?;
+    let options = options::of_project(&project, Pace::Once, mappings.clone());
+    let store = Store::open_for_run(&project.state)?;
+    let (_, services) = services::of_plan(&project, &plan, Some(&store))?;
+    let repairs = runtime()?.block_on(repair_events(Arc::clone(&plan), services, store, options, key, *dry_run))?;
+    match format {
+        Format::Human => print(&repairs.iter().map(|r| describe(r, *dry_run)).collect::<String>()),
+        Format::Json => print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry_run, "repairs": repairs}))),
     }
+    let open = repairs.iter().any(|r| !r.profile || r.backlog > 0);
+    Ok(if open { Exit::Findings } else { Exit::Clean })
 }
 
 fn describe(repair: &Repair, dry: bool) -> String {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::app::ErrorKind;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -24,8 +26,28 @@ impl Exit {
     }
 }
 
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Exit {
+        match kind {
+            ErrorKind::Findings => Exit::Findings,
+            ErrorKind::Usage | ErrorKind::Service | ErrorKind::State | ErrorKind::Bug => Exit::Failure,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_status_follows_from_the_kind_of_an_error() {
+        let kinds = [ErrorKind::Usage, ErrorKind::Findings, ErrorKind::Service, ErrorKind::State, ErrorKind::Bug];
+        assert_eq!(kinds.map(|kind| Exit::from(kind).status()), [2, 1, 2, 2, 2]);
     }
 }

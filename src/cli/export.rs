@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::output::{fail, print_file, say_styled, stderr_style};
-use super::{Exit, Global, files};
+use super::output::{print_file, say_styled, stderr_style};
+use super::{Exit, Global};
+use crate::app::{CommandError, files};
 use crate::diagnostics::render::{self, render};
 use crate::diagnostics::{Diagnostics, FileId, Sources};
 use crate::disk;
@@ -34,11 +35,8 @@ pub enum Format {
 }
 
 /// Exports.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let groups = match files::asked(&args.paths, global.project.as_deref(), stderr_style()) {
-        Ok(groups) => groups,
-        Err(error) => return fail(&error.to_string()),
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let groups = files::asked(&args.paths, global.project.as_deref())?;
     let mut document = Document::default();
     for group in groups {
         for input in group.inputs.iter().take(group.asked) {
@@ -55,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             }
             if !diagnostics.is_empty() {
                 say_styled(&render(&diagnostics.into_sorted(), &sources, render::Format::Human, stderr_style()));
-                return fail("nothing was exported: a file cannot be read");
+                return Err(CommandError::usage("nothing was exported: a file cannot be read"));
             }
         }
     }
@@ -66,10 +64,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     match &args.output {
         None => print_file(&text),
         Some(path) => {
-            if let Err(error) = disk::write(path, text.as_bytes(), disk::Access::Shared) {
-                return fail(&format!("{}: {error}", files::display(path)));
-            }
+            disk::write(path, text.as_bytes(), disk::Access::Shared).map_err(|e| CommandError::file(files::display(path), e))?;
         }
     }
-    Exit::Clean
+    Ok(Exit::Clean)
 }

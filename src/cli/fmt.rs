@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use similar::TextDiff;
 
-use super::output::{fail, print, print_file, say_styled, stdout_style};
-use super::{Exit, Global, files};
+use super::output::{print, print_file, say_styled, stdout_style};
+use super::{Exit, Global};
+use crate::app::{CommandError, files};
 use crate::count::counted;
 use crate::diagnostics::render::{Format, render};
 use crate::diagnostics::{Diagnostics, Sources};
@@ -27,15 +28,11 @@ pub struct Args {
 }
 
 /// Formats.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let style = stdout_style();
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if args.paths == [PathBuf::from("-")] {
         return stream(args);
     }
-    let groups = match files::asked(&args.paths, global.project.as_deref(), style) {
-        Ok(groups) => groups,
-        Err(error) => return fail(&error.to_string()),
-    };
+    let groups = files::asked(&args.paths, global.project.as_deref())?;
     let (mut changed, mut faulty, mut count) = (0, 0, 0);
     for group in groups {
         for (input, path) in group.inputs.iter().zip(&group.paths).take(group.asked) {
@@ -54,8 +51,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 print(&difference(&input.name, &text, &formatted));
             } else if args.check {
                 print(&format!("{}\n", input.name));
-            } else if let Err(error) = files::overwrite(path, formatted.as_bytes()) {
-                return fail(&format!("{}: {error}", input.name));
+            } else {
+                files::overwrite(path, formatted.as_bytes()).map_err(|e| CommandError::file(&input.name, e))?;
             }
         }
     }
@@ -68,26 +65,25 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             if faulty > 0 { format!(", {faulty} cannot be read") } else { String::new() }
         );
     }
-    if faulty > 0 || (only_looked && changed > 0) { Exit::Findings } else { Exit::Clean }
+    Ok(if faulty > 0 || (only_looked && changed > 0) { Exit::Findings } else { Exit::Clean })
 }
 
 /// Standard input to standard output, for editors.
-fn stream(args: &Args) -> Exit {
+fn stream(args: &Args) -> Result<Exit, CommandError> {
     let mut bytes = Vec::new();
-    if let Err(error) = std::io::stdin().lock().take(syntax::MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes) {
-        return fail(&format!("standard input: {error}"));
-    }
+    let mut input = std::io::stdin().lock().take(syntax::MAX_FILE_BYTES as u64 + 1);
+    input.read_to_end(&mut bytes).map_err(|e| CommandError::file("standard input", e))?;
     let (text, fault) = syntax::decode(bytes);
     let Some(formatted) = fault.is_none().then(|| format(&text)).flatten() else {
         say_styled(&findings("standard input", &text, fault));
-        return Exit::Findings;
+        return Ok(Exit::Findings);
     };
     if args.diff {
         print(&difference("standard input", &text, &formatted));
     } else if !args.check {
         print_file(&formatted);
     }
-    if (args.check || args.diff) && formatted != text { Exit::Findings } else { Exit::Clean }
+    Ok(if (args.check || args.diff) && formatted != text { Exit::Findings } else { Exit::Clean })
 }
 
 /// Why a file has no form.

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::output::{fail, print_file, say_styled, stderr_style};
-use super::{Exit, Global, files};
+use super::output::{print_file, say_styled};
+use super::{Exit, Global};
+use crate::app::{CommandError, files};
 use crate::check::{Input, compile};
 use crate::count::counted;
 use crate::disk;
@@ -51,44 +52,39 @@ pub struct Args {
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Imports.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    match work(args, global) {
-        Ok(exit) => exit,
-        Err(message) => fail(&message),
-    }
-}
-
-fn work(args: &Args, global: &Global) -> Result<Exit, String> {
-    let project = files::project(global.project.as_deref(), stderr_style()).map_err(|e| e.to_string())?;
-    let catalogue = files::catalogue(project.as_ref(), stderr_style()).map_err(|e| e.to_string())?;
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let project = files::project(global.project.as_deref())?;
+    let catalogue = files::catalogue(project.as_ref())?;
     let table = |name: &str| {
-        let id = TableId::parse(name).ok_or_else(|| format!("`{name}` is not a table such as d365.contact"))?;
-        catalogue.get(&id).cloned().ok_or_else(|| format!("no schema is known for `{id}`; fetch it with `d365map schema pull {id}`"))
+        let id = TableId::parse(name).ok_or_else(|| CommandError::usage(format!("`{name}` is not a table such as d365.contact")))?;
+        let unknown = || CommandError::usage(format!("no schema is known for `{id}`; fetch it with `d365map schema pull {id}`"));
+        catalogue.get(&id).cloned().ok_or_else(unknown)
     };
     let (source, target) = (table(&args.source)?, table(&args.target)?);
     if let Some(path) = args.output.as_ref().filter(|p| !args.force && p.symlink_metadata().is_ok()) {
-        return Err(format!("{} is there already; nothing was written. Use --force to write over it", files::display(path)));
+        let text = format!("{} is there already; nothing was written. Use --force to write over it", files::display(path));
+        return Err(CommandError::usage(text));
     }
     let mut headings = Headings::default();
-    args.columns.iter().try_for_each(|named| headings.add(named))?;
+    args.columns.iter().try_for_each(|named| headings.add(named)).map_err(CommandError::usage)?;
     let reading = Reading { kind: args.kind, headings, sheets: args.sheet.clone(), dates: args.dates };
     let (mut tables, mut notes, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for path in &args.tables {
-        let bytes = disk::read(path, MAX_BYTES).map_err(|e| format!("{}: {e}", files::display(path)))?;
-        let found = read(path, &files::display(path), &bytes, &reading).map_err(|e| e.to_string())?;
+        let bytes = disk::read(path, MAX_BYTES).map_err(|e| CommandError::file(files::display(path), e))?;
+        let found = read(path, &files::display(path), &bytes, &reading).map_err(CommandError::usage)?;
         tables.extend(found.tables);
         notes.extend(found.notes);
         named.extend(found.named);
     }
     if let [missing, ..] = reading.headings.unused(&named).as_slice() {
-        return Err(format!(
+        return Err(CommandError::usage(format!(
             "no table has a column with the heading `{missing}`, which `--columns` names. Write the heading as it is in the table"
-        ));
+        )));
     }
     let imported = import(&args.name, &source, &target, &tables, reading.dates);
     match &args.output {
         Some(path) => {
-            disk::write(path, imported.text.as_bytes(), disk::Access::Shared).map_err(|e| format!("{}: {e}", files::display(path)))?
+            disk::write(path, imported.text.as_bytes(), disk::Access::Shared).map_err(|e| CommandError::file(files::display(path), e))?
         }
         None => print_file(&imported.text),
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::print;
 use super::{Exit, Global, emulated};
+use crate::app::{CommandError, files};
 use crate::disk;
 use crate::project::{FILE_NAME, template};
 
@@ -41,26 +42,19 @@ pub enum InitError {
 }
 
 /// Makes the project and says what comes next.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    match init(args) {
-        Ok(written) => {
-            if !global.quiet {
-                say(args, &written);
-            }
-            Exit::Clean
-        }
-        Err(error) => {
-            say!("error: {error}");
-            Exit::Failure
-        }
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let written = init(args).map_err(CommandError::usage)?;
+    if !global.quiet {
+        say(args, &written);
     }
+    Ok(Exit::Clean)
 }
 
 fn say(args: &Args, written: &[PathBuf]) {
     let mut out = String::new();
     let enter = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", args.dir.display()) };
     for path in written {
-        out.push_str(&format!("wrote {}\n", super::files::display(path)));
+        out.push_str(&format!("wrote {}\n", files::display(path)));
     }
     let steps: &[(&str, &str)] = if args.emulated {
         &[

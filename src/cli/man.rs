@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use clap_mangen::Man;
 
-use super::output::{fail, print_file};
+use super::output::print_file;
 use super::{Cli, Exit};
+use crate::app::{CommandError, ErrorKind};
 use crate::disk;
 
 /// A part that the definition of the arguments does not hold, see [`Exit`].
@@ -32,21 +33,14 @@ pub struct Args {
 }
 
 /// Writes the pages, or prints the first.
-pub fn run(args: &Args) -> Exit {
-    let pages = match pages() {
-        Ok(pages) => pages,
-        Err(error) => return fail(&format!("the manual pages cannot be made: {error}")),
-    };
+pub fn run(args: &Args) -> Result<Exit, CommandError> {
+    let failed = |error: std::io::Error| CommandError::new(ErrorKind::Bug, format!("the manual pages cannot be made: {error}"));
+    let pages = pages().map_err(failed)?;
     match &args.out {
-        Some(folder) => match write(folder, &pages) {
-            Ok(()) => Exit::Clean,
-            Err((path, error)) => fail(&format!("{}: {error}", path.display())),
-        },
-        None => {
-            print_file(pages.first().map_or("", |p| &p.1));
-            Exit::Clean
-        }
+        Some(folder) => write(folder, &pages).map_err(|(path, error)| CommandError::file(path.display(), error))?,
+        None => print_file(pages.first().map_or("", |p| &p.1)),
     }
+    Ok(Exit::Clean)
 }
 
 /// The name of each page's file and its text, that of `d365map` itself first.

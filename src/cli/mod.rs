@@ -13,39 +13,32 @@ mod completions;
 mod dead_letters;
 pub mod demo;
 mod doctor;
-mod drift;
 mod emulate;
 mod emulated;
 mod events;
 pub mod exit;
 mod explain;
 mod export;
-mod export_files;
-pub mod files;
-mod fix;
 mod fmt;
 mod import;
 pub mod init;
-mod limits;
 mod lsp;
 mod man;
 mod optout;
 mod output;
 mod plan;
+mod prepare;
 mod privacy;
 mod progress;
 mod replay;
 mod run;
-pub mod schema;
-mod services;
-mod source;
+mod schema;
+mod signals;
 mod start;
 mod state;
 mod status;
 mod stop;
 mod test;
-
-pub use fix::fixed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -154,7 +147,7 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     let watches = matches!(&cli.command, Command::Run(args) if args.watches());
     trace(global, watches);
-    let exit = match &cli.command {
+    let done = match &cli.command {
         Command::Init(args) => init::run(args, global),
         Command::Schema(args) => schema::run(args, global),
         Command::Check(args) => check::run(args, global),
@@ -182,7 +175,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };
-    exit.into()
+    done.unwrap_or_else(|error| output::fail(&error)).into()
 }
 
 /// Keeps secrets out of core dumps: the system writes none of this process, and on Linux no other process of the same user reads its

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{fail, print, print_json};
-use super::run::{Format, prepared, runtime, stop_on_signals};
-use super::{Exit, Global, services};
+use super::output::{print, print_json};
+use super::prepare::{Prepared, prepare};
+use super::run::Format;
+use super::signals::stop_on_signals;
+use super::{Exit, Global};
+use crate::app::{CommandError, options, runtime, services};
 use crate::plan::Direction;
-use crate::run::{Reconciliation, check_environment, decide_reconciliation, reconcile};
+use crate::run::{Pace, Reconciliation, check_environment, decide_reconciliation, reconcile};
 use crate::state::{Approval, StateError, Store};
 
 /// Arguments of `optout`.
@@ -47,19 +50,17 @@ struct ReconcileArgs {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     match &args.command {
         Command::Reconcile(args) => compare(args, global),
     }
 }
 
-fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
-    let (project, plan, options) = match prepared(args.plan.as_deref(), Vec::new(), global) {
-        Ok(both) => both,
-        Err(exit) => return exit,
-    };
+fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> {
+    let Prepared { project, plan, .. } = prepare(args.plan.as_deref(), global)?;
+    let options = options::of_project(&project, Pace::Once, Vec::new());
     if plan.optouts.is_empty() {
-        return fail("no mapping has an opt-out block; write `optout NAME { direction bidirectional … }`");
+        return Err(CommandError::usage("no mapping has an opt-out block; write `optout NAME { direction bidirectional … }`"));
     }
     if args.keep
         && let Some(other) = plan
@@ -67,21 +68,15 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
             .iter()
             .find(|flow| flow.direction != Direction::D365ToCampaign && args.mapping.as_ref().is_none_or(|name| *name == flow.mapping))
     {
-        return fail(&format!(
+        return Err(CommandError::usage(format!(
             "`--keep` is for `direction d365-to-campaign`, and the opt-outs of `{}` have another direction: there an opt-out of either side goes \
              over to the other; name a mapping, or use `--accept`",
             other.mapping
-        ));
+        )));
     }
-    let (http, clients) = match services::of_plan(&project, &plan, None) {
-        Ok(both) => both,
-        Err(error) => return fail(&error),
-    };
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    let result = runtime.block_on(async {
+    let (http, clients) = services::of_plan(&project, &plan, None)?;
+    let runtime = runtime()?;
+    let reports = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         // What is approved here is approved for the environment that the state belongs to.
@@ -91,18 +86,11 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
             Err(error) => return Err(error.into()),
         }
         reconcile(&plan, &clients, &options, args.mapping.as_deref(), &stop).await
-    });
-    let reports = match result {
-        Ok(reports) => reports,
-        Err(error) => return fail(&error.to_string()),
-    };
+    })?;
     let approval = if args.accept { Some(Approval::Write) } else { args.keep.then_some(Approval::Leave) };
     if let Some(approval) = approval {
-        let noted = Store::open(&project.state)
-            .and_then(|store| reports.iter().try_for_each(|report| decide_reconciliation(&store, &plan, &report.mapping, approval)));
-        if let Err(error) = noted {
-            return fail(&error.to_string());
-        }
+        let store = Store::open(&project.state)?;
+        reports.iter().try_for_each(|report| decide_reconciliation(&store, &plan, &report.mapping, approval))?;
     }
     let open: u64 = reports.iter().map(|report| report.writes() + report.held()).sum();
     match args.format {
@@ -119,7 +107,7 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Exit {
             ));
         }
     }
-    if approval.is_some() || open == 0 { Exit::Clean } else { Exit::Findings }
+    Ok(if approval.is_some() || open == 0 { Exit::Clean } else { Exit::Findings })
 }
 
 fn next(approval: Option<Approval>, differences: u64) -> &'static str {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::Exit;
+use crate::app::CommandError;
 use crate::diagnostics::render::Style;
 use crate::printable;
 
@@ -88,16 +90,15 @@ fn styled(text: &str, style: Style) -> std::borrow::Cow<'_, str> {
     if style.color { printable::coloured(text) } else { printable::block(text) }
 }
 
-/// Says why a command failed.
-pub fn fail(message: &str) -> super::Exit {
-    let message = message.trim_end();
+/// Says why a command failed, and returns the exit status that follows from it.
+pub fn fail(error: &CommandError) -> Exit {
     if AS_EVENTS.load(Ordering::Relaxed) {
-        tracing::error!("{message}");
+        tracing::error!(kind = error.kind().name(), "{}", error.human(Style::PLAIN));
     } else {
         // The reason may be findings, rendered for this stream.
-        say_styled(&format!("error: {message}\n"));
+        say_styled(&format!("error: {}\n", error.human(stderr_style())));
     }
-    super::Exit::Failure
+    error.kind().into()
 }
 
 /// Where log lines go: standard error, each as one write.

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::compile::{load, read_plan};
-use super::limits::{counts, logical_name};
-use super::output::{fail, print, print_json, stderr_style};
-use super::{Exit, Global, files};
+use super::compile::load;
+use super::output::{print, print_json};
+use super::{Exit, Global};
+use crate::app::limits::{counts, logical_name};
+use crate::app::plan::read_plan;
+use crate::app::{AppError, CommandError, files};
 use crate::connect::dataverse::ROWS_PER_REQUEST;
 use crate::plan::estimate::{Pace, estimate};
 use crate::plan::{ExecutionPlan, describe};
@@ -51,39 +53,28 @@ fn number(text: &str) -> Result<(String, u64), String> {
 }
 
 /// Prints what the runner would do.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let plan = match args.paths.as_slice() {
-        [one] if one.extension().is_some_and(|e| e == "json") => match read_plan(one) {
-            Ok(plan) => plan,
-            Err(message) => return fail(&message),
-        },
-        paths => match load(paths, global) {
-            Ok(plan) => plan,
-            Err(exit) => return exit,
-        },
+        [one] if one.extension().is_some_and(|e| e == "json") => read_plan(one).map_err(AppError::from)?,
+        paths => load(paths, global)?,
     };
     if args.estimate {
-        return match cost(args, &plan, global) {
-            Ok(text) => {
-                print(&text);
-                Exit::Clean
-            }
-            Err(message) => fail(&message),
-        };
+        print(&cost(args, &plan, global)?);
+        return Ok(Exit::Clean);
     }
     match args.format {
         PlanFormat::Human => print(&describe(&plan)),
         PlanFormat::Json => print_json(&plan.to_json()),
     }
-    Exit::Clean
+    Ok(Exit::Clean)
 }
 
-fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, String> {
-    let project = files::project(global.project.as_deref(), stderr_style()).map_err(|e| e.to_string())?;
+fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, CommandError> {
+    let project = files::project(global.project.as_deref())?;
     let mut records: BTreeMap<String, u64> = args.records.iter().cloned().collect();
     if let Some(name) = records.keys().find(|name| !workflows_of(plan).contains(*name)) {
         let known = workflows_of(plan).into_iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-        return Err(format!("there is no workflow `{name}` in the plan; it has {known}"));
+        return Err(CommandError::usage(format!("there is no workflow `{name}` in the plan; it has {known}")));
     }
     ask(plan, project.as_ref(), &mut records)?;
     let pace = pace(project.as_ref().map_or_else(Limits::default, |p| p.limits), args.latency);
@@ -101,16 +92,17 @@ fn workflows_of(plan: &ExecutionPlan) -> BTreeSet<String> {
 }
 
 /// Asks Dataverse for the numbers of records that were not given.
-fn ask(plan: &ExecutionPlan, project: Option<&Project>, records: &mut BTreeMap<String, u64>) -> Result<(), String> {
+fn ask(plan: &ExecutionPlan, project: Option<&Project>, records: &mut BTreeMap<String, u64>) -> Result<(), CommandError> {
     let open: Vec<_> = plan.ingress.iter().filter(|f| !records.contains_key(&f.name)).collect();
     if open.is_empty() {
         return Ok(());
     }
     let names = open.iter().map(|f| format!("--records {}=N", f.name)).collect::<Vec<_>>().join(" ");
-    let without = |reason: &str| format!("the number of records was not found out: {reason}\nsay it yourself: {names}");
-    let project = project.ok_or_else(|| without("there is no project with a connection to Dynamics"))?;
+    let without = |error: CommandError| error.context("the number of records was not found out").hint(format!("say it yourself: {names}"));
+    let missing = || CommandError::usage("there is no project with a connection to Dynamics");
+    let project = project.ok_or_else(|| without(missing()))?;
     let tables: BTreeSet<String> = open.iter().map(|f| logical_name(f)).collect();
-    let counts = counts(project, &tables).map_err(|e| without(&e))?;
+    let counts = counts(project, &tables).map_err(|e| without(e.into()))?;
     for flow in open {
         if let Some(count) = counts.get(&logical_name(flow)) {
             records.insert(flow.name.clone(), *count);

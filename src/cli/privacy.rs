@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::output::{fail, print, print_json, say_styled};
+use super::output::{print, print_json, say_styled};
 use super::run::Format;
-use super::status::need_project;
 use super::{Exit, Global};
+use crate::app::{CommandError, files};
 use crate::count::{counted, noun_for};
 use crate::printable::inline;
 use crate::state::{Forgotten, StateError, Store, Traces};
@@ -66,19 +66,15 @@ enum Action {
 }
 
 /// Does what was asked.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let project = match need_project(global) {
-        Ok(project) => project,
-        Err(exit) => return exit,
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let project = files::need_project(global.project.as_deref())?;
     let state = &project.state;
-    let result = match &args.action {
+    match &args.action {
         Action::Report { key, log, format } => report(state, &meant(key), log, *format),
         Action::Forget { key, dry_run: true, format, .. } => report(state, &meant(key), &[], *format),
         Action::Forget { key, yes, format, .. } => forget(state, &meant(key), *yes, *format),
         Action::Lift { key } => lift(state, &meant(key)),
-    };
-    result.unwrap_or_else(|error| fail(&error))
+    }
 }
 
 /// A GUID in braces or as a URN, as other tools show it, in the form that the state has; anything else as it is. Thirty-two digits
@@ -91,13 +87,13 @@ fn meant(key: &str) -> String {
     }
 }
 
-fn traces(state: &Path, key: &str) -> Result<Traces, String> {
+fn traces(state: &Path, key: &str) -> Result<Traces, CommandError> {
     if key.chars().count() < SHORTEST {
-        return Err(format!("`{}` is too short to look for; name an id, a key or an e-mail address", inline(key)));
+        return Err(CommandError::usage(format!("`{}` is too short to look for; name an id, a key or an e-mail address", inline(key))));
     }
     match Store::open_read(state).and_then(|store| store.trace(key)) {
         Err(StateError::NotFound { .. }) => Ok(Traces::default()),
-        other => other.map_err(|e| e.to_string()),
+        other => Ok(other?),
     }
 }
 
@@ -111,11 +107,11 @@ struct InLog {
     lines: Vec<usize>,
 }
 
-fn report(state: &Path, key: &str, logs: &[PathBuf], format: Format) -> Result<Exit, String> {
+fn report(state: &Path, key: &str, logs: &[PathBuf], format: Format) -> Result<Exit, CommandError> {
     let traces = traces(state, key)?;
     let mut found = Vec::new();
     for log in logs {
-        search(log, &key.to_lowercase(), &mut found).map_err(|e| format!("{}: {e}", log.display()))?;
+        search(log, &key.to_lowercase(), &mut found).map_err(|e| CommandError::file(log.display(), e))?;
     }
     match format {
         Format::Json => print_json(&format!("{}\n", json!({"version": 1, "total": traces.total(), "traces": traces, "logs": found}))),
@@ -215,26 +211,26 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     out
 }
 
-fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, String> {
+fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, CommandError> {
     let traces = traces(state, key)?;
     let is_id = key.len() == 36 && uuid::Uuid::parse_str(key).is_ok();
     let of_key = traces.found.iter().any(|t| t.columns.iter().any(|c| matches!(*c, "source_id" | "key" | "contact")));
     if !is_id && !of_key {
         let records: Vec<&str> = traces.records.iter().map(String::as_str).collect();
-        return Err(match records.as_slice() {
+        return Err(CommandError::usage(match records.as_slice() {
             [] => format!("`{}` is neither an id nor a key that the state knows; name the contact by its id", inline(key)),
             _ => format!(
                 "`{}` is neither an id nor a key; it was found in what belongs to {}. Forget records one by one, by their ids",
                 inline(key),
                 inline(&records.join(", "))
             ),
-        });
+        }));
     }
     if !yes {
         say_styled(&describe(key, &traces, &[], &[]));
         confirm(key)?;
     }
-    let forgotten = Store::open(state).and_then(|store| store.forget(key)).map_err(|e| e.to_string())?;
+    let forgotten = Store::open(state).and_then(|store| store.forget(key))?;
     match format {
         Format::Json => print_json(&format!("{}\n", json!({"version": 1, "forgotten": forgotten}))),
         Format::Human => print(&told(key, &forgotten)),
@@ -242,15 +238,15 @@ fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, St
     Ok(if forgotten.log_is_empty { Exit::Clean } else { Exit::Findings })
 }
 
-fn confirm(key: &str) -> Result<(), String> {
+fn confirm(key: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err("nothing was removed; say `--yes` where nobody can be asked".to_owned());
+        return Err(CommandError::usage("nothing was removed; say `--yes` where nobody can be asked"));
     }
     say_styled("this cannot be undone. Remove all of it? Type the id or key again: ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| e.to_string())?;
-    if answer.trim().eq_ignore_ascii_case(key) { Ok(()) } else { Err("nothing was removed".to_owned()) }
+    std::io::stdin().read_line(&mut answer).map_err(CommandError::usage)?;
+    if answer.trim().eq_ignore_ascii_case(key) { Ok(()) } else { Err(CommandError::usage("nothing was removed")) }
 }
 
 fn told(key: &str, forgotten: &Forgotten) -> String {
@@ -272,13 +268,13 @@ fn told(key: &str, forgotten: &Forgotten) -> String {
     out
 }
 
-fn lift(state: &Path, key: &str) -> Result<Exit, String> {
-    match Store::open(state).and_then(|store| store.lift_tombstone(key)).map_err(|e| e.to_string())? {
+fn lift(state: &Path, key: &str) -> Result<Exit, CommandError> {
+    match Store::open(state).and_then(|store| store.lift_tombstone(key))? {
         true => {
             print(&format!("{} is taken in again when it changes, or by a replay\n", inline(key)));
             Ok(Exit::Clean)
         }
-        false => Err(format!("{} is not forgotten; name the id under which it was", inline(key))),
+        false => Err(CommandError::usage(format!("{} is not forgotten; name the id under which it was", inline(key)))),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::output::fail;
-use super::run::{Format, Prepared, Watched, options, prepare, refuse_drift, wet};
-use super::{Exit, Global, limits};
+use super::prepare::{Prepared, prepare, refuse_drift};
+use super::run::{Format, Watched, wet};
+use super::{Exit, Global};
+use crate::app::{CommandError, limits, options};
 use crate::run::Pace;
 use crate::state::{MassLimits, Store, run_in_progress};
 
@@ -34,41 +35,29 @@ pub struct Args {
 }
 
 /// Marks a mapping for a full load, and runs it.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let mut prepared = match prepare(args.plan.as_deref(), global) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let mut prepared = prepare(args.plan.as_deref(), global)?;
     let Some(flow) = prepared.plan.flow(&args.mapping).cloned() else {
         if crate::run::workflows(&prepared.plan).iter().any(|w| w.name == args.mapping) {
-            return fail(&format!(
+            return Err(CommandError::usage(format!(
                 "`{}` is no mapping to Campaign; opt-outs and events are not replayed (`d365map optout reconcile` compares, `d365map events repair` reads a history)",
                 args.mapping
-            ));
+            )));
         }
         let known: Vec<String> = prepared.plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
-        return fail(&format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", ")));
+        return Err(CommandError::usage(format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", "))));
     };
-    let beside = match run_in_progress(&prepared.project.state) {
-        Ok(beside) => beside,
-        Err(error) => return fail(&error.to_string()),
-    };
+    let beside = run_in_progress(&prepared.project.state)?;
     let later = args.later || beside.is_some();
-    if !later
-        && let Err(exit) = refuse_drift(&mut prepared, Some(std::slice::from_ref(&args.mapping)), args.ignore_drift, false, global.quiet)
-    {
-        return exit;
+    if !later {
+        refuse_drift(&mut prepared, Some(std::slice::from_ref(&args.mapping)), args.ignore_drift, false, global.quiet)?;
     }
     let Prepared { project, plan, .. } = prepared;
-    if !args.ignore_limits
-        && let Err(error) = limits::refuse_replay(&project, &flow)
-    {
-        return fail(&error);
+    if !args.ignore_limits {
+        limits::refuse_replay(&project, &flow)?;
     }
     if later {
-        if let Err(error) = Store::open(&project.state).and_then(|store| store.request_replay(&flow.name)) {
-            return fail(&error.to_string());
-        }
+        Store::open(&project.state).and_then(|store| store.request_replay(&flow.name))?;
         if !global.quiet {
             match beside {
                 Some(holder) => say!(
@@ -78,12 +67,10 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 None => say!("the next run reads all records of `{}` again", flow.name),
             }
         }
-        return Exit::Clean;
+        return Ok(Exit::Clean);
     }
-    if let Err(error) = Store::open_for_run(&project.state).and_then(|store| store.reset_for_replay(&flow.name, &flow.fingerprint())) {
-        return fail(&error.to_string());
-    }
-    let mut options = options(&project, Pace::Once, vec![args.mapping.clone()]);
+    Store::open_for_run(&project.state).and_then(|store| store.reset_for_replay(&flow.name, &flow.fingerprint()))?;
+    let mut options = options::of_project(&project, Pace::Once, vec![args.mapping.clone()]);
     if args.allow_mass_delete {
         options.mass_limits = MassLimits::unlimited();
     }

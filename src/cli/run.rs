@@ -1,24 +1,27 @@
 //! `d365map run`: executes a plan.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::compile::{compile_group, read_plan};
-use super::output::{fail, note, print, print_json, say_styled, stderr_style, warning};
+use super::output::{print, print_json};
+use super::prepare::{Prepared, prepare, refuse_drift};
 use super::progress::Progress;
-use super::source::FilesOnDisk;
-use super::{Exit, Global, drift, files, limits, services};
+use super::signals::stop_on_signals;
+use super::{Exit, Global};
+use crate::app::limits::{self, FirstLoad};
+use crate::app::source::FilesOnDisk;
+use crate::app::{CommandError, options, runtime, services};
 use crate::connect::CallStats;
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::printable;
 use crate::project::Project;
 use crate::run::{
-    ChangedProfiles, Counters, DryRun, Kind, Options, OptoutSettings, Pace, Reconciliation, RunError, Services, Summary, Supervision,
-    dry_run, dry_run_of_optouts, run as execute, watch, workflows,
+    Counters, DryRun, Options, Pace, Reconciliation, RunError, Services, Summary, Supervision, dry_run, dry_run_of_optouts, run as execute,
+    watch, workflows,
 };
 use crate::state::{MassChange, MassLimits, StateError, Store};
 
@@ -80,163 +83,15 @@ pub enum Format {
     Json,
 }
 
-/// A project with its plan.
-pub(super) struct Prepared {
-    pub(super) project: Project,
-    pub(super) plan: Arc<ExecutionPlan>,
-    /// The mapping files, where the plan was made of them.
-    group: Option<files::Group>,
-}
-
-pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, Exit> {
-    let style = stderr_style();
-    let project = files::project(global.project.as_deref(), style)
-        .and_then(|p| p.ok_or(files::FilesError::NoProject))
-        .map_err(|e| fail(&e.to_string()))?;
-    let (plan, group) = match plan {
-        Some(path) => (read_plan(path).map_err(|e| fail(&e))?, None),
-        None => {
-            let group = files::of_project(project.clone(), style).map_err(|e| fail(&e.to_string()))?;
-            (compile_group(group.clone(), style)?, Some(group))
-        }
-    };
-    not_moved(&plan, global.quiet);
-    warn_without_source(&project, &plan);
-    Ok(Prepared { project, plan: Arc::new(plan), group })
-}
-
-/// Compares the services with the committed schemas before anything is read or written: a run that would fail midway, or
-/// write what nobody meant, does not begin.
-pub(super) fn refuse_drift(
-    prepared: &mut Prepared,
-    mappings: Option<&[String]>,
-    ignore: bool,
-    watch: bool,
-    quiet: bool,
-) -> Result<(), Exit> {
-    if ignore {
-        return Ok(());
-    }
-    let style = stderr_style();
-    let project = &prepared.project;
-    let source = super::schema::connect(project).map_err(|e| fail(&e))?;
-    let moved = moved(&prepared.plan, mappings);
-    match drift::of_project(source.as_ref(), project, prepared.group.take(), &moved, style) {
-        // A user who may move records and may not read metadata is no reason to stop.
-        // Nor is a service that is down when a watch begins: its workflows wait for it, each by itself.
-        Err(error) if watch || error.contains("lacks a right") => {
-            warning(&format!("the services' schemas were not compared with the committed ones: {error}"));
-            Ok(())
-        }
-        Err(error) => Err(fail(&error)),
-        Ok(drift) if drift.is_breaking() => {
-            say_styled(&drift.text(style));
-            Err(fail(
-                "the services have changed in a way that breaks the mappings; nothing was read or written. `d365map schema diff` says the same; after the mappings are changed, `d365map schema pull` takes the changes over. `--ignore-drift` starts all the same",
-            ))
-        }
-        Ok(drift) => {
-            if !drift.is_none() && !quiet {
-                note("the services have changed without touching a mapping; `d365map schema diff` shows it");
-            }
-            Ok(())
-        }
-    }
-}
-
-/// What to do about a block of events without a source.
-pub(super) const ADD_A_SOURCE: &str =
-    "add `journal`, or `sftp` with `deliveries` or `tracking`, under `connections: campaign:` of d365map.yaml";
-
-/// Warns of event blocks that move nothing, since the project has no source of events.
-pub(super) fn warn_without_source(project: &Project, plan: &ExecutionPlan) {
-    for flow in without_source(project, plan) {
-        warning(&format!("`{flow}` has no source of events, so it moves none; {ADD_A_SOURCE}"));
-    }
-}
-
-/// The blocks of events for which the project names neither a journal nor exported logs.
-pub(super) fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> Vec<&'p str> {
-    let has_source = project.connections.campaign.as_ref().is_some_and(|campaign| {
-        let logs = campaign.sftp.as_ref().is_some_and(|sftp| sftp.kinds.deliveries.is_some() || sftp.kinds.tracking.is_some());
-        campaign.journal.is_some() || logs
-    });
-    if has_source { Vec::new() } else { plan.events.iter().map(|flow| flow.name.as_str()).collect() }
-}
-
-/// The part of a plan that a run moves: the tables of other mappings, and of mappings in both directions, must not stop it.
-fn moved(plan: &ExecutionPlan, mappings: Option<&[String]>) -> ExecutionPlan {
-    let mut moved = plan.clone();
-    moved.two_way.clear();
-    if let Some(names) = mappings {
-        let flows = workflows(plan).into_iter().filter(|w| names.contains(&w.name));
-        let flows: Vec<(Kind, usize)> = flows.map(|w| (w.kind, w.index)).collect();
-        let wanted = |kind, index| flows.contains(&(kind, index));
-        let optouts: Vec<_> = plan.optouts.iter().enumerate().filter(|(i, _)| wanted(Kind::Optout, *i)).map(|(_, f)| f.clone()).collect();
-        // Opt-outs read and write the tables of their mapping.
-        let needed = |index: usize, name: &str| wanted(Kind::Ingress, index) || optouts.iter().any(|o| o.mapping == name);
-        moved.ingress = plan.ingress.iter().enumerate().filter(|(i, f)| needed(*i, &f.name)).map(|(_, f)| f.clone()).collect();
-        moved.events = plan.events.iter().enumerate().filter(|(i, _)| wanted(Kind::Events, *i)).map(|(_, f)| f.clone()).collect();
-        moved.optouts = optouts;
-    }
-    moved
-}
-
-/// What a plan can hold and this version's runner does not move: said rather than passed over.
-fn not_moved(plan: &ExecutionPlan, quiet: bool) {
-    let names: Vec<String> = plan.two_way.iter().map(|t| format!("`{}`", t.name)).collect();
-    if !quiet && !names.is_empty() {
-        warning(&format!("this version does not run mappings in both directions; not moved: {}", names.join(", ")));
-    }
-}
-
-/// The project, its plan and the options of one pass, for commands beside `run`.
-pub fn prepared(plan: Option<&Path>, mappings: Vec<String>, global: &Global) -> Result<(Project, Arc<ExecutionPlan>, Options), Exit> {
-    let Prepared { project, plan, .. } = prepare(plan, global)?;
-    let options = options(&project, Pace::Once, mappings);
-    Ok((project, plan, options))
-}
-
-pub(super) fn options(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {
-    Options {
-        pace,
-        mappings: (!mappings.is_empty()).then_some(mappings),
-        page_size: project.limits.page_size,
-        concurrency: project.limits.concurrency,
-        backlog_high_water: project.limits.backlog_high_water,
-        mass_limits: MassLimits { count: project.limits.mass_change_count, percent: project.limits.mass_change_percent },
-        optouts: optouts(project, false),
-        clock: crate::time::Clock::default(),
-    }
-}
-
-/// How a project has its opt-outs read.
-pub fn optouts(project: &Project, accept: bool) -> OptoutSettings {
-    let reading = &project.optouts;
-    let changed = reading.changed_profiles.clone();
-    OptoutSettings {
-        changed_profiles: changed.map(|(filter, parameter)| ChangedProfiles { filter, parameter }),
-        list_every: reading.list_every,
-        clock_tolerance: reading.clock_tolerance,
-        exports_stale_after: reading.exports_stale_after,
-        accept,
-    }
-}
-
 /// Runs.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let mut prepared = match prepare(args.plan.as_deref(), global) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let mut prepared = prepare(args.plan.as_deref(), global)?;
     let wanted = (!args.mapping.is_empty()).then_some(args.mapping.as_slice());
-    if let Err(exit) = refuse_drift(&mut prepared, wanted, args.ignore_drift, args.watch, global.quiet) {
-        return exit;
-    }
+    refuse_drift(&mut prepared, wanted, args.ignore_drift, args.watch, global.quiet)?;
     let Prepared { project, plan, .. } = prepared;
     let interval = args.interval.map_or(project.limits.watch_interval, std::time::Duration::from_secs);
     let pace = if args.watch { Pace::Watch { interval } } else { Pace::Once };
-    let mut options = options(&project, pace, args.mapping.clone());
+    let mut options = options::of_project(&project, pace, args.mapping.clone());
     if args.allow_mass_delete {
         options.mass_limits = MassLimits::unlimited();
     }
@@ -248,12 +103,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let known: Vec<String> = workflows(&plan).into_iter().map(|w| w.name).collect();
         let near = crate::diagnostics::nearest(name, known.iter().map(String::as_str));
         let help = near.map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-        return fail(&format!("`schedules` of the project file has `{name}`, and there is no such workflow; {help}"));
+        return Err(CommandError::usage(format!("`schedules` of the project file has `{name}`, and there is no such workflow; {help}")));
     }
     if !args.ignore_limits
-        && let Err(error) = limits::refuse_initial(&project, &plan, options.mappings.as_deref(), global.quiet)
+        && let FirstLoad::Unknown(error) = limits::refuse_initial(&project, &plan, options.mappings.as_deref())?
+        && !global.quiet
     {
-        return fail(&error);
+        say!("warning: the number of records to load was not found out: {error}");
     }
     let source = Watched {
         plan: args.plan.clone(),
@@ -262,41 +118,6 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         approve_all: args.allow_mass_delete,
     };
     wet(&project, plan, options, args.format, global.quiet, source)
-}
-
-/// The runtime of commands that talk to services.
-pub fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("the runtime could not be started: {e}"))
-}
-
-/// Cancels the token at the first Ctrl-C or SIGTERM; ends the process at the second.
-pub fn stop_on_signals(stop: CancellationToken) {
-    tokio::spawn(async move {
-        signal().await;
-        note("stopping: what is in flight is finished first; press Ctrl-C again to quit immediately");
-        stop.cancel();
-        signal().await;
-        std::process::exit(130);
-    });
-}
-
-#[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut term) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = term.recv() => {}
-            }
-        }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() {
-    drop(tokio::signal::ctrl_c().await);
 }
 
 /// What a watch needs to take up changed mapping files.
@@ -309,22 +130,18 @@ pub(super) struct Watched {
     pub(super) approve_all: bool,
 }
 
-pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options, format: Format, quiet: bool, watched: Watched) -> Exit {
-    let store = match Store::open_for_run(&project.state) {
-        Ok(store) => store,
-        Err(error) => return fail(&error.to_string()),
-    };
-    if let Err(error) = approve(&store, &plan, &watched, quiet) {
-        return fail(&error);
-    }
-    let (http, clients) = match services::of_plan(project, &plan, Some(&store)) {
-        Ok(both) => both,
-        Err(error) => return fail(&error),
-    };
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
+pub(super) fn wet(
+    project: &Project,
+    plan: Arc<ExecutionPlan>,
+    options: Options,
+    format: Format,
+    quiet: bool,
+    watched: Watched,
+) -> Result<Exit, CommandError> {
+    let store = Store::open_for_run(&project.state)?;
+    approve(&store, &plan, &watched, quiet)?;
+    let (http, clients) = services::of_plan(project, &plan, Some(&store))?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
@@ -349,7 +166,7 @@ pub(super) fn wet(project: &Project, plan: Arc<ExecutionPlan>, options: Options,
 }
 
 /// Approves what workflows hold before the run begins.
-fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) -> Result<(), String> {
+fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) -> Result<(), CommandError> {
     let names: Vec<String> = match watched.approve_all {
         true => workflows(plan).into_iter().map(|w| w.name).collect(),
         false => watched.approved.clone(),
@@ -357,13 +174,10 @@ fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) 
     for name in names {
         // What a source without any record would delete is approved by the workflow's name alone.
         let empty = |change: MassChange| change.source_empty;
-        if watched.approve_all
-            && !watched.approved.contains(&name)
-            && store.mass_change(&name).map_err(|e| e.to_string())?.is_some_and(empty)
-        {
+        if watched.approve_all && !watched.approved.contains(&name) && store.mass_change(&name)?.is_some_and(empty) {
             continue;
         }
-        match store.approve_mass_change(&name).map_err(|e| e.to_string())? {
+        match store.approve_mass_change(&name)? {
             Some(count) if !quiet => say!("{name}: approved {}", counted(count, "held change")),
             Some(_) => {}
             None if watched.approve_all => {}
@@ -373,32 +187,30 @@ fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) 
     Ok(())
 }
 
-pub(super) fn nothing_held(name: &str) -> String {
-    format!("`{name}` holds nothing for approval; `d365map status` shows what does")
+pub(super) fn nothing_held(name: &str) -> CommandError {
+    CommandError::usage(format!("`{name}` holds nothing for approval; `d365map status` shows what does"))
 }
 
-fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) -> Exit {
-    match result {
-        Ok(summary) => {
-            match format {
-                Format::Human => print(&describe(&summary, calls)),
-                Format::Json => print_json(&format!("{}\n", json!({"version": 1, "summary": summary, "calls": calls}))),
-            }
-            if summary.needs_attention() {
-                if format == Format::Human && summary.flows.iter().any(|f| f.rejected + f.failed > 0) {
-                    say!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` puts it back");
-                }
-                Exit::Findings
-            } else {
-                Exit::Clean
-            }
+fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) -> Result<Exit, CommandError> {
+    let summary = match result {
+        Ok(summary) => summary,
+        Err(error @ RunError::Rejected { .. }) => return Err(error.into()),
+        Err(error) => {
+            let hint = "Nothing is lost: the next run goes on from where this one stood (`d365map status`)";
+            return Err(CommandError::from(error).hint(hint));
         }
-        Err(error @ RunError::Rejected { .. }) => {
-            fail(&error.to_string());
-            Exit::Findings
-        }
-        Err(error) => fail(&format!("{error}\nNothing is lost: the next run goes on from where this one stood (`d365map status`)")),
+    };
+    match format {
+        Format::Human => print(&describe(&summary, calls)),
+        Format::Json => print_json(&format!("{}\n", json!({"version": 1, "summary": summary, "calls": calls}))),
     }
+    if !summary.needs_attention() {
+        return Ok(Exit::Clean);
+    }
+    if format == Format::Human && summary.flows.iter().any(|f| f.rejected + f.failed > 0) {
+        say!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` puts it back");
+    }
+    Ok(Exit::Findings)
 }
 
 /// A summary and the calls made, for people.
@@ -418,42 +230,26 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
     out
 }
 
-fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Exit {
-    let (http, clients) = match services::of_plan(project, plan, None) {
-        Ok(both) => both,
-        Err(error) => return fail(&error),
-    };
+fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Result<Exit, CommandError> {
+    let (http, clients) = services::of_plan(project, plan, None)?;
     let store = match Store::open_read(&project.state) {
         Err(StateError::NotFound { .. }) => Store::in_memory(),
         other => other,
-    };
-    let store = match store {
-        Ok(store) => store,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    let result = runtime.block_on(dry_with_signals(plan, &clients, &store, options));
-    match result {
-        Ok((dry, reports)) => {
-            match format {
-                Format::Human => {
-                    print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
-                    print(&dry.orphans.iter().map(|o| format!("{}\n", o.describe_orphan())).collect::<String>());
-                    print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
-                    print(&reports.iter().map(Reconciliation::describe).collect::<String>());
-                    say!("nothing was written; `d365map run` does it ({})", http.stats());
-                }
-                Format::Json => {
-                    print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
-                }
-            }
-            if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean }
+    }?;
+    let (dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store, options))?;
+    match format {
+        Format::Human => {
+            print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+            print(&dry.orphans.iter().map(|o| format!("{}\n", o.describe_orphan())).collect::<String>());
+            print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
+            print(&reports.iter().map(Reconciliation::describe).collect::<String>());
+            say!("nothing was written; `d365map run` does it ({})", http.stats());
         }
-        Err(error) => fail(&error.to_string()),
+        Format::Json => {
+            print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
+        }
     }
+    Ok(if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean })
 }
 
 /// What mappings and opt-outs would write.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::compile::compile_quietly;
-use super::output::{fail, print};
-use super::status::need_project;
+use super::output::print;
 use super::{Exit, Global};
+use crate::app::plan::of_project;
+use crate::app::{CommandError, files};
 use crate::count::counted;
 use crate::diagnostics::nearest;
 use crate::project::Project;
@@ -45,17 +45,13 @@ pub struct Args {
 }
 
 /// Starts workflows.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if args.approve_mass_change {
-        let project = match need_project(global) {
-            Ok(project) => project,
-            Err(exit) => return exit,
-        };
+        let project = files::need_project(global.project.as_deref())?;
         for name in &args.which.names {
-            match Store::open(&project.state).and_then(|store| store.approve_mass_change(name)) {
-                Ok(Some(count)) => print(&format!("{name}: approved {}\n", counted(count, "held change"))),
-                Ok(None) => return fail(&super::run::nothing_held(name)),
-                Err(error) => return fail(&error.to_string()),
+            match Store::open(&project.state).and_then(|store| store.approve_mass_change(name))? {
+                Some(count) => print(&format!("{name}: approved {}\n", counted(count, "held change"))),
+                None => return Err(super::run::nothing_held(name)),
             }
         }
     }
@@ -63,35 +59,26 @@ pub fn run(args: &Args, global: &Global) -> Exit {
 }
 
 /// Writes a wish down and waits until it has come true.
-pub fn wish(which: &Which, wish: Wish, again: bool, global: &Global) -> Exit {
-    let project = match need_project(global) {
-        Ok(project) => project,
-        Err(exit) => return exit,
-    };
-    let names = match meant(which, &project) {
-        Ok(names) => names,
-        Err(message) => return fail(&message),
-    };
-    match tell(&project, &names, wish, again, Duration::from_secs(which.timeout)) {
-        Ok(exit) => exit,
-        Err(error) => fail(&error.to_string()),
-    }
+pub fn wish(which: &Which, wish: Wish, again: bool, global: &Global) -> Result<Exit, CommandError> {
+    let project = files::need_project(global.project.as_deref())?;
+    let names = meant(which, &project)?;
+    Ok(tell(&project, &names, wish, again, Duration::from_secs(which.timeout))?)
 }
 
 /// The names that are meant, all of them known.
-fn meant(which: &Which, project: &Project) -> Result<Vec<String>, String> {
+fn meant(which: &Which, project: &Project) -> Result<Vec<String>, CommandError> {
     let mut known: BTreeSet<String> = match Store::open_read(&project.state).and_then(|s| s.status()) {
         Ok(status) => status.mappings.into_iter().map(|m| m.mapping).chain(status.workflows.into_iter().map(|w| w.name)).collect(),
         Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => BTreeSet::new(),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(error.into()),
     };
     // Where the files do not compile, what ran before can still be stopped.
-    let planned: Vec<String> = compile_quietly(project).map(|p| workflows(&p).into_iter().map(|w| w.name).collect()).unwrap_or_default();
+    let planned: Vec<String> = of_project(project).map(|p| workflows(&p).into_iter().map(|w| w.name).collect()).unwrap_or_default();
     if which.all {
         return if planned.is_empty() { Ok(known.into_iter().collect()) } else { Ok(planned) };
     }
     if which.names.is_empty() {
-        return Err("name what is meant: workflows, or --all".to_owned());
+        return Err(CommandError::usage("name what is meant: workflows, or --all"));
     }
     known.extend(planned);
     if let Some(name) = which.names.iter().find(|n| !known.contains(*n)) {
@@ -100,7 +87,7 @@ fn meant(which: &Which, project: &Project) -> Result<Vec<String>, String> {
             None if known.is_empty() => "there is none; `d365map check` says what is wrong with the mapping files".to_owned(),
             None => format!("there are {}", known.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")),
         };
-        return Err(format!("there is no workflow `{name}`; {help}"));
+        return Err(CommandError::usage(format!("there is no workflow `{name}`; {help}")));
     }
     Ok(which.names.clone())
 }

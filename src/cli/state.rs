@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::compile::compile_quietly;
-use super::output::{fail, print};
-use super::run::{Format, prepare, runtime};
-use super::status::need_project;
-use super::{Exit, Global, services};
+use super::output::print;
+use super::prepare::{Prepared, prepare};
+use super::run::Format;
+use super::{Exit, Global};
+use crate::app::plan::of_project;
+use crate::app::{CommandError, files, runtime, services};
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
@@ -54,34 +55,29 @@ enum Action {
 }
 
 /// Does what was asked.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if let Action::Rebind { same_data, plan } = &args.action {
         return rebind(*same_data, plan.as_deref(), global);
     }
-    let project = match need_project(global) {
-        Ok(project) => project,
-        Err(exit) => return exit,
-    };
-    let plan = compile_quietly(&project);
-    let result = match &args.action {
+    let project = files::need_project(global.project.as_deref())?;
+    // Without a plan, because the files have errors, what the state holds can still be shown.
+    let plan = of_project(&project).ok();
+    match &args.action {
         Action::List { format } => list(&project, plan.as_ref(), *format),
         Action::Rename { old, new } => rename(&project, plan.as_ref(), old, new),
         Action::Drop { name } => drop_one(&project, plan.as_ref(), name),
         Action::Rebind { .. } => Ok(()),
-    };
-    match result {
-        Ok(()) => Exit::Clean,
-        Err(message) => fail(&message),
-    }
+    }?;
+    Ok(Exit::Clean)
 }
 
 fn names(plan: &ExecutionPlan) -> Vec<String> {
     workflows(plan).into_iter().map(|workflow| workflow.name).collect()
 }
 
-fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Result<(), String> {
-    let store = Store::open_read(&project.state).map_err(|e| e.to_string())?;
-    let (known, environment) = store.known_workflows().and_then(|k| Ok((k, store.environment()?))).map_err(|e| e.to_string())?;
+fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Result<(), CommandError> {
+    let store = Store::open_read(&project.state)?;
+    let (known, environment) = store.known_workflows().and_then(|k| Ok((k, store.environment()?)))?;
     let planned = plan.map(names);
     match format {
         Format::Human => print(&describe(&known, &environment, planned.as_deref())),
@@ -137,31 +133,31 @@ fn describe(known: &[KnownWorkflow], environment: &[(Service, Side)], planned: O
     out
 }
 
-fn rename(project: &Project, plan: Option<&ExecutionPlan>, old: &str, new: &str) -> Result<(), String> {
+fn rename(project: &Project, plan: Option<&ExecutionPlan>, old: &str, new: &str) -> Result<(), CommandError> {
     let planned = plan.map(names);
     if let Some(names) = &planned {
         if names.iter().any(|name| name == old) {
-            return Err(format!("the mapping files still have `{old}`: rename it there first"));
+            return Err(CommandError::usage(format!("the mapping files still have `{old}`: rename it there first")));
         }
         if !names.iter().any(|name| name == new) {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            return Err(format!("the mapping files have no `{new}`; they have {}", names.join(", ")));
+            return Err(CommandError::usage(format!("the mapping files have no `{new}`; they have {}", names.join(", "))));
         }
     }
-    let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
-    store.rename_workflow(old, new).map_err(|e| e.to_string())?;
+    let store = Store::open_for_run(&project.state)?;
+    store.rename_workflow(old, new)?;
     print(&format!("`{new}` goes on with the state of `{old}`\n"));
     Ok(())
 }
 
-fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Result<(), String> {
+fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Result<(), CommandError> {
     if plan.is_some_and(|plan| names(plan).iter().any(|planned| planned == name)) {
-        return Err(format!(
+        return Err(CommandError::usage(format!(
             "the mapping files have `{name}`: without its state it would forget which records it wrote. To read all its records again, run `d365map replay {name}`; to drop it, remove it from the mapping files first"
-        ));
+        )));
     }
-    let store = Store::open_for_run(&project.state).map_err(|e| e.to_string())?;
-    let dropped = store.drop_workflow(name).map_err(|e| e.to_string())?;
+    let store = Store::open_for_run(&project.state)?;
+    let dropped = store.drop_workflow(name)?;
     print(&format!(
         "dropped `{name}`; unchanged at the target: {}; not carried out: {} or events\n",
         counted(dropped.records, "record"),
@@ -170,25 +166,14 @@ fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Resu
     Ok(())
 }
 
-fn rebind(same_data: bool, plan: Option<&std::path::Path>, global: &Global) -> Exit {
-    let prepared = match prepare(plan, global) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
-    let result = (|| -> Result<(Environment, Vec<Service>), String> {
-        let store = Store::open_for_run(&prepared.project.state).map_err(|e| e.to_string())?;
-        let (_, clients) = services::of_plan(&prepared.project, &prepared.plan, None)?;
-        let environment = runtime()?.block_on(current_environment(&clients)).map_err(|e| e.to_string())?;
-        let moved = store.rebind_environment(&environment, same_data).map_err(|e| e.to_string())?;
-        Ok((environment, moved))
-    })();
-    match result {
-        Ok((environment, moved)) => {
-            print(&told(&environment, &moved, same_data));
-            Exit::Clean
-        }
-        Err(message) => fail(&message),
-    }
+fn rebind(same_data: bool, plan: Option<&std::path::Path>, global: &Global) -> Result<Exit, CommandError> {
+    let Prepared { project, plan, .. } = prepare(plan, global)?;
+    let store = Store::open_for_run(&project.state)?;
+    let (_, clients) = services::of_plan(&project, &plan, None)?;
+    let environment = runtime()?.block_on(current_environment(&clients))?;
+    let moved = store.rebind_environment(&environment, same_data)?;
+    print(&told(&environment, &moved, same_data));
+    Ok(Exit::Clean)
 }
 
 /// What a move means for the next run.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::output::{fail, print, print_json, stderr_style};
+use super::output::{print, print_json};
 use super::run::Format;
-use super::{Exit, Global, files};
+use super::{Exit, Global};
+use crate::app::{CommandError, files};
 use crate::count::counted;
 use crate::printable;
-use crate::project::Project;
 use crate::state::{
     EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
 };
@@ -21,26 +21,14 @@ pub struct Args {
     format: Format,
 }
 
-/// The project, or the exit status of a call outside of one.
-pub fn need_project(global: &Global) -> Result<Project, Exit> {
-    let found = files::project(global.project.as_deref(), stderr_style());
-    found.and_then(|p| p.ok_or(files::FilesError::NoProject)).map_err(|e| fail(&e.to_string()))
-}
-
 /// Prints the status.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let project = match need_project(global) {
-        Ok(project) => project,
-        Err(exit) => return exit,
-    };
-    let process = match run_in_progress(&project.state) {
-        Ok(process) => process,
-        Err(error) => return fail(&error.to_string()),
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let project = files::need_project(global.project.as_deref())?;
+    let process = run_in_progress(&project.state)?;
     let mut status = match Store::open_read(&project.state).and_then(|store| store.status()) {
         Ok(status) => status,
         Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return Err(error.into()),
     };
     let runs = process.as_ref().filter(|holder| status.is_of(holder));
     status.workflows = status.workflows.into_iter().map(|w| w.shown(runs)).collect();
@@ -48,7 +36,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Format::Json => print_json(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
         Format::Human => print(&describe(&status, process.as_ref())),
     }
-    Exit::Clean
+    Ok(Exit::Clean)
 }
 
 fn describe(status: &Status, process: Option<&Holder>) -> String {

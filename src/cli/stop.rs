@@ -2,6 +2,7 @@
 
 use super::start::{Which, wish};
 use super::{Exit, Global};
+use crate::app::CommandError;
 use crate::state::Wish;
 
 /// Arguments of `stop`.
@@ -12,6 +13,6 @@ pub struct Args {
 }
 
 /// Stops workflows.
-pub fn run(args: &Args, global: &Global) -> Exit {
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     wish(&args.which, Wish::Stop, false, global)
 }

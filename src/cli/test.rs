@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::output::{fail, print_file, print_json, print_styled, say_styled, stderr_style, stdout_style};
-use super::{Exit, Global, files};
+use super::output::{print_file, print_json, print_styled, say_styled, stderr_style, stdout_style};
+use super::{Exit, Global};
+use crate::app::{CommandError, ErrorKind, files};
 use crate::check::{Compiled, TestCase};
 use crate::count::counted;
 use crate::diagnostics::Severity;
@@ -49,11 +50,8 @@ struct Totals {
 }
 
 /// Runs and prints.
-pub fn run(args: &Args, global: &Global) -> Exit {
-    let groups = match files::asked(&args.paths, global.project.as_deref(), stdout_style()) {
-        Ok(groups) => groups,
-        Err(error) => return fail(&error.to_string()),
-    };
+pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let groups = files::asked(&args.paths, global.project.as_deref())?;
     let now = time::now();
     let mut totals = Totals::default();
     let mut out = String::new();
@@ -64,13 +62,10 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).cloned().collect();
         let Some(plan) = &compiled.plan else {
             say_styled(&render(&errors, &compiled.sources, render::Format::Human, stderr_style()));
-            return fail("no test was run, since there are errors");
+            return Err(CommandError::usage("no test was run, since there are errors"));
         };
         let wanted = |case: &&TestCase| args.filter.as_ref().is_none_or(|f| case.mapping.contains(f) || case.title.contains(f.as_str()));
-        let report = match testing::run(plan, compiled.tests.iter().filter(wanted), now) {
-            Ok(report) => report,
-            Err(error) => return fail(&error.to_string()),
-        };
+        let report = testing::run(plan, compiled.tests.iter().filter(wanted), now).map_err(|e| CommandError::new(ErrorKind::Bug, e))?;
         totals.left_out += compiled.tests.len() - report.ran.len();
         for ran in &report.ran {
             match ran.outcome {
@@ -107,7 +102,7 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         let left_out = if totals.left_out > 0 { format!(", {} left out by --filter", totals.left_out) } else { String::new() };
         say!("{} passed, {} failed{left_out}", totals.passed, totals.failed);
     }
-    if totals.failed > 0 { Exit::Findings } else { Exit::Clean }
+    Ok(if totals.failed > 0 { Exit::Findings } else { Exit::Clean })
 }
 
 // Writing into a String cannot fail, here and below.

@@ -17,4 +17,4 @@ pub use http::{
     AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
 };
 pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};
-pub use trail::Trail;
+pub use trail::{EndlessPages, Trail};

@@ -6,6 +6,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// Pages in a row that may be empty though more are to come. Services leave pages empty where rights or filters hide their rows.
 const EMPTY_PAGES: u32 = 1000;
 
+/// Why pages will not come to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EndlessPages {
+    /// A link to the next page was followed before.
+    #[error("the links to the next page lead in a circle")]
+    Circle,
+    /// [`EMPTY_PAGES`] in a row were empty.
+    #[error("{EMPTY_PAGES} pages in a row brought nothing, and each has a link to the next one")]
+    Empty,
+    /// A page is the same as an earlier one.
+    #[error("the same page came again under another link")]
+    Repeated,
+}
+
 /// What one reading of pages has followed. Kept as hashes: eight bytes for each page.
 #[derive(Debug, Default, Clone)]
 pub struct Trail {
@@ -19,24 +33,24 @@ impl Trail {
     /// hash of them.
     ///
     /// # Errors
-    /// What is wrong, in words for an error: the pages will not come to an end.
-    pub fn step(&mut self, from: Option<&str>, next: &str, items: usize, content: u64) -> Result<(), &'static str> {
+    /// [`EndlessPages`].
+    pub fn step(&mut self, from: Option<&str>, next: &str, items: usize, content: u64) -> Result<(), EndlessPages> {
         if let Some(from) = from {
             self.links.insert(hash_of(from));
         }
         if self.links.contains(&hash_of(next)) {
-            return Err("the links to the next page lead in a circle");
+            return Err(EndlessPages::Circle);
         }
         if items == 0 {
             self.empty += 1;
             if self.empty >= EMPTY_PAGES {
-                return Err("1000 pages in a row brought nothing, and each has a link to the next one");
+                return Err(EndlessPages::Empty);
             }
             return Ok(());
         }
         self.empty = 0;
         // Of two pages alike one is a repetition: each item has an id or a position of its own.
-        if self.contents.insert(content) { Ok(()) } else { Err("the same page came again under another link") }
+        if self.contents.insert(content) { Ok(()) } else { Err(EndlessPages::Repeated) }
     }
 }
 

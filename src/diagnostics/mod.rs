@@ -4,12 +4,14 @@
 //! [`render`] turns diagnostics into text for people and machines.
 
 pub mod codes;
+mod file_problem;
 mod levels;
 pub mod render;
 mod source;
 mod suggest;
 
 pub use codes::{Code, Severity};
+pub use file_problem::FileProblem;
 pub use levels::{Level, Levels};
 pub use source::{FileId, Position, SourceFile, Sources, Span};
 pub use suggest::{Near, near, nearest};

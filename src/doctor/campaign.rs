@@ -8,10 +8,10 @@
 use serde_json::Value;
 use url::Url;
 
-use super::Bench;
 use super::needs::{Needs, ResourceNeeds};
 use super::reach::{self, Door};
 use super::token::{self, Issuer};
+use super::{Bench, Unusable};
 use crate::connect::campaign::Campaign;
 use crate::connect::journal::{Journal, Reading};
 use crate::connect::{Http, Look, Miss};
@@ -41,17 +41,18 @@ const REST: [(&str, &str); 5] = [
     ("campaign.resources", "resources"),
 ];
 
-/// Asks the journal of events for its oldest event, which changes nothing there.
-pub async fn journal(bench: &mut Bench, client: Result<Option<&Journal>, &str>) {
-    let (id, subject) = ("campaign.journal", "journal of events");
-    let client = match client {
-        Ok(Some(client)) => client,
-        Ok(None) => return,
-        Err(error) => {
-            let (cause, fix) = error.split_once("; ").unwrap_or((error, "check `journal` in d365map.yaml"));
-            return bench.fail(id, subject, cause, fix);
-        }
-    };
+/// The check of the journal of events.
+const JOURNAL: (&str, &str) = ("campaign.journal", "journal of events");
+
+/// Says that no client of the journal can be made: the cause, and the fix if it is known.
+pub fn no_journal(bench: &mut Bench, (cause, fix): (String, Option<String>)) {
+    bench.fail(JOURNAL.0, JOURNAL.1, cause, fix.unwrap_or_else(|| "check `journal` in d365map.yaml".to_owned()));
+}
+
+/// Asks the journal of events, if the project has one, for its oldest event, which changes nothing there.
+pub async fn journal(bench: &mut Bench, client: Option<&Journal>) {
+    let (id, subject) = JOURNAL;
+    let Some(client) = client else { return };
     match bench.step(client.read(None, 1)).await {
         Err(_) => bench.over(id, subject),
         Ok(Ok(Reading::Events { .. } | Reading::Quiet { .. })) => bench.ok(id, subject, "it can be read"),
@@ -68,7 +69,7 @@ pub async fn journal(bench: &mut Bench, client: Result<Option<&Journal>, &str>) 
 }
 
 /// Examines the instance. `client` is there when the secret is.
-pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client: Result<&Campaign, &str>, needs: &Needs) {
+pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client: Result<&Campaign, &Unusable>, needs: &Needs) {
     address(bench, at);
     let root = Url::parse(&format!("{}/campaign/{}/", at.url.as_str().trim_end_matches('/'), at.api)).unwrap_or_else(|_| at.url.clone());
     let door = Door {
@@ -94,7 +95,7 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
     let client = match client {
         Ok(client) => client,
         Err(reason) => {
-            bench.skip_all(&REST[2..], reason);
+            bench.skip_all(&REST[2..], &reason.0);
             return;
         }
     };

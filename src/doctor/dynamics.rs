@@ -8,12 +8,12 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::Bench;
 use super::address;
 use super::needs::{ACTIVITY, Needs, TableNeeds, Verb};
 use super::privileges::{Depth, Privileges, named};
 use super::reach::{self, Door};
 use super::token::{self, Issuer};
+use super::{Bench, Unusable};
 use crate::connect::dataverse::Dataverse;
 use crate::connect::{Http, Look, Miss};
 use crate::time::{self, Instant};
@@ -53,7 +53,7 @@ const REST: [(&str, &str); 6] = [
 ];
 
 /// Examines the environment. `client` is there when the secret is.
-pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client: Result<&Dataverse, &str>, needs: &Needs) {
+pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client: Result<&Dataverse, &Unusable>, needs: &Needs) {
     address::check(bench, at.url, at.own_token_url);
     let root = at.url.join("api/data/v9.2/").unwrap_or_else(|_| at.url.clone());
     let door = Door {
@@ -80,7 +80,7 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
     let client = match client {
         Ok(client) => client,
         Err(reason) => {
-            bench.skip_all(&REST[2..], reason);
+            bench.skip_all(&REST[2..], &reason.0);
             return;
         }
     };

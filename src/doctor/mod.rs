@@ -86,6 +86,17 @@ pub enum Outcome {
     },
 }
 
+/// Why a client could not be made: the reason for which the checks that need it are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable(pub String);
+
+impl Unusable {
+    /// For this reason.
+    pub fn because(reason: impl ToString) -> Unusable {
+        Unusable(reason.to_string())
+    }
+}
+
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {

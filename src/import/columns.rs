@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::grid::{Grid, GridRow};
-use super::table::Kind;
+use super::kind::Kind;
 
 /// The names that people give a column, in small letters without spaces and punctuation.
 const COLUMNS: &[(&str, &[&str])] = &[
@@ -70,6 +70,30 @@ const NAME_OF_A_FIELD: &[&str] = &["field", "attribute", "column", "fieldname", 
 /// Rows before the heading, at most: titles, versions, authors.
 const TITLES: usize = 50;
 
+/// What is wrong with `ROLE=HEADING`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadingError {
+    /// Not a role and a heading.
+    #[error("`{text}` is not ROLE=HEADING, such as source=\"CRM field\"; roles are {roles}")]
+    Shape {
+        /// What was written.
+        text: String,
+        /// The roles that exist.
+        roles: String,
+    },
+    /// A role that does not exist.
+    #[error("`{role}` is not a role of a column: use one of {roles}")]
+    Role {
+        /// What was written.
+        role: String,
+        /// The roles that exist.
+        roles: String,
+    },
+    /// A role with two headings.
+    #[error("the column for `{0}` is named twice")]
+    Twice(&'static str),
+}
+
 /// The headings that an author names: `source=CRM field`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headings(Vec<(&'static str, String)>);
@@ -79,20 +103,20 @@ impl Headings {
     ///
     /// # Errors
     ///
-    /// What is wrong with `ROLE=HEADING`, for people.
-    pub fn add(&mut self, text: &str) -> Result<(), String> {
+    /// [`HeadingError`].
+    pub fn add(&mut self, text: &str) -> Result<(), HeadingError> {
         let names = || COLUMNS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let (role, heading) = text
             .split_once('=')
             .filter(|(_, heading)| !plain(heading).is_empty())
-            .ok_or_else(|| format!("`{text}` is not ROLE=HEADING, such as source=\"CRM field\"; roles are {}", names()))?;
+            .ok_or_else(|| HeadingError::Shape { text: text.to_owned(), roles: names() })?;
         let role = COLUMNS
             .iter()
             .map(|(name, _)| *name)
             .find(|name| name.eq_ignore_ascii_case(role.trim()))
-            .ok_or_else(|| format!("`{}` is not a role of a column: use one of {}", role.trim(), names()))?;
+            .ok_or_else(|| HeadingError::Role { role: role.trim().to_owned(), roles: names() })?;
         if self.0.iter().any(|(known, _)| *known == role) {
-            return Err(format!("the column for `{role}` is named twice"));
+            return Err(HeadingError::Twice(role));
         }
         self.0.push((role, heading.trim().to_owned()));
         Ok(())

@@ -7,12 +7,16 @@
 mod columns;
 mod date;
 mod direction;
+mod error;
 mod grid;
+mod kind;
 mod table;
 mod text;
 mod workbook;
 
-pub use columns::Headings;
+pub use columns::{HeadingError, Headings};
 pub use date::DateOrder;
-pub use table::{Found, Kind, Reading, Row, Table, TableError, read};
+pub use error::TableError;
+pub use kind::Kind;
+pub use table::{Found, Reading, Row, Table, read};
 pub use text::{Imported, Note, import};

@@ -7,21 +7,11 @@ use serde::Deserialize;
 
 use super::columns::{self, Headings};
 use super::date::DateOrder;
+use super::error::TableError;
 use super::grid::{Grid, GridRow};
+use super::kind::Kind;
 use super::workbook::{self, NamedGrid};
-use crate::project::FileProblem;
 use crate::yaml;
-
-/// What a table lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
-    /// Source, target, steps.
-    Fields,
-    /// Field, value, value.
-    Replacements,
-    /// Field, comparison, value.
-    Filters,
-}
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,40 +87,6 @@ pub struct Found {
     pub named: Vec<String>,
 }
 
-/// Why a table cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    /// Not a table of CSV.
-    #[error("{file}: {reason}. Save the sheet as CSV (UTF-8)")]
-    Csv {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A workbook that cannot be read, with what to do.
-    #[error("{file}: {reason}")]
-    Workbook {
-        /// The file.
-        file: String,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// The columns tell no kind of table.
-    #[error(
-        "{file}: no row of headings was found; the first row is {found}. Field mappings have a source and a target, replacements a field, an existing and a new value, filters a field and a comparison. Name the headings with `--columns source=\"CRM field\"`, and what the table lists with `--kind`"
-    )]
-    Columns {
-        /// The file.
-        file: String,
-        /// The first row that has text.
-        found: String,
-    },
-    /// A faulty YAML file.
-    #[error("{}: {}{}", .0.path.display(), .0.message, .0.help.as_ref().map(|h| format!(". {h}")).unwrap_or_default())]
-    Yaml(Box<FileProblem>),
-}
-
 /// Reads the tables of a file: one of CSV, up to three of YAML, one for each sheet of a workbook that is a table.
 ///
 /// # Errors
@@ -161,8 +117,7 @@ fn decode(bytes: &[u8]) -> String {
 }
 
 fn of_workbook(file: &str, bytes: &[u8], reading: &Reading) -> Result<Found, TableError> {
-    let fault = |reason: String| TableError::Workbook { file: file.to_owned(), reason };
-    let workbook = workbook::read(bytes, &reading.sheets).map_err(fault)?;
+    let workbook = workbook::read(file, bytes, &reading.sheets)?;
     let mut found = Found::default();
     for NamedGrid { name, grid } in &workbook.sheets {
         let place = format!("{file} sheet `{name}`");
@@ -184,7 +139,10 @@ fn of_workbook(file: &str, bytes: &[u8], reading: &Reading) -> Result<Found, Tab
     if found.tables.is_empty() {
         return Err(match workbook.sheets.iter().find(|s| !s.grid.rows.is_empty()) {
             Some(NamedGrid { name, grid }) => columns_error(format!("{file} sheet `{name}`"), grid),
-            None => fault("the sheets are empty or hidden. Name a hidden sheet with `--sheet NAME`".to_owned()),
+            None => {
+                let reason = "the sheets are empty or hidden. Name a hidden sheet with `--sheet NAME`".to_owned();
+                TableError::Workbook { file: file.to_owned(), reason }
+            }
         });
     }
     Ok(found)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::date::{self, DateOrder, NotADate};
 use super::direction::{self, Direction};
-use super::table::{Kind, Row, Table};
+use super::kind::Kind;
+use super::table::{Row, Table};
 use crate::check::is_optout;
 use crate::diagnostics::{Diagnostics, FileId};
 use crate::schema::{Field, FieldType, System, Table as Schema};

@@ -9,6 +9,7 @@ use std::io::{self, Cursor, Read};
 
 use calamine::{DataRef, Reader, Sheet, SheetType, SheetVisible, Xlsx};
 
+use super::error::TableError;
 use super::grid::{Grid, GridRow};
 
 /// The largest size of a workbook's files together when they are unpacked, and of the text of its cells, in bytes.
@@ -49,8 +50,12 @@ pub(super) struct Workbook {
 ///
 /// # Errors
 ///
-/// Why it cannot be read, and what to do, for people.
-pub(super) fn read(bytes: &[u8], wanted: &[String]) -> Result<Workbook, String> {
+/// [`TableError::Workbook`].
+pub(super) fn read(file: &str, bytes: &[u8], wanted: &[String]) -> Result<Workbook, TableError> {
+    sheets(bytes, wanted).map_err(|reason| TableError::Workbook { file: file.to_owned(), reason })
+}
+
+fn sheets(bytes: &[u8], wanted: &[String]) -> Result<Workbook, String> {
     if bytes.starts_with(OLE) {
         return Err("the workbook has a password or the old format .xls. Save it as .xlsx without a password, or as CSV (UTF-8)".to_owned());
     }

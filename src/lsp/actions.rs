@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use lsp_types::{CodeAction, CodeActionKind, CodeActionOrCommand, Range, TextEdit, Uri, WorkspaceEdit};
 
 use super::documents::Group;
-use super::server::to_lsp;
+use super::finding::to_lsp;
 use crate::diagnostics::{Safety, Severity};
 
 /// What can be done about the findings in a range.

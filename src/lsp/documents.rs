@@ -7,10 +7,10 @@ use std::sync::Arc;
 use lsp_types::Uri;
 
 use super::position::{Encoding, Lines};
+use crate::app::files::{self, FilesError};
 use crate::check::{self, Compiled, Input};
-use crate::cli::files;
-use crate::diagnostics::render::Style;
 use crate::diagnostics::{Diagnostics, FileId};
+use crate::project::Project;
 use crate::schema::Catalogue;
 use crate::syntax::{self, ast::File};
 
@@ -83,8 +83,8 @@ impl Documents {
         let mut problem = None;
         let loaded = path_of(uri).and_then(|path| match load(&path) {
             Ok(loaded) => Some(loaded),
-            Err(message) => {
-                problem = Some(message);
+            Err(error) => {
+                problem = Some(error.to_string());
                 None
             }
         });
@@ -127,19 +127,15 @@ impl Documents {
 }
 
 /// The group of a file on disk: its project's, or its folder's.
-fn load(path: &Path) -> Result<files::Group, String> {
+fn load(path: &Path) -> Result<files::Group, FilesError> {
     let folder = path.parent().unwrap_or(path);
-    let project = crate::project::Project::find(folder, None).map_err(|e| e.to_string())?;
-    let whole = match project {
-        Some(project) if path.starts_with(&project.mappings) => files::of_project(project, Style::PLAIN),
+    match Project::find(folder, None)? {
+        Some(project) if path.starts_with(&project.mappings) => files::of_project(project),
         _ => {
-            let beside = std::fs::read_dir(folder).map_err(|e| e.to_string())?.flatten().map(|e| e.path());
+            let unreadable = |source| FilesError::Io { path: folder.to_path_buf(), source };
+            let beside = std::fs::read_dir(folder).map_err(unreadable)?.flatten().map(|e| e.path());
             let beside: Vec<PathBuf> = beside.filter(|p| p.extension().is_some_and(|e| e == "d365map") && p.is_file()).collect();
-            return files::of_paths(&beside, None, Style::PLAIN)
-                .map_err(|e| e.to_string())?
-                .pop()
-                .ok_or_else(|| "no mapping file in the folder".to_owned());
+            files::of_paths(&beside, None)?.pop().ok_or_else(|| FilesError::NoMappings { path: folder.to_path_buf() })
         }
-    };
-    whole.map_err(|e| e.to_string())
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! [`server`] is the loop; [`documents`] keeps what editors have open over what lies on disk and compiles it; [`marks`]
 //! says what each name in a file stands for. On these rest the features, one file each: [`completion`], [`hover`],
-//! [`navigate`] (definition, references, rename, symbols), [`tokens`], [`hints`], [`actions`]. [`position`] translates
+//! [`navigate`] (definition, references, rename, symbols), [`tokens`], [`hints`], [`actions`]. [`finding`] and [`position`] translates
 //! between bytes and the columns of the protocol.
 
 mod actions;
 mod completion;
 mod documents;
+mod finding;
 mod hints;
 mod hover;
 mod marks;

@@ -51,29 +51,46 @@ pub(super) fn references(group: &Group, file: usize, offset: usize, declarations
     Some(found.map(|(f, m)| location(group, f, m)).collect())
 }
 
+/// Why a name cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RenameError {
+    #[error("there is no name here that could be changed")]
+    Nothing,
+    #[error("`{name}` is a field of {table}: its name belongs to that system")]
+    Field { name: String, table: String },
+    #[error("`{0}` is a table: its name belongs to that system")]
+    Table(String),
+    #[error("`{0}` is a step of the language")]
+    Step(String),
+    #[error("`{0}` is not a name: use letters, digits and `_`, and do not begin with a digit")]
+    NotAName(String),
+    #[error("`{0}` is another's name already")]
+    Taken(String),
+}
+
 /// What can be renamed under the cursor, with its text; or why it cannot.
-pub(super) fn renameable(group: &Group, file: usize, offset: usize) -> Result<(lsp_types::Range, String), String> {
+pub(super) fn renameable(group: &Group, file: usize, offset: usize) -> Result<(lsp_types::Range, String), RenameError> {
     let all = all_marks(group);
-    let mark = mark_at(&all[file], offset).ok_or("there is no name here that could be changed")?;
+    let mark = mark_at(&all[file], offset).ok_or(RenameError::Nothing)?;
     let name = match &mark.name {
         Name::Mapping(name) | Name::Constant(name) | Name::Shared(name) => name.clone(),
-        Name::Field(table, name) => return Err(format!("`{name}` is a field of {table}: its name belongs to that system")),
-        Name::Table(table) => return Err(format!("`{table}` is a table: its name belongs to that system")),
-        Name::Step(name) => return Err(format!("`{name}` is a step of the language")),
+        Name::Field(table, name) => return Err(RenameError::Field { name: name.to_string(), table: table.to_string() }),
+        Name::Table(table) => return Err(RenameError::Table(table.to_string())),
+        Name::Step(name) => return Err(RenameError::Step(name.to_string())),
     };
     Ok((group.files[file].lines.range(mark.span.range()), name))
 }
 
 /// The edits of a new name in all files.
-pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str) -> Result<WorkspaceEdit, String> {
+pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str) -> Result<WorkspaceEdit, RenameError> {
     renameable(group, file, offset)?;
     let plain =
         new.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && new.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !plain {
-        return Err(format!("`{new}` is no name: letters, digits and `_`, not beginning with a digit"));
+        return Err(RenameError::NotAName(new.to_owned()));
     }
     let all = all_marks(group);
-    let old = &mark_at(&all[file], offset).ok_or("there is no name here")?.name;
+    let old = &mark_at(&all[file], offset).ok_or(RenameError::Nothing)?.name;
     let wanted = match old {
         Name::Mapping(_) => Name::Mapping(new.to_owned()),
         Name::Constant(_) => Name::Constant(new.to_owned()),
@@ -81,7 +98,7 @@ pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str) -> Re
         other => other.clone(),
     };
     if *old != wanted && all.iter().flatten().any(|m| m.declares && m.name == wanted) {
-        return Err(format!("`{new}` is another's name already"));
+        return Err(RenameError::Taken(new.to_owned()));
     }
     let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
     for (source, marks) in group.files.iter().zip(&all) {

@@ -11,36 +11,44 @@ use lsp_types::notification::{self, Notification as _};
 use lsp_types::request::{self, Request as _};
 use lsp_types::{
     CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse, Diagnostic as LspDiagnostic,
-    DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentSymbolResponse, GotoDefinitionResponse, Hover, HoverContents,
-    InitializeParams, Location, MarkupContent, MarkupKind, NumberOrString, OneOf, Position, PrepareRenameResponse,
-    PublishDiagnosticsParams, Range, RenameOptions, SemanticTokensFullOptions, SemanticTokensOptions, ServerCapabilities,
-    TextDocumentSyncCapability, TextDocumentSyncKind, TextEdit, Uri,
+    DiagnosticSeverity, DocumentSymbolResponse, GotoDefinitionResponse, Hover, HoverContents, InitializeParams, MarkupContent, MarkupKind,
+    NumberOrString, OneOf, Position, PrepareRenameResponse, PublishDiagnosticsParams, Range, RenameOptions, SemanticTokensFullOptions,
+    SemanticTokensOptions, ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind, TextEdit, Uri,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::documents::{Documents, Group};
+use super::finding::to_lsp;
 use super::position::{Encoding, Lines};
 use super::{actions, completion, hints, hover, navigate, tokens};
-use crate::diagnostics::{Code, Diagnostic, Severity};
+use crate::app::CommandError;
+use crate::diagnostics::Code;
 
 /// Serves one client over standard input and output. `true` where it ended as the protocol asks.
 ///
 /// # Errors
 ///
-/// The client sends what is no message, or goes away before it says hello.
-pub fn run() -> Result<bool, String> {
+/// The client sends what is not a message, or goes away before it says hello.
+pub fn run() -> Result<bool, CommandError> {
+    serve_stdio().map_err(|error| CommandError::usage(format!("the editor's messages cannot be read: {error}")))
+}
+
+/// Why a session ended before its end.
+type SessionError = Box<dyn std::error::Error + Send + Sync>;
+
+fn serve_stdio() -> Result<bool, SessionError> {
     let (connection, threads) = super::transport::stdio();
     let ended = serve(&connection);
     drop(connection);
     // What is wrong with a message is a better reason than that no further message came.
-    threads.join(ended.is_ok()).map_err(|e| e.to_string())?;
+    threads.join(ended.is_ok())?;
     ended
 }
 
-fn serve(connection: &Connection) -> Result<bool, String> {
-    let (id, params) = connection.initialize_start().map_err(|e| e.to_string())?;
-    let params: InitializeParams = serde_json::from_value(params).map_err(|e| e.to_string())?;
+fn serve(connection: &Connection) -> Result<bool, SessionError> {
+    let (id, params) = connection.initialize_start()?;
+    let params: InitializeParams = serde_json::from_value(params)?;
     let offered = params.capabilities.general.as_ref().and_then(|g| g.position_encodings.as_deref());
     let encoding = Encoding::choose(offered);
     // A client that does not offer it answers such a request with an error, or not at all.
@@ -50,7 +58,7 @@ fn serve(connection: &Connection) -> Result<bool, String> {
         "capabilities": capabilities(encoding),
         "serverInfo": { "name": "d365map", "version": env!("CARGO_PKG_VERSION") },
     });
-    connection.initialize_finish(id, result).map_err(|e| e.to_string())?;
+    connection.initialize_finish(id, result)?;
     let mut server = Server { connection, documents: Documents::new(encoding), published: BTreeSet::new(), stale: BTreeSet::new() };
     // Without it, files that change on disk are read again at the next request, when a document is saved or closed.
     if watches {
@@ -100,7 +108,7 @@ struct Server<'c> {
 }
 
 impl Server<'_> {
-    fn run(&mut self) -> Result<bool, String> {
+    fn run(&mut self) -> Result<bool, SessionError> {
         loop {
             // What waits already is taken first: of ten keystrokes only the last text is compiled.
             let message = match self.connection.receiver.try_recv() {
@@ -292,7 +300,7 @@ impl Server<'_> {
             request::PrepareRenameRequest::METHOD => {
                 let at: lsp_types::TextDocumentPositionParams = read(params)?;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    let (range, placeholder) = navigate::renameable(group, file, offset).map_err(refused)?;
+                    let (range, placeholder) = navigate::renameable(group, file, offset).map_err(|e| refused(e.to_string()))?;
                     Ok(value(PrepareRenameResponse::RangeWithPlaceholder { range, placeholder }))
                 })
             }
@@ -300,7 +308,7 @@ impl Server<'_> {
                 let p: lsp_types::RenameParams = read(params)?;
                 let at = p.text_document_position;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    navigate::rename(group, file, offset, &p.new_name).map(value).map_err(refused)
+                    navigate::rename(group, file, offset, &p.new_name).map(value).map_err(|e| refused(e.to_string()))
                 })
             }
             request::DocumentSymbolRequest::METHOD => {
@@ -378,36 +386,4 @@ fn edited(text: &str, range: Range, new: &str, encoding: Encoding) -> String {
     out.push_str(new);
     out.push_str(&text[to..]);
     out
-}
-
-/// A finding as the protocol has it.
-pub(super) fn to_lsp(finding: &Diagnostic, group: &Group) -> LspDiagnostic {
-    let range = |span: crate::diagnostics::Span| {
-        let file = group.files.get(span.file.0 as usize)?;
-        Some((file.uri.clone(), file.lines.range(span.range())))
-    };
-    let related = finding.related.iter().filter_map(|(span, message)| {
-        let (uri, range) = range(*span)?;
-        Some(DiagnosticRelatedInformation { location: Location { uri, range }, message: message.clone() })
-    });
-    let related: Vec<DiagnosticRelatedInformation> = related.collect();
-    let help = finding.help.as_ref().map(|h| format!("\nhelp: {h}")).unwrap_or_default();
-    let idle = matches!(finding.code, Code::D214 | Code::D301 | Code::D308 | Code::D801 | Code::D802 | Code::D803 | Code::D805);
-    let tag = match finding.code {
-        Code::D808 => Some(DiagnosticTag::DEPRECATED),
-        _ => idle.then_some(DiagnosticTag::UNNECESSARY),
-    };
-    LspDiagnostic {
-        range: range(finding.span).map(|(_, r)| r).unwrap_or_default(),
-        severity: Some(match finding.severity() {
-            Severity::Error => DiagnosticSeverity::ERROR,
-            Severity::Warning => DiagnosticSeverity::WARNING,
-        }),
-        code: Some(NumberOrString::String(finding.code.to_string())),
-        source: Some("d365map".to_owned()),
-        message: format!("{}: {}{help}", finding.message, finding.label),
-        related_information: (!related.is_empty()).then_some(related),
-        tags: tag.map(|t| vec![t]),
-        ..LspDiagnostic::default()
-    }
 }

@@ -7,7 +7,7 @@
 use encoding_rs::{Encoding, UTF_8};
 use serde::Deserialize;
 
-use super::file::Reader;
+use super::reader::Reader;
 use crate::yaml::Spanned;
 
 /// The exports of Campaign's workflow that a project reads.

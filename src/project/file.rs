@@ -1,23 +1,22 @@
 //! Reading d365map.yaml: shape, ranges, addresses; all faults at once where the shape allows.
 
-use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use regex::Regex;
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
-use crate::diagnostics::{Code, Level, Levels, Severity, nearest};
+use crate::diagnostics::{Code, FileProblem, Level, Levels, Severity, nearest};
 
 use super::journal::JournalDoc;
 use super::optouts::OptoutsDoc;
+use super::reader::Reader;
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, FileProblem, Limits, LinkForm, PerService, Project, SecretRef,
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, LinkForm, PerService, Project, SecretRef,
     ServiceAccount,
 };
 use crate::yaml::{self, Spanned};
@@ -183,17 +182,7 @@ pub(super) fn read(path: &Path, text: &Arc<str>, root: PathBuf) -> Result<Projec
     if reader.problems.is_empty() { Ok(project) } else { Err(reader.problems) }
 }
 
-pub(super) struct Reader<'a> {
-    path: &'a Path,
-    text: &'a Arc<str>,
-    problems: Vec<FileProblem>,
-}
-
 impl Reader<'_> {
-    pub(super) fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
-        self.problems.push(FileProblem::new(self.path, self.text, span.clone(), message).label(label).help(help));
-    }
-
     fn project(&mut self, doc: &ProjectDoc, root: PathBuf) -> Project {
         if doc.version.value != VERSION {
             let help = if doc.version.value > VERSION { "use a newer d365map" } else { "write `version: 1`" };
@@ -501,58 +490,6 @@ impl Reader<'_> {
         }
     }
 
-    /// A text that is sent in a header or a form: not empty, one line.
-    pub(super) fn word(&mut self, given: &Spanned<String>) {
-        if given.value.trim().is_empty() || given.value.chars().any(char::is_control) {
-            self.problem(&given.span, "this value is empty or has a control character", "no value", "write it on one line");
-        }
-    }
-
-    /// An address: https, or http on this machine; no user and password in it, no query.
-    pub(super) fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
-        let url = match Url::parse(given.value.trim()) {
-            Ok(url) => url,
-            Err(e) => {
-                self.problem(
-                    &given.span,
-                    format!("this is not an address: {e}"),
-                    "not an address",
-                    "write it in full: `https://contoso.crm4.dynamics.com`",
-                );
-                return None;
-            }
-        };
-        let before = self.problems.len();
-        match (url.scheme(), url.host()) {
-            ("https", Some(_)) => {}
-            ("http", Some(host)) if loopback(&host) => {}
-            ("http", Some(_)) => self.problem(
-                &given.span,
-                "a secret would go over the network in the clear",
-                "http",
-                "write https; http is for addresses of this machine (127.0.0.1, localhost)",
-            ),
-            (scheme, _) => self.problem(
-                &given.span,
-                format!("an address of the scheme `{scheme}` is of no use here"),
-                "not https",
-                "write it in full: `https://contoso.crm4.dynamics.com`",
-            ),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            self.problem(
-                &given.span,
-                "an address holds no user and no password",
-                "with a user",
-                "leave them out; the client's id and secret have keys of their own",
-            );
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            self.problem(&given.span, "an address has no query here", "with a query", "leave everything from `?` or `#` out");
-        }
-        (self.problems.len() == before).then_some(url)
-    }
-
     fn limits(&mut self, doc: &LimitsDoc) -> Limits {
         let defaults = Limits::default();
         let seconds = |value: u64| Duration::from_secs(value);
@@ -617,34 +554,6 @@ impl Reader<'_> {
             );
         }
         limits
-    }
-
-    pub(super) fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
-    where
-        T: TryFrom<i64> + PartialOrd + Display + Copy,
-    {
-        let Some(given) = given else { return default };
-        match T::try_from(given.value) {
-            Ok(value) if range.contains(&value) => value,
-            Ok(_) | Err(_) => {
-                let (low, high) = (range.start(), range.end());
-                self.problem(
-                    &given.span,
-                    format!("`{key}` is out of range"),
-                    format!("not {low} to {high} {unit}"),
-                    format!("write a number from {low} to {high}; the default is {default}"),
-                );
-                default
-            }
-        }
-    }
-}
-
-fn loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

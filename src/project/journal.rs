@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::file::Reader;
+use super::reader::Reader;
 use crate::yaml::Spanned;
 
 /// The journal of an event registration. It is read with the credential of the Adobe project, that of Campaign.

@@ -1,6 +1,6 @@
 //! The language of labels: a Windows language code (LCID) or the name of a culture.
 
-use super::file::Reader;
+use super::reader::Reader;
 use crate::diagnostics::nearest;
 use crate::yaml::Spanned;
 

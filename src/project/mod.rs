@@ -5,7 +5,7 @@ mod file;
 mod journal;
 mod language;
 mod optouts;
-mod problem;
+mod reader;
 mod schedules;
 mod secret;
 mod sftp;
@@ -17,13 +17,12 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::diagnostics::Levels;
+use crate::diagnostics::{FileProblem, Levels};
 use crate::time::schedule::Schedule;
 
 pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
 pub use journal::{JournalConnection, JournalFields};
 pub use optouts::OptoutReading;
-pub use problem::FileProblem;
 pub use secret::{SecretError, SecretRef};
 
 /// The name of a project file.

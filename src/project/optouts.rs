@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::file::Reader;
+use super::reader::Reader;
 use crate::yaml::Spanned;
 
 /// How opt-outs are read and compared.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::file::Reader;
+use super::reader::Reader;
 use crate::time::schedule::{Schedule, When, parse_duration, parse_time, parse_weekday, parse_zone};
 use crate::yaml::{Map, Spanned};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::exports::{DeliveriesDoc, ExportKinds, OptOutsDoc, TrackingDoc};
-use super::file::Reader;
+use super::reader::Reader;
 use super::{SecretRef, SftpConnection, SftpHostKey};
 use crate::yaml::Spanned;
 

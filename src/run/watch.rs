@@ -39,6 +39,9 @@ const FILES: Duration = Duration::from_secs(2);
 /// A round that was begun for due operations comes no sooner after the last one; the pause doubles while they stay due.
 const BREATH: Duration = Duration::from_secs(1);
 
+/// Why a workflow cannot start by the files as they are, or with the services as they are; shown as the reason of its failure.
+pub type PlanSourceError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Where workflows get their plan from when they start. The methods block.
 pub trait PlanSource: Send + Sync {
     /// A mark of the mapping files as they are: another mark, other files. Cheap.
@@ -48,13 +51,13 @@ pub trait PlanSource: Send + Sync {
     ///
     /// # Errors
     /// For people: what is wrong with the files.
-    fn load(&self) -> Result<Arc<ExecutionPlan>, String>;
+    fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError>;
 
     /// Makes sure that the services still fit the plan of a workflow that is about to start, and gives what it is to talk to.
     ///
     /// # Errors
     /// For people: what does not fit, or which secret cannot be had.
-    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, String>;
+    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, PlanSourceError>;
 }
 
 /// What a watch needs beside what every run needs.
@@ -82,11 +85,11 @@ impl PlanSource for Fixed {
         0
     }
 
-    fn load(&self) -> Result<Arc<ExecutionPlan>, String> {
+    fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError> {
         Ok(self.plan.clone())
     }
 
-    fn services(&self, _: &ExecutionPlan, _: &Workflow) -> Result<Services, String> {
+    fn services(&self, _: &ExecutionPlan, _: &Workflow) -> Result<Services, PlanSourceError> {
         Ok(self.services.clone())
     }
 }
@@ -653,7 +656,7 @@ impl Supervisor {
         let (source, known) = (self.supervision.source.clone(), self.disk.mark);
         let look = move || {
             let mark = source.mark();
-            let found = if known == Some(mark) { Ok(None) } else { source.load().map(Some) };
+            let found = if known == Some(mark) { Ok(None) } else { source.load().map(Some).map_err(|e| e.to_string()) };
             (Some(mark), found)
         };
         self.off_thread(look, move |looked| {
@@ -760,9 +763,9 @@ fn look(store: &Store, now: Instant) -> Result<Look, StateError> {
 
 /// A workflow by the files as they are.
 fn make(source: &dyn PlanSource, name: &str) -> Result<Loaded, String> {
-    let plan = source.load()?;
+    let plan = source.load().map_err(|e| e.to_string())?;
     let workflow = workflows(&plan).into_iter().find(|w| w.name == name).ok_or_else(|| format!("the mapping files have no `{name}`"))?;
-    let services = source.services(&plan, &workflow)?;
+    let services = source.services(&plan, &workflow).map_err(|e| e.to_string())?;
     Ok(Loaded { fingerprint: workflow.fingerprint(&plan), plan, workflow, services })
 }
 

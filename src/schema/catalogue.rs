@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use super::file::{self, Heading};
 use super::model::{Table, TableId};
-use crate::project::{FileProblem, Project};
+use crate::diagnostics::FileProblem;
+use crate::project::Project;
 use crate::yaml;
 
 /// The built-in tables, in the format of schema files.

@@ -15,8 +15,8 @@ use rust_decimal::Decimal;
 use super::doc::{FieldDoc, FileDoc};
 use super::model::{AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, Provenance, System, Table, TableId};
 use super::words::{Kind, Word, decimal_range, integer_range};
+use crate::diagnostics::FileProblem;
 use crate::diagnostics::nearest;
-use crate::project::FileProblem;
 use crate::yaml::{self, Map, Spanned};
 
 /// The version of the format that this program reads and writes.

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use d365map::diagnostics::FileProblem;
 use d365map::project::{
-    DeliveryNames, DynamicsCredential, ExportKinds, FILE_NAME, FileProblem, Limits, PerService, Project, ProjectError, SecretRef,
-    SftpHostKey, template,
+    DeliveryNames, DynamicsCredential, ExportKinds, FILE_NAME, Limits, PerService, Project, ProjectError, SecretRef, SftpHostKey, template,
 };
 use d365map::time::schedule::When;
 

@@ -7,7 +7,7 @@ mod pulled;
 use std::path::Path;
 use std::sync::Arc;
 
-use d365map::project::FileProblem;
+use d365map::diagnostics::FileProblem;
 use d365map::schema::{Table, file};
 
 /// A file that describes a table wholly.

@@ -34,8 +34,9 @@ pub use files::{ExportFiles, Files};
 pub use host_key::HostKey;
 pub use reader::{Batch, ExportReader};
 pub use records::{
-    Column, Delivery, DeliveryLog, DeliveryLogColumns, DeliveryLogShape, DeliveryOutcome, FieldProblem, LogColumns, LogShape, OptOut,
-    OptOutChange, OptOutColumns, OptOutLayout, OptOutShape, Record, TrackingKind, TrackingLog, TrackingLogColumns, TrackingLogShape,
+    Column, Delivery, DeliveryLog, DeliveryLogColumns, DeliveryLogShape, DeliveryOutcome, FieldProblem, LogColumns, LogShape,
+    MissingColumn, OptOut, OptOutChange, OptOutColumns, OptOutLayout, OptOutShape, Record, TrackingKind, TrackingLog, TrackingLogColumns,
+    TrackingLogShape,
 };
 pub use split::{BadLine, CsvFormat, Position};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use super::records::Record;
+use super::records::{MissingColumn, Record};
 use super::session::Session;
 use super::split::{Item, MARK, Splitter, TextRecord, digest};
 use super::{BadLine, CsvFormat, Export, Position, Sftp, SftpError};
@@ -176,7 +176,7 @@ impl<R: Record> ExportReader<R> {
             let problem = format!("the name of column {} of the header has been there before", at + 1);
             return Err(self.content(problem, "give each its own name in the workflow"));
         }
-        let shape = R::shape(&self.columns, names).map_err(|missing| {
+        let shape = R::shape(&self.columns, names).map_err(|MissingColumn(missing)| {
             let problem = format!("there is no column `{missing}` among the {} of the header", names.len());
             let other = match names {
                 [only] => {

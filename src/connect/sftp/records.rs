@@ -12,6 +12,10 @@ use csv::StringRecord;
 
 use crate::time::{Instant, LocalDateTime, parse_instant, parse_local};
 
+/// The name of a column that a file needs and does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingColumn(pub String);
+
 /// A kind of export: which columns it has, and what a record of it is.
 pub trait Record: Sized + Send {
     /// The names of the columns, and the words that stand for values.
@@ -23,7 +27,7 @@ pub trait Record: Sized + Send {
     ///
     /// # Errors
     /// The name of a needed column that is not there.
-    fn shape(columns: &Self::Columns, header: &[String]) -> Result<Self::Shape, String>;
+    fn shape(columns: &Self::Columns, header: &[String]) -> Result<Self::Shape, MissingColumn>;
 
     /// Reads one line. It may hold several records, or none where it speaks of what is not carried.
     ///
@@ -390,8 +394,8 @@ impl Column {
         Some(Column { name: name.to_owned(), at })
     }
 
-    fn need(name: &str, header: &[String]) -> Result<Column, String> {
-        Column::find(name, header).ok_or_else(|| name.to_owned())
+    fn need(name: &str, header: &[String]) -> Result<Column, MissingColumn> {
+        Column::find(name, header).ok_or_else(|| MissingColumn(name.to_owned()))
     }
 
     fn text<'a>(&self, fields: &'a StringRecord) -> Option<&'a str> {
@@ -442,7 +446,7 @@ pub struct LogShape {
 }
 
 impl LogShape {
-    fn find(columns: &LogColumns, header: &[String]) -> Result<LogShape, String> {
+    fn find(columns: &LogColumns, header: &[String]) -> Result<LogShape, MissingColumn> {
         Ok(LogShape {
             id: Column::need(&columns.id, header)?,
             external_id: Column::need(&columns.external_id, header)?,
@@ -480,7 +484,7 @@ impl Record for DeliveryLog {
     type Columns = DeliveryLogColumns;
     type Shape = DeliveryLogShape;
 
-    fn shape(columns: &DeliveryLogColumns, header: &[String]) -> Result<DeliveryLogShape, String> {
+    fn shape(columns: &DeliveryLogColumns, header: &[String]) -> Result<DeliveryLogShape, MissingColumn> {
         Ok(DeliveryLogShape {
             log: LogShape::find(&columns.log, header)?,
             status: Column::need(&columns.status, header)?,
@@ -528,7 +532,7 @@ impl Record for TrackingLog {
     type Columns = TrackingLogColumns;
     type Shape = TrackingLogShape;
 
-    fn shape(columns: &TrackingLogColumns, header: &[String]) -> Result<TrackingLogShape, String> {
+    fn shape(columns: &TrackingLogColumns, header: &[String]) -> Result<TrackingLogShape, MissingColumn> {
         Ok(TrackingLogShape {
             log: LogShape::find(&columns.log, header)?,
             kind: Column::need(&columns.kind, header)?,
@@ -579,7 +583,7 @@ impl Record for OptOutChange {
     type Columns = OptOutColumns;
     type Shape = OptOutShape;
 
-    fn shape(columns: &OptOutColumns, header: &[String]) -> Result<OptOutShape, String> {
+    fn shape(columns: &OptOutColumns, header: &[String]) -> Result<OptOutShape, MissingColumn> {
         let layout = match &columns.layout {
             OptOutLayout::Long { attribute, value, at } => LayoutShape::Long {
                 attribute: Column::need(attribute, header)?,
@@ -594,7 +598,7 @@ impl Record for OptOutChange {
                     }
                 }
                 if found.is_empty() {
-                    return Err("blackListEmail".to_owned());
+                    return Err(MissingColumn("blackListEmail".to_owned()));
                 }
                 LayoutShape::Wide(found)
             }
@@ -692,6 +696,6 @@ mod tests {
     fn a_missing_column_is_named_and_case_does_not_matter() {
         let header: Vec<String> = ["logid", "EXTERNALID", "eventDate", "status"].map(str::to_owned).to_vec();
         assert!(DeliveryLog::shape(&DeliveryLogColumns::default(), &header).is_ok());
-        assert_eq!(DeliveryLog::shape(&DeliveryLogColumns::default(), &header[1..]).unwrap_err(), "logId");
+        assert_eq!(DeliveryLog::shape(&DeliveryLogColumns::default(), &header[1..]).unwrap_err(), MissingColumn("logId".to_owned()));
     }
 }

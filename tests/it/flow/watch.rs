@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, Pace, PlanSource, RunError, Services, Summary, Supervision, Workflow, watch};
+use d365map::run::{Counters, Pace, PlanSource, PlanSourceError, RunError, Services, Summary, Supervision, Workflow, watch};
 use d365map::state::{Store, Wish, WorkflowRecord, WorkflowState, run_in_progress};
 use d365map::time::schedule::Schedule;
 use serde_json::{Value, json};
@@ -28,11 +28,11 @@ impl PlanSource for Files {
         self.0.lock().expect("no panic").0
     }
 
-    fn load(&self) -> Result<Arc<ExecutionPlan>, String> {
-        self.0.lock().expect("no panic").1.clone()
+    fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError> {
+        Ok(self.0.lock().expect("no panic").1.clone()?)
     }
 
-    fn services(&self, _: &ExecutionPlan, _: &Workflow) -> Result<Services, String> {
+    fn services(&self, _: &ExecutionPlan, _: &Workflow) -> Result<Services, PlanSourceError> {
         Ok(self.1.clone())
     }
 }

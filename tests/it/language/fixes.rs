@@ -1,7 +1,7 @@
 //! Fixes: each makes its finding go away, changes nothing else, and is what the help says. `check --fix` applies those that cannot
 //! change what a mapping means.
 
-use d365map::cli::fixed;
+use d365map::app::fixed;
 use d365map::diagnostics::Safety;
 
 use super::support::{codes, compiled, whole};

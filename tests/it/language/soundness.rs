@@ -3,8 +3,8 @@
 //!
 //! What a schema admits is worked out here anew, from the types of the catalogue and not from the plan's.
 
+use d365map::app::fixed;
 use d365map::check::{Compiled, Input, compile};
-use d365map::cli::fixed;
 use d365map::diagnostics::Safety;
 use d365map::eval::{Evaluated, Evaluator};
 use d365map::schema::{AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, System, Table, TableId};

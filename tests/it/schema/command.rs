@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use d365map::cli::schema::{SchemaPullError, Source, SourceError, Status, pull};
+use d365map::app::metadata::{Source, Status, pull};
+use d365map::app::{MetadataError, PullError};
+use d365map::connect::ConnectError;
 use d365map::schema::pull::DataverseDocuments;
 use d365map::schema::{Catalogue, Change, SchemaFolder, System, TableId};
 use serde_json::{Value, json};
@@ -62,19 +64,20 @@ fn a_faulty_schema_file_is_shown_with_its_line() {
 struct Documents(Vec<(&'static str, Value)>);
 
 impl Source for Documents {
-    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, SourceError> {
+    fn dataverse(&self, table: &str) -> Result<DataverseDocuments, MetadataError> {
         let attributes = self.campaign(table)?;
         let definition = json!({"LogicalName": table, "EntitySetName": format!("{table}s"), "PrimaryIdAttribute": format!("{table}id")});
         Ok(DataverseDocuments { definition, attributes, ..DataverseDocuments::default() })
     }
 
     /// `gone` stands for a table that the service does not have; another unknown table for a service that fails.
-    fn campaign(&self, resource: &str) -> Result<Value, SourceError> {
+    fn campaign(&self, resource: &str) -> Result<Value, MetadataError> {
         if resource == "gone" {
-            return Err(SourceError::NoSuchTable("404: no such table".to_owned()));
+            return Err(MetadataError::NoSuchTable("404: no such table".to_owned()));
         }
         let found = self.0.iter().find(|(name, _)| *name == resource).map(|(_, v)| v.clone());
-        found.ok_or_else(|| SourceError::Service("no answer".to_owned()))
+        found
+            .ok_or_else(|| MetadataError::Connect(ConnectError::Config { problem: "no answer".to_owned(), remedy: "ask again".to_owned() }))
     }
 }
 
@@ -175,7 +178,7 @@ fn a_pull_does_not_write_over_what_was_written_by_hand() {
     std::fs::write(&path, hand).unwrap();
     let source = Documents(vec![("contact", json!([{"LogicalName": "contactid", "AttributeType": "Uniqueidentifier"}]))]);
     let wanted = tables(&[(System::D365, "contact")]);
-    assert!(matches!(pull(&source, &wanted, SchemaFolder::alone(folder.path()), false, false), Err(SchemaPullError::ByHand(_))));
+    assert!(matches!(pull(&source, &wanted, SchemaFolder::alone(folder.path()), false, false), Err(PullError::ByHand(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), hand);
     let outcome = pull(&source, &wanted, SchemaFolder::alone(folder.path()), true, false).unwrap();
     assert_eq!((outcome[0].status, outcome[0].path.as_path()), (Status::Updated, path.as_path()));

@@ -24,7 +24,7 @@ fn contact() -> TableId {
 }
 
 /// A folder with these files, laid over the built-in tables.
-fn overlay(files: &[(&str, &str)]) -> Result<Catalogue, Vec<d365map::project::FileProblem>> {
+fn overlay(files: &[(&str, &str)]) -> Result<Catalogue, Vec<d365map::diagnostics::FileProblem>> {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();

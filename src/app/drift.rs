@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::error::{AppError, MetadataError, PullError};
 use super::files::{self, Group};
-use super::schema::{SchemaPullError, Source, SourceError, fetch};
+use super::metadata::{Source, fetch};
 use crate::check::{Compiled, compile_with};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span};
@@ -97,17 +98,17 @@ pub fn tables_of(plan: &ExecutionPlan) -> BTreeSet<TableId> {
 ///
 /// # Errors
 ///
-/// For people: which table could not be read, and why.
-fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) -> Result<(Catalogue, BTreeSet<TableId>), String> {
+/// A table could not be read.
+fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) -> Result<(Catalogue, BTreeSet<TableId>), AppError> {
     let mut catalogue = committed.clone();
     let mut missing = BTreeSet::new();
     for id in tables {
         match fetch(source, id, committed.get(id).map(AsRef::as_ref)) {
             Ok(pulled) => catalogue.insert(pulled.table),
-            Err(SchemaPullError::Source { source: SourceError::NoSuchTable(_), .. }) => {
+            Err(PullError::Source { source: MetadataError::NoSuchTable(_), .. }) => {
                 missing.insert(id.clone());
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok((catalogue, missing))
@@ -117,17 +118,11 @@ fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) 
 /// (`group`), or by the plan alone.
 ///
 /// # Errors
-/// For people: the services cannot be asked, or the committed schemas cannot be read.
-pub fn of_project(
-    source: &dyn Source,
-    project: &Project,
-    group: Option<Group>,
-    plan: &ExecutionPlan,
-    style: Style,
-) -> Result<Drift, String> {
+/// The services cannot be asked, or the committed schemas cannot be read.
+pub fn of_project(source: &dyn Source, project: &Project, group: Option<Group>, plan: &ExecutionPlan) -> Result<Drift, AppError> {
     match group {
         Some(group) => of_group(source, group, &tables_of(plan)),
-        None => of_plan(source, plan, &files::catalogue(Some(project), style).map_err(|e| e.to_string())?),
+        None => of_plan(source, plan, &files::catalogue(Some(project))?),
     }
 }
 
@@ -135,8 +130,8 @@ pub fn of_project(
 ///
 /// # Errors
 ///
-/// For people: which table could not be read, and why.
-pub fn of_group(source: &dyn Source, group: Group, tables: &BTreeSet<TableId>) -> Result<Drift, String> {
+/// A table could not be read.
+pub fn of_group(source: &dyn Source, group: Group, tables: &BTreeSet<TableId>) -> Result<Drift, AppError> {
     let (now, missing) = live(source, tables, &group.catalogue)?;
     let before = compile_with(group.inputs.clone(), &group.catalogue, &group.levels);
     let after = compile_with(group.inputs, &now, &group.levels);
@@ -218,8 +213,8 @@ fn untracked(changes: &[(TableId, Vec<Change>)], compiled: &Compiled, now: &Cata
 ///
 /// # Errors
 ///
-/// For people: which table could not be read, and why.
-pub fn of_plan(source: &dyn Source, plan: &ExecutionPlan, committed: &Catalogue) -> Result<Drift, String> {
+/// A table could not be read.
+pub fn of_plan(source: &dyn Source, plan: &ExecutionPlan, committed: &Catalogue) -> Result<Drift, AppError> {
     let tables = tables_of(plan);
     let (now, missing) = live(source, &tables, committed)?;
     let mut places: Vec<String> = missing.iter().map(|id| format!("the service does not have the table `{id}`")).collect();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::files::{self, Group};
+use super::files::{self, FilesError, Group};
 use crate::check::Compiled;
 use crate::diagnostics::{Code, Diagnostic, Edit, Position, Safety, Sources};
 
@@ -59,7 +59,10 @@ fn short(text: &str) -> String {
 
 /// Fixes the files of a group that were asked for. With [`Safety::Safe`], only fixes that cannot change what a mapping means
 /// are applied.
-pub fn apply(mut group: Group, safety: Safety) -> Result<Fixed, String> {
+///
+/// # Errors
+/// [`FilesError::Io`] if a file cannot be written.
+pub fn apply(mut group: Group, safety: Safety) -> Result<Fixed, FilesError> {
     let mut changes = Vec::new();
     let mut changed = vec![false; group.inputs.len()];
     let mut compiled = group.clone().compile();
@@ -81,7 +84,8 @@ pub fn apply(mut group: Group, safety: Safety) -> Result<Fixed, String> {
         compiled = group.clone().compile();
     }
     for (file, path) in group.paths.iter().enumerate().filter(|(i, _)| changed[*i]) {
-        files::overwrite(path, &group.inputs[file].bytes).map_err(|e| format!("{}: {e}", files::display(path)))?;
+        let failed = |source| FilesError::Io { path: files::display(path).into(), source };
+        files::overwrite(path, &group.inputs[file].bytes).map_err(failed)?;
     }
     Ok(Fixed { changes, compiled })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use url::Url;
@@ -10,25 +10,25 @@ use url::Url;
 use crate::connect::campaign::{Campaign, CampaignConfig, LinkForm};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::journal::{Journal, JournalConfig};
-use crate::connect::sftp::{HostKey, Sftp, SftpConfig};
-use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, Credential, Http, HttpConfig, Signature};
+use crate::connect::sftp::{HostKey, Sftp, SftpConfig, SftpError};
+use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
 use crate::plan::ExecutionPlan;
-use crate::project::{self, CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SftpConnection, SftpHostKey};
+use crate::project::{self, CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SftpConnection, SftpHostKey};
 use crate::run::Services;
-use crate::state::Store;
+use crate::state::{StateError, Store};
 use crate::time;
 
-/// How often the day's number of requests is put down.
+/// How often the day's number of requests is written to the state.
 const NOTED_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The HTTP layer with a project's limits, for questions about tables and set-ups: these are few, and the day's budget, which is
 /// for records, does not bind them.
-pub fn http(project: &Project) -> Result<Http, String> {
+pub fn http(project: &Project) -> Result<Http, ServiceError> {
     layer(project, None)
 }
 
 /// The HTTP layer with a project's limits; `spent` is what each API was sent on this day, where the day's budget binds.
-fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Http, String> {
+fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Http, ServiceError> {
     let limits = &project.limits;
     let (second, day) = (limits.requests_per_second, limits.requests_per_day);
     let budget = |api: &str, second: Option<u32>, day: Option<u64>| Budget {
@@ -49,71 +49,155 @@ fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Htt
         budgets,
         ..HttpConfig::default()
     };
-    Http::new(config).map_err(|e| e.to_string())
+    Ok(Http::new(config)?)
 }
 
-const NO_DYNAMICS: &str =
-    "the project has no connection to Dynamics: add `connections: dynamics:` to d365map.yaml (`d365map init` writes an example)";
-const NO_CAMPAIGN: &str =
-    "the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)";
+/// Why no client of a service could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The project does not say how Dynamics 365 is reached.
+    #[error("the project has no connection to Dynamics: add `connections: dynamics:` to d365map.yaml (`d365map init` writes an example)")]
+    NoDynamics,
+    /// The project does not say how Campaign is reached.
+    #[error("the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)")]
+    NoCampaign,
+    /// The project does not say where the tokens for Dynamics 365 come from.
+    #[error("connections.dynamics needs `tenant` (the directory's id), or `token-url`")]
+    NoTokenService,
+    /// A secret could not be fetched.
+    #[error("{at}: {source}")]
+    Secret {
+        /// The key of the project file.
+        at: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// The client certificate cannot be used.
+    #[error("{at}: {source}")]
+    Certificate {
+        /// The key of the project file.
+        at: &'static str,
+        /// Why.
+        source: CertificateError,
+    },
+    /// A credential cannot be used.
+    #[error("{at}: {source}")]
+    Credential {
+        /// The key of the project file.
+        at: &'static str,
+        /// Why.
+        source: ConnectError,
+    },
+    /// A client refuses its configuration.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The client of the SFTP server refuses its configuration.
+    #[error(transparent)]
+    Sftp(#[from] SftpError),
+    /// What was sent on this day could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl ServiceError {
+    /// What is wrong, and the fix if it is known apart.
+    pub fn parts(&self) -> (String, Option<String>) {
+        match self {
+            ServiceError::Credential { at, source: ConnectError::Config { problem, remedy } } => {
+                (format!("{at}: {problem}"), Some(remedy.clone()))
+            }
+            ServiceError::Connect(ConnectError::Config { problem, remedy }) => (problem.clone(), Some(remedy.clone())),
+            other => (other.to_string(), None),
+        }
+    }
+}
+
+/// Why a client certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Its file cannot be read.
+    #[error("the certificate {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// It is not a certificate, or not that of the key.
+    #[error(transparent)]
+    Unusable(#[from] ConnectError),
+}
+
+impl CertificateError {
+    /// What is wrong, and the fix if it is known apart.
+    pub fn parts(&self) -> (String, Option<String>) {
+        match self {
+            CertificateError::Unusable(ConnectError::Config { problem, remedy }) => (problem.clone(), Some(remedy.clone())),
+            other => (other.to_string(), None),
+        }
+    }
+}
 
 /// The client of Dataverse.
-pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, String> {
-    let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
+pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, ServiceError> {
+    let connection = project.connections.dynamics.as_ref().ok_or(ServiceError::NoDynamics)?;
     let credential = match &connection.credential {
-        DynamicsCredential::Secret(secret) => {
-            secret.resolve(&project.root).map_err(|e| format!("connections.dynamics.client-secret: {e}"))?.into()
-        }
+        DynamicsCredential::Secret(secret) => secret.resolve(&project.root).map_err(at_key("connections.dynamics.client-secret"))?.into(),
         DynamicsCredential::Certificate { certificate, private_key, rs256 } => {
-            let at = "connections.dynamics.client-certificate";
-            let key = private_key.resolve_key(&project.root).map_err(|e| format!("{at}.private-key: {e}"))?;
-            Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(|e| format!("{at}: {e}"))?)
+            let key = private_key.resolve_key(&project.root).map_err(at_key("connections.dynamics.client-certificate.private-key"))?;
+            let wrong = |source| ServiceError::Certificate { at: "connections.dynamics.client-certificate", source };
+            Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(wrong)?)
         }
     };
     dataverse_with(project, http, credential)
 }
 
 /// A certificate with its private key that is at hand.
-pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -> Result<ClientCertificate, String> {
-    let pem =
-        crate::disk::read_text(certificate, crate::disk::SMALL).map_err(|e| format!("the certificate {}: {e}", certificate.display()))?;
+pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -> Result<ClientCertificate, CertificateError> {
+    let unreadable = |source| CertificateError::Unreadable { path: certificate.to_path_buf(), source };
+    let pem = crate::disk::read_text(certificate, crate::disk::SMALL).map_err(unreadable)?;
     let signature = if rs256 { Signature::Rs256 } else { Signature::Ps256 };
-    ClientCertificate::new(&pem, key, signature).map_err(|e| e.to_string())
+    Ok(ClientCertificate::new(&pem, key, signature)?)
 }
 
 /// The client of Dataverse, with a credential that is at hand.
-pub fn dataverse_with(project: &Project, http: Http, credential: Credential) -> Result<Dataverse, String> {
-    let connection = project.connections.dynamics.as_ref().ok_or(NO_DYNAMICS)?;
+pub fn dataverse_with(project: &Project, http: Http, credential: Credential) -> Result<Dataverse, ServiceError> {
+    let connection = project.connections.dynamics.as_ref().ok_or(ServiceError::NoDynamics)?;
     let config = DataverseConfig {
         url: connection.url.clone(),
         token_url: dataverse_token_url(connection)?,
         client_id: connection.client_id.clone(),
         credential,
     };
-    Dataverse::new(http, config).map_err(|e| e.to_string())
+    Ok(Dataverse::new(http, config)?)
 }
 
 /// Where Dataverse's tokens come from.
-pub fn dataverse_token_url(connection: &DynamicsConnection) -> Result<Url, String> {
+pub fn dataverse_token_url(connection: &DynamicsConnection) -> Result<Url, ServiceError> {
     match (&connection.token_url, &connection.tenant) {
         (Some(url), _) => Ok(url.clone()),
-        (None, Some(tenant)) => entra_token_url(tenant).map_err(|e| e.to_string()),
-        (None, None) => Err("connections.dynamics needs `tenant` (the directory's id), or `token-url`".to_owned()),
+        (None, Some(tenant)) => Ok(entra_token_url(tenant)?),
+        (None, None) => Err(ServiceError::NoTokenService),
     }
 }
 
 /// The client of Campaign.
-pub fn campaign(project: &Project, http: Http) -> Result<Campaign, String> {
-    let connection = project.connections.campaign.as_ref().ok_or(NO_CAMPAIGN)?;
-    let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
-    let key = match &connection.service_account {
-        None => None,
-        Some(account) => {
-            let key = account.private_key.resolve_key(&project.root);
-            Some(key.map_err(|e| format!("connections.campaign.service-account.private-key: {e}"))?)
-        }
-    };
-    Campaign::new(http, campaign_config(connection, campaign_credential(connection, secret, key.as_ref())?)).map_err(|e| e.to_string())
+pub fn campaign(project: &Project, http: Http) -> Result<Campaign, ServiceError> {
+    let connection = project.connections.campaign.as_ref().ok_or(ServiceError::NoCampaign)?;
+    Ok(Campaign::new(http, campaign_config(connection, fetched_credential(project, connection)?))?)
+}
+
+/// The credential of Campaign, with its secrets fetched.
+fn fetched_credential(project: &Project, connection: &CampaignConnection) -> Result<Credential, ServiceError> {
+    let secret = connection.client_secret.resolve(&project.root).map_err(at_key("connections.campaign.client-secret"))?;
+    let account = connection.service_account.as_ref();
+    let key = account.map(|account| account.private_key.resolve_key(&project.root)).transpose();
+    let key = key.map_err(at_key("connections.campaign.service-account.private-key"))?;
+    campaign_credential(connection, secret, key.as_ref())
+}
+
+fn at_key(at: &'static str) -> impl Fn(SecretError) -> ServiceError {
+    move |source| ServiceError::Secret { at, source }
 }
 
 /// The credential of Campaign, of secrets that are at hand; `key` is the service account's where there is one.
@@ -121,11 +205,11 @@ pub fn campaign_credential(
     connection: &CampaignConnection,
     secret: SecretString,
     key: Option<&SecretString>,
-) -> Result<Credential, String> {
+) -> Result<Credential, ServiceError> {
     let (Some(account), Some(key)) = (&connection.service_account, key) else { return Ok(Credential::Secret(secret)) };
     let (organization, technical) = (account.organization_id.as_str(), account.technical_account.as_str());
     let account = AdobeServiceAccount::new(secret, organization, technical, account.metascopes.clone(), key);
-    Ok(Credential::AdobeJwt(account.map_err(|e| format!("connections.campaign.service-account: {e}"))?))
+    Ok(Credential::AdobeJwt(account.map_err(|source| ServiceError::Credential { at: "connections.campaign.service-account", source })?))
 }
 
 /// A connection to Campaign as the project describes it.
@@ -144,9 +228,9 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
 }
 
 /// All that a plan's flows talk to, on one HTTP layer.
-pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -> Result<(Http, Services), String> {
+pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -> Result<(Http, Services), ServiceError> {
     let spent = match store {
-        Some(store) => store.usage(time::day_number(time::now())).map_err(|e| e.to_string())?,
+        Some(store) => store.usage(time::day_number(time::now()))?,
         None => BTreeMap::new(),
     };
     let http = layer(project, Some(&spent))?;
@@ -169,17 +253,10 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
 }
 
 /// The journal of events, where the project has one.
-pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, String> {
+pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, ServiceError> {
     let Some(connection) = &project.connections.campaign else { return Ok(None) };
     let Some(given) = &connection.journal else { return Ok(None) };
-    let secret = connection.client_secret.resolve(&project.root).map_err(|e| format!("connections.campaign.client-secret: {e}"))?;
-    let key = match &connection.service_account {
-        None => None,
-        Some(account) => Some(
-            account.private_key.resolve_key(&project.root).map_err(|e| format!("connections.campaign.service-account.private-key: {e}"))?,
-        ),
-    };
-    let campaign = campaign_config(connection, campaign_credential(connection, secret, key.as_ref())?);
+    let campaign = campaign_config(connection, fetched_credential(project, connection)?);
     let config = JournalConfig {
         url: given.url.clone(),
         token_url: campaign.token_url,
@@ -189,17 +266,16 @@ pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, String>
         ims_organization: given.ims_organization.clone(),
         fields: super::export_files::journal_fields(&given.fields),
     };
-    Journal::new(http, config).map(Some).map_err(|e| e.to_string())
+    Ok(Some(Journal::new(http, config)?))
 }
 
 /// The SFTP server of Campaign's exports, where the project has one.
-pub fn exports(project: &Project) -> Result<Option<Sftp>, String> {
+pub fn exports(project: &Project) -> Result<Option<Sftp>, ServiceError> {
     let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
-    let at = "connections.campaign.sftp";
-    let key = connection.key.resolve_key(&project.root).map_err(|e| format!("{at}.key: {e}"))?;
+    let key = connection.key.resolve_key(&project.root).map_err(at_key("connections.campaign.sftp.key"))?;
     let passphrase = connection.passphrase.as_ref().map(|p| p.resolve(&project.root)).transpose();
-    let passphrase = passphrase.map_err(|e| format!("{at}.passphrase: {e}"))?;
-    Sftp::new(sftp_config(project, connection, key, passphrase)).map(Some).map_err(|e| e.to_string())
+    let passphrase = passphrase.map_err(at_key("connections.campaign.sftp.passphrase"))?;
+    Ok(Some(Sftp::new(sftp_config(project, connection, key, passphrase))?))
 }
 
 /// Puts down what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::check::{self, Compiled, Input};
 use crate::diagnostics::render::{Format, Style, render};
-use crate::diagnostics::{Code, Diagnostic, Levels, Sources, Span};
-use crate::project::{FileProblem, Project};
+use crate::diagnostics::{Code, Diagnostic, FileProblem, Levels, Sources, Span};
+use crate::project::{Project, ProjectError};
 use crate::schema::{Catalogue, SchemaFolder};
 use crate::syntax::{self, MAX_FILE_BYTES};
 
@@ -30,12 +30,37 @@ pub enum FilesError {
         /// The folder.
         path: PathBuf,
     },
+    /// The project file cannot be used.
+    #[error(transparent)]
+    Project(ProjectError),
     /// No project and no path.
     #[error("no d365map.yaml here or in the folders above. Make one with `d365map init`, or name the files: `d365map check FILE…`")]
     NoProject,
+    /// Files of several projects, where those of one are needed.
+    #[error("the files belong to several projects; compile one project at a time")]
+    SeveralProjects,
     /// The project file or a schema file is faulty.
-    #[error("{0}")]
-    Problems(String),
+    #[error("{}", problems_text(.0, Style::PLAIN))]
+    Problems(Vec<FileProblem>),
+}
+
+impl FilesError {
+    /// The error for a terminal of this style: faults of files with their excerpts.
+    pub fn text(&self, style: Style) -> String {
+        match self {
+            FilesError::Problems(problems) => problems_text(problems, style),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl From<ProjectError> for FilesError {
+    fn from(error: ProjectError) -> FilesError {
+        match error {
+            ProjectError::Invalid(problems) => FilesError::Problems(problems),
+            other => FilesError::Project(other),
+        }
+    }
 }
 
 /// Files that are compiled together: those of one project, or of one folder without a project.
@@ -94,7 +119,7 @@ impl Group {
 }
 
 /// Problems of YAML files as text for people.
-pub fn problems_text(problems: &[FileProblem], style: Style) -> String {
+fn problems_text(problems: &[FileProblem], style: Style) -> String {
     let mut sources = Sources::default();
     let diagnostics: Vec<Diagnostic> = problems
         .iter()
@@ -114,20 +139,38 @@ pub fn display(path: &Path) -> String {
 }
 
 /// The project that `--project` names or that lies above the current folder.
-pub fn project(explicit: Option<&Path>, style: Style) -> Result<Option<Project>, FilesError> {
+pub fn project(explicit: Option<&Path>) -> Result<Option<Project>, FilesError> {
     let here = std::env::current_dir().map_err(|source| FilesError::Io { path: PathBuf::from("."), source })?;
-    Project::find(&here, explicit).map_err(|e| FilesError::Problems(project_error(&e, style)))
+    Ok(Project::find(&here, explicit)?)
 }
 
-fn project_error(error: &crate::project::ProjectError, style: Style) -> String {
-    match error {
-        crate::project::ProjectError::Invalid(problems) => problems_text(problems, style),
-        other => other.to_string(),
+/// The project that `--project` names or that lies above the current folder.
+///
+/// # Errors
+///
+/// [`FilesError::NoProject`] if there is none.
+pub fn need_project(explicit: Option<&Path>) -> Result<Project, FilesError> {
+    project(explicit)?.ok_or(FilesError::NoProject)
+}
+
+/// The files that are compiled to one plan: those that the paths name, which must be of one project, or without paths the project's.
+///
+/// # Errors
+///
+/// [`FilesError`].
+pub fn one_group(paths: &[PathBuf], explicit: Option<&Path>) -> Result<Group, FilesError> {
+    if paths.is_empty() {
+        return of_project(need_project(explicit)?);
+    }
+    let mut groups = of_paths(paths, explicit)?;
+    match (groups.pop(), groups.is_empty()) {
+        (Some(group), true) => Ok(group),
+        _ => Err(FilesError::SeveralProjects),
     }
 }
 
 /// The mapping files of a project, by names relative to its folder, so that a plan has the same bytes wherever it is made.
-pub fn of_project(project: Project, style: Style) -> Result<Group, FilesError> {
+pub fn of_project(project: Project) -> Result<Group, FilesError> {
     let folder = project.mappings.clone();
     let mut paths = Vec::new();
     collect(&folder, &mut paths)?;
@@ -137,11 +180,11 @@ pub fn of_project(project: Project, style: Style) -> Result<Group, FilesError> {
     let root = project.root.clone();
     let name = |path: &Path| display(path.strip_prefix(&root).unwrap_or(path));
     let inputs = paths.iter().map(|p| Ok((p.clone(), read(&own(&root, p)?, name(p))?))).collect::<Result<_, FilesError>>()?;
-    Group::new(&root, catalogue(Some(&project), style)?, Some(project), inputs)
+    Group::new(&root, catalogue(Some(&project))?, Some(project), inputs)
 }
 
 /// The files that the given paths name, grouped by the projects that they lie in.
-pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Result<Vec<Group>, FilesError> {
+pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>) -> Result<Vec<Group>, FilesError> {
     let mut files = Vec::new();
     for path in paths {
         let before = files.len();
@@ -158,7 +201,7 @@ pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Res
     for file in files {
         let absolute = std::path::absolute(&file).map_err(|source| FilesError::Io { path: file.clone(), source })?;
         let folder = absolute.parent().unwrap_or(&absolute).to_path_buf();
-        let project = Project::find(&folder, explicit).map_err(|e| FilesError::Problems(project_error(&e, style)))?;
+        let project = Project::find(&folder, explicit)?;
         // Without a project, what belongs together is below the current folder, or beside the file.
         let here = std::env::current_dir().ok().filter(|here| absolute.starts_with(here));
         let root = project.as_ref().map_or_else(|| here.unwrap_or_else(|| folder.clone()), |p| p.root.clone());
@@ -166,7 +209,7 @@ pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Res
         let input = read(&own(&root, &file)?, display(&file))?;
         groups.entry(key).or_insert_with(|| Gathered { project, root, inputs: Vec::new() }).inputs.push((file, input));
     }
-    let group = |Gathered { project, root, inputs }| Group::new(&root, catalogue(project.as_ref(), style)?, project, inputs);
+    let group = |Gathered { project, root, inputs }| Group::new(&root, catalogue(project.as_ref())?, project, inputs);
     groups.into_values().map(group).collect()
 }
 
@@ -178,20 +221,14 @@ struct Gathered {
 }
 
 /// What the paths of a command name; without paths the project's mapping folder.
-pub fn asked(paths: &[PathBuf], explicit: Option<&Path>, style: Style) -> Result<Vec<Group>, FilesError> {
-    if paths.is_empty() {
-        project(explicit, style).and_then(|p| p.ok_or(FilesError::NoProject)).and_then(|p| of_project(p, style)).map(|g| vec![g])
-    } else {
-        of_paths(paths, explicit, style)
-    }
+pub fn asked(paths: &[PathBuf], explicit: Option<&Path>) -> Result<Vec<Group>, FilesError> {
+    if paths.is_empty() { of_project(need_project(explicit)?).map(|group| vec![group]) } else { of_paths(paths, explicit) }
 }
 
 /// The built-in schemas, overlaid by those of a project.
-pub fn catalogue(project: Option<&Project>, style: Style) -> Result<Catalogue, FilesError> {
+pub fn catalogue(project: Option<&Project>) -> Result<Catalogue, FilesError> {
     match project {
-        Some(project) => {
-            Catalogue::with_folder(SchemaFolder::of(project)).map_err(|problems| FilesError::Problems(problems_text(&problems, style)))
-        }
+        Some(project) => Catalogue::with_folder(SchemaFolder::of(project)).map_err(FilesError::Problems),
         None => Ok(Catalogue::builtin().clone()),
     }
 }

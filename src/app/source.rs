@@ -6,16 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::compile::read_plan;
-use super::{drift, files, services};
+use super::plan::{self, read_plan};
+use super::{AppError, drift, files, metadata, services};
 use crate::check::included_paths;
 use crate::connect::Http;
-use crate::count::counted;
-use crate::diagnostics::Severity;
 use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
-use crate::run::{Kind, PlanSource, Services, Workflow};
+use crate::run::{Kind, PlanSource, PlanSourceError, Services, Workflow};
 use crate::syntax::MAX_FILE_BYTES;
 
 /// Files looked at for a mark, at most: a folder by mistake of the whole disk must not keep the process busy.
@@ -62,24 +60,15 @@ impl PlanSource for FilesOnDisk {
         hasher.finish()
     }
 
-    fn load(&self) -> Result<Arc<ExecutionPlan>, String> {
-        if let Some(path) = &self.plan {
-            return read_plan(path).map(Arc::new);
-        }
-        let group = files::of_project(self.project.clone(), Style::PLAIN).map_err(|e| e.to_string())?;
-        let compiled = group.compile();
-        if let Some(plan) = compiled.plan {
-            return Ok(Arc::new(plan));
-        }
-        let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).collect();
-        let first = errors.first().map(|d| {
-            let (file, at) = compiled.sources.locate(d.span);
-            format!(", the first at {file}:{}:{}: {} ({})", at.line, at.column, d.message, d.code)
-        });
-        Err(format!("{}{}; `d365map check` shows all", counted(errors.len(), "error"), first.unwrap_or_default()))
+    fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError> {
+        let plan = match &self.plan {
+            Some(path) => read_plan(path).map_err(AppError::from)?,
+            None => plan::of_project(&self.project)?,
+        };
+        Ok(Arc::new(plan))
     }
 
-    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, String> {
+    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, PlanSourceError> {
         if !self.ignore_drift {
             self.refuse_drift(&only(plan, workflow))?;
         }
@@ -96,22 +85,20 @@ impl PlanSource for FilesOnDisk {
 
 impl FilesOnDisk {
     /// As at the start of a run, for the tables of one workflow.
-    fn refuse_drift(&self, plan: &ExecutionPlan) -> Result<(), String> {
-        let source = super::schema::connect(&self.project)?;
+    fn refuse_drift(&self, plan: &ExecutionPlan) -> Result<(), AppError> {
+        let source = metadata::connect(&self.project)?;
         let group = match &self.plan {
-            None => files::of_project(self.project.clone(), Style::PLAIN).map(Some).map_err(|e| e.to_string()),
+            None => files::of_project(self.project.clone()).map(Some).map_err(AppError::from),
             Some(_) => Ok(None),
         };
-        match group.and_then(|group| drift::of_project(source.as_ref(), &self.project, group, plan, Style::PLAIN)) {
+        match group.and_then(|group| drift::of_project(source.as_ref(), &self.project, group, plan)) {
             // What cannot be asked now fails the round, with a reason and a next attempt.
             Err(error) => {
+                let error = error.to_string();
                 tracing::warn!(error, "the services' schemas were not compared with the committed ones");
                 Ok(())
             }
-            Ok(drift) if drift.is_breaking() => Err(format!(
-                "the services have changed in a way that breaks the mapping; `d365map schema diff` shows it:\n{}",
-                drift.text(Style::PLAIN).trim_end()
-            )),
+            Ok(drift) if drift.is_breaking() => Err(AppError::Drift { shown: drift.text(Style::PLAIN).trim_end().to_owned() }),
             Ok(_) => Ok(()),
         }
     }

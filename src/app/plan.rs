@@ -1,0 +1,40 @@
+//! Plans: read from a file that `compile` wrote, or compiled from the files of a project.
+
+use std::path::Path;
+
+use super::error::PlanFileError;
+use super::{AppError, files};
+use crate::diagnostics::Severity;
+use crate::disk;
+use crate::plan::ExecutionPlan;
+use crate::project::Project;
+
+/// Larger files are not plans: the plan of the largest mapping file is a tenth of this.
+const MAX_PLAN_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Reads a compiled plan.
+///
+/// # Errors
+/// [`PlanFileError`].
+pub fn read_plan(path: &Path) -> Result<ExecutionPlan, PlanFileError> {
+    let bytes = disk::read(path, MAX_PLAN_BYTES).map_err(|source| PlanFileError::Unreadable { path: path.to_path_buf(), source })?;
+    let text = String::from_utf8(bytes).map_err(|_| PlanFileError::NotText(path.to_path_buf()))?;
+    ExecutionPlan::from_json(&text).map_err(|source| PlanFileError::NotAPlan { path: path.to_path_buf(), source })
+}
+
+/// Compiles the mapping files of a project as they are on disk.
+///
+/// # Errors
+/// The files cannot be read, or they have errors: then the first one with its place.
+pub fn of_project(project: &Project) -> Result<ExecutionPlan, AppError> {
+    let compiled = files::of_project(project.clone())?.compile();
+    if let Some(plan) = compiled.plan {
+        return Ok(plan);
+    }
+    let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error).collect();
+    let first = errors.first().map(|d| {
+        let (file, at) = compiled.sources.locate(d.span);
+        format!("{file}:{}:{}: {} ({})", at.line, at.column, d.message, d.code)
+    });
+    Err(PlanFileError::Findings { errors: errors.len(), first }.into())
+}

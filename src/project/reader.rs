@@ -1,0 +1,106 @@
+//! What the readers of all sections of a project file share: the faults found so far, addresses, words, numbers in a range.
+
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use std::path::Path;
+use std::sync::Arc;
+
+use url::{Host, Url};
+
+use crate::diagnostics::FileProblem;
+use crate::yaml::Spanned;
+
+/// Reads the sections of a project file and collects what is wrong in them.
+pub(super) struct Reader<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a Arc<str>,
+    pub(super) problems: Vec<FileProblem>,
+}
+
+impl Reader<'_> {
+    /// Notes a fault.
+    pub(super) fn problem(&mut self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(FileProblem::new(self.path, self.text, span.clone(), message).label(label).help(help));
+    }
+
+    /// A text that is sent in a header or a form: not empty, one line.
+    pub(super) fn word(&mut self, given: &Spanned<String>) {
+        if given.value.trim().is_empty() || given.value.chars().any(char::is_control) {
+            self.problem(&given.span, "this value is empty or has a control character", "no value", "write it on one line");
+        }
+    }
+
+    /// An address: https, or http on this machine; no user and password in it, no query.
+    pub(super) fn url(&mut self, given: &Spanned<String>) -> Option<Url> {
+        let url = match Url::parse(given.value.trim()) {
+            Ok(url) => url,
+            Err(e) => {
+                self.problem(
+                    &given.span,
+                    format!("this is not an address: {e}"),
+                    "not an address",
+                    "write it in full: `https://contoso.crm4.dynamics.com`",
+                );
+                return None;
+            }
+        };
+        let before = self.problems.len();
+        match (url.scheme(), url.host()) {
+            ("https", Some(_)) => {}
+            ("http", Some(host)) if loopback(&host) => {}
+            ("http", Some(_)) => self.problem(
+                &given.span,
+                "a secret would go over the network in the clear",
+                "http",
+                "write https; http is for addresses of this machine (127.0.0.1, localhost)",
+            ),
+            (scheme, _) => self.problem(
+                &given.span,
+                format!("an address of the scheme `{scheme}` is of no use here"),
+                "not https",
+                "write it in full: `https://contoso.crm4.dynamics.com`",
+            ),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            self.problem(
+                &given.span,
+                "an address holds no user and no password",
+                "with a user",
+                "leave them out; the client's id and secret have keys of their own",
+            );
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            self.problem(&given.span, "an address has no query here", "with a query", "leave everything from `?` or `#` out");
+        }
+        (self.problems.len() == before).then_some(url)
+    }
+
+    /// A number, which must lie in a range; the default if it is not given.
+    pub(super) fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Display + Copy,
+    {
+        let Some(given) = given else { return default };
+        match T::try_from(given.value) {
+            Ok(value) if range.contains(&value) => value,
+            Ok(_) | Err(_) => {
+                let (low, high) = (range.start(), range.end());
+                self.problem(
+                    &given.span,
+                    format!("`{key}` is out of range"),
+                    format!("not {low} to {high} {unit}"),
+                    format!("write a number from {low} to {high}; the default is {default}"),
+                );
+                default
+            }
+        }
+    }
+}
+
+fn loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
