@@ -78,6 +78,8 @@ D365MAP_INTEROP_OAUTH=$(address "$work/mock")
 D365MAP_INTEROP_OIDC=$(address "$work/oidc")
 export D365MAP_INTEROP_ODATA D365MAP_INTEROP_OAUTH D365MAP_INTEROP_OIDC
 (cd "$root" && cargo test --quiet --test interop)
+# What that has built; `cargo build` would build it once more, without the features that only tests use.
+export D365MAP="${CARGO_TARGET_DIR:-$root/target}/debug/d365map"
 
 # What brings a script of its own.
 for part in */run.sh; do

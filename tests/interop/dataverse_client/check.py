@@ -1,15 +1,14 @@
 """What Microsoft's client does, done against the emulator: run by run.sh with the path of `d365map`."""
 
 import enum
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import unittest
 import uuid
 
 import front
+from emulator import Emulator
 
 PROGRAM = sys.argv.pop(1)
 FOLDER = tempfile.TemporaryDirectory()
@@ -32,11 +31,8 @@ write(CLIENT_PEM, CLIENT[1], CLIENT[0])
 # Trust in this process alone, and before the libraries are loaded.
 os.environ["REQUESTS_CA_BUNDLE"] = TLS_CERTIFICATE
 os.environ["SSL_CERT_FILE"] = TLS_CERTIFICATE
-for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-    os.environ.pop(name, None)
 
 import msal  # noqa: E402
-import requests  # noqa: E402
 from azure.core.exceptions import ClientAuthenticationError  # noqa: E402
 from azure.identity import CertificateCredential, ClientSecretCredential  # noqa: E402
 from PowerPlatform.Dataverse.client import DataverseClient  # noqa: E402
@@ -61,38 +57,23 @@ SEED = {
 }
 
 
-class Emulator:
+class Secured(Emulator):
+    """The emulator behind TLS, which Microsoft's client insists on; it knows one certificate of a client."""
+
     def __init__(self):
         self.front = front.Front(TLS_CERTIFICATE, TLS_KEY)
-        self.url = f"https://localhost:{self.front.port}"
-        seed = os.path.join(FOLDER.name, "seed.json")
-        write(seed, json.dumps(SEED).encode())
-        command = [PROGRAM, "emulate", "--contacts", "0", "--seed", seed, "--page-cap", "50", "--format", "json"]
-        command += ["--dataverse-public-url", self.url, "--certificate", CLIENT_CERTIFICATE]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{PROGRAM} did not start")
-        said = json.loads(line)
-        self.dataverse, self.admin = said["dataverse"], said["admin"]["url"]
-        assert self.dataverse["url"] == self.url, said
+        address = f"https://localhost:{self.front.port}"
+        options = ["--page-cap", "50", "--dataverse-public-url", address, "--certificate", CLIENT_CERTIFICATE]
+        super().__init__(PROGRAM, SEED, *options)
+        assert self.url == address, self.dataverse
         self.front.forward_to(int(self.dataverse["listen"].rsplit(":", 1)[1]))
 
-    def order(self, path, body):
-        answer = requests.post(f"{self.admin}/{path}", json=body, timeout=10)
-        assert answer.status_code == 204, answer.text
-
-    def dump(self, table):
-        return requests.get(f"{self.admin}/dump/table/{table}", timeout=10).json()
-
     def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=10)
-        self.process.stdout.close()
+        super().stop()
         self.front.close()
 
 
-EMULATOR = Emulator()
+EMULATOR = Secured()
 
 
 def secret_credential(**changes):
@@ -161,12 +142,12 @@ class Tokens(unittest.TestCase):
         self.assertIn("access_token", answer, answer)
 
     def test_a_certificate_that_is_not_registered_is_refused(self):
-        EMULATOR.order("setup", {"certificates": []})
+        EMULATOR.order("POST", "setup", {"certificates": []})
         try:
             with self.assertRaisesRegex(ClientAuthenticationError, "AADSTS700027"):
                 certificate_credential().get_token(SCOPE)
         finally:
-            EMULATOR.order("setup", {"certificates": [CLIENT[0].decode()]})
+            EMULATOR.order("POST", "setup", {"certificates": [CLIENT[0].decode()]})
 
 
 class Records(Case):
@@ -238,7 +219,7 @@ class Records(Case):
         self.assertEqual(len(EMULATOR.dump("contact")), 6)
 
     def test_throttling_is_told_with_its_wait(self):
-        EMULATOR.order("fail-next", {"api": "dataverse", "kind": "throttle", "code": "0x80072322", "retry_after": 17})
+        EMULATOR.order("POST", "fail-next", {"api": "dataverse", "kind": "throttle", "code": "0x80072322", "retry_after": 17})
         with self.assertRaises(HttpError) as caught:
             self.client.records.create("contact", {"lastname": "A"})
         error = caught.exception
