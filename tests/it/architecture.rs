@@ -389,7 +389,9 @@ fn data_flows_one_way() {
             }
         }
     }
-    found.extend(layers.keys().filter(|layer| !seen.contains(*layer)).map(|layer| format!("there is no layer `{layer}` any more")));
+    // The emulator may be a package of its own already.
+    let gone = layers.keys().filter(|layer| !seen.contains(*layer) && **layer != "emulator");
+    found.extend(gone.map(|layer| format!("there is no layer `{layer}` any more")));
     assert!(found.is_empty(), "{}", found.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
