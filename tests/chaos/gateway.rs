@@ -101,8 +101,8 @@ pub struct Gateway {
     /// The last write that is being held: its address and its body.
     held: Mutex<Option<String>>,
     holds: Notify,
-    /// The writes that have come since they were taken last, each with its body.
-    writes: Mutex<Vec<String>>,
+    /// The writes that have come since they were taken last.
+    writes: Mutex<Vec<Write>>,
     log: Mutex<std::fs::File>,
     began: Instant,
 }
@@ -126,6 +126,20 @@ impl Request {
 
     fn is_token(&self) -> bool {
         self.target.contains("/token") || self.target.contains("/ims/")
+    }
+}
+
+/// A write that came to the gateway.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Service, method and address.
+    pub request: String,
+    pub body: String,
+}
+
+impl std::fmt::Display for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.request, self.body)
     }
 }
 
@@ -200,8 +214,8 @@ impl Gateway {
         lock(&self.held).clone()
     }
 
-    /// The writes that have come since the last call, each with its body.
-    pub fn take_writes(&self) -> Vec<String> {
+    /// The writes that have come since the last call.
+    pub fn take_writes(&self) -> Vec<Write> {
         std::mem::take(&mut lock(&self.writes))
     }
 
@@ -263,7 +277,7 @@ impl Gateway {
         let sent = String::from_utf8_lossy(&request.body[..request.body.len().min(1500)]).into_owned();
         self.note(&format!("-> {what} [{fate:?}] {}", if request.is_token() { "" } else { &sent }));
         if request.is_write() {
-            lock(&self.writes).push(format!("{what} {sent}"));
+            lock(&self.writes).push(Write { request: what.clone(), body: sent.clone() });
         }
         let answer = match fate {
             Fate::Reset => None,

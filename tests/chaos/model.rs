@@ -5,7 +5,7 @@
 //! the filter and is kept, a rejected record, a record whose parent is missing), every version since the last checkpoint is allowed, and
 //! nothing else. Everywhere else there is exactly one right record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -510,18 +510,11 @@ fn events(people: &People, found: &Found, out: &mut Vec<Divergence>) {
     }
 }
 
-/// The records that a replay has to write: those whose `@initial` field differs from the present value.
-pub fn due_in_a_replay(people: &People, found: &Found) -> BTreeSet<String> {
-    let due = |record: &&Record| {
-        let actual = found.targets.get(&record.kind).and_then(|targets| targets.get(&record.id()));
-        match (record.current().map(|row| evaluate(record.kind, row)), actual) {
-            (Some(Evaluated::Target(target)), Some(actual)) => {
-                !target.initial.0.is_empty() && field(actual, target.initial.0) != target.initial.1
-            }
-            _ => false,
-        }
-    };
-    people.records.values().filter(due).map(Record::id).collect()
+/// Whether the body of a write has fields marked `@initial` and nothing else.
+pub fn is_initial_only(body: &str) -> bool {
+    let Ok(Value::Object(fields)) = serde_json::from_str(body) else { return false };
+    let only = |value: &Value, name: &str| value.as_object().is_some_and(|parts| parts.keys().all(|part| part == name));
+    !fields.is_empty() && fields.iter().all(|(name, value)| name == "cusNote" || name == "location" && only(value, "city"))
 }
 
 /// A checkpoint: what is there now is what the next comparison starts from.

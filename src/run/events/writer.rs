@@ -448,12 +448,21 @@ async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, stat
                                 .filter(|r| asked.contains(&r.contact) && !found.contains_key(&r.contact))
                                 .map(|r| r.id)
                                 .collect();
-                            for id in gone {
-                                by_id.remove(&id);
-                                made.gone.push(id);
-                            }
-                            if !by_id.is_empty() {
-                                queue.push_front(by_id.into_values().collect());
+                            // An earlier attempt may have made them, before the contact was deleted: then they are completed.
+                            match dataverse.existing(&table.entity, &gone, state).await {
+                                Ok(there) => {
+                                    for id in gone {
+                                        by_id.remove(&id);
+                                        match there.get(&id) {
+                                            Some(state) => made.there.push((id, state.is_some_and(|s| s != 0))),
+                                            None => made.gone.push(id),
+                                        }
+                                    }
+                                    if !by_id.is_empty() {
+                                        queue.push_front(by_id.into_values().collect());
+                                    }
+                                }
+                                Err(error) => made.undecided(error),
                             }
                         }
                         Err(error) => made.undecided(error),

@@ -186,6 +186,25 @@ async fn a_contact_that_is_gone_costs_its_own_events_and_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn an_activity_that_was_made_before_its_contact_was_deleted_is_completed() {
+    let events = [event("send", 1, 4, json!({})), event("send", 2, 5, json!({}))];
+    let mut world = world_of(json!({"events": events}), 2).await;
+    world.http.attempts = 1;
+    let plan = plan_of(ALL);
+    world.admin("fail-next", json!({"api": "dataverse", "kind": "status", "status": 503, "path": "UpdateMultiple", "count": 1000})).await;
+    // Whether the run gives up or leaves them for later: they are made, and not completed.
+    let _ = try_run(&world, &plan, services(&world)).await;
+    let sends = rows(&world, "adobe_emailsend").await;
+    assert!(sends.len() == 2 && sends.iter().all(|row| row["statecode"] == 0));
+    world.admin("clear-faults", json!({})).await;
+    world.delete(5).await;
+    let done = go(&world, &plan).await;
+    assert_eq!((done.backlog, done.failed), (0, 0));
+    let sends = rows(&world, "adobe_emailsend").await;
+    assert!(sends.len() == 2 && sends.iter().all(|row| row["statecode"] == 1));
+}
+
+#[tokio::test]
 async fn a_repeated_write_makes_nothing_twice_whatever_answers_are_lost() {
     let events: Vec<Value> = (0..250).map(|n| event("open", n, 1 + n % 3, json!({}))).collect();
     let world = world(&events).await;
