@@ -15,6 +15,7 @@ pub mod diagnostics;
 pub mod disk;
 pub mod doctor;
 pub mod emulator;
+mod engine;
 pub mod eval;
 pub mod format;
 pub mod import;

@@ -1,9 +1,10 @@
-//! From an error to what is kept of it: which are the record's own fault, which are of the moment, which end the run.
+//! From an error to what is kept of it in a dead letter, in a summary and in logs.
 
 use regex::Regex;
 use serde_json::Value;
 
 use crate::connect::ConnectError;
+use crate::engine::policy::{self, Doubt};
 use crate::eval::Rejection;
 use crate::plan::{At, ExecutionPlan, IngressFlow};
 use crate::printable::one_line;
@@ -25,47 +26,10 @@ pub(super) fn of_rejection(plan: &ExecutionPlan, rejection: &Rejection) -> Failu
     }
 }
 
-/// What a write's error means for the flow.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The record's own fault: a dead letter.
-    Record,
-    /// Of the moment: try again. `uncertain` where the write may have taken effect.
-    Moment { uncertain: bool },
-    /// Something other than the service answered: a web page, a redirect, a proxy. It says nothing about the record, and the write may
-    /// have taken effect.
-    Stranger,
-    /// The service says in its own words that the client may not do this: with this record, or at all.
-    Denied,
-    /// Every other call would fail as well: the run ends.
-    Run,
-}
-
-/// What a write's error means.
-pub(super) fn verdict(error: &ConnectError) -> Verdict {
-    match error {
-        ConnectError::OutcomeUnknown { .. } => Verdict::Moment { uncertain: true },
-        ConnectError::Throttled { .. } | ConnectError::Unavailable { .. } => Verdict::Moment { uncertain: false },
-        ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::Changed { .. } => Verdict::Record,
-        ConnectError::Protocol { .. } => Verdict::Stranger,
-        // Campaign and its gateway give a code or a message with a 403; one without either is not theirs.
-        ConnectError::Forbidden { call } if call.code.is_some() || call.message.is_some() => Verdict::Denied,
-        ConnectError::Forbidden { .. } => Verdict::Stranger,
-        // A resource that does not exist, a wrong address, a refused client: the next record would fare no better.
-        ConnectError::Unauthorized { .. }
-        | ConnectError::NotFound { .. }
-        | ConnectError::DeltaExpired { .. }
-        | ConnectError::BudgetSpent { .. }
-        | ConnectError::ForeignLink { .. }
-        | ConnectError::Token { .. }
-        | ConnectError::Config { .. } => Verdict::Run,
-    }
-}
-
 /// A record that the target refused.
 pub(super) fn of_error(plan: &ExecutionPlan, flow: &IngressFlow, error: &ConnectError, request: Option<String>) -> Failure {
     let message = match error.call() {
-        Some(_) if verdict(error) == Verdict::Stranger => format!("The answer did not come from Campaign. {error}"),
+        Some(_) if policy::doubt(error) == Some(Doubt::Stranger) => format!("The answer did not come from Campaign. {error}"),
         Some(call) => {
             let status = call.status.map_or("nothing".to_owned(), |s| s.to_string());
             format!("Campaign answered {status}: {}", call.message.as_deref().unwrap_or("no reason given"))

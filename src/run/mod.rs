@@ -5,6 +5,7 @@
 //! share the clients of the services, and with them one budget of calls.
 
 mod binding;
+mod calls;
 mod counters;
 mod events;
 mod exports;
@@ -39,6 +40,7 @@ use crate::connect::dataverse::Dataverse;
 use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::count::counted;
+use crate::engine::policy::{self, Action, Scope};
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
@@ -159,17 +161,19 @@ pub enum RunError {
         /// The workflow.
         name: String,
         /// What is denied, in words.
-        calls: &'static str,
+        calls: String,
         /// The last denial.
         error: Box<ConnectError>,
     },
-    /// Something other than Campaign answers.
+    /// Something other than the service answers.
     #[error(
-        "`{name}` pauses: its last {answers} writes were answered by something other than Campaign, and so was a look at a record. Last: {last}. Nothing is concluded from these answers: the records are looked up before they are written again. {waiting} operations wait in the state"
+        "`{name}` pauses: its last {answers} writes were answered by something other than {service}, and so was a look at a record. Last: {last}. Nothing is concluded from these answers: the records are looked up before they are written again. {waiting} operations wait in the state"
     )]
     Stranger {
         /// The workflow.
         name: String,
+        /// The service that should have answered.
+        service: &'static str,
         /// Answers in a row.
         answers: u32,
         /// The last of them.
@@ -213,17 +217,13 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether only a person can remove the reason: the state, the plan or the project says so, not an answer of a service, which
-    /// may be odd. A watch looks every hour whether the person did.
+    /// Whether only a person can remove the reason. A watch tries again by itself all the same, after the longest pause.
     pub fn needs_person(&self) -> bool {
         match self {
             RunError::State(error) => error.needs_person(),
-            RunError::Service(error) => matches!(error, ConnectError::Config { .. }),
-            RunError::Sftp(_)
-            | RunError::Journal(_)
-            | RunError::Unavailable { .. }
-            | RunError::Denied { .. }
-            | RunError::Stranger { .. } => false,
+            RunError::Service(error) => policy::action(error, Scope::Everything) == Action::Stop,
+            RunError::Denied { .. } => true,
+            RunError::Sftp(_) | RunError::Journal(_) | RunError::Unavailable { .. } | RunError::Stranger { .. } => false,
             RunError::Taken { .. } | RunError::Task(_) => false,
             RunError::Plan(_)
             | RunError::UnknownMapping { .. }
@@ -251,6 +251,10 @@ impl RunError {
             | RunError::Untracked { .. }
             | RunError::Denied { .. }
             | RunError::KeyChanged { .. } => Reach::Flow,
+            // A right to one table or resource is missing, as far as is known.
+            RunError::Service(error @ ConnectError::Forbidden { .. }) if policy::action(error, Scope::Everything) == Action::Stop => {
+                Reach::Flow
+            }
             RunError::State(_)
             | RunError::Service(_)
             | RunError::Unavailable { .. }

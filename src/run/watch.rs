@@ -611,7 +611,7 @@ impl Supervisor {
                         workflow = name,
                         %error,
                         next = at,
-                        "the round failed, and a person must act; it is tried again every hour, and at once by `d365map start {name}`"
+                        "the round failed, and a person must act; it is tried again by itself at the time `next`, and at once by `d365map start {name}`"
                     );
                 } else {
                     tracing::warn!(workflow = name, %error, next = at, "the round failed; it will be tried again");

@@ -39,7 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("app", &["check", "connect", "count", "diagnostics", "disk", "plan", "project", "run", "schema", "state", "syntax", "time", "yaml"]),
     ("doctor", &["connect", "count", "plan", "printable", "project", "state", "time"]),
     // Rounds, state, services.
-    ("run", &["connect", "count", "eval", "json", "plan", "printable", "state", "time", "unicode"]),
+    ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "state", "time", "unicode"]),
+    ("engine", &["connect", "time"]),
     ("state", &["count", "time", "unicode"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),
     ("emulator", &["disk", "time"]),

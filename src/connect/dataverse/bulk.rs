@@ -87,13 +87,22 @@ enum Meaning {
     All,
     /// The rows of this request; others may fare better.
     These,
+    /// One of them or all: halve, until too many requests in a row are refused so.
+    OneOrAll,
 }
+
+/// Requests in a row that are denied, or answered by something else, after which it is not about single rows. Finding one of 1,000 rows
+/// takes fewer.
+const REFUSED_IN_A_ROW: u32 = 12;
 
 /// Too much for one request: SQL time-out, and a body that is too long.
 const TOO_MUCH: [&str; 4] = ["0x80044151", "-2147204783", "0x8004418a", "-2147204726"];
 
-fn meaning(error: &ConnectError) -> Meaning {
+fn meaning(error: &ConnectError, bulk: Bulk) -> Meaning {
     match error {
+        ConnectError::Forbidden { .. } => Meaning::OneOrAll,
+        // Whatever answered may have passed the request on; a create must not be sent again without a look.
+        ConnectError::Protocol { .. } if bulk != Bulk::Create => Meaning::OneOrAll,
         ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::NotFound { .. } | ConnectError::Changed { .. } => {
             Meaning::ARow
         }
@@ -103,7 +112,6 @@ fn meaning(error: &ConnectError) -> Meaning {
         ConnectError::Unavailable { .. } | ConnectError::OutcomeUnknown { .. } | ConnectError::Protocol { .. } => Meaning::These,
         ConnectError::Throttled { .. }
         | ConnectError::Unauthorized { .. }
-        | ConnectError::Forbidden { .. }
         | ConnectError::DeltaExpired { .. }
         | ConnectError::BudgetSpent { .. }
         | ConnectError::ForeignLink { .. }
@@ -150,21 +158,33 @@ impl Dataverse {
             queue.extend(good.chunks(rows_per_request.max(1)).map(<[_]>::to_vec));
         }
         let mut end: Option<ConnectError> = None;
+        let mut refused = 0;
         while let Some(rows) = queue.pop_front() {
             if let Some(error) = &end {
                 rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone())));
                 continue;
             }
             match self.bulk_request(entity, bulk, &rows).await {
-                Ok(ids) => rows.iter().enumerate().for_each(|(n, (row, _))| results[*row] = Some(Ok(ids.get(n).copied()))),
-                Err(error) => match meaning(&error) {
-                    Meaning::ARow if rows.len() > 1 => {
+                Ok(ids) => {
+                    refused = 0;
+                    rows.iter().enumerate().for_each(|(n, (row, _))| results[*row] = Some(Ok(ids.get(n).copied())));
+                }
+                Err(error) => match meaning(&error, bulk) {
+                    Meaning::OneOrAll if refused + 1 >= REFUSED_IN_A_ROW => {
+                        rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone())));
+                        end = Some(error);
+                    }
+                    meaning @ (Meaning::ARow | Meaning::OneOrAll) if rows.len() > 1 => {
+                        refused += u32::from(matches!(meaning, Meaning::OneOrAll));
                         let (first, second) = rows.split_at(rows.len() / 2);
                         // In front, the first half first: the order of rows is kept.
                         queue.push_front(second.to_vec());
                         queue.push_front(first.to_vec());
                     }
-                    Meaning::ARow | Meaning::These => rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone()))),
+                    meaning @ (Meaning::ARow | Meaning::These | Meaning::OneOrAll) => {
+                        refused += u32::from(matches!(meaning, Meaning::OneOrAll));
+                        rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone())));
+                    }
                     Meaning::All => {
                         rows.iter().for_each(|(row, _)| results[*row] = Some(Err(error.clone())));
                         end = Some(error);

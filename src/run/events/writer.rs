@@ -17,7 +17,10 @@ use super::event::{Event, task_id};
 use super::target::ActivityTable;
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target};
+use crate::engine::policy::{self, Action, Doubt, Scope};
+use crate::engine::refusals::{Denials, Undecided};
 use crate::plan::EventType;
+use crate::run::calls::{self, CallKind};
 use crate::run::{Pace, RunError, failure};
 use crate::state::{EventResult, Failure, WaitingEvent};
 
@@ -32,6 +35,10 @@ const FAILURES_IN_A_ROW: u32 = 5;
 /// How often a batch is taken apart and looked up; each time it gets smaller, or something is found.
 const STEPS: usize = 4 * ROWS;
 
+/// Requests in a row that are denied, or answered by something else, after which a batch is not taken apart any further. Taking apart
+/// [`ROWS`] rows for one of them needs fewer.
+const REFUSED_IN_A_ROW: u32 = 12;
+
 /// Answers of one batch that may stay unseen.
 const UNSEEN: u32 = 3;
 
@@ -44,6 +51,8 @@ const TASKS: &str = "follow-up tasks";
 struct Tables {
     activities: BTreeMap<EventType, OnceCell<ActivityTable>>,
     tasks: BTreeMap<EventType, OnceCell<ActivityTable>>,
+    /// Which kinds of calls were denied in this round.
+    denials: Denials<CallKind>,
 }
 
 /// What became of a batch.
@@ -56,21 +65,43 @@ struct Batch {
     put_off: Option<ConnectError>,
     /// Every other batch would fail as well.
     end: Option<ConnectError>,
+    /// Refusals that may be about some rows or about all.
+    doubtful: Vec<Doubtful>,
+    /// The service has carried out a request.
+    answered: bool,
     /// The state could not be written.
     broken: Option<RunError>,
+}
+
+/// A refusal that may be about some rows or about all.
+enum Doubtful {
+    /// The service denied the call.
+    Denied(CallKind, ConnectError),
+    /// Something other than the service answered the call.
+    Stranger(CallKind, ConnectError),
 }
 
 /// Writes until the readers have ended and nothing is left that can be written.
 pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
     let kinds = || shared.flow().types.iter().map(|kind| (*kind, OnceCell::new()));
-    let tables = Arc::new(Tables { activities: kinds().collect(), tasks: kinds().collect() });
-    let mut writer = Writer { shared, tables, queue: VecDeque::new(), tasks: JoinSet::new(), after: 0, put_off: 0, failures: 0, end: None };
+    let tables = Arc::new(Tables { activities: kinds().collect(), tasks: kinds().collect(), denials: Denials::default() });
+    let mut writer = Writer {
+        shared,
+        tables,
+        queue: VecDeque::new(),
+        tasks: JoinSet::new(),
+        after: 0,
+        put_off: 0,
+        failures: 0,
+        undecided: Undecided::default(),
+        end: None,
+    };
     let result = writer.work().await;
     // Whatever happened, what is in flight is waited for and its answers are kept.
     while let Some(batch) = writer.tasks.join_next().await {
         writer.settle(batch).await?;
     }
-    result.and(writer.end.take().map_or(Ok(()), |error| Err(error.into())))
+    result.and(writer.end.take().map_or(Ok(()), Err))
 }
 
 struct Writer {
@@ -83,7 +114,9 @@ struct Writer {
     /// Events that were put off since it began at the front.
     put_off: u64,
     failures: u32,
-    end: Option<ConnectError>,
+    /// Refusals that may be about some rows or about all.
+    undecided: Undecided<CallKind>,
+    end: Option<RunError>,
 }
 
 impl Writer {
@@ -111,6 +144,9 @@ impl Writer {
             }
             if let Some(batch) = self.tasks.join_next().await {
                 self.settle(batch).await?;
+                if self.undecided.are_many(FAILURES_IN_A_ROW) {
+                    self.decide().await;
+                }
                 continue;
             }
             if !reader_done {
@@ -126,6 +162,10 @@ impl Writer {
                 }
                 continue;
             }
+            self.decide().await;
+            if self.end.is_some() {
+                continue;
+            }
             let again = self.put_off > 0 && rounds < ROUNDS && self.shared.context.options.pace == Pace::Once;
             if !again {
                 return Ok(());
@@ -134,6 +174,20 @@ impl Writer {
             (self.after, self.put_off) = (0, 0);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Decides what the refusals so far are about; the round ends if they are about all rows.
+    async fn decide(&mut self) {
+        let mut refused = self.undecided.denied_to_all(&self.tables.denials);
+        if refused.is_none()
+            && let Some(suspicion) = self.undecided.take_stranger()
+            && !dynamics_answers(&self.shared.context.services.dataverse).await
+        {
+            refused = Some(suspicion.confirmed());
+        }
+        let Some(refused) = refused else { return };
+        let waiting = self.shared.context.counters.backlog.get();
+        self.end.get_or_insert_with(|| calls::refused(refused, &self.shared.flow().name, waiting));
     }
 
     /// Takes events from the state, by type in batches.
@@ -176,17 +230,34 @@ impl Writer {
         counters.backlog.set(waiting);
         self.shared.settled.notify_one();
         match (batch.end, batch.put_off) {
-            (Some(error), _) => drop(self.end.get_or_insert(error)),
+            (Some(error), _) => drop(self.end.get_or_insert(RunError::Service(error))),
             (None, Some(error)) => {
                 self.failures += 1;
                 if self.failures >= FAILURES_IN_A_ROW {
-                    self.end.get_or_insert(error);
+                    self.end.get_or_insert(RunError::Service(error));
                 }
             }
             (None, None) => self.failures = 0,
         }
+        if batch.answered {
+            self.undecided.answered();
+        }
+        for doubtful in batch.doubtful {
+            match doubtful {
+                Doubtful::Denied(kind, error) => self.undecided.denied(kind, error),
+                Doubtful::Stranger(kind, error) => self.undecided.by_a_stranger(kind, String::new(), error.to_string()),
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether Dynamics 365 itself answers a look.
+async fn dynamics_answers(dataverse: &Dataverse) -> bool {
+    // Any contact: what counts is who answers.
+    let contacts = Entity::new("contacts", "contact", "contactid");
+    let error = dataverse.existing(&contacts, &[Uuid::nil()], None).await.err();
+    error.is_none_or(|e| policy::doubt(&e) == Some(Doubt::Denied) || policy::action(&e, Scope::Unknown) == Action::Reject)
 }
 
 /// What a write's error means here.
@@ -195,6 +266,8 @@ enum Meaning {
     Look,
     /// A row binds a record that is not there, or one is at fault otherwise.
     Row,
+    /// It may be about one row or about all.
+    Doubt(Doubt),
     /// Try again later.
     Moment,
     /// End.
@@ -202,18 +275,15 @@ enum Meaning {
 }
 
 fn meaning(error: &ConnectError) -> Meaning {
-    match error {
-        ConnectError::Duplicate { .. } | ConnectError::OutcomeUnknown { .. } => Meaning::Look,
-        ConnectError::Rejected { .. } | ConnectError::NotFound { .. } | ConnectError::Changed { .. } => Meaning::Row,
-        ConnectError::Throttled { .. } | ConnectError::Unavailable { .. } => Meaning::Moment,
-        ConnectError::Unauthorized { .. }
-        | ConnectError::Forbidden { .. }
-        | ConnectError::DeltaExpired { .. }
-        | ConnectError::BudgetSpent { .. }
-        | ConnectError::Protocol { .. }
-        | ConnectError::ForeignLink { .. }
-        | ConnectError::Token { .. }
-        | ConnectError::Config { .. } => Meaning::Run,
+    // A row that is there already, or may be, is looked up before anything else is concluded.
+    if matches!(error, ConnectError::Duplicate { .. } | ConnectError::OutcomeUnknown { .. }) {
+        return Meaning::Look;
+    }
+    match (policy::doubt(error), policy::action(error, Scope::Record)) {
+        (Some(doubt), _) => Meaning::Doubt(doubt),
+        (None, Action::Reject) => Meaning::Row,
+        (None, Action::Retry { .. }) => Meaning::Moment,
+        (None, Action::Stop | Action::Pause) => Meaning::Run,
     }
 }
 
@@ -238,6 +308,7 @@ struct Made {
     /// Not decided.
     put_off: Option<ConnectError>,
     end: Option<ConnectError>,
+    doubtful: Vec<Doubtful>,
 }
 
 /// Carries out a batch of one type.
@@ -282,7 +353,10 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
     let place = failure::place(&shared.context.plan, activity.at);
     let of_error = |id: &Uuid, error: &ConnectError| refused(error, bodies.get(id).cloned(), place.clone());
 
-    let made = make(dataverse, table, rows, flow.completed.then_some("statecode")).await;
+    let calls = Calls { kind: CallKind::Activities(kind), denials: &tables.denials };
+    let mut made = make(dataverse, table, rows, flow.completed.then_some("statecode"), calls).await;
+    batch.answered = !made.new.is_empty();
+    batch.doubtful.append(&mut made.doubtful);
     batch.created = made.new.len() as u64;
     let mut left: HashSet<Uuid> = seqs.keys().copied().collect();
     let mut settle = |id: &Uuid, result: EventResult, batch: &mut Batch| {
@@ -311,7 +385,9 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
                     Some(Row { id: task, contact: event.contact, target: tasks.row(task, event) })
                 };
                 let rows: Vec<Row> = done.iter().filter_map(|id| row(*id)).collect();
-                let made = make(dataverse, tasks, rows, None).await;
+                let calls = Calls { kind: CallKind::Tasks(kind), denials: &tables.denials };
+                let mut made = make(dataverse, tasks, rows, None, calls).await;
+                batch.doubtful.append(&mut made.doubtful);
                 batch.tasks = made.new.len() as u64;
                 let by_task: HashMap<Uuid, Uuid> = done.iter().map(|id| (task_id(*id), *id)).collect();
                 let has: HashSet<Uuid> = made.new.iter().chain(made.there.iter().map(|(id, _)| id)).chain(&made.gone).copied().collect();
@@ -334,9 +410,20 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
         // The last step: a closed row can be changed no more.
         let closed: HashSet<Uuid> = made.there.iter().filter(|(_, closed)| *closed).map(|(id, _)| *id).collect();
         let open: Vec<Uuid> = done.iter().filter(|id| !closed.contains(id)).copied().collect();
-        for (id, error) in complete(dataverse, table, &open).await {
+        let calling = CallKind::Completing(kind);
+        let refused = complete(dataverse, table, &open).await;
+        let passed = refused.len() < open.len();
+        if passed {
+            tables.denials.passed(calling);
+        }
+        for (id, error) in refused {
             done.retain(|d| *d != id);
             match meaning(&error) {
+                Meaning::Doubt(Doubt::Denied) if passed && tables.denials.is_of_the_record(calling) => {
+                    settle(&id, EventResult::Failed(of_error(&id, &error)), &mut batch);
+                }
+                Meaning::Doubt(Doubt::Denied) => batch.doubtful.push(Doubtful::Denied(calling, error)),
+                Meaning::Doubt(Doubt::Stranger) => batch.doubtful.push(Doubtful::Stranger(calling, error)),
                 // Somebody has deleted it since, or closed it.
                 Meaning::Row if is_settled(dataverse, &table.entity, id).await => settle(&id, EventResult::Written, &mut batch),
                 Meaning::Row => settle(&id, EventResult::Failed(of_error(&id, &error)), &mut batch),
@@ -360,7 +447,7 @@ fn stopped(mut batch: Batch, events: &[WaitingEvent], error: ConnectError) -> Ba
     batch.results.extend(events.iter().map(|event| (event.seq, EventResult::Later)));
     match meaning(&error) {
         Meaning::Moment | Meaning::Look => batch.put_off = Some(error),
-        Meaning::Row | Meaning::Run => batch.end = Some(error),
+        Meaning::Row | Meaning::Run | Meaning::Doubt(_) => batch.end = Some(error),
     }
     batch
 }
@@ -386,8 +473,9 @@ fn refused(error: &ConnectError, request: Option<String>, place: crate::state::P
 
 /// Makes rows, whatever of them is there already. A request that is refused is taken apart by what the service has: rows that are there,
 /// contacts that are not, and halves of what is left.
-async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, state: Option<&str>) -> Made {
+async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, state: Option<&str>, calls: Calls<'_>) -> Made {
     let mut made = Made::default();
+    let mut refused = RefusedRows::default();
     let size = if table.bulk { ROWS } else { PARTS };
     let mut rows = rows;
     let mut queue: VecDeque<Vec<Row>> = VecDeque::new();
@@ -404,6 +492,8 @@ async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, stat
         let mut by_id: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
         if !outcome.done.is_empty() {
             unknown = 0;
+            refused.in_a_row = 0;
+            calls.denials.passed(calls.kind);
         }
         made.new.extend(&outcome.done);
         outcome.done.iter().for_each(|id| drop(by_id.remove(id)));
@@ -473,13 +563,67 @@ async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, stat
                     halve(by_id, &mut queue);
                 }
             }
+            Meaning::Doubt(doubt) => {
+                refused.in_a_row += 1;
+                if alone {
+                    refused.rows.extend(by_id.into_keys().map(|id| (id, doubt, error.clone())));
+                } else if refused.in_a_row < REFUSED_IN_A_ROW {
+                    halve(by_id, &mut queue);
+                }
+                if refused.in_a_row >= REFUSED_IN_A_ROW {
+                    refused.last = Some((doubt, error));
+                    break;
+                }
+            }
             Meaning::Moment | Meaning::Run => made.undecided(error),
         }
         if made.end.is_some() || made.put_off.is_some() {
             break;
         }
     }
+    refused.judge(calls, &mut made);
     made
+}
+
+/// The kind of a call, and how often its kind was denied.
+#[derive(Clone, Copy)]
+struct Calls<'a> {
+    kind: CallKind,
+    denials: &'a Denials<CallKind>,
+}
+
+/// Rows whose requests were denied, or answered by something else.
+#[derive(Default)]
+struct RefusedRows {
+    /// Requests in a row.
+    in_a_row: u32,
+    /// Those that were sent alone.
+    rows: Vec<(Uuid, Doubt, ConnectError)>,
+    /// Why the batch was not taken apart any further.
+    last: Option<(Doubt, ConnectError)>,
+}
+
+impl RefusedRows {
+    /// Decides what each row's refusal is about: its row if other rows of the kind pass, and otherwise all perhaps. A row that has no
+    /// result is tried again.
+    fn judge(self, calls: Calls<'_>, made: &mut Made) {
+        let passed = !made.new.is_empty() && self.last.is_none();
+        for (id, doubt, error) in self.rows {
+            match doubt {
+                Doubt::Denied if passed || calls.denials.is_of_the_record(calls.kind) => made.failed.push((id, error)),
+                Doubt::Denied => made.doubtful.push(Doubtful::Denied(calls.kind, error)),
+                Doubt::Stranger => made.doubtful.push(Doubtful::Stranger(calls.kind, error)),
+            }
+        }
+        match self.last {
+            Some((Doubt::Denied, error)) if made.doubtful.is_empty() => {
+                // So many in a row that the right is missing, or was taken away.
+                made.end = Some(error);
+            }
+            Some((Doubt::Stranger, error)) if made.doubtful.is_empty() => made.doubtful.push(Doubtful::Stranger(calls.kind, error)),
+            Some(_) | None => {}
+        }
+    }
 }
 
 fn halve(rows: HashMap<Uuid, Row>, queue: &mut VecDeque<Vec<Row>>) {
@@ -495,7 +639,9 @@ impl Made {
         match meaning(&error) {
             Meaning::Run => self.end = Some(error),
             // A question that is refused ends as well: it will be refused again.
-            Meaning::Row => self.end = Some(error),
+            Meaning::Row | Meaning::Doubt(Doubt::Denied) => self.end = Some(error),
+            // Nothing is known of the rows; they are asked for again.
+            Meaning::Doubt(Doubt::Stranger) => self.put_off = Some(error),
             Meaning::Moment | Meaning::Look => self.put_off = Some(error),
         }
     }

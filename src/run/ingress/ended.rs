@@ -1,8 +1,8 @@
 //! How an operation of the outbox ends: what the builder of bodies and the writer tell each other.
 
-use super::refusals::CallKind;
 use crate::connect::ConnectError;
 use crate::run::RunError;
+use crate::run::calls::CallKind;
 use crate::state::{RefetchOutcome, Settlement};
 
 /// How one operation ends.
@@ -13,8 +13,8 @@ pub(super) enum Ended {
     Refetched(RefetchOutcome),
     /// The service denied it, and that may be about all records.
     Denied(Settlement, CallKind, ConnectError),
-    /// Something other than the service answered: the key, and what the answer was.
-    Stranger(Settlement, String, String),
+    /// Something other than the service answered: the call, the key, and what the answer was.
+    Stranger(Settlement, CallKind, String, String),
     /// The run ends; the operation was not carried out.
     Abort(Settlement, RunError),
 }

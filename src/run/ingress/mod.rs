@@ -15,7 +15,6 @@ mod due;
 mod ended;
 mod leftovers;
 mod reader;
-mod refusals;
 mod writer;
 
 use std::sync::Arc;
@@ -27,7 +26,9 @@ use tokio::sync::{Notify, watch};
 pub use dry::{DryFlow, DryRun, dry_run};
 pub(super) use leftovers::leftovers;
 
+use super::calls::CallKind;
 use super::{Context, Pace, RunError};
+use crate::engine::refusals::Denials;
 use crate::state::LocalEngine;
 use crate::time;
 
@@ -46,7 +47,7 @@ struct Shared {
     /// The reader has come to the end of its round: what is held can be judged.
     round_over: AtomicBool,
     /// Which kinds of calls were denied in this round.
-    denials: refusals::Denials,
+    denials: Denials<CallKind>,
     /// The reader has ended its work, or will read no more.
     reading: watch::Sender<bool>,
 }
@@ -85,7 +86,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         queued: Notify::new(),
         settled: Notify::new(),
         round_over: AtomicBool::new(false),
-        denials: refusals::Denials::default(),
+        denials: Denials::default(),
         reading: watch::Sender::new(true),
     });
     let reading = async {

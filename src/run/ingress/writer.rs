@@ -15,11 +15,13 @@ use super::Shared;
 use super::body::{self, NoBody, Request};
 use super::ended::{Ended, Tally};
 use super::reader::{evaluate_known, mass_change, paths};
-use super::refusals::{CallKind, Undecided, campaign_answers};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Payload, Written};
+use crate::engine::policy::{self, Action, Doubt, Scope};
+use crate::engine::refusals::Undecided;
 use crate::eval::Evaluator;
-use crate::run::failure::{self, Verdict, verdict};
+use crate::run::calls::{self, CallKind};
+use crate::run::failure;
 use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
 use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settlement, Work};
@@ -77,7 +79,7 @@ struct Writer {
     /// Operations that were tried [`ATTEMPTS`] times.
     exhausted: HashSet<i64>,
     /// Refusals that may be about one record or about all.
-    undecided: Undecided,
+    undecided: Undecided<CallKind>,
     /// Why the run ends.
     end: Option<RunError>,
 }
@@ -108,7 +110,7 @@ impl Writer {
                 self.settle().await?;
                 let rest = self.rest(reader_done).await?;
                 if reader_done && rest != Rest::Due {
-                    self.end = self.undecided.decide(&self.shared).await;
+                    self.decide().await;
                     if self.end.is_some() {
                         continue;
                     }
@@ -129,7 +131,7 @@ impl Writer {
                 continue;
             }
             if self.undecided.are_many(FAILURES_IN_A_ROW) && self.end.is_none() {
-                self.end = self.undecided.decide(&self.shared).await;
+                self.decide().await;
             }
             if let Some(ended) = self.tasks.join_next().await {
                 self.take(ended)?;
@@ -141,6 +143,19 @@ impl Writer {
                 self.settle().await?;
             }
         }
+    }
+
+    /// Decides what the refusals so far are about; the round ends if they are about all records.
+    async fn decide(&mut self) {
+        let shared = &self.shared;
+        let mut refused = self.undecided.denied_to_all(&shared.denials);
+        if refused.is_none()
+            && let Some(suspicion) = self.undecided.take_stranger()
+            && !campaign_answers(shared, &suspicion.key).await
+        {
+            refused = Some(suspicion.confirmed());
+        }
+        self.end = refused.map(|refused| calls::refused(refused, &shared.flow().name, shared.context.counters.backlog.get()));
     }
 
     /// What to do while no call is under way.
@@ -222,9 +237,9 @@ impl Writer {
                 self.undecided.denied(kind, error);
                 self.answers.push(settlement);
             }
-            Ended::Stranger(settlement, key, error) => {
+            Ended::Stranger(settlement, kind, key, error) => {
                 counters.retried.add(1);
-                self.undecided.by_a_stranger(key, error);
+                self.undecided.by_a_stranger(kind, key, error);
                 // A run that goes through once does not wait for it: the request may be under way for minutes.
                 self.exhausted.insert(settlement.seq);
                 self.answers.push(settlement);
@@ -364,7 +379,7 @@ async fn send(
             Ok(written) => return Ok(Ok(written)),
             Err(error) => error,
         };
-        if verdict(&error) != Verdict::Record || matches!(error, ConnectError::Duplicate { .. }) {
+        if !is_refusal(&error) || matches!(error, ConnectError::Duplicate { .. }) {
             return Ok(Err((error, request.shown)));
         }
         let again = body_of(shared, op, creates).await?;
@@ -416,7 +431,7 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
     let campaign = &shared.context.services.campaign;
     let attribute = flow.key.path.join(".");
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
-    if look && verdict(&error) == Verdict::Record {
+    if look && is_refusal(&error) {
         match campaign.get(&flow.target.collection, identity(&attribute, op)).await {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
@@ -428,7 +443,7 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
                 };
             }
             Ok(None) => {}
-            Err(second) if verdict(&second) != Verdict::Record => return failed(shared, op, CallKind::Look, &second, None).await,
+            Err(second) if !is_refusal(&second) => return failed(shared, op, CallKind::Look, &second, None).await,
             Err(_) => {}
         }
     }
@@ -503,20 +518,40 @@ fn when_over(shared: &Shared, op: &ClaimedOp) -> time::Instant {
 /// What a failed call makes of its operation.
 async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &ConnectError, request: Option<String>) -> Ended {
     let text = || error.to_string();
-    match verdict(error) {
-        Verdict::Moment { .. } | Verdict::Stranger if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
+    let doubt = policy::doubt(error);
+    let scope = match doubt {
+        Some(Doubt::Denied) if shared.denials.is_of_the_record(kind) => Scope::Record,
+        Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
+    };
+    match (policy::action(error, scope), doubt) {
+        (Action::Reject, _) => given_up(shared, op, error, request, false),
+        (Action::Retry { .. }, None | Some(Doubt::Stranger)) if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
             given_up(shared, op, error, request, true)
         }
-        Verdict::Record => given_up(shared, op, error, request, false),
-        Verdict::Denied if shared.denials.is_of_the_record(kind) => given_up(shared, op, error, request, false),
-        Verdict::Denied => Ended::Denied(op.retry(later(op), text(), op.uncertain), kind, error.clone()),
-        Verdict::Moment { uncertain } => {
+        (Action::Retry { .. }, Some(Doubt::Denied)) => Ended::Denied(op.retry(later(op), text(), op.uncertain), kind, error.clone()),
+        (Action::Retry { .. }, Some(Doubt::Stranger)) => {
+            Ended::Stranger(op.retry(when_over(shared, op), text(), true), kind, op.key.clone(), text())
+        }
+        (Action::Retry { uncertain }, None) => {
             let again = if uncertain { when_over(shared, op) } else { later(op) };
             Ended::Settle(op.retry(again, text(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
         }
-        // Whoever answered may have passed the request on.
-        Verdict::Stranger => Ended::Stranger(op.retry(when_over(shared, op), text(), true), op.key.clone(), text()),
-        Verdict::Run => Ended::Abort(op.retry(time::now(), text(), op.uncertain), RunError::Service(error.clone())),
+        (Action::Stop | Action::Pause, _) => Ended::Abort(op.retry(time::now(), text(), op.uncertain), RunError::Service(error.clone())),
+    }
+}
+
+/// Whether the service refused the record itself.
+fn is_refusal(error: &ConnectError) -> bool {
+    policy::action(error, Scope::Unknown) == Action::Reject
+}
+
+/// Whether Campaign itself answers a look at a record.
+async fn campaign_answers(shared: &Shared, key: &str) -> bool {
+    let attribute = shared.flow().key.path.join(".");
+    let key = Key::Identity { attribute: &attribute, value: key };
+    match shared.context.services.campaign.get(&shared.flow().target.collection, key).await {
+        Ok(_) => true,
+        Err(error) => policy::doubt(&error) == Some(Doubt::Denied) || is_refusal(&error),
     }
 }
 
@@ -524,7 +559,7 @@ async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &Connect
 /// that is answered so again and again, while the service does its other work, would be tried for ever. [C] So would one that a
 /// firewall blocks for what is in it.
 async fn poisoned(shared: &Shared, op: &ClaimedOp, error: &ConnectError) -> bool {
-    let of_the_record = error.status() == Some(500) || verdict(error) == Verdict::Stranger;
+    let of_the_record = error.status() == Some(500) || policy::doubt(error) == Some(Doubt::Stranger);
     of_the_record && !matches!(op.work, Work::Refetch) && campaign_answers(shared, &op.key).await
 }
 

@@ -36,10 +36,12 @@ pub(super) use delete::{keep_before_delete, kept_attributes};
 pub use dry::dry_run;
 pub use report::{AttributeReport, Reconciliation};
 
+use super::calls::CallKind;
 use super::{Context, Counters, Options, RunError, Services};
 use crate::connect::dataverse::Entity;
 use crate::connect::sftp::OptOut;
 use crate::count::counted;
+use crate::engine::refusals::Denials;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::state::{Approval, Flags, OptoutIntake, OptoutStage, OptoutState, RunKind, StateError, Store};
 use rule::Rule;
@@ -107,6 +109,8 @@ struct Shared {
     tracked: bool,
     /// Our application user, by whom our own writes are known.
     user: Uuid,
+    /// Which kinds of calls were denied in this round.
+    denials: Denials<CallKind>,
 }
 
 impl Shared {
@@ -128,7 +132,7 @@ impl Shared {
         let rule = rule_of(flow, &context.options);
         let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
         let key_attribute = ingress.key.path.join(".");
-        Ok(Shared { index, name, rule, entity, select, resource, key_attribute, tracked, user, context })
+        Ok(Shared { index, name, rule, entity, select, resource, key_attribute, tracked, user, denials: Denials::default(), context })
     }
 
     fn flow(&self) -> &OptoutFlow {

@@ -18,7 +18,10 @@ use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Written};
 use crate::connect::dataverse::{Condition, Outcome, RowKey};
-use crate::run::failure::{Verdict, place, verdict};
+use crate::engine::policy::{self, Action, Doubt, Scope};
+use crate::engine::refusals::Undecided;
+use crate::run::calls::{self, CallKind};
+use crate::run::failure::place;
 use crate::run::{Pace, RunError};
 use crate::state::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
 use crate::time;
@@ -31,6 +34,8 @@ const SETTLE_BATCH: usize = 128;
 const ATTEMPTS: u32 = 6;
 /// Failures in a row for reasons of the moment, before the round ends: the service is down.
 const FAILURES_IN_A_ROW: u32 = 25;
+/// Attempts over several runs after which a write that something other than the service answers is taken to be blocked for what is in it.
+const GIVE_UP: u32 = 3 * ATTEMPTS;
 /// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time, or a service refuses some
 /// of the attributes, which are written one by one then.
 const STEPS: usize = 32;
@@ -43,10 +48,20 @@ struct Ended {
     end: PersonEnd,
     /// How often it was tried before.
     attempts: u32,
-    /// Why the round ends.
-    abort: Option<RunError>,
+    /// The fault that ended it, if it is about more than this person, or may be.
+    trouble: Option<Trouble>,
     /// Calls that changed something.
     written: u64,
+}
+
+/// A fault that is about more than one person, or may be.
+enum Trouble {
+    /// The round ends.
+    Abort(RunError),
+    /// The service denied the call.
+    Denied(CallKind, ConnectError),
+    /// Something other than the service answered: the call, the person and the answer.
+    Stranger(CallKind, String, String),
 }
 
 /// Writes until nothing is left that can be written.
@@ -58,6 +73,7 @@ pub(super) async fn work(shared: &Arc<Shared>) -> Result<(), RunError> {
         ends: Vec::new(),
         failures: 0,
         exhausted: HashSet::new(),
+        undecided: Undecided::default(),
         abort: None,
     };
     let result = worker.run().await;
@@ -72,6 +88,8 @@ struct Worker {
     ends: Vec<(i64, Flags, PersonEnd)>,
     failures: u32,
     exhausted: HashSet<i64>,
+    /// Refusals that may be about one person or about all.
+    undecided: Undecided<CallKind>,
     abort: Option<RunError>,
 }
 
@@ -92,6 +110,9 @@ impl Worker {
             {
                 self.tasks.spawn(attempt(self.shared.clone(), person));
             }
+            if self.undecided.are_many(FAILURES_IN_A_ROW) {
+                self.decide().await;
+            }
             match self.tasks.join_next().await {
                 Some(ended) => {
                     self.take(ended)?;
@@ -109,8 +130,23 @@ impl Worker {
         }
     }
 
+    /// Decides what the refusals so far are about; the round ends if they are about all persons.
+    async fn decide(&mut self) {
+        let shared = &self.shared;
+        let mut refused = self.undecided.denied_to_all(&shared.denials);
+        if refused.is_none()
+            && let Some(suspicion) = self.undecided.take_stranger()
+            && !service_answers(shared, suspicion.kind, &suspicion.key).await
+        {
+            refused = Some(suspicion.confirmed());
+        }
+        let Some(refused) = refused else { return };
+        let waiting = shared.context.counters.backlog.get();
+        self.abort.get_or_insert_with(|| calls::refused(refused, &shared.name, waiting));
+    }
+
     /// Waits for what was put off; `false` where nothing more is to be done in this round.
-    async fn rest(&self) -> Result<bool, RunError> {
+    async fn rest(&mut self) -> Result<bool, RunError> {
         let backlog = self.shared.blocking(|store, name| store.backlog(name)).await?;
         self.shared.context.counters.backlog.set(backlog.total());
         let once = self.shared.context.options.pace == Pace::Once;
@@ -121,7 +157,10 @@ impl Worker {
             || (once && self.exhausted.len() as u64 >= left)
             // In a watch the next round takes up what was put off.
             || (!once && backlog.ready == backlog.delayed);
-        if done {
+        if done || backlog.due() == 0 {
+            self.decide().await;
+        }
+        if done || self.abort.is_some() {
             return Ok(false);
         }
         tokio::select! {
@@ -132,15 +171,21 @@ impl Worker {
     }
 
     fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
-        let Ended { seq, owed, end, attempts, abort, written } = ended.map_err(|e| RunError::Task(e.to_string()))??;
+        let Ended { seq, owed, end, attempts, trouble, written } = ended.map_err(|e| RunError::Task(e.to_string()))??;
         let counters = &self.shared.context.counters;
         counters.updated.add(written);
         match &end {
-            PersonEnd::Done(_) | PersonEnd::Gone => self.failures = 0,
+            PersonEnd::Done(_) | PersonEnd::Gone => {
+                self.failures = 0;
+                self.undecided.answered();
+            }
             PersonEnd::Failed { .. } => {
                 self.failures = 0;
+                self.undecided.answered();
                 counters.failed.add(1);
             }
+            // What it is about is not decided yet, or it ends the round by itself.
+            PersonEnd::Retry { .. } if trouble.is_some() => counters.retried.add(1),
             PersonEnd::Retry { error, .. } => {
                 self.failures += 1;
                 counters.retried.add(1);
@@ -154,8 +199,15 @@ impl Worker {
         if matches!(end, PersonEnd::Retry { .. }) && attempts + 1 >= ATTEMPTS {
             self.exhausted.insert(seq);
         }
-        if let Some(error) = abort {
-            self.abort.get_or_insert(error);
+        match trouble {
+            Some(Trouble::Abort(error)) => drop(self.abort.get_or_insert(error)),
+            Some(Trouble::Denied(kind, error)) => self.undecided.denied(kind, error),
+            Some(Trouble::Stranger(kind, id, error)) => {
+                self.undecided.by_a_stranger(kind, id, error);
+                // A run that goes through once does not wait for it: whatever answered may do so for a while.
+                self.exhausted.insert(seq);
+            }
+            None => {}
         }
         self.ends.push((seq, owed, end));
         Ok(())
@@ -187,7 +239,7 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
     let ClaimedPerson { seq, id, attempts, person } = claimed;
     let mut written = 0;
     let owed = person.as_ref().map_or(Flags::NONE, |person| person.owed);
-    let ended = |end, written| Ended { seq, owed, end, attempts, abort: None, written };
+    let ended = |end, written| Ended { seq, owed, end, attempts, trouble: None, written };
     let (Some(mut person), Ok(guid)) = (person, Uuid::parse_str(&id)) else { return Ok(ended(PersonEnd::Gone, 0)) };
     // What a fault is told of.
     struct At<'a> {
@@ -198,9 +250,9 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
         attempts: u32,
     }
     impl At<'_> {
-        fn failed(&self, person: &Person, flags: Flags, error: ConnectError, request: Option<String>, written: u64) -> Ended {
-            let (end, abort) = fault(self.shared, self.id, self.attempts, person, flags, error, request);
-            Ended { seq: self.seq, owed: self.owed, end, attempts: self.attempts, abort, written }
+        async fn failed(&self, person: &Person, flags: Flags, call: FailedCall, written: u64) -> Ended {
+            let (end, trouble) = fault(self.shared, self.id, self.attempts, person, flags, call).await;
+            Ended { seq: self.seq, owed: self.owed, end, attempts: self.attempts, trouble, written }
         }
     }
     let at_fault = At { shared: &shared, id: &id, seq, owed, attempts };
@@ -211,23 +263,27 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
     for _ in 0..STEPS {
         match shared.rule.step_without(&person, looked, refusals.refused) {
             Step::Done => match refusals.last {
-                Some((flags, error, body)) => return Ok(at_fault.failed(&person, flags, error, Some(body), written)),
+                Some((flags, error, body)) => {
+                    return Ok(at_fault.failed(&person, flags, FailedCall::write(CallKind::Update, error, body), written).await);
+                }
                 None => return Ok(ended(PersonEnd::Done(person), written)),
             },
             Step::AskCampaign => {
                 let at = time::now();
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                match shared.context.services.campaign.get(&shared.resource, key).await {
+                let found = shared.context.services.campaign.get(&shared.resource, key).await;
+                passed(&shared, CallKind::Look, &found);
+                match found {
                     Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at, time::now())),
                     Ok(None) => shared.rule.profile_missing(&mut person),
-                    Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
+                    Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Look, error), written).await),
                 }
                 looked = true;
             }
             Step::AskDynamics => match ask_dynamics(&shared, guid, &mut person).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
-                Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, error, None, written)),
+                Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Reread, error), written).await),
             },
             Step::WriteCampaign { raise, lower } => {
                 let (raise, lower) = (refusals.portion(raise), refusals.portion(lower));
@@ -241,7 +297,9 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                     }
                 }
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                match shared.context.services.campaign.update(&shared.resource, key, &body).await {
+                let answer = shared.context.services.campaign.update(&shared.resource, key, &body).await;
+                passed(&shared, CallKind::Update, &answer);
+                match answer {
                     Ok(Written::Done) => {
                         written += 1;
                         shared.rule.campaign_written(&mut person, raise, lower, time::now());
@@ -249,7 +307,9 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                     Ok(Written::Missing) => shared.rule.profile_missing(&mut person),
                     Err(error) => {
                         if let Some((error, body)) = refusals.note(raise | lower, error, body) {
-                            return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written));
+                            return Ok(at_fault
+                                .failed(&person, raise | lower, FailedCall::write(CallKind::Update, error, body), written)
+                                .await);
                         }
                         shared.rule.campaign_refused(&mut person, lower);
                     }
@@ -273,7 +333,9 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 let body = dynamics_body(&shared, raise, lower);
                 let condition = Condition::Version(version);
                 let sent = time::now();
-                match shared.context.services.dataverse.write(&shared.entity, &RowKey::Id(guid), &body, &condition).await {
+                let answer = shared.context.services.dataverse.write(&shared.entity, &RowKey::Id(guid), &body, &condition).await;
+                passed(&shared, CallKind::Contact, &answer);
+                match answer {
                     Ok(Outcome::Missing) => return Ok(ended(PersonEnd::Gone, written)),
                     Ok(Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Written | Outcome::Exists) => {
                         written += 1;
@@ -283,11 +345,15 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                     Err(ConnectError::Changed { .. }) => match ask_dynamics(&shared, guid, &mut person).await {
                         Ok(true) => looked = looked && lower.is_empty(),
                         Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
-                        Err(error) => return Ok(at_fault.failed(&person, raise | lower, error, None, written)),
+                        Err(error) => {
+                            return Ok(at_fault.failed(&person, raise | lower, FailedCall::look(CallKind::Reread, error), written).await);
+                        }
                     },
                     Err(error) => {
                         if let Some((error, body)) = refusals.note(raise | lower, error, body) {
-                            return Ok(at_fault.failed(&person, raise | lower, error, Some(body), written));
+                            return Ok(at_fault
+                                .failed(&person, raise | lower, FailedCall::write(CallKind::Contact, error, body), written)
+                                .await);
                         }
                     }
                 }
@@ -300,7 +366,9 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
 
 /// Reads the contact; `false` where it is gone.
 async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<bool, ConnectError> {
-    let Some(record) = shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await? else {
+    let found = shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await;
+    passed(shared, CallKind::Reread, &found);
+    let Some(record) = found? else {
         return Ok(false);
     };
     // The service's own JSON, which the client has read once already.
@@ -337,7 +405,7 @@ impl Refusals {
 
     /// Notes a refusal; gives the error back if it is not about the values that were sent.
     fn note(&mut self, flags: Flags, error: ConnectError, body: String) -> Option<(ConnectError, String)> {
-        if verdict(&error) != Verdict::Record {
+        if policy::action(&error, Scope::Unknown) != Action::Reject {
             return Some((error, body));
         }
         if flags.len() > 1 {
@@ -367,44 +435,85 @@ fn later(attempts: u32) -> time::Instant {
     time::now() + TimeDelta::seconds((2_i64 << attempts.min(6)).min(120))
 }
 
-/// What an error means: a dead letter, another attempt, or the end of the round.
-fn fault(
-    shared: &Shared,
-    id: &str,
-    attempts: u32,
-    person: &Person,
-    flags: Flags,
-    error: ConnectError,
-    request: Option<String>,
-) -> (PersonEnd, Option<RunError>) {
-    let person = Some(person.clone());
-    match verdict(&error) {
-        Verdict::Record => {
-            let flow = shared.flow();
-            let pair = flags.iter().next().filter(|_| flags.len() == 1).and_then(|flag| pairs(flow).get(&flag).copied());
-            let message = error.call().and_then(|c| c.message.clone()).unwrap_or_else(|| error.to_string());
-            let code = error.vendor_code().filter(|c| !c.is_empty()).map_or("D906".to_owned(), str::to_owned);
-            let failure = Failure {
-                code: code.clone(),
-                message,
-                field: pair.map(|p| p.target.clone()),
-                place: Some(place(&shared.context.plan, pair.map_or(flow.at, |p| p.at))),
-                request,
-                status: error.status(),
-                response: error.response_body().map(str::to_owned),
-            };
-            let at = shared.context.plan.place(pair.map_or(flow.at, |p| p.at));
-            let status = error.status().map_or("nothing".to_owned(), |s| s.to_string());
-            shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &code, &format!("answered {status}"), id);
-            (PersonEnd::Failed { person, failure }, None)
-        }
-        // What is not the service's own answer says nothing about the person, and keeps nobody else waiting.
-        Verdict::Moment { .. } | Verdict::Stranger => {
-            (PersonEnd::Retry { person, not_before: later(attempts), error: error.to_string() }, None)
-        }
-        Verdict::Denied | Verdict::Run => {
-            let end = PersonEnd::Retry { person, not_before: time::now(), error: error.to_string() };
-            (end, Some(RunError::Service(error)))
-        }
+/// Notes that a call of a kind was let through.
+fn passed<T>(shared: &Shared, kind: CallKind, answer: &Result<T, ConnectError>) {
+    if answer.is_ok() {
+        shared.denials.passed(kind);
     }
+}
+
+/// A call that failed.
+struct FailedCall {
+    kind: CallKind,
+    error: ConnectError,
+    /// What was sent.
+    request: Option<String>,
+}
+
+impl FailedCall {
+    fn look(kind: CallKind, error: ConnectError) -> FailedCall {
+        FailedCall { kind, error, request: None }
+    }
+
+    fn write(kind: CallKind, error: ConnectError, body: String) -> FailedCall {
+        FailedCall { kind, error, request: Some(body) }
+    }
+}
+
+/// What an error means: a dead letter, another attempt, or the end of the round.
+async fn fault(shared: &Shared, id: &str, attempts: u32, person: &Person, flags: Flags, call: FailedCall) -> (PersonEnd, Option<Trouble>) {
+    let FailedCall { kind, error, request } = call;
+    let doubt = policy::doubt(&error);
+    let scope = match doubt {
+        Some(Doubt::Denied) if shared.denials.is_of_the_record(kind) => Scope::Record,
+        Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
+    };
+    let text = error.to_string();
+    let retry = |not_before| PersonEnd::Retry { person: Some(person.clone()), not_before, error: text.clone() };
+    match (policy::action(&error, scope), doubt) {
+        (Action::Reject, _) => (given_up(shared, id, person, flags, &error, request), None),
+        (Action::Retry { .. }, Some(Doubt::Stranger)) if attempts + 1 >= GIVE_UP && service_answers(shared, kind, id).await => {
+            (given_up(shared, id, person, flags, &error, request), None)
+        }
+        (Action::Retry { .. }, None) => (retry(later(attempts)), None),
+        (Action::Retry { .. }, Some(Doubt::Denied)) => (retry(later(attempts)), Some(Trouble::Denied(kind, error))),
+        (Action::Retry { .. }, Some(Doubt::Stranger)) => {
+            (retry(later(attempts)), Some(Trouble::Stranger(kind, id.to_owned(), text.clone())))
+        }
+        (Action::Stop | Action::Pause, _) => (retry(time::now()), Some(Trouble::Abort(RunError::Service(error)))),
+    }
+}
+
+/// The dead letter of a person.
+fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &ConnectError, request: Option<String>) -> PersonEnd {
+    let flow = shared.flow();
+    let pair = flags.iter().next().filter(|_| flags.len() == 1).and_then(|flag| pairs(flow).get(&flag).copied());
+    let message = error.call().and_then(|c| c.message.clone()).unwrap_or_else(|| error.to_string());
+    let code = error.vendor_code().filter(|c| !c.is_empty()).map_or("D906".to_owned(), str::to_owned);
+    let failure = Failure {
+        code: code.clone(),
+        message,
+        field: pair.map(|p| p.target.clone()),
+        place: Some(place(&shared.context.plan, pair.map_or(flow.at, |p| p.at))),
+        request,
+        status: error.status(),
+        response: error.response_body().map(str::to_owned),
+    };
+    let at = shared.context.plan.place(pair.map_or(flow.at, |p| p.at));
+    let status = error.status().map_or("nothing".to_owned(), |s| s.to_string());
+    shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &code, &format!("answered {status}"), id);
+    PersonEnd::Failed { person: Some(person.clone()), failure }
+}
+
+/// Whether the service that a call of this kind goes to answers a look at a person itself.
+async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
+    let services = &shared.context.services;
+    let error = if kind.service() == "Campaign" {
+        let key = Key::Identity { attribute: &shared.key_attribute, value: id };
+        services.campaign.get(&shared.resource, key).await.err()
+    } else {
+        let Ok(id) = Uuid::parse_str(id) else { return true };
+        services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await.err()
+    };
+    error.is_none_or(|e| policy::doubt(&e) == Some(Doubt::Denied) || policy::action(&e, Scope::Unknown) == Action::Reject)
 }

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use crate::connect::ConnectError;
 use crate::run::RunError;
 
 /// From a failed round to the next attempt, doubled with each failure in a row.
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts where the reason may pass.
 pub(super) const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
-/// The pause where only a person can remove the reason. `d365map start` tries at once.
+/// The pause where the state, the plan or the project names a reason that only a person can remove. `d365map start` tries at once.
 const PROBE: Duration = Duration::from_secs(3600);
 
 /// The pause after a round that failed for this reason, and after so many failures in a row before it.
@@ -17,6 +18,9 @@ pub(super) fn after(error: &RunError, failures: u32) -> Duration {
     match error {
         // A portal or a gateway that answers in the service's place does so for a while, and each request may be passed on late.
         RunError::Stranger { .. } => LONGEST_BACK_OFF,
+        // The service or its token service lets the client do nothing: each further request would be one more failed log-in.
+        RunError::Denied { .. } => LONGEST_BACK_OFF,
+        RunError::Service(service) if error.needs_person() && !matches!(service, ConnectError::Config { .. }) => LONGEST_BACK_OFF,
         _ if error.needs_person() => PROBE,
         _ => back_off(failures),
     }
@@ -30,7 +34,7 @@ pub(super) fn back_off(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connect::{Call, ConnectError};
+    use crate::connect::Call;
     use crate::state::StateError;
 
     #[test]
@@ -40,19 +44,17 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_may_be_odd_is_tried_again_soon_and_what_only_a_person_can_fix_every_hour() {
+    fn an_answer_that_may_be_odd_is_tried_again_soon_a_refused_client_after_ten_minutes_and_other_work_for_a_person_every_hour() {
         let call = || Box::<Call>::default();
         let sql = |code| {
             let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
             RunError::State(StateError::Sql { path: "s".into(), doing: "write", source })
         };
         for error in [
-            RunError::Service(ConnectError::Unauthorized { call: call() }),
             RunError::Service(ConnectError::Forbidden { call: call() }),
             RunError::Service(ConnectError::NotFound { call: call() }),
             RunError::Service(ConnectError::Rejected { call: call() }),
             RunError::Service(ConnectError::Protocol { call: call(), problem: "an HTML page".to_owned() }),
-            RunError::Service(ConnectError::Token { call: call(), remedy: String::new() }),
             sql(rusqlite::ffi::SQLITE_FULL),
             sql(rusqlite::ffi::SQLITE_BUSY),
             sql(rusqlite::ffi::SQLITE_IOERR_WRITE),
@@ -62,7 +64,21 @@ mod tests {
         ] {
             assert_eq!(after(&error, 0), BACK_OFF, "{error}");
         }
-        let stranger = RunError::Stranger { name: "a".to_owned(), answers: 3, last: "an HTML page".to_owned(), waiting: 3 };
+        let denied = || {
+            let call = Box::new(Call { code: Some("0x80040220".to_owned()), ..Call::default() });
+            ConnectError::Forbidden { call }
+        };
+        for error in [
+            RunError::Service(ConnectError::Unauthorized { call: call() }),
+            RunError::Service(denied()),
+            RunError::Service(ConnectError::Token { call: call(), remedy: String::new() }),
+            RunError::Denied { name: "a".to_owned(), calls: "every create".to_owned(), error: Box::new(denied()) },
+        ] {
+            assert!(error.needs_person(), "{error}");
+            assert_eq!(after(&error, 0), LONGEST_BACK_OFF, "{error}");
+        }
+        let stranger =
+            RunError::Stranger { name: "a".to_owned(), service: "Campaign", answers: 3, last: "an HTML page".to_owned(), waiting: 3 };
         assert_eq!(after(&stranger, 0), LONGEST_BACK_OFF);
         for error in [
             sql(rusqlite::ffi::SQLITE_CORRUPT),

@@ -371,3 +371,51 @@ async fn a_journal_whose_next_link_leads_to_itself_ends_the_round_and_its_events
         assert_eq!(count(&world).await, counts(0, 1, 0, 0));
     }
 }
+
+/// Four events in one batch, which meets this fault from its first request on.
+async fn four_opens(fault: Value) -> World {
+    let events: Vec<Value> = (0..4).map(|n| event("open", n, 1 + n % 3, json!({}))).collect();
+    let world = world(&events).await;
+    let mut order = json!({"api": "dataverse", "path": "CreateMultiple"});
+    order.as_object_mut().expect("an object").extend(fault.as_object().cloned().expect("an object"));
+    world.admin("fail-next", order).await;
+    world
+}
+
+#[tokio::test]
+async fn a_403_for_one_event_costs_that_event_and_the_others_are_written() {
+    // The batch, its first half, and the first event alone.
+    let world = four_opens(json!({"kind": "status", "status": 403, "count": 3})).await;
+    let done = go(&world, &plan_of(ALL)).await;
+    assert_eq!((done.created, done.failed, done.backlog), (3, 1, 0), "{done:?}");
+    assert_eq!(world.dead_letters()[0].failure.status, Some(403));
+}
+
+#[tokio::test]
+async fn a_403_for_every_event_stops_the_workflow_and_makes_no_dead_letter() {
+    let world = four_opens(json!({"kind": "status", "status": 403, "count": 10_000})).await;
+    let error = try_run(&world, &plan_of(ALL), services(&world)).await.expect_err("the workflow stops");
+    assert!(matches!(error, RunError::Denied { .. }) && error.to_string().contains("the client lacks a right"), "{error}");
+    assert!(world.dead_letters().is_empty());
+    world.admin("clear-faults", json!({})).await;
+    assert_eq!(go(&world, &plan_of(ALL)).await.created, 4);
+}
+
+#[tokio::test]
+async fn a_web_page_in_answer_to_one_event_postpones_it_and_the_others_are_written() {
+    let world = four_opens(json!({"kind": "html", "status": 403, "count": 3})).await;
+    let done = go(&world, &plan_of(ALL)).await;
+    assert_eq!((done.created, done.failed, done.backlog, done.retried), (4, 0, 0, 1), "{done:?}");
+}
+
+#[tokio::test]
+async fn pages_in_place_of_dynamics_end_the_round_of_events_and_nothing_becomes_a_dead_letter() {
+    let world = four_opens(json!({"kind": "html", "status": 403, "count": 10_000})).await;
+    world.admin("fail-next", json!({"api": "dataverse", "path": "contacts", "kind": "html", "count": 10_000})).await;
+    let error = try_run(&world, &plan_of(ALL), services(&world)).await.expect_err("the round ends");
+    assert!(matches!(error, RunError::Stranger { .. }), "{error}");
+    assert!(error.to_string().contains("something other than Dynamics 365"), "{error}");
+    assert!(world.dead_letters().is_empty());
+    world.admin("clear-faults", json!({})).await;
+    assert_eq!(go(&world, &plan_of(ALL)).await.created, 4);
+}

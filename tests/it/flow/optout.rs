@@ -398,7 +398,7 @@ async fn a_change_in_dynamics_between_reading_and_writing_is_not_overwritten() {
     world.marketing(1, json!({"blackListEmail": false})).await;
     // The consent is read, and the write of it fails until the next run.
     world.admin("fail-next", json!({"kind": "status", "status": 403, "api": "dataverse", "method": "PATCH", "count": 1})).await;
-    assert!(matches!(world.try_run(&plan).await, Err(RunError::Service(_))));
+    assert!(matches!(world.try_run(&plan).await, Err(RunError::Denied { .. })));
     // Meanwhile the person says no again, in Dynamics.
     world.dynamics_clock(60).await;
     world.update(1, json!({"donotemail": true, "lastname": "Again"})).await;
@@ -493,4 +493,30 @@ async fn the_documented_filter_of_changed_profiles_is_used_where_campaign_has_it
     // Without the filter the next listing would come in an hour.
     world.sync(&plan).await;
     assert_eq!(world.flags(1).await, (true, false, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_in_answer_to_one_opt_out_postpones_that_person_and_the_others_are_written() {
+    for fault in [json!({"kind": "html", "status": 200}), json!({"kind": "status", "status": 403})] {
+        let world = world().await;
+        let plan = plan("bidirectional");
+        for n in 1..=5 {
+            world.person(n, json!({})).await;
+        }
+        world.sync(&plan).await;
+        world.sync(&plan).await;
+        for n in 1..=5 {
+            world.marketing(n, json!({"blackListEmail": true})).await;
+        }
+        let mut order = json!({"api": "dataverse", "method": "PATCH", "path": id(3), "count": 1000});
+        order.as_object_mut().expect("an object").extend(fault.as_object().cloned().expect("an object"));
+        world.admin("fail-next", order).await;
+        let flows = world.sync(&plan).await;
+        let denied = fault["kind"] == "status";
+        let flow = &flows["contacts.optout"];
+        assert_eq!((flow.backlog, flow.failed), (u64::from(!denied), u64::from(denied)), "{fault}");
+        for n in [1, 2, 4, 5] {
+            assert!(world.flags(n).await.0, "{fault} {n}");
+        }
+    }
 }

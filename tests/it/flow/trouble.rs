@@ -160,6 +160,41 @@ async fn wrong_credentials_end_the_run_at_once_and_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_401_stops_a_run_with_status_2_and_the_fix_whoever_meets_it() {
+    let world = World::empty().await;
+    world.create(1, ada()).await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    // The reader, and the writer of records.
+    for api in ["dataverse", "campaign"] {
+        world.admin("fail-next", json!({"kind": "unauthorized", "api": api, "count": 10_000})).await;
+        let (status, _, error) = world.call(&["run"]).await;
+        assert_eq!(status, 2, "{api}: {error}");
+        assert!(error.contains("a fresh token was refused too: check that the client has this API assigned"), "{api}: {error}");
+        assert!(!error.contains("in a row"), "{api}: {error}");
+        world.admin("clear-faults", Value::Null).await;
+    }
+    assert!(world.call(&["run"]).await.0 == 0 && world.profile(1).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_stops_the_workflow_whoever_meets_it() {
+    let world = World::empty().await;
+    world.create(1, ada()).await;
+    world.project("mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n");
+    for order in [json!({"api": "dataverse", "path": "contacts"}), json!({"api": "campaign", "path": "profile"})] {
+        let mut fault = json!({"kind": "status", "status": 403, "count": 10_000});
+        fault.as_object_mut().expect("an object").extend(order.as_object().cloned().expect("an object"));
+        world.admin("fail-next", fault).await;
+        let (status, _, error) = world.call(&["run"]).await;
+        assert_eq!(status, 2, "{order}: {error}");
+        assert!(error.contains("the client lacks a right"), "{order}: {error}");
+        world.admin("clear-faults", Value::Null).await;
+    }
+    // It is not a dead letter, and is written as soon as the right is there.
+    assert!(world.call(&["run"]).await.0 == 0 && world.profile(1).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_in_answer_to_one_write_postpones_that_record_and_the_others_are_written() {
     for status in [200, 400, 403, 404, 409, 422] {
         let world = World::empty().await;

@@ -159,7 +159,6 @@ async fn an_odd_answer_of_a_maintenance_window_does_not_end_a_workflow() {
         vec![reading("html", json!({"status": 403}))],
         vec![reading("html", json!({"status": 404}))],
         vec![reading("status", json!({"status": 400}))],
-        vec![reading("unauthorized", json!({"count": 6}))],
         // The token is refused, and the token service answers with a page.
         vec![reading("unauthorized", json!({})), json!({"kind": "html", "api": "dataverse-token"})],
     ];
@@ -276,8 +275,8 @@ async fn an_outage_shows_as_failed_with_the_next_attempt_and_mends_itself() {
     let mut world = World::empty().await;
     world.http.attempts = 1;
     world.create(1, ada()).await;
-    // Not one record's trouble, which would be put off, but everyone's.
-    world.admin("fail-next", json!({"kind": "unauthorized", "api": "campaign", "count": 10_000})).await;
+    // Not one record's trouble, which would be postponed, but everyone's.
+    world.admin("fail-next", json!({"kind": "status", "status": 503, "api": "dataverse", "path": "contacts", "count": 10_000})).await;
     let watching = Watching::start(&mut world, &small(""), &[]);
     let failed = watching.state("contacts", WorkflowState::Failed).await;
     assert!(failed.next_round.is_some() && failed.reason.is_some(), "{failed:?}");
@@ -287,6 +286,25 @@ async fn an_outage_shows_as_failed_with_the_next_attempt_and_mends_itself() {
         watching.until("contacts", "RUNNING with a round done", |w| w.state == WorkflowState::Running && w.reason.is_none()).await;
     assert!(running.last_error.is_some() && running.error_at.is_some());
     watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_401_shows_a_watched_workflow_as_failed_with_the_fix_and_is_probed_after_ten_minutes() {
+    for api in ["dataverse", "campaign"] {
+        let mut world = World::empty().await;
+        world.create(1, ada()).await;
+        world.admin("fail-next", json!({"kind": "unauthorized", "api": api, "count": 10_000})).await;
+        let watching = Watching::start(&mut world, &small(""), &[]);
+        let failed = watching.state("contacts", WorkflowState::Failed).await;
+        let next = failed.next_round.expect("it is tried again");
+        assert!((9..=10).contains(&(next - d365map::time::now()).num_minutes()), "{api}: {next}");
+        let reason = failed.reason.unwrap_or_default();
+        assert!(reason.contains("a fresh token was refused too: check that the client"), "{api}: {reason}");
+        world.admin("clear-faults", Value::Null).await;
+        watching.wish("contacts", Wish::Run);
+        profile_of(&world, 1).await;
+        assert_eq!(watching.end().await.failed, []);
+    }
 }
 
 /// Asks until it is so.

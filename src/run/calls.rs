@@ -1,0 +1,62 @@
+//! The kinds of calls that writers make. Calls of one kind need the same right in the same service.
+
+use super::RunError;
+use crate::engine::refusals::Refused;
+use crate::plan::EventType;
+
+/// Calls that need the same right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum CallKind {
+    /// A look at a record in Campaign.
+    Look,
+    /// A record is created in Campaign.
+    Create,
+    /// A record is updated in Campaign.
+    Update,
+    /// A record is deleted in Campaign.
+    Delete,
+    /// A record is read again from Dynamics 365.
+    Reread,
+    /// A contact is written in Dynamics 365.
+    Contact,
+    /// Activities of a type are created in Dynamics 365.
+    Activities(EventType),
+    /// Follow-up tasks of a type's events are created in Dynamics 365.
+    Tasks(EventType),
+    /// Activities of a type are completed in Dynamics 365.
+    Completing(EventType),
+}
+
+impl CallKind {
+    /// For people: what is denied.
+    fn words(self) -> String {
+        match self {
+            CallKind::Look => "every look at a record".to_owned(),
+            CallKind::Create => "every create".to_owned(),
+            CallKind::Update => "every update".to_owned(),
+            CallKind::Delete => "every delete".to_owned(),
+            CallKind::Reread => "every read of a single record".to_owned(),
+            CallKind::Contact => "every update of a contact".to_owned(),
+            CallKind::Activities(kind) => format!("every create of an activity for `{}` events", kind.name()),
+            CallKind::Tasks(kind) => format!("every create of a task for `{}` events", kind.name()),
+            CallKind::Completing(kind) => format!("every completion of an activity for `{}` events", kind.name()),
+        }
+    }
+
+    /// The service that is called.
+    pub fn service(self) -> &'static str {
+        match self {
+            CallKind::Look | CallKind::Create | CallKind::Update | CallKind::Delete => "Campaign",
+            CallKind::Reread | CallKind::Contact | CallKind::Activities(_) | CallKind::Tasks(_) | CallKind::Completing(_) => "Dynamics 365",
+        }
+    }
+}
+
+/// Why a workflow's round ends for a refusal that is about all records.
+pub(super) fn refused(refused: Refused<CallKind>, name: &str, waiting: u64) -> RunError {
+    let name = name.to_owned();
+    match refused {
+        Refused::Denied(kind, error) => RunError::Denied { name, calls: kind.words(), error: Box::new(error) },
+        Refused::Stranger { kind, answers, last } => RunError::Stranger { name, service: kind.service(), answers, last, waiting },
+    }
+}
