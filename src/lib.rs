@@ -3,7 +3,7 @@
 //! The modules follow the way a mapping file travels:
 //! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
 //! [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, [`lsp`] serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
-//! [`state`] keeps what must survive, [`run`] moves the data. [`emulator`] stands in for the services and is
+//! [`state`] keeps what must survive, [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
 //! reached over HTTP only.
 
 pub mod app;
@@ -14,7 +14,6 @@ pub mod count;
 pub mod diagnostics;
 pub mod disk;
 pub mod doctor;
-pub mod emulator;
 mod engine;
 pub mod eval;
 pub mod format;

@@ -20,13 +20,13 @@ use crate::app::{CommandError, ErrorKind, options, runtime, services};
 use crate::check::{Input, compile};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::disk;
-use crate::emulator::{Config, Running, start};
 use crate::plan::ExecutionPlan;
 use crate::project::{FILE_NAME, Project, template};
 use crate::run::{Counters, Pace, Summary, run as execute};
 use crate::schema::Catalogue;
 use crate::state::{DeadLetterFilter, Store};
 use crate::time;
+use d365map_emulator::{Config, Running, start};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
             say!("{text}");
         }
     };
-    let config = Config { contacts: args.contacts, seed_text: Some(crate::emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
+    let config = Config { contacts: args.contacts, seed_text: Some(d365map_emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
     let emulators = start(config).await.map_err(|e| format!("the emulators could not be started: {e}"))?;
     say(&format!("Both services run on this machine, with {} sample contacts.", args.contacts));
     let project = project(&emulators, folder)?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Exit, Global, emulated};
 use crate::app::{CommandError, files, runtime};
-use crate::emulator::{self, Config, PortError, Running};
+use d365map_emulator::{self as emulator, Config, PortError, Running};
 
 /// Arguments of `emulate`.
 #[derive(Debug, clap::Args)]
@@ -124,6 +124,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let read = |path: &PathBuf| crate::disk::read_text(path, crate::disk::SMALL).map_err(|e| CommandError::file(path.display(), e));
     let certificate = args.certificate.as_ref().map(read).transpose()?;
     let project_ports = project_ports(args, global)?;
+    let (seed_name, seed_text) = match &args.seed {
+        None => ("sample".to_owned(), emulator::SAMPLE_SEED.to_owned()),
+        Some(path) => {
+            let failed = |error: std::io::Error| CommandError::usage(format!("the emulators cannot start: {}: {error}", path.display()));
+            (path.display().to_string(), crate::disk::read_text(path, emulator::MAX_SEED_BYTES).map_err(failed)?)
+        }
+    };
     // A port that is given as an option has precedence.
     let port = |given: u16, project: u16| if given == 0 { project } else { given };
     let window = Duration::from_secs(300);
@@ -136,8 +143,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         dataverse_public_url: args.dataverse_public_url.clone(),
         contacts: args.contacts,
         data: args.data.clone(),
-        seed_file: args.seed.clone(),
-        seed_text: args.seed.is_none().then(|| emulator::SAMPLE_SEED.to_owned()),
+        seed_text: Some(seed_text),
+        seed_name,
         latency: args.latency,
         fail_rate: args.fail_rate,
         throttle: args.throttle,

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::disk;
-use crate::emulator::{self, Addresses};
 use crate::project::Project;
+use d365map_emulator::{self as emulator, Addresses};
 
 /// The ports of a project that `init --emulated` makes; the examples use them too. They lie below the ranges from which systems
 /// give free ports away.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use syn::visit::Visit;
 
-/// For each layer, the layers that its code may name. Every module below `src` belongs to one.
+/// For each layer, the layers that its code may name. Every module below `src` belongs to one. The emulator is a package of its own,
+/// which knows nothing of this one.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Front ends.
     (
@@ -18,7 +19,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "diagnostics",
             "disk",
             "doctor",
-            "emulator",
             "format",
             "import",
             "lsp",
@@ -43,7 +43,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["connect", "time"]),
     ("state", &["count", "time", "unicode"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),
-    ("emulator", &["disk", "time"]),
     // The language.
     ("import", &["check", "diagnostics", "format", "project", "schema", "syntax", "time", "yaml"]),
     ("report", &["printable", "schema", "syntax"]),
@@ -70,27 +69,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CIRCLES: &[(&str, &[&str], &str)] = &[
     ("check", &["consent", "entry", "source", "steps"], "one walk over the tree: an entry has steps, and a step has sources"),
     ("connect/campaign", &["list", "record"], "a record can be addressed by a filter, and a list is read from a record on"),
-    ("emulator", &["admin", "campaign", "dataverse", "journal"], "the emulator becomes a package of its own"),
-    ("emulator/campaign", &["filter", "history", "read", "store"], "the emulator becomes a package of its own"),
-    (
-        "emulator/dataverse",
-        &[
-            "change",
-            "define",
-            "definitions",
-            "documented",
-            "expand",
-            "filter",
-            "messages",
-            "metadata",
-            "read",
-            "route",
-            "store",
-            "table",
-            "value",
-        ],
-        "the emulator becomes a package of its own",
-    ),
     ("eval", &["moment", "program", "steps"], "a program has steps, and some steps have programs of their own"),
     ("run", &["counters", "summary"], "a summary is made of counters, which keep examples of rejections"),
     ("run", &["binding", "events", "ingress", "optout", "workflow"], "the list of workflows knows the rounds of each kind"),
@@ -390,8 +368,7 @@ fn data_flows_one_way() {
             }
         }
     }
-    // The emulator may be a package of its own already.
-    let gone = layers.keys().filter(|layer| !seen.contains(*layer) && **layer != "emulator");
+    let gone = layers.keys().filter(|layer| !seen.contains(*layer));
     found.extend(gone.map(|layer| format!("there is no layer `{layer}` any more")));
     assert!(found.is_empty(), "{}", found.into_iter().collect::<Vec<_>>().join("\n"));
 }
@@ -492,8 +469,7 @@ impl<'ast> Visit<'ast> for TextErrors<'_> {
 #[test]
 fn no_error_that_crosses_a_module_is_a_text() {
     let mut found = Vec::new();
-    // The emulator stands for a service: its words are answers.
-    for module in Library::read().modules.into_iter().filter(|m| m.path[0] != "emulator") {
+    for module in Library::read().modules {
         let name = module.name();
         let mut errors = TextErrors { place: &name, found: Vec::new() };
         errors.visit_file(&module.tree);
@@ -542,9 +518,10 @@ fn no_decision_is_made_by_the_words_of_an_error() {
 
 #[test]
 fn the_libraries_behind_a_module_of_their_own_stay_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    sources(&root, &mut files);
+    for folder in ["src", "emulator/src"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
     for (path, text) in files {
         let used = |name: &str| text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(name));
         if !path.ends_with("yaml.rs") {
@@ -569,9 +546,10 @@ const OPEN_FILES: &[(&str, &str)] = &[
 
 #[test]
 fn files_are_opened_and_written_by_one_helper() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    sources(&root, &mut files);
+    for folder in ["src", "emulator/src"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
     let ways =
         ["fs::read(", "fs::read_to_string(", "File::open", "fs::write(", "fs::rename(", "fs::copy(", "File::create", "OpenOptions::new"];
     let mut used = Vec::new();

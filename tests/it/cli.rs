@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use d365map::emulator::Config;
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 
 use crate::flow::support::{World, ada, id};

@@ -900,6 +900,7 @@ fn every_test_named_by_the_page_on_reliability_exists() {
     let mut sources = String::new();
     let mut folders = vec![
         std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/emulator/src").into(),
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it").into(),
     ];
     while let Some(folder) = folders.pop() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use d365map::connect::journal::{Journal, JournalConfig, JournalFields, JournalKind, Reading};
 use d365map::connect::{ConnectError, Http, HttpConfig};
-use d365map::emulator::{Config, Running, start};
+use d365map_emulator::{Config, Running, start};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 

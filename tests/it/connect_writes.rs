@@ -8,7 +8,7 @@ use d365map::connect::dataverse::{
     RowKey, Target, formatted, points_to,
 };
 use d365map::connect::{ConnectError, Http, HttpConfig};
-use d365map::emulator::{Config, Running, start};
+use d365map_emulator::{Config, Running, start};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;

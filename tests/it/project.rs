@@ -315,12 +315,12 @@ fn a_folder_with_a_space_is_quoted_in_the_workflow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_for_the_emulators_runs_at_once() {
-    let config = d365map::emulator::Config {
+    let config = d365map_emulator::Config {
         contacts: 20,
-        seed_text: Some(d365map::emulator::SAMPLE_SEED.to_owned()),
-        ..d365map::emulator::Config::default()
+        seed_text: Some(d365map_emulator::SAMPLE_SEED.to_owned()),
+        ..d365map_emulator::Config::default()
     };
-    let emulators = d365map::emulator::start(config).await.unwrap();
+    let emulators = d365map_emulator::start(config).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();
     assert!(init(&root, &["--emulated"]).status.success());

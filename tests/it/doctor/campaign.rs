@@ -1,6 +1,6 @@
 //! The connection to Adobe Campaign.
 
-use d365map::emulator::Config;
+use d365map_emulator::Config;
 use insta::assert_snapshot;
 
 use super::fake::{READS, examined, services};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::emulator::Config;
+use d365map_emulator::Config;
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ fn seed(text: serde_json::Value) -> Config {
 
 #[tokio::test]
 async fn a_good_set_up_is_all_well_and_doctor_only_reads() {
-    let config = Config { contacts: 3, seed_text: Some(d365map::emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
+    let config = Config { contacts: 3, seed_text: Some(d365map_emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
     let world = emulated(config, CONTACTS).await;
     let (status, out) = call(&world, &[]).await;
     assert_eq!(status, 0, "{out}");

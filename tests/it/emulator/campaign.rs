@@ -1,6 +1,6 @@
 //! Profiles, lists, metadata and tokens of the emulated Campaign Standard.
 
-use d365map::emulator::{Config, credentials};
+use d365map_emulator::{Config, credentials};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -199,7 +199,7 @@ async fn lists_are_paged_by_next_filtered_counted_and_ordered() {
 
 #[tokio::test]
 async fn the_sample_seed_has_custom_attributes_and_foreign_profiles() {
-    let bench = Bench::with(Config { seed_text: Some(d365map::emulator::SAMPLE_SEED.to_owned()), ..Config::default() }).await;
+    let bench = Bench::with(Config { seed_text: Some(d365map_emulator::SAMPLE_SEED.to_owned()), ..Config::default() }).await;
     create(&bench, json!({"externalId": ID, "cusCreditLimit": 10.5, "cusDisplayName": "A B", "cusOrigin": "crm"})).await;
     let keys: Vec<Value> = bench.look("dump/profiles").await.as_array().unwrap().iter().map(|row| row["externalId"].clone()).collect();
     assert_eq!(keys, [json!(""), json!(ID), json!("shop-000017")]);

@@ -1,6 +1,6 @@
 //! Custom resources, links, filters, organisational units, marketing history and the service account of the emulated Campaign Standard.
 
-use d365map::emulator::{Config, LinkForms, credentials};
+use d365map_emulator::{Config, LinkForms, credentials};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -265,7 +265,7 @@ async fn where_units_are_required_a_profile_without_one_is_invisible() {
     assert_eq!(ok(bench.ac(Method::GET, &format!("{at}/{OTHER_ID}"))).await["orgUnit"]["title"], "Brand 4 (brand4)");
     assert_eq!(ok(bench.ac(Method::GET, &at)).await["content"].as_array().unwrap().len(), 1);
     let missing = json!({"campaign": {"orgUnitRequired": true}}).to_string();
-    assert!(d365map::emulator::start(Config { seed_text: Some(missing), ..Config::default() }).await.is_err());
+    assert!(d365map_emulator::start(Config { seed_text: Some(missing), ..Config::default() }).await.is_err());
 }
 
 #[tokio::test]
@@ -371,7 +371,7 @@ async fn a_seed_can_hold_the_settings() {
     assert_eq!(turned_down(bench.ac(Method::POST, &at).json(&json!({"externalId": ID}))).await.0, 400);
     assert!(ok(bench.ac(Method::GET, &format!("{at}?_lineCount=1"))).await.get("next").is_none());
     let wrong = json!({"campaign": {"settings": {"linkForms": ["name"]}}}).to_string();
-    assert!(d365map::emulator::start(Config { seed_text: Some(wrong), ..Config::default() }).await.is_err());
+    assert!(d365map_emulator::start(Config { seed_text: Some(wrong), ..Config::default() }).await.is_err());
 }
 
 #[tokio::test]
@@ -399,7 +399,7 @@ async fn a_seed_with_links_that_lead_nowhere_is_refused() {
         (json!({"history": [{"profile": "no", "date": "2020-01-01T00:00:00Z"}]}), "no profile"),
     ] {
         let config = Config { seed_text: Some(json!({"campaign": seed}).to_string()), ..Config::default() };
-        let error = d365map::emulator::start(config).await.err().expect(why).to_string();
+        let error = d365map_emulator::start(config).await.err().expect(why).to_string();
         assert!(error.contains(why), "{error}");
     }
 }
@@ -487,5 +487,5 @@ async fn an_assertion_is_verified_for_real() {
     let bound = bench.http.post(format!("{}/campaign/jwt-key", bench.running.admin_url())).body(other).send().await.unwrap();
     assert_eq!(bound.status(), 204);
     assert_eq!(exchange(&bench, &sign(&good, &stranger)).await.0, 200);
-    assert!(d365map::emulator::start(Config { jwt_keys: vec!["no key".to_owned()], ..Config::default() }).await.is_err());
+    assert!(d365map_emulator::start(Config { jwt_keys: vec!["no key".to_owned()], ..Config::default() }).await.is_err());
 }

@@ -1,6 +1,6 @@
 //! Reads, writes, metadata and tokens of the emulated Dataverse.
 
-use d365map::emulator::{Config, credentials};
+use d365map_emulator::{Config, credentials};
 use reqwest::Method;
 use serde_json::{Value, json};
 

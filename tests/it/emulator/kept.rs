@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use d365map::emulator::{Config, start};
+use d365map_emulator::{Config, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

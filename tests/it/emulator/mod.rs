@@ -11,7 +11,7 @@ mod tables;
 mod tracking;
 mod trouble;
 
-use d365map::emulator::{Client, Config, Credentials, Running, credentials, start};
+use d365map_emulator::{Client, Config, Credentials, Running, credentials, start};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Custom tables, activities, relationships, `$expand` and nested writes of the emulated Dataverse.
 
-use d365map::emulator::Config;
+use d365map_emulator::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 

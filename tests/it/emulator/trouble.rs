@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::emulator::{Config, start};
+use d365map_emulator::{Config, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

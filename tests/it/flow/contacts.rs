@@ -1,6 +1,6 @@
 //! Contacts to profiles: creates, updates, deletes, filters, replay, what belongs to others.
 
-use d365map::emulator::{Config, SAMPLE_SEED};
+use d365map_emulator::{Config, SAMPLE_SEED};
 use serde_json::{Value, json};
 
 use super::support::{CONTACTS, World, ada, id, plan_of, small};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use d365map::check::{Input, compile};
 use d365map::connect::Budget;
 use d365map::diagnostics::render::{Format, Style, render};
-use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::schema::Catalogue;
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 
 use super::support::World;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use d365map::connect::journal::{Journal, JournalConfig, JournalFields};
-use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
 use d365map::state::{EventMark, NewEvent, Store};
+use d365map_emulator::Config;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::RunError;
 use d365map::state::{StateError, Store};
+use d365map_emulator::Config;
 use serde_json::json;
 
 use super::events;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use d365map::emulator::Config;
+use d365map_emulator::Config;
 use serde_json::Value;
 
 use super::support::{CONTACTS, World};

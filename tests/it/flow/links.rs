@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Summary};
 use d365map::state::{Status, Store};
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 
 use super::support::World;

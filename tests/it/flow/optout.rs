@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use d365map::emulator::Config;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Reconciliation, RunError, Summary, reconcile};
 use d365map::state::{OptoutStage, Store};
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use d365map::emulator::Config;
 use d365map::run::{ChangedProfiles, Counters, run};
 use d365map::state::{OptoutState, Store};
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

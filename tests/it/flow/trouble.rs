@@ -1,6 +1,6 @@
 //! Faults on the wire: what is written in the end is what would have been written without them.
 
-use d365map::emulator::Config;
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 
 use super::support::{World, ada, small};

@@ -6,8 +6,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use d365map::emulator::Config;
 use d365map::state::Store;
+use d365map_emulator::Config;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -100,7 +100,7 @@ impl Said {
 
 /// A world with persons of whom some fail, and everything that a person at the terminal would then do.
 async fn everything(log: &str) -> (World, Said, Vec<String>) {
-    let world = World::new(Config { seed_text: Some(d365map::emulator::SAMPLE_SEED.to_owned()), ..Config::default() }).await;
+    let world = World::new(Config { seed_text: Some(d365map_emulator::SAMPLE_SEED.to_owned()), ..Config::default() }).await;
     world.project(MAPPING);
     let tokens = Tokens::default();
     *tokens.to.lock().expect("no panic") = [world.emulators.dataverse_token_url(), world.emulators.campaign_token_url()];

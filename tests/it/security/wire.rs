@@ -262,7 +262,9 @@ fn sources(folder: &Path, files: &mut BTreeMap<String, String>) {
 
 fn program() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    for folder in ["src", "emulator/src"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
     assert!(files.len() > 100);
     files
 }

@@ -1,0 +1,694 @@
+//! Faithful local stand-ins for Dataverse, Campaign and their token endpoints.
+//!
+//! They are written from the vendors' documentation alone and share no types with the connectors: a third party that checks what it
+//! is sent and answers in the documented shapes. They are reached over HTTP, on loopback ports, and can be made to misbehave as
+//! networks and services do.
+
+#![warn(missing_docs, unreachable_pub)]
+
+mod admin;
+mod campaign;
+mod data;
+mod dataverse;
+mod faults;
+mod journal;
+mod net;
+mod seed;
+mod stats;
+mod time;
+mod tokens;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{Request, Response, StatusCode};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::campaign::Campaign;
+pub use self::campaign::{LinkForms, TechnicalAccount};
+use self::dataverse::limits::{Limits, Protection};
+use self::dataverse::setup::Setup;
+use self::dataverse::{Call, Dataverse};
+use self::faults::{Fault, Faults, Limit};
+use self::journal::Journal;
+use self::net::{Answer, Door, Dribble, Line};
+use self::seed::Seed;
+use self::stats::{Api, Outcome, Stats};
+pub use self::tokens::Client;
+
+/// The largest body a request may have.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+
+// A panic while a lock was held leaves the data as it was before or after one change of one row; the emulator goes on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// How the emulators are set up. Start from [`Config::default`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sample contacts to generate; the same ones for the same `random_seed`.
+    pub contacts: usize,
+    /// The text of a seed file (JSON), of at most [`MAX_SEED_BYTES`].
+    pub seed_text: Option<String>,
+    /// What errors in the seed are reported under: the path of its file.
+    pub seed_name: String,
+    /// A folder in which rows, definitions and history are kept over restarts; what it holds goes before seeds and samples.
+    pub data: Option<PathBuf>,
+    /// Added to every answer.
+    pub latency: Duration,
+    /// The share of requests that fail at random, 0.0 to 1.0: 500, 503, a reset connection, or a lost answer in equal parts.
+    pub fail_rate: f64,
+    /// Requests per second, user and API; above it 429.
+    pub throttle: Option<u32>,
+    /// Service protection by its documented form: requests in a window. Taken when `throttle` is absent.
+    pub service_protection: Option<(u32, Duration)>,
+    /// Requests at one time to Dataverse, per user and server; above it 429.
+    pub max_concurrency: Option<u32>,
+    /// The execution time of all requests to Dataverse in a window (total, window), per user and server; above it 429.
+    pub max_execution: Option<(Duration, Duration)>,
+    /// Web servers of Dataverse, each with its own limits; requests without the affinity cookie meet them in turn.
+    pub servers: u32,
+    /// The address under which clients reach Dataverse, when it is not the port's own: behind a proxy that ends TLS.
+    pub dataverse_public_url: Option<String>,
+    /// A certificate (PEM) registered for the integration's application in Dataverse.
+    pub certificate: Option<String>,
+    /// Seed of everything random.
+    pub random_seed: u64,
+    /// How long access tokens live.
+    pub token_lifetime: Duration,
+    /// The largest page Dataverse gives (5000 in the service).
+    pub page_cap: usize,
+    /// How long delta tokens live (7 days by the documents).
+    pub delta_retention: Duration,
+    /// The HTTP status of an expired delta token. Not documented; 400 by default.
+    pub expired_delta_status: u16,
+    /// Where the one answer of a failed change set stands: in a response of its own set, or directly in the batch's. Seen with
+    /// clients only; nested by default.
+    pub nested_change_set_error: bool,
+    /// Whether every expanded collection of Dataverse comes with a link to itself, as the documents' examples show.
+    pub expand_links: bool,
+    /// Whether Dataverse refuses `null` in `@odata.bind`. The documents let it clear a lookup, some clients met a refusal.
+    pub refuse_null_bind: bool,
+    /// Whether rows of Dataverse that are not active are read-only until they are made active, as activities are that are closed.
+    pub inactive_read_only: bool,
+    /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
+    pub duplicate_status: u16,
+    /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
+    pub refusal_status: u16,
+    /// The HTTP status of Campaign for a record that is not there. Not documented; 404 by default.
+    pub missing_status: u16,
+    /// The forms in which Campaign takes links. Documented is the PKey; all by default.
+    pub link_forms: LinkForms,
+    /// Whether Campaign's 429 carries `Retry-After`. Not documented; by default it does.
+    pub campaign_retry_after: bool,
+    /// Certificates or public keys (PEM) of the deprecated service account, beside those of the admin interface.
+    pub jwt_keys: Vec<String>,
+    /// Rows beyond which Campaign's lists give no `next` without `_forcePagination` (100,000 by the documents).
+    pub big_table_threshold: usize,
+    /// Whether the `email` data policy lower-cases. Assumed: it does.
+    pub lower_email: bool,
+    /// Whether the `smartCase` data policy changes the case. Assumed: it does not.
+    pub smart_case: bool,
+    /// Whether the `phone` data policy takes out all but digits and `+`. Assumed: it does not.
+    pub strip_phone: bool,
+    /// Whether Campaign cuts a text that is too long, in place of refusing it. Not documented; by default it refuses. The vendor's own
+    /// tests of its client write 34 characters into a first name of 30, and are answered 200.
+    pub cut_overlong: bool,
+    /// Whether Campaign refuses bodies that are not called `application/json` with 415. It does not: the vendor's own client sends `text/plain`.
+    pub strict_content_type: bool,
+    /// Fixed ports for use by hand; 0 takes a free one.
+    pub dataverse_port: u16,
+    /// See `dataverse_port`.
+    pub campaign_port: u16,
+    /// See `dataverse_port`.
+    pub journal_port: u16,
+    /// See `dataverse_port`.
+    pub admin_port: u16,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            contacts: 0,
+            seed_text: None,
+            seed_name: "seed".to_owned(),
+            data: None,
+            latency: Duration::ZERO,
+            fail_rate: 0.0,
+            throttle: None,
+            service_protection: None,
+            max_concurrency: None,
+            max_execution: None,
+            servers: 1,
+            dataverse_public_url: None,
+            certificate: None,
+            random_seed: 1,
+            token_lifetime: Duration::from_secs(3599),
+            page_cap: 5000,
+            delta_retention: Duration::from_secs(7 * 24 * 3600),
+            expired_delta_status: 400,
+            nested_change_set_error: true,
+            expand_links: true,
+            refuse_null_bind: false,
+            inactive_read_only: false,
+            duplicate_status: 409,
+            refusal_status: 400,
+            missing_status: 404,
+            link_forms: LinkForms::default(),
+            campaign_retry_after: true,
+            jwt_keys: Vec::new(),
+            big_table_threshold: 100_000,
+            lower_email: true,
+            smart_case: false,
+            strip_phone: false,
+            cut_overlong: false,
+            strict_content_type: false,
+            dataverse_port: 0,
+            campaign_port: 0,
+            journal_port: 0,
+            admin_port: 0,
+        }
+    }
+}
+
+/// A seed to begin with: the custom attributes and the tables of activities that the shipped mappings write, and two profiles that are not the integration's.
+pub const SAMPLE_SEED: &str = include_str!("sample.seed.json");
+
+/// The tenant of the emulated directory.
+pub(crate) const TENANT: &str = "7e2f1c3a-0000-4000-8000-00000000d365";
+/// The organisation of the emulated instance.
+pub(crate) const ORGANIZATION: &str = "emulated-org";
+
+/// What to log in with. The secrets are printed in the documentation and open nothing but the emulator.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The directory's tenant id.
+    pub tenant: String,
+    /// The integration's application in Dataverse.
+    pub dataverse: Client,
+    /// Another application, for changes that are not the integration's own.
+    pub dataverse_other: Client,
+    /// The integration's client in Campaign; its id is the `X-Api-Key` too.
+    pub campaign: Client,
+    /// The scopes to ask the IMS for.
+    pub campaign_scope: String,
+    /// The deprecated service account of that client; its keys are given by [`Config::jwt_keys`] and the admin interface.
+    pub campaign_account: TechnicalAccount,
+    /// Campaign's organisation.
+    pub organization: String,
+}
+
+/// The emulators' own, well-known credentials.
+pub fn credentials() -> Credentials {
+    let user = |n: u128| uuid::Uuid::from_u128(0x5e12_0000_0000_4000_8000_0000_0000_0000 + n);
+    Credentials {
+        tenant: TENANT.to_owned(),
+        dataverse: Client {
+            id: "d365d365-0000-4000-8000-000000000001".to_owned(),
+            secret: "emulator-dataverse-secret".to_owned(),
+            user: user(1),
+        },
+        dataverse_other: Client {
+            id: "d365d365-0000-4000-8000-000000000002".to_owned(),
+            secret: "emulator-sales-secret".to_owned(),
+            user: user(2),
+        },
+        campaign: Client {
+            id: "emulatedcampaignclient".to_owned(),
+            secret: "emulator-campaign-secret".to_owned(),
+            user: uuid::Uuid::nil(),
+        },
+        campaign_scope: "openid,AdobeID,campaign_sdk,campaign_config_server_general".to_owned(),
+        campaign_account: TechnicalAccount {
+            organization: "D365D365D365D365@AdobeOrg".to_owned(),
+            account: "E3A1E3A1E3A1E3A1@techacct.adobe.com".to_owned(),
+            metascopes: vec!["ent_campaign_sdk".to_owned()],
+            keys: Vec::new(),
+        },
+        organization: ORGANIZATION.to_owned(),
+    }
+}
+
+/// Everything behind the four ports.
+struct App {
+    dataverse: Dataverse,
+    campaign: Campaign,
+    journal: Journal,
+    faults: Faults,
+    stats: Stats,
+    latency: Duration,
+    data: Option<data::Data>,
+    held: Mutex<Vec<Held>>,
+}
+
+/// A request that a gateway keeps.
+struct Held {
+    side: Side,
+    request: Request<bytes::Bytes>,
+}
+
+impl App {
+    /// How many requests gateways keep.
+    fn held(&self) -> usize {
+        lock(&self.held).len()
+    }
+
+    /// Lets the requests go that gateways keep, in the order in which they came; gives the status of each.
+    fn release(&self) -> Vec<u16> {
+        let held = std::mem::take(&mut *lock(&self.held));
+        let statuses = held.into_iter().map(|Held { side, request }| {
+            let (parts, body) = request.into_parts();
+            let call =
+                Call { method: &parts.method, path: parts.uri.path(), query: parts.uri.query(), headers: &parts.headers, body: &body };
+            let answer = match side {
+                Side::Dataverse => {
+                    let arrival = self.dataverse.arrive(Api::Dataverse, &parts.headers);
+                    arrival.as_ref().map(|arrival| self.dataverse.answer(&call, arrival))
+                }
+                Side::Campaign => Some(self.campaign.answer(&call, &self.faults)),
+                Side::Journal => Some(self.journal.answer(&call, &self.campaign.tokens, &self.faults)),
+            };
+            answer.map_or(0, |answer| answer.response.status().as_u16())
+        });
+        let statuses = statuses.collect();
+        self.keep();
+        statuses
+    }
+
+    /// Keeps what changed, when there is a folder for it.
+    fn keep(&self) {
+        if let Some(data) = &self.data
+            && let Err(error) = data.save(&self.dataverse, &self.campaign)
+        {
+            tracing::error!(%error, "the emulators' state is not kept");
+        }
+    }
+}
+
+/// Where the emulators are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    dataverse: u16,
+    campaign: u16,
+    admin: u16,
+    journal: u16,
+    public: Option<String>,
+}
+
+impl Addresses {
+    /// The addresses of emulators whose ports are fixed. The admin interface is left out.
+    pub fn new(dataverse: u16, campaign: u16, journal: u16) -> Addresses {
+        Addresses { dataverse, campaign, admin: 0, journal, public: None }
+    }
+
+    /// The environment's root; the API is under `/api/data/v9.2/`.
+    pub fn dataverse_url(&self) -> String {
+        self.public.clone().unwrap_or_else(|| self.dataverse_listen())
+    }
+
+    /// The address Dataverse's port listens at, whatever its public one is.
+    pub fn dataverse_listen(&self) -> String {
+        format!("http://127.0.0.1:{}", self.dataverse)
+    }
+
+    /// Where Dataverse's access tokens are issued.
+    pub fn dataverse_token_url(&self) -> String {
+        format!("{}/{TENANT}/oauth2/v2.0/token", self.dataverse_url())
+    }
+
+    /// The instance's root; the API is under `/campaign/`.
+    pub fn campaign_url(&self) -> String {
+        format!("http://127.0.0.1:{}/{ORGANIZATION}", self.campaign)
+    }
+
+    /// Where Campaign's access tokens are issued.
+    pub fn campaign_token_url(&self) -> String {
+        format!("http://127.0.0.1:{}/ims/token/v3", self.campaign)
+    }
+
+    /// Where a service account's assertion is exchanged for an access token.
+    pub fn campaign_exchange_url(&self) -> String {
+        format!("http://127.0.0.1:{}/ims/exchange/jwt", self.campaign)
+    }
+
+    /// The journal's own address, as the developer console shows it.
+    pub fn journal_url(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.journal, journal::PATH)
+    }
+
+    /// The admin interface.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+}
+
+/// The emulators at work. Dropping it stops them without waiting.
+pub struct Running {
+    addresses: Addresses,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl std::ops::Deref for Running {
+    type Target = Addresses;
+
+    fn deref(&self) -> &Addresses {
+        &self.addresses
+    }
+}
+
+impl Running {
+    /// What to log in with.
+    pub fn credentials(&self) -> Credentials {
+        credentials()
+    }
+
+    /// Stops: requests in flight are answered, for a second at most.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for mut server in std::mem::take(&mut self.servers) {
+            if tokio::time::timeout(Duration::from_secs(1), &mut server).await.is_err() {
+                server.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+/// A port on which a service cannot listen; the inner error of the one that [`start`] returns.
+#[derive(Debug, thiserror::Error)]
+#[error("port {port} for {service} cannot be used: {source}")]
+pub struct PortError {
+    /// Which of the emulated services.
+    pub service: &'static str,
+    /// The port that was asked for.
+    pub port: u16,
+    /// The system's reason.
+    source: io::Error,
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// The largest seed, in bytes: a hundred thousand records.
+pub const MAX_SEED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Starts the emulators on loopback ports.
+///
+/// # Errors
+/// When a port cannot be bound (with a [`PortError`] inside), or when the seed is not valid.
+pub async fn start(config: Config) -> io::Result<Running> {
+    let in_seed = |text: String| invalid(format!("{}: {text}", config.seed_name));
+    let seed = config.seed_text.as_deref().map_or_else(|| Ok(Seed::default()), Seed::parse);
+    let seed = seed.map_err(in_seed)?;
+    let bind =
+        async |service, port| Door::bind(port).await.map_err(|source| io::Error::new(source.kind(), PortError { service, port, source }));
+    let doors = [
+        bind("Dataverse", config.dataverse_port).await?,
+        bind("Campaign", config.campaign_port).await?,
+        bind("the admin interface", config.admin_port).await?,
+        bind("the journal", config.journal_port).await?,
+    ];
+    let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?, doors[3].port()?];
+    let data = config.data.as_deref().map(data::Data::open).transpose().map_err(invalid)?;
+    let app = Arc::new(build(&config, seed, ports, data).map_err(in_seed)?);
+
+    let stop = CancellationToken::new();
+    let [dataverse, campaign, admin, journal] = doors;
+    let servers = vec![
+        serve(dataverse, Router::new().fallback(to_dataverse).with_state(Arc::clone(&app)), stop.clone()),
+        serve(campaign, Router::new().fallback(to_campaign).with_state(Arc::clone(&app)), stop.clone()),
+        serve(journal, Router::new().fallback(to_journal).with_state(Arc::clone(&app)), stop.clone()),
+        serve(admin, admin::router(app), stop.clone()),
+    ];
+    let public = config.dataverse_public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    let [dataverse, campaign, admin, journal] = ports;
+    Ok(Running { addresses: Addresses { dataverse, campaign, admin, journal, public }, stop, servers })
+}
+
+fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Data>) -> Result<App, String> {
+    let credentials = credentials();
+    let clients = vec![credentials.dataverse, credentials.dataverse_other];
+
+    let mut tables = dataverse::table::standard()?;
+    for (name, extra) in &mut seed.dataverse.tables {
+        let (columns, keys) = (std::mem::take(&mut extra.columns), std::mem::take(&mut extra.keys));
+        if let Some(new) = extra.new.take() {
+            if tables.iter().any(|table| table.name() == name) {
+                return Err(format!("table `{name}` is there already: leave `new` out"));
+            }
+            let code = 10_000 + tables.len() as i64;
+            tables.push(dataverse::define::build(name, new, columns, keys, code)?);
+        } else {
+            let table = tables.iter_mut().find(|table| table.name() == name);
+            table.ok_or_else(|| format!("no table `{name}`; give it `new` with its schema name to make it"))?.extend(columns, keys)?;
+        }
+        let table = tables.iter_mut().find(|table| table.name() == name).ok_or_else(|| format!("no table `{name}`"))?;
+        if let Some(tracking) = extra.tracking {
+            table.set_tracking(tracking);
+        }
+        if let Some(bulk) = extra.bulk {
+            table.set_bulk(bulk);
+        }
+    }
+    let base = match &config.dataverse_public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://127.0.0.1:{}", ports[0]),
+    };
+    let site = dataverse::Site {
+        root: format!("{base}/api/data/v9.2"),
+        base,
+        tenant: TENANT.to_owned(),
+        page_cap: config.page_cap.max(1),
+        retention: config.delta_retention,
+        expired_status: config.expired_delta_status,
+        clock: dataverse::setup::Clock::default(),
+        nested_change_set_error: config.nested_change_set_error,
+        expand_links: config.expand_links,
+        refuse_null_bind: config.refuse_null_bind,
+        inactive_read_only: config.inactive_read_only,
+    };
+    let users: Vec<_> = clients.iter().map(|client| client.user).collect();
+    let kept = data.as_ref().map_or(Ok(None), |data| data.organisation(users.clone()))?;
+    let fresh = kept.is_none();
+    let mut store = kept.unwrap_or_else(|| dataverse::store::Store::new(tables, users));
+    if data.is_some() {
+        store.keep();
+    }
+    let limit = match (config.throttle, config.service_protection) {
+        (Some(requests), _) => Some(Limit { requests, window: Duration::from_secs(1) }),
+        (None, Some((requests, window))) => Some(Limit { requests, window }),
+        (None, None) => None,
+    };
+    let limits = Limits { requests: limit, execution: config.max_execution, concurrency: config.max_concurrency };
+    let dataverse = Dataverse::new(site, clients, config.token_lifetime, store, Protection::new(config.servers, limits));
+    if let Some(pem) = &config.certificate {
+        dataverse.set_up(&Setup::certificate(pem))?;
+    }
+    for setup in &seed.dataverse.setup {
+        dataverse.set_up(setup).map_err(|why| format!("dataverse, setup: {why}"))?;
+    }
+    if fresh {
+        dataverse.populate(seed.dataverse.contacts.unwrap_or(0) + config.contacts, config.random_seed)?;
+    }
+    for (table, extra) in seed.dataverse.tables.iter().filter(|_| fresh) {
+        for (index, row) in extra.rows.iter().enumerate() {
+            dataverse.seed(table, row.get()).map_err(|why| format!("table `{table}`, row {}: {why}", index + 1))?;
+        }
+    }
+
+    let mut config = config.clone();
+    seed.campaign.settle(&mut config);
+    let mut world = seed.campaign.world(config.random_seed)?;
+    let known = data.as_ref().map_or(Ok(false), |data| data.instance(&mut world))?;
+    if data.is_some() {
+        world.keep();
+    }
+    let site = campaign::Site {
+        base: format!("http://127.0.0.1:{}/{ORGANIZATION}", ports[1]),
+        ims: format!("http://127.0.0.1:{}", ports[1]),
+        organization: ORGANIZATION.to_owned(),
+        duplicate_status: config.duplicate_status,
+        refusal_status: config.refusal_status,
+        missing_status: config.missing_status,
+        big_table: config.big_table_threshold,
+        lower_email: config.lower_email,
+        smart_case: config.smart_case,
+        strip_phone: config.strip_phone,
+        cut_overlong: config.cut_overlong,
+        strict_content_type: config.strict_content_type,
+        link_forms: config.link_forms,
+        retry_after: config.campaign_retry_after,
+    };
+    let journal = Journal::new(credentials.campaign_account.organization.clone(), credentials.campaign.id.clone(), seed.journal)
+        .map_err(|why| format!("journal: {why}"))?;
+    let account = TechnicalAccount { keys: config.jwt_keys.clone(), ..credentials.campaign_account };
+    let campaign = Campaign::new(site, vec![credentials.campaign], config.token_lifetime, account, world)?;
+    if !known {
+        seed.campaign.fill(&campaign)?;
+    }
+
+    let faults = Faults::new(config.fail_rate, config.random_seed, limit);
+    let app = App { dataverse, campaign, journal, faults, stats: Stats::default(), latency: config.latency, data, held: Mutex::default() };
+    if let Some(data) = &app.data {
+        data.save(&app.dataverse, &app.campaign)?;
+    }
+    Ok(app)
+}
+
+fn serve(door: Door, router: Router, stop: CancellationToken) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<Line>();
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(door, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+            tracing::error!(%error, "an emulator's server ended");
+        }
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Dataverse,
+    Campaign,
+    Journal,
+}
+
+async fn to_dataverse(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
+    handle(&app, Side::Dataverse, &line, request).await
+}
+
+async fn to_campaign(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
+    handle(&app, Side::Campaign, &line, request).await
+}
+
+async fn to_journal(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
+    handle(&app, Side::Journal, &line, request).await
+}
+
+/// One request: latency, trouble, the service itself, the count.
+async fn handle(app: &App, side: Side, line: &Line, request: Request<Body>) -> Response<Body> {
+    let mut response = process(app, side, line, request).await;
+    match side {
+        Side::Dataverse => app.dataverse.stamp(&mut response),
+        Side::Campaign | Side::Journal => {}
+    }
+    response
+}
+
+async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let api = match side {
+        Side::Dataverse if Dataverse::is_token_path(path) => Api::DataverseToken,
+        Side::Dataverse => Api::Dataverse,
+        Side::Campaign if Campaign::is_token_path(path) => Api::CampaignToken,
+        Side::Campaign => Api::Campaign,
+        Side::Journal => Api::Journal,
+    };
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        app.stats.record(api, &parts.method, "too long".to_owned(), Outcome::Status(413));
+        return net::empty(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    // Limits count from the arrival to the answer.
+    let arrival = app.dataverse.arrive(api, &parts.headers);
+    if !app.latency.is_zero() {
+        tokio::time::sleep(app.latency).await;
+    }
+    let fault = app.faults.next(api, &parts.method, path);
+    match &fault {
+        Some(Fault::Reset) => {
+            app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Reset);
+            line.reset();
+            return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Some(Fault::Held) => {
+            app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Reset);
+            line.close();
+            lock(&app.held).push(Held { side, request: Request::from_parts(parts, body) });
+            return net::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
+        Some(Fault::ExpiredPkeys) => app.campaign.expire_pkeys(),
+        Some(Fault::LostAnswer | Fault::CutBody | Fault::SlowBody(_) | Fault::Duplicate | Fault::RepeatedAnswer) | None => {}
+        Some(fault @ (Fault::Status { .. } | Fault::Throttle { .. } | Fault::Unauthorized | Fault::Html { .. })) => {
+            let response = match side {
+                Side::Dataverse => app.dataverse.fault(fault),
+                // The same gateway, and its words.
+                Side::Campaign | Side::Journal => app.campaign.fault(fault),
+            };
+            let response = response.unwrap_or_else(|| net::empty(StatusCode::INTERNAL_SERVER_ERROR));
+            app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Status(response.status().as_u16()));
+            return response;
+        }
+    }
+    let call = Call { method: &parts.method, path, query: parts.uri.query(), headers: &parts.headers, body: &body };
+    let serve = || match (api, &arrival) {
+        (Api::DataverseToken, _) => app.dataverse.token(&call),
+        (Api::Dataverse, Some(arrival)) => app.dataverse.answer(&call, arrival),
+        // Not reached: every request to that API has arrived.
+        (Api::Dataverse, None) => Answer::new("unknown", net::empty(StatusCode::INTERNAL_SERVER_ERROR)),
+        (Api::CampaignToken, _) => app.campaign.token(&call),
+        (Api::Campaign, _) => app.campaign.answer(&call, &app.faults),
+        (Api::Journal, _) => app.journal.answer(&call, &app.campaign.tokens, &app.faults),
+    };
+    if fault == Some(Fault::Duplicate) {
+        let Answer { route, response, operations } = serve();
+        app.stats.operations(api, operations);
+        app.stats.record(api, &parts.method, route, Outcome::Status(response.status().as_u16()));
+    }
+    let Answer { route, response, operations } = serve();
+    app.stats.operations(api, operations);
+    if parts.method != axum::http::Method::GET {
+        app.keep();
+    }
+    if fault == Some(Fault::LostAnswer) {
+        app.stats.record(api, &parts.method, route, Outcome::Lost);
+        line.close();
+        return response;
+    }
+    app.stats.record(api, &parts.method, route, Outcome::Status(response.status().as_u16()));
+    match fault {
+        Some(Fault::CutBody) => Dribble::cut(response, line),
+        Some(Fault::SlowBody(pause)) => Dribble::slow(response, pause),
+        Some(Fault::RepeatedAnswer) => {
+            line.repeat();
+            response
+        }
+        Some(
+            Fault::Status { .. }
+            | Fault::Throttle { .. }
+            | Fault::Unauthorized
+            | Fault::Reset
+            | Fault::LostAnswer
+            | Fault::Held
+            | Fault::Html { .. }
+            | Fault::Slow(_)
+            | Fault::Duplicate
+            | Fault::ExpiredPkeys,
+        )
+        | None => response,
+    }
+}
