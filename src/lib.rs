@@ -2,7 +2,7 @@
 //!
 //! The modules follow the way a mapping file travels:
 //! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
-//! [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, [`lsp`] serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
+//! [`steps`] has one file for each step of a pipeline, [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, [`lsp`] serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
 //! [`state`] keeps what must survive, [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
 //! reached over HTTP only.
 
@@ -27,6 +27,7 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod state;
+pub mod steps;
 pub mod syntax;
 pub mod testing;
 pub mod time;

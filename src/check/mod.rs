@@ -35,7 +35,6 @@ pub use cases::{Expected, ExpectedField, TestCase};
 pub use consent::{ATTRIBUTES, is_optout};
 pub use declare::{included_name, included_paths};
 pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
-pub use steps::{FUNCTIONS, STEPS, StepInfo};
 
 use declare::Parsed;
 

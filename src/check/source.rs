@@ -4,7 +4,6 @@ use super::Context;
 use super::entry::{Checker, Origin, Reading};
 use super::names::{self, TargetField};
 use super::replace::Expect;
-use super::steps;
 use super::types::{Ty, Typed, constant, convert_constant};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{Const, FORMATTED_VALUE, Op, Piece, Read, Source};
@@ -124,7 +123,7 @@ impl Checker<'_> {
             "concat" => self.concat(call, entry, context),
             "join" => self.join(call, entry, context),
             name => {
-                let help = if steps::STEPS.iter().any(|s| s.name == name) {
+                let help = if crate::steps::STEPS.iter().any(|s| s.name == name) {
                     let inner = match call.arguments.first() {
                         Some(Argument::Path(path)) => path.text(),
                         _ => "field".to_owned(),

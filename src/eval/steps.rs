@@ -12,9 +12,9 @@ use super::EvalError;
 use super::moment::{format_date, parse_date, parse_moment, time_zone, zoned};
 use super::number;
 use super::program::{Fault, ReadyPiece, ReadyRead, Table, first_of, labels_text};
-use super::text::{lower, pad, piece, replace, substring, title, truncate, upper};
 use super::value::Value;
 use crate::plan::{OnFailure, Op, Step};
+use crate::steps::{lower, pad, piece, replace, substring, truncate};
 use crate::time;
 use crate::unicode::{is_blank, nfc};
 
@@ -60,10 +60,7 @@ impl<'p> ReadyStep<'p> {
                 Some(code) => Some(phone_region(code).ok_or_else(|| damaged("an unknown country"))?),
                 None => None,
             }),
-            Op::Trim
-            | Op::Lower
-            | Op::Upper
-            | Op::Title
+            Op::Text(_)
             | Op::Truncate(_)
             | Op::Default(_)
             | Op::Round { .. }
@@ -73,7 +70,6 @@ impl<'p> ReadyStep<'p> {
             | Op::ToText
             | Op::Pad { .. }
             | Op::ReplaceText { .. }
-            | Op::Digits
             | Op::Email
             | Op::FormatDate { zone: None, .. }
             | Op::ParseNumber { .. }
@@ -156,10 +152,7 @@ impl<'p> ReadyStep<'p> {
                 Ok(Value::Text(Cow::Owned(out)))
             }
             (Op::ToText, _, value) => value.into_text().map(Value::Text).ok_or(Failed("there is no value")),
-            (Op::Trim, _, Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(t.trim())))),
-            (Op::Lower, _, Value::Text(text)) => Ok(Value::Text(on_text(text, lower))),
-            (Op::Upper, _, Value::Text(text)) => Ok(Value::Text(on_text(text, upper))),
-            (Op::Title, _, Value::Text(text)) => Ok(owned(title(&text))),
+            (Op::Text(step), _, Value::Text(text)) => Ok(Value::Text(on_text(text, step.rule().apply))),
             (Op::Truncate(units), _, Value::Text(text)) => Ok(Value::Text(on_text(text, |t| Cow::Borrowed(truncate(t, *units))))),
             (Op::Pad { length, with, behind }, _, Value::Text(text)) => Ok(owned(pad(&text, *length, *with, *behind))),
             (Op::ReplaceText { from, to }, _, Value::Text(text)) => Ok(owned(replace(&text, from, to))),
@@ -170,7 +163,6 @@ impl<'p> ReadyStep<'p> {
                     Err(Failed("the text does not match the expression"))
                 }
             }
-            (Op::Digits, _, Value::Text(text)) => Ok(owned(text.chars().filter(char::is_ascii_digit).collect())),
             (Op::Phone { .. }, Tool::Region(region), Value::Text(text)) => phone(&text, *region),
             (Op::Email, _, Value::Text(text)) => email(&text),
             (Op::Substring { start, length }, _, Value::Text(text)) => Ok(owned(substring(&text, *start, *length).to_owned())),
@@ -215,15 +207,11 @@ impl<'p> ReadyStep<'p> {
             (Op::Midnight, _, Value::Date(date)) => Ok(Value::Instant(time::midnight(date))),
             (Op::Midnight, _, value @ Value::Instant(_)) => Ok(value),
             (
-                Op::Trim
-                | Op::Lower
-                | Op::Upper
-                | Op::Title
+                Op::Text(_)
                 | Op::Truncate(_)
                 | Op::Pad { .. }
                 | Op::ReplaceText { .. }
                 | Op::Matches(_)
-                | Op::Digits
                 | Op::Phone { .. }
                 | Op::Email
                 | Op::Substring { .. }

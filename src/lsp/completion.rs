@@ -5,8 +5,9 @@ use lsp_types::{CompletionItem, CompletionItemKind, Documentation, InsertTextFor
 
 use super::documents::Group;
 use super::hover::type_text;
-use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, EventField, FUNCTIONS, INGRESS, STEPS, TWO_WAY};
+use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, EventField, INGRESS, TWO_WAY};
 use crate::schema::{Field, FieldType, System, Table, TableId};
+use crate::steps::{FUNCTIONS, STEPS};
 use crate::syntax::ast::{Entry, Mapping, Source};
 use crate::syntax::{Token, TokenKind, tokens};
 

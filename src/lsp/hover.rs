@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::documents::Group;
 use super::marks::{Mark, Name};
-use crate::check::{FUNCTIONS, STEPS};
 use crate::count::counted;
 use crate::diagnostics::Code;
 use crate::schema::{Field, FieldType, Provenance, TableId};
+use crate::steps::{FUNCTIONS, STEPS};
 
 /// Options shown at most.
 const MOST_OPTIONS: usize = 12;

@@ -7,6 +7,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::steps::TextStep;
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::time::{Date, Instant};
 
@@ -594,12 +595,6 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {
-    /// Takes white space off both ends.
-    Trim,
-    /// Lower case, letter for letter.
-    Lower,
-    /// Upper case, letter for letter.
-    Upper,
     /// Cuts after this many UTF-16 code units, never within a character as people see it (a grapheme cluster).
     Truncate(u32),
     /// The value for a missing one.
@@ -625,8 +620,6 @@ pub enum Op {
     Midnight,
     /// The value as text, in the notation of the language's literals.
     ToText,
-    /// The first letter of each word in upper case, the others in lower case.
-    Title,
     /// Fills text up to a length.
     Pad {
         /// The length in UTF-16 code units.
@@ -645,8 +638,6 @@ pub enum Op {
     },
     /// Fails where the text does not match.
     Matches(String),
-    /// The digits of the text; none where it has no digit.
-    Digits,
     /// A phone number in E.164. Fails where the text is no number.
     Phone {
         /// ISO 3166-1 alpha-2 code of the country whose numbers are written without a country code.
@@ -730,6 +721,9 @@ pub enum Op {
         /// one is no link.
         table: Option<TableOf>,
     },
+    /// A step from text to text without arguments, by its name.
+    #[serde(untagged)]
+    Text(TextStep),
 }
 
 /// The table that a lookup is to point to.

@@ -270,9 +270,7 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
     };
     for step in &program.steps {
         let op = match &step.op {
-            Op::Trim => "trim".to_owned(),
-            Op::Lower => "lower".to_owned(),
-            Op::Upper => "upper".to_owned(),
+            Op::Text(step) => step.name().to_owned(),
             Op::Truncate(n) => format!("truncate({n})"),
             Op::Default(value) => format!("default({})", constant(value)),
             Op::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
@@ -282,11 +280,9 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::DayOfInstant { zone: Some(zone) } => format!("date({zone:?})"),
             Op::Midnight => "(midnight UTC)".to_owned(),
             Op::ToText => "(as text)".to_owned(),
-            Op::Title => "title".to_owned(),
             Op::Pad { length, with, behind } => format!("pad({length}, \"{with}\"{})", if *behind { ", right" } else { "" }),
             Op::ReplaceText { from, to } => format!("replace_text({from:?}, {to:?})"),
             Op::Matches(pattern) => format!("matches(\"{pattern}\")"),
-            Op::Digits => "digits".to_owned(),
             Op::Phone { region } => region.as_ref().map_or("phone".to_owned(), |r| format!("phone(\"{r}\")")),
             Op::Email => "email".to_owned(),
             Op::FormatDate { parts, zone } => {

@@ -13,6 +13,7 @@ mod connect_writes;
 mod doctor;
 mod emulator;
 mod flow;
+mod generated;
 mod import;
 mod language;
 mod lsp;

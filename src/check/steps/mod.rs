@@ -2,21 +2,20 @@
 //!
 //! Fallibility depends on types: rounding money to two decimals cannot fail for a decimal target, and can for a
 //! floating-point one, which holds fifteen digits. A step that can fail must say what happens then; one that cannot may not.
-//! [`registry`] lists the steps; [`text`], [`numbers`], [`dates`] and [`tables`] check them.
+//! [`crate::steps`] lists the steps and has the rules of those from text to text without arguments; [`text`], [`numbers`], [`dates`] and
+//! [`tables`] check the others.
 
 mod dates;
 mod numbers;
-mod registry;
 mod tables;
 mod text;
-
-pub use registry::{FUNCTIONS, STEPS, StepInfo};
 
 use super::Context;
 use super::replace::Expect;
 use super::types::{Ty, Typed, constant, list};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{Const, Fit, OnFailure, Op, Read, Step};
+use crate::steps::{STEPS, TextStep};
 use crate::syntax::ast::{self, Argument, LiteralValue, OrKind, Path};
 
 /// Reads a field on behalf of a step: its slot and type.
@@ -51,15 +50,10 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
     let mut checker = StepChecker { step, use_, input: use_.input, fit: use_.fit, context };
     let checked =
         match step.name.text.as_str() {
-            "trim" => checker.trim()?,
-            "lower" => checker.lower()?,
-            "upper" => checker.upper()?,
-            "title" => checker.title()?,
             "truncate" => checker.truncate()?,
             "pad" => checker.pad()?,
             "replace_text" => checker.replace_text()?,
             "matches" => checker.matches()?,
-            "digits" => checker.digits()?,
             "phone" => checker.phone()?,
             "email" => checker.email()?,
             "substring" => checker.substring()?,
@@ -80,13 +74,16 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
             "label" => checker.label()?,
             "value" => checker.value()?,
             "map" => checker.map()?,
-            unknown => {
-                let names = || STEPS.iter().map(|s| s.name);
-                let diagnostic = Diagnostic::new(Code::D107, step.name.span, format!("there is no step `{unknown}`"), "unknown step")
-                    .meant(near(unknown, names()), step.name.span, || format!("the steps are {}", list(names(), 40)));
-                context.report(diagnostic);
-                return None;
-            }
+            name => match TextStep::named(name) {
+                Some(rule) => checker.plain_text(rule)?,
+                None => {
+                    let names = || STEPS.iter().map(|s| s.name);
+                    let diagnostic = Diagnostic::new(Code::D107, step.name.span, format!("there is no step `{name}`"), "unknown step")
+                        .meant(near(name, names()), step.name.span, || format!("the steps are {}", list(names(), 40)));
+                    context.report(diagnostic);
+                    return None;
+                }
+            },
         };
     let Checked { op, output, fallible, settled } = checked;
     let (on_failure, output) = checker.outcome(fallible, output)?;

@@ -8,8 +8,8 @@ use crate::check::types::{Ty, Typed, length};
 use crate::diagnostics::Code;
 use crate::diagnostics::Diagnostic;
 use crate::eval::phone_region;
-use crate::eval::text::{lower, pad, piece as piece_of, replace, substring, title, truncate, upper};
 use crate::plan::{Op, Piece};
+use crate::steps::{TextStep, pad, piece as piece_of, replace, substring, truncate};
 use crate::syntax::ast::{Argument, LiteralValue};
 use crate::unicode::is_blank;
 
@@ -36,12 +36,6 @@ impl StepChecker<'_, '_, '_> {
         }
     }
 
-    fn same(&mut self, op: Op, on_word: impl Fn(&str) -> String) -> Option<Checked> {
-        self.no_arguments()?;
-        let ty = self.on_text(on_word, |max| max)?;
-        Some(Checked::sure(op, Typed::new(ty, self.input.nullable)))
-    }
-
     /// A text that may be empty after the step, which is not a value. Of known words, those that are left are known too.
     fn perhaps_none(&mut self, op: Op, ty: Ty) -> Checked {
         let output = match ty {
@@ -56,20 +50,15 @@ impl StepChecker<'_, '_, '_> {
         Checked::sure(op, output)
     }
 
-    pub(super) fn trim(&mut self) -> Option<Checked> {
-        self.same(Op::Trim, |w| w.trim().to_owned())
-    }
-
-    pub(super) fn lower(&mut self) -> Option<Checked> {
-        self.same(Op::Lower, |w| lower(w).into_owned())
-    }
-
-    pub(super) fn upper(&mut self) -> Option<Checked> {
-        self.same(Op::Upper, |w| upper(w).into_owned())
-    }
-
-    pub(super) fn title(&mut self) -> Option<Checked> {
-        self.same(Op::Title, title)
+    /// A step from text to text without arguments, by the rule in its own file.
+    pub(super) fn plain_text(&mut self, step: TextStep) -> Option<Checked> {
+        self.no_arguments()?;
+        let rule = step.rule();
+        let ty = self.on_text(|word| (rule.apply)(word).into_owned(), rule.longest)?;
+        if rule.may_leave_nothing {
+            return Some(self.perhaps_none(Op::Text(step), ty));
+        }
+        Some(Checked::sure(Op::Text(step), Typed::new(ty, self.input.nullable)))
     }
 
     pub(super) fn truncate(&mut self) -> Option<Checked> {
@@ -145,12 +134,6 @@ impl StepChecker<'_, '_, '_> {
         let ty = self.on_text(str::to_owned, |max| max)?;
         let output = Typed::new(ty, self.input.nullable);
         Some(Checked::fallible(Op::Matches(pattern), output, "the text may not match the expression"))
-    }
-
-    pub(super) fn digits(&mut self) -> Option<Checked> {
-        self.no_arguments()?;
-        let ty = self.on_text(|w| w.chars().filter(char::is_ascii_digit).collect(), |max| max)?;
-        Some(self.perhaps_none(Op::Digits, ty))
     }
 
     pub(super) fn phone(&mut self) -> Option<Checked> {

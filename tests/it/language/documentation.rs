@@ -48,7 +48,7 @@ fn every_step_and_every_option_stands_in_the_language_document() {
     for word in values.chain(check::ATTRIBUTES) {
         assert!(text.contains(word), "{word} is not described");
     }
-    for step in check::STEPS {
+    for step in d365map::steps::STEPS {
         assert!(text.contains(&format!("`{}", step.name)), "the step {} is not described", step.name);
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! What a schema admits is worked out here anew, from the types of the catalogue and not from the plan's.
 
+use std::sync::LazyLock;
+
 use d365map::app::fixed;
 use d365map::check::{Compiled, Input, compile};
 use d365map::diagnostics::Safety;
@@ -117,66 +119,11 @@ fn target_type() -> impl Strategy<Value = FieldType> {
     ]
 }
 
-/// Every step at least once.
-const STEPS: &[&str] = &[
-    "trim",
-    "lower",
-    "upper",
-    "title",
-    "truncate(5)",
-    "truncate(40)",
-    "pad(7, \"0\")",
-    "pad(3, \"é\", right)",
-    "replace_text(\"a\", \"bcd\")",
-    "replace_text(\" \", \"\")",
-    "matches(\"^[a-z0-9 ]+$\")",
-    "digits",
-    "phone(\"DE\")",
-    "phone",
-    "email",
-    "substring(2, 3)",
-    "split(\" \", 2)",
-    "concat(\"-\", b)",
-    "hash(sha256)",
-    "string",
-    "round(0)",
-    "round(2)",
-    "number",
-    "number(\",\")",
-    "integer",
-    "boolean",
-    "date",
-    "date(\"dd.MM.yyyy\")",
-    "date(\"Europe/Vienna\")",
-    "date(\"Tokyo Standard Time\")",
-    "datetime(\"Europe/Berlin\")",
-    "datetime(\"UTC\")",
-    "datetime(\"dd.MM.yyyy HH:mm\", \"Europe/Vienna\")",
-    "format(\"dd.MM.yy\")",
-    "format(\"dd.MM.yyyy HH:mm\", \"Europe/Vienna\")",
-    "replace_text(\"a\", \"\")",
-    "truncate(1)",
-    "default(\"none\")",
-    "default(0)",
-    "default(1.5)",
-    "default(true)",
-    "default(2024-01-31)",
-    "coalesce(b)",
-    "join(\"/\")",
-    "label",
-    "label(\", \")",
-    "value",
-    "map { 1 => male; One => male; 2 => female; -7 => unknown; 100000000 => unknown; null => unknown }",
-    "map { true => male; false => female; null => unknown }",
-    "map { \"x\" => \"y\"; else => keep }",
-    "map { 1 => \"a\"; else => reject }",
-    "map { else => male; null => female }",
-    "map { else => null }",
-    "map { \"male\" => male; else => unknown; null => unknown }",
-];
+/// The samples of every step.
+static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| d365map::steps::STEPS.iter().flat_map(|step| step.samples).copied().collect());
 
 fn step() -> impl Strategy<Value = String> {
-    let plain = prop::sample::select(STEPS);
+    let plain = prop::sample::select(STEPS.as_slice());
     let or = prop::sample::select(vec![
         "",
         "",
@@ -449,7 +396,7 @@ fn each_step_gives_what_the_narrowest_target_admits_for_every_type_of_source() {
         FieldType::DateTime,
     ];
     let (mut runner, mut counts) = (runner(3), Counts::default());
-    for step in STEPS {
+    for step in STEPS.iter() {
         for source in &sources {
             for target in &targets {
                 holds(&mut runner, source, target, false, &format!("a -> x | {step}"), 8, &mut counts);

@@ -1,0 +1,19 @@
+//! `link`: the record that another mapping makes of the one a lookup points to.
+
+use super::{Row, Step};
+
+/// The step.
+pub const STEP: Step = Step {
+    name: "link",
+    usage: "link accounts",
+    summary: "the record that another mapping makes of the one a lookup points to",
+    rows: &[
+        Row {
+            signature: "`link accounts`",
+            takes: "a lookup",
+            gives: "the record that another mapping makes of the one it points to, see [links](#links)",
+        },
+    ],
+    samples: &[],
+    text: None,
+};
