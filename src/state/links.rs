@@ -128,7 +128,7 @@ impl Tx<'_> {
     pub fn parent_key(&mut self, parent: &str, source_id: &str) -> Inside<Option<String>> {
         let parent = self.mapping(parent)?;
         let mut statement = self.conn.prepare_cached(
-            "SELECT l.key FROM ledger AS l WHERE l.mapping = ?1 AND l.source_id = ?2 AND l.doubtful = 0
+            "SELECT l.key FROM ledger AS l INDEXED BY ledger_source WHERE l.mapping = ?1 AND l.source_id = ?2 AND l.doubtful = 0
                AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = l.mapping AND o.key = l.key AND o.op = 'delete')
              ORDER BY l.written_at DESC LIMIT 1",
         )?;
@@ -251,8 +251,9 @@ impl Tx<'_> {
     pub fn write_again(&mut self, parent: &str, source_id: &str) -> Inside<()> {
         let parent = self.mapping(parent)?;
         let rows: Vec<(String, i64)> = {
-            let mut statement =
-                self.conn.prepare_cached("SELECT key, generation FROM ledger WHERE mapping = ?1 AND source_id = ?2 AND doubtful = 0")?;
+            let mut statement = self.conn.prepare_cached(
+                "SELECT key, generation FROM ledger INDEXED BY ledger_source WHERE mapping = ?1 AND source_id = ?2 AND doubtful = 0",
+            )?;
             let rows = statement.query_map(params![parent, source_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<Result<_, _>>()?
         };

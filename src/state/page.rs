@@ -576,7 +576,9 @@ impl Tx<'_> {
     fn mark_source_seen(&mut self, intake: &Intake, source_id: &str) -> Inside<()> {
         let values = params![intake.mapping, source_id, intake.generation];
         self.conn
-            .prepare_cached("UPDATE ledger SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3")?
+            .prepare_cached(
+                "UPDATE ledger INDEXED BY ledger_source SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3",
+            )?
             .execute(values)?;
         self.conn
             .prepare_cached("UPDATE outbox SET generation = ?3 WHERE mapping = ?1 AND source_id = ?2 AND generation < ?3")?
