@@ -524,7 +524,16 @@ pub fn checkpoint(people: &mut People, found: &Found) {
         let id = record.id();
         let target = found.targets.get(&record.kind).and_then(|targets| targets.get(&id)).cloned();
         let row = found.rows.get(&record.kind).and_then(|rows| rows.get(&id));
-        record.versions = vec![record.versions.last().cloned().flatten()];
+        let last = record.versions.last().cloned().flatten();
+        // What passed the filter and waits for a parent is written when the parent comes, though the record has left the filter since.
+        let is_there = |id: &String| found.targets.values().any(|targets| targets.contains_key(id));
+        let waits = |row: &Row| match evaluate(record.kind, row) {
+            Evaluated::Target(target) => target.link.1.as_ref().is_some_and(|id| !is_there(id)),
+            Evaluated::Out | Evaluated::Refused(_) => false,
+        };
+        let left = last.as_ref().is_some_and(|row| !matches!(evaluate(record.kind, row), Evaluated::Target(_)));
+        record.versions.retain(|version| left && version.as_ref().is_some_and(waits));
+        record.versions.push(last);
         record.deleted_in_campaign = false;
         if record.kind == Kind::Contact {
             for (said, (flag, consent, attribute)) in record.said.iter_mut().zip(PAIRS) {
