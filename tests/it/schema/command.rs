@@ -123,7 +123,7 @@ fn a_pull_that_fails_for_one_table_writes_none() {
         false,
     )
     .unwrap_err();
-    assert_eq!(error.to_string(), "d365.lead: no answer");
+    assert_eq!(error.to_string(), "d365.lead: no answer; ask again");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
