@@ -152,7 +152,7 @@ impl From<AppError> for CommandError {
             AppError::Services(ServiceError::State(_)) | AppError::State(_) => ErrorKind::State,
             // What is wrong is in the project file or in a secret that it names.
             AppError::Services(_) => ErrorKind::Usage,
-            AppError::Pull(PullError::Source { source: MetadataError::Setup(_), .. }) => ErrorKind::Usage,
+            AppError::Pull(PullError::Source { source, .. }) if matches!(**source, MetadataError::Setup(_)) => ErrorKind::Usage,
             AppError::Pull(PullError::Source { .. } | PullError::Documents(_)) | AppError::Connect(_) | AppError::Drift { .. } => {
                 ErrorKind::Service
             }
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(of(AppError::Runtime(std::io::Error::other("no threads"))), ErrorKind::Bug);
         let forbidden = || ConnectError::Forbidden { call: Box::default() };
         assert!(AppError::from(forbidden()).is_forbidden());
-        let source = MetadataError::Connect(forbidden());
+        let source = Box::new(MetadataError::Connect(forbidden()));
         let table = crate::schema::TableId::new(crate::schema::System::D365, "contact");
         assert!(AppError::from(PullError::Source { table, source }).is_forbidden());
         assert!(

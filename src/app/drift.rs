@@ -105,7 +105,7 @@ fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) 
     for id in tables {
         match fetch(source, id, committed.get(id).map(AsRef::as_ref)) {
             Ok(pulled) => catalogue.insert(pulled.table),
-            Err(PullError::Source { source: MetadataError::NoSuchTable(_), .. }) => {
+            Err(PullError::Source { source, .. }) if matches!(*source, MetadataError::NoSuchTable(_)) => {
                 missing.insert(id.clone());
             }
             Err(error) => return Err(error.into()),

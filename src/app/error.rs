@@ -58,11 +58,13 @@ impl AppError {
 
     /// Whether a service answered that the client lacks a right.
     pub fn is_forbidden(&self) -> bool {
-        matches!(
-            self,
-            AppError::Connect(ConnectError::Forbidden { .. })
-                | AppError::Pull(PullError::Source { source: MetadataError::Connect(ConnectError::Forbidden { .. }), .. })
-        )
+        match self {
+            AppError::Connect(error) => matches!(error, ConnectError::Forbidden { .. }),
+            AppError::Pull(PullError::Source { source, .. }) => {
+                matches!(**source, MetadataError::Connect(ConnectError::Forbidden { .. }))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -168,8 +170,8 @@ pub enum PullError {
     Source {
         /// The table.
         table: TableId,
-        /// What the connector says.
-        source: MetadataError,
+        /// What the connector says; in a box, because it is large.
+        source: Box<MetadataError>,
     },
     /// The documents make no table.
     #[error(transparent)]

@@ -138,7 +138,8 @@ pub fn pull(
         let known = before.as_ref().and_then(|(_, table)| table.clone());
         let Pulled { table, notes } = match fetch(source, id, known.as_ref()) {
             Ok(pulled) => pulled,
-            Err(PullError::Source { source: MetadataError::NoSuchTable(message), .. }) => {
+            Err(PullError::Source { source, .. }) if matches!(*source, MetadataError::NoSuchTable(_)) => {
+                let message = source.to_string();
                 let outcome = Outcome { table: id.clone(), path, status: Status::Missing, changes: Vec::new(), notes: vec![message] };
                 planned.push((outcome, String::new()));
                 continue;
@@ -193,7 +194,7 @@ fn before(folder: SchemaFolder<'_>, id: &TableId, force: bool) -> Result<(PathBu
 ///
 /// [`PullError`].
 pub fn fetch(source: &dyn Source, id: &TableId, known: Option<&Table>) -> Result<Pulled, PullError> {
-    let failed = |source| PullError::Source { table: id.clone(), source };
+    let failed = |source| PullError::Source { table: id.clone(), source: Box::new(source) };
     let builtin = Catalogue::builtin().get(id).map(AsRef::as_ref);
     let mut pulled = match id.system {
         System::D365 => pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?,
