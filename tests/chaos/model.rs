@@ -525,13 +525,14 @@ pub fn checkpoint(people: &mut People, found: &Found) {
         let target = found.targets.get(&record.kind).and_then(|targets| targets.get(&id)).cloned();
         let row = found.rows.get(&record.kind).and_then(|rows| rows.get(&id));
         let last = record.versions.last().cloned().flatten();
-        // What passed the filter and waits for a parent is written when the parent comes, though the record has left the filter since.
+        // What passed the filter and waits for a parent is written when the parent comes, though the record has left the filter since,
+        // or was deleted where deletes are ignored.
         let is_there = |id: &String| found.targets.values().any(|targets| targets.contains_key(id));
         let waits = |row: &Row| match evaluate(record.kind, row) {
             Evaluated::Target(target) => target.link.1.as_ref().is_some_and(|id| !is_there(id)),
             Evaluated::Out | Evaluated::Refused(_) => false,
         };
-        let left = last.as_ref().is_some_and(|row| !matches!(evaluate(record.kind, row), Evaluated::Target(_)));
+        let left = last.as_ref().is_none_or(|row| !matches!(evaluate(record.kind, row), Evaluated::Target(_)));
         record.versions.retain(|version| left && version.as_ref().is_some_and(waits));
         record.versions.push(last);
         record.deleted_in_campaign = false;
