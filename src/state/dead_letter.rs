@@ -109,6 +109,8 @@ pub(super) struct NewDeadLetter<'a> {
     pub attempts: u32,
     pub with_initial: bool,
     pub change_no: i64,
+    /// The load in which the source last had the record; 0 where no load decides whether it is still there.
+    pub generation: i64,
 }
 
 const SELECT: &str = "SELECT d.id, m.name, d.key, d.source_id, d.operation, d.code, d.message, d.field, d.file, d.line, d.column_no,
@@ -245,13 +247,14 @@ impl Tx<'_> {
         self.conn
             .prepare_cached(
                 "INSERT INTO dead_letter (mapping, key, source_id, operation, code, message, field, file, line, column_no, request, status,
-                   response, run_id, created_at, attempts, with_initial, change_no)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+                   response, run_id, created_at, attempts, with_initial, change_no, generation)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
                  ON CONFLICT (mapping, source_id) DO UPDATE SET key = coalesce(excluded.key, key), operation = excluded.operation,
                    code = excluded.code, message = excluded.message, field = excluded.field, file = excluded.file, line = excluded.line,
                    column_no = excluded.column_no, request = excluded.request, status = excluded.status, response = excluded.response,
                    run_id = excluded.run_id, created_at = excluded.created_at, attempts = excluded.attempts,
-                   with_initial = with_initial OR excluded.with_initial, change_no = excluded.change_no, retry_at = NULL
+                   with_initial = with_initial OR excluded.with_initial, change_no = excluded.change_no, generation = max(generation, excluded.generation),
+                   retry_at = NULL
                  WHERE excluded.change_no >= change_no",
             )?
             .execute(params![
@@ -272,7 +275,8 @@ impl Tx<'_> {
                 millis(self.now),
                 new.attempts,
                 new.with_initial,
-                new.change_no
+                new.change_no,
+                new.generation
             ])?;
         Ok(())
     }

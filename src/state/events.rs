@@ -619,6 +619,7 @@ impl Tx<'_> {
                     attempts: attempts + 1,
                     with_initial: false,
                     change_no,
+                    generation: 0,
                 })?;
             }
             EventResult::Later => {

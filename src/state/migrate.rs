@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     ),
     concat!(
         include_str!("schema_v4_exports.sql"),
+        include_str!("schema_v4_dead_letter.sql"),
         include_str!("schema_v4_due.sql"),
         include_str!("schema_v4_identity.sql"),
         include_str!("schema_v4_late.sql"),

@@ -140,6 +140,7 @@ impl Store {
                                 attempts: attempts.saturating_add(1),
                                 with_initial: false,
                                 change_no,
+                                generation: 0,
                             })?;
                         }
                         tx.remove_op(mapping, seq)?;

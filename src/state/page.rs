@@ -281,14 +281,16 @@ impl Tx<'_> {
         let cursor = match to {
             CursorMove::Next(link) => Cursor { link: Some(link), ..from },
             CursorMove::RoundEnd { link, unseen } => {
+                let empty = intake.full && self.any("SELECT records = 0 FROM cursor WHERE mapping = ?1", mapping)?;
                 if intake.full {
-                    match unseen {
-                        Unseen::Keep => {}
-                        Unseen::Delete => outcome.unseen_deleted = self.sweep(mapping, from.generation, guard.is_some())?,
+                    if unseen == Unseen::Delete {
+                        outcome.unseen_deleted = self.sweep(mapping, from.generation, guard.is_some())?;
+                    }
+                    if intake.has_dead_letters && !empty {
+                        self.sweep_dead_letters(mapping, from.generation, unseen)?;
                     }
                 }
                 if let Some(limits) = guard {
-                    let empty = intake.full && self.any("SELECT records = 0 FROM cursor WHERE mapping = ?1", mapping)?;
                     self.end_round(mapping, limits, empty, &mut outcome)?;
                 }
                 self.conn.prepare_cached("UPDATE cursor SET records = 0 WHERE mapping = ?1 AND records > 0")?.execute([mapping])?;
@@ -381,6 +383,7 @@ impl Tx<'_> {
                     attempts: 1,
                     with_initial: intake.with_initial,
                     change_no,
+                    generation: intake.generation,
                 })
             }
         }

@@ -253,6 +253,7 @@ impl Tx<'_> {
                     attempts: row.attempts.saturating_add(1),
                     with_initial: row.with_initial,
                     change_no: row.change_no,
+                    generation: row.generation,
                 })?;
                 self.remove_op(row.mapping, row.seq)?;
                 if op == Op::Delete {

@@ -6,6 +6,7 @@
 
 use rusqlite::params;
 
+use super::cursor::Unseen;
 use super::error::Inside;
 use super::page::READ_AGAIN;
 use super::tx::Tx;
@@ -71,5 +72,18 @@ impl Tx<'_> {
         tally.outbox_rows = rows - before;
         tally.queued += i64::try_from(swept).unwrap_or(i64::MAX);
         Ok(swept as u64)
+    }
+
+    /// Removes the dead letters of records that a full load did not see. One whose record was written, or may have been, goes
+    /// with the deletion that [`Tx::sweep`] has queued or held; what waits in the outbox settles its own.
+    pub fn sweep_dead_letters(&mut self, mapping: i64, generation: i64, unseen: Unseen) -> Inside<()> {
+        self.conn.execute(
+            "DELETE FROM dead_letter WHERE mapping = ?1 AND generation < ?2
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.source_id = dead_letter.source_id)
+               AND NOT (?3 AND EXISTS (SELECT 1 FROM ledger AS l INDEXED BY ledger_source
+                                       WHERE l.mapping = ?1 AND l.source_id = dead_letter.source_id))",
+            params![mapping, generation, unseen == Unseen::Delete],
+        )?;
+        Ok(())
     }
 }

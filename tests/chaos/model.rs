@@ -363,7 +363,11 @@ fn initials(record: &Record) -> Vec<Value> {
         Kind::Contact => "location.city",
         Kind::Order => "cusNote",
     };
-    let before = record.base_target.as_ref().map(|base| field(base, name));
+    // Campaign has empty text where a profile that is older than the integration was made without the field.
+    let before = record.base_target.as_ref().map(|base| match field(base, name) {
+        Value::Null => json!(""),
+        value => value,
+    });
     let versions = record.versions.iter().flatten().filter_map(|row| match evaluate(record.kind, row) {
         Evaluated::Target(target) => Some(target.initial.1),
         Evaluated::Out | Evaluated::Refused(_) => None,

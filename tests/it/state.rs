@@ -311,6 +311,52 @@ fn a_full_load_deletes_what_it_did_not_see_and_nothing_else() {
 }
 
 #[test]
+fn a_full_load_removes_the_dead_letters_of_records_that_are_gone_and_keeps_all_others() {
+    for unseen in [Unseen::Delete, Unseen::Keep] {
+        let flow = after_a_first_load(&["written"]);
+        flow.end_of_load(vec![], Unseen::Keep);
+        flow.page(["gone", "rejected again", "filtered", "queued", "written"].map(reject).into());
+        flow.store.restart(FLOW, Reason::Resync, "plan-1").unwrap();
+        flow.page(vec![reject("rejected again")]);
+        flow.end_of_load(vec![filtered_out("filtered", false), upsert("queued", &[("x", json!(1))])], unseen);
+        let kept: Vec<_> = dead_letters(&flow).into_iter().map(|letter| letter.source_id).collect();
+        match unseen {
+            // The deletion at the target removes that of the record that was written.
+            Unseen::Delete => assert_eq!(kept, ["rejected again", "queued", "written"]),
+            Unseen::Keep => assert_eq!(kept, ["rejected again", "queued"]),
+        }
+        for op in flow.claim(10) {
+            flow.settle(vec![if matches!(op.work, Work::Delete) { op.deleted() } else { op.written(true) }]);
+        }
+        let kept: Vec<_> = dead_letters(&flow).into_iter().map(|letter| letter.source_id).collect();
+        assert_eq!(kept, ["rejected again"], "{unseen:?}");
+    }
+}
+
+#[test]
+fn a_full_load_that_returns_nothing_removes_no_dead_letters() {
+    let flow = after_a_first_load(&[]);
+    flow.end_of_load(vec![reject("a")], Unseen::Delete);
+    flow.store.restart(FLOW, Reason::Resync, "plan-1").unwrap();
+    flow.end_of_load(vec![], Unseen::Delete);
+    assert_eq!(dead_letters(&flow).len(), 1);
+}
+
+#[test]
+fn a_write_that_fails_after_the_record_was_deleted_leaves_a_dead_letter_only_until_the_next_full_load() {
+    let flow = after_a_first_load(&[]);
+    flow.end_of_load(vec![upsert("a", &[("x", json!(1))]), upsert("b", &[("x", json!(1))])], Unseen::Delete);
+    for op in flow.claim(10) {
+        flow.settle(vec![op.failed(failure("refused"), false)]);
+    }
+    assert_eq!(dead_letters(&flow).len(), 2);
+    flow.store.restart(FLOW, Reason::Resync, "plan-1").unwrap();
+    flow.end_of_load(vec![upsert("b", &[("x", json!(1))])], Unseen::Delete);
+    let kept: Vec<_> = dead_letters(&flow).into_iter().map(|letter| letter.source_id).collect();
+    assert_eq!(kept, ["b"], "it waits to be written once more");
+}
+
+#[test]
 fn a_full_load_leaves_what_it_did_not_see_alone_where_deletes_are_ignored() {
     let flow = after_a_first_load(&["gone"]);
     let outcome = flow.end_of_load(vec![], Unseen::Keep);

@@ -361,6 +361,13 @@ impl World {
     fn check(mut self) {
         self.resync(&[]);
         self.drain();
+        // A load that reads nothing decides nothing about dead letters.
+        if self.source.iter().any(|truth| !matches!(truth, Truth::Absent)) {
+            for letter in self.flow().store.dead_letters(&DeadLetterFilter::default(), 0, 100).unwrap() {
+                let record = IDS.iter().position(|id| **id == letter.source_id).unwrap();
+                assert!(!matches!(self.source[record], Truth::Absent), "{} is gone from the source", letter.source_id);
+            }
+        }
         self.retry_dead_letters();
         self.drain();
         let flow = self.flow();
