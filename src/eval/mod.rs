@@ -109,6 +109,11 @@ impl MappedField<'_, '_> {
         self.value.write_json(&mut out);
         String::from_utf8(out).unwrap_or_default()
     }
+
+    /// Appends the value as the target's API writes it.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.value.write_json(out);
+    }
 }
 
 /// Why a record cannot be mapped. The message holds no value of the record: it goes to logs.

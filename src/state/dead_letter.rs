@@ -244,6 +244,7 @@ impl Tx<'_> {
     pub fn put_dead_letter(&mut self, new: &NewDeadLetter<'_>) -> Inside<()> {
         let Failure { code, message, field, place, request, status, response } = new.failure;
         let response = response.as_deref().map(shortened);
+        self.note_dead_letter(new.mapping);
         self.conn
             .prepare_cached(
                 "INSERT INTO dead_letter (mapping, key, source_id, operation, code, message, field, file, line, column_no, request, status,
@@ -283,6 +284,9 @@ impl Tx<'_> {
 
     /// Removes a record's dead letter unless it is of a newer state than `up_to`. Gives how many (0 or 1).
     pub fn remove_dead_letter(&mut self, mapping: i64, source_id: &str, up_to: i64) -> Inside<u64> {
+        if !self.has_dead_letters(mapping)? {
+            return Ok(0);
+        }
         let removed = self
             .conn
             .prepare_cached("DELETE FROM dead_letter WHERE mapping = ?1 AND source_id = ?2 AND change_no <= ?3")?

@@ -91,6 +91,7 @@ impl Store {
                 let due = times.due.get(change.source_id()).copied();
                 tx.take_in(&mut intake, change, due, &mut outcome)?;
             }
+            tx.mark_seen(&mut intake)?;
             outcome.cursor = Some(from);
             outcome.backlog = tx.backlog(mapping)?;
             Ok(outcome)

@@ -392,7 +392,7 @@ mod tests {
             let mut payload = Payload::default();
             payload.push_value("x", &1.into(), false).unwrap();
             if let Some(parent) = link {
-                let value = serde_json::value::to_raw_value(parent).unwrap();
+                let value = serde_json::value::to_raw_value(parent).unwrap().into();
                 let link = Some("accounts".into());
                 payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, filled: None, link });
             }

@@ -76,7 +76,10 @@ impl Store {
 
 impl Tx<'_> {
     /// What is kept for the profile of a contact.
-    pub fn kept(&self, mapping: i64, source_id: &str) -> Inside<Flags> {
+    pub fn kept(&mut self, mapping: i64, source_id: &str) -> Inside<Flags> {
+        if !self.has_kept()? {
+            return Ok(Flags::NONE);
+        }
         let mut statement = self.conn.prepare_cached("SELECT out FROM optout_kept WHERE mapping = ?1 AND id_hash = ?2")?;
         let out = statement.query_row(params![mapping, hash(&self.key(), source_id)], |row| row.get(0)).optional()?;
         Ok(out.map_or(Flags::NONE, Flags::from_bits))
@@ -84,6 +87,9 @@ impl Tx<'_> {
 
     /// The profile has what was kept for it.
     pub fn spend_kept(&mut self, mapping: i64, source_id: &str) -> Inside<()> {
+        if !self.has_kept()? {
+            return Ok(());
+        }
         let id_hash = hash(&self.key(), source_id);
         self.conn.prepare_cached("DELETE FROM optout_kept WHERE mapping = ?1 AND id_hash = ?2")?.execute(params![mapping, id_hash])?;
         Ok(())

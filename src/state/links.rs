@@ -140,6 +140,7 @@ impl Tx<'_> {
         self.conn.prepare_cached("UPDATE outbox SET waits = 1 WHERE seq = ?1")?.execute([seq])?;
         for (parent, id) in parents {
             let parent = self.mapping(parent)?;
+            self.note_wait();
             self.conn
                 .prepare_cached("INSERT OR IGNORE INTO link_wait (parent, parent_id, seq) VALUES (?1, ?2, ?3)")?
                 .execute(params![parent, id, seq])?;
@@ -149,6 +150,9 @@ impl Tx<'_> {
 
     /// A record is at the target: what waited for it is due.
     pub fn release(&mut self, parent: i64, source_id: &str) -> Inside<()> {
+        if !self.has_waits()? {
+            return Ok(());
+        }
         self.conn
             .prepare_cached("UPDATE outbox SET waits = 0 WHERE seq IN (SELECT seq FROM link_wait WHERE parent = ?1 AND parent_id = ?2)")?
             .execute(params![parent, source_id])?;
@@ -161,7 +165,7 @@ impl Tx<'_> {
             if let Some(id) = parent_id(field.value.get())
                 && self.is_forgotten(&id)?
             {
-                field.value = RawValue::NULL.to_owned();
+                field.value = RawValue::NULL.to_owned().into();
             }
         }
         Ok(())
@@ -205,6 +209,7 @@ impl Tx<'_> {
             match &link.parent_id {
                 Some(id) => {
                     let parent = self.mapping(&link.parent)?;
+                    self.note_link();
                     self.conn
                         .prepare_cached("INSERT OR REPLACE INTO link (mapping, key, slot, parent, parent_id) VALUES (?1, ?2, ?3, ?4, ?5)")?
                         .execute(params![mapping, key, link.slot, parent, id])?;
@@ -220,8 +225,11 @@ impl Tx<'_> {
     }
 
     /// A record was made anew: links that led to it are empty at the target now. Those who had them are read again, and what
-    /// is on file of these links is forgotten, so that they are written. Costs a look-up where there are none.
+    /// is on file of these links is forgotten, so that they are written. Costs nothing while no link is on file.
     pub fn link_again(&mut self, parent: i64, source_id: &str) -> Inside<()> {
+        if !self.has_links()? {
+            return Ok(());
+        }
         type Row = (i64, String, u32, String, Vec<u8>, i64);
         let children: Vec<Row> = {
             let mut statement = self.conn.prepare_cached(

@@ -74,7 +74,7 @@ pub use optout_work::{ClaimedPerson, PersonEnd};
 pub use optouts::{Approval, Fate, Mark, OptoutIntake, OptoutStage, OptoutState};
 pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
-pub use payload::{Field, Payload};
+pub use payload::{Field, JsonText, Payload};
 pub use person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 pub use preview::QueuedChange;
 pub use privacy::{Forgotten, Trace, Traces};

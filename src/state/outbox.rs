@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
-use serde_json::value::RawValue;
 
 use super::error::{Inside, StateError};
+use super::fingerprint::Fingerprint;
 use super::links::parent_id;
-use super::payload::Payload;
+use super::payload::{JsonText, Payload};
 use super::person::Flags;
 use super::store::Store;
-use super::tx::Tx;
+use super::tx::{Tx, json_list};
 use super::types::{HELD, Op, RunId, latest_postponement, millis};
 use crate::time::Instant;
 
@@ -57,7 +58,7 @@ pub struct ClaimedField {
     /// The target path.
     pub path: Arc<str>,
     /// The value as JSON text.
-    pub value: Box<RawValue>,
+    pub value: JsonText,
     /// Marked `@initial`.
     pub initial_only: bool,
     /// Written when the record is made and never again.
@@ -168,8 +169,21 @@ pub(super) fn is_keyless(key: &str) -> bool {
 /// Operations looked at in one transaction for one that need not wait.
 const LOOKED_AT: usize = 4096;
 
-/// `seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held` of an operation that is due.
-type DueRow = (i64, String, String, Op, Option<String>, bool, bool, bool, u32, bool);
+/// An operation that is due, with what the ledger has of its record.
+struct DueRow {
+    seq: i64,
+    key: String,
+    source_id: String,
+    op: Op,
+    payload: Option<Arc<str>>,
+    with_initial: bool,
+    rewrite: bool,
+    uncertain: bool,
+    attempts: u32,
+    held: bool,
+    /// None where the ledger does not have the record.
+    ledger: Option<(Fingerprint, bool)>,
+}
 
 /// What a waiting row has that a newer operation must take account of.
 struct Waiting {
@@ -184,6 +198,7 @@ impl Tx<'_> {
     ///
     /// The newest operation counts. A refetch too: when it is carried out it reads what is newest then.
     pub fn enqueue(&mut self, mapping: i64, new: &NewOp<'_>) -> Inside<Queued> {
+        self.forget_ahead(new.key);
         let waiting = self
             .conn
             .prepare_cached("SELECT seq, op, source_id, payload FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
@@ -191,28 +206,11 @@ impl Tx<'_> {
                 Ok(Waiting { seq: row.get(0)?, op: row.get(1)?, source_id: row.get(2)?, payload: row.get(3)? })
             })
             .optional()?;
-        self.tally(mapping).queued += 1;
         let Some(waiting) = waiting else {
-            self.conn
-                .prepare_cached(
-                    "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                )?
-                .execute(params![
-                    mapping,
-                    new.key,
-                    new.source_id,
-                    new.op,
-                    new.payload.map(Payload::to_json),
-                    new.with_initial,
-                    new.rewrite,
-                    new.generation,
-                    new.change_no,
-                    millis(self.now)
-                ])?;
-            self.tally(mapping).outbox_rows += 1;
+            self.enqueue_first(mapping, new)?;
             return Ok(Queued::Inserted);
         };
+        self.tally(mapping).queued += 1;
         let payload = match new.payload {
             Some(newer) => Some(coalesced(&waiting, newer, new.source_id)?),
             None => None,
@@ -239,6 +237,31 @@ impl Tx<'_> {
             ])?;
         self.tally(mapping).coalesced += 1;
         Ok(Queued::Coalesced)
+    }
+
+    /// Queues an operation on a record of which none waits.
+    pub fn enqueue_first(&mut self, mapping: i64, new: &NewOp<'_>) -> Inside<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                mapping,
+                new.key,
+                new.source_id,
+                new.op,
+                new.payload.map(Payload::to_json),
+                new.with_initial,
+                new.rewrite,
+                new.generation,
+                new.change_no,
+                millis(self.now)
+            ])?;
+        let tally = self.tally(mapping);
+        tally.queued += 1;
+        tally.outbox_rows += 1;
+        Ok(())
     }
 
     /// Puts a claimed operation back among the waiting ones. If a newer one waits for the same record, that one takes over
@@ -318,45 +341,58 @@ impl Tx<'_> {
             }
             looked_at += rows.len();
             for row in rows {
-                claimed.extend(self.claim_row(run, mapping, row)?);
+                claimed.extend(self.claim_row(mapping, row)?);
             }
         }
+        let seqs: Vec<i64> = claimed.iter().map(|op| op.seq).collect();
+        self.conn
+            .prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?1 WHERE seq IN (SELECT value FROM json_each(?2))")?
+            .execute(params![run, json_list(&seqs)])?;
         Ok(claimed)
     }
 
     fn due(&mut self, mapping: i64, limit: usize) -> Inside<Vec<DueRow>> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held FROM outbox AS o INDEXED BY outbox_due
-             WHERE mapping = ?1 AND state = 'ready' AND not_before = 0 AND waits = 0
+            "SELECT o.seq, o.key, o.source_id, o.op, o.payload, o.with_initial, o.rewrite, o.uncertain, o.attempts, o.held,
+               l.fingerprints, l.doubtful
+             FROM outbox AS o INDEXED BY outbox_due LEFT JOIN ledger AS l ON l.mapping = o.mapping AND l.key = o.key
+             WHERE o.mapping = ?1 AND o.state = 'ready' AND o.not_before = 0 AND o.waits = 0
                AND NOT EXISTS (SELECT 1 FROM outbox AS c WHERE c.mapping = o.mapping AND c.key = o.key AND c.state = 'claimed')
-             ORDER BY seq LIMIT ?2",
+             ORDER BY o.seq LIMIT ?2",
         )?;
         let rows = statement.query_map(params![mapping, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-                row.get(5)?,
-                row.get(6)?,
-                row.get(7)?,
-                row.get(8)?,
-                row.get(9)?,
-            ))
+            let ledger = match row.get_ref(10)? {
+                ValueRef::Null => None,
+                blob => Some((Fingerprint::from_blob(blob.as_blob()?), row.get(11)?)),
+            };
+            Ok(DueRow {
+                seq: row.get(0)?,
+                key: row.get(1)?,
+                source_id: row.get(2)?,
+                op: row.get(3)?,
+                payload: row.get_ref(4)?.as_str_or_null()?.map(Arc::from),
+                with_initial: row.get(5)?,
+                rewrite: row.get(6)?,
+                uncertain: row.get(7)?,
+                attempts: row.get(8)?,
+                held: row.get(9)?,
+                ledger,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Hands out one operation; none where it has to wait for a record that it links to, or for one that links to its record.
-    fn claim_row(&mut self, run: RunId, mapping: i64, row: DueRow) -> Inside<Option<ClaimedOp>> {
-        let (seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held) = row;
-        let ledger = self.ledger_row(mapping, &key)?;
-        let uncertain = uncertain || ledger.as_ref().is_some_and(|row| row.doubtful);
+    /// What a worker needs for one operation, which the caller marks as claimed; none where it has to wait for a record that it links
+    /// to, or for one that links to its record.
+    fn claim_row(&mut self, mapping: i64, row: DueRow) -> Inside<Option<ClaimedOp>> {
+        let DueRow { seq, key, source_id, op, payload, with_initial, rewrite, uncertain, attempts, held, ledger } = row;
+        let uncertain = uncertain || ledger.as_ref().is_some_and(|(_, doubtful)| *doubtful);
         let work = match (op, payload) {
             (Op::Upsert, Some(payload)) => {
-                let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|row| &row.fingerprint);
-                let payload = Payload::from_json(&payload)?;
+                let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|(fingerprint, _)| fingerprint);
+                let slots = self.slots(mapping)?;
+                let payload =
+                    Payload::from_shared(&payload, |path| slots.get_key_value(path).map_or_else(|| path.into(), |(path, _)| path.clone()))?;
                 let mut fields = Vec::with_capacity(payload.fields().len());
                 let mut missing = Vec::new();
                 for field in payload.fields() {
@@ -402,7 +438,6 @@ impl Tx<'_> {
             }
             (Op::Refetch, _) => Work::Refetch,
         };
-        self.conn.prepare_cached("UPDATE outbox SET state = 'claimed', claimed_by = ?2 WHERE seq = ?1")?.execute(params![seq, run])?;
         let kept = if op == Op::Upsert { self.kept(mapping, &source_id)? } else { Flags::NONE };
         Ok(Some(ClaimedOp { seq, key, source_id, work, with_initial, rewrite, attempts, uncertain, known: ledger.is_some(), kept }))
     }

@@ -11,7 +11,7 @@ use super::mass::{HeldCause, MassChange, MassLimits};
 use super::outbox::{NewOp, Queued, is_keyless, refetch_key};
 use super::payload::Payload;
 use super::store::Store;
-use super::tx::{LedgerRow, Tx, mapping_id};
+use super::tx::{Ahead, LedgerRow, Tx, json_list, mapping_id};
 use super::types::{Op, RunId, millis};
 use crate::time::Instant;
 
@@ -62,6 +62,13 @@ impl Change {
     pub fn source_id(&self) -> &str {
         match self {
             Change::Upsert { source_id, .. } | Change::Absent { source_id, .. } | Change::Reject { source_id, .. } => source_id,
+        }
+    }
+
+    fn upserted_key(&self) -> Option<&str> {
+        match self {
+            Change::Upsert { key, .. } => Some(key),
+            Change::Absent { .. } | Change::Reject { .. } => None,
         }
     }
 }
@@ -160,6 +167,8 @@ pub(super) struct Intake {
     has_forgotten: bool,
     /// Records of the flow are to be evaluated again at an instant.
     pub has_due: bool,
+    /// Keys of the ledger that a full load has seen, to be marked by [`Tx::mark_seen`].
+    seen: Vec<String>,
 }
 
 impl Store {
@@ -242,9 +251,11 @@ impl Store {
                 has_waits: true,
                 has_forgotten: true,
                 has_due: true,
+                seen: Vec::new(),
             };
             let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
             tx.take_in(&mut intake, change, due, &mut outcome)?;
+            tx.mark_seen(&mut intake)?;
             outcome.backlog = tx.backlog(mapping)?;
             Ok(RefetchOutcome::Applied(Box::new(outcome)))
         })
@@ -269,10 +280,13 @@ impl Tx<'_> {
         self.expect_cursor(&name, mapping, &from)?;
         let mut intake = self.intake(run, mapping, &from, rewrite, guard.is_some())?;
         let mut outcome = PageOutcome::default();
+        let keys: Vec<&str> = changes.iter().filter_map(Change::upserted_key).collect();
+        self.read_ahead(mapping, &keys)?;
         for change in changes {
             let due = times.due.get(change.source_id()).copied();
             self.take_in(&mut intake, change, due, &mut outcome)?;
         }
+        self.mark_seen(&mut intake)?;
         if intake.full {
             self.conn
                 .prepare_cached("UPDATE cursor SET records = records + ?2 WHERE mapping = ?1")?
@@ -331,6 +345,7 @@ impl Tx<'_> {
             has_waits: self.any("SELECT EXISTS (SELECT 1 FROM link_wait WHERE parent = ?1)", mapping)?,
             has_forgotten: self.conn.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", [], |row| row.get(0))?,
             has_due: self.any("SELECT EXISTS (SELECT 1 FROM due_record WHERE mapping = ?1)", mapping)?,
+            seen: Vec::new(),
         })
     }
 
@@ -422,13 +437,9 @@ impl Tx<'_> {
             // An initial load or replay of this record that failed is still owed its @initial fields.
             with_initial |= self.dead_letter_with_initial(mapping, source_id)?;
         }
-        let ledger = self.ledger_row(mapping, key)?;
+        let Ahead { ledger, is_queued } = self.take_ahead(mapping, key)?;
         if intake.full && ledger.as_ref().is_some_and(|row| row.generation < intake.generation) {
-            self.conn.prepare_cached("UPDATE ledger SET generation = ?3 WHERE mapping = ?1 AND key = ?2")?.execute(params![
-                mapping,
-                key,
-                intake.generation
-            ])?;
+            intake.seen.push(key.to_owned());
         }
         let rest = match &ledger {
             Some(row) if intake.guarded => self.hold_emptied(intake, row, key, source_id, payload, with_initial)?,
@@ -437,8 +448,8 @@ impl Tx<'_> {
         let payload = rest.as_ref().unwrap_or(payload);
         if let Some(row) = &ledger
             && !intake.rewrite
+            && !is_queued
             && self.equals_last_write(mapping, row, source_id, payload, with_initial)?
-            && !self.in_outbox(mapping, key)?
         {
             self.note_filled(mapping, key, row, payload)?;
             // A record of which something is held is not unchanged.
@@ -467,10 +478,30 @@ impl Tx<'_> {
             generation: intake.generation,
             change_no,
         };
-        match self.enqueue(mapping, &new)? {
+        let queued = if is_queued {
+            self.enqueue(mapping, &new)?
+        } else {
+            self.enqueue_first(mapping, &new)?;
+            Queued::Inserted
+        };
+        match queued {
             Queued::Inserted => outcome.upserts_queued += 1,
             Queued::Coalesced => outcome.upserts_coalesced += 1,
         }
+        Ok(())
+    }
+
+    /// Marks in the ledger what a full load has seen, in one statement: the sweep looks at these marks.
+    pub fn mark_seen(&mut self, intake: &mut Intake) -> Inside<()> {
+        if intake.seen.is_empty() {
+            return Ok(());
+        }
+        self.conn
+            .prepare_cached(
+                "UPDATE ledger SET generation = ?2 WHERE mapping = ?1 AND generation < ?2 AND key IN (SELECT value FROM json_each(?3))",
+            )?
+            .execute(params![intake.mapping, intake.generation, json_list(&intake.seen)])?;
+        intake.seen.clear();
         Ok(())
     }
 
@@ -504,11 +535,6 @@ impl Tx<'_> {
             ])?;
         }
         Ok(())
-    }
-
-    fn in_outbox(&self, mapping: i64, key: &str) -> Inside<bool> {
-        let mut statement = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = ?2)")?;
-        Ok(statement.query_row(params![mapping, key], |row| row.get(0))?)
     }
 
     fn take_in_absent(
@@ -614,7 +640,7 @@ mod tests {
         let mut payload = Payload::default();
         payload.push_value("x", &1.into(), false).unwrap();
         if let Some(parent) = link {
-            let value = serde_json::value::to_raw_value(parent).unwrap();
+            let value = serde_json::value::to_raw_value(parent).unwrap().into();
             payload.push(Field {
                 path: "parent".into(),
                 value,
@@ -655,6 +681,27 @@ mod tests {
         let op = store.claim(run, "children", 1, crate::time::now()).unwrap().remove(0);
         let Work::Upsert(fields) = op.work else { panic!("no upsert") };
         assert_eq!(fields[1].link.as_ref().map(|l| &l.to), Some(&Destination::Nowhere));
+    }
+
+    #[test]
+    fn any_text_can_be_the_key_of_a_record_that_is_looked_up_in_a_batch() {
+        let store = Store::in_memory().unwrap();
+        let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
+        let ids = ["", "1", "a\0b", "a\0c", "a", "\"\\/", "\u{2028}\n\u{7f}", "\u{1f600}", "[1]"];
+        let page = |to| {
+            let from = store.cursor_or_first("contacts", "plan").unwrap();
+            let changes = ids.iter().map(|id| upsert(id, None)).collect();
+            let times = PageTimes::default();
+            let page = PageCommit { run, mapping: "contacts".into(), from, changes, rewrite: false, times, guard: None, to };
+            store.commit_page(page).unwrap()
+        };
+        let end = || CursorMove::RoundEnd { link: Some("changes".into()), unseen: Unseen::Delete };
+        assert_eq!(page(end()).upserts_queued, ids.len() as u64);
+        let answers = store.claim(run, "contacts", ids.len(), crate::time::now()).unwrap().iter().map(|op| op.written(true)).collect();
+        assert_eq!(store.settle(run, answers).unwrap().created, ids.len() as u64);
+        page(CursorMove::Restart { reason: crate::state::Reason::Resync, plan_fingerprint: "plan".into() });
+        let outcome = page(end());
+        assert_eq!((outcome.unchanged, outcome.unseen_deleted, outcome.backlog), (ids.len() as u64, 0, 0));
     }
 
     #[test]

@@ -1,13 +1,44 @@
 //! What an upsert carries: target path → JSON value, and which of the paths go with the initial load only.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::error::StateError;
+
+/// The text of a JSON value: a part of a longer text that the values of a record share, so that a record costs one allocation and not
+/// one for each of its fields. A clone shares the text too.
+#[derive(Clone)]
+pub struct JsonText {
+    whole: Arc<str>,
+    part: Range<usize>,
+}
+
+impl JsonText {
+    /// The part of a text at these bytes, which must be a JSON value.
+    pub fn part(whole: &Arc<str>, part: Range<usize>) -> JsonText {
+        debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&whole[part.clone()]).is_ok(), "not JSON");
+        JsonText { whole: whole.clone(), part }
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        &self.whole[self.part.clone()]
+    }
+}
+
+impl From<Box<RawValue>> for JsonText {
+    fn from(value: Box<RawValue>) -> JsonText {
+        let whole: Arc<str> = value.get().into();
+        JsonText { part: 0..whole.len(), whole }
+    }
+}
 
 /// One target field's value.
 #[derive(Clone)]
@@ -16,7 +47,7 @@ pub struct Field {
     pub path: Arc<str>,
     /// The value as JSON text. Two texts that differ are two values here (`1` and `1.0`), so whoever makes them must be
     /// consistent; a difference of spelling costs one needless write, never a missed one.
-    pub value: Box<RawValue>,
+    pub value: JsonText,
     /// Marked `@initial`: written on create and on replay, never on an incremental update.
     pub initial_only: bool,
     /// Written when the record is made and never again, not even on replay.
@@ -89,7 +120,7 @@ impl Payload {
     ) -> Result<(), serde_json::Error> {
         self.push(Field {
             path: path.into(),
-            value: serde_json::value::to_raw_value(value)?,
+            value: serde_json::value::to_raw_value(value)?.into(),
             initial_only,
             create_only: false,
             filled: None,
@@ -115,8 +146,8 @@ impl Payload {
     }
 
     /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`, and `"links":{"owner":"accounts"}` where
-    /// there are any.
-    pub(super) fn to_json(&self) -> String {
+    /// there are any: what the outbox keeps.
+    pub fn to_json(&self) -> String {
         let mut text = String::with_capacity(32 + self.fields.iter().map(|f| f.path.len() + f.value.get().len() + 4).sum::<usize>());
         text.push_str("{\"fields\":{");
         for (i, field) in self.fields.iter().enumerate() {
@@ -137,33 +168,101 @@ impl Payload {
     }
 
     pub(super) fn from_json(text: &str) -> Result<Payload, StateError> {
+        Payload::from_shared(&text.into(), |path| path.into())
+    }
+
+    /// Reads what [`Payload::to_json`] has written. The values stay where they are in `text`; `path` gives the name of a target path.
+    pub(super) fn from_shared(text: &Arc<str>, mut path: impl FnMut(&str) -> Arc<str>) -> Result<Payload, StateError> {
         #[derive(Deserialize)]
-        struct Stored {
-            fields: IndexMap<Arc<str>, Box<RawValue>>,
-            #[serde(default)]
-            initial: Vec<Arc<str>>,
-            #[serde(default)]
-            create: Vec<Arc<str>>,
-            #[serde(default)]
-            filled: HashMap<Arc<str>, u8>,
-            #[serde(default)]
-            links: HashMap<Arc<str>, Arc<str>>,
+        struct Stored<'a> {
+            #[serde(borrow)]
+            fields: Entries<'a, &'a RawValue>,
+            #[serde(borrow, default)]
+            initial: Vec<Name<'a>>,
+            #[serde(borrow, default)]
+            create: Vec<Name<'a>>,
+            #[serde(borrow, default)]
+            filled: Entries<'a, u8>,
+            #[serde(borrow, default)]
+            links: Entries<'a, Arc<str>>,
         }
-        let stored: Stored =
+        let stored: Stored<'_> =
             serde_json::from_str(text).map_err(|e| StateError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
-        let Stored { fields, initial, create, filled, mut links } = stored;
-        let fields = fields
-            .into_iter()
-            .map(|(path, value)| Field {
-                initial_only: initial.contains(&path),
-                create_only: create.contains(&path),
-                filled: filled.get(&path).copied(),
-                link: links.remove(&path),
-                path,
-                value,
-            })
-            .collect();
-        Ok(Payload { fields })
+        let fields = stored.fields.0.iter().map(|(name, value)| {
+            let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+            Field {
+                path: path(&name.0),
+                value: JsonText::part(text, start..start + value.get().len()),
+                initial_only: stored.initial.contains(name),
+                create_only: stored.create.contains(name),
+                filled: stored.filled.get(name).copied(),
+                link: stored.links.get(name).cloned(),
+            }
+        });
+        Ok(Payload { fields: fields.collect() })
+    }
+}
+
+/// A text that is not copied unless it has escapes.
+#[derive(PartialEq)]
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The members of a JSON object in their order. There are few of them, so they are searched one by one.
+struct Entries<'a, T>(Vec<(Name<'a>, T)>);
+
+impl<T> Default for Entries<'_, T> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'a, T> Entries<'a, T> {
+    fn get(&self, name: &Name<'a>) -> Option<&T> {
+        self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value)
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Entries<'de, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(24);
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Members(std::marker::PhantomData))
     }
 }
 

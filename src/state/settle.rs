@@ -1,5 +1,8 @@
 //! Taking in the answers to claimed operations: outbox, ledger and dead letters, in one transaction for a whole batch.
 
+use std::collections::HashMap;
+
+use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
@@ -9,7 +12,7 @@ use super::fingerprint::{FilledColumns, Fingerprint};
 use super::links::WrittenLink;
 use super::outbox::{ClaimedOp, Work, is_keyless};
 use super::store::Store;
-use super::tx::Tx;
+use super::tx::{LedgerRow, Tx, json_list, ledger_columns};
 use super::types::{Op, RunId, millis};
 use crate::time::Instant;
 
@@ -132,6 +135,13 @@ pub struct SettleOutcome {
     pub stale: u64,
 }
 
+/// A write that concerns no record but its own: nothing links to it, and nothing waits for it.
+struct Write {
+    created: bool,
+    hashes: Vec<(u32, u64)>,
+    filled: Vec<(u32, Option<u8>)>,
+}
+
 struct Row {
     seq: i64,
     mapping: i64,
@@ -154,12 +164,23 @@ impl Store {
     pub fn settle(&self, run: RunId, settlements: Vec<Settlement>) -> Result<SettleOutcome, StateError> {
         self.write("take in answers", |tx| {
             let mut outcome = SettleOutcome::default();
+            let mut writes = Vec::new();
             for Settlement { seq, result } in settlements {
-                match tx.claimed_row(run, seq)? {
-                    Some(row) => tx.settle(run, &row, result, &mut outcome)?,
-                    None => outcome.stale += 1,
+                match result {
+                    Settled::Written { created, hashes, filled, links } if links.is_empty() && !tx.has_links()? && !tx.has_waits()? => {
+                        writes.push((seq, Write { created, hashes, filled }));
+                    }
+                    // What it changes may concern the records before and after it, so the order is kept.
+                    result => {
+                        tx.settle_writes(run, std::mem::take(&mut writes), &mut outcome)?;
+                        match tx.claimed_row(run, seq)? {
+                            Some(row) => tx.settle(run, &row, result, &mut outcome)?,
+                            None => outcome.stale += 1,
+                        }
+                    }
                 }
             }
+            tx.settle_writes(run, writes, &mut outcome)?;
             Ok(outcome)
         })
     }
@@ -185,32 +206,68 @@ impl Store {
 }
 
 impl Tx<'_> {
+    /// Takes in writes, each of its own record: what [`Tx::settle`] does for one, with one statement for all of them where that is
+    /// possible.
+    fn settle_writes(&mut self, run: RunId, writes: Vec<(i64, Write)>, outcome: &mut SettleOutcome) -> Inside<()> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let seqs = json_list(&writes.iter().map(|(seq, _)| *seq).collect::<Vec<_>>());
+        let mut rows = self.claimed_rows(run, &seqs)?;
+        let mut settled = Vec::with_capacity(writes.len());
+        for (seq, Write { created, hashes, filled }) in writes {
+            // An answer that comes twice finds no row the second time.
+            let Some((row, old)) = rows.remove(&seq) else {
+                outcome.stale += 1;
+                continue;
+            };
+            if row.op != Op::Upsert {
+                return Err(misfit(seq, row.op, "written").into());
+            }
+            self.write_ledger(&row, old, created, &hashes, &filled)?;
+            self.spend_kept(row.mapping, &row.source_id)?;
+            outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
+            self.tally(row.mapping).outbox_rows -= 1;
+            if created {
+                outcome.created += 1;
+            } else {
+                outcome.updated += 1;
+            }
+            settled.push(seq);
+        }
+        self.conn.prepare_cached("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?1))")?.execute([json_list(&settled)])?;
+        Ok(())
+    }
+
+    /// The claimed operations among these, each with what the ledger has of its record.
+    fn claimed_rows(&self, run: RunId, seqs: &str) -> Inside<HashMap<i64, (Row, Option<LedgerRow>)>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT o.mapping, o.key, o.source_id, o.op, o.with_initial, o.uncertain, o.generation, o.change_no, o.attempts, o.seq,
+               l.source_id, l.fingerprints, l.doubtful, l.generation, l.remade, l.filled
+             FROM json_each(?1) AS j CROSS JOIN outbox AS o ON o.seq = j.value LEFT JOIN ledger AS l ON l.mapping = o.mapping AND l.key = o.key
+             WHERE o.state = 'claimed' AND o.claimed_by = ?2",
+        )?;
+        let rows = statement.query_map(params![seqs, run], |row| {
+            let ledger = if row.get_ref(10)? == ValueRef::Null { None } else { Some(ledger_columns(row, 10)?) };
+            let seq = row.get(9)?;
+            Ok((seq, (claimed_columns(row, seq)?, ledger)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn claimed_row(&self, run: RunId, seq: i64) -> Inside<Option<Row>> {
         let mut statement = self.conn.prepare_cached(
             "SELECT mapping, key, source_id, op, with_initial, uncertain, generation, change_no, attempts FROM outbox
              WHERE seq = ?1 AND state = 'claimed' AND claimed_by = ?2",
         )?;
-        let row = statement.query_row(params![seq, run], |row| {
-            Ok(Row {
-                seq,
-                mapping: row.get(0)?,
-                key: row.get(1)?,
-                source_id: row.get(2)?,
-                op: row.get(3)?,
-                with_initial: row.get(4)?,
-                uncertain: row.get(5)?,
-                generation: row.get(6)?,
-                change_no: row.get(7)?,
-                attempts: row.get(8)?,
-            })
-        });
-        Ok(row.optional()?)
+        Ok(statement.query_row(params![seq, run], |row| claimed_columns(row, seq)).optional()?)
     }
 
     fn settle(&mut self, run: RunId, row: &Row, result: Settled, outcome: &mut SettleOutcome) -> Inside<()> {
         match (result, row.op) {
             (Settled::Written { created, hashes, filled, links }, Op::Upsert) => {
-                let appeared = self.write_ledger(row, created, &hashes, &filled)?;
+                let old = self.ledger_row(row.mapping, &row.key)?;
+                let appeared = self.write_ledger(row, old, created, &hashes, &filled)?;
                 self.spend_kept(row.mapping, &row.source_id)?;
                 self.note_links(row.mapping, &row.key, &links)?;
                 self.release(row.mapping, &row.source_id)?;
@@ -289,10 +346,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives whether the record may have come into being by this write, or by an earlier one whose answer was not seen: then links
-    /// that led to its predecessor are empty.
-    fn write_ledger(&mut self, row: &Row, created: bool, hashes: &[(u32, u64)], filled: &[(u32, Option<u8>)]) -> Inside<bool> {
-        let old = self.ledger_row(row.mapping, &row.key)?;
+    /// Writes what the target record has now; `old` is what the ledger has of it. Gives whether the record may have come into being by
+    /// this write, or by an earlier one whose answer was not seen: then links that led to its predecessor are empty.
+    fn write_ledger(
+        &mut self,
+        row: &Row,
+        old: Option<LedgerRow>,
+        created: bool,
+        hashes: &[(u32, u64)],
+        filled: &[(u32, Option<u8>)],
+    ) -> Inside<bool> {
         let is_new = old.is_none();
         let appeared = created || old.as_ref().is_none_or(|row| row.remade);
         let (mut fingerprint, mut columns, generation) = match old {
@@ -354,6 +417,22 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads the columns of an operation in the order of [`Row`], without `seq`.
+fn claimed_columns(row: &rusqlite::Row<'_>, seq: i64) -> rusqlite::Result<Row> {
+    Ok(Row {
+        seq,
+        mapping: row.get(0)?,
+        key: row.get(1)?,
+        source_id: row.get(2)?,
+        op: row.get(3)?,
+        with_initial: row.get(4)?,
+        uncertain: row.get(5)?,
+        generation: row.get(6)?,
+        change_no: row.get(7)?,
+        attempts: row.get(8)?,
+    })
 }
 
 fn misfit(seq: i64, op: Op, result: &'static str) -> StateError {

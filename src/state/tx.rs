@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Inside;
@@ -58,11 +59,107 @@ pub(super) struct Tx<'a> {
     tallies: HashMap<i64, Tally>,
     /// The last change number given out; read at the first need.
     change_no: Option<i64>,
+    rare: Rare,
+    /// What a page's keys have in ledger and outbox, read in one statement; see [`Tx::read_ahead`].
+    ahead: HashMap<Box<str>, Ahead>,
+}
+
+/// Whether tables that are nearly always empty have rows: asked once for each transaction, so that its records need not ask. What the
+/// transaction itself adds is noted.
+#[derive(Default)]
+struct Rare {
+    waits: Option<bool>,
+    links: Option<bool>,
+    kept: Option<bool>,
+    dead_letters: HashMap<i64, bool>,
+}
+
+/// What ledger and outbox have of a target record.
+pub(super) struct Ahead {
+    pub ledger: Option<LedgerRow>,
+    /// The outbox has an operation on it, waiting or claimed.
+    pub is_queued: bool,
 }
 
 impl<'a> Tx<'a> {
     pub fn new(conn: &'a Connection, caches: &'a mut Caches) -> Self {
-        Tx { conn, now: now(), caches, tallies: HashMap::new(), change_no: None }
+        Tx { conn, now: now(), caches, tallies: HashMap::new(), change_no: None, rare: Rare::default(), ahead: HashMap::new() }
+    }
+
+    /// Whether any operation waits for a record that it links to.
+    pub fn has_waits(&mut self) -> Inside<bool> {
+        exists(self.conn, &mut self.rare.waits, "SELECT EXISTS (SELECT 1 FROM link_wait)")
+    }
+
+    /// Whether any link was written.
+    pub fn has_links(&mut self) -> Inside<bool> {
+        exists(self.conn, &mut self.rare.links, "SELECT EXISTS (SELECT 1 FROM link)")
+    }
+
+    /// Whether opt-outs are kept of any deleted profile.
+    pub fn has_kept(&mut self) -> Inside<bool> {
+        exists(self.conn, &mut self.rare.kept, "SELECT EXISTS (SELECT 1 FROM optout_kept)")
+    }
+
+    /// Whether a mapping has dead letters.
+    pub fn has_dead_letters(&mut self, mapping: i64) -> Inside<bool> {
+        if let Some(has) = self.rare.dead_letters.get(&mapping) {
+            return Ok(*has);
+        }
+        let mut statement = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)")?;
+        let has = statement.query_row([mapping], |row| row.get(0))?;
+        self.rare.dead_letters.insert(mapping, has);
+        Ok(has)
+    }
+
+    /// An operation waits from now on.
+    pub fn note_wait(&mut self) {
+        self.rare.waits = Some(true);
+    }
+
+    /// A link is on file from now on.
+    pub fn note_link(&mut self) {
+        self.rare.links = Some(true);
+    }
+
+    /// A mapping has a dead letter from now on.
+    pub fn note_dead_letter(&mut self, mapping: i64) {
+        self.rare.dead_letters.insert(mapping, true);
+    }
+
+    /// Reads what ledger and outbox have of these target records in one statement, for [`Tx::take_ahead`].
+    ///
+    /// What is read ahead is used once: whoever changes a record of it in the outbox, or has taken it, makes the next one look again.
+    pub fn read_ahead(&mut self, mapping: i64, keys: &[&str]) -> Inside<()> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT j.key, EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = j.value),
+               l.source_id, l.fingerprints, l.doubtful, l.generation, l.remade, l.filled
+             FROM json_each(?2) AS j LEFT JOIN ledger AS l ON l.mapping = ?1 AND l.key = j.value",
+        )?;
+        let mut rows = statement.query(params![mapping, json_list(keys)])?;
+        while let Some(row) = rows.next()? {
+            let ledger = if row.get_ref(2)? == ValueRef::Null { None } else { Some(ledger_columns(row, 2)?) };
+            let index: u32 = row.get(0)?;
+            if let Some(key) = keys.get(index as usize) {
+                self.ahead.insert((*key).into(), Ahead { ledger, is_queued: row.get(1)? });
+            }
+        }
+        Ok(())
+    }
+
+    /// What ledger and outbox have of a target record.
+    pub fn take_ahead(&mut self, mapping: i64, key: &str) -> Inside<Ahead> {
+        if let Some(ahead) = self.ahead.remove(key) {
+            return Ok(ahead);
+        }
+        let mut statement = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = ?2)")?;
+        let is_queued = statement.query_row(params![mapping, key], |row| row.get(0))?;
+        Ok(Ahead { ledger: self.ledger_row(mapping, key)?, is_queued })
+    }
+
+    /// A target record's row of the ledger or the outbox has changed.
+    pub fn forget_ahead(&mut self, key: &str) {
+        self.ahead.remove(key);
     }
 
     /// After mappings were renamed or removed: names and numbers are read from the file again.
@@ -117,7 +214,8 @@ impl<'a> Tx<'a> {
         Ok(slot)
     }
 
-    fn slots(&mut self, mapping: i64) -> Inside<&mut HashMap<Arc<str>, u32>> {
+    /// The slots of a mapping's target paths that have one.
+    pub fn slots(&mut self, mapping: i64) -> Inside<&mut HashMap<Arc<str>, u32>> {
         use std::collections::hash_map::Entry;
         Ok(match self.caches.slots.entry(mapping) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -174,15 +272,31 @@ pub(super) fn ledger_row(conn: &Connection, mapping: i64, key: &str) -> Inside<O
     let mut statement = conn.prepare_cached(
         "SELECT source_id, fingerprints, doubtful, generation, remade, filled FROM ledger WHERE mapping = ?1 AND key = ?2",
     )?;
-    let row = statement.query_row(params![mapping, key], |row| {
-        Ok(LedgerRow {
-            source_id: row.get(0)?,
-            fingerprint: Fingerprint::from_blob(row.get_ref(1)?.as_blob()?),
-            doubtful: row.get(2)?,
-            generation: row.get(3)?,
-            remade: row.get(4)?,
-            filled: FilledColumns::from_blob(row.get_ref(5)?.as_blob()?),
-        })
-    });
+    let row = statement.query_row(params![mapping, key], |row| ledger_columns(row, 0));
     Ok(row.optional()?)
+}
+
+/// Reads `source_id, fingerprints, doubtful, generation, remade, filled` of the ledger, from the column `first` on.
+pub(super) fn ledger_columns(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<LedgerRow> {
+    Ok(LedgerRow {
+        source_id: row.get(first)?,
+        fingerprint: Fingerprint::from_blob(row.get_ref(first + 1)?.as_blob()?),
+        doubtful: row.get(first + 2)?,
+        generation: row.get(first + 3)?,
+        remade: row.get(first + 4)?,
+        filled: FilledColumns::from_blob(row.get_ref(first + 5)?.as_blob()?),
+    })
+}
+
+/// A list as `json_each` reads it: for statements about many rows at once.
+pub(super) fn json_list<T: serde::Serialize>(items: &[T]) -> String {
+    // Texts and numbers: this cannot fail.
+    serde_json::to_string(items).unwrap_or_default()
+}
+
+fn exists(conn: &Connection, known: &mut Option<bool>, question: &str) -> Inside<bool> {
+    match *known {
+        Some(known) => Ok(known),
+        None => Ok(*known.insert(conn.prepare_cached(question)?.query_row([], |row| row.get(0))?)),
+    }
 }

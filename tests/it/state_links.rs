@@ -17,7 +17,7 @@ fn payload(x: u8, parent: Option<Option<&str>>) -> Payload {
     let mut payload = Payload::default();
     payload.push_value("x", &json!(x), false).unwrap();
     if let Some(parent) = parent {
-        let value = serde_json::value::to_raw_value(&parent).unwrap();
+        let value = serde_json::value::to_raw_value(&parent).unwrap().into();
         payload.push(Field {
             path: "parent".into(),
             value,

@@ -78,7 +78,7 @@ impl Campaign {
             fields.insert(link.name.to_owned(), raw);
         }
         let body = serde_json::to_string(&fields).map_err(|_| self.refused("a body cannot be written".to_owned()))?;
-        Ok(Linked::Ready(Payload(body)))
+        Ok(Linked::Ready(body.into()))
     }
 
     /// A link's value; none when there is no such record.

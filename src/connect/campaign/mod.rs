@@ -240,7 +240,7 @@ impl Campaign {
         ConnectError::Rejected { call: Box::new(call) }
     }
 
-    fn request(&self, method: Method, url: Url, body: Option<&str>) -> Request<'_> {
+    fn request(&self, method: Method, url: Url, body: Option<Bytes>) -> Request<'_> {
         let mut headers = self.0.headers.clone();
         if body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
@@ -249,7 +249,7 @@ impl Campaign {
             // Its answer has nothing that tells it from the answer to another delete, so it is the last one on its connection.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let body = body.map(|b| Bytes::copy_from_slice(b.as_bytes())).into();
+        let body = body.into();
         // Campaign knows no versions: an update or a delete that arrives late takes effect.
         let repeat = match method {
             Method::GET => Repeat::Safe,

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use reqwest::Method;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -59,8 +62,16 @@ impl<'a> From<&'a Filter> for Key<'a> {
 }
 
 /// The body of a write: a JSON object. May hold personal data and PKeys, and so is not shown.
+/// A clone shares the text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Payload(pub(super) String);
+pub struct Payload(pub(super) Bytes);
+
+impl Payload {
+    /// The text.
+    pub fn to_text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,19 +81,19 @@ impl fmt::Debug for Payload {
 
 impl From<String> for Payload {
     fn from(body: String) -> Self {
-        Self(body)
+        Self(body.into())
     }
 }
 
 impl From<&String> for Payload {
     fn from(body: &String) -> Self {
-        Self(body.clone())
+        Self::from(body.as_str())
     }
 }
 
 impl From<&str> for Payload {
     fn from(body: &str) -> Self {
-        Self(body.to_owned())
+        Self(Bytes::copy_from_slice(body.as_bytes()))
     }
 }
 
@@ -110,13 +121,13 @@ impl Campaign {
     pub async fn create(&self, resource: &str, attribute: Option<&str>, body: impl Into<Payload>) -> Result<(), ConnectError> {
         let body = body.into();
         let Place { api, resource } = self.place(resource).await?;
-        let request = self.request(Method::POST, self.address([&*api, resource], [])?, Some(&body.0));
+        let request = self.request(Method::POST, self.address([&*api, resource], [])?, Some(body.0.clone()));
         let answer = self.send(&request).await?;
-        let Some(record) = documented(&answer) else { return Err(odd(&request, &answer)) };
+        let Some(told) = documented(&answer, attribute) else { return Err(odd(&request, &answer)) };
         let Some(attribute) = attribute else { return Ok(()) };
-        let given = serde_json::from_str::<Map<String, Value>>(&body.0).ok().and_then(|given| given.get(attribute).and_then(shown));
+        let given = Told::read(&body.0, Some(attribute)).and_then(|given| given.key).as_ref().and_then(shown);
         match given {
-            Some(key) if !is_identified(&record, attribute, &key) => {
+            Some(key) if !is_identified(told.key.as_ref(), &key) => {
                 self.0.http.leave_connections();
                 Err(without_pkeys(request.unknown("the answer is not the created record")))
             }
@@ -133,8 +144,12 @@ impl Campaign {
         let (key, body) = (key.into(), body.into());
         match self.locate(&self.place(resource).await?, key).await? {
             Some(url) => {
-                let own = |answer: &[u8]| documented(answer).is_some_and(|record| !is_another(&record, key));
-                self.write(self.request(Method::PATCH, url, Some(&body.0)), key, own).await
+                let attribute = match key {
+                    Key::Identity { attribute, .. } => Some(attribute),
+                    Key::Value(_) | Key::Filter(_) => None,
+                };
+                let own = |answer: &[u8]| documented(answer, attribute).is_some_and(|told| !is_another(&told, key));
+                self.write(self.request(Method::PATCH, url, Some(body.0.clone())), key, own).await
             }
             None => Ok(Written::Missing),
         }
@@ -175,7 +190,7 @@ impl Campaign {
                     Ok(answer) => {
                         let record = self.one_of(answer, value)?;
                         match key {
-                            Key::Identity { attribute, .. } if !is_identified(&record, attribute, value) => {
+                            Key::Identity { attribute, .. } if !is_identified(record.get(attribute), value) => {
                                 self.0.http.leave_connections();
                                 Err(without_pkeys(self.request(Method::GET, url, None).unavailable("the answer is about another record")))
                             }
@@ -261,10 +276,79 @@ impl Campaign {
     }
 }
 
-/// A record in an answer: an object with a PKey.
-fn documented(answer: &[u8]) -> Option<Map<String, Value>> {
-    let fields: Map<String, Value> = serde_json::from_slice(answer.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer)).ok()?;
-    fields.get("PKey").is_some_and(Value::is_string).then_some(fields)
+/// What an answer to a write says of its record. The rest of it, which may be the whole record, is only checked to be JSON.
+struct Told {
+    /// It has a PKey, which is a text.
+    has_pkey: bool,
+    /// The attribute that was asked for.
+    key: Option<Value>,
+}
+
+impl Told {
+    /// Reads a JSON object; none where it is something else.
+    fn read(json: &[u8], attribute: Option<&str>) -> Option<Told> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let told = deserializer.deserialize_map(Attributes(attribute)).ok()?;
+        deserializer.end().ok()?;
+        Some(told)
+    }
+}
+
+/// Reads the members of an object that [`Told`] is about. Of a member that comes twice the later counts.
+struct Attributes<'a>(Option<&'a str>);
+
+impl<'de> Visitor<'de> for Attributes<'_> {
+    type Value = Told;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Told, A::Error> {
+        let mut told = Told { has_pkey: false, key: None };
+        while let Some((is_pkey, is_key)) = map.next_key_seed(Name(self.0))? {
+            if !is_pkey && !is_key {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value: Value = map.next_value()?;
+            if is_pkey {
+                told.has_pkey = value.is_string();
+            }
+            if is_key {
+                told.key = Some(value);
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// Whether a member's name is `PKey`, and whether it is the attribute that is asked for.
+struct Name<'a>(Option<&'a str>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = (bool, bool);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = (bool, bool);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok((name == "PKey", self.0 == Some(name)))
+    }
+}
+
+/// What the answer says of a record, if it is one: an object with a PKey.
+fn documented(answer: &[u8], attribute: Option<&str>) -> Option<Told> {
+    Told::read(answer.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer), attribute).filter(|told| told.has_pkey)
 }
 
 /// The error of a write that was answered with success by something that is not the documented answer.
@@ -286,16 +370,16 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-/// Whether a record has this value as its key. Data policies may change the case and the space around a text (Campaign Standard
+/// Whether this value, which a record has as its key, is the one that was asked for. Data policies may change the case and the space around a text (Campaign Standard
 /// API, *Metadata mechanism*), so both are passed over.
-fn is_identified(record: &Map<String, Value>, attribute: &str, key: &str) -> bool {
-    record.get(attribute).and_then(shown).is_some_and(|found| found.trim().to_lowercase() == key.trim().to_lowercase())
+fn is_identified(value: Option<&Value>, key: &str) -> bool {
+    value.and_then(shown).is_some_and(|found| found.trim().to_lowercase() == key.trim().to_lowercase())
 }
 
 /// Whether an answer names another record than the one that was asked for.
-fn is_another(record: &Map<String, Value>, key: Key<'_>) -> bool {
+fn is_another(told: &Told, key: Key<'_>) -> bool {
     match key {
-        Key::Identity { attribute, value } => record.contains_key(attribute) && !is_identified(record, attribute, value),
+        Key::Identity { value, .. } => told.key.is_some() && !is_identified(told.key.as_ref(), value),
         Key::Value(_) | Key::Filter(_) => false,
     }
 }

@@ -1,8 +1,6 @@
 //! The body of a write: dotted paths and JSON texts to one nested object, and the links to other records in it.
 
 use indexmap::IndexMap;
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 
 use super::Shared;
 use super::ended::{Ended, Tally};
@@ -17,8 +15,15 @@ use crate::state::{ClaimedField, ClaimedOp, Destination};
 pub(super) struct Request {
     /// As it is sent; may hold a PKey.
     pub sent: Payload,
-    /// As it may be kept: links by the other record's key.
-    pub shown: String,
+    /// As it may be kept, where that is not what is sent: links by the other record's key.
+    shown: Option<String>,
+}
+
+impl Request {
+    /// The body as it may be kept.
+    pub fn into_shown(self) -> String {
+        self.shown.unwrap_or_else(|| self.sent.to_text())
+    }
 }
 
 /// Why an operation has no body.
@@ -46,17 +51,17 @@ impl From<Ended> for NoBody {
 pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, NoBody> {
     let broken = |what: String| NoBody::from(Ended::Abort(op.released(), RunError::Task(what)));
     let flow = shared.flow();
-    let key = to_raw_value(&op.key).map_err(|e| broken(e.to_string()))?;
+    let key = json_string(&op.key);
     let key_path = flow.key.path.join(".");
     // A field without a value need not be sent to a record that has none.
     let fields: Vec<&ClaimedField> = op.write_set(create).filter(|f| !create || f.value.get() != "null").collect();
     let kept: Vec<&str> = kept_attributes(op.kept).collect();
     let own = fields.iter().filter(|f| f.link.is_none() && !kept.contains(&&*f.path));
-    let mut plain: Vec<(&str, &RawValue)> = own.map(|f| (&*f.path, &*f.value)).collect();
+    let mut plain: Vec<(&str, &str)> = own.map(|f| (&*f.path, f.value.get())).collect();
     // What an earlier profile of this contact had when it was deleted, whatever the contact says.
-    plain.extend(kept.iter().map(|name| (*name, RawValue::TRUE)));
+    plain.extend(kept.iter().map(|name| (*name, "true")));
     if create {
-        plain.insert(0, (key_path.as_str(), &*key));
+        plain.insert(0, (key_path.as_str(), key.as_str()));
     }
     let mut links = Vec::new();
     for (field, link) in fields.iter().filter_map(|f| Some((f, f.link.as_ref()?))) {
@@ -74,12 +79,12 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
     }
     let body = nest(plain.iter().copied());
     if links.is_empty() {
-        return Ok(Request { sent: Payload::from(&body), shown: body });
+        return Ok(Request { sent: Payload::from(body), shown: None });
     }
-    let shown: Vec<(&str, Box<RawValue>)> = links.iter().filter_map(|link| Some((link.name, by_key(link)?))).collect();
-    let shown = nest(plain.iter().copied().chain(shown.iter().map(|(path, value)| (*path, &**value))));
+    let shown: Vec<(&str, String)> = links.iter().filter_map(|link| Some((link.name, by_key(link)?))).collect();
+    let shown = nest(plain.iter().copied().chain(shown.iter().map(|(path, value)| (*path, value.as_str()))));
     match shared.context.services.campaign.linked(&body, &links).await {
-        Ok(Linked::Ready(sent)) => Ok(Request { sent, shown }),
+        Ok(Linked::Ready(sent)) => Ok(Request { sent, shown: Some(shown) }),
         Ok(Linked::Absent { link }) => {
             let gone = fields.iter().find(|f| *f.path == *link).and_then(|f| f.link.as_ref());
             match gone.and_then(|l| Some((l, l.to.source_id()?))) {
@@ -105,34 +110,54 @@ fn attribute<'f>(flow: &'f IngressFlow, path: &str) -> &'f str {
 }
 
 /// A link's value with the other record's key, as the assumed form writes it; `null` for none.
-fn by_key(link: &Link<'_>) -> Option<Box<RawValue>> {
+fn by_key(link: &Link<'_>) -> Option<String> {
     match link.to {
-        None => Some(RawValue::NULL.to_owned()),
-        Some(Target { attribute, key: Key::Value(key), .. }) => to_raw_value(&serde_json::json!({ attribute: key })).ok(),
+        None => Some("null".to_owned()),
+        Some(Target { attribute, key: Key::Value(key), .. }) => Some(serde_json::json!({ attribute: key }).to_string()),
         Some(Target { key: Key::Filter(_) | Key::Identity { .. }, .. }) => None,
     }
 }
 
-/// A tree of values; texts are kept as they are, so that no number is read and written again.
-#[derive(Serialize)]
-#[serde(untagged)]
+/// A tree of JSON texts, kept as they are, so that no number is read and written again.
 enum Node<'a> {
-    Value(&'a RawValue),
+    Value(&'a str),
     Object(IndexMap<&'a str, Node<'a>>),
 }
 
-/// One JSON object of dotted paths. Of a path that is both a value and a parent of others the later counts; a plan has no
-/// such pair.
-pub(super) fn nest<'a>(fields: impl IntoIterator<Item = (&'a str, &'a RawValue)>) -> String {
-    let mut root = IndexMap::new();
+/// One JSON object of dotted paths and JSON texts. Of a path that is both a value and a parent of others the later counts; a plan has
+/// no such pair.
+pub(super) fn nest<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut root = IndexMap::with_capacity(24);
     for (path, value) in fields {
         insert(&mut root, path, value);
     }
-    // Texts that are JSON already and names: this cannot fail.
-    serde_json::to_string(&root).unwrap_or_default()
+    let mut body = String::with_capacity(1024);
+    write(&root, &mut body);
+    body
 }
 
-fn insert<'a>(object: &mut IndexMap<&'a str, Node<'a>>, path: &'a str, value: &'a RawValue) {
+fn write(object: &IndexMap<&str, Node<'_>>, body: &mut String) {
+    let mut separator = '{';
+    for (name, node) in object {
+        body.push(separator);
+        separator = ',';
+        body.push_str(&json_string(name));
+        body.push(':');
+        match node {
+            Node::Value(text) => body.push_str(text),
+            Node::Object(inner) => write(inner, body),
+        }
+    }
+    body.push_str(if object.is_empty() { "{}" } else { "}" });
+}
+
+/// A text as JSON writes it.
+fn json_string(text: &str) -> String {
+    // A text can always be written.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+fn insert<'a>(object: &mut IndexMap<&'a str, Node<'a>>, path: &'a str, value: &'a str) {
     match path.split_once('.') {
         None => {
             object.insert(path, Node::Value(value));
@@ -155,9 +180,7 @@ mod tests {
 
     #[test]
     fn dotted_paths_become_nested_objects_and_numbers_keep_their_digits() {
-        let raw = |t: &str| RawValue::from_string(t.to_owned()).unwrap();
-        let (a, b, c) = (raw("\"x\""), raw("20000.0000000000000000001"), raw("null"));
-        let body = nest([("firstName", &*a), ("location.zip", &*b), ("location.city", &*c)]);
+        let body = nest([("firstName", "\"x\""), ("location.zip", "20000.0000000000000000001"), ("location.city", "null")]);
         assert_eq!(body, r#"{"firstName":"x","location":{"zip":20000.0000000000000000001,"city":null}}"#);
     }
 }

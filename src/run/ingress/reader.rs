@@ -14,8 +14,8 @@ use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::run::{FlowCounters, RunError, failure};
 use crate::state::{
-    Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, Lease, MassChange, PageCommit, PageOutcome, PageTimes, Partition,
-    Payload, Reason, StateError, Store, Unseen,
+    Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
+    Partition, Payload, Reason, StateError, Store, Unseen,
 };
 use crate::time::{self, Instant};
 
@@ -432,10 +432,18 @@ pub(super) fn evaluate(
     let (evaluated, until) = evaluator.evaluate_until(record, now);
     match evaluated {
         Evaluated::Mapped(mapped) => {
+            // All values go into one text, which the fields share.
+            let (mut text, mut ends) = (Vec::with_capacity(512), Vec::with_capacity(paths.len()));
+            for field in mapped.fields() {
+                field.write_json(&mut text);
+                ends.push(text.len());
+            }
+            let text: Arc<str> = String::from_utf8(text).map_err(|e| RunError::Task(e.to_string()))?.into();
             let mut payload = Payload::with_capacity(paths.len());
-            for (field, path) in mapped.fields().zip(paths) {
-                // The evaluator writes JSON, so the text is JSON.
-                let value = RawValue::from_string(field.json()).map_err(|e| RunError::Task(e.to_string()))?;
+            let mut start = 0;
+            for ((field, path), end) in mapped.fields().zip(paths).zip(ends) {
+                let value = JsonText::part(&text, start..end);
+                start = end;
                 let link = field.program.link().map(Arc::from);
                 payload.push(Field {
                     path: path.clone(),

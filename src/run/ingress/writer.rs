@@ -28,9 +28,9 @@ use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settlement, Work};
 use crate::time;
 
 /// Operations taken from the state at once, per call that may be under way.
-const CLAIM_PER_CALL: usize = 16;
+const CLAIM_PER_CALL: usize = 32;
 /// Answers handed to the state at once.
-const SETTLE_BATCH: usize = 128;
+const SETTLE_BATCH: usize = 256;
 /// Attempts of one operation for reasons of the moment, before a run that goes through once leaves it waiting.
 const ATTEMPTS: u32 = 6;
 /// Attempts of one operation over several runs after which a status of 500 is taken for the service's word on the record.
@@ -380,15 +380,15 @@ async fn send(
             Err(error) => error,
         };
         if !is_refusal(&error) || matches!(error, ConnectError::Duplicate { .. }) {
-            return Ok(Err((error, request.shown)));
+            return Ok(Err((error, request.into_shown())));
         }
         let again = body_of(shared, op, creates).await?;
         if again.sent == request.sent {
-            return Ok(Err((error, request.shown)));
+            return Ok(Err((error, request.into_shown())));
         }
         request = again;
     }
-    Ok(call(shared, op, creates, request.sent).await.map_err(|error| (error, request.shown)))
+    Ok(call(shared, op, creates, request.sent.clone()).await.map_err(|error| (error, request.into_shown())))
 }
 
 async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> Result<Written, ConnectError> {
