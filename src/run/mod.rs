@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
 pub use events::{DryEvents, Repair, repair_events};
-pub use ingress::{DryFlow, DryRun, dry_run};
+pub use ingress::{DryFlow, DryRun, dry_run, outbox_text, paths};
 pub use optout::{
     AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,
 };

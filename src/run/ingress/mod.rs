@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 pub use dry::{DryFlow, DryRun, dry_run};
 pub(super) use leftovers::leftovers;
+pub use reader::{outbox_text, paths};
 
 use super::calls::CallKind;
 use super::{Context, Pace, RunError};

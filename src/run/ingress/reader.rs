@@ -379,7 +379,7 @@ pub(super) fn removes(flow: &IngressFlow, why: Absence) -> bool {
 }
 
 /// The paths of a flow's fields, in order.
-pub(super) fn paths(flow: &IngressFlow) -> Vec<Arc<str>> {
+pub fn paths(flow: &IngressFlow) -> Vec<Arc<str>> {
     flow.fields.iter().map(|f| f.path.join(".").into()).collect()
 }
 
@@ -464,6 +464,25 @@ pub(super) fn evaluate(
         }
         Evaluated::Rejected(rejection) => Ok((rejected(plan, flow, rejection)?, due(flow, true, until))),
     }
+}
+
+/// What a run puts into the outbox for a record that passes the filter: the text of its values. For measurements of what a run does.
+///
+/// # Errors
+/// When the record is rejected with `rejected stop`, or has no id.
+pub fn outbox_text(
+    plan: &ExecutionPlan,
+    evaluator: &Evaluator<'_>,
+    paths: &[Arc<str>],
+    record: &str,
+    now: Instant,
+) -> Result<Option<String>, RunError> {
+    let flow = evaluator.flow();
+    let (change, _) = evaluate(plan, flow, evaluator, paths, record, now)?;
+    Ok(match change {
+        Change::Upsert { payload, .. } => Some(payload.to_json()),
+        Change::Absent { .. } | Change::Reject { .. } => None,
+    })
 }
 
 fn rejected(plan: &ExecutionPlan, flow: &IngressFlow, rejection: Rejection) -> Result<Change, RunError> {
