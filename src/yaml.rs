@@ -4,12 +4,15 @@
 //! remedy ([`FileProblem`]). Budgets of the library bound depth and aliases, and [`MAX_BYTES`] bounds the size, so that
 //! no file can exhaust the stack or the memory.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_saphyr::{Error, Location};
@@ -35,6 +38,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<T>, D::Error> {
         let inner = serde_saphyr::Spanned::<T>::deserialize(deserializer)?;
         Ok(Spanned { value: inner.value, span: range(&inner.referenced) })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 
@@ -66,6 +83,26 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Map<V> {
         }
         deserializer.deserialize_map(Entries(PhantomData))
     }
+}
+
+impl<V: JsonSchema> JsonSchema for Map<V> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("MapOf{}", V::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let values = generator.subschema_for::<V>();
+        json_schema!({ "type": "object", "additionalProperties": values })
+    }
+}
+
+/// The JSON Schema of what `T` is read from, for editors: draft 7, which all of them know.
+pub fn schema_of<T: JsonSchema>() -> serde_json::Value {
+    SchemaSettings::draft07().for_deserialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// An error for a hand-written `Deserialize`, with what to write instead.

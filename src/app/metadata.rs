@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::editors;
 use super::error::{MetadataError, PullError};
 use super::{AppError, runtime, services};
 use crate::disk;
@@ -146,7 +147,7 @@ pub fn pull(
             }
             Err(error) => return Err(error),
         };
-        let text = write(&table);
+        let text = editors::table_line(folder.path, before.as_ref().map(|(text, _)| text.as_str())) + &write(&table);
         let status = match &before {
             None => Status::Created,
             Some((old, _)) if *old == text => Status::Unchanged,

@@ -6,8 +6,8 @@
 
 mod command_error;
 pub mod drift;
+pub mod editors;
 mod error;
-mod export_files;
 pub mod files;
 mod fix;
 pub mod limits;

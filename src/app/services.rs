@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::connect::campaign::{Campaign, CampaignConfig, LinkForm};
+use crate::connect::campaign::{Campaign, CampaignConfig};
 use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig, SftpError};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
 use crate::plan::ExecutionPlan;
-use crate::project::{self, CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SftpConnection, SftpHostKey};
+use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SftpConnection, SftpHostKey};
 use crate::run::Services;
 use crate::state::{StateError, Store};
 use crate::time;
@@ -218,11 +218,7 @@ pub fn campaign_config(connection: &CampaignConnection, credential: Credential) 
     CampaignConfig {
         token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
         api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
-        link_form: match connection.link_form {
-            project::LinkForm::PKey => LinkForm::PKey,
-            project::LinkForm::Key => LinkForm::Key,
-            project::LinkForm::Href => LinkForm::Href,
-        },
+        link_form: connection.link_form,
         ..defaults
     }
 }
@@ -241,13 +237,7 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
         campaign: campaign(project, http.clone())?,
         exports: if reads_exports { exports(project)? } else { None },
         journal: if plan.events.is_empty() { None } else { journal(project, http.clone())? },
-        files: project
-            .connections
-            .campaign
-            .as_ref()
-            .and_then(|c| c.sftp.as_ref())
-            .map(|s| super::export_files::files(&s.kinds))
-            .unwrap_or_default(),
+        files: project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()).map(|s| s.files.clone()).unwrap_or_default(),
     };
     Ok((http, services))
 }
@@ -264,7 +254,7 @@ pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, Service
         credential: campaign.credential,
         scope: given.scope.clone().unwrap_or(campaign.scope),
         ims_organization: given.ims_organization.clone(),
-        fields: super::export_files::journal_fields(&given.fields),
+        fields: given.fields.clone(),
     };
     Ok(Some(Journal::new(http, config)?))
 }

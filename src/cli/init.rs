@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::print;
 use super::{Exit, Global, emulated};
-use crate::app::{CommandError, files};
+use crate::app::{CommandError, editors, files};
 use crate::disk;
 use crate::project::{FILE_NAME, template};
 
@@ -83,10 +83,13 @@ fn init(args: &Args) -> Result<Vec<PathBuf>, InitError> {
     let dir = &args.dir;
     let project = if args.emulated { emulated_project() } else { template::PROJECT.to_owned() };
     let mut files = vec![
-        (dir.join(FILE_NAME), project),
+        (dir.join(FILE_NAME), editors::project_line() + &project),
         (dir.join("mappings").join("contacts.d365map"), template::starter()),
         (dir.join("mappings").join("contacts.tests.d365map"), template::TESTS.to_owned()),
     ];
+    // They are in the schema folder of a new project, so that the line at the top of each YAML file leads to them.
+    let schemas = dir.join("schemas").join("json");
+    files.extend(editors::Format::ALL.map(|format| (schemas.join(format.file_name()), format.json_schema())));
     if let Some(ci) = args.ci {
         let (repository, below) = repository(dir);
         files.push((repository.join(ci.path()), ci.workflow(&shell_word(&below.join("mappings")))));
@@ -100,8 +103,7 @@ fn init(args: &Args) -> Result<Vec<PathBuf>, InitError> {
         let path = path.to_owned();
         move |source| InitError::Io { path, source }
     };
-    let folders = ["mappings", "schemas"].map(|folder| dir.join(folder));
-    for folder in folders.iter().map(PathBuf::as_path).chain(files.iter().filter_map(|(path, _)| path.parent())) {
+    for folder in files.iter().filter_map(|(path, _)| path.parent()) {
         std::fs::create_dir_all(folder).map_err(io(folder))?;
     }
     let mut written = Vec::new();
@@ -109,9 +111,6 @@ fn init(args: &Args) -> Result<Vec<PathBuf>, InitError> {
         disk::write(&path, text.as_bytes(), disk::Access::Shared).map_err(io(&path))?;
         written.push(path);
     }
-    // Git does not keep a folder without files.
-    let keep = dir.join("schemas").join(".gitkeep");
-    disk::write(&keep, b"", disk::Access::Shared).map_err(io(&keep))?;
     if args.emulated {
         emulated::write_secrets(dir).map_err(|(path, source)| InitError::Io { path, source })?;
     }

@@ -88,7 +88,7 @@ pub(super) fn warn_without_source(project: &Project, plan: &ExecutionPlan) {
 /// The blocks of events for which the project names neither a journal nor exported logs.
 pub(super) fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> Vec<&'p str> {
     let has_source = project.connections.campaign.as_ref().is_some_and(|campaign| {
-        let logs = campaign.sftp.as_ref().is_some_and(|sftp| sftp.kinds.deliveries.is_some() || sftp.kinds.tracking.is_some());
+        let logs = campaign.sftp.as_ref().is_some_and(|sftp| sftp.files.deliveries.is_some() || sftp.files.tracking.is_some());
         campaign.journal.is_some() || logs
     });
     if has_source { Vec::new() } else { plan.events.iter().map(|flow| flow.name.as_str()).collect() }

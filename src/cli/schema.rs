@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Exit, Global};
+use crate::app::editors::Format;
 use crate::app::files::{self, FilesError};
 use crate::app::metadata::{Status, connect, pull};
 use crate::app::{AppError, CommandError, ErrorKind, drift};
@@ -42,6 +43,12 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print the JSON Schema of a file format, by which editors complete keys and mark mistakes.
+    Json {
+        /// The file format.
+        #[arg(value_enum, value_name = "FORMAT")]
+        format: Format,
+    },
     /// Say what has changed in the services since the schemas were committed, and which lines of the mappings it breaks.
     Diff {
         /// The tables; without them those that the project's mappings use.
@@ -70,6 +77,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     match &args.action {
         Action::Show { table, format } => show_table(table.as_deref(), *format, global),
         Action::Pull { tables, force, dry_run } => pull_tables(tables, *force, *dry_run, global),
+        Action::Json { format } => Ok(print(&format.json_schema(), Shape::Json)),
         Action::Diff { tables, format } => diff_tables(tables, *format, global),
     }
 }

@@ -2,216 +2,178 @@
 //! their columns are called.
 //!
 //! No document of the vendor fixes names: files and columns are chosen in Campaign's workflow. A kind of export is read where its section
-//! stands, and what the section leaves out has the defaults of the reader (`connect::sftp`), which are our own.
+//! stands, and what the section leaves out has the defaults of the connector (`connect::sftp`), whose own types the sections become; these defaults are our own.
 
 use encoding_rs::{Encoding, UTF_8};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::reader::Reader;
+use crate::connect::sftp::{CsvFormat, DeliveryLogColumns, Files, LogColumns, OptOutColumns, OptOutLayout, TrackingLogColumns};
 use crate::yaml::Spanned;
 
-/// The exports of Campaign's workflow that a project reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExportKinds {
-    /// Delivery logs: sends and bounces.
-    pub deliveries: Option<ExportFiles<DeliveryNames>>,
-    /// Tracking logs: opens and clicks.
-    pub tracking: Option<ExportFiles<TrackingNames>>,
-    /// Changes of opt-outs.
-    pub opt_outs: Option<ExportFiles<OptOutNames>>,
+/// A columns section of a log: what both logs share, and what one of them has beside it.
+macro_rules! log_columns {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $field:ident),* $(,)? }) => {
+        $(#[$about])*
+        #[derive(Debug, Default, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        struct $name {
+            /// The column of the log's own id. Default: logId.
+            id: Option<Spanned<String>>,
+            /// The column of the profile's externalId. Default: externalId.
+            external_id: Option<Spanned<String>>,
+            /// The column of the time. Default: eventDate.
+            at: Option<Spanned<String>>,
+            /// The column of the delivery's name. Default: deliveryId.
+            delivery: Option<Spanned<String>>,
+            /// The column of the delivery's label. Default: deliveryLabel.
+            delivery_label: Option<Spanned<String>>,
+            /// The column of the campaign's name. Default: campaignId.
+            campaign: Option<Spanned<String>>,
+            /// The column of the campaign's label. Default: campaignLabel.
+            campaign_label: Option<Spanned<String>>,
+            /// The column of the address of the mirror page. Default: mirrorPage.
+            mirror_page: Option<Spanned<String>>,
+            $($(#[$doc])* $field: Option<Spanned<String>>,)*
+        }
+
+        impl $name {
+            fn log(&self, reader: &mut Reader<'_>, zoneless_is_utc: bool) -> LogColumns {
+                let d = LogColumns::default();
+                LogColumns {
+                    id: reader.name(&self.id, d.id),
+                    external_id: reader.name(&self.external_id, d.external_id),
+                    at: reader.name(&self.at, d.at),
+                    delivery_id: reader.name(&self.delivery, d.delivery_id),
+                    delivery_label: reader.name(&self.delivery_label, d.delivery_label),
+                    campaign_id: reader.name(&self.campaign, d.campaign_id),
+                    campaign_label: reader.name(&self.campaign_label, d.campaign_label),
+                    mirror_page: reader.name(&self.mirror_page, d.mirror_page),
+                    zoneless_is_utc,
+                }
+            }
+        }
+    };
 }
 
-/// The files of one kind of export. What is `None` has the reader's default.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExportFiles<N> {
-    /// The files' names, with `*` and `?`.
-    pub files: String,
-    /// Between two fields, an ASCII character.
-    pub delimiter: Option<u8>,
-    /// Around a field, an ASCII character.
-    pub quote: Option<u8>,
-    /// The columns of files that have no first line with their names.
-    pub header: Option<Vec<String>>,
-    /// The encoding; UTF-8 unless set.
-    pub encoding: Option<&'static Encoding>,
-    /// Whether times without a zone are in UTC.
-    pub zoneless_is_utc: bool,
-    /// How the columns are called, and which words they hold.
-    pub names: N,
+log_columns! {
+    /// Columns of delivery logs.
+    DeliveryColumnsDoc {
+        /// The column that says what happened. Default: status.
+        status,
+        /// The column that says how a message failed. Default: failureType.
+        failure_type,
+        /// The column of Campaign's reason for a failure. Default: failureReason.
+        failure_reason,
+    }
 }
 
-/// Columns that delivery and tracking logs share.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogNames {
-    /// The log's own id.
-    pub id: Option<String>,
-    /// The profile's `externalId`.
-    pub external_id: Option<String>,
-    /// When it happened.
-    pub at: Option<String>,
-    /// The delivery's name.
-    pub delivery: Option<String>,
-    /// The delivery's label.
-    pub delivery_label: Option<String>,
-    /// The campaign's name.
-    pub campaign: Option<String>,
-    /// The campaign's label.
-    pub campaign_label: Option<String>,
-    /// The mirror page.
-    pub mirror_page: Option<String>,
+log_columns! {
+    /// Columns of tracking logs.
+    TrackingColumnsDoc {
+        /// The column that says what the link was. Default: type.
+        r#type,
+        /// The column of the address behind the link. Default: url.
+        url,
+    }
 }
 
-/// Columns and words of delivery logs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryNames {
-    /// What tracking logs have as well.
-    pub log: LogNames,
-    /// What happened.
-    pub status: Option<String>,
-    /// How it failed.
-    pub failure_type: Option<String>,
-    /// Campaign's words for a failure.
-    pub failure_reason: Option<String>,
-    /// Values of the status for a message that was sent.
-    pub sent: Option<Vec<String>>,
-    /// For one that failed.
-    pub failed: Option<Vec<String>>,
-    /// Values of the failure's type for a hard bounce.
-    pub hard: Option<Vec<String>>,
-    /// Values of the status that are passed over.
-    pub passed_over: Option<Vec<String>>,
+/// What the files of each kind say of their form.
+macro_rules! files_doc {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $of:ty),* $(,)? }) => {
+        $(#[$about])*
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub(super) struct $name {
+            /// The names of the files, with `*` and `?`, without a folder.
+            files: Spanned<String>,
+            /// Between two fields: one character, or the word `tab`. Default: a comma.
+            delimiter: Option<Spanned<String>>,
+            /// Around a field that has a delimiter or a line break: one character. Default: a double quotation mark.
+            quote: Option<Spanned<String>>,
+            /// The names of the columns, only where the files have no first line with them.
+            header: Option<Vec<Spanned<String>>>,
+            /// The encoding: `utf-8` (default), or one of a byte per character, such as `windows-1252`.
+            encoding: Option<Spanned<String>>,
+            /// `utc`: times without a zone are in UTC. Without this key they are errors.
+            times: Option<Spanned<String>>,
+            $($(#[$doc])* #[serde(default)] $field: $of,)*
+        }
+
+        impl $name {
+            fn form(&self) -> Form<'_> {
+                let $name { files, delimiter, quote, header, encoding, times, .. } = self;
+                Form { files, delimiter, quote, header, encoding, times }
+            }
+        }
+    };
 }
 
-/// Columns and words of tracking logs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrackingNames {
-    /// What delivery logs have as well.
-    pub log: LogNames,
-    /// What the link was.
-    pub kind: Option<String>,
-    /// The address behind it.
-    pub url: Option<String>,
-    /// Values of the type for an open.
-    pub open: Option<Vec<String>>,
-    /// For a click.
-    pub click: Option<Vec<String>>,
-    /// Values that are passed over.
-    pub passed_over: Option<Vec<String>>,
+files_doc! {
+    /// The files of delivery logs: sends and bounces.
+    DeliveriesDoc {
+        /// The names of the columns.
+        columns: DeliveryColumnsDoc,
+        /// The words that stand for what happened. A list takes the place of the default list.
+        words: DeliveryWordsDoc,
+    }
 }
 
-/// Columns of opt-out changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OptOutNames {
-    /// The profile's `externalId`.
-    pub external_id: Option<String>,
-    /// With one attribute a line: the column of its name.
-    pub attribute: Option<String>,
-    /// With one attribute a line: the column of its value.
-    pub value: Option<String>,
-    /// With one attribute a line: the column of its change's time.
-    pub at: Option<String>,
-    /// With one profile a line: what is added to an attribute's name for the column of its change.
-    pub changed_suffix: Option<String>,
+files_doc! {
+    /// The files of tracking logs: opens and clicks.
+    TrackingDoc {
+        /// The names of the columns.
+        columns: TrackingColumnsDoc,
+        /// The words that stand for what happened. A list takes the place of the default list.
+        words: TrackingWordsDoc,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct DeliveriesDoc {
-    files: Spanned<String>,
-    delimiter: Option<Spanned<String>>,
-    quote: Option<Spanned<String>>,
-    header: Option<Vec<Spanned<String>>>,
-    encoding: Option<Spanned<String>>,
-    times: Option<Spanned<String>>,
-    #[serde(default)]
-    columns: DeliveryColumnsDoc,
-    #[serde(default)]
-    words: DeliveryWordsDoc,
+files_doc! {
+    /// The files of opt-out changes.
+    OptOutsDoc {
+        /// The names of the columns, with one attribute a line.
+        columns: OptOutColumnsDoc,
+        /// With one profile a line: what is added to an attribute's name for the column of its change.
+        changed_suffix: Option<Spanned<String>>,
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct DeliveryColumnsDoc {
-    id: Option<Spanned<String>>,
-    external_id: Option<Spanned<String>>,
-    at: Option<Spanned<String>>,
-    delivery: Option<Spanned<String>>,
-    delivery_label: Option<Spanned<String>>,
-    campaign: Option<Spanned<String>>,
-    campaign_label: Option<Spanned<String>>,
-    mirror_page: Option<Spanned<String>>,
-    status: Option<Spanned<String>>,
-    failure_type: Option<Spanned<String>>,
-    failure_reason: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct DeliveryWordsDoc {
+    /// Values of the status for a message that was sent.
     sent: Option<Vec<Spanned<String>>>,
+    /// Values of the status for a message that failed.
     failed: Option<Vec<Spanned<String>>>,
+    /// Values of the failure type for a hard bounce.
     hard: Option<Vec<Spanned<String>>>,
+    /// Values of the status that are passed over.
     passed_over: Option<Vec<Spanned<String>>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct TrackingDoc {
-    files: Spanned<String>,
-    delimiter: Option<Spanned<String>>,
-    quote: Option<Spanned<String>>,
-    header: Option<Vec<Spanned<String>>>,
-    encoding: Option<Spanned<String>>,
-    times: Option<Spanned<String>>,
-    #[serde(default)]
-    columns: TrackingColumnsDoc,
-    #[serde(default)]
-    words: TrackingWordsDoc,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct TrackingColumnsDoc {
-    id: Option<Spanned<String>>,
-    external_id: Option<Spanned<String>>,
-    at: Option<Spanned<String>>,
-    delivery: Option<Spanned<String>>,
-    delivery_label: Option<Spanned<String>>,
-    campaign: Option<Spanned<String>>,
-    campaign_label: Option<Spanned<String>>,
-    mirror_page: Option<Spanned<String>>,
-    r#type: Option<Spanned<String>>,
-    url: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct TrackingWordsDoc {
+    /// Values of the type for an open.
     open: Option<Vec<Spanned<String>>>,
+    /// Values of the type for a click.
     click: Option<Vec<Spanned<String>>>,
+    /// Values of the type that are passed over.
     passed_over: Option<Vec<Spanned<String>>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct OptOutsDoc {
-    files: Spanned<String>,
-    delimiter: Option<Spanned<String>>,
-    quote: Option<Spanned<String>>,
-    header: Option<Vec<Spanned<String>>>,
-    encoding: Option<Spanned<String>>,
-    times: Option<Spanned<String>>,
-    #[serde(default)]
-    columns: OptOutColumnsDoc,
-    changed_suffix: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct OptOutColumnsDoc {
+    /// The column of the profile's externalId. Default: externalId.
     external_id: Option<Spanned<String>>,
+    /// The column of the attribute's name. Default: attribute.
     attribute: Option<Spanned<String>>,
+    /// The column of its value. Default: value.
     value: Option<Spanned<String>>,
+    /// The column of the time at which it changed. Default: lastModified.
     at: Option<Spanned<String>>,
 }
 
@@ -226,56 +188,36 @@ struct Form<'d> {
 }
 
 impl Reader<'_> {
-    pub(super) fn deliveries(&mut self, doc: &DeliveriesDoc) -> ExportFiles<DeliveryNames> {
-        let DeliveriesDoc { files, delimiter, quote, header, encoding, times, columns: c, words } = doc;
-        let log = LogNames {
-            id: self.name(&c.id),
-            external_id: self.name(&c.external_id),
-            at: self.name(&c.at),
-            delivery: self.name(&c.delivery),
-            delivery_label: self.name(&c.delivery_label),
-            campaign: self.name(&c.campaign),
-            campaign_label: self.name(&c.campaign_label),
-            mirror_page: self.name(&c.mirror_page),
-        };
-        let names = DeliveryNames {
-            log,
-            status: self.name(&c.status),
-            failure_type: self.name(&c.failure_type),
-            failure_reason: self.name(&c.failure_reason),
-            sent: self.names(&words.sent),
-            failed: self.names(&words.failed),
-            hard: self.names(&words.hard),
-            passed_over: self.names(&words.passed_over),
-        };
-        self.export(&Form { files, delimiter, quote, header, encoding, times }, names)
+    pub(super) fn deliveries(&mut self, doc: &DeliveriesDoc) -> Files<DeliveryLogColumns> {
+        let DeliveriesDoc { columns: c, words, .. } = doc;
+        let d = DeliveryLogColumns::default();
+        self.export(&doc.form(), |reader, zoneless_is_utc| DeliveryLogColumns {
+            log: c.log(reader, zoneless_is_utc),
+            status: reader.name(&c.status, d.status),
+            failure_type: reader.name(&c.failure_type, d.failure_type),
+            failure_reason: reader.name(&c.failure_reason, d.failure_reason),
+            sent: reader.names(&words.sent).unwrap_or(d.sent),
+            failed: reader.names(&words.failed).unwrap_or(d.failed),
+            hard: reader.names(&words.hard).unwrap_or(d.hard),
+            passed_over: reader.names(&words.passed_over).unwrap_or(d.passed_over),
+        })
     }
 
-    pub(super) fn tracking(&mut self, doc: &TrackingDoc) -> ExportFiles<TrackingNames> {
-        let TrackingDoc { files, delimiter, quote, header, encoding, times, columns: c, words } = doc;
-        let log = LogNames {
-            id: self.name(&c.id),
-            external_id: self.name(&c.external_id),
-            at: self.name(&c.at),
-            delivery: self.name(&c.delivery),
-            delivery_label: self.name(&c.delivery_label),
-            campaign: self.name(&c.campaign),
-            campaign_label: self.name(&c.campaign_label),
-            mirror_page: self.name(&c.mirror_page),
-        };
-        let names = TrackingNames {
-            log,
-            kind: self.name(&c.r#type),
-            url: self.name(&c.url),
-            open: self.names(&words.open),
-            click: self.names(&words.click),
-            passed_over: self.names(&words.passed_over),
-        };
-        self.export(&Form { files, delimiter, quote, header, encoding, times }, names)
+    pub(super) fn tracking(&mut self, doc: &TrackingDoc) -> Files<TrackingLogColumns> {
+        let TrackingDoc { columns: c, words, .. } = doc;
+        let d = TrackingLogColumns::default();
+        self.export(&doc.form(), |reader, zoneless_is_utc| TrackingLogColumns {
+            log: c.log(reader, zoneless_is_utc),
+            kind: reader.name(&c.r#type, d.kind),
+            url: reader.name(&c.url, d.url),
+            open: reader.names(&words.open).unwrap_or(d.open),
+            click: reader.names(&words.click).unwrap_or(d.click),
+            passed_over: reader.names(&words.passed_over).unwrap_or(d.passed_over),
+        })
     }
 
-    pub(super) fn opt_outs(&mut self, doc: &OptOutsDoc) -> ExportFiles<OptOutNames> {
-        let OptOutsDoc { files, delimiter, quote, header, encoding, times, columns: c, changed_suffix } = doc;
+    pub(super) fn opt_outs(&mut self, doc: &OptOutsDoc) -> Files<OptOutColumns> {
+        let OptOutsDoc { columns: c, changed_suffix, .. } = doc;
         if changed_suffix.is_some()
             && let Some(other) = [&c.attribute, &c.value, &c.at].into_iter().flatten().next()
         {
@@ -286,17 +228,28 @@ impl Reader<'_> {
                 "with one profile a line the columns have the attributes' names: leave this one out",
             );
         }
-        let names = OptOutNames {
-            external_id: self.name(&c.external_id),
-            attribute: self.name(&c.attribute),
-            value: self.name(&c.value),
-            at: self.name(&c.at),
-            changed_suffix: self.name(changed_suffix),
-        };
-        self.export(&Form { files, delimiter, quote, header, encoding, times }, names)
+        let d = OptOutColumns::default();
+        self.export(&doc.form(), |reader, zoneless_is_utc| OptOutColumns {
+            external_id: reader.name(&c.external_id, d.external_id),
+            layout: match changed_suffix {
+                Some(suffix) => {
+                    reader.word(suffix);
+                    OptOutLayout::Wide { suffix: suffix.value.trim().to_owned() }
+                }
+                None => match d.layout {
+                    OptOutLayout::Long { attribute, value, at } => OptOutLayout::Long {
+                        attribute: reader.name(&c.attribute, attribute),
+                        value: reader.name(&c.value, value),
+                        at: reader.name(&c.at, at),
+                    },
+                    wide @ OptOutLayout::Wide { .. } => wide,
+                },
+            },
+            zoneless_is_utc,
+        })
     }
 
-    fn export<N>(&mut self, form: &Form<'_>, names: N) -> ExportFiles<N> {
+    fn export<C>(&mut self, form: &Form<'_>, columns: impl FnOnce(&mut Self, bool) -> C) -> Files<C> {
         self.word(form.files);
         if form.files.value.contains(['/', '\\']) {
             self.problem(
@@ -318,15 +271,21 @@ impl Reader<'_> {
             }
             known
         });
-        let (delimiter, quote) = (self.character(form.delimiter), self.character(form.quote));
-        if let (Some(given), Some(mark)) = (form.quote, quote)
-            && delimiter.unwrap_or(b',') == mark
+        let d = CsvFormat::default();
+        let (delimiter, quote) = (self.character(form.delimiter).unwrap_or(d.delimiter), self.character(form.quote).unwrap_or(d.quote));
+        if let Some(given) = form.quote
+            && delimiter == quote
         {
             self.problem(&given.span, "a field ends and is quoted by the same character", "the delimiter too", "write another one");
         }
-        let header = self.names(form.header);
-        let encoding = self.encoding(form.encoding);
-        ExportFiles { files: form.files.value.trim().to_owned(), delimiter, quote, header, encoding, zoneless_is_utc, names }
+        let format = CsvFormat {
+            delimiter,
+            quote,
+            columns: self.names(form.header),
+            encoding: self.encoding(form.encoding).unwrap_or(d.encoding),
+            longest_record: d.longest_record,
+        };
+        Files { pattern: form.files.value.trim().to_owned(), format, columns: columns(self, zoneless_is_utc) }
     }
 
     /// An encoding by one of its names (WHATWG, *Encoding*: `windows-1252`, `latin1`, `iso-8859-15`). Files are split at bytes, so that
@@ -345,10 +304,11 @@ impl Reader<'_> {
         known
     }
 
-    pub(super) fn name(&mut self, given: &Option<Spanned<String>>) -> Option<String> {
-        let given = given.as_ref()?;
+    /// The name that is given, or else the default.
+    pub(super) fn name(&mut self, given: &Option<Spanned<String>>, default: String) -> String {
+        let Some(given) = given else { return default };
         self.word(given);
-        Some(given.value.trim().to_owned())
+        given.value.trim().to_owned()
     }
 
     fn names(&mut self, given: &Option<Vec<Spanned<String>>>) -> Option<Vec<String>> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -12,13 +13,13 @@ use crate::diagnostics::{Code, FileProblem, Level, Levels, Severity, nearest};
 
 use super::journal::JournalDoc;
 use super::optouts::OptoutsDoc;
-use super::reader::Reader;
+use super::reader::{Ranged, Reader};
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, LinkForm, PerService, Project, SecretRef,
-    ServiceAccount,
+    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, PerService, Project, SecretRef, ServiceAccount,
 };
+use crate::connect::campaign::LinkForm;
 use crate::yaml::{self, Spanned};
 
 /// The version of the format that this program reads.
@@ -34,99 +35,162 @@ pub(super) const CAMPAIGN_SCOPE: &str = "openid,AdobeID,campaign_sdk,campaign_co
 /// The metascope of a service account for Campaign Standard. Assumed, as the scopes are.
 const METASCOPE: &str = "ent_campaign_sdk";
 
-#[derive(Debug, Deserialize)]
+/// The settings of a project of d365map: where its files are, how the services are reached, what bounds a run.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ProjectDoc {
+#[schemars(title = "d365map.yaml")]
+pub(super) struct ProjectDoc {
+    /// The version of the format: 1.
     version: Spanned<u32>,
+    /// The folder of the mapping files, relative to this file and within its folder. Default: mappings.
     mappings: Option<Spanned<String>>,
+    /// The folder of the schema files, relative to this file and within its folder. Default: schemas.
     schemas: Option<Spanned<String>>,
+    /// The state file: cursors, outbox, ledger, dead letters. It has personal data; keep it out of version control. Default:
+    /// .d365map/state.db.
     state: Option<Spanned<String>>,
+    /// How the services are reached. Each connection is needed only by commands that talk to its service.
     #[serde(default)]
     connections: Option<ConnectionsDoc>,
+    /// What bounds a run.
     #[serde(default)]
     limits: Option<LimitsDoc>,
+    /// How opt-outs are read in Campaign, and how times are compared.
     #[serde(default)]
     opt_outs: Option<OptoutsDoc>,
+    /// When the rounds of `run --watch` begin, by workflow: a mapping by its name, its opt-outs by `NAME.optout`, a block of events by
+    /// its name.
     #[serde(default)]
     schedules: Option<yaml::Map<ScheduleDoc>>,
+    /// The severity of warnings by their codes. `d365map explain` lists the codes.
     #[serde(default)]
-    lint: Option<yaml::Map<Spanned<String>>>,
+    lint: Option<yaml::Map<LintDoc>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// `error`, `warning` or `off`. An error cannot be turned into less.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct LintDoc(#[schemars(extend("enum" = ["error", "warning", "off"]))] Spanned<String>);
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct ConnectionsDoc {
+    /// Dynamics 365 by the Dataverse Web API: an application user.
     dynamics: Option<Spanned<DynamicsDoc>>,
+    /// Adobe Campaign Standard by its REST API: an OAuth server-to-server credential.
     campaign: Option<Spanned<CampaignDoc>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct DynamicsDoc {
+    /// The address of the environment without a path, such as https://contoso.crm4.dynamics.com.
     url: Spanned<String>,
+    /// The directory of the application: its id or its domain. Required without `token-url`.
     tenant: Option<Spanned<String>>,
+    /// Where tokens come from, if not from Entra ID's endpoint of the tenant.
     token_url: Option<Spanned<String>>,
+    /// The id of the application, which must be an application user of the environment.
     client_id: Spanned<String>,
+    /// Where the client secret is kept. Required without `client-certificate`.
     client_secret: Option<SecretRef>,
+    /// A certificate that is uploaded to the app registration, in place of the secret.
     client_certificate: Option<CertificateDoc>,
+    /// The language of the labels that `schema pull` writes: a Windows language code (1031) or a culture (de-DE). Default: that of the
+    /// application user.
     label_language: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct CertificateDoc {
+    /// The file of the public certificate (PEM), relative to this file.
     certificate: Spanned<String>,
+    /// Where its private key is kept (PEM, RSA, not encrypted).
     private_key: SecretRef,
+    /// PS256 (default), or RS256 for token services that know only the older form.
+    #[schemars(extend("enum" = ["PS256", "RS256", null]))]
     signature: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ServiceAccountDoc {
+    /// The id of the organisation, `…@AdobeOrg`.
     organization_id: Spanned<String>,
+    /// The id of the technical account, `…@techacct.adobe.com`.
     technical_account: Spanned<String>,
+    /// Where the private key is kept (PEM).
     private_key: SecretRef,
+    /// The metascopes by name. Default: ent_campaign_sdk.
     metascopes: Option<Vec<Spanned<String>>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct CampaignDoc {
+    /// The address of the gateway; the organisation is added to it. Default: https://mc.adobe.io.
     url: Option<Spanned<String>>,
+    /// The organisation's id, as in https://mc.adobe.io/ORGANIZATION/campaign. Required unless `url` ends with it.
     organization: Option<Spanned<String>>,
+    /// Where tokens come from, if not from Adobe's public service.
     token_url: Option<Spanned<String>>,
+    /// The client id of the credential, which is the API key too.
     client_id: Spanned<String>,
+    /// Where the client secret is kept.
     client_secret: SecretRef,
+    /// Adobe's deprecated service account (JWT), for projects that were not migrated yet.
     service_account: Option<ServiceAccountDoc>,
+    /// The SFTP server of the instance, with the exports of logs and opt-out changes.
     sftp: Option<SftpDoc>,
+    /// The journal of Adobe I/O Events, from which email events come in near real time.
     journal: Option<JournalDoc>,
+    /// The scopes of the credential, separated by commas, as Adobe's developer console shows them.
     scope: Option<Spanned<String>>,
+    /// The API for profiles. `profileAndServices` knows neither added fields nor a key of your own. Default: profileAndServicesExt.
+    #[schemars(extend("enum" = ["profileAndServicesExt", "profileAndServices", null]))]
     api: Option<Spanned<String>>,
-    link_form: Option<Spanned<String>>,
+    /// How a link to another record is written. Default: pkey.
+    #[serde(default)]
+    link_form: Option<LinkForm>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct LimitsDoc {
-    page_size: Option<Spanned<i64>>,
-    concurrency: Option<Spanned<i64>>,
-    backlog_high_water: Option<Spanned<i64>>,
-    mass_change_percent: Option<Spanned<i64>>,
-    mass_change_count: Option<Spanned<i64>>,
-    /// The name of `mass-change-percent` before it was about more than deletions.
-    mass_delete_percent: Option<Spanned<i64>>,
-    attempts: Option<Spanned<i64>>,
-    request_timeout_seconds: Option<Spanned<i64>>,
-    watch_interval_seconds: Option<Spanned<i64>>,
-    requests_per_second: Option<PerServiceDoc>,
-    requests_per_day: Option<PerServiceDoc>,
+    /// Records in a page of Dataverse. Default: 1000.
+    page_size: Option<Ranged<1, 5000>>,
+    /// Requests to one host at the same time, at most. Default: 8.
+    concurrency: Option<Ranged<1, 52>>,
+    /// Operations waiting in the outbox at which reading pauses; at least `page-size`. Default: 20000.
+    backlog_high_water: Option<Ranged<100, 10_000_000>>,
+    /// The share in percent of the records above which `mass-change-count` changes need approval. 100 switches the guard off, except
+    /// for a source that returns nothing. Default: 20.
+    mass_change_percent: Option<Ranged<1, 100>>,
+    /// As many deletions, or records in which a field would become empty, need approval. Default: 100.
+    mass_change_count: Option<Ranged<1, 10_000_000>>,
+    /// The older name of `mass-change-percent`.
+    #[schemars(extend("deprecated" = true))]
+    mass_delete_percent: Option<Ranged<1, 100>>,
+    /// Tries of one request, the first one included. Default: 6.
+    attempts: Option<Ranged<1, 20>>,
+    /// Time for one request with its answer, in seconds. Default: 120.
+    request_timeout_seconds: Option<Ranged<1, 600>>,
+    /// From the end of one round of `run --watch` to the beginning of the next, in seconds. Default: 60.
+    watch_interval_seconds: Option<Ranged<1, 86_400>>,
+    /// Requests per second for each service. Default: unlimited.
+    requests_per_second: Option<PerServiceDoc<Ranged<1, 1000>>>,
+    /// Requests per day of UTC for each service. Default: unlimited.
+    requests_per_day: Option<PerServiceDoc<Ranged<1, 1_000_000_000>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct PerServiceDoc {
-    dynamics: Option<Spanned<i64>>,
-    campaign: Option<Spanned<i64>>,
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct PerServiceDoc<T> {
+    /// Dynamics 365.
+    dynamics: Option<T>,
+    /// Adobe Campaign.
+    campaign: Option<T>,
 }
 
 /// Masks what a careless hand has written where a reference belongs, byte for byte: an excerpt must not show it.
@@ -206,9 +270,9 @@ impl Reader<'_> {
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.
-    fn lint(&mut self, doc: &yaml::Map<Spanned<String>>) -> Levels {
+    fn lint(&mut self, doc: &yaml::Map<LintDoc>) -> Levels {
         let mut levels = Levels::new();
-        for (name, level) in &doc.0 {
+        for (name, LintDoc(level)) in &doc.0 {
             let Some(code) = Code::from_name(&name.value) else {
                 let near = nearest(&name.value, Code::ALL.iter().map(|c| c.name()));
                 let help = near.map_or("`d365map explain` lists the codes".to_owned(), |n| format!("did you mean {n}?"));
@@ -453,25 +517,8 @@ impl Reader<'_> {
             organization: organization.as_ref().map(|o| o.value.clone()),
             scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
             api: api.as_ref().map(|a| a.value.clone()),
-            link_form: link_form.as_ref().map(|f| self.link_form(f)).unwrap_or_default(),
+            link_form: link_form.unwrap_or_default(),
         })
-    }
-
-    fn link_form(&mut self, given: &Spanned<String>) -> LinkForm {
-        match given.value.as_str() {
-            "pkey" => LinkForm::PKey,
-            "key" => LinkForm::Key,
-            "href" => LinkForm::Href,
-            other => {
-                self.problem(
-                    &given.span,
-                    format!("`{other}` is no form of a link"),
-                    "not a form",
-                    "write pkey (the documented form, and the default), key or href",
-                );
-                LinkForm::default()
-            }
-        }
     }
 
     fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {
@@ -492,59 +539,53 @@ impl Reader<'_> {
 
     fn limits(&mut self, doc: &LimitsDoc) -> Limits {
         let defaults = Limits::default();
-        let seconds = |value: u64| Duration::from_secs(value);
-        let per_second = doc.requests_per_second.as_ref().map_or((None, None), |d| (d.dynamics.as_ref(), d.campaign.as_ref()));
-        let per_day = doc.requests_per_day.as_ref().map_or((None, None), |d| (d.dynamics.as_ref(), d.campaign.as_ref()));
-        let mut second =
-            |given: Option<&Spanned<i64>>| given.map(|g| self.ranged("requests-per-second", Some(g), 1000, 1..=1000, "requests"));
-        let requests_per_second = PerService { dynamics: second(per_second.0), campaign: second(per_second.1) };
+        let per_second = doc.requests_per_second.as_ref();
+        let per_day = doc.requests_per_day.as_ref();
+        let mut second = |given: Option<&Ranged<1, 1000>>| given.map(|g| self.ranged("requests-per-second", Some(g), 1000, "requests"));
+        let requests_per_second = PerService {
+            dynamics: second(per_second.and_then(|d| d.dynamics.as_ref())),
+            campaign: second(per_second.and_then(|d| d.campaign.as_ref())),
+        };
         let mut day =
-            |given: Option<&Spanned<i64>>| given.map(|g| self.ranged("requests-per-day", Some(g), 40_000, 1..=1_000_000_000, "requests"));
-        let requests_per_day = PerService { dynamics: day(per_day.0), campaign: day(per_day.1) };
+            |given: Option<&Ranged<1, 1_000_000_000>>| given.map(|g| self.ranged("requests-per-day", Some(g), 40_000, "requests"));
+        let requests_per_day = PerService {
+            dynamics: day(per_day.and_then(|d| d.dynamics.as_ref())),
+            campaign: day(per_day.and_then(|d| d.campaign.as_ref())),
+        };
+        let (percent, percent_key) = match &doc.mass_change_percent {
+            Some(given) => (Some(given), "mass-change-percent"),
+            None => (doc.mass_delete_percent.as_ref(), "mass-delete-percent"),
+        };
+        let (timeout, interval) = (defaults.request_timeout.as_secs(), defaults.watch_interval.as_secs());
         let limits = Limits {
             requests_per_second,
             requests_per_day,
-            page_size: self.ranged("page-size", doc.page_size.as_ref(), defaults.page_size, 1..=5000, "records"),
-            concurrency: self.ranged("concurrency", doc.concurrency.as_ref(), defaults.concurrency, 1..=52, "requests"),
+            page_size: self.ranged("page-size", doc.page_size.as_ref(), defaults.page_size, "records"),
+            concurrency: self.ranged("concurrency", doc.concurrency.as_ref(), defaults.concurrency, "requests"),
             backlog_high_water: self.ranged(
                 "backlog-high-water",
                 doc.backlog_high_water.as_ref(),
                 defaults.backlog_high_water,
-                100..=10_000_000,
                 "operations",
             ),
-            mass_change_percent: self.ranged(
-                if doc.mass_change_percent.is_some() { "mass-change-percent" } else { "mass-delete-percent" },
-                doc.mass_change_percent.as_ref().or(doc.mass_delete_percent.as_ref()),
-                defaults.mass_change_percent,
-                1..=100,
-                "percent",
-            ),
-            mass_change_count: self.ranged(
-                "mass-change-count",
-                doc.mass_change_count.as_ref(),
-                defaults.mass_change_count,
-                1..=10_000_000,
-                "records",
-            ),
-            attempts: self.ranged("attempts", doc.attempts.as_ref(), defaults.attempts, 1..=20, "tries"),
-            request_timeout: seconds(self.ranged(
+            mass_change_percent: self.ranged(percent_key, percent, defaults.mass_change_percent, "percent"),
+            mass_change_count: self.ranged("mass-change-count", doc.mass_change_count.as_ref(), defaults.mass_change_count, "records"),
+            attempts: self.ranged("attempts", doc.attempts.as_ref(), defaults.attempts, "tries"),
+            request_timeout: Duration::from_secs(self.ranged(
                 "request-timeout-seconds",
                 doc.request_timeout_seconds.as_ref(),
-                defaults.request_timeout.as_secs(),
-                1..=600,
+                timeout,
                 "seconds",
             )),
-            watch_interval: seconds(self.ranged(
+            watch_interval: Duration::from_secs(self.ranged(
                 "watch-interval-seconds",
                 doc.watch_interval_seconds.as_ref(),
-                defaults.watch_interval.as_secs(),
-                1..=86_400,
+                interval,
                 "seconds",
             )),
         };
         if limits.backlog_high_water < u64::from(limits.page_size)
-            && let Some(given) = doc.backlog_high_water.as_ref().or(doc.page_size.as_ref())
+            && let Some(given) = doc.backlog_high_water.as_ref().map(|g| &g.0).or(doc.page_size.as_ref().map(|g| &g.0))
         {
             self.problem(
                 &given.span,

@@ -1,9 +1,11 @@
 //! The section `connections.campaign.journal`: the journal of Adobe I/O Events.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use super::reader::Reader;
+use crate::connect::journal::JournalFields;
 use crate::yaml::Spanned;
 
 /// The journal of an event registration. It is read with the credential of the Adobe project, that of Campaign.
@@ -15,63 +17,50 @@ pub struct JournalConnection {
     pub ims_organization: String,
     /// The scopes of its token; those of Campaign's connection where none are written.
     pub scope: Option<String>,
-    /// How the payload's fields are called.
+    /// How the payload's fields are named.
     pub fields: JournalFields,
 }
 
-/// Names of an event's fields, with dots for nested ones. What is `None` has the connector's default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalFields {
-    /// The log's own id.
-    pub id: Option<String>,
-    /// What happened.
-    pub kind: Option<String>,
-    /// The profile's `externalId`.
-    pub external_id: Option<String>,
-    /// When it happened.
-    pub at: Option<String>,
-    /// The delivery's name.
-    pub delivery: Option<String>,
-    /// The delivery's label.
-    pub delivery_label: Option<String>,
-    /// The campaign's name.
-    pub campaign: Option<String>,
-    /// The campaign's label.
-    pub campaign_label: Option<String>,
-    /// The mirror page.
-    pub mirror_page: Option<String>,
-    /// The address that was opened.
-    pub url: Option<String>,
-    /// How a message failed.
-    pub failure_type: Option<String>,
-    /// Campaign's words for a failure.
-    pub failure_reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct JournalDoc {
+    /// The journaling address of the event registration, as Adobe's developer console shows it.
     url: Spanned<String>,
+    /// The id of the organisation, `…@AdobeOrg`.
     ims_organization: Spanned<String>,
+    /// The scopes of the journal's token. Default: those of the connection.
     scope: Option<Spanned<String>>,
+    /// The names of the payload's fields, with dots for nested ones. No document of the vendor fixes them.
     #[serde(default)]
     fields: FieldsDoc,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct FieldsDoc {
+    /// The log's own id, the same as in exported logs. Default: data.logId.
     id: Option<Spanned<String>>,
+    /// What happened. Default: type.
     r#type: Option<Spanned<String>>,
+    /// The profile's externalId. Default: data.externalId.
     external_id: Option<Spanned<String>>,
+    /// When it happened. Default: data.eventDate.
     at: Option<Spanned<String>>,
+    /// The delivery's name. Default: data.deliveryId.
     delivery: Option<Spanned<String>>,
+    /// The delivery's label. Default: data.deliveryLabel.
     delivery_label: Option<Spanned<String>>,
+    /// The campaign's name. Default: data.campaignId.
     campaign: Option<Spanned<String>>,
+    /// The campaign's label. Default: data.campaignLabel.
     campaign_label: Option<Spanned<String>>,
+    /// The address of the mirror page. Default: data.mirrorPage.
     mirror_page: Option<Spanned<String>>,
+    /// The address that was opened. Default: data.url.
     url: Option<Spanned<String>>,
+    /// How a message failed. Default: data.failureType.
     failure_type: Option<Spanned<String>>,
+    /// Campaign's reason for a failure. Default: data.failureReason.
     failure_reason: Option<Spanned<String>>,
 }
 
@@ -100,19 +89,20 @@ impl Reader<'_> {
                 "write it as the developer console shows it: `0123456789ABCDEF@AdobeOrg`",
             );
         }
+        let d = JournalFields::default();
         let fields = JournalFields {
-            id: self.name(&f.id),
-            kind: self.name(&f.r#type),
-            external_id: self.name(&f.external_id),
-            at: self.name(&f.at),
-            delivery: self.name(&f.delivery),
-            delivery_label: self.name(&f.delivery_label),
-            campaign: self.name(&f.campaign),
-            campaign_label: self.name(&f.campaign_label),
-            mirror_page: self.name(&f.mirror_page),
-            url: self.name(&f.url),
-            failure_type: self.name(&f.failure_type),
-            failure_reason: self.name(&f.failure_reason),
+            id: self.name(&f.id, d.id),
+            kind: self.name(&f.r#type, d.kind),
+            external_id: self.name(&f.external_id, d.external_id),
+            at: self.name(&f.at, d.at),
+            delivery: self.name(&f.delivery, d.delivery),
+            delivery_label: self.name(&f.delivery_label, d.delivery_label),
+            campaign: self.name(&f.campaign, d.campaign),
+            campaign_label: self.name(&f.campaign_label, d.campaign_label),
+            mirror_page: self.name(&f.mirror_page, d.mirror_page),
+            url: self.name(&f.url, d.url),
+            failure_type: self.name(&f.failure_type, d.failure_type),
+            failure_reason: self.name(&f.failure_reason, d.failure_reason),
         };
         Some(JournalConnection {
             url: url?,

@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::connect::campaign::LinkForm;
+use crate::connect::sftp::ExportFiles;
 use crate::diagnostics::{FileProblem, Levels};
 use crate::time::schedule::Schedule;
 
-pub use exports::{DeliveryNames, ExportFiles, ExportKinds, LogNames, OptOutNames, TrackingNames};
-pub use journal::{JournalConnection, JournalFields};
+pub use journal::JournalConnection;
 pub use optouts::OptoutReading;
 pub use secret::{SecretError, SecretRef};
 
@@ -120,18 +121,6 @@ pub struct CampaignConnection {
     pub link_form: LinkForm,
 }
 
-/// How a link to another record is written in Campaign.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkForm {
-    /// By the other record's PKey, which is looked up first.
-    #[default]
-    PKey,
-    /// By the other record's key.
-    Key,
-    /// By the other record's address, which is looked up first.
-    Href,
-}
-
 /// Campaign's SFTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SftpConnection {
@@ -151,8 +140,8 @@ pub struct SftpConnection {
     pub exports: String,
     /// The folder that logs are written to, if any.
     pub logs: Option<String>,
-    /// Which exports are read.
-    pub kinds: ExportKinds,
+    /// Which exports are read, and how.
+    pub files: ExportFiles,
 }
 
 /// How an SFTP server is known.
@@ -254,6 +243,11 @@ pub enum ProjectError {
     /// The file is faulty.
     #[error("{}", list(.0))]
     Invalid(Vec<FileProblem>),
+}
+
+/// The JSON Schema of a project file, for editors.
+pub fn json_schema() -> serde_json::Value {
+    crate::yaml::schema_of::<file::ProjectDoc>()
 }
 
 fn list(problems: &[FileProblem]) -> String {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::reader::Reader;
+use super::reader::{Ranged, Reader};
 use crate::yaml::Spanned;
 
 /// How opt-outs are read and compared.
@@ -32,19 +33,26 @@ impl Default for OptoutReading {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct OptoutsDoc {
+    /// A filter, defined in Campaign, that gives the profiles changed since an instant. Default: byLastModified with
+    /// lastModified_parameter, if Campaign has it.
     changed_profiles: Option<ChangedDoc>,
-    list_every_seconds: Option<Spanned<i64>>,
-    clock_tolerance_seconds: Option<Spanned<i64>>,
-    exports_stale_after_hours: Option<Spanned<i64>>,
+    /// How often all profiles are listed where there is no such filter, in seconds. Default: 3600.
+    list_every_seconds: Option<Ranged<0, 604_800>>,
+    /// By how much the clocks of this machine and of the services may differ, in seconds. Default: 5.
+    clock_tolerance_seconds: Option<Ranged<0, 3600>>,
+    /// The age of the newest export at which a run warns that exports have ceased, in hours. Default: 26.
+    exports_stale_after_hours: Option<Ranged<1, 720>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ChangedDoc {
+    /// The name of the filter, as it is in addresses.
     filter: Spanned<String>,
+    /// The name of its parameter.
     parameter: Spanned<String>,
 }
 
@@ -52,20 +60,13 @@ impl Reader<'_> {
     pub(super) fn optouts(&mut self, doc: &OptoutsDoc) -> OptoutReading {
         let defaults = OptoutReading::default();
         let hour = 3600;
-        let list =
-            self.ranged("list-every-seconds", doc.list_every_seconds.as_ref(), defaults.list_every.as_secs(), 0..=604_800, "seconds");
-        let tolerance = self.ranged(
-            "clock-tolerance-seconds",
-            doc.clock_tolerance_seconds.as_ref(),
-            defaults.clock_tolerance.as_secs(),
-            0..=3600,
-            "seconds",
-        );
+        let list = self.ranged("list-every-seconds", doc.list_every_seconds.as_ref(), defaults.list_every.as_secs(), "seconds");
+        let tolerance =
+            self.ranged("clock-tolerance-seconds", doc.clock_tolerance_seconds.as_ref(), defaults.clock_tolerance.as_secs(), "seconds");
         let stale = self.ranged(
             "exports-stale-after-hours",
             doc.exports_stale_after_hours.as_ref(),
             defaults.exports_stale_after.as_secs() / hour,
-            1..=720,
             "hours",
         );
         OptoutReading {

@@ -1,14 +1,36 @@
 //! What the readers of all sections of a project file share: the faults found so far, addresses, words, numbers in a range.
 
+use std::borrow::Cow;
 use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::diagnostics::FileProblem;
 use crate::yaml::Spanned;
+
+/// A whole number with the range that it must lie in, both ends included.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Ranged<const MIN: i64, const MAX: i64>(pub(super) Spanned<i64>);
+
+impl<const MIN: i64, const MAX: i64> JsonSchema for Ranged<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("From{MIN}To{MAX}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
 
 /// Reads the sections of a project file and collects what is wrong in them.
 pub(super) struct Reader<'a> {
@@ -75,21 +97,26 @@ impl Reader<'_> {
         (self.problems.len() == before).then_some(url)
     }
 
-    /// A number, which must lie in a range; the default if it is not given.
-    pub(super) fn ranged<T>(&mut self, key: &str, given: Option<&Spanned<i64>>, default: T, range: RangeInclusive<T>, unit: &str) -> T
+    /// A number, which must lie in its range; the default if it is not given.
+    pub(super) fn ranged<T, const MIN: i64, const MAX: i64>(
+        &mut self,
+        key: &str,
+        given: Option<&Ranged<MIN, MAX>>,
+        default: T,
+        unit: &str,
+    ) -> T
     where
-        T: TryFrom<i64> + PartialOrd + Display + Copy,
+        T: TryFrom<i64> + Display + Copy,
     {
-        let Some(given) = given else { return default };
+        let Some(Ranged(given)) = given else { return default };
         match T::try_from(given.value) {
-            Ok(value) if range.contains(&value) => value,
+            Ok(value) if (MIN..=MAX).contains(&given.value) => value,
             Ok(_) | Err(_) => {
-                let (low, high) = (range.start(), range.end());
                 self.problem(
                     &given.span,
                     format!("`{key}` is out of range"),
-                    format!("not {low} to {high} {unit}"),
-                    format!("write a number from {low} to {high}; the default is {default}"),
+                    format!("not {MIN} to {MAX} {unit}"),
+                    format!("write a number from {MIN} to {MAX}; the default is {default}"),
                 );
                 default
             }

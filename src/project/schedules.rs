@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::reader::Reader;
@@ -13,13 +14,18 @@ use crate::yaml::{Map, Spanned};
 /// What an interval may be, as for `watch-interval-seconds`, but up to a week.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ScheduleDoc {
+    /// From the end of one round to the beginning of the next: `30s`, `5m`, `2h` or `1d`, 1 second to 7 days.
     every: Option<Spanned<String>>,
+    /// Times of the day, such as `"02:00"`, in place of `every`.
     at: Option<Vec<Spanned<String>>>,
+    /// The days of the week on which rounds begin: `mon`, `tue` and so on. Default: every day.
     days: Option<Vec<Spanned<String>>>,
+    /// The hours in which rounds begin, with `every`: `06:00-22:00`, or `22:00-06:00` for the night. Default: all hours.
     between: Option<Spanned<String>>,
+    /// The zone of days and times by its IANA name, such as Europe/Vienna. Default: UTC.
     zone: Option<Spanned<String>>,
 }
 

@@ -1,14 +1,17 @@
 //! Secrets by reference: from the environment, from a file, from a command. Never in the project file, never printed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
+use serde_json::{Value, json};
 
 use crate::diagnostics::nearest;
 use crate::yaml;
@@ -213,6 +216,27 @@ const WAYS: &str = "refer to it: `{ env: NAME }` for an environment variable, `{
 impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SecretRef, D::Error> {
         deserializer.deserialize_any(Reference)
+    }
+}
+
+impl JsonSchema for SecretRef {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretRef".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let one = |key: &str, what: Value| json!({ "type": "object", "properties": { key: what }, "required": [key], "additionalProperties": false });
+        let text = |description: &str| json!({ "type": "string", "minLength": 1, "description": description });
+        let mut env = text("The name of an environment variable.");
+        env["pattern"] = json!("^[A-Za-z_][A-Za-z0-9_]*$");
+        let file = text("A file, relative to this one.");
+        let words = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
+        let command = json!({ "anyOf": [words, { "type": "string", "pattern": "^\\S+$" }],
+            "description": "A program and its arguments, run without a shell. It prints the secret." });
+        json_schema!({
+            "description": "Where a secret is kept. It is never in this file.",
+            "oneOf": [one("env", env), one("file", file), one("command", command)],
+        })
     }
 }
 

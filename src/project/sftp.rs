@@ -2,37 +2,48 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::exports::{DeliveriesDoc, ExportKinds, OptOutsDoc, TrackingDoc};
-use super::reader::Reader;
+use super::exports::{DeliveriesDoc, OptOutsDoc, TrackingDoc};
+use super::reader::{Ranged, Reader};
 use super::{SecretRef, SftpConnection, SftpHostKey};
+use crate::connect::sftp::{EXPORTS, ExportFiles};
 use crate::yaml::Spanned;
 
-/// The folder that the integration's workflow exports to (vendor's documentation of the integration).
-const EXPORTS: &str = "d365_loads/exports";
-
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct SftpDoc {
+    /// The name of the server.
     host: Spanned<String>,
-    port: Option<Spanned<i64>>,
+    /// The port of the server. Default: 22.
+    port: Option<Ranged<1, 65_535>>,
+    /// The SFTP user of the instance.
     user: Spanned<String>,
+    /// Where the user's private key is kept, in OpenSSH's or PEM form.
     key: SecretRef,
+    /// Where the passphrase of the key is kept, if it has one.
     passphrase: Option<SecretRef>,
+    /// A file in the form of OpenSSH's known_hosts, relative to this file. Required without `host-key`.
     known_hosts: Option<Spanned<String>>,
+    /// The fingerprint of the server's key, `SHA256:…`. Required without `known-hosts`.
     host_key: Option<Spanned<String>>,
+    /// The folder of the exports, as the server names it. Default: d365_loads/exports.
     exports: Option<Spanned<String>>,
+    /// The folder that logs are written to. Default: none.
     logs: Option<Spanned<String>>,
+    /// The files of delivery logs. Without this section they are not read.
     deliveries: Option<DeliveriesDoc>,
+    /// The files of tracking logs. Without this section they are not read.
     tracking: Option<TrackingDoc>,
+    /// The files of opt-out changes. Without this section they are not read.
     opt_outs: Option<OptOutsDoc>,
 }
 
 impl Reader<'_> {
     pub(super) fn sftp(&mut self, doc: &SftpDoc) -> Option<SftpConnection> {
         let SftpDoc { host, port, user, key, passphrase, known_hosts, host_key, exports, logs, deliveries, tracking, opt_outs } = doc;
-        let kinds = ExportKinds {
+        let files = ExportFiles {
             deliveries: deliveries.as_ref().map(|d| self.deliveries(d)),
             tracking: tracking.as_ref().map(|t| self.tracking(t)),
             opt_outs: opt_outs.as_ref().map(|o| self.opt_outs(o)),
@@ -48,9 +59,9 @@ impl Reader<'_> {
                 "write the name alone, as in contoso.campaign.adobe.com",
             );
         }
-        let number = port.as_ref().map_or(Some(22), |p| u16::try_from(p.value).ok().filter(|p| *p > 0));
+        let number = port.as_ref().map_or(Some(22), |p| u16::try_from(p.0.value).ok().filter(|p| *p > 0));
         if let (None, Some(port)) = (number, port) {
-            self.problem(&port.span, "this is not a port", "not a port", "write a number from 1 to 65535, or leave it out for 22");
+            self.problem(&port.0.span, "this is not a port", "not a port", "write a number from 1 to 65535, or leave it out for 22");
         }
         let host_key = match (known_hosts, host_key) {
             (Some(file), None) => Some(SftpHostKey::KnownHosts(PathBuf::from(&file.value))),
@@ -93,7 +104,7 @@ impl Reader<'_> {
             host_key: host_key?,
             exports: exports.as_ref().map_or_else(|| EXPORTS.to_owned(), |e| e.value.trim().to_owned()),
             logs: logs.as_ref().map(|l| l.value.trim().to_owned()),
-            kinds,
+            files,
         })
     }
 }

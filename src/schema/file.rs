@@ -22,6 +22,11 @@ use crate::yaml::{self, Map, Spanned};
 /// The version of the format that this program reads and writes.
 pub const VERSION: u32 = 1;
 
+/// The JSON Schema of schema files, for editors.
+pub fn json_schema() -> serde_json::Value {
+    yaml::schema_of::<FileDoc>()
+}
+
 /// What the first lines of a file say: enough to know where it belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heading {

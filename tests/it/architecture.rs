@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &["diagnostics", "syntax"]),
     ("schema", &["diagnostics", "disk", "printable", "project", "unicode", "yaml"]),
     ("syntax", &["diagnostics", "time"]),
-    ("project", &["diagnostics", "disk", "time", "yaml"]),
+    ("project", &["connect", "diagnostics", "disk", "time", "yaml"]),
     // What everything may stand on.
     ("yaml", &["diagnostics", "disk"]),
     ("diagnostics", &["count", "printable"]),

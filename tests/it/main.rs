@@ -11,6 +11,7 @@ mod connect_pace;
 mod connect_server;
 mod connect_writes;
 mod doctor;
+mod editor_schemas;
 mod emulator;
 mod flow;
 mod generated;

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use d365map::connect::sftp::{CsvFormat, DeliveryLogColumns, ExportFiles, LogColumns, OptOutColumns, OptOutLayout};
 use d365map::diagnostics::FileProblem;
-use d365map::project::{
-    DeliveryNames, DynamicsCredential, ExportKinds, FILE_NAME, Limits, PerService, Project, ProjectError, SecretRef, SftpHostKey, template,
-};
+use d365map::project::{DynamicsCredential, FILE_NAME, Limits, PerService, Project, ProjectError, SecretRef, SftpHostKey, template};
 use d365map::time::schedule::When;
 
 fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
@@ -56,7 +55,7 @@ fn the_language_of_labels_is_a_code_or_a_culture() {
 
 #[test]
 fn a_links_form_is_one_of_three_and_the_documented_one_by_default() {
-    use d365map::project::LinkForm;
+    use d365map::connect::campaign::LinkForm;
     let text = |more: &str| {
         format!("version: 1\nconnections:\n  campaign: {{ organization: contoso, client-id: b, client-secret: {{ env: B }}{more} }}\n")
     };
@@ -385,7 +384,7 @@ fn what_emulate_prints_is_a_project_file_and_project_ports_listens_there() {
 }
 
 /// The template with its keys taken out of their comments: all of them, or just those of one line.
-fn uncommented(just: Option<usize>) -> (String, usize) {
+pub fn uncommented(just: Option<usize>) -> (String, usize) {
     let key = regex::Regex::new(r"^( *)#((?:  ){0,2}[a-z][a-z-]*:.*)$").unwrap();
     let mut count = 0;
     let lines = template::PROJECT.lines().enumerate().map(|(number, line)| match key.captures(line) {
@@ -538,23 +537,26 @@ fn the_exports_that_are_read_have_files_columns_and_words() {
              contoso.campaign.adobe.com\n      user: contoso\n      key: {{ file: k }}\n      known-hosts: h\n{lines}"
         )
     };
-    let kinds = |lines: &str| load(&file(lines)).unwrap().connections.campaign.unwrap().sftp.unwrap().kinds;
-    assert_eq!(kinds(""), ExportKinds::default());
+    let kinds = |lines: &str| load(&file(lines)).unwrap().connections.campaign.unwrap().sftp.unwrap().files;
+    assert_eq!(kinds(""), ExportFiles::default());
     let all = kinds(
         "      deliveries:\n        files: delivery_*.csv\n        delimiter: \";\"\n        times: utc\n        columns: { id: broadLogId, status: state, mirror-page: page }\n        \
          words: { sent: [Gesendet], hard: [\"2\", permanent] }\n      tracking:\n        files: tracking_*.csv\n        delimiter: tab\n        header: [logId, externalId, \
          eventDate, type]\n        columns: { type: art, url: link }\n      opt-outs:\n        files: optout_*.csv\n        changed-suffix: LastModified\n",
     );
     let deliveries = all.deliveries.unwrap();
-    assert_eq!((deliveries.files.as_str(), deliveries.delimiter, deliveries.zoneless_is_utc), ("delivery_*.csv", Some(b';'), true));
-    let DeliveryNames { log, status, sent, hard, failed, .. } = deliveries.names;
-    assert_eq!((log.id.as_deref(), log.mirror_page.as_deref(), log.at), (Some("broadLogId"), Some("page"), None));
-    assert_eq!((status.as_deref(), sent, failed), (Some("state"), Some(vec!["Gesendet".to_owned()]), None));
-    assert_eq!(hard, Some(vec!["2".to_owned(), "permanent".to_owned()]));
+    assert_eq!((deliveries.pattern.as_str(), deliveries.format), ("delivery_*.csv", CsvFormat { delimiter: b';', ..CsvFormat::default() }));
+    let log = LogColumns { id: "broadLogId".into(), mirror_page: "page".into(), zoneless_is_utc: true, ..LogColumns::default() };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let (sent, hard) = (words(&["Gesendet"]), words(&["2", "permanent"]));
+    let expected = DeliveryLogColumns { log, status: "state".into(), sent, hard, ..DeliveryLogColumns::default() };
+    assert_eq!(deliveries.columns, expected, "what is left out has the connector's default");
     let tracking = all.tracking.unwrap();
-    assert_eq!((tracking.delimiter, tracking.header.map(|h| h.len())), (Some(b'\t'), Some(4)));
-    assert_eq!((tracking.names.kind.as_deref(), tracking.names.url.as_deref()), (Some("art"), Some("link")));
-    assert_eq!(all.opt_outs.unwrap().names.changed_suffix.as_deref(), Some("LastModified"));
+    assert_eq!((tracking.format.delimiter, tracking.format.columns.map(|h| h.len())), (b'\t', Some(4)));
+    assert_eq!((tracking.columns.kind.as_str(), tracking.columns.url.as_str()), ("art", "link"));
+    assert_eq!(all.opt_outs.unwrap().columns.layout, OptOutLayout::Wide { suffix: "LastModified".to_owned() });
+    let plain = kinds("      opt-outs: { files: o_*.csv }\n").opt_outs.unwrap();
+    assert_eq!((plain.pattern.as_str(), plain.format, plain.columns), ("o_*.csv", CsvFormat::default(), OptOutColumns::default()));
 
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
     for (lines, expected) in [
@@ -582,7 +584,10 @@ fn a_journal_has_the_address_of_its_registration_and_an_organisation() {
     let text = file(&format!("{url}{org}      fields: {{ external-id: profile.crmId, type: kind }}\n"));
     let journal = load(&text).unwrap().connections.campaign.unwrap().journal.unwrap();
     assert_eq!((journal.url.path(), journal.scope), ("/events/organizations/1/integrations/2/3", None));
-    assert_eq!((journal.fields.external_id.as_deref(), journal.fields.kind.as_deref()), (Some("profile.crmId"), Some("kind")));
+    assert_eq!(
+        (journal.fields.external_id.as_str(), journal.fields.kind.as_str(), journal.fields.at.as_str()),
+        ("profile.crmId", "kind", "data.eventDate")
+    );
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
     assert!(fault(&format!("      url: https://events.adobe.io\n{org}")).contains("no registration"));
     assert!(fault(&format!("{url}      ims-organization: contoso\n")).contains("not the id of an Adobe organisation"));

@@ -5,6 +5,8 @@
 //! resource is written alike, that key and address do as well, and that `null` empties a link, is assumed. [K]
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -12,8 +14,9 @@ use super::record::{Key, Payload};
 use super::{Campaign, href};
 use crate::connect::ConnectError;
 
-/// How a link is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How a link is written; in the project file `pkey`, `key` or `href`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum LinkForm {
     /// `{"link": {"PKey": "@…"}}`: the documented form. The other record is looked up by its key first, one call more; the PKey
     /// goes from that answer into this request and nowhere else.
