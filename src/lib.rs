@@ -29,6 +29,7 @@ pub mod schema;
 pub mod state;
 pub mod steps;
 pub mod syntax;
+pub mod system;
 pub mod testing;
 pub mod time;
 pub mod unicode;

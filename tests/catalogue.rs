@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use d365map::schema::pull::{DataverseDocuments, dataverse};
-use d365map::schema::{Catalogue, Field, FieldType, Provenance, System, Table, TableId, file, write};
+use d365map::schema::{Catalogue, Field, FieldType, Provenance, SystemId, Table, TableId, file, write};
 use libtest_mimic::{Arguments, Failed, Trial};
 use quick_xml::XmlVersion;
 use quick_xml::events::Event;
@@ -48,7 +48,7 @@ fn bless_all() {
     std::process::exit(0);
 }
 
-fn builtin(system: System, name: &str) -> &'static Table {
+fn builtin(system: SystemId, name: &str) -> &'static Table {
     Catalogue::builtin().get(&TableId::new(system, name)).unwrap()
 }
 
@@ -217,12 +217,12 @@ fn contact_trials(trials: &mut Vec<Trial>) {
         }));
     }
     trials.push(trial("contact::nothing_but_the_listed_attributes", false, move || {
-        let ours: BTreeSet<String> = builtin(System::D365, "contact").fields.keys().cloned().collect();
+        let ours: BTreeSet<String> = builtin(SystemId::D365, "contact").fields.keys().cloned().collect();
         same("attributes", ours, names)
     }));
     let document = root.clone();
     trials.push(trial("contact::what_is_left_out_is_unreadable_or_the_organisations_own", false, move || {
-        let table = builtin(System::D365, "contact");
+        let table = builtin(SystemId::D365, "contact");
         for attribute in document.all("Attributes").filter(|a| !table.fields.contains_key(a.get("LogicalName").unwrap())) {
             let name = attribute.get("LogicalName").unwrap();
             let unreadable = !attribute.is("IsValidForRead") || !attribute.is("IsValidODataAttribute");
@@ -234,7 +234,7 @@ fn contact_trials(trials: &mut Vec<Trial>) {
     trials.push(trial("contact::as_many_of_each_type_as_in_the_document", false, move || types_agree(&document)));
     let document = root.clone();
     trials.push(trial("contact::the_table_itself", false, move || {
-        let table = builtin(System::D365, "contact");
+        let table = builtin(SystemId::D365, "contact");
         same("set", Some(table.collection.as_str()), document.get("EntitySetName"))?;
         same("primary key", Some(table.primary_key.as_str()), document.get("PrimaryIdAttribute"))?;
         same("primary name", table.primary_name.as_deref(), document.get("PrimaryNameAttribute"))?;
@@ -252,7 +252,7 @@ fn contact_trials(trials: &mut Vec<Trial>) {
 /// Compares one attribute with the document, without the conversion that made the built-in file.
 fn attribute_agrees(root: &Xml, attribute: &Xml) -> Result<(), Failed> {
     let name = attribute.get("LogicalName").unwrap();
-    let field = builtin(System::D365, "contact").fields.get(name).ok_or_else(|| format!("{name} is not in the catalogue"))?;
+    let field = builtin(SystemId::D365, "contact").fields.get(name).ok_or_else(|| format!("{name} is not in the catalogue"))?;
     same("name", field.name.as_str(), name)?;
     same("label", field.label.as_deref(), attribute.english("DisplayName"))?;
     same("create", field.creatable, attribute.is("IsValidForCreate"))?;
@@ -318,7 +318,7 @@ fn attribute_agrees(root: &Xml, attribute: &Xml) -> Result<(), Failed> {
 
 fn types_agree(root: &Xml) -> Result<(), Failed> {
     let mut ours: BTreeMap<String, usize> = BTreeMap::new();
-    for field in builtin(System::D365, "contact").fields.values() {
+    for field in builtin(SystemId::D365, "contact").fields.values() {
         *ours.entry(format!("{}Type", field.vendor_type)).or_default() += 1;
     }
     let mut theirs: BTreeMap<String, usize> = BTreeMap::new();
@@ -330,7 +330,7 @@ fn types_agree(root: &Xml) -> Result<(), Failed> {
 
 /// Facts that are known without any document.
 fn known_rows() -> Result<(), Failed> {
-    let table = builtin(System::D365, "contact");
+    let table = builtin(SystemId::D365, "contact");
     let field = |name: &str| -> &Field { &table.fields[name] };
     let length = |name: &str| if let FieldType::Text { max } = field(name).ty { max } else { None };
     for (name, max) in [
@@ -357,7 +357,7 @@ fn known_rows() -> Result<(), Failed> {
     let FieldType::Lookup { targets } = &field("parentcustomerid").ty else { return Err("parentcustomerid is no lookup".into()) };
     let targets: Vec<_> = targets.iter().map(|t| (t.table.as_str(), t.navigation.as_deref().unwrap())).collect();
     same("parentcustomerid", targets, vec![("account", "parentcustomerid_account"), ("contact", "parentcustomerid_contact")])?;
-    same("wire name", field("parentcustomerid").wire_name(System::D365), "_parentcustomerid_value".to_owned())?;
+    same("wire name", field("parentcustomerid").wire_name(SystemId::D365), "_parentcustomerid_value".to_owned())?;
     let FieldType::Decimal { scale, max, .. } = field("creditlimit").ty else { return Err("creditlimit is no decimal".into()) };
     same("creditlimit", (scale, max), (2, Decimal::from(100_000_000_000_000_i64)))?;
     ensure(!table.fields.contains_key("accountidname"), || "accountidname is an annotation in the Web API".to_owned())
@@ -402,11 +402,11 @@ fn profile_trials(trials: &mut Vec<Trial>) {
     }
     trials.push(trial("profile::the_vendors_order_and_nothing_else", false, move || {
         // ccpaOptOut is documented with the other opt-outs and missing in the list.
-        let ours: Vec<String> = builtin(System::Campaign, "profile").fields.keys().filter(|n| *n != "ccpaOptOut").cloned().collect();
+        let ours: Vec<String> = builtin(SystemId::Campaign, "profile").fields.keys().filter(|n| *n != "ccpaOptOut").cloned().collect();
         same("attributes", ours, names)
     }));
     trials.push(trial("profile::opt_outs_have_both_names", false, || {
-        let table = builtin(System::Campaign, "profile");
+        let table = builtin(SystemId::Campaign, "profile");
         for suffix in ["", "Email", "Fax", "Mobile", "Phone", "PostalMail", "Pushnotification"] {
             let new = table.field(&[&format!("denyList{suffix}")]).map(|f| f.name.clone());
             same("alias", new, Some(format!("blackList{suffix}")))?;
@@ -414,7 +414,7 @@ fn profile_trials(trials: &mut Vec<Trial>) {
         ensure(table.fields.contains_key("ccpaOptOut"), || "no ccpaOptOut".to_owned())
     }));
     trials.push(trial("profile::addresses_are_nested", false, || {
-        let table = builtin(System::Campaign, "profile");
+        let table = builtin(SystemId::Campaign, "profile");
         for part in ["address1", "address2", "address3", "address4", "city", "zipCode", "stateCode", "countryCode"] {
             let field = table.field(&["location", part]).ok_or_else(|| format!("location.{part} is missing"))?;
             ensure(field.creatable && field.updatable && field.provenance == Provenance::Assumed, || {
@@ -425,7 +425,7 @@ fn profile_trials(trials: &mut Vec<Trial>) {
         ensure(!line.creatable && !line.updatable, || "a laid-out address is read-only".to_owned())
     }));
     trials.push(trial("profile::what_the_service_sets_is_read_only", false, || {
-        let table = builtin(System::Campaign, "profile");
+        let table = builtin(SystemId::Campaign, "profile");
         for name in ["PKey", "age", "created", "createdBy", "cryptedId", "domain", "lastModified", "modifiedBy", "postalAddress", "title"] {
             let field = &table.fields[name];
             ensure(!field.creatable && !field.updatable, || format!("{name} is writable"))?;
@@ -437,13 +437,13 @@ fn profile_trials(trials: &mut Vec<Trial>) {
     }));
     trials.push(trial("profile::the_built_in_file_is_in_the_writers_form", false, || {
         let text = std::fs::read_to_string(Path::new(BUILTIN).join("campaign.profile.yaml")).unwrap();
-        ensure(text == write(builtin(System::Campaign, "profile")), || "it differs; run with D365MAP_BLESS=1".to_owned())
+        ensure(text == write(builtin(SystemId::Campaign, "profile")), || "it differs; run with D365MAP_BLESS=1".to_owned())
     }));
 }
 
 fn row_agrees(row: &Row) -> Result<(), Failed> {
     let field =
-        builtin(System::Campaign, "profile").fields.get(&row.name).ok_or_else(|| format!("{} is not in the catalogue", row.name))?;
+        builtin(SystemId::Campaign, "profile").fields.get(&row.name).ok_or_else(|| format!("{} is not in the catalogue", row.name))?;
     same("label", field.label.as_deref(), Some(row.label.as_str()))?;
     let word = row.ty.split([' ', '(']).next().unwrap();
     same("vendor type", field.vendor_type.as_str(), word)?;

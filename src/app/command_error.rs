@@ -207,7 +207,7 @@ mod tests {
         let forbidden = || ConnectError::Forbidden { call: Box::default() };
         assert!(AppError::from(forbidden()).is_forbidden());
         let source = Box::new(MetadataError::Connect(forbidden()));
-        let table = crate::schema::TableId::new(crate::schema::System::D365, "contact");
+        let table = crate::schema::TableId::new(crate::schema::SystemId::D365, "contact");
         assert!(AppError::from(PullError::Source { table, source }).is_forbidden());
         assert!(
             !AppError::from(ConnectError::Config { problem: "the client lacks a right".to_owned(), remedy: "r".to_owned() }).is_forbidden()

@@ -15,7 +15,7 @@ use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span};
 use crate::plan::{ExecutionPlan, FieldProgram, Fit};
 use crate::project::Project;
-use crate::schema::{Catalogue, Change, System, Table, TableId, diff};
+use crate::schema::{Catalogue, Change, SystemId, Table, TableId, diff};
 
 /// What has changed.
 pub struct Drift {
@@ -91,7 +91,7 @@ impl Drift {
 pub fn tables_of(plan: &ExecutionPlan) -> BTreeSet<TableId> {
     let ingress = plan.ingress.iter().flat_map(|f| [f.source.table.as_str(), f.target.table.as_str()]);
     let two_way = plan.two_way.iter().flat_map(|f| [f.left.table.as_str(), f.right.table.as_str()]);
-    ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system != System::Partner).collect()
+    ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system != SystemId::Partner).collect()
 }
 
 /// Reads the live schemas of tables over a committed catalogue, and says which of them the service does not have.
@@ -196,7 +196,7 @@ fn gone(missing: &BTreeSet<TableId>, compiled: &Compiled) -> Vec<Diagnostic> {
 fn untracked(changes: &[(TableId, Vec<Change>)], compiled: &Compiled, now: &Catalogue) -> Vec<Diagnostic> {
     let off = |id: &TableId| now.get(id).is_some_and(|t| t.change_tracking == Some(false));
     let mut found = Vec::new();
-    for (table, _) in changes.iter().filter(|(id, _)| id.system == System::D365 && off(id)) {
+    for (table, _) in changes.iter().filter(|(id, _)| id.system == SystemId::D365 && off(id)) {
         for flow in compiled.plan.iter().flat_map(|p| &p.ingress).filter(|f| f.source.table == table.to_string()) {
             let Some((file, _)) = compiled.sources.iter().nth(flow.at.file as usize) else { continue };
             let span = Span::new(file, flow.at.start as usize..flow.at.end as usize);

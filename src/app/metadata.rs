@@ -11,7 +11,7 @@ use super::{AppError, runtime, services};
 use crate::disk;
 use crate::project::Project;
 use crate::schema::pull::{self, DataverseDocuments, Pulled};
-use crate::schema::{Catalogue, Change, SchemaFolder, System, Table, TableId, diff, file_of, write};
+use crate::schema::{Catalogue, Change, SchemaFolder, SystemId, Table, TableId, diff, file_of, write};
 
 /// Where metadata documents come from: the connectors, or files in a test.
 pub trait Source {
@@ -198,9 +198,9 @@ pub fn fetch(source: &dyn Source, id: &TableId, known: Option<&Table>) -> Result
     let failed = |source| PullError::Source { table: id.clone(), source: Box::new(source) };
     let builtin = Catalogue::builtin().get(id).map(AsRef::as_ref);
     let mut pulled = match id.system {
-        System::D365 => pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?,
-        System::Campaign => pull::campaign(&id.name, &source.campaign(&id.name).map_err(failed)?, builtin)?,
-        System::Partner => return Err(PullError::NoMetadata(id.clone())),
+        SystemId::D365 => pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?,
+        SystemId::Campaign => pull::campaign(&id.name, &source.campaign(&id.name).map_err(failed)?, builtin)?,
+        SystemId::Partner => return Err(PullError::NoMetadata(id.clone())),
     };
     if let Some(known) = known {
         pull::keep_what_metadata_lacks(&mut pulled.table, known);

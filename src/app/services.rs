@@ -16,6 +16,7 @@ use crate::plan::ExecutionPlan;
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SftpConnection, SftpHostKey};
 use crate::run::Services;
 use crate::state::{StateError, Store};
+use crate::system::SystemId;
 use crate::time;
 
 /// How often the day's number of requests is written to the state.
@@ -30,16 +31,12 @@ pub fn http(project: &Project) -> Result<Http, ServiceError> {
 /// The HTTP layer with a project's limits; `spent` is what each API was sent on this day, where the day's budget binds.
 fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Http, ServiceError> {
     let limits = &project.limits;
-    let (second, day) = (limits.requests_per_second, limits.requests_per_day);
-    let budget = |api: &str, second: Option<u32>, day: Option<u64>| Budget {
-        per_second: second.and_then(NonZeroU32::new),
-        per_day: day.filter(|_| spent.is_some()),
-        spent_today: spent.and_then(|s| s.get(api)).copied().unwrap_or_default(),
+    let budget = |system: SystemId| Budget {
+        per_second: limits.requests_per_second.get(&system).copied().and_then(NonZeroU32::new),
+        per_day: limits.requests_per_day.get(&system).copied().filter(|_| spent.is_some()),
+        spent_today: spent.and_then(|s| s.get(system.api())).copied().unwrap_or_default(),
     };
-    let budgets = BTreeMap::from([
-        ("dataverse", budget("dataverse", second.dynamics, day.dynamics)),
-        ("campaign", budget("campaign", second.campaign, day.campaign)),
-    ]);
+    let budgets = SystemId::ALL.map(|system| (system.api(), budget(system))).into();
     let config = HttpConfig {
         attempts: limits.attempts,
         request_timeout: limits.request_timeout,

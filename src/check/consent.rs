@@ -11,7 +11,7 @@ use super::options::{self, DIRECTIONS};
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, SlotKind, Source, Step};
-use crate::schema::{Catalogue, Field, FieldType, System, Table, TableId};
+use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{self, FieldMapping, Optout};
 
 /// The attributes of a profile that opt-outs can be written to, by their names in the product; the REST names of the seven
@@ -56,7 +56,7 @@ pub(super) struct CheckedOptout {
 /// Checks the opt-out block of a mapping whose other entries are checked.
 pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Context<'_>) -> Option<CheckedOptout> {
     let (source, target) = (checker.source.clone(), checker.target.clone());
-    if source.id != TableId::new(System::D365, "contact") || target.id != TableId::new(System::Campaign, "profile") {
+    if source.id != TableId::new(SystemId::D365, "contact") || target.id != TableId::new(SystemId::Campaign, "profile") {
         context.report(
             Diagnostic::new(
                 Code::D606,
@@ -179,7 +179,7 @@ fn program(
 
 /// An entry of an ordinary mapping that writes an opt-out attribute.
 pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField, table: &Table, context: &mut Context<'_>) {
-    if table.id != TableId::new(System::Campaign, "profile") || !is_optout(&target.field) {
+    if table.id != TableId::new(SystemId::Campaign, "profile") || !is_optout(&target.field) {
         return;
     }
     let name = field.target.text();
@@ -214,7 +214,7 @@ pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField
 /// field of the contact as it is, as a block with `direction d365-to-campaign` has it. Of others, a fixed `true` is left alone: it lifts
 /// nothing and changes never.
 pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], at: At, context: &mut Context<'_>) -> Option<OptoutFlow> {
-    let (contact, profile) = (TableId::new(System::D365, "contact"), TableId::new(System::Campaign, "profile"));
+    let (contact, profile) = (TableId::new(SystemId::D365, "contact"), TableId::new(SystemId::Campaign, "profile"));
     if checker.source.id != contact || checker.target.id != profile {
         return None;
     }
@@ -222,7 +222,7 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
     for program in fields {
         let [name] = program.path.as_slice() else { continue };
         let name = name.clone();
-        let target = checker.target.fields.values().find(|field| field.wire_name(System::Campaign) == name);
+        let target = checker.target.fields.values().find(|field| field.wire_name(SystemId::Campaign) == name);
         if !target.is_some_and(is_optout) {
             continue;
         }
@@ -279,8 +279,8 @@ fn computed(name: &str, checker: &Checker<'_>, context: &mut Context<'_>) {
 
 /// A mapping that deletes profiles, and whose opt-outs have no block: nothing reads an opt-out before the profile goes.
 pub(super) fn deletes_without_block(mapping: &ast::Mapping, info: &MappingInfo, context: &mut Context<'_>) {
-    let contact = TableId::new(System::D365, "contact");
-    let profile = TableId::new(System::Campaign, "profile");
+    let contact = TableId::new(SystemId::D365, "contact");
+    let profile = TableId::new(SystemId::Campaign, "profile");
     if info.optout.is_some() || info.source.as_ref() != Some(&contact) || info.target.as_ref() != Some(&profile) {
         return;
     }
@@ -328,7 +328,7 @@ fn personal(name: &str) -> bool {
 /// Personal data that goes into a resource from which no link leads to the profile: a privacy request would not reach it.
 pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo, context: &mut Context<'_>) {
     let Some(target) = &info.target else { return };
-    if target.system != System::Campaign || target.name == "profile" || leads_to_profile(target, context.catalogue) {
+    if target.system != SystemId::Campaign || target.name == "profile" || leads_to_profile(target, context.catalogue) {
         return;
     }
     for entry in &mapping.entries {
@@ -380,7 +380,7 @@ fn leads_to_profile(start: &TableId, catalogue: &Catalogue) -> bool {
         }
         let Some(table) = catalogue.get(&id) else { continue };
         open.extend(table.fields.values().filter_map(|f| match &f.ty {
-            FieldType::Link { target: Some(target) } => Some(TableId::new(System::Campaign, target.clone())),
+            FieldType::Link { target: Some(target) } => Some(TableId::new(SystemId::Campaign, target.clone())),
             _ => None,
         }));
     }

@@ -12,7 +12,7 @@ use super::steps;
 use super::types::{Mismatch, Ty, Typed, convert, convert_constant, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{FORMATTED_VALUE, FieldProgram, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
-use crate::schema::{Derived, FieldType, System, Table};
+use crate::schema::{Derived, FieldType, SystemId, Table};
 use crate::syntax::ast::{self, Entry, Mapping, Path};
 
 /// What the entries of a mapping share, for one way.
@@ -179,7 +179,7 @@ impl<'m> Checker<'m> {
     /// Warns of a value that changes although Dynamics 365 reports no change of the record (change tracking and `modifiedon` tell of
     /// columns that are stored in the record). Once for each column, where it is read first.
     fn silent(&self, source: &SourceField, what: &str, why: &str, span: Span, context: &mut Context<'_>) {
-        if self.policy.reconcile.is_some() || self.source.id.system != System::D365 {
+        if self.policy.reconcile.is_some() || self.source.id.system != SystemId::D365 {
             return;
         }
         context.report(

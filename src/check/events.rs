@@ -12,7 +12,7 @@ use super::types::list;
 use super::{Context, names};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{ActivityTable, EventColumn, EventField, EventFlow, EventPiece, EventType};
-use crate::schema::{FieldType, System, Table, TableId};
+use crate::schema::{FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Events, FieldMapping, LiteralValue, Path, Source, TemplatePart, Way};
 
 /// The table of a type that no entry names. Assumed, see above.
@@ -62,7 +62,7 @@ pub(super) fn check(block: &Events, context: &mut Context<'_>) -> Option<EventFl
     let chosen = options::chosen(block.settings.iter(), EVENTS, context);
     let entries = entries(block, context);
     let target = target?;
-    if target.id != TableId::new(System::D365, "contact") {
+    if target.id != TableId::new(SystemId::D365, "contact") {
         context.report(
             Diagnostic::new(Code::D112, block.target.span, "events appear on the timeline of contacts", "not a target of events")
                 .help("write `campaign.email -> d365.contact`")
@@ -229,7 +229,7 @@ fn known_tables(types: &[EventType], entries: &Entries, context: &mut Context<'_
     for kind in types {
         let named = entries.tables.get(kind);
         let name = named.map_or(default_table(*kind), |(_, name)| name.as_str());
-        let id = TableId::new(System::D365, name);
+        let id = TableId::new(SystemId::D365, name);
         let Some(table) = context.catalogue.get(&id).cloned() else {
             if let Some((span, _)) = named {
                 context.report(Diagnostic::new(Code::D124, *span, format!("no schema is known for `{id}`"), "not checked").help(format!(

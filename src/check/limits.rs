@@ -4,14 +4,14 @@
 use super::{Context, MappingInfo};
 use crate::count::counted;
 use crate::diagnostics::{Code, Diagnostic};
-use crate::schema::{System, TableId};
+use crate::schema::{SystemId, TableId};
 use crate::syntax::ast::{Entry, Mapping};
 
 const MOST_ENTITIES: usize = 20;
 const MOST_COLUMNS: usize = 50;
 
 fn is_custom(info: &MappingInfo) -> bool {
-    info.target.as_ref().is_some_and(|t| t.system == System::Campaign && *t != TableId::new(System::Campaign, "profile"))
+    info.target.as_ref().is_some_and(|t| t.system == SystemId::Campaign && *t != TableId::new(SystemId::Campaign, "profile"))
 }
 
 /// The limits that concern one mapping.

@@ -40,7 +40,7 @@ use declare::Parsed;
 
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Levels, Sources, Span, near};
 use crate::plan::{At, Direction, EventFlow, ExecutionPlan, FORMAT, IngressFlow, OptoutFlow, TwoWayFlow};
-use crate::schema::{Catalogue, System, TableId};
+use crate::schema::{Catalogue, SystemId, TableId};
 use crate::syntax;
 use crate::syntax::ast::{Entry, File, Mapping, Optout, Way};
 
@@ -162,7 +162,7 @@ fn check_files(files: &[Parsed], context: &mut Context<'_>) -> Checked {
     for mapping in mappings() {
         style::mapping(mapping, context);
         let name = mapping.head.as_ref().map(|h| h.name.text.as_str());
-        if mapping.head.as_ref().is_some_and(|h| h.way == Way::Both && h.source.system.text == System::Partner.name()) {
+        if mapping.head.as_ref().is_some_and(|h| h.way == Way::Both && h.source.system.text == SystemId::Partner.name()) {
             checked.two_way.extend(two_way::check(mapping, context));
             continue;
         }
@@ -241,7 +241,7 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
     for mapping in files.iter().flat_map(|f| &f.file.mappings) {
         let Some(head) = &mapping.head else { continue };
         let table = |name: &syntax::ast::TableName| {
-            let id = TableId::new(System::from_name(&name.system.text)?, name.table.text.clone());
+            let id = TableId::new(SystemId::from_name(&name.system.text)?, name.table.text.clone());
             catalogue.get(&id).map(|t| t.id.clone())
         };
         let key = mapping.entries.iter().find_map(|e| match e {
@@ -280,7 +280,7 @@ fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
         unique(&head.name, "mappings", names.get(name).copied(), context);
         names.entry(name).or_insert(head.name.span);
         for table in [&head.source, &head.target] {
-            let Some(system) = System::from_name(&table.system.text) else { continue };
+            let Some(system) = SystemId::from_name(&table.system.text) else { continue };
             let id = TableId::new(system, table.table.text.clone());
             if let Some((first, by)) = tables.get(&id) {
                 context.report(

@@ -6,13 +6,13 @@ use super::Context;
 use super::types::{Ty, Typed, fit_of, list};
 use crate::diagnostics::{Code, Diagnostic, Near, near};
 use crate::plan::Fit;
-use crate::schema::{Field, FieldType, System, Table, TableId};
+use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Path, TableName};
 
 /// Finds a table; reports an unknown system or table.
 pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<Table>> {
-    let Some(system) = System::from_name(&name.system.text) else {
-        let systems = System::ALL.map(System::name);
+    let Some(system) = SystemId::from_name(&name.system.text) else {
+        let systems = SystemId::ALL.map(SystemId::name);
         // Names by which people call the systems.
         let meant = match name.system.text.to_lowercase().as_str() {
             "dynamics" | "dynamics365" | "crm" | "dataverse" => Some(Near::guess("d365")),

@@ -5,7 +5,7 @@ use super::types::convert;
 use super::{Context, mapping as ingress, names, options};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{FieldProgram, Policy, Read, Side, Source, Step, TwoWayFlow};
-use crate::schema::{System, Table};
+use crate::schema::{SystemId, Table};
 use crate::syntax::ast::{self, Entry, FieldMapping, Key, Mapping, Way};
 
 /// Checks a mapping whose head has `<->`.
@@ -14,7 +14,7 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
     let (left, right) = (names::table(&head.source, context), names::table(&head.target, context));
     let (left, right) = (left?, right?);
     let head_span = head.name.span.to(head.target.span);
-    if (left.id.system, right.id.system) != (System::Partner, System::D365) {
+    if (left.id.system, right.id.system) != (SystemId::Partner, SystemId::D365) {
         context.report(
             Diagnostic::new(
                 Code::D112,

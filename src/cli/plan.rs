@@ -14,6 +14,7 @@ use crate::plan::estimate::{Pace, estimate};
 use crate::plan::{ExecutionPlan, describe};
 use crate::project::{Limits, Project};
 use crate::run::workflows;
+use crate::system::SystemId;
 
 /// The formats of `plan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -77,7 +78,8 @@ fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, Co
         return Err(CommandError::usage(format!("there is no workflow `{name}` in the plan; it has {known}")));
     }
     ask(plan, project.as_ref(), &mut records)?;
-    let pace = pace(project.as_ref().map_or_else(Limits::default, |p| p.limits), args.latency);
+    let limits = project.as_ref().map(|p| p.limits.clone()).unwrap_or_default();
+    let pace = pace(&limits, args.latency);
     let estimate = estimate(plan, &records, pace);
     Ok(match args.format {
         PlanFormat::Human => estimate.describe(),
@@ -111,15 +113,15 @@ fn ask(plan: &ExecutionPlan, project: Option<&Project>, records: &mut BTreeMap<S
     Ok(())
 }
 
-fn pace(limits: Limits, latency: u64) -> Pace {
+fn pace(limits: &Limits, latency: u64) -> Pace {
     Pace {
         page_size: limits.page_size,
         bulk_size: u32::try_from(ROWS_PER_REQUEST).unwrap_or(u32::MAX),
         concurrency: limits.concurrency,
         latency_milliseconds: latency,
-        dynamics_per_second: limits.requests_per_second.dynamics,
-        campaign_per_second: limits.requests_per_second.campaign,
-        dynamics_per_day: limits.requests_per_day.dynamics,
-        campaign_per_day: limits.requests_per_day.campaign,
+        dynamics_per_second: limits.requests_per_second.get(&SystemId::D365).copied(),
+        campaign_per_second: limits.requests_per_second.get(&SystemId::Campaign).copied(),
+        dynamics_per_day: limits.requests_per_day.get(&SystemId::D365).copied(),
+        campaign_per_day: limits.requests_per_day.get(&SystemId::Campaign).copied(),
     }
 }

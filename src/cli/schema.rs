@@ -13,7 +13,7 @@ use crate::app::{AppError, CommandError, ErrorKind, drift};
 use crate::count::counted;
 use crate::diagnostics::nearest;
 use crate::project::Project;
-use crate::schema::{Catalogue, SchemaFolder, System, TableId, file_of, node, show, write};
+use crate::schema::{Catalogue, SchemaFolder, SystemId, TableId, file_of, node, show, write};
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
@@ -176,7 +176,7 @@ fn used(group: &files::Group) -> BTreeSet<TableId> {
         names.filter_map(|t| TableId::parse(&format!("{}.{}", t.system.text, t.table.text))).collect::<Vec<_>>()
     };
     let named = group.inputs.iter().flat_map(|i| heads(&String::from_utf8_lossy(&i.bytes)));
-    named.filter(|t| t.system != System::Partner).collect()
+    named.filter(|t| t.system != SystemId::Partner).collect()
 }
 
 fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<Exit, CommandError> {
@@ -217,7 +217,7 @@ fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<Path
         Err(error) => return Err(error.into()),
     };
     let mut by_hand = Vec::new();
-    for id in own.tables().map(|t| &t.id).filter(|t| t.system != System::Partner) {
+    for id in own.tables().map(|t| &t.id).filter(|t| t.system != SystemId::Partner) {
         match file_of(folder, id).map_err(|e| CommandError::file(folder.path.display(), e))? {
             Some((path, heading)) if heading.extends && !force => {
                 tables.remove(id);
@@ -230,7 +230,7 @@ fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<Path
         }
     }
     if tables.is_empty() && by_hand.is_empty() {
-        tables.extend([TableId::new(System::D365, "contact"), TableId::new(System::Campaign, "profile")]);
+        tables.extend([TableId::new(SystemId::D365, "contact"), TableId::new(SystemId::Campaign, "profile")]);
     }
     Ok((tables, by_hand))
 }

@@ -1,5 +1,6 @@
 //! `d365map state`: what the state file holds, by workflow, and what to do after a rename or a move to other services.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -14,7 +15,8 @@ use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{current_environment, workflows};
-use crate::state::{Environment, KnownWorkflow, Service, Side, Store};
+use crate::state::{Environment, KnownWorkflow, Side, Store};
+use crate::system::SystemId;
 
 /// Arguments of `state`.
 #[derive(Debug, clap::Args)]
@@ -91,7 +93,7 @@ fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Resu
                 .collect();
             let environment: Vec<_> = environment
                 .iter()
-                .map(|(service, side)| json!({"service": service, "address": side.address, "organization": side.organization}))
+                .map(|(system, side)| json!({"service": system.key(), "address": side.address, "organization": side.organization}))
                 .collect();
             print(&format!("{}\n", json!({"version": 1, "environment": environment, "workflows": workflows})));
         }
@@ -99,10 +101,10 @@ fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Resu
     Ok(())
 }
 
-fn describe(known: &[KnownWorkflow], environment: &[(Service, Side)], planned: Option<&[String]>) -> String {
+fn describe(known: &[KnownWorkflow], environment: &BTreeMap<SystemId, Side>, planned: Option<&[String]>) -> String {
     let mut out = String::new();
-    for (service, side) in environment {
-        out.push_str(&format!("{service}: {side}\n"));
+    for (system, side) in environment {
+        out.push_str(&format!("{}: {side}\n", system.title()));
     }
     if known.is_empty() {
         out.push_str("the state holds no workflow yet\n");
@@ -177,18 +179,19 @@ fn rebind(same_data: bool, plan: Option<&std::path::Path>, global: &Global) -> R
 }
 
 /// What a move means for the next run.
-fn told(environment: &Environment, moved: &[Service], same_data: bool) -> String {
-    let mut out = format!("the state belongs to Dynamics 365 at {} and Campaign at {}\n", environment.dynamics, environment.campaign);
+fn told(environment: &Environment, moved: &[SystemId], same_data: bool) -> String {
+    let sides: Vec<String> = environment.0.iter().map(|(system, side)| format!("{} at {side}", system.title())).collect();
+    let mut out = format!("the state belongs to {}\n", sides.join(" and "));
     if moved.is_empty() {
         out.push_str("it belonged to these services before: nothing else has changed\n");
         return out;
     }
     out.push_str("the next run reads all records again\n");
     if !same_data {
-        if moved.contains(&Service::Campaign) {
+        if moved.contains(&SystemId::Campaign) {
             out.push_str("it looks up each record in Campaign and writes it in full\n");
         }
-        if moved.contains(&Service::Dynamics) {
+        if moved.contains(&SystemId::D365) {
             out.push_str("records that the new organization does not have are deleted as `deletes` says, within the limits of `limits.mass-change-percent`\n");
         }
         out.push_str("opt-outs are compared again, and their differences need approval: `d365map optout reconcile`\n");

@@ -1,6 +1,6 @@
 //! The column that says which way a row goes: arrows and words.
 
-use crate::schema::System;
+use crate::schema::SystemId;
 
 /// Which way a row goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,11 @@ impl Direction {
 }
 
 /// The names of a system in running text, in small letters.
-fn names(system: System) -> &'static [&'static str] {
+fn names(system: SystemId) -> &'static [&'static str] {
     match system {
-        System::D365 => &["d365", "dynamics", "dataverse", "crm"],
-        System::Campaign => &["campaign", "adobe", "acs"],
-        System::Partner => &["partner"],
+        SystemId::D365 => &["d365", "dynamics", "dataverse", "crm"],
+        SystemId::Campaign => &["campaign", "adobe", "acs"],
+        SystemId::Partner => &["partner"],
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn is_arrow(text: &str) -> bool {
 /// # Errors
 ///
 /// Nothing, for text that says no direction.
-pub(super) fn read(cell: &str, mirrored: bool, first: System, second: System) -> Result<Direction, ()> {
+pub(super) fn read(cell: &str, mirrored: bool, first: SystemId, second: SystemId) -> Result<Direction, ()> {
     if cell.trim().is_empty() {
         return Ok(Direction::Forward);
     }
@@ -74,7 +74,7 @@ pub(super) fn read(cell: &str, mirrored: bool, first: System, second: System) ->
         return Ok(if mirrored { found.turned() } else { found });
     }
     let text = cell.to_lowercase();
-    let place = |system: System| names(system).iter().filter_map(|name| text.find(name)).min();
+    let place = |system: SystemId| names(system).iter().filter_map(|name| text.find(name)).min();
     match (place(first), place(second)) {
         (Some(a), Some(b)) => {
             // Between the two names: an arrow, or a word such as "to".
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn arrows_and_words_say_a_direction() {
-        let of = |cell: &str| read(cell, false, System::D365, System::Campaign);
+        let of = |cell: &str| read(cell, false, SystemId::D365, SystemId::Campaign);
         for cell in [
             "",
             "->",
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_arrow_between_columns_in_the_other_order_points_the_other_way() {
-        let of = |cell: &str| read(cell, true, System::D365, System::Campaign);
+        let of = |cell: &str| read(cell, true, SystemId::D365, SystemId::Campaign);
         assert_eq!((of("<-"), of("->"), of("<->")), (Ok(Direction::Forward), Ok(Direction::Backward), Ok(Direction::Both)));
         assert_eq!((of(""), of("D365 to Campaign")), (Ok(Direction::Forward), Ok(Direction::Forward)));
     }

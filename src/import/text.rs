@@ -8,7 +8,7 @@ use super::kind::Kind;
 use super::table::{Row, Table};
 use crate::check::is_optout;
 use crate::diagnostics::{Diagnostics, FileId};
-use crate::schema::{Field, FieldType, System, Table as Schema};
+use crate::schema::{Field, FieldType, SystemId, Table as Schema};
 use crate::syntax::{self, is_forbidden};
 
 /// The text of a mapping, and what became of the rows.
@@ -201,13 +201,13 @@ impl Writer<'_> {
 
     /// Whether the mapping is of the one kind that goes both ways.
     fn goes_both_ways(&self) -> bool {
-        (self.source.id.system, self.target.id.system) == (System::Partner, System::D365)
+        (self.source.id.system, self.target.id.system) == (SystemId::Partner, SystemId::D365)
     }
 
     /// Whether a row maps a field with true and false to an opt-out of a profile.
     fn is_optout_row(&self, row: &Row) -> bool {
         let field = |cell: &str, table: &'_ Schema| find(cell, table).and_then(|f| table.field(&f.split('.').collect::<Vec<_>>()).cloned());
-        let is_profile = self.target.id.system == System::Campaign && self.target.id.name == "profile";
+        let is_profile = self.target.id.system == SystemId::Campaign && self.target.id.name == "profile";
         is_profile
             && field(row.cell("target"), self.target).is_some_and(|f| is_optout(&f))
             && field(row.cell("source"), self.source).is_some_and(|f| matches!(f.ty, FieldType::Boolean { .. }))

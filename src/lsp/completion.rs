@@ -6,7 +6,7 @@ use lsp_types::{CompletionItem, CompletionItemKind, Documentation, InsertTextFor
 use super::documents::Group;
 use super::hover::type_text;
 use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, EventField, INGRESS, TWO_WAY};
-use crate::schema::{Field, FieldType, System, Table, TableId};
+use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{FUNCTIONS, STEPS};
 use crate::syntax::ast::{Entry, Mapping, Source};
 use crate::syntax::{Token, TokenKind, tokens};
@@ -88,7 +88,8 @@ fn tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
     match outer.header.as_slice() {
         // mapping NAME : a . b -> c . d
         ["mapping", name, ":", a, ".", b, _, c, ".", d] => {
-            let table = |system: &str, name: &str| group.catalogue.get(&TableId::new(System::from_name(system)?, name)).map(AsRef::as_ref);
+            let table =
+                |system: &str, name: &str| group.catalogue.get(&TableId::new(SystemId::from_name(system)?, name)).map(AsRef::as_ref);
             Tables { source: table(a, b), target: table(c, d), mapping: by_name(name) }
         }
         ["optout" | "test", name, ..] => match by_name(name) {
@@ -116,7 +117,7 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
     let word = header.first().copied().unwrap_or_default();
     match (place.blocks.len(), word) {
         (0, _) => top(entry, group),
-        (_, "options") => settings(entry, if tables.source.is_some_and(|t| t.id.system == System::Partner) { TWO_WAY } else { INGRESS }),
+        (_, "options") => settings(entry, if tables.source.is_some_and(|t| t.id.system == SystemId::Partner) { TWO_WAY } else { INGRESS }),
         (_, "events") => event_lines(entry),
         (_, "optout") => optout(entry, &tables),
         (_, "test") => clauses(entry),
@@ -182,7 +183,7 @@ fn top(entry: &[&str], group: &Group) -> Vec<CompletionItem> {
             .filter(|t| t.id.system.name() == *system)
             .map(|t| item(&t.id.name, CompletionItemKind::STRUCT, &t.label))
             .collect(),
-        [.., ":" | "->" | "<->"] => System::ALL.iter().map(|s| item(s.name(), CompletionItemKind::MODULE, "")).collect(),
+        [.., ":" | "->" | "<->"] => SystemId::ALL.iter().map(|s| item(s.name(), CompletionItemKind::MODULE, "")).collect(),
         _ => Vec::new(),
     }
 }

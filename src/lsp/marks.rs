@@ -1,7 +1,7 @@
 //! What each name in a file stands for.
 
 use crate::diagnostics::Span;
-use crate::schema::{Catalogue, Field, System, Table, TableId};
+use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
 use crate::syntax::ast::{
     Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Literal,
     LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value, Way,
@@ -40,7 +40,7 @@ pub(super) fn table<'c>(name: &TableName, catalogue: &'c Catalogue) -> Option<&'
 }
 
 fn id(name: &TableName) -> Option<TableId> {
-    Some(TableId::new(System::from_name(&name.system.text)?, name.table.text.clone()))
+    Some(TableId::new(SystemId::from_name(&name.system.text)?, name.table.text.clone()))
 }
 
 pub(super) fn sides<'c>(mapping: &Mapping, catalogue: &'c Catalogue) -> Sides<'c> {

@@ -1,5 +1,7 @@
 //! Reading d365map.yaml: shape, ranges, addresses; all faults at once where the shape allows.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -16,10 +18,9 @@ use super::optouts::OptoutsDoc;
 use super::reader::{Ranged, Reader};
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
-use super::{
-    CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, PerService, Project, SecretRef, ServiceAccount,
-};
+use super::{CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, Project, SecretRef, ServiceAccount};
 use crate::connect::campaign::LinkForm;
+use crate::system::SystemId;
 use crate::yaml::{self, Spanned};
 
 /// The version of the format that this program reads.
@@ -179,14 +180,14 @@ struct LimitsDoc {
     /// From the end of one round of `run --watch` to the beginning of the next, in seconds. Default: 60.
     watch_interval_seconds: Option<Ranged<1, 86_400>>,
     /// Requests per second for each service. Default: unlimited.
-    requests_per_second: Option<PerServiceDoc<Ranged<1, 1000>>>,
+    requests_per_second: Option<PerSystemDoc<Ranged<1, 1000>>>,
     /// Requests per day of UTC for each service. Default: unlimited.
-    requests_per_day: Option<PerServiceDoc<Ranged<1, 1_000_000_000>>>,
+    requests_per_day: Option<PerSystemDoc<Ranged<1, 1_000_000_000>>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct PerServiceDoc<T> {
+struct PerSystemDoc<T> {
     /// Dynamics 365.
     dynamics: Option<T>,
     /// Adobe Campaign.
@@ -539,19 +540,8 @@ impl Reader<'_> {
 
     fn limits(&mut self, doc: &LimitsDoc) -> Limits {
         let defaults = Limits::default();
-        let per_second = doc.requests_per_second.as_ref();
-        let per_day = doc.requests_per_day.as_ref();
-        let mut second = |given: Option<&Ranged<1, 1000>>| given.map(|g| self.ranged("requests-per-second", Some(g), 1000, "requests"));
-        let requests_per_second = PerService {
-            dynamics: second(per_second.and_then(|d| d.dynamics.as_ref())),
-            campaign: second(per_second.and_then(|d| d.campaign.as_ref())),
-        };
-        let mut day =
-            |given: Option<&Ranged<1, 1_000_000_000>>| given.map(|g| self.ranged("requests-per-day", Some(g), 40_000, "requests"));
-        let requests_per_day = PerService {
-            dynamics: day(per_day.and_then(|d| d.dynamics.as_ref())),
-            campaign: day(per_day.and_then(|d| d.campaign.as_ref())),
-        };
+        let requests_per_second = self.per_system("requests-per-second", doc.requests_per_second.as_ref(), 1000);
+        let requests_per_day = self.per_system("requests-per-day", doc.requests_per_day.as_ref(), 40_000);
         let (percent, percent_key) = match &doc.mass_change_percent {
             Some(given) => (Some(given), "mass-change-percent"),
             None => (doc.mass_delete_percent.as_ref(), "mass-delete-percent"),
@@ -595,6 +585,23 @@ impl Reader<'_> {
             );
         }
         limits
+    }
+
+    fn per_system<T, const MIN: i64, const MAX: i64>(
+        &mut self,
+        key: &str,
+        doc: Option<&PerSystemDoc<Ranged<MIN, MAX>>>,
+        default: T,
+    ) -> BTreeMap<SystemId, T>
+    where
+        T: TryFrom<i64> + Display + Copy,
+    {
+        let Some(PerSystemDoc { dynamics, campaign }) = doc else { return BTreeMap::new() };
+        let given = [(SystemId::D365, dynamics), (SystemId::Campaign, campaign)];
+        given
+            .into_iter()
+            .filter_map(|(system, number)| Some((system, self.ranged(key, number.as_ref().map(Some)?, default, "requests"))))
+            .collect()
     }
 }
 

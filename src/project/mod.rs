@@ -20,6 +20,7 @@ use url::Url;
 use crate::connect::campaign::LinkForm;
 use crate::connect::sftp::ExportFiles;
 use crate::diagnostics::{FileProblem, Levels};
+use crate::system::SystemId;
 use crate::time::schedule::Schedule;
 
 pub use journal::JournalConnection;
@@ -166,26 +167,17 @@ pub struct ServiceAccount {
     pub metascopes: Vec<String>,
 }
 
-/// Numbers for each service; unlimited where there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerService<T> {
-    /// Dataverse's Web API.
-    pub dynamics: Option<T>,
-    /// Campaign's REST API.
-    pub campaign: Option<T>,
-}
-
 /// What bounds a run. Ranges are checked when the file is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Records in a page of Dataverse, 1 to 5000 (Dataverse Web API: `odata.maxpagesize`).
     pub page_size: u32,
     /// Requests to one host at the same time, 1 to 52 (Dataverse service protection limits: 52 concurrent requests).
     pub concurrency: usize,
-    /// Requests per second, 1 to 1000.
-    pub requests_per_second: PerService<u32>,
-    /// Requests per day of UTC, each record of a bulk operation counted.
-    pub requests_per_day: PerService<u64>,
+    /// Requests per second to a system, 1 to 1000; unlimited where there is none.
+    pub requests_per_second: BTreeMap<SystemId, u32>,
+    /// Requests per day of UTC to a system, each record of a bulk operation counted; unlimited where there is none.
+    pub requests_per_day: BTreeMap<SystemId, u64>,
     /// Operations waiting in the outbox at which reading pauses.
     pub backlog_high_water: u64,
     /// The share of a workflow's records, in percent, above which deletions, or fields that become empty, need approval.
@@ -205,8 +197,8 @@ impl Default for Limits {
         Limits {
             page_size: 1000,
             concurrency: 8,
-            requests_per_second: PerService::default(),
-            requests_per_day: PerService::default(),
+            requests_per_second: BTreeMap::new(),
+            requests_per_day: BTreeMap::new(),
             backlog_high_water: 20_000,
             mass_change_percent: 20,
             mass_change_count: 100,

@@ -1,6 +1,6 @@
 //! What the mappings of a file say, in rows.
 
-use crate::schema::{Catalogue, Field, System, Table, TableId};
+use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
 use crate::syntax::ast::{Arm, Entry, File, Mapping, Path, Setting, Source};
 use crate::syntax::{TokenKind, tokens};
 
@@ -95,7 +95,7 @@ fn settings(settings: &[Setting], text: &str) -> Vec<Vec<String>> {
 fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(String, Vec<String>, Vec<Grid>)> {
     let head = mapping.head.as_ref()?;
     let table = |name: &crate::syntax::ast::TableName| {
-        let id = TableId::new(System::from_name(&name.system.text)?, name.table.text.clone());
+        let id = TableId::new(SystemId::from_name(&name.system.text)?, name.table.text.clone());
         catalogue.get(&id).map(AsRef::as_ref)
     };
     let (source, target) = (table(&head.source), table(&head.target));

@@ -5,6 +5,7 @@ use super::workflow::{Kind, Workflow, workflows};
 use super::{RunError, Services, blocking};
 use crate::plan::ExecutionPlan;
 use crate::state::{Environment, PlannedWorkflow, Recognition, Side, Store, WorkflowIdentity};
+use crate::system::SystemId;
 
 /// The environment that the services are in. One call to Dynamics 365; Campaign's interface names nothing but its address.
 ///
@@ -12,13 +13,12 @@ use crate::state::{Environment, PlannedWorkflow, Recognition, Side, Store, Workf
 /// [`RunError::Service`].
 pub async fn current_environment(services: &Services) -> Result<Environment, RunError> {
     let dynamics = services.dataverse.who_am_i().await?.organization_id.to_string();
-    Ok(Environment {
-        dynamics: Side { address: services.dataverse.address(), organization: Some(dynamics) },
-        campaign: Side {
-            address: services.campaign.instance().to_owned(),
-            organization: services.journal.as_ref().map(|journal| journal.organization().to_owned()),
-        },
-    })
+    let dynamics = Side { address: services.dataverse.address(), organization: Some(dynamics) };
+    let campaign = Side {
+        address: services.campaign.instance().to_owned(),
+        organization: services.journal.as_ref().map(|journal| journal.organization().to_owned()),
+    };
+    Ok(Environment([(SystemId::D365, dynamics), (SystemId::Campaign, campaign)].into()))
 }
 
 /// Binds the state to the services' environment, once for each opened store.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::model::{Derived, LookupTarget, Provenance, System};
+use super::model::{Derived, LookupTarget, Provenance, SystemId};
 use super::words::WORDS;
 use crate::yaml::{Map, Spanned};
 
@@ -128,7 +128,7 @@ macro_rules! json_schema_of {
 }
 
 json_schema_of!(TableName, {
-    let systems = System::ALL.map(System::name).join("|");
+    let systems = SystemId::ALL.map(SystemId::name).join("|");
     json_schema!({ "type": "string", "pattern": format!("^({systems})\\..+$") })
 });
 json_schema_of!(TypeWord, {

@@ -13,7 +13,7 @@ use indexmap::map::Entry;
 use rust_decimal::Decimal;
 
 use super::doc::{FieldDoc, FileDoc};
-use super::model::{AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, Provenance, System, Table, TableId};
+use super::model::{AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, Provenance, SystemId, Table, TableId};
 use super::words::{Kind, Word, decimal_range, integer_range};
 use crate::diagnostics::FileProblem;
 use crate::diagnostics::nearest;
@@ -72,7 +72,7 @@ pub fn parse<'a>(path: &'a Path, text: &'a Arc<str>) -> Result<Parsed<'a>, Vec<F
     }
     let table = TableId::parse(&doc.table.value);
     if table.is_none() {
-        let names = System::ALL.map(System::name).join(", ");
+        let names = SystemId::ALL.map(SystemId::name).join(", ");
         problems.push(
             FileProblem::new(path, text, doc.table.span.clone(), format!("`{}` is not the name of a table", doc.table.value))
                 .label("not system.table")
@@ -122,7 +122,7 @@ impl Parsed<'_> {
 struct Reader<'a> {
     path: &'a Path,
     text: &'a Arc<str>,
-    system: System,
+    system: SystemId,
     default: Provenance,
     problems: Vec<FileProblem>,
 }

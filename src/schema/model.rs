@@ -12,57 +12,21 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::system::SystemId;
 use crate::unicode::{same, same_but_for_case};
-
-/// The systems that a table can belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum System {
-    /// Dynamics 365, by the Dataverse Web API.
-    D365,
-    /// Adobe Campaign Standard, by its REST API.
-    Campaign,
-    /// Microsoft Partner Center, by its referrals API.
-    Partner,
-}
-
-impl System {
-    /// Every system, in the order in which they are listed to people.
-    pub const ALL: [System; 3] = [System::D365, System::Campaign, System::Partner];
-
-    /// The word that mapping files use: `d365`, `campaign`, `partner`.
-    pub fn name(self) -> &'static str {
-        match self {
-            System::D365 => "d365",
-            System::Campaign => "campaign",
-            System::Partner => "partner",
-        }
-    }
-
-    /// Reads the word that mapping files use.
-    pub fn from_name(name: &str) -> Option<System> {
-        System::ALL.into_iter().find(|s| s.name() == name)
-    }
-}
-
-impl fmt::Display for System {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// A table's name as mapping files write it: `d365.contact`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId {
     /// The system that holds the table.
-    pub system: System,
+    pub system: SystemId,
     /// The table's logical name there: `contact`, `profile`.
     pub name: String,
 }
 
 impl TableId {
     /// A table's name from its two parts.
-    pub fn new(system: System, name: impl Into<String>) -> TableId {
+    pub fn new(system: SystemId, name: impl Into<String>) -> TableId {
         TableId { system, name: name.into() }
     }
 
@@ -70,7 +34,7 @@ impl TableId {
     pub fn parse(text: &str) -> Option<TableId> {
         let (system, name) = text.split_once('.')?;
         (!name.is_empty()).then_some(())?;
-        Some(TableId::new(System::from_name(system)?, name))
+        Some(TableId::new(SystemId::from_name(system)?, name))
     }
 }
 
@@ -210,9 +174,9 @@ impl Derived {
 
 impl Field {
     /// The property in a JSON record: `_parentcustomerid_value` for a Dataverse lookup, else the field's own name.
-    pub fn wire_name(&self, system: System) -> String {
+    pub fn wire_name(&self, system: SystemId) -> String {
         match (&self.ty, system) {
-            (FieldType::Lookup { .. }, System::D365) => format!("_{}_value", self.name),
+            (FieldType::Lookup { .. }, SystemId::D365) => format!("_{}_value", self.name),
             _ => self.name.clone(),
         }
     }

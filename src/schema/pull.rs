@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::model::{
-    AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, LookupTarget, Provenance, System, Table, TableId,
+    AlternateKey, Choice, ChoiceSet, Derived, EnumValue, Field, FieldType, LookupTarget, Provenance, SystemId, Table, TableId,
 };
 use super::words::{Kind, decimal_range, integer_range};
 
@@ -261,7 +261,7 @@ fn dataverse_table(documents: &DataverseDocuments, mut notes: Vec<String>) -> Re
     }
     alternate_keys.sort_by(|a, b| a.name.cmp(&b.name));
     let table = Table {
-        id: TableId::new(System::D365, name),
+        id: TableId::new(SystemId::D365, name),
         label: label(definition.get("DisplayName"))
             .or_else(|| text(definition, "SchemaName").map(str::to_owned))
             .unwrap_or_else(|| name.to_owned()),
@@ -419,7 +419,7 @@ pub fn campaign(resource: &str, document: &Value, known: Option<&Table>) -> Resu
         .filter(|k| k.fields.iter().all(|f| fields.contains_key(f)))
         .collect();
     let table = Table {
-        id: TableId::new(System::Campaign, resource),
+        id: TableId::new(SystemId::Campaign, resource),
         label: text(document, "label").unwrap_or(resource).to_owned(),
         collection: text(document, "name").unwrap_or(resource).to_owned(),
         primary_key,
@@ -434,7 +434,7 @@ pub fn campaign(resource: &str, document: &Value, known: Option<&Table>) -> Resu
 /// Keeps what metadata does not tell as the table's file has it: lengths that are not told, and of Campaign nested fields, which
 /// fields are required, and the keys. So what was written into a file by hand outlives the next pull.
 pub fn keep_what_metadata_lacks(table: &mut Table, known: &Table) {
-    let campaign = table.id.system == System::Campaign;
+    let campaign = table.id.system == SystemId::Campaign;
     for (name, field) in &mut table.fields {
         let Some(old) = known.fields.get(name) else { continue };
         let kept = match (&field.ty, &old.ty) {

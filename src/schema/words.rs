@@ -5,7 +5,7 @@
 
 use rust_decimal::Decimal;
 
-use super::model::{FieldType, System};
+use super::model::{FieldType, SystemId};
 
 /// What a word stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +54,14 @@ pub(super) struct Word {
     pub(super) word: &'static str,
     pub(super) dataverse: &'static str,
     pub(super) kind: Kind,
-    systems: &'static [System],
+    systems: &'static [SystemId],
 }
 
-const ALL: &[System] = &System::ALL;
-const D365: &[System] = &[System::D365];
-const OTHERS: &[System] = &[System::Campaign, System::Partner];
+const ALL: &[SystemId] = &SystemId::ALL;
+const D365: &[SystemId] = &[SystemId::D365];
+const OTHERS: &[SystemId] = &[SystemId::Campaign, SystemId::Partner];
 
-const fn word(word: &'static str, dataverse: &'static str, kind: Kind, systems: &'static [System]) -> Word {
+const fn word(word: &'static str, dataverse: &'static str, kind: Kind, systems: &'static [SystemId]) -> Word {
     Word { word, dataverse, kind, systems }
 }
 
@@ -95,25 +95,25 @@ pub(super) const WORDS: &[Word] = &[
 
 impl Word {
     /// The words that tables of a system can use.
-    pub(super) fn of(system: System) -> impl Iterator<Item = &'static Word> {
+    pub(super) fn of(system: SystemId) -> impl Iterator<Item = &'static Word> {
         WORDS.iter().filter(move |w| w.systems.contains(&system))
     }
 
     /// The word with this spelling.
-    pub(super) fn find(text: &str, system: System) -> Option<&'static Word> {
+    pub(super) fn find(text: &str, system: SystemId) -> Option<&'static Word> {
         Word::of(system).find(|w| w.word == text)
     }
 
     /// The vendor's name of the type, where a file does not say another.
-    pub(super) fn vendor(&self, system: System) -> &'static str {
+    pub(super) fn vendor(&self, system: SystemId) -> &'static str {
         match system {
-            System::D365 => self.dataverse,
-            System::Campaign | System::Partner => self.word,
+            SystemId::D365 => self.dataverse,
+            SystemId::Campaign | SystemId::Partner => self.word,
         }
     }
 
     /// The word for a type; among several the one that the vendor calls so.
-    pub(super) fn for_type(ty: &FieldType, vendor: &str, system: System) -> &'static Word {
+    pub(super) fn for_type(ty: &FieldType, vendor: &str, system: SystemId) -> &'static Word {
         let kinds: &[Kind] = match ty {
             FieldType::Boolean { .. } => &[Kind::Boolean],
             FieldType::Integer { min, max } => {

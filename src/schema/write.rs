@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::file::VERSION;
-use super::model::{ChoiceSet, Field, FieldType, Provenance, System, Table};
+use super::model::{ChoiceSet, Field, FieldType, Provenance, SystemId, Table};
 use super::words::{Kind, Word, decimal_range, integer_range};
 
 /// What stands on one line at most; longer mappings are spread over several.
@@ -97,11 +97,11 @@ fn provenance(provenance: Provenance) -> &'static str {
     }
 }
 
-fn fields(fields: &IndexMap<String, Field>, system: System, common: Provenance) -> Node {
+fn fields(fields: &IndexMap<String, Field>, system: SystemId, common: Provenance) -> Node {
     Node::Map(fields.iter().map(|(name, field)| (name.clone(), self::field(field, system, common))).collect())
 }
 
-fn field(field: &Field, system: System, common: Provenance) -> Node {
+fn field(field: &Field, system: SystemId, common: Provenance) -> Node {
     let text = |text: &str| Node::Text(text.to_owned());
     let word = Word::for_type(&field.ty, &field.vendor_type, system);
     let mut entries = vec![("type", text(word.word))];

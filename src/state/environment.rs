@@ -1,6 +1,8 @@
 //! Which services a state belongs to. Cursors are places in one organization of Dynamics 365, and the ledger says what one
 //! instance of Campaign has: used with another one, both are wrong, and nothing in an answer would show it.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
 use serde::Serialize;
 
@@ -9,15 +11,12 @@ use super::error::{Inside, StateError};
 use super::store::Store;
 use super::tx::Tx;
 use super::types::millis;
+use crate::system::SystemId;
 
-/// Both sides of a state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Environment {
-    /// Dynamics 365: the organization's root and its id.
-    pub dynamics: Side,
-    /// Campaign: the address of its API with the instance's path, and the IMS organization if the project names it.
-    pub campaign: Side,
-}
+/// The systems of a state: of Dynamics 365 the organization's root and its id; of Campaign the address of its API with the instance's
+/// path, and the IMS organization if the project names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Environment(pub BTreeMap<SystemId, Side>);
 
 /// One side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,45 +36,6 @@ impl std::fmt::Display for Side {
     }
 }
 
-/// A service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Service {
-    /// Microsoft Dynamics 365.
-    Dynamics,
-    /// Adobe Campaign.
-    Campaign,
-}
-
-impl Service {
-    const BOTH: [Service; 2] = [Service::Dynamics, Service::Campaign];
-
-    fn word(self) -> &'static str {
-        match self {
-            Service::Dynamics => "dynamics",
-            Service::Campaign => "campaign",
-        }
-    }
-}
-
-impl std::fmt::Display for Service {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Service::Dynamics => "Dynamics 365",
-            Service::Campaign => "Campaign",
-        })
-    }
-}
-
-impl Environment {
-    fn side(&self, service: Service) -> &Side {
-        match service {
-            Service::Dynamics => &self.dynamics,
-            Service::Campaign => &self.campaign,
-        }
-    }
-}
-
 /// How a side is compared with the one on file.
 enum Difference {
     None,
@@ -84,12 +44,12 @@ enum Difference {
     Another,
 }
 
-fn difference(service: Service, before: &Side, now: &Side) -> Difference {
-    match (service, &before.organization, &now.organization) {
+fn difference(system: SystemId, before: &Side, now: &Side) -> Difference {
+    match (system, &before.organization, &now.organization) {
         _ if before == now => Difference::None,
         (_, Some(before), Some(now)) if before != now => Difference::Another,
         // An organization keeps its id when an administrator gives it another address.
-        (Service::Dynamics, Some(_), Some(_)) => Difference::Renamed,
+        (SystemId::D365, Some(_), Some(_)) => Difference::Renamed,
         // Instances of one organization differ by their addresses alone.
         _ if before.address != now.address => Difference::Another,
         (_, Some(_), None) => Difference::None,
@@ -102,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn environment(&self) -> Result<Vec<(Service, Side)>, StateError> {
+    pub fn environment(&self) -> Result<BTreeMap<SystemId, Side>, StateError> {
         self.read("look up its environment", |conn, _| sides(conn))
     }
 
@@ -111,9 +71,11 @@ impl Store {
     /// # Errors
     /// [`StateError::OtherEnvironment`]; when the file cannot be read.
     pub fn check_environment(&self, now: &Environment) -> Result<(), StateError> {
-        for (service, before) in self.environment()? {
-            if let Difference::Another = difference(service, &before, now.side(service)) {
-                return Err(self.other(service, before, now));
+        for (system, before) in self.environment()? {
+            if let Some(side) = now.0.get(&system)
+                && let Difference::Another = difference(system, &before, side)
+            {
+                return Err(self.other(system, before, side));
             }
         }
         Ok(())
@@ -126,22 +88,20 @@ impl Store {
     /// [`StateError::OtherEnvironment`]; when the file cannot be written.
     pub fn bind_environment(&self, now: &Environment) -> Result<(), StateError> {
         let known = self.environment()?;
-        for service in Service::BOTH {
-            let side = now.side(service);
-            let before = known.iter().find(|(known, _)| *known == service).map(|(_, side)| side.clone());
-            let renamed = match &before {
+        for (&system, side) in &now.0 {
+            let renamed = match known.get(&system) {
                 None => false,
-                Some(before) => match difference(service, before, side) {
+                Some(before) => match difference(system, before, side) {
                     Difference::None => continue,
                     Difference::Renamed => before.address != side.address,
-                    Difference::Another => return Err(self.other(service, before.clone(), now)),
+                    Difference::Another => return Err(self.other(system, before.clone(), side)),
                 },
             };
             self.write("note its environment", |tx| {
                 if renamed {
                     tx.read_all_again()?;
                 }
-                tx.put_side(service, side)
+                tx.put_side(system, side)
             })?;
         }
         self.set_bound();
@@ -157,22 +117,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StateError::NotLocked`]; when the file cannot be written.
-    pub fn rebind_environment(&self, now: &Environment, same_data: bool) -> Result<Vec<Service>, StateError> {
+    pub fn rebind_environment(&self, now: &Environment, same_data: bool) -> Result<Vec<SystemId>, StateError> {
         self.require_lock()?;
         self.write("move to another environment", |tx| {
             let known = sides(tx.conn)?;
             let mut others = Vec::new();
-            for service in Service::BOTH {
-                let side = now.side(service);
-                let before = known.iter().find(|(known, _)| *known == service).map(|(_, side)| side);
-                if before.is_some_and(|before| matches!(difference(service, before, side), Difference::Another)) {
-                    others.push(service);
+            for (&system, side) in &now.0 {
+                let before = known.get(&system);
+                if before.is_some_and(|before| matches!(difference(system, before, side), Difference::Another)) {
+                    others.push(system);
                 }
-                if service == Service::Dynamics && before.is_some_and(|before| before.address != side.address) && !others.contains(&service)
-                {
+                if system == SystemId::D365 && before.is_some_and(|before| before.address != side.address) && !others.contains(&system) {
                     tx.read_all_again()?;
                 }
-                tx.put_side(service, side)?;
+                tx.put_side(system, side)?;
             }
             if !others.is_empty() {
                 tx.read_all_again()?;
@@ -180,7 +138,7 @@ impl Store {
                     tx.forget_optouts()?;
                 }
             }
-            if others.contains(&Service::Campaign) && !same_data {
+            if others.contains(&SystemId::Campaign) && !same_data {
                 tx.conn.execute("UPDATE ledger SET doubtful = 1, fingerprints = x''", [])?;
                 // Both belong to the services beside the other instance.
                 tx.conn.execute("UPDATE event_cursor SET link = NULL, quiet_until = 0", [])?;
@@ -190,27 +148,30 @@ impl Store {
         })
     }
 
-    fn other(&self, service: Service, before: Side, now: &Environment) -> StateError {
-        StateError::OtherEnvironment { path: self.path().to_owned(), service, sides: Box::new([before, now.side(service).clone()]) }
+    fn other(&self, system: SystemId, before: Side, now: &Side) -> StateError {
+        StateError::OtherEnvironment { path: self.path().to_owned(), system, sides: Box::new([before, now.clone()]) }
     }
 }
 
-fn sides(conn: &rusqlite::Connection) -> Inside<Vec<(Service, Side)>> {
+fn sides(conn: &rusqlite::Connection) -> Inside<BTreeMap<SystemId, Side>> {
     let mut statement = conn.prepare_cached("SELECT side, address, organization FROM environment")?;
-    let rows = statement.query_map([], |row| {
-        let service = if row.get_ref(0)?.as_str()? == Service::Dynamics.word() { Service::Dynamics } else { Service::Campaign };
-        Ok((service, Side { address: row.get(1)?, organization: row.get(2)? }))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, Side { address: row.get(1)?, organization: row.get(2)? })))?;
+    let mut sides = BTreeMap::new();
+    for row in rows {
+        let (key, side) = row?;
+        let system = SystemId::from_key(&key).ok_or_else(|| StateError::Damaged { what: format!("there is no system `{key}`") })?;
+        sides.insert(system, side);
+    }
+    Ok(sides)
 }
 
 impl Tx<'_> {
-    fn put_side(&mut self, service: Service, side: &Side) -> Inside<()> {
+    fn put_side(&mut self, system: SystemId, side: &Side) -> Inside<()> {
         self.conn.execute(
             "INSERT INTO environment (side, address, organization, bound_at) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (side) DO UPDATE SET address = excluded.address, organization = coalesce(excluded.organization, organization),
                bound_at = excluded.bound_at",
-            params![service.word(), side.address, side.organization, millis(self.now)],
+            params![system.key(), side.address, side.organization, millis(self.now)],
         )?;
         Ok(())
     }
@@ -257,10 +218,9 @@ mod tests {
     use crate::state::{Phase, RunKind};
 
     fn environment(host: &str, organization: &str, campaign: &str) -> Environment {
-        Environment {
-            dynamics: Side { address: format!("https://{host}"), organization: Some(organization.to_owned()) },
-            campaign: Side { address: format!("https://mc.adobe.io/{campaign}"), organization: None },
-        }
+        let dynamics = Side { address: format!("https://{host}"), organization: Some(organization.to_owned()) };
+        let campaign = Side { address: format!("https://mc.adobe.io/{campaign}"), organization: None };
+        Environment(BTreeMap::from([(SystemId::D365, dynamics), (SystemId::Campaign, campaign)]))
     }
 
     #[test]
@@ -270,13 +230,13 @@ mod tests {
         store.check_environment(&ours).unwrap();
         store.bind_environment(&ours).unwrap();
         store.bind_environment(&ours).unwrap();
-        for (other, service) in [
-            (environment("a.crm.dynamics.com", "o-2", "shop"), Service::Dynamics),
-            (environment("a.crm.dynamics.com", "o-1", "shop-stage"), Service::Campaign),
+        for (other, system) in [
+            (environment("a.crm.dynamics.com", "o-2", "shop"), SystemId::D365),
+            (environment("a.crm.dynamics.com", "o-1", "shop-stage"), SystemId::Campaign),
         ] {
             for refused in [store.check_environment(&other), store.bind_environment(&other)] {
                 let error = refused.unwrap_err();
-                assert!(matches!(&error, StateError::OtherEnvironment { service: found, .. } if *found == service), "{error}");
+                assert!(matches!(&error, StateError::OtherEnvironment { system: found, .. } if *found == system), "{error}");
                 assert!(error.to_string().contains("state rebind"), "{error}");
             }
         }
@@ -298,11 +258,11 @@ mod tests {
         let store = Store::in_memory().unwrap();
         let mut environment = environment("a.crm.dynamics.com", "o-1", "shop");
         store.bind_environment(&environment).unwrap();
-        environment.campaign.organization = Some("A@AdobeOrg".to_owned());
+        environment.0.get_mut(&SystemId::Campaign).unwrap().organization = Some("A@AdobeOrg".to_owned());
         store.bind_environment(&environment).unwrap();
-        environment.campaign.organization = None;
+        environment.0.get_mut(&SystemId::Campaign).unwrap().organization = None;
         store.bind_environment(&environment).unwrap();
-        environment.campaign.organization = Some("B@AdobeOrg".to_owned());
+        environment.0.get_mut(&SystemId::Campaign).unwrap().organization = Some("B@AdobeOrg".to_owned());
         assert!(matches!(store.bind_environment(&environment), Err(StateError::OtherEnvironment { .. })));
     }
 
@@ -323,7 +283,7 @@ mod tests {
                 })
                 .unwrap();
             let other = environment("a.crm.dynamics.com", "o-1", "other");
-            assert_eq!(store.rebind_environment(&other, same_data).unwrap(), [Service::Campaign]);
+            assert_eq!(store.rebind_environment(&other, same_data).unwrap(), [SystemId::Campaign]);
             store.check_environment(&other).unwrap();
             let doubtful: bool =
                 store.read("test", |conn, _| Ok(conn.query_row("SELECT doubtful FROM ledger", [], |row| row.get(0))?)).unwrap();

@@ -3,9 +3,10 @@
 use crate::count::counted;
 use std::path::PathBuf;
 
-use super::environment::{Service, Side};
+use super::environment::Side;
 use super::lock::Holder;
 use super::mass::MassChange;
+use crate::system::SystemId;
 
 /// An error of the durable state. Nothing was changed when one is returned: every method is one transaction.
 #[derive(Debug, thiserror::Error)]
@@ -115,14 +116,14 @@ pub enum StateError {
     },
     /// The project connects to other services than those that the state belongs to.
     #[error(
-        "the state file {} belongs to {service} at {}, but the project connects to {service} at {}. Nothing was read or written. If the address in the project file is wrong, correct it; for another environment set another `state` path; `d365map state rebind` moves this state to the new environment on purpose",
-        path.display(), sides[0], sides[1]
+        "the state file {} belongs to {} at {}, but the project connects to {} at {}. Nothing was read or written. If the address in the project file is wrong, correct it; for another environment set another `state` path; `d365map state rebind` moves this state to the new environment on purpose",
+        path.display(), system.title(), sides[0], system.title(), sides[1]
     )]
     OtherEnvironment {
         /// The state file.
         path: PathBuf,
-        /// The service.
-        service: Service,
+        /// The system.
+        system: SystemId,
         /// The one that the state belongs to, then the one that the project connects to.
         sides: Box<[Side; 2]>,
     },

@@ -61,7 +61,7 @@ pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
 pub use due::{DueCommit, DueStatus, PageTimes};
 pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
-pub use environment::{Environment, Service, Side};
+pub use environment::{Environment, Side};
 pub use error::StateError;
 pub use events::{EventGap, EventIntake, EventMark, EventResult, EventsStatus, JournalCursor, NewEvent, REMEMBERED_DAYS, WaitingEvent};
 pub use exports::ExportMark;

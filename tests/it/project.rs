@@ -1,12 +1,14 @@
 //! The project file: what is read, what is refused, and what `init` writes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use d365map::connect::sftp::{CsvFormat, DeliveryLogColumns, ExportFiles, LogColumns, OptOutColumns, OptOutLayout};
 use d365map::diagnostics::FileProblem;
-use d365map::project::{DynamicsCredential, FILE_NAME, Limits, PerService, Project, ProjectError, SecretRef, SftpHostKey, template};
+use d365map::project::{DynamicsCredential, FILE_NAME, Limits, Project, ProjectError, SecretRef, SftpHostKey, template};
+use d365map::system::SystemId;
 use d365map::time::schedule::When;
 
 fn load(text: &str) -> Result<Project, Vec<FileProblem>> {
@@ -462,8 +464,8 @@ fn a_service_account_and_budgets_are_read_with_their_ranges() {
     let project = load(text).unwrap();
     let account = project.connections.campaign.unwrap().service_account.unwrap();
     assert_eq!((account.organization_id.as_str(), account.metascopes), ("o@AdobeOrg", vec!["ent_campaign_sdk".to_owned()]));
-    assert_eq!(project.limits.requests_per_second, PerService { dynamics: None, campaign: Some(10) });
-    assert_eq!(project.limits.requests_per_day, PerService { dynamics: Some(40_000), campaign: None });
+    assert_eq!(project.limits.requests_per_second, BTreeMap::from([(SystemId::Campaign, 10)]));
+    assert_eq!(project.limits.requests_per_day, BTreeMap::from([(SystemId::D365, 40_000)]));
     let fault = load(&text.replace("campaign: 10", "campaign: 0")).unwrap_err()[0].to_string();
     assert!(fault.contains("out of range"), "{fault}");
 }

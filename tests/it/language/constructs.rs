@@ -365,7 +365,7 @@ fn a_column_without_change_notices_is_a_warning_once_and_none_with_a_comparison(
     assert!(codes(&whole("parentcustomerid -> cusNote")).is_empty());
     for derived in d365map::schema::Derived::ALL {
         let mut catalogue = d365map::schema::Catalogue::builtin().clone();
-        let id = d365map::schema::TableId::new(d365map::schema::System::D365, "contact");
+        let id = d365map::schema::TableId::new(d365map::schema::SystemId::D365, "contact");
         let mut table = catalogue.get(&id).expect("contacts").as_ref().clone();
         table.fields["creditlimit"].derived = Some(derived);
         catalogue.insert(table);

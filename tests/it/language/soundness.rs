@@ -9,7 +9,7 @@ use d365map::app::fixed;
 use d365map::check::{Compiled, Input, compile};
 use d365map::diagnostics::Safety;
 use d365map::eval::{Evaluated, Evaluator};
-use d365map::schema::{AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, System, Table, TableId};
+use d365map::schema::{AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, SystemId, Table, TableId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -35,12 +35,12 @@ fn field(name: &str, ty: FieldType, required: bool) -> Field {
     }
 }
 
-fn table(system: System, name: &str, key: &str, fields: Vec<Field>) -> Table {
+fn table(system: SystemId, name: &str, key: &str, fields: Vec<Field>) -> Table {
     Table {
         id: TableId::new(system, name),
         label: name.to_owned(),
         collection: name.to_owned(),
-        primary_key: if system == System::D365 { key.to_owned() } else { "PKey".to_owned() },
+        primary_key: if system == SystemId::D365 { key.to_owned() } else { "PKey".to_owned() },
         primary_name: None,
         change_tracking: Some(true),
         alternate_keys: vec![AlternateKey { name: key.to_owned(), fields: vec![key.to_owned()] }],
@@ -52,9 +52,9 @@ fn table(system: System, name: &str, key: &str, fields: Vec<Field>) -> Table {
 fn catalogue(source: &FieldType, target: &FieldType, required: bool) -> Catalogue {
     let mut catalogue = Catalogue::default();
     let from = vec![field("id", FieldType::Guid, true), field("a", source.clone(), false), field("b", source.clone(), false)];
-    catalogue.insert(table(System::D365, "thing", "id", from));
+    catalogue.insert(table(SystemId::D365, "thing", "id", from));
     let to = vec![field("key", FieldType::Text { max: Some(40) }, false), field("x", target.clone(), required)];
-    catalogue.insert(table(System::Campaign, "thing", "key", to));
+    catalogue.insert(table(SystemId::Campaign, "thing", "key", to));
     catalogue
 }
 

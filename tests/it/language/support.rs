@@ -6,7 +6,7 @@ use d365map::check::{Compiled, Input, compile};
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::eval::{Evaluated, Evaluator};
 use d365map::plan::ExecutionPlan;
-use d365map::schema::{Catalogue, Field, FieldType, Provenance, System, Table, TableId};
+use d365map::schema::{Catalogue, Field, FieldType, Provenance, SystemId, Table, TableId};
 use d365map::time;
 
 /// The built-in tables with those of `tests/data/schemas`; the profile has custom fields of several types, the contact a field that cannot be read and one of
@@ -16,7 +16,7 @@ pub fn catalogue() -> &'static Catalogue {
     CATALOGUE.get_or_init(|| {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schemas");
         let mut catalogue = Catalogue::with_dir(&folder).expect("the schemas of the tests");
-        let mut profile = table(&catalogue, System::Campaign, "profile");
+        let mut profile = table(&catalogue, SystemId::Campaign, "profile");
         for (name, ty, required) in [
             ("cusCreditLimit", FieldType::Double, false),
             ("cusPoints", FieldType::Integer { min: -2_147_483_648, max: 2_147_483_647 }, false),
@@ -31,7 +31,7 @@ pub fn catalogue() -> &'static Catalogue {
         let link = FieldType::Link { target: Some("cusAccount".to_owned()) };
         profile.fields.insert("cusAccount".to_owned(), field("cusAccount", link, false, true));
         catalogue.insert(profile);
-        let mut contact = table(&catalogue, System::D365, "contact");
+        let mut contact = table(&catalogue, SystemId::D365, "contact");
         contact.fields.insert("photodata".to_owned(), field("photodata", FieldType::Text { max: Some(50) }, false, false));
         contact.fields.insert("entityimage_url".to_owned(), field("entityimage_url", FieldType::Unsupported, false, true));
         let old =
@@ -47,14 +47,14 @@ pub fn catalogue() -> &'static Catalogue {
         contact.fields.insert("new_stage".to_owned(), field("new_stage", FieldType::Choice(stages.into()), false, true));
         contact.fields.insert("new_drinks".to_owned(), field("new_drinks", FieldType::MultiChoice(set.into()), false, true));
         catalogue.insert(contact);
-        let mut lead = table(&catalogue, System::D365, "contact");
-        lead.id = TableId::new(System::D365, "lead");
+        let mut lead = table(&catalogue, SystemId::D365, "contact");
+        lead.id = TableId::new(SystemId::D365, "lead");
         catalogue.insert(lead);
         catalogue
     })
 }
 
-fn table(catalogue: &Catalogue, system: System, name: &str) -> Table {
+fn table(catalogue: &Catalogue, system: SystemId, name: &str) -> Table {
     let id = TableId::new(system, name);
     catalogue.get(&id).unwrap_or_else(|| panic!("{id} is not built in")).as_ref().clone()
 }
@@ -161,7 +161,7 @@ pub fn codes_with(text: &str, catalogue: &Catalogue) -> Vec<&'static str> {
 /// With so many lookups from orders to accounts, and links for them.
 pub fn with_links(count: usize) -> Catalogue {
     let mut catalogue = catalogue().clone();
-    let (mut from, mut to) = (table(&catalogue, System::D365, "new_order"), table(&catalogue, System::Campaign, "cusOrder"));
+    let (mut from, mut to) = (table(&catalogue, SystemId::D365, "new_order"), table(&catalogue, SystemId::Campaign, "cusOrder"));
     for i in 0..count {
         let targets = vec![d365map::schema::LookupTarget { table: "account".to_owned(), navigation: None }];
         let name = format!("new_link{i}");
@@ -177,7 +177,7 @@ pub fn with_links(count: usize) -> Catalogue {
 /// With so many more columns of an account's resource.
 pub fn with_columns(count: usize) -> Catalogue {
     let mut catalogue = catalogue().clone();
-    let mut to = table(&catalogue, System::Campaign, "cusAccount");
+    let mut to = table(&catalogue, SystemId::Campaign, "cusAccount");
     for i in 0..count {
         let name = format!("cusColumn{i}");
         to.fields.insert(name.clone(), field(&name, FieldType::Text { max: Some(10) }, false, true));
@@ -190,12 +190,12 @@ pub fn with_columns(count: usize) -> Catalogue {
 pub fn with_entities(count: usize) -> Catalogue {
     let mut catalogue = catalogue().clone();
     for i in 0..count {
-        let mut from = table(&catalogue, System::D365, "new_detail");
-        from.id = TableId::new(System::D365, format!("new_e{i}"));
+        let mut from = table(&catalogue, SystemId::D365, "new_detail");
+        from.id = TableId::new(SystemId::D365, format!("new_e{i}"));
         from.primary_key = "new_eid".to_owned();
         from.fields.insert("new_eid".to_owned(), field("new_eid", FieldType::Guid, false, true));
-        let mut to = table(&catalogue, System::Campaign, "cusDetail");
-        to.id = TableId::new(System::Campaign, format!("cusE{i}"));
+        let mut to = table(&catalogue, SystemId::Campaign, "cusDetail");
+        to.id = TableId::new(SystemId::Campaign, format!("cusE{i}"));
         to.alternate_keys = vec![d365map::schema::AlternateKey { name: "key".to_owned(), fields: vec!["cusEId".to_owned()] }];
         to.fields.insert("cusEId".to_owned(), field("cusEId", FieldType::Text { max: Some(50) }, false, true));
         catalogue.insert(from);

@@ -8,7 +8,7 @@ use d365map::app::metadata::{Source, Status, pull};
 use d365map::app::{MetadataError, PullError};
 use d365map::connect::ConnectError;
 use d365map::schema::pull::DataverseDocuments;
-use d365map::schema::{Catalogue, Change, SchemaFolder, System, TableId};
+use d365map::schema::{Catalogue, Change, SchemaFolder, SystemId, TableId};
 use serde_json::{Value, json};
 
 fn call(folder: &Path, arguments: &[&str]) -> Output {
@@ -89,7 +89,7 @@ fn account(columns: &[&str]) -> Documents {
     )])
 }
 
-fn tables(ids: &[(System, &str)]) -> BTreeSet<TableId> {
+fn tables(ids: &[(SystemId, &str)]) -> BTreeSet<TableId> {
     ids.iter().map(|(system, name)| TableId::new(*system, *name)).collect()
 }
 
@@ -97,10 +97,10 @@ fn tables(ids: &[(System, &str)]) -> BTreeSet<TableId> {
 fn a_pull_writes_a_file_that_the_catalogue_reads_and_tells_what_changed() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("schemas");
-    let wanted = tables(&[(System::D365, "account")]);
+    let wanted = tables(&[(SystemId::D365, "account")]);
     let first = pull(&account(&["name"]), &wanted, SchemaFolder::alone(&dir), false, false).unwrap();
     assert_eq!((first[0].status, first[0].path.as_path()), (Status::Created, dir.join("d365.account.yaml").as_path()));
-    let id = TableId::new(System::D365, "account");
+    let id = TableId::new(SystemId::D365, "account");
     assert_eq!(Catalogue::with_dir(&dir).unwrap().get(&id).unwrap().fields.len(), 2);
     let again = pull(&account(&["name"]), &wanted, SchemaFolder::alone(&dir), false, false).unwrap();
     assert_eq!((again[0].status, again[0].changes.len()), (Status::Unchanged, 0));
@@ -117,7 +117,7 @@ fn a_pull_that_fails_for_one_table_writes_none() {
     let folder = tempfile::tempdir().unwrap();
     let error = pull(
         &account(&[]),
-        &tables(&[(System::D365, "account"), (System::D365, "lead")]),
+        &tables(&[(SystemId::D365, "account"), (SystemId::D365, "lead")]),
         SchemaFolder::alone(folder.path()),
         false,
         false,
@@ -133,7 +133,7 @@ fn a_table_that_the_service_does_not_have_is_reported_beside_the_others() {
     let old = "version: 1\ntable: d365.gone\nlabel: Gone\ncollection: gones\nprimary-key: goneid\nfields: { goneid: { type: guid } }\n";
     let path = folder.path().join("d365.gone.yaml");
     std::fs::write(&path, old).unwrap();
-    let wanted = tables(&[(System::D365, "account"), (System::D365, "gone")]);
+    let wanted = tables(&[(SystemId::D365, "account"), (SystemId::D365, "gone")]);
     let outcome = pull(&account(&["name"]), &wanted, SchemaFolder::alone(folder.path()), false, false).unwrap();
     let found: Vec<_> = outcome.iter().map(|o| (o.table.name.as_str(), o.status, o.notes.clone())).collect();
     let missing = vec!["404: no such table".to_owned()];
@@ -152,7 +152,7 @@ fn lengths_and_keys_that_campaign_does_not_tell_stay_as_the_file_has_them() {
         }
         Documents(vec![("cusOrder", json!({"label": "Order", "name": "cusOrder", "content": content}))])
     };
-    let wanted = tables(&[(System::Campaign, "cusOrder")]);
+    let wanted = tables(&[(SystemId::Campaign, "cusOrder")]);
     let path = pull(&resource(""), &wanted, SchemaFolder::alone(folder.path()), false, false).unwrap().remove(0).path;
     let by_hand = std::fs::read_to_string(&path)
         .unwrap()
@@ -177,7 +177,7 @@ fn a_pull_does_not_write_over_what_was_written_by_hand() {
     let path = folder.path().join("own.yaml");
     std::fs::write(&path, hand).unwrap();
     let source = Documents(vec![("contact", json!([{"LogicalName": "contactid", "AttributeType": "Uniqueidentifier"}]))]);
-    let wanted = tables(&[(System::D365, "contact")]);
+    let wanted = tables(&[(SystemId::D365, "contact")]);
     assert!(matches!(pull(&source, &wanted, SchemaFolder::alone(folder.path()), false, false), Err(PullError::ByHand(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), hand);
     let outcome = pull(&source, &wanted, SchemaFolder::alone(folder.path()), true, false).unwrap();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use d365map::schema::{
-    AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, LookupTarget, Provenance, System, Table, TableId, file, show,
-    write,
+    AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, LookupTarget, Provenance, SystemId, Table, TableId, file,
+    show, write,
 };
 use indexmap::IndexMap;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn with(fields: &str) -> String {
 }
 
 fn contact() -> TableId {
-    TableId::new(System::D365, "contact")
+    TableId::new(SystemId::D365, "contact")
 }
 
 /// A folder with these files, laid over the built-in tables.
@@ -160,7 +160,7 @@ fn an_extending_file_adds_and_overrides_and_takes_nothing_away() {
 fn a_nested_field_can_be_added_alone() {
     let text = "version: 1\ntable: campaign.profile\nextends: built-in\nfields:\n  location: { fields: { city: { max: 80 }, cusDistrict: { type: string, max: 20 } } }\n";
     let catalogue = overlay(&[("campaign.profile.yaml", text)]).unwrap();
-    let profile = catalogue.get(&TableId::new(System::Campaign, "profile")).unwrap();
+    let profile = catalogue.get(&TableId::new(SystemId::Campaign, "profile")).unwrap();
     assert_eq!(profile.field(&["location", "city"]).unwrap().ty, FieldType::Text { max: Some(80) });
     assert_eq!(profile.field(&["location", "cusDistrict"]).unwrap().ty, FieldType::Text { max: Some(20) });
     assert!(profile.field(&["location", "zipCode"]).is_some());
@@ -370,7 +370,7 @@ fn table() -> impl Strategy<Value = Table> {
         }
         outer
     });
-    let either = prop_oneof![(Just(System::D365), fields(d365_type())), (Just(System::Campaign), nested)];
+    let either = prop_oneof![(Just(SystemId::D365), fields(d365_type())), (Just(SystemId::Campaign), nested)];
     (either, name(), label(), prop::option::of(any::<bool>()), any::<bool>()).prop_map(
         |((system, fields), name, label, change_tracking, keyed)| {
             let first = fields[0].name.clone();

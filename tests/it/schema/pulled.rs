@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use d365map::schema::pull::{DataverseDocuments, PullError, campaign, dataverse};
-use d365map::schema::{Catalogue, Change, Derived, Field, FieldType, LookupTarget, Provenance, System, Table, TableId, diff, write};
+use d365map::schema::{Catalogue, Change, Derived, Field, FieldType, LookupTarget, Provenance, SystemId, Table, TableId, diff, write};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ const TYPES: [&str; 14] = [
     "MultiSelectPicklist",
 ];
 
-fn builtin(system: System, name: &str) -> &'static Table {
+fn builtin(system: SystemId, name: &str) -> &'static Table {
     Catalogue::builtin().get(&TableId::new(system, name)).unwrap()
 }
 
@@ -73,7 +73,7 @@ async fn a_pull_of_the_contact_table_agrees_with_the_built_in_one_and_brings_the
     assert!(pulled.notes.is_empty(), "{:?}", pulled.notes);
     let own = &pulled.table.fields["new_loyalty"];
     assert_eq!((&own.ty, own.label.as_deref(), own.provenance), (&FieldType::Text { max: Some(5) }, Some("Loyalty"), Provenance::Pulled));
-    let known = builtin(System::D365, "contact");
+    let known = builtin(SystemId::D365, "contact");
     assert_eq!(diff(known, &known_part(&pulled.table, known)), []);
 }
 
@@ -96,7 +96,7 @@ async fn properties_that_were_not_selected_are_done_without() {
 async fn a_pull_of_the_profile_agrees_with_the_built_in_one_and_knows_no_lengths_of_its_own() {
     let bench = Bench::new().await;
     let document = ok(bench.ac(Method::GET, "profileAndServicesExt/resourceType/profile")).await;
-    let known = builtin(System::Campaign, "profile");
+    let known = builtin(SystemId::Campaign, "profile");
     let pulled = campaign("profile", &document, Some(known)).unwrap();
     assert!(pulled.notes.is_empty(), "{:?}", pulled.notes);
     let ours = known_part(&pulled.table, known);
