@@ -5,10 +5,7 @@
 
 pub mod schedule;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
 /// A point on the time line, in UTC.
 pub type Instant = DateTime<Utc>;
@@ -17,28 +14,9 @@ pub type Date = NaiveDate;
 /// A wall-clock time that names no zone (Dataverse: TimeZoneIndependent).
 pub type LocalDateTime = NaiveDateTime;
 
-/// The present instant. The only clock of the program; the pure parts never call it.
+/// The present instant by the machine's clock. The pure parts never call it, and what runs by a [`Clock`](crate::run::Clock) asks that.
 pub fn now() -> Instant {
     Utc::now()
-}
-
-/// The clock by which a run evaluates records: the machine's, which a test can move ahead. Clones are the same clock.
-#[derive(Debug, Clone, Default)]
-pub struct Clock {
-    /// Milliseconds ahead of the machine's clock.
-    ahead: Arc<AtomicI64>,
-}
-
-impl Clock {
-    /// Returns the present instant.
-    pub fn now(&self) -> Instant {
-        now() + TimeDelta::milliseconds(self.ahead.load(Ordering::Relaxed))
-    }
-
-    /// Moves the clock.
-    pub fn advance(&self, by: TimeDelta) {
-        self.ahead.fetch_add(by.num_milliseconds(), Ordering::Relaxed);
-    }
 }
 
 /// The day that an instant is on: days since 1970, in UTC.

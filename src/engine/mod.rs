@@ -1,6 +1,9 @@
-//! What every flow shares and no flow owns: the error policy, and how refusals of unclear reach are decided.
+//! What every flow shares and no flow owns: the work loop, the error policy, how refusals of unclear reach are decided, and the clock.
 //!
-//! Knows the errors of `connect`, and neither plans nor records.
+//! Knows the errors of `connect`, and neither plans nor records, nor the names of services.
 
+pub(crate) mod clock;
 pub(crate) mod policy;
+pub(crate) mod pump;
 pub(crate) mod refusals;
+pub(crate) mod signals;

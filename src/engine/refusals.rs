@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::policy::Doubt;
 use crate::connect::ConnectError;
 
 /// Denials in a row after which they are no longer about single records, although a call of the kind passed before: a right was
@@ -49,6 +50,17 @@ impl<K: Copy + Eq + Hash> Denials<K> {
     }
 }
 
+/// A refusal that may be about one record or about all.
+#[derive(Debug)]
+pub(crate) struct Unclear<K> {
+    pub doubt: Doubt,
+    /// The kind of the call that was refused.
+    pub call: K,
+    /// The key of its record; empty if the call was about several.
+    pub key: String,
+    pub error: ConnectError,
+}
+
 /// A refusal that turned out to be about all records.
 #[derive(Debug)]
 pub(crate) enum Refused<K> {
@@ -56,7 +68,7 @@ pub(crate) enum Refused<K> {
     Denied(K, ConnectError),
     /// Something other than the service answers calls of this kind.
     Stranger {
-        kind: K,
+        call: K,
         /// Answers in a row.
         answers: u32,
         /// The last of them.
@@ -86,16 +98,21 @@ impl<K: Copy + Eq + Hash> Undecided<K> {
         (self.denials, self.stranger, self.strangers) = (0, None, 0);
     }
 
-    pub fn denied(&mut self, kind: K, error: ConnectError) {
-        // A denial is the service's own answer.
-        (self.stranger, self.strangers) = (None, 0);
-        self.denied = Some((kind, error));
-        self.denials += 1;
-    }
-
-    pub fn by_a_stranger(&mut self, kind: K, key: String, error: String) {
-        self.stranger = Some((kind, key, error));
-        self.strangers += 1;
+    /// Notes a refusal.
+    pub fn note(&mut self, unclear: Unclear<K>) {
+        let Unclear { doubt, call, key, error } = unclear;
+        match doubt {
+            Doubt::Denied => {
+                // A denial is the service's own answer.
+                (self.stranger, self.strangers) = (None, 0);
+                self.denied = Some((call, error));
+                self.denials += 1;
+            }
+            Doubt::Stranger => {
+                self.stranger = Some((call, key, error.to_string()));
+                self.strangers += 1;
+            }
+        }
     }
 
     /// Whether there were enough in a row that the writer should not send more before it is decided.
@@ -106,15 +123,15 @@ impl<K: Copy + Eq + Hash> Undecided<K> {
     /// Takes the denials so far; returns the last one if they are about all records. Otherwise they are about their records, which are
     /// tried again by themselves.
     pub fn denied_to_all(&mut self, denials: &Denials<K>) -> Option<Refused<K>> {
-        let (kind, error) = self.denied.take()?;
+        let (call, error) = self.denied.take()?;
         self.denials = 0;
-        denials.is_of_all(kind).then_some(Refused::Denied(kind, error))
+        denials.is_of_all(call).then_some(Refused::Denied(call, error))
     }
 
     /// Takes the answers of a stranger so far. They are about their records if the service itself answers a look at the one of `key`.
     pub fn take_stranger(&mut self) -> Option<Suspicion<K>> {
-        let (kind, key, last) = self.stranger.take()?;
-        Some(Suspicion { kind, key, answers: std::mem::take(&mut self.strangers), last })
+        let (call, key, last) = self.stranger.take()?;
+        Some(Suspicion { call, key, answers: std::mem::take(&mut self.strangers), last })
     }
 }
 
@@ -122,7 +139,7 @@ impl<K: Copy + Eq + Hash> Undecided<K> {
 #[derive(Debug)]
 pub(crate) struct Suspicion<K> {
     /// The last call that was answered so.
-    pub kind: K,
+    pub call: K,
     /// The key of its record.
     pub key: String,
     answers: u32,
@@ -132,7 +149,7 @@ pub(crate) struct Suspicion<K> {
 impl<K> Suspicion<K> {
     /// A look was not answered by the service either.
     pub fn confirmed(self) -> Refused<K> {
-        Refused::Stranger { kind: self.kind, answers: self.answers, last: self.last }
+        Refused::Stranger { call: self.call, answers: self.answers, last: self.last }
     }
 }
 
@@ -157,16 +174,22 @@ mod tests {
 
     #[test]
     fn answers_of_a_stranger_are_counted_until_the_service_answers_and_the_last_record_is_looked_at() {
+        let page = |key: &str| Unclear {
+            doubt: Doubt::Stranger,
+            call: "update",
+            key: key.to_owned(),
+            error: ConnectError::Protocol { call: Box::default(), problem: "a page".to_owned() },
+        };
         let mut undecided = Undecided::default();
-        undecided.by_a_stranger("update", "1".to_owned(), "a page".to_owned());
+        undecided.note(page("1"));
         undecided.answered();
         assert!(undecided.take_stranger().is_none());
-        undecided.by_a_stranger("update", "1".to_owned(), "a page".to_owned());
-        undecided.by_a_stranger("update", "2".to_owned(), "a page".to_owned());
+        undecided.note(page("1"));
+        undecided.note(page("2"));
         assert!(undecided.are_many(2) && !undecided.are_many(3));
         let suspicion = undecided.take_stranger().expect("two answers");
         assert_eq!(suspicion.key, "2");
-        assert!(matches!(suspicion.confirmed(), Refused::Stranger { kind: "update", answers: 2, .. }));
+        assert!(matches!(suspicion.confirmed(), Refused::Stranger { call: "update", answers: 2, .. }));
         assert!(!undecided.are_many(1) && undecided.take_stranger().is_none());
     }
 }

@@ -56,7 +56,7 @@ impl CallKind {
 pub(super) fn refused(refused: Refused<CallKind>, name: &str, waiting: u64) -> RunError {
     let name = name.to_owned();
     match refused {
-        Refused::Denied(kind, error) => RunError::Denied { name, calls: kind.words(), error: Box::new(error) },
-        Refused::Stranger { kind, answers, last } => RunError::Stranger { name, service: kind.service(), answers, last, waiting },
+        Refused::Denied(call, error) => RunError::Denied { name, calls: call.words(), error: Box::new(error) },
+        Refused::Stranger { call, answers, last } => RunError::Stranger { name, service: call.service(), answers, last, waiting },
     }
 }

@@ -20,9 +20,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::engine::clock::Clock;
 pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
 pub use events::{DryEvents, Repair, repair_events};
@@ -41,10 +42,12 @@ use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::count::counted;
 use crate::engine::policy::{self, Action, Scope};
+use crate::engine::pump::Round;
+use crate::engine::signals::Signals;
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
-use crate::time;
+use crate::time::Instant;
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
 const FLOWS_AT_ONCE: usize = 4;
@@ -81,8 +84,8 @@ pub struct Options {
     pub mass_limits: MassLimits,
     /// How opt-outs are read and compared.
     pub optouts: OptoutSettings,
-    /// By which records are evaluated.
-    pub clock: time::Clock,
+    /// By which the run goes: when records are evaluated, what is due, how long it waits.
+    pub clock: Clock,
 }
 
 /// Once through, or on and on.
@@ -216,6 +219,12 @@ pub enum RunError {
     Task(String),
 }
 
+impl From<JoinError> for RunError {
+    fn from(error: JoinError) -> RunError {
+        RunError::Task(error.to_string())
+    }
+}
+
 impl RunError {
     /// Whether only a person can remove the reason. A watch tries again by itself all the same, after the longest pause.
     pub fn needs_person(&self) -> bool {
@@ -299,6 +308,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The present instant by the run's clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.options.clock.now()
+    }
+
+    /// What a work loop of the flow's round needs.
+    fn round<'a>(&'a self, signals: &'a Signals) -> Round<'a> {
+        Round { clock: &self.options.clock, signals, stop: &self.stop }
+    }
+
     /// Runs a short piece of work on the state file off the asynchronous threads.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,

@@ -18,7 +18,7 @@ use super::target::ActivityTable;
 use crate::connect::ConnectError;
 use crate::connect::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target};
 use crate::engine::policy::{self, Action, Doubt, Scope};
-use crate::engine::refusals::{Denials, Undecided};
+use crate::engine::refusals::{Denials, Unclear, Undecided};
 use crate::plan::EventType;
 use crate::run::calls::{self, CallKind};
 use crate::run::{Pace, RunError, failure};
@@ -66,19 +66,11 @@ struct Batch {
     /// Every other batch would fail as well.
     end: Option<ConnectError>,
     /// Refusals that may be about some rows or about all.
-    doubtful: Vec<Doubtful>,
+    unclear: Vec<Unclear<CallKind>>,
     /// The service has carried out a request.
     answered: bool,
     /// The state could not be written.
     broken: Option<RunError>,
-}
-
-/// A refusal that may be about some rows or about all.
-enum Doubtful {
-    /// The service denied the call.
-    Denied(CallKind, ConnectError),
-    /// Something other than the service answered the call.
-    Stranger(CallKind, ConnectError),
 }
 
 /// Writes until the readers have ended and nothing is left that can be written.
@@ -242,12 +234,7 @@ impl Writer {
         if batch.answered {
             self.undecided.answered();
         }
-        for doubtful in batch.doubtful {
-            match doubtful {
-                Doubtful::Denied(kind, error) => self.undecided.denied(kind, error),
-                Doubtful::Stranger(kind, error) => self.undecided.by_a_stranger(kind, String::new(), error.to_string()),
-            }
-        }
+        batch.unclear.into_iter().for_each(|unclear| self.undecided.note(unclear));
         Ok(())
     }
 }
@@ -258,6 +245,12 @@ async fn dynamics_answers(dataverse: &Dataverse) -> bool {
     let contacts = Entity::new("contacts", "contact", "contactid");
     let error = dataverse.existing(&contacts, &[Uuid::nil()], None).await.err();
     error.is_none_or(|e| policy::doubt(&e) == Some(Doubt::Denied) || policy::action(&e, Scope::Unknown) == Action::Reject)
+}
+
+/// A refusal that may be about some rows or about all.
+fn unclear(doubt: Doubt, call: CallKind, error: ConnectError) -> Unclear<CallKind> {
+    // The service is asked for any record, not for one of these rows: they need no key.
+    Unclear { doubt, call, key: String::new(), error }
 }
 
 /// What a write's error means here.
@@ -308,7 +301,7 @@ struct Made {
     /// Not decided.
     put_off: Option<ConnectError>,
     end: Option<ConnectError>,
-    doubtful: Vec<Doubtful>,
+    unclear: Vec<Unclear<CallKind>>,
 }
 
 /// Carries out a batch of one type.
@@ -356,7 +349,7 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
     let calls = Calls { kind: CallKind::Activities(kind), denials: &tables.denials };
     let mut made = make(dataverse, table, rows, flow.completed.then_some("statecode"), calls).await;
     batch.answered = !made.new.is_empty();
-    batch.doubtful.append(&mut made.doubtful);
+    batch.unclear.append(&mut made.unclear);
     batch.created = made.new.len() as u64;
     let mut left: HashSet<Uuid> = seqs.keys().copied().collect();
     let mut settle = |id: &Uuid, result: EventResult, batch: &mut Batch| {
@@ -387,7 +380,7 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
                 let rows: Vec<Row> = done.iter().filter_map(|id| row(*id)).collect();
                 let calls = Calls { kind: CallKind::Tasks(kind), denials: &tables.denials };
                 let mut made = make(dataverse, tasks, rows, None, calls).await;
-                batch.doubtful.append(&mut made.doubtful);
+                batch.unclear.append(&mut made.unclear);
                 batch.tasks = made.new.len() as u64;
                 let by_task: HashMap<Uuid, Uuid> = done.iter().map(|id| (task_id(*id), *id)).collect();
                 let has: HashSet<Uuid> = made.new.iter().chain(made.there.iter().map(|(id, _)| id)).chain(&made.gone).copied().collect();
@@ -422,8 +415,7 @@ async fn carry_out(shared: Arc<Shared>, tables: Arc<Tables>, kind: EventType, ev
                 Meaning::Doubt(Doubt::Denied) if passed && tables.denials.is_of_the_record(calling) => {
                     settle(&id, EventResult::Failed(of_error(&id, &error)), &mut batch);
                 }
-                Meaning::Doubt(Doubt::Denied) => batch.doubtful.push(Doubtful::Denied(calling, error)),
-                Meaning::Doubt(Doubt::Stranger) => batch.doubtful.push(Doubtful::Stranger(calling, error)),
+                Meaning::Doubt(doubt) => batch.unclear.push(unclear(doubt, calling, error)),
                 // Somebody has deleted it since, or closed it.
                 Meaning::Row if is_settled(dataverse, &table.entity, id).await => settle(&id, EventResult::Written, &mut batch),
                 Meaning::Row => settle(&id, EventResult::Failed(of_error(&id, &error)), &mut batch),
@@ -611,16 +603,15 @@ impl RefusedRows {
         for (id, doubt, error) in self.rows {
             match doubt {
                 Doubt::Denied if passed || calls.denials.is_of_the_record(calls.kind) => made.failed.push((id, error)),
-                Doubt::Denied => made.doubtful.push(Doubtful::Denied(calls.kind, error)),
-                Doubt::Stranger => made.doubtful.push(Doubtful::Stranger(calls.kind, error)),
+                Doubt::Denied | Doubt::Stranger => made.unclear.push(unclear(doubt, calls.kind, error)),
             }
         }
         match self.last {
-            Some((Doubt::Denied, error)) if made.doubtful.is_empty() => {
+            Some((Doubt::Denied, error)) if made.unclear.is_empty() => {
                 // So many in a row that the right is missing, or was taken away.
                 made.end = Some(error);
             }
-            Some((Doubt::Stranger, error)) if made.doubtful.is_empty() => made.doubtful.push(Doubtful::Stranger(calls.kind, error)),
+            Some((doubt @ Doubt::Stranger, error)) if made.unclear.is_empty() => made.unclear.push(unclear(doubt, calls.kind, error)),
             Some(_) | None => {}
         }
     }

@@ -1,6 +1,6 @@
 //! How an operation of the outbox ends: what the builder of bodies and the writer tell each other.
 
-use crate::connect::ConnectError;
+use crate::engine::refusals::Unclear;
 use crate::run::RunError;
 use crate::run::calls::CallKind;
 use crate::state::{RefetchOutcome, Settlement};
@@ -11,10 +11,8 @@ pub(super) enum Ended {
     Settle(Settlement, Tally),
     /// A refetch, which the state has taken in already.
     Refetched(RefetchOutcome),
-    /// The service denied it, and that may be about all records.
-    Denied(Settlement, CallKind, ConnectError),
-    /// Something other than the service answered: the call, the key, and what the answer was.
-    Stranger(Settlement, CallKind, String, String),
+    /// A refusal that may be about this record or about all.
+    Unclear(Settlement, Box<Unclear<CallKind>>),
     /// The run ends; the operation was not carried out.
     Abort(Settlement, RunError),
 }

@@ -3,7 +3,6 @@
 
 use crate::run::workflow::{Kind, Workflow};
 use crate::run::{Context, RunError};
-use crate::time;
 
 /// Rounds through all flows at most: links are three tables deep, and a way down and up again is enough for what can come up.
 const ROUNDS: usize = 6;
@@ -17,7 +16,8 @@ pub(in crate::run) async fn leftovers(flows: &[Workflow], context_of: impl Fn(&s
         let (plan, name) = (&context.plan, flow.name.clone());
         let mut children = plan.ingress.iter().filter(|child| child.depends_on.contains(&name));
         if children.all(|child| ingress.iter().any(|f| f.name == child.name)) {
-            context.blocking(move |store| store.let_deletes_go(&name, time::now())).await?;
+            let now = context.now();
+            context.blocking(move |store| store.let_deletes_go(&name, now)).await?;
         }
     }
     for _ in 0..ROUNDS {

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::TimeDelta;
-use tokio::sync::{Notify, watch};
 
 pub use dry::{DryFlow, DryRun, dry_run};
 pub(super) use leftovers::leftovers;
@@ -30,8 +29,8 @@ pub use reader::{outbox_text, paths};
 use super::calls::CallKind;
 use super::{Context, Pace, RunError};
 use crate::engine::refusals::Denials;
+use crate::engine::signals::Signals;
 use crate::state::LocalEngine;
-use crate::time;
 
 /// How long a delete is held at most for records that link to its own: their flow may have been stopped.
 const LONGEST_HOLD: TimeDelta = TimeDelta::hours(24);
@@ -41,16 +40,11 @@ struct Shared {
     context: Context,
     flow: usize,
     engine: LocalEngine,
-    /// Something was queued: the writer may look.
-    queued: Notify,
-    /// Something was settled: the reader may go on.
-    settled: Notify,
+    signals: Signals,
     /// The reader has come to the end of its round: what is held can be judged.
     round_over: AtomicBool,
     /// Which kinds of calls were denied in this round.
     denials: Denials<CallKind>,
-    /// The reader has ended its work, or will read no more.
-    reading: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -67,8 +61,8 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         let name = context.plan.ingress[flow].name.clone();
         let children = context.plan.ingress.iter().filter(|child| child.name != name && child.depends_on.contains(&name));
         let children: Vec<String> = children.map(|child| child.name.clone()).collect();
-        let longest = time::now() - LONGEST_HOLD;
-        let before = time::now() - TimeDelta::from_std(interval).unwrap_or_default();
+        let longest = context.now() - LONGEST_HOLD;
+        let before = context.now() - TimeDelta::from_std(interval).unwrap_or_default();
         context
             .blocking(move |store| {
                 let since = match children.as_slice() {
@@ -84,16 +78,13 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         engine: LocalEngine::new(context.store.clone(), context.run),
         context,
         flow,
-        queued: Notify::new(),
-        settled: Notify::new(),
+        signals: Signals::default(),
         round_over: AtomicBool::new(false),
         denials: Denials::default(),
-        reading: watch::Sender::new(true),
     });
     let reading = async {
         let result = reader::read(&shared).await;
-        shared.reading.send_replace(false);
-        shared.queued.notify_one();
+        shared.signals.end_reading();
         result
     };
     let (read, written) = tokio::join!(reading, writer::write(shared.clone()));

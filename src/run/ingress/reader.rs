@@ -17,7 +17,7 @@ use crate::state::{
     Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
     Partition, Payload, Reason, StateError, Store, Unseen,
 };
-use crate::time::{self, Instant};
+use crate::time::Instant;
 
 /// Attempts at reading a page, beyond those of the HTTP layer, before the round fails.
 const ATTEMPTS: u32 = 3;
@@ -41,13 +41,12 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
         if !room(shared).await? {
             return Ok(());
         }
-        match shared.engine.claim(&partition, &fingerprint, time::now()).await? {
+        match shared.engine.claim(&partition, &fingerprint, shared.context.now()).await? {
             Claim::Cancelled => return Ok(()),
             Claim::Taken => return Err(RunError::Taken { name: flow.name.clone() }),
             Claim::Later(at) => {
-                let wait = (at - time::now()).to_std().unwrap_or_default();
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
+                    () = shared.context.options.clock.sleep_until(at) => {}
                     () = shared.context.stop.cancelled() => return Ok(()),
                 }
             }
@@ -84,7 +83,7 @@ pub(super) fn compared_before(flow: &IngressFlow, now: Instant) -> Option<Instan
 /// approval: a full load drops what is held.
 async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
     let flow = shared.flow();
-    let Some(before) = compared_before(flow, shared.context.options.clock.now()) else { return Ok(()) };
+    let Some(before) = compared_before(flow, shared.context.now()) else { return Ok(()) };
     let (name, plan) = (flow.name.clone(), fingerprint.to_owned());
     if shared.context.blocking(move |store| store.begin_comparison(&name, &plan, before)).await? {
         tracing::info!(mapping = flow.name, "comparing all records with Dynamics 365: `reconcile every` is due");
@@ -117,12 +116,8 @@ pub(super) async fn room(shared: &Shared) -> Result<bool, RunError> {
         if backlog.saturating_sub(waiting) < shared.context.options.backlog_high_water {
             return Ok(true);
         }
-        tokio::select! {
-            () = shared.settled.notified() => {}
-            // Should the writer have nothing to settle for a while, the mark is looked at again.
-            () = tokio::time::sleep(Duration::from_millis(200)) => {}
-            () = shared.context.stop.cancelled() => {}
-        }
+        // If the writer has nothing to settle for a while, the mark is looked at again.
+        shared.signals.room(&shared.context.options.clock, Duration::from_millis(200), &shared.context.stop).await;
     }
 }
 
@@ -162,7 +157,7 @@ async fn page(
     let fetched = tokio::select! {
         fetched = shared.context.services.dataverse.page(&request) => fetched,
         () = shared.context.stop.cancelled() => {
-            shared.engine.reschedule(lease, time::now(), "stopped").await?;
+            shared.engine.reschedule(lease, shared.context.now(), "stopped").await?;
             return Ok(Round::Over);
         }
     };
@@ -183,17 +178,17 @@ async fn page(
             // Then the round fails, also in a watch: its state shows the outage, and the time of the next attempt.
             let again = error.is_transient() && lease.attempts + 1 < ATTEMPTS;
             let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
-            shared.engine.reschedule(lease, time::now() + wait, &error.to_string()).await?;
+            shared.engine.reschedule(lease, shared.context.now() + wait, &error.to_string()).await?;
             return if again { Ok(Round::GoesOn) } else { Err(explained(flow, &request, error)) };
         }
     };
 
     let (plan, store) = (&shared.context.plan, &shared.context.store);
-    let now = shared.context.options.clock.now();
+    let now = shared.context.now();
     let Evaluation { changes, times, unusable } = match evaluate_page(plan, store, flow, evaluator, &page, now) {
         Ok(evaluated) => evaluated,
         Err(error) => {
-            shared.engine.reschedule(lease, time::now(), &error.to_string()).await?;
+            shared.engine.reschedule(lease, shared.context.now(), &error.to_string()).await?;
             return Err(error);
         }
     };
@@ -291,7 +286,7 @@ pub(super) fn count(shared: &Shared, outcome: &PageOutcome) {
     counters.forgotten.add(outcome.forgotten);
     counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
     counters.backlog.set(outcome.backlog);
-    shared.queued.notify_one();
+    shared.signals.queued();
 }
 
 /// What the rows of a page come to.

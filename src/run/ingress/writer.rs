@@ -3,13 +3,11 @@
 //! One call creates a record, one updates it with just the fields that changed, one deletes it. Where an answer was not seen,
 //! the next attempt looks before it writes. A record is addressed by its custom key; Campaign's PKey is never kept.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::task::JoinSet;
 
 use super::Shared;
 use super::body::{self, NoBody, Request};
@@ -18,18 +16,19 @@ use super::reader::{evaluate_known, mass_change, paths};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Payload, Written};
 use crate::engine::policy::{self, Action, Doubt, Scope};
-use crate::engine::refusals::Undecided;
+use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
+use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::eval::Evaluator;
 use crate::run::calls::{self, CallKind};
 use crate::run::failure;
 use crate::run::optout::keep_before_delete;
-use crate::run::{Pace, RunError};
-use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settlement, Work};
-use crate::time;
+use crate::run::{FlowCounters, Pace, RunError};
+use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
+use crate::time::Instant;
 
-/// Operations taken from the state at once, per call that may be under way.
+/// Operations claimed at once, per call that may be under way.
 const CLAIM_PER_CALL: usize = 32;
-/// Answers handed to the state at once.
+/// Answers settled at once.
 const SETTLE_BATCH: usize = 256;
 /// Attempts of one operation for reasons of the moment, before a run that goes through once leaves it waiting.
 const ATTEMPTS: u32 = 6;
@@ -37,260 +36,151 @@ const ATTEMPTS: u32 = 6;
 const GIVE_UP: u32 = 3 * ATTEMPTS;
 /// Times that the records are looked up to which one write links.
 const LOOK_UPS: usize = 3;
-/// Calls in a row that fail for reasons of the moment, before the run ends: the service is down, not the record at fault.
+/// Calls in a row that fail for reasons of the moment, or are refused by something else, before the run ends or asks whether it should.
 const FAILURES_IN_A_ROW: u32 = 25;
+
+/// The pause between looks at what was postponed, once the reader has ended.
+const LOOK: Duration = Duration::from_millis(100);
+/// The pause between looks while the reader reads, which tells when it has queued something.
+const LOOK_WHILE_READING: Duration = Duration::from_millis(500);
 
 /// Writes until the reader has ended and nothing is left that can be written.
 pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
-    let mut writer = Writer {
-        shared: shared.clone(),
-        queue: VecDeque::new(),
-        tasks: JoinSet::new(),
-        answers: Vec::new(),
-        failures: 0,
-        exhausted: HashSet::new(),
-        undecided: Undecided::default(),
-        end: None,
-    };
-    let result = writer.work().await;
-    // Whatever happened, what is in flight is waited for and its answers are kept.
-    let drained = writer.drain().await;
-    result.and(drained)
+    let at_once = shared.context.options.concurrency.max(1);
+    let sizes = Sizes { at_once, claim: at_once * CLAIM_PER_CALL, settle: SETTLE_BATCH, in_a_row: FAILURES_IN_A_ROW };
+    pump::run(Outbox { shared: shared.clone() }, shared.clone(), sizes, shared.context.round(&shared.signals)).await
 }
 
-/// What the writer does while no call is under way.
-#[derive(PartialEq, Eq)]
-enum Rest {
-    /// Operations are due.
-    Due,
-    /// To look again after this time.
-    Wait(Duration),
-    /// The work is done, or the rest is for a later round.
-    Done,
-}
-
-struct Writer {
+/// The operations of the flow in the state.
+struct Outbox {
     shared: Arc<Shared>,
-    queue: VecDeque<ClaimedOp>,
-    tasks: JoinSet<Result<Ended, RunError>>,
-    answers: Vec<Settlement>,
-    /// Failures for reasons of the moment since the last success.
-    failures: u32,
-    /// Operations that were tried [`ATTEMPTS`] times.
-    exhausted: HashSet<i64>,
-    /// Refusals that may be about one record or about all.
-    undecided: Undecided<CallKind>,
-    /// Why the run ends.
-    end: Option<RunError>,
 }
 
-impl Writer {
-    async fn work(&mut self) -> Result<(), RunError> {
-        let most = self.shared.context.options.concurrency.max(1);
-        let mut reading = self.shared.reading.subscribe();
-        loop {
-            if self.shared.context.stop.is_cancelled() {
-                return Ok(());
-            }
-            if self.end.is_some() {
-                // The reader need not go on for a run that ends.
-                self.shared.context.stop.cancel();
-                return Ok(());
-            }
-            let reader_done = !*reading.borrow_and_update();
-            if self.queue.is_empty() && self.tasks.len() < most {
-                self.claim(most * CLAIM_PER_CALL).await?;
-            }
-            while self.tasks.len() < most
-                && let Some(op) = self.queue.pop_front()
-            {
-                self.tasks.spawn(carry_out(self.shared.clone(), op));
-            }
-            if self.tasks.is_empty() {
-                self.settle().await?;
-                let rest = self.rest(reader_done).await?;
-                if reader_done && rest != Rest::Due {
-                    self.decide().await;
-                    if self.end.is_some() {
-                        continue;
-                    }
-                }
-                match rest {
-                    Rest::Due => {}
-                    Rest::Wait(wait) => {
-                        tokio::select! {
-                            () = self.shared.queued.notified() => {}
-                            _ = reading.changed() => {}
-                            () = tokio::time::sleep(wait) => {}
-                            () = self.shared.context.stop.cancelled() => {}
-                        }
-                    }
-                    Rest::Done if self.judge().await? > 0 => {}
-                    Rest::Done => return Ok(()),
-                }
-                continue;
-            }
-            if self.undecided.are_many(FAILURES_IN_A_ROW) && self.end.is_none() {
-                self.decide().await;
-            }
-            if let Some(ended) = self.tasks.join_next().await {
-                self.take(ended)?;
-                while let Some(ended) = self.tasks.try_join_next() {
-                    self.take(ended)?;
-                }
-            }
-            if self.answers.len() >= SETTLE_BATCH || self.queue.is_empty() {
-                self.settle().await?;
-            }
-        }
+impl Queue<Shared> for Outbox {
+    async fn claim(&mut self, limit: usize) -> Result<Vec<ClaimedOp>, RunError> {
+        let (run, name, now) = (self.shared.context.run, self.shared.flow().name.clone(), self.shared.context.now());
+        self.shared.context.blocking(move |store| store.claim(run, &name, limit, now)).await
     }
 
-    /// Decides what the refusals so far are about; the round ends if they are about all records.
-    async fn decide(&mut self) {
-        let shared = &self.shared;
-        let mut refused = self.undecided.denied_to_all(&shared.denials);
-        if refused.is_none()
-            && let Some(suspicion) = self.undecided.take_stranger()
-            && !campaign_answers(shared, &suspicion.key).await
-        {
-            refused = Some(suspicion.confirmed());
-        }
-        self.end = refused.map(|refused| calls::refused(refused, &shared.flow().name, shared.context.counters.backlog.get()));
-    }
-
-    /// What to do while no call is under way.
-    async fn rest(&self, reader_done: bool) -> Result<Rest, RunError> {
-        let name = self.shared.flow().name.clone();
-        let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
-        self.shared.context.counters.backlog.set(backlog.total());
-        let patient = self.shared.context.options.pace == Pace::Once;
-        // What waits for records of other flows, or for some that never come, goes on waiting beyond this round.
-        let left = backlog.total() - backlog.waiting_for_parents.min(backlog.total());
-        Ok(match (reader_done, left) {
-            (true, 0) => Rest::Done,
-            // An answer has made it due.
-            _ if backlog.due() > 0 => Rest::Due,
-            // What was put off too often waits for another run.
-            (true, left) if patient && self.exhausted.len() as u64 >= left => Rest::Done,
-            // In a watch the next round takes up what was put off.
-            (true, left) if !patient && backlog.delayed == left => Rest::Done,
-            (true, _) => Rest::Wait(Duration::from_millis(100)),
-            (false, _) => Rest::Wait(Duration::from_millis(500)),
-        })
-    }
-
-    /// Records that were read again on their own may have added to what is held after the reader's round was judged. Gives how
-    /// many changes were released.
-    async fn judge(&self) -> Result<u64, RunError> {
-        if !self.shared.round_over.load(Ordering::Acquire) {
-            return Ok(0);
-        }
-        let (name, limits) = (self.shared.flow().name.clone(), self.shared.context.options.mass_limits);
-        match self.shared.context.blocking(move |store| store.judge_held(&name, limits)).await? {
-            Judged::Released(count) => Ok(count),
-            Judged::Held(change) => Err(mass_change(self.shared.flow(), change)),
-        }
-    }
-
-    async fn claim(&mut self, limit: usize) -> Result<(), RunError> {
-        let (run, name) = (self.shared.context.run, self.shared.flow().name.clone());
-        let claimed = self.shared.context.blocking(move |store| store.claim(run, &name, limit, time::now())).await?;
-        self.queue.extend(claimed);
-        Ok(())
-    }
-
-    fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
-        let counters = self.shared.context.counters.clone();
-        match ended.map_err(|e| RunError::Task(e.to_string()))?? {
-            Ended::Settle(settlement, tally) => {
-                if matches!(tally, Tally::Call | Tally::Deleted | Tally::Failed) {
-                    self.failures = 0;
-                    self.undecided.answered();
-                    self.exhausted.remove(&settlement.seq);
-                }
-                match tally {
-                    Tally::Call | Tally::Waits => {}
-                    Tally::NoCall => counters.unchanged.add(1),
-                    Tally::Deleted => counters.deleted.add(1),
-                    Tally::NothingToDelete => counters.deletes_without_effect.add(1),
-                    Tally::Failed => counters.failed.add(1),
-                    Tally::Retried { attempts } => {
-                        self.failures += 1;
-                        counters.retried.add(1);
-                        if attempts >= ATTEMPTS {
-                            self.exhausted.insert(settlement.seq);
-                        }
-                    }
-                }
-                self.answers.push(settlement);
-            }
-            Ended::Refetched(RefetchOutcome::Applied(outcome)) => {
-                counters.read.add(outcome.records);
-                counters.unchanged.add(outcome.unchanged);
-                counters.filtered_out.add(outcome.filtered_out);
-                counters.rejected.add(outcome.rejected);
-                counters.forgotten.add(outcome.forgotten);
-            }
-            Ended::Refetched(RefetchOutcome::Superseded | RefetchOutcome::Stale) => {}
-            Ended::Denied(settlement, kind, error) => {
-                counters.retried.add(1);
-                self.undecided.denied(kind, error);
-                self.answers.push(settlement);
-            }
-            Ended::Stranger(settlement, kind, key, error) => {
-                counters.retried.add(1);
-                self.undecided.by_a_stranger(kind, key, error);
-                // A run that goes through once does not wait for it: the request may be under way for minutes.
-                self.exhausted.insert(settlement.seq);
-                self.answers.push(settlement);
-            }
-            Ended::Abort(settlement, error) => {
-                self.answers.push(settlement);
-                self.end.get_or_insert(error);
-            }
-        }
-        if self.failures >= FAILURES_IN_A_ROW && self.end.is_none() {
-            let last = match self.answers.last().map(|a| &a.result) {
-                Some(crate::state::Settled::Retry { error, .. }) => error.clone(),
-                _ => String::new(),
-            };
-            self.end = Some(RunError::Unavailable { failures: self.failures, last, waiting: self.shared.context.counters.backlog.get() });
-        }
-        Ok(())
-    }
-
-    /// Hands the answers to the state.
-    async fn settle(&mut self) -> Result<(), RunError> {
-        if self.answers.is_empty() {
-            return Ok(());
-        }
-        let (run, answers) = (self.shared.context.run, std::mem::take(&mut self.answers));
+    async fn settle(&mut self, answers: Vec<Settlement>) -> Result<(), RunError> {
+        let run = self.shared.context.run;
         let outcome = self.shared.context.blocking(move |store| store.settle(run, answers)).await?;
         let counters = &self.shared.context.counters;
         counters.created.add(outcome.created);
         counters.updated.add(outcome.updated);
-        self.shared.settled.notify_one();
         Ok(())
     }
 
-    /// Waits for what is in flight, gives back what was not begun.
-    async fn drain(&mut self) -> Result<(), RunError> {
-        while let Some(ended) = self.tasks.join_next().await {
-            self.take(ended)?;
+    fn give_back(&self, op: ClaimedOp) -> Option<Settlement> {
+        Some(op.released())
+    }
+
+    async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
+        let name = self.shared.flow().name.clone();
+        let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
+        self.shared.context.counters.backlog.set(backlog.total());
+        let once = self.shared.context.options.pace == Pace::Once;
+        // What waits for records of other flows, or for some that never come, goes on waiting beyond this round.
+        let left = backlog.total() - backlog.waiting_for_parents.min(backlog.total());
+        Ok(match (view.reading, left) {
+            (false, 0) => Rest::Over,
+            // An answer has made it due.
+            _ if backlog.due() > 0 => Rest::Due,
+            // What was postponed too often waits for another run.
+            (false, left) if once && view.exhausted >= left => Rest::Over,
+            // In a watch the next round goes on with what was postponed.
+            (false, left) if !once && backlog.delayed == left => Rest::Over,
+            (false, _) => Rest::Wait(LOOK),
+            (true, _) => Rest::Wait(LOOK_WHILE_READING),
+        })
+    }
+
+    /// Records that were read again on their own may have added to what is held after the reader's round was judged.
+    async fn release(&mut self) -> Result<bool, RunError> {
+        if !self.shared.round_over.load(Ordering::Acquire) {
+            return Ok(false);
         }
-        let released: Vec<Settlement> = self.queue.drain(..).map(|op| op.released()).collect();
-        self.answers.extend(released);
-        self.settle().await?;
-        self.end.take().map_or(Ok(()), Err)
+        let (name, limits) = (self.shared.flow().name.clone(), self.shared.context.options.mass_limits);
+        match self.shared.context.blocking(move |store| store.judge_held(&name, limits)).await? {
+            Judged::Released(count) => Ok(count > 0),
+            Judged::Held(change) => Err(mass_change(self.shared.flow(), change)),
+        }
     }
 }
 
-/// Carries out one operation.
-async fn carry_out(shared: Arc<Shared>, op: ClaimedOp) -> Result<Ended, RunError> {
-    match &op.work {
-        Work::Upsert(_) => Ok(upsert(&shared, &op).await),
-        Work::Delete => Ok(delete(&shared, &op).await),
-        Work::Refetch => refetch(&shared, &op).await,
+impl Handler for Shared {
+    type Unit = ClaimedOp;
+    type Answer = Settlement;
+    type Call = CallKind;
+    type Failure = String;
+    type Error = RunError;
+
+    async fn carry_out(self: Arc<Self>, op: ClaimedOp) -> Result<Outcome<Shared>, RunError> {
+        let ended = match &op.work {
+            Work::Upsert(_) => upsert(&self, &op).await,
+            Work::Delete => delete(&self, &op).await,
+            Work::Refetch => refetch(&self, &op).await?,
+        };
+        Ok(outcome(&self.context.counters, op.seq, ended))
+    }
+
+    fn denials(&self) -> &Denials<CallKind> {
+        &self.denials
+    }
+
+    async fn service_answers(&self, _: CallKind, key: &str) -> bool {
+        campaign_answers(self, key).await
+    }
+
+    fn refused(&self, refused: Refused<CallKind>) -> RunError {
+        calls::refused(refused, &self.flow().name, self.context.counters.backlog.get())
+    }
+
+    fn unavailable(&self, failures: u32, last: String) -> RunError {
+        RunError::Unavailable { failures, last, waiting: self.context.counters.backlog.get() }
+    }
+}
+
+/// Counts how an operation ended, and says what it means for the others.
+fn outcome(counters: &FlowCounters, seq: i64, ended: Ended) -> Outcome<Shared> {
+    let silent = |settlement| Outcome::silent(seq, vec![settlement]);
+    match ended {
+        Ended::Settle(settlement, tally) => {
+            let course = match tally {
+                Tally::Call | Tally::Deleted | Tally::Failed => Course::Passed,
+                Tally::NoCall | Tally::NothingToDelete | Tally::Waits => Course::Silent,
+                Tally::Retried { .. } => Course::Failed(match &settlement.result {
+                    Settled::Retry { error, .. } => error.clone(),
+                    _ => String::new(),
+                }),
+            };
+            match tally {
+                Tally::Call | Tally::Waits => {}
+                Tally::NoCall => counters.unchanged.add(1),
+                Tally::Deleted => counters.deleted.add(1),
+                Tally::NothingToDelete => counters.deletes_without_effect.add(1),
+                Tally::Failed => counters.failed.add(1),
+                Tally::Retried { .. } => counters.retried.add(1),
+            }
+            let exhausted = matches!(tally, Tally::Retried { attempts } if attempts >= ATTEMPTS);
+            Outcome { answered: course == Course::Passed, course, exhausted, ..silent(settlement) }
+        }
+        Ended::Refetched(RefetchOutcome::Applied(outcome)) => {
+            counters.read.add(outcome.records);
+            counters.unchanged.add(outcome.unchanged);
+            counters.filtered_out.add(outcome.filtered_out);
+            counters.rejected.add(outcome.rejected);
+            counters.forgotten.add(outcome.forgotten);
+            Outcome::silent(seq, Vec::new())
+        }
+        Ended::Refetched(RefetchOutcome::Superseded | RefetchOutcome::Stale) => Outcome::silent(seq, Vec::new()),
+        Ended::Unclear(settlement, unclear) => {
+            counters.retried.add(1);
+            // A run that goes through once does not wait for what something else has answered: the request may be under way for minutes.
+            let exhausted = unclear.doubt == Doubt::Stranger;
+            Outcome { exhausted, unclear: vec![*unclear], ..silent(settlement) }
+        }
+        Ended::Abort(settlement, error) => Outcome { end: Some(error), ..silent(settlement) },
     }
 }
 
@@ -436,9 +326,10 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
                     Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
-                    Update::Missing => {
-                        Ended::Settle(op.retry(later(op), "the record came and went", true), Tally::Retried { attempts: op.attempts + 1 })
-                    }
+                    Update::Missing => Ended::Settle(
+                        op.retry(later(shared, op), "the record came and went", true),
+                        Tally::Retried { attempts: op.attempts + 1 },
+                    ),
                     Update::Ended(ended) => *ended,
                 };
             }
@@ -493,7 +384,7 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
         &paths(flow),
         &op.source_id,
         record.as_deref(),
-        shared.context.options.clock.now(),
+        shared.context.now(),
     ) {
         Ok(timed) => timed,
         Err(error) => return Ok(Ended::Abort(op.released(), error)),
@@ -504,15 +395,16 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
 }
 
 /// When an operation is tried again: two seconds, doubled with each attempt, two minutes at most.
-fn later(op: &ClaimedOp) -> time::Instant {
-    time::now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
+fn later(shared: &Shared, op: &ClaimedOp) -> Instant {
+    shared.context.now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
 }
 
 /// When an operation is tried again whose request may still be carried out: not before that request is over. Until then nothing
 /// else is written to its record, or the late request would overwrite it.
-fn when_over(shared: &Shared, op: &ClaimedOp) -> time::Instant {
+fn when_over(shared: &Shared, op: &ClaimedOp) -> Instant {
     let lifetime = TimeDelta::from_std(shared.context.services.campaign.request_lifetime()).unwrap_or(TimeDelta::MAX);
-    time::now().checked_add_signed(lifetime).map_or_else(|| later(op), |over| over.max(later(op)))
+    let soonest = later(shared, op);
+    shared.context.now().checked_add_signed(lifetime).map_or(soonest, |over| over.max(soonest))
 }
 
 /// What a failed call makes of its operation.
@@ -528,15 +420,20 @@ async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &Connect
         (Action::Retry { .. }, None | Some(Doubt::Stranger)) if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
             given_up(shared, op, error, request, true)
         }
-        (Action::Retry { .. }, Some(Doubt::Denied)) => Ended::Denied(op.retry(later(op), text(), op.uncertain), kind, error.clone()),
-        (Action::Retry { .. }, Some(Doubt::Stranger)) => {
-            Ended::Stranger(op.retry(when_over(shared, op), text(), true), kind, op.key.clone(), text())
+        (Action::Retry { .. }, Some(doubt)) => {
+            let again = match doubt {
+                Doubt::Denied => op.retry(later(shared, op), text(), op.uncertain),
+                Doubt::Stranger => op.retry(when_over(shared, op), text(), true),
+            };
+            Ended::Unclear(again, Box::new(Unclear { doubt, call: kind, key: op.key.clone(), error: error.clone() }))
         }
         (Action::Retry { uncertain }, None) => {
-            let again = if uncertain { when_over(shared, op) } else { later(op) };
+            let again = if uncertain { when_over(shared, op) } else { later(shared, op) };
             Ended::Settle(op.retry(again, text(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
         }
-        (Action::Stop | Action::Pause, _) => Ended::Abort(op.retry(time::now(), text(), op.uncertain), RunError::Service(error.clone())),
+        (Action::Stop | Action::Pause, _) => {
+            Ended::Abort(op.retry(shared.context.now(), text(), op.uncertain), RunError::Service(error.clone()))
+        }
     }
 }
 

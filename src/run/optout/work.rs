@@ -19,7 +19,7 @@ use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Written};
 use crate::connect::dataverse::{Condition, Outcome, RowKey};
 use crate::engine::policy::{self, Action, Doubt, Scope};
-use crate::engine::refusals::Undecided;
+use crate::engine::refusals::{Unclear, Undecided};
 use crate::run::calls::{self, CallKind};
 use crate::run::failure::place;
 use crate::run::{Pace, RunError};
@@ -58,10 +58,8 @@ struct Ended {
 enum Trouble {
     /// The round ends.
     Abort(RunError),
-    /// The service denied the call.
-    Denied(CallKind, ConnectError),
-    /// Something other than the service answered: the call, the person and the answer.
-    Stranger(CallKind, String, String),
+    /// A refusal.
+    Unclear(Unclear<CallKind>),
 }
 
 /// Writes until nothing is left that can be written.
@@ -136,7 +134,7 @@ impl Worker {
         let mut refused = self.undecided.denied_to_all(&shared.denials);
         if refused.is_none()
             && let Some(suspicion) = self.undecided.take_stranger()
-            && !service_answers(shared, suspicion.kind, &suspicion.key).await
+            && !service_answers(shared, suspicion.call, &suspicion.key).await
         {
             refused = Some(suspicion.confirmed());
         }
@@ -201,11 +199,12 @@ impl Worker {
         }
         match trouble {
             Some(Trouble::Abort(error)) => drop(self.abort.get_or_insert(error)),
-            Some(Trouble::Denied(kind, error)) => self.undecided.denied(kind, error),
-            Some(Trouble::Stranger(kind, id, error)) => {
-                self.undecided.by_a_stranger(kind, id, error);
-                // A run that goes through once does not wait for it: whatever answered may do so for a while.
-                self.exhausted.insert(seq);
+            Some(Trouble::Unclear(unclear)) => {
+                if unclear.doubt == Doubt::Stranger {
+                    // A run that goes through once does not wait for it: whatever answered may do so for a while.
+                    self.exhausted.insert(seq);
+                }
+                self.undecided.note(unclear);
             }
             None => {}
         }
@@ -476,9 +475,8 @@ async fn fault(shared: &Shared, id: &str, attempts: u32, person: &Person, flags:
             (given_up(shared, id, person, flags, &error, request), None)
         }
         (Action::Retry { .. }, None) => (retry(later(attempts)), None),
-        (Action::Retry { .. }, Some(Doubt::Denied)) => (retry(later(attempts)), Some(Trouble::Denied(kind, error))),
-        (Action::Retry { .. }, Some(Doubt::Stranger)) => {
-            (retry(later(attempts)), Some(Trouble::Stranger(kind, id.to_owned(), text.clone())))
+        (Action::Retry { .. }, Some(doubt)) => {
+            (retry(later(attempts)), Some(Trouble::Unclear(Unclear { doubt, call: kind, key: id.to_owned(), error })))
         }
         (Action::Stop | Action::Pause, _) => (retry(time::now()), Some(Trouble::Abort(RunError::Service(error)))),
     }

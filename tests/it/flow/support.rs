@@ -90,7 +90,7 @@ impl World {
                 backlog_high_water: 10_000,
                 mass_limits: d365map::state::MassLimits::default(),
                 optouts: d365map::run::OptoutSettings::default(),
-                clock: d365map::time::Clock::default(),
+                clock: d365map::run::Clock::default(),
             },
             http: HttpConfig {
                 backoff_min: Duration::from_millis(5),
