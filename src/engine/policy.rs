@@ -1,7 +1,14 @@
 //! The error policy: what an error of a service means for the work that met it. The one place that decides; its table is "What an
 //! error means for the work" in `docs/reliability.md`, each row named by its test.
 
+use chrono::TimeDelta;
+
 use crate::connect::ConnectError;
+
+/// Attempts at one operation for reasons of the moment, before a run that goes through once leaves it waiting.
+pub(crate) const ATTEMPTS: u32 = 6;
+/// Attempts at one operation over several runs after which it is asked whether it is the operation and not the service that fails.
+pub(crate) const GIVE_UP: u32 = 3 * ATTEMPTS;
 
 /// What is done about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +106,17 @@ pub(crate) fn action(error: &ConnectError, scope: Scope) -> Action {
     }
 }
 
+/// Whether an error of a look shows that the service itself answers.
+pub(crate) fn is_answer_of_service(error: &ConnectError) -> bool {
+    doubt(error) == Some(Doubt::Denied) || action(error, Scope::Unknown) == Action::Reject
+}
+
+/// How long an operation is postponed after so many attempts before this one: two seconds, doubled with each attempt, two minutes at
+/// most.
+pub(crate) fn postponement(attempts: u32) -> TimeDelta {
+    TimeDelta::seconds((2_i64 << attempts.min(6)).min(120))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +187,26 @@ mod tests {
             ConnectError::ForeignLink { api: "dataverse", found: String::new(), expected: String::new() },
         ] {
             assert_eq!(actions(&error), [Action::Stop; 3], "{error}");
+        }
+    }
+
+    #[test]
+    fn a_postponement_doubles_from_two_seconds_to_two_minutes() {
+        let seconds: Vec<i64> = [0, 1, 2, 5, 6, 7, u32::MAX].map(|attempts| postponement(attempts).num_seconds()).into();
+        assert_eq!(seconds, [2, 4, 8, 64, 120, 120, 120]);
+    }
+
+    #[test]
+    fn a_denial_and_a_refusal_are_answers_of_the_service_and_a_web_page_is_not() {
+        let denied = Call { code: Some("0x80040220".to_owned()), ..Call::default() };
+        assert!(is_answer_of_service(&ConnectError::Forbidden { call: Box::new(denied) }));
+        assert!(is_answer_of_service(&ConnectError::Rejected { call: call() }));
+        for error in [
+            ConnectError::Protocol { call: call(), problem: String::new() },
+            ConnectError::Forbidden { call: call() },
+            ConnectError::Unavailable { call: call() },
+        ] {
+            assert!(!is_answer_of_service(&error), "{error}");
         }
     }
 

@@ -12,15 +12,15 @@
 mod dry;
 mod event;
 mod repair;
+mod rows;
 mod source;
 mod target;
 mod writer;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
-
 use super::{Context, RunError};
+use crate::engine::signals::Signals;
 use crate::plan::EventFlow;
 use crate::state::Store;
 
@@ -32,19 +32,14 @@ pub use repair::{Repair, repair_events};
 struct Shared {
     context: Context,
     flow: usize,
-    /// Something was queued: the writer may look.
-    queued: Notify,
-    /// Something was settled: the readers may go on.
-    settled: Notify,
-    /// The readers have not ended yet.
-    reading: watch::Sender<bool>,
+    signals: Signals,
     /// Events that wait for their type to be switched on again. They stay as many during a round, and take nobody's room.
     aside: u64,
 }
 
 impl Shared {
     fn new(context: Context, flow: usize) -> Shared {
-        Shared { context, flow, queued: Notify::new(), settled: Notify::new(), reading: watch::Sender::new(true), aside: 0 }
+        Shared { context, flow, signals: Signals::default(), aside: 0 }
     }
 
     /// The names of the types that are switched on.
@@ -79,8 +74,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
             RunError::Service(error) => RunError::Journal(error),
             other => other,
         });
-        shared.reading.send_replace(false);
-        shared.queued.notify_one();
+        shared.signals.end_reading();
         result
     };
     let (read, written) = tokio::join!(reading, writer::write(shared.clone()));

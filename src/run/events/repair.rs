@@ -97,7 +97,7 @@ pub async fn repair_events(
 
 async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Result<Repair, RunError> {
     let shared = Arc::new(Shared::new(context, index));
-    shared.reading.send_replace(false);
+    shared.signals.end_reading();
     let name = shared.flow().name.clone();
     let mut repair = Repair { flow: name.clone(), ..Repair::default() };
     if !dry {
@@ -109,7 +109,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
     let Some(mut pages) = campaign.history(key.as_str(), Some(PAGE)).await? else { return Ok(repair) };
     repair.profile = true;
     let mut entries: BTreeMap<EventType, Vec<(Instant, Entry)>> = BTreeMap::new();
-    let newest = time::now() - ON_ITS_WAY;
+    let newest = shared.context.now() - ON_ITS_WAY;
     while let Some(page) = pages.next().await? {
         for entry in page {
             match (kind_of(&entry), entry.date) {

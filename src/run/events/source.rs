@@ -43,11 +43,7 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
         if backlog.saturating_sub(shared.aside) < shared.context.options.backlog_high_water {
             return Ok(true);
         }
-        tokio::select! {
-            () = shared.settled.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            () = shared.context.stop.cancelled() => {}
-        }
+        shared.signals.room(&shared.context.options.clock, Duration::from_millis(500), &shared.context.stop).await;
     }
 }
 
@@ -56,7 +52,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
     let name = shared.flow().name.clone();
     let cursor = shared.context.blocking(move |store| store.journal_cursor(&name)).await?;
     let watching = matches!(shared.context.options.pace, Pace::Watch { .. });
-    let now = time::now();
+    let now = shared.context.now();
     // A later time than the longest rest was written while the clock ran ahead.
     let latest = now + TimeDelta::from_std(LONGEST_QUIET).unwrap_or_default();
     if watching && cursor.quiet_until.is_some_and(|at| at > now && at <= latest) {
@@ -82,7 +78,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
                 link = kept;
             }
             Reading::Quiet { next, retry_after } => {
-                let quiet_until = TimeDelta::from_std(retry_after.min(LONGEST_QUIET)).ok().map(|wait| time::now() + wait);
+                let quiet_until = TimeDelta::from_std(retry_after.min(LONGEST_QUIET)).ok().map(|wait| shared.context.now() + wait);
                 take(shared, Vec::new(), EventMark::Journal { link: next, span: None, quiet_until }).await?;
                 return Ok(());
             }
@@ -169,7 +165,7 @@ pub(super) async fn take(shared: &Shared, events: Vec<Event>, mark: EventMark) -
     counters.note(FORGOTTEN, taken.forgotten);
     counters.backlog.set(taken.backlog);
     if taken.new > 0 {
-        shared.queued.notify_one();
+        shared.signals.queued();
     }
     Ok(taken.new)
 }

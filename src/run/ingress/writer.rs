@@ -15,7 +15,7 @@ use super::ended::{Ended, Tally};
 use super::reader::{evaluate_known, mass_change, paths};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Payload, Written};
-use crate::engine::policy::{self, Action, Doubt, Scope};
+use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::eval::Evaluator;
@@ -30,10 +30,6 @@ use crate::time::Instant;
 const CLAIM_PER_CALL: usize = 32;
 /// Answers settled at once.
 const SETTLE_BATCH: usize = 256;
-/// Attempts of one operation for reasons of the moment, before a run that goes through once leaves it waiting.
-const ATTEMPTS: u32 = 6;
-/// Attempts of one operation over several runs after which a status of 500 is taken for the service's word on the record.
-const GIVE_UP: u32 = 3 * ATTEMPTS;
 /// Times that the records are looked up to which one write links.
 const LOOK_UPS: usize = 3;
 /// Calls in a row that fail for reasons of the moment, or are refused by something else, before the run ends or asks whether it should.
@@ -394,9 +390,9 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     Ok(Ended::Refetched(outcome))
 }
 
-/// When an operation is tried again: two seconds, doubled with each attempt, two minutes at most.
+/// When an operation is tried again.
 fn later(shared: &Shared, op: &ClaimedOp) -> Instant {
-    shared.context.now() + TimeDelta::seconds((2_i64 << op.attempts.min(6)).min(120))
+    shared.context.now() + policy::postponement(op.attempts)
 }
 
 /// When an operation is tried again whose request may still be carried out: not before that request is over. Until then nothing
@@ -448,7 +444,7 @@ async fn campaign_answers(shared: &Shared, key: &str) -> bool {
     let key = Key::Identity { attribute: &attribute, value: key };
     match shared.context.services.campaign.get(&shared.flow().target.collection, key).await {
         Ok(_) => true,
-        Err(error) => policy::doubt(&error) == Some(Doubt::Denied) || is_refusal(&error),
+        Err(error) => policy::is_answer_of_service(&error),
     }
 }
 

@@ -1,0 +1,372 @@
+//! Makes rows in a table of Dynamics 365 under ids of ours, whatever of them is there already, and completes them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::ControlFlow;
+
+use uuid::Uuid;
+
+use super::target::ActivityTable;
+use crate::connect::ConnectError;
+use crate::connect::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target};
+use crate::engine::policy::{self, Action, Doubt, Scope};
+use crate::engine::refusals::{Denials, Unclear};
+use crate::run::calls::CallKind;
+
+/// Requests of one `$batch`, where a table takes no bulk requests. The documents advise small ones.
+const PARTS: usize = 20;
+/// How often a batch is taken apart and looked up; each time it gets smaller, or something is found.
+const STEPS: usize = 4 * ROWS;
+/// Requests in a row that are denied, or answered by something else, after which a batch is not taken apart any further. Taking apart
+/// [`ROWS`] rows for one of them needs fewer.
+const REFUSED_IN_A_ROW: u32 = 12;
+/// Answers of one batch that may stay unseen.
+const UNSEEN: u32 = 3;
+
+/// Events in one batch. The documents recommend 100 to 1000 rows in a bulk request.
+pub(super) const ROWS: usize = 100;
+
+/// A refusal that may be about some rows or about all.
+pub(super) fn unclear(doubt: Doubt, call: CallKind, error: ConnectError) -> Unclear<CallKind> {
+    // The service is asked for any record, not for one of these rows: they need no key.
+    Unclear { doubt, call, key: String::new(), error }
+}
+
+/// What a write's error means here.
+pub(super) enum Meaning {
+    /// Rows of the request may be there already, or may have been made by it.
+    Look,
+    /// A row binds a record that is not there, or one is at fault otherwise.
+    Row,
+    /// It may be about one row or about all.
+    Doubt(Doubt),
+    /// Try again later.
+    Moment,
+    /// End.
+    Run,
+}
+
+pub(super) fn meaning(error: &ConnectError) -> Meaning {
+    // A row that is there already, or may be, is looked up before anything else is concluded.
+    if matches!(error, ConnectError::Duplicate { .. } | ConnectError::OutcomeUnknown { .. }) {
+        return Meaning::Look;
+    }
+    match (policy::doubt(error), policy::action(error, Scope::Record)) {
+        (Some(doubt), _) => Meaning::Doubt(doubt),
+        (None, Action::Reject) => Meaning::Row,
+        (None, Action::Retry { .. }) => Meaning::Moment,
+        (None, Action::Stop | Action::Pause) => Meaning::Run,
+    }
+}
+
+/// A row that is to be made.
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) contact: Uuid,
+    pub(super) target: Target,
+}
+
+/// What became of rows.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Made now.
+    pub(super) new: Vec<Uuid>,
+    /// There already; true where its state is another than open.
+    pub(super) there: Vec<(Uuid, bool)>,
+    /// The contact is not there.
+    pub(super) gone: Vec<Uuid>,
+    /// Refused.
+    pub(super) failed: Vec<(Uuid, ConnectError)>,
+    /// Not decided.
+    pub(super) postponed: Option<ConnectError>,
+    pub(super) end: Option<ConnectError>,
+    pub(super) unclear: Vec<Unclear<CallKind>>,
+}
+
+/// Makes rows, whatever of them is there already. A request that is refused is taken apart by what the service has: rows that are there,
+/// contacts that are not, and halves of what is left.
+pub(super) async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, state: Option<&str>, calls: Calls<'_>) -> Made {
+    let size = if table.bulk { ROWS } else { PARTS };
+    let mut rows = rows;
+    let mut queue: VecDeque<Vec<Row>> = VecDeque::new();
+    while !rows.is_empty() {
+        let rest = rows.split_off(size.min(rows.len()));
+        queue.push_back(std::mem::replace(&mut rows, rest));
+    }
+    let (made, refused) = (Made::default(), RefusedRows::default());
+    let mut making = Making { dataverse, table, state, calls, queue, made, refused, looked: HashSet::new(), unseen: 0 };
+    for _ in 0..STEPS {
+        let Some(rows) = making.queue.pop_front() else { break };
+        if making.request(rows).await.is_break() {
+            break;
+        }
+    }
+    let Making { mut made, refused, .. } = making;
+    refused.judge(calls, &mut made);
+    made
+}
+
+/// Rows that are being made.
+struct Making<'a> {
+    dataverse: &'a Dataverse,
+    table: &'a ActivityTable,
+    /// The column of the state, if it matters which one a row has that is there already.
+    state: Option<&'a str>,
+    calls: Calls<'a>,
+    /// The rows of the requests to come.
+    queue: VecDeque<Vec<Row>>,
+    made: Made,
+    refused: RefusedRows,
+    /// Rows whose contacts were looked for.
+    looked: HashSet<Uuid>,
+    /// Answers in a row that were not seen.
+    unseen: u32,
+}
+
+impl Making<'_> {
+    /// Makes one request, and decides what comes of those of its rows that were not made.
+    async fn request(&mut self, rows: Vec<Row>) -> ControlFlow<()> {
+        let outcome = send(self.dataverse, self.table, &rows).await;
+        let mut rows: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+        if !outcome.done.is_empty() {
+            self.unseen = 0;
+            self.refused.in_a_row = 0;
+            self.calls.denials.passed(self.calls.kind);
+        }
+        self.made.new.extend(&outcome.done);
+        outcome.done.iter().for_each(|id| drop(rows.remove(id)));
+        let Some(error) = outcome.error else { return ControlFlow::Continue(()) };
+        let looked = match meaning(&error) {
+            Meaning::Look => {
+                // A service that never answers is left alone for now.
+                self.unseen += u32::from(matches!(error, ConnectError::OutcomeUnknown { .. }));
+                if self.unseen > UNSEEN {
+                    self.made.postponed = Some(error);
+                    return ControlFlow::Break(());
+                }
+                self.look_for_rows(&error, rows).await
+            }
+            Meaning::Row => self.look_for_contacts(&error, rows).await,
+            Meaning::Doubt(doubt) => return self.refuse(doubt, error, rows),
+            Meaning::Moment | Meaning::Run => Err(error),
+        };
+        if let Err(error) = looked {
+            self.made.undecided(error);
+        }
+        if self.made.end.is_some() || self.made.postponed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Asks which rows are there, after a request that may have made some or met some.
+    async fn look_for_rows(&mut self, error: &ConnectError, mut rows: HashMap<Uuid, Row>) -> Result<(), ConnectError> {
+        let alone = rows.len() == 1;
+        let ids: Vec<Uuid> = rows.keys().copied().collect();
+        let found = self.dataverse.existing(&self.table.entity, &ids, self.state).await?;
+        let nothing = found.is_empty();
+        for (id, state) in found {
+            rows.remove(&id);
+            self.made.is_there(id, state);
+        }
+        if nothing && alone && matches!(error, ConnectError::Duplicate { .. }) {
+            self.made.fail(rows, error);
+        } else if nothing && !alone {
+            // If no answer came, a request of this size may take longer than is waited for.
+            halve(rows, &mut self.queue);
+        } else if !rows.is_empty() {
+            self.queue.push_front(rows.into_values().collect());
+        }
+        Ok(())
+    }
+
+    /// Asks which contacts are there, after a request that was refused for a row. A contact is looked for once; a row that is refused
+    /// again is refused for another reason.
+    async fn look_for_contacts(&mut self, error: &ConnectError, mut rows: HashMap<Uuid, Row>) -> Result<(), ConnectError> {
+        let asked: Vec<Uuid> = rows.values().filter(|row| self.looked.insert(row.id)).map(|row| row.contact).collect();
+        if asked.is_empty() {
+            if rows.len() == 1 {
+                self.made.fail(rows, error);
+            } else {
+                halve(rows, &mut self.queue);
+            }
+            return Ok(());
+        }
+        let contacts = Entity::new("contacts", "contact", "contactid");
+        let found = self.dataverse.existing(&contacts, &asked, None).await?;
+        let is_gone = |row: &&Row| asked.contains(&row.contact) && !found.contains_key(&row.contact);
+        let gone: Vec<Uuid> = rows.values().filter(is_gone).map(|row| row.id).collect();
+        // An earlier attempt may have made them, before the contact was deleted: then they are completed.
+        let there = self.dataverse.existing(&self.table.entity, &gone, self.state).await?;
+        for id in gone {
+            rows.remove(&id);
+            match there.get(&id) {
+                Some(state) => self.made.is_there(id, *state),
+                None => self.made.gone.push(id),
+            }
+        }
+        if !rows.is_empty() {
+            self.queue.push_front(rows.into_values().collect());
+        }
+        Ok(())
+    }
+
+    /// Takes the rows of a refusal apart that may be about one of them or about all.
+    fn refuse(&mut self, doubt: Doubt, error: ConnectError, rows: HashMap<Uuid, Row>) -> ControlFlow<()> {
+        self.refused.in_a_row += 1;
+        if rows.len() == 1 {
+            self.refused.rows.extend(rows.into_keys().map(|id| (id, doubt, error.clone())));
+        } else if self.refused.in_a_row < REFUSED_IN_A_ROW {
+            halve(rows, &mut self.queue);
+        }
+        if self.refused.in_a_row >= REFUSED_IN_A_ROW {
+            self.refused.last = Some((doubt, error));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The kind of a call, and how often its kind was denied.
+#[derive(Clone, Copy)]
+pub(super) struct Calls<'a> {
+    pub(super) kind: CallKind,
+    pub(super) denials: &'a Denials<CallKind>,
+}
+
+/// Rows whose requests were denied, or answered by something else.
+#[derive(Default)]
+struct RefusedRows {
+    /// Requests in a row.
+    in_a_row: u32,
+    /// Those that were sent alone.
+    rows: Vec<(Uuid, Doubt, ConnectError)>,
+    /// Why the batch was not taken apart any further.
+    last: Option<(Doubt, ConnectError)>,
+}
+
+impl RefusedRows {
+    /// Decides what each row's refusal is about: its row if other rows of the kind pass, and otherwise all perhaps. A row that has no
+    /// result is tried again.
+    fn judge(self, calls: Calls<'_>, made: &mut Made) {
+        let passed = !made.new.is_empty() && self.last.is_none();
+        for (id, doubt, error) in self.rows {
+            match doubt {
+                Doubt::Denied if passed || calls.denials.is_of_the_record(calls.kind) => made.failed.push((id, error)),
+                Doubt::Denied | Doubt::Stranger => made.unclear.push(unclear(doubt, calls.kind, error)),
+            }
+        }
+        match self.last {
+            Some((Doubt::Denied, error)) if made.unclear.is_empty() => {
+                // So many in a row that the right is missing, or was taken away.
+                made.end = Some(error);
+            }
+            Some((doubt @ Doubt::Stranger, error)) if made.unclear.is_empty() => made.unclear.push(unclear(doubt, calls.kind, error)),
+            Some(_) | None => {}
+        }
+    }
+}
+
+fn halve(rows: HashMap<Uuid, Row>, queue: &mut VecDeque<Vec<Row>>) {
+    let mut rows: Vec<Row> = rows.into_values().collect();
+    rows.sort_by_key(|row| row.id);
+    let second = rows.split_off(rows.len() / 2);
+    queue.push_front(second);
+    queue.push_front(rows);
+}
+
+impl Made {
+    /// A row is there already, in this state.
+    fn is_there(&mut self, id: Uuid, state: Option<i64>) {
+        self.there.push((id, state.is_some_and(|state| state != 0)));
+    }
+
+    /// The rows are refused for good.
+    fn fail(&mut self, rows: HashMap<Uuid, Row>, error: &ConnectError) {
+        self.failed.extend(rows.into_keys().map(|id| (id, error.clone())));
+    }
+
+    fn undecided(&mut self, error: ConnectError) {
+        match meaning(&error) {
+            Meaning::Run => self.end = Some(error),
+            // A question that is refused ends as well: it will be refused again.
+            Meaning::Row | Meaning::Doubt(Doubt::Denied) => self.end = Some(error),
+            // Nothing is known of the rows; they are asked for again.
+            Meaning::Doubt(Doubt::Stranger) => self.postponed = Some(error),
+            Meaning::Moment | Meaning::Look => self.postponed = Some(error),
+        }
+    }
+}
+
+/// What one request did: the rows that were made, and the error of the others.
+struct Sent {
+    done: Vec<Uuid>,
+    error: Option<ConnectError>,
+}
+
+async fn send(dataverse: &Dataverse, table: &ActivityTable, rows: &[Row]) -> Sent {
+    if table.bulk {
+        let targets: Vec<Target> = rows.iter().map(|row| row.target.clone()).collect();
+        return match dataverse.create_all(&table.entity, &targets).await {
+            Ok(()) => Sent { done: rows.iter().map(|row| row.id).collect(), error: None },
+            Err(error) => Sent { done: Vec::new(), error: Some(error) },
+        };
+    }
+    let primary = &table.entity.primary_id;
+    let parts: Vec<Part> = rows
+        .iter()
+        .map(|row| {
+            let inner = row.target.fields.trim_start_matches('{');
+            Part::Single(Operation::create(&table.entity, format!("{{\"{primary}\":\"{}\",{inner}", row.id)))
+        })
+        .collect();
+    let outcomes = match dataverse.batch(&parts, true).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return Sent { done: Vec::new(), error: Some(error) },
+    };
+    let mut sent = Sent { done: Vec::new(), error: None };
+    for (row, outcome) in rows.iter().zip(outcomes) {
+        match outcome {
+            PartOutcome::Done(_) => sent.done.push(row.id),
+            PartOutcome::Failed { error, .. } => drop(sent.error.get_or_insert(error)),
+            PartOutcome::NotBegun => {}
+        }
+    }
+    sent
+}
+
+/// Completes activities; gives those that could not be.
+pub(super) async fn complete(dataverse: &Dataverse, table: &ActivityTable, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
+    /// Completed, and the default reason of that state (Dataverse: *Custom activities*).
+    const BODY: &str = r#"{"statecode":1,"statuscode":2}"#;
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    if table.bulk {
+        let targets: Vec<Target> = ids.iter().map(|id| Target { key: Some((*id).into()), fields: BODY.to_owned() }).collect();
+        let results = dataverse.bulk(&table.entity, Bulk::Update, &targets, ROWS).await;
+        return ids.iter().zip(results).filter_map(|(id, result)| Some((*id, result.err()?))).collect();
+    }
+    let mut failed = Vec::new();
+    for ids in ids.chunks(PARTS) {
+        let parts: Vec<Part> = ids
+            .iter()
+            .filter_map(|id| Operation::write(&table.entity, &(*id).into(), BODY, &Condition::Exists).map(Part::Single))
+            .collect();
+        match dataverse.batch(&parts, true).await {
+            Ok(outcomes) => {
+                for (id, outcome) in ids.iter().zip(outcomes) {
+                    if let PartOutcome::Failed { error, .. } = outcome {
+                        failed.push((*id, error));
+                    }
+                }
+            }
+            Err(error) => failed.extend(ids.iter().map(|id| (*id, error.clone()))),
+        }
+    }
+    failed
+}
+
+/// Whether a row is gone, or closed already.
+pub(super) async fn is_settled(dataverse: &Dataverse, entity: &Entity, id: Uuid) -> bool {
+    match dataverse.existing(entity, &[id], Some("statecode")).await {
+        Ok(found) => found.get(&id).is_none_or(|state| state.is_some_and(|s| s != 0)),
+        Err(_) => false,
+    }
+}
