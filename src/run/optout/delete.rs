@@ -6,7 +6,6 @@ use crate::connect::ConnectError;
 use crate::connect::campaign::Key;
 use crate::run::{Context, RunError};
 use crate::state::Flags;
-use crate::time;
 
 /// Reads a profile that a mapping is about to delete, and keeps its opt-outs. Does nothing for mappings without opt-outs. The inner error
 /// is Campaign's: then the profile must not be deleted yet.
@@ -18,7 +17,7 @@ pub(in crate::run) async fn keep_before_delete(
 ) -> Result<Result<(), ConnectError>, RunError> {
     let flow = context.plan.optouts.iter().find(|flow| flow.mapping == mapping);
     let (Some(flow), Some(id)) = (flow, profiles::contact_of(key)) else { return Ok(Ok(())) };
-    let at = time::now();
+    let at = context.now();
     let attribute = context.plan.flow(mapping).map(|flow| flow.key.path.join(".")).unwrap_or_default();
     // Another profile's answer would keep another person's opt-outs.
     let identity = Key::Identity { attribute: &attribute, value: key };
@@ -27,7 +26,7 @@ pub(in crate::run) async fn keep_before_delete(
         Ok(None) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),
     };
-    let sight = profiles::sight(&profile, at, time::now());
+    let sight = profiles::sight(&profile, at, context.now());
     let rule = rule_of(flow, &context.options);
     let (mapping, name) = (mapping.to_owned(), name_of(flow));
     let kept = context.blocking(move |store| {

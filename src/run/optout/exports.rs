@@ -11,7 +11,6 @@ use crate::connect::sftp::{Batch, Export, Files, OptOutChange, OptOutColumns, Sf
 use crate::run::RunError;
 use crate::run::exports::{Skipped, consumed};
 use crate::state::{ExportMark, Fate, Mark};
-use crate::time;
 
 /// Lines of an export that are taken in at once.
 const LINES: usize = 1000;
@@ -49,7 +48,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let names: Vec<String> = present.iter().map(|file| file.name.clone()).collect();
     shared.blocking(move |store, name| store.keep_exports(name, &names)).await?;
     let ours: Vec<_> = present.into_iter().filter(|file| files.fits(&file.name)).collect();
-    let warning = freshness(&ours, time::now(), shared.context.options.optouts.exports_stale_after).warning();
+    let warning = freshness(&ours, shared.context.now(), shared.context.options.optouts.exports_stale_after).warning();
     if let Some(warning) = &warning {
         tracing::warn!(flow = shared.name, "{warning}");
     }
@@ -75,7 +74,7 @@ async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, e
             position: serde_json::to_string(&position).unwrap_or_default(),
         };
         let sights = batch.map_or_else(Vec::new, |batch| of_contacts(shared, &export.file.name, batch));
-        let (rule, now) = (shared.rule, time::now());
+        let (rule, now) = (shared.rule, shared.context.now());
         let outcome = shared
             .blocking(move |store, name| {
                 store.take_in_optouts(name, sights, Mark::Export(mark), |_, known, change| {

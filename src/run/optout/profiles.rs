@@ -30,7 +30,7 @@ const LONGEST_LISTING_PAUSE: Duration = Duration::from_secs(3600);
 /// Reads profiles, where it is time to.
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(()) };
-    let began = time::now();
+    let began = shared.context.now();
     let mut query = Query::new().lines(shared.context.options.page_size);
     let full = match next_reading(shared, &state, began).await {
         Reading::Nothing => return Ok(()),
@@ -40,17 +40,17 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             false
         }
     };
-    let clock = std::time::Instant::now();
+    let listed = shared.context.options.clock.elapsed();
     let mut high_water = None;
     let mut pages = shared.context.services.campaign.list(&shared.resource, &query).await?;
     loop {
         // Before the request: what the page says held then or later.
-        let at = time::now();
+        let at = shared.context.now();
         let page = tokio::select! {
             page = pages.next() => page?,
             () = shared.context.stop.cancelled() => return Ok(()),
         };
-        let answered = time::now();
+        let answered = shared.context.now();
         let Some(profiles) = page else { break };
         high_water = high_water.max(profiles.iter().filter_map(|p| instant(p, "lastModified")).max());
         let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at, answered)))).collect();
@@ -72,7 +72,8 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         shared.count_page(&outcome);
     }
     if full {
-        shared.context.counters.listing.set(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let took = shared.context.options.clock.elapsed().saturating_sub(listed);
+        shared.context.counters.listing.set(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     }
     let high_water = mark(high_water, began, shared.rule.tolerance);
     shared.blocking(move |store, name| store.end_poll(name, began, full, high_water)).await

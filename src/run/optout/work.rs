@@ -4,50 +4,44 @@
 //! consent for Campaign: it must not be written a second time over an opt-out that came after it. An opt-out for Campaign needs none:
 //! writing it twice is writing it once.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::rule::Step;
 use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Written};
-use crate::connect::dataverse::{Condition, Outcome, RowKey};
-use crate::engine::policy::{self, Action, Doubt, Scope};
-use crate::engine::refusals::{Unclear, Undecided};
+use crate::connect::dataverse::{self, Condition, RowKey};
+use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, GIVE_UP, Scope};
+use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
+use crate::engine::refusals::{Denials, Refused, Unclear};
+use crate::engine::signals::Signals;
 use crate::run::calls::{self, CallKind};
 use crate::run::failure::place;
 use crate::run::{Pace, RunError};
 use crate::state::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
-use crate::time;
+use crate::time::Instant;
 
-/// Persons taken from the state at once, per call that may be under way.
+/// Persons claimed at once, per call that may be under way.
 const CLAIM_PER_CALL: usize = 16;
-/// Answers handed to the state at once.
+/// Answers settled at once.
 const SETTLE_BATCH: usize = 128;
-/// Attempts for reasons of the moment, before a run that goes through once leaves a person waiting.
-const ATTEMPTS: u32 = 6;
-/// Failures in a row for reasons of the moment, before the round ends: the service is down.
+/// Calls in a row that fail for reasons of the moment, or are refused by something else, before the round ends or asks whether it should.
 const FAILURES_IN_A_ROW: u32 = 25;
-/// Attempts over several runs after which a write that something other than the service answers is taken to be blocked for what is in it.
-const GIVE_UP: u32 = 3 * ATTEMPTS;
 /// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time, or a service refuses some
 /// of the attributes, which are written one by one then.
 const STEPS: usize = 32;
 
+/// The pause between looks at what was postponed.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// How one attempt ended.
 struct Ended {
-    seq: i64,
-    /// What the person was owed at the beginning.
-    owed: Flags,
     end: PersonEnd,
-    /// How often it was tried before.
-    attempts: u32,
     /// The fault that ended it, if it is about more than this person, or may be.
     trouble: Option<Trouble>,
     /// Calls that changed something.
@@ -64,197 +58,135 @@ enum Trouble {
 
 /// Writes until nothing is left that can be written.
 pub(super) async fn work(shared: &Arc<Shared>) -> Result<(), RunError> {
-    let mut worker = Worker {
-        shared: shared.clone(),
-        queue: VecDeque::new(),
-        tasks: JoinSet::new(),
-        ends: Vec::new(),
-        failures: 0,
-        exhausted: HashSet::new(),
-        undecided: Undecided::default(),
-        abort: None,
-    };
-    let result = worker.run().await;
-    let drained = worker.drain().await;
-    result.and(drained)
+    let at_once = shared.context.options.concurrency.max(1);
+    let sizes = Sizes { at_once, claim: at_once * CLAIM_PER_CALL, settle: SETTLE_BATCH, in_a_row: FAILURES_IN_A_ROW };
+    let signals = Signals::without_reader();
+    let result = pump::run(Persons { shared: shared.clone() }, shared.clone(), sizes, shared.context.round(&signals)).await;
+    let backlog = shared.blocking(|store, name| store.backlog_size(name)).await;
+    result.and(backlog.map(|backlog| shared.context.counters.backlog.set(backlog)))
 }
 
-struct Worker {
+/// The persons of the flow in the state.
+struct Persons {
     shared: Arc<Shared>,
-    queue: VecDeque<ClaimedPerson>,
-    tasks: JoinSet<Result<Ended, RunError>>,
-    ends: Vec<(i64, Flags, PersonEnd)>,
-    failures: u32,
-    exhausted: HashSet<i64>,
-    /// Refusals that may be about one person or about all.
-    undecided: Undecided<CallKind>,
-    abort: Option<RunError>,
 }
 
-impl Worker {
-    async fn run(&mut self) -> Result<(), RunError> {
-        let most = self.shared.context.options.concurrency.max(1);
-        loop {
-            if self.shared.stopped() || self.abort.is_some() {
-                return Ok(());
-            }
-            if self.queue.is_empty() && self.tasks.len() < most {
-                let (run, limit) = (self.shared.context.run, most * CLAIM_PER_CALL);
-                let claimed = self.shared.blocking(move |store, name| store.claim_optouts(run, name, limit, time::now())).await?;
-                self.queue.extend(claimed);
-            }
-            while self.tasks.len() < most
-                && let Some(person) = self.queue.pop_front()
-            {
-                self.tasks.spawn(attempt(self.shared.clone(), person));
-            }
-            if self.undecided.are_many(FAILURES_IN_A_ROW) {
-                self.decide().await;
-            }
-            match self.tasks.join_next().await {
-                Some(ended) => {
-                    self.take(ended)?;
-                    if self.ends.len() >= SETTLE_BATCH {
-                        self.settle().await?;
-                    }
-                }
-                None => {
-                    self.settle().await?;
-                    if !self.rest().await? {
-                        return Ok(());
-                    }
-                }
-            }
-        }
+impl Queue<Shared> for Persons {
+    async fn claim(&mut self, limit: usize) -> Result<Vec<ClaimedPerson>, RunError> {
+        let (run, now) = (self.shared.context.run, self.shared.context.now());
+        self.shared.blocking(move |store, name| store.claim_optouts(run, name, limit, now)).await
     }
 
-    /// Decides what the refusals so far are about; the round ends if they are about all persons.
-    async fn decide(&mut self) {
-        let shared = &self.shared;
-        let mut refused = self.undecided.denied_to_all(&shared.denials);
-        if refused.is_none()
-            && let Some(suspicion) = self.undecided.take_stranger()
-            && !service_answers(shared, suspicion.call, &suspicion.key).await
-        {
-            refused = Some(suspicion.confirmed());
-        }
-        let Some(refused) = refused else { return };
-        let waiting = shared.context.counters.backlog.get();
-        self.abort.get_or_insert_with(|| calls::refused(refused, &shared.name, waiting));
-    }
-
-    /// Waits for what was put off; `false` where nothing more is to be done in this round.
-    async fn rest(&mut self) -> Result<bool, RunError> {
-        let backlog = self.shared.blocking(|store, name| store.backlog(name)).await?;
-        self.shared.context.counters.backlog.set(backlog.total());
-        let once = self.shared.context.options.pace == Pace::Once;
-        // What needs approval does not go by waiting.
-        let held = self.shared.blocking(|store, name| store.held_operations(name)).await?;
-        let left = backlog.total().saturating_sub(held);
-        let done = left == 0
-            || (once && self.exhausted.len() as u64 >= left)
-            // In a watch the next round takes up what was put off.
-            || (!once && backlog.ready == backlog.delayed);
-        if done || backlog.due() == 0 {
-            self.decide().await;
-        }
-        if done || self.abort.is_some() {
-            return Ok(false);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
-            () = self.shared.context.stop.cancelled() => {}
-        }
-        Ok(true)
-    }
-
-    fn take(&mut self, ended: Result<Result<Ended, RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
-        let Ended { seq, owed, end, attempts, trouble, written } = ended.map_err(|e| RunError::Task(e.to_string()))??;
-        let counters = &self.shared.context.counters;
-        counters.updated.add(written);
-        match &end {
-            PersonEnd::Done(_) | PersonEnd::Gone => {
-                self.failures = 0;
-                self.undecided.answered();
-            }
-            PersonEnd::Failed { .. } => {
-                self.failures = 0;
-                self.undecided.answered();
-                counters.failed.add(1);
-            }
-            // What it is about is not decided yet, or it ends the round by itself.
-            PersonEnd::Retry { .. } if trouble.is_some() => counters.retried.add(1),
-            PersonEnd::Retry { error, .. } => {
-                self.failures += 1;
-                counters.retried.add(1);
-                if self.failures >= FAILURES_IN_A_ROW {
-                    let waiting = counters.backlog.get();
-                    self.abort.get_or_insert(RunError::Unavailable { failures: self.failures, last: error.clone(), waiting });
-                }
-            }
-            PersonEnd::Released => {}
-        }
-        if matches!(end, PersonEnd::Retry { .. }) && attempts + 1 >= ATTEMPTS {
-            self.exhausted.insert(seq);
-        }
-        match trouble {
-            Some(Trouble::Abort(error)) => drop(self.abort.get_or_insert(error)),
-            Some(Trouble::Unclear(unclear)) => {
-                if unclear.doubt == Doubt::Stranger {
-                    // A run that goes through once does not wait for it: whatever answered may do so for a while.
-                    self.exhausted.insert(seq);
-                }
-                self.undecided.note(unclear);
-            }
-            None => {}
-        }
-        self.ends.push((seq, owed, end));
-        Ok(())
-    }
-
-    async fn settle(&mut self) -> Result<(), RunError> {
-        if self.ends.is_empty() {
-            return Ok(());
-        }
-        let (run, ends) = (self.shared.context.run, std::mem::take(&mut self.ends));
+    async fn settle(&mut self, ends: Vec<Settled>) -> Result<(), RunError> {
+        let run = self.shared.context.run;
         self.shared.blocking(move |store, name| store.settle_optouts(run, name, ends)).await
     }
 
-    /// Waits for what is in flight, keeps its answers, and gives back what was not begun.
-    async fn drain(&mut self) -> Result<(), RunError> {
-        while let Some(ended) = self.tasks.join_next().await {
-            self.take(ended)?;
-        }
-        self.ends.extend(self.queue.drain(..).map(|person| (person.seq, Flags::NONE, PersonEnd::Released)));
-        self.settle().await?;
-        let backlog = self.shared.blocking(|store, name| store.backlog_size(name)).await?;
-        self.shared.context.counters.backlog.set(backlog);
-        self.abort.take().map_or(Ok(()), Err)
+    fn give_back(&self, person: ClaimedPerson) -> Option<Settled> {
+        Some((person.seq, Flags::NONE, PersonEnd::Released))
+    }
+
+    async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
+        // What needs approval does not go by waiting.
+        let (backlog, held) = self.shared.blocking(|store, name| Ok((store.backlog(name)?, store.held_operations(name)?))).await?;
+        self.shared.context.counters.backlog.set(backlog.total());
+        let once = self.shared.context.options.pace == Pace::Once;
+        let left = backlog.total().saturating_sub(held);
+        let over = left == 0
+            || (once && view.exhausted >= left)
+            // In a watch the next round goes on with what was postponed.
+            || (!once && backlog.ready == backlog.delayed);
+        // What is held counts as postponed.
+        Ok(match backlog.due() {
+            _ if over => Rest::Over,
+            0 => Rest::Wait(LOOK),
+            _ => Rest::Due,
+        })
+    }
+}
+
+/// A person's number, what the person was owed at the beginning, and how the attempt ended.
+type Settled = (i64, Flags, PersonEnd);
+
+impl Handler for Shared {
+    type Unit = ClaimedPerson;
+    type Answer = Settled;
+    type Call = CallKind;
+    type Failure = String;
+    type Error = RunError;
+
+    async fn carry_out(self: Arc<Self>, person: ClaimedPerson) -> Result<Outcome<Shared>, RunError> {
+        let (seq, attempts) = (person.seq, person.attempts);
+        let owed = person.person.as_ref().map_or(Flags::NONE, |person| person.owed);
+        let ended = attempt(&self, person).await?;
+        Ok(outcome(&self, seq, owed, attempts, ended))
+    }
+
+    fn denials(&self) -> &Denials<CallKind> {
+        &self.denials
+    }
+
+    async fn service_answers(&self, call: CallKind, id: &str) -> bool {
+        service_answers(self, call, id).await
+    }
+
+    fn refused(&self, refused: Refused<CallKind>) -> RunError {
+        calls::refused(refused, &self.name, self.context.counters.backlog.get())
+    }
+
+    fn unavailable(&self, failures: u32, last: String) -> RunError {
+        RunError::Unavailable { failures, last, waiting: self.context.counters.backlog.get() }
+    }
+}
+
+/// Counts how an attempt ended, and says what it means for the others.
+fn outcome(shared: &Shared, seq: i64, owed: Flags, attempts: u32, ended: Ended) -> Outcome<Shared> {
+    let Ended { end, trouble, written } = ended;
+    let counters = &shared.context.counters;
+    counters.updated.add(written);
+    let course = match &end {
+        PersonEnd::Done(_) | PersonEnd::Gone | PersonEnd::Failed { .. } => Course::Passed,
+        // What it is about is not decided yet, or it ends the round by itself.
+        PersonEnd::Retry { .. } if trouble.is_some() => Course::Silent,
+        PersonEnd::Retry { error, .. } => Course::Failed(error.clone()),
+        PersonEnd::Released => Course::Silent,
+    };
+    counters.failed.add(u64::from(matches!(end, PersonEnd::Failed { .. })));
+    let retried = matches!(end, PersonEnd::Retry { .. });
+    counters.retried.add(u64::from(retried));
+    // A run that goes through once does not wait for what something else has answered: it may do so for a while.
+    let stranger = matches!(&trouble, Some(Trouble::Unclear(unclear)) if unclear.doubt == Doubt::Stranger);
+    let exhausted = stranger || (retried && attempts + 1 >= ATTEMPTS);
+    let answered = course == Course::Passed;
+    let outcome = Outcome { course, answered, exhausted, ..Outcome::silent(seq, vec![(seq, owed, end)]) };
+    match trouble {
+        Some(Trouble::Abort(error)) => Outcome { end: Some(error), ..outcome },
+        Some(Trouble::Unclear(unclear)) => Outcome { unclear: vec![unclear], ..outcome },
+        None => outcome,
+    }
+}
+
+/// The attempt that a fault is about.
+struct At<'a> {
+    shared: &'a Shared,
+    id: &'a str,
+    attempts: u32,
+}
+
+impl At<'_> {
+    async fn failed(&self, person: &Person, flags: Flags, call: FailedCall, written: u64) -> Ended {
+        let (end, trouble) = fault(self.shared, self.id, self.attempts, person, flags, call).await;
+        Ended { end, trouble, written }
     }
 }
 
 /// One attempt at a person: step by step, until the rule has nothing more to say.
-async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, RunError> {
-    let ClaimedPerson { seq, id, attempts, person } = claimed;
+async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunError> {
+    let ClaimedPerson { id, attempts, person, .. } = claimed;
     let mut written = 0;
-    let owed = person.as_ref().map_or(Flags::NONE, |person| person.owed);
-    let ended = |end, written| Ended { seq, owed, end, attempts, trouble: None, written };
+    let ended = |end, written| Ended { end, trouble: None, written };
     let (Some(mut person), Ok(guid)) = (person, Uuid::parse_str(&id)) else { return Ok(ended(PersonEnd::Gone, 0)) };
-    // What a fault is told of.
-    struct At<'a> {
-        shared: &'a Shared,
-        id: &'a str,
-        seq: i64,
-        owed: Flags,
-        attempts: u32,
-    }
-    impl At<'_> {
-        async fn failed(&self, person: &Person, flags: Flags, call: FailedCall, written: u64) -> Ended {
-            let (end, trouble) = fault(self.shared, self.id, self.attempts, person, flags, call).await;
-            Ended { seq: self.seq, owed: self.owed, end, attempts: self.attempts, trouble, written }
-        }
-    }
-    let at_fault = At { shared: &shared, id: &id, seq, owed, attempts };
+    let at_fault = At { shared, id: &id, attempts };
     // What the person was given since it was last looked at may have arrived by another way.
     shared.rule.spend(&mut person);
     let mut looked = false;
@@ -268,25 +200,25 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 None => return Ok(ended(PersonEnd::Done(person), written)),
             },
             Step::AskCampaign => {
-                let at = time::now();
+                let at = shared.context.now();
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
                 let found = shared.context.services.campaign.get(&shared.resource, key).await;
-                passed(&shared, CallKind::Look, &found);
+                passed(shared, CallKind::Look, &found);
                 match found {
-                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at, time::now())),
+                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at, shared.context.now())),
                     Ok(None) => shared.rule.profile_missing(&mut person),
                     Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Look, error), written).await),
                 }
                 looked = true;
             }
-            Step::AskDynamics => match ask_dynamics(&shared, guid, &mut person).await {
+            Step::AskDynamics => match ask_dynamics(shared, guid, &mut person).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
                 Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Reread, error), written).await),
             },
             Step::WriteCampaign { raise, lower } => {
                 let (raise, lower) = (refusals.portion(raise), refusals.portion(lower));
-                let body = campaign_body(&shared, raise, lower);
+                let body = campaign_body(shared, raise, lower);
                 // If the answer to a consent is lost, the next look has to know that it may have been written.
                 if !lower.is_empty() {
                     person.lifting = person.lifting | lower;
@@ -297,11 +229,11 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 }
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
                 let answer = shared.context.services.campaign.update(&shared.resource, key, &body).await;
-                passed(&shared, CallKind::Update, &answer);
+                passed(shared, CallKind::Update, &answer);
                 match answer {
                     Ok(Written::Done) => {
                         written += 1;
-                        shared.rule.campaign_written(&mut person, raise, lower, time::now());
+                        shared.rule.campaign_written(&mut person, raise, lower, shared.context.now());
                     }
                     Ok(Written::Missing) => shared.rule.profile_missing(&mut person),
                     Err(error) => {
@@ -329,19 +261,24 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
                 if !shared.blocking(move |store, name| store.note_intent(name, &key, &intended)).await? {
                     return Ok(ended(PersonEnd::Gone, written));
                 }
-                let body = dynamics_body(&shared, raise, lower);
+                let body = dynamics_body(shared, raise, lower);
                 let condition = Condition::Version(version);
-                let sent = time::now();
+                let sent = shared.context.now();
                 let answer = shared.context.services.dataverse.write(&shared.entity, &RowKey::Id(guid), &body, &condition).await;
-                passed(&shared, CallKind::Contact, &answer);
+                passed(shared, CallKind::Contact, &answer);
                 match answer {
-                    Ok(Outcome::Missing) => return Ok(ended(PersonEnd::Gone, written)),
-                    Ok(Outcome::Created { .. } | Outcome::Updated { .. } | Outcome::Written | Outcome::Exists) => {
+                    Ok(dataverse::Outcome::Missing) => return Ok(ended(PersonEnd::Gone, written)),
+                    Ok(
+                        dataverse::Outcome::Created { .. }
+                        | dataverse::Outcome::Updated { .. }
+                        | dataverse::Outcome::Written
+                        | dataverse::Outcome::Exists,
+                    ) => {
                         written += 1;
                         shared.rule.dynamics_written(&mut person, raise, lower, sent);
                     }
                     // Somebody was faster, or it was ourselves and the answer was lost: what stands there now decides.
-                    Err(ConnectError::Changed { .. }) => match ask_dynamics(&shared, guid, &mut person).await {
+                    Err(ConnectError::Changed { .. }) => match ask_dynamics(shared, guid, &mut person).await {
                         Ok(true) => looked = looked && lower.is_empty(),
                         Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
                         Err(error) => {
@@ -360,7 +297,7 @@ async fn attempt(shared: Arc<Shared>, claimed: ClaimedPerson) -> Result<Ended, R
         }
     }
     let error = "others work on the same record at the same time".to_owned();
-    Ok(ended(PersonEnd::Retry { person: Some(person), not_before: later(attempts), error }, written))
+    Ok(ended(PersonEnd::Retry { person: Some(person), not_before: later(shared, attempts), error }, written))
 }
 
 /// Reads the contact; `false` where it is gone.
@@ -429,9 +366,9 @@ fn dynamics_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
     serde_json::json!(values).to_string()
 }
 
-/// When a person is tried again: two seconds, doubled with each attempt, two minutes at most.
-fn later(attempts: u32) -> time::Instant {
-    time::now() + TimeDelta::seconds((2_i64 << attempts.min(6)).min(120))
+/// When a person is tried again.
+fn later(shared: &Shared, attempts: u32) -> Instant {
+    shared.context.now() + policy::postponement(attempts)
 }
 
 /// Notes that a call of a kind was let through.
@@ -474,11 +411,11 @@ async fn fault(shared: &Shared, id: &str, attempts: u32, person: &Person, flags:
         (Action::Retry { .. }, Some(Doubt::Stranger)) if attempts + 1 >= GIVE_UP && service_answers(shared, kind, id).await => {
             (given_up(shared, id, person, flags, &error, request), None)
         }
-        (Action::Retry { .. }, None) => (retry(later(attempts)), None),
+        (Action::Retry { .. }, None) => (retry(later(shared, attempts)), None),
         (Action::Retry { .. }, Some(doubt)) => {
-            (retry(later(attempts)), Some(Trouble::Unclear(Unclear { doubt, call: kind, key: id.to_owned(), error })))
+            (retry(later(shared, attempts)), Some(Trouble::Unclear(Unclear { doubt, call: kind, key: id.to_owned(), error })))
         }
-        (Action::Stop | Action::Pause, _) => (retry(time::now()), Some(Trouble::Abort(RunError::Service(error)))),
+        (Action::Stop | Action::Pause, _) => (retry(shared.context.now()), Some(Trouble::Abort(RunError::Service(error)))),
     }
 }
 
@@ -513,5 +450,5 @@ async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
         let Ok(id) = Uuid::parse_str(id) else { return true };
         services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await.err()
     };
-    error.is_none_or(|e| policy::doubt(&e) == Some(Doubt::Denied) || policy::action(&e, Scope::Unknown) == Action::Reject)
+    error.is_none_or(|error| policy::is_answer_of_service(&error))
 }
