@@ -410,7 +410,7 @@ async fn once(
     counters: Arc<Counters>,
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
-    let began = std::time::Instant::now();
+    let began = options.clock.elapsed();
     let mut flows = workflow::selected(&plan, options.mappings.as_deref())?;
     binding::bind(&services, &store).await?;
     binding::recognize(&plan, &flows, Vec::new(), &store).await?;
@@ -454,9 +454,10 @@ async fn once(
     };
     tokio::select! {
         () = rounds => {}
-        () = heed_stops(&store, &tokens, &wishes) => {}
+        () = heed_stops(&options.clock, &store, &tokens, &wishes) => {}
     }
-    end(&store, run, recovery, &counters, &names, left_out, &stop, began, result).await
+    let took = options.clock.elapsed().saturating_sub(began);
+    end(&store, run, recovery, &counters, &names, left_out, &stop, took, result).await
 }
 
 /// The workflows that were stopped by hand, each with the number of its wish.
@@ -466,9 +467,9 @@ async fn stopped(store: &Store) -> Result<BTreeMap<String, i64>, RunError> {
 }
 
 /// Stops workflows that are stopped by hand while they go through once. Never ends.
-async fn heed_stops(store: &Store, tokens: &BTreeMap<String, CancellationToken>, before: &BTreeMap<String, i64>) {
+async fn heed_stops(clock: &Clock, store: &Store, tokens: &BTreeMap<String, CancellationToken>, before: &BTreeMap<String, i64>) {
     loop {
-        tokio::time::sleep(watch::LOOK).await;
+        clock.sleep(watch::LOOK).await;
         match stopped(store).await {
             Ok(stopped) => {
                 for (name, request) in stopped.iter().filter(|(name, request)| before.get(*name).is_none_or(|b| b != *request)) {
@@ -508,7 +509,7 @@ async fn end(
     names: &[String],
     left_out: Vec<String>,
     stop: &CancellationToken,
-    began: std::time::Instant,
+    took: Duration,
     result: Result<(), RunError>,
 ) -> Result<Summary, RunError> {
     let outcome = match (&result, stop.is_cancelled()) {
@@ -519,7 +520,7 @@ async fn end(
     let (store, counters, names) = (store.clone(), counters.clone(), names.to_vec());
     let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
         let backlogs = names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
-        let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, began.elapsed());
+        let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, took);
         summary.left_out = left_out;
         // A person who was forgotten while the run went on is nobody's example.
         for rejection in summary.flows.iter_mut().flat_map(|f| &mut f.rejections) {

@@ -18,7 +18,7 @@ mod pause;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant as Moment};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +108,8 @@ pub async fn watch(
     stop: CancellationToken,
     supervision: Supervision,
 ) -> Result<Summary, RunError> {
-    let began = Moment::now();
+    let clock = options.clock.clone();
+    let began = clock.elapsed();
     let interval = match options.pace {
         Pace::Watch { interval } => interval,
         Pace::Once => Duration::ZERO,
@@ -131,16 +132,20 @@ pub async fn watch(
         strangers: BTreeMap::new(),
         tasks: JoinSet::new(),
         disk: Disk { mark: None, looking: false },
-        notes: Notebook::new(store.clone()),
+        notes: Notebook::new(store.clone(), clock.clone()),
         unread: false,
     };
     let result = supervisor.go(&plan, &services, flows).await;
     let failed = supervisor.failed();
     let names: Vec<String> = supervisor.entries.iter().map(|e| e.name.clone()).collect();
-    let mut summary = end(&store, run, recovery, &counters, &names, Vec::new(), &stop, began, result).await?;
+    let mut summary =
+        end(&store, run, recovery, &counters, &names, Vec::new(), &stop, clock.elapsed().saturating_sub(began), result).await?;
     summary.failed = failed;
     Ok(summary)
 }
+
+/// A time since the run's clock was made: what is planned by it stays when the machine's clock is set.
+type Moment = Duration;
 
 /// A workflow under supervision.
 struct Entry {
@@ -256,14 +261,13 @@ impl Supervisor {
             entry.loaded = Some(loaded);
             self.entries.push(entry);
         }
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut files = tokio::time::interval(FILES);
-        files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let clock = self.options.clock.clone();
+        let (mut next_look, mut next_files) = (clock.elapsed(), clock.elapsed());
         let mut looking = false;
         while !self.stop.is_cancelled() {
             self.begin_rounds().await;
-            let pause = self.next_due().map_or(LOOK, |at| at.saturating_duration_since(Moment::now())).min(LOOK);
+            let now = self.moment_now();
+            let pause = self.next_due().map_or(LOOK, |at| at.saturating_sub(now)).min(LOOK);
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 Some(report) = self.tasks.join_next() => match report {
@@ -273,7 +277,8 @@ impl Supervisor {
                     }
                     Err(error) => return Err(RunError::Task(error.to_string())),
                 },
-                _ = looks.tick() => {
+                () = clock.sleep(next_look.saturating_sub(now)) => {
+                    next_look = clock.elapsed() + LOOK;
                     self.notes.catch_up().await;
                     if !looking {
                         looking = true;
@@ -283,8 +288,11 @@ impl Supervisor {
                         });
                     }
                 }
-                _ = files.tick() => self.look_at_files(),
-                () = tokio::time::sleep(pause) => {}
+                () = clock.sleep(next_files.saturating_sub(now)) => {
+                    next_files = clock.elapsed() + FILES;
+                    self.look_at_files();
+                }
+                () = clock.sleep(pause) => {}
             }
         }
         self.finish().await
@@ -355,11 +363,20 @@ impl Supervisor {
 
     /// The first round of a workflow that starts is due at once, unless its schedule says otherwise.
     async fn wait_for_first(&mut self, name: &str) -> Phase {
-        let now = time::now();
+        let now = self.options.clock.now();
         let next = self.schedule(name).first(now);
         let note = if next > now { WorkflowNote::Waiting { next } } else { WorkflowNote::Starting { reason: None } };
         self.note(name, note).await;
-        Phase::Waiting { until: moment(next) }
+        Phase::Waiting { until: self.moment(next) }
+    }
+
+    fn moment_now(&self) -> Moment {
+        self.options.clock.elapsed()
+    }
+
+    /// A time of day as one since the clock was made; the present one if it is over.
+    fn moment(&self, at: Instant) -> Moment {
+        self.moment_now() + (at - self.options.clock.now()).to_std().unwrap_or_default()
     }
 
     /// When the first of those that wait is due.
@@ -368,12 +385,13 @@ impl Supervisor {
             Phase::Waiting { until } | Phase::Unloaded { until } => Some(until),
             Phase::Off | Phase::Loading | Phase::Round { .. } => None,
         });
-        waiting.filter(|at| *at > Moment::now()).min()
+        let now = self.moment_now();
+        waiting.filter(|at| *at > now).min()
     }
 
     /// Begins the rounds whose time has come.
     async fn begin_rounds(&mut self) {
-        let now = Moment::now();
+        let now = self.moment_now();
         for at in 0..self.entries.len() {
             if matches!(self.entries[at].phase, Phase::Unloaded { until } if until <= now) {
                 self.make_plan(at);
@@ -428,7 +446,8 @@ impl Supervisor {
             counters: self.counters.flow(&name),
         };
         self.entries[at].phase = Phase::Round { stop };
-        self.entries[at].course.round_began();
+        let now = self.moment_now();
+        self.entries[at].course.round_began(now);
         self.entries[at].waits = None;
         self.note(&name, WorkflowNote::Round).await;
         self.tasks.spawn(async move {
@@ -555,8 +574,10 @@ impl Supervisor {
             }
             // Also what a person must fix: then the fix alone is enough.
             Err(reason) => {
+                let failures = self.entries[at].failures;
+                let next = self.options.clock.now() + pause::back_off(failures);
+                let until = self.moment(next);
                 let entry = &mut self.entries[at];
-                let next = time::now() + pause::back_off(entry.failures);
                 if entry.error.as_ref() != Some(&reason) {
                     tracing::warn!(
                         workflow = name,
@@ -566,7 +587,7 @@ impl Supervisor {
                     );
                 }
                 entry.failures = entry.failures.saturating_add(1);
-                entry.phase = Phase::Unloaded { until: moment(next) };
+                entry.phase = Phase::Unloaded { until };
                 entry.error = Some(reason.clone());
                 self.note(name, WorkflowNote::Failed { reason, next: Some(next) }).await;
             }
@@ -585,18 +606,20 @@ impl Supervisor {
 
     async fn round_ended(&mut self, name: &str, result: Result<(), RunError>) {
         let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
-        self.entries[at].ended = Some(Moment::now());
+        let now = self.moment_now();
+        self.entries[at].ended = Some(now);
         let counters = self.counters.flow(name);
-        self.entries[at].course.round_ended(name, &counters, &result);
-        let (now, failures) = (time::now(), self.entries[at].failures);
+        self.entries[at].course.round_ended(name, &counters, &result, now);
+        let (now, failures) = (self.options.clock.now(), self.entries[at].failures);
         let next = match &result {
             Ok(()) => self.schedule(name).next(now),
             // The other sources have done their work and do it again at their time, however long this one is away.
             Err(error) if error.is_of_one_source() => self.schedule(name).next(now).min(now + pause::after(error, failures)),
             Err(error) => now + pause::after(error, failures),
         };
+        let until = self.moment(next);
         let entry = &mut self.entries[at];
-        entry.phase = Phase::Waiting { until: moment(next) };
+        entry.phase = Phase::Waiting { until };
         let note = match result {
             Ok(()) => {
                 (entry.failures, entry.error, entry.settled) = (0, None, true);
@@ -630,7 +653,7 @@ impl Supervisor {
     /// Operations have become due for workflows that wait: a dead letter put back, a child whose parent has come, an attempt
     /// that was postponed. Or records have: the answer of their filter changes as time passes.
     fn wake(&mut self, due: &[String]) {
-        let now = Moment::now();
+        let now = self.moment_now();
         for entry in &mut self.entries {
             let Phase::Waiting { until } = &mut entry.phase else { continue };
             if !due.contains(&entry.name) {
@@ -638,7 +661,7 @@ impl Supervisor {
             } else if *until > now
                 && entry.settled
                 && entry.failures == 0
-                && entry.ended.is_none_or(|at| now.duration_since(at) >= entry.breath)
+                && entry.ended.is_none_or(|at| now.saturating_sub(at) >= entry.breath)
             {
                 *until = now;
                 // Operations that a round leaves due, for whatever reason, must not make it go round and round.
@@ -673,9 +696,10 @@ impl Supervisor {
             Err(reason) => Err(reason),
         };
         // What could not start may start by other files.
+        let now = self.moment_now();
         for entry in &mut self.entries {
             if let Phase::Unloaded { until } = &mut entry.phase {
-                *until = Moment::now();
+                *until = now;
             }
         }
         for at in 0..self.entries.len() {
@@ -767,9 +791,4 @@ fn make(source: &dyn PlanSource, name: &str) -> Result<Loaded, String> {
     let workflow = workflows(&plan).into_iter().find(|w| w.name == name).ok_or_else(|| format!("the mapping files have no `{name}`"))?;
     let services = source.services(&plan, &workflow).map_err(|e| e.to_string())?;
     Ok(Loaded { fingerprint: workflow.fingerprint(&plan), plan, workflow, services })
-}
-
-/// A time of the clock as one of this process.
-fn moment(at: Instant) -> Moment {
-    Moment::now() + (at - time::now()).to_std().unwrap_or_default()
 }

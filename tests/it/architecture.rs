@@ -595,3 +595,32 @@ fn files_are_opened_and_written_by_one_helper() {
         assert!(used.iter().any(|name| name == exception), "{exception} is no longer an exception ({reason}): remove it from the list");
     }
 }
+
+/// Files of `src/run` and `src/engine` that know another clock than the run's, each with its reason.
+const OTHER_CLOCKS: &[(&str, &str)] =
+    &[("src/engine/clock.rs", "the run's clock is made of the machine's"), ("src/run/optout/model/", "a test: it tells how long it took")];
+
+#[test]
+fn what_a_run_does_goes_by_the_clock_of_the_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src/run", "src/engine"] {
+        sources(&root.join(folder), &mut files);
+    }
+    let ways = ["time::now()", "Utc::now", "Instant::now", "Moment::now", "SystemTime", "tokio::time"];
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let name = Path::new(&path).strip_prefix(root).map(|p| p.display().to_string()).unwrap_or_default();
+        if OTHER_CLOCKS.iter().any(|(exception, _)| name.starts_with(exception)) {
+            continue;
+        }
+        // Tests may take the time from where they like; they are at the end of a file.
+        let code = text.split("\nmod tests {").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            if !line.trim_start().starts_with("//") && ways.iter().any(|way| line.contains(way)) {
+                found.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "ask the run's clock (`Context::now`, `Clock::sleep`, `Clock::elapsed`):\n{}", found.join("\n"));
+}

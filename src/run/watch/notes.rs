@@ -1,11 +1,11 @@
 //! Notes about workflows, which the state file may not take at the moment: its disk is full, or another program keeps it locked.
 //! They are kept here with their times and written when the file can be written again; until then the lock file says so.
 
-use std::time::{Duration, Instant as Moment};
+use std::time::Duration;
 
-use crate::run::{RunError, blocking};
+use crate::run::{Clock, RunError, blocking};
 use crate::state::{Store, WorkflowNote};
-use crate::time::{self, Instant};
+use crate::time::Instant;
 
 /// From an attempt to write the notes to the next one.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -13,16 +13,17 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The notes that are still to be written.
 pub(super) struct Notebook {
     store: Store,
+    clock: Clock,
     missed: Vec<(String, WorkflowNote, Instant)>,
-    /// When writing them failed last.
-    failed: Option<Moment>,
+    /// When writing them failed last, by the time since the clock was made.
+    failed: Option<Duration>,
     /// The store has said in its lock file that it cannot be written.
     trouble: bool,
 }
 
 impl Notebook {
-    pub fn new(store: Store) -> Notebook {
-        Notebook { store, missed: Vec::new(), failed: None, trouble: false }
+    pub fn new(store: Store, clock: Clock) -> Notebook {
+        Notebook { store, clock, missed: Vec::new(), failed: None, trouble: false }
     }
 
     /// Notes the state of a workflow, now or when the file can be written again. That this fails is not a reason to stop
@@ -37,7 +38,7 @@ impl Notebook {
 
     /// Writes what is still to be written, unless that failed a moment ago.
     pub async fn catch_up(&mut self) {
-        if !self.missed.is_empty() && self.failed.is_none_or(|at| at.elapsed() >= AGAIN) {
+        if !self.missed.is_empty() && self.failed.is_none_or(|at| self.clock.elapsed().saturating_sub(at) >= AGAIN) {
             self.write().await;
         }
     }
@@ -52,7 +53,7 @@ impl Notebook {
             at += 1;
             n != name || Some(at - 1) == last_failure
         });
-        self.missed.push((name.to_owned(), note, time::now()));
+        self.missed.push((name.to_owned(), note, self.clock.now()));
     }
 
     async fn write(&mut self) {
@@ -82,7 +83,7 @@ impl Notebook {
                 if !self.trouble {
                     tracing::warn!(%error, "the state of the workflows could not be written; it will be written as soon as that is possible");
                 }
-                (self.failed, self.trouble) = (Some(Moment::now()), true);
+                (self.failed, self.trouble) = (Some(self.clock.elapsed()), true);
             }
         }
     }
@@ -94,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_the_notes_that_were_missed_the_newest_and_the_last_failure_of_each_workflow_are_kept() {
-        let mut book = Notebook::new(Store::in_memory().unwrap());
+        let mut book = Notebook::new(Store::in_memory().unwrap(), Clock::default());
         let failed = |reason: &str| WorkflowNote::Failed { reason: reason.to_owned(), next: None };
         for (name, note) in [
             ("a", WorkflowNote::Round),
