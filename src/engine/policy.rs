@@ -111,7 +111,7 @@ pub(crate) fn is_answer_of_service(error: &ConnectError) -> bool {
     doubt(error) == Some(Doubt::Denied) || action(error, Scope::Unknown) == Action::Reject
 }
 
-/// How long an operation is postponed after so many attempts before this one: two seconds, doubled with each attempt, two minutes at
+/// How long an operation is postponed after this number of attempts before it: two seconds, doubled with each attempt, two minutes at
 /// most.
 pub(crate) fn postponement(attempts: u32) -> TimeDelta {
     TimeDelta::seconds((2_i64 << attempts.min(6)).min(120))

@@ -117,7 +117,7 @@ impl World {
         tokio::spawn(async move { world.run().await })
     }
 
-    /// Waits until so many units are under way.
+    /// Waits until this number of units is under way.
     async fn under_way(&self, units: usize) {
         while self.under_way.load(Ordering::SeqCst) != units {
             tokio::task::yield_now().await;

@@ -52,7 +52,7 @@ pub struct FlowCounters {
     pub rejected: Count,
     /// Operations that the target refused for good.
     pub failed: Count,
-    /// Attempts that were put off.
+    /// Attempts that were postponed.
     pub retried: Count,
     /// Operations waiting.
     pub backlog: Count,

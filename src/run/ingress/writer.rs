@@ -358,7 +358,7 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
     }
 }
 
-/// Reads a record anew and takes in what it comes to now.
+/// Reads a record again and takes in what it comes to now.
 async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     let flow = shared.flow();
     let Ok(id) = uuid::Uuid::parse_str(&op.source_id) else {

@@ -1,4 +1,4 @@
-//! Writing: takes persons from the state, does what the rule says step by step, hands back what is known then.
+//! Writing: claims persons, does what the rule says step by step, and settles what is known then.
 //!
 //! An intention for Dynamics is on disk before it is sent, so that our own write is known again when its answer was not seen. So is a
 //! consent for Campaign: it must not be written a second time over an opt-out that came after it. An opt-out for Campaign needs none:
