@@ -2,24 +2,26 @@
 //!
 //! The modules follow the way a mapping file travels:
 //! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
-//! [`steps`] has one file for each step of a pipeline, [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, [`lsp`] serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
+//! [`steps`] has one file for each step of a pipeline, [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, `lsp` serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
 //! [`state`] keeps what must survive, [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
 //! reached over HTTP only.
+
+#![warn(missing_docs)]
 
 pub mod app;
 pub mod check;
 pub mod cli;
 pub mod connect;
-pub mod count;
+mod count;
 pub mod diagnostics;
-pub mod disk;
-pub mod doctor;
+mod disk;
+mod doctor;
 mod engine;
 pub mod eval;
 pub mod format;
 pub mod import;
-pub mod json;
-pub mod lsp;
+mod json;
+mod lsp;
 pub mod plan;
 pub mod printable;
 pub mod project;
@@ -32,5 +34,5 @@ pub mod syntax;
 pub mod system;
 pub mod testing;
 pub mod time;
-pub mod unicode;
+mod unicode;
 pub mod yaml;

@@ -14,8 +14,15 @@ pub enum Change {
     Added(String),
     /// A field that is gone.
     Removed(String),
-    /// A field that is described otherwise: before and after.
-    Changed { field: String, before: String, after: String },
+    /// A field that is described in another way.
+    Changed {
+        /// The field.
+        field: String,
+        /// As it was described.
+        before: String,
+        /// As it is described now.
+        after: String,
+    },
     /// Something about the table itself.
     Table(String),
 }

@@ -199,16 +199,34 @@ pub enum Provenance {
 /// What a field can hold, in one vocabulary for all systems.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldType {
-    /// True or false; the labels of the two where the system has them (Dataverse), as (false, true).
-    Boolean { labels: Option<(String, String)> },
-    /// A whole number in `min..=max`.
-    Integer { min: i64, max: i64 },
-    /// A decimal number with at most `scale` digits after the point, in `min..=max`. Money too.
-    Decimal { scale: u32, min: Decimal, max: Decimal },
+    /// True or false.
+    Boolean {
+        /// The labels of false and true, where the system has them (Dataverse).
+        labels: Option<(String, String)>,
+    },
+    /// A whole number.
+    Integer {
+        /// The lowest.
+        min: i64,
+        /// The highest.
+        max: i64,
+    },
+    /// A decimal number. Money too.
+    Decimal {
+        /// The most digits after the point.
+        scale: u32,
+        /// The lowest.
+        min: Decimal,
+        /// The highest.
+        max: Decimal,
+    },
     /// A binary floating-point number of 64 bits.
     Double,
-    /// Text; `max` counts UTF-16 code units, the smaller of the two readings of a vendor's "length".
-    Text { max: Option<u32> },
+    /// Text.
+    Text {
+        /// The length in UTF-16 code units, the smaller of the two readings of a vendor's "length"; `None` where it is not known.
+        max: Option<u32>,
+    },
     /// A day without a time.
     Date,
     /// An instant.
@@ -224,11 +242,20 @@ pub enum FieldType {
     /// One of a set of named values (Campaign).
     Enumeration(Arc<[EnumValue]>),
     /// A reference to a record of one of several tables (Dataverse): Lookup, Customer, Owner.
-    Lookup { targets: Vec<LookupTarget> },
+    Lookup {
+        /// The tables.
+        targets: Vec<LookupTarget>,
+    },
     /// A reference to a record of another resource (Campaign).
-    Link { target: Option<String> },
+    Link {
+        /// The resource, where it is known.
+        target: Option<String>,
+    },
     /// Many records of another resource (Campaign).
-    Collection { target: Option<String> },
+    Collection {
+        /// The resource, where it is known.
+        target: Option<String>,
+    },
     /// Nested fields.
     Item(IndexMap<String, Field>),
     /// A type that carries no value a mapping could use (files, images, party lists).
