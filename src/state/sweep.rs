@@ -49,6 +49,12 @@ impl Tx<'_> {
                AND NOT (?4 AND EXISTS (SELECT 1 FROM ledger AS l WHERE l.mapping = ?1 AND l.key = outbox.key))",
             params![mapping, generation, change_no, guarded],
         )?;
+        // A deletion that waits already is that of a state which the load confirms: what failed for a newer state goes with it.
+        self.conn.execute(
+            "UPDATE outbox SET generation = ?2, change_no = ?3
+             WHERE mapping = ?1 AND state = 'ready' AND op = 'delete' AND generation < ?2",
+            params![mapping, generation, change_no],
+        )?;
         // What is being written for the first time right now: the deletion waits behind it, where nothing does yet.
         let in_flight = self.conn.execute(
             "INSERT INTO outbox (mapping, key, source_id, op, payload, with_initial, rewrite, generation, change_no, enqueued_at)
@@ -74,12 +80,13 @@ impl Tx<'_> {
         Ok(swept as u64)
     }
 
-    /// Removes the dead letters of records that a full load did not see. One whose record was written, or may have been, goes
-    /// with the deletion that [`Tx::sweep`] has queued or held; what waits in the outbox settles its own.
+    /// Removes the dead letters of records that a full load did not see; after [`Tx::sweep`], which gives what it queues the load's
+    /// generation. One whose record was written, or may have been, goes with the deletion that was queued or held; what was queued in
+    /// this load settles its own.
     pub fn sweep_dead_letters(&mut self, mapping: i64, generation: i64, unseen: Unseen) -> Inside<()> {
         self.conn.execute(
             "DELETE FROM dead_letter WHERE mapping = ?1 AND generation < ?2
-               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.source_id = dead_letter.source_id)
+               AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.source_id = dead_letter.source_id AND o.generation >= ?2)
                AND NOT (?3 AND EXISTS (SELECT 1 FROM ledger AS l INDEXED BY ledger_source
                                        WHERE l.mapping = ?1 AND l.source_id = dead_letter.source_id))",
             params![mapping, generation, unseen == Unseen::Delete],

@@ -334,6 +334,27 @@ fn a_full_load_removes_the_dead_letters_of_records_that_are_gone_and_keeps_all_o
 }
 
 #[test]
+fn a_deletion_from_before_a_rejection_leaves_no_dead_letter_once_a_full_load_misses_the_record() {
+    for (written, claimed) in [(false, false), (false, true), (true, false), (true, true)] {
+        let flow = after_a_first_load(if written { &["a"] } else { &[] });
+        flow.end_of_load(vec![], Unseen::Keep);
+        if !written {
+            flow.page(vec![upsert("a", &[("x", json!(1))])]);
+        }
+        flow.page(vec![tombstone("a")]);
+        let early = if claimed { flow.claim(1) } else { Vec::new() };
+        flow.page(vec![reject("a")]);
+        flow.store.restart(FLOW, Reason::Resync, "plan-1").unwrap();
+        flow.end_of_load(vec![upsert("b", &[("x", json!(1))])], Unseen::Delete);
+        flow.settle(early.iter().map(|op| op.deleted()).collect());
+        for op in flow.claim(10) {
+            flow.settle(vec![if matches!(op.work, Work::Delete) { op.deleted() } else { op.written(true) }]);
+        }
+        assert!(dead_letters(&flow).is_empty(), "written {written}, claimed {claimed}");
+    }
+}
+
+#[test]
 fn a_full_load_that_returns_nothing_removes_no_dead_letters() {
     let flow = after_a_first_load(&[]);
     flow.end_of_load(vec![reject("a")], Unseen::Delete);
