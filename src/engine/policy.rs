@@ -10,6 +10,10 @@ pub(crate) const ATTEMPTS: u32 = 6;
 /// Attempts at one operation over several runs after which it is asked whether it is the operation and not the service that fails.
 pub(crate) const GIVE_UP: u32 = 3 * ATTEMPTS;
 
+/// Calls in a row that fail for reasons of the moment, or are refused by something else, before a round of single records ends or asks
+/// whether it should.
+pub(crate) const FAILURES_IN_A_ROW: u32 = 25;
+
 /// What is done about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {

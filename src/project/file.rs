@@ -598,10 +598,8 @@ impl Reader<'_> {
     {
         let Some(PerSystemDoc { dynamics, campaign }) = doc else { return BTreeMap::new() };
         let given = [(SystemId::D365, dynamics), (SystemId::Campaign, campaign)];
-        given
-            .into_iter()
-            .filter_map(|(system, number)| Some((system, self.ranged(key, number.as_ref().map(Some)?, default, "requests"))))
-            .collect()
+        let given = given.into_iter().filter(|(_, number)| number.is_some());
+        given.map(|(system, number)| (system, self.ranged(key, number.as_ref(), default, "requests"))).collect()
     }
 }
 

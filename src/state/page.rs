@@ -159,7 +159,6 @@ pub(super) struct Intake {
     /// Something is held for the flow.
     pub has_held: bool,
     /// Looked up once: nearly always there are none, and then no record pays for asking.
-    has_dead_letters: bool,
     has_refetches: bool,
     /// Operations of any flow wait for a record that they link to.
     has_waits: bool,
@@ -246,7 +245,6 @@ impl Store {
                 rewrite,
                 guarded,
                 has_held: tx.has_held(mapping)?,
-                has_dead_letters: true,
                 has_refetches: true,
                 has_waits: true,
                 has_forgotten: true,
@@ -300,7 +298,7 @@ impl Tx<'_> {
                     if unseen == Unseen::Delete {
                         outcome.unseen_deleted = self.sweep(mapping, from.generation, guard.is_some())?;
                     }
-                    if intake.has_dead_letters && !empty {
+                    if !empty && self.has_dead_letters(mapping)? {
                         self.sweep_dead_letters(mapping, from.generation, unseen)?;
                     }
                 }
@@ -340,7 +338,6 @@ impl Tx<'_> {
             rewrite,
             guarded,
             has_held: self.has_held(mapping)?,
-            has_dead_letters: self.any("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE mapping = ?1)", mapping)?,
             has_refetches: self.any("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND op = 'refetch')", mapping)?,
             has_waits: self.any("SELECT EXISTS (SELECT 1 FROM link_wait WHERE parent = ?1)", mapping)?,
             has_forgotten: self.conn.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", [], |row| row.get(0))?,
@@ -383,7 +380,6 @@ impl Tx<'_> {
             Change::Absent { source_id, why, remove } => self.take_in_absent(intake, &source_id, why, remove, outcome),
             Change::Reject { source_id, key, failure } => {
                 outcome.rejected += 1;
-                intake.has_dead_letters = true;
                 if intake.full {
                     self.mark_source_seen(intake, &source_id)?;
                 }
@@ -433,7 +429,7 @@ impl Tx<'_> {
             self.drop_held(mapping, key)?;
         }
         let mut with_initial = intake.with_initial;
-        if intake.has_dead_letters {
+        if self.has_dead_letters(mapping)? {
             // An initial load or replay of this record that failed is still owed its @initial fields.
             with_initial |= self.dead_letter_with_initial(mapping, source_id)?;
         }
@@ -461,10 +457,8 @@ impl Tx<'_> {
                 // It was to be deleted, and is not any more: it can be linked to.
                 self.release(mapping, source_id)?;
             }
-            if intake.has_dead_letters {
-                // The state that failed is gone from the source: the target has what it should have.
-                self.remove_dead_letter(mapping, source_id, i64::MAX)?;
-            }
+            // The state that failed is gone from the source: the target has what it should have.
+            self.remove_dead_letter(mapping, source_id, i64::MAX)?;
             return Ok(());
         }
         let change_no = self.next_change()?;
@@ -587,7 +581,7 @@ impl Tx<'_> {
         } else if intake.full {
             self.mark_source_seen(intake, source_id)?;
         }
-        if !found && intake.has_dead_letters {
+        if !found {
             self.remove_dead_letter(mapping, source_id, i64::MAX)?;
         }
         Ok(())

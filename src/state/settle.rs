@@ -135,7 +135,7 @@ pub struct SettleOutcome {
     pub stale: u64,
 }
 
-/// A write that concerns no record but its own: nothing links to it, and nothing waits for it.
+/// What a write has left at the target.
 struct Write {
     created: bool,
     hashes: Vec<(u32, u64)>,
@@ -215,7 +215,7 @@ impl Tx<'_> {
         let seqs = json_list(&writes.iter().map(|(seq, _)| *seq).collect::<Vec<_>>());
         let mut rows = self.claimed_rows(run, &seqs)?;
         let mut settled = Vec::with_capacity(writes.len());
-        for (seq, Write { created, hashes, filled }) in writes {
+        for (seq, write) in writes {
             // An answer that comes twice finds no row the second time.
             let Some((row, old)) = rows.remove(&seq) else {
                 outcome.stale += 1;
@@ -224,15 +224,8 @@ impl Tx<'_> {
             if row.op != Op::Upsert {
                 return Err(misfit(seq, row.op, "written").into());
             }
-            self.write_ledger(&row, old, created, &hashes, &filled)?;
-            self.spend_kept(row.mapping, &row.source_id)?;
-            outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
+            self.note_written(&row, old, &write, outcome)?;
             self.tally(row.mapping).outbox_rows -= 1;
-            if created {
-                outcome.created += 1;
-            } else {
-                outcome.updated += 1;
-            }
             settled.push(seq);
         }
         self.conn.prepare_cached("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?1))")?.execute([json_list(&settled)])?;
@@ -267,20 +260,13 @@ impl Tx<'_> {
         match (result, row.op) {
             (Settled::Written { created, hashes, filled, links }, Op::Upsert) => {
                 let old = self.ledger_row(row.mapping, &row.key)?;
-                let appeared = self.write_ledger(row, old, created, &hashes, &filled)?;
-                self.spend_kept(row.mapping, &row.source_id)?;
+                let appeared = self.note_written(row, old, &Write { created, hashes, filled }, outcome)?;
                 self.note_links(row.mapping, &row.key, &links)?;
                 self.release(row.mapping, &row.source_id)?;
                 if appeared {
                     self.link_again(row.mapping, &row.source_id)?;
                 }
                 self.remove_op(row.mapping, row.seq)?;
-                outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
-                if created {
-                    outcome.created += 1;
-                } else {
-                    outcome.updated += 1;
-                }
             }
             (Settled::Deleted, Op::Delete) => {
                 let parents = self.links_of(row.mapping, &row.key)?;
@@ -344,6 +330,19 @@ impl Tx<'_> {
             (Settled::Unlinked { .. }, op @ (Op::Delete | Op::Refetch)) => return Err(misfit(row.seq, op, "unlinked").into()),
         }
         Ok(())
+    }
+
+    /// Notes a write of a record: in the ledger, what was kept for it, its dead letter, the counts. Gives what [`Tx::write_ledger`] gives.
+    fn note_written(&mut self, row: &Row, old: Option<LedgerRow>, write: &Write, outcome: &mut SettleOutcome) -> Inside<bool> {
+        let appeared = self.write_ledger(row, old, write.created, &write.hashes, &write.filled)?;
+        self.spend_kept(row.mapping, &row.source_id)?;
+        outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
+        if write.created {
+            outcome.created += 1;
+        } else {
+            outcome.updated += 1;
+        }
+        Ok(appeared)
     }
 
     /// Writes what the target record has now; `old` is what the ledger has of it. Gives whether the record may have come into being by

@@ -1,6 +1,6 @@
 //! Evaluation speed, side by side in one run: `mappings/contacts.d365map` and the same mapping as a program for vrl and as a
-//! filter for jaq, over the same records, JSON text in, JSON text out, one thread. What is measured of d365map is what a run does with a record of a
-//! page: [`outbox_text`] decodes it, evaluates the filter and how long its answer holds, evaluates the fields, and writes the text that
+//! filter for jaq, over the same records, JSON text in, JSON text out, one thread. What is measured of d365map is what a run does with
+//! a record of a page: [`outbox_text`] decodes it, evaluates the filter and how long its answer holds, evaluates the fields, and writes the text that
 //! the outbox keeps.
 //!
 //! Before anything is timed, the three results are compared record by record: engines that did different work would make

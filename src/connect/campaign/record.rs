@@ -370,8 +370,8 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-/// Whether this value, which a record has as its key, is the one that was asked for. Data policies may change the case and the space around a text (Campaign Standard
-/// API, *Metadata mechanism*), so both are passed over.
+/// Whether this value, which a record has as its key, is the one that was asked for. Data policies may change the case and the space
+/// around a text (Campaign Standard API, *Metadata mechanism*), so both are ignored.
 fn is_identified(value: Option<&Value>, key: &str) -> bool {
     value.and_then(shown).is_some_and(|found| found.trim().to_lowercase() == key.trim().to_lowercase())
 }

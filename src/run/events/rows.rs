@@ -254,7 +254,7 @@ impl RefusedRows {
         }
         match self.last {
             Some((Doubt::Denied, error)) if made.unclear.is_empty() => {
-                // So many in a row that the right is missing, or was taken away.
+                // After this many in a row, the right is missing or was taken away.
                 made.end = Some(error);
             }
             Some((doubt @ Doubt::Stranger, error)) if made.unclear.is_empty() => made.unclear.push(unclear(doubt, calls.kind, error)),

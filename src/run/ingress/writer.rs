@@ -15,7 +15,7 @@ use super::ended::{Ended, Tally};
 use super::reader::{evaluate_known, mass_change, paths};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Payload, Written};
-use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, GIVE_UP, Scope};
+use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::eval::Evaluator;
@@ -32,8 +32,6 @@ const CLAIM_PER_CALL: usize = 32;
 const SETTLE_BATCH: usize = 256;
 /// Times that the records are looked up to which one write links.
 const LOOK_UPS: usize = 3;
-/// Calls in a row that fail for reasons of the moment, or are refused by something else, before the run ends or asks whether it should.
-const FAILURES_IN_A_ROW: u32 = 25;
 
 /// The pause between looks at what was postponed, once the reader has ended.
 const LOOK: Duration = Duration::from_millis(100);

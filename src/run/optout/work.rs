@@ -16,7 +16,7 @@ use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
 use crate::connect::campaign::{Key, Written};
 use crate::connect::dataverse::{self, Condition, RowKey};
-use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, GIVE_UP, Scope};
+use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::engine::signals::Signals;
@@ -30,8 +30,6 @@ use crate::time::Instant;
 const CLAIM_PER_CALL: usize = 16;
 /// Answers settled at once.
 const SETTLE_BATCH: usize = 128;
-/// Calls in a row that fail for reasons of the moment, or are refused by something else, before the round ends or asks whether it should.
-const FAILURES_IN_A_ROW: u32 = 25;
 /// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time, or a service refuses some
 /// of the attributes, which are written one by one then.
 const STEPS: usize = 32;
