@@ -32,6 +32,7 @@ pub mod state;
 pub mod steps;
 pub mod syntax;
 pub mod system;
+pub mod systems;
 pub mod testing;
 pub mod time;
 mod unicode;

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::connect::campaign::{Campaign, CampaignConfig};
-use crate::connect::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig, SftpError};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
@@ -17,6 +15,8 @@ use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential,
 use crate::run::Services;
 use crate::state::{StateError, Store};
 use crate::system::SystemId;
+use crate::systems::campaign::{Campaign, CampaignConfig};
+use crate::systems::dataverse::{Dataverse, DataverseConfig, entra_token_url};
 use crate::time;
 
 /// How often the day's number of requests is written to the state.

@@ -11,7 +11,6 @@ use super::output::{print_json, print_styled, stdout_style};
 use super::run::Format;
 use super::{Exit, Global};
 use crate::app::{CommandError, drift, files, metadata, runtime, services};
-use crate::connect::campaign::Campaign;
 use crate::connect::sftp::Sftp;
 use crate::connect::{Credential, Http, HttpConfig};
 use crate::count::counted;
@@ -19,6 +18,7 @@ use crate::diagnostics::Severity;
 use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, Unusable, campaign, dynamics, local, secret, sftp};
 use crate::plan::ExecutionPlan;
 use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef, SftpConnection};
+use crate::systems::campaign::Campaign;
 use crate::time;
 
 /// Arguments of `doctor`.

@@ -9,12 +9,12 @@ use super::{Exit, Global};
 use crate::app::limits::{counts, logical_name};
 use crate::app::plan::read_plan;
 use crate::app::{AppError, CommandError, files};
-use crate::connect::dataverse::ROWS_PER_REQUEST;
 use crate::plan::estimate::{Pace, estimate};
 use crate::plan::{ExecutionPlan, describe};
 use crate::project::{Limits, Project};
 use crate::run::workflows;
 use crate::system::SystemId;
+use crate::systems::dataverse::ROWS_PER_REQUEST;
 
 /// The formats of `plan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

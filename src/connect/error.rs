@@ -218,7 +218,7 @@ impl ConnectError {
     }
 
     /// The same, to take out what must not be kept.
-    pub(super) fn call_mut(&mut self) -> Option<&mut Call> {
+    pub(crate) fn call_mut(&mut self) -> Option<&mut Call> {
         call_in!(self)
     }
 
@@ -237,7 +237,7 @@ impl ConnectError {
         self.call().and_then(|c| c.body.as_deref())
     }
 
-    pub(super) fn config(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn config(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Config { problem: problem.into(), remedy: remedy.into() }
     }
 }

@@ -1,16 +1,13 @@
-//! The services: one HTTP layer, and Dataverse and Campaign on it. Knows no plan.
+//! What every connector stands on: one HTTP layer, the journal of events and Campaign's SFTP server. Knows no plan.
 //!
-//! [`Http`] sends requests: time limits, retry with back-off, pauses asked for by a service, tokens, counts.
-//! [`dataverse`] reads from Dynamics 365, [`campaign`] writes to Adobe Campaign Standard. Both return
+//! [`Http`] sends requests: time limits, retry with back-off, pauses asked for by a service, tokens, counts. Everything returns
 //! [`ConnectError`], whose variants say what a caller can do about it, not merely which status was seen.
 
-pub mod campaign;
-pub mod dataverse;
-mod error;
-mod http;
+pub(crate) mod error;
+pub(crate) mod http;
 pub mod journal;
 pub mod sftp;
-mod trail;
+pub(crate) mod trail;
 
 pub use error::{Call, ConnectError};
 pub use http::{

@@ -12,9 +12,9 @@ use super::needs::{Needs, ResourceNeeds};
 use super::reach::{self, Door};
 use super::token::{self, Issuer};
 use super::{Bench, Unusable};
-use crate::connect::campaign::Campaign;
 use crate::connect::journal::{Journal, Reading};
 use crate::connect::{Http, Look, Miss};
+use crate::systems::campaign::Campaign;
 
 /// What is known of the connection.
 pub struct Connection<'a> {

@@ -14,8 +14,8 @@ use super::privileges::{Depth, Privileges, named};
 use super::reach::{self, Door};
 use super::token::{self, Issuer};
 use super::{Bench, Unusable};
-use crate::connect::dataverse::Dataverse;
 use crate::connect::{Http, Look, Miss};
+use crate::systems::dataverse::Dataverse;
 use crate::time::{self, Instant};
 
 /// What is known of the connection.

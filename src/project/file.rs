@@ -19,8 +19,8 @@ use super::reader::{Ranged, Reader};
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, Project, SecretRef, ServiceAccount};
-use crate::connect::campaign::LinkForm;
 use crate::system::SystemId;
+use crate::systems::campaign::LinkForm;
 use crate::yaml::{self, Spanned};
 
 /// The version of the format that this program reads.

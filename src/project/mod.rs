@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::connect::campaign::LinkForm;
 use crate::connect::sftp::ExportFiles;
 use crate::diagnostics::{FileProblem, Levels};
 use crate::system::SystemId;
+use crate::systems::campaign::LinkForm;
 use crate::time::schedule::Schedule;
 
 pub use journal::JournalConnection;

@@ -36,8 +36,6 @@ pub use watch::{PlanSource, PlanSourceError, Supervision, watch};
 pub use workflow::{Kind, Workflow, workflows};
 
 use crate::connect::ConnectError;
-use crate::connect::campaign::Campaign;
-use crate::connect::dataverse::Dataverse;
 use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::count::counted;
@@ -47,6 +45,8 @@ use crate::engine::signals::Signals;
 use crate::eval::EvalError;
 use crate::plan::ExecutionPlan;
 use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
+use crate::systems::campaign::Campaign;
+use crate::systems::dataverse::Dataverse;
 use crate::time::Instant;
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.

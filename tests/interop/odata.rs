@@ -1,8 +1,8 @@
 //! Our Dataverse connector against an OData V4 server that is not ours: SAP's CAP with SQLite.
 
 use d365map::connect::ConnectError;
-use d365map::connect::dataverse::value::{ColumnValue, body};
-use d365map::connect::dataverse::{
+use d365map::systems::dataverse::value::{ColumnValue, body};
+use d365map::systems::dataverse::{
     Condition, Dataverse, DataverseConfig, Entity, KeyValue, Operation, Outcome, Page, PageRequest, Part, PartOutcome, Query, Row, RowKey,
     text_literal,
 };

@@ -5,9 +5,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use d365map::connect::campaign::{Campaign, CampaignConfig};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig};
 use d365map::connect::{ClientCertificate, ConnectError, Credential, Signature};
+use d365map::systems::campaign::{Campaign, CampaignConfig};
+use d365map::systems::dataverse::{Dataverse, DataverseConfig};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;

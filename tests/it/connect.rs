@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::connect::campaign::{Campaign, CampaignConfig, Key, Written};
-use d365map::connect::dataverse::{Condition, Dataverse, DataverseConfig, Entity, Link, Page, PageRequest, Query, Row, RowKey};
 use d365map::connect::{ConnectError, Http, HttpConfig, Trail};
+use d365map::systems::campaign::{Campaign, CampaignConfig, Key, Written};
+use d365map::systems::dataverse::{Condition, Dataverse, DataverseConfig, Entity, Link, Page, PageRequest, Query, Row, RowKey};
 use secrecy::SecretString;
 use serde_json::json;
 use url::Url;

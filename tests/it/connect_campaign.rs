@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use d365map::connect::campaign::{AttributeType, Campaign, CampaignConfig, Filter, Key, Link, LinkForm, Linked, Query, Target, Written};
 use d365map::connect::{AdobeServiceAccount, ConnectError, Http, HttpConfig};
 use d365map::schema::{FieldType, pull};
+use d365map::systems::campaign::{AttributeType, Campaign, CampaignConfig, Filter, Key, Link, LinkForm, Linked, Query, Target, Written};
 use d365map_emulator::{Config, Running, start};
 use secrecy::SecretString;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use d365map::connect::campaign::{Campaign, CampaignConfig, Written};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query, Row};
 use d365map::connect::{ConnectError, Http, HttpConfig};
+use d365map::systems::campaign::{Campaign, CampaignConfig, Written};
+use d365map::systems::dataverse::{Dataverse, DataverseConfig, PageRequest, Query, Row};
 use d365map_emulator::{Config, Running, start};
 use secrecy::SecretString;
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query};
 use d365map::connect::{BreakerSettings, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
+use d365map::systems::dataverse::{Dataverse, DataverseConfig, PageRequest, Query};
 use secrecy::SecretString;
 
 use crate::connect_server::{Reply, Server, at_once};

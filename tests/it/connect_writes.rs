@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use d365map::connect::dataverse::value::{ColumnValue, body};
-use d365map::connect::dataverse::{
+use d365map::connect::{ConnectError, Http, HttpConfig};
+use d365map::systems::dataverse::value::{ColumnValue, body};
+use d365map::systems::dataverse::{
     Bulk, Condition, Dataverse, DataverseConfig, Entity, KeyValue, Lookups, Operation, Outcome, PageRequest, Part, PartOutcome, Query, Row,
     RowKey, Target, formatted, points_to,
 };
-use d365map::connect::{ConnectError, Http, HttpConfig};
 use d365map_emulator::{Config, Running, start};
 use secrecy::SecretString;
 use serde_json::{Value, json};

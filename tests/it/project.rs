@@ -57,7 +57,7 @@ fn the_language_of_labels_is_a_code_or_a_culture() {
 
 #[test]
 fn a_links_form_is_one_of_three_and_the_documented_one_by_default() {
-    use d365map::connect::campaign::LinkForm;
+    use d365map::systems::campaign::LinkForm;
     let text = |more: &str| {
         format!("version: 1\nconnections:\n  campaign: {{ organization: contoso, client-id: b, client-secret: {{ env: B }}{more} }}\n")
     };

@@ -14,13 +14,13 @@ use uuid::Uuid;
 
 use super::event::Event;
 use super::{Shared, source, writer};
-use crate::connect::campaign::Event as Entry;
-use crate::connect::dataverse::{Dataverse, PageRequest, Query, Row};
 use crate::connect::{ConnectError, Trail};
 use crate::plan::{EventField, EventFlow, EventPiece, EventType, ExecutionPlan};
 use crate::run::workflow::{Kind, selected};
 use crate::run::{Context, FlowCounters, Options, RunError, Services};
 use crate::state::{EventMark, RunKind, RunOutcome, Store};
+use crate::systems::campaign::Event as Entry;
+use crate::systems::dataverse::{Dataverse, PageRequest, Query, Row};
 use crate::time::{self, Instant, parse_instant};
 
 /// Two times that are further apart are two events.

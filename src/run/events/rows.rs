@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::target::ActivityTable;
 use crate::connect::ConnectError;
-use crate::connect::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target};
 use crate::engine::policy::{self, Action, Doubt, Scope};
 use crate::engine::refusals::{Denials, Unclear};
 use crate::run::calls::CallKind;
+use crate::systems::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target};
 
 /// Requests of one `$batch`, where a table takes no bulk requests. The documents advise small ones.
 const PARTS: usize = 20;

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::event::Event;
 use crate::connect::ConnectError;
-use crate::connect::dataverse::{Dataverse, Entity, Lookups, Target};
 use crate::plan::{EventColumn, EventField, EventPiece, EventType};
+use crate::systems::dataverse::{Dataverse, Entity, Lookups, Target};
 
 /// A table of activities.
 pub(super) struct ActivityTable {

@@ -16,7 +16,6 @@ use super::event::{Event, task_id};
 use super::rows::{Calls, Meaning, ROWS, Row, complete, is_settled, make, meaning, unclear};
 use super::target::ActivityTable;
 use crate::connect::ConnectError;
-use crate::connect::dataverse::{Dataverse, Entity};
 use crate::engine::policy::{self, Doubt};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -24,6 +23,7 @@ use crate::plan::EventType;
 use crate::run::calls::{self, CallKind};
 use crate::run::{Pace, RunError, failure};
 use crate::state::{EventResult, Failure, WaitingEvent};
+use crate::systems::dataverse::{Dataverse, Entity};
 
 /// How often a run that goes through once comes back to what was postponed.
 const ROUNDS: u32 = 3;

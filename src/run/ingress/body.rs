@@ -5,11 +5,11 @@ use indexmap::IndexMap;
 use super::Shared;
 use super::ended::{Ended, Tally};
 use crate::connect::ConnectError;
-use crate::connect::campaign::{Key, Link, Linked, Payload, Target};
 use crate::plan::{Fit, IngressFlow};
 use crate::run::RunError;
 use crate::run::optout::kept_attributes;
 use crate::state::{ClaimedField, ClaimedOp, Destination};
+use crate::systems::campaign::{Key, Link, Linked, Payload, Target};
 
 /// The body of a write.
 pub(super) struct Request {

@@ -8,7 +8,6 @@ use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
 use super::{Shared, due};
-use crate::connect::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::connect::{ConnectError, Trail};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
@@ -17,6 +16,7 @@ use crate::state::{
     Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
     Partition, Payload, Reason, StateError, Store, Unseen,
 };
+use crate::systems::dataverse::{Link, Page, PageRequest, Query, Row};
 use crate::time::Instant;
 
 /// Attempts at reading a page, beyond those of the HTTP layer, before the round fails.

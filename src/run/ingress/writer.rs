@@ -14,7 +14,6 @@ use super::body::{self, NoBody, Request};
 use super::ended::{Ended, Tally};
 use super::reader::{evaluate_known, mass_change, paths};
 use crate::connect::ConnectError;
-use crate::connect::campaign::{Key, Payload, Written};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -24,6 +23,7 @@ use crate::run::failure;
 use crate::run::optout::keep_before_delete;
 use crate::run::{FlowCounters, Pace, RunError};
 use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
+use crate::systems::campaign::{Key, Payload, Written};
 use crate::time::Instant;
 
 /// Operations claimed at once, per call that may be under way.

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::rule::ContactSight;
 use super::{Shared, sight};
-use crate::connect::dataverse::{Link, PageRequest, Query, Row};
 use crate::connect::{ConnectError, Trail};
 use crate::json;
 use crate::run::RunError;
 use crate::state::{CursorMove, Fate, Mark, OptoutStage, Reason, Unseen};
+use crate::systems::dataverse::{Link, PageRequest, Query, Row};
 
 /// What a page says of a contact.
 enum Sight {

@@ -3,9 +3,9 @@
 
 use super::{name_of, profiles, rule_of};
 use crate::connect::ConnectError;
-use crate::connect::campaign::Key;
 use crate::run::{Context, RunError};
 use crate::state::Flags;
+use crate::systems::campaign::Key;
 
 /// Reads a profile that a mapping is about to delete, and keeps its opt-outs. Does nothing for mappings without opt-outs. The inner error
 /// is Campaign's: then the profile must not be deleted yet.

@@ -38,12 +38,12 @@ pub use report::{AttributeReport, Reconciliation};
 
 use super::calls::CallKind;
 use super::{Context, Counters, Options, RunError, Services};
-use crate::connect::dataverse::Entity;
 use crate::connect::sftp::OptOut;
 use crate::count::counted;
 use crate::engine::refusals::Denials;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::state::{Approval, Flags, OptoutIntake, OptoutStage, OptoutState, RunKind, StateError, Store};
+use crate::systems::dataverse::Entity;
 use rule::Rule;
 
 /// Persons that are looked through at once.

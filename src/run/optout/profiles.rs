@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::rule::ProfileSight;
 use super::{ChangedProfiles, Shared};
-use crate::connect::campaign::{Filter, Query};
 use crate::connect::sftp::OptOut;
 use crate::run::RunError;
 use crate::state::{Fate, Flags, Mark, OptoutState};
+use crate::systems::campaign::{Filter, Query};
 use crate::time::{self, Instant};
 
 /// How far behind the latest change that was seen a reading of changes begins: what is committed late is not missed. [K]

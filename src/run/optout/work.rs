@@ -14,8 +14,6 @@ use uuid::Uuid;
 use super::rule::Step;
 use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
-use crate::connect::campaign::{Key, Written};
-use crate::connect::dataverse::{self, Condition, RowKey};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -24,6 +22,8 @@ use crate::run::calls::{self, CallKind};
 use crate::run::failure::place;
 use crate::run::{Pace, RunError};
 use crate::state::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
+use crate::systems::campaign::{Key, Written};
+use crate::systems::dataverse::{self, Condition, RowKey};
 use crate::time::Instant;
 
 /// Persons claimed at once, per call that may be under way.

@@ -545,7 +545,7 @@ async fn a_run_of_the_parents_alone_holds_their_deletes_for_the_children_and_say
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_form_without_a_look_up_costs_one_call_for_each_record() {
     let mut world = world().await;
-    world.link_form = d365map::connect::campaign::LinkForm::Key;
+    world.link_form = d365map::systems::campaign::LinkForm::Key;
     world.put("new_group", 1, json!({"new_name": "G"})).await;
     world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
     let run = world.all(&plan()).await;

@@ -6,9 +6,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri, header};
 use d365map::connect::Http;
-use d365map::connect::campaign::{Campaign, CampaignConfig};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig};
 use d365map::run::Services;
+use d365map::systems::campaign::{Campaign, CampaignConfig};
+use d365map::systems::dataverse::{Dataverse, DataverseConfig};
 use secrecy::SecretString;
 use url::Url;
 

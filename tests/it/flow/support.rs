@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use d365map::check::{Input, compile};
-use d365map::connect::campaign::{Campaign, CampaignConfig, LinkForm};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig};
 use d365map::connect::{BreakerSettings, Http, HttpConfig};
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Counters, DryRun, FlowSummary, Options, Pace, RunError, Services, Summary, dry_run, run};
 use d365map::schema::Catalogue;
 use d365map::state::{DeadLetter, DeadLetterFilter, Store};
+use d365map::systems::campaign::{Campaign, CampaignConfig, LinkForm};
+use d365map::systems::dataverse::{Dataverse, DataverseConfig};
 use d365map_emulator::{Config, Running, start};
 use secrecy::SecretString;
 use serde_json::{Value, json};

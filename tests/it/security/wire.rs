@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use d365map::connect::campaign::{Campaign, CampaignConfig};
-use d365map::connect::dataverse::{Dataverse, DataverseConfig, PageRequest, Query};
 use d365map::connect::{ConnectError, Credential, Http, HttpConfig};
 use d365map::project::{FILE_NAME, Project};
+use d365map::systems::campaign::{Campaign, CampaignConfig};
+use d365map::systems::dataverse::{Dataverse, DataverseConfig, PageRequest, Query};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -29,8 +29,8 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::http::{Http, Repeat, Reply, Request, TokenSource, origin, service_url};
-use super::{Call, ConnectError, Credential};
+use crate::connect::http::{Http, Repeat, Reply, Request, TokenSource, origin, service_url};
+use crate::connect::{Call, ConnectError, Credential};
 use crate::json;
 
 pub use self::history::{Event, Events, MirrorPage};
@@ -164,7 +164,7 @@ impl Campaign {
         self.0.root.as_str().trim_end_matches("/campaign/")
     }
 
-    /// How long a request may still take effect after it was given up ([`HttpConfig::request_lifetime`](super::HttpConfig)).
+    /// How long a request may still take effect after it was given up ([`HttpConfig::request_lifetime`](crate::connect::HttpConfig)).
     pub fn request_lifetime(&self) -> std::time::Duration {
         self.0.http.config().request_lifetime
     }

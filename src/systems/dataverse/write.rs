@@ -299,7 +299,7 @@ pub(super) fn version(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connect::dataverse::KeyValue;
+    use crate::systems::dataverse::KeyValue;
 
     #[test]
     fn an_id_is_read_from_an_address_and_an_alternate_key_is_none() {

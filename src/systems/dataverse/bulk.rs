@@ -289,7 +289,7 @@ pub(super) fn written(entity: &Entity, bulk: Bulk, target: &Target) -> Result<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connect::dataverse::KeyValue;
+    use crate::systems::dataverse::KeyValue;
 
     fn id(n: u128) -> Target {
         Target { key: Some(RowKey::Id(Uuid::from_u128(n))), fields: "{}".into() }

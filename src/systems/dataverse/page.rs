@@ -337,8 +337,8 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::connect::dataverse::{DataverseConfig, entra_token_url};
     use crate::connect::{Http, HttpConfig};
+    use crate::systems::dataverse::{DataverseConfig, entra_token_url};
 
     fn parse(text: &str) -> Row {
         row(serde_json::from_str::<&RawValue>(text).unwrap())

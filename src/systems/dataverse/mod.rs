@@ -38,8 +38,8 @@ use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
 
-use super::http::{Http, Request, TokenSource, origin, service_url};
-use super::{ConnectError, Credential};
+use crate::connect::http::{Http, Request, TokenSource, origin, service_url};
+use crate::connect::{ConnectError, Credential};
 use crate::json as lenient;
 
 const API: &str = "dataverse";
