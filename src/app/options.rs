@@ -14,6 +14,7 @@ pub fn of_project(project: &Project, pace: Pace, mappings: Vec<String>) -> Optio
         backlog_high_water: project.limits.backlog_high_water,
         mass_limits: MassLimits { count: project.limits.mass_change_count, percent: project.limits.mass_change_percent },
         optouts: optouts(project, false),
+        memories: crate::run::Memories::default(),
         clock: crate::run::Clock::default(),
     }
 }

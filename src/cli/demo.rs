@@ -22,7 +22,7 @@ use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::disk;
 use crate::plan::ExecutionPlan;
 use crate::project::{FILE_NAME, Project, template};
-use crate::run::{Counters, Pace, Summary, run as execute};
+use crate::run::{Pace, Publisher, Summary, run as execute};
 use crate::schema::Catalogue;
 use crate::state::{DeadLetterFilter, Store};
 use crate::time;
@@ -113,8 +113,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
         options.optouts.list_every = Duration::ZERO;
         // One deletion among few contacts is expected here.
         options.mass_limits = crate::state::MassLimits::unlimited();
-        let counters = Arc::new(Counters::default());
-        let summary = execute(plan.clone(), services, store.clone(), options, counters, CancellationToken::new()).await?;
+        let summary = execute(plan.clone(), services, store.clone(), options, Publisher::default(), CancellationToken::new()).await?;
         runs.push(DemoRun { title, summary, calls: http.stats() });
     }
     let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10)?;

@@ -194,7 +194,7 @@ fn no_core_dumps() {
 /// watch runs unattended for months and its log is all that it says: it has the course of its workflows and of the services as well.
 fn trace(global: &Global, watches: bool) {
     let level = match global.verbose {
-        0 if watches && !global.quiet => "warn,d365map::run::watch=info,d365map::connect::http=info",
+        0 if watches && !global.quiet => "warn,d365map::run::watch=info,d365map::run::round_log=info,d365map::connect::http=info",
         0 => "warn",
         1 => "d365map=info,warn",
         _ => "d365map=debug,info",

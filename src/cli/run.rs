@@ -20,8 +20,8 @@ use crate::plan::ExecutionPlan;
 use crate::printable;
 use crate::project::Project;
 use crate::run::{
-    Counters, DryRun, Options, Pace, Reconciliation, RunError, Services, Summary, Supervision, dry_run, dry_run_of_optouts, run as execute,
-    watch, workflows,
+    Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Summary, Supervision, dry_run, dry_run_of_optouts,
+    run as execute, watch, workflows,
 };
 use crate::state::{MassChange, MassLimits, StateError, Store};
 
@@ -147,15 +147,16 @@ pub(super) fn wet(
         stop_on_signals(stop.clone());
         let counters = Arc::new(Counters::default());
         let progress = Progress::start(counters.clone(), quiet);
+        let events = Publisher::to(counters);
         let usage = services::Ledger::start(store.clone(), http.clone());
         let result = match options.pace {
-            Pace::Once => execute(plan, clients, store, options, counters, stop).await,
+            Pace::Once => execute(plan, clients, store, options, events, stop).await,
             Pace::Watch { .. } => {
                 let Watched { plan: file, ignore_drift, .. } = watched;
                 let source =
                     FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
                 let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
-                watch(plan, clients, store, options, counters, stop, supervision).await
+                watch(plan, clients, store, options, events, stop, supervision).await
             }
         };
         drop(usage);

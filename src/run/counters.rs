@@ -1,10 +1,11 @@
-//! What a run has done so far: counted by reader and writer, shown by the progress line and the summary.
+//! What a run has done so far: a subscriber that counts. The progress line and the summary are made of its counts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::summary::RejectionSummary;
+use crate::engine::events::{Note, Problem, Receiver, RunEvent, Subscriber};
 
 /// A count that many may raise.
 #[derive(Debug, Default)]
@@ -56,10 +57,8 @@ pub struct FlowCounters {
     pub retried: Count,
     /// Operations waiting.
     pub backlog: Count,
-    /// How long the last listing of all records took, in milliseconds.
-    pub(super) listing: Count,
     rejections: Mutex<BTreeMap<(String, String, String), RejectionSummary>>,
-    notes: Mutex<BTreeMap<&'static str, u64>>,
+    notes: Mutex<BTreeMap<Note, u64>>,
 }
 
 /// Kinds of rejections that are told apart in a summary; there are no more than lines in a mapping times codes, but a plan
@@ -68,42 +67,61 @@ const REJECTION_KINDS: usize = 100;
 
 impl FlowCounters {
     /// Notes a rejected or refused record under its line, field and code.
-    pub fn reject(&self, place: &str, field: &str, code: &str, message: &str, source_id: &str) {
+    fn reject(&self, problem: &Problem<'_>) {
         let mut kinds = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (place.to_owned(), field.to_owned(), code.to_owned());
+        let key = (problem.place.to_owned(), problem.field.to_owned(), problem.code.to_owned());
         let full = kinds.len() >= REJECTION_KINDS;
         match kinds.get_mut(&key) {
             Some(kind) => kind.count += 1,
             None if full => {}
             None => {
                 let kind = RejectionSummary {
-                    place: place.to_owned(),
-                    field: field.to_owned(),
-                    code: code.to_owned(),
-                    message: message.to_owned(),
+                    place: problem.place.to_owned(),
+                    field: problem.field.to_owned(),
+                    code: problem.code.to_owned(),
+                    message: problem.message.to_owned(),
                     count: 1,
-                    example: source_id.to_owned(),
+                    example: problem.record.to_owned(),
                 };
                 kinds.insert(key, kind);
             }
         }
     }
 
-    /// Counts what only some kinds of flows have, by its words.
-    pub fn note(&self, what: &'static str, n: u64) {
-        if n > 0 {
-            *self.notes.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += n;
-        }
-    }
-
     /// What only some kinds of flows have.
-    pub fn notes(&self) -> BTreeMap<&'static str, u64> {
+    pub fn notes(&self) -> BTreeMap<Note, u64> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The kinds of rejections so far.
     pub fn rejections(&self) -> Vec<RejectionSummary> {
         self.rejections.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl Receiver for FlowCounters {
+    fn receive(&self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::RoundBegan { .. } | RunEvent::RoundEnded { .. } => {}
+            RunEvent::PagesRead(n) => self.pages.add(*n),
+            RunEvent::Read(n) => self.read.add(*n),
+            RunEvent::Unchanged(n) => self.unchanged.add(*n),
+            RunEvent::FilteredOut(n) => self.filtered_out.add(*n),
+            RunEvent::Forgotten(n) => self.forgotten.add(*n),
+            RunEvent::Created(n) => self.created.add(*n),
+            RunEvent::Updated(n) => self.updated.add(*n),
+            RunEvent::Deleted(n) => self.deleted.add(*n),
+            RunEvent::DeletedWithoutEffect(n) => self.deletes_without_effect.add(*n),
+            RunEvent::Rejected(n) => self.rejected.add(*n),
+            RunEvent::Failed(n) => self.failed.add(*n),
+            RunEvent::Postponed(n) => self.retried.add(*n),
+            RunEvent::Backlog(n) => self.backlog.set(*n),
+            RunEvent::Problem(problem) => self.reject(problem),
+            RunEvent::Noted(_, 0) => {}
+            RunEvent::Noted(note, n) => {
+                *self.notes.lock().unwrap_or_else(PoisonError::into_inner).entry(*note).or_default() += n;
+            }
+        }
     }
 }
 
@@ -116,12 +134,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) fn begin(&self, names: &[String]) {
-        names.iter().for_each(|name| {
-            self.flow(name);
-        });
-    }
-
     /// The counts of a flow.
     pub fn flow(&self, name: &str) -> Arc<FlowCounters> {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
@@ -130,5 +142,15 @@ impl Counters {
     /// The sum of one count over all flows.
     pub fn total(&self, count: impl Fn(&FlowCounters) -> u64) -> u64 {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner).values().map(|f| count(f)).sum()
+    }
+}
+
+impl Subscriber for Counters {
+    fn workflow(&self, name: &str) -> Arc<dyn Receiver> {
+        self.flow(name)
+    }
+
+    fn restarts_due(&self, workflows: u64) {
+        self.restarts_due.set(workflows);
     }
 }

@@ -2,10 +2,10 @@
 
 use super::{Context, RunError};
 use crate::connect::sftp::{Consumed, Position, SftpError};
+use crate::engine::events::{Note, Problem, RunEvent};
 use crate::state::ExportMark;
 
 /// Words for the summary.
-const FILES: &str = "export files that cannot be read";
 /// The code under which a summary shows what cannot be read of an export.
 pub(super) const UNREADABLE: &str = "unreadable";
 
@@ -27,14 +27,19 @@ impl Skipped {
     /// Counts a file that cannot be read. Warns of it once in the life of a process: the file may stay on the server for years.
     pub(super) fn add(&mut self, context: &Context, flow: &str, file: &str, error: &SftpError) {
         self.0.push((file.to_owned(), error.to_string()));
-        let counters = &context.counters;
-        if counters.rejections().iter().any(|r| r.place == file && r.code == UNREADABLE) {
+        if !context.memory.note_unreadable(file) {
             return;
         }
         tracing::warn!(flow, file, %error, "an export cannot be read and is skipped; the other files are read");
-        counters.rejected.add(1);
-        counters.note(FILES, 1);
-        counters.reject(file, "", UNREADABLE, &error.to_string(), "the whole file");
+        context.emit(RunEvent::Rejected(1));
+        context.emit(RunEvent::Noted(Note::UnreadableFiles, 1));
+        context.emit(RunEvent::Problem(Problem {
+            place: file,
+            field: "",
+            code: UNREADABLE,
+            message: &error.to_string(),
+            record: "the whole file",
+        }));
     }
 
     /// Notes in the state which files were skipped, for `status`.

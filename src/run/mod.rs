@@ -11,7 +11,9 @@ mod events;
 mod exports;
 mod failure;
 mod ingress;
+mod memory;
 mod optout;
+mod round_log;
 mod summary;
 mod watch;
 mod workflow;
@@ -24,10 +26,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::engine::clock::Clock;
+pub use crate::engine::events::{Note, Problem, Publisher, Receiver, RunEvent, Subscriber};
 pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
 pub use events::{DryEvents, Repair, repair_events};
 pub use ingress::{DryFlow, DryRun, dry_run, outbox_text, paths};
+pub use memory::Memories;
 pub use optout::{
     AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,
 };
@@ -35,10 +39,13 @@ pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use watch::{PlanSource, PlanSourceError, Supervision, watch};
 pub use workflow::{Kind, Workflow, workflows};
 
+use memory::Memory;
+
 use crate::connect::ConnectError;
 use crate::connect::journal::Journal;
 use crate::connect::sftp::{ExportFiles, Sftp, SftpError};
 use crate::count::counted;
+use crate::engine::events::Emitter;
 use crate::engine::policy::{self, Action, Scope};
 use crate::engine::pump::Round;
 use crate::engine::signals::Signals;
@@ -84,6 +91,8 @@ pub struct Options {
     pub mass_limits: MassLimits,
     /// How opt-outs are read and compared.
     pub optouts: OptoutSettings,
+    /// What workflows remember from round to round. A clone shares it.
+    pub memories: Memories,
     /// By which the run goes: when records are evaluated, what is due, how long it waits.
     pub clock: Clock,
 }
@@ -303,14 +312,27 @@ pub(crate) struct Context {
     pub(crate) options: Options,
     /// Cancelled when the flow is to finish what is in flight and end.
     pub(crate) stop: CancellationToken,
-    /// The flow's own counts.
-    pub(crate) counters: Arc<FlowCounters>,
+    /// Tells those who follow the run what happens in the flow.
+    pub(crate) events: Emitter,
+    /// What the flow remembers from round to round.
+    memory: Arc<Memory>,
 }
 
 impl Context {
     /// The present instant by the run's clock.
     pub(crate) fn now(&self) -> Instant {
         self.options.clock.now()
+    }
+
+    /// Tells those who follow the run.
+    pub(crate) fn emit(&self, event: RunEvent<'_>) {
+        self.events.emit(event);
+    }
+
+    /// Tells how many operations wait.
+    pub(crate) fn note_backlog(&self, waiting: u64) {
+        self.memory.note_backlog(waiting);
+        self.emit(RunEvent::Backlog(waiting));
     }
 
     /// What a work loop of the flow's round needs.
@@ -369,7 +391,10 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
         context.blocking(move |store| store.take_replay(&name, &fingerprint)).await?;
     }
     note(WorkflowNote::Round).await;
+    let clock = &context.options.clock;
+    context.emit(RunEvent::RoundBegan { at: clock.elapsed() });
     let result = flow.round(context.clone()).await;
+    context.emit(RunEvent::RoundEnded { at: clock.elapsed(), failed: result.is_err() });
     match &result {
         Ok(()) => {
             note(WorkflowNote::Rested { next: None }).await;
@@ -390,14 +415,14 @@ pub async fn run(
     services: Services,
     store: Store,
     options: Options,
-    counters: Arc<Counters>,
+    events: Publisher,
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
     match options.pace {
-        Pace::Once => once(plan, services, store, options, counters, stop).await,
+        Pace::Once => once(plan, services, store, options, events, stop).await,
         Pace::Watch { .. } => {
             let supervision = Supervision::fixed(plan.clone(), services.clone());
-            watch(plan, services, store, options, counters, stop, supervision).await
+            watch(plan, services, store, options, events, stop, supervision).await
         }
     }
 }
@@ -407,7 +432,7 @@ async fn once(
     services: Services,
     store: Store,
     options: Options,
-    counters: Arc<Counters>,
+    events: Publisher,
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
     let began = options.clock.elapsed();
@@ -421,7 +446,8 @@ async fn once(
     };
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     let (run, recovery) = begin(&store, &services, RunKind::Once, &names).await?;
-    counters.begin(&names);
+    let counters = Arc::new(Counters::default());
+    let events = events.and(counters.clone());
     let tokens: BTreeMap<String, CancellationToken> = names.iter().map(|n| (n.clone(), stop.child_token())).collect();
     let context_of = |name: &str| Context {
         plan: plan.clone(),
@@ -431,7 +457,8 @@ async fn once(
         options: options.clone(),
         // Its own: a flow that ends for an error does not stop the others.
         stop: tokens.get(name).map_or_else(|| stop.child_token(), CancellationToken::child_token),
-        counters: counters.flow(name),
+        events: events.workflow(name),
+        memory: options.memories.workflow(name),
     };
     let mut result = Ok(());
     let rounds = async {

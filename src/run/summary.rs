@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::counters::Counters;
 use crate::count::counted;
+use crate::engine::events::Note;
 use crate::printable::inline;
 use crate::state::{Recovery, RunId, RunOutcome, Waiting};
 
@@ -129,7 +130,7 @@ impl Summary {
                     backlog: *backlog,
                     waiting_for: waiting_for.clone(),
                     rejections: c.rejections(),
-                    notes: c.notes(),
+                    notes: c.notes().into_iter().map(|(note, count)| (words(note), count)).collect(),
                 }
             })
             .collect();
@@ -140,6 +141,20 @@ impl Summary {
     /// Whether something needs attention: rejected or refused records, or operations that still wait.
     pub fn needs_attention(&self) -> bool {
         !self.failed.is_empty() || self.flows.iter().any(|f| f.rejected + f.failed + f.backlog > 0)
+    }
+}
+
+/// The words for what only some kinds of workflows have.
+pub(super) fn words(note: Note) -> &'static str {
+    match note {
+        Note::ContactsGone => "events whose contact was deleted",
+        Note::Tasks => "follow-up tasks",
+        Note::JournalGaps => "gaps in the journal",
+        Note::ForeignProfiles => "events of profiles that are not the integration's",
+        Note::ForgottenPersons => "events of persons who were forgotten",
+        Note::UnreadableFiles => "export files that cannot be read",
+        Note::OptOutDifferences => "differences need approval: `d365map optout reconcile`",
+        Note::OptOutsToDecide => "opt-outs that only Campaign has need a decision: `d365map optout reconcile`",
     }
 }
 

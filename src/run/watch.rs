@@ -12,7 +12,6 @@
 //! One task decides and the others work: all that changes a workflow's phase happens in [`Supervisor::go`], on what the tasks
 //! report. Wishes come through the state file, since they are given by other processes.
 
-mod course;
 mod notes;
 mod pause;
 
@@ -23,11 +22,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::course::Course;
 use self::notes::Notebook;
 use super::workflow::{self, Kind, Workflow, workflows};
 use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, binding, end};
+use crate::engine::events::{Publisher, RunEvent};
 use crate::plan::ExecutionPlan;
+use crate::run::round_log::RoundLog;
 use crate::state::{RunId, RunKind, StateError, Store, Wish, WorkflowNote, WorkflowRecord};
 use crate::time::schedule::Schedule;
 use crate::time::{self, Instant};
@@ -104,7 +104,7 @@ pub async fn watch(
     services: Services,
     store: Store,
     options: Options,
-    counters: Arc<Counters>,
+    events: Publisher,
     stop: CancellationToken,
     supervision: Supervision,
 ) -> Result<Summary, RunError> {
@@ -119,14 +119,15 @@ pub async fn watch(
     binding::recognize(&plan, &flows, Vec::new(), &store).await?;
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     let (run, recovery) = begin(&store, &services, RunKind::Watch, &names).await?;
-    counters.begin(&names);
+    let counters = Arc::new(Counters::default());
+    let events = events.and(counters.clone()).and(Arc::new(RoundLog::default()));
     let mut supervisor = Supervisor {
         supervision,
         interval,
         store: store.clone(),
         run,
         options,
-        counters: counters.clone(),
+        events,
         stop: stop.clone(),
         entries: Vec::new(),
         strangers: BTreeMap::new(),
@@ -167,7 +168,6 @@ struct Entry {
     /// When its last round ended.
     ended: Option<Moment>,
     /// What is said of its rounds.
-    course: Course,
     /// The pause before a round for due operations.
     breath: Duration,
     /// What was last noted of what it waits for.
@@ -221,7 +221,7 @@ struct Supervisor {
     store: Store,
     run: RunId,
     options: Options,
-    counters: Arc<Counters>,
+    events: Publisher,
     stop: CancellationToken,
     /// In the plan's order.
     entries: Vec<Entry>,
@@ -443,11 +443,12 @@ impl Supervisor {
             run: self.run,
             options: self.options.clone(),
             stop: stop.clone(),
-            counters: self.counters.flow(&name),
+            events: self.events.workflow(&name),
+            memory: self.options.memories.workflow(&name),
         };
         self.entries[at].phase = Phase::Round { stop };
         let now = self.moment_now();
-        self.entries[at].course.round_began(now);
+        context.emit(RunEvent::RoundBegan { at: now });
         self.entries[at].waits = None;
         self.note(&name, WorkflowNote::Round).await;
         self.tasks.spawn(async move {
@@ -608,8 +609,7 @@ impl Supervisor {
         let Some(at) = self.entries.iter().position(|e| e.name == name) else { return };
         let now = self.moment_now();
         self.entries[at].ended = Some(now);
-        let counters = self.counters.flow(name);
-        self.entries[at].course.round_ended(name, &counters, &result, now);
+        self.events.workflow(name).emit(RunEvent::RoundEnded { at: now, failed: result.is_err() });
         let (now, failures) = (self.options.clock.now(), self.entries[at].failures);
         let next = match &result {
             Ok(()) => self.schedule(name).next(now),
@@ -745,7 +745,7 @@ impl Supervisor {
                 "a restart is due: `d365map start {name} --restart` takes up the mapping files as they are"
             );
         }
-        self.counters.restarts_due.set(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
+        self.events.restarts_due(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
         if let Err(error) = self.blocking(move |store| store.note_restart_due(&name, due.as_deref())).await {
             tracing::warn!(%error, "the state was not put down");
         }
@@ -765,7 +765,6 @@ impl Entry {
             error: None,
             settled: false,
             ended: None,
-            course: Course::default(),
             breath: BREATH,
             waits: None,
             restart_due: None,

@@ -11,8 +11,10 @@ use crate::connect::Trail;
 use crate::connect::journal::{self, Reading};
 use crate::connect::sftp::{DeliveryLog, Export, ExportReader, Files, Record, Sftp, SftpError, TrackingLog};
 use crate::count::counted;
+use crate::engine::events::Note;
 use crate::plan::{EventFlow, ExecutionPlan};
 use crate::run::exports::consumed;
+use crate::run::summary::words;
 use crate::run::workflow::{Kind, Workflow};
 use crate::run::{Options, RunError, Services};
 use crate::state::{NewEvent, Recognition, Store};
@@ -201,8 +203,8 @@ impl DryEvents {
         let others = [
             (self.known, "taken in before"),
             (self.filtered_out, "of types that are not carried"),
-            (self.foreign, super::source::FOREIGN),
-            (self.forgotten, super::source::FORGOTTEN),
+            (self.foreign, words(Note::ForeignProfiles)),
+            (self.forgotten, words(Note::ForgottenPersons)),
             (self.rejected, "cannot be read, or have a time that Dynamics 365 cannot hold"),
             (self.waiting, "events of earlier runs that wait"),
         ];

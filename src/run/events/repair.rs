@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::event::Event;
 use super::{Shared, source, writer};
 use crate::connect::{ConnectError, Trail};
+use crate::engine::events::Emitter;
 use crate::plan::{EventField, EventFlow, EventPiece, EventType, ExecutionPlan};
 use crate::run::workflow::{Kind, selected};
 use crate::run::{Context, FlowCounters, Options, RunError, Services};
@@ -82,11 +83,12 @@ pub async fn repair_events(
     let mut repairs = Vec::new();
     let mut result = Ok(());
     for flow in &flows {
-        let counters = Arc::new(FlowCounters::default());
         let (plan, services, store, options) = (plan.clone(), services.clone(), store.clone(), options.clone());
-        let context = Context { plan, services, store, run, options, stop: CancellationToken::new(), counters };
+        let counters = Arc::new(FlowCounters::default());
+        let (memory, events) = (options.memories.workflow(&flow.name), Emitter::to(counters.clone()));
+        let context = Context { plan, services, store, run, options, stop: CancellationToken::new(), events, memory };
         match repair(context, flow.index, contact, dry).await {
-            Ok(repair) => repairs.push(repair),
+            Ok(repair) => repairs.push(Repair { created: counters.created.get(), ..repair }),
             Err(error) => result = result.and(Err(error)),
         }
     }
@@ -167,7 +169,6 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
     if !dry {
         source::take(&shared, missing, EventMark::None).await?;
         writer::write(shared.clone()).await?;
-        repair.created = shared.context.counters.created.get();
     }
     repair.backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
     Ok(repair)

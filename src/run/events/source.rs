@@ -11,15 +11,13 @@ use super::event::{Event, Passed, TIME};
 use crate::connect::Trail;
 use crate::connect::journal::{self, Entry, Reading};
 use crate::connect::sftp::{BadLine, DeliveryLog, Export, Files, Record, Sftp, SftpError, TrackingLog};
+use crate::engine::events::{Note, Problem, RunEvent};
 use crate::run::exports::{Skipped, UNREADABLE, consumed};
-use crate::run::{FlowCounters, Pace, RunError};
+use crate::run::{Pace, RunError};
 use crate::state::{EventMark, ExportMark, NewEvent};
 use crate::time::{self, Instant};
 
 /// Words for the summary.
-pub(super) const FOREIGN: &str = "events of profiles that are not the integration's";
-pub(super) const FORGOTTEN: &str = "events of persons who were forgotten";
-const GAPS: &str = "gaps in the journal";
 
 /// The journal is asked again after this at the latest, whatever it says: an odd number would stop the flow for years.
 const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
@@ -39,7 +37,7 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
         }
         let name = shared.flow().name.clone();
         let backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
-        shared.context.counters.backlog.set(backlog);
+        shared.context.note_backlog(backlog);
         if backlog.saturating_sub(shared.aside) < shared.context.options.backlog_high_water {
             return Ok(true);
         }
@@ -96,7 +94,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
                     from,
                     "the journal does not keep the last position any more: events since then may be missing, unless exports have them; reading goes on with the oldest event"
                 );
-                shared.context.counters.note(GAPS, 1);
+                shared.context.emit(RunEvent::Noted(Note::JournalGaps, 1));
             }
         }
     }
@@ -108,7 +106,7 @@ fn of_entries(shared: &Shared, entries: Vec<Entry>) -> (Vec<Event>, Option<(Inst
     let mut span: Option<(Instant, Instant)> = None;
     let mut events = Vec::new();
     for entry in entries {
-        shared.context.counters.read.add(1);
+        shared.context.emit(RunEvent::Read(1));
         match entry.event {
             Ok(event) => {
                 let (first, last) = span.unwrap_or((event.at, event.at));
@@ -116,9 +114,15 @@ fn of_entries(shared: &Shared, entries: Vec<Entry>) -> (Vec<Event>, Option<(Inst
                 events.extend(carried(shared, Event::of_journal(event), "journal", &entry.position));
             }
             Err(problem) => {
-                shared.context.counters.rejected.add(1);
+                shared.context.emit(RunEvent::Rejected(1));
                 tracing::warn!(position = entry.position, %problem, "an event of the journal cannot be read");
-                shared.context.counters.reject("journal", "", "unreadable", &problem.to_string(), &entry.position);
+                shared.context.emit(RunEvent::Problem(Problem {
+                    place: "journal",
+                    field: "",
+                    code: "unreadable",
+                    message: &problem.to_string(),
+                    record: &entry.position,
+                }));
             }
         }
     }
@@ -127,21 +131,21 @@ fn of_entries(shared: &Shared, entries: Vec<Entry>) -> (Vec<Event>, Option<(Inst
 
 /// Returns the event if it is carried, and counts it otherwise. `source` and `place` say where it was read, for the report of a rejected one.
 fn carried(shared: &Shared, event: Result<Event, Passed>, source: &str, place: &str) -> Option<Event> {
-    let counters = &shared.context.counters;
+    let events = &shared.context.events;
     match event {
         Ok(event) if shared.flow().types.contains(&event.kind) => Some(event),
         Ok(_) | Err(Passed::Type) => {
-            counters.filtered_out.add(1);
+            events.emit(RunEvent::FilteredOut(1));
             None
         }
         Err(Passed::Foreign) => {
-            counters.note(FOREIGN, 1);
+            events.emit(RunEvent::Noted(Note::ForeignProfiles, 1));
             None
         }
         Err(Passed::Time) => {
-            counters.rejected.add(1);
+            events.emit(RunEvent::Rejected(1));
             tracing::warn!(source, place, problem = TIME, "an event cannot be written");
-            counters.reject(source, "", "time", TIME, place);
+            events.emit(RunEvent::Problem(Problem { place: source, field: "", code: "time", message: TIME, record: place }));
             None
         }
     }
@@ -159,11 +163,11 @@ pub(super) async fn take(shared: &Shared, events: Vec<Event>, mark: EventMark) -
             store.take_events(&name, &events, &mark)
         })
         .await?;
-    let counters: &FlowCounters = &shared.context.counters;
-    counters.pages.add(pages);
-    counters.unchanged.add(taken.known);
-    counters.note(FORGOTTEN, taken.forgotten);
-    counters.backlog.set(taken.backlog);
+    let events = &shared.context.events;
+    events.emit(RunEvent::PagesRead(pages));
+    events.emit(RunEvent::Unchanged(taken.known));
+    events.emit(RunEvent::Noted(Note::ForgottenPersons, taken.forgotten));
+    shared.context.note_backlog(taken.backlog);
     if taken.new > 0 {
         shared.signals.queued();
     }
@@ -233,7 +237,7 @@ async fn file<R: Record>(
             Some(batch) => (batch.records, batch.bad, batch.position),
             None => (Vec::new(), Vec::new(), reader.position()),
         };
-        shared.context.counters.read.add(records.len() as u64 + bad.len() as u64);
+        shared.context.emit(RunEvent::Read(records.len() as u64 + bad.len() as u64));
         let source = export.file.name.as_str();
         let events =
             records.into_iter().filter_map(|(line, record)| carried(shared, event_of(record), source, &format!("line {line}"))).collect();
@@ -255,9 +259,15 @@ async fn file<R: Record>(
 fn unreadable(shared: &Shared, bad: &[BadLine]) {
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     for line in bad {
-        shared.context.counters.rejected.add(1);
+        shared.context.emit(RunEvent::Rejected(1));
         *kinds.entry(&line.problem).or_default() += 1;
-        shared.context.counters.reject(&line.file, "", UNREADABLE, &line.problem, &format!("line {}", line.line));
+        shared.context.emit(RunEvent::Problem(Problem {
+            place: &line.file,
+            field: "",
+            code: UNREADABLE,
+            message: &line.problem,
+            record: &format!("line {}", line.line),
+        }));
     }
     for (problem, count) in kinds {
         tracing::warn!(count, problem, file = bad.first().map(|b| b.file.as_str()), "lines of an export cannot be read");

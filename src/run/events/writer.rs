@@ -16,6 +16,7 @@ use super::event::{Event, task_id};
 use super::rows::{Calls, Meaning, ROWS, Row, complete, is_settled, make, meaning, unclear};
 use super::target::ActivityTable;
 use crate::connect::ConnectError;
+use crate::engine::events::{Note, RunEvent};
 use crate::engine::policy::{self, Doubt};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -33,9 +34,6 @@ const BEFORE_NEXT_ROUND: Duration = Duration::from_millis(200);
 const LOOK_WHILE_READING: Duration = Duration::from_millis(500);
 /// Batches that fail in a row for reasons of the moment, before the round ends.
 const FAILURES_IN_A_ROW: u32 = 5;
-/// Words for the summary.
-const GONE: &str = "events whose contact was deleted";
-const TASKS: &str = "follow-up tasks";
 
 /// What became of a batch.
 #[derive(Default)]
@@ -104,7 +102,7 @@ impl Queue<Writer> for Waiting {
         self.postponed += count(&results, |result| matches!(result, EventResult::Later));
         let (run, name) = (self.shared.context.run, self.shared.flow().name.clone());
         let waiting = self.shared.context.blocking(move |store| store.settle_events(run, &name, &results)).await?;
-        self.shared.context.counters.backlog.set(waiting);
+        self.shared.context.note_backlog(waiting);
         Ok(())
     }
 
@@ -148,12 +146,12 @@ impl Handler for Writer {
 
     async fn carry_out(self: Arc<Self>, (kind, events): Self::Unit) -> Result<Outcome<Writer>, RunError> {
         let batch = write_batch(&self, kind, events).await?;
-        let counters = &self.shared.context.counters;
-        counters.created.add(batch.created);
-        counters.failed.add(count(&batch.results, |result| matches!(result, EventResult::Failed(_))));
-        counters.retried.add(count(&batch.results, |result| matches!(result, EventResult::Later)));
-        counters.note(GONE, count(&batch.results, |result| matches!(result, EventResult::Gone)));
-        counters.note(TASKS, batch.tasks);
+        let events = &self.shared.context.events;
+        events.emit(RunEvent::Created(batch.created));
+        events.emit(RunEvent::Failed(count(&batch.results, |result| matches!(result, EventResult::Failed(_)))));
+        events.emit(RunEvent::Postponed(count(&batch.results, |result| matches!(result, EventResult::Later))));
+        events.emit(RunEvent::Noted(Note::ContactsGone, count(&batch.results, |result| matches!(result, EventResult::Gone))));
+        events.emit(RunEvent::Noted(Note::Tasks, batch.tasks));
         let course = match (&batch.end, batch.postponed) {
             (Some(_), _) => Course::Silent,
             (None, Some(error)) => Course::Failed(error),
@@ -174,7 +172,7 @@ impl Handler for Writer {
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
-        calls::refused(refused, &self.shared.flow().name, self.shared.context.counters.backlog.get())
+        calls::refused(refused, &self.shared.flow().name, self.shared.context.memory.backlog())
     }
 
     fn unavailable(&self, _: u32, last: ConnectError) -> RunError {

@@ -14,6 +14,7 @@ use super::due;
 use super::reader::{Evaluation, after_page, compared_before, evaluate_page, explained, must_restart, note_rejections, request};
 use crate::connect::{ConnectError, Trail};
 use crate::count::counted;
+use crate::engine::events::Emitter;
 use crate::eval::Evaluator;
 use crate::plan::{ExecutionPlan, IngressFlow, Policy, Rejected};
 use crate::printable::inline;
@@ -25,6 +26,7 @@ use crate::state::{
     Comparison, DueCommit, Judged, KnownWorkflow, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RenamedWorkflow,
     RunKind, Store,
 };
+use std::sync::Arc;
 
 /// Records of each kind that are named; the counts are of all.
 const EXAMPLES: usize = 10;
@@ -162,7 +164,7 @@ async fn dry_flow(
     let flow = &IngressFlow { policy: Policy { rejected: Rejected::DeadLetter, ..flow.policy }, ..flow.clone() };
     let evaluator = Evaluator::new(flow)?;
     let since = copy.last_change()?;
-    let (mut counters, mut trail, mut unnamed) = (FlowCounters::default(), Trail::default(), false);
+    let (mut counters, mut trail, mut unnamed) = (Arc::new(FlowCounters::default()), Trail::default(), false);
     loop {
         if stop.is_cancelled() {
             break;
@@ -173,14 +175,14 @@ async fn dry_flow(
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) if !dry.full_load => {
                 dry = DryFlow { mapping: name.clone(), full_load: true, waiting, ..DryFlow::default() };
-                (counters, trail) = (FlowCounters::default(), Trail::default());
+                (counters, trail) = (Arc::new(FlowCounters::default()), Trail::default());
                 cursor = copy.restart(name, Reason::Resync, &fingerprint)?;
                 continue;
             }
             Err(error) => return Err(explained(flow, &request, error)),
         };
         let Evaluation { changes, times, unusable } = evaluate_page(plan, copy, flow, &evaluator, &page, now)?;
-        note_rejections(plan, flow, copy, &counters, &changes, &unusable)?;
+        note_rejections(plan, flow, copy, &Emitter::to(counters.clone()), &changes, &unusable)?;
         unnamed |= !unusable.is_empty();
         let over = page.next.is_none();
         let to = after_page(flow, page, unnamed);
@@ -205,7 +207,7 @@ async fn dry_flow(
         dry.due += ids.len() as u64;
         let fetched = due::fetch(services, flow, &ids).await?;
         let (changes, times) = due::evaluate_all(plan, copy, flow, &evaluator, fetched, now)?;
-        note_rejections(plan, flow, copy, &counters, &changes, &[])?;
+        note_rejections(plan, flow, copy, &Emitter::to(counters.clone()), &changes, &[])?;
         let outcome = copy.take_in_due(DueCommit { run, mapping: name.clone(), records: ids, changes, times })?;
         dry.add(outcome, 0);
     }

@@ -35,7 +35,7 @@ pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Resu
             () = context.stop.cancelled() => return Ok(()),
         };
         let (changes, times) = evaluate_all(&context.plan, &context.store, flow, evaluator, fetched, context.options.clock.now())?;
-        note_rejections(&context.plan, flow, &context.store, &context.counters, &changes, &[])?;
+        note_rejections(&context.plan, flow, &context.store, &context.events, &changes, &[])?;
         let commit = DueCommit { run: context.run, mapping: flow.name.clone(), records: ids, changes, times };
         let outcome = context.blocking(move |store| store.take_in_due(commit)).await?;
         count(shared, &outcome);

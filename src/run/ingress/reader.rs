@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 
 use super::{Shared, due};
 use crate::connect::{ConnectError, Trail};
+use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
-use crate::run::{FlowCounters, RunError, failure};
+use crate::run::{RunError, failure};
 use crate::state::{
     Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
     Partition, Payload, Reason, StateError, Store, Unseen,
@@ -112,7 +113,7 @@ pub(super) async fn room(shared: &Shared) -> Result<bool, RunError> {
         // What waits for other records goes when those come, which may be on a page still to be read: it does not stop the
         // reading. There is one such operation per record at most, on disk and not in memory.
         let (backlog, waiting) = shared.context.blocking(move |store| Ok((store.backlog_size(&name)?, store.waiting_size(&name)?))).await?;
-        shared.context.counters.backlog.set(backlog);
+        shared.context.note_backlog(backlog);
         if backlog.saturating_sub(waiting) < shared.context.options.backlog_high_water {
             return Ok(true);
         }
@@ -192,13 +193,13 @@ async fn page(
             return Err(error);
         }
     };
-    note_rejections(&shared.context.plan, flow, &shared.context.store, &shared.context.counters, &changes, &unusable)?;
+    note_rejections(&shared.context.plan, flow, &shared.context.store, &shared.context.events, &changes, &unusable)?;
     *unnamed |= !unusable.is_empty();
     let round = if page.next.is_some() { Round::GoesOn } else { Round::Over };
     let to = after_page(flow, page, *unnamed);
     let page = commit(changes, times, to);
     let outcome = shared.engine.checkpoint(lease, page).await?;
-    shared.context.counters.pages.add(1);
+    shared.context.emit(RunEvent::PagesRead(1));
     count(shared, &outcome);
     if let Some(change) = outcome.mass_change {
         return Err(mass_change(flow, change));
@@ -252,7 +253,7 @@ pub(super) fn note_rejections(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     store: &Store,
-    counters: &FlowCounters,
+    events: &Emitter,
     changes: &[Change],
     unusable: &[String],
 ) -> Result<(), RunError> {
@@ -261,15 +262,27 @@ pub(super) fn note_rejections(
             && !store.is_forgotten(source_id)?
         {
             let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
-            counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &failure.code, &failure.message, source_id);
+            events.emit(RunEvent::Problem(Problem {
+                place: &at,
+                field: failure.field.as_deref().unwrap_or_default(),
+                code: &failure.code,
+                message: &failure.message,
+                record: source_id,
+            }));
         }
     }
     for problem in unusable {
         tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is passed over");
-        counters.reject(&plan.place(flow.at), "", "D904", problem, "a row without an id");
+        events.emit(RunEvent::Problem(Problem {
+            place: &plan.place(flow.at),
+            field: "",
+            code: "D904",
+            message: problem,
+            record: "a row without an id",
+        }));
     }
-    counters.read.add(unusable.len() as u64);
-    counters.rejected.add(unusable.len() as u64);
+    events.emit(RunEvent::Read(unusable.len() as u64));
+    events.emit(RunEvent::Rejected(unusable.len() as u64));
     Ok(())
 }
 
@@ -278,14 +291,14 @@ const UNUSABLE_PAGE: usize = 10;
 
 /// Counts what was read, and lets the writer look at it.
 pub(super) fn count(shared: &Shared, outcome: &PageOutcome) {
-    let counters = &shared.context.counters;
-    counters.read.add(outcome.records);
-    counters.unchanged.add(outcome.unchanged);
-    counters.filtered_out.add(outcome.filtered_out);
-    counters.rejected.add(outcome.rejected);
-    counters.forgotten.add(outcome.forgotten);
-    counters.deletes_without_effect.add(outcome.deletes_unknown + outcome.deletes_ignored);
-    counters.backlog.set(outcome.backlog);
+    let events = &shared.context.events;
+    events.emit(RunEvent::Read(outcome.records));
+    events.emit(RunEvent::Unchanged(outcome.unchanged));
+    events.emit(RunEvent::FilteredOut(outcome.filtered_out));
+    events.emit(RunEvent::Rejected(outcome.rejected));
+    events.emit(RunEvent::Forgotten(outcome.forgotten));
+    events.emit(RunEvent::DeletedWithoutEffect(outcome.deletes_unknown + outcome.deletes_ignored));
+    shared.context.note_backlog(outcome.backlog);
     shared.signals.queued();
 }
 

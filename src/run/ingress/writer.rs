@@ -14,6 +14,7 @@ use super::body::{self, NoBody, Request};
 use super::ended::{Ended, Tally};
 use super::reader::{evaluate_known, mass_change, paths};
 use crate::connect::ConnectError;
+use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -21,7 +22,7 @@ use crate::eval::Evaluator;
 use crate::run::calls::{self, CallKind};
 use crate::run::failure;
 use crate::run::optout::keep_before_delete;
-use crate::run::{FlowCounters, Pace, RunError};
+use crate::run::{Pace, RunError};
 use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
 use crate::systems::campaign::{Key, Payload, Written};
 use crate::time::Instant;
@@ -59,9 +60,9 @@ impl Queue<Shared> for Outbox {
     async fn settle(&mut self, answers: Vec<Settlement>) -> Result<(), RunError> {
         let run = self.shared.context.run;
         let outcome = self.shared.context.blocking(move |store| store.settle(run, answers)).await?;
-        let counters = &self.shared.context.counters;
-        counters.created.add(outcome.created);
-        counters.updated.add(outcome.updated);
+        let events = &self.shared.context.events;
+        events.emit(RunEvent::Created(outcome.created));
+        events.emit(RunEvent::Updated(outcome.updated));
         Ok(())
     }
 
@@ -72,7 +73,7 @@ impl Queue<Shared> for Outbox {
     async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
         let name = self.shared.flow().name.clone();
         let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
-        self.shared.context.counters.backlog.set(backlog.total());
+        self.shared.context.note_backlog(backlog.total());
         let once = self.shared.context.options.pace == Pace::Once;
         // What waits for records of other flows, or for some that never come, goes on waiting beyond this round.
         let left = backlog.total() - backlog.waiting_for_parents.min(backlog.total());
@@ -115,7 +116,7 @@ impl Handler for Shared {
             Work::Delete => delete(&self, &op).await,
             Work::Refetch => refetch(&self, &op).await?,
         };
-        Ok(outcome(&self.context.counters, op.seq, ended))
+        Ok(outcome(&self.context.events, op.seq, ended))
     }
 
     fn denials(&self) -> &Denials<CallKind> {
@@ -127,16 +128,16 @@ impl Handler for Shared {
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
-        calls::refused(refused, &self.flow().name, self.context.counters.backlog.get())
+        calls::refused(refused, &self.flow().name, self.context.memory.backlog())
     }
 
     fn unavailable(&self, failures: u32, last: String) -> RunError {
-        RunError::Unavailable { failures, last, waiting: self.context.counters.backlog.get() }
+        RunError::Unavailable { failures, last, waiting: self.context.memory.backlog() }
     }
 }
 
 /// Counts how an operation ended, and says what it means for the others.
-fn outcome(counters: &FlowCounters, seq: i64, ended: Ended) -> Outcome<Shared> {
+fn outcome(events: &Emitter, seq: i64, ended: Ended) -> Outcome<Shared> {
     let silent = |settlement| Outcome::silent(seq, vec![settlement]);
     match ended {
         Ended::Settle(settlement, tally) => {
@@ -150,26 +151,26 @@ fn outcome(counters: &FlowCounters, seq: i64, ended: Ended) -> Outcome<Shared> {
             };
             match tally {
                 Tally::Call | Tally::Waits => {}
-                Tally::NoCall => counters.unchanged.add(1),
-                Tally::Deleted => counters.deleted.add(1),
-                Tally::NothingToDelete => counters.deletes_without_effect.add(1),
-                Tally::Failed => counters.failed.add(1),
-                Tally::Retried { .. } => counters.retried.add(1),
+                Tally::NoCall => events.emit(RunEvent::Unchanged(1)),
+                Tally::Deleted => events.emit(RunEvent::Deleted(1)),
+                Tally::NothingToDelete => events.emit(RunEvent::DeletedWithoutEffect(1)),
+                Tally::Failed => events.emit(RunEvent::Failed(1)),
+                Tally::Retried { .. } => events.emit(RunEvent::Postponed(1)),
             }
             let exhausted = matches!(tally, Tally::Retried { attempts } if attempts >= ATTEMPTS);
             Outcome { answered: course == Course::Passed, course, exhausted, ..silent(settlement) }
         }
         Ended::Refetched(RefetchOutcome::Applied(outcome)) => {
-            counters.read.add(outcome.records);
-            counters.unchanged.add(outcome.unchanged);
-            counters.filtered_out.add(outcome.filtered_out);
-            counters.rejected.add(outcome.rejected);
-            counters.forgotten.add(outcome.forgotten);
+            events.emit(RunEvent::Read(outcome.records));
+            events.emit(RunEvent::Unchanged(outcome.unchanged));
+            events.emit(RunEvent::FilteredOut(outcome.filtered_out));
+            events.emit(RunEvent::Rejected(outcome.rejected));
+            events.emit(RunEvent::Forgotten(outcome.forgotten));
             Outcome::silent(seq, Vec::new())
         }
         Ended::Refetched(RefetchOutcome::Superseded | RefetchOutcome::Stale) => Outcome::silent(seq, Vec::new()),
         Ended::Unclear(settlement, unclear) => {
-            counters.retried.add(1);
+            events.emit(RunEvent::Postponed(1));
             // A run that goes through once does not wait for what something else has answered: the request may be under way for minutes.
             let exhausted = unclear.doubt == Doubt::Stranger;
             Outcome { exhausted, unclear: vec![*unclear], ..silent(settlement) }
@@ -459,6 +460,12 @@ fn given_up(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Opti
     let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
     let field = failure.field.as_deref().unwrap_or_default();
     let message = failure::impersonal(shared.flow(), &failure);
-    shared.context.counters.reject(&place, field, &failure.code, &message, &op.source_id);
+    shared.context.emit(RunEvent::Problem(Problem {
+        place: &place,
+        field: field,
+        code: &failure.code,
+        message: &message,
+        record: &op.source_id,
+    }));
     Ended::Settle(op.failed(failure, uncertain), Tally::Failed)
 }

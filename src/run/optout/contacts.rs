@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::rule::ContactSight;
 use super::{Shared, sight};
 use crate::connect::{ConnectError, Trail};
+use crate::engine::events::{Problem, RunEvent};
 use crate::json;
 use crate::run::RunError;
 use crate::state::{CursorMove, Fate, Mark, OptoutStage, Reason, Unseen};
@@ -129,7 +130,13 @@ fn read_contact(shared: &Shared, text: &str) -> Option<(String, Sight)> {
 fn passed_over(shared: &Shared, problem: &str, unnamed: &mut bool) {
     tracing::warn!(flow = shared.name, problem, "a row does not say which contact it is about; it is passed over");
     let place = shared.context.plan.place(shared.flow().at);
-    shared.context.counters.reject(&place, "", "D904", problem, "a row without an id");
-    shared.context.counters.rejected.add(1);
+    shared.context.emit(RunEvent::Problem(Problem {
+        place: &place,
+        field: "",
+        code: "D904",
+        message: problem,
+        record: "a row without an id",
+    }));
+    shared.context.emit(RunEvent::Rejected(1));
     *unnamed = true;
 }

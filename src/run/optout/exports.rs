@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::profiles::contact_of;
 use crate::connect::sftp::{Batch, Export, Files, OptOutChange, OptOutColumns, Sftp, SftpError, freshness};
+use crate::engine::events::{Problem, RunEvent};
 use crate::run::RunError;
 use crate::run::exports::{Skipped, consumed};
 use crate::state::{ExportMark, Fate, Mark};
@@ -87,8 +88,8 @@ async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, e
                 })
             })
             .await?;
-        shared.context.counters.read.add(outcome.records);
-        shared.context.counters.unchanged.add(outcome.unchanged);
+        shared.context.emit(RunEvent::Read(outcome.records));
+        shared.context.emit(RunEvent::Unchanged(outcome.unchanged));
         if over {
             return Ok(());
         }
@@ -99,8 +100,14 @@ async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, e
 fn of_contacts(shared: &Shared, file: &str, batch: Batch<OptOutChange>) -> Vec<(String, OptOutChange)> {
     for bad in &batch.bad {
         tracing::warn!(flow = shared.name, "an export has a line that cannot be read: {bad}");
-        shared.context.counters.reject(&format!("{}:{}", bad.file, bad.line), "", "D906", &bad.problem, file);
-        shared.context.counters.rejected.add(1);
+        shared.context.emit(RunEvent::Problem(Problem {
+            place: &format!("{}:{}", bad.file, bad.line),
+            field: "",
+            code: "D906",
+            message: &bad.problem,
+            record: file,
+        }));
+        shared.context.emit(RunEvent::Rejected(1));
     }
     // Profiles whose key is no contact's id are not the integration's.
     batch.records.into_iter().filter_map(|(_, change)| Some((contact_of(&change.external_id)?, change))).collect()

@@ -37,9 +37,10 @@ pub use dry::dry_run;
 pub use report::{AttributeReport, Reconciliation};
 
 use super::calls::CallKind;
-use super::{Context, Counters, Options, RunError, Services};
+use super::{Context, Options, RunError, Services};
 use crate::connect::sftp::OptOut;
 use crate::count::counted;
+use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::state::{Approval, Flags, OptoutIntake, OptoutStage, OptoutState, RunKind, StateError, Store};
@@ -244,8 +245,8 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
     tracing::warn!(flow = shared.name, "{note}");
     shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Held, Some(&note))).await?;
     let waiting = shared.blocking(|store, name| store.backlog_size(name)).await?;
-    shared.context.counters.backlog.set(waiting);
-    shared.context.counters.note("differences need approval: `d365map optout reconcile`", waiting);
+    shared.context.note_backlog(waiting);
+    shared.context.emit(RunEvent::Noted(Note::OptOutDifferences, waiting));
     Ok(false)
 }
 
@@ -275,7 +276,7 @@ async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Res
     });
     if let Some(note) = &note {
         tracing::warn!(flow = shared.name, "{note}");
-        shared.context.counters.note("opt-outs that only Campaign has need a decision: `d365map optout reconcile`", held);
+        shared.context.emit(RunEvent::Noted(Note::OptOutsToDecide, held));
     }
     if note != state.note {
         shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Live, note.as_deref())).await?;
@@ -309,12 +310,12 @@ impl Shared {
 
     /// Counts a page of either side that was taken in.
     fn count_page(&self, outcome: &OptoutIntake) {
-        let counters = &self.context.counters;
-        counters.pages.add(1);
-        counters.read.add(outcome.records);
-        counters.unchanged.add(outcome.unchanged);
-        counters.forgotten.add(outcome.forgotten);
-        counters.backlog.set(outcome.backlog);
+        let events = &self.context.events;
+        events.emit(RunEvent::PagesRead(1));
+        events.emit(RunEvent::Read(outcome.records));
+        events.emit(RunEvent::Unchanged(outcome.unchanged));
+        events.emit(RunEvent::Forgotten(outcome.forgotten));
+        self.context.note_backlog(outcome.backlog);
     }
 }
 
@@ -362,7 +363,8 @@ async fn compare(
         // A reading pauses to write when too much waits: here nothing is ever written.
         options: Options { backlog_high_water: u64::MAX, ..options.clone() },
         stop: stop.child_token(),
-        counters: Counters::default().flow(&name),
+        events: Publisher::default().workflow(&name),
+        memory: options.memories.workflow(&name),
     };
     let shared = Arc::new(Shared::new(context, index).await?);
     read(&shared).await??;

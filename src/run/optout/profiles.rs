@@ -73,7 +73,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     }
     if full {
         let took = shared.context.options.clock.elapsed().saturating_sub(listed);
-        shared.context.counters.listing.set(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        shared.context.memory.note_listing(took);
     }
     let high_water = mark(high_water, began, shared.rule.tolerance);
     shared.blocking(move |store, name| store.end_poll(name, began, full, high_water)).await
@@ -122,7 +122,7 @@ async fn next_reading(shared: &Shared, state: &OptoutState, now: Instant) -> Rea
 /// The pause after a listing of all profiles, so that it takes a small share of the time however many there are. Only in a watch:
 /// a run that goes through once has no listing before.
 fn listing_pause(shared: &Shared) -> Duration {
-    pause_after(Duration::from_millis(shared.context.counters.listing.get()))
+    pause_after(shared.context.memory.listing())
 }
 
 fn pause_after(took: Duration) -> Duration {

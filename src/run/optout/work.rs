@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::rule::Step;
 use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
+use crate::engine::events::{Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -61,7 +62,7 @@ pub(super) async fn work(shared: &Arc<Shared>) -> Result<(), RunError> {
     let signals = Signals::without_reader();
     let result = pump::run(Persons { shared: shared.clone() }, shared.clone(), sizes, shared.context.round(&signals)).await;
     let backlog = shared.blocking(|store, name| store.backlog_size(name)).await;
-    result.and(backlog.map(|backlog| shared.context.counters.backlog.set(backlog)))
+    result.and(backlog.map(|backlog| shared.context.note_backlog(backlog)))
 }
 
 /// The persons of the flow in the state.
@@ -87,7 +88,7 @@ impl Queue<Shared> for Persons {
     async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
         // What needs approval does not go by waiting.
         let (backlog, held) = self.shared.blocking(|store, name| Ok((store.backlog(name)?, store.held_operations(name)?))).await?;
-        self.shared.context.counters.backlog.set(backlog.total());
+        self.shared.context.note_backlog(backlog.total());
         let once = self.shared.context.options.pace == Pace::Once;
         let left = backlog.total().saturating_sub(held);
         let over = left == 0
@@ -129,19 +130,19 @@ impl Handler for Shared {
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
-        calls::refused(refused, &self.name, self.context.counters.backlog.get())
+        calls::refused(refused, &self.name, self.context.memory.backlog())
     }
 
     fn unavailable(&self, failures: u32, last: String) -> RunError {
-        RunError::Unavailable { failures, last, waiting: self.context.counters.backlog.get() }
+        RunError::Unavailable { failures, last, waiting: self.context.memory.backlog() }
     }
 }
 
 /// Counts how an attempt ended, and says what it means for the others.
 fn outcome(shared: &Shared, seq: i64, owed: Flags, attempts: u32, ended: Ended) -> Outcome<Shared> {
     let Ended { end, trouble, written } = ended;
-    let counters = &shared.context.counters;
-    counters.updated.add(written);
+    let events = &shared.context.events;
+    events.emit(RunEvent::Updated(written));
     let course = match &end {
         PersonEnd::Done(_) | PersonEnd::Gone | PersonEnd::Failed { .. } => Course::Passed,
         // What it is about is not decided yet, or it ends the round by itself.
@@ -149,9 +150,9 @@ fn outcome(shared: &Shared, seq: i64, owed: Flags, attempts: u32, ended: Ended) 
         PersonEnd::Retry { error, .. } => Course::Failed(error.clone()),
         PersonEnd::Released => Course::Silent,
     };
-    counters.failed.add(u64::from(matches!(end, PersonEnd::Failed { .. })));
+    events.emit(RunEvent::Failed(u64::from(matches!(end, PersonEnd::Failed { .. }))));
     let retried = matches!(end, PersonEnd::Retry { .. });
-    counters.retried.add(u64::from(retried));
+    events.emit(RunEvent::Postponed(u64::from(retried)));
     // A run that goes through once does not wait for what something else has answered: it may do so for a while.
     let stranger = matches!(&trouble, Some(Trouble::Unclear(unclear)) if unclear.doubt == Doubt::Stranger);
     let exhausted = stranger || (retried && attempts + 1 >= ATTEMPTS);
@@ -434,7 +435,13 @@ fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &Co
     };
     let at = shared.context.plan.place(pair.map_or(flow.at, |p| p.at));
     let status = error.status().map_or("nothing".to_owned(), |s| s.to_string());
-    shared.context.counters.reject(&at, failure.field.as_deref().unwrap_or_default(), &code, &format!("answered {status}"), id);
+    shared.context.emit(RunEvent::Problem(Problem {
+        place: &at,
+        field: failure.field.as_deref().unwrap_or_default(),
+        code: &code,
+        message: &format!("answered {status}"),
+        record: id,
+    }));
     PersonEnd::Failed { person: Some(person.clone()), failure }
 }
 

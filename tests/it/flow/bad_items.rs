@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, Services, Summary, run};
+use d365map::run::{Publisher, Services, Summary, run};
 use d365map::state::Store;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,8 @@ use super::{optout, rewriting};
 
 async fn go(world: &World, plan: &Arc<ExecutionPlan>, services: Services) -> Summary {
     let store = Store::open_for_run(&world.state()).expect("the state opens");
-    let counters = Arc::new(Counters::default());
-    run(plan.clone(), services, store, world.options.clone(), counters, CancellationToken::new()).await.expect("the run completes")
+    let nobody = Publisher::default();
+    run(plan.clone(), services, store, world.options(), nobody, CancellationToken::new()).await.expect("the run completes")
 }
 
 fn set(rules: &rewriting::Rewritten, to: rewriting::Rules) {

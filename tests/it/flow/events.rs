@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use d365map::connect::journal::{Journal, JournalConfig, JournalFields};
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
+use d365map::run::{FlowSummary, Publisher, RunError, Services, Summary, run};
 use d365map::state::{EventMark, NewEvent, Store};
 use d365map_emulator::Config;
 use secrecy::SecretString;
@@ -56,7 +56,7 @@ pub fn services(world: &World) -> Services {
 
 pub async fn try_run(world: &World, plan: &Arc<ExecutionPlan>, services: Services) -> Result<Summary, RunError> {
     let store = Store::open_for_run(&world.state()).expect("the state opens");
-    run(plan.clone(), services, store, world.options.clone(), Arc::new(Counters::default()), CancellationToken::new()).await
+    run(plan.clone(), services, store, world.options(), Publisher::default(), CancellationToken::new()).await
 }
 
 pub async fn go(world: &World, plan: &Arc<ExecutionPlan>) -> FlowSummary {

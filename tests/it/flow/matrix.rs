@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, RunError, Services, run};
+use d365map::run::{Publisher, RunError, Services, run};
 use d365map::state::Store;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -235,9 +235,7 @@ impl Bench {
     async fn go(&self) -> Result<(), RunError> {
         let store = Store::open_for_run(&self.world.state()).expect("the state opens");
         let stop = CancellationToken::new();
-        run(self.plan.clone(), self.services.clone(), store, self.world.options.clone(), Arc::new(Counters::default()), stop)
-            .await
-            .map(drop)
+        run(self.plan.clone(), self.services.clone(), store, self.world.options(), Publisher::default(), stop).await.map(drop)
     }
 
     /// Runs both, and compares.

@@ -22,6 +22,7 @@ mod privacy;
 mod repeated;
 mod replay;
 mod rewriting;
+mod run_events;
 pub mod support;
 mod trouble;
 mod watch;

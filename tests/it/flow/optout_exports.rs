@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use chrono::TimeDelta;
 use d365map::connect::sftp::{CsvFormat, ExportFiles, Files, OptOutColumns, SftpConfig};
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, FlowSummary, RunError, Services, Summary, run};
+use d365map::run::{FlowSummary, Publisher, RunError, Services, Summary, run};
 use d365map::state::Store;
 use d365map::time::{format_instant_campaign, now};
 use serde_json::json;
@@ -36,7 +36,7 @@ pub fn services(world: &World, server: &Server, folder: &str) -> Services {
 async fn try_sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> Result<Summary, RunError> {
     let store = Store::open_for_run(&world.state()).expect("the state opens");
     let services = services(world, server, &server.config().exports);
-    run(plan.clone(), services, store, world.options.clone(), Arc::new(Counters::default()), CancellationToken::new()).await
+    run(plan.clone(), services, store, world.options(), Publisher::default(), CancellationToken::new()).await
 }
 
 async fn sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> FlowSummary {

@@ -1,9 +1,8 @@
 //! Readings of profiles for opt-outs: what they note of how far they came, and what a reading that breaks off leaves for the next.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use d365map::run::{ChangedProfiles, Counters, run};
+use d365map::run::{ChangedProfiles, Memories, Options, Publisher, run};
 use d365map::state::{OptoutState, Store};
 use d365map_emulator::Config;
 use serde_json::{Value, json};
@@ -100,19 +99,20 @@ async fn the_longer_a_listing_of_all_profiles_takes_the_longer_is_the_pause_to_t
     let plan = plan("bidirectional");
     let listed = || state(&world).full_at.expect("profiles were listed");
     // One process: what a listing took is known to its next round.
-    let round = async |counters: &Arc<Counters>| {
+    let round = async |memories: &Memories| {
         let store = Store::open_for_run(&world.state()).expect("the state opens");
         let (services, stop) = (world.services().1, CancellationToken::new());
-        run(plan.clone(), services, store, world.options.clone(), counters.clone(), stop).await.expect("the round completes");
+        let options = Options { memories: memories.clone(), ..world.options() };
+        run(plan.clone(), services, store, options, Publisher::default(), stop).await.expect("the round completes");
         listed()
     };
-    let counters = Arc::new(Counters::default());
+    let memories = Memories::default();
     world
         .admin("fail-next", json!({"kind": "slow", "delay": 500, "api": "campaign", "method": "GET", "path": "profile", "count": 100}))
         .await;
-    let first = round(&counters).await;
+    let first = round(&memories).await;
     world.admin("clear-faults", Value::Null).await;
     // `list_every` is zero, so only the time that the listing took, at least half a second, spaces the next: 25 seconds or more.
-    assert_eq!(round(&counters).await, first, "not listed again");
-    assert!(round(&Arc::new(Counters::default())).await > first, "a process that has listed nothing lists at once");
+    assert_eq!(round(&memories).await, first, "not listed again");
+    assert!(round(&Memories::default()).await > first, "a process that has listed nothing lists at once");
 }

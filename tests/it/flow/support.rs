@@ -8,7 +8,7 @@ use d365map::check::{Input, compile};
 use d365map::connect::{BreakerSettings, Http, HttpConfig};
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Counters, DryRun, FlowSummary, Options, Pace, RunError, Services, Summary, dry_run, run};
+use d365map::run::{DryRun, FlowSummary, Options, Pace, Publisher, RunError, Services, Summary, dry_run, run};
 use d365map::schema::Catalogue;
 use d365map::state::{DeadLetter, DeadLetterFilter, Store};
 use d365map::systems::campaign::{Campaign, CampaignConfig, LinkForm};
@@ -90,6 +90,7 @@ impl World {
                 backlog_high_water: 10_000,
                 mass_limits: d365map::state::MassLimits::default(),
                 optouts: d365map::run::OptoutSettings::default(),
+                memories: d365map::run::Memories::default(),
                 clock: d365map::run::Clock::default(),
             },
             http: HttpConfig {
@@ -117,6 +118,11 @@ impl World {
 
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state.db")
+    }
+
+    /// The options of a process that begins: it remembers nothing.
+    pub fn options(&self) -> Options {
+        Options { memories: d365map::run::Memories::default(), ..self.options.clone() }
     }
 
     pub fn services(&self) -> (Http, Services) {
@@ -151,7 +157,7 @@ impl World {
     pub async fn try_run(&self, plan: &Arc<ExecutionPlan>) -> Result<Summary, RunError> {
         let store = Store::open_for_run(&self.state()).expect("the state opens");
         let (_, services) = self.services();
-        run(plan.clone(), services, store, self.options.clone(), Arc::new(Counters::default()), CancellationToken::new()).await
+        run(plan.clone(), services, store, self.options(), Publisher::default(), CancellationToken::new()).await
     }
 
     /// Runs once and gives the counts of the one flow.

@@ -315,9 +315,9 @@ async fn reading_pauses_at_the_high_water_mark() {
     world.options.page_size = 50;
     world.options.backlog_high_water = 100;
     let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
-    let counters = std::sync::Arc::new(d365map::run::Counters::default());
+    let counters = d365map::run::Publisher::default();
     let stop = tokio_util::sync::CancellationToken::new();
-    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.clone(), world.options.clone(), counters, stop));
+    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.clone(), world.options(), counters, stop));
     let mut most = 0;
     while !running.is_finished() {
         most = most.max(store.backlog_size("contacts").expect("a count"));
@@ -338,8 +338,8 @@ async fn watching_outlives_an_outage_of_the_target() {
     world.options.pace = d365map::run::Pace::Watch { interval: std::time::Duration::from_millis(200) };
     let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
     let stop = tokio_util::sync::CancellationToken::new();
-    let counters = std::sync::Arc::new(d365map::run::Counters::default());
-    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store, world.options.clone(), counters, stop.clone()));
+    let counters = d365map::run::Publisher::default();
+    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store, world.options(), counters, stop.clone()));
     tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     assert!(!running.is_finished(), "the outage ended the watch");
     world.admin("clear-faults", Value::Null).await;

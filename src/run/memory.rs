@@ -1,0 +1,58 @@
+//! What workflows remember from round to round as long as a process lives. Nothing depends on it but how often something is done or
+//! said: a process that begins anew only does it once more.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The memories of all workflows, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Memories(Arc<Mutex<BTreeMap<String, Arc<Memory>>>>);
+
+impl Memories {
+    pub(super) fn workflow(&self, name: &str) -> Arc<Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
+    }
+}
+
+/// What one workflow remembers.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    listing: Duration,
+    backlog: u64,
+    unreadable: HashSet<String>,
+}
+
+impl Memory {
+    fn with<T>(&self, work: impl FnOnce(&mut Remembered) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How long the last listing of all records took.
+    pub fn listing(&self) -> Duration {
+        self.with(|remembered| remembered.listing)
+    }
+
+    /// Notes how long a listing of all records took.
+    pub fn note_listing(&self, took: Duration) {
+        self.with(|remembered| remembered.listing = took);
+    }
+
+    /// How many operations waited when it was last looked at.
+    pub fn backlog(&self) -> u64 {
+        self.with(|remembered| remembered.backlog)
+    }
+
+    /// Notes how many operations wait.
+    pub fn note_backlog(&self, waiting: u64) {
+        self.with(|remembered| remembered.backlog = waiting);
+    }
+
+    /// Notes that a file cannot be read. Returns whether that is new.
+    pub fn note_unreadable(&self, file: &str) -> bool {
+        self.with(|remembered| remembered.unreadable.insert(file.to_owned()))
+    }
+}
