@@ -91,7 +91,7 @@ impl Drift {
 pub fn tables_of(plan: &ExecutionPlan) -> BTreeSet<TableId> {
     let ingress = plan.ingress.iter().flat_map(|f| [f.source.table.as_str(), f.target.table.as_str()]);
     let two_way = plan.two_way.iter().flat_map(|f| [f.left.table.as_str(), f.right.table.as_str()]);
-    ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system != SystemId::Partner).collect()
+    ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system.has_metadata()).collect()
 }
 
 /// Reads the live schemas of tables over a committed catalogue, and says which of them the service does not have.

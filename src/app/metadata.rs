@@ -200,7 +200,7 @@ pub fn fetch(source: &dyn Source, id: &TableId, known: Option<&Table>) -> Result
     let mut pulled = match id.system {
         SystemId::D365 => pull::dataverse(&source.dataverse(&id.name).map_err(failed)?)?,
         SystemId::Campaign => pull::campaign(&id.name, &source.campaign(&id.name).map_err(failed)?, builtin)?,
-        SystemId::Partner => return Err(PullError::NoMetadata(id.clone())),
+        _ => return Err(PullError::NoMetadata(id.clone())),
     };
     if let Some(known) = known {
         pull::keep_what_metadata_lacks(&mut pulled.table, known);

@@ -230,11 +230,10 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
     // Secrets are fetched for what will be called, and for nothing else.
     let reads_exports = !plan.optouts.is_empty() || !plan.events.is_empty();
     let services = Services {
-        dataverse: dataverse(project, http.clone())?,
-        campaign: campaign(project, http.clone())?,
         exports: if reads_exports { exports(project)? } else { None },
         journal: if plan.events.is_empty() { None } else { journal(project, http.clone())? },
         files: project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()).map(|s| s.files.clone()).unwrap_or_default(),
+        ..Services::new(dataverse(project, http.clone())?, campaign(project, http.clone())?)
     };
     Ok((http, services))
 }

@@ -6,7 +6,6 @@ use super::names;
 use super::{consent, filter, keys, options, style};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, SourceQuery, TargetResource};
-use crate::schema::SystemId;
 use crate::syntax::ast::{Entry, Mapping, Optout, Way};
 
 /// Checks a mapping with its opt-out block. The flow is complete only where no diagnostic is an error.
@@ -14,7 +13,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
     let head = mapping.head.as_ref()?;
     let (source, target) = (names::table(&head.source, context), names::table(&head.target, context));
     let (source, target) = (source?, target?);
-    if head.way != Way::Forward || (source.id.system, target.id.system) != (SystemId::D365, SystemId::Campaign) {
+    if head.way != Way::Forward || !source.id.system.leads_to(target.id.system) {
         context.report(
             Diagnostic::new(
                 Code::D112,
@@ -59,7 +58,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
             table: source.id.to_string(),
             collection: source.collection.clone(),
             primary_key,
-            change_tracking: true,
+            change_tracking: source.id.system.tracks_changes(),
             slots: checker.slots,
         },
         target: TargetResource { table: target.id.to_string(), collection: target.collection.clone() },

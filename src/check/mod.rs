@@ -264,7 +264,7 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
 /// The rules that concern several blocks: names are unique, and each table is mapped once, as the integration requires.
 fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
-    let mut tables: BTreeMap<TableId, (Span, &str)> = BTreeMap::new();
+    let mut tables: BTreeMap<(TableId, bool), (Span, &str)> = BTreeMap::new();
     let unique = |name: &'_ syntax::ast::Ident, what: &str, first: Option<Span>, context: &mut Context<'_>| {
         if let Some(first) = first {
             context.report(
@@ -279,17 +279,19 @@ fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
         let name = head.name.text.as_str();
         unique(&head.name, "mappings", names.get(name).copied(), context);
         names.entry(name).or_insert(head.name.span);
-        for table in [&head.source, &head.target] {
+        for (table, writes) in [(&head.source, false), (&head.target, true)] {
             let Some(system) = SystemId::from_name(&table.system.text) else { continue };
             let id = TableId::new(system, table.table.text.clone());
-            if let Some((first, by)) = tables.get(&id) {
+            // A mapping in both directions reads and writes both tables.
+            let roles: &[bool] = if head.way == Way::Forward { &[writes] } else { &[false, true] };
+            if let Some((first, by)) = roles.iter().find_map(|role| tables.get(&(id.clone(), *role))) {
                 context.report(
                     Diagnostic::new(Code::D110, table.span, format!("`{id}` is mapped twice"), "mapped here again")
                         .related(*first, format!("mapped here by `{by}`"))
                         .help("each table is mapped once: put the fields of both into one mapping"),
                 );
             } else {
-                tables.insert(id, (table.span, name));
+                tables.extend(roles.iter().map(|role| ((id.clone(), *role), (table.span, name))));
             }
         }
     }

@@ -176,7 +176,7 @@ fn used(group: &files::Group) -> BTreeSet<TableId> {
         names.filter_map(|t| TableId::parse(&format!("{}.{}", t.system.text, t.table.text))).collect::<Vec<_>>()
     };
     let named = group.inputs.iter().flat_map(|i| heads(&String::from_utf8_lossy(&i.bytes)));
-    named.filter(|t| t.system != SystemId::Partner).collect()
+    named.filter(|t| t.system.has_metadata()).collect()
 }
 
 fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<Exit, CommandError> {
@@ -217,7 +217,7 @@ fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<Path
         Err(error) => return Err(error.into()),
     };
     let mut by_hand = Vec::new();
-    for id in own.tables().map(|t| &t.id).filter(|t| t.system != SystemId::Partner) {
+    for id in own.tables().map(|t| &t.id).filter(|t| t.system.has_metadata()) {
         match file_of(folder, id).map_err(|e| CommandError::file(folder.path.display(), e))? {
             Some((path, heading)) if heading.extends && !force => {
                 tables.remove(id);

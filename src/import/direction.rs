@@ -33,15 +33,6 @@ impl Direction {
     }
 }
 
-/// The names of a system in running text, in small letters.
-fn names(system: SystemId) -> &'static [&'static str] {
-    match system {
-        SystemId::D365 => &["d365", "dynamics", "dataverse", "crm"],
-        SystemId::Campaign => &["campaign", "adobe", "acs"],
-        SystemId::Partner => &["partner"],
-    }
-}
-
 /// An arrow that stands alone.
 fn arrow(text: &str) -> Option<Direction> {
     let sign: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -74,7 +65,7 @@ pub(super) fn read(cell: &str, mirrored: bool, first: SystemId, second: SystemId
         return Ok(if mirrored { found.turned() } else { found });
     }
     let text = cell.to_lowercase();
-    let place = |system: SystemId| names(system).iter().filter_map(|name| text.find(name)).min();
+    let place = |system: SystemId| system.also_called().iter().filter_map(|name| text.find(name)).min();
     match (place(first), place(second)) {
         (Some(a), Some(b)) => {
             // Between the two names: an arrow, or a word such as "to".

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::steps::TextStep;
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
+use crate::system::SystemId;
 use crate::time::{Date, Instant};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
@@ -333,7 +334,40 @@ pub struct SourceQuery {
     pub slots: Vec<Slot>,
 }
 
+/// The system and the name within it of a table's name: `d365.contact`.
+fn system_and_name(table: &str) -> (Option<SystemId>, &str) {
+    let (system, name) = table.split_once('.').unwrap_or(("", table));
+    (SystemId::from_name(system), name)
+}
+
+impl TargetResource {
+    /// The system; a plan that was compiled names one.
+    pub fn system(&self) -> Option<SystemId> {
+        system_and_name(&self.table).0
+    }
+
+    /// The table's name within its system.
+    pub fn name(&self) -> &str {
+        system_and_name(&self.table).1
+    }
+}
+
 impl SourceQuery {
+    /// The system; a plan that was compiled names one.
+    pub fn system(&self) -> Option<SystemId> {
+        system_and_name(&self.table).0
+    }
+
+    /// The table's name within its system.
+    pub fn name(&self) -> &str {
+        system_and_name(&self.table).1
+    }
+
+    /// The property with a record's id.
+    pub fn primary_property(&self) -> &str {
+        self.slots.get(self.primary_key as usize).map_or("", |slot| slot.wire.as_str())
+    }
+
     /// The `$select` list: columns, without what is told beside them.
     pub fn select(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::with_capacity(self.slots.len());

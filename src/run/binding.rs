@@ -1,24 +1,29 @@
 //! What is settled before anything is read: that the services are those that the state belongs to, and which of its workflows
 //! are the plan's.
 
+use std::collections::BTreeMap;
+
 use super::workflow::{Kind, Workflow, workflows};
 use super::{RunError, Services, blocking};
 use crate::plan::ExecutionPlan;
 use crate::state::{Environment, PlannedWorkflow, Recognition, Side, Store, WorkflowIdentity};
 use crate::system::SystemId;
 
-/// The environment that the services are in. One call to Dynamics 365; Campaign's interface names nothing but its address.
+/// The environment that the services are in. Costs a call for each system whose address does not tell it.
 ///
 /// # Errors
 /// [`RunError::Service`].
 pub async fn current_environment(services: &Services) -> Result<Environment, RunError> {
-    let dynamics = services.dataverse.who_am_i().await?.organization_id.to_string();
-    let dynamics = Side { address: services.dataverse.address(), organization: Some(dynamics) };
-    let campaign = Side {
-        address: services.campaign.instance().to_owned(),
-        organization: services.journal.as_ref().map(|journal| journal.organization().to_owned()),
-    };
-    Ok(Environment([(SystemId::D365, dynamics), (SystemId::Campaign, campaign)].into()))
+    let mut sides = BTreeMap::new();
+    for (system, connection) in services.systems.iter() {
+        let environment = connection.environment().await?;
+        sides.insert(system, Side { address: environment.address, organization: environment.organization });
+    }
+    // Campaign's own interface does not name the organization; the journal's settings do.
+    if let (Some(campaign), Some(journal)) = (sides.get_mut(&SystemId::Campaign), &services.journal) {
+        campaign.organization = Some(journal.organization().to_owned());
+    }
+    Ok(Environment(sides))
 }
 
 /// Binds the state to the services' environment, once for each opened store.

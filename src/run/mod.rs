@@ -50,21 +50,25 @@ use crate::engine::policy::{self, Action, Scope};
 use crate::engine::pump::Round;
 use crate::engine::signals::Signals;
 use crate::eval::EvalError;
-use crate::plan::ExecutionPlan;
+use crate::plan::{ExecutionPlan, IngressFlow};
 use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
+use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
+use crate::systems::{Connection, Source, Systems, Target};
 use crate::time::Instant;
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
 const FLOWS_AT_ONCE: usize = 4;
 
-/// The services of both sides.
+/// What a run talks to.
 #[derive(Clone)]
 pub struct Services {
-    /// Where records come from.
+    /// The systems whose records are moved.
+    pub systems: Systems,
+    /// Dynamics 365, for events and opt-outs.
     pub dataverse: Dataverse,
-    /// Where they go.
+    /// Campaign, for events and opt-outs.
     pub campaign: Campaign,
     /// Where Campaign leaves its exports, where the project has such a server.
     pub exports: Option<Sftp>,
@@ -72,6 +76,38 @@ pub struct Services {
     pub files: ExportFiles,
     /// The journal of events, where the project has one.
     pub journal: Option<Journal>,
+}
+
+impl Services {
+    /// The services of a project that moves records between Dynamics 365 and Campaign; without exports and journal.
+    pub fn new(dataverse: Dataverse, campaign: Campaign) -> Services {
+        let systems = Systems::default().with(SystemId::D365, dataverse.clone()).with(SystemId::Campaign, campaign.clone());
+        Services { systems, dataverse, campaign, exports: None, files: ExportFiles::default(), journal: None }
+    }
+
+    fn connection(&self, system: Option<SystemId>, table: &str) -> Result<&Arc<dyn Connection>, RunError> {
+        system.and_then(|system| self.systems.get(system)).ok_or_else(|| RunError::NotConnected { table: table.to_owned() })
+    }
+
+    /// How long a request to any of the systems may still take effect after it was given up.
+    pub(crate) fn request_lifetime(&self) -> Duration {
+        let targets = self.systems.iter().filter_map(|(_, connection)| connection.target());
+        targets.map(|target| target.request_lifetime()).max().unwrap_or_default()
+    }
+
+    /// Where a flow's records come from.
+    pub(crate) fn source(&self, flow: &IngressFlow) -> Result<Arc<dyn Source>, RunError> {
+        let table = &flow.source.table;
+        let connection = self.connection(flow.source.system(), table)?;
+        connection.source().ok_or_else(|| RunError::NotConnected { table: table.clone() })
+    }
+
+    /// Where a flow's records go.
+    pub(crate) fn target(&self, flow: &IngressFlow) -> Result<Arc<dyn Target>, RunError> {
+        let table = &flow.target.table;
+        let connection = self.connection(flow.target.system(), table)?;
+        connection.target().ok_or_else(|| RunError::NotConnected { table: table.clone() })
+    }
 }
 
 /// How a run goes about its work.
@@ -217,6 +253,12 @@ pub enum RunError {
         /// The attribute of the plan.
         now: String,
     },
+    /// A table of a system that the project does not connect to, or not in this direction.
+    #[error("the project has no connection for `{table}`: add the table's system under `connections` in d365map.yaml")]
+    NotConnected {
+        /// The table, with its system.
+        table: String,
+    },
     /// Another reader is at the flow.
     #[error("another reader is at mapping `{name}`; wait for it to end")]
     Taken {
@@ -245,6 +287,7 @@ impl RunError {
             RunError::Taken { .. } | RunError::Task(_) => false,
             RunError::Plan(_)
             | RunError::UnknownMapping { .. }
+            | RunError::NotConnected { .. }
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
             | RunError::Untracked { .. }
@@ -263,6 +306,7 @@ impl RunError {
             RunError::Sftp(_) | RunError::Journal(_) => Reach::Source,
             RunError::State(StateError::MassChange { .. })
             | RunError::Plan(_)
+            | RunError::NotConnected { .. }
             | RunError::Rejected { .. }
             | RunError::Nameless { .. }
             | RunError::Taken { .. }
@@ -514,7 +558,7 @@ async fn heed_stops(clock: &Clock, store: &Store, tokens: &BTreeMap<String, Canc
 
 async fn begin(store: &Store, services: &Services, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
     let names = names.to_vec();
-    let lifetime = services.campaign.request_lifetime();
+    let lifetime = services.request_lifetime();
     store.set_request_lifetime(lifetime);
     let (run, recovery) = blocking(store, move |store| store.start_run(kind, &names)).await?;
     if recovery.recovered_operations > 0 {

@@ -54,14 +54,23 @@ pub(super) struct Word {
     pub(super) word: &'static str,
     pub(super) dataverse: &'static str,
     pub(super) kind: Kind,
-    systems: &'static [SystemId],
+    systems: Has,
 }
 
-const ALL: &[SystemId] = &SystemId::ALL;
-const D365: &[SystemId] = &[SystemId::D365];
-const OTHERS: &[SystemId] = &[SystemId::Campaign, SystemId::Partner];
+/// Which systems have a type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Has {
+    /// All.
+    All,
+    /// Those that name types as Dataverse does.
+    Dataverse,
+    /// The others.
+    Others,
+}
 
-const fn word(word: &'static str, dataverse: &'static str, kind: Kind, systems: &'static [SystemId]) -> Word {
+use Has::{All as ALL, Dataverse as D365, Others as OTHERS};
+
+const fn word(word: &'static str, dataverse: &'static str, kind: Kind, systems: Has) -> Word {
     Word { word, dataverse, kind, systems }
 }
 
@@ -96,7 +105,11 @@ pub(super) const WORDS: &[Word] = &[
 impl Word {
     /// The words that tables of a system can use.
     pub(super) fn of(system: SystemId) -> impl Iterator<Item = &'static Word> {
-        WORDS.iter().filter(move |w| w.systems.contains(&system))
+        WORDS.iter().filter(move |w| match w.systems {
+            Has::All => true,
+            Has::Dataverse => system.has_dataverse_types(),
+            Has::Others => !system.has_dataverse_types(),
+        })
     }
 
     /// The word with this spelling.
@@ -106,10 +119,7 @@ impl Word {
 
     /// The vendor's name of the type, where a file does not say another.
     pub(super) fn vendor(&self, system: SystemId) -> &'static str {
-        match system {
-            SystemId::D365 => self.dataverse,
-            SystemId::Campaign | SystemId::Partner => self.word,
-        }
+        if system.has_dataverse_types() { self.dataverse } else { self.word }
     }
 
     /// The word for a type; among several the one that the vendor calls so.

@@ -30,6 +30,7 @@ const STEPS: &[&str] = &[
         include_str!("schema_v4_mass.sql"),
         include_str!("schema_v4_optouts.sql")
     ),
+    include_str!("schema_v5_environment.sql"),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {

@@ -1,4 +1,72 @@
 //! The systems whose records are moved, each in a folder of its own, on the HTTP layer of [`crate::connect`].
+//!
+//! A system is a [`Source`], a [`Target`] or both. What moves records knows systems only by these traits and by [`SystemId`];
+//! [`Systems`] holds those that a project connects to.
 
 pub mod campaign;
+#[cfg(test)]
+mod conformance;
 pub mod dataverse;
+#[cfg(test)]
+mod memory;
+mod source;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
+pub use target::{Found, Link, Linked, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
+
+use crate::connect::ConnectError;
+use crate::system::SystemId;
+
+/// A connection to a system.
+#[async_trait]
+pub trait Connection: Send + Sync {
+    /// Which environment it leads to, so that no state is used for another one.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the system has to be asked.
+    async fn environment(&self) -> Result<Environment, ConnectError>;
+
+    /// The system as a source, if it can be one.
+    fn source(&self) -> Option<Arc<dyn Source>>;
+
+    /// The system as a target, if it can be one.
+    fn target(&self) -> Option<Arc<dyn Target>>;
+}
+
+/// The environment of a system that a connection leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its address.
+    pub address: String,
+    /// The organization that it says it belongs to, if it does.
+    pub organization: Option<String>,
+}
+
+/// The systems that a project connects to.
+#[derive(Clone, Default)]
+pub struct Systems(BTreeMap<SystemId, Arc<dyn Connection>>);
+
+impl Systems {
+    /// The same with one more system.
+    #[must_use]
+    pub fn with(mut self, system: SystemId, connection: impl Connection + 'static) -> Systems {
+        self.0.insert(system, Arc::new(connection));
+        self
+    }
+
+    /// The connection to a system.
+    pub fn get(&self, system: SystemId) -> Option<&Arc<dyn Connection>> {
+        self.0.get(&system)
+    }
+
+    /// All connections.
+    pub fn iter(&self) -> impl Iterator<Item = (SystemId, &Arc<dyn Connection>)> {
+        self.0.iter().map(|(system, connection)| (*system, connection))
+    }
+}

@@ -63,7 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "state", "system", "systems", "time", "unicode"]),
     ("engine", &["connect", "time"]),
     ("state", &["count", "system", "time", "unicode"]),
-    ("systems", &["connect", "count", "json", "printable", "time"]),
+    ("systems", &["connect", "count", "json", "printable", "system", "time"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),
     // The language.
     ("import", &["check", "diagnostics", "format", "project", "schema", "syntax", "time", "yaml"]),
@@ -71,7 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("testing", &["check", "eval", "plan", "time"]),
     ("check", &["count", "diagnostics", "eval", "plan", "schema", "steps", "syntax", "time", "unicode"]),
     ("eval", &["json", "plan", "steps", "time", "unicode"]),
-    ("plan", &["count", "steps", "syntax", "time"]),
+    ("plan", &["count", "steps", "syntax", "system", "time"]),
     ("steps", &["unicode"]),
     ("format", &["diagnostics", "syntax"]),
     ("schema", &["diagnostics", "disk", "printable", "project", "system", "unicode", "yaml"]),

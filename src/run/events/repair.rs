@@ -78,7 +78,7 @@ pub async fn repair_events(
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     crate::run::check_environment(&services, &store).await?;
     // Beginning a run also recovers what an interrupted one had in progress.
-    store.set_request_lifetime(services.campaign.request_lifetime());
+    store.set_request_lifetime(services.request_lifetime());
     let (run, _) = store.start_run(RunKind::Once, &names)?;
     let mut repairs = Vec::new();
     let mut result = Ok(());

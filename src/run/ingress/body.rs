@@ -9,7 +9,7 @@ use crate::plan::{Fit, IngressFlow};
 use crate::run::RunError;
 use crate::run::optout::kept_attributes;
 use crate::state::{ClaimedField, ClaimedOp, Destination};
-use crate::systems::campaign::{Key, Link, Linked, Payload, Target};
+use crate::systems::{Link, Linked, Payload, RecordKey, Table};
 
 /// The body of a write.
 pub(super) struct Request {
@@ -71,7 +71,7 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
         let to = match &link.to {
             Destination::Nowhere => None,
             Destination::Record { key, .. } => {
-                Some(Target { resource: &parent.target.collection, attribute: attribute(flow, &field.path), key: Key::from(key.as_str()) })
+                Some(RecordKey { table: table(parent), attribute: attribute(flow, &field.path), value: key })
             }
             Destination::Absent { source_id } => return Err(waits(op, &link.mapping, source_id, false).into()),
         };
@@ -83,7 +83,7 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
     }
     let shown: Vec<(&str, String)> = links.iter().filter_map(|link| Some((link.name, by_key(link)?))).collect();
     let shown = nest(plain.iter().copied().chain(shown.iter().map(|(path, value)| (*path, value.as_str()))));
-    match shared.context.services.campaign.linked(&body, &links).await {
+    match shared.target.linked(&body, &links).await {
         Ok(Linked::Ready(sent)) => Ok(Request { sent, shown: Some(shown) }),
         Ok(Linked::Absent { link }) => {
             let gone = fields.iter().find(|f| *f.path == *link).and_then(|f| f.link.as_ref());
@@ -100,6 +100,11 @@ fn waits(op: &ClaimedOp, mapping: &str, source_id: &str, gone: bool) -> Ended {
     Ended::Settle(op.unlinked(mapping, source_id, gone), Tally::Waits)
 }
 
+/// The table that a flow writes.
+pub(super) fn table(flow: &IngressFlow) -> Table<'_> {
+    Table { name: flow.target.name(), collection: &flow.target.collection }
+}
+
 /// The attribute by which the record is identified that a field links to.
 fn attribute<'f>(flow: &'f IngressFlow, path: &str) -> &'f str {
     let field = flow.fields.iter().find(|f| f.path.join(".") == path);
@@ -113,8 +118,7 @@ fn attribute<'f>(flow: &'f IngressFlow, path: &str) -> &'f str {
 fn by_key(link: &Link<'_>) -> Option<String> {
     match link.to {
         None => Some("null".to_owned()),
-        Some(Target { attribute, key: Key::Value(key), .. }) => Some(serde_json::json!({ attribute: key }).to_string()),
-        Some(Target { key: Key::Filter(_) | Key::Identity { .. }, .. }) => None,
+        Some(RecordKey { attribute, value, .. }) => Some(serde_json::json!({ attribute: value }).to_string()),
     }
 }
 

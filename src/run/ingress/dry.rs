@@ -137,6 +137,7 @@ async fn dry_flow(
     stop: &CancellationToken,
 ) -> Result<DryFlow, RunError> {
     let (name, fingerprint) = (&flow.name, flow.fingerprint());
+    let source = services.source(flow)?;
     let (run, _) = copy.start_run(RunKind::Once, std::slice::from_ref(name))?;
     let key = flow.key.path.join(".");
     if let Some(before) = copy.note_key_attribute(name, &key)? {
@@ -145,7 +146,7 @@ async fn dry_flow(
     let waiting = copy.backlog_size(name)?;
     copy.take_replay(name, &fingerprint)?;
     let mut cursor = copy.cursor_or_first(name, &fingerprint)?;
-    if must_restart(flow, &cursor, &fingerprint).is_some() {
+    if must_restart(flow, &*source, &cursor, &fingerprint).is_some() {
         cursor = copy.restart(name, Reason::Resync, &fingerprint)?;
     }
     let mut dry = DryFlow { mapping: name.clone(), full_load: cursor.phase == Phase::Full, waiting, ..DryFlow::default() };
@@ -170,8 +171,8 @@ async fn dry_flow(
             break;
         }
         let request = request(flow, cursor.link.as_ref(), options.page_size);
-        let fetched = services.dataverse.page(&request).await;
-        let page = match fetched.and_then(|page| page.follow(&request, &mut trail).map(|()| page)) {
+        let fetched = source.page(&request).await;
+        let page = match fetched.and_then(|page| page.follow(source.system(), &request, &mut trail).map(|()| page)) {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) if !dry.full_load => {
                 dry = DryFlow { mapping: name.clone(), full_load: true, waiting, ..DryFlow::default() };
@@ -205,7 +206,7 @@ async fn dry_flow(
             break;
         }
         dry.due += ids.len() as u64;
-        let fetched = due::fetch(services, flow, &ids).await?;
+        let fetched = due::fetch(&*source, flow, &ids).await?;
         let (changes, times) = due::evaluate_all(plan, copy, flow, &evaluator, fetched, now)?;
         note_rejections(plan, flow, copy, &Emitter::to(counters.clone()), &changes, &[])?;
         let outcome = copy.take_in_due(DueCommit { run, mapping: name.clone(), records: ids, changes, times })?;

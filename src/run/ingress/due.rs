@@ -2,15 +2,15 @@
 //! fetched by their ids and take the usual way from there.
 
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::Shared;
-use super::reader::{count, evaluate_known, note_rejections, paths, room};
+use super::reader::{count, evaluate_known, note_rejections, paths, query, room};
 use crate::connect::ConnectError;
 use crate::eval::Evaluator;
 use crate::plan::{ExecutionPlan, IngressFlow};
-use crate::run::{RunError, Services};
+use crate::run::RunError;
 use crate::state::{Change, DueCommit, PageTimes, Store};
+use crate::systems::Source;
 use crate::time::Instant;
 
 /// Records that are fetched and evaluated together.
@@ -31,7 +31,7 @@ pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Resu
             return Ok(());
         }
         let fetched = tokio::select! {
-            fetched = fetch(&context.services, flow, &ids) => fetched?,
+            fetched = fetch(&*shared.source, flow, &ids) => fetched?,
             () = context.stop.cancelled() => return Ok(()),
         };
         let (changes, times) = evaluate_all(&context.plan, &context.store, flow, evaluator, fetched, context.options.clock.now())?;
@@ -64,24 +64,22 @@ pub(super) fn evaluate_all(
 
 /// Returns records as they are now, each with its id; `None` for one that Dynamics does not have any more.
 pub(super) async fn fetch(
-    services: &Services,
+    source: &dyn Source,
     flow: &IngressFlow,
     ids: &[String],
 ) -> Result<Vec<(String, Option<Box<RawValue>>)>, ConnectError> {
-    let source = &flow.source;
-    let primary_id = source.slots.get(source.primary_key as usize).map_or("", |slot| slot.wire.as_str());
-    // An id that cannot be read has no record. It is dropped with those that are evaluated.
-    let ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
-    let (select, annotations) = (source.select(), source.annotations());
-    let mut rows = services.dataverse.rows(&source.collection, primary_id, &ids, &select, annotations).await?;
+    // What cannot be an id has no record. It is dropped with those that are evaluated.
+    let ids: Vec<String> = ids.iter().filter(|id| source.is_id(id)).cloned().collect();
+    let query = query(flow);
+    let mut rows = source.retrieve_many(&query, &ids).await?;
     let mut records = Vec::with_capacity(ids.len());
     for id in ids {
         let record = match rows.remove(&id) {
             Some(row) => Some(row),
             // The deletion of a record is not concluded from a list that lacks it.
-            None => services.dataverse.retrieve_with(&source.collection, id, &select, annotations).await?,
+            None => source.retrieve(&query, &id).await?,
         };
-        records.push((id.to_string(), record));
+        records.push((id, record));
     }
     Ok(records)
 }

@@ -30,7 +30,9 @@ use super::calls::CallKind;
 use super::{Context, Pace, RunError};
 use crate::engine::refusals::Denials;
 use crate::engine::signals::Signals;
+use crate::plan::IngressFlow;
 use crate::state::LocalEngine;
+use crate::systems::{Source, Target};
 
 /// How long a delete is held at most for records that link to its own: their flow may have been stopped.
 const LONGEST_HOLD: TimeDelta = TimeDelta::hours(24);
@@ -39,6 +41,8 @@ const LONGEST_HOLD: TimeDelta = TimeDelta::hours(24);
 struct Shared {
     context: Context,
     flow: usize,
+    source: Arc<dyn Source>,
+    target: Arc<dyn Target>,
     engine: LocalEngine,
     signals: Signals,
     /// The reader has come to the end of its round: what is held can be judged.
@@ -48,7 +52,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn flow(&self) -> &crate::plan::IngressFlow {
+    fn flow(&self) -> &IngressFlow {
         &self.context.plan.ingress[self.flow]
     }
 }
@@ -76,6 +80,8 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
     }
     let shared = Arc::new(Shared {
         engine: LocalEngine::new(context.store.clone(), context.run),
+        source: context.services.source(&context.plan.ingress[flow])?,
+        target: context.services.target(&context.plan.ingress[flow])?,
         context,
         flow,
         signals: Signals::default(),

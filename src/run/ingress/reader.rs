@@ -17,7 +17,7 @@ use crate::state::{
     Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
     Partition, Payload, Reason, StateError, Store, Unseen,
 };
-use crate::systems::dataverse::{Link, Page, PageRequest, Query, Row};
+use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::Instant;
 
 /// Attempts at reading a page, beyond those of the HTTP layer, before the round fails.
@@ -143,7 +143,7 @@ async fn page(
         to,
     };
 
-    if let Some(reason) = must_restart(flow, &lease.cursor, fingerprint) {
+    if let Some(reason) = must_restart(flow, &*shared.source, &lease.cursor, fingerprint) {
         tracing::info!(mapping = flow.name, "{reason}: reading everything again");
         let restart = commit(
             Vec::new(),
@@ -156,13 +156,13 @@ async fn page(
 
     let request = request(flow, lease.cursor.link.as_ref(), shared.context.options.page_size);
     let fetched = tokio::select! {
-        fetched = shared.context.services.dataverse.page(&request) => fetched,
+        fetched = shared.source.page(&request) => fetched,
         () = shared.context.stop.cancelled() => {
             shared.engine.reschedule(lease, shared.context.now(), "stopped").await?;
             return Ok(Round::Over);
         }
     };
-    let page = match fetched.and_then(|page| page.follow(&request, trail).map(|()| page)) {
+    let page = match fetched.and_then(|page| page.follow(shared.source.system(), &request, trail).map(|()| page)) {
         Ok(page) => page,
         Err(ConnectError::DeltaExpired { .. }) => {
             tracing::warn!(mapping = flow.name, "the change-tracking token has expired: reading everything again");
@@ -208,9 +208,9 @@ async fn page(
 }
 
 /// Why everything is to be read again from a cursor, if it is.
-pub(super) fn must_restart(flow: &IngressFlow, cursor: &Cursor, fingerprint: &str) -> Option<&'static str> {
+pub(super) fn must_restart(flow: &IngressFlow, source: &dyn Source, cursor: &Cursor, fingerprint: &str) -> Option<&'static str> {
     // A link of another table is never kept, but an older version may have kept one.
-    let strays = |link: &String| Link::from(link.clone()).collection().is_some_and(|to| to != flow.source.collection);
+    let strays = |link: &String| source.collection_of(&SourceCursor::from(link.clone())).is_some_and(|to| to != flow.source.collection);
     if cursor.plan_fingerprint != fingerprint {
         // A link has the fields of its query baked in: another plan needs another full load. Records that come out the same cost
         // no call.
@@ -222,15 +222,21 @@ pub(super) fn must_restart(flow: &IngressFlow, cursor: &Cursor, fingerprint: &st
     }
 }
 
-/// What is asked of Dynamics 365: the page that a link leads to, or the first page of a full load.
+/// What is wanted of a flow's records.
+pub(super) fn query(flow: &IngressFlow) -> Query {
+    Query {
+        collection: flow.source.collection.clone(),
+        primary_key: flow.source.primary_property().to_owned(),
+        select: flow.source.select(),
+        labels: flow.source.annotations(),
+    }
+}
+
+/// What is asked of the source: the page that a cursor leads to, or the first page of a full load.
 pub(super) fn request(flow: &IngressFlow, link: Option<&String>, page_size: u32) -> PageRequest {
     match link {
-        Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size },
-        None => PageRequest::First(Query {
-            track_changes: flow.source.change_tracking,
-            annotations: flow.source.annotations(),
-            ..Query::of(flow.source.collection.clone(), flow.source.select(), page_size)
-        }),
+        Some(link) => PageRequest::Follow { cursor: SourceCursor::from(link.clone()), query: query(flow), page_size },
+        None => PageRequest::First { query: query(flow), track_changes: flow.source.change_tracking, page_size },
     }
 }
 
@@ -243,7 +249,7 @@ pub(super) fn after_page(flow: &IngressFlow, page: Page, unnamed: bool) -> Curso
             Deletes::Propagate => Unseen::Delete,
             Deletes::Ignore => Unseen::Keep,
         };
-        return CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen };
+        return CursorMove::RoundEnd { link: page.changes.map(Into::into), unseen };
     };
     CursorMove::Next(link.into())
 }
@@ -335,12 +341,11 @@ pub(super) fn evaluate_page(
                     }
                 }
             }
-            Row::Deleted { id, reason } => {
-                // "changed" says that the row has left the result of the query, which to the target is the same as a filter.
-                let left = reason.eq_ignore_ascii_case("changed");
-                let why = if left { Absence::FilteredOut } else { Absence::Deleted };
-                times.note(&id.to_string(), None);
-                changes.push(Change::Absent { source_id: id.to_string(), why, remove: removes(flow, why) });
+            Row::Deleted { id, left_result } => {
+                // To the target, leaving the result is the same as a filter.
+                let why = if *left_result { Absence::FilteredOut } else { Absence::Deleted };
+                times.note(id, None);
+                changes.push(Change::Absent { source_id: id.clone(), why, remove: removes(flow, why) });
             }
             Row::Unusable { problem } => unusable.push((*problem).to_owned()),
         }
@@ -358,11 +363,10 @@ pub(super) fn evaluate_page(
 pub(super) fn explained(flow: &IngressFlow, request: &PageRequest, error: ConnectError) -> RunError {
     let message = error.call().and_then(|call| call.message.clone()).unwrap_or_default();
     match (request, &error) {
-        (PageRequest::First(query), ConnectError::Rejected { .. })
-            if query.track_changes && message.to_ascii_lowercase().replace(['-', ' '], "").contains("changetracking") =>
+        (PageRequest::First { track_changes: true, .. }, ConnectError::Rejected { .. })
+            if message.to_ascii_lowercase().replace(['-', ' '], "").contains("changetracking") =>
         {
-            let table = flow.source.table.split_once('.').map_or(flow.source.table.as_str(), |(_, table)| table);
-            RunError::Untracked { name: flow.name.clone(), table: table.to_owned(), message }
+            RunError::Untracked { name: flow.name.clone(), table: flow.source.name().to_owned(), message }
         }
         _ => error.into(),
     }

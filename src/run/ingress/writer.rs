@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use super::Shared;
 use super::body::{self, NoBody, Request};
 use super::ended::{Ended, Tally};
-use super::reader::{evaluate_known, mass_change, paths};
+use super::reader::{evaluate_known, mass_change, paths, query};
 use crate::connect::ConnectError;
 use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
@@ -24,7 +24,7 @@ use crate::run::failure;
 use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
 use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
-use crate::systems::campaign::{Key, Payload, Written};
+use crate::systems::{Payload, RecordKey, Written};
 use crate::time::Instant;
 
 /// Operations claimed at once, per call that may be under way.
@@ -124,7 +124,7 @@ impl Handler for Shared {
     }
 
     async fn service_answers(&self, _: CallKind, key: &str) -> bool {
-        campaign_answers(self, key).await
+        target_answers(self, key).await
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
@@ -180,11 +180,9 @@ fn outcome(events: &Emitter, seq: i64, ended: Ended) -> Outcome<Shared> {
 }
 
 async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
-    let campaign = &shared.context.services.campaign;
-    let resource = &shared.flow().target.collection;
     let attribute = shared.flow().key.path.join(".");
     let exists = if op.uncertain {
-        match campaign.get(resource, identity(&attribute, op)).await {
+        match shared.target.get(identity(shared, &attribute, op)).await {
             Ok(found) => {
                 shared.denials.passed(CallKind::Look);
                 found.is_some()
@@ -207,8 +205,8 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
 }
 
 /// What names an operation's record, and what an answer about it must have.
-fn identity<'a>(attribute: &'a str, op: &'a ClaimedOp) -> Key<'a> {
-    Key::Identity { attribute, value: &op.key }
+fn identity<'a>(shared: &'a Shared, attribute: &'a str, op: &'a ClaimedOp) -> RecordKey<'a> {
+    RecordKey { table: body::table(shared.flow()), attribute, value: &op.key }
 }
 
 /// The body of a write, or how the operation ends if there is none.
@@ -277,13 +275,13 @@ async fn send(
 }
 
 async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> Result<Written, ConnectError> {
-    let (campaign, flow) = (&shared.context.services.campaign, shared.flow());
+    let flow = shared.flow();
     let attribute = flow.key.path.join(".");
     let (kind, answer) = if creates {
-        let created = campaign.create(&flow.target.collection, Some(&attribute), body).await;
+        let created = shared.target.create(body::table(flow), &attribute, body).await;
         (CallKind::Create, created.map(|()| Written::Done))
     } else {
-        (CallKind::Update, campaign.update(&flow.target.collection, identity(&attribute, op), body).await)
+        (CallKind::Update, shared.target.update(identity(shared, &attribute, op), body, None).await)
     };
     if answer.is_ok() {
         shared.denials.passed(kind);
@@ -313,11 +311,10 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
         Ok(Err(refused)) => refused,
         Err(ended) => return *ended,
     };
-    let campaign = &shared.context.services.campaign;
     let attribute = flow.key.path.join(".");
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
     if look && is_refusal(&error) {
-        match campaign.get(&flow.target.collection, identity(&attribute, op)).await {
+        match shared.target.get(identity(shared, &attribute, op)).await {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
                     Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
@@ -342,13 +339,14 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
         return Ended::Settle(op.deleted(), Tally::NothingToDelete);
     }
     let resource = &shared.flow().target.collection;
+    let attribute = shared.flow().key.path.join(".");
     // The profile may have the only copy of an opt-out: it is on disk before the profile goes.
     match keep_before_delete(&shared.context, &shared.flow().name, resource, &op.key).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return failed(shared, op, CallKind::Look, &error, None).await,
         Err(error) => return Ended::Abort(op.released(), error),
     }
-    match shared.context.services.campaign.delete(resource, &op.key).await {
+    match shared.target.delete(identity(shared, &attribute, op)).await {
         Ok(Written::Done | Written::Missing) => {
             shared.denials.passed(CallKind::Delete);
             Ended::Settle(op.deleted(), Tally::Deleted)
@@ -360,15 +358,13 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
 /// Reads a record again and takes in what it comes to now.
 async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     let flow = shared.flow();
-    let Ok(id) = uuid::Uuid::parse_str(&op.source_id) else {
-        return Ok(Ended::Abort(op.released(), RunError::Task(format!("`{}` is no record's id", op.source_id))));
+    if !shared.source.is_id(&op.source_id) {
+        return Ok(Ended::Abort(op.released(), RunError::Task(format!("`{}` is not the id of a record", op.source_id))));
+    }
+    let record = match shared.source.retrieve(&query(flow), &op.source_id).await {
+        Ok(record) => record,
+        Err(error) => return Ok(failed(shared, op, CallKind::Reread, &error, None).await),
     };
-    let select = flow.source.select();
-    let record =
-        match shared.context.services.dataverse.retrieve_with(&flow.source.collection, id, &select, flow.source.annotations()).await {
-            Ok(record) => record,
-            Err(error) => return Ok(failed(shared, op, CallKind::Reread, &error, None).await),
-        };
     shared.denials.passed(CallKind::Reread);
     let evaluator = Evaluator::new(flow)?;
     let (change, due) = match evaluate_known(
@@ -397,7 +393,7 @@ fn later(shared: &Shared, op: &ClaimedOp) -> Instant {
 /// When an operation is tried again whose request may still be carried out: not before that request is over. Until then nothing
 /// else is written to its record, or the late request would overwrite it.
 fn when_over(shared: &Shared, op: &ClaimedOp) -> Instant {
-    let lifetime = TimeDelta::from_std(shared.context.services.campaign.request_lifetime()).unwrap_or(TimeDelta::MAX);
+    let lifetime = TimeDelta::from_std(shared.target.request_lifetime()).unwrap_or(TimeDelta::MAX);
     let soonest = later(shared, op);
     shared.context.now().checked_add_signed(lifetime).map_or(soonest, |over| over.max(soonest))
 }
@@ -438,10 +434,10 @@ fn is_refusal(error: &ConnectError) -> bool {
 }
 
 /// Whether Campaign itself answers a look at a record.
-async fn campaign_answers(shared: &Shared, key: &str) -> bool {
+async fn target_answers(shared: &Shared, key: &str) -> bool {
     let attribute = shared.flow().key.path.join(".");
-    let key = Key::Identity { attribute: &attribute, value: key };
-    match shared.context.services.campaign.get(&shared.flow().target.collection, key).await {
+    let record = RecordKey { table: body::table(shared.flow()), attribute: &attribute, value: key };
+    match shared.target.get(record).await {
         Ok(_) => true,
         Err(error) => policy::is_answer_of_service(&error),
     }
@@ -452,7 +448,7 @@ async fn campaign_answers(shared: &Shared, key: &str) -> bool {
 /// firewall blocks for what is in it.
 async fn poisoned(shared: &Shared, op: &ClaimedOp, error: &ConnectError) -> bool {
     let of_the_record = error.status() == Some(500) || policy::doubt(error) == Some(Doubt::Stranger);
-    of_the_record && !matches!(op.work, Work::Refetch) && campaign_answers(shared, &op.key).await
+    of_the_record && !matches!(op.work, Work::Refetch) && target_answers(shared, &op.key).await
 }
 
 fn given_up(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>, uncertain: bool) -> Ended {

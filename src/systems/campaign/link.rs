@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::record::{Key, Payload};
+use super::record::Key;
 use super::{Campaign, href};
 use crate::connect::ConnectError;
+use crate::systems::target::Linked;
 
 /// How a link is written; in the project file `pkey`, `key` or `href`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -46,18 +47,6 @@ pub struct Target<'a> {
     pub attribute: &'a str,
     /// Its key.
     pub key: Key<'a>,
-}
-
-/// A payload with its links, as far as the other records are there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Linked {
-    /// To be sent soon: PKeys do not live for ever.
-    Ready(Payload),
-    /// The record that this link leads to is not there. With [`LinkForm::Key`] that is for the service to say.
-    Absent {
-        /// The link's attribute.
-        link: String,
-    },
 }
 
 impl Campaign {

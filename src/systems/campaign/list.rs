@@ -138,6 +138,18 @@ impl Pages {
         Self { campaign: campaign.clone(), next: Some(url), lines: lines as usize, followed: HashSet::new(), empty: 0 }
     }
 
+    /// From a page on whose address an earlier page gave.
+    pub(super) fn from(campaign: &Campaign, url: Url, lines: u32) -> Self {
+        // It is not the first page: that one alone tells whether the service cut the list off.
+        let followed = HashSet::from([hash(&url)]);
+        Self { campaign: campaign.clone(), next: Some(url), lines: lines as usize, followed, empty: 0 }
+    }
+
+    /// Where the next page is; none after the last one.
+    pub(super) fn next_address(&self) -> Option<&Url> {
+        self.next.as_ref()
+    }
+
     /// No page at all.
     pub(super) fn none(campaign: &Campaign) -> Self {
         Self { campaign: campaign.clone(), next: None, lines: 0, followed: HashSet::new(), empty: 0 }

@@ -15,6 +15,7 @@ mod list;
 mod metadata;
 mod probe;
 mod record;
+mod seam;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -34,10 +35,11 @@ use crate::connect::{Call, ConnectError, Credential};
 use crate::json;
 
 pub use self::history::{Event, Events, MirrorPage};
-pub use self::link::{Link, LinkForm, Linked, Target};
+pub use self::link::{Link, LinkForm, Target};
 pub use self::list::{Filter, Pages, Query};
 pub use self::metadata::{Attribute, AttributeType, FilterType, ResourceType};
-pub use self::record::{Key, Payload, Written};
+pub use self::record::Key;
+pub use super::target::{Linked, Payload, Written};
 
 const API: &str = "campaign";
 /// The endpoint of extended and custom fields, and of custom resources that are linked to the profile.

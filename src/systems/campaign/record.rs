@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
@@ -16,15 +15,7 @@ use super::list::Filter;
 use super::{Campaign, Place, href, scrub, without_pkeys};
 use crate::connect::ConnectError;
 use crate::connect::http::Request;
-
-/// Whether a write found its record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// It did, and the write is done.
-    Done,
-    /// There is no record of that key.
-    Missing,
-}
+use crate::systems::target::{Payload, Written};
 
 /// What names a record.
 #[derive(Debug, Clone, Copy)]
@@ -58,42 +49,6 @@ impl<'a> From<&'a String> for Key<'a> {
 impl<'a> From<&'a Filter> for Key<'a> {
     fn from(filter: &'a Filter) -> Self {
         Self::Filter(filter)
-    }
-}
-
-/// The body of a write: a JSON object. May hold personal data and PKeys, and so is not shown.
-/// A clone shares the text.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(pub(super) Bytes);
-
-impl Payload {
-    /// The text.
-    pub fn to_text(&self) -> String {
-        String::from_utf8_lossy(&self.0).into_owned()
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.0.len())
-    }
-}
-
-impl From<String> for Payload {
-    fn from(body: String) -> Self {
-        Self(body.into())
-    }
-}
-
-impl From<&String> for Payload {
-    fn from(body: &String) -> Self {
-        Self::from(body.as_str())
-    }
-}
-
-impl From<&str> for Payload {
-    fn from(body: &str) -> Self {
-        Self(Bytes::copy_from_slice(body.as_bytes()))
     }
 }
 

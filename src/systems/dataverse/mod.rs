@@ -12,6 +12,7 @@ mod navigation;
 mod page;
 mod probe;
 mod rows;
+mod seam;
 mod total;
 pub mod value;
 mod write;

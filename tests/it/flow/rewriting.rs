@@ -68,7 +68,6 @@ async fn pass_on(State(proxy): State<Arc<Proxy>>, method: Method, uri: Uri, head
 /// The services of a world behind proxies, with the rules of each.
 pub async fn services(world: &World) -> (Services, Rewritten, Rewritten) {
     let (dataverse_rules, campaign_rules) = (Rewritten::default(), Rewritten::default());
-    let (_, services) = world.services();
     let http = Http::new(world.http.clone()).expect("a client");
     let credentials = world.emulators.credentials();
     let (d_its, d_own) = start(&world.emulators.dataverse_url(), dataverse_rules.clone()).await;
@@ -90,10 +89,7 @@ pub async fn services(world: &World) -> (Services, Rewritten, Rewritten) {
         credentials.campaign_scope.clone(),
     );
     let campaign = CampaignConfig { token_url: url(world.emulators.campaign_token_url()), ..campaign };
-    let services = Services {
-        dataverse: Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse"),
-        campaign: Campaign::new(http, campaign).expect("a client of Campaign"),
-        ..services
-    };
+    let dataverse = Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse");
+    let services = Services::new(dataverse, Campaign::new(http, campaign).expect("a client of Campaign"));
     (services, dataverse_rules, campaign_rules)
 }

@@ -143,13 +143,8 @@ impl World {
             scope,
         );
         let campaign = CampaignConfig { token_url: url(self.emulators.campaign_token_url()), link_form: self.link_form, ..campaign };
-        let services = Services {
-            dataverse: Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse"),
-            campaign: Campaign::new(http.clone(), campaign).expect("a client of Campaign"),
-            exports: None,
-            files: d365map::connect::sftp::ExportFiles::default(),
-            journal: None,
-        };
+        let dataverse = Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse");
+        let services = Services::new(dataverse, Campaign::new(http.clone(), campaign).expect("a client of Campaign"));
         (http, services)
     }
 

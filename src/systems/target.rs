@@ -1,0 +1,189 @@
+//! Where records go: single writes by a key of ours, and many at once.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::connect::ConnectError;
+use crate::system::SystemId;
+
+/// A table of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table<'a> {
+    /// Its name: `contact`.
+    pub name: &'a str,
+    /// Its name in the system's addresses: `contacts`.
+    pub collection: &'a str,
+}
+
+/// A record of a target, named by a key of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordKey<'a> {
+    /// The table.
+    pub table: Table<'a>,
+    /// The attribute with the key.
+    pub attribute: &'a str,
+    /// Its value. An answer about a record with another value is not believed.
+    pub value: &'a str,
+}
+
+/// Whether a write found its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It did, and the write is done.
+    Done,
+    /// There is no record of that key.
+    Missing,
+}
+
+/// A record as the target has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The record, without what belongs to the target alone.
+    pub record: Value,
+    /// Its version, if the target has versions.
+    pub version: Option<String>,
+}
+
+/// The body of a write: a JSON object. May hold personal data and ids of the target, and so is not shown.
+/// A clone shares the text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(pub(super) Bytes);
+
+impl Payload {
+    /// The text.
+    pub fn to_text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+impl From<String> for Payload {
+    fn from(body: String) -> Self {
+        Self(body.into())
+    }
+}
+
+impl From<&String> for Payload {
+    fn from(body: &String) -> Self {
+        Self::from(body.as_str())
+    }
+}
+
+impl From<&str> for Payload {
+    fn from(body: &str) -> Self {
+        Self(Bytes::copy_from_slice(body.as_bytes()))
+    }
+}
+
+/// A link of a record to another one.
+#[derive(Debug, Clone, Copy)]
+pub struct Link<'a> {
+    /// The link's attribute.
+    pub name: &'a str,
+    /// Where it leads; `None` empties it.
+    pub to: Option<RecordKey<'a>>,
+}
+
+/// A body with its links, as far as the other records are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Linked {
+    /// To be sent soon: what links hold need not live for ever.
+    Ready(Payload),
+    /// The record that this link leads to is not there.
+    Absent {
+        /// The link's attribute.
+        link: String,
+    },
+}
+
+/// What a system can do as a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetCapabilities {
+    /// Records in one request of the methods for many; `None` if these make a request for each.
+    pub bulk: Option<usize>,
+    /// It has versions, and makes a write depend on one.
+    pub conditional_write: bool,
+}
+
+/// A system that records are written to. The contract is held by [`super::conformance`].
+///
+/// A write whose answer was not seen ends with [`ConnectError::OutcomeUnknown`], and is not repeated by the target itself if that could
+/// make a second record.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// The system.
+    fn system(&self) -> SystemId;
+
+    /// What it can do.
+    fn capabilities(&self) -> TargetCapabilities;
+
+    /// How long a request may still take effect after it was given up.
+    fn request_lifetime(&self) -> Duration;
+
+    /// Returns a record; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    async fn get(&self, record: RecordKey<'_>) -> Result<Option<Found>, ConnectError>;
+
+    /// Creates a record; `body` carries the key in this attribute.
+    ///
+    /// # Errors
+    /// [`ConnectError::Duplicate`] or [`ConnectError::Rejected`] if the key is taken. Others as they come.
+    async fn create(&self, table: Table<'_>, attribute: &str, body: Payload) -> Result<(), ConnectError>;
+
+    /// Changes attributes of a record; `body` has the changed ones, without the key. With a version, only if the record still has it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Changed`] if the version is another one; [`ConnectError::Config`] if there is a version and the target has none.
+    /// Others as they come.
+    async fn update(&self, record: RecordKey<'_>, body: Payload, version: Option<&str>) -> Result<Written, ConnectError>;
+
+    /// Deletes a record.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    async fn delete(&self, record: RecordKey<'_>) -> Result<Written, ConnectError>;
+
+    /// Adds links to a body.
+    ///
+    /// # Errors
+    /// [`ConnectError`] of looking the other records up; [`ConnectError::Rejected`] if the body is not a JSON object.
+    async fn linked(&self, body: &str, links: &[Link<'_>]) -> Result<Linked, ConnectError>;
+
+    /// Creates records. Gives what became of each, in their order; one that is refused costs none of the others.
+    async fn create_many(&self, table: Table<'_>, attribute: &str, bodies: Vec<Payload>) -> Vec<Result<(), ConnectError>> {
+        let mut results = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            results.push(self.create(table, attribute, body).await);
+        }
+        results
+    }
+
+    /// Changes records. Gives what became of each, in their order; one that is refused costs none of the others.
+    async fn update_many(&self, records: Vec<(RecordKey<'_>, Payload)>) -> Vec<Result<Written, ConnectError>> {
+        let mut results = Vec::with_capacity(records.len());
+        for (record, body) in records {
+            results.push(self.update(record, body, None).await);
+        }
+        results
+    }
+
+    /// Deletes records. Gives what became of each, in their order; one that is refused costs none of the others.
+    async fn delete_many(&self, records: Vec<RecordKey<'_>>) -> Vec<Result<Written, ConnectError>> {
+        let mut results = Vec::with_capacity(records.len());
+        for record in records {
+            results.push(self.delete(record).await);
+        }
+        results
+    }
+}
