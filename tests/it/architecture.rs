@@ -132,6 +132,15 @@ impl Module {
     fn name(&self) -> String {
         self.path.join("/")
     }
+
+    /// The modules with a file of their own that it declares for tests only.
+    fn files_for_tests(&self) -> Vec<Vec<String>> {
+        let declared = self.tree.items.iter().filter_map(|item| match item {
+            syn::Item::Mod(module) if module.content.is_none() && is_for_tests(&module.attrs) => Some(module.ident.to_string()),
+            _ => None,
+        });
+        declared.map(|name| [self.path.clone(), vec![name]].concat()).collect()
+    }
 }
 
 /// A path that the code of a module names.
@@ -281,6 +290,9 @@ impl Library {
                 (path != ["lib"] && path != ["main"]).then_some(Module { path, tree })
             })
             .collect();
+        // A file that only tests have may use what it likes.
+        let of_tests: Vec<Vec<String>> = modules.iter().flat_map(Module::files_for_tests).collect();
+        let modules: Vec<Module> = modules.into_iter().filter(|m| !of_tests.iter().any(|path| m.path.starts_with(path))).collect();
         let paths = modules.iter().map(|m| m.path.clone()).collect();
         let collected: Vec<Collector> = modules.iter().map(Collector::of).collect();
         let names = modules.iter().zip(&collected).map(|(m, c)| (m.path.clone(), c.names.iter().cloned().collect())).collect();

@@ -46,7 +46,8 @@ mapping out: memory.person -> campaign.profile {
 
 fn plan() -> Arc<ExecutionPlan> {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("memory.person.yaml"), SCHEMA).expect("a file");
+    let file = folder.path().join("memory.person.yaml");
+    crate::disk::write(&file, SCHEMA.as_bytes(), crate::disk::Access::Shared).expect("a file");
     let catalogue = Catalogue::with_dir(folder.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
     let input = Input { name: "mappings/memory.d365map".to_owned(), bytes: MAPPINGS.as_bytes().to_vec() };
     let compiled = compile(vec![input], &catalogue);
