@@ -7,33 +7,102 @@
 //! reached over HTTP only.
 
 #![warn(missing_docs)]
+// Modules hand on what their tests need.
+#![cfg_attr(not(feature = "internals"), allow(unused_imports))]
 
-pub mod app;
-pub mod check;
 pub mod cli;
-pub mod connect;
+
 mod count;
-pub mod diagnostics;
 mod disk;
 mod doctor;
 mod engine;
-pub mod eval;
-pub mod format;
-pub mod import;
 mod json;
 mod lsp;
-pub mod plan;
-pub mod printable;
-pub mod project;
-pub mod report;
-pub mod run;
-pub mod schema;
-pub mod state;
-pub mod steps;
-pub mod syntax;
-pub mod system;
-pub mod systems;
-pub mod testing;
-pub mod time;
 mod unicode;
+
+// The tests, benchmarks and tasks of this repository see these modules; to everyone else the library is the command. So the compiler
+// finds what nothing uses.
+#[cfg(not(feature = "internals"))]
+mod app;
+#[cfg(feature = "internals")]
+pub mod app;
+#[cfg(not(feature = "internals"))]
+mod check;
+#[cfg(feature = "internals")]
+pub mod check;
+#[cfg(not(feature = "internals"))]
+mod connect;
+#[cfg(feature = "internals")]
+pub mod connect;
+#[cfg(not(feature = "internals"))]
+mod diagnostics;
+#[cfg(feature = "internals")]
+pub mod diagnostics;
+#[cfg(not(feature = "internals"))]
+mod eval;
+#[cfg(feature = "internals")]
+pub mod eval;
+#[cfg(not(feature = "internals"))]
+mod format;
+#[cfg(feature = "internals")]
+pub mod format;
+#[cfg(not(feature = "internals"))]
+mod import;
+#[cfg(feature = "internals")]
+pub mod import;
+#[cfg(not(feature = "internals"))]
+mod plan;
+#[cfg(feature = "internals")]
+pub mod plan;
+#[cfg(not(feature = "internals"))]
+mod printable;
+#[cfg(feature = "internals")]
+pub mod printable;
+#[cfg(not(feature = "internals"))]
+mod project;
+#[cfg(feature = "internals")]
+pub mod project;
+#[cfg(not(feature = "internals"))]
+mod report;
+#[cfg(feature = "internals")]
+pub mod report;
+#[cfg(not(feature = "internals"))]
+mod run;
+#[cfg(feature = "internals")]
+pub mod run;
+#[cfg(not(feature = "internals"))]
+mod schema;
+#[cfg(feature = "internals")]
+pub mod schema;
+#[cfg(not(feature = "internals"))]
+mod state;
+#[cfg(feature = "internals")]
+pub mod state;
+#[cfg(not(feature = "internals"))]
+mod steps;
+#[cfg(feature = "internals")]
+pub mod steps;
+#[cfg(not(feature = "internals"))]
+mod syntax;
+#[cfg(feature = "internals")]
+pub mod syntax;
+#[cfg(not(feature = "internals"))]
+mod system;
+#[cfg(feature = "internals")]
+pub mod system;
+#[cfg(not(feature = "internals"))]
+mod systems;
+#[cfg(feature = "internals")]
+pub mod systems;
+#[cfg(not(feature = "internals"))]
+mod testing;
+#[cfg(feature = "internals")]
+pub mod testing;
+#[cfg(not(feature = "internals"))]
+mod time;
+#[cfg(feature = "internals")]
+pub mod time;
+#[cfg(not(feature = "internals"))]
+mod yaml;
+#[cfg(feature = "internals")]
 pub mod yaml;

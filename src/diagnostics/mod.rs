@@ -156,6 +156,7 @@ impl Diagnostics {
     }
 
     /// How many findings there are of each severity: (errors, warnings).
+    #[cfg(any(test, feature = "internals"))]
     pub fn counts(&self) -> (usize, usize) {
         let errors = self.items.iter().filter(|d| d.severity() == Severity::Error).count();
         (errors, self.items.len() - errors)

@@ -40,6 +40,7 @@ impl Clock {
     }
 
     /// Returns a clock that shows one time until it is moved.
+    #[cfg(any(test, feature = "internals"))]
     pub fn standing(at: Instant) -> Clock {
         Clock::of(Some(at))
     }
@@ -64,6 +65,7 @@ impl Clock {
     }
 
     /// Moves the clock.
+    #[cfg(any(test, feature = "internals"))]
     pub fn advance(&self, by: TimeDelta) {
         self.0.ahead.send_modify(|ahead| *ahead += by);
     }

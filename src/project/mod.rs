@@ -113,6 +113,7 @@ pub struct CampaignConnection {
     /// The journal of events, where the project has one.
     pub journal: Option<JournalConnection>,
     /// The organisation's id, where the file gives it by itself; it is part of `url` already.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "tests read it; the connector takes it from the address"))]
     pub organization: Option<String>,
     /// The scopes, separated by commas.
     pub scope: String,

@@ -3,19 +3,20 @@
 use super::RunError;
 use crate::engine::refusals::Refused;
 use crate::plan::EventType;
+use crate::system::SystemId;
 
 /// Calls that need the same right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CallKind {
-    /// A look at a record in Campaign.
+    /// A look at a record in the target.
     Look,
-    /// A record is created in Campaign.
+    /// A record is created in the target.
     Create,
-    /// A record is updated in Campaign.
+    /// A record is updated in the target.
     Update,
-    /// A record is deleted in Campaign.
+    /// A record is deleted in the target.
     Delete,
-    /// A record is read again from Dynamics 365.
+    /// A record is read again from the source.
     Reread,
     /// A contact is written in Dynamics 365.
     Contact,
@@ -43,20 +44,37 @@ impl CallKind {
         }
     }
 
-    /// The service that is called.
-    pub fn service(self) -> &'static str {
+    /// Whether it goes to the system that a mapping writes, and not to the one that it reads.
+    pub fn is_of_target(self) -> bool {
         match self {
-            CallKind::Look | CallKind::Create | CallKind::Update | CallKind::Delete => "Campaign",
-            CallKind::Reread | CallKind::Contact | CallKind::Activities(_) | CallKind::Tasks(_) | CallKind::Completing(_) => "Dynamics 365",
+            CallKind::Look | CallKind::Create | CallKind::Update | CallKind::Delete => true,
+            CallKind::Reread | CallKind::Contact | CallKind::Activities(_) | CallKind::Tasks(_) | CallKind::Completing(_) => false,
         }
     }
 }
 
+/// The systems that a mapping reads and writes. Events and opt-outs go by the direction of mappings too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sides {
+    pub source: SystemId,
+    pub target: SystemId,
+}
+
+impl Sides {
+    /// Dynamics 365 and Campaign.
+    pub const DYNAMICS_AND_CAMPAIGN: Sides = Sides { source: SystemId::D365, target: SystemId::Campaign };
+
+    /// The system that a call goes to, for people.
+    fn service(self, call: CallKind) -> &'static str {
+        if call.is_of_target() { self.target.title() } else { self.source.title() }
+    }
+}
+
 /// Why a workflow's round ends for a refusal that is about all records.
-pub(super) fn refused(refused: Refused<CallKind>, name: &str, waiting: u64) -> RunError {
+pub(super) fn refused(refused: Refused<CallKind>, sides: Sides, name: &str, waiting: u64) -> RunError {
     let name = name.to_owned();
     match refused {
         Refused::Denied(call, error) => RunError::Denied { name, calls: call.words(), error: Box::new(error) },
-        Refused::Stranger { call, answers, last } => RunError::Stranger { name, service: call.service(), answers, last, waiting },
+        Refused::Stranger { call, answers, last } => RunError::Stranger { name, service: sides.service(call), answers, last, waiting },
     }
 }

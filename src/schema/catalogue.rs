@@ -54,6 +54,7 @@ impl Catalogue {
     /// # Errors
     ///
     /// As [`Catalogue::with_folder`].
+    #[cfg(any(test, feature = "internals"))]
     pub fn with_dir(dir: &Path) -> Result<Catalogue, Vec<FileProblem>> {
         Catalogue::with_folder(SchemaFolder::alone(dir))
     }
@@ -133,6 +134,7 @@ impl<'a> SchemaFolder<'a> {
     }
 
     /// A folder without a project around it.
+    #[cfg(any(test, feature = "internals"))]
     pub fn alone(path: &'a Path) -> SchemaFolder<'a> {
         SchemaFolder { path, root: path }
     }

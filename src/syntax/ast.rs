@@ -236,6 +236,7 @@ impl Path {
     }
 
     /// The name, where there is just one.
+    #[cfg(any(test, feature = "internals"))]
     pub fn single(&self) -> Option<&Ident> {
         match self.parts.as_slice() {
             [one] => Some(one),

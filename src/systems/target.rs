@@ -124,6 +124,7 @@ pub trait Target: Send + Sync {
     fn system(&self) -> SystemId;
 
     /// What it can do.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for two-way flows"))]
     fn capabilities(&self) -> TargetCapabilities;
 
     /// How long a request may still take effect after it was given up.
@@ -161,6 +162,7 @@ pub trait Target: Send + Sync {
     async fn linked(&self, body: &str, links: &[Link<'_>]) -> Result<Linked, ConnectError>;
 
     /// Creates records. Gives what became of each, in their order; one that is refused costs none of the others.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for two-way flows"))]
     async fn create_many(&self, table: Table<'_>, attribute: &str, bodies: Vec<Payload>) -> Vec<Result<(), ConnectError>> {
         let mut results = Vec::with_capacity(bodies.len());
         for body in bodies {
@@ -170,6 +172,7 @@ pub trait Target: Send + Sync {
     }
 
     /// Changes records. Gives what became of each, in their order; one that is refused costs none of the others.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for two-way flows"))]
     async fn update_many(&self, records: Vec<(RecordKey<'_>, Payload)>) -> Vec<Result<Written, ConnectError>> {
         let mut results = Vec::with_capacity(records.len());
         for (record, body) in records {
@@ -179,6 +182,7 @@ pub trait Target: Send + Sync {
     }
 
     /// Deletes records. Gives what became of each, in their order; one that is refused costs none of the others.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for two-way flows"))]
     async fn delete_many(&self, records: Vec<RecordKey<'_>>) -> Vec<Result<Written, ConnectError>> {
         let mut results = Vec::with_capacity(records.len());
         for record in records {

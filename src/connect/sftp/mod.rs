@@ -332,6 +332,7 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`]; [`SftpError::Config`] without a folder for logs, or for a name with a folder in it.
+    #[cfg(any(test, feature = "internals"))]
     pub async fn upload_log(&self, name: &str, content: &[u8]) -> Result<(), SftpError> {
         let wrong = |problem: String, remedy: &str| SftpError::Config { problem, remedy: remedy.to_owned() };
         let Some(folder) = &self.0.config.logs else {

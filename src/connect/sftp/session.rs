@@ -21,8 +21,10 @@ use super::host_key::{Doubt, Known};
 use super::key::describe;
 
 /// OpenSSH's rename that replaces an existing file in one step (OpenSSH: PROTOCOL, 4.3).
+#[cfg(any(test, feature = "internals"))]
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
 /// Bytes in one write request; every server takes 32 KiB (SFTP version 3).
+#[cfg(any(test, feature = "internals"))]
 const WRITE_CHUNK: usize = 32 * 1024;
 
 /// What a connection is made of.
@@ -189,6 +191,7 @@ impl Session {
     }
 
     /// Writes a file beside its place and moves it there in one step: a reader sees the old file or the whole new one.
+    #[cfg(any(test, feature = "internals"))]
     pub(super) async fn put(&self, folder: &str, name: &str, temporary: &str, content: &[u8]) -> Result<(), SftpError> {
         // A channel of its own: the other session does not offer extensions.
         let stream = channel(&self.target, &self.ssh).await?;

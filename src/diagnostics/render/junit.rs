@@ -71,6 +71,7 @@ pub struct Case {
 
 /// How a case went.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the model of a report has all outcomes of the format"))]
 pub enum Outcome {
     /// As it should.
     Passed,

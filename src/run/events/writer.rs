@@ -21,7 +21,7 @@ use crate::engine::policy::{self, Doubt};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::plan::EventType;
-use crate::run::calls::{self, CallKind};
+use crate::run::calls::{self, CallKind, Sides};
 use crate::run::{Pace, RunError, failure};
 use crate::state::{EventResult, Failure, WaitingEvent};
 use crate::systems::dataverse::{Dataverse, Entity};
@@ -172,7 +172,7 @@ impl Handler for Writer {
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
-        calls::refused(refused, &self.shared.flow().name, self.shared.context.memory.backlog())
+        calls::refused(refused, Sides::DYNAMICS_AND_CAMPAIGN, &self.shared.flow().name, self.shared.context.memory.backlog())
     }
 
     fn unavailable(&self, _: u32, last: ConnectError) -> RunError {

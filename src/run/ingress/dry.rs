@@ -170,7 +170,7 @@ async fn dry_flow(
         if stop.is_cancelled() {
             break;
         }
-        let request = request(flow, cursor.link.as_ref(), options.page_size);
+        let request = request(flow, &*source, cursor.link.as_ref(), options.page_size);
         let fetched = source.page(&request).await;
         let page = match fetched.and_then(|page| page.follow(source.system(), &request, &mut trail).map(|()| page)) {
             Ok(page) => page,

@@ -154,7 +154,7 @@ async fn page(
         return Ok(Round::GoesOn);
     }
 
-    let request = request(flow, lease.cursor.link.as_ref(), shared.context.options.page_size);
+    let request = request(flow, &*shared.source, lease.cursor.link.as_ref(), shared.context.options.page_size);
     let fetched = tokio::select! {
         fetched = shared.source.page(&request) => fetched,
         () = shared.context.stop.cancelled() => {
@@ -233,10 +233,14 @@ pub(super) fn query(flow: &IngressFlow) -> Query {
 }
 
 /// What is asked of the source: the page that a cursor leads to, or the first page of a full load.
-pub(super) fn request(flow: &IngressFlow, link: Option<&String>, page_size: u32) -> PageRequest {
+pub(super) fn request(flow: &IngressFlow, source: &dyn Source, link: Option<&String>, page_size: u32) -> PageRequest {
     match link {
         Some(link) => PageRequest::Follow { cursor: SourceCursor::from(link.clone()), query: query(flow), page_size },
-        None => PageRequest::First { query: query(flow), track_changes: flow.source.change_tracking, page_size },
+        None => PageRequest::First {
+            query: query(flow),
+            track_changes: flow.source.change_tracking && source.capabilities().change_tracking,
+            page_size,
+        },
     }
 }
 
@@ -482,6 +486,7 @@ pub(super) fn evaluate(
 ///
 /// # Errors
 /// When the record is rejected with `rejected stop`, or has no id.
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for tests and benchmarks"))]
 pub fn outbox_text(
     plan: &ExecutionPlan,
     evaluator: &Evaluator<'_>,

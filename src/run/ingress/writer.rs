@@ -19,7 +19,7 @@ use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GI
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::eval::Evaluator;
-use crate::run::calls::{self, CallKind};
+use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure;
 use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
@@ -128,7 +128,8 @@ impl Handler for Shared {
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
-        calls::refused(refused, &self.flow().name, self.context.memory.backlog())
+        let sides = Sides { source: self.source.system(), target: self.target.system() };
+        calls::refused(refused, sides, &self.flow().name, self.context.memory.backlog())
     }
 
     fn unavailable(&self, failures: u32, last: String) -> RunError {

@@ -19,7 +19,7 @@ use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GI
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::engine::signals::Signals;
-use crate::run::calls::{self, CallKind};
+use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure::place;
 use crate::run::{Pace, RunError};
 use crate::state::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
@@ -130,7 +130,7 @@ impl Handler for Shared {
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
-        calls::refused(refused, &self.name, self.context.memory.backlog())
+        calls::refused(refused, Sides::DYNAMICS_AND_CAMPAIGN, &self.name, self.context.memory.backlog())
     }
 
     fn unavailable(&self, failures: u32, last: String) -> RunError {
@@ -448,7 +448,7 @@ fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &Co
 /// Whether the service that a call of this kind goes to answers a look at a person itself.
 async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
     let services = &shared.context.services;
-    let error = if kind.service() == "Campaign" {
+    let error = if kind.is_of_target() {
         let key = Key::Identity { attribute: &shared.key_attribute, value: id };
         services.campaign.get(&shared.resource, key).await.err()
     } else {

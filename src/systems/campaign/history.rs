@@ -22,6 +22,7 @@ pub struct Event {
     /// The channel: `email`.
     pub category: String,
     /// The direction: `outbound`.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "read by tests"))]
     pub kind: String,
     /// What people read: `Send via email`.
     pub label: String,

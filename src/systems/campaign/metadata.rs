@@ -133,6 +133,7 @@ impl Campaign {
     ///
     /// # Errors
     /// As [`Self::resource_metadata`].
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub async fn describe(&self, resource: &str) -> Result<ResourceType, ConnectError> {
         let place = self.place(resource).await?;
         let document = Value::Object(self.description(&place).await?);

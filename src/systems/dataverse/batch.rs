@@ -48,12 +48,14 @@ impl Operation {
     }
 
     /// Deletes a row; none where a value of the key would break an address.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn delete(entity: &Entity, key: &RowKey) -> Option<Self> {
         let path = format!("{}{}", name(&entity.set), key.segment()?);
         Some(Self { method: Method::DELETE, path, headers: Vec::new(), body: None })
     }
 
     /// Reads a row; not allowed in a change set.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn get(entity: &Entity, key: &RowKey, select: &[String]) -> Option<Self> {
         let options = super::query(&[("$select", &super::names(select))]);
         let mark = if options.is_empty() { "" } else { "?" };
@@ -62,6 +64,7 @@ impl Operation {
     }
 
     /// Changes the row that the change set's request `reference` (from 1) makes.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn change_made(reference: usize, body: impl Into<String>) -> Self {
         Self { method: Method::PATCH, path: format!("${reference}"), headers: Vec::new(), body: Some(body.into()) }
     }
@@ -77,6 +80,7 @@ pub enum Part {
     /// A request by itself.
     Single(Operation),
     /// Requests that are carried out as a whole or not at all.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "rows that are written together"))]
     ChangeSet(Vec<Operation>),
 }
 
@@ -106,10 +110,12 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub enum PartOutcome {
     /// Its requests' answers, in their order; one for a request by itself.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "what two-way flows read"))]
     Done(Vec<Answer>),
     /// It failed. Of a change set nothing was kept.
     Failed {
         /// Which request of a change set failed (from 0), where the service told.
+        #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "what two-way flows read"))]
         at: Option<usize>,
         /// Why.
         error: ConnectError,

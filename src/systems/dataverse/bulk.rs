@@ -64,6 +64,7 @@ pub struct BulkSupport {
 
 impl BulkSupport {
     /// Whether the table has an operation.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn has(self, bulk: Bulk) -> bool {
         match bulk {
             Bulk::Create => self.create,

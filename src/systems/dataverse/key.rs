@@ -33,6 +33,7 @@ impl Entity {
 
 /// A value of an alternate key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "all types that a key can have"))]
 pub enum KeyValue {
     /// A text.
     Text(String),

@@ -191,6 +191,7 @@ impl Dataverse {
     ///
     /// # Errors
     /// [`ConnectError`].
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub async fn count(&self, set: &str) -> Result<u64, ConnectError> {
         let request = self.request(self.url(&format!("{}/$count", name(set)), "")?, None)?;
         let body = self.0.http.send(&request).await?;

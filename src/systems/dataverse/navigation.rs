@@ -68,6 +68,7 @@ impl Lookups {
     ///
     /// # Errors
     /// [`ConnectError::Config`] as [`Lookups::property`], and for a key whose value would break an address.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn bind(&self, lookup: &str, target: &Entity, key: &RowKey) -> Result<Member, ConnectError> {
         let property = self.property(lookup, &target.logical_name)?;
         let segment = key.segment().ok_or_else(|| {
@@ -83,6 +84,7 @@ impl Lookups {
     ///
     /// # Errors
     /// [`ConnectError::Config`] when the table has no such lookup.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn clear(&self, lookup: &str) -> Result<Member, ConnectError> {
         let property = match self.navigation.get(lookup).and_then(|targets| targets.values().next()) {
             Some(property) => property,
@@ -93,6 +95,7 @@ impl Lookups {
 }
 
 /// The row that a lookup of a row points to: the column `_<lookup>_value`, and its table where annotations were asked for.
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
 pub fn points_to(row: &Value, lookup: &str) -> Option<(Uuid, Option<String>)> {
     let column = format!("_{lookup}_value");
     let id = row.get(&column)?.as_str()?.parse().ok()?;
@@ -101,6 +104,7 @@ pub fn points_to(row: &Value, lookup: &str) -> Option<(Uuid, Option<String>)> {
 }
 
 /// The label of a choice, the name of a lookup's row, or a number or date as the user reads it; where annotations were asked for.
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
 pub fn formatted<'a>(row: &'a Value, column: &str) -> Option<&'a str> {
     row.get(format!("{column}@OData.Community.Display.V1.FormattedValue"))?.as_str()
 }

@@ -83,6 +83,7 @@ impl Query {
 
     /// With change tracking.
     #[must_use]
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn tracked(self) -> Self {
         Self { track_changes: true, ..self }
     }

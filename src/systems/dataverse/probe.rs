@@ -12,6 +12,7 @@ use crate::connect::http::{Look, Miss};
 
 impl Dataverse {
     /// The address of the API: what is under it answers with 401 where no token is shown.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn api_root(&self) -> &Url {
         &self.0.root
     }
