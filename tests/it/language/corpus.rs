@@ -57,6 +57,27 @@ fn a_plan_survives_being_written_and_read_to_the_byte() {
     });
 }
 
+/// Another form is another fingerprint of every mapping that has the step, and so a full load of its table.
+#[test]
+fn every_step_keeps_its_form_in_plans() {
+    let sources =
+        ["nickname", "createdon", "birthdate", "new_meeting", "creditlimit", "new_weight", "numberofchildren", "new_drinks", "gendercode"];
+    let mut text = String::new();
+    for sample in d365map::steps::STEPS.iter().flat_map(|step| step.samples).filter(|sample| !sample.contains('{')) {
+        text.push_str(&format!("{sample}\n"));
+        let mut forms = std::collections::BTreeSet::new();
+        for (source, target) in sources.iter().flat_map(|s| ["cusNote", "cusCreditLimit", "cusPoints", "cusSince"].map(|t| (s, t))) {
+            for or in ["", " or null"] {
+                let plan = compiled(&super::support::whole(&format!("{source} -> {target} | {sample}{or}"))).plan;
+                let steps = plan.into_iter().flat_map(|plan| plan.ingress[0].fields[0].steps.clone());
+                forms.extend(steps.map(|step| format!("  {}\n", serde_json::to_string(&step.op).expect("a step as JSON"))));
+            }
+        }
+        text.extend(forms);
+    }
+    insta::assert_snapshot!(text);
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     insta::glob!("../../corpus/accepted", "*.d365map", |path| {
