@@ -19,6 +19,7 @@ mod engine;
 mod json;
 mod lsp;
 mod unicode;
+mod value;
 
 // The tests, benchmarks and tasks of this repository see these modules; to everyone else the library is the command. So the compiler
 // finds what nothing uses.

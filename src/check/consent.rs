@@ -12,6 +12,7 @@ use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, SlotKind, Source, Step};
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
+use crate::steps::{Operate, default_to};
 use crate::syntax::ast::{self, FieldMapping, Optout};
 
 /// The attributes of a profile that opt-outs can be written to, by their names in the product; the REST names of the seven
@@ -162,7 +163,7 @@ fn program(
 ) -> FieldProgram {
     let at = context.at(pair.span);
     let slot = checker.slot(from, pair.source.span, context);
-    let mut ops = vec![Op::Default(Const::Boolean(false))];
+    let mut ops = vec![Op::Step(default_to(Const::Boolean(false)))];
     if pair.inverted {
         ops.push(Op::Not);
     }
@@ -252,10 +253,11 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
 
 /// Whether steps turn a flag round; none where they do something else.
 fn inversion(steps: &[Step]) -> Option<bool> {
-    let ops: Vec<&Op> = steps.iter().map(|step| &step.op).collect();
-    match ops.as_slice() {
-        [] | [Op::Default(Const::Boolean(false))] => Some(false),
-        [Op::Not] | [Op::Default(Const::Boolean(false)), Op::Not] => Some(true),
+    let mut ops = steps.iter().map(|step| &step.op).peekable();
+    ops.next_if(|op| matches!(op, Op::Step(operation) if operation.instead_of_empty() == Some(&Const::Boolean(false))));
+    match (ops.next(), ops.next()) {
+        (None, _) => Some(false),
+        (Some(Op::Not), None) => Some(true),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use super::types::{Mismatch, Ty, Typed, convert, convert_constant, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{FORMATTED_VALUE, FieldProgram, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
 use crate::schema::{Derived, FieldType, SystemId, Table};
+use crate::steps::Operation;
 use crate::syntax::ast::{self, Entry, Mapping, Path};
 
 /// What the entries of a mapping share, for one way.
@@ -282,7 +283,7 @@ impl<'m> Checker<'m> {
             Some(ops) => (source, ops),
             None => match convert(&typed.ty, &target.fit) {
                 Ok(ops) => match source {
-                    source if ops.contains(&Op::ToText) && matches!(typed.ty, Ty::Choice(_) | Ty::Options(_)) => {
+                    source if ops.contains(&Op::Step(Operation::ToText)) && matches!(typed.ty, Ty::Choice(_) | Ty::Options(_)) => {
                         self.number_as_text(field, context);
                         (source, ops)
                     }

@@ -8,6 +8,7 @@ use super::types::{Ty, Typed, constant, convert_constant};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{Const, FORMATTED_VALUE, Op, Piece, Read, Source};
 use crate::schema::{Field, FieldType};
+use crate::steps::Operation;
 use crate::syntax::ast::{self, Argument, LiteralValue, TemplatePart};
 use crate::unicode::same;
 
@@ -303,7 +304,7 @@ pub(super) fn literal_text(value: &LiteralValue) -> String {
     if let LiteralValue::Text(text) = value {
         return text.clone();
     }
-    match convert_constant(constant(value), &[Op::ToText]) {
+    match convert_constant(constant(value), &[Op::Step(Operation::ToText)]) {
         Const::Text(text) => text,
         _ => String::new(),
     }

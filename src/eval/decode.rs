@@ -13,10 +13,10 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::number;
-use super::value::Value;
 use crate::plan::{Slot, SlotKind};
 use crate::time;
 use crate::unicode::{is_blank, without_controls};
+use crate::value::Value;
 
 /// Decodes the records of one flow.
 #[derive(Debug)]

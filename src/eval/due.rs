@@ -7,9 +7,9 @@
 use chrono::{Days, TimeDelta};
 
 use super::filter::{Ready, ReadyTest};
-use super::value::Value;
 use crate::plan::RelativeBase;
 use crate::time::{self, Date, Instant};
+use crate::value::Value;
 
 impl Ready {
     /// Returns the first instant after `now` at which the answer differs from the answer at `now`. `None` if it never does. To the

@@ -5,10 +5,10 @@ use regex::Regex;
 
 use super::EvalError;
 use super::text::{folded, same};
-use super::value::Value;
 use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test, TextTest};
 use crate::time::{self, Instant};
 use crate::unicode::nfc;
+use crate::value::Value;
 
 /// A condition made ready to run: expressions are compiled, texts folded to lower case.
 #[derive(Debug)]

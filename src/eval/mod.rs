@@ -7,8 +7,7 @@
 mod decode;
 mod due;
 mod filter;
-mod moment;
-pub mod number;
+mod number;
 mod output;
 mod program;
 mod steps;
@@ -18,16 +17,15 @@ mod value;
 use std::borrow::Cow;
 
 use decode::Decoder;
-pub use moment::{format_date, time_zone};
 use output::Layout;
 pub use program::ArmUse;
 use program::Program;
-pub use steps::phone_region;
-pub use value::{Value, compare_constants};
+pub use value::compare_constants;
 
 use crate::json;
 use crate::plan::{At, Condition, FieldProgram, IngressFlow};
 use crate::time::Instant;
+pub use crate::value::Value;
 
 /// A plan that cannot be made ready: it was changed by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

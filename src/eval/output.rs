@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::value::Value;
 use crate::plan::{Fit, IngressFlow};
+use crate::value::Value;
 
 /// A record's text: before each value stands what was worked out beforehand.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use super::EvalError;
 use super::steps::{ReadyStep, some_text};
 use super::text::fits;
-use super::value::Value;
 use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source};
 use crate::time;
 use crate::unicode::{is_blank, nfc};
+use crate::value::Value;
 
 /// Why a field has no value: the record is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
-//! One value during evaluation, borrowed from the record or the plan wherever that is possible.
+//! Values as Campaign's API writes them, and how they compare with constants.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::io::Write;
 
@@ -8,46 +7,10 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::text::same;
-use crate::plan::Const;
-use crate::time::{self, Date, Instant, LocalDateTime};
+use crate::time;
+use crate::value::{Const, Value};
 
-/// One value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// No value.
-    Null,
-    /// True or false.
-    Boolean(bool),
-    /// A whole number.
-    Integer(i64),
-    /// An exact decimal number.
-    Decimal(Decimal),
-    /// A floating-point number.
-    Double(f64),
-    /// Text.
-    Text(Cow<'a, str>),
-    /// A day.
-    Date(Date),
-    /// An instant.
-    Instant(Instant),
-    /// A wall-clock time of no zone.
-    Local(LocalDateTime),
-}
-
-impl<'a> Value<'a> {
-    /// A constant of the plan.
-    pub(super) fn of(constant: &'a Const) -> Value<'a> {
-        match constant {
-            Const::Null => Value::Null,
-            Const::Boolean(b) => Value::Boolean(*b),
-            Const::Integer(n) => Value::Integer(*n),
-            Const::Decimal(d) => Value::Decimal(*d),
-            Const::Text(text) => Value::Text(Cow::Borrowed(text)),
-            Const::Date(date) => Value::Date(*date),
-            Const::Instant(instant) => Value::Instant(*instant),
-        }
-    }
-
+impl Value<'_> {
     /// The value as Campaign's API writes it.
     pub fn json(&self) -> String {
         let mut out = Vec::new();
@@ -60,27 +23,6 @@ impl<'a> Value<'a> {
         let mut out = Vec::new();
         Value::of(constant).write_json(&mut out);
         String::from_utf8(out).unwrap_or_default()
-    }
-
-    /// Whether there is no value.
-    pub fn is_null(&self) -> bool {
-        matches!(self, Value::Null)
-    }
-
-    /// The value as text in the notation of the language's literals; `None` for no value.
-    pub(super) fn into_text(self) -> Option<Cow<'a, str>> {
-        Some(match self {
-            Value::Null => return None,
-            Value::Boolean(true) => Cow::Borrowed("true"),
-            Value::Boolean(false) => Cow::Borrowed("false"),
-            Value::Integer(n) => Cow::Owned(n.to_string()),
-            Value::Decimal(d) => Cow::Owned(d.normalize().to_string()),
-            Value::Double(d) => Cow::Owned(double_text(d)),
-            Value::Text(text) => text,
-            Value::Date(date) => Cow::Owned(date.to_string()),
-            Value::Instant(instant) => Cow::Owned(time::format_instant(instant)),
-            Value::Local(local) => Cow::Owned(local.format("%Y-%m-%dT%H:%M:%S").to_string()),
-        })
     }
 
     /// Appends the value as Campaign's API writes it.
@@ -131,30 +73,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The shortest text that reads back as the same number, of 24 characters at most: very large and very small numbers have an
-/// exponent, since their digits alone would take hundreds.
-fn double_text(value: f64) -> String {
-    let size = value.abs();
-    if value != 0.0 && !(1e-5..1e16).contains(&size) { format!("{value:e}") } else { value.to_string() }
-}
-
 /// The order of two constants of one kind; `None` where they have none.
 pub fn compare_constants(a: &Const, b: &Const) -> Option<Ordering> {
     Value::of(a).compare(b)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::double_text;
-
-    proptest! {
-        #[test]
-        fn the_text_of_a_double_is_short_and_reads_back(value in any::<f64>().prop_filter("finite", |v| v.is_finite())) {
-            let text = double_text(value);
-            prop_assert!(text.len() <= 24, "{text}");
-            prop_assert_eq!(text.parse::<f64>(), Ok(value));
-        }
-    }
 }

@@ -7,7 +7,9 @@ mod print;
 use std::hash::Hasher;
 
 pub use model::*;
-pub use print::{constant, describe};
+pub use print::describe;
+
+pub use crate::value::constant;
 
 /// Why a plan file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -4,13 +4,12 @@
 //! typed constants, replacements to tables, implicit conversions to steps; every node keeps its place in the mapping file,
 //! so that a rejected record points at the line that rejected it.
 
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::steps::TextStep;
+use crate::steps::{Operate, Operation};
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::system::SystemId;
-use crate::time::{Date, Instant};
+pub use crate::value::{Const, Fit};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
 pub const FORMAT: u32 = 4;
@@ -503,7 +502,11 @@ impl FieldProgram {
             Source::Field(read) => read.replace.is_some(),
             Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => false,
         };
-        let steps = self.steps.iter().any(|step| matches!(step.op, Op::Default(_) | Op::Map(_)));
+        let steps = self.steps.iter().any(|step| match &step.op {
+            Op::Map(_) => true,
+            Op::Step(operation) => operation.instead_of_empty().is_some(),
+            Op::Coalesce(_) | Op::Midnight | Op::Concat(_) | Op::Labels { .. } | Op::Not | Op::Link { .. } => false,
+        });
         match self.columns().len() {
             0 => false,
             1 => replaces || steps,
@@ -593,26 +596,6 @@ pub enum Outcome {
     Unknown,
 }
 
-/// A typed literal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Const {
-    /// No value.
-    Null,
-    /// True or false.
-    Boolean(bool),
-    /// A whole number.
-    Integer(i64),
-    /// An exact decimal number.
-    Decimal(Decimal),
-    /// Text.
-    Text(String),
-    /// A day.
-    Date(Date),
-    /// An instant.
-    Instant(Instant),
-}
-
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -625,124 +608,23 @@ pub struct Step {
     pub on_failure: Option<OnFailure>,
 }
 
-/// What a step does. Every step but [`Op::Default`] and [`Op::Coalesce`] leaves a missing value missing.
+/// What a step does. Every step but `default`, [`Op::Coalesce`] and [`Op::Map`] leaves an empty value empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {
-    /// Cuts after this many UTF-16 code units, never within a character as people see it (a grapheme cluster).
-    Truncate(u32),
-    /// The value for a missing one.
-    Default(Const),
-    /// The first of these that has a value, where there is none.
+    /// The first of these that has a value, if there is none.
     Coalesce(Vec<Read>),
-    /// Rounds half away from zero. Fails where the result lies outside the bounds, if there are any.
-    Round {
-        /// Digits after the point.
-        scale: u32,
-        /// What the target's number type holds exactly.
-        bounds: Option<(Decimal, Decimal)>,
-    },
-    /// Text to a day by a pattern. Fails where the text does not follow it.
-    ParseDate(Vec<DatePart>),
-    /// An instant's day.
-    DayOfInstant {
-        /// The time zone, by its IANA or Windows name; `None` for UTC.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        zone: Option<String>,
-    },
     /// A day's midnight in UTC.
     Midnight,
-    /// The value as text, in the notation of the language's literals.
-    ToText,
-    /// Fills text up to a length.
-    Pad {
-        /// The length in UTF-16 code units.
-        length: u32,
-        /// What fills it.
-        with: char,
-        /// Whether the filling stands behind the text.
-        behind: bool,
-    },
-    /// Every occurrence of one text becomes another.
-    ReplaceText {
-        /// What is looked for; not empty.
-        from: String,
-        /// What takes its place.
-        to: String,
-    },
-    /// Fails where the text does not match.
-    Matches(String),
-    /// A phone number in E.164. Fails where the text is no number.
-    Phone {
-        /// ISO 3166-1 alpha-2 code of the country whose numbers are written without a country code.
-        region: Option<String>,
-    },
-    /// An e-mail address, its domain in lower case. Fails where the text is none.
-    Email,
-    /// A date or instant as text.
-    FormatDate {
-        /// The pattern.
-        parts: Vec<FormatPart>,
-        /// The time zone in which an instant is written, by its IANA or Windows name; `None` for UTC.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        zone: Option<String>,
-    },
-    /// A wall-clock time, a day or text to an instant by a time zone. Fails where the zone's clock skips it.
-    Zoned {
-        /// IANA or Windows name.
-        zone: String,
-        /// The pattern of a text; `None` for ISO 8601.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pattern: Option<Vec<DatePart>>,
-    },
-    /// Text to a number. Fails where the text is none, or it lies outside the bounds.
-    ParseNumber {
-        /// The sign before the decimals.
-        point: char,
-        /// Digits after the point that are allowed.
-        scale: u32,
-        /// What the target holds.
-        bounds: (Decimal, Decimal),
-    },
-    /// A whole number from text or another number. Fails where it has decimals or lies outside the bounds.
-    ToInteger {
-        /// The least.
-        min: i64,
-        /// The greatest.
-        max: i64,
-    },
-    /// True or false from text or a number. Fails for anything but yes, no, true, false, 1, 0.
-    ToBoolean,
     /// Puts texts and fields behind the value.
     Concat(Vec<Piece>),
-    /// Part of a text; none where the text is shorter than its start.
-    Substring {
-        /// The first character, in UTF-16 code units from 0.
-        start: u32,
-        /// The greatest length.
-        length: u32,
-    },
-    /// One piece of a text; none where there are fewer.
-    Split {
-        /// What separates the pieces; not empty.
-        separator: String,
-        /// Which piece, from 0.
-        index: u32,
-    },
-    /// The numbers of several chosen options with this text between them.
-    Join {
-        /// What stands between two of them.
-        separator: String,
-    },
     /// The labels of several chosen options with this text between them.
     Labels {
-        /// What stands between two of them.
+        /// What is between two of them.
         separator: String,
         /// The label of each number.
         entries: Vec<(i64, String)>,
     },
-    /// SHA-256 in hexadecimal digits, of the text's UTF-8 bytes.
-    Sha256,
     /// A table of values.
     Map(Replacement),
     /// True becomes false and the other way round.
@@ -755,9 +637,9 @@ pub enum Op {
         /// one is no link.
         table: Option<TableOf>,
     },
-    /// A step from text to text without arguments, by its name.
+    /// A step whose file has all of it. In JSON it has the form of [`Operation`].
     #[serde(untagged)]
-    Text(TextStep),
+    Step(Operation),
 }
 
 /// The table that a lookup is to point to.
@@ -768,58 +650,6 @@ pub struct TableOf {
     pub slot: u32,
     /// The table's logical name.
     pub name: String,
-}
-
-/// A piece of a pattern that dates are written by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FormatPart {
-    /// `yyyy`
-    Year,
-    /// `yy`
-    YearShort,
-    /// `MM`
-    Month,
-    /// `M`
-    MonthShort,
-    /// `dd`
-    Day,
-    /// `d`
-    DayShort,
-    /// `HH`: 00 to 23
-    Hour,
-    /// `mm`
-    Minute,
-    /// `ss`
-    Second,
-    /// Any other text.
-    Text(String),
-}
-
-/// A piece of a date pattern.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DatePart {
-    /// `yyyy`: four digits.
-    Year,
-    /// `MM`: two digits.
-    Month,
-    /// `M`: one or two digits.
-    MonthShort,
-    /// `dd`: two digits.
-    Day,
-    /// `d`: one or two digits.
-    DayShort,
-    /// `HH`: two digits, 00 to 23.
-    Hour,
-    /// `H`: one or two digits.
-    HourShort,
-    /// `mm`: two digits.
-    Minute,
-    /// `ss`: two digits.
-    Second,
-    /// Any other text, as it is.
-    Text(String),
 }
 
 /// What happens where a step fails.
@@ -834,50 +664,6 @@ pub enum OnFailure {
     Keep,
     /// The record is rejected.
     Reject,
-}
-
-/// What a target field admits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fit {
-    /// True or false.
-    Boolean,
-    /// A whole number in bounds.
-    Integer {
-        /// The least.
-        min: i64,
-        /// The greatest.
-        max: i64,
-    },
-    /// A decimal number in bounds with at most this many digits after the point.
-    Decimal {
-        /// Digits after the point.
-        scale: u32,
-        /// The least.
-        min: Decimal,
-        /// The greatest.
-        max: Decimal,
-    },
-    /// A 64-bit floating-point number.
-    Double,
-    /// Text of at most this many UTF-16 code units.
-    Text {
-        /// The length, where there is a limit.
-        max: Option<u32>,
-    },
-    /// A day.
-    Date,
-    /// An instant.
-    Instant,
-    /// One of these names.
-    Enumeration(Vec<String>),
-    /// One of these numbers.
-    Options(Vec<i64>),
-    /// A record of another resource, by this field of it.
-    Link {
-        /// The field that identifies the record.
-        key: String,
-    },
 }
 
 /// A condition of a filter.

@@ -1,12 +1,14 @@
 //! The plan for people.
 
 use crate::count::counted;
+use crate::steps::Operate;
+use crate::value::constant;
 use std::fmt::Write;
 
 use super::{
-    Condition, ConditionKind, Conflicts, Const, DatePart, Deletes, Direction, EventFlow, EventPiece, ExecutionPlan, FieldProgram,
-    FilteredOut, FormatPart, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase,
-    Replacement, Scope, Slot, Source, Test, TwoWayFlow,
+    Condition, ConditionKind, Conflicts, Deletes, Direction, EventFlow, EventPiece, ExecutionPlan, FieldProgram, FilteredOut, IngressFlow,
+    Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Test,
+    TwoWayFlow,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -209,19 +211,6 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-/// A constant in the notation of the language's literals.
-pub fn constant(value: &Const) -> String {
-    match value {
-        Const::Null => "null".to_owned(),
-        Const::Boolean(b) => b.to_string(),
-        Const::Integer(n) => n.to_string(),
-        Const::Decimal(d) => d.to_string(),
-        Const::Text(text) => format!("{text:?}"),
-        Const::Date(date) => date.to_string(),
-        Const::Instant(instant) => crate::time::format_instant(*instant),
-    }
-}
-
 fn read<'f>(one: &Read, field: &dyn Fn(u32) -> &'f str) -> String {
     let name = field(one.slot);
     match &one.replace {
@@ -270,38 +259,11 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
     };
     for step in &program.steps {
         let op = match &step.op {
-            Op::Text(step) => step.name().to_owned(),
-            Op::Truncate(n) => format!("truncate({n})"),
-            Op::Default(value) => format!("default({})", constant(value)),
+            Op::Step(operation) => operation.written(),
             Op::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
-            Op::Round { scale, .. } => format!("round({scale})"),
-            Op::ParseDate(parts) => format!("date(\"{}\")", parts.iter().map(date_part).collect::<String>()),
-            Op::DayOfInstant { zone: None } => "date".to_owned(),
-            Op::DayOfInstant { zone: Some(zone) } => format!("date({zone:?})"),
             Op::Midnight => "(midnight UTC)".to_owned(),
-            Op::ToText => "(as text)".to_owned(),
-            Op::Pad { length, with, behind } => format!("pad({length}, \"{with}\"{})", if *behind { ", right" } else { "" }),
-            Op::ReplaceText { from, to } => format!("replace_text({from:?}, {to:?})"),
-            Op::Matches(pattern) => format!("matches(\"{pattern}\")"),
-            Op::Phone { region } => region.as_ref().map_or("phone".to_owned(), |r| format!("phone(\"{r}\")")),
-            Op::Email => "email".to_owned(),
-            Op::FormatDate { parts, zone } => {
-                let zone = zone.as_ref().map_or_else(String::new, |z| format!(", {z:?}"));
-                format!("format(\"{}\"{zone})", parts.iter().map(format_part).collect::<String>())
-            }
-            Op::Zoned { zone, pattern: None } => format!("datetime({zone:?})"),
-            Op::Zoned { zone, pattern: Some(parts) } => {
-                format!("datetime(\"{}\", {zone:?})", parts.iter().map(date_part).collect::<String>())
-            }
-            Op::ParseNumber { point, .. } => format!("number(\"{point}\")"),
-            Op::ToInteger { .. } => "integer".to_owned(),
-            Op::ToBoolean => "boolean".to_owned(),
             Op::Concat(pieces) => format!("concat({})", template(pieces, field)),
-            Op::Substring { start, length } => format!("substring({}, {length})", start + 1),
-            Op::Split { separator, index } => format!("split({separator:?}, {})", index + 1),
-            Op::Join { separator } => format!("join({separator:?})"),
             Op::Labels { separator, .. } => format!("label({separator:?})"),
-            Op::Sha256 => "hash(sha256)".to_owned(),
             Op::Map(table) => format!("map {}", replacement(table)),
             Op::Not => "not".to_owned(),
             Op::Link { mapping, .. } => format!("link {mapping}"),
@@ -318,34 +280,4 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
         }
     }
     text
-}
-
-fn date_part(part: &DatePart) -> &str {
-    match part {
-        DatePart::Year => "yyyy",
-        DatePart::Month => "MM",
-        DatePart::MonthShort => "M",
-        DatePart::Day => "dd",
-        DatePart::DayShort => "d",
-        DatePart::Hour => "HH",
-        DatePart::HourShort => "H",
-        DatePart::Minute => "mm",
-        DatePart::Second => "ss",
-        DatePart::Text(text) => text,
-    }
-}
-
-fn format_part(part: &FormatPart) -> &str {
-    match part {
-        FormatPart::Year => "yyyy",
-        FormatPart::YearShort => "yy",
-        FormatPart::Month => "MM",
-        FormatPart::MonthShort => "M",
-        FormatPart::Day => "dd",
-        FormatPart::DayShort => "d",
-        FormatPart::Hour => "HH",
-        FormatPart::Minute => "mm",
-        FormatPart::Second => "ss",
-        FormatPart::Text(text) => text,
-    }
 }

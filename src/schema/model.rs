@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::system::SystemId;
-use crate::unicode::{same, same_but_for_case};
+pub use crate::value::{Choice, ChoiceSet};
 
 /// A table's name as mapping files write it: `d365.contact`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -260,40 +260,6 @@ pub enum FieldType {
     Item(IndexMap<String, Field>),
     /// A type that carries no value a mapping could use (files, images, party lists).
     Unsupported,
-}
-
-/// A set of numbered options.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChoiceSet {
-    /// The options in the system's order.
-    pub options: Vec<Choice>,
-}
-
-impl ChoiceSet {
-    /// The option with this number.
-    pub fn by_value(&self, value: i64) -> Option<&Choice> {
-        self.options.iter().find(|o| o.value == value)
-    }
-
-    /// The options with this label. If none has it exactly, upper and lower case are the same.
-    ///
-    /// Dataverse lets several options have one label; status reasons of different states often do.
-    pub fn by_label(&self, label: &str) -> Vec<&Choice> {
-        let exact: Vec<&Choice> = self.options.iter().filter(|o| same(&o.label, label)).collect();
-        if !exact.is_empty() {
-            return exact;
-        }
-        self.options.iter().filter(|o| same_but_for_case(&o.label, label)).collect()
-    }
-}
-
-/// One numbered option.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// The number on the wire.
-    pub value: i64,
-    /// What people see, in the language in which the schema was pulled.
-    pub label: String,
 }
 
 /// One named value of an enumeration.

@@ -1,6 +1,8 @@
 //! `boolean`: yes, no, true, false, 1, 0 as true or false.
 
-use super::{Row, Step};
+use super::shared::ready::Failed;
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Ty, Value};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +17,63 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["boolean"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToBoolean;
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    call.no_arguments()?;
+    match &call.input.ty {
+        Ty::Text { .. } | Ty::Words(_) | Ty::Integer { .. } => {}
+        Ty::Boolean => {
+            call.no_effect("the value is true or false already");
+            return Ok(call.unchanged());
+        }
+        Ty::Null | Ty::Decimal { .. } | Ty::Double | Ty::Date | Ty::Instant | Ty::Local | Ty::Guid | Ty::Choice(_) | Ty::Options(_) => {
+            return Err(Wrong::ty("text or a whole number", "say which value is true: `| map { … => true; else => false }`"));
+        }
+    }
+    let sure = match &call.input.ty {
+        Ty::Words(words) => {
+            words.iter().all(|w| matches!(w.trim().to_ascii_lowercase().as_str(), "true" | "yes" | "1" | "false" | "no" | "0"))
+        }
+        Ty::Integer { min, max } => 0 <= *min && *max <= 1,
+        _ => false,
+    };
+    let output = call.typed(Ty::Boolean);
+    Ok(if sure {
+        Checked::sure(Operation::ToBoolean, output)
+    } else {
+        Checked::fallible(Operation::ToBoolean, output, "the value may be neither yes nor no")
+    })
+}
+
+impl Operate for ToBoolean {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::new(|value| to_boolean(&value).map(Value::Boolean)))
+    }
+
+    fn written(&self) -> String {
+        "boolean".to_owned()
+    }
+}
+
+fn to_boolean(value: &Value<'_>) -> Result<bool, Failed> {
+    let failed = Failed("the value is neither yes nor no");
+    match value {
+        Value::Boolean(b) => Ok(*b),
+        Value::Integer(0) => Ok(false),
+        Value::Integer(1) => Ok(true),
+        Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Ok(true),
+            "false" | "no" | "0" => Ok(false),
+            _ => Err(failed),
+        },
+        Value::Null | Value::Integer(_) | Value::Decimal(_) | Value::Double(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
+            Err(failed)
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `coalesce`: the first of these fields that has a value, where there is none.
 
-use super::{Row, Step};
+use super::{Row, Rule, Step};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +15,5 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["coalesce(b)"],
-    text: None,
+    rule: Rule::Checker,
 };

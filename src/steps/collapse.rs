@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Row, Step, Text};
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -17,7 +17,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["collapse"],
-    text: Some(Text { apply: collapse, longest: |most| most, may_leave_nothing: false }),
+    rule: Rule::Text(Text { apply: collapse, longest: |most| most, may_leave_nothing: false }),
 };
 
 /// The text with one space in place of each run of white space.

@@ -1,6 +1,6 @@
 //! `concat`: puts texts and fields behind the value.
 
-use super::{Row, Step};
+use super::{Row, Rule, Step};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +15,5 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["concat(\"-\", b)"],
-    text: None,
+    rule: Rule::Checker,
 };

@@ -1,6 +1,9 @@
 //! `default`: the value where there is none.
 
-use super::{Row, Step};
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Const, Ty, Typed, constant};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +18,42 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["default(\"none\")", "default(0)", "default(1.5)", "default(true)", "default(2024-01-31)"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan: the value in place of an empty one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Default(Const);
+
+/// The operation that puts a value in place of an empty one.
+pub fn default_to(value: Const) -> Operation {
+    Operation::Default(Default(value))
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let value = call.one_literal("expected one value")?;
+    let Some(value) = value.filter(|value| Ty::of_constant(value) != Ty::Null) else {
+        return Err(Wrong::arguments("`null`, empty text and durations cannot be used as a default value"));
+    };
+    if !call.input.nullable {
+        call.no_effect("the value is never missing");
+    }
+    let other = Ty::of_constant(value);
+    let Some(ty) = call.input.ty.join(&other) else { return Err(Wrong::Mixture(other)) };
+    let value = call.input.ty.represent(value.clone());
+    Ok(Checked::sure(default_to(value), Typed::new(ty, false)))
+}
+
+impl Operate for Default {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::new(|value| Ok(value)))
+    }
+
+    fn written(&self) -> String {
+        format!("default({})", constant(&self.0))
+    }
+
+    fn instead_of_empty(&self) -> Option<&Const> {
+        Some(&self.0)
+    }
+}

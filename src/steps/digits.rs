@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Row, Step, Text};
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -17,7 +17,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["digits"],
-    text: Some(Text { apply: digits, longest: |most| most, may_leave_nothing: true }),
+    rule: Rule::Text(Text { apply: digits, longest: |most| most, may_leave_nothing: true }),
 };
 
 /// The ASCII digits of the text, in their order.

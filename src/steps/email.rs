@@ -1,6 +1,9 @@
 //! `email`: checks an e-mail address and puts its domain in lower case.
 
-use super::{Row, Step};
+use super::lower::lower;
+use super::shared::ready::{Failed, OTHER_TYPE, owned};
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Ty, Value, length};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +18,41 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["email"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Email;
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    call.no_arguments()?;
+    let ty = match call.same_text()? {
+        // What comes out differs from what goes in, so words are not known any more.
+        Ty::Words(words) => Ty::Text { max: words.iter().map(|w| length(w)).max() },
+        other => other,
+    };
+    Ok(Checked::fallible(Operation::Email, call.typed(ty), "the text may not be an e-mail address"))
+}
+
+impl Operate for Email {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::new(|value| match value {
+            Value::Text(text) => email(&text),
+            _ => Err(OTHER_TYPE),
+        }))
+    }
+
+    fn written(&self) -> String {
+        "email".to_owned()
+    }
+}
+
+/// The domain in lower case; what stands before it is kept, since its host may tell cases apart.
+fn email<'a>(text: &str) -> Result<Value<'a>, Failed> {
+    let text = text.trim();
+    let options = email_address::Options::default().with_required_tld().without_display_text().without_domain_literal();
+    let address =
+        email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is not an e-mail address"))?;
+    Ok(owned(format!("{}@{}", address.local_part(), lower(address.domain()))))
+}

@@ -1,6 +1,13 @@
 //! `hash`: a fingerprint of the text.
 
-use super::{Row, Step};
+use std::fmt::Write;
+
+use sha2::Digest;
+
+use super::shared::call::Argument;
+use super::shared::ready::{OTHER_TYPE, owned};
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Ty, Value};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +22,40 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["hash(sha256)"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan: SHA-256 in hexadecimal digits, of the text's UTF-8 bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sha256;
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    match call.arguments() {
+        [Argument::Word(word)] if word == "sha256" => {}
+        _ => return Err(Wrong::arguments("the one kind of hash is `sha256`")),
+    }
+    call.same_text()?;
+    Ok(Checked::sure(Operation::Sha256, call.typed(Ty::Text { max: Some(64) })))
+}
+
+impl Operate for Sha256 {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::new(|value| match value {
+            Value::Text(text) => Ok(owned(hexadecimal(&text))),
+            _ => Err(OTHER_TYPE),
+        }))
+    }
+
+    fn written(&self) -> String {
+        "hash(sha256)".to_owned()
+    }
+}
+
+fn hexadecimal(text: &str) -> String {
+    let mut out = String::with_capacity(64);
+    for byte in sha2::Sha256::digest(text.as_bytes()) {
+        // Writing into a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}

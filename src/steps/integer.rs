@@ -1,6 +1,12 @@
 //! `integer`: text or another number as a whole number.
 
-use super::{Row, Step};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde::{Deserialize, Serialize};
+
+use super::shared::ready::Failed;
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Fit, Ty, Value};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +21,72 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["integer"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToInteger {
+    /// The least.
+    min: i64,
+    /// The greatest.
+    max: i64,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    call.no_arguments()?;
+    let (min, max) = match call.fit {
+        Fit::Integer { min, max } => (*min, *max),
+        Fit::Decimal { .. }
+        | Fit::Double
+        | Fit::Boolean
+        | Fit::Text { .. }
+        | Fit::Date
+        | Fit::Instant
+        | Fit::Enumeration(_)
+        | Fit::Options(_)
+        | Fit::Link { .. } => (-(1 << 53), 1 << 53),
+    };
+    match &call.input.ty {
+        Ty::Text { .. } | Ty::Words(_) | Ty::Decimal { .. } | Ty::Double => {}
+        Ty::Integer { min: low, max: high } => {
+            if min <= *low && *high <= max {
+                call.no_effect("the value is a whole number that fits");
+                return Ok(call.unchanged());
+            }
+        }
+        Ty::Choice(_) => return Err(Wrong::ty("text or a number", "an option's number needs no step; write `| value`")),
+        Ty::Null | Ty::Boolean | Ty::Date | Ty::Instant | Ty::Local | Ty::Guid | Ty::Options(_) => {
+            return Err(Wrong::ty("text or a number", "remove the step, or say what each value becomes: `| map { … }`"));
+        }
+    }
+    let why = format!("the value may not be a whole number from {min} to {max}; `round(0)` rounds decimals");
+    Ok(Checked::fallible(Operation::ToInteger(ToInteger { min, max }), call.typed(Ty::Integer { min, max }), why))
+}
+
+impl Operate for ToInteger {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::new(|value| to_integer(value, self.min, self.max)))
+    }
+
+    fn written(&self) -> String {
+        "integer".to_owned()
+    }
+}
+
+fn to_integer<'a>(value: Value<'a>, min: i64, max: i64) -> Result<Value<'a>, Failed> {
+    let number = match value {
+        Value::Integer(n) => n,
+        Value::Decimal(d) if d.is_integer() => d.to_i64().ok_or(Failed("the number is too large"))?,
+        Value::Double(d) => {
+            let exact = Decimal::try_from(d).ok().filter(Decimal::is_integer);
+            exact.and_then(|d| d.to_i64()).ok_or(Failed("the number is not a whole number"))?
+        }
+        Value::Text(text) => text.trim().parse().map_err(|_| Failed("the text is not a whole number"))?,
+        Value::Decimal(_) => return Err(Failed("the number has decimals")),
+        Value::Null | Value::Boolean(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
+            return Err(Failed("the value is no number"));
+        }
+    };
+    if (min..=max).contains(&number) { Ok(Value::Integer(number)) } else { Err(Failed("the number is outside what the target holds")) }
+}

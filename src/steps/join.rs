@@ -1,6 +1,10 @@
 //! `join`: the numbers of several options with a text between them.
 
-use super::{Row, Step};
+use serde::{Deserialize, Serialize};
+
+use super::shared::ready::{OTHER_TYPE, owned};
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Ty, Value, length};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +19,37 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["join(\"/\")"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Join {
+    /// What is between two numbers.
+    separator: String,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let separator = call.one_text("expected the text between two values, in quotes")?.to_owned();
+    let Ty::Options(set) = &call.input.ty else {
+        return Err(Wrong::ty(
+            "a field with several options",
+            "several fields are joined by the function: `join(\", \", city, country) -> …`",
+        ));
+    };
+    let longest = set.options.iter().map(|o| length(&o.value.to_string()) + length(&separator)).sum();
+    Ok(Checked::sure(Operation::Join(Join { separator }), call.typed(Ty::Text { max: Some(longest) })))
+}
+
+impl Operate for Join {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::new(|value| match value {
+            Value::Text(text) => Ok(owned(text.replace(',', &self.separator))),
+            _ => Err(OTHER_TYPE),
+        }))
+    }
+
+    fn written(&self) -> String {
+        format!("join({:?})", self.separator)
+    }
+}

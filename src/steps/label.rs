@@ -1,6 +1,6 @@
 //! `label`: the label of an option, the name of the record that a lookup points to.
 
-use super::{Row, Step};
+use super::{Row, Rule, Step};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -20,5 +20,5 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["label", "label(\", \")"],
-    text: None,
+    rule: Rule::Checker,
 };

@@ -1,6 +1,6 @@
 //! `link`: the record that another mapping makes of the one a lookup points to.
 
-use super::{Row, Step};
+use super::{Row, Rule, Step};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +15,5 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &[],
-    text: None,
+    rule: Rule::Checker,
 };

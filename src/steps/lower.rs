@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::letters::{map_letters, single};
-use super::{Row, Step, Text};
+use super::shared::letters::{map_letters, single};
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -18,7 +18,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["lower"],
-    text: Some(Text { apply: lower, longest: |most| most, may_leave_nothing: false }),
+    rule: Rule::Text(Text { apply: lower, longest: |most| most, may_leave_nothing: false }),
 };
 
 /// Lower case, letter for letter: a letter whose lower case is several letters stays as it is.

@@ -1,6 +1,6 @@
 //! `map`: what each value becomes; or the name of a shared replacement.
 
-use super::{Row, Step};
+use super::{Row, Rule, Step};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +15,5 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["map { 1 => male; One => male; 2 => female; -7 => unknown; 100000000 => unknown; null => unknown }", "map { true => male; false => female; null => unknown }", "map { \"x\" => \"y\"; else => keep }", "map { 1 => \"a\"; else => reject }", "map { else => male; null => female }", "map { else => null }", "map { \"male\" => male; else => unknown; null => unknown }"],
-    text: None,
+    rule: Rule::Checker,
 };

@@ -1,6 +1,12 @@
 //! `matches`: fails where the text does not match the expression.
 
-use super::{Row, Step};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::shared::ready::{Failed, OTHER_TYPE};
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::unicode::nfc;
+use crate::value::Value;
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +21,35 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["matches(\"^[a-z0-9 ]+$\")"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan: the regular expression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Matches(String);
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let pattern = call.one_text("expected a regular expression in quotes")?;
+    if let Err(error) = Regex::new(pattern) {
+        let message = error.to_string();
+        let label = message.lines().last().unwrap_or("not a regular expression").trim_start_matches("error: ").to_owned();
+        return Err(Wrong::Expression { label });
+    }
+    let output = call.typed(call.same_text()?);
+    Ok(Checked::fallible(Operation::Matches(Matches(pattern.to_owned())), output, "the text may not match the expression"))
+}
+
+impl Operate for Matches {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        let pattern = Regex::new(&nfc(&self.0)).map_err(|error| NotReady(error.to_string()))?;
+        Ok(Ready::new(move |value| match value {
+            Value::Text(text) if pattern.is_match(&nfc(&text)) => Ok(Value::Text(text)),
+            Value::Text(_) => Err(Failed("the text does not match the expression")),
+            _ => Err(OTHER_TYPE),
+        }))
+    }
+
+    fn written(&self) -> String {
+        format!("matches(\"{}\")", self.0)
+    }
+}

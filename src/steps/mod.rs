@@ -1,33 +1,57 @@
-//! The steps of the language, one file each: signature, documentation, examples and, for a step from text to text without arguments, its
-//! type rule and its evaluation. A new step of that kind is a file here and its name in the list below; `cargo xtask generate` then
-//! writes it into the documents, the grammars of editors and the dictionary for fuzzing.
+//! The steps of the language, one file each: signature, documentation, samples, type rule, evaluation and tests. A new step is a file here
+//! and its line in the list below; `cargo xtask generate` then writes it into the documents, the grammars of editors and the dictionary for
+//! fuzzing. [`shared`] has what several steps use.
 //!
-//! The type rules of the other steps are in `check/steps`, their evaluation on values that are not text in `eval/steps.rs`.
+//! Five steps have only their documentation here: `coalesce` and `concat` read other fields, `map` and `label` make tables, and `link` makes
+//! one mapping depend on another. The checker and the evaluator have the rest of them.
 
-use std::borrow::Cow;
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use crate::value::Const;
 
-mod letters;
+mod shared;
 
-pub use letters::comparable;
+pub use default::default_to;
 pub use lower::lower;
-pub use pad::pad;
-pub use replace_text::replace;
-pub use split::piece;
-pub use substring::substring;
-pub use title::title;
-pub use truncate::truncate;
-pub use upper::upper;
+pub use shared::call::{Argument, Call, Checked, Wrong};
+pub use shared::ready::{Failed, NotReady, Operate, Ready};
+pub use shared::text_step::{Text, TextStep};
 
-/// Declares the files of the steps and lists them.
+/// Declares the files of the steps, lists them, and makes one type of all their operations. A step that is more than a text without
+/// arguments names its operations; `(arguments)` follows an operation that has some. The name of an operation is its name in plans.
 macro_rules! steps {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident $(: $($operation:ident $(($arguments:ident))?)|+)?),* $(,)?) => {
         $(mod $name;)*
 
         /// The steps of the language, in the order of the documents.
         pub const STEPS: &[Step] = &[$($name::STEP),*];
+
+        /// What a step does to a value.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Operation {
+            $($($(
+                #[doc = concat!("An operation of `", stringify!($name), "`.")]
+                $operation $((#[doc = concat!("Its ", stringify!($arguments), ".")] $name::$operation))?,
+            )+)?)*
+            /// A step from text to text without arguments, by its name.
+            #[serde(untagged)]
+            Text(TextStep),
+        }
+
+        impl Operation {
+            fn operate(&self) -> &dyn Operate {
+                match self {
+                    $($($(
+                        Operation::$operation $(($arguments))? => steps!(@operate $name $operation $($arguments)?),
+                    )+)?)*
+                    Operation::Text(step) => step,
+                }
+            }
+        }
     };
+    (@operate $name:ident $operation:ident) => { &$name::$operation };
+    (@operate $name:ident $operation:ident $arguments:ident) => { $arguments };
 }
 
 steps! {
@@ -36,33 +60,47 @@ steps! {
     lower,
     upper,
     title,
-    truncate,
-    pad,
-    replace_text,
+    truncate: Truncate(arguments),
+    pad: Pad(arguments),
+    replace_text: ReplaceText(arguments),
     slug,
-    matches,
+    matches: Matches(arguments),
     digits,
-    phone,
-    email,
-    substring,
-    split,
+    phone: Phone(arguments),
+    email: Email,
+    substring: Substring(arguments),
+    split: Split(arguments),
     concat,
-    hash,
-    string,
-    round,
-    number,
-    integer,
-    boolean,
-    date,
-    datetime,
-    format,
-    default,
+    hash: Sha256,
+    string: ToText,
+    round: Round(arguments),
+    number: ParseNumber(arguments),
+    integer: ToInteger(arguments),
+    boolean: ToBoolean,
+    date: ParseDate(arguments) | DayOfInstant(arguments),
+    datetime: Zoned(arguments),
+    format: FormatDate(arguments),
+    default: Default(arguments),
     coalesce,
-    join,
+    join: Join(arguments),
     label,
     value,
     map,
     link,
+}
+
+impl Operate for Operation {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        self.operate().ready()
+    }
+
+    fn written(&self) -> String {
+        self.operate().written()
+    }
+
+    fn instead_of_empty(&self) -> Option<&Const> {
+        self.operate().instead_of_empty()
+    }
 }
 
 /// A step or function.
@@ -78,8 +116,30 @@ pub struct Step {
     pub rows: &'static [Row],
     /// Calls with arguments of every kind. Tests try each of them on every type; fuzzing puts them together.
     pub samples: &'static [&'static str],
-    /// What it does, for a step from text to text without arguments.
-    pub text: Option<Text>,
+    /// How a call of it is checked.
+    pub rule: Rule,
+}
+
+impl Step {
+    /// Checks a call by the step's own rule. A step of [`Rule::Checker`] has none, and nothing passes it.
+    pub fn check(&'static self, call: &mut Call<'_>) -> Result<Checked, Wrong> {
+        match self.rule {
+            Rule::Text(text) => TextStep::new(self, text).check(call),
+            Rule::Call(rule) => rule(call),
+            Rule::Checker => Err(Wrong::arguments("the checker has no rule for this step")),
+        }
+    }
+}
+
+/// How a call of a step is checked.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    /// From text to text without arguments.
+    Text(Text),
+    /// By a function that gets the call with the type before it.
+    Call(fn(&mut Call<'_>) -> Result<Checked, Wrong>),
+    /// By the checker, since it needs other fields, a table or another mapping.
+    Checker,
 }
 
 /// A row of the documentation, in Markdown.
@@ -93,69 +153,8 @@ pub struct Row {
     pub gives: &'static str,
 }
 
-/// A step from text to text.
-#[derive(Clone, Copy, Debug)]
-pub struct Text {
-    /// The evaluation. It borrows what it leaves as it is.
-    pub apply: for<'t> fn(&'t str) -> Cow<'t, str>,
-    /// The type rule: the greatest length in UTF-16 code units after the step, from that before it; `None` is unlimited.
-    pub longest: fn(Option<u32>) -> Option<u32>,
-    /// Whether a text that is not empty can become empty.
-    pub may_leave_nothing: bool,
-}
-
-/// A step from text to text as plans have it: by its name.
-#[derive(Clone, Copy)]
-pub struct TextStep {
-    step: &'static Step,
-    text: Text,
-}
-
-impl TextStep {
-    /// The step of this name, if it is one from text to text.
-    pub fn named(name: &str) -> Option<TextStep> {
-        let step = STEPS.iter().find(|step| step.name == name)?;
-        Some(TextStep { step, text: step.text? })
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        self.step.name
-    }
-
-    /// What it does.
-    pub fn rule(self) -> Text {
-        self.text
-    }
-}
-
-impl std::fmt::Debug for TextStep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.step.name)
-    }
-}
-
-impl PartialEq for TextStep {
-    fn eq(&self, other: &TextStep) -> bool {
-        self.step.name == other.step.name
-    }
-}
-
-impl Serialize for TextStep {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.step.name)
-    }
-}
-
-impl<'de> Deserialize<'de> for TextStep {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TextStep, D::Error> {
-        let name = Cow::<str>::deserialize(deserializer)?;
-        TextStep::named(&name).ok_or_else(|| de::Error::custom(format_args!("there is no step `{name}`")))
-    }
-}
-
 const fn function(name: &'static str, usage: &'static str, summary: &'static str) -> Step {
-    Step { name, usage, summary, rows: &[], samples: &[], text: None }
+    Step { name, usage, summary, rows: &[], samples: &[], rule: Rule::Checker }
 }
 
 /// The functions that can stand where a field could.
@@ -169,6 +168,11 @@ pub const FUNCTIONS: &[Step] = &[
 mod tests {
     use proptest::prelude::*;
 
+    use super::pad::pad;
+    use super::replace_text::replace;
+    use super::split::piece;
+    use super::substring::substring;
+    use super::truncate::truncate;
     use super::*;
 
     fn units(text: &str) -> usize {
@@ -187,22 +191,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_step_from_text_to_text_is_its_name_in_a_plan() {
-        for step in STEPS {
-            let Some(named) = TextStep::named(step.name) else { continue };
-            let json = serde_json::to_string(&named).unwrap();
-            assert_eq!(json, format!("{:?}", step.name));
-            assert_eq!(serde_json::from_str::<TextStep>(&json).unwrap(), named);
-        }
-        assert!(serde_json::from_str::<TextStep>("\"truncate\"").is_err());
-    }
-
     proptest! {
         #[test]
         fn a_step_from_text_to_text_keeps_to_its_type_rule(text in "(\\PC|[ \t\n'a-zA-Z0-9-]|e\u{301}|\u{958}|İ|ß){0,30}") {
             for step in STEPS {
-                let Some(rule) = step.text else { continue };
+                let Rule::Text(rule) = step.rule else { continue };
                 let out = (rule.apply)(&text);
                 let most = (rule.longest)(u32::try_from(units(&text)).ok());
                 prop_assert!(most.is_none_or(|most| units(&out) <= most as usize), "{} made {:?} longer: {:?}", step.name, text, out);

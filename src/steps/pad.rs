@@ -1,6 +1,11 @@
 //! `pad`: fills up to a length, in front; with `right` behind.
 
-use super::{Row, Step};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::shared::call::Argument;
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,8 +20,46 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["pad(7, \"0\")", "pad(3, \"é\", right)"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pad {
+    /// The length in UTF-16 code units.
+    length: u32,
+    /// What fills it.
+    with: char,
+    /// Whether the filling comes after the text.
+    behind: bool,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let length = call.number_at(0, 1..=1_000_000, "expected the length, a number from 1")?;
+    let mut letters = call.text_at(1, "expected one character in quotes")?.chars();
+    let (Some(with), None) = (letters.next(), letters.next()) else {
+        return Err(Wrong::arguments("expected one character in quotes"));
+    };
+    let behind = match call.arguments().get(2) {
+        None => false,
+        Some(Argument::Word(word)) if word == "right" => true,
+        Some(Argument::Word(word)) if word == "left" => false,
+        Some(_) => return Err(Wrong::argument(2, "expected `left` or `right`")),
+    };
+    call.at_most(3)?;
+    let ty = call.text(|w| pad(w, length, with, behind), |max| max.map(|m| m.max(length)))?;
+    Ok(Checked::sure(Operation::Pad(Pad { length, with, behind }), call.typed(ty)))
+}
+
+impl Operate for Pad {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::text(|text| Cow::Owned(pad(text, self.length, self.with, self.behind))))
+    }
+
+    fn written(&self) -> String {
+        format!("pad({}, \"{}\"{})", self.length, self.with, if self.behind { ", right" } else { "" })
+    }
+}
 
 /// Fills a text up to a length in UTF-16 code units.
 pub fn pad(text: &str, length: u32, with: char, behind: bool) -> String {

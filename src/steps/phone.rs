@@ -1,6 +1,10 @@
 //! `phone`: a phone number in E.164; the country is for numbers without a country code.
 
-use super::{Row, Step};
+use serde::{Deserialize, Serialize};
+
+use super::shared::ready::{Failed, OTHER_TYPE, owned};
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
+use crate::value::{Ty, Value};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +19,72 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["phone(\"DE\")", "phone"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The longest number of E.164 with its sign.
+const E164: u32 = 16;
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phone {
+    /// ISO 3166-1 alpha-2 code of the country whose numbers are written without a country code.
+    region: Option<String>,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let region = if call.has_arguments() {
+        let code = call.one_text("expected a country's two letters in quotes, such as \"DE\"")?;
+        if phone_region(code).is_none() {
+            return Err(Wrong::arguments("no country of ISO 3166 with phone numbers; two capital letters, such as \"DE\""));
+        }
+        Some(code.to_owned())
+    } else {
+        None
+    };
+    call.same_text()?;
+    let why = match &region {
+        Some(code) => format!("the text may not be a phone number of {code} or with a country code"),
+        None => "the text may not be a phone number with a country code".to_owned(),
+    };
+    Ok(Checked::fallible(Operation::Phone(Phone { region }), call.typed(Ty::Text { max: Some(E164) }), why))
+}
+
+impl Operate for Phone {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        let unknown = || NotReady("an unknown country".to_owned());
+        let region = self.region.as_ref().map(|code| phone_region(code).ok_or_else(unknown)).transpose()?;
+        Ok(Ready::new(move |value| match value {
+            Value::Text(text) => phone(&text, region),
+            _ => Err(OTHER_TYPE),
+        }))
+    }
+
+    fn written(&self) -> String {
+        self.region.as_ref().map_or("phone".to_owned(), |code| format!("phone(\"{code}\")"))
+    }
+}
+
+/// The country of an ISO 3166-1 alpha-2 code, if its phone numbers are known.
+fn phone_region(code: &str) -> Option<phonenumber::country::Id> {
+    code.parse().ok()
+}
+
+fn phone<'a>(text: &str, region: Option<phonenumber::country::Id>) -> Result<Value<'a>, Failed> {
+    let failed = Failed("the text is not a phone number of this country");
+    // The library reads a number out of any text around it; only a text that is one number and nothing else is accepted.
+    let text = text.trim();
+    let plain = |c: char| c.is_ascii_digit() || c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '.' | '/' | '(' | ')');
+    let body = match text.strip_prefix("(+") {
+        Some(rest) => rest,
+        None => text.strip_prefix('+').unwrap_or(text),
+    };
+    if !body.chars().all(plain) {
+        return Err(Failed("the text is not a phone number and nothing else"));
+    }
+    let number = phonenumber::parse(region, text).map_err(|_| Failed("the text is not a phone number"))?;
+    if !phonenumber::is_valid(&number) {
+        return Err(failed);
+    }
+    Ok(owned(number.format().mode(phonenumber::Mode::E164).to_string()))
+}

@@ -1,8 +1,13 @@
 //! `replace_text`: one text becomes another wherever it occurs.
 
-use super::letters::comparable;
-use super::{Row, Step};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::shared::letters::comparable;
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
 use crate::unicode::nfc;
+use crate::value::length;
 
 /// The step.
 pub const STEP: Step = Step {
@@ -17,8 +22,48 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["replace_text(\"a\", \"bcd\")", "replace_text(\" \", \"\")", "replace_text(\"a\", \"\")"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplaceText {
+    /// What is looked for; not empty.
+    from: String,
+    /// What takes its place.
+    to: String,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let from = call.text_at(0, "expected the text that is looked for, in quotes")?;
+    let to = call.text_at(1, "expected the text that takes its place, in quotes")?;
+    call.at_most(2)?;
+    if from.is_empty() {
+        return Err(Wrong::arguments("the text that is looked for is empty"));
+    }
+    let (old, new) = (length(from), length(to));
+    let longest = |max: Option<u32>| {
+        let max = max?;
+        if new <= old {
+            return Some(max);
+        }
+        // Most of the text may consist of what is looked for.
+        let times = max / old;
+        Some(times.checked_mul(new)?.checked_add(max % old)?.max(max))
+    };
+    let ty = call.text(|w| replace(w, from, to), longest)?;
+    Ok(call.perhaps_empty(Operation::ReplaceText(ReplaceText { from: from.to_owned(), to: to.to_owned() }), ty))
+}
+
+impl Operate for ReplaceText {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::text(|text| Cow::Owned(replace(text, &self.from, &self.to))))
+    }
+
+    fn written(&self) -> String {
+        format!("replace_text({:?}, {:?})", self.from, self.to)
+    }
+}
 
 /// Replaces every occurrence of one text by another.
 pub fn replace(text: &str, from: &str, to: &str) -> String {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::letters::comparable;
+use super::shared::letters::comparable;
 use super::lower::lower;
-use super::{Row, Step, Text};
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -19,7 +19,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["slug"],
-    text: Some(Text { apply: slug, longest: |most| most, may_leave_nothing: true }),
+    rule: Rule::Text(Text { apply: slug, longest: |most| most, may_leave_nothing: true }),
 };
 
 /// Small letters and digits, with one hyphen between words. As in `title`, an apostrophe belongs to its word; so does an accent that has no

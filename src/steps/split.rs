@@ -1,7 +1,11 @@
 //! `split`: one piece of a text that something separates.
 
-use super::letters::comparable;
-use super::{Row, Step};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::shared::letters::comparable;
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
 use crate::unicode::nfc;
 
 /// The step.
@@ -17,8 +21,38 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["split(\" \", 2)"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// What separates the pieces; not empty.
+    separator: String,
+    /// Which piece, from 0.
+    index: u32,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let separator = call.text_at(0, "expected the text between the pieces, in quotes")?;
+    let index = call.number_at(1, 1..=1000, "expected which piece, counted from 1")? - 1;
+    call.at_most(2)?;
+    if separator.is_empty() {
+        return Err(Wrong::arguments("the text between the pieces is empty"));
+    }
+    let ty = call.text(|w| piece(w, separator, index as usize), |max| max)?;
+    Ok(call.perhaps_empty(Operation::Split(Split { separator: separator.to_owned(), index }), ty))
+}
+
+impl Operate for Split {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::text(|text| Cow::Owned(piece(text, &self.separator, self.index as usize))))
+    }
+
+    fn written(&self) -> String {
+        format!("split({:?}, {})", self.separator, self.index + 1)
+    }
+}
 
 /// One piece of a text between separators, counted from 0; empty if there are fewer.
 pub fn piece(text: &str, separator: &str, index: usize) -> String {

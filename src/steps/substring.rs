@@ -1,7 +1,11 @@
 //! `substring`: a part: from which character, at most how many.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use super::truncate::truncate;
-use super::{Row, Step};
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
 use crate::unicode;
 
 /// The step.
@@ -17,8 +21,36 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["substring(2, 3)"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Substring {
+    /// The first character, in UTF-16 code units from 0.
+    start: u32,
+    /// The greatest length.
+    length: u32,
+}
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let start = call.number_at(0, 1..=1_000_000, "expected the first character, counted from 1")? - 1;
+    let length = call.number_at(1, 1..=1_000_000, "expected the greatest length, a number from 1")?;
+    call.at_most(2)?;
+    let longest = |max: Option<u32>| Some(max.map_or(length, |m| m.saturating_sub(start).min(length)));
+    let ty = call.text(|w| substring(w, start, length).to_owned(), longest)?;
+    Ok(call.perhaps_empty(Operation::Substring(Substring { start, length }), ty))
+}
+
+impl Operate for Substring {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::text(|text| Cow::Borrowed(substring(text, self.start, self.length))))
+    }
+
+    fn written(&self) -> String {
+        format!("substring({}, {})", self.start + 1, self.length)
+    }
+}
 
 /// A part of a text, counted in UTF-16 code units; a character that begins before `start` is left out.
 pub fn substring(text: &str, start: u32, units: u32) -> &str {

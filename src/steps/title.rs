@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::letters::single;
-use super::{Row, Step, Text};
+use super::shared::letters::single;
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -18,7 +18,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["title"],
-    text: Some(Text { apply: title, longest: |most| most, may_leave_nothing: false }),
+    rule: Rule::Text(Text { apply: title, longest: |most| most, may_leave_nothing: false }),
 };
 
 /// The first letter of each word in upper case, the others in lower case, letter for letter. A word is a run of letters,

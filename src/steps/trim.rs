@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Row, Step, Text};
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -17,7 +17,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["trim"],
-    text: Some(Text { apply: trim, longest: |most| most, may_leave_nothing: false }),
+    rule: Rule::Text(Text { apply: trim, longest: |most| most, may_leave_nothing: false }),
 };
 
 /// The text without white space at both ends. Text that is only white space counts as empty before the step already.

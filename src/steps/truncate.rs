@@ -1,7 +1,12 @@
 //! `truncate`: at most this many characters; cuts no character in two.
 
-use super::{Row, Step};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
 use crate::unicode;
+use crate::value::Ty;
 
 /// The step.
 pub const STEP: Step = Step {
@@ -16,8 +21,35 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["truncate(5)", "truncate(40)", "truncate(1)"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+/// The step in a plan: the greatest length in UTF-16 code units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Truncate(u32);
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    let most = call.one_number(1..=1_000_000, "expected the greatest length, a number from 1")?;
+    let short_enough = matches!(call.input.ty, Ty::Text { max: Some(max) } if max <= most);
+    if short_enough {
+        call.no_effect(format!("the value is {} anyway", call.input.ty.describe()));
+    }
+    let ty = call.text(|w| truncate(w, most).to_owned(), |max| Some(max.map_or(most, |m| m.min(most))))?;
+    let operation = Operation::Truncate(Truncate(most));
+    // What is cut off may leave only white space, or nothing where the first character alone is too long. Text that is short
+    // enough is not cut.
+    Ok(if short_enough { Checked::sure(operation, call.typed(ty)) } else { call.perhaps_empty(operation, ty) })
+}
+
+impl Operate for Truncate {
+    fn ready(&self) -> Result<Ready<'_>, NotReady> {
+        Ok(Ready::text(|text| Cow::Borrowed(truncate(text, self.0))))
+    }
+
+    fn written(&self) -> String {
+        format!("truncate({})", self.0)
+    }
+}
 
 /// The longest beginning of at most `units` UTF-16 code units that ends between two characters as people see them.
 pub fn truncate(text: &str, units: u32) -> &str {

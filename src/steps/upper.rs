@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::letters::{map_letters, single};
-use super::{Row, Step, Text};
+use super::shared::letters::{map_letters, single};
+use super::{Row, Rule, Step, Text};
 
 /// The step.
 pub const STEP: Step = Step {
@@ -18,7 +18,7 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["upper"],
-    text: Some(Text { apply: upper, longest: |most| most, may_leave_nothing: false }),
+    rule: Rule::Text(Text { apply: upper, longest: |most| most, may_leave_nothing: false }),
 };
 
 /// Upper case, letter for letter: `ß` stays `ß`, since `SS` would be longer.

@@ -1,6 +1,7 @@
 //! `value`: the number of an option.
 
-use super::{Row, Step};
+use super::{Call, Checked, Row, Rule, Step, Wrong};
+use crate::value::Ty;
 
 /// The step.
 pub const STEP: Step = Step {
@@ -15,5 +16,10 @@ pub const STEP: Step = Step {
         },
     ],
     samples: &["value"],
-    text: None,
+    rule: Rule::Call(check),
 };
+
+fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
+    call.no_arguments()?;
+    if matches!(call.input.ty, Ty::Choice(_) | Ty::Options(_)) { Ok(call.unchanged()) } else { Err(call.not_an_option()) }
+}

@@ -69,12 +69,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("import", &["check", "diagnostics", "format", "project", "schema", "syntax", "time", "yaml"]),
     ("report", &["printable", "schema", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
-    ("check", &["count", "diagnostics", "eval", "plan", "schema", "steps", "syntax", "time", "unicode"]),
-    ("eval", &["json", "plan", "steps", "time", "unicode"]),
-    ("plan", &["count", "steps", "syntax", "system", "time"]),
-    ("steps", &["unicode"]),
+    ("check", &["count", "diagnostics", "eval", "plan", "schema", "steps", "syntax", "time", "unicode", "value"]),
+    ("eval", &["json", "plan", "steps", "time", "unicode", "value"]),
+    ("plan", &["count", "steps", "syntax", "system", "time", "value"]),
+    ("steps", &["time", "unicode", "value"]),
     ("format", &["diagnostics", "syntax"]),
-    ("schema", &["diagnostics", "disk", "printable", "project", "system", "unicode", "yaml"]),
+    ("schema", &["diagnostics", "disk", "printable", "project", "system", "unicode", "value", "yaml"]),
     ("syntax", &["diagnostics", "time"]),
     ("project", &["connect", "diagnostics", "disk", "system", "systems", "time", "yaml"]),
     // What everything may stand on.
@@ -87,13 +87,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("system", &[]),
     ("time", &[]),
     ("unicode", &[]),
+    ("value", &["count", "time", "unicode"]),
 ];
 
 /// Modules of one folder that import each other in a circle, each set with the reason why it is kept. There is none between layers.
 const CIRCLES: &[(&str, &[&str], &str)] = &[
     ("check", &["consent", "entry", "source", "steps"], "one walk over the tree: an entry has steps, and a step has sources"),
     ("systems/campaign", &["list", "record"], "a record can be addressed by a filter, and a list is read from a record on"),
-    ("eval", &["moment", "program", "steps"], "a program has steps, and some steps have programs of their own"),
+    ("eval", &["program", "steps"], "a program has steps, and some steps have programs of their own"),
     ("run", &["counters", "summary"], "a summary is made of counters, which keep examples of rejections"),
     ("run", &["binding", "events", "ingress", "optout", "workflow"], "the list of workflows knows the rounds of each kind"),
     ("run/ingress", &["due", "reader"], "records that become due are read like those of a page"),

@@ -1,21 +1,19 @@
-//! Pipelines: each step's arguments, the types that it takes and gives, and whether it can fail.
+//! Pipelines: what the checker says of each step, and what `or` says against whether it can fail.
 //!
 //! Fallibility depends on types: rounding money to two decimals cannot fail for a decimal target, and can for a
 //! floating-point one, which holds fifteen digits. A step that can fail must say what happens then; one that cannot may not.
-//! [`crate::steps`] lists the steps and has the rules of those from text to text without arguments; [`text`], [`numbers`], [`dates`] and
-//! [`tables`] check the others.
+//! [`crate::steps`] has the type rules. Here are those of the steps that need more than their arguments: [`reads`] has those that read
+//! other fields, [`tables`] those that make tables; `links` has `link`.
 
-mod dates;
-mod numbers;
+mod reads;
 mod tables;
-mod text;
 
 use super::Context;
 use super::replace::Expect;
 use super::types::{Ty, Typed, constant, list};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{Const, Fit, OnFailure, Op, Read, Step};
-use crate::steps::{STEPS, TextStep};
+use crate::steps::{self, Call, Rule, STEPS, Wrong};
 use crate::syntax::ast::{self, Argument, LiteralValue, OrKind, Path};
 
 /// Reads a field on behalf of a step: its slot and type.
@@ -47,55 +45,50 @@ pub(super) struct CheckedStep {
 
 /// Checks one step on a value of a type.
 pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, context: &mut Context<'_>) -> Option<CheckedStep> {
-    let mut checker = StepChecker { step, use_, input: use_.input, fit: use_.fit, context };
-    let checked =
-        match step.name.text.as_str() {
-            "truncate" => checker.truncate()?,
-            "pad" => checker.pad()?,
-            "replace_text" => checker.replace_text()?,
-            "matches" => checker.matches()?,
-            "phone" => checker.phone()?,
-            "email" => checker.email()?,
-            "substring" => checker.substring()?,
-            "split" => checker.split()?,
-            "concat" => checker.concat(read)?,
-            "hash" => checker.hash()?,
-            "string" => checker.string()?,
-            "round" => checker.round()?,
-            "number" => checker.number()?,
-            "integer" => checker.integer()?,
-            "boolean" => checker.boolean()?,
-            "date" => checker.date()?,
-            "datetime" => checker.datetime()?,
-            "format" => checker.format()?,
-            "default" => checker.default()?,
-            "coalesce" => checker.coalesce(read)?,
-            "join" => checker.join()?,
-            "label" => checker.label()?,
-            "value" => checker.value()?,
-            "map" => checker.map()?,
-            name => match TextStep::named(name) {
-                Some(rule) => checker.plain_text(rule)?,
-                None => {
-                    let names = || STEPS.iter().map(|s| s.name);
-                    let diagnostic = Diagnostic::new(Code::D107, step.name.span, format!("there is no step `{name}`"), "unknown step")
-                        .meant(near(name, names()), step.name.span, || format!("the steps are {}", list(names(), 40)));
-                    context.report(diagnostic);
-                    return None;
-                }
-            },
-        };
+    let mut checker = StepChecker { step, use_, input: use_.input, context };
+    let checked = match step.name.text.as_str() {
+        "coalesce" => checker.coalesce(read)?,
+        "concat" => checker.concat(read)?,
+        "label" => checker.label()?,
+        "map" => checker.map()?,
+        name => match STEPS.iter().find(|known| known.name == name && !matches!(known.rule, Rule::Checker)) {
+            Some(known) => checker.by_rule(known)?,
+            None => return unknown(&step.name, context),
+        },
+    };
     let Checked { op, output, fallible, settled } = checked;
     let (on_failure, output) = checker.outcome(fallible, output)?;
     let at = context.at(step.span);
     Some(CheckedStep { step: op.map(|op| Step { at, op, on_failure }), output, settled })
 }
 
+fn unknown<T>(name: &ast::Ident, context: &mut Context<'_>) -> Option<T> {
+    let names = || STEPS.iter().map(|s| s.name);
+    context.report(Diagnostic::new(Code::D107, name.span, format!("there is no step `{}`", name.text), "unknown step").meant(
+        near(&name.text, names()),
+        name.span,
+        || format!("the steps are {}", list(names(), 40)),
+    ));
+    None
+}
+
+/// An argument as type rules see it.
+fn argument(argument: &Argument) -> steps::Argument {
+    match argument {
+        Argument::Literal(literal) => match &literal.value {
+            LiteralValue::Duration(_) => steps::Argument::Duration,
+            // An empty text is a text, though it is not a value.
+            LiteralValue::Text(text) => steps::Argument::Constant(Const::Text(text.clone())),
+            value => steps::Argument::Constant(constant(value)),
+        },
+        Argument::Path(path) => steps::Argument::Word(path.text()),
+    }
+}
+
 struct StepChecker<'s, 'c, 'd> {
     step: &'s ast::Step,
     use_: &'s Use<'s>,
     input: &'s Typed,
-    fit: &'s Fit,
     context: &'c mut Context<'d>,
 }
 
@@ -113,13 +106,54 @@ impl Checked {
     fn sure(op: Op, output: Typed) -> Checked {
         Checked { op: Some(op), output, fallible: None, settled: None }
     }
-
-    fn fallible(op: Op, output: Typed, why: impl Into<String>) -> Checked {
-        Checked { op: Some(op), output, fallible: Some(why.into()), settled: None }
-    }
 }
 
 impl StepChecker<'_, '_, '_> {
+    /// Checks the call by the rule in the step's own file.
+    fn by_rule(&mut self, known: &'static steps::Step) -> Option<Checked> {
+        self.call(|call| {
+            let steps::Checked { operation, output, fallible } = known.check(call)?;
+            Ok(Checked { op: operation.map(Op::Step), output, fallible, settled: None })
+        })
+    }
+
+    /// Checks the call by a rule, and reports what the rule says.
+    fn call(&mut self, rule: impl FnOnce(&mut Call<'_>) -> Result<Checked, Wrong>) -> Option<Checked> {
+        let arguments: Option<Vec<steps::Argument>> = self.step.arguments.as_ref().map(|list| list.iter().map(argument).collect());
+        let mut call = Call::new(arguments.as_deref(), self.input, self.use_.fit, self.use_.first);
+        let checked = rule(&mut call);
+        for why in call.into_without_effect() {
+            self.no_effect(why);
+        }
+        match checked {
+            Ok(checked) => Some(checked),
+            Err(Wrong::Argument { index, label }) => {
+                let span = self.arguments().get(index).map_or(self.step.name.span, Argument::span);
+                self.wrong_argument(span, &label)
+            }
+            Err(Wrong::Expression { label }) => {
+                let span = self.arguments().first().map_or(self.step.span, Argument::span);
+                self.context.report(
+                    Diagnostic::new(Code::D403, span, "this regular expression cannot be read", label)
+                        .help("try it in an editor; for plain text use `replace_text`, or a filter with `contains`"),
+                );
+                None
+            }
+            Err(Wrong::Type { takes, help }) => self.wrong_type(takes, help),
+            Err(Wrong::Mixture(other)) => {
+                let diagnostic = Diagnostic::new(
+                    Code::D208,
+                    self.step.span,
+                    format!("`{}` would mix values of different types", self.name()),
+                    format!("{} beside {}", other.describe(), self.input.ty.describe()),
+                )
+                .help("give a value of the same type as the field's");
+                self.context.report(diagnostic);
+                None
+            }
+        }
+    }
+
     fn name(&self) -> &str {
         &self.step.name.text
     }
@@ -142,66 +176,6 @@ impl StepChecker<'_, '_, '_> {
 
     fn arguments(&self) -> &[Argument] {
         self.step.arguments.as_deref().unwrap_or_default()
-    }
-
-    fn no_arguments(&mut self) -> Option<()> {
-        match &self.step.arguments {
-            None => Some(()),
-            Some(_) => self.wrong_arguments("this step takes no arguments"),
-        }
-    }
-
-    fn one_literal(&mut self, what: &str) -> Option<LiteralValue> {
-        match self.arguments() {
-            [Argument::Literal(l)] => Some(l.value.clone()),
-            _ => self.wrong_arguments(what),
-        }
-    }
-
-    fn one_text(&mut self, what: &str) -> Option<String> {
-        match self.one_literal(what)? {
-            LiteralValue::Text(text) => Some(text),
-            _ => self.wrong_arguments(what),
-        }
-    }
-
-    fn one_number(&mut self, min: i64, max: i64, what: &str) -> Option<u32> {
-        match self.one_literal(what)? {
-            LiteralValue::Integer(n) if (min..=max).contains(&n) => u32::try_from(n).ok(),
-            _ => self.wrong_arguments(what),
-        }
-    }
-
-    /// An argument that is a number in a range.
-    fn number_at(&mut self, index: usize, min: i64, max: i64, what: &str) -> Option<u32> {
-        match self.arguments().get(index) {
-            Some(Argument::Literal(l)) => match l.value {
-                LiteralValue::Integer(n) if (min..=max).contains(&n) => u32::try_from(n).ok(),
-                _ => self.wrong_argument(l.span, what),
-            },
-            Some(Argument::Path(p)) => self.wrong_argument(p.span, what),
-            None => self.wrong_arguments(what),
-        }
-    }
-
-    /// An argument that is a text.
-    fn text_at(&mut self, index: usize, what: &str) -> Option<String> {
-        match self.arguments().get(index) {
-            Some(Argument::Literal(l)) => match &l.value {
-                LiteralValue::Text(text) => Some(text.clone()),
-                _ => self.wrong_argument(l.span, what),
-            },
-            Some(Argument::Path(p)) => self.wrong_argument(p.span, what),
-            None => self.wrong_arguments(what),
-        }
-    }
-
-    /// At most so many arguments.
-    fn at_most(&mut self, count: usize) -> Option<()> {
-        match self.arguments().get(count).map(Argument::span) {
-            Some(span) => self.wrong_argument(span, "one argument too many"),
-            None => Some(()),
-        }
     }
 
     fn wrong_type<T>(&mut self, takes: &str, help: &str) -> Option<T> {
@@ -234,65 +208,6 @@ impl StepChecker<'_, '_, '_> {
         let bar = before.trim_end().strip_suffix('|')?;
         let start = u32::try_from(bar.trim_end_matches([' ', '\t']).len()).ok()?;
         Some(Span { start, end: span.start, ..span })
-    }
-
-    fn join_types(&mut self, other: &Ty) -> Option<Ty> {
-        if let Some(ty) = self.input.ty.join(other) {
-            return Some(ty);
-        }
-        let diagnostic = Diagnostic::new(
-            Code::D208,
-            self.step.span,
-            format!("`{}` would mix values of different types", self.name()),
-            format!("{} beside {}", other.describe(), self.input.ty.describe()),
-        )
-        .help("give a value of the same type as the field's");
-        self.context.report(diagnostic);
-        None
-    }
-
-    fn default(&mut self) -> Option<Checked> {
-        let value = self.one_literal("expected one value")?;
-        if Ty::of_literal(&value) == Ty::Null || matches!(value, LiteralValue::Duration(_)) {
-            return self.wrong_arguments("`null`, empty text and durations cannot be used as a default value");
-        }
-        if !self.input.nullable {
-            self.no_effect("the value is never missing");
-        }
-        let ty = self.join_types(&Ty::of_literal(&value))?;
-        Some(Checked::sure(Op::Default(as_input(&value, &self.input.ty)), Typed::new(ty, false)))
-    }
-
-    fn coalesce(&mut self, read: &mut Reader<'_>) -> Option<Checked> {
-        let arguments = self.step.arguments.as_deref().unwrap_or_default();
-        if arguments.is_empty() {
-            return self.wrong_arguments("expected one field or more");
-        }
-        if !self.input.nullable {
-            self.no_effect("the value is never missing");
-        }
-        let mut reads = Vec::new();
-        let mut output = self.input.clone();
-        for argument in arguments {
-            let Argument::Path(path) = argument else {
-                return self.wrong_arguments("expected fields; for a fixed value use `default`");
-            };
-            let (one, typed) = read(path, self.context)?;
-            let Some(ty) = output.ty.join(&typed.ty) else {
-                let diagnostic = Diagnostic::new(
-                    Code::D208,
-                    path.span,
-                    "`coalesce` would mix values of different types",
-                    format!("{} beside {}", typed.ty.describe(), output.ty.describe()),
-                )
-                .help("name fields of one type");
-                self.context.report(diagnostic);
-                return None;
-            };
-            output = Typed::new(ty, output.nullable && typed.nullable);
-            reads.push(one);
-        }
-        Some(Checked::sure(Op::Coalesce(reads), output))
     }
 
     /// What `or` says, against whether the step can fail.
@@ -349,7 +264,7 @@ impl StepChecker<'_, '_, '_> {
                     mismatch(format!("{} beside {}", ty.describe(), output.ty.describe()), "give a value of the step's own type");
                     return None;
                 };
-                Some((Some(OnFailure::Default(as_input(&literal.value, &output.ty))), Typed::new(joined, output.nullable)))
+                Some((Some(OnFailure::Default(output.ty.represent(constant(&literal.value)))), Typed::new(joined, output.nullable)))
             }
         }
     }
@@ -359,13 +274,5 @@ impl StepChecker<'_, '_, '_> {
         let end = self.step.or.as_ref().map_or(self.step.span.end, |or| or.span.start);
         let text = self.context.sources.get(self.step.span.file).and_then(|f| f.text.get(self.step.span.start as usize..end as usize));
         text.map_or_else(|| self.name().to_owned(), |t| t.split_whitespace().collect::<Vec<_>>().join(" "))
-    }
-}
-
-/// A literal in the representation of the value it takes the place of: `default(0)` behind a decimal is a decimal.
-fn as_input(value: &LiteralValue, ty: &Ty) -> Const {
-    match (constant(value), ty) {
-        (Const::Integer(n), Ty::Decimal { .. }) => Const::Decimal(n.into()),
-        (value, _) => value,
     }
 }

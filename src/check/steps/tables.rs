@@ -11,37 +11,20 @@ use crate::syntax::ast::Operand;
 use crate::unicode::is_blank;
 
 impl StepChecker<'_, '_, '_> {
-    pub(super) fn join(&mut self) -> Option<Checked> {
-        let separator = self.one_text("expected the text between two values, in quotes")?;
-        let Ty::Options(set) = &self.input.ty else {
-            return self.wrong_type(
-                "a field with several options",
-                "several fields are joined by the function: `join(\", \", city, country) -> …`",
-            );
-        };
-        let longest = set.options.iter().map(|o| length(&o.value.to_string()) + length(&separator)).sum();
-        Some(Checked::sure(Op::Join { separator }, Typed::new(Ty::Text { max: Some(longest) }, self.input.nullable)))
-    }
-
     pub(super) fn label(&mut self) -> Option<Checked> {
-        match &self.input.ty {
+        let at = self.context.at(self.step.span);
+        self.call(|call| match &call.input.ty {
             Ty::Choice(set) => {
-                let set = set.clone();
-                self.no_arguments()?;
-                let table = replace::labels_of(&set, self.context.at(self.step.span));
-                Some(Checked::sure(Op::Map(table), Typed::labels(&set, self.input.nullable)))
+                call.no_arguments()?;
+                Ok(Checked::sure(Op::Map(replace::labels_of(set, at)), Typed::labels(set, call.input.nullable)))
             }
             Ty::Options(set) => {
-                let set = set.clone();
-                let separator = match self.step.arguments {
-                    None => "; ".to_owned(),
-                    Some(_) => self.one_text("expected the text between two labels, in quotes")?,
-                };
+                let separator = if call.has_arguments() { call.one_text("expected the text between two labels, in quotes")? } else { "; " };
                 let entries: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
-                let longest = entries.iter().map(|(_, l)| length(l) + length(&separator)).sum();
+                let longest = entries.iter().map(|(_, l)| length(l) + length(separator)).sum();
                 // Options without a label leave nothing.
-                let output = Typed::new(Ty::Text { max: Some(longest) }, self.input.nullable || entries.iter().any(|(_, l)| is_blank(l)));
-                Some(Checked::sure(Op::Labels { separator, entries }, output))
+                let output = Typed::new(Ty::Text { max: Some(longest) }, call.input.nullable || entries.iter().any(|(_, l)| is_blank(l)));
+                Ok(Checked::sure(Op::Labels { separator: separator.to_owned(), entries }, output))
             }
             Ty::Null
             | Ty::Boolean
@@ -53,24 +36,8 @@ impl StepChecker<'_, '_, '_> {
             | Ty::Date
             | Ty::Instant
             | Ty::Local
-            | Ty::Guid => self.not_an_option(),
-        }
-    }
-
-    pub(super) fn value(&mut self) -> Option<Checked> {
-        self.no_arguments()?;
-        if !matches!(self.input.ty, Ty::Choice(_) | Ty::Options(_)) {
-            return self.not_an_option();
-        }
-        Some(Checked { op: None, output: self.input.clone(), fallible: None, settled: None })
-    }
-
-    fn not_an_option<T>(&mut self) -> Option<T> {
-        let help = match self.use_.first {
-            true => "the field has no options, or a `replace` block gives them other values already: remove the step",
-            false => "put the step first, directly behind the target",
-        };
-        self.wrong_type("a field with options", help)
+            | Ty::Guid => Err(call.not_an_option()),
+        })
     }
 
     pub(super) fn map(&mut self) -> Option<Checked> {

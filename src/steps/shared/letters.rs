@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::unicode::nfc;
 
 /// Applies a mapping to each letter; borrowed if nothing changes.
-pub(super) fn map_letters(text: &str, map: impl Fn(char) -> char) -> Cow<'_, str> {
+pub fn map_letters(text: &str, map: impl Fn(char) -> char) -> Cow<'_, str> {
     match text.char_indices().find(|(_, c)| map(*c) != *c) {
         None => Cow::Borrowed(text),
         Some((at, _)) => {
@@ -18,7 +18,7 @@ pub(super) fn map_letters(text: &str, map: impl Fn(char) -> char) -> Cow<'_, str
 }
 
 /// The one letter of a mapping, where it has one and needs no more UTF-16 code units than the original.
-pub(super) fn single(original: char, mut mapped: impl ExactSizeIterator<Item = char>) -> char {
+pub fn single(original: char, mut mapped: impl ExactSizeIterator<Item = char>) -> char {
     match (mapped.len(), mapped.next()) {
         (1, Some(c)) if c.len_utf16() <= original.len_utf16() => c,
         _ => original,

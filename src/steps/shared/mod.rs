@@ -1,0 +1,8 @@
+//! What several steps use.
+
+pub mod call;
+pub mod letters;
+pub mod pattern;
+pub mod ready;
+pub mod text_step;
+pub mod zone;

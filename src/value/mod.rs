@@ -1,0 +1,15 @@
+//! What values are: during evaluation, as constants, as types, and as what a target field admits.
+//!
+//! Steps, plan, checker and evaluator share it; it knows none of them.
+
+mod constant;
+mod fit;
+mod options;
+mod ty;
+mod value;
+
+pub use constant::{Const, constant};
+pub use fit::{Fit, exact_in_double};
+pub use options::{Choice, ChoiceSet};
+pub use ty::{Ty, Typed, choice_range, length, list};
+pub use value::Value;
