@@ -77,3 +77,20 @@ fn to_boolean(value: &Value<'_>) -> Result<bool, Failed> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run, up_to};
+
+    #[test]
+    fn it_can_fail_unless_every_value_is_yes_or_no() {
+        let words = |words: &[&str]| Ty::Words(words.iter().map(|word| (*word).to_owned()).collect());
+        assert_eq!(output(&check(&STEP, &[], words(&["Yes", "no"]))), (Ty::Boolean, false));
+        assert_eq!(output(&check(&STEP, &[], words(&["Yes", "maybe"]))), (Ty::Boolean, true));
+        let checked = check(&STEP, &[], up_to(10));
+        assert_eq!(run(&checked, Value::Text("YES".into())), Ok(Value::Boolean(true)));
+        assert_eq!(run(&checked, Value::Integer(0)), Ok(Value::Boolean(false)));
+        assert!(run(&checked, Value::Integer(2)).is_err());
+    }
+}

@@ -115,3 +115,30 @@ impl Operate for DayOfInstant {
 fn parse_date(text: &str, parts: &[DatePart]) -> Option<time::Date> {
     parse_moment(text, parts).map(|at| at.date())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run, text, up_to};
+
+    #[test]
+    fn an_instant_has_another_day_in_another_zone() {
+        let late = time::parse_instant("2024-01-31T23:30:00Z").unwrap();
+        let day = |text: &str| Value::Date(time::parse_date(text).unwrap());
+        let utc = check(&STEP, &[], Ty::Instant);
+        assert_eq!(output(&utc), (Ty::Date, false));
+        assert_eq!(run(&utc, Value::Instant(late)), Ok(day("2024-01-31")));
+        let vienna = check(&STEP, &[text("Europe/Vienna")], Ty::Instant);
+        assert_eq!(run(&vienna, Value::Instant(late)), Ok(day("2024-02-01")));
+        assert!(check(&STEP, &[text("Vienna")], Ty::Instant).is_err());
+    }
+
+    #[test]
+    fn a_text_is_read_by_its_pattern() {
+        let checked = check(&STEP, &[text("d.M.yyyy")], up_to(10));
+        assert_eq!(output(&checked), (Ty::Date, true));
+        assert_eq!(run(&checked, Value::Text("1.2.2024".into())), Ok(Value::Date(time::parse_date("2024-02-01").unwrap())));
+        assert!(run(&checked, Value::Text("2024-02-01".into())).is_err());
+        assert!(check(&STEP, &[text("dMyyyy")], up_to(10)).is_err());
+    }
+}

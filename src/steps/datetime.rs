@@ -175,6 +175,7 @@ fn parse_offset(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::shared::trial::{check, output, run, text, up_to};
 
     fn read(text: &str) -> Option<String> {
         parse_iso(text).map(|m| match m {
@@ -213,5 +214,25 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_skip_fails() {
+        let checked = check(&STEP, &[text("Europe/Berlin")], up_to(30));
+        assert_eq!(output(&checked), (Ty::Instant, true));
+        let at = |text: &str| Ok(Value::Instant(time::parse_instant(text).unwrap()));
+        assert_eq!(run(&checked, Value::Text("2024-03-31T01:59:00".into())), at("2024-03-31T00:59:00Z"));
+        assert!(run(&checked, Value::Text("2024-03-31T02:30:00".into())).is_err());
+        // Clocks that are set back show this time twice: the first is meant.
+        assert_eq!(run(&checked, Value::Text("2024-10-27T02:30:00".into())), at("2024-10-27T00:30:00Z"));
+        assert_eq!(output(&check(&STEP, &[text("UTC")], Ty::Date)), (Ty::Instant, false));
+    }
+
+    #[test]
+    fn a_text_of_a_pattern_is_read_in_the_zone() {
+        let checked = check(&STEP, &[text("dd.MM.yyyy HH:mm"), text("Europe/Vienna")], up_to(30));
+        let at = time::parse_instant("2024-01-31T09:30:00Z").unwrap();
+        assert_eq!(run(&checked, Value::Text("31.01.2024 10:30".into())), Ok(Value::Instant(at)));
+        assert!(run(&checked, Value::Text("2024-01-31T10:30:00".into())).is_err());
     }
 }

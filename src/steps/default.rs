@@ -57,3 +57,19 @@ impl Operate for Default {
         Some(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, number, output, text, up_to};
+
+    #[test]
+    fn the_type_after_it_is_never_empty_and_holds_both_values() {
+        let checked = check(&STEP, &[number(0)], Ty::Decimal { scale: 2, min: 1.into(), max: 9.into() });
+        assert_eq!(output(&checked), (Ty::Decimal { scale: 2, min: 0.into(), max: 9.into() }, false));
+        let operation = checked.unwrap().operation.unwrap();
+        assert_eq!(operation.instead_of_empty(), Some(&Const::Decimal(0.into())));
+        assert!(matches!(check(&STEP, &[text("none")], Ty::Boolean), Err(Wrong::Mixture(_))));
+        assert!(check(&STEP, &[text(" ")], up_to(5)).is_err(), "white space is not a value");
+    }
+}

@@ -56,3 +56,17 @@ fn email<'a>(text: &str) -> Result<Value<'a>, Failed> {
         email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is not an e-mail address"))?;
     Ok(owned(format!("{}@{}", address.local_part(), lower(address.domain()))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run_text, up_to};
+
+    #[test]
+    fn the_domain_gets_lower_case_and_the_rest_stays() {
+        let checked = check(&STEP, &[], up_to(50));
+        assert_eq!(output(&checked), (up_to(50), true));
+        assert_eq!(run_text(&checked, " Ada@Example.COM ").as_deref(), Some("Ada@example.com"));
+        assert_eq!(run_text(&checked, "Ada <ada@example.com>"), None);
+    }
+}

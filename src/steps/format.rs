@@ -207,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::steps::shared::pattern::{DatePart, parse_moment};
+    use crate::steps::shared::trial::{check, output, run, text, up_to};
 
     proptest! {
         #[test]
@@ -227,5 +228,15 @@ mod tests {
             let day = parse_moment(shorter, &parts);
             prop_assert!(short || day.is_none(), "{} was read without its first digit", shorter);
         }
+    }
+
+    #[test]
+    fn an_instant_is_written_in_its_zone() {
+        let checked = check(&STEP, &[text("dd.MM.yyyy HH:mm"), text("Europe/Vienna")], Ty::Instant);
+        assert_eq!(output(&checked), (up_to(19), false));
+        let at = crate::time::parse_instant("2024-01-31T23:30:00Z").unwrap();
+        assert_eq!(run(&checked, Value::Instant(at)), Ok(owned("01.02.2024 00:30".to_owned())));
+        assert!(check(&STEP, &[text("HH:mm")], Ty::Date).is_err(), "a day has no time of day");
+        assert!(check(&STEP, &[text("yyyy"), text("UTC")], Ty::Date).is_err(), "a day has no zone");
     }
 }

@@ -59,3 +59,18 @@ fn hexadecimal(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run_text, up_to, word};
+
+    #[test]
+    fn the_fingerprint_of_a_text_is_that_of_its_utf_8_bytes() {
+        let checked = check(&STEP, &[word("sha256")], up_to(5));
+        assert_eq!(output(&checked), (up_to(64), false));
+        // FIPS 180-2, B.1.
+        assert_eq!(run_text(&checked, "abc").as_deref(), Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+        assert!(check(&STEP, &[word("md5")], up_to(5)).is_err());
+    }
+}

@@ -90,3 +90,22 @@ fn to_integer<'a>(value: Value<'a>, min: i64, max: i64) -> Result<Value<'a>, Fai
     };
     if (min..=max).contains(&number) { Ok(Value::Integer(number)) } else { Err(Failed("the number is outside what the target holds")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check_for, output, run, up_to};
+
+    #[test]
+    fn a_whole_number_must_have_no_decimals_and_fit_the_target() {
+        let fit = Fit::Integer { min: 0, max: 100 };
+        let checked = check_for(&STEP, &[], up_to(10), &fit);
+        assert_eq!(output(&checked), (Ty::Integer { min: 0, max: 100 }, true));
+        assert_eq!(run(&checked, Value::Text(" 42 ".into())), Ok(Value::Integer(42)));
+        assert_eq!(run(&checked, Value::Decimal(Decimal::new(420, 1))), Ok(Value::Integer(42)));
+        for value in [Value::Text("101".into()), Value::Decimal(Decimal::new(15, 1)), Value::Double(0.5)] {
+            assert!(run(&checked, value.clone()).is_err(), "{value:?}");
+        }
+        assert_eq!(check_for(&STEP, &[], Ty::Integer { min: 1, max: 5 }, &fit).unwrap().operation, None);
+    }
+}

@@ -53,3 +53,19 @@ impl Operate for Join {
         format!("join({:?})", self.separator)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{Choice, ChoiceSet};
+    use crate::steps::shared::trial::{check, output, run_text, text, up_to};
+
+    #[test]
+    fn the_numbers_of_options_get_a_text_between_them() {
+        let options = [(1, "Tea"), (900, "Coffee")].map(|(value, label)| Choice { value, label: label.to_owned() });
+        let checked = check(&STEP, &[text(" + ")], Ty::Options(ChoiceSet { options: options.to_vec() }.into()));
+        assert_eq!(output(&checked), (up_to(10), false));
+        assert_eq!(run_text(&checked, "1,900").as_deref(), Some("1 + 900"));
+        assert!(check(&STEP, &[text(" + ")], up_to(5)).is_err());
+    }
+}

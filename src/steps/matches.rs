@@ -53,3 +53,18 @@ impl Operate for Matches {
         format!("matches(\"{}\")", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run_text, text, up_to};
+
+    #[test]
+    fn a_text_that_matches_stays_and_any_other_fails() {
+        let checked = check(&STEP, &[text("^[0-9]+$")], up_to(5));
+        assert_eq!(output(&checked), (up_to(5), true));
+        assert_eq!(run_text(&checked, "123").as_deref(), Some("123"));
+        assert_eq!(run_text(&checked, "12a"), None);
+        assert!(matches!(check(&STEP, &[text("[")], up_to(5)), Err(Wrong::Expression { .. })));
+    }
+}

@@ -144,6 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::steps::shared::trial::{check_for, output, run, text, up_to};
 
     #[test]
     fn a_number_in_groups_is_read_only_if_every_group_is_right() {
@@ -232,5 +233,17 @@ mod tests {
                 prop_assert_eq!(found, expected, "{} from {}", other, text);
             }
         }
+    }
+
+    #[test]
+    fn a_number_of_a_text_is_bounded_by_the_target() {
+        let fit = Fit::Integer { min: 0, max: 100 };
+        let checked = check_for(&STEP, &[text(",")], up_to(10), &fit);
+        assert_eq!(output(&checked), (Ty::Decimal { scale: 0, min: Decimal::ZERO, max: 100.into() }, true));
+        assert_eq!(run(&checked, Value::Text("42".into())), Ok(Value::Decimal(42.into())));
+        for text in ["101", "1,5", "-1", "x"] {
+            assert!(run(&checked, Value::Text(text.into())).is_err(), "{text}");
+        }
+        assert!(check_for(&STEP, &[text(";")], up_to(10), &fit).is_err());
     }
 }

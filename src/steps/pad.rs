@@ -71,11 +71,28 @@ pub fn pad(text: &str, length: u32, with: char, behind: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::shared::trial::{check, number, output, run_text, text, up_to, word};
 
     #[test]
     fn padding_fills_up_to_a_length_and_leaves_longer_text_alone() {
         assert_eq!(pad("7", 3, '0', false), "007");
         assert_eq!(pad("7", 3, ' ', true), "7  ");
         assert_eq!(pad("1234", 3, '0', false), "1234");
+    }
+
+    #[test]
+    fn the_type_after_it_is_at_least_as_long_as_the_padded_text() {
+        let checked = check(&STEP, &[number(6), text("0")], up_to(4));
+        assert_eq!(output(&checked), (up_to(6), false));
+        assert_eq!(run_text(&checked, "42").as_deref(), Some("000042"));
+        let behind = check(&STEP, &[number(3), text("."), word("right")], up_to(10));
+        assert_eq!(output(&behind), (up_to(10), false));
+        assert_eq!(run_text(&behind, "a").as_deref(), Some("a.."));
+    }
+
+    #[test]
+    fn what_fills_the_text_is_one_character_and_its_side_is_left_or_right() {
+        assert_eq!(check(&STEP, &[number(6), text("00")], up_to(4)), Err(Wrong::arguments("expected one character in quotes")));
+        assert_eq!(check(&STEP, &[number(6), text("0"), word("up")], up_to(4)), Err(Wrong::argument(2, "expected `left` or `right`")));
     }
 }

@@ -88,3 +88,20 @@ fn phone<'a>(text: &str, region: Option<phonenumber::country::Id>) -> Result<Val
     }
     Ok(owned(number.format().mode(phonenumber::Mode::E164).to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run_text, text, up_to};
+
+    #[test]
+    fn a_number_is_read_by_its_country_and_written_in_e_164() {
+        let checked = check(&STEP, &[text("DE")], up_to(50));
+        assert_eq!(output(&checked), (up_to(E164), true));
+        assert_eq!(run_text(&checked, "030 901820").as_deref(), Some("+4930901820"));
+        assert_eq!(run_text(&checked, "(+43) 1 58858").as_deref(), Some("+43158858"));
+        assert_eq!(run_text(&checked, "call 030 901820"), None);
+        assert_eq!(run_text(&check(&STEP, &[], up_to(50)), "030 901820"), None);
+        assert!(check(&STEP, &[text("Germany")], up_to(50)).is_err());
+    }
+}

@@ -73,9 +73,18 @@ pub fn replace(text: &str, from: &str, to: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::shared::trial::{check, output, run_text, text, up_to};
 
     #[test]
     fn a_text_is_found_however_its_accents_are_encoded() {
         assert_eq!(replace("caf\u{e9} cafe\u{301}", "e\u{301}", "e"), "cafe cafe");
+    }
+
+    #[test]
+    fn the_type_after_it_is_as_long_as_if_the_whole_text_were_replaced() {
+        let checked = check(&STEP, &[text("ab"), text("xyz")], up_to(5));
+        assert_eq!(output(&checked), (up_to(7), false));
+        assert_eq!(run_text(&checked, "ababa").as_deref(), Some("xyzxyza"));
+        assert_eq!(output(&check(&STEP, &[text("ab"), text("")], up_to(5))), (up_to(5), false));
     }
 }

@@ -119,10 +119,24 @@ fn round<'a>(value: Value<'a>, scale: u32, bounds: Option<&(Decimal, Decimal)>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::shared::trial::{check, check_for, number, output, run};
 
     #[test]
     fn half_goes_away_from_zero() {
         assert_eq!(half_away(Decimal::new(2345, 3), 2), Decimal::new(235, 2));
         assert_eq!(half_away(Decimal::new(-2345, 3), 2), Decimal::new(-235, 2));
+    }
+
+    #[test]
+    fn rounding_can_fail_only_if_the_result_may_not_fit_the_target() {
+        let money = |max: i64| Ty::Decimal { scale: 4, min: Decimal::ZERO, max: max.into() };
+        let fit = Fit::Decimal { scale: 2, min: Decimal::ZERO, max: 100.into() };
+        let fitting = check_for(&STEP, &[number(2)], money(100), &fit);
+        assert_eq!(output(&fitting), (Ty::Decimal { scale: 2, min: Decimal::ZERO, max: 100.into() }, false));
+        assert_eq!(run(&fitting, Value::Decimal(Decimal::new(19_995, 3))), Ok(Value::Decimal(Decimal::new(2000, 2))));
+        let larger = check_for(&STEP, &[number(2)], money(200), &fit);
+        assert!(output(&larger).1);
+        assert!(run(&larger, Value::Decimal(150.into())).is_err());
+        assert!(output(&check(&STEP, &[number(2)], Ty::Double)).1);
     }
 }

@@ -62,10 +62,20 @@ pub fn piece(text: &str, separator: &str, index: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::shared::trial::{check, number, output, run_text, text, up_to};
 
     #[test]
     fn a_separator_is_found_however_its_accents_are_encoded() {
         assert_eq!(piece("a\u{e9}b", "e\u{301}", 1), "b");
         assert_eq!(piece("a-b", "-", 2), "");
+    }
+
+    #[test]
+    fn pieces_are_counted_from_1() {
+        let checked = check(&STEP, &[text("-"), number(2)], up_to(5));
+        assert_eq!(output(&checked), (up_to(5), false));
+        assert_eq!(run_text(&checked, "a-b-c").as_deref(), Some("b"));
+        assert!(check(&STEP, &[text("-"), number(0)], up_to(5)).is_err());
+        assert!(check(&STEP, &[text(""), number(1)], up_to(5)).is_err());
     }
 }

@@ -48,3 +48,17 @@ impl Operate for ToText {
         "(as text)".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::shared::trial::{check, output, run, up_to};
+
+    #[test]
+    fn a_value_becomes_the_text_of_its_literal() {
+        let checked = check(&STEP, &[], Ty::Integer { min: -5, max: 100 });
+        assert_eq!(output(&checked), (up_to(3), false));
+        assert_eq!(run(&checked, Value::Integer(42)), Ok(Value::Text("42".into())));
+        assert_eq!(run(&checked, Value::Boolean(true)), Ok(Value::Text("true".into())));
+    }
+}

@@ -60,11 +60,22 @@ pub fn substring(text: &str, start: u32, units: u32) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Ty;
+    use crate::steps::shared::trial::{check, number, output, run_text, up_to};
 
     #[test]
     fn parts_of_a_text_never_cut_a_character_in_two() {
         assert_eq!(substring("a😀bc", 0, 2), "a");
         assert_eq!(substring("a😀bc", 2, 2), "bc");
         assert_eq!(substring("abc", 3, 2), "");
+    }
+
+    #[test]
+    fn the_type_after_it_has_what_is_left_of_the_length() {
+        let checked = check(&STEP, &[number(3), number(4)], up_to(5));
+        assert_eq!(output(&checked), (up_to(3), false));
+        assert_eq!(run_text(&checked, "abcde").as_deref(), Some("cde"));
+        assert_eq!(output(&check(&STEP, &[number(3), number(4)], Ty::Text { max: None })), (up_to(4), false));
+        assert!(check(&STEP, &[number(0), number(4)], up_to(5)).is_err());
     }
 }

@@ -59,6 +59,7 @@ pub fn truncate(text: &str, units: u32) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::shared::trial::{check, number, output, run_text, up_to};
 
     #[test]
     fn truncation_never_cuts_a_character_in_two() {
@@ -66,5 +67,16 @@ mod tests {
         assert_eq!(truncate("a😀b", 3), "a😀");
         assert_eq!(truncate("abc", 3), "abc");
         assert_eq!(truncate("äöü", 2), "äö");
+    }
+
+    #[test]
+    fn the_type_after_it_has_the_smaller_length_and_may_be_empty_only_if_something_is_cut() {
+        let cut = check(&STEP, &[number(5)], up_to(10));
+        assert_eq!(output(&cut), (up_to(5), false));
+        assert_eq!(run_text(&cut, "Grace Hopper").as_deref(), Some("Grace"));
+        assert!(cut.unwrap().output.nullable);
+        let whole = check(&STEP, &[number(10)], up_to(5));
+        assert_eq!(output(&whole), (up_to(5), false));
+        assert!(!whole.unwrap().output.nullable);
     }
 }

@@ -5,4 +5,6 @@ pub mod letters;
 pub mod pattern;
 pub mod ready;
 pub mod text_step;
+#[cfg(test)]
+pub mod trial;
 pub mod zone;
