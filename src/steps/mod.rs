@@ -62,6 +62,8 @@ steps! {
     title,
     truncate: Truncate(arguments),
     pad: Pad(arguments),
+    prefix: Prefix(arguments),
+    suffix: Suffix(arguments),
     replace_text: ReplaceText(arguments),
     slug,
     matches: Matches(arguments),
