@@ -192,24 +192,40 @@ impl Faults {
         self.limited.store(limit.is_some(), Ordering::Release);
     }
 
+    /// Whether faults are ordered.
+    pub(super) fn are_ordered(&self) -> bool {
+        self.armed.load(Ordering::Acquire)
+    }
+
+    /// The fault that was ordered for a request with this part in its path, but not for the batch of which it is a part.
+    pub(super) fn of_part(&self, api: Api, batch: &str, method: &Method, path: &str) -> Option<Fault> {
+        self.ordered(|order| order.path.as_deref().is_some_and(|part| !batch.contains(part)) && order.matches(api, method, path))
+    }
+
+    fn ordered(&self, matches: impl Fn(&Order) -> bool) -> Option<Fault> {
+        if !self.are_ordered() {
+            return None;
+        }
+        let mut orders = lock(&self.orders);
+        let index = orders.iter().position(matches)?;
+        let order = &mut orders[index];
+        if order.skip > 0 {
+            order.skip -= 1;
+            return None;
+        }
+        let fault = order.fault();
+        order.count = order.count.saturating_sub(1);
+        if order.count == 0 {
+            orders.remove(index);
+            self.armed.store(!orders.is_empty(), Ordering::Release);
+        }
+        Some(fault)
+    }
+
     /// What, if anything, befalls this request. Ordered faults come before random ones.
     pub(super) fn next(&self, api: Api, method: &Method, path: &str) -> Option<Fault> {
-        if self.armed.load(Ordering::Acquire) {
-            let mut orders = lock(&self.orders);
-            if let Some(index) = orders.iter().position(|order| order.matches(api, method, path)) {
-                let order = &mut orders[index];
-                if order.skip > 0 {
-                    order.skip -= 1;
-                } else {
-                    let fault = order.fault();
-                    order.count = order.count.saturating_sub(1);
-                    if order.count == 0 {
-                        orders.remove(index);
-                        self.armed.store(!orders.is_empty(), Ordering::Release);
-                    }
-                    return Some(fault);
-                }
-            }
+        if let Some(fault) = self.ordered(|order| order.matches(api, method, path)) {
+            return Some(fault);
         }
         if self.rate > 0.0 {
             let mut random = lock(&self.random);

@@ -278,7 +278,7 @@ impl App {
             let answer = match side {
                 Side::Dataverse => {
                     let arrival = self.dataverse.arrive(Api::Dataverse, &parts.headers);
-                    arrival.as_ref().map(|arrival| self.dataverse.answer(&call, arrival))
+                    arrival.as_ref().map(|arrival| self.dataverse.answer(&call, arrival, &[]))
                 }
                 Side::Campaign => Some(self.campaign.answer(&call, &self.faults)),
                 Side::Journal => Some(self.journal.answer(&call, &self.campaign.tokens, &self.faults)),
@@ -474,6 +474,12 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Da
         if let Some(bulk) = extra.bulk {
             table.set_bulk(bulk);
         }
+        if let Some(most) = extra.max_targets {
+            table.set_max_targets(most);
+        }
+        if let Some(state) = extra.state_on_create {
+            table.set_state_on_create(state);
+        }
     }
     let base = match &config.dataverse_public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
@@ -617,7 +623,12 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
     if !app.latency.is_zero() {
         tokio::time::sleep(app.latency).await;
     }
-    let fault = app.faults.next(api, &parts.method, path);
+    let (fault, of_parts) = match app.faults.next(api, &parts.method, path) {
+        None if api == Api::Dataverse && path.ends_with("/$batch") && app.faults.are_ordered() => {
+            Dataverse::faults_of_batch(&app.faults, path, &parts.headers, &body)
+        }
+        fault => (fault, Vec::new()),
+    };
     match &fault {
         Some(Fault::Reset) => {
             app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Reset);
@@ -647,7 +658,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
     let call = Call { method: &parts.method, path, query: parts.uri.query(), headers: &parts.headers, body: &body };
     let serve = || match (api, &arrival) {
         (Api::DataverseToken, _) => app.dataverse.token(&call),
-        (Api::Dataverse, Some(arrival)) => app.dataverse.answer(&call, arrival),
+        (Api::Dataverse, Some(arrival)) => app.dataverse.answer(&call, arrival, &of_parts),
         // Not reached: every request to that API has arrived.
         (Api::Dataverse, None) => Answer::new("unknown", net::empty(StatusCode::INTERNAL_SERVER_ERROR)),
         (Api::CampaignToken, _) => app.campaign.token(&call),
@@ -661,6 +672,9 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
     }
     let Answer { route, response, operations } = serve();
     app.stats.operations(api, operations);
+    if api == Api::Dataverse {
+        tokio::time::sleep(app.dataverse.work(operations)).await;
+    }
     if parts.method != axum::http::Method::GET {
         app.keep();
     }

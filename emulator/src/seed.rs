@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::campaign::seed::CampaignSeed;
 use super::dataverse::define::NewTable;
 use super::dataverse::setup::Setup;
-use super::dataverse::table::{Column, Key};
+use super::dataverse::table::{Column, Key, StateOnCreate};
 use super::journal::JournalSeed;
 
 /// The file.
@@ -52,6 +52,12 @@ pub(super) struct TableSeed {
     /// Whether the table takes `CreateMultiple`, `UpdateMultiple` and `UpsertMultiple`.
     #[serde(default)]
     pub(super) bulk: Option<bool>,
+    /// The most rows that one of these messages takes.
+    #[serde(default)]
+    pub(super) max_targets: Option<usize>,
+    /// What becomes of a state in a create.
+    #[serde(default)]
+    pub(super) state_on_create: Option<StateOnCreate>,
     /// Bodies as in a `POST`; `statecode` may stand in them.
     #[serde(default)]
     pub(super) rows: Vec<Box<RawValue>>,

@@ -1,9 +1,12 @@
 //! What workflows remember from round to round as long as a process lives. Nothing depends on it but how often something is done or
 //! said: a process that begins anew only does it once more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use super::calls::CallKind;
+use crate::engine::batch_size::BatchSize;
 
 /// The memories of all workflows, by name.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,7 @@ struct Remembered {
     listing: Duration,
     backlog: u64,
     unreadable: HashSet<String>,
+    batch_sizes: HashMap<CallKind, BatchSize>,
 }
 
 impl Memory {
@@ -49,6 +53,11 @@ impl Memory {
     /// Notes how many operations wait.
     pub fn note_backlog(&self, waiting: u64) {
         self.with(|remembered| remembered.backlog = waiting);
+    }
+
+    /// Looks at how many rows a request of this kind carries, or changes it.
+    pub fn batch_size<T>(&self, call: CallKind, work: impl FnOnce(&mut BatchSize) -> T) -> T {
+        self.with(|remembered| work(remembered.batch_sizes.entry(call).or_default()))
     }
 
     /// Notes that a file cannot be read. Returns whether that is new.

@@ -15,8 +15,10 @@ use uuid::Uuid;
 use super::error::{Fail, Result};
 use super::store::Store;
 use super::url::Prefer;
-use super::{Access, Call, Dataverse};
+use super::{Access, Call, Dataverse, Operations};
+use crate::faults::{Fault, Faults};
 use crate::net;
+use crate::stats::Api;
 
 /// Dataverse Web API, *Execute batch operations*: the most requests in one batch. [D]
 const MAX_OPERATIONS: usize = 1000;
@@ -302,6 +304,25 @@ struct Within<'a> {
 }
 
 impl Dataverse {
+    /// The faults that were ordered for requests within a batch: one that befalls the whole batch, or those of its parts, in their order.
+    /// An answer with a status is that of the part; a batch that is throttled or whose answer is lost is so as a whole. [K]
+    pub(crate) fn faults_of_batch(faults: &Faults, path: &str, headers: &HeaderMap, body: &[u8]) -> (Option<Fault>, Vec<Option<Fault>>) {
+        let items = parse(text_of(headers, "content-type"), body).unwrap_or_default();
+        let operations = items.into_iter().flat_map(|item| match item {
+            Item::One(operation) => vec![operation],
+            Item::ChangeSet(operations) => operations,
+        });
+        let mut of_parts = Vec::new();
+        for operation in operations {
+            let below = operation.url.split('?').next().unwrap_or_default();
+            match faults.of_part(Api::Dataverse, path, &operation.method, below) {
+                fault @ (Some(Fault::Status { .. }) | None) => of_parts.push(fault),
+                whole => return (whole, Vec::new()),
+            }
+        }
+        (None, of_parts)
+    }
+
     /// Runs one operation of a batch, with the batch's own credentials.
     fn operate(&self, outer: &Call<'_>, operation: &Operation, client: usize, within: Option<Within<'_>>) -> Response<Body> {
         let root = self.site.path();
@@ -356,7 +377,7 @@ impl Dataverse {
     }
 
     /// `POST $batch`. Returns the number of operations run, too.
-    pub(super) fn batch(&self, call: &Call<'_>, client: usize) -> (Response<Body>, u64) {
+    pub(super) fn batch(&self, call: &Call<'_>, client: usize, faults: &[Option<Fault>]) -> (Response<Body>, u64) {
         let items = match parse(text_of(call.headers, "content-type"), call.body) {
             Ok(items) => items,
             // A batch that cannot be read is answered in the form of a batch, with the error as its one part. [C] What is no
@@ -369,18 +390,25 @@ impl Dataverse {
         let mut out = Vec::new();
         let mut status = StatusCode::OK;
         let mut count = 0;
+        let mut faults = faults.iter();
         for item in items {
             let failed = match item {
                 Item::One(operation) => {
-                    count += 1;
-                    let response = self.operate(call, &operation, client, None);
+                    let fault = faults.next().and_then(Option::as_ref).and_then(|fault| self.fault(fault));
+                    let response = fault.unwrap_or_else(|| self.operate(call, &operation, client, None));
+                    count += response.extensions().get().map_or(1, |Operations(count)| *count);
                     let failed = Some(response.status()).filter(|status| status.as_u16() >= 400);
                     write_part(&mut out, &outer, operation.content_id.as_deref(), response);
                     failed
                 }
                 Item::ChangeSet(operations) => {
                     count += operations.len() as u64;
-                    let (answers, done) = self.change_set(call, &operations, client);
+                    // A fault of one of them is the set's.
+                    let fault = operations.iter().filter_map(|_| faults.next()).flatten().find_map(|fault| self.fault(fault));
+                    let (answers, done) = match fault {
+                        Some(response) => (vec![(operations[0].content_id.clone().unwrap_or_default(), response)], false),
+                        None => self.change_set(call, &operations, client),
+                    };
                     let failed = answers.first().map(|(_, response)| response.status()).filter(|_| !done);
                     // The failed set's one answer stands in a response of its own set, as the service's OData library writes
                     // it, or directly in the batch. [C]

@@ -102,6 +102,9 @@ impl Writer<'_> {
         if targets.is_empty() {
             return Err(Fail::new(400, "0x80040203", "The 'Targets' collection is empty."));
         }
+        if description.max_targets.is_some_and(|most| targets.len() > most) {
+            return Err(Fail::new(413, "0x8004418a", "Request too long."));
+        }
         let wanted = description.entity();
         for target in &targets {
             let Some(kind) = text(target.get("@odata.type").map(AsRef::as_ref)) else {

@@ -265,10 +265,15 @@ impl Dataverse {
         response
     }
 
-    /// Answers a request to the API.
-    pub(super) fn answer(&self, call: &Call<'_>, arrival: &Arrival<'_>) -> Answer {
+    /// How long the service works on so many operations of one request.
+    pub(super) fn work(&self, operations: u64) -> Duration {
+        super::read(&self.conditions).row_time.saturating_mul(u32::try_from(operations).unwrap_or(u32::MAX))
+    }
+
+    /// Answers a request to the API. `faults` befall the parts of a batch.
+    pub(super) fn answer(&self, call: &Call<'_>, arrival: &Arrival<'_>, faults: &[Option<Fault>]) -> Answer {
         let mut answer = match &arrival.admitted {
-            Ok((client, _)) => self.dispatch(call, *client),
+            Ok((client, _)) => self.dispatch(call, *client, faults),
             Err(Turned::Unknown(why)) => Answer::new("unauthorized", self.unauthorized(*why)),
             Err(Turned::Limited(Refusal { code, message, retry_after })) => {
                 Answer::new("throttled", throttled(code, message.clone(), *retry_after))
@@ -306,7 +311,7 @@ impl Dataverse {
         }
     }
 
-    fn dispatch(&self, call: &Call<'_>, client: usize) -> Answer {
+    fn dispatch(&self, call: &Call<'_>, client: usize, faults: &[Option<Fault>]) -> Answer {
         if let Err(fail) = self.membership(client) {
             return Answer::new("forbidden", fail.response());
         }
@@ -318,7 +323,7 @@ impl Dataverse {
         let mut route = String::from("unknown");
         let batch = call.path.strip_prefix("/api/data/v9.").and_then(|rest| rest.split_once('/'));
         if batch.is_some_and(|(version, below)| matches!(version, "0" | "1" | "2") && below == "$batch") && call.method == Method::POST {
-            let (response, operations) = self.batch(call, client);
+            let (response, operations) = self.batch(call, client, faults);
             return Answer { operations, ..Answer::new("$batch", response) };
         }
         let response = self.route(call, client, &mut route, &mut Access::Lock(&self.store)).unwrap_or_else(|fail| fail.response());
@@ -460,6 +465,12 @@ impl Dataverse {
         let rows = &mut store.tables[index];
         if let Some(tracking) = change.tracking {
             rows.table.tracking = tracking;
+        }
+        if let Some(most) = change.max_targets {
+            rows.table.set_max_targets(most);
+        }
+        if let Some(state) = change.state_on_create {
+            rows.table.set_state_on_create(state);
         }
         if let Some(bulk) = change.bulk {
             rows.table.bulk = bulk;

@@ -11,7 +11,7 @@ use super::batch::{References, resolve};
 use super::error::{Fail, Result};
 use super::read::find;
 use super::store::{Changes, Store};
-use super::table::{Column, Table, Type};
+use super::table::{Column, StateOnCreate, Table, Type};
 use super::url::{Segment, segment};
 use super::value::Value;
 use crate::time::{Instant, midnight, parse_date, parse_instant};
@@ -121,6 +121,14 @@ pub(super) fn payload(store: &Store, table: usize, fields: &Fields, mode: Mode, 
             ));
         }
         result.changes.push((index, value));
+    }
+    if mode == Mode::Create {
+        let ignored: &[&str] = match description.state_on_create {
+            StateOnCreate::Ignored => &["statecode"],
+            StateOnCreate::Dropped => &["statecode", "statuscode"],
+            StateOnCreate::Refused | StateOnCreate::Kept => &[],
+        };
+        result.changes.retain(|(index, _)| !ignored.contains(&description.at(*index).name.as_str()));
     }
     check_state(description, &mut result.changes, mode)?;
     Ok(result)

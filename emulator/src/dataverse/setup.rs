@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 use sha1::Digest as _;
@@ -34,6 +35,9 @@ pub(crate) struct Setup {
     /// The recommended parallelism in `x-ms-dop-hint`; 0 leaves the header out.
     #[serde(default)]
     dop_hint: Option<u32>,
+    /// Microseconds of work on each row of a bulk message and each part of a batch, before the answer.
+    #[serde(default)]
+    row_time: Option<u64>,
     /// Web servers, each with its own limits.
     #[serde(default)]
     pub(crate) servers: Option<u32>,
@@ -178,11 +182,13 @@ impl Application {
 pub(super) struct Conditions {
     pub(super) applications: Vec<Application>,
     pub(super) dop_hint: u32,
+    /// How long the service works on each row of a bulk message and each part of a batch.
+    pub(super) row_time: Duration,
 }
 
 impl Conditions {
     pub(super) fn new(applications: usize) -> Conditions {
-        Conditions { applications: vec![Application::default(); applications], dop_hint: 4 }
+        Conditions { applications: vec![Application::default(); applications], dop_hint: 4, row_time: Duration::ZERO }
     }
 
     /// Applies a change; nothing of it when a part is wrong.
@@ -208,6 +214,9 @@ impl Conditions {
         }
         if let Some(hint) = change.dop_hint {
             self.dop_hint = hint;
+        }
+        if let Some(microseconds) = change.row_time {
+            self.row_time = Duration::from_micros(microseconds);
         }
         if let Some(seconds) = change.clock_skew {
             clock.set_skew(seconds);

@@ -223,6 +223,12 @@ pub(crate) struct Table {
     /// Whether `CreateMultiple` and its kin take this table; some standard tables lack them. [D]
     #[serde(default = "yes")]
     pub(super) bulk: bool,
+    /// The most rows that one of those messages takes; a request with more is too long.
+    #[serde(default)]
+    pub(super) max_targets: Option<usize>,
+    /// What becomes of a state that is given when a row is created.
+    #[serde(default)]
+    pub(super) state_on_create: StateOnCreate,
     /// Whether clients may write its rows.
     #[serde(default)]
     pub(super) read_only: bool,
@@ -252,9 +258,30 @@ pub(crate) struct TableChange {
     pub(super) tracking: Option<bool>,
     #[serde(default)]
     pub(super) bulk: Option<bool>,
+    /// 0 lifts the limit.
+    #[serde(default)]
+    pub(super) max_targets: Option<usize>,
+    #[serde(default)]
+    pub(super) state_on_create: Option<StateOnCreate>,
     /// Index states of alternate keys, by the key's name.
     #[serde(default)]
     pub(super) keys: std::collections::BTreeMap<String, KeyStatus>,
+}
+
+/// What becomes of `statecode` in a create. The definition tells whether it is valid for create, which differs by table [C: issue 1276 of
+/// verbb/formie: it is for `account`, and not for `contact`]; what the service does with it then is not documented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StateOnCreate {
+    /// It is not valid for create. [D]
+    #[default]
+    Refused,
+    /// It is ignored, so a status reason of another state than the first is refused. [C: question 65294197 of Stack Overflow]
+    Ignored,
+    /// State and status reason are ignored. [C: issue 36 of DynamicsValue/fake-xrm-easy, issue 18 of AleksandrRogov/DynamicsWebApi]
+    Dropped,
+    /// The row has them. [K]
+    Kept,
 }
 
 /// `EntityKeyIndexStatus`: only an active key may be used.
@@ -281,6 +308,8 @@ impl Table {
             code: 0,
             tracking: false,
             bulk: true,
+            max_targets: None,
+            state_on_create: StateOnCreate::default(),
             read_only: false,
             activity: false,
             custom: false,
@@ -414,6 +443,21 @@ impl Table {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Sets what becomes of a state in a create; the definition of the column says whether it may be there.
+    pub(crate) fn set_state_on_create(&mut self, state: StateOnCreate) {
+        self.state_on_create = state;
+        if let Some(column) = self.columns.iter_mut().find(|column| column.name == "statecode") {
+            column.flags.retain(|flag| flag != 'c');
+            if state != StateOnCreate::Refused {
+                column.flags.push('c');
+            }
+        }
+    }
+
+    pub(crate) fn set_max_targets(&mut self, most: usize) {
+        self.max_targets = (most > 0).then_some(most);
     }
 
     pub(crate) fn set_bulk(&mut self, bulk: bool) {

@@ -9,12 +9,17 @@
 //! Each source gives events at least once, and several give the same ones. What tells an event apart is in `event.rs`; the state keeps
 //! it. An activity's id follows from its event, so that writing it again cannot make a second one.
 
+mod batch;
 mod dry;
 mod event;
+mod job;
 mod repair;
+mod request;
 mod rows;
+mod sizes;
 mod source;
 mod target;
+mod trial;
 mod writer;
 
 use std::sync::Arc;

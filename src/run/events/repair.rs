@@ -203,7 +203,7 @@ async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, co
             remedy: "write it to a column: `date -> actualend`".to_owned(),
         }));
     };
-    let outline = dataverse.outline(&activity.table).await?;
+    let (outline, _) = dataverse.outline(&activity.table).await?;
     let text = |name: &str| outline.definition.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (set, primary) = (text("EntitySetName"), text("PrimaryIdAttribute"));
     let query = Query::of(set, vec![primary.clone(), date.to_owned()], PAGE).filtered(format!("_regardingobjectid_value eq {contact}"));

@@ -5,65 +5,22 @@ use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
-use super::target::ActivityTable;
+use super::job::{COMPLETED, Calls, Job, Meaning, Row, meaning, unclear};
+use super::request::send;
 use crate::connect::ConnectError;
-use crate::engine::policy::{self, Action, Doubt, Scope};
-use crate::engine::refusals::{Denials, Unclear};
+use crate::engine::batch_size::MOST;
+use crate::engine::policy::Doubt;
+use crate::engine::refusals::Unclear;
 use crate::run::calls::CallKind;
-use crate::systems::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target};
+use crate::systems::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target, is_too_much};
 
-/// Requests of one `$batch`, where a table takes no bulk requests. The documents advise small ones.
-const PARTS: usize = 20;
 /// How often a batch is taken apart and looked up; each time it gets smaller, or something is found.
-const STEPS: usize = 4 * ROWS;
+const STEPS: usize = 4 * MOST;
 /// Requests in a row that are denied, or answered by something else, after which a batch is not taken apart any further. Taking apart
-/// [`ROWS`] rows for one of them needs fewer.
+/// [`MOST`] rows for one of them needs fewer.
 const REFUSED_IN_A_ROW: u32 = 12;
 /// Answers of one batch that may stay unseen.
 const UNSEEN: u32 = 3;
-
-/// Events in one batch. The documents recommend 100 to 1000 rows in a bulk request.
-pub(super) const ROWS: usize = 100;
-
-/// A refusal that may be about some rows or about all.
-pub(super) fn unclear(doubt: Doubt, call: CallKind, error: ConnectError) -> Unclear<CallKind> {
-    // The service is asked for any record, not for one of these rows: they need no key.
-    Unclear { doubt, call, key: String::new(), error }
-}
-
-/// What a write's error means here.
-pub(super) enum Meaning {
-    /// Rows of the request may be there already, or may have been made by it.
-    Look,
-    /// A row binds a record that is not there, or one is at fault otherwise.
-    Row,
-    /// It may be about one row or about all.
-    Doubt(Doubt),
-    /// Try again later.
-    Moment,
-    /// End.
-    Run,
-}
-
-pub(super) fn meaning(error: &ConnectError) -> Meaning {
-    // A row that is there already, or may be, is looked up before anything else is concluded.
-    if matches!(error, ConnectError::Duplicate { .. } | ConnectError::OutcomeUnknown { .. }) {
-        return Meaning::Look;
-    }
-    match (policy::doubt(error), policy::action(error, Scope::Record)) {
-        (Some(doubt), _) => Meaning::Doubt(doubt),
-        (None, Action::Reject) => Meaning::Row,
-        (None, Action::Retry { .. }) => Meaning::Moment,
-        (None, Action::Stop | Action::Pause) => Meaning::Run,
-    }
-}
-
-/// A row that is to be made.
-pub(super) struct Row {
-    pub(super) id: Uuid,
-    pub(super) contact: Uuid,
-    pub(super) target: Target,
-}
 
 /// What became of rows.
 #[derive(Default)]
@@ -72,6 +29,10 @@ pub(super) struct Made {
     pub(super) new: Vec<Uuid>,
     /// There already; true where its state is another than open.
     pub(super) there: Vec<(Uuid, bool)>,
+    /// Those whose tasks were made as well.
+    pub(super) tasked: HashSet<Uuid>,
+    /// Those that were completed as well.
+    pub(super) closed: HashSet<Uuid>,
     /// The contact is not there.
     pub(super) gone: Vec<Uuid>,
     /// Refused.
@@ -84,8 +45,8 @@ pub(super) struct Made {
 
 /// Makes rows, whatever of them is there already. A request that is refused is taken apart by what the service has: rows that are there,
 /// contacts that are not, and halves of what is left.
-pub(super) async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec<Row>, state: Option<&str>, calls: Calls<'_>) -> Made {
-    let size = if table.bulk { ROWS } else { PARTS };
+pub(super) async fn make(job: Job<'_>, rows: Vec<Row>) -> Made {
+    let size = job.rows();
     let mut rows = rows;
     let mut queue: VecDeque<Vec<Row>> = VecDeque::new();
     while !rows.is_empty() {
@@ -93,25 +54,25 @@ pub(super) async fn make(dataverse: &Dataverse, table: &ActivityTable, rows: Vec
         queue.push_back(std::mem::replace(&mut rows, rest));
     }
     let (made, refused) = (Made::default(), RefusedRows::default());
-    let mut making = Making { dataverse, table, state, calls, queue, made, refused, looked: HashSet::new(), unseen: 0 };
+    let mut making = Making { job, queue, made, refused, looked: HashSet::new(), unseen: 0, halved: 0 };
     for _ in 0..STEPS {
         let Some(rows) = making.queue.pop_front() else { break };
         if making.request(rows).await.is_break() {
             break;
         }
     }
-    let Making { mut made, refused, .. } = making;
-    refused.judge(calls, &mut made);
+    let Making { mut made, refused, halved, .. } = making;
+    refused.judge(job.calls, &mut made);
+    if halved > 0 && made.failed.is_empty() && made.end.is_none() && made.postponed.is_none() {
+        // No row was at fault.
+        job.calls.sizes.too_many(job.calls.kind, job.rows_of(halved));
+    }
     made
 }
 
 /// Rows that are being made.
 struct Making<'a> {
-    dataverse: &'a Dataverse,
-    table: &'a ActivityTable,
-    /// The column of the state, if it matters which one a row has that is there already.
-    state: Option<&'a str>,
-    calls: Calls<'a>,
+    job: Job<'a>,
     /// The rows of the requests to come.
     queue: VecDeque<Vec<Row>>,
     made: Made,
@@ -120,21 +81,31 @@ struct Making<'a> {
     looked: HashSet<Uuid>,
     /// Answers in a row that were not seen.
     unseen: u32,
+    /// The rows of the largest request that was refused for one of its rows, and halved.
+    halved: usize,
 }
 
 impl Making<'_> {
     /// Makes one request, and decides what comes of those of its rows that were not made.
     async fn request(&mut self, rows: Vec<Row>) -> ControlFlow<()> {
-        let outcome = send(self.dataverse, self.table, &rows).await;
+        let outcome = send(&self.job, &rows).await;
         let mut rows: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
         if !outcome.done.is_empty() {
             self.unseen = 0;
             self.refused.in_a_row = 0;
-            self.calls.denials.passed(self.calls.kind);
+            self.job.calls.denials.passed(self.job.calls.kind);
         }
         self.made.new.extend(&outcome.done);
+        if outcome.tasked {
+            self.made.tasked.extend(&outcome.done);
+        }
+        self.made.closed.extend(outcome.closed);
         outcome.done.iter().for_each(|id| drop(rows.remove(id)));
         let Some(error) = outcome.error else { return ControlFlow::Continue(()) };
+        if is_too_much(&error) && rows.len() > 1 {
+            halve(rows, &mut self.queue);
+            return ControlFlow::Continue(());
+        }
         let looked = match meaning(&error) {
             Meaning::Look => {
                 // A service that never answers is left alone for now.
@@ -155,11 +126,17 @@ impl Making<'_> {
         if self.made.end.is_some() || self.made.postponed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
+    /// Which of these rows are there, each with its state if that matters.
+    async fn existing(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Option<i64>>, ConnectError> {
+        let state = self.job.completed.then_some("statecode");
+        self.job.dataverse.existing(&self.job.table.entity, ids, state).await
+    }
+
     /// Asks which rows are there, after a request that may have made some or met some.
     async fn look_for_rows(&mut self, error: &ConnectError, mut rows: HashMap<Uuid, Row>) -> Result<(), ConnectError> {
         let alone = rows.len() == 1;
         let ids: Vec<Uuid> = rows.keys().copied().collect();
-        let found = self.dataverse.existing(&self.table.entity, &ids, self.state).await?;
+        let found = self.existing(&ids).await?;
         let nothing = found.is_empty();
         for (id, state) in found {
             rows.remove(&id);
@@ -184,16 +161,17 @@ impl Making<'_> {
             if rows.len() == 1 {
                 self.made.fail(rows, error);
             } else {
+                self.halved = self.halved.max(rows.len());
                 halve(rows, &mut self.queue);
             }
             return Ok(());
         }
         let contacts = Entity::new("contacts", "contact", "contactid");
-        let found = self.dataverse.existing(&contacts, &asked, None).await?;
+        let found = self.job.dataverse.existing(&contacts, &asked, None).await?;
         let is_gone = |row: &&Row| asked.contains(&row.contact) && !found.contains_key(&row.contact);
         let gone: Vec<Uuid> = rows.values().filter(is_gone).map(|row| row.id).collect();
         // An earlier attempt may have made them, before the contact was deleted: then they are completed.
-        let there = self.dataverse.existing(&self.table.entity, &gone, self.state).await?;
+        let there = self.existing(&gone).await?;
         for id in gone {
             rows.remove(&id);
             match there.get(&id) {
@@ -221,13 +199,6 @@ impl Making<'_> {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// The kind of a call, and how often its kind was denied.
-#[derive(Clone, Copy)]
-pub(super) struct Calls<'a> {
-    pub(super) kind: CallKind,
-    pub(super) denials: &'a Denials<CallKind>,
 }
 
 /// Rows whose requests were denied, or answered by something else.
@@ -294,73 +265,44 @@ impl Made {
     }
 }
 
-/// What one request did: the rows that were made, and the error of the others.
-struct Sent {
-    done: Vec<Uuid>,
-    error: Option<ConnectError>,
-}
-
-async fn send(dataverse: &Dataverse, table: &ActivityTable, rows: &[Row]) -> Sent {
-    if table.bulk {
-        let targets: Vec<Target> = rows.iter().map(|row| row.target.clone()).collect();
-        return match dataverse.create_all(&table.entity, &targets).await {
-            Ok(()) => Sent { done: rows.iter().map(|row| row.id).collect(), error: None },
-            Err(error) => Sent { done: Vec::new(), error: Some(error) },
-        };
-    }
-    let primary = &table.entity.primary_id;
-    let parts: Vec<Part> = rows
-        .iter()
-        .map(|row| {
-            let inner = row.target.fields.trim_start_matches('{');
-            Part::Single(Operation::create(&table.entity, format!("{{\"{primary}\":\"{}\",{inner}", row.id)))
-        })
-        .collect();
-    let outcomes = match dataverse.batch(&parts, true).await {
-        Ok(outcomes) => outcomes,
-        Err(error) => return Sent { done: Vec::new(), error: Some(error) },
-    };
-    let mut sent = Sent { done: Vec::new(), error: None };
-    for (row, outcome) in rows.iter().zip(outcomes) {
-        match outcome {
-            PartOutcome::Done(_) => sent.done.push(row.id),
-            PartOutcome::Failed { error, .. } => drop(sent.error.get_or_insert(error)),
-            PartOutcome::NotBegun => {}
-        }
-    }
-    sent
-}
-
 /// Completes activities; gives those that could not be.
-pub(super) async fn complete(dataverse: &Dataverse, table: &ActivityTable, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
-    /// Completed, and the default reason of that state (Dataverse: *Custom activities*).
-    const BODY: &str = r#"{"statecode":1,"statuscode":2}"#;
-    if ids.is_empty() {
-        return Vec::new();
-    }
-    if table.bulk {
-        let targets: Vec<Target> = ids.iter().map(|id| Target { key: Some((*id).into()), fields: BODY.to_owned() }).collect();
-        let results = dataverse.bulk(&table.entity, Bulk::Update, &targets, ROWS).await;
-        return ids.iter().zip(results).filter_map(|(id, result)| Some((*id, result.err()?))).collect();
-    }
+pub(super) async fn complete(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
     let mut failed = Vec::new();
-    for ids in ids.chunks(PARTS) {
-        let parts: Vec<Part> = ids
-            .iter()
-            .filter_map(|id| Operation::write(&table.entity, &(*id).into(), BODY, &Condition::Exists).map(Part::Single))
-            .collect();
-        match dataverse.batch(&parts, true).await {
-            Ok(outcomes) => {
-                for (id, outcome) in ids.iter().zip(outcomes) {
-                    if let PartOutcome::Failed { error, .. } = outcome {
-                        failed.push((*id, error));
-                    }
-                }
-            }
-            Err(error) => failed.extend(ids.iter().map(|id| (*id, error.clone()))),
-        }
+    let mut ids = ids;
+    while !ids.is_empty() {
+        let (chunk, rest) = ids.split_at(job.rows().min(ids.len()));
+        ids = rest;
+        let begun = job.calls.sizes.begin();
+        let refused = if job.table.bulk { complete_bulk(job, chunk).await } else { complete_parts(job, chunk).await };
+        let error = refused.first().map(|(_, error)| error);
+        job.calls.sizes.ended(job.calls.kind, job.rows_of(chunk.len()), begun, error);
+        failed.extend(refused);
     }
     failed
+}
+
+async fn complete_bulk(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
+    let targets: Vec<Target> = ids.iter().map(|id| Target { key: Some((*id).into()), fields: COMPLETED.to_owned() }).collect();
+    let results = job.dataverse.bulk(&job.table.entity, Bulk::Update, &targets, ids.len()).await;
+    ids.iter().zip(results).filter_map(|(id, result)| Some((*id, result.err()?))).collect()
+}
+
+async fn complete_parts(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
+    let parts: Vec<Part> = ids
+        .iter()
+        .filter_map(|id| Operation::write(&job.table.entity, &(*id).into(), COMPLETED, &Condition::Exists).map(Part::Single))
+        .collect();
+    let outcomes = match job.dataverse.batch(&parts, true).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return ids.iter().map(|id| (*id, error.clone())).collect(),
+    };
+    ids.iter()
+        .zip(outcomes)
+        .filter_map(|(id, outcome)| match outcome {
+            PartOutcome::Failed { error, .. } => Some((*id, error)),
+            PartOutcome::Done(_) | PartOutcome::NotBegun => None,
+        })
+        .collect()
 }
 
 /// Whether a row is gone, or closed already.

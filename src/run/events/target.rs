@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::event::Event;
+use super::trial::Trial;
 use crate::connect::ConnectError;
 use crate::plan::{EventColumn, EventField, EventPiece, EventType};
 use crate::systems::dataverse::{Dataverse, Entity, Lookups, Target};
@@ -16,6 +17,10 @@ pub(super) struct ActivityTable {
     pub(super) entity: Entity,
     /// Whether it takes CreateMultiple and UpdateMultiple.
     pub(super) bulk: bool,
+    /// Whether rows can be made in their final state.
+    pub(super) closes: Trial,
+    /// Whether a `$batch` with several bulk requests is carried out.
+    pub(super) together: Trial,
     /// The property that binds `regardingobjectid` to a contact.
     regarding: String,
     /// What is written: the column, its greatest length if it is a text, its value.
@@ -37,7 +42,7 @@ impl ActivityTable {
         columns: &[EventColumn],
     ) -> Result<Self, ConnectError> {
         let config = |problem: String, remedy: &str| ConnectError::Config { problem, remedy: remedy.to_owned() };
-        let metadata = match dataverse.outline(table).await {
+        let (metadata, support) = match dataverse.outline(table).await {
             Err(ConnectError::NotFound { .. }) => {
                 let remedy = "install the solution that brings it, or name the table in the event block";
                 return Err(config(format!("there is no table `{table}` in Dynamics for events of the type {}", kind.name()), remedy));
@@ -50,7 +55,6 @@ impl ActivityTable {
         };
         let regarding = Lookups::of(&metadata).property("regardingobjectid", "contact")?.to_owned();
         let entity = Entity::new(set, table, primary);
-        let support = dataverse.bulk_support(&entity).await?;
         let name = |attribute: &Value| attribute.get("LogicalName").and_then(Value::as_str).map(str::to_owned);
         let types: HashMap<String, bool> = metadata
             .attributes
@@ -78,7 +82,13 @@ impl ActivityTable {
                 }
             }
         }
-        Ok(Self { entity, bulk: support.create && support.update, regarding, columns: written })
+        let takes_state = |attribute: &Value| {
+            name(attribute).as_deref() == Some("statecode") && attribute.get("IsValidForCreate").and_then(Value::as_bool) == Some(true)
+        };
+        // The definition can say that it does not take a state; that it keeps the one that it takes is seen by its first rows.
+        let closes = if metadata.attributes.iter().any(takes_state) { Trial::default() } else { Trial::failed() };
+        let bulk = support.create && support.update;
+        Ok(Self { entity, bulk, closes, together: Trial::default(), regarding, columns: written })
     }
 
     /// The table of follow-up tasks.

@@ -1,10 +1,7 @@
-//! The writer: takes waiting events from the state, makes their activities in batches, completes them, makes follow-up tasks, and hands
-//! in what became of each.
-//!
-//! All rows have ids of ours, so a batch that may have been made already is looked up and not made again, and nothing needs to be
-//! remembered between the steps of a batch: after a crash it is done once more from its beginning, without effect where it was done.
+//! The writer: takes waiting events from the state, hands them out in batches of one type (`batch.rs` carries out a batch), and hands in
+//! what became of each.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +9,18 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::Shared;
-use super::event::{Event, task_id};
-use super::rows::{Calls, Meaning, ROWS, Row, complete, is_settled, make, meaning, unclear};
-use super::target::ActivityTable;
+use super::batch::{Tables, Writing, write_batch};
+use super::sizes::BatchSizes;
 use crate::connect::ConnectError;
+use crate::engine::batch_size::MOST;
 use crate::engine::events::{Note, RunEvent};
-use crate::engine::policy::{self, Doubt};
+use crate::engine::policy;
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
-use crate::engine::refusals::{Denials, Refused, Unclear};
+use crate::engine::refusals::{Denials, Refused};
 use crate::plan::EventType;
 use crate::run::calls::{self, CallKind, Sides};
-use crate::run::{Pace, RunError, failure};
-use crate::state::{EventResult, Failure, WaitingEvent};
+use crate::run::{Pace, RunError};
+use crate::state::{EventResult, WaitingEvent};
 use crate::systems::dataverse::{Dataverse, Entity};
 
 /// How often a run that goes through once comes back to what was postponed.
@@ -35,28 +32,13 @@ const LOOK_WHILE_READING: Duration = Duration::from_millis(500);
 /// Batches that fail in a row for reasons of the moment, before the round ends.
 const FAILURES_IN_A_ROW: u32 = 5;
 
-/// What became of a batch.
-#[derive(Default)]
-struct Batch {
-    results: Vec<(i64, EventResult)>,
-    created: u64,
-    tasks: u64,
-    /// Of the moment: what has no result is tried again.
-    postponed: Option<ConnectError>,
-    /// Every other batch would fail as well.
-    end: Option<ConnectError>,
-    /// Refusals that may be about some rows or about all.
-    unclear: Vec<Unclear<CallKind>>,
-    /// The service has carried out a request.
-    answered: bool,
-}
-
 /// Writes until the readers have ended and nothing is left that can be written.
 pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
-    let kinds = || shared.flow().types.iter().map(|kind| (*kind, OnceCell::new()));
-    let (activities, tasks) = (kinds().collect(), kinds().collect());
-    let writer = Writer { shared: shared.clone(), activities, tasks, denials: Denials::default() };
-    let waiting = Waiting { shared: shared.clone(), after: 0, postponed: 0, rounds: 0 };
+    let tables = shared.flow().types.iter().map(|kind| (*kind, OnceCell::new())).collect();
+    let limit = shared.context.services.dataverse.request_timeout();
+    let batches = Arc::new(BatchSizes::new(shared.context.options.clock.clone(), limit, shared.context.memory.clone()));
+    let writer = Writer { shared: shared.clone(), tables, denials: Denials::default(), sizes: batches.clone() };
+    let waiting = Waiting { shared: shared.clone(), sizes: batches, held: BTreeMap::new(), after: 0, postponed: 0, rounds: 0 };
     let at_once = shared.context.options.concurrency.max(1);
     // A batch is settled as soon as it has ended: it has many events already.
     let sizes = Sizes { at_once, claim: at_once, settle: 1, in_a_row: FAILURES_IN_A_ROW };
@@ -66,6 +48,9 @@ pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
 /// The events of the flow in the state, in batches of one type.
 struct Waiting {
     shared: Arc<Shared>,
+    sizes: Arc<BatchSizes>,
+    /// Events that were taken from the state and are in no batch yet: [`MOST`] at most for each batch that is carried out at once.
+    held: BTreeMap<EventType, VecDeque<WaitingEvent>>,
     /// The number of the last event that was taken from the state.
     after: i64,
     /// Events that were postponed since it began at the front.
@@ -77,25 +62,46 @@ struct Waiting {
 impl Waiting {
     fn begin_at_the_front(&mut self) {
         (self.after, self.postponed) = (0, 0);
+        self.held.clear();
+    }
+
+    /// Takes events from the state until there are enough for this number of the largest batches, or no more.
+    async fn take(&mut self, batches: usize) -> Result<(), RunError> {
+        let held: usize = self.held.values().map(VecDeque::len).sum();
+        let room = (batches * MOST).saturating_sub(held);
+        if room == 0 {
+            return Ok(());
+        }
+        let (name, kinds, after) = (self.shared.flow().name.clone(), self.shared.kinds(), self.after);
+        // A type that was switched off since waits until it is on again, or its events are dropped with the state.
+        let events = self.shared.context.blocking(move |store| store.waiting_events(&name, &kinds, after, room)).await?;
+        self.after = events.last().map_or(self.after, |last| last.seq);
+        for event in events {
+            if let Some(kind) = EventType::from_name(&event.kind) {
+                self.held.entry(kind).or_default().push_back(event);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Queue<Writer> for Waiting {
     /// The events stay in the state as they are: the handler claims those of a batch when it begins it.
     async fn claim(&mut self, batches: usize) -> Result<Vec<(EventType, Vec<WaitingEvent>)>, RunError> {
-        let (name, kinds, after) = (self.shared.flow().name.clone(), self.shared.kinds(), self.after);
-        // A type that was switched off since waits until it is on again, or its events are dropped with the state.
-        let events = self.shared.context.blocking(move |store| store.waiting_events(&name, &kinds, after, batches * ROWS)).await?;
-        self.after = events.last().map_or(self.after, |last| last.seq);
-        let mut by_kind: Vec<(EventType, Vec<WaitingEvent>)> = Vec::new();
-        for event in events {
-            let Some(kind) = EventType::from_name(&event.kind) else { continue };
-            match by_kind.iter_mut().find(|(k, events)| *k == kind && events.len() < ROWS) {
-                Some((_, events)) => events.push(event),
-                None => by_kind.push((kind, vec![event])),
+        self.take(batches).await?;
+        let mut claimed = Vec::new();
+        // One of each type in turn.
+        loop {
+            let before = claimed.len();
+            for (kind, events) in &mut self.held {
+                if let Some(rows) = self.sizes.hand_out(*kind, events.len()) {
+                    claimed.push((*kind, events.drain(..rows).collect()));
+                }
+            }
+            if claimed.len() == before || claimed.len() >= batches {
+                return Ok(claimed);
             }
         }
-        Ok(by_kind)
     }
 
     async fn settle(&mut self, results: Vec<(i64, EventResult)>) -> Result<(), RunError> {
@@ -131,10 +137,10 @@ impl Queue<Writer> for Waiting {
 struct Writer {
     shared: Arc<Shared>,
     /// The tables, asked for when the first event of a type comes.
-    activities: BTreeMap<EventType, OnceCell<ActivityTable>>,
-    tasks: BTreeMap<EventType, OnceCell<ActivityTable>>,
+    tables: BTreeMap<EventType, OnceCell<Tables>>,
     /// Which kinds of calls were denied in this round.
     denials: Denials<CallKind>,
+    sizes: Arc<BatchSizes>,
 }
 
 impl Handler for Writer {
@@ -145,7 +151,10 @@ impl Handler for Writer {
     type Error = RunError;
 
     async fn carry_out(self: Arc<Self>, (kind, events): Self::Unit) -> Result<Outcome<Writer>, RunError> {
-        let batch = write_batch(&self, kind, events).await?;
+        let writing = Writing { context: &self.shared.context, flow: self.shared.flow(), kind, denials: &self.denials, sizes: &self.sizes };
+        let batch = write_batch(writing, self.tables.get(&kind), events).await;
+        self.sizes.came_back(kind);
+        let batch = batch?;
         let events = &self.shared.context.events;
         events.emit(RunEvent::Created(batch.created));
         events.emit(RunEvent::Failed(count(&batch.results, |result| matches!(result, EventResult::Failed(_)))));
@@ -190,159 +199,4 @@ async fn dynamics_answers(dataverse: &Dataverse) -> bool {
     let contacts = Entity::new("contacts", "contact", "contactid");
     let error = dataverse.existing(&contacts, &[Uuid::nil()], None).await.err();
     error.is_none_or(|error| policy::is_answer_of_service(&error))
-}
-
-/// Carries out a batch of one type.
-async fn write_batch(writer: &Writer, kind: EventType, events: Vec<WaitingEvent>) -> Result<Batch, RunError> {
-    let mut batch = Batch::default();
-    let shared = &writer.shared;
-    let flow = shared.flow();
-    let dataverse = &shared.context.services.dataverse;
-    let (Some(cell), Some(activity)) = (writer.activities.get(&kind), flow.activities.iter().find(|a| a.kind == kind)) else {
-        return Ok(batch);
-    };
-    let table = match cell.get_or_try_init(|| ActivityTable::resolve(dataverse, kind, &activity.table, &flow.columns)).await {
-        Ok(table) => table,
-        Err(error) => return Ok(stopped(batch, &events, error)),
-    };
-    // They may have waited here for a while, and their persons been forgotten: from now on none is, until they are settled.
-    let (run, name, numbers) = (shared.context.run, flow.name.clone(), events.iter().map(|e| e.seq).collect::<Vec<_>>());
-    let claimed = shared.context.blocking(move |store| store.claim_events(run, &name, &numbers)).await?;
-    let claimed: HashSet<i64> = claimed.into_iter().collect();
-    let (mut rows, mut seqs) = (Vec::new(), HashMap::new());
-    let mut parsed = HashMap::new();
-    for waiting in events.iter().filter(|waiting| claimed.contains(&waiting.seq)) {
-        // Both are our own writing; a damaged row is a failure that can be looked at.
-        let (Ok(id), Ok(event)) = (Uuid::try_parse(&waiting.activity), serde_json::from_str::<Event>(&waiting.payload)) else {
-            let failure = Failure {
-                code: "damaged".to_owned(),
-                message: "the state's record of the event cannot be read".to_owned(),
-                ..Failure::default()
-            };
-            batch.results.push((waiting.seq, EventResult::Failed(failure)));
-            continue;
-        };
-        rows.push(Row { id, contact: event.contact, target: table.row(id, &event) });
-        seqs.insert(id, waiting.seq);
-        parsed.insert(id, event);
-    }
-    let bodies: HashMap<Uuid, String> = rows.iter().map(|row| (row.id, row.target.fields.clone())).collect();
-    let place = failure::place(&shared.context.plan, activity.at);
-    let of_error = |id: &Uuid, error: &ConnectError| refused(error, bodies.get(id).cloned(), place.clone());
-
-    let calls = Calls { kind: CallKind::Activities(kind), denials: &writer.denials };
-    let mut made = make(dataverse, table, rows, flow.completed.then_some("statecode"), calls).await;
-    batch.answered = !made.new.is_empty();
-    batch.unclear.append(&mut made.unclear);
-    batch.created = made.new.len() as u64;
-    let mut left: HashSet<Uuid> = seqs.keys().copied().collect();
-    let mut settle = |id: &Uuid, result: EventResult, batch: &mut Batch| {
-        if left.remove(id)
-            && let Some(seq) = seqs.get(id)
-        {
-            batch.results.push((*seq, result));
-        }
-    };
-    made.gone.iter().for_each(|id| settle(id, EventResult::Gone, &mut batch));
-    made.failed.iter().for_each(|(id, error)| settle(id, EventResult::Failed(of_error(id, error)), &mut batch));
-    let (mut postponed, mut end) = (made.postponed, made.end);
-    let mut done: Vec<Uuid> = made.new.iter().copied().chain(made.there.iter().map(|(id, _)| *id)).collect();
-
-    if activity.task.is_some() && end.is_some() {
-        // Their tasks cannot be made now: they are not done yet.
-        done.clear();
-    }
-    if let (Some(subject), Some(cell), None) = (&activity.task, writer.tasks.get(&kind), &end)
-        && !done.is_empty()
-    {
-        match cell.get_or_try_init(|| ActivityTable::tasks(dataverse, subject, activity.at)).await {
-            Ok(tasks) => {
-                let row = |id: Uuid| {
-                    let (task, event) = (task_id(id), parsed.get(&id)?);
-                    Some(Row { id: task, contact: event.contact, target: tasks.row(task, event) })
-                };
-                let rows: Vec<Row> = done.iter().filter_map(|id| row(*id)).collect();
-                let calls = Calls { kind: CallKind::Tasks(kind), denials: &writer.denials };
-                let mut made = make(dataverse, tasks, rows, None, calls).await;
-                batch.unclear.append(&mut made.unclear);
-                batch.tasks = made.new.len() as u64;
-                let by_task: HashMap<Uuid, Uuid> = done.iter().map(|id| (task_id(*id), *id)).collect();
-                let has: HashSet<Uuid> = made.new.iter().chain(made.there.iter().map(|(id, _)| id)).chain(&made.gone).copied().collect();
-                for (task, error) in &made.failed {
-                    if let Some(id) = by_task.get(task) {
-                        settle(id, EventResult::Failed(of_error(id, error)), &mut batch);
-                    }
-                }
-                done.retain(|id| has.contains(&task_id(*id)));
-                postponed = postponed.or(made.postponed);
-                end = end.or(made.end);
-            }
-            Err(error) => {
-                done.clear();
-                end = Some(error);
-            }
-        }
-    }
-    if flow.completed && end.is_none() {
-        // The last step: a closed row can be changed no more.
-        let closed: HashSet<Uuid> = made.there.iter().filter(|(_, closed)| *closed).map(|(id, _)| *id).collect();
-        let open: Vec<Uuid> = done.iter().filter(|id| !closed.contains(id)).copied().collect();
-        let calling = CallKind::Completing(kind);
-        let refused = complete(dataverse, table, &open).await;
-        let passed = refused.len() < open.len();
-        if passed {
-            writer.denials.passed(calling);
-        }
-        for (id, error) in refused {
-            done.retain(|d| *d != id);
-            match meaning(&error) {
-                Meaning::Doubt(Doubt::Denied) if passed && writer.denials.is_of_the_record(calling) => {
-                    settle(&id, EventResult::Failed(of_error(&id, &error)), &mut batch);
-                }
-                Meaning::Doubt(doubt) => batch.unclear.push(unclear(doubt, calling, error)),
-                // Somebody has deleted it since, or closed it.
-                Meaning::Row if is_settled(dataverse, &table.entity, id).await => settle(&id, EventResult::Written, &mut batch),
-                Meaning::Row => settle(&id, EventResult::Failed(of_error(&id, &error)), &mut batch),
-                Meaning::Look | Meaning::Moment => postponed = Some(error),
-                Meaning::Run => end = Some(error),
-            }
-        }
-    }
-    if end.is_none() || !flow.completed {
-        done.iter().for_each(|id| settle(id, EventResult::Written, &mut batch));
-    }
-    let rest: Vec<Uuid> = left.into_iter().collect();
-    batch.results.extend(rest.iter().filter_map(|id| Some((*seqs.get(id)?, EventResult::Later))));
-    batch.postponed = postponed;
-    batch.end = end;
-    Ok(batch)
-}
-
-/// A batch whose table cannot be had.
-fn stopped(mut batch: Batch, events: &[WaitingEvent], error: ConnectError) -> Batch {
-    batch.results.extend(events.iter().map(|event| (event.seq, EventResult::Later)));
-    match meaning(&error) {
-        Meaning::Moment | Meaning::Look => batch.postponed = Some(error),
-        Meaning::Row | Meaning::Run | Meaning::Doubt(_) => batch.end = Some(error),
-    }
-    batch
-}
-
-fn refused(error: &ConnectError, request: Option<String>, place: crate::state::Place) -> Failure {
-    let message = match error.call() {
-        Some(call) => {
-            let status = call.status.map_or("nothing".to_owned(), |s| s.to_string());
-            format!("Dynamics answered {status}: {}", call.message.as_deref().unwrap_or("no reason given"))
-        }
-        None => error.to_string(),
-    };
-    Failure {
-        code: error.vendor_code().filter(|c| !c.is_empty()).map_or("D906".to_owned(), str::to_owned),
-        message,
-        field: None,
-        place: Some(place),
-        request,
-        status: error.status(),
-        response: error.response_body().map(str::to_owned),
-    }
 }

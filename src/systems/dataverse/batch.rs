@@ -10,6 +10,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use super::bulk::{self, Bulk, Target};
 use super::key::{Entity, RowKey};
 use super::write::{Condition, id_in, version};
 use super::{Dataverse, name};
@@ -27,12 +28,14 @@ pub struct Operation {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Option<String>,
+    /// For how many requests it counts in the service's daily limit.
+    weight: u64,
 }
 
 impl Operation {
     /// Makes a row; `body` is a JSON object. A lookup to a row that the change set's request `n` makes is bound to `"$n"`.
     pub fn create(entity: &Entity, body: impl Into<String>) -> Self {
-        Self { method: Method::POST, path: name(&entity.set), headers: Vec::new(), body: Some(body.into()) }
+        Self { method: Method::POST, path: name(&entity.set), headers: Vec::new(), body: Some(body.into()), weight: 1 }
     }
 
     /// Writes a row; none where a value of the key would break an address (see [`Dataverse::write`]).
@@ -44,14 +47,14 @@ impl Operation {
             Condition::Version(version) => vec![("If-Match", version.clone())],
         };
         let path = format!("{}{}", name(&entity.set), key.segment()?);
-        Some(Self { method: Method::PATCH, path, headers, body: Some(body.into()) })
+        Some(Self { method: Method::PATCH, path, headers, body: Some(body.into()), weight: 1 })
     }
 
     /// Deletes a row; none where a value of the key would break an address.
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn delete(entity: &Entity, key: &RowKey) -> Option<Self> {
         let path = format!("{}{}", name(&entity.set), key.segment()?);
-        Some(Self { method: Method::DELETE, path, headers: Vec::new(), body: None })
+        Some(Self { method: Method::DELETE, path, headers: Vec::new(), body: None, weight: 1 })
     }
 
     /// Reads a row; not allowed in a change set.
@@ -60,13 +63,30 @@ impl Operation {
         let options = super::query(&[("$select", &super::names(select))]);
         let mark = if options.is_empty() { "" } else { "?" };
         let path = format!("{}{}{mark}{options}", name(&entity.set), key.segment()?);
-        Some(Self { method: Method::GET, path, headers: Vec::new(), body: None })
+        Some(Self { method: Method::GET, path, headers: Vec::new(), body: None, weight: 1 })
+    }
+
+    /// Reads whatever is at a path below the service root; not allowed in a change set.
+    pub(super) fn read(path: &str, options: &str) -> Self {
+        Self { method: Method::GET, path: format!("{path}?{options}"), headers: Vec::new(), body: None, weight: 1 }
     }
 
     /// Changes the row that the change set's request `reference` (from 1) makes.
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
     pub fn change_made(reference: usize, body: impl Into<String>) -> Self {
-        Self { method: Method::PATCH, path: format!("${reference}"), headers: Vec::new(), body: Some(body.into()) }
+        Self { method: Method::PATCH, path: format!("${reference}"), headers: Vec::new(), body: Some(body.into()), weight: 1 }
+    }
+
+    /// Writes rows of one table in one request of CreateMultiple, UpdateMultiple or UpsertMultiple: all of them or none.
+    ///
+    /// That a batch may contain these requests is not documented in so many words; Microsoft's own client for Python sends such batches.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] for a row without a key that the request can use.
+    pub fn bulk(entity: &Entity, bulk: Bulk, targets: &[Target]) -> Result<Self, ConnectError> {
+        let rows = targets.iter().map(|target| bulk::written(entity, bulk, target)).collect::<Result<Vec<_>, _>>()?;
+        let body = Some(bulk::body(rows.iter().map(String::as_str)));
+        Ok(Self { method: Method::POST, path: bulk::path(entity, bulk), headers: Vec::new(), body, weight: targets.len() as u64 })
     }
 
     fn repeat(&self) -> Repeat {
@@ -167,7 +187,7 @@ impl Dataverse {
                 Repeat::Never
             },
             expect: Expect::Multipart,
-            weight: count as u64,
+            weight: parts.iter().flat_map(|p| p.operations()).map(|o| o.weight).sum(),
             kind: "$batch",
             ..request
         };

@@ -74,10 +74,42 @@ impl BulkSupport {
     }
 }
 
+/// The options of the question whether a table has an operation: the answer is not empty then.
+pub(super) fn support_filter(bulk: Bulk, logical_name: &str) -> String {
+    let filter = format!("sdkmessageid/name eq '{}' and primaryobjecttypecode eq '{logical_name}'", bulk.message());
+    query(&[("$select", "sdkmessagefilterid"), ("$filter", &name(&filter))])
+}
+
+/// The answer to CreateMultiple.
 #[derive(Deserialize)]
-struct Ids {
+pub(super) struct Ids {
+    /// In the order of the request.
     #[serde(rename = "Ids", default)]
-    ids: Vec<Uuid>,
+    pub(super) ids: Vec<Uuid>,
+}
+
+/// The path of a request, below the service root.
+pub(super) fn path(entity: &Entity, bulk: Bulk) -> String {
+    format!("{}/Microsoft.Dynamics.CRM.{}", name(&entity.set), bulk.message())
+}
+
+/// The body of a request for these rows.
+pub(super) fn body<'a>(rows: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::from("{\"Targets\":[");
+    for (n, row) in rows.enumerate() {
+        if n > 0 {
+            text.push(',');
+        }
+        text.push_str(row);
+    }
+    text.push_str("]}");
+    text
+}
+
+/// Whether an error says that the request was too large: it had too many rows for the time of a statement, or too many bytes.
+pub fn is_too_much(error: &ConnectError) -> bool {
+    let code = error.vendor_code();
+    error.status() == Some(413) || code.is_some_and(|code| TOO_MUCH.iter().any(|t| t.eq_ignore_ascii_case(code)))
 }
 
 /// What an error of a whole request means for its rows.
@@ -107,9 +139,7 @@ fn meaning(error: &ConnectError, bulk: Bulk) -> Meaning {
         ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::NotFound { .. } | ConnectError::Changed { .. } => {
             Meaning::ARow
         }
-        ConnectError::Unavailable { call } if call.code.as_deref().is_some_and(|c| TOO_MUCH.iter().any(|t| t.eq_ignore_ascii_case(c))) => {
-            Meaning::ARow
-        }
+        ConnectError::Unavailable { .. } if is_too_much(error) => Meaning::ARow,
         ConnectError::Unavailable { .. } | ConnectError::OutcomeUnknown { .. } | ConnectError::Protocol { .. } => Meaning::These,
         ConnectError::Throttled { .. }
         | ConnectError::Unauthorized { .. }
@@ -129,8 +159,7 @@ impl Dataverse {
     pub async fn bulk_support(&self, entity: &Entity) -> Result<BulkSupport, ConnectError> {
         let mut support = BulkSupport::default();
         for (bulk, found) in [(Bulk::Create, &mut support.create), (Bulk::Update, &mut support.update)] {
-            let filter = format!("sdkmessageid/name eq '{}' and primaryobjecttypecode eq '{}'", bulk.message(), entity.logical_name);
-            let options = query(&[("$select", "sdkmessagefilterid"), ("$filter", &name(&filter))]);
+            let options = support_filter(bulk, &entity.logical_name);
             let answer: Value = self.get(self.url("sdkmessagefilters", &options)?).await?;
             *found = answer.get("value").and_then(Value::as_array).is_some_and(|rows| !rows.is_empty());
         }
@@ -209,9 +238,8 @@ impl Dataverse {
 
     pub(super) async fn bulk_request(&self, entity: &Entity, bulk: Bulk, rows: &[(usize, &str)]) -> Result<Vec<Uuid>, ConnectError> {
         let count = rows.len();
-        let bodies: Vec<&str> = rows.iter().map(|(_, body)| *body).collect();
-        let body = format!("{{\"Targets\":[{}]}}", bodies.join(","));
-        let url = self.url(&format!("{}/Microsoft.Dynamics.CRM.{}", name(&entity.set), bulk.message()), "")?;
+        let body = body(rows.iter().map(|(_, body)| *body));
+        let url = self.url(&path(entity, bulk), "")?;
         let request = self.change(Method::POST, url, Some(&body), Vec::new())?;
         // Rows that are named by id or key come out the same when they come twice.
         let repeat = if bulk == Bulk::Create { Repeat::Never } else { Repeat::Safe };

@@ -9,24 +9,28 @@ mod bulk;
 mod key;
 mod metadata;
 mod navigation;
+mod outline;
 mod page;
 mod probe;
 mod rows;
 mod seam;
+mod together;
 mod total;
 pub mod value;
 mod write;
 
 pub use batch::{Answer, LARGEST_BATCH, Operation, Part, PartOutcome};
-pub use bulk::{Bulk, BulkSupport, ROWS_PER_REQUEST, RowResult, Target};
+pub use bulk::{Bulk, BulkSupport, ROWS_PER_REQUEST, RowResult, Target, is_too_much};
 pub use key::{Entity, KeyValue, RowKey, text_literal};
 pub use metadata::EntityMetadata;
 pub use navigation::{Lookups, Member, formatted, points_to};
 pub use page::{Link, Page, PageRequest, Query, Row};
+pub use together::{BulkPart, BulkPartOutcome};
 pub use write::{Condition, Outcome};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -127,6 +131,11 @@ impl Dataverse {
         let scope = format!("{}/.default", origin(&config.url));
         let token = TokenSource::new(http.clone(), config.token_url, &config.client_id, config.credential, &scope);
         Ok(Self(Arc::new(Inner { http, root, token })))
+    }
+
+    /// How long a request may take.
+    pub fn request_timeout(&self) -> Duration {
+        self.0.http.config().request_timeout
     }
 
     /// One row by its id, as the service wrote it; none when there is no such row.

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::bulk::{Bulk, Target, written};
-use super::key::{Entity, RowKey};
+use super::key::Entity;
 use super::page::{PageRequest, Query, Row};
-use super::{Dataverse, EntityMetadata, name, query};
-use crate::connect::{Call, ConnectError, Trail};
+use super::{Dataverse, together};
+use crate::connect::{ConnectError, Trail};
 
 impl Dataverse {
     /// Makes rows in one request of CreateMultiple: all of them or none.
@@ -24,16 +24,7 @@ impl Dataverse {
         let bodies = targets.iter().map(|target| written(entity, Bulk::Create, target)).collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<(usize, &str)> = bodies.iter().map(String::as_str).enumerate().collect();
         let made = self.bulk_request(entity, Bulk::Create, &rows).await?;
-        let asked = targets.iter().map(|target| match target.key {
-            Some(RowKey::Id(id)) => Some(id),
-            Some(RowKey::Alternate(_)) | None => None,
-        });
-        // The ids come in the order of the request.
-        if asked.zip(&made).any(|(asked, made)| asked.is_some_and(|asked| asked != *made)) {
-            let call = Call { api: super::API, message: Some("the answer is about other rows".to_owned()), ..Call::default() };
-            return Err(ConnectError::OutcomeUnknown { call: Box::new(call) });
-        }
-        Ok(())
+        if together::is_about(targets, &made) { Ok(()) } else { Err(together::other_rows()) }
     }
 
     /// Which of these rows are there, each with a whole number of its own where one was asked for (`statecode`).
@@ -90,25 +81,5 @@ impl Dataverse {
             }
         }
         Ok(found)
-    }
-
-    /// A table's names, columns, the lengths of its texts and its lookups: what is needed to write to it. No keys, no options, nothing about column security.
-    ///
-    /// # Errors
-    /// [`ConnectError::NotFound`] for an unknown table; others as they come.
-    pub async fn outline(&self, logical_name: &str) -> Result<EntityMetadata, ConnectError> {
-        let table = format!("EntityDefinitions(LogicalName='{}')", name(&logical_name.replace('\'', "''")));
-        let select = "LogicalName,EntitySetName,PrimaryIdAttribute,IsActivity";
-        let definition: Value = self.get(self.url(&table, &query(&[("$select", select)]))?).await?;
-        let attributes = self.list(&format!("{table}/Attributes"), "LogicalName,AttributeType,IsValidForCreate", "").await?;
-        let mut casts = std::collections::BTreeMap::new();
-        for kind in ["String", "Memo"] {
-            let path = format!("{table}/Attributes/Microsoft.Dynamics.CRM.{kind}AttributeMetadata");
-            casts.insert(kind.to_owned(), self.list(&path, "LogicalName,MaxLength", "").await?);
-        }
-        let select = "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName";
-        let many_to_one = self.list(&format!("{table}/ManyToOneRelationships"), select, "").await?;
-        let secured = std::collections::BTreeMap::new();
-        Ok(EntityMetadata { definition, attributes, casts, many_to_one, keys: Vec::new(), secured })
     }
 }

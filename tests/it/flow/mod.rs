@@ -6,6 +6,7 @@ mod contacts;
 mod due;
 mod entities;
 pub mod events;
+mod events_bulk;
 mod events_sources;
 mod identity;
 mod kill;
