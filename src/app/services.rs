@@ -5,18 +5,17 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use url::Url;
 
 use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig, SftpError};
 use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SftpConnection, SftpHostKey};
+use crate::project::{CampaignConnection, DynamicsCredential, Project, SecretError, SftpConnection};
 use crate::run::Services;
 use crate::state::{StateError, Store};
 use crate::system::SystemId;
-use crate::systems::campaign::{Campaign, CampaignConfig};
-use crate::systems::dataverse::{Dataverse, DataverseConfig, entra_token_url};
+use crate::systems::campaign::Campaign;
+use crate::systems::dataverse::Dataverse;
 use crate::time;
 
 /// How often the day's number of requests is written to the state.
@@ -58,9 +57,6 @@ pub enum ServiceError {
     /// The project does not say how Campaign is reached.
     #[error("the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)")]
     NoCampaign,
-    /// The project does not say where the tokens for Dynamics 365 come from.
-    #[error("connections.dynamics needs `tenant` (the directory's id), or `token-url`")]
-    NoTokenService,
     /// A secret could not be fetched.
     #[error("{at}: {source}")]
     Secret {
@@ -138,7 +134,7 @@ impl CertificateError {
 /// The client of Dataverse.
 pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, ServiceError> {
     let connection = project.connections.dynamics.as_ref().ok_or(ServiceError::NoDynamics)?;
-    let credential = match &connection.credential {
+    let credential = match &connection.config.credential {
         DynamicsCredential::Secret(secret) => secret.resolve(&project.root).map_err(at_key("connections.dynamics.client-secret"))?.into(),
         DynamicsCredential::Certificate { certificate, private_key, rs256 } => {
             let key = private_key.resolve_key(&project.root).map_err(at_key("connections.dynamics.client-certificate.private-key"))?;
@@ -160,34 +156,19 @@ pub fn client_certificate(certificate: &Path, key: &SecretString, rs256: bool) -
 /// The client of Dataverse, with a credential that is at hand.
 pub fn dataverse_with(project: &Project, http: Http, credential: Credential) -> Result<Dataverse, ServiceError> {
     let connection = project.connections.dynamics.as_ref().ok_or(ServiceError::NoDynamics)?;
-    let config = DataverseConfig {
-        url: connection.url.clone(),
-        token_url: dataverse_token_url(connection)?,
-        client_id: connection.client_id.clone(),
-        credential,
-    };
-    Ok(Dataverse::new(http, config)?)
-}
-
-/// Where Dataverse's tokens come from.
-pub fn dataverse_token_url(connection: &DynamicsConnection) -> Result<Url, ServiceError> {
-    match (&connection.token_url, &connection.tenant) {
-        (Some(url), _) => Ok(url.clone()),
-        (None, Some(tenant)) => Ok(entra_token_url(tenant)?),
-        (None, None) => Err(ServiceError::NoTokenService),
-    }
+    Ok(Dataverse::new(http, connection.config.with_credential(credential))?)
 }
 
 /// The client of Campaign.
 pub fn campaign(project: &Project, http: Http) -> Result<Campaign, ServiceError> {
     let connection = project.connections.campaign.as_ref().ok_or(ServiceError::NoCampaign)?;
-    Ok(Campaign::new(http, campaign_config(connection, fetched_credential(project, connection)?))?)
+    Ok(Campaign::new(http, connection.config.with_credential(fetched_credential(project, connection)?))?)
 }
 
 /// The credential of Campaign, with its secrets fetched.
 fn fetched_credential(project: &Project, connection: &CampaignConnection) -> Result<Credential, ServiceError> {
-    let secret = connection.client_secret.resolve(&project.root).map_err(at_key("connections.campaign.client-secret"))?;
-    let account = connection.service_account.as_ref();
+    let secret = connection.config.credential.client_secret.resolve(&project.root).map_err(at_key("connections.campaign.client-secret"))?;
+    let account = connection.config.credential.service_account.as_ref();
     let key = account.map(|account| account.private_key.resolve_key(&project.root)).transpose();
     let key = key.map_err(at_key("connections.campaign.service-account.private-key"))?;
     campaign_credential(connection, secret, key.as_ref())
@@ -203,21 +184,10 @@ pub fn campaign_credential(
     secret: SecretString,
     key: Option<&SecretString>,
 ) -> Result<Credential, ServiceError> {
-    let (Some(account), Some(key)) = (&connection.service_account, key) else { return Ok(Credential::Secret(secret)) };
+    let (Some(account), Some(key)) = (&connection.config.credential.service_account, key) else { return Ok(Credential::Secret(secret)) };
     let (organization, technical) = (account.organization_id.as_str(), account.technical_account.as_str());
     let account = AdobeServiceAccount::new(secret, organization, technical, account.metascopes.clone(), key);
     Ok(Credential::AdobeJwt(account.map_err(|source| ServiceError::Credential { at: "connections.campaign.service-account", source })?))
-}
-
-/// A connection to Campaign as the project describes it.
-pub fn campaign_config(connection: &CampaignConnection, credential: Credential) -> CampaignConfig {
-    let defaults = CampaignConfig::new(connection.url.clone(), connection.client_id.clone(), credential, connection.scope.clone());
-    CampaignConfig {
-        token_url: connection.token_url.clone().unwrap_or_else(|| defaults.token_url.clone()),
-        api: connection.api.clone().unwrap_or_else(|| defaults.api.clone()),
-        link_form: connection.link_form,
-        ..defaults
-    }
 }
 
 /// All that a plan's flows talk to, on one HTTP layer.
@@ -242,7 +212,7 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
 pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, ServiceError> {
     let Some(connection) = &project.connections.campaign else { return Ok(None) };
     let Some(given) = &connection.journal else { return Ok(None) };
-    let campaign = campaign_config(connection, fetched_credential(project, connection)?);
+    let campaign = connection.config.with_credential(fetched_credential(project, connection)?);
     let config = JournalConfig {
         url: given.url.clone(),
         token_url: campaign.token_url,
@@ -258,8 +228,8 @@ pub fn journal(project: &Project, http: Http) -> Result<Option<Journal>, Service
 /// The SFTP server of Campaign's exports, where the project has one.
 pub fn exports(project: &Project) -> Result<Option<Sftp>, ServiceError> {
     let Some(connection) = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()) else { return Ok(None) };
-    let key = connection.key.resolve_key(&project.root).map_err(at_key("connections.campaign.sftp.key"))?;
-    let passphrase = connection.passphrase.as_ref().map(|p| p.resolve(&project.root)).transpose();
+    let key = connection.config.key.resolve_key(&project.root).map_err(at_key("connections.campaign.sftp.key"))?;
+    let passphrase = connection.config.passphrase.as_ref().map(|p| p.resolve(&project.root)).transpose();
     let passphrase = passphrase.map_err(at_key("connections.campaign.sftp.passphrase"))?;
     Ok(Some(Sftp::new(sftp_config(project, connection, key, passphrase))?))
 }
@@ -303,17 +273,10 @@ fn note(store: &Store, http: &Http) {
 
 /// A connection to the SFTP server as the project describes it, with a key that is at hand.
 pub fn sftp_config(project: &Project, connection: &SftpConnection, key: SecretString, passphrase: Option<SecretString>) -> SftpConfig {
-    let host_key = match &connection.host_key {
-        SftpHostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
-        SftpHostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
+    let host_key = match &connection.config.host_key {
+        HostKey::KnownHosts(file) => HostKey::KnownHosts(project.root.join(file)),
+        HostKey::Fingerprint(print) => HostKey::Fingerprint(print.clone()),
     };
-    SftpConfig {
-        port: connection.port,
-        passphrase,
-        exports: connection.exports.clone(),
-        logs: connection.logs.clone(),
-        request_timeout: project.limits.request_timeout,
-        attempts: project.limits.attempts,
-        ..SftpConfig::new(connection.host.clone(), connection.user.clone(), key, host_key)
-    }
+    let (request_timeout, attempts) = (project.limits.request_timeout, project.limits.attempts);
+    SftpConfig { host_key, request_timeout, attempts, ..connection.config.with_secrets(key, passphrase) }
 }

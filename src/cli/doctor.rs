@@ -252,7 +252,7 @@ struct Needed<'a> {
 }
 
 fn of_dynamics<'a>(connection: &'a DynamicsConnection, root: &Path) -> Vec<Needed<'a>> {
-    vec![match &connection.credential {
+    vec![match &connection.config.credential {
         DynamicsCredential::Secret(reference) => {
             Needed { subject: "secret", reference, used: secret::Use::Entra, fetched: reference.resolve(root) }
         }
@@ -263,9 +263,9 @@ fn of_dynamics<'a>(connection: &'a DynamicsConnection, root: &Path) -> Vec<Neede
 }
 
 fn of_campaign<'a>(connection: &'a CampaignConnection, root: &Path) -> Vec<Needed<'a>> {
-    let reference = &connection.client_secret;
+    let reference = &connection.config.credential.client_secret;
     let mut needed = vec![Needed { subject: "secret", reference, used: secret::Use::Other, fetched: reference.resolve(root) }];
-    if let Some(account) = &connection.service_account {
+    if let Some(account) = &connection.config.credential.service_account {
         let reference = &account.private_key;
         needed.push(Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) });
     }
@@ -273,9 +273,9 @@ fn of_campaign<'a>(connection: &'a CampaignConnection, root: &Path) -> Vec<Neede
 }
 
 fn of_sftp<'a>(connection: &'a SftpConnection, root: &Path) -> Vec<Needed<'a>> {
-    let reference = &connection.key;
+    let reference = &connection.config.key;
     let mut needed = vec![Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) }];
-    if let Some(reference) = &connection.passphrase {
+    if let Some(reference) = &connection.config.passphrase {
         needed.push(Needed { subject: "passphrase", reference, used: secret::Use::Other, fetched: reference.resolve(root) });
     }
     needed
@@ -298,7 +298,7 @@ async fn to_dynamics_365(
 ) -> Vec<Check> {
     let mut bench = Bench::new(Group::Dynamics, limit);
     let secret = secrets(&mut bench, "dynamics.secret", needed, &project.root).and_then(|mut all| all.pop());
-    let credential = match (&connection.credential, secret) {
+    let credential = match (&connection.config.credential, secret) {
         (_, None) => Err(Unusable::because(NO_SECRET)),
         (DynamicsCredential::Secret(_), Some(secret)) => Ok(Credential::Secret(secret)),
         (DynamicsCredential::Certificate { certificate, rs256, .. }, Some(key)) => {
@@ -317,19 +317,12 @@ async fn to_dynamics_365(
         }
     };
     let client = credential.and_then(|c| services::dataverse_with(project, http.clone(), c).map_err(Unusable::because));
-    let token_url = match services::dataverse_token_url(connection) {
-        Ok(url) => url,
-        Err(error) => {
-            bench.fail("dynamics.token-service", "token service", error.to_string(), "correct `tenant`, or set `token-url`");
-            return bench.done();
-        }
-    };
     let at = dynamics::Connection {
-        url: &connection.url,
+        url: &connection.config.url,
         tenant: connection.tenant.as_deref(),
-        token_url: &token_url,
-        own_token_url: connection.token_url.is_some(),
-        client_id: &connection.client_id,
+        token_url: &connection.config.token_url,
+        own_token_url: connection.own_token_url,
+        client_id: &connection.config.client_id,
         concurrency: project.limits.concurrency,
     };
     dynamics::examine(&mut bench, http, &at, client.as_ref(), needs).await;
@@ -359,11 +352,9 @@ async fn to_adobe_campaign(
             Unusable::because(error)
         }),
     };
-    // Without a credential the addresses are all that is needed.
-    let config = services::campaign_config(connection, credential.clone().unwrap_or_else(|_| Credential::Secret(SecretString::from(""))));
-    let (url, token_url, api) = (config.url.clone(), config.token_url.clone(), config.api.clone());
-    let client = credential.and_then(|_| Campaign::new(http.clone(), config).map_err(Unusable::because));
-    let at = campaign::Connection { url: &url, token_url: &token_url, client_id: &connection.client_id, api: &api };
+    let config = &connection.config;
+    let client = credential.and_then(|c| Campaign::new(http.clone(), config.with_credential(c)).map_err(Unusable::because));
+    let at = campaign::Connection { url: &config.url, token_url: &config.token_url, client_id: &config.client_id, api: &config.api };
     campaign::examine(&mut bench, http, &at, client.as_ref(), needs).await;
     if connection.journal.is_some() {
         match services::journal(project, http.clone()) {

@@ -29,8 +29,8 @@ impl Ports {
         let connections = &project.connections;
         let campaign = connections.campaign.as_ref();
         Ports {
-            dataverse: port(connections.dynamics.as_ref().map(|c| &c.url)),
-            campaign: port(campaign.map(|c| &c.url)),
+            dataverse: port(connections.dynamics.as_ref().map(|c| &c.config.url)),
+            campaign: port(campaign.map(|c| &c.config.url)),
             journal: port(campaign.and_then(|c| c.journal.as_ref()).map(|j| &j.url)),
         }
     }

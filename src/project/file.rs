@@ -18,9 +18,12 @@ use super::optouts::OptoutsDoc;
 use super::reader::{Ranged, Reader};
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
-use super::{CampaignConnection, Connections, DynamicsConnection, DynamicsCredential, Limits, Project, SecretRef, ServiceAccount};
+use super::{
+    CampaignConnection, CampaignCredential, Connections, DynamicsConnection, DynamicsCredential, Limits, Project, SecretRef, ServiceAccount,
+};
 use crate::system::SystemId;
-use crate::systems::campaign::LinkForm;
+use crate::systems::campaign::{CampaignConfig, LinkForm};
+use crate::systems::dataverse::{DataverseConfig, entra_token_url};
 use crate::yaml::{self, Spanned};
 
 /// The version of the format that this program reads.
@@ -370,8 +373,8 @@ impl Reader<'_> {
                 format!("write `{}`", root.as_str().trim_end_matches('/')),
             );
         }
-        let token_url = token_url.as_ref().map(|t| self.url(t));
-        if tenant.is_none() && token_url.is_none() {
+        let own_token_url = token_url.as_ref().map(|t| self.url(t));
+        if tenant.is_none() && own_token_url.is_none() {
             self.problem(
                 &client_id.span,
                 "the connection to Dynamics has no tenant",
@@ -415,17 +418,15 @@ impl Reader<'_> {
             );
         }
         let label_language = label_language.as_ref().and_then(|given| self.label_language(given));
-        Some(DynamicsConnection {
-            url: url?,
-            tenant: tenant.as_ref().map(|t| t.value.clone()),
-            token_url: match token_url {
-                Some(url) => Some(url?),
-                None => None,
-            },
-            client_id: client_id.value.clone(),
-            credential: credential?,
-            label_language,
-        })
+        let tenant = tenant.as_ref().map(|t| t.value.clone());
+        let token_url = match &own_token_url {
+            Some(url) => url.clone(),
+            // What cannot be a tenant was told.
+            None => tenant.as_deref().and_then(|tenant| entra_token_url(tenant).ok()),
+        };
+        let client_id = client_id.value.clone();
+        let config = DataverseConfig { url: url?, token_url: token_url?, client_id, credential: credential? };
+        Some(DynamicsConnection { config, tenant, own_token_url: own_token_url.is_some(), label_language })
     }
 
     fn certificate(&mut self, doc: &CertificateDoc) -> DynamicsCredential {
@@ -504,22 +505,20 @@ impl Reader<'_> {
                 "write profileAndServicesExt, or profileAndServices where no field was added to the profile",
             );
         }
-        Some(CampaignConnection {
-            url: url?,
-            token_url: match token_url {
-                Some(url) => Some(url?),
-                None => None,
-            },
-            client_id: client_id.value.clone(),
-            client_secret: client_secret.clone(),
-            service_account: service_account.as_ref().map(|a| self.service_account(a)),
-            sftp: sftp.as_ref().and_then(|s| self.sftp(s)),
-            journal: journal.as_ref().and_then(|j| self.journal(j)),
-            organization: organization.as_ref().map(|o| o.value.clone()),
-            scope: scope.as_ref().map_or_else(|| CAMPAIGN_SCOPE.to_owned(), |s| s.value.clone()),
-            api: api.as_ref().map(|a| a.value.clone()),
-            link_form: link_form.unwrap_or_default(),
-        })
+        let service_account = service_account.as_ref().map(|a| self.service_account(a));
+        let (sftp, journal) = (sftp.as_ref().and_then(|s| self.sftp(s)), journal.as_ref().and_then(|j| self.journal(j)));
+        let scope = scope.as_ref().map_or(CAMPAIGN_SCOPE, |s| s.value.as_str());
+        let is_service_account = service_account.is_some();
+        let credential = CampaignCredential { client_secret: client_secret.clone(), service_account };
+        let mut config = CampaignConfig::of(url?, &client_id.value, credential, is_service_account, scope);
+        if let Some(url) = token_url {
+            config.token_url = url?;
+        }
+        if let Some(api) = api {
+            config.api.clone_from(&api.value);
+        }
+        config.link_form = link_form.unwrap_or_default();
+        Some(CampaignConnection { config, sftp, journal })
     }
 
     fn service_account(&mut self, doc: &ServiceAccountDoc) -> ServiceAccount {

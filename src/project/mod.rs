@@ -15,12 +15,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::Url;
-
-use crate::connect::sftp::ExportFiles;
+use crate::connect::sftp::{ExportFiles, SftpConfig};
 use crate::diagnostics::{FileProblem, Levels};
 use crate::system::SystemId;
-use crate::systems::campaign::LinkForm;
+use crate::systems::campaign::CampaignConfig;
+use crate::systems::dataverse::DataverseConfig;
 use crate::time::schedule::Schedule;
 
 pub use journal::JournalConnection;
@@ -65,16 +64,12 @@ pub struct Connections {
 /// Dataverse with an application user (client credentials).
 #[derive(Clone, Debug)]
 pub struct DynamicsConnection {
-    /// The environment's root: `https://contoso.crm4.dynamics.com`.
-    pub url: Url,
-    /// The directory (tenant) of the application; present unless `token_url` is.
+    /// As the connector takes it, but for the credential.
+    pub config: DataverseConfig<DynamicsCredential>,
+    /// The directory (tenant) of the application, if the file names it.
     pub tenant: Option<String>,
-    /// The token endpoint, where it is not Entra ID's of the tenant.
-    pub token_url: Option<Url>,
-    /// The application's id.
-    pub client_id: String,
-    /// How the application proves who it is.
-    pub credential: DynamicsCredential,
+    /// Whether the file names the token service itself.
+    pub own_token_url: bool,
     /// The language in which labels are pulled, as a Windows language code (LCID); `None` for that of the application user.
     pub label_language: Option<u32>,
 }
@@ -95,64 +90,33 @@ pub enum DynamicsCredential {
     },
 }
 
-/// Campaign with an OAuth server-to-server credential.
+/// Campaign, and what is beside it.
 #[derive(Clone, Debug)]
 pub struct CampaignConnection {
-    /// The organisation's address: `https://mc.adobe.io/contoso`.
-    pub url: Url,
-    /// The token endpoint, where it is not Adobe's.
-    pub token_url: Option<Url>,
-    /// The credential's id, which is the API key too.
-    pub client_id: String,
-    /// Where the credential's secret is kept.
-    pub client_secret: SecretRef,
-    /// The deprecated service account (JWT), where the credential is one.
-    pub service_account: Option<ServiceAccount>,
+    /// As the connector takes it, but for the credential.
+    pub config: CampaignConfig<CampaignCredential>,
     /// The SFTP server with the exports of logs and opt-outs, where the project uses it.
     pub sftp: Option<SftpConnection>,
     /// The journal of events, where the project has one.
     pub journal: Option<JournalConnection>,
-    /// The organisation's id, where the file gives it by itself; it is part of `url` already.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "tests read it; the connector takes it from the address"))]
-    pub organization: Option<String>,
-    /// The scopes, separated by commas.
-    pub scope: String,
-    /// The API that profiles are read and written by, where it is not `profileAndServicesExt`.
-    pub api: Option<String>,
-    /// How a link to another record is written.
-    pub link_form: LinkForm,
+}
+
+/// Where Campaign's credential is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignCredential {
+    /// The secret of the OAuth server-to-server credential, or of the service account.
+    pub client_secret: SecretRef,
+    /// The deprecated service account (JWT), where the credential is one.
+    pub service_account: Option<ServiceAccount>,
 }
 
 /// Campaign's SFTP server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SftpConnection {
-    /// The server's name.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The SFTP user of the instance.
-    pub user: String,
-    /// Where the user's private key is kept.
-    pub key: SecretRef,
-    /// Where the key's passphrase is kept, if it has one.
-    pub passphrase: Option<SecretRef>,
-    /// Who vouches for the server.
-    pub host_key: SftpHostKey,
-    /// The folder of the exports, as the server names it.
-    pub exports: String,
-    /// The folder that logs are written to, if any.
-    pub logs: Option<String>,
+    /// As the connector takes it, but for the secrets. A known-hosts file is relative to the project's folder.
+    pub config: SftpConfig<SecretRef>,
     /// Which exports are read, and how.
     pub files: ExportFiles,
-}
-
-/// How an SFTP server is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SftpHostKey {
-    /// By a file in the form of OpenSSH's known_hosts, relative to the project's folder.
-    KnownHosts(PathBuf),
-    /// By the fingerprint of its key, `SHA256:…`.
-    Fingerprint(String),
 }
 
 /// Adobe's deprecated service account: a technical account for which a key signs.

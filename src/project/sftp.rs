@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::exports::{DeliveriesDoc, OptOutsDoc, TrackingDoc};
 use super::reader::{Ranged, Reader};
-use super::{SecretRef, SftpConnection, SftpHostKey};
-use crate::connect::sftp::{EXPORTS, ExportFiles};
+use super::{SecretRef, SftpConnection};
+use crate::connect::sftp::{EXPORTS, ExportFiles, HostKey, SftpConfig};
 use crate::yaml::Spanned;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,7 +64,7 @@ impl Reader<'_> {
             self.problem(&port.0.span, "this is not a port", "not a port", "write a number from 1 to 65535, or leave it out for 22");
         }
         let host_key = match (known_hosts, host_key) {
-            (Some(file), None) => Some(SftpHostKey::KnownHosts(PathBuf::from(&file.value))),
+            (Some(file), None) => Some(HostKey::KnownHosts(PathBuf::from(&file.value))),
             (None, Some(print)) => {
                 if !fingerprint(&print.value) {
                     self.problem(
@@ -74,7 +74,7 @@ impl Reader<'_> {
                         "write it as `ssh-keygen -l` prints it: `SHA256:` and 43 letters",
                     );
                 }
-                Some(SftpHostKey::Fingerprint(print.value.trim().to_owned()))
+                Some(HostKey::Fingerprint(print.value.trim().to_owned()))
             }
             (Some(_), Some(print)) => {
                 self.problem(
@@ -95,17 +95,14 @@ impl Reader<'_> {
                 None
             }
         };
-        Some(SftpConnection {
-            host: host.value.trim().to_owned(),
+        let config = SftpConfig {
             port: number?,
-            user: user.value.trim().to_owned(),
-            key: key.clone(),
             passphrase: passphrase.clone(),
-            host_key: host_key?,
             exports: exports.as_ref().map_or_else(|| EXPORTS.to_owned(), |e| e.value.trim().to_owned()),
             logs: logs.as_ref().map(|l| l.value.trim().to_owned()),
-            files,
-        })
+            ..SftpConfig::new(host.value.trim(), user.value.trim(), key.clone(), host_key?)
+        };
+        Some(SftpConnection { config, files })
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use d365map::connect::sftp::{CsvFormat, DeliveryLogColumns, ExportFiles, LogColumns, OptOutColumns, OptOutLayout};
+use d365map::connect::sftp::{CsvFormat, DeliveryLogColumns, ExportFiles, HostKey, LogColumns, OptOutColumns, OptOutLayout};
 use d365map::diagnostics::FileProblem;
-use d365map::project::{DynamicsCredential, FILE_NAME, Limits, Project, ProjectError, SecretRef, SftpHostKey, template};
+use d365map::project::{DynamicsCredential, FILE_NAME, Limits, Project, ProjectError, SecretRef, template};
 use d365map::system::SystemId;
 use d365map::time::schedule::When;
 
@@ -61,7 +61,7 @@ fn a_links_form_is_one_of_three_and_the_documented_one_by_default() {
     let text = |more: &str| {
         format!("version: 1\nconnections:\n  campaign: {{ organization: contoso, client-id: b, client-secret: {{ env: B }}{more} }}\n")
     };
-    let form = |more: &str| load(&text(more)).map(|p| p.connections.campaign.unwrap().link_form);
+    let form = |more: &str| load(&text(more)).map(|p| p.connections.campaign.unwrap().config.link_form);
     for (more, expected) in [
         ("", LinkForm::PKey),
         (", link-form: pkey", LinkForm::PKey),
@@ -86,13 +86,13 @@ limits: { page-size: 5000, concurrency: 1, backlog-high-water: 5000, attempts: 2
     assert_eq!((project.mappings, project.state.to_str()), (project.root.join("maps"), Some("/var/lib/d365map.db")));
     let dynamics = project.connections.dynamics.unwrap();
     assert_eq!(
-        (dynamics.url.as_str(), dynamics.credential),
+        (dynamics.config.url.as_str(), dynamics.config.credential),
         ("https://contoso.crm4.dynamics.com/", DynamicsCredential::Secret(SecretRef::Env("A_SECRET".into())))
     );
     let campaign = project.connections.campaign.unwrap();
     assert_eq!(
-        (campaign.url.as_str(), campaign.scope.as_str(), campaign.api.as_deref()),
-        ("https://mc.adobe.io/contoso", "openid,x", Some("profileAndServices"))
+        (campaign.config.url.as_str(), campaign.config.scope.as_str(), campaign.config.api.as_str()),
+        ("https://mc.adobe.io/contoso", "openid,x", "profileAndServices")
     );
     assert_eq!(project.limits.request_timeout, Duration::from_secs(5));
     assert_eq!((project.limits.page_size, project.limits.attempts), (5000, 20));
@@ -165,7 +165,7 @@ fn http_is_for_this_machine_alone() {
 fn campaign_needs_an_organisation_by_itself_or_in_the_address() {
     let campaign =
         |lines: &str| load(&format!("version: 1\nconnections:\n  campaign:\n    client-id: a\n    client-secret: {{ env: A }}\n{lines}"));
-    let url = |lines: &str| campaign(lines).unwrap().connections.campaign.unwrap().url.to_string();
+    let url = |lines: &str| campaign(lines).unwrap().connections.campaign.unwrap().config.url.to_string();
     assert_eq!(url("    organization: contoso\n"), "https://mc.adobe.io/contoso");
     assert_eq!(url("    url: http://127.0.0.1:5/contoso\n"), "http://127.0.0.1:5/contoso");
     assert_eq!(url("    url: http://127.0.0.1:5/contoso\n    organization: contoso\n"), "http://127.0.0.1:5/contoso");
@@ -438,7 +438,7 @@ fn dynamics_takes_a_secret_or_a_certificate_and_not_both() {
     let project = load(&dynamics(certificate)).unwrap();
     let expected =
         DynamicsCredential::Certificate { certificate: "d.pem".into(), private_key: SecretRef::File("d.key".into()), rs256: true };
-    assert_eq!(project.connections.dynamics.unwrap().credential, expected);
+    assert_eq!(project.connections.dynamics.unwrap().config.credential, expected);
     let fault = |lines: &str| load(&dynamics(lines)).unwrap_err()[0].to_string();
     assert!(fault("").contains("nothing to prove itself with"), "{}", fault(""));
     assert!(fault(&format!("{certificate}    client-secret: {{ env: A }}\n")).contains("a secret and a certificate"));
@@ -462,7 +462,7 @@ fn a_service_account_and_budgets_are_read_with_their_ranges() {
                 { organization-id: o@AdobeOrg, technical-account: t@techacct.adobe.com, private-key: { env: K } }\nlimits:\n  requests-per-second: { \
                 campaign: 10 }\n  requests-per-day: { dynamics: 40000 }\n";
     let project = load(text).unwrap();
-    let account = project.connections.campaign.unwrap().service_account.unwrap();
+    let account = project.connections.campaign.unwrap().config.credential.service_account.unwrap();
     assert_eq!((account.organization_id.as_str(), account.metascopes), ("o@AdobeOrg", vec!["ent_campaign_sdk".to_owned()]));
     assert_eq!(project.limits.requests_per_second, BTreeMap::from([(SystemId::Campaign, 10)]));
     assert_eq!(project.limits.requests_per_day, BTreeMap::from([(SystemId::D365, 40_000)]));
@@ -480,17 +480,17 @@ fn an_sftp_server_has_a_user_with_a_key_and_somebody_who_vouches_for_it() {
     };
     let key = "      key: { file: sftp.key }\n";
     let known = "      known-hosts: known_hosts\n";
-    let sftp = |lines: &str| load(&file(lines)).unwrap().connections.campaign.unwrap().sftp.unwrap();
+    let sftp = |lines: &str| load(&file(lines)).unwrap().connections.campaign.unwrap().sftp.unwrap().config;
     let plain = sftp(&format!("{key}{known}"));
     assert_eq!((plain.host.as_str(), plain.port, plain.exports.as_str()), ("contoso.campaign.adobe.com", 22, "d365_loads/exports"));
     assert_eq!((plain.key, plain.passphrase, plain.logs), (SecretRef::File("sftp.key".into()), None, None));
-    assert_eq!(plain.host_key, SftpHostKey::KnownHosts("known_hosts".into()));
+    assert_eq!(plain.host_key, HostKey::KnownHosts("known_hosts".into()));
     let print = format!("SHA256:{}", "a".repeat(43));
     let full = sftp(&format!(
         "{key}      passphrase: {{ env: P }}\n      host-key: {print}\n      port: 2222\n      exports: out\n      logs: in/logs\n"
     ));
     assert_eq!((full.port, full.exports.as_str(), full.logs.as_deref()), (2222, "out", Some("in/logs")));
-    assert_eq!((full.passphrase, full.host_key), (Some(SecretRef::Env("P".into())), SftpHostKey::Fingerprint(print.clone())));
+    assert_eq!((full.passphrase, full.host_key), (Some(SecretRef::Env("P".into())), HostKey::Fingerprint(print.clone())));
 
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
     assert!(fault(key).contains("nothing says by which key"), "{}", fault(key));

@@ -49,9 +49,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Suffixes of files that somebody is still writing, in lower case.
 const TEMPORARY: [&str; 7] = [".tmp", ".temp", ".part", ".partial", ".filepart", ".writing", ".inprogress"];
 
-/// A connection to a server.
+/// A connection to a server. `K` is a secret, or where it is kept.
 #[derive(Debug, Clone)]
-pub struct SftpConfig {
+pub struct SftpConfig<K = SecretString> {
     /// The server's name or address.
     pub host: String,
     /// The port, 22 as a rule.
@@ -59,9 +59,9 @@ pub struct SftpConfig {
     /// The user.
     pub user: String,
     /// The user's private key, its whole text.
-    pub key: SecretString,
+    pub key: K,
     /// What opens the key, where it is protected.
-    pub passphrase: Option<SecretString>,
+    pub passphrase: Option<K>,
     /// Who vouches for the server.
     pub host_key: HostKey,
     /// The folder of the exports.
@@ -83,9 +83,9 @@ pub struct SftpConfig {
     pub last_line_after: Duration,
 }
 
-impl SftpConfig {
+impl<K> SftpConfig<K> {
     /// With defaults for all that has one.
-    pub fn new(host: impl Into<String>, user: impl Into<String>, key: SecretString, host_key: HostKey) -> Self {
+    pub fn new(host: impl Into<String>, user: impl Into<String>, key: K, host_key: HostKey) -> Self {
         Self {
             host: host.into(),
             port: 22,
@@ -101,6 +101,24 @@ impl SftpConfig {
             first_pause: Duration::from_secs(1),
             settle: Duration::from_secs(10),
             last_line_after: Duration::from_secs(3600),
+        }
+    }
+
+    /// The same with secrets that were kept where these say.
+    pub fn with_secrets<L>(&self, key: L, passphrase: Option<L>) -> SftpConfig<L> {
+        let host_key = self.host_key.clone();
+        SftpConfig {
+            port: self.port,
+            passphrase,
+            exports: self.exports.clone(),
+            logs: self.logs.clone(),
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            attempts: self.attempts,
+            first_pause: self.first_pause,
+            settle: self.settle,
+            last_line_after: self.last_line_after,
+            ..SftpConfig::new(self.host.clone(), self.user.clone(), key, host_key)
         }
     }
 }

@@ -53,9 +53,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// As far as it is known, a PKey is `@` and letters, digits, `-` and `_`; documents and answers write the `@` as it is.
 const PKEY: &AsciiSet = &SEGMENT.remove(b'@');
 
-/// A connection to one instance.
+/// A connection to one instance. `C` is the credential, or where it is kept.
 #[derive(Debug, Clone)]
-pub struct CampaignConfig {
+pub struct CampaignConfig<C = Credential> {
     /// The organisation's address: `https://mc.adobe.io/<ORGANIZATION>`.
     pub url: Url,
     /// Where tokens come from.
@@ -63,7 +63,7 @@ pub struct CampaignConfig {
     /// The credential's client id; also the API key.
     pub client_id: String,
     /// What the client shows: the secret of an OAuth server-to-server credential, or a deprecated service account.
-    pub credential: Credential,
+    pub credential: C,
     /// The scopes, separated by commas.
     pub scope: String,
     /// The endpoint of resources that are named without one. With `profileAndServicesExt` the service is asked which of the custom
@@ -73,11 +73,10 @@ pub struct CampaignConfig {
     pub link_form: LinkForm,
 }
 
-impl CampaignConfig {
-    /// A configuration with Adobe's token service for this kind of credential, the extended endpoint, and links by PKey.
-    pub fn new(url: Url, client_id: impl Into<String>, credential: impl Into<Credential>, scope: impl Into<String>) -> Self {
-        let credential = credential.into();
-        let path = if matches!(credential, Credential::AdobeJwt(_)) { "exchange/jwt" } else { "token/v3" };
+impl<C> CampaignConfig<C> {
+    /// As [`CampaignConfig::new`], with a credential that is not at hand; `is_service_account` tells its kind.
+    pub fn of(url: Url, client_id: impl Into<String>, credential: C, is_service_account: bool, scope: impl Into<String>) -> Self {
+        let path = if is_service_account { "exchange/jwt" } else { "token/v3" };
         let token_url = Url::parse(&format!("https://ims-na1.adobelogin.com/ims/{path}")).expect("a constant");
         Self {
             url,
@@ -88,6 +87,29 @@ impl CampaignConfig {
             api: EXTENDED.to_owned(),
             link_form: LinkForm::default(),
         }
+    }
+
+    /// The same with another credential, such as the one that was kept where the first one says.
+    pub fn with_credential<D>(&self, credential: D) -> CampaignConfig<D> {
+        let CampaignConfig { url, token_url, client_id, scope, api, link_form, .. } = self;
+        CampaignConfig {
+            url: url.clone(),
+            token_url: token_url.clone(),
+            client_id: client_id.clone(),
+            credential,
+            scope: scope.clone(),
+            api: api.clone(),
+            link_form: *link_form,
+        }
+    }
+}
+
+impl CampaignConfig {
+    /// A configuration with Adobe's token service for this kind of credential, the extended endpoint, and links by PKey.
+    pub fn new(url: Url, client_id: impl Into<String>, credential: impl Into<Credential>, scope: impl Into<String>) -> Self {
+        let credential = credential.into();
+        let is_service_account = matches!(credential, Credential::AdobeJwt(_));
+        CampaignConfig::of(url, client_id, credential, is_service_account, scope)
     }
 }
 

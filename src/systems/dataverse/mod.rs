@@ -54,9 +54,9 @@ const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.')
 /// Labels of choices, names and tables of lookups, beside the values.
 const ANNOTATIONS: &str = "odata.include-annotations=\"*\"";
 
-/// A connection to one environment.
+/// A connection to one environment. `C` is the credential, or where it is kept.
 #[derive(Debug, Clone)]
-pub struct DataverseConfig {
+pub struct DataverseConfig<C = Credential> {
     /// The environment's root: `https://org.crm4.dynamics.com/`, without a path.
     pub url: Url,
     /// Where tokens come from; see [`entra_token_url`].
@@ -64,7 +64,15 @@ pub struct DataverseConfig {
     /// The app registration's client id.
     pub client_id: String,
     /// What the app registration shows: a client secret or a certificate.
-    pub credential: Credential,
+    pub credential: C,
+}
+
+impl<C> DataverseConfig<C> {
+    /// The same with another credential, such as the one that was kept where the first one says.
+    pub fn with_credential<D>(&self, credential: D) -> DataverseConfig<D> {
+        let DataverseConfig { url, token_url, client_id, .. } = self;
+        DataverseConfig { url: url.clone(), token_url: token_url.clone(), client_id: client_id.clone(), credential }
+    }
 }
 
 /// The token address of an Entra ID tenant, given by its id or one of its domains.
