@@ -5,11 +5,11 @@
 mod constant;
 mod fit;
 mod options;
+mod runtime;
 mod ty;
-mod value;
 
 pub use constant::{Const, constant};
 pub use fit::{Fit, exact_in_double};
 pub use options::{Choice, ChoiceSet};
+pub use runtime::Value;
 pub use ty::{Ty, Typed, choice_range, length, list};
-pub use value::Value;
