@@ -3,7 +3,7 @@
 //! The modules follow the way a mapping file travels:
 //! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
 //! [`steps`] has one file for each step of a pipeline, [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, `lsp` serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
-//! [`state`] keeps what must survive, [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
+//! [`state`] keeps what must survive behind the ports of [`store`], [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
 //! reached over HTTP only.
 
 #![warn(missing_docs)]
@@ -83,6 +83,12 @@ pub mod state;
 mod steps;
 #[cfg(feature = "internals")]
 pub mod steps;
+// A port is the contract of a store: commands that look after the state file call that store itself, and leave some methods to tests.
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code)]
+mod store;
+#[cfg(feature = "internals")]
+pub mod store;
 #[cfg(not(feature = "internals"))]
 mod syntax;
 #[cfg(feature = "internals")]

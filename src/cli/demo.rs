@@ -113,7 +113,8 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
         options.optouts.list_every = Duration::ZERO;
         // One deletion among few contacts is expected here.
         options.mass_limits = crate::state::MassLimits::unlimited();
-        let summary = execute(plan.clone(), services, store.clone(), options, Publisher::default(), CancellationToken::new()).await?;
+        let summary =
+            execute(plan.clone(), services, store.clone().into(), options, Publisher::default(), CancellationToken::new()).await?;
         runs.push(DemoRun { title, summary, calls: http.stats() });
     }
     let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10)?;

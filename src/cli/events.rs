@@ -45,7 +45,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let options = options::of_project(&project, Pace::Once, mappings.clone());
     let store = Store::open_for_run(&project.state)?;
     let (_, services) = services::of_plan(&project, &plan, Some(&store))?;
-    let repairs = runtime()?.block_on(repair_events(Arc::clone(&plan), services, store, options, key, *dry_run))?;
+    let repairs = runtime()?.block_on(repair_events(Arc::clone(&plan), services, store.into(), options, key, *dry_run))?;
     match format {
         Format::Human => print(&repairs.iter().map(|r| describe(r, *dry_run)).collect::<String>()),
         Format::Json => print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry_run, "repairs": repairs}))),

@@ -14,6 +14,7 @@ use crate::app::{CommandError, options, runtime, services};
 use crate::plan::Direction;
 use crate::run::{Pace, Reconciliation, check_environment, decide_reconciliation, reconcile};
 use crate::state::{Approval, StateError, Store};
+use crate::store::Stores;
 
 /// Arguments of `optout`.
 #[derive(Debug, clap::Args)]
@@ -81,7 +82,7 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> 
         stop_on_signals(stop.clone());
         // What is approved here is approved for the environment that the state belongs to.
         match Store::open_read(&project.state) {
-            Ok(store) => check_environment(&clients, &store).await?,
+            Ok(store) => check_environment(&clients, &store.into()).await?,
             Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -89,8 +90,13 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> 
     })?;
     let approval = if args.accept { Some(Approval::Write) } else { args.keep.then_some(Approval::Leave) };
     if let Some(approval) = approval {
-        let store = Store::open(&project.state)?;
-        reports.iter().try_for_each(|report| decide_reconciliation(&store, &plan, &report.mapping, approval))?;
+        let stores = Stores::from(Store::open(&project.state)?);
+        runtime.block_on(async {
+            for report in &reports {
+                decide_reconciliation(&stores, &plan, &report.mapping, approval).await?;
+            }
+            Ok::<(), StateError>(())
+        })?;
     }
     let open: u64 = reports.iter().map(|report| report.writes() + report.held()).sum();
     match args.format {

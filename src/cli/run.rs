@@ -24,6 +24,7 @@ use crate::run::{
     run as execute, watch, workflows,
 };
 use crate::state::{MassChange, MassLimits, StateError, Store};
+use crate::store::Stores;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -150,13 +151,13 @@ pub(super) fn wet(
         let events = Publisher::to(counters);
         let usage = services::Ledger::start(store.clone(), http.clone());
         let result = match options.pace {
-            Pace::Once => execute(plan, clients, store, options, events, stop).await,
+            Pace::Once => execute(plan, clients, store.into(), options, events, stop).await,
             Pace::Watch { .. } => {
                 let Watched { plan: file, ignore_drift, .. } = watched;
                 let source =
                     FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
                 let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
-                watch(plan, clients, store, options, events, stop, supervision).await
+                watch(plan, clients, store.into(), options, events, stop, supervision).await
             }
         };
         drop(usage);
@@ -237,7 +238,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
         Err(StateError::NotFound { .. }) => Store::in_memory(),
         other => other,
     }?;
-    let (dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store, options))?;
+    let (dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store.into(), options))?;
     match format {
         Format::Human => {
             print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
@@ -257,12 +258,12 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
 async fn dry_with_signals(
     plan: &Arc<ExecutionPlan>,
     clients: &Services,
-    store: &Store,
+    stores: &Stores,
     options: &Options,
 ) -> Result<(DryRun, Vec<Reconciliation>), RunError> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    let dry = dry_run(plan, clients, store, options, &stop).await?;
-    let reports = dry_run_of_optouts(plan, clients, store, options, &stop).await?;
+    let dry = dry_run(plan, clients, stores, options, &stop).await?;
+    let reports = dry_run_of_optouts(plan, clients, stores, options, &stop).await?;
     Ok((dry, reports))
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::workflow::{Kind, Workflow, workflows};
-use super::{RunError, Services, blocking};
+use super::{RunError, Services};
 use crate::plan::ExecutionPlan;
-use crate::state::{Environment, PlannedWorkflow, Recognition, Side, Store, WorkflowIdentity};
+use crate::store::{Environment, PlannedWorkflow, Recognition, Side, Stores, WorkflowIdentity};
 use crate::system::SystemId;
 
 /// The environment that the services are in. Costs a call for each system whose address does not tell it.
@@ -30,24 +30,24 @@ pub async fn current_environment(services: &Services) -> Result<Environment, Run
 ///
 /// # Errors
 /// [`RunError::State`] with the refusal of another environment; [`RunError::Service`].
-pub(super) async fn bind(services: &Services, store: &Store) -> Result<(), RunError> {
-    if store.is_bound() {
+pub(super) async fn bind(services: &Services, stores: &Stores) -> Result<(), RunError> {
+    if stores.control.is_bound() {
         return Ok(());
     }
     let environment = current_environment(services).await?;
-    blocking(store, move |store| store.bind_environment(&environment)).await
+    Ok(stores.control.bind_environment(&environment).await?)
 }
 
 /// Refuses another environment; changes nothing. A state that no run has bound yet costs no call.
 ///
 /// # Errors
 /// As [`bind`].
-pub async fn check_environment(services: &Services, store: &Store) -> Result<(), RunError> {
-    if blocking(store, Store::environment).await?.is_empty() {
+pub async fn check_environment(services: &Services, stores: &Stores) -> Result<(), RunError> {
+    if stores.control.environment().await?.is_empty() {
         return Ok(());
     }
     let environment = current_environment(services).await?;
-    blocking(store, move |store| store.check_environment(&environment)).await
+    Ok(stores.control.check_environment(&environment).await?)
 }
 
 /// Finds the workflows of a plan in the state, under whatever names they have there, and reports what it finds. `busy` are
@@ -59,10 +59,10 @@ pub(super) async fn recognize(
     plan: &ExecutionPlan,
     selected: &[Workflow],
     busy: Vec<String>,
-    store: &Store,
+    stores: &Stores,
 ) -> Result<Recognition, RunError> {
     let planned: Vec<PlannedWorkflow> = planned(plan, selected);
-    let found = blocking(store, move |store| store.recognize_workflows(&planned, &busy)).await?;
+    let found = stores.control.recognize_workflows(&planned, &busy).await?;
     for renamed in &found.renamed {
         tracing::warn!("`{}` is now called `{}`: it goes on with the state that it had under its old name", renamed.from, renamed.to);
     }
@@ -76,9 +76,9 @@ pub(super) async fn recognize(
 ///
 /// # Errors
 /// As [`recognize`].
-pub(super) async fn find(plan: &ExecutionPlan, store: &Store) -> Result<Recognition, RunError> {
+pub(super) async fn find(plan: &ExecutionPlan, stores: &Stores) -> Result<Recognition, RunError> {
     let planned = planned(plan, &[]);
-    blocking(store, move |store| store.find_workflows(&planned)).await
+    Ok(stores.control.find_workflows(&planned).await?)
 }
 
 /// The workflows of a plan with their identities.

@@ -3,7 +3,7 @@
 use super::{Context, RunError};
 use crate::connect::sftp::{Consumed, Position, SftpError};
 use crate::engine::events::{Note, Problem, RunEvent};
-use crate::state::ExportMark;
+use crate::store::ExportMark;
 
 /// Words for the summary.
 /// The code under which a summary shows what cannot be read of an export.
@@ -47,7 +47,6 @@ impl Skipped {
     /// # Errors
     /// [`RunError::State`].
     pub(super) async fn note(self, context: &Context, flow: &str) -> Result<(), RunError> {
-        let flow = flow.to_owned();
-        context.blocking(move |store| store.note_skipped_exports(&flow, &self.0)).await
+        Ok(context.stores.cursors.note_skipped_exports(flow, &self.0).await?)
     }
 }

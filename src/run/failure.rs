@@ -8,7 +8,7 @@ use crate::engine::policy::{self, Doubt};
 use crate::eval::Rejection;
 use crate::plan::{At, ExecutionPlan, IngressFlow};
 use crate::printable::one_line;
-use crate::state::{Failure, Place};
+use crate::store::{Failure, Place};
 
 /// A place of the plan as the state keeps it.
 pub(super) fn place(plan: &ExecutionPlan, at: At) -> Place {

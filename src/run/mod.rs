@@ -51,7 +51,7 @@ use crate::engine::pump::Round;
 use crate::engine::signals::Signals;
 use crate::eval::EvalError;
 use crate::plan::{ExecutionPlan, IngressFlow};
-use crate::state::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Store, Wish, WorkflowNote};
+use crate::store::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Stores, Wish, WorkflowNote};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
@@ -351,7 +351,7 @@ fn both(first: Result<(), RunError>, second: Result<(), RunError>) -> Result<(),
 pub(crate) struct Context {
     pub(crate) plan: Arc<ExecutionPlan>,
     pub(crate) services: Services,
-    pub(crate) store: Store,
+    pub(crate) stores: Stores,
     pub(crate) run: RunId,
     pub(crate) options: Options,
     /// Cancelled when the flow is to finish what is in flight and end.
@@ -383,24 +383,6 @@ impl Context {
     fn round<'a>(&'a self, signals: &'a Signals) -> Round<'a> {
         Round { clock: &self.options.clock, signals, stop: &self.stop }
     }
-
-    /// Runs a short piece of work on the state file off the asynchronous threads.
-    pub(crate) async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
-    ) -> Result<T, RunError> {
-        blocking(&self.store, work).await
-    }
-}
-
-/// Runs a short piece of work on the state file off the asynchronous threads.
-async fn blocking<T: Send + 'static>(
-    store: &Store,
-    work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
-) -> Result<T, RunError> {
-    let store = store.clone();
-    let done = tokio::task::spawn_blocking(move || work(&store)).await;
-    Ok(done.map_err(|e| RunError::Task(e.to_string()))??)
 }
 
 /// Takes flows through a round, a few at the same time. One that fails does not stop the others. Gives how each ended.
@@ -425,14 +407,12 @@ async fn together(flows: impl Iterator<Item = (Context, Workflow)>) -> Vec<Resul
 async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
     // What is shown of a round is not worth the round.
     let note = async |note: WorkflowNote| {
-        let name = flow.name.clone();
-        if let Err(error) = context.blocking(move |store| store.note_workflow(&name, &note)).await {
+        if let Err(error) = context.stores.control.note_workflow(&flow.name, &note).await {
             tracing::warn!(workflow = flow.name, %error, "the workflow's state was not put down");
         }
     };
     if flow.kind == Kind::Ingress {
-        let (name, fingerprint) = (flow.name.clone(), flow.fingerprint(&context.plan));
-        context.blocking(move |store| store.take_replay(&name, &fingerprint)).await?;
+        context.stores.control.take_replay(&flow.name, &flow.fingerprint(&context.plan)).await?;
     }
     note(WorkflowNote::Round).await;
     let clock = &context.options.clock;
@@ -457,16 +437,16 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
 pub async fn run(
     plan: Arc<ExecutionPlan>,
     services: Services,
-    store: Store,
+    stores: Stores,
     options: Options,
     events: Publisher,
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
     match options.pace {
-        Pace::Once => once(plan, services, store, options, events, stop).await,
+        Pace::Once => once(plan, services, stores, options, events, stop).await,
         Pace::Watch { .. } => {
             let supervision = Supervision::fixed(plan.clone(), services.clone());
-            watch(plan, services, store, options, events, stop, supervision).await
+            watch(plan, services, stores, options, events, stop, supervision).await
         }
     }
 }
@@ -474,29 +454,29 @@ pub async fn run(
 async fn once(
     plan: Arc<ExecutionPlan>,
     services: Services,
-    store: Store,
+    stores: Stores,
     options: Options,
     events: Publisher,
     stop: CancellationToken,
 ) -> Result<Summary, RunError> {
     let began = options.clock.elapsed();
     let mut flows = workflow::selected(&plan, options.mappings.as_deref())?;
-    binding::bind(&services, &store).await?;
-    binding::recognize(&plan, &flows, Vec::new(), &store).await?;
-    let wishes = stopped(&store).await?;
+    binding::bind(&services, &stores).await?;
+    binding::recognize(&plan, &flows, Vec::new(), &stores).await?;
+    let wishes = stopped(&stores).await?;
     let left_out = match options.mappings {
         Some(_) => Vec::new(),
         None => flows.extract_if(.., |f| wishes.contains_key(&f.name)).map(|f| f.name).collect(),
     };
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
-    let (run, recovery) = begin(&store, &services, RunKind::Once, &names).await?;
+    let (run, recovery) = begin(&stores, &services, RunKind::Once, &names).await?;
     let counters = Arc::new(Counters::default());
     let events = events.and(counters.clone());
     let tokens: BTreeMap<String, CancellationToken> = names.iter().map(|n| (n.clone(), stop.child_token())).collect();
     let context_of = |name: &str| Context {
         plan: plan.clone(),
         services: services.clone(),
-        store: store.clone(),
+        stores: stores.clone(),
         run,
         options: options.clone(),
         // Its own: a flow that ends for an error does not stop the others.
@@ -525,23 +505,23 @@ async fn once(
     };
     tokio::select! {
         () = rounds => {}
-        () = heed_stops(&options.clock, &store, &tokens, &wishes) => {}
+        () = heed_stops(&options.clock, &stores, &tokens, &wishes) => {}
     }
     let took = options.clock.elapsed().saturating_sub(began);
-    end(&store, run, recovery, &counters, &names, left_out, &stop, took, result).await
+    end(&stores, run, recovery, &counters, &names, left_out, &stop, took, result).await
 }
 
 /// The workflows that were stopped by hand, each with the number of its wish.
-async fn stopped(store: &Store) -> Result<BTreeMap<String, i64>, RunError> {
-    let workflows = blocking(store, Store::workflows).await?;
+async fn stopped(stores: &Stores) -> Result<BTreeMap<String, i64>, RunError> {
+    let workflows = stores.control.workflows().await?;
     Ok(workflows.into_iter().filter(|w| w.wish == Wish::Stop).map(|w| (w.name, w.request)).collect())
 }
 
 /// Stops workflows that are stopped by hand while they go through once. Never ends.
-async fn heed_stops(clock: &Clock, store: &Store, tokens: &BTreeMap<String, CancellationToken>, before: &BTreeMap<String, i64>) {
+async fn heed_stops(clock: &Clock, stores: &Stores, tokens: &BTreeMap<String, CancellationToken>, before: &BTreeMap<String, i64>) {
     loop {
         clock.sleep(watch::LOOK).await;
-        match stopped(store).await {
+        match stopped(stores).await {
             Ok(stopped) => {
                 for (name, request) in stopped.iter().filter(|(name, request)| before.get(*name).is_none_or(|b| b != *request)) {
                     if let Some(token) = tokens.get(name).filter(|t| !t.is_cancelled()) {
@@ -556,11 +536,9 @@ async fn heed_stops(clock: &Clock, store: &Store, tokens: &BTreeMap<String, Canc
     }
 }
 
-async fn begin(store: &Store, services: &Services, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
-    let names = names.to_vec();
+async fn begin(stores: &Stores, services: &Services, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
     let lifetime = services.request_lifetime();
-    store.set_request_lifetime(lifetime);
-    let (run, recovery) = blocking(store, move |store| store.start_run(kind, &names)).await?;
+    let (run, recovery) = stores.runs.start_run(kind, names, lifetime).await?;
     if recovery.recovered_operations > 0 {
         tracing::info!(
             operations = recovery.recovered_operations,
@@ -573,7 +551,7 @@ async fn begin(store: &Store, services: &Services, kind: RunKind, names: &[Strin
 
 #[expect(clippy::too_many_arguments, reason = "the end of both kinds of runs")]
 async fn end(
-    store: &Store,
+    stores: &Stores,
     run: RunId,
     recovery: Recovery,
     counters: &Arc<Counters>,
@@ -588,20 +566,20 @@ async fn end(
         (Ok(()), true) => RunOutcome::Stopped,
         (Ok(()), false) => RunOutcome::Completed,
     };
-    let (store, counters, names) = (store.clone(), counters.clone(), names.to_vec());
-    let done = tokio::task::spawn_blocking(move || -> Result<Summary, StateError> {
-        let backlogs = names.iter().map(|n| Ok((store.backlog_size(n)?, store.waiting_for(n)?))).collect::<Result<Vec<_>, StateError>>()?;
-        let mut summary = Summary::new(run, outcome, recovery, &counters, &names, &backlogs, took);
-        summary.left_out = left_out;
-        // A person who was forgotten while the run went on is nobody's example.
-        for rejection in summary.flows.iter_mut().flat_map(|f| &mut f.rejections) {
-            if store.is_forgotten(&rejection.example)? {
-                "(forgotten)".clone_into(&mut rejection.example);
-            }
+    let mut backlogs = Vec::with_capacity(names.len());
+    for name in names {
+        backlogs.push((stores.outbox.backlog_size(name).await?, stores.outbox.waiting_for(name).await?));
+    }
+    let mut summary = Summary::new(run, outcome, recovery, counters, names, &backlogs, took);
+    summary.left_out = left_out;
+    // A person who was forgotten while the run went on is nobody's example.
+    let examples = summary.flows.iter().flat_map(|f| &f.rejections).map(|rejection| rejection.example.clone()).collect();
+    let forgotten = stores.privacy.forgotten_among(examples).await?;
+    for rejection in summary.flows.iter_mut().flat_map(|f| &mut f.rejections) {
+        if forgotten.contains(&rejection.example) {
+            "(forgotten)".clone_into(&mut rejection.example);
         }
-        store.end_run(run, outcome, &serde_json::to_value(&summary).unwrap_or_default())?;
-        Ok(summary)
-    });
-    let summary = done.await.map_err(|e| RunError::Task(e.to_string()))??;
+    }
+    stores.runs.end_run(run, outcome, serde_json::to_value(&summary).unwrap_or_default()).await?;
     result.map(|()| summary)
 }

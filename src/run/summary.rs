@@ -10,7 +10,7 @@ use super::counters::Counters;
 use crate::count::counted;
 use crate::engine::events::Note;
 use crate::printable::inline;
-use crate::state::{Recovery, RunId, RunOutcome, Waiting};
+use crate::store::{Recovery, RunId, RunOutcome, Waiting};
 
 /// What a run has done. Counts are of records, unless they say otherwise.
 #[derive(Clone, Debug, Serialize)]

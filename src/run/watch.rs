@@ -28,7 +28,7 @@ use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services,
 use crate::engine::events::{Publisher, RunEvent};
 use crate::plan::ExecutionPlan;
 use crate::run::round_log::RoundLog;
-use crate::state::{RunId, RunKind, StateError, Store, Wish, WorkflowNote, WorkflowRecord};
+use crate::store::{Control, RunId, RunKind, StateError, Stores, Wish, WorkflowNote, WorkflowRecord};
 use crate::time::schedule::Schedule;
 use crate::time::{self, Instant};
 
@@ -102,7 +102,7 @@ impl PlanSource for Fixed {
 pub async fn watch(
     plan: Arc<ExecutionPlan>,
     services: Services,
-    store: Store,
+    stores: Stores,
     options: Options,
     events: Publisher,
     stop: CancellationToken,
@@ -116,15 +116,15 @@ pub async fn watch(
     };
     let flows = workflow::selected(&plan, options.mappings.as_deref())?;
     // Services that are down do not keep a watch from starting: each round binds the state before it reads.
-    binding::recognize(&plan, &flows, Vec::new(), &store).await?;
+    binding::recognize(&plan, &flows, Vec::new(), &stores).await?;
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
-    let (run, recovery) = begin(&store, &services, RunKind::Watch, &names).await?;
+    let (run, recovery) = begin(&stores, &services, RunKind::Watch, &names).await?;
     let counters = Arc::new(Counters::default());
     let events = events.and(counters.clone()).and(Arc::new(RoundLog::default()));
     let mut supervisor = Supervisor {
         supervision,
         interval,
-        store: store.clone(),
+        stores: stores.clone(),
         run,
         options,
         events,
@@ -133,14 +133,14 @@ pub async fn watch(
         strangers: BTreeMap::new(),
         tasks: JoinSet::new(),
         disk: Disk { mark: None, looking: false },
-        notes: Notebook::new(store.clone(), clock.clone()),
+        notes: Notebook::new(stores.control.clone(), clock.clone()),
         unread: false,
     };
     let result = supervisor.go(&plan, &services, flows).await;
     let failed = supervisor.failed();
     let names: Vec<String> = supervisor.entries.iter().map(|e| e.name.clone()).collect();
     let mut summary =
-        end(&store, run, recovery, &counters, &names, Vec::new(), &stop, clock.elapsed().saturating_sub(began), result).await?;
+        end(&stores, run, recovery, &counters, &names, Vec::new(), &stop, clock.elapsed().saturating_sub(began), result).await?;
     summary.failed = failed;
     Ok(summary)
 }
@@ -218,7 +218,7 @@ struct Disk {
 struct Supervisor {
     supervision: Supervision,
     interval: Duration,
-    store: Store,
+    stores: Stores,
     run: RunId,
     options: Options,
     events: Publisher,
@@ -236,7 +236,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn go(&mut self, plan: &Arc<ExecutionPlan>, services: &Services, flows: Vec<Workflow>) -> Result<(), RunError> {
-        let known = self.blocking(|store| store.workflows()).await?;
+        let known = self.stores.control.workflows().await?;
         self.strangers = known.iter().map(|w| (w.name.clone(), w.request)).collect();
         for workflow in flows {
             let record = known.iter().find(|w| w.name == workflow.name);
@@ -282,10 +282,8 @@ impl Supervisor {
                     self.notes.catch_up().await;
                     if !looking {
                         looking = true;
-                        let (store, now) = (self.store.clone(), self.options.clock.now());
-                        self.off_thread(move || look(&store, now), |looked| {
-                            Report::Looked(looked.unwrap_or_else(|ended| Err(StateError::Task(ended))))
-                        });
+                        let (control, now) = (self.stores.control.clone(), self.options.clock.now());
+                        self.tasks.spawn(async move { Report::Looked(look(&*control, now).await) });
                     }
                 }
                 () = clock.sleep(next_files.saturating_sub(now)) => {
@@ -335,13 +333,6 @@ impl Supervisor {
         self.entries.iter().filter_map(|e| Some((e.name.clone(), e.error.clone()?))).collect()
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
-    ) -> Result<T, RunError> {
-        super::blocking(&self.store, work).await
-    }
-
     /// Notes the state of a workflow.
     async fn note(&mut self, name: &str, note: WorkflowNote) {
         self.notes.note(name, note).await;
@@ -351,8 +342,7 @@ impl Supervisor {
         if loaded.workflow.kind != Kind::Ingress {
             return;
         }
-        let (name, fingerprint) = (loaded.workflow.name.clone(), loaded.fingerprint.clone());
-        if let Err(error) = self.blocking(move |store| store.take_replay(&name, &fingerprint)).await {
+        if let Err(error) = self.stores.control.take_replay(&loaded.workflow.name, &loaded.fingerprint).await {
             tracing::warn!(workflow = loaded.workflow.name, %error, "the replay that was asked for was not begun");
         }
     }
@@ -439,7 +429,7 @@ impl Supervisor {
         let context = Context {
             plan: loaded.plan,
             services: loaded.services,
-            store: self.store.clone(),
+            stores: self.stores.clone(),
             run: self.run,
             options: self.options.clone(),
             stop: stop.clone(),
@@ -600,7 +590,7 @@ impl Supervisor {
         let busy = self.entries.iter().filter(|e| !matches!(e.phase, Phase::Off) && e.name != loaded.workflow.name);
         let busy = busy.map(|e| e.name.clone()).collect();
         let selected = std::slice::from_ref(&loaded.workflow);
-        let found = binding::recognize(&loaded.plan, selected, busy, &self.store).await?;
+        let found = binding::recognize(&loaded.plan, selected, busy, &self.stores).await?;
         self.entries.retain(|e| !found.renamed.iter().any(|r| r.from == e.name));
         Ok(())
     }
@@ -722,9 +712,9 @@ impl Supervisor {
             && self.options.mappings.is_none()
         {
             for new in workflows(plan).iter().filter(|w| !self.entries.iter().any(|e| e.name == w.name)) {
-                let (name, reason) = (new.name.clone(), "it is new in the mapping files");
+                let reason = "it is new in the mapping files";
                 tracing::warn!(workflow = new.name, "a new workflow; `d365map start {}` starts it", new.name);
-                if let Err(error) = self.blocking(move |store| store.note_restart_due(&name, Some(reason))).await {
+                if let Err(error) = self.stores.control.note_restart_due(&new.name, Some(reason)).await {
                     tracing::warn!(%error, "the state was not put down");
                 }
             }
@@ -746,7 +736,7 @@ impl Supervisor {
             );
         }
         self.events.restarts_due(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
-        if let Err(error) = self.blocking(move |store| store.note_restart_due(&name, due.as_deref())).await {
+        if let Err(error) = self.stores.control.note_restart_due(&name, due.as_deref()).await {
             tracing::warn!(%error, "the state was not put down");
         }
     }
@@ -780,8 +770,8 @@ impl Entry {
     }
 }
 
-fn look(store: &Store, now: Instant) -> Result<Look, StateError> {
-    Ok(Look { workflows: store.workflows()?, due: store.due(now)? })
+async fn look(control: &dyn Control, now: Instant) -> Result<Look, StateError> {
+    Ok(Look { workflows: control.workflows().await?, due: control.due(now).await? })
 }
 
 /// A workflow by the files as they are.

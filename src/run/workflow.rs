@@ -31,9 +31,8 @@ pub struct Workflow {
 impl Workflow {
     /// Reads all that there is and writes it; ends early where the context's `stop` is cancelled.
     pub(super) async fn round(&self, context: Context) -> Result<(), RunError> {
-        binding::bind(&context.services, &context.store).await?;
-        let name = self.name.clone();
-        let freed = context.blocking(move |store| store.free_flow(&name)).await?;
+        binding::bind(&context.services, &context.stores).await?;
+        let freed = context.stores.runs.free_flow(&self.name).await?;
         if freed > 0 {
             tracing::warn!(workflow = self.name, operations = freed, "what an earlier round left in its hands waits again");
         }

@@ -1,6 +1,8 @@
 //! Persons who were forgotten: a tombstone under a keyed hash of the record's id, so that a later delta, a late event or an
 //! old export does not bring them back. The id itself is not kept.
 
+use std::collections::HashSet;
+
 use rusqlite::params;
 
 use super::error::{Inside, StateError};
@@ -25,6 +27,26 @@ impl Store {
         self.read("look for a tombstone", |conn, key| {
             let mut statement = conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE id_hash = ?1)")?;
             Ok(statement.query_row([hash(key, source_id)], |row| row.get(0))?)
+        })
+    }
+
+    /// Those of the ids whose records are not to be taken in any more.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn forgotten_among(&self, ids: Vec<String>) -> Result<HashSet<String>, StateError> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        self.read("look for tombstones", |conn, key| {
+            let mut statement = conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE id_hash = ?1)")?;
+            let mut found = HashSet::new();
+            for id in ids {
+                if statement.query_row([hash(key, &id)], |row| row.get(0))? {
+                    found.insert(id);
+                }
+            }
+            Ok(found)
         })
     }
 }

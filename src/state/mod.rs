@@ -6,8 +6,8 @@
 //!                                └─ retry / refetch ─┴──▶ dead letters
 //! ```
 //!
-//! [`Store`] is the one writer. Its methods are synchronous and short: an async caller wraps them in
-//! `spawn_blocking` (as [`LocalEngine`] does). Each public method that writes is exactly one transaction, and these are
+//! [`Store`] is the one writer. Its methods are synchronous and short; flows call them through the ports of [`crate::store`], which
+//! keep them off the asynchronous threads. Each public method that writes is exactly one transaction, and these are
 //! the ones the guarantees rest on:
 //!
 //! * [`Store::commit_page`]: a page's operations, its rejects, its ledger marks and the cursor behind it; at the end of a
@@ -23,7 +23,6 @@ mod copy;
 mod cursor;
 mod dead_letter;
 mod due;
-mod engine;
 mod environment;
 mod error;
 mod events;
@@ -33,6 +32,7 @@ mod forgotten;
 mod identity;
 mod kept;
 mod key;
+mod lease;
 mod links;
 mod lock;
 mod mass;
@@ -60,13 +60,13 @@ mod workflow;
 pub use cursor::{Cursor, CursorMove, Phase, Reason, Unseen};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, Failure, Place};
 pub use due::{DueCommit, DueStatus, PageTimes};
-pub use engine::{Claim, Engine, Lease, LocalEngine, Partition, PartitionStatus};
 pub use environment::{Environment, Side};
 pub use error::StateError;
 pub use events::{EventGap, EventIntake, EventMark, EventResult, EventsStatus, JournalCursor, NewEvent, REMEMBERED_DAYS, WaitingEvent};
 pub use exports::ExportMark;
 pub use fingerprint::{Comparison, Fingerprint};
 pub use identity::{KnownWorkflow, PlannedWorkflow, Recognition, RenamedWorkflow, WorkflowIdentity};
+pub use lease::{Claim, Lease, Partition, PartitionStatus};
 pub use links::{Waiting, WrittenLink};
 pub use lock::{Holder, Trouble, run_in_progress};
 pub use mass::{EmptiedField, HeldCause, Judged, MassChange, MassLimits};

@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "run",
             "schema",
             "state",
+            "store",
             "syntax",
             "system",
             "systems",
@@ -60,8 +61,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("doctor", &["connect", "count", "plan", "printable", "project", "state", "systems", "time"]),
     // Rounds, state, services.
-    ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "state", "system", "systems", "time", "unicode"]),
+    // Flows know the ports of the state, not a store.
+    ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "store", "system", "systems", "time", "unicode"]),
     ("engine", &["connect", "time"]),
+    ("store", &["state", "system", "time"]),
     ("state", &["count", "system", "time", "unicode"]),
     ("systems", &["connect", "count", "json", "printable", "system", "time"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),

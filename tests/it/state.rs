@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use d365map::state::{
-    Change, Claim, Comparison, CursorMove, DeadLetterFilter, Engine, LocalEngine, PageCommit, Partition, Phase, Reason, RefetchOutcome,
-    RunKind, RunOutcome, StateError, Store, Unseen, Work,
+    Change, Claim, Comparison, CursorMove, DeadLetterFilter, PageCommit, Partition, Phase, Reason, RefetchOutcome, RunKind, RunOutcome,
+    StateError, Store, Unseen, Work,
 };
+use d365map::store::Stores;
 use d365map::time::now;
 use serde_json::json;
 
@@ -787,7 +788,7 @@ fn the_ledger_holds_no_value_of_a_record() {
     assert_eq!(waiting, 0);
 }
 
-// --- the engine -------------------------------------------------------------------------------------------------------------
+// --- leases ----------------------------------------------------------------------------------------------------------------
 
 fn page_of(lease: &d365map::state::Lease, changes: Vec<Change>) -> PageCommit {
     PageCommit {
@@ -803,51 +804,49 @@ fn page_of(lease: &d365map::state::Lease, changes: Vec<Change>) -> PageCommit {
 }
 
 #[tokio::test]
-async fn an_engine_gives_a_partition_to_one_reader_at_a_time_and_moves_on_at_the_checkpoint() {
+async fn a_store_gives_a_partition_to_one_reader_at_a_time_and_moves_on_at_the_checkpoint() {
     let flow = Flow::on(Store::in_memory().unwrap());
-    let engine = LocalEngine::new(flow.store.clone(), flow.run);
+    let cursors = Stores::from(flow.store.clone()).cursors;
     let part = Partition::of(FLOW);
-    let Claim::Page(lease) = engine.claim(&part, "plan-1", now()).await.unwrap() else { panic!("no page") };
+    let Claim::Page(lease) = cursors.claim_page(flow.run, &part, "plan-1", now()).await.unwrap() else { panic!("no page") };
     assert_eq!(lease.cursor.link, None);
-    assert_eq!(engine.claim(&part, "plan-1", now()).await.unwrap(), Claim::Taken);
+    assert_eq!(cursors.claim_page(flow.run, &part, "plan-1", now()).await.unwrap(), Claim::Taken);
     let page = page_of(&lease, vec![upsert("a", &[("x", json!(1))])]);
-    assert_eq!(engine.checkpoint(lease, page).await.unwrap().backlog, 1);
-    let Claim::Page(lease) = engine.claim(&part, "plan-1", now()).await.unwrap() else { panic!("no page") };
+    assert_eq!(cursors.checkpoint(lease, page).await.unwrap().backlog, 1);
+    let Claim::Page(lease) = cursors.claim_page(flow.run, &part, "plan-1", now()).await.unwrap() else { panic!("no page") };
     assert_eq!(lease.cursor.link.as_deref(), Some("page 2"));
-    assert!(engine.status().await.unwrap()[0].leased);
+    assert!(cursors.partitions().await.unwrap()[0].leased);
 }
 
 #[tokio::test]
 async fn a_rescheduled_page_is_given_out_again_at_its_time_and_a_cancelled_flow_not_in_this_run() {
     let flow = Flow::on(Store::in_memory().unwrap());
-    let engine = LocalEngine::new(flow.store.clone(), flow.run);
+    let cursors = Stores::from(flow.store.clone()).cursors;
     let part = Partition::of(FLOW);
-    let Claim::Page(lease) = engine.claim(&part, "plan-1", now()).await.unwrap() else { panic!("no page") };
+    let Claim::Page(lease) = cursors.claim_page(flow.run, &part, "plan-1", now()).await.unwrap() else { panic!("no page") };
     let later = now() + Duration::from_secs(300);
-    engine.reschedule(lease, later, "503 Service Unavailable").await.unwrap();
-    assert!(matches!(engine.claim(&part, "plan-1", now()).await.unwrap(), Claim::Later(_)));
-    let Claim::Page(lease) = engine.claim(&part, "plan-1", later).await.unwrap() else { panic!("no page") };
+    cursors.reschedule(lease, later, "503 Service Unavailable").await.unwrap();
+    assert!(matches!(cursors.claim_page(flow.run, &part, "plan-1", now()).await.unwrap(), Claim::Later(_)));
+    let Claim::Page(lease) = cursors.claim_page(flow.run, &part, "plan-1", later).await.unwrap() else { panic!("no page") };
     assert_eq!(lease.attempts, 1);
-    assert_eq!(engine.status().await.unwrap()[0].last_error.as_deref(), Some("503 Service Unavailable"));
+    assert_eq!(cursors.partitions().await.unwrap()[0].last_error.as_deref(), Some("503 Service Unavailable"));
 
-    engine.cancel(&part).await.unwrap();
+    cursors.cancel(&part).await.unwrap();
     let page = page_of(&lease, vec![]);
-    engine.checkpoint(lease, page).await.unwrap();
-    assert_eq!(engine.claim(&part, "plan-1", later).await.unwrap(), Claim::Cancelled);
+    cursors.checkpoint(lease, page).await.unwrap();
+    assert_eq!(cursors.claim_page(flow.run, &part, "plan-1", later).await.unwrap(), Claim::Cancelled);
     let next = Flow::on(flow.store.clone());
-    let engine = LocalEngine::new(next.store.clone(), next.run);
-    assert!(matches!(engine.claim(&part, "plan-1", later).await.unwrap(), Claim::Page(_)));
+    assert!(matches!(cursors.claim_page(next.run, &part, "plan-1", later).await.unwrap(), Claim::Page(_)));
 }
 
 #[tokio::test]
 async fn the_lease_of_a_dead_run_ends_with_it() {
     let flow = Flow::on(Store::in_memory().unwrap());
-    let engine = LocalEngine::new(flow.store.clone(), flow.run);
+    let cursors = Stores::from(flow.store.clone()).cursors;
     let part = Partition::of(FLOW);
-    assert!(matches!(engine.claim(&part, "plan-1", now()).await.unwrap(), Claim::Page(_)));
+    assert!(matches!(cursors.claim_page(flow.run, &part, "plan-1", now()).await.unwrap(), Claim::Page(_)));
     let next = Flow::on(flow.store.clone());
-    let engine = LocalEngine::new(next.store.clone(), next.run);
-    assert!(matches!(engine.claim(&part, "plan-1", now()).await.unwrap(), Claim::Page(_)));
+    assert!(matches!(cursors.claim_page(next.run, &part, "plan-1", now()).await.unwrap(), Claim::Page(_)));
 }
 
 #[test]

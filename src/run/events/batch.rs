@@ -20,7 +20,7 @@ use crate::engine::refusals::{Denials, Unclear};
 use crate::plan::{self, EventFlow, EventType};
 use crate::run::calls::CallKind;
 use crate::run::{Context, RunError, failure};
-use crate::state::{EventResult, Failure, Place, WaitingEvent};
+use crate::store::{EventResult, Failure, Place, WaitingEvent};
 
 /// The tables to which the events of a type go.
 pub(super) struct Tables {
@@ -74,8 +74,8 @@ impl<'a> Writing<'a> {
     /// Takes events in hand: they may have waited here for a while, and their persons been forgotten. From now on none is, until they are
     /// settled.
     async fn claim(self, events: &[WaitingEvent]) -> Result<HashSet<i64>, RunError> {
-        let (run, name, numbers) = (self.context.run, self.flow.name.clone(), events.iter().map(|e| e.seq).collect::<Vec<_>>());
-        let claimed = self.context.blocking(move |store| store.claim_events(run, &name, &numbers)).await?;
+        let numbers: Vec<i64> = events.iter().map(|e| e.seq).collect();
+        let claimed = self.context.stores.events.claim_events(self.context.run, &self.flow.name, &numbers).await?;
         Ok(claimed.into_iter().collect())
     }
 }

@@ -17,7 +17,7 @@ use crate::run::exports::consumed;
 use crate::run::summary::words;
 use crate::run::workflow::{Kind, Workflow};
 use crate::run::{Options, RunError, Services};
-use crate::state::{NewEvent, Recognition, Store};
+use crate::store::{NewEvent, Recognition, Stores};
 
 /// What a run would do in one flow of events.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -48,7 +48,7 @@ struct Dry<'a> {
     flow: &'a EventFlow,
     /// The flow's name in the state.
     name: &'a str,
-    store: &'a Store,
+    stores: &'a Stores,
     options: &'a Options,
     stop: &'a CancellationToken,
     found: DryEvents,
@@ -61,7 +61,7 @@ pub(in crate::run) async fn dry_run(
     plan: &ExecutionPlan,
     flows: &[Workflow],
     services: &Services,
-    store: &Store,
+    stores: &Stores,
     known: &Recognition,
     options: &Options,
     stop: &CancellationToken,
@@ -70,8 +70,8 @@ pub(in crate::run) async fn dry_run(
     for workflow in flows.iter().filter(|w| w.kind == Kind::Events) {
         let flow = &plan.events[workflow.index];
         let name = known.name_in_state(&flow.name);
-        let found = DryEvents { flow: flow.name.clone(), waiting: store.backlog_size(name)?, ..DryEvents::default() };
-        let mut dry = Dry { flow, name, store, options, stop, found, met: HashSet::new() };
+        let found = DryEvents { flow: flow.name.clone(), waiting: stores.outbox.backlog_size(name).await?, ..DryEvents::default() };
+        let mut dry = Dry { flow, name, stores, options, stop, found, met: HashSet::new() };
         dry.journal(services).await?;
         if let Some(sftp) = &services.exports {
             if let Some(files) = &services.files.deliveries {
@@ -89,7 +89,7 @@ pub(in crate::run) async fn dry_run(
 impl Dry<'_> {
     async fn journal(&mut self, services: &Services) -> Result<(), RunError> {
         let Some(journal) = &services.journal else { return Ok(()) };
-        let mut link = self.store.journal_cursor(self.name)?.link;
+        let mut link = self.stores.events.journal_cursor(self.name).await?.link;
         let mut trail = Trail::default();
         while !self.stop.is_cancelled() {
             match journal.read(link.as_deref(), self.options.page_size).await? {
@@ -100,7 +100,7 @@ impl Dry<'_> {
                     let good: Vec<_> = entries.into_iter().filter_map(|e| e.event.ok()).collect();
                     self.found.rejected += read - good.len() as u64;
                     self.found.read += read;
-                    self.note(good.into_iter().map(Event::of_journal))?;
+                    self.note(good.into_iter().map(Event::of_journal).collect()).await?;
                     link = Some(next);
                 }
                 Reading::Quiet { .. } => return Ok(()),
@@ -120,7 +120,7 @@ impl Dry<'_> {
         files: &Files<R::Columns>,
         event_of: fn(R) -> Result<Event, Passed>,
     ) -> Result<(), RunError> {
-        let marks = self.store.exports(self.name)?;
+        let marks = self.stores.cursors.exports(self.name).await?;
         for export in sftp.settled(&files.pattern, &consumed(marks)).await? {
             let open = async |export: &Export| sftp.read::<R>(export, files.format.clone(), files.columns.clone()).await;
             let opened = match open(&export).await {
@@ -148,18 +148,20 @@ impl Dry<'_> {
         {
             self.found.read += (batch.records.len() + batch.bad.len()) as u64;
             self.found.rejected += batch.bad.len() as u64;
-            self.note(batch.records.into_iter().map(|(_, record)| event_of(record)))?;
+            self.note(batch.records.into_iter().map(|(_, record)| event_of(record)).collect()).await?;
         }
         Ok(())
     }
 
-    fn note(&mut self, events: impl Iterator<Item = Result<Event, Passed>>) -> Result<(), RunError> {
-        let origin = self.store.origin(self.name)?;
+    async fn note(&mut self, events: Vec<Result<Event, Passed>>) -> Result<(), RunError> {
+        let origin = self.stores.control.origin(self.name).await?;
+        let contacts = events.iter().flatten().map(|event| event.contact.to_string()).collect();
+        let forgotten = self.stores.privacy.forgotten_among(contacts).await?;
         let mut new: Vec<(&'static str, NewEvent)> = Vec::new();
         for event in events {
             match event {
                 Ok(event) if self.flow.types.contains(&event.kind) => {
-                    if self.store.is_forgotten(&event.contact.to_string())? {
+                    if forgotten.contains(&event.contact.to_string()) {
                         self.found.forgotten += 1;
                     } else {
                         new.push((event.kind.name(), event.to_new(&origin)));
@@ -171,7 +173,7 @@ impl Dry<'_> {
             }
         }
         let list: Vec<NewEvent> = new.iter().map(|(_, event)| event.clone()).collect();
-        let unseen = self.store.unseen_events(self.name, &list)?;
+        let unseen = self.stores.events.unseen_events(self.name, list).await?;
         for ((kind, event), unseen) in new.into_iter().zip(unseen) {
             // As the state does: an id's own mark, or that of the values for an event without one.
             let values = format!("values\u{1f}{}", event.value_key);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::connect::journal::{JournalEvent, JournalKind};
 use crate::connect::sftp::{Delivery, DeliveryLog, DeliveryOutcome, TrackingKind, TrackingLog};
 use crate::plan::{EventField, EventPiece, EventType};
-use crate::state::NewEvent;
+use crate::store::NewEvent;
 use crate::time::{self, Instant, format_instant};
 use crate::unicode::without_controls;
 
@@ -124,7 +124,7 @@ impl Event {
         Event::new(kind, Said { log: Some(id), external_id, at, delivery, mirror_page, url, reason: None })
     }
 
-    /// As the state takes it in. `flow` is the first name of the flow (`Store::origin`), so that a renamed block writes no event
+    /// As the state takes it in. `flow` is the first name of the flow (`Control::origin`), so that a renamed block writes no event
     /// again.
     pub(super) fn to_new(&self, flow: &str) -> NewEvent {
         let log_key = self.log.as_ref().map(|log| format!("{}\u{1f}{log}", self.kind.name()));

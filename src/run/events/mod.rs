@@ -27,7 +27,6 @@ use std::sync::Arc;
 use super::{Context, RunError};
 use crate::engine::signals::Signals;
 use crate::plan::EventFlow;
-use crate::state::Store;
 
 pub use dry::DryEvents;
 pub(super) use dry::dry_run;
@@ -60,17 +59,14 @@ impl Shared {
 /// Reads what there is to read and writes it. `flow` counts in the plan's list.
 pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError> {
     let mut shared = Shared::new(context, flow);
-    let (name, kinds) = (shared.flow().name.clone(), shared.kinds());
-    let begin = move |store: &Store| {
-        store.begin_events(&name)?;
-        store.events_aside(&name, &kinds)
-    };
-    shared.aside = shared.context.blocking(begin).await?;
+    let (events, name) = (shared.context.stores.events.clone(), shared.flow().name.clone());
+    events.begin_events(&name).await?;
+    shared.aside = events.events_aside(&name, &shared.kinds()).await?;
     let mut prune = Some(i64::MIN);
     while let Some(from) = prune
         && !shared.context.stop.is_cancelled()
     {
-        prune = shared.context.blocking(move |store| store.prune_events(from)).await?;
+        prune = events.prune_events(from).await?;
     }
     let shared = Arc::new(shared);
     let reading = async {

@@ -19,7 +19,7 @@ use crate::engine::events::Emitter;
 use crate::plan::{EventField, EventFlow, EventPiece, EventType, ExecutionPlan};
 use crate::run::workflow::{Kind, selected};
 use crate::run::{Context, FlowCounters, Options, RunError, Services};
-use crate::state::{EventMark, RunKind, RunOutcome, Store};
+use crate::store::{EventMark, RunKind, RunOutcome, Stores};
 use crate::systems::campaign::Event as Entry;
 use crate::systems::dataverse::{Dataverse, PageRequest, Query, Row};
 use crate::time::{self, Instant, parse_instant};
@@ -59,7 +59,7 @@ pub struct Repair {
 pub async fn repair_events(
     plan: Arc<ExecutionPlan>,
     services: Services,
-    store: Store,
+    stores: Stores,
     options: Options,
     key: &str,
     dry: bool,
@@ -76,24 +76,23 @@ pub async fn repair_events(
         ));
     }
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
-    crate::run::check_environment(&services, &store).await?;
+    crate::run::check_environment(&services, &stores).await?;
     // Beginning a run also recovers what an interrupted one had in progress.
-    store.set_request_lifetime(services.request_lifetime());
-    let (run, _) = store.start_run(RunKind::Once, &names)?;
+    let (run, _) = stores.runs.start_run(RunKind::Once, &names, services.request_lifetime()).await?;
     let mut repairs = Vec::new();
     let mut result = Ok(());
     for flow in &flows {
-        let (plan, services, store, options) = (plan.clone(), services.clone(), store.clone(), options.clone());
+        let (plan, services, stores, options) = (plan.clone(), services.clone(), stores.clone(), options.clone());
         let counters = Arc::new(FlowCounters::default());
         let (memory, events) = (options.memories.workflow(&flow.name), Emitter::to(counters.clone()));
-        let context = Context { plan, services, store, run, options, stop: CancellationToken::new(), events, memory };
+        let context = Context { plan, services, stores, run, options, stop: CancellationToken::new(), events, memory };
         match repair(context, flow.index, contact, dry).await {
             Ok(repair) => repairs.push(Repair { created: counters.created.get(), ..repair }),
             Err(error) => result = result.and(Err(error)),
         }
     }
     let outcome = if result.is_ok() { RunOutcome::Completed } else { RunOutcome::Failed };
-    store.end_run(run, outcome, &serde_json::to_value(&repairs).unwrap_or_default())?;
+    stores.runs.end_run(run, outcome, serde_json::to_value(&repairs).unwrap_or_default()).await?;
     result.map(|()| repairs)
 }
 
@@ -124,8 +123,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
         }
     }
     // What is put off or refused comes later, under an id of its own.
-    let (block, id) = (name.clone(), key.clone());
-    let unwritten = shared.context.blocking(move |store| store.unwritten_events_of(&block, &id)).await?;
+    let unwritten = shared.context.stores.events.unwritten_events_of(&name, &key).await?;
     let mut missing = Vec::new();
     for (kind, mut entries) in entries {
         let mut there = activities(&shared.context.services.dataverse, shared.flow(), kind, contact).await?;
@@ -170,7 +168,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
         source::take(&shared, missing, EventMark::None).await?;
         writer::write(shared.clone()).await?;
     }
-    repair.backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
+    repair.backlog = shared.context.stores.outbox.backlog_size(&name).await?;
     Ok(repair)
 }
 

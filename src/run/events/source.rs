@@ -14,7 +14,7 @@ use crate::connect::sftp::{BadLine, DeliveryLog, Export, Files, Record, Sftp, Sf
 use crate::engine::events::{Note, Problem, RunEvent};
 use crate::run::exports::{Skipped, UNREADABLE, consumed};
 use crate::run::{Pace, RunError};
-use crate::state::{EventMark, ExportMark, NewEvent};
+use crate::store::{EventMark, ExportMark, NewEvent};
 use crate::time::{self, Instant};
 
 /// Words for the summary.
@@ -35,8 +35,7 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
         if shared.context.stop.is_cancelled() {
             return Ok(false);
         }
-        let name = shared.flow().name.clone();
-        let backlog = shared.context.blocking(move |store| store.backlog_size(&name)).await?;
+        let backlog = shared.context.stores.outbox.backlog_size(&shared.flow().name).await?;
         shared.context.note_backlog(backlog);
         if backlog.saturating_sub(shared.aside) < shared.context.options.backlog_high_water {
             return Ok(true);
@@ -47,8 +46,7 @@ async fn room(shared: &Shared) -> Result<bool, RunError> {
 
 async fn journal(shared: &Shared) -> Result<(), RunError> {
     let Some(journal) = &shared.context.services.journal else { return Ok(()) };
-    let name = shared.flow().name.clone();
-    let cursor = shared.context.blocking(move |store| store.journal_cursor(&name)).await?;
+    let cursor = shared.context.stores.events.journal_cursor(&shared.flow().name).await?;
     let watching = matches!(shared.context.options.pace, Pace::Watch { .. });
     let now = shared.context.now();
     // A later time than the longest rest was written while the clock ran ahead.
@@ -83,8 +81,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
             // A service that says so of its oldest position as well would be asked for ever.
             Reading::Gone if restarted => return Ok(()),
             Reading::Gone => {
-                let name = shared.flow().name.clone();
-                let gap = shared.context.blocking(move |store| store.note_event_gap(&name)).await?;
+                let gap = shared.context.stores.events.note_event_gap(&shared.flow().name).await?;
                 (link, restarted, trail) = (None, true, Trail::default());
                 // Told when it was noticed first.
                 let Some(gap) = gap else { continue };
@@ -153,16 +150,11 @@ fn carried(shared: &Shared, event: Result<Event, Passed>, source: &str, place: &
 
 /// Puts events into the state, with the mark of their source.
 pub(super) async fn take(shared: &Shared, events: Vec<Event>, mark: EventMark) -> Result<u64, RunError> {
-    let name = shared.flow().name.clone();
+    let (stores, name) = (&shared.context.stores, &shared.flow().name);
     let pages = u64::from(!events.is_empty());
-    let taken = shared
-        .context
-        .blocking(move |store| {
-            let origin = store.origin(&name)?;
-            let events: Vec<NewEvent> = events.iter().map(|e| e.to_new(&origin)).collect();
-            store.take_events(&name, &events, &mark)
-        })
-        .await?;
+    let origin = stores.control.origin(name).await?;
+    let events: Vec<NewEvent> = events.iter().map(|e| e.to_new(&origin)).collect();
+    let taken = stores.events.take_events(name, events, mark).await?;
     let events = &shared.context.events;
     events.emit(RunEvent::PagesRead(pages));
     events.emit(RunEvent::Unchanged(taken.known));
@@ -182,8 +174,7 @@ async fn exports(shared: &Shared) -> Result<(), RunError> {
     }
     // What the server has no more need not be remembered.
     let names: Vec<String> = sftp.exports().await?.into_iter().map(|file| file.name).collect();
-    let name = shared.flow().name.clone();
-    shared.context.blocking(move |store| store.keep_exports(&name, &names)).await?;
+    shared.context.stores.cursors.keep_exports(&shared.flow().name, &names).await?;
     let mut skipped = Skipped::default();
     if let Some(files) = &services.files.deliveries {
         each::<DeliveryLog>(shared, sftp, files, Event::of_delivery, &mut skipped).await?;
@@ -201,8 +192,7 @@ async fn each<R: Record>(
     event_of: fn(R) -> Result<Event, Passed>,
     skipped: &mut Skipped,
 ) -> Result<(), RunError> {
-    let name = shared.flow().name.clone();
-    let marks = shared.context.blocking(move |store| store.exports(&name)).await?;
+    let marks = shared.context.stores.cursors.exports(&shared.flow().name).await?;
     for export in sftp.settled(&files.pattern, &consumed(marks)).await? {
         let read = match file(shared, sftp, files, &export, event_of).await {
             // Another file under the same name: from its beginning.

@@ -20,7 +20,7 @@ use crate::engine::refusals::{Denials, Refused};
 use crate::plan::EventType;
 use crate::run::calls::{self, CallKind, Sides};
 use crate::run::{Pace, RunError};
-use crate::state::{EventResult, WaitingEvent};
+use crate::store::{EventResult, WaitingEvent};
 use crate::systems::dataverse::{Dataverse, Entity};
 
 /// How often a run that goes through once comes back to what was postponed.
@@ -72,9 +72,9 @@ impl Waiting {
         if room == 0 {
             return Ok(());
         }
-        let (name, kinds, after) = (self.shared.flow().name.clone(), self.shared.kinds(), self.after);
+        let (store, name) = (&self.shared.context.stores.events, &self.shared.flow().name);
         // A type that was switched off since waits until it is on again, or its events are dropped with the state.
-        let events = self.shared.context.blocking(move |store| store.waiting_events(&name, &kinds, after, room)).await?;
+        let events = store.waiting_events(name, &self.shared.kinds(), self.after, room).await?;
         self.after = events.last().map_or(self.after, |last| last.seq);
         for event in events {
             if let Some(kind) = EventType::from_name(&event.kind) {
@@ -106,9 +106,9 @@ impl Queue<Writer> for Waiting {
 
     async fn settle(&mut self, results: Vec<(i64, EventResult)>) -> Result<(), RunError> {
         self.postponed += count(&results, |result| matches!(result, EventResult::Later));
-        let (run, name) = (self.shared.context.run, self.shared.flow().name.clone());
-        let waiting = self.shared.context.blocking(move |store| store.settle_events(run, &name, &results)).await?;
-        self.shared.context.note_backlog(waiting);
+        let context = &self.shared.context;
+        let waiting = context.stores.events.settle_events(context.run, &self.shared.flow().name, results).await?;
+        context.note_backlog(waiting);
         Ok(())
     }
 

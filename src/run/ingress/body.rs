@@ -8,7 +8,7 @@ use crate::connect::ConnectError;
 use crate::plan::{Fit, IngressFlow};
 use crate::run::RunError;
 use crate::run::optout::kept_attributes;
-use crate::state::{ClaimedField, ClaimedOp, Destination};
+use crate::store::{ClaimedField, ClaimedOp, Destination};
 use crate::systems::{Link, Linked, Payload, RecordKey, Table};
 
 /// The body of a write.

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::due;
-use super::reader::{Evaluation, after_page, compared_before, evaluate_page, explained, must_restart, note_rejections, request};
+use super::reader::{Evaluation, Rows, after_page, compared_before, explained, must_restart, note_rejections, request};
 use crate::connect::{ConnectError, Trail};
 use crate::count::counted;
 use crate::engine::events::Emitter;
@@ -22,9 +23,9 @@ use crate::run::counters::FlowCounters;
 use crate::run::summary::RejectionSummary;
 use crate::run::workflow::{self, Kind};
 use crate::run::{Options, RunError, Services, binding};
-use crate::state::{
+use crate::store::{
     Comparison, DueCommit, Judged, KnownWorkflow, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RenamedWorkflow,
-    RunKind, Store,
+    RunKind, Stores,
 };
 use std::sync::Arc;
 
@@ -97,33 +98,33 @@ pub struct DryExample {
     pub fields: Vec<String>,
 }
 
-/// Finds out what a run would write. `store` is the state as it is, opened for reading; an empty one in memory if there is none yet.
+/// Finds out what a run would write. `stores` is the state as it is, opened for reading; an empty one in memory if there is none yet.
 ///
 /// # Errors
 /// [`RunError`], as a run would end with it before it reads, or while it reads.
 pub async fn dry_run(
     plan: &ExecutionPlan,
     services: &Services,
-    store: &Store,
+    stores: &Stores,
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<DryRun, RunError> {
-    crate::run::check_environment(services, store).await?;
+    crate::run::check_environment(services, stores).await?;
     let flows = workflow::selected(plan, options.mappings.as_deref())?;
-    let found = binding::find(plan, store).await?;
+    let found = binding::find(plan, stores).await?;
     let mut result = DryRun { renamed: found.renamed.clone(), orphans: found.orphans.clone(), ..DryRun::default() };
     for workflow in flows.iter().filter(|w| w.kind == Kind::Ingress) {
         let flow = &plan.ingress[workflow.index];
         let before = found.name_in_state(&flow.name);
-        let copy = store.copy_of_mapping(before)?;
+        let copy = stores.previews.copy_of_mapping(before).await?;
         if before != flow.name {
-            copy.rename_workflow(before, &flow.name)?;
+            copy.control.rename_workflow(before, &flow.name).await?;
         }
         let mut dry = dry_flow(plan, flow, services, &copy, options, stop).await?;
         dry.renamed_from = (before != flow.name).then(|| before.to_owned());
         result.flows.push(dry);
     }
-    result.events = crate::run::events::dry_run(plan, &flows, services, store, &found, options, stop).await?;
+    result.events = crate::run::events::dry_run(plan, &flows, services, stores, &found, options, stop).await?;
     Ok(result)
 }
 
@@ -132,39 +133,39 @@ async fn dry_flow(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     services: &Services,
-    copy: &Store,
+    copy: &Stores,
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<DryFlow, RunError> {
     let (name, fingerprint) = (&flow.name, flow.fingerprint());
     let source = services.source(flow)?;
-    let (run, _) = copy.start_run(RunKind::Once, std::slice::from_ref(name))?;
+    let (run, _) = copy.runs.start_run(RunKind::Once, std::slice::from_ref(name), Duration::ZERO).await?;
     let key = flow.key.path.join(".");
-    if let Some(before) = copy.note_key_attribute(name, &key)? {
+    if let Some(before) = copy.cursors.note_key_attribute(name, &key).await? {
         return Err(RunError::KeyChanged { name: name.clone(), before, now: key });
     }
-    let waiting = copy.backlog_size(name)?;
-    copy.take_replay(name, &fingerprint)?;
-    let mut cursor = copy.cursor_or_first(name, &fingerprint)?;
+    let waiting = copy.outbox.backlog_size(name).await?;
+    copy.control.take_replay(name, &fingerprint).await?;
+    let mut cursor = copy.cursors.cursor_or_first(name, &fingerprint).await?;
     if must_restart(flow, &*source, &cursor, &fingerprint).is_some() {
-        cursor = copy.restart(name, Reason::Resync, &fingerprint)?;
+        cursor = copy.cursors.restart(name, Reason::Resync, &fingerprint).await?;
     }
     let mut dry = DryFlow { mapping: name.clone(), full_load: cursor.phase == Phase::Full, waiting, ..DryFlow::default() };
-    if let Some(change) = copy.mass_change(name)? {
-        (dry.held, dry.mass_change, dry.held_already) = (copy.held_changes(name)?, Some(change), true);
+    if let Some(change) = copy.outbox.mass_change(name).await? {
+        (dry.held, dry.mass_change, dry.held_already) = (copy.previews.held_changes(name).await?, Some(change), true);
         return Ok(dry);
     }
     let now = options.clock.now();
     if let Some(before) = compared_before(flow, now)
-        && copy.begin_comparison(name, &fingerprint, before)?
+        && copy.cursors.begin_comparison(name, &fingerprint, before).await?
     {
-        cursor = copy.cursor_or_first(name, &fingerprint)?;
+        cursor = copy.cursors.cursor_or_first(name, &fingerprint).await?;
         dry.full_load = true;
     }
     // With `rejected stop` a run would end at the first record that is rejected; a dry run tells of all.
     let flow = &IngressFlow { policy: Policy { rejected: Rejected::DeadLetter, ..flow.policy }, ..flow.clone() };
     let evaluator = Evaluator::new(flow)?;
-    let since = copy.last_change()?;
+    let since = copy.previews.last_change().await?;
     let (mut counters, mut trail, mut unnamed) = (Arc::new(FlowCounters::default()), Trail::default(), false);
     loop {
         if stop.is_cancelled() {
@@ -177,57 +178,61 @@ async fn dry_flow(
             Err(ConnectError::DeltaExpired { .. }) if !dry.full_load => {
                 dry = DryFlow { mapping: name.clone(), full_load: true, waiting, ..DryFlow::default() };
                 (counters, trail) = (Arc::new(FlowCounters::default()), Trail::default());
-                cursor = copy.restart(name, Reason::Resync, &fingerprint)?;
+                cursor = copy.cursors.restart(name, Reason::Resync, &fingerprint).await?;
                 continue;
             }
             Err(error) => return Err(explained(flow, &request, error)),
         };
-        let Evaluation { changes, times, unusable } = evaluate_page(plan, copy, flow, &evaluator, &page, now)?;
-        note_rejections(plan, flow, copy, &Emitter::to(counters.clone()), &changes, &unusable)?;
+        let evaluation = Rows::of_page(plan, flow, &evaluator, &page, now).evaluation(plan, flow, &*copy.privacy).await?;
+        note_rejections(plan, flow, &Emitter::to(counters.clone()), &evaluation);
+        let Evaluation { changes, times, unusable, .. } = evaluation;
         unnamed |= !unusable.is_empty();
         let over = page.next.is_none();
         let to = after_page(flow, page, unnamed);
         let guard = Some(options.mass_limits);
         let commit = PageCommit { run, mapping: name.clone(), from: cursor.clone(), changes, rewrite: false, times, guard, to };
-        let outcome = copy.commit_page(commit)?;
+        let outcome = copy.cursors.commit_page(commit).await?;
         if let Some(next) = &outcome.cursor {
             cursor = next.clone();
         }
         dry.add(outcome, unusable.len() as u64);
-        dry.note_queued(copy, since, over)?;
+        dry.note_queued(copy, since, over).await?;
         if over {
             break;
         }
     }
     // As a run does after the changes.
     while dry.mass_change.is_none() && !stop.is_cancelled() {
-        let ids = copy.due_records(name, now, due::AT_ONCE)?;
+        let ids = copy.cursors.due_records(name, now, due::AT_ONCE).await?;
         if ids.is_empty() {
             break;
         }
         dry.due += ids.len() as u64;
         let fetched = due::fetch(&*source, flow, &ids).await?;
-        let (changes, times) = due::evaluate_all(plan, copy, flow, &evaluator, fetched, now)?;
-        note_rejections(plan, flow, copy, &Emitter::to(counters.clone()), &changes, &[])?;
-        let outcome = copy.take_in_due(DueCommit { run, mapping: name.clone(), records: ids, changes, times })?;
+        let records = fetched.iter().map(|(id, record)| (id.as_str(), record.as_deref()));
+        let evaluation = Rows::of_records(plan, flow, &evaluator, records, now).evaluation(plan, flow, &*copy.privacy).await?;
+        note_rejections(plan, flow, &Emitter::to(counters.clone()), &evaluation);
+        let Evaluation { changes, times, .. } = evaluation;
+        let commit = DueCommit { run, mapping: name.clone(), records: ids, changes, times };
+        let outcome = copy.cursors.take_in_due(commit).await?;
         dry.add(outcome, 0);
     }
     if dry.due > 0 {
-        if let Judged::Held(change) = copy.judge_held(name, options.mass_limits)? {
+        if let Judged::Held(change) = copy.outbox.judge_held(name, options.mass_limits).await? {
             dry.mass_change = Some(change);
         }
-        dry.note_queued(copy, since, true)?;
+        dry.note_queued(copy, since, true).await?;
     }
-    dry.held = copy.held_changes(name)?;
+    dry.held = copy.previews.held_changes(name).await?;
     dry.rejections = counters.rejections();
     Ok(dry)
 }
 
 impl DryFlow {
     /// Notes the operations that the copy has queued since a change.
-    fn note_queued(&mut self, copy: &Store, since: i64, over: bool) -> Result<(), RunError> {
+    async fn note_queued(&mut self, copy: &Stores, since: i64, over: bool) -> Result<(), RunError> {
         loop {
-            let queued = copy.take_queued(&self.mapping, since, over)?;
+            let queued = copy.previews.take_queued(&self.mapping, since, over).await?;
             if queued.is_empty() {
                 return Ok(());
             }

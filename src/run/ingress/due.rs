@@ -4,14 +4,13 @@
 use serde_json::value::RawValue;
 
 use super::Shared;
-use super::reader::{count, evaluate_known, note_rejections, paths, query, room};
+use super::reader::{Evaluation, Rows, count, note_rejections, query, room};
 use crate::connect::ConnectError;
 use crate::eval::Evaluator;
-use crate::plan::{ExecutionPlan, IngressFlow};
+use crate::plan::IngressFlow;
 use crate::run::RunError;
-use crate::state::{Change, DueCommit, PageTimes, Store};
+use crate::store::DueCommit;
 use crate::systems::Source;
-use crate::time::Instant;
 
 /// Records that are fetched and evaluated together.
 pub(super) const AT_ONCE: usize = 200;
@@ -25,8 +24,7 @@ pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Resu
         if !room(shared).await? {
             return Ok(());
         }
-        let name = flow.name.clone();
-        let ids = context.blocking(move |store| store.due_records(&name, now, AT_ONCE)).await?;
+        let ids = context.stores.cursors.due_records(&flow.name, now, AT_ONCE).await?;
         if ids.is_empty() {
             return Ok(());
         }
@@ -34,32 +32,15 @@ pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Resu
             fetched = fetch(&*shared.source, flow, &ids) => fetched?,
             () = context.stop.cancelled() => return Ok(()),
         };
-        let (changes, times) = evaluate_all(&context.plan, &context.store, flow, evaluator, fetched, context.options.clock.now())?;
-        note_rejections(&context.plan, flow, &context.store, &context.events, &changes, &[])?;
+        let records = fetched.iter().map(|(id, record)| (id.as_str(), record.as_deref()));
+        let rows = Rows::of_records(&context.plan, flow, evaluator, records, context.options.clock.now());
+        let evaluation = rows.evaluation(&context.plan, flow, &*context.stores.privacy).await?;
+        note_rejections(&context.plan, flow, &context.events, &evaluation);
+        let Evaluation { changes, times, .. } = evaluation;
         let commit = DueCommit { run: context.run, mapping: flow.name.clone(), records: ids, changes, times };
-        let outcome = context.blocking(move |store| store.take_in_due(commit)).await?;
+        let outcome = context.stores.cursors.take_in_due(commit).await?;
         count(shared, &outcome);
     }
-}
-
-/// Evaluates due records as they are now.
-pub(super) fn evaluate_all(
-    plan: &ExecutionPlan,
-    store: &Store,
-    flow: &IngressFlow,
-    evaluator: &Evaluator<'_>,
-    records: Vec<(String, Option<Box<RawValue>>)>,
-    now: Instant,
-) -> Result<(Vec<Change>, PageTimes), RunError> {
-    let paths = paths(flow);
-    let mut changes = Vec::with_capacity(records.len());
-    let mut times = PageTimes { at: Some(now), ..PageTimes::default() };
-    for (id, record) in records {
-        let (change, due) = evaluate_known(plan, store, flow, evaluator, &paths, &id, record.as_deref(), now)?;
-        times.note(change.source_id(), due);
-        changes.push(change);
-    }
-    Ok((changes, times))
 }
 
 /// Returns records as they are now, each with its id; `None` for one that Dynamics does not have any more.

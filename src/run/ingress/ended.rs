@@ -3,7 +3,7 @@
 use crate::engine::refusals::Unclear;
 use crate::run::RunError;
 use crate::run::calls::CallKind;
-use crate::state::{RefetchOutcome, Settlement};
+use crate::store::{RefetchOutcome, Settlement};
 
 /// How one operation ends.
 pub(super) enum Ended {

@@ -17,7 +17,7 @@ pub(in crate::run) async fn leftovers(flows: &[Workflow], context_of: impl Fn(&s
         let mut children = plan.ingress.iter().filter(|child| child.depends_on.contains(&name));
         if children.all(|child| ingress.iter().any(|f| f.name == child.name)) {
             let now = context.now();
-            context.blocking(move |store| store.let_deletes_go(&name, now)).await?;
+            context.stores.outbox.let_deletes_go(&name, now).await?;
         }
     }
     for _ in 0..ROUNDS {
@@ -27,8 +27,7 @@ pub(in crate::run) async fn leftovers(flows: &[Workflow], context_of: impl Fn(&s
             if context.stop.is_cancelled() {
                 continue;
             }
-            let name = flow.name.clone();
-            if context.blocking(move |store| Ok(store.backlog(&name)?.due() > 0)).await? {
+            if context.stores.outbox.backlog(&flow.name).await?.due() > 0 {
                 worked = true;
                 flow.round(context).await?;
             }

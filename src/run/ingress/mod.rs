@@ -6,8 +6,7 @@
 //! ```
 //!
 //! Reader and writer of a flow run side by side and know each other only by the state: a process that dies between any two
-//! instructions is resumed from there. The reader asks an [`Engine`](crate::state::Engine) for its pages, so that another
-//! engine can take the place of the local one.
+//! instructions is resumed from there.
 
 mod body;
 mod dry;
@@ -31,7 +30,6 @@ use super::{Context, Pace, RunError};
 use crate::engine::refusals::Denials;
 use crate::engine::signals::Signals;
 use crate::plan::IngressFlow;
-use crate::state::LocalEngine;
 use crate::systems::{Source, Target};
 
 /// How long a delete is held at most for records that link to its own: their flow may have been stopped.
@@ -43,7 +41,6 @@ struct Shared {
     flow: usize,
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
-    engine: LocalEngine,
     signals: Signals,
     /// The reader has come to the end of its round: what is held can be judged.
     round_over: AtomicBool,
@@ -67,19 +64,14 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         let children: Vec<String> = children.map(|child| child.name.clone()).collect();
         let longest = context.now() - LONGEST_HOLD;
         let before = context.now() - TimeDelta::from_std(interval).unwrap_or_default();
-        context
-            .blocking(move |store| {
-                let since = match children.as_slice() {
-                    // Records of its own table alone: they came with the same pages.
-                    [] => Some(before),
-                    children => store.rounds_since(children)?.map(|at| at.min(before)),
-                };
-                store.let_deletes_go(&name, since.map_or(longest, |at| at.max(longest)))
-            })
-            .await?;
+        let since = match children.as_slice() {
+            // Records of its own table alone: they came with the same pages.
+            [] => Some(before),
+            children => context.stores.control.rounds_since(children).await?.map(|at| at.min(before)),
+        };
+        context.stores.outbox.let_deletes_go(&name, since.map_or(longest, |at| at.max(longest))).await?;
     }
     let shared = Arc::new(Shared {
-        engine: LocalEngine::new(context.store.clone(), context.run),
         source: context.services.source(&context.plan.ingress[flow])?,
         target: context.services.target(&context.plan.ingress[flow])?,
         context,

@@ -1,5 +1,6 @@
 //! The reader of a flow: page by page from the source, evaluated, into the state.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::eval::{Evaluated, Evaluator, Rejection};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::run::{RunError, failure};
-use crate::state::{
-    Absence, Change, Claim, Cursor, CursorMove, Engine, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
-    Partition, Payload, Reason, StateError, Store, Unseen,
+use crate::store::{
+    Absence, Change, Claim, Cursor, CursorMove, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes, Partition,
+    Payload, Privacy, Reason, StateError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::Instant;
@@ -30,9 +31,9 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     let mut evaluator = Evaluator::new(flow)?;
     let partition = Partition::of(&flow.name);
     let fingerprint = flow.fingerprint();
-    let (name, key) = (flow.name.clone(), flow.key.path.join("."));
-    if let Some(before) = shared.context.blocking(move |store| store.note_key_attribute(&name, &key)).await? {
-        return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: flow.key.path.join(".") });
+    let (cursors, key) = (&shared.context.stores.cursors, flow.key.path.join("."));
+    if let Some(before) = cursors.note_key_attribute(&flow.name, &key).await? {
+        return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: key });
     }
     refuse_held(shared, &fingerprint).await?;
     begin_comparison(shared, &fingerprint).await?;
@@ -42,7 +43,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
         if !room(shared).await? {
             return Ok(());
         }
-        match shared.engine.claim(&partition, &fingerprint, shared.context.now()).await? {
+        match cursors.claim_page(shared.context.run, &partition, &fingerprint, shared.context.now()).await? {
             Claim::Cancelled => return Ok(()),
             Claim::Taken => return Err(RunError::Taken { name: flow.name.clone() }),
             Claim::Later(at) => {
@@ -66,12 +67,11 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
 /// Reads nothing while changes need approval: what is read now would be judged together with them. With another mapping
 /// everything is read again, and what was held is moot.
 async fn refuse_held(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
-    let (name, plan) = (shared.flow().name.clone(), fingerprint.to_owned());
-    let held = shared.context.blocking(move |store| {
-        let same = store.cursor(&name)?.is_some_and(|cursor| cursor.plan_fingerprint == plan);
-        if same { store.mass_change(&name) } else { Ok(None) }
-    });
-    held.await?.map_or(Ok(()), |change| Err(mass_change(shared.flow(), change)))
+    let (stores, flow) = (&shared.context.stores, shared.flow());
+    if stores.cursors.cursor(&flow.name).await?.is_none_or(|cursor| cursor.plan_fingerprint != fingerprint) {
+        return Ok(());
+    }
+    stores.outbox.mass_change(&flow.name).await?.map_or(Ok(()), |change| Err(mass_change(flow, change)))
 }
 
 /// The last instant at which a full load may have been complete for a comparison to be due now; `None` if the flow has none.
@@ -85,8 +85,7 @@ pub(super) fn compared_before(flow: &IngressFlow, now: Instant) -> Option<Instan
 async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
     let flow = shared.flow();
     let Some(before) = compared_before(flow, shared.context.now()) else { return Ok(()) };
-    let (name, plan) = (flow.name.clone(), fingerprint.to_owned());
-    if shared.context.blocking(move |store| store.begin_comparison(&name, &plan, before)).await? {
+    if shared.context.stores.cursors.begin_comparison(&flow.name, fingerprint, before).await? {
         tracing::info!(mapping = flow.name, "comparing all records with Dynamics 365: `reconcile every` is due");
     }
     Ok(())
@@ -109,10 +108,10 @@ pub(super) async fn room(shared: &Shared) -> Result<bool, RunError> {
         if shared.context.stop.is_cancelled() {
             return Ok(false);
         }
-        let name = shared.flow().name.clone();
         // What waits for other records goes when those come, which may be on a page still to be read: it does not stop the
         // reading. There is one such operation per record at most, on disk and not in memory.
-        let (backlog, waiting) = shared.context.blocking(move |store| Ok((store.backlog_size(&name)?, store.waiting_size(&name)?))).await?;
+        let (outbox, name) = (&shared.context.stores.outbox, &shared.flow().name);
+        let (backlog, waiting) = (outbox.backlog_size(name).await?, outbox.waiting_size(name).await?);
         shared.context.note_backlog(backlog);
         if backlog.saturating_sub(waiting) < shared.context.options.backlog_high_water {
             return Ok(true);
@@ -150,7 +149,7 @@ async fn page(
             PageTimes::default(),
             CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() },
         );
-        shared.engine.checkpoint(lease, restart).await?;
+        shared.context.stores.cursors.checkpoint(lease, restart).await?;
         return Ok(Round::GoesOn);
     }
 
@@ -158,7 +157,7 @@ async fn page(
     let fetched = tokio::select! {
         fetched = shared.source.page(&request) => fetched,
         () = shared.context.stop.cancelled() => {
-            shared.engine.reschedule(lease, shared.context.now(), "stopped").await?;
+            shared.context.stores.cursors.reschedule(lease, shared.context.now(), "stopped").await?;
             return Ok(Round::Over);
         }
     };
@@ -172,33 +171,34 @@ async fn page(
                 PageTimes::default(),
                 CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: fingerprint.to_owned() },
             );
-            shared.engine.checkpoint(lease, restart).await?;
+            shared.context.stores.cursors.checkpoint(lease, restart).await?;
             return Ok(Round::GoesOn);
         }
         Err(error) => {
             // Then the round fails, also in a watch: its state shows the outage, and the time of the next attempt.
             let again = error.is_transient() && lease.attempts + 1 < ATTEMPTS;
             let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
-            shared.engine.reschedule(lease, shared.context.now() + wait, &error.to_string()).await?;
+            shared.context.stores.cursors.reschedule(lease, shared.context.now() + wait, &error.to_string()).await?;
             return if again { Ok(Round::GoesOn) } else { Err(explained(flow, &request, error)) };
         }
     };
 
-    let (plan, store) = (&shared.context.plan, &shared.context.store);
-    let now = shared.context.now();
-    let Evaluation { changes, times, unusable } = match evaluate_page(plan, store, flow, evaluator, &page, now) {
+    let (plan, privacy) = (&shared.context.plan, &*shared.context.stores.privacy);
+    let rows = Rows::of_page(plan, flow, evaluator, &page, shared.context.now());
+    let evaluation = match rows.evaluation(plan, flow, privacy).await {
         Ok(evaluated) => evaluated,
         Err(error) => {
-            shared.engine.reschedule(lease, shared.context.now(), &error.to_string()).await?;
+            shared.context.stores.cursors.reschedule(lease, shared.context.now(), &error.to_string()).await?;
             return Err(error);
         }
     };
-    note_rejections(&shared.context.plan, flow, &shared.context.store, &shared.context.events, &changes, &unusable)?;
+    note_rejections(plan, flow, &shared.context.events, &evaluation);
+    let Evaluation { changes, times, unusable, .. } = evaluation;
     *unnamed |= !unusable.is_empty();
     let round = if page.next.is_some() { Round::GoesOn } else { Round::Over };
     let to = after_page(flow, page, *unnamed);
     let page = commit(changes, times, to);
-    let outcome = shared.engine.checkpoint(lease, page).await?;
+    let outcome = shared.context.stores.cursors.checkpoint(lease, page).await?;
     shared.context.emit(RunEvent::PagesRead(1));
     count(shared, &outcome);
     if let Some(change) = outcome.mass_change {
@@ -259,17 +259,11 @@ pub(super) fn after_page(flow: &IngressFlow, page: Page, unnamed: bool) -> Curso
 }
 
 /// Counts the records of a page that are rejected, and the rows that do not say which record they are about.
-pub(super) fn note_rejections(
-    plan: &ExecutionPlan,
-    flow: &IngressFlow,
-    store: &Store,
-    events: &Emitter,
-    changes: &[Change],
-    unusable: &[String],
-) -> Result<(), RunError> {
+pub(super) fn note_rejections(plan: &ExecutionPlan, flow: &IngressFlow, events: &Emitter, evaluation: &Evaluation) {
+    let Evaluation { changes, unusable, forgotten, .. } = evaluation;
     for change in changes {
         if let Change::Reject { source_id, failure, .. } = change
-            && !store.is_forgotten(source_id)?
+            && !forgotten.contains(source_id)
         {
             let at = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
             events.emit(RunEvent::Problem(Problem {
@@ -293,7 +287,6 @@ pub(super) fn note_rejections(
     }
     events.emit(RunEvent::Read(unusable.len() as u64));
     events.emit(RunEvent::Rejected(unusable.len() as u64));
-    Ok(())
 }
 
 /// Rows without a usable id at which a page without any usable row is refused: then it is not one row, but what is asked for.
@@ -318,47 +311,91 @@ pub(super) struct Evaluation {
     pub(super) times: PageTimes,
     /// What is wrong with the rows that do not say which record they are about.
     pub(super) unusable: Vec<String>,
+    /// The rejected records whose persons were forgotten.
+    forgotten: HashSet<String>,
 }
 
-/// Evaluates the rows of a page.
-pub(super) fn evaluate_page(
-    plan: &ExecutionPlan,
-    store: &Store,
-    flow: &IngressFlow,
-    evaluator: &Evaluator<'_>,
-    page: &Page,
-    now: Instant,
-) -> Result<Evaluation, RunError> {
-    let paths = paths(flow);
-    let mut times = PageTimes { at: Some(now), ..PageTimes::default() };
-    let (mut changes, mut unusable) = (Vec::with_capacity(page.rows.len()), Vec::new());
-    for row in &page.rows {
-        match row {
-            Row::Changed(record) => {
-                let change = evaluate(plan, flow, evaluator, &paths, record.get(), now);
-                match unless_forgotten(store, change) {
-                    Err(RunError::Nameless { message, .. }) => unusable.push(message),
-                    other => {
-                        let (change, due) = other?;
-                        times.note(change.source_id(), due);
-                        changes.push(change);
-                    }
-                }
-            }
+/// What each of several records comes to, before it is known which persons were forgotten.
+pub(super) struct Rows {
+    rows: Vec<Result<Timed, RunError>>,
+    /// When they were evaluated.
+    at: Instant,
+}
+
+impl Rows {
+    /// Evaluates the rows of a page.
+    pub(super) fn of_page(plan: &ExecutionPlan, flow: &IngressFlow, evaluator: &Evaluator<'_>, page: &Page, now: Instant) -> Rows {
+        let paths = paths(flow);
+        let row = |row: &Row| match row {
+            Row::Changed(record) => evaluate(plan, flow, evaluator, &paths, record.get(), now),
             Row::Deleted { id, left_result } => {
                 // To the target, leaving the result is the same as a filter.
                 let why = if *left_result { Absence::FilteredOut } else { Absence::Deleted };
-                times.note(id, None);
-                changes.push(Change::Absent { source_id: id.clone(), why, remove: removes(flow, why) });
+                Ok((Change::Absent { source_id: id.clone(), why, remove: removes(flow, why) }, None))
             }
-            Row::Unusable { problem } => unusable.push((*problem).to_owned()),
+            Row::Unusable { problem } => Err(RunError::Nameless { place: plan.place(flow.at), message: (*problem).to_owned() }),
+        };
+        Rows { rows: page.rows.iter().map(row).collect(), at: now }
+    }
+
+    /// Evaluates records that were asked for by their ids; `None` for one that Dynamics does not have any more.
+    pub(super) fn of_records<'r>(
+        plan: &ExecutionPlan,
+        flow: &IngressFlow,
+        evaluator: &Evaluator<'_>,
+        records: impl IntoIterator<Item = (&'r str, Option<&'r RawValue>)>,
+        now: Instant,
+    ) -> Rows {
+        let paths = paths(flow);
+        let records = records.into_iter();
+        Rows { rows: records.map(|(id, record)| evaluate_known(plan, flow, evaluator, &paths, id, record, now)).collect(), at: now }
+    }
+
+    /// What is to be taken in. Asks the store once, and only if records are rejected.
+    ///
+    /// # Errors
+    /// The first error of a record, except of a forgotten person: that stops nobody with `rejected stop`, and is handed in without being
+    /// taken in. [`RunError::Nameless`] if no row says which record it is about.
+    pub(super) async fn evaluation(self, plan: &ExecutionPlan, flow: &IngressFlow, privacy: &dyn Privacy) -> Result<Evaluation, RunError> {
+        let rejected = self.rows.iter().filter_map(|row| match row {
+            Ok((Change::Reject { source_id, .. }, _)) | Err(RunError::Rejected { source_id, .. }) => Some(source_id.clone()),
+            _ => None,
+        });
+        let rejected: Vec<String> = rejected.collect();
+        let forgotten = if rejected.is_empty() { HashSet::new() } else { privacy.forgotten_among(rejected).await? };
+        let times = PageTimes { at: Some(self.at), ..PageTimes::default() };
+        let mut evaluation = Evaluation { changes: Vec::with_capacity(self.rows.len()), times, unusable: Vec::new(), forgotten };
+        for row in self.rows {
+            let (change, due) = match row {
+                Err(RunError::Nameless { message, .. }) => {
+                    evaluation.unusable.push(message);
+                    continue;
+                }
+                Err(RunError::Rejected { source_id, .. }) if evaluation.forgotten.contains(&source_id) => {
+                    (Change::Reject { source_id, key: None, failure: Failure::default() }, None)
+                }
+                row => row?,
+            };
+            evaluation.times.note(change.source_id(), due);
+            evaluation.changes.push(change);
+        }
+        match evaluation.unusable.first() {
+            Some(message) if evaluation.changes.is_empty() && evaluation.unusable.len() >= UNUSABLE_PAGE => {
+                Err(RunError::Nameless { place: plan.place(flow.at), message: message.clone() })
+            }
+            _ => Ok(evaluation),
         }
     }
-    match unusable.first() {
-        Some(message) if changes.is_empty() && unusable.len() >= UNUSABLE_PAGE => {
-            Err(RunError::Nameless { place: plan.place(flow.at), message: message.clone() })
-        }
-        _ => Ok(Evaluation { changes, times, unusable }),
+
+    /// As [`Rows::evaluation`], of one record.
+    ///
+    /// # Errors
+    /// As [`Rows::evaluation`].
+    pub(super) async fn one(self, plan: &ExecutionPlan, flow: &IngressFlow, privacy: &dyn Privacy) -> Result<Timed, RunError> {
+        let Evaluation { mut changes, mut times, .. } = self.evaluation(plan, flow, privacy).await?;
+        let change = changes.pop().ok_or_else(|| RunError::Task("a record came to nothing".to_owned()))?;
+        let due = times.due.remove(change.source_id());
+        Ok((change, due))
     }
 }
 
@@ -373,16 +410,6 @@ pub(super) fn explained(flow: &IngressFlow, request: &PageRequest, error: Connec
             RunError::Untracked { name: flow.name.clone(), table: flow.source.name().to_owned(), message }
         }
         _ => error.into(),
-    }
-}
-
-/// A record of a forgotten person stops nobody with `rejected stop`: it is handed in, and not taken in.
-pub(super) fn unless_forgotten(store: &Store, evaluated: Result<Timed, RunError>) -> Result<Timed, RunError> {
-    match evaluated {
-        Err(RunError::Rejected { source_id, .. }) if store.is_forgotten(&source_id)? => {
-            Ok((Change::Reject { source_id, key: None, failure: Failure::default() }, None))
-        }
-        other => other,
     }
 }
 
@@ -403,10 +430,8 @@ pub fn paths(flow: &IngressFlow) -> Vec<Arc<str>> {
 pub(super) type Timed = (Change, Option<Instant>);
 
 /// Evaluates a record that was asked for by its id; `None` if Dynamics does not have it any more.
-#[expect(clippy::too_many_arguments, reason = "what `evaluate` needs, and whose record it is")]
-pub(super) fn evaluate_known(
+fn evaluate_known(
     plan: &ExecutionPlan,
-    store: &Store,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
     paths: &[Arc<str>],
@@ -418,15 +443,14 @@ pub(super) fn evaluate_known(
         let why = Absence::Deleted;
         return Ok((Change::Absent { source_id: id.to_owned(), why, remove: removes(flow, why) }, None));
     };
-    let evaluated = match evaluate(plan, flow, evaluator, paths, record.get(), now) {
+    match evaluate(plan, flow, evaluator, paths, record.get(), now) {
         Err(RunError::Nameless { message, .. }) => {
             let place = Some(failure::place(plan, flow.at));
             let failure = Failure { code: "D904".to_owned(), message, place, ..Failure::default() };
             Ok((Change::Reject { source_id: id.to_owned(), key: None, failure }, None))
         }
         other => other,
-    };
-    unless_forgotten(store, evaluated)
+    }
 }
 
 /// When a record must be evaluated again. `until`: the first instant at which the filter gives another answer. A record that passes

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use super::Shared;
 use super::body::{self, NoBody, Request};
 use super::ended::{Ended, Tally};
-use super::reader::{evaluate_known, mass_change, paths, query};
+use super::reader::{Rows, mass_change, query};
 use crate::connect::ConnectError;
 use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
@@ -23,7 +23,7 @@ use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure;
 use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
-use crate::state::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
+use crate::store::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
 use crate::systems::{Payload, RecordKey, Written};
 use crate::time::Instant;
 
@@ -53,16 +53,15 @@ struct Outbox {
 
 impl Queue<Shared> for Outbox {
     async fn claim(&mut self, limit: usize) -> Result<Vec<ClaimedOp>, RunError> {
-        let (run, name, now) = (self.shared.context.run, self.shared.flow().name.clone(), self.shared.context.now());
-        self.shared.context.blocking(move |store| store.claim(run, &name, limit, now)).await
+        let context = &self.shared.context;
+        Ok(context.stores.outbox.claim(context.run, &self.shared.flow().name, limit, context.now()).await?)
     }
 
     async fn settle(&mut self, answers: Vec<Settlement>) -> Result<(), RunError> {
-        let run = self.shared.context.run;
-        let outcome = self.shared.context.blocking(move |store| store.settle(run, answers)).await?;
-        let events = &self.shared.context.events;
-        events.emit(RunEvent::Created(outcome.created));
-        events.emit(RunEvent::Updated(outcome.updated));
+        let context = &self.shared.context;
+        let outcome = context.stores.outbox.settle(context.run, answers).await?;
+        context.emit(RunEvent::Created(outcome.created));
+        context.emit(RunEvent::Updated(outcome.updated));
         Ok(())
     }
 
@@ -71,8 +70,7 @@ impl Queue<Shared> for Outbox {
     }
 
     async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
-        let name = self.shared.flow().name.clone();
-        let backlog = self.shared.context.blocking(move |store| store.backlog(&name)).await?;
+        let backlog = self.shared.context.stores.outbox.backlog(&self.shared.flow().name).await?;
         self.shared.context.note_backlog(backlog.total());
         let once = self.shared.context.options.pace == Pace::Once;
         // What waits for records of other flows, or for some that never come, goes on waiting beyond this round.
@@ -95,8 +93,8 @@ impl Queue<Shared> for Outbox {
         if !self.shared.round_over.load(Ordering::Acquire) {
             return Ok(false);
         }
-        let (name, limits) = (self.shared.flow().name.clone(), self.shared.context.options.mass_limits);
-        match self.shared.context.blocking(move |store| store.judge_held(&name, limits)).await? {
+        let limits = self.shared.context.options.mass_limits;
+        match self.shared.context.stores.outbox.judge_held(&self.shared.flow().name, limits).await? {
             Judged::Released(count) => Ok(count > 0),
             Judged::Held(change) => Err(mass_change(self.shared.flow(), change)),
         }
@@ -300,11 +298,11 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
     // On disk before the request: should its answer never be seen, the links that led to the old record are written again all the
     // same. A record that the ledger does not have needs no note: the row that its write adds says as much.
     if op.known {
-        let (run, seq) = (shared.context.run, op.seq);
-        match shared.context.blocking(move |store| store.note_remade(run, seq)).await {
+        let seq = op.seq;
+        match shared.context.stores.outbox.note_remade(shared.context.run, seq).await {
             Ok(true) => {}
             Ok(false) => return Ended::Abort(op.released(), RunError::Task(format!("operation {seq} is not in progress any more"))),
-            Err(error) => return Ended::Abort(op.released(), error),
+            Err(error) => return Ended::Abort(op.released(), error.into()),
         }
     }
     let (error, shown) = match send(shared, op, true, request).await {
@@ -368,21 +366,13 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     };
     shared.denials.passed(CallKind::Reread);
     let evaluator = Evaluator::new(flow)?;
-    let (change, due) = match evaluate_known(
-        &shared.context.plan,
-        &shared.context.store,
-        flow,
-        &evaluator,
-        &paths(flow),
-        &op.source_id,
-        record.as_deref(),
-        shared.context.now(),
-    ) {
+    let (context, stores) = (&shared.context, &shared.context.stores);
+    let rows = Rows::of_records(&context.plan, flow, &evaluator, [(&*op.source_id, record.as_deref())], context.now());
+    let (change, due) = match rows.one(&context.plan, flow, &*stores.privacy).await {
         Ok(timed) => timed,
         Err(error) => return Ok(Ended::Abort(op.released(), error)),
     };
-    let (run, name, seq) = (shared.context.run, flow.name.clone(), op.seq);
-    let outcome = shared.context.blocking(move |store| store.resolve_refetch_guarded(run, &name, seq, change, due, true)).await?;
+    let outcome = stores.outbox.resolve_refetch(context.run, &flow.name, op.seq, change, due, true).await?;
     Ok(Ended::Refetched(outcome))
 }
 

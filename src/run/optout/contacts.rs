@@ -10,7 +10,7 @@ use crate::connect::{ConnectError, Trail};
 use crate::engine::events::{Problem, RunEvent};
 use crate::json;
 use crate::run::RunError;
-use crate::state::{CursorMove, Fate, Mark, OptoutStage, Reason, Unseen};
+use crate::store::{Cursor, CursorMove, Fate, Mark, OptoutStage, Reason, Sightings, Unseen};
 use crate::systems::dataverse::{Link, PageRequest, Query, Row};
 
 /// What a page says of a contact.
@@ -22,8 +22,7 @@ enum Sight {
 /// Reads contacts until the round is over.
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let pairs = shared.fingerprint();
-    let fingerprint = pairs.clone();
-    let (state, mut cursor) = shared.blocking(move |store, name| store.begin_optouts(name, &fingerprint)).await?;
+    let (state, mut cursor) = shared.optouts().begin_optouts(&shared.name, &pairs).await?;
     // After the first listing every profile is known that was there: of a contact that comes later nobody has looked.
     let listed = state.listed_at.is_some();
     // The round has met a row that does not say which record it is about.
@@ -51,9 +50,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 tracing::warn!(flow = shared.name, "the change-tracking token has expired: reading all contacts again");
                 let to = CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: pairs.clone() };
                 let mark = Mark::Contacts { from: cursor, to };
-                shared
-                    .blocking(move |store, name| store.take_in_optouts(name, Vec::<(String, Sight)>::new(), mark, |_, _, _| Fate::Leave))
-                    .await?;
+                shared.optouts().take_in_optouts(&shared.name, Sightings::none(), mark).await?;
                 cursor = moved(shared, &pairs).await?;
                 trail = Trail::default();
                 continue;
@@ -83,25 +80,22 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         };
         let mark = Mark::Contacts { from: cursor, to };
         let rule = shared.rule;
-        let outcome = shared
-            .blocking(move |store, name| {
-                store.take_in_optouts(name, sights, mark, |_, known, sight| {
-                    let Sight::Seen(sight) = sight else { return Fate::Drop };
-                    let before = known.clone();
-                    let mut person = known.unwrap_or_default();
-                    let out_before = before.as_ref().and_then(|p| p.contact.as_ref()).map(|c| c.out);
-                    let news = out_before != Some(sight.out);
-                    let any = !(sight.out & rule.pairs).is_empty();
-                    rule.contact_seen(&mut person, sight);
-                    person.look |= listed && news && any && person.profile.is_none();
-                    if before.as_ref() == Some(&person) {
-                        return Fate::Leave;
-                    }
-                    let due = rule.is_due(&person);
-                    Fate::Keep { person, due }
-                })
-            })
-            .await?;
+        let sightings = Sightings::new(sights, move |known, sight| {
+            let Sight::Seen(sight) = sight else { return Fate::Drop };
+            let before = known.clone();
+            let mut person = known.unwrap_or_default();
+            let out_before = before.as_ref().and_then(|p| p.contact.as_ref()).map(|c| c.out);
+            let news = out_before != Some(sight.out);
+            let any = !(sight.out & rule.pairs).is_empty();
+            rule.contact_seen(&mut person, sight);
+            person.look |= listed && news && any && person.profile.is_none();
+            if before.as_ref() == Some(&person) {
+                return Fate::Leave;
+            }
+            let due = rule.is_due(&person);
+            Fate::Keep { person, due }
+        });
+        let outcome = shared.optouts().take_in_optouts(&shared.name, sightings, mark).await?;
         shared.count_page(&outcome);
         if over {
             return Ok(());
@@ -113,9 +107,8 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     }
 }
 
-async fn moved(shared: &Arc<Shared>, pairs: &str) -> Result<crate::state::Cursor, RunError> {
-    let pairs = pairs.to_owned();
-    shared.blocking(move |store, name| store.cursor_or_first(name, &pairs)).await
+async fn moved(shared: &Arc<Shared>, pairs: &str) -> Result<Cursor, RunError> {
+    Ok(shared.context.stores.cursors.cursor_or_first(&shared.name, pairs).await?)
 }
 
 /// A contact as a page has it; none where it does not say whose it is.

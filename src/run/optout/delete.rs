@@ -4,7 +4,7 @@
 use super::{name_of, profiles, rule_of};
 use crate::connect::ConnectError;
 use crate::run::{Context, RunError};
-use crate::state::Flags;
+use crate::store::{Flags, Person};
 use crate::systems::campaign::Key;
 
 /// Reads a profile that a mapping is about to delete, and keeps its opt-outs. Does nothing for mappings without opt-outs. The inner error
@@ -28,16 +28,15 @@ pub(in crate::run) async fn keep_before_delete(
     };
     let sight = profiles::sight(&profile, at, context.now());
     let rule = rule_of(flow, &context.options);
-    let (mapping, name) = (mapping.to_owned(), name_of(flow));
-    let kept = context.blocking(move |store| {
-        store.keep_optouts(&mapping, &name, &id, sight.out, |known| {
-            let mut person = known.unwrap_or_default();
-            rule.profile_deleted(&mut person, &sight);
-            let due = rule.is_due(&person);
-            (person, due)
-        })
-    });
-    kept.await.map(Ok)
+    let out = sight.out;
+    let after = move |known: Option<Person>| {
+        let mut person = known.unwrap_or_default();
+        rule.profile_deleted(&mut person, &sight);
+        let due = rule.is_due(&person);
+        (person, due)
+    };
+    context.stores.optouts.keep_optouts(mapping, &name_of(flow), &id, out, Box::new(after)).await?;
+    Ok(Ok(()))
 }
 
 /// The attributes with which a profile begins because an earlier profile of the same contact had them, by their names on the wire.

@@ -11,7 +11,7 @@ use crate::connect::sftp::{Batch, Export, Files, OptOutChange, OptOutColumns, Sf
 use crate::engine::events::{Problem, RunEvent};
 use crate::run::RunError;
 use crate::run::exports::{Skipped, consumed};
-use crate::state::{ExportMark, Fate, Mark};
+use crate::store::{ExportMark, Fate, Mark, Sightings};
 
 /// Lines of an export that are taken in at once.
 const LINES: usize = 1000;
@@ -20,7 +20,7 @@ const LINES: usize = 1000;
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let services = &shared.context.services;
     let (Some(sftp), Some(files)) = (&services.exports, &services.files.opt_outs) else { return Ok(()) };
-    let consumed = consumed(shared.blocking(|store, name| store.exports(name)).await?);
+    let consumed = consumed(shared.context.stores.cursors.exports(&shared.name).await?);
     let exports = tokio::select! {
         exports = sftp.settled(&files.pattern, &consumed) => exports?,
         () = shared.context.stop.cancelled() => return Ok(()),
@@ -47,13 +47,13 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     }
     let present = sftp.exports().await?;
     let names: Vec<String> = present.iter().map(|file| file.name.clone()).collect();
-    shared.blocking(move |store, name| store.keep_exports(name, &names)).await?;
+    shared.context.stores.cursors.keep_exports(&shared.name, &names).await?;
     let ours: Vec<_> = present.into_iter().filter(|file| files.fits(&file.name)).collect();
     let warning = freshness(&ours, shared.context.now(), shared.context.options.optouts.exports_stale_after).warning();
     if let Some(warning) = &warning {
         tracing::warn!(flow = shared.name, "{warning}");
     }
-    shared.blocking(move |store, name| store.warn_of_exports(name, warning.as_deref())).await?;
+    shared.optouts().warn_of_exports(&shared.name, warning.as_deref()).await?;
     skipped.note(&shared.context, &shared.name).await
 }
 
@@ -76,18 +76,15 @@ async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, e
         };
         let sights = batch.map_or_else(Vec::new, |batch| of_contacts(shared, &export.file.name, batch));
         let (rule, now) = (shared.rule, shared.context.now());
-        let outcome = shared
-            .blocking(move |store, name| {
-                store.take_in_optouts(name, sights, Mark::Export(mark), |_, known, change| {
-                    let Some(mut person) = known else { return Fate::Leave };
-                    if !rule.exported(&mut person, super::flag(change.attribute), change.value, change.at, now) {
-                        return Fate::Leave;
-                    }
-                    let due = rule.is_due(&person);
-                    Fate::Keep { person, due }
-                })
-            })
-            .await?;
+        let sightings = Sightings::new(sights, move |known, change| {
+            let Some(mut person) = known else { return Fate::Leave };
+            if !rule.exported(&mut person, super::flag(change.attribute), change.value, change.at, now) {
+                return Fate::Leave;
+            }
+            let due = rule.is_due(&person);
+            Fate::Keep { person, due }
+        });
+        let outcome = shared.optouts().take_in_optouts(&shared.name, sightings, Mark::Export(mark)).await?;
         shared.context.emit(RunEvent::Read(outcome.records));
         shared.context.emit(RunEvent::Unchanged(outcome.unchanged));
         if over {

@@ -43,7 +43,7 @@ use crate::count::counted;
 use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
-use crate::state::{Approval, Flags, OptoutIntake, OptoutStage, OptoutState, RunKind, StateError, Store};
+use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StateError, Stores};
 use crate::systems::dataverse::Entity;
 use rule::Rule;
 
@@ -162,11 +162,11 @@ fn fingerprint(flow: &OptoutFlow) -> String {
 ///
 /// # Errors
 /// When the state cannot be written.
-pub fn decide_reconciliation(store: &Store, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StateError> {
+pub async fn decide_reconciliation(stores: &Stores, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StateError> {
     if let Some(flow) = plan.optouts.iter().find(|flow| flow.mapping == mapping) {
         let name = name_of(flow);
-        store.begin_optouts(&name, &fingerprint(flow))?;
-        store.decide_optouts(&name, approval)?;
+        stores.optouts.begin_optouts(&name, &fingerprint(flow)).await?;
+        stores.optouts.decide_optouts(&name, approval).await?;
     }
     Ok(())
 }
@@ -216,7 +216,7 @@ async fn read(shared: &Arc<Shared>) -> Result<Result<(), RunError>, RunError> {
 
 /// Whether the flow may write. Ends the baseline when both sides have been read in full.
 async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
-    let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(false) };
+    let Some(state) = shared.optouts().optout_state(&shared.name).await? else { return Ok(false) };
     if shared.rule.direction == Direction::D365ToCampaign {
         return live_towards_campaign(shared, &state).await;
     }
@@ -232,7 +232,7 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
         queue_all(shared, !accepted).await?;
     }
     if accepted {
-        shared.blocking(|store, name| store.set_optout_stage(name, OptoutStage::Live, None)).await?;
+        shared.optouts().set_optout_stage(&shared.name, OptoutStage::Live, None).await?;
         return Ok(true);
     }
     let note = format!(
@@ -243,8 +243,8 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
         shared.flow().mapping
     );
     tracing::warn!(flow = shared.name, "{note}");
-    shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Held, Some(&note))).await?;
-    let waiting = shared.blocking(|store, name| store.backlog_size(name)).await?;
+    shared.optouts().set_optout_stage(&shared.name, OptoutStage::Held, Some(&note)).await?;
+    let waiting = shared.context.stores.outbox.backlog_size(&shared.name).await?;
     shared.context.note_backlog(waiting);
     shared.context.emit(RunEvent::Noted(Note::OptOutDifferences, waiting));
     Ok(false)
@@ -258,12 +258,12 @@ async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Res
             return Ok(false);
         }
         queue_all(shared, false).await?;
-        shared.blocking(|store, name| store.set_optout_stage(name, OptoutStage::Live, None)).await?;
+        shared.optouts().set_optout_stage(&shared.name, OptoutStage::Live, None).await?;
     }
-    let mut held = shared.blocking(|store, name| store.held_optouts(name)).await?;
+    let mut held = shared.optouts().held_optouts(&shared.name).await?;
     let accepted = shared.context.options.optouts.accept.then_some(Approval::Write);
     if let Some(approval) = accepted.filter(|_| held > 0).or(state.approval) {
-        shared.blocking(move |store, name| store.carry_out_approval(name, approval)).await?;
+        shared.optouts().carry_out_approval(&shared.name, approval).await?;
         held = 0;
     }
     let note = (held > 0).then(|| {
@@ -279,7 +279,7 @@ async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Res
         shared.context.emit(RunEvent::Noted(Note::OptOutsToDecide, held));
     }
     if note != state.note {
-        shared.blocking(move |store, name| store.set_optout_stage(name, OptoutStage::Live, note.as_deref())).await?;
+        shared.optouts().set_optout_stage(&shared.name, OptoutStage::Live, note.as_deref()).await?;
     }
     Ok(true)
 }
@@ -289,8 +289,8 @@ async fn queue_all(shared: &Arc<Shared>, held: bool) -> Result<(), RunError> {
     let mut after = String::new();
     loop {
         let rule = shared.rule;
-        let from = after.clone();
-        let (last, _) = shared.blocking(move |store, name| store.queue_optouts(name, &from, CHUNK, held, |p| rule.is_due(p))).await?;
+        let due = Box::new(move |person: &Person| rule.is_due(person));
+        let (last, _) = shared.optouts().queue_optouts(&shared.name, &after, CHUNK, held, due).await?;
         match last {
             Some(last) => after = last,
             None => return Ok(()),
@@ -299,13 +299,8 @@ async fn queue_all(shared: &Arc<Shared>, held: bool) -> Result<(), RunError> {
 }
 
 impl Shared {
-    /// Work on the state file with the flow's name.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store, &str) -> Result<T, StateError> + Send + 'static,
-    ) -> Result<T, RunError> {
-        let name = self.name.clone();
-        self.context.blocking(move |store| work(store, &name)).await
+    fn optouts(&self) -> &dyn OptOuts {
+        &*self.context.stores.optouts
     }
 
     /// Counts a page of either side that was taken in.
@@ -339,7 +334,7 @@ pub async fn reconcile(
     }
     let mut reports = Vec::new();
     for (index, _) in plan.optouts.iter().enumerate().filter(|(_, f)| mapping.is_none_or(|name| f.mapping == name)) {
-        reports.push(compare(plan, services, options, index, Store::in_memory()?, stop).await?);
+        reports.push(compare(plan, services, options, index, store::in_memory()?, stop).await?);
     }
     Ok(reports)
 }
@@ -350,15 +345,15 @@ async fn compare(
     services: &Services,
     options: &Options,
     index: usize,
-    store: Store,
+    stores: Stores,
     stop: &CancellationToken,
 ) -> Result<Reconciliation, RunError> {
     let name = plan.optouts.get(index).map(name_of).unwrap_or_default();
-    let (run, _) = store.start_run(RunKind::Once, std::slice::from_ref(&name))?;
+    let (run, _) = stores.runs.start_run(RunKind::Once, std::slice::from_ref(&name), Duration::ZERO).await?;
     let context = Context {
         plan: plan.clone(),
         services: services.clone(),
-        store,
+        stores,
         run,
         // A reading pauses to write when too much waits: here nothing is ever written.
         options: Options { backlog_high_water: u64::MAX, ..options.clone() },

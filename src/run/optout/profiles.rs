@@ -11,7 +11,7 @@ use super::rule::ProfileSight;
 use super::{ChangedProfiles, Shared};
 use crate::connect::sftp::OptOut;
 use crate::run::RunError;
-use crate::state::{Fate, Flags, Mark, OptoutState};
+use crate::store::{Fate, Flags, Mark, OptoutState, Sightings};
 use crate::systems::campaign::{Filter, Query};
 use crate::time::{self, Instant};
 
@@ -29,7 +29,7 @@ const LONGEST_LISTING_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Reads profiles, where it is time to.
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
-    let Some(state) = shared.blocking(|store, name| store.optout_state(name)).await? else { return Ok(()) };
+    let Some(state) = shared.optouts().optout_state(&shared.name).await? else { return Ok(()) };
     let began = shared.context.now();
     let mut query = Query::new().lines(shared.context.options.page_size);
     let full = match next_reading(shared, &state, began).await {
@@ -55,20 +55,17 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         high_water = high_water.max(profiles.iter().filter_map(|p| instant(p, "lastModified")).max());
         let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at, answered)))).collect();
         let rule = shared.rule;
-        let outcome = shared
-            .blocking(move |store, name| {
-                store.take_in_optouts(name, sights, Mark::Profiles, |_, known, sight| {
-                    let before = known.clone();
-                    let mut person = known.unwrap_or_default();
-                    rule.profile_seen(&mut person, &sight);
-                    if before.as_ref().is_some_and(|before| same_but_seen(before, &person)) {
-                        return Fate::Same { seen: sight.at };
-                    }
-                    let due = rule.is_due(&person);
-                    Fate::Keep { person, due }
-                })
-            })
-            .await?;
+        let sightings = Sightings::new(sights, move |known, sight| {
+            let before = known.clone();
+            let mut person = known.unwrap_or_default();
+            rule.profile_seen(&mut person, &sight);
+            if before.as_ref().is_some_and(|before| same_but_seen(before, &person)) {
+                return Fate::Same { seen: sight.at };
+            }
+            let due = rule.is_due(&person);
+            Fate::Keep { person, due }
+        });
+        let outcome = shared.optouts().take_in_optouts(&shared.name, sightings, Mark::Profiles).await?;
         shared.count_page(&outcome);
     }
     if full {
@@ -76,7 +73,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         shared.context.memory.note_listing(took);
     }
     let high_water = mark(high_water, began, shared.rule.tolerance);
-    shared.blocking(move |store, name| store.end_poll(name, began, full, high_water)).await
+    Ok(shared.optouts().end_poll(&shared.name, began, full, high_water).await?)
 }
 
 /// How far a complete reading reaches: up to the latest change that it brought, but not beyond its beginning, since a profile may have
@@ -136,7 +133,7 @@ async fn found_filter(shared: &Shared, again: bool) -> Option<ChangedProfiles> {
     found.then(|| ChangedProfiles { filter: filter.to_owned(), parameter: parameter.to_owned() })
 }
 
-fn same_but_seen(before: &crate::state::Person, after: &crate::state::Person) -> bool {
+fn same_but_seen(before: &crate::store::Person, after: &crate::store::Person) -> bool {
     let mut after = after.clone();
     if let (Some(before), Some(profile)) = (&before.profile, &mut after.profile) {
         profile.seen = before.seen;

@@ -96,8 +96,7 @@ pub(super) async fn of(shared: &Arc<Shared>) -> Result<Reconciliation, RunError>
     let by_flag = pairs(flow);
     let mut after = String::new();
     loop {
-        let from = after.clone();
-        let page = shared.blocking(move |store, name| store.optouts(name, &from, CHUNK)).await?;
+        let page = shared.optouts().optouts(&shared.name, &after, CHUNK).await?;
         let Some((last, _)) = page.last() else { return Ok(report) };
         after = last.clone();
         for (id, person) in &page {

@@ -41,7 +41,7 @@
 use chrono::TimeDelta;
 
 use crate::plan::Direction;
-use crate::state::{Contact, Flags, Person, Profile};
+use crate::store::{Contact, Flags, Person, Profile};
 use crate::time::Instant;
 
 /// What the rule goes by in one flow.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Shared;
 use super::rule::ContactSight;
 use crate::plan::OptoutFlow;
-use crate::state::Flags;
+use crate::store::Flags;
 use crate::time;
 
 /// What a contact's record says.

@@ -22,7 +22,7 @@ use crate::engine::signals::Signals;
 use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure::place;
 use crate::run::{Pace, RunError};
-use crate::state::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
+use crate::store::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
 use crate::systems::campaign::{Key, Written};
 use crate::systems::dataverse::{self, Condition, RowKey};
 use crate::time::Instant;
@@ -61,8 +61,8 @@ pub(super) async fn work(shared: &Arc<Shared>) -> Result<(), RunError> {
     let sizes = Sizes { at_once, claim: at_once * CLAIM_PER_CALL, settle: SETTLE_BATCH, in_a_row: FAILURES_IN_A_ROW };
     let signals = Signals::without_reader();
     let result = pump::run(Persons { shared: shared.clone() }, shared.clone(), sizes, shared.context.round(&signals)).await;
-    let backlog = shared.blocking(|store, name| store.backlog_size(name)).await;
-    result.and(backlog.map(|backlog| shared.context.note_backlog(backlog)))
+    let backlog = shared.context.stores.outbox.backlog_size(&shared.name).await;
+    result.and(backlog.map_err(RunError::from).map(|backlog| shared.context.note_backlog(backlog)))
 }
 
 /// The persons of the flow in the state.
@@ -73,12 +73,12 @@ struct Persons {
 impl Queue<Shared> for Persons {
     async fn claim(&mut self, limit: usize) -> Result<Vec<ClaimedPerson>, RunError> {
         let (run, now) = (self.shared.context.run, self.shared.context.now());
-        self.shared.blocking(move |store, name| store.claim_optouts(run, name, limit, now)).await
+        Ok(self.shared.optouts().claim_optouts(run, &self.shared.name, limit, now).await?)
     }
 
     async fn settle(&mut self, ends: Vec<Settled>) -> Result<(), RunError> {
         let run = self.shared.context.run;
-        self.shared.blocking(move |store, name| store.settle_optouts(run, name, ends)).await
+        Ok(self.shared.optouts().settle_optouts(run, &self.shared.name, ends).await?)
     }
 
     fn give_back(&self, person: ClaimedPerson) -> Option<Settled> {
@@ -87,7 +87,8 @@ impl Queue<Shared> for Persons {
 
     async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
         // What needs approval does not go by waiting.
-        let (backlog, held) = self.shared.blocking(|store, name| Ok((store.backlog(name)?, store.held_operations(name)?))).await?;
+        let backlog = self.shared.context.stores.outbox.backlog(&self.shared.name).await?;
+        let held = self.shared.optouts().held_operations(&self.shared.name).await?;
         self.shared.context.note_backlog(backlog.total());
         let once = self.shared.context.options.pace == Pace::Once;
         let left = backlog.total().saturating_sub(held);
@@ -221,8 +222,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                 // If the answer to a consent is lost, the next look has to know that it may have been written.
                 if !lower.is_empty() {
                     person.lifting = person.lifting | lower;
-                    let (key, intended) = (id.clone(), person.clone());
-                    if !shared.blocking(move |store, name| store.note_intent(name, &key, &intended)).await? {
+                    if !shared.optouts().note_intent(&shared.name, &id, &person).await? {
                         return Ok(ended(PersonEnd::Gone, written));
                     }
                 }
@@ -256,8 +256,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                 // Beside what an earlier attempt may have sent, until the row is seen to have moved.
                 person.raising = person.raising | raise;
                 person.lowering = person.lowering | lower;
-                let (key, intended) = (id.clone(), person.clone());
-                if !shared.blocking(move |store, name| store.note_intent(name, &key, &intended)).await? {
+                if !shared.optouts().note_intent(&shared.name, &id, &person).await? {
                     return Ok(ended(PersonEnd::Gone, written));
                 }
                 let body = dynamics_body(shared, raise, lower);

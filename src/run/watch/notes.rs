@@ -1,10 +1,11 @@
 //! Notes about workflows, which the state file may not take at the moment: its disk is full, or another program keeps it locked.
 //! They are kept here with their times and written when the file can be written again; until then the lock file says so.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::run::{Clock, RunError, blocking};
-use crate::state::{Store, WorkflowNote};
+use crate::run::Clock;
+use crate::store::{Control, StateError, WorkflowNote};
 use crate::time::Instant;
 
 /// From an attempt to write the notes to the next one.
@@ -12,7 +13,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// The notes that are still to be written.
 pub(super) struct Notebook {
-    store: Store,
+    control: Arc<dyn Control>,
     clock: Clock,
     missed: Vec<(String, WorkflowNote, Instant)>,
     /// When writing them failed last, by the time since the clock was made.
@@ -22,8 +23,8 @@ pub(super) struct Notebook {
 }
 
 impl Notebook {
-    pub fn new(store: Store, clock: Clock) -> Notebook {
-        Notebook { store, clock, missed: Vec::new(), failed: None, trouble: false }
+    pub fn new(control: Arc<dyn Control>, clock: Clock) -> Notebook {
+        Notebook { control, clock, missed: Vec::new(), failed: None, trouble: false }
     }
 
     /// Notes the state of a workflow, now or when the file can be written again. That this fails is not a reason to stop
@@ -57,20 +58,16 @@ impl Notebook {
     }
 
     async fn write(&mut self) {
-        let (notes, trouble) = (self.missed.clone(), self.trouble);
-        let written = blocking(&self.store, move |store| {
-            let written = store.note_workflows(&notes);
-            match &written {
-                Ok(()) if trouble => store.note_trouble(None),
-                Ok(()) => {}
-                Err(error) => store.note_trouble(Some(&error.to_string())),
-            }
-            written
-        });
-        self.settle(written.await);
+        let written = self.control.note_workflows(&self.missed).await;
+        match &written {
+            Ok(()) if self.trouble => self.control.note_trouble(None).await,
+            Ok(()) => {}
+            Err(error) => self.control.note_trouble(Some(&error.to_string())).await,
+        }
+        self.settle(written);
     }
 
-    fn settle(&mut self, written: Result<(), RunError>) {
+    fn settle(&mut self, written: Result<(), StateError>) {
         match written {
             Ok(()) => {
                 if self.trouble {
@@ -92,10 +89,11 @@ impl Notebook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store;
 
     #[tokio::test]
     async fn of_the_notes_that_were_missed_the_newest_and_the_last_failure_of_each_workflow_are_kept() {
-        let mut book = Notebook::new(Store::in_memory().unwrap(), Clock::default());
+        let mut book = Notebook::new(store::in_memory().unwrap().control, Clock::default());
         let failed = |reason: &str| WorkflowNote::Failed { reason: reason.to_owned(), next: None };
         for (name, note) in [
             ("a", WorkflowNote::Round),
@@ -116,7 +114,7 @@ mod tests {
         );
         book.write().await;
         assert!(book.missed.is_empty() && book.failed.is_none());
-        let a = book.store.workflows().unwrap().into_iter().find(|w| w.name == "a").unwrap();
+        let a = book.control.workflows().await.unwrap().into_iter().find(|w| w.name == "a").unwrap();
         assert_eq!((a.state.as_str(), a.last_error.as_deref()), ("RUNNING", Some("second")));
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn back_off(failures: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::connect::Call;
-    use crate::state::StateError;
+    use crate::store::StateError;
 
     #[test]
     fn pauses_grow_and_stay_within_ten_minutes() {

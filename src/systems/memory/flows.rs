@@ -98,7 +98,8 @@ async fn a_third_system_is_written_from_dynamics_and_read_into_campaign() {
     let round = async || {
         let store = Store::open_for_run(&folder.path().join("state.db")).expect("the state opens");
         let stop = tokio_util::sync::CancellationToken::new();
-        let summary = run(plan.clone(), services.clone(), store, options(), Publisher::default(), stop).await.expect("the run completes");
+        let summary =
+            run(plan.clone(), services.clone(), store.into(), options(), Publisher::default(), stop).await.expect("the run completes");
         assert!(!summary.needs_attention(), "{:?}", summary.flows);
     };
     // Each mapping takes a round: the second one reads what the first has written.

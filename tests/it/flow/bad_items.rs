@@ -14,7 +14,7 @@ use super::{optout, rewriting};
 async fn go(world: &World, plan: &Arc<ExecutionPlan>, services: Services) -> Summary {
     let store = Store::open_for_run(&world.state()).expect("the state opens");
     let nobody = Publisher::default();
-    run(plan.clone(), services, store, world.options(), nobody, CancellationToken::new()).await.expect("the run completes")
+    run(plan.clone(), services, store.into(), world.options(), nobody, CancellationToken::new()).await.expect("the run completes")
 }
 
 fn set(rules: &rewriting::Rewritten, to: rewriting::Rules) {

@@ -150,7 +150,7 @@ async fn a_watch_begins_a_round_at_the_instant_although_its_schedule_is_far_away
     world.create(1, json!({"lastname": "Soon", "lastonholdtime": in_hours(5)})).await;
     world.options.pace = Pace::Watch { interval: Duration::from_hours(10) };
     let (stop, store) = (CancellationToken::new(), Store::open_for_run(&world.state()).expect("the state opens"));
-    let watch = run(plan, world.services().1, store.clone(), world.options(), Publisher::default(), stop.clone());
+    let watch = run(plan, world.services().1, store.clone().into(), world.options(), Publisher::default(), stop.clone());
     let watch = tokio::spawn(watch);
     let began = Instant::now();
     let patience = |what: &str| assert!(began.elapsed() < Duration::from_secs(30), "{what}");
@@ -254,7 +254,7 @@ async fn a_watch_compares_when_it_is_due() {
     world.create(1, json!({"lastname": "L"})).await;
     world.options.pace = Pace::Watch { interval: Duration::from_millis(50) };
     let (stop, store) = (CancellationToken::new(), Store::open_for_run(&world.state()).expect("the state opens"));
-    let watch = run(plan, world.services().1, store.clone(), world.options(), Publisher::default(), stop.clone());
+    let watch = run(plan, world.services().1, store.clone().into(), world.options(), Publisher::default(), stop.clone());
     let watch = tokio::spawn(watch);
     let began = Instant::now();
     for generation in [1, 2] {

@@ -56,7 +56,7 @@ pub fn services(world: &World) -> Services {
 
 pub async fn try_run(world: &World, plan: &Arc<ExecutionPlan>, services: Services) -> Result<Summary, RunError> {
     let store = Store::open_for_run(&world.state()).expect("the state opens");
-    run(plan.clone(), services, store, world.options(), Publisher::default(), CancellationToken::new()).await
+    run(plan.clone(), services, store.into(), world.options(), Publisher::default(), CancellationToken::new()).await
 }
 
 pub async fn go(world: &World, plan: &Arc<ExecutionPlan>) -> FlowSummary {

@@ -53,7 +53,11 @@ async fn journal_and_exports_give_each_event_once_and_each_fills_what_the_other_
     let plan = plan_of(ALL);
     let dry = {
         let store = Store::in_memory().unwrap();
-        dry_run(&plan, &with_exports(&world, &server), &store, &world.options, &CancellationToken::new()).await.unwrap().events.remove(0)
+        dry_run(&plan, &with_exports(&world, &server), &store.into(), &world.options, &CancellationToken::new())
+            .await
+            .unwrap()
+            .events
+            .remove(0)
     };
     assert_eq!(dry.create.into_iter().collect::<Vec<_>>(), [("bounce", 1), ("click", 1), ("open", 3), ("send", 2)]);
     assert_eq!((dry.known, dry.foreign, dry.rejected), (3, 1, 1));
@@ -99,7 +103,7 @@ async fn history_repairs_one_timeline_without_doubling_what_is_there() {
     let plan = plan_of(ALL);
     let repair = async |dry| {
         let store = Store::open_for_run(&world.state()).expect("the state opens");
-        repair_events(plan.clone(), services(&world), store, world.options(), &id(1), dry).await.expect("a repair").remove(0)
+        repair_events(plan.clone(), services(&world), store.into(), world.options(), &id(1), dry).await.expect("a repair").remove(0)
     };
     go(&world, &plan).await;
     // The seed's history has a send on the 5th, and on the 12th half a minute before the journal's.
@@ -116,7 +120,7 @@ async fn history_repairs_one_timeline_without_doubling_what_is_there() {
     assert_eq!((again.there, again.missing, again.created), (2, 0, 0));
     assert_eq!(count(&world).await["send"], 2);
     let store = Store::open_for_run(&world.state()).unwrap();
-    let stranger = repair_events(plan.clone(), services(&world), store, world.options(), &id(900), false).await.unwrap();
+    let stranger = repair_events(plan.clone(), services(&world), store.into(), world.options(), &id(900), false).await.unwrap();
     assert!(!stranger[0].profile);
 }
 
@@ -134,7 +138,7 @@ async fn what_is_known_and_not_written_yet_is_not_made_by_a_repair_too() {
     let plan = plan_of(ALL);
     let repair = async || {
         let store = Store::open_for_run(&world.state()).expect("the state opens");
-        let done = repair_events(plan.clone(), services(&world), store, world.options(), &id(1), false).await;
+        let done = repair_events(plan.clone(), services(&world), store.into(), world.options(), &id(1), false).await;
         let done = done.expect("a repair").remove(0);
         (done.there, done.missing, done.created)
     };

@@ -567,7 +567,9 @@ async fn in_a_watch_a_waiting_child_goes_as_soon_as_its_parent_is_there() {
     let options = d365map::run::Options { pace: d365map::run::Pace::Watch { interval }, ..world.options() };
     let (services, kept, token) = (world.services().1, store.clone(), stop.clone());
     let watching =
-        tokio::spawn(async move { d365map::run::run(plan(), services, kept, options, d365map::run::Publisher::default(), token).await });
+        tokio::spawn(
+            async move { d365map::run::run(plan(), services, kept.into(), options, d365map::run::Publisher::default(), token).await },
+        );
     let waiting = |flow: &str| store.waiting_size(flow).expect("the state can be read");
     let patient = async |done: &dyn Fn() -> bool| {
         for _ in 0..600 {

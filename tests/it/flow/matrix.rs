@@ -235,7 +235,7 @@ impl Bench {
     async fn go(&self) -> Result<(), RunError> {
         let store = Store::open_for_run(&self.world.state()).expect("the state opens");
         let stop = CancellationToken::new();
-        run(self.plan.clone(), self.services.clone(), store, self.world.options(), Publisher::default(), stop).await.map(drop)
+        run(self.plan.clone(), self.services.clone(), store.into(), self.world.options(), Publisher::default(), stop).await.map(drop)
     }
 
     /// Runs both, and compares.

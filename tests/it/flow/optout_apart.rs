@@ -315,7 +315,8 @@ impl World {
     async fn dry_optouts(&self, plan: &std::sync::Arc<d365map::plan::ExecutionPlan>) -> [d365map::run::AttributeReport; 2] {
         let store = Store::open_read(&self.state()).expect("a state");
         let stop = tokio_util::sync::CancellationToken::new();
-        let reports = d365map::run::dry_run_of_optouts(plan, &self.services().1, &store, &self.options, &stop).await.expect("a dry run");
+        let reports =
+            d365map::run::dry_run_of_optouts(plan, &self.services().1, &store.into(), &self.options, &stop).await.expect("a dry run");
         let report = reports.into_iter().next().expect("a flow");
         report.attributes.try_into().expect("two pairs")
     }

@@ -36,7 +36,7 @@ pub fn services(world: &World, server: &Server, folder: &str) -> Services {
 async fn try_sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> Result<Summary, RunError> {
     let store = Store::open_for_run(&world.state()).expect("the state opens");
     let services = services(world, server, &server.config().exports);
-    run(plan.clone(), services, store, world.options(), Publisher::default(), CancellationToken::new()).await
+    run(plan.clone(), services, store.into(), world.options(), Publisher::default(), CancellationToken::new()).await
 }
 
 async fn sync(world: &World, server: &Server, plan: &Arc<ExecutionPlan>) -> FlowSummary {

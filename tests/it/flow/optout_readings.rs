@@ -103,7 +103,7 @@ async fn the_longer_a_listing_of_all_profiles_takes_the_longer_is_the_pause_to_t
         let store = Store::open_for_run(&world.state()).expect("the state opens");
         let (services, stop) = (world.services().1, CancellationToken::new());
         let options = Options { memories: memories.clone(), ..world.options() };
-        run(plan.clone(), services, store, options, Publisher::default(), stop).await.expect("the round completes");
+        run(plan.clone(), services, store.into(), options, Publisher::default(), stop).await.expect("the round completes");
         listed()
     };
     let memories = Memories::default();

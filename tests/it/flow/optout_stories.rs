@@ -82,7 +82,7 @@ async fn opened(world: &World) -> Store {
 async fn once(world: &World, plan: &Arc<ExecutionPlan>, cut: Option<u64>) {
     let store = opened(world).await;
     let (_, services) = world.services();
-    let going = run(plan.clone(), services, store, world.options(), Publisher::default(), CancellationToken::new());
+    let going = run(plan.clone(), services, store.into(), world.options(), Publisher::default(), CancellationToken::new());
     match cut {
         Some(after) => drop(tokio::time::timeout(Duration::from_millis(after), going).await),
         // It may end for a fault of the moment; the next one goes on.

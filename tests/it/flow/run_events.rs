@@ -47,7 +47,7 @@ async fn a_subscriber_receives_what_happens_in_a_round_from_its_beginning_to_its
     let store = Store::open_for_run(&world.state()).expect("the state opens");
     let (services, options) = (world.services().1, world.options());
     let followed = Publisher::to(notes.clone());
-    let summary = run(small(""), services, store, options, followed, CancellationToken::new()).await.expect("the run completes");
+    let summary = run(small(""), services, store.into(), options, followed, CancellationToken::new()).await.expect("the run completes");
     let notes = notes.0.lock().unwrap();
     assert_eq!(notes.first().map(String::as_str), Some("contacts: round began"));
     assert_eq!(notes.last().map(String::as_str), Some("contacts: round ended, failed: false"));

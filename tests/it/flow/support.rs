@@ -152,7 +152,7 @@ impl World {
     pub async fn try_run(&self, plan: &Arc<ExecutionPlan>) -> Result<Summary, RunError> {
         let store = Store::open_for_run(&self.state()).expect("the state opens");
         let (_, services) = self.services();
-        run(plan.clone(), services, store, self.options(), Publisher::default(), CancellationToken::new()).await
+        run(plan.clone(), services, store.into(), self.options(), Publisher::default(), CancellationToken::new()).await
     }
 
     /// Runs once and gives the counts of the one flow.
@@ -163,7 +163,7 @@ impl World {
     pub async fn dry(&self, plan: &Arc<ExecutionPlan>) -> DryRun {
         let store = if self.state().exists() { Store::open_read(&self.state()) } else { Store::in_memory() };
         let store = store.expect("the state opens");
-        dry_run(plan, &self.services().1, &store, &self.options, &CancellationToken::new()).await.expect("the dry run completes")
+        dry_run(plan, &self.services().1, &store.into(), &self.options, &CancellationToken::new()).await.expect("the dry run completes")
     }
 
     pub fn dead_letters(&self) -> Vec<DeadLetter> {

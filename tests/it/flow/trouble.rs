@@ -317,7 +317,7 @@ async fn reading_pauses_at_the_high_water_mark() {
     let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
     let counters = d365map::run::Publisher::default();
     let stop = tokio_util::sync::CancellationToken::new();
-    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.clone(), world.options(), counters, stop));
+    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.clone().into(), world.options(), counters, stop));
     let mut most = 0;
     while !running.is_finished() {
         most = most.max(store.backlog_size("contacts").expect("a count"));
@@ -339,7 +339,7 @@ async fn watching_outlives_an_outage_of_the_target() {
     let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
     let stop = tokio_util::sync::CancellationToken::new();
     let counters = d365map::run::Publisher::default();
-    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store, world.options(), counters, stop.clone()));
+    let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.into(), world.options(), counters, stop.clone()));
     tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     assert!(!running.is_finished(), "the outage ended the watch");
     world.admin("clear-faults", Value::Null).await;

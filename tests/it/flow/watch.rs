@@ -66,7 +66,7 @@ impl Watching {
         let supervision = Supervision { source: Arc::new(files.clone()), schedules };
         let stop = CancellationToken::new();
         let (options, counters) = (world.options(), Publisher::default());
-        let task = tokio::spawn(watch(plan.clone(), services, store.clone(), options, counters, stop.clone(), supervision));
+        let task = tokio::spawn(watch(plan.clone(), services, store.clone().into(), options, counters, stop.clone(), supervision));
         Watching { files, store, stop, task }
     }
 

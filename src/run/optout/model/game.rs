@@ -6,7 +6,7 @@ use super::super::rule::{ContactSight, ProfileSight, Rule};
 use super::world::{ACTS, Act, Flaw, Late, Limit, World};
 use super::{FLAG, WRITES, at, flags};
 use crate::plan::Direction;
-use crate::state::{Flags, Person};
+use crate::store::{Flags, Person};
 
 /// What a world is played by.
 pub(super) struct Game {

@@ -33,7 +33,7 @@ use chrono::TimeDelta;
 
 use super::rule::Rule;
 use crate::plan::Direction;
-use crate::state::Flags;
+use crate::store::Flags;
 use crate::time::Instant;
 use game::Game;
 use world::{Act, Flaw, Limit};

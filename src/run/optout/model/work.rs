@@ -4,7 +4,7 @@ use super::super::rule::Step;
 use super::at;
 use super::game::Game;
 use super::world::{Answer, Flaw, Late, Limit, Work, World};
-use crate::state::{Flags, Person};
+use crate::store::{Flags, Person};
 
 impl Game {
     /// All that may happen next in the flow's work on the person. The last is the one in which nothing goes wrong.

@@ -1,7 +1,7 @@
 //! The small world: what both services, the people and the flow are made of.
 
 use super::super::rule::{ContactSight, ProfileSight};
-use crate::state::{Flags, Person};
+use crate::store::{Flags, Person};
 
 /// What people do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

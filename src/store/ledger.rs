@@ -1,0 +1,16 @@
+//! What the target has, as far as this integration has written it.
+
+use async_trait::async_trait;
+
+use super::{Comparison, Payload, StateError};
+
+/// What the target has, as far as this integration has written it. It changes with [`super::Outbox::settle`] only, in one transaction
+/// with the operations, and holds no values: those of a record are compared by keyed hashes.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Returns the keys of the target records that were written, or wait to be, for a source record.
+    async fn keys_of(&self, mapping: &str, source_id: &str) -> Result<Vec<String>, StateError>;
+
+    /// Compares values with those that were last written under a key. With `with_initial`, fields that are written once only as well.
+    async fn compare(&self, mapping: &str, key: &str, payload: &Payload, with_initial: bool) -> Result<Comparison, StateError>;
+}

@@ -1,0 +1,78 @@
+use async_trait::async_trait;
+
+use super::blocking;
+use crate::state::Store;
+use crate::store::{
+    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, Outbox, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError,
+    Waiting,
+};
+use crate::time::Instant;
+
+#[async_trait]
+impl Outbox for Store {
+    async fn claim(&self, run: RunId, mapping: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedOp>, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.claim(run, &mapping, limit, now)).await
+    }
+
+    async fn settle(&self, run: RunId, settlements: Vec<Settlement>) -> Result<SettleOutcome, StateError> {
+        blocking(self, move |store| store.settle(run, settlements)).await
+    }
+
+    async fn resolve_refetch(
+        &self,
+        run: RunId,
+        mapping: &str,
+        seq: i64,
+        change: Change,
+        due: Option<Instant>,
+        guarded: bool,
+    ) -> Result<RefetchOutcome, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.resolve_refetch_guarded(run, &mapping, seq, change, due, guarded)).await
+    }
+
+    async fn note_remade(&self, run: RunId, seq: i64) -> Result<bool, StateError> {
+        blocking(self, move |store| store.note_remade(run, seq)).await
+    }
+
+    async fn backlog(&self, workflow: &str) -> Result<Backlog, StateError> {
+        let workflow = workflow.to_owned();
+        blocking(self, move |store| store.backlog(&workflow)).await
+    }
+
+    async fn backlog_size(&self, workflow: &str) -> Result<u64, StateError> {
+        let workflow = workflow.to_owned();
+        blocking(self, move |store| store.backlog_size(&workflow)).await
+    }
+
+    async fn waiting_size(&self, mapping: &str) -> Result<u64, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.waiting_size(&mapping)).await
+    }
+
+    async fn waiting_for(&self, mapping: &str) -> Result<Vec<Waiting>, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.waiting_for(&mapping)).await
+    }
+
+    async fn let_deletes_go(&self, mapping: &str, queued_before: Instant) -> Result<u64, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.let_deletes_go(&mapping, queued_before)).await
+    }
+
+    async fn mass_change(&self, mapping: &str) -> Result<Option<MassChange>, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.mass_change(&mapping)).await
+    }
+
+    async fn approve_mass_change(&self, mapping: &str) -> Result<Option<u64>, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.approve_mass_change(&mapping)).await
+    }
+
+    async fn judge_held(&self, mapping: &str, limits: MassLimits) -> Result<Judged, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.judge_held(&mapping, limits)).await
+    }
+}
