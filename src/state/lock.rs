@@ -43,6 +43,13 @@ impl Holder {
     }
 }
 
+impl Holder {
+    /// This process, from now on.
+    pub(super) fn this_process() -> Holder {
+        Holder { pid: Some(std::process::id()), host: Some(host_name()), started_at: Some(now()), trouble: None }
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.pid {
@@ -91,7 +98,7 @@ impl RunLock {
         let io = |source| StateError::Io { path: path.clone(), source };
         let beside = RunLock::lock_beside(state, &path)?;
         let itself = if cfg!(any(target_os = "linux", target_os = "android")) { Some(RunLock::lock_itself(state)?) } else { None };
-        let holder = Holder { pid: Some(std::process::id()), host: Some(host_name()), started_at: Some(now()), trouble: None };
+        let holder = Holder::this_process();
         // The text is for people only; the lock is what counts. The file is not removed at the end: that would let a third
         // process lock a new file of the same name while a second still waits for the old one.
         let mut lock = RunLock { beside, itself, holder };

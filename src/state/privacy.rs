@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use super::error::{Inside, StateError};
-use super::lock::run_in_progress;
+use super::lock::{Holder, run_in_progress};
 use super::store::Store;
 use super::tx::Tx;
 use super::types::instant;
@@ -357,7 +357,8 @@ impl Store {
     /// [`StateError::InFlight`] while a running process has an operation of the record in its hands;
     /// [`StateError::Ambiguous`] where a key belongs to several records; when the file cannot be written.
     pub fn forget(&self, key: &str) -> Result<Forgotten, StateError> {
-        let running = if self.is_on_disk() { run_in_progress(self.path())? } else { None };
+        // A store in memory has no other process: what is claimed is in the hands of this one.
+        let running = if self.is_on_disk() { run_in_progress(self.path())? } else { Some(Holder::this_process()) };
         let mut forgotten = self.write("forget a person", |tx| {
             let mut forgotten = Forgotten { ids: tx.ids_of(key)?, ..Forgotten::default() };
             let ids: Vec<String> = forgotten.ids.iter().cloned().collect();
@@ -712,6 +713,8 @@ mod tests {
         let seqs: Vec<i64> = waiting.iter().map(|e| e.seq).collect();
         let claimed = store.claim_events(run, "email", &seqs).unwrap();
         assert_eq!(claimed, seqs[1..], "a dead one is nobody's work");
+        let back = claimed.iter().map(|seq| (*seq, EventResult::Later)).collect::<Vec<_>>();
+        store.settle_events(run, "email", &back).unwrap();
         let forgotten = store.forget(ADA).unwrap();
         assert_eq!(forgotten.removed["event"], 2);
         assert_eq!(store.claim_events(run, "email", &seqs).unwrap(), seqs[2..], "what is forgotten is not written");

@@ -3,6 +3,7 @@
 mod architecture;
 mod ci;
 mod cli;
+mod conformance;
 mod connect;
 mod connect_campaign;
 mod connect_emulator;
@@ -24,8 +25,6 @@ mod security;
 mod sftp;
 mod state;
 mod state_file;
-mod state_links;
-mod state_model;
 mod state_speed;
 mod state_support;
 mod tables;

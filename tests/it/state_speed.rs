@@ -2,9 +2,10 @@
 
 use std::time::Instant as Clock;
 
-use d365map::state::{Change, Payload, Unseen};
+use d365map::store::{Change, Payload, Unseen};
 use serde_json::json;
 
+use crate::conformance::wait;
 use crate::state_support::{Flow, temp_file};
 
 const RECORDS: usize = 100_000;
@@ -30,7 +31,7 @@ fn a_first_load_of_100_000_records_is_queued_and_acknowledged_at_30_000_a_second
     for (turn, what) in [(0, "first load"), (0, "unchanged resync"), (1, "changed resync")].iter().enumerate() {
         let (version, what) = *what;
         if turn > 0 {
-            flow.store.restart("contacts", d365map::state::Reason::Resync, "plan-1").unwrap();
+            wait(flow.stores.cursors.restart("contacts", d365map::store::Reason::Resync, "plan-1")).unwrap();
         }
         let (mut queueing, mut claiming, mut settling) = (0.0, 0.0, 0.0);
         for page in 0..RECORDS / PAGE {

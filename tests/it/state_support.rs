@@ -1,43 +1,75 @@
 //! What the tests of the state share: one flow on one file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use d365map::state::{
-    Absence, Change, ClaimedOp, Cursor, CursorMove, Failure, PageCommit, PageOutcome, Payload, Recovery, RunId, RunKind, SettleOutcome,
-    Settlement, Store, Unseen, Work,
+use d365map::store::{
+    Absence, Change, ClaimedOp, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Failure, PageCommit, PageOutcome, Payload, Recovery,
+    RunId, RunKind, SettleOutcome, Settlement, Stores, Unseen, Work,
 };
 use d365map::time::{Instant, now};
 use serde_json::Value;
+
+use crate::conformance::{Factory, New, OnDisk, wait};
 
 pub const FLOW: &str = "contacts";
 
 /// A flow of a run on a store.
 pub struct Flow {
-    pub store: Store,
+    factory: Box<dyn Factory>,
+    pub stores: Stores,
     pub run: RunId,
     pub recovery: Recovery,
     pub rewrite: bool,
 }
 
 impl Flow {
-    pub fn open(path: &Path) -> Flow {
-        Flow::on(Store::open_for_run(path).unwrap())
+    /// A flow on an empty store.
+    pub fn new(store: New) -> Flow {
+        Flow::started(store(), Duration::ZERO)
     }
 
-    pub fn on(store: Store) -> Flow {
-        let (run, recovery) = store.start_run(RunKind::Once, &[FLOW.to_owned()]).unwrap();
-        Flow { store, run, recovery, rewrite: false }
+    /// A flow on a state file.
+    pub fn open(path: &Path) -> Flow {
+        Flow::started(Box::new(OnDisk::at(path)), Duration::ZERO)
     }
 
     /// A flow past its (empty) first load.
-    pub fn in_delta() -> Flow {
-        let flow = Flow::on(Store::in_memory().unwrap());
+    pub fn in_delta(store: New) -> Flow {
+        let flow = Flow::new(store);
         flow.end_of_load(vec![], Unseen::Keep);
         flow
     }
 
+    fn started(mut factory: Box<dyn Factory>, request_lifetime: Duration) -> Flow {
+        let stores = factory.open();
+        Flow::on(factory, stores, request_lifetime)
+    }
+
+    fn on(factory: Box<dyn Factory>, stores: Stores, request_lifetime: Duration) -> Flow {
+        let (run, recovery) = wait(stores.runs.start_run(RunKind::Once, &[FLOW.to_owned()], request_lifetime)).unwrap();
+        Flow { factory, stores, run, recovery, rewrite: false }
+    }
+
+    /// Another run of the same process.
+    pub fn next_run(self) -> Flow {
+        Flow::on(self.factory, self.stores, Duration::ZERO)
+    }
+
+    /// The process dies, and another one begins a run.
+    pub fn after_a_crash(self, request_lifetime: Duration) -> Flow {
+        let Flow { factory, stores, .. } = self;
+        drop(stores);
+        Flow::started(factory, request_lifetime)
+    }
+
+    /// How many rows the ledger and the outbox have, counted without the store.
+    pub fn rows(&self) -> Option<(u64, u64)> {
+        self.factory.rows()
+    }
+
     pub fn cursor(&self) -> Cursor {
-        self.store.cursor_or_first(FLOW, "plan-1").unwrap()
+        wait(self.stores.cursors.cursor_or_first(FLOW, "plan-1")).unwrap()
     }
 
     pub fn commit(&self, changes: Vec<Change>, to: CursorMove) -> PageOutcome {
@@ -47,11 +79,11 @@ impl Flow {
             from: self.cursor(),
             changes,
             rewrite: self.rewrite,
-            times: d365map::state::PageTimes::default(),
+            times: d365map::store::PageTimes::default(),
             guard: None,
             to,
         };
-        self.store.commit_page(page).unwrap()
+        wait(self.stores.cursors.commit_page(page)).unwrap()
     }
 
     /// A page in the middle of a round.
@@ -69,7 +101,7 @@ impl Flow {
     }
 
     pub fn claim_at(&self, limit: usize, at: Instant) -> Vec<ClaimedOp> {
-        self.store.claim(self.run, FLOW, limit, at).unwrap()
+        wait(self.stores.outbox.claim(self.run, FLOW, limit, at)).unwrap()
     }
 
     pub fn claim_one(&self) -> ClaimedOp {
@@ -79,7 +111,7 @@ impl Flow {
     }
 
     pub fn settle(&self, settlements: Vec<Settlement>) -> SettleOutcome {
-        self.store.settle(self.run, settlements).unwrap()
+        wait(self.stores.outbox.settle(self.run, settlements)).unwrap()
     }
 
     /// Takes in these values and writes all that waits, as creations or deletions.
@@ -95,7 +127,7 @@ impl Flow {
     }
 
     pub fn backlog(&self) -> u64 {
-        self.store.backlog_size(FLOW).unwrap()
+        wait(self.stores.outbox.backlog_size(FLOW)).unwrap()
     }
 }
 
@@ -147,4 +179,14 @@ pub fn temp_file() -> TempFile {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sub").join("state.db");
     TempFile { _dir: dir, path }
+}
+
+/// Puts a flow at the start of a replay.
+pub fn replay(stores: &Stores, flow: &str, plan_fingerprint: &str) -> Cursor {
+    wait(stores.control.request_replay(flow)).unwrap();
+    wait(stores.control.take_replay(flow, plan_fingerprint)).unwrap().unwrap()
+}
+
+pub fn dead_letters(flow: &Flow) -> Vec<DeadLetter> {
+    wait(flow.stores.dead_letters.dead_letters(&DeadLetterFilter::default(), 0, 100)).unwrap()
 }

@@ -1,14 +1,18 @@
 //! Links in the state: rules one by one, and random histories of parents and children against a model of the target.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use d365map::state::{
+use d365map::store::{
     Absence, Change, ClaimedOp, CursorMove, Destination, Field, MassLimits, PageCommit, Payload, RefetchOutcome, RunId, RunKind,
-    Settlement, Store, Unseen, Work,
+    Settlement, Stores, Unseen, Work,
 };
 use d365map::time::now;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::json;
+
+use super::{Factory, New, rules, wait};
 
 const PARENTS: &str = "parents";
 const CHILDREN: &str = "children";
@@ -39,39 +43,42 @@ fn gone(id: &str) -> Change {
 }
 
 struct Bench {
-    store: Store,
+    /// Has the store's files.
+    _factory: Box<dyn Factory>,
+    stores: Stores,
     run: RunId,
 }
 
 impl Bench {
-    fn new() -> Bench {
-        let store = Store::in_memory().unwrap();
-        let run = Bench::begin(&store);
-        let bench = Bench { store, run };
+    fn new(store: New) -> Bench {
+        let mut factory = store();
+        let stores = factory.open();
+        let run = Bench::begin(&stores);
+        let bench = Bench { _factory: factory, stores, run };
         for flow in [PARENTS, CHILDREN] {
-            bench.store.cursor_or_first(flow, "plan").unwrap();
+            wait(bench.stores.cursors.cursor_or_first(flow, "plan")).unwrap();
             bench.commit(flow, vec![], CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::Keep });
         }
         bench
     }
 
-    fn begin(store: &Store) -> RunId {
-        store.start_run(RunKind::Once, &[PARENTS.to_owned(), CHILDREN.to_owned()]).unwrap().0
+    fn begin(stores: &Stores) -> RunId {
+        wait(stores.runs.start_run(RunKind::Once, &[PARENTS.to_owned(), CHILDREN.to_owned()], Duration::ZERO)).unwrap().0
     }
 
     fn commit(&self, flow: &str, changes: Vec<Change>, to: CursorMove) {
-        let from = self.store.cursor_or_first(flow, "plan").unwrap();
+        let from = wait(self.stores.cursors.cursor_or_first(flow, "plan")).unwrap();
         let page = PageCommit {
             run: self.run,
             mapping: flow.into(),
             from,
             changes,
             rewrite: false,
-            times: d365map::state::PageTimes::default(),
+            times: d365map::store::PageTimes::default(),
             guard: None,
             to,
         };
-        self.store.commit_page(page).unwrap();
+        wait(self.stores.cursors.commit_page(page)).unwrap();
     }
 
     fn page(&self, flow: &str, change: Change) {
@@ -79,36 +86,35 @@ impl Bench {
     }
 
     fn claim(&self, flow: &str, limit: usize) -> Vec<ClaimedOp> {
-        self.store.claim(self.run, flow, limit, now()).unwrap()
+        wait(self.stores.outbox.claim(self.run, flow, limit, now())).unwrap()
     }
 
     fn settle(&self, settlement: Settlement) {
-        self.store.settle(self.run, vec![settlement]).unwrap();
+        wait(self.stores.outbox.settle(self.run, vec![settlement])).unwrap();
     }
 
     fn waiting(&self) -> Vec<(String, u64, String)> {
-        self.store.waiting_for(CHILDREN).unwrap().into_iter().map(|w| (w.parent, w.records, w.example_parent)).collect()
+        wait(self.stores.outbox.waiting_for(CHILDREN)).unwrap().into_iter().map(|w| (w.parent, w.records, w.example_parent)).collect()
     }
 }
 
 /// A parent and a child that links to it, both written; then a change of the parent whose record somebody deleted at the target.
-fn parent_to_be_created_again() -> (Bench, ClaimedOp) {
-    let bench = Bench::new();
+fn parent_to_be_created_again(store: New) -> (Bench, ClaimedOp) {
+    let bench = Bench::new(store);
     bench.page(PARENTS, put("p", payload(1, None)));
     bench.settle(bench.claim(PARENTS, 1)[0].written(true));
     bench.page(CHILDREN, put("c", payload(1, Some(Some("p")))));
     bench.settle(bench.claim(CHILDREN, 1)[0].written(true));
     bench.page(PARENTS, put("p", payload(2, None)));
     let op = bench.claim(PARENTS, 1).remove(0);
-    assert!(bench.store.note_remade(bench.run, op.seq).unwrap());
+    assert!(wait(bench.stores.outbox.note_remade(bench.run, op.seq)).unwrap());
     (bench, op)
 }
 
-#[test]
-fn children_are_linked_again_when_the_run_is_killed_after_the_create_of_their_parent() {
-    let (mut bench, _) = parent_to_be_created_again();
+fn children_are_linked_again_when_the_run_is_killed_after_the_create_of_their_parent(store: New) {
+    let (mut bench, _) = parent_to_be_created_again(store);
     // The process dies; the next run finds the record, which the create has made after all.
-    bench.run = Bench::begin(&bench.store);
+    bench.run = Bench::begin(&bench.stores);
     let op = bench.claim(PARENTS, 1).remove(0);
     assert!(op.uncertain && op.known);
     bench.settle(op.written(false));
@@ -119,9 +125,8 @@ fn children_are_linked_again_when_the_run_is_killed_after_the_create_of_their_pa
     assert!(bench.claim(CHILDREN, 1).is_empty());
 }
 
-#[test]
-fn children_are_linked_again_when_their_parent_was_created_again_and_given_up_without_an_answer() {
-    let (bench, op) = parent_to_be_created_again();
+fn children_are_linked_again_when_their_parent_was_created_again_and_given_up_without_an_answer(store: New) {
+    let (bench, op) = parent_to_be_created_again(store);
     bench.settle(op.failed(crate::state_support::failure("500"), true));
     bench.page(PARENTS, put("p", payload(3, None)));
     bench.settle(bench.claim(PARENTS, 1)[0].written(false));
@@ -133,38 +138,35 @@ fn link(op: &ClaimedOp) -> Destination {
     fields.iter().find_map(|f| f.link.as_ref()).expect("a link").to.clone()
 }
 
-#[test]
-fn a_child_is_not_given_out_before_its_parent_is_on_file_and_is_due_in_the_same_transaction() {
-    let bench = Bench::new();
+fn a_child_is_not_given_out_before_its_parent_is_on_file_and_is_due_in_the_same_transaction(store: New) {
+    let bench = Bench::new(store);
     bench.page(CHILDREN, put("c", payload(1, Some(Some("p")))));
     assert!(bench.claim(CHILDREN, 10).is_empty());
     assert_eq!(bench.waiting(), [(PARENTS.to_owned(), 1, "p".to_owned())]);
-    assert_eq!(bench.store.waiting_size(CHILDREN).unwrap(), 1);
+    assert_eq!(wait(bench.stores.outbox.waiting_size(CHILDREN)).unwrap(), 1);
     bench.page(PARENTS, put("p", payload(1, None)));
     let parent = bench.claim(PARENTS, 10).remove(0);
     assert!(bench.claim(CHILDREN, 10).is_empty());
     bench.settle(parent.written(true));
-    assert_eq!(bench.store.backlog(CHILDREN).unwrap().due(), 1);
+    assert_eq!(wait(bench.stores.outbox.backlog(CHILDREN)).unwrap().due(), 1);
     let child = bench.claim(CHILDREN, 10).remove(0);
     assert_eq!(link(&child), Destination::Record { source_id: "p".into(), key: "K-p".into() });
-    assert_eq!(bench.store.waiting_size(CHILDREN).unwrap(), 0);
+    assert_eq!(wait(bench.stores.outbox.waiting_size(CHILDREN)).unwrap(), 0);
 }
 
-#[test]
-fn a_waiting_child_holds_up_no_other() {
-    let bench = Bench::new();
+fn a_waiting_child_holds_up_no_other(store: New) {
+    let bench = Bench::new(store);
     for n in 0..50 {
         bench.page(CHILDREN, put(&format!("c{n}"), payload(1, Some(Some("p")))));
     }
     bench.page(CHILDREN, put("free", payload(1, Some(None))));
     let ops = bench.claim(CHILDREN, 4);
     assert_eq!(ops.iter().map(|o| o.source_id.as_str()).collect::<Vec<_>>(), ["free"]);
-    assert_eq!(bench.store.waiting_size(CHILDREN).unwrap(), 50);
+    assert_eq!(wait(bench.stores.outbox.waiting_size(CHILDREN)).unwrap(), 50);
 }
 
-#[test]
-fn a_link_that_did_not_change_is_neither_looked_up_nor_waited_for() {
-    let bench = Bench::new();
+fn a_link_that_did_not_change_is_neither_looked_up_nor_waited_for(store: New) {
+    let bench = Bench::new(store);
     bench.page(PARENTS, put("p", payload(1, None)));
     bench.settle(bench.claim(PARENTS, 1)[0].written(true));
     bench.page(CHILDREN, put("c", payload(1, Some(Some("p")))));
@@ -175,24 +177,22 @@ fn a_link_that_did_not_change_is_neither_looked_up_nor_waited_for() {
     assert_eq!(paths, ["x"]);
 }
 
-#[test]
-fn a_delete_waits_for_those_that_link_to_its_record_until_it_is_let_go() {
-    let bench = Bench::new();
+fn a_delete_waits_for_those_that_link_to_its_record_until_it_is_let_go(store: New) {
+    let bench = Bench::new(store);
     bench.page(PARENTS, put("p", payload(1, None)));
     bench.settle(bench.claim(PARENTS, 1)[0].written(true));
     bench.page(CHILDREN, put("c", payload(1, Some(Some("p")))));
     bench.settle(bench.claim(CHILDREN, 1)[0].written(true));
     bench.page(PARENTS, gone("p"));
     assert!(bench.claim(PARENTS, 1).is_empty());
-    let waits = bench.store.waiting_for(PARENTS).unwrap();
+    let waits = wait(bench.stores.outbox.waiting_for(PARENTS)).unwrap();
     assert_eq!((waits[0].parent.as_str(), waits[0].example.as_str(), waits[0].example_parent.as_str()), (CHILDREN, "p", "c"));
-    assert_eq!(bench.store.let_deletes_go(PARENTS, now()).unwrap(), 1);
+    assert_eq!(wait(bench.stores.outbox.let_deletes_go(PARENTS, now())).unwrap(), 1);
     assert_eq!(bench.claim(PARENTS, 1).len(), 1);
 }
 
-#[test]
-fn a_full_load_that_misses_too_many_queues_nothing() {
-    let bench = Bench::new();
+fn a_full_load_that_misses_too_many_queues_nothing(store: New) {
+    let bench = Bench::new(store);
     for n in 0..300 {
         bench.page(PARENTS, put(&format!("p{n}"), payload(1, None)));
     }
@@ -201,29 +201,29 @@ fn a_full_load_that_misses_too_many_queues_nothing() {
         if ops.is_empty() {
             break;
         }
-        bench.store.settle(bench.run, ops.iter().map(|op| op.written(true)).collect()).unwrap();
+        wait(bench.stores.outbox.settle(bench.run, ops.iter().map(|op| op.written(true)).collect())).unwrap();
     }
-    bench.store.restart(PARENTS, d365map::state::Reason::Resync, "plan").unwrap();
-    let from = bench.store.cursor_or_first(PARENTS, "plan").unwrap();
+    wait(bench.stores.cursors.restart(PARENTS, d365map::store::Reason::Resync, "plan")).unwrap();
+    let from = wait(bench.stores.cursors.cursor_or_first(PARENTS, "plan")).unwrap();
     let page = |seen: u32, percent: u8| PageCommit {
         run: bench.run,
         mapping: PARENTS.into(),
         from: from.clone(),
         changes: (0..seen).map(|n| put(&format!("p{n}"), payload(1, None))).collect(),
         rewrite: false,
-        times: d365map::state::PageTimes::default(),
+        times: d365map::store::PageTimes::default(),
         guard: Some(MassLimits { count: 100, percent }),
         to: CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::Delete },
     };
-    let change = bench.store.commit_page(page(200, 33)).unwrap().mass_change.expect("it is held");
+    let change = wait(bench.stores.cursors.commit_page(page(200, 33))).unwrap().mass_change.expect("it is held");
     assert_eq!((change.unseen, change.known, change.source_empty), (100, 300, false));
-    assert_eq!(bench.store.backlog_size(PARENTS).unwrap(), 0, "nothing can be claimed");
-    bench.store.restart(PARENTS, d365map::state::Reason::Resync, "plan").unwrap();
-    assert_eq!(bench.store.mass_change(PARENTS).unwrap(), None, "everything is read again: what was held is moot");
-    let from = bench.store.cursor_or_first(PARENTS, "plan").unwrap();
-    let outcome = bench.store.commit_page(PageCommit { from, ..page(201, 1) }).unwrap();
+    assert_eq!(wait(bench.stores.outbox.backlog_size(PARENTS)).unwrap(), 0, "nothing can be claimed");
+    wait(bench.stores.cursors.restart(PARENTS, d365map::store::Reason::Resync, "plan")).unwrap();
+    assert_eq!(wait(bench.stores.outbox.mass_change(PARENTS)).unwrap(), None, "everything is read again: what was held is moot");
+    let from = wait(bench.stores.cursors.cursor_or_first(PARENTS, "plan")).unwrap();
+    let outcome = wait(bench.stores.cursors.commit_page(PageCommit { from, ..page(201, 1) })).unwrap();
     assert_eq!((outcome.unseen_deleted, outcome.mass_change), (99, None), "fewer than the count, and not half of them");
-    assert_eq!(bench.store.backlog_size(PARENTS).unwrap(), 99);
+    assert_eq!(wait(bench.stores.outbox.backlog_size(PARENTS)).unwrap(), 99);
 }
 
 // --- random histories --------------------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ impl World {
         for op in &ops {
             if matches!(op.work, Work::Refetch) {
                 let change = self.change_of(children, &op.source_id);
-                let outcome = self.bench.store.resolve_refetch(self.bench.run, flow, op.seq, change).unwrap();
+                let outcome = wait(self.bench.stores.outbox.resolve_refetch(self.bench.run, flow, op.seq, change, None, false)).unwrap();
                 assert!(matches!(outcome, RefetchOutcome::Applied(_)), "{outcome:?}");
                 continue;
             }
@@ -383,9 +383,9 @@ impl World {
                 for op in ops.iter().filter(|op| carried_out && !matches!(op.work, Work::Refetch)) {
                     self.carry_out(children, op);
                 }
-                self.bench.run = Bench::begin(&self.bench.store);
+                self.bench.run = Bench::begin(&self.bench.stores);
             }
-            Act::LetGo => drop(self.bench.store.let_deletes_go(PARENTS, now()).unwrap()),
+            Act::LetGo => drop(wait(self.bench.stores.outbox.let_deletes_go(PARENTS, now())).unwrap()),
         }
     }
 
@@ -393,12 +393,12 @@ impl World {
         for _ in 0..200 {
             if !self.work(false, 10, Fate::Done)
                 && !self.work(true, 10, Fate::Done)
-                && self.bench.store.let_deletes_go(PARENTS, now()).unwrap() == 0
+                && wait(self.bench.stores.outbox.let_deletes_go(PARENTS, now())).unwrap() == 0
             {
                 return;
             }
         }
-        panic!("it never ends: {:?}", self.bench.store.status().unwrap());
+        panic!("it never ends: {:?}", wait(self.bench.stores.control.status()).unwrap());
     }
 
     fn check(&self) {
@@ -422,11 +422,14 @@ impl World {
         for key in self.target_children.keys() {
             assert!(self.children.contains_key(key.trim_start_matches("K-")), "{key} was not deleted");
         }
-        let backlog = self.bench.store.backlog(CHILDREN).unwrap();
+        let backlog = wait(self.bench.stores.outbox.backlog(CHILDREN)).unwrap();
         assert_eq!((backlog.due(), backlog.total()), (0, backlog.waiting_for_parents));
         assert!(backlog.waiting_for_parents >= waiting);
-        assert_eq!(self.bench.store.waiting_for(CHILDREN).unwrap().iter().map(|w| w.records).sum::<u64>(), backlog.waiting_for_parents);
-        assert_eq!(self.bench.store.backlog_size(PARENTS).unwrap(), 0);
+        assert_eq!(
+            wait(self.bench.stores.outbox.waiting_for(CHILDREN)).unwrap().iter().map(|w| w.records).sum::<u64>(),
+            backlog.waiting_for_parents
+        );
+        assert_eq!(wait(self.bench.stores.outbox.backlog_size(PARENTS)).unwrap(), 0);
     }
 }
 
@@ -444,13 +447,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..60)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_children_end_linked_to_their_parents_or_wait_for_them(acts in acts()) {
+fn whatever_happens_children_end_linked_to_their_parents_or_wait_for_them(store: New) {
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    let ended = TestRunner::new(config).run(&acts(), |acts| {
         let mut world = World {
-            bench: Bench::new(),
+            bench: Bench::new(store),
             parents: BTreeMap::new(),
             children: BTreeMap::new(),
             target_parents: BTreeMap::new(),
@@ -461,5 +462,20 @@ proptest! {
         }
         world.drain();
         world.check();
+        Ok(())
+    });
+    if let Err(error) = ended {
+        panic!("{error}");
     }
 }
+
+rules![
+    children_are_linked_again_when_the_run_is_killed_after_the_create_of_their_parent,
+    children_are_linked_again_when_their_parent_was_created_again_and_given_up_without_an_answer,
+    a_child_is_not_given_out_before_its_parent_is_on_file_and_is_due_in_the_same_transaction,
+    a_waiting_child_holds_up_no_other,
+    a_link_that_did_not_change_is_neither_looked_up_nor_waited_for,
+    a_delete_waits_for_those_that_link_to_its_record_until_it_is_let_go,
+    a_full_load_that_misses_too_many_queues_nothing,
+    whatever_happens_children_end_linked_to_their_parents_or_wait_for_them,
+];
