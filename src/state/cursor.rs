@@ -196,18 +196,6 @@ impl Store {
             Ok(true)
         })
     }
-
-    /// Notes that the flow goes on by another plan from where it stands: for changes that make no record stale.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn adopt_plan(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StateError> {
-        self.write("note a plan", |tx| {
-            let id = tx.mapping(mapping)?;
-            let from = tx.cursor_or_first(id, plan_fingerprint)?;
-            tx.put_cursor(id, Cursor { plan_fingerprint: plan_fingerprint.to_owned(), ..from })
-        })
-    }
 }
 
 impl Tx<'_> {

@@ -85,11 +85,13 @@ pub struct DeadLetterFilter {
 
 impl DeadLetterFilter {
     /// These numbers.
+    #[cfg(any(test, feature = "internals"))]
     pub fn ids(ids: impl Into<Vec<i64>>) -> Self {
         DeadLetterFilter { ids: Some(ids.into()), ..DeadLetterFilter::default() }
     }
 
     /// All of a flow.
+    #[cfg(any(test, feature = "internals"))]
     pub fn mapping(mapping: impl Into<String>) -> Self {
         DeadLetterFilter { mapping: Some(mapping.into()), ..DeadLetterFilter::default() }
     }

@@ -94,12 +94,14 @@ pub struct WaitingEvent {
     /// The id of its activity.
     pub activity: String,
     /// The contact's id.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "tests look at it"))]
     pub contact: String,
     /// Its type.
     pub kind: String,
     /// What is written of it, as JSON.
     pub payload: String,
     /// How often it was tried before.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "tests look at it"))]
     pub attempts: u32,
 }
 
@@ -431,6 +433,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
+    #[cfg(any(test, feature = "internals"))]
     pub fn remembered_events(&self) -> Result<u64, StateError> {
         self.read("count remembered events", |conn, _| {
             let count: i64 = conn.query_row("SELECT count(*) FROM event_seen", [], |row| row.get(0))?;
@@ -442,6 +445,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
+    #[cfg(any(test, feature = "internals"))]
     pub fn events_of(&self, contact: &str) -> Result<Vec<(String, String, String)>, StateError> {
         self.read("look for a person's events", |conn, _| {
             let mut statement = conn.prepare_cached(

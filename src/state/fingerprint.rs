@@ -87,6 +87,7 @@ impl Fingerprint {
     }
 
     /// How many paths are known.
+    #[cfg(any(test, feature = "internals"))]
     pub fn known_paths(&self) -> usize {
         self.0.iter().filter(|hash| **hash != UNKNOWN).count()
     }

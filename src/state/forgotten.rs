@@ -23,6 +23,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_forgotten(&self, source_id: &str) -> Result<bool, StateError> {
         self.read("look for a tombstone", |conn, key| {
             let mut statement = conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE id_hash = ?1)")?;

@@ -64,6 +64,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
+    #[cfg(any(test, feature = "internals"))]
     pub fn kept_optouts(&self, mapping: &str, id: &str) -> Result<Flags, StateError> {
         self.read("look for kept opt-outs", |conn, key| {
             let mut statement = conn

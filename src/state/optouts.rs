@@ -335,6 +335,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be written.
+    #[cfg(any(test, feature = "internals"))]
     pub fn accept_optouts(&self, flow: &str) -> Result<bool, StateError> {
         self.decide_optouts(flow, Approval::Write)
     }
@@ -479,6 +480,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
+    #[cfg(any(test, feature = "internals"))]
     pub fn optout(&self, flow: &str, id: &str) -> Result<Option<Person>, StateError> {
         self.read("read an opt-out", |conn, _| match mapping_id(conn, flow)? {
             Some(mapping) => person_of(conn, mapping, id),

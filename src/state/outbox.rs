@@ -29,6 +29,7 @@ pub struct ClaimedOp {
     /// From a first load or a replay: `@initial` fields are written even where the record exists.
     pub with_initial: bool,
     /// Of a replay that repairs the target: nothing is left out because it was written before.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "tests look at it"))]
     pub rewrite: bool,
     /// How often it was tried before.
     pub attempts: u32,

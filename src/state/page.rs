@@ -186,6 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be written.
+    #[cfg(any(test, feature = "internals"))]
     pub fn resolve_refetch(&self, run: RunId, mapping: &str, seq: i64, change: Change) -> Result<RefetchOutcome, StateError> {
         self.resolve_refetch_guarded(run, mapping, seq, change, None, false)
     }

@@ -112,6 +112,7 @@ impl Payload {
     ///
     /// # Errors
     /// None in practice: a `serde_json::Value` can always be written.
+    #[cfg(any(test, feature = "internals"))]
     pub fn push_value(
         &mut self,
         path: impl Into<Arc<str>>,

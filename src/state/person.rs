@@ -15,9 +15,6 @@ pub struct Flags(u8);
 impl Flags {
     /// None of them.
     pub const NONE: Flags = Flags(0);
-    /// All of them.
-    pub const ALL: Flags = Flags(u8::MAX);
-
     /// The attribute at a place, 0 to 7.
     pub const fn of(place: usize) -> Flags {
         if place < ATTRIBUTES { Flags(1 << place) } else { Flags::NONE }

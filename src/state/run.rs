@@ -122,6 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be written.
+    #[cfg(any(test, feature = "internals"))]
     pub fn note_counters(&self, run: RunId, counters: &serde_json::Value) -> Result<(), StateError> {
         self.write("note counters", |tx| {
             tx.conn.prepare_cached("UPDATE run SET counters = ?2 WHERE id = ?1")?.execute(params![run, counters.to_string()])?;

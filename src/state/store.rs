@@ -126,11 +126,6 @@ impl Store {
         &self.path
     }
 
-    /// Who holds the run lock: this process, when the store was opened for a run.
-    pub fn holder(&self) -> Option<Holder> {
-        self.lock().lock.as_ref().map(|lock| lock.holder.clone())
-    }
-
     /// Says in the lock file what keeps this process from writing the state file, for `status`; `None` where nothing does (any more).
     pub fn note_trouble(&self, reason: Option<&str>) {
         if let Some(lock) = &mut self.lock().lock {
@@ -142,6 +137,7 @@ impl Store {
     ///
     /// # Errors
     /// Never, as SQLite documents it.
+    #[cfg(any(test, feature = "internals"))]
     pub fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StateError> {
         in_context(&self.path, "set how long it waits for a lock", || Ok(self.lock().conn.busy_timeout(timeout)?))
     }

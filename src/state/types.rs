@@ -13,6 +13,7 @@ pub struct RunId(pub(super) i64);
 
 impl RunId {
     /// The number, as `status` prints it.
+    #[cfg(any(test, feature = "internals"))]
     pub fn number(self) -> i64 {
         self.0
     }

@@ -115,8 +115,10 @@ pub struct Step {
     /// What it does, in one sentence without a full stop.
     pub summary: &'static str,
     /// Its rows of the table in docs/language.md.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub rows: &'static [Row],
     /// Calls with arguments of every kind. Tests try each of them on every type; fuzzing puts them together.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub samples: &'static [&'static str],
     /// How a call of it is checked.
     pub rule: Rule,
@@ -148,10 +150,13 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// How the step is written.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub signature: &'static str,
     /// What it applies to.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub takes: &'static str,
     /// What comes out.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub gives: &'static str,
 }
 

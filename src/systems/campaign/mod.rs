@@ -106,6 +106,7 @@ impl<C> CampaignConfig<C> {
 
 impl CampaignConfig {
     /// A configuration with Adobe's token service for this kind of credential, the extended endpoint, and links by PKey.
+    #[cfg(any(test, feature = "internals"))]
     pub fn new(url: Url, client_id: impl Into<String>, credential: impl Into<Credential>, scope: impl Into<String>) -> Self {
         let credential = credential.into();
         let is_service_account = matches!(credential, Credential::AdobeJwt(_));

@@ -130,7 +130,6 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub enum PartOutcome {
     /// Its requests' answers, in their order; one for a request by itself.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "what two-way flows read"))]
     Done(Vec<Answer>),
     /// It failed. Of a change set nothing was kept.
     Failed {

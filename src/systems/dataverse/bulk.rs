@@ -156,6 +156,7 @@ impl Dataverse {
     ///
     /// # Errors
     /// [`ConnectError`].
+    #[cfg(any(test, feature = "internals"))]
     pub async fn bulk_support(&self, entity: &Entity) -> Result<BulkSupport, ConnectError> {
         let mut support = BulkSupport::default();
         for (bulk, found) in [(Bulk::Create, &mut support.create), (Bulk::Update, &mut support.update)] {
