@@ -13,6 +13,9 @@ pub const ATTRIBUTES: usize = 8;
 pub struct Flags(u8);
 
 impl Flags {
+    /// Every opt-out.
+    #[cfg(test)]
+    pub const ALL: Flags = Flags(u8::MAX);
     /// None of them.
     pub const NONE: Flags = Flags(0);
     /// The attribute at a place, 0 to 7.

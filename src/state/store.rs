@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::{Fault, Inside, StateError};
 use super::fingerprint::HashKey;
-use super::lock::{Holder, RunLock};
+use super::lock::RunLock;
 use super::migrate;
 use super::place::{self, Place};
 use super::tx::{Caches, Tx};

@@ -17,8 +17,6 @@ use crate::run::{Pace, RunError};
 use crate::store::{EventMark, ExportMark, NewEvent};
 use crate::time::{self, Instant};
 
-/// Words for the summary.
-
 /// The journal is asked again after this at the latest, whatever it says: an odd number would stop the flow for years.
 const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
 

@@ -447,12 +447,6 @@ fn given_up(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Opti
     let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
     let field = failure.field.as_deref().unwrap_or_default();
     let message = failure::impersonal(shared.flow(), &failure);
-    shared.context.emit(RunEvent::Problem(Problem {
-        place: &place,
-        field: field,
-        code: &failure.code,
-        message: &message,
-        record: &op.source_id,
-    }));
+    shared.context.emit(RunEvent::Problem(Problem { place: &place, field, code: &failure.code, message: &message, record: &op.source_id }));
     Ended::Settle(op.failed(failure, uncertain), Tally::Failed)
 }

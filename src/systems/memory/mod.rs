@@ -25,8 +25,16 @@ pub(super) struct Memory(Arc<Mutex<Tables>>);
 #[derive(Default)]
 struct Tables {
     records: BTreeMap<u64, Stored>,
-    /// What was written, by table: the record's number, and the record itself if it is gone.
-    log: Vec<(String, u64, Option<Map<String, Value>>)>,
+    /// What was written.
+    log: Vec<Change>,
+}
+
+struct Change {
+    table: String,
+    /// The record's number.
+    number: u64,
+    /// The record itself, if it is gone.
+    gone: Option<Map<String, Value>>,
 }
 
 struct Stored {
@@ -145,8 +153,8 @@ impl Source for Memory {
         } else {
             let changes: BTreeMap<u64, &Option<Map<String, Value>>> = tables.log[usize::try_from(place.from).unwrap_or(0)..]
                 .iter()
-                .filter(|(table, _, _)| *table == place.table)
-                .map(|(_, number, gone)| (*number, gone))
+                .filter(|change| change.table == place.table)
+                .map(|change| (change.number, &change.gone))
                 .collect();
             for (number, gone) in changes {
                 let id =
@@ -207,7 +215,7 @@ impl Target for Memory {
         }
         let number = tables.log.len() as u64 + 1;
         tables.records.insert(number, Stored { table: table.collection.to_owned(), fields, version: number });
-        tables.log.push((table.collection.to_owned(), number, None));
+        tables.log.push(Change { table: table.collection.to_owned(), number, gone: None });
         Ok(())
     }
 
@@ -222,7 +230,7 @@ impl Target for Memory {
         }
         stored.fields.extend(changed);
         stored.version = now;
-        tables.log.push((record.table.collection.to_owned(), number, None));
+        tables.log.push(Change { table: record.table.collection.to_owned(), number, gone: None });
         Ok(Written::Done)
     }
 
@@ -230,7 +238,7 @@ impl Target for Memory {
         let mut tables = self.tables();
         let Some(number) = tables.find(record.table.collection, record.attribute, record.value) else { return Ok(Written::Missing) };
         let gone = tables.records.remove(&number).map(|stored| stored.fields);
-        tables.log.push((record.table.collection.to_owned(), number, gone));
+        tables.log.push(Change { table: record.table.collection.to_owned(), number, gone });
         Ok(Written::Done)
     }
 
