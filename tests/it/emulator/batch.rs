@@ -319,6 +319,47 @@ async fn support_of_bulk_messages_can_be_asked_for() {
 }
 
 #[tokio::test]
+async fn a_table_takes_as_many_targets_as_it_is_told_to() {
+    let bench = Bench::new().await;
+    bench.admin("table", json!({"table": "contact", "max_targets": 1})).await;
+    let two = targets(&[json!({"lastname": "A"}), json!({"lastname": "B"})]);
+    let (status, code, _) = refused(bulk(&bench, "CreateMultiple", &two)).await;
+    assert_eq!((status, code.as_str()), (413, "0x8004418a"));
+    bench.admin("table", json!({"table": "contact", "max_targets": 0})).await;
+    super::ok(bulk(&bench, "CreateMultiple", &two)).await;
+}
+
+#[tokio::test]
+async fn a_state_in_a_create_is_refused_ignored_dropped_or_kept_as_the_table_is_told_to() {
+    let bench = Bench::new().await;
+    let closed = json!({"contactid": ID, "lastname": "A", "statecode": 1, "statuscode": 2});
+    let state = async || bench.get(&format!("contacts({ID})?$select=statecode")).await["statecode"].clone();
+    assert_eq!(refused(bench.dv(Method::POST, "contacts").json(&closed)).await.0, 400, "it is not valid for create");
+    bench.admin("table", json!({"table": "contact", "state_on_create": "ignored"})).await;
+    assert_eq!(refused(bench.dv(Method::POST, "contacts").json(&closed)).await.1, "0x80048408");
+    for (behaviour, kept) in [("dropped", 0), ("kept", 1)] {
+        bench.admin("table", json!({"table": "contact", "state_on_create": behaviour})).await;
+        assert_eq!(bench.dv(Method::POST, "contacts").json(&closed).send().await.unwrap().status(), 204, "{behaviour}");
+        assert_eq!(state().await, kept, "{behaviour}");
+        let gone = bench.dv(Method::DELETE, &format!("contacts({ID})")).send().await.unwrap();
+        assert_eq!(gone.status(), 204);
+    }
+    let attributes = bench.get("EntityDefinitions(LogicalName='contact')/Attributes?$select=LogicalName,IsValidForCreate").await;
+    let column = attributes["value"].as_array().unwrap().iter().find(|column| column["LogicalName"] == "statecode").unwrap();
+    assert_eq!(column["IsValidForCreate"], true, "the definition says that it may be there");
+}
+
+#[tokio::test]
+async fn a_fault_that_is_ordered_for_a_request_finds_it_within_a_batch() {
+    let bench = Bench::new().await;
+    let create = |id: &str| part("b", None, "POST /api/data/v9.2/contacts", "", Some(json!({"contactid": id, "lastname": "A"})));
+    bench.admin("fail-next", json!({"api": "dataverse", "kind": "status", "status": 503, "path": "contacts", "skip": 1})).await;
+    let sent = send(&bench, &[create(ID), create(OTHER_ID), create(THIRD_ID)], "").await;
+    assert_eq!((sent.status, sent.statuses()), (503, vec![204, 503]), "{}", sent.text);
+    assert_eq!(names(&bench).await.len(), 1);
+}
+
+#[tokio::test]
 async fn filters_reach_over_lookups_and_collections_and_know_the_query_functions() {
     let bench = Bench::new().await;
     let account = bench.dv(Method::POST, "accounts").json(&json!({"accountid": ACCOUNT, "name": "Adatum"}));
