@@ -318,6 +318,8 @@ fn what_is_named_a_secret_in_the_program_is_of_a_type_that_shows_none() {
         "&SecretString",
         "Option<&SecretString>",
         "EncodingKey",
+        // Of a type that is generic over it: `SecretRef` or `SecretString`.
+        "Option<K>",
     ];
     let mut seen = 0;
     for (path, text) in program() {
