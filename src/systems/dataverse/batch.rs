@@ -79,7 +79,7 @@ impl Operation {
 
     /// Writes rows of one table in one request of CreateMultiple, UpdateMultiple or UpsertMultiple: all of them or none.
     ///
-    /// That a batch may contain these requests is not documented in so many words; Microsoft's own client for Python sends such batches.
+    /// That a batch may contain these requests is not documented explicitly; Microsoft's own client for Python sends such batches.
     ///
     /// # Errors
     /// [`ConnectError::Config`] for a row without a key that the request can use.
