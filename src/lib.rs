@@ -22,7 +22,7 @@ mod unicode;
 mod value;
 
 // The tests, benchmarks and tasks of this repository see these modules; to everyone else the library is the command. So the compiler
-// finds what nothing uses.
+// finds what nothing uses. Each is declared twice, since rustfmt does not format files whose modules a macro declares.
 #[cfg(not(feature = "internals"))]
 mod app;
 #[cfg(feature = "internals")]

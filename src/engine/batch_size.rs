@@ -17,7 +17,7 @@ const FORGIVEN_AFTER: u32 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchSize {
     rows: usize,
-    /// So many rows failed, so the size stays below.
+    /// A request with this number of rows failed, so the size stays below it.
     too_many: Option<usize>,
     /// Full, quick requests since that number failed.
     quick: u32,
@@ -45,7 +45,7 @@ impl BatchSize {
         (self.rows * 2).min(MOST)
     }
 
-    /// Takes in that the service carried out a request of so many rows within this time. `limit` is the time after which a request fails.
+    /// Notes that the service carried out a request with this many rows within this time. `limit` is the time after which a request fails.
     pub fn carried_out(&mut self, rows: usize, took: Duration, limit: Duration) {
         // A smaller one says nothing about the size, nor does one that was sent before the size grew.
         if rows < self.rows || took.saturating_mul(QUICK) > limit {
@@ -62,7 +62,7 @@ impl BatchSize {
         }
     }
 
-    /// Takes in that a request of so many rows was too much: it was refused for its size, no answer came in time, or the service was
+    /// Notes that a request with this many rows was too much: it was refused for its size, no answer came in time, or the service was
     /// unavailable. Requests of the same size that fail together halve it once.
     pub fn failed(&mut self, rows: usize) {
         let rows = rows.clamp(1, MOST);

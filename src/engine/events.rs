@@ -27,7 +27,7 @@ pub enum RunEvent<'a> {
     Unchanged(u64),
     /// The filter keeps records out.
     FilteredOut(u64),
-    /// Records belong to persons who were forgotten, and are not taken in.
+    /// Records belong to persons who were forgotten, and are skipped.
     Forgotten(u64),
     /// Records were created at the target.
     Created(u64),
@@ -43,7 +43,7 @@ pub enum RunEvent<'a> {
     Failed(u64),
     /// Attempts were postponed.
     Postponed(u64),
-    /// So many operations wait now.
+    /// The number of operations that wait now.
     Backlog(u64),
     /// A record was rejected or refused, and why.
     Problem(Problem<'a>),
@@ -98,7 +98,7 @@ pub trait Subscriber: Send + Sync {
     /// The receiver of a workflow's events. Asked for at the beginning of each round; what it has received before still counts.
     fn workflow(&self, name: &str) -> Arc<dyn Receiver>;
 
-    /// So many workflows run by a mapping that is another one on disk now.
+    /// Called with the number of workflows whose mapping file has changed since they started.
     fn restarts_due(&self, _workflows: u64) {}
 }
 

@@ -333,33 +333,37 @@ pub struct SourceQuery {
     pub slots: Vec<Slot>,
 }
 
-/// The system and the name within it of a table's name: `d365.contact`.
-fn system_and_name(table: &str) -> (Option<SystemId>, &str) {
-    let (system, name) = table.split_once('.').unwrap_or(("", table));
-    (SystemId::from_name(system), name)
+/// The system of a table's name: `d365` of `d365.contact`.
+fn system_of(table: &str) -> Option<SystemId> {
+    SystemId::from_name(table.split_once('.')?.0)
+}
+
+/// The name of a table within its system: `contact` of `d365.contact`.
+fn name_within(table: &str) -> &str {
+    table.split_once('.').map_or(table, |(_, name)| name)
 }
 
 impl TargetResource {
     /// The system; a plan that was compiled names one.
     pub fn system(&self) -> Option<SystemId> {
-        system_and_name(&self.table).0
+        system_of(&self.table)
     }
 
     /// The table's name within its system.
     pub fn name(&self) -> &str {
-        system_and_name(&self.table).1
+        name_within(&self.table)
     }
 }
 
 impl SourceQuery {
     /// The system; a plan that was compiled names one.
     pub fn system(&self) -> Option<SystemId> {
-        system_and_name(&self.table).0
+        system_of(&self.table)
     }
 
     /// The table's name within its system.
     pub fn name(&self) -> &str {
-        system_and_name(&self.table).1
+        name_within(&self.table)
     }
 
     /// The property with a record's id.

@@ -31,7 +31,7 @@ impl Store {
         })
     }
 
-    /// Those of the ids whose records are not to be taken in any more.
+    /// Returns those of the ids whose records belong to forgotten persons.
     ///
     /// # Errors
     /// When the file cannot be read.

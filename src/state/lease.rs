@@ -52,7 +52,7 @@ pub enum Claim {
     Cancelled,
 }
 
-/// Where a partition stands with its engine.
+/// The state of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionStatus {
     /// Which.
@@ -72,7 +72,7 @@ pub struct PartitionStatus {
 }
 
 impl Store {
-    /// Takes in a page that was read under a lease, as [`Store::commit_page`], and ends the lease.
+    /// Commits a page that was read under a lease, as [`Store::commit_page`], and ends the lease.
     ///
     /// # Errors
     /// As [`Store::commit_page`].

@@ -117,6 +117,36 @@ mod tests {
         assert_eq!(conn.query_row("SELECT full_at FROM cursor", [], |row| row.get::<_, Option<i64>>(0)).unwrap(), None);
     }
 
+    #[test]
+    fn a_file_of_format_4_keeps_the_environment_that_it_belongs_to_and_takes_further_systems() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for step in &STEPS[..4] {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute_batch(&format!(
+            "INSERT INTO environment (side, address, organization, bound_at) VALUES ('dynamics', 'https://a', 'o', 1), ('campaign', 'https://b', NULL, 2);
+             PRAGMA user_version = 4; PRAGMA application_id = {APPLICATION_ID}"
+        ))
+        .unwrap();
+        let further = "INSERT INTO environment (side, address, organization, bound_at) VALUES ('partner-center', 'https://c', NULL, 3)";
+        assert!(conn.execute(further, []).is_err());
+        migrate(&mut conn, Path::new("state.db")).unwrap();
+        conn.execute(further, []).unwrap();
+        let mut sides = conn.prepare("SELECT side, address, organization, bound_at FROM environment ORDER BY bound_at").unwrap();
+        let sides = sides.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        let sides: Vec<(String, String, Option<String>, i64)> = sides.unwrap().collect::<Result<_, _>>().unwrap();
+        let side =
+            |name: &str, address: &str, organization: Option<&str>, at| (name.into(), address.into(), organization.map(Into::into), at);
+        assert_eq!(
+            sides,
+            [
+                side("dynamics", "https://a", Some("o"), 1),
+                side("campaign", "https://b", None, 2),
+                side("partner-center", "https://c", None, 3)
+            ]
+        );
+    }
+
     /// A file as format 3 left it: a mapping and its opt-outs, in the middle of their work.
     fn format_3(path: &Path) {
         let conn = Connection::open(path).unwrap();

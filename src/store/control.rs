@@ -14,7 +14,7 @@ use crate::time::Instant;
 /// each other.
 #[async_trait]
 pub trait Control: Send + Sync {
-    /// Returns where everything stands.
+    /// Returns the state of all workflows.
     async fn status(&self) -> Result<Status, StateError>;
 
     /// Returns all workflows that were ever run or mentioned, by name, as their processes left them.

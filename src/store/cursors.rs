@@ -8,10 +8,10 @@ use crate::time::Instant;
 /// How far each source was read. What a page brings becomes durable together with the cursor behind it.
 #[async_trait]
 pub trait Cursors: Send + Sync {
-    /// Returns where a mapping stands; `None` if it has never run.
+    /// Returns the cursor of a mapping; `None` if it has never run.
     async fn cursor(&self, mapping: &str) -> Result<Option<Cursor>, StateError>;
 
-    /// Returns where a mapping stands. One that has never run is put to the start of its first full load, by this plan.
+    /// Returns the cursor of a mapping. One that has never run is put to the start of its first full load, by this plan.
     async fn cursor_or_first(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StateError>;
 
     /// Puts a mapping back to the start of a full load.
@@ -47,7 +47,7 @@ pub trait Cursors: Send + Sync {
     /// end of a full load, what the load did not see as well.
     ///
     /// An upsert is not queued if its values equal what was last written and nothing of the same record is in the outbox. A newer
-    /// operation replaces a waiting one of its record. A record of a forgotten person is counted and not taken in.
+    /// operation replaces a waiting one of its record. A record of a forgotten person is counted and skipped.
     ///
     /// # Errors
     /// [`StateError::CursorMoved`] if the mapping does not stand where the page was read.
@@ -56,7 +56,7 @@ pub trait Cursors: Send + Sync {
     /// Returns the source ids of up to `limit` records that are to be evaluated again at `now`, in the order in which they became due.
     async fn due_records(&self, mapping: &str, now: Instant, limit: usize) -> Result<Vec<String>, StateError>;
 
-    /// Takes in records that were due, as [`Cursors::commit_page`] does, without a cursor. The records of the commit are no longer due,
+    /// Commits records that were due, as [`Cursors::commit_page`] does, without a cursor. The records of the commit are no longer due,
     /// but at the instants that it gives. What may be part of a mass change is held until [`super::Outbox::judge_held`].
     async fn take_in_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError>;
 

@@ -11,8 +11,8 @@ pub trait Events: Send + Sync {
     /// Returns how many wait again.
     async fn begin_events(&self, workflow: &str) -> Result<u64, StateError>;
 
-    /// Takes in events and moves the mark of their source, in one transaction. Events that were taken in before, or that are repeated in
-    /// the list, are counted and not taken in again; so are those of forgotten persons.
+    /// Adds events and moves the mark of their source, in one transaction. Events that were added before, or that are repeated in
+    /// the list, are counted and not added again; so are those of forgotten persons.
     async fn take_events(&self, workflow: &str, events: Vec<NewEvent>, mark: EventMark) -> Result<EventIntake, StateError>;
 
     /// Returns for each event whether it would be new. Changes nothing. Repetitions within the list are the caller's to find.
@@ -45,7 +45,7 @@ pub trait Events: Send + Sync {
     /// is retried or dropped. Returns how many wait now.
     async fn settle_events(&self, run: RunId, workflow: &str, results: Vec<(i64, EventResult)>) -> Result<u64, StateError>;
 
-    /// Forgets keys of events that were taken in long ago, of all workflows and once a day, a part with each call. The first call is with
+    /// Forgets keys of events that were added long ago, of all workflows and once a day, a part with each call. The first call is with
     /// `i64::MIN`, the next ones with what the last one returned, until that is `None`. It can be left off at any part.
     async fn prune_events(&self, from: i64) -> Result<Option<i64>, StateError>;
 }

@@ -51,14 +51,14 @@ impl Sightings {
 /// rules that decide are the flow's; they do no I/O and do not depend on the order of persons.
 #[async_trait]
 pub trait OptOuts: Send + Sync {
-    /// Returns where a workflow stands; `None` if it has never run.
+    /// Returns the state of a workflow; `None` if it has never run.
     async fn optout_state(&self, workflow: &str) -> Result<Option<OptoutState>, StateError>;
 
     /// Begins a workflow, or goes on with it. `pairs` says which fields are compared: if it has changed, both sides are read again and
-    /// the differences need approval again. Returns where the workflow stands, and its cursor on contacts.
+    /// the differences need approval again. Returns the state of the workflow, and its cursor on contacts.
     async fn begin_optouts(&self, workflow: &str, pairs: &str) -> Result<(OptoutState, Cursor), StateError>;
 
-    /// Takes in what was seen of persons, and how far was read, in one transaction. Persons who were forgotten are counted and not shown
+    /// Commits what was seen of persons, and how far was read, in one transaction. Persons who were forgotten are counted and not shown
     /// to the rule. Nothing is queued until both sides have been read in full.
     ///
     /// # Errors

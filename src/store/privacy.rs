@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Forgotten, StateError, Traces};
 
-/// Persons who were forgotten. Their records are not taken in again: each port that takes something in asks for the tombstone in its own
+/// Persons who were forgotten. Their records are not added again: each port that adds something asks for the tombstone in its own
 /// transaction.
 #[async_trait]
 pub trait Privacy: Send + Sync {

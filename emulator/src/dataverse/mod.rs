@@ -265,7 +265,7 @@ impl Dataverse {
         response
     }
 
-    /// How long the service works on so many operations of one request.
+    /// Returns how long the service works on this many operations of one request.
     pub(super) fn work(&self, operations: u64) -> Duration {
         super::read(&self.conditions).row_time.saturating_mul(u32::try_from(operations).unwrap_or(u32::MAX))
     }

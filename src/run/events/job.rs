@@ -12,7 +12,7 @@ use crate::systems::dataverse::{Dataverse, Target};
 
 /// Completed, and the default reason of that state (Dataverse: *Custom activities*).
 pub(super) const COMPLETED: &str = r#"{"statecode":1,"statuscode":2}"#;
-/// A table that takes no bulk requests gets one of so many rows in a `$batch`. The documents advise small ones.
+/// The number of rows in a `$batch` for a table that does not accept bulk requests. The documents advise small ones.
 const PARTS: usize = 5;
 
 /// A row that is to be made.
@@ -43,7 +43,7 @@ impl Job<'_> {
         if self.table.bulk { rows } else { rows.div_ceil(PARTS) }
     }
 
-    /// For how many rows of a bulk request a request of so many rows counts.
+    /// Returns the number of rows of a bulk request for which a request with this many rows counts.
     pub(super) fn rows_of(&self, rows: usize) -> usize {
         if self.table.bulk { rows } else { rows * PARTS }
     }

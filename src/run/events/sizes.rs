@@ -44,7 +44,7 @@ impl BatchSizes {
         self.clock.elapsed()
     }
 
-    /// Takes in what became of a request of so many rows. An error that is not about the size or the time says nothing here.
+    /// Notes what became of a request with this many rows. An error that is not about the size or the time says nothing here.
     pub(super) fn ended(&self, call: CallKind, rows: usize, begun: Duration, error: Option<&ConnectError>) {
         match error {
             None => {
@@ -60,7 +60,7 @@ impl BatchSizes {
         }
     }
 
-    /// Takes in that so many rows were refused which then passed in smaller requests.
+    /// Notes that this many rows were refused and then passed in smaller requests.
     pub(super) fn too_many(&self, call: CallKind, rows: usize) {
         self.memory.batch_size(call, |size| size.failed(rows));
     }

@@ -351,7 +351,7 @@ impl Rows {
         Rows { rows: records.map(|(id, record)| evaluate_known(plan, flow, evaluator, &paths, id, record, now)).collect(), at: now }
     }
 
-    /// What is to be taken in. Asks the store once, and only if records are rejected.
+    /// Returns what is to be committed. Asks the store once, and only if records are rejected.
     ///
     /// # Errors
     /// The first error of a record, except of a forgotten person: that stops nobody with `rejected stop`, and is handed in without being

@@ -146,7 +146,7 @@ fn the_failure_of_an_older_state_does_not_hide_that_of_a_newer(store: New) {
     assert_eq!(dead_letters(&flow)[0].failure.code, "too-long");
 }
 
-fn a_retry_reads_the_record_anew_and_its_success_clears_the_dead_letter(store: New) {
+fn a_retry_reads_the_record_again_and_its_success_clears_the_dead_letter(store: New) {
     let flow = Flow::in_delta(store);
     flow.page(vec![reject("a"), Change::Reject { source_id: "keyless".into(), key: None, failure: failure("no-key") }]);
     assert_eq!(wait(flow.stores.dead_letters.retry_dead_letters(&DeadLetterFilter::mapping(FLOW))).unwrap(), 2);
@@ -316,7 +316,7 @@ rules![
     a_successful_write_or_deletion_or_a_return_to_the_written_state_clears_the_dead_letter,
     a_write_of_an_older_state_does_not_clear_the_dead_letter_of_a_newer,
     the_failure_of_an_older_state_does_not_hide_that_of_a_newer,
-    a_retry_reads_the_record_anew_and_its_success_clears_the_dead_letter,
+    a_retry_reads_the_record_again_and_its_success_clears_the_dead_letter,
     a_refetch_passes_on_the_doubt_of_the_operation_whose_place_it_took,
     a_retry_that_fails_again_is_a_dead_letter_again,
     a_refetch_never_overwrites_a_change_that_came_while_it_was_under_way,

@@ -142,7 +142,7 @@ fn a_partial_write_leaves_the_other_paths_known(store: New) {
     );
 }
 
-fn a_record_created_anew_at_the_target_is_known_by_its_new_values_only(store: New) {
+fn a_record_created_again_at_the_target_is_known_by_its_new_values_only(store: New) {
     let flow = Flow::in_delta(store);
     flow.write_all(vec![upsert("a", &[("x", json!(1)), ("y", json!(1))])]);
     flow.page(vec![upsert("a", &[("x", json!(2))])]);
@@ -425,7 +425,7 @@ rules![
     a_rewriting_replay_sends_what_equals_the_last_write,
     a_field_that_the_plan_has_gained_makes_a_record_changed,
     a_partial_write_leaves_the_other_paths_known,
-    a_record_created_anew_at_the_target_is_known_by_its_new_values_only,
+    a_record_created_again_at_the_target_is_known_by_its_new_values_only,
     a_dry_run_compares_and_changes_nothing,
     changes_of_a_waiting_record_coalesce_and_keep_its_place_in_the_order,
     a_delete_wins_over_a_waiting_upsert_and_an_upsert_over_a_waiting_delete,

@@ -17,7 +17,7 @@ fn events_of(kind: &str, count: u32) -> Vec<Value> {
     (0..count).map(|n| event(kind, n, 1 + n % 3, json!({"url": "https://www.example.com/offer"}))).collect()
 }
 
-/// A world in which so many events wait to be written, of these types in turn, as after an outage: so that no batch depends on how fast
+/// A world in which this many events wait to be written, of these types in turn, as after an outage: so that no batch depends on how fast
 /// events are read.
 async fn waiting(kinds: &[&str], count: u32) -> World {
     let world = world(&[]).await;
