@@ -9,6 +9,8 @@ mod conformance;
 pub mod dataverse;
 #[cfg(test)]
 mod memory;
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for two-way flows"))]
+pub mod partner_center;
 mod source;
 mod target;
 
