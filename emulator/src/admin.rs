@@ -38,6 +38,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/throttle", post(throttle))
         .merge(super::campaign::admin::routes())
         .merge(super::journal::routes())
+        .merge(super::partner_center::routes())
         .route("/setup", post(set_up))
         .route("/table", post(change_table))
         .route("/add-column", post(add_column))
@@ -114,6 +115,9 @@ async fn release_held(State(app): AppState) -> Response {
 async fn expire_tokens(State(app): AppState) -> Response {
     app.dataverse.tokens.expire_all(Instant::now());
     app.campaign.tokens.expire_all(Instant::now());
+    if let Some(partner) = &app.partner {
+        partner.expire_tokens();
+    }
     done()
 }
 

@@ -8,18 +8,19 @@
 
 mod admin;
 mod campaign;
+mod config;
 mod data;
 mod dataverse;
 mod faults;
 mod journal;
 mod net;
+mod partner_center;
 mod seed;
 mod stats;
 mod time;
 mod tokens;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -32,12 +33,17 @@ use tokio_util::sync::CancellationToken;
 
 use self::campaign::Campaign;
 pub use self::campaign::{LinkForms, TechnicalAccount};
+pub use self::config::Config;
 use self::dataverse::limits::{Limits, Protection};
 use self::dataverse::setup::Setup;
 use self::dataverse::{Call, Dataverse};
 use self::faults::{Fault, Faults, Limit};
 use self::journal::Journal;
 use self::net::{Answer, Door, Dribble, Line};
+use self::partner_center::PartnerCenter;
+pub use self::partner_center::{
+    DeviceSignIn, PartnerCenterConfig, PartnerCredentials, PartnerUser, SellerAction, SellerScript, SellerStep,
+};
 use self::seed::Seed;
 use self::stats::{Api, Outcome, Stats};
 pub use self::tokens::Client;
@@ -56,134 +62,6 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// How the emulators are set up. Start from [`Config::default`].
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Sample contacts to generate; the same ones for the same `random_seed`.
-    pub contacts: usize,
-    /// The text of a seed file (JSON), of at most [`MAX_SEED_BYTES`].
-    pub seed_text: Option<String>,
-    /// What errors in the seed are reported under: the path of its file.
-    pub seed_name: String,
-    /// A folder in which rows, definitions and history are kept over restarts; what it holds goes before seeds and samples.
-    pub data: Option<PathBuf>,
-    /// Added to every answer.
-    pub latency: Duration,
-    /// The share of requests that fail at random, 0.0 to 1.0: 500, 503, a reset connection, or a lost answer in equal parts.
-    pub fail_rate: f64,
-    /// Requests per second, user and API; above it 429.
-    pub throttle: Option<u32>,
-    /// Service protection by its documented form: requests in a window. Taken when `throttle` is absent.
-    pub service_protection: Option<(u32, Duration)>,
-    /// Requests at one time to Dataverse, per user and server; above it 429.
-    pub max_concurrency: Option<u32>,
-    /// The execution time of all requests to Dataverse in a window (total, window), per user and server; above it 429.
-    pub max_execution: Option<(Duration, Duration)>,
-    /// Web servers of Dataverse, each with its own limits; requests without the affinity cookie meet them in turn.
-    pub servers: u32,
-    /// The address under which clients reach Dataverse, when it is not the port's own: behind a proxy that ends TLS.
-    pub dataverse_public_url: Option<String>,
-    /// A certificate (PEM) registered for the integration's application in Dataverse.
-    pub certificate: Option<String>,
-    /// Seed of everything random.
-    pub random_seed: u64,
-    /// How long access tokens live.
-    pub token_lifetime: Duration,
-    /// The largest page Dataverse gives (5000 in the service).
-    pub page_cap: usize,
-    /// How long delta tokens live (7 days by the documents).
-    pub delta_retention: Duration,
-    /// The HTTP status of an expired delta token. Not documented; 400 by default.
-    pub expired_delta_status: u16,
-    /// Where the one answer of a failed change set stands: in a response of its own set, or directly in the batch's. Seen with
-    /// clients only; nested by default.
-    pub nested_change_set_error: bool,
-    /// Whether every expanded collection of Dataverse comes with a link to itself, as the documents' examples show.
-    pub expand_links: bool,
-    /// Whether Dataverse refuses `null` in `@odata.bind`. The documents let it clear a lookup, some clients met a refusal.
-    pub refuse_null_bind: bool,
-    /// Whether rows of Dataverse that are not active are read-only until they are made active, as activities are that are closed.
-    pub inactive_read_only: bool,
-    /// The HTTP status of a create in Campaign whose key is taken. Not documented; 409 by default.
-    pub duplicate_status: u16,
-    /// The HTTP status of a body or a parameter that Campaign refuses. Not documented; 400 by default, 500 is seen in its comments.
-    pub refusal_status: u16,
-    /// The HTTP status of Campaign for a record that is not there. Not documented; 404 by default.
-    pub missing_status: u16,
-    /// The forms in which Campaign takes links. Documented is the PKey; all by default.
-    pub link_forms: LinkForms,
-    /// Whether Campaign's 429 carries `Retry-After`. Not documented; by default it does.
-    pub campaign_retry_after: bool,
-    /// Certificates or public keys (PEM) of the deprecated service account, beside those of the admin interface.
-    pub jwt_keys: Vec<String>,
-    /// Rows beyond which Campaign's lists give no `next` without `_forcePagination` (100,000 by the documents).
-    pub big_table_threshold: usize,
-    /// Whether the `email` data policy lower-cases. Assumed: it does.
-    pub lower_email: bool,
-    /// Whether the `smartCase` data policy changes the case. Assumed: it does not.
-    pub smart_case: bool,
-    /// Whether the `phone` data policy takes out all but digits and `+`. Assumed: it does not.
-    pub strip_phone: bool,
-    /// Whether Campaign cuts a text that is too long, in place of refusing it. Not documented; by default it refuses. The vendor's own
-    /// tests of its client write 34 characters into a first name of 30, and are answered 200.
-    pub cut_overlong: bool,
-    /// Whether Campaign refuses bodies that are not called `application/json` with 415. It does not: the vendor's own client sends `text/plain`.
-    pub strict_content_type: bool,
-    /// Fixed ports for use by hand; 0 takes a free one.
-    pub dataverse_port: u16,
-    /// See `dataverse_port`.
-    pub campaign_port: u16,
-    /// See `dataverse_port`.
-    pub journal_port: u16,
-    /// See `dataverse_port`.
-    pub admin_port: u16,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            contacts: 0,
-            seed_text: None,
-            seed_name: "seed".to_owned(),
-            data: None,
-            latency: Duration::ZERO,
-            fail_rate: 0.0,
-            throttle: None,
-            service_protection: None,
-            max_concurrency: None,
-            max_execution: None,
-            servers: 1,
-            dataverse_public_url: None,
-            certificate: None,
-            random_seed: 1,
-            token_lifetime: Duration::from_secs(3599),
-            page_cap: 5000,
-            delta_retention: Duration::from_secs(7 * 24 * 3600),
-            expired_delta_status: 400,
-            nested_change_set_error: true,
-            expand_links: true,
-            refuse_null_bind: false,
-            inactive_read_only: false,
-            duplicate_status: 409,
-            refusal_status: 400,
-            missing_status: 404,
-            link_forms: LinkForms::default(),
-            campaign_retry_after: true,
-            jwt_keys: Vec::new(),
-            big_table_threshold: 100_000,
-            lower_email: true,
-            smart_case: false,
-            strip_phone: false,
-            cut_overlong: false,
-            strict_content_type: false,
-            dataverse_port: 0,
-            campaign_port: 0,
-            journal_port: 0,
-            admin_port: 0,
-        }
-    }
 }
 
 /// A seed to begin with: the custom attributes and the tables of activities that the shipped mappings write, and two profiles that are not the integration's.
@@ -211,6 +89,8 @@ pub struct Credentials {
     pub campaign_account: TechnicalAccount,
     /// Campaign's organisation.
     pub organization: String,
+    /// The applications and people of Partner Center.
+    pub partner: PartnerCredentials,
 }
 
 /// The emulators' own, well-known credentials.
@@ -241,14 +121,16 @@ pub fn credentials() -> Credentials {
             keys: Vec::new(),
         },
         organization: ORGANIZATION.to_owned(),
+        partner: partner_center::credentials(),
     }
 }
 
-/// Everything behind the four ports.
+/// Everything behind the ports.
 struct App {
     dataverse: Dataverse,
     campaign: Campaign,
     journal: Journal,
+    partner: Option<PartnerCenter>,
     faults: Faults,
     stats: Stats,
     latency: Duration,
@@ -282,6 +164,8 @@ impl App {
                 }
                 Side::Campaign => Some(self.campaign.answer(&call, &self.faults)),
                 Side::Journal => Some(self.journal.answer(&call, &self.campaign.tokens, &self.faults)),
+                Side::Referrals => self.partner.as_ref().map(|partner| partner.answer(Api::Referrals, &call, &self.faults)),
+                Side::Webhooks => self.partner.as_ref().map(|partner| partner.answer(Api::Webhooks, &call, &self.faults)),
             };
             answer.map_or(0, |answer| answer.response.status().as_u16())
         });
@@ -308,12 +192,14 @@ pub struct Addresses {
     admin: u16,
     journal: u16,
     public: Option<String>,
+    /// The ports of Partner Center's two APIs, if it is started.
+    partner: Option<[u16; 2]>,
 }
 
 impl Addresses {
     /// The addresses of emulators whose ports are fixed. The admin interface is left out.
     pub fn new(dataverse: u16, campaign: u16, journal: u16) -> Addresses {
-        Addresses { dataverse, campaign, admin: 0, journal, public: None }
+        Addresses { dataverse, campaign, admin: 0, journal, public: None, partner: None }
     }
 
     /// The environment's root; the API is under `/api/data/v9.2/`.
@@ -349,6 +235,22 @@ impl Addresses {
     /// The journal's own address, as the developer console shows it.
     pub fn journal_url(&self) -> String {
         format!("http://127.0.0.1:{}{}", self.journal, journal::PATH)
+    }
+
+    /// The root of Partner Center's referrals API, if it is started; the referrals are under `/v1.0/engagements/referrals`.
+    pub fn referrals_url(&self) -> Option<String> {
+        self.partner.map(|[port, _]| format!("http://127.0.0.1:{port}"))
+    }
+
+    /// The root of Partner Center's webhooks API, if it is started; it is under `/webhooks/v1/registration`.
+    pub fn webhooks_url(&self) -> Option<String> {
+        self.partner.map(|[_, port]| format!("http://127.0.0.1:{port}"))
+    }
+
+    /// The folder of the sign-in service in front of Partner Center, if it is started: `/oauth2/v2.0/token`, `/oauth2/v2.0/devicecode`
+    /// and `/oauth2/v2.0/authorize` are under it, and the same without `/v2.0`.
+    pub fn partner_authority_url(&self) -> Option<String> {
+        self.referrals_url().map(|url| format!("{url}/{TENANT}"))
     }
 
     /// The admin interface.
@@ -434,23 +336,34 @@ pub async fn start(config: Config) -> io::Result<Running> {
         bind("the journal", config.journal_port).await?,
     ];
     let ports = [doors[0].port()?, doors[1].port()?, doors[2].port()?, doors[3].port()?];
+    let partner_doors = match &config.partner_center {
+        None => None,
+        Some(partner) => {
+            Some([bind("the referrals API", partner.referrals_port).await?, bind("the webhooks API", partner.webhooks_port).await?])
+        }
+    };
+    let partner = partner_doors.as_ref().map(|[referrals, webhooks]| io::Result::Ok([referrals.port()?, webhooks.port()?])).transpose()?;
     let data = config.data.as_deref().map(data::Data::open).transpose().map_err(invalid)?;
-    let app = Arc::new(build(&config, seed, ports, data).map_err(in_seed)?);
+    let app = Arc::new(build(&config, seed, ports, partner, data).map_err(in_seed)?);
 
     let stop = CancellationToken::new();
     let [dataverse, campaign, admin, journal] = doors;
-    let servers = vec![
+    let mut servers = vec![
         serve(dataverse, Router::new().fallback(to_dataverse).with_state(Arc::clone(&app)), stop.clone()),
         serve(campaign, Router::new().fallback(to_campaign).with_state(Arc::clone(&app)), stop.clone()),
         serve(journal, Router::new().fallback(to_journal).with_state(Arc::clone(&app)), stop.clone()),
-        serve(admin, admin::router(app), stop.clone()),
+        serve(admin, admin::router(Arc::clone(&app)), stop.clone()),
     ];
+    if let Some([referrals, webhooks]) = partner_doors {
+        servers.push(serve(referrals, Router::new().fallback(to_referrals).with_state(Arc::clone(&app)), stop.clone()));
+        servers.push(serve(webhooks, Router::new().fallback(to_webhooks).with_state(app), stop.clone()));
+    }
     let public = config.dataverse_public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
     let [dataverse, campaign, admin, journal] = ports;
-    Ok(Running { addresses: Addresses { dataverse, campaign, admin, journal, public }, stop, servers })
+    Ok(Running { addresses: Addresses { dataverse, campaign, admin, journal, public, partner }, stop, servers })
 }
 
-fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Data>) -> Result<App, String> {
+fn build(config: &Config, mut seed: Seed, ports: [u16; 4], partner: Option<[u16; 2]>, data: Option<data::Data>) -> Result<App, String> {
     let credentials = credentials();
     let clients = vec![credentials.dataverse, credentials.dataverse_other];
 
@@ -527,6 +440,18 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Da
         }
     }
 
+    let partner = match (&config.partner_center, partner) {
+        (Some(settings), Some([referrals, webhooks])) => {
+            let site = partner_center::Site {
+                referrals: format!("http://127.0.0.1:{referrals}"),
+                webhooks: format!("http://127.0.0.1:{webhooks}"),
+                token_lifetime: chrono::TimeDelta::from_std(config.token_lifetime).map_err(|error| error.to_string())?,
+            };
+            Some(PartnerCenter::new(site, settings.clone(), std::mem::take(&mut seed.partner))?)
+        }
+        (_, _) => None,
+    };
+
     let mut config = config.clone();
     seed.campaign.settle(&mut config);
     let mut world = seed.campaign.world(config.random_seed)?;
@@ -559,7 +484,17 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 4], data: Option<data::Da
     }
 
     let faults = Faults::new(config.fail_rate, config.random_seed, limit);
-    let app = App { dataverse, campaign, journal, faults, stats: Stats::default(), latency: config.latency, data, held: Mutex::default() };
+    let app = App {
+        dataverse,
+        campaign,
+        journal,
+        partner,
+        faults,
+        stats: Stats::default(),
+        latency: config.latency,
+        data,
+        held: Mutex::default(),
+    };
     if let Some(data) = &app.data {
         data.save(&app.dataverse, &app.campaign)?;
     }
@@ -580,6 +515,8 @@ enum Side {
     Dataverse,
     Campaign,
     Journal,
+    Referrals,
+    Webhooks,
 }
 
 async fn to_dataverse(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
@@ -594,12 +531,20 @@ async fn to_journal(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<
     handle(&app, Side::Journal, &line, request).await
 }
 
+async fn to_referrals(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
+    handle(&app, Side::Referrals, &line, request).await
+}
+
+async fn to_webhooks(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
+    handle(&app, Side::Webhooks, &line, request).await
+}
+
 /// One request: latency, trouble, the service itself, the count.
 async fn handle(app: &App, side: Side, line: &Line, request: Request<Body>) -> Response<Body> {
     let mut response = process(app, side, line, request).await;
     match side {
         Side::Dataverse => app.dataverse.stamp(&mut response),
-        Side::Campaign | Side::Journal => {}
+        Side::Campaign | Side::Journal | Side::Referrals | Side::Webhooks => {}
     }
     response
 }
@@ -613,6 +558,9 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
         Side::Campaign if Campaign::is_token_path(path) => Api::CampaignToken,
         Side::Campaign => Api::Campaign,
         Side::Journal => Api::Journal,
+        Side::Referrals if PartnerCenter::is_sign_in_path(path) => Api::PartnerToken,
+        Side::Referrals => Api::Referrals,
+        Side::Webhooks => Api::Webhooks,
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         app.stats.record(api, &parts.method, "too long".to_owned(), Outcome::Status(413));
@@ -649,6 +597,7 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
                 Side::Dataverse => app.dataverse.fault(fault),
                 // The same gateway, and its words.
                 Side::Campaign | Side::Journal => app.campaign.fault(fault),
+                Side::Referrals | Side::Webhooks => app.partner.as_ref().and_then(|partner| partner.fault(api, fault)),
             };
             let response = response.unwrap_or_else(|| net::empty(StatusCode::INTERNAL_SERVER_ERROR));
             app.stats.record(api, &parts.method, "fault".to_owned(), Outcome::Status(response.status().as_u16()));
@@ -664,6 +613,12 @@ async fn process(app: &App, side: Side, line: &Line, request: Request<Body>) -> 
         (Api::CampaignToken, _) => app.campaign.token(&call),
         (Api::Campaign, _) => app.campaign.answer(&call, &app.faults),
         (Api::Journal, _) => app.journal.answer(&call, &app.campaign.tokens, &app.faults),
+        (Api::Referrals | Api::PartnerToken | Api::Webhooks, _) => match &app.partner {
+            Some(partner) if api == Api::PartnerToken => partner.sign_in(&call),
+            Some(partner) => partner.answer(api, &call, &app.faults),
+            // Not reached: its ports are open only if it is started.
+            None => Answer::new("unknown", net::empty(StatusCode::INTERNAL_SERVER_ERROR)),
+        },
     };
     if fault == Some(Fault::Duplicate) {
         let Answer { route, response, operations } = serve();

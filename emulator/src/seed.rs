@@ -10,6 +10,7 @@ use super::dataverse::define::NewTable;
 use super::dataverse::setup::Setup;
 use super::dataverse::table::{Column, Key, StateOnCreate};
 use super::journal::JournalSeed;
+use super::partner_center::seed::PartnerSeed;
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +22,8 @@ pub(super) struct Seed {
     pub(super) campaign: CampaignSeed,
     #[serde(default)]
     pub(super) journal: JournalSeed,
+    #[serde(default)]
+    pub(super) partner: PartnerSeed,
 }
 
 #[derive(Debug, Default, Deserialize)]

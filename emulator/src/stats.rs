@@ -16,10 +16,22 @@ pub(super) enum Api {
     Campaign,
     CampaignToken,
     Journal,
+    Referrals,
+    PartnerToken,
+    Webhooks,
 }
 
 impl Api {
-    pub(super) const ALL: [Api; 5] = [Api::Dataverse, Api::DataverseToken, Api::Campaign, Api::CampaignToken, Api::Journal];
+    pub(super) const ALL: [Api; 8] = [
+        Api::Dataverse,
+        Api::DataverseToken,
+        Api::Campaign,
+        Api::CampaignToken,
+        Api::Journal,
+        Api::Referrals,
+        Api::PartnerToken,
+        Api::Webhooks,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -28,6 +40,9 @@ impl Api {
             Api::Campaign => "campaign",
             Api::CampaignToken => "campaign-token",
             Api::Journal => "journal",
+            Api::Referrals => "referrals",
+            Api::PartnerToken => "partner-token",
+            Api::Webhooks => "webhooks",
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Exit, Global, emulated};
 use crate::app::{CommandError, files, runtime};
-use d365map_emulator::{self as emulator, Config, PortError, Running};
+use d365map_emulator::{self as emulator, Config, PartnerCenterConfig, PortError, Running};
 
 /// Arguments of `emulate`.
 #[derive(Debug, clap::Args)]
@@ -74,6 +74,15 @@ pub struct Args {
     /// The admin interface's port; a free one when 0.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
+    /// Start Partner Center too: referrals, webhooks and the sign-in service.
+    #[arg(long)]
+    partner_center: bool,
+    /// The port of Partner Center's referrals API and of its sign-in service; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "partner_center")]
+    referrals_port: u16,
+    /// The port of Partner Center's webhooks API; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "partner_center")]
+    webhooks_port: u16,
     /// How the addresses are printed.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -156,6 +165,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         campaign_port: port(args.campaign_port, project_ports.campaign),
         journal_port: port(args.journal_port, project_ports.journal),
         admin_port: args.admin_port,
+        partner_center: args.partner_center.then(|| PartnerCenterConfig {
+            referrals_port: args.referrals_port,
+            webhooks_port: args.webhooks_port,
+            ..PartnerCenterConfig::default()
+        }),
         ..Config::default()
     };
     runtime()?.block_on(async {
@@ -178,7 +192,7 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
     match format {
         Format::Json => {
             let client = |client: &emulator::Client| json!({"client_id": client.id, "client_secret": client.secret});
-            let line = json!({
+            let mut line = json!({
                 "dataverse": {"url": running.dataverse_url(), "listen": running.dataverse_listen(), "token_url": running.dataverse_token_url(), "tenant": credentials.tenant,
                     "client_id": credentials.dataverse.id, "client_secret": credentials.dataverse.secret, "other": client(&credentials.dataverse_other)},
                 "campaign": {"url": running.campaign_url(), "token_url": running.campaign_token_url(), "organization": credentials.organization,
@@ -186,6 +200,15 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
                 "journal": {"url": running.journal_url(), "ims_organization": credentials.campaign_account.organization},
                 "admin": {"url": running.admin_url()},
             });
+            if let (Some(url), Some(webhooks), Some(authority)) =
+                (running.referrals_url(), running.webhooks_url(), running.partner_authority_url())
+            {
+                let people = &credentials.partner;
+                let user = |user: &emulator::PartnerUser| json!({"name": user.name, "password": user.password});
+                line["partner"] = json!({"url": url, "webhooks_url": webhooks, "authority": authority, "tenant": people.tenant,
+                    "public_client_id": people.public_client, "client_id": people.client, "client_secret": people.client_secret,
+                    "admin": user(&people.admin), "user": user(&people.user)});
+            }
             writeln!(out, "{line}")?;
         }
         // The whole output is valid in a project file.
@@ -195,6 +218,13 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
             writeln!(out, "# export D365MAP_CAMPAIGN_SECRET={}", credentials.campaign.secret)?;
             writeln!(out, "# Web API: {}/api/data/v9.2/", running.dataverse_url())?;
             writeln!(out, "# Campaign: {}/campaign/", running.campaign_url())?;
+            if let (Some(url), Some(webhooks), Some(authority)) =
+                (running.referrals_url(), running.webhooks_url(), running.partner_authority_url())
+            {
+                writeln!(out, "# Partner Center: {url}/v1.0/engagements/referrals")?;
+                writeln!(out, "# Partner Center webhooks: {webhooks}/webhooks/v1/registration")?;
+                writeln!(out, "# Partner Center sign-in: {authority}, client {}", credentials.partner.public_client)?;
+            }
             writeln!(out, "# Admin interface: {}", running.admin_url())?;
             if !quiet {
                 writeln!(
@@ -215,6 +245,8 @@ fn other_port(error: &std::io::Error, args: &Args) -> String {
         "Dataverse" => ("--dataverse-port", args.dataverse_port, "connections.dynamics.url"),
         "Campaign" => ("--campaign-port", args.campaign_port, "connections.campaign.url"),
         "the journal" => ("--journal-port", args.journal_port, "connections.campaign.journal.url"),
+        "the referrals API" => ("--referrals-port", args.referrals_port, ""),
+        "the webhooks API" => ("--webhooks-port", args.webhooks_port, ""),
         _ => ("--admin-port", args.admin_port, ""),
     };
     if given == 0 && args.project_ports && !key.is_empty() {
@@ -279,6 +311,8 @@ mod tests {
             ("Dataverse", "--dataverse-port", "`connections.dynamics.url`"),
             ("Campaign", "--campaign-port", "`connections.campaign.url`"),
             ("the journal", "--journal-port", "`connections.campaign.journal.url`"),
+            ("the referrals API", "--referrals-port", ""),
+            ("the webhooks API", "--webhooks-port", ""),
             ("the admin interface", "--admin-port", ""),
         ] {
             let mut config = Config::default();
@@ -286,11 +320,17 @@ mod tests {
                 "Dataverse" => config.dataverse_port = port,
                 "Campaign" => config.campaign_port = port,
                 "the journal" => config.journal_port = port,
+                "the referrals API" => {
+                    config.partner_center = Some(PartnerCenterConfig { referrals_port: port, ..PartnerCenterConfig::default() });
+                }
+                "the webhooks API" => {
+                    config.partner_center = Some(PartnerCenterConfig { webhooks_port: port, ..PartnerCenterConfig::default() });
+                }
                 _ => config.admin_port = port,
             }
             let error = emulator::start(config).await.err().unwrap();
             assert!(error.to_string().contains(&format!("port {port} for {service} cannot be used")), "{error}");
-            let args = |line: &[&str]| Line::parse_from([&["emulate"], line].concat()).args;
+            let args = |line: &[&str]| Line::parse_from([&["emulate", "--partner-center"], line].concat()).args;
             let number = port.to_string();
             assert!(other_port(&error, &args(&[option, &number])).contains(&format!("`{option} PORT`")), "{service}");
             let of_project = other_port(&error, &args(&["--project-ports"]));
