@@ -129,6 +129,60 @@ pub fn within_if_exists(folder: &Path, path: &Path) -> Result<PathBuf> {
     Err(Error::new(ErrorKind::PermissionDenied, format!("the path leads out of the project folder {}", folder.display())))
 }
 
+/// Reads a regular file of at most `most` bytes that nobody but its owner may read.
+///
+/// # Errors
+///
+/// As [`read`], and [`ErrorKind::PermissionDenied`] without a number of the system if others may read the file.
+pub fn read_private(path: &Path, most: u64) -> Result<Vec<u8>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = open_regular(path)?.metadata()?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(Error::new(ErrorKind::PermissionDenied, format!("other users can read the file (mode {:o})", mode & 0o777)));
+        }
+    }
+    read(path, most)
+}
+
+/// Locks a file against other processes, and creates it for its owner alone if it is missing; `None` if another one has the lock. The
+/// lock ends when the file is dropped, or the process. The file stays: a second process may wait for it already.
+///
+/// # Errors
+///
+/// The file cannot be created, opened or locked, or it is a symbolic link.
+pub fn try_lock(path: &Path) -> Result<Option<File>> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // NONBLOCK: to open a pipe must not hang.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Creates a folder and those above it that are missing, each for its owner alone.
+///
+/// # Errors
+///
+/// As the system has it.
+pub fn create_private_folder(path: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Who may read a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -244,6 +298,32 @@ mod tests {
         write(&link, b"third", Access::Shared).unwrap();
         assert_eq!((std::fs::read(&link).unwrap(), std::fs::read(&shared).unwrap()), (b"third".to_vec(), b"new".to_vec()));
         assert!(link.symlink_metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_not_read_as_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        write(&path, b"x", Access::Private).unwrap();
+        assert_eq!(read_private(&path, SMALL).unwrap(), b"x");
+        for mode in [0o640, 0o604, 0o660] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_private(&path, SMALL).unwrap_err().kind(), ErrorKind::PermissionDenied, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out_until_it_is_dropped_and_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.lock");
+        let first = try_lock(&path).unwrap();
+        assert!(first.is_some() && try_lock(&path).unwrap().is_none());
+        drop(first);
+        assert!(try_lock(&path).unwrap().is_some());
+        let link = folder.path().join("b.lock");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(try_lock(&link).is_err());
     }
 
     #[test]

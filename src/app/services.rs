@@ -4,18 +4,25 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use etcetera::{BaseStrategy, choose_base_strategy};
 use secrecy::SecretString;
 
 use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig, SftpError};
-use crate::connect::{AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, Http, HttpConfig, Signature};
+use crate::connect::{
+    AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, DelegatedCredential, Http, HttpConfig, RefreshToken,
+    Signature,
+};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsCredential, Project, SecretError, SftpConnection};
+use crate::project::{
+    CampaignConnection, EntraCredential, PartnerCenterConnection, Project, RefreshTokenPlace, SecretError, SecretRef, SftpConnection,
+};
 use crate::run::Services;
 use crate::state::{StateError, Store};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
+use crate::systems::partner_center::PartnerCenterConfig;
 use crate::time;
 
 /// How often the day's number of requests is written to the state.
@@ -57,6 +64,12 @@ pub enum ServiceError {
     /// The project does not say how Campaign is reached.
     #[error("the project has no connection to Campaign: add `connections: campaign:` to d365map.yaml (`d365map init` writes an example)")]
     NoCampaign,
+    /// The project does not say how Partner Center is reached.
+    #[error("the project has no connection to Partner Center: add `connections: partner-center:` to d365map.yaml")]
+    NoPartnerCenter,
+    /// The user has no folder for a token file.
+    #[error("the home folder of this user is not known: set HOME, or name a file as `token-file` of the connection partner-center")]
+    NoHome,
     /// A secret could not be fetched.
     #[error("{at}: {source}")]
     Secret {
@@ -134,15 +147,77 @@ impl CertificateError {
 /// The client of Dataverse.
 pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, ServiceError> {
     let connection = project.connections.dynamics.as_ref().ok_or(ServiceError::NoDynamics)?;
-    let credential = match &connection.config.credential {
-        DynamicsCredential::Secret(secret) => secret.resolve(&project.root).map_err(at_key("connections.dynamics.client-secret"))?.into(),
-        DynamicsCredential::Certificate { certificate, private_key, rs256 } => {
-            let key = private_key.resolve_key(&project.root).map_err(at_key("connections.dynamics.client-certificate.private-key"))?;
-            let wrong = |source| ServiceError::Certificate { at: "connections.dynamics.client-certificate", source };
-            Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(wrong)?)
-        }
-    };
+    let credential = entra_credential(project, &connection.config.credential, &DYNAMICS_KEYS)?;
     dataverse_with(project, http, credential)
+}
+
+/// The keys of a connection's credential in the project file.
+struct CredentialKeys {
+    secret: &'static str,
+    certificate: &'static str,
+    private_key: &'static str,
+}
+
+const DYNAMICS_KEYS: CredentialKeys = CredentialKeys {
+    secret: "connections.dynamics.client-secret",
+    certificate: "connections.dynamics.client-certificate",
+    private_key: "connections.dynamics.client-certificate.private-key",
+};
+
+const PARTNER_CENTER_KEYS: CredentialKeys = CredentialKeys {
+    secret: "connections.partner-center.client-secret",
+    certificate: "connections.partner-center.client-certificate",
+    private_key: "connections.partner-center.client-certificate.private-key",
+};
+
+/// The credential of an app registration, with its secrets fetched.
+fn entra_credential(project: &Project, credential: &EntraCredential, keys: &CredentialKeys) -> Result<Credential, ServiceError> {
+    match credential {
+        EntraCredential::Secret(secret) => Ok(secret.resolve(&project.root).map_err(at_key(keys.secret))?.into()),
+        EntraCredential::Certificate { certificate, private_key, rs256 } => {
+            let key = private_key.resolve_key(&project.root).map_err(at_key(keys.private_key))?;
+            let wrong = |source| ServiceError::Certificate { at: keys.certificate, source };
+            Ok(Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(wrong)?))
+        }
+    }
+}
+
+/// The connection to Partner Center, with its secrets fetched. Whether somebody has signed in is not looked at.
+pub fn partner_center(project: &Project) -> Result<PartnerCenterConfig, ServiceError> {
+    let connection = project.connections.partner_center.as_ref().ok_or(ServiceError::NoPartnerCenter)?;
+    let kept = &connection.config.credential;
+    let client = kept.client.as_ref().map(|client| entra_credential(project, client, &PARTNER_CENTER_KEYS)).transpose()?;
+    let refresh = match &kept.refresh_token {
+        RefreshTokenPlace::Given(reference) => given_refresh_token(project, reference)?,
+        RefreshTokenPlace::Default | RefreshTokenPlace::File(_) => RefreshToken::File(token_file(project, connection)?),
+    };
+    Ok(connection.config.with_credential(DelegatedCredential { client, refresh }))
+}
+
+fn given_refresh_token(project: &Project, reference: &SecretRef) -> Result<RefreshToken, ServiceError> {
+    let token = reference.resolve(&project.root).map_err(at_key("connections.partner-center.refresh-token"))?;
+    Ok(RefreshToken::Given(token))
+}
+
+/// The file in which the sign-in to Partner Center is kept. The default is in the state directory of the user, a file for each app and
+/// directory: projects that use the same app share one sign-in.
+pub fn token_file(project: &Project, connection: &PartnerCenterConnection) -> Result<PathBuf, ServiceError> {
+    if let RefreshTokenPlace::File(path) = &connection.config.credential.refresh_token {
+        return Ok(project.root.join(path));
+    }
+    let strategy = choose_base_strategy().map_err(|_| ServiceError::NoHome)?;
+    let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("d365map").join("partner-center");
+    let sign_in = &connection.config.sign_in;
+    let port = sign_in.authority.port().map_or(String::new(), |port| format!("-{port}"));
+    let host = match sign_in.authority.host_str() {
+        Some("login.microsoftonline.com") | None => String::new(),
+        Some(host) => format!("{host}{port}-"),
+    };
+    let name: String = format!("{host}{}-{}.json", sign_in.tenant, sign_in.client_id)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' })
+        .collect();
+    Ok(folder.join(name))
 }
 
 /// A certificate with its private key that is at hand.

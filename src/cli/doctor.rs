@@ -17,7 +17,7 @@ use crate::count::counted;
 use crate::diagnostics::Severity;
 use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, Unusable, campaign, dynamics, local, secret, sftp};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsConnection, DynamicsCredential, Project, SecretError, SecretRef, SftpConnection};
+use crate::project::{CampaignConnection, DynamicsConnection, EntraCredential, Project, SecretError, SecretRef, SftpConnection};
 use crate::systems::campaign::Campaign;
 use crate::time;
 
@@ -253,10 +253,10 @@ struct Needed<'a> {
 
 fn of_dynamics<'a>(connection: &'a DynamicsConnection, root: &Path) -> Vec<Needed<'a>> {
     vec![match &connection.config.credential {
-        DynamicsCredential::Secret(reference) => {
+        EntraCredential::Secret(reference) => {
             Needed { subject: "secret", reference, used: secret::Use::Entra, fetched: reference.resolve(root) }
         }
-        DynamicsCredential::Certificate { private_key: reference, .. } => {
+        EntraCredential::Certificate { private_key: reference, .. } => {
             Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) }
         }
     }]
@@ -300,8 +300,8 @@ async fn to_dynamics_365(
     let secret = secrets(&mut bench, "dynamics.secret", needed, &project.root).and_then(|mut all| all.pop());
     let credential = match (&connection.config.credential, secret) {
         (_, None) => Err(Unusable::because(NO_SECRET)),
-        (DynamicsCredential::Secret(_), Some(secret)) => Ok(Credential::Secret(secret)),
-        (DynamicsCredential::Certificate { certificate, rs256, .. }, Some(key)) => {
+        (EntraCredential::Secret(_), Some(secret)) => Ok(Credential::Secret(secret)),
+        (EntraCredential::Certificate { certificate, rs256, .. }, Some(key)) => {
             match services::client_certificate(&project.root.join(certificate), &key, *rs256) {
                 Ok(certificate) => {
                     dynamics::certificate(&mut bench, certificate.not_after(), time::now());

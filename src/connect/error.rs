@@ -158,6 +158,15 @@ pub enum ConnectError {
         /// What to do.
         remedy: String,
     },
+    /// A person must sign in, once more or for the first time: the refresh token is missing or no longer accepted, or the sign-in had no
+    /// multifactor authentication.
+    #[error("{problem}; {remedy}")]
+    SignIn {
+        /// What is wrong.
+        problem: String,
+        /// What to do: the command to run.
+        remedy: String,
+    },
     /// The configuration cannot work.
     #[error("{problem}; {remedy}")]
     Config {
@@ -188,7 +197,10 @@ macro_rules! call_in {
             | ConnectError::Changed { call }
             | ConnectError::Protocol { call, .. }
             | ConnectError::Token { call, .. } => Some(call),
-            ConnectError::ForeignLink { .. } | ConnectError::BudgetSpent { .. } | ConnectError::Config { .. } => None,
+            ConnectError::ForeignLink { .. }
+            | ConnectError::BudgetSpent { .. }
+            | ConnectError::SignIn { .. }
+            | ConnectError::Config { .. } => None,
         }
     };
 }
@@ -208,6 +220,7 @@ impl ConnectError {
             | Self::Protocol { .. }
             | Self::ForeignLink { .. }
             | Self::Token { .. }
+            | Self::SignIn { .. }
             | Self::Config { .. } => false,
         }
     }
@@ -278,5 +291,6 @@ mod tests {
         assert!(!ConnectError::Unauthorized { call: call() }.is_transient());
         assert!(!ConnectError::DeltaExpired { call: call() }.is_transient());
         assert!(!ConnectError::config("a", "b").is_transient());
+        assert!(!ConnectError::SignIn { problem: "a".to_owned(), remedy: "b".to_owned() }.is_transient());
     }
 }

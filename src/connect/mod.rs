@@ -11,7 +11,8 @@ pub(crate) mod trail;
 
 pub use error::{Call, ConnectError};
 pub use http::{
-    AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, HostInfo, Http, HttpConfig, Signature,
+    AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, Delegated, DelegatedCredential,
+    HostInfo, Http, HttpConfig, RefreshToken, SignInConfig, SignInMethod, Signature,
 };
 pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};
 pub use trail::{EndlessPages, Trail};

@@ -66,6 +66,7 @@ pub(crate) fn doubt(error: &ConnectError) -> Option<Doubt> {
         | ConnectError::Changed { .. }
         | ConnectError::ForeignLink { .. }
         | ConnectError::Token { .. }
+        | ConnectError::SignIn { .. }
         | ConnectError::Config { .. } => None,
     }
 }
@@ -75,7 +76,11 @@ pub(crate) fn action(error: &ConnectError, scope: Scope) -> Action {
     match (error, scope) {
         // A fresh token was refused as well, or none can be had: the next call would fare no better, whoever makes it.
         (
-            ConnectError::Unauthorized { .. } | ConnectError::Token { .. } | ConnectError::ForeignLink { .. } | ConnectError::Config { .. },
+            ConnectError::Unauthorized { .. }
+            | ConnectError::Token { .. }
+            | ConnectError::SignIn { .. }
+            | ConnectError::ForeignLink { .. }
+            | ConnectError::Config { .. },
             _,
         ) => Action::Stop,
         // A full load is due, which the next round begins; the budget starts again at midnight.
@@ -182,6 +187,13 @@ mod tests {
         for error in [ConnectError::Unauthorized { call: call() }, ConnectError::Token { call: call(), remedy: String::new() }] {
             assert_eq!(actions(&error), [Action::Stop; 3], "{error}");
         }
+    }
+
+    #[test]
+    fn a_sign_in_that_a_person_must_repeat_stops_the_workflow_whoever_meets_it() {
+        let error = ConnectError::SignIn { problem: String::new(), remedy: String::new() };
+        assert_eq!(actions(&error), [Action::Stop; 3]);
+        assert_eq!(doubt(&error), None);
     }
 
     #[test]

@@ -13,13 +13,15 @@ use url::Url;
 
 use crate::diagnostics::{Code, FileProblem, Level, Levels, Severity, nearest};
 
+use super::entra::CertificateDoc;
 use super::journal::JournalDoc;
 use super::optouts::OptoutsDoc;
+use super::partner_center::PartnerCenterDoc;
 use super::reader::{Ranged, Reader};
 use super::schedules::ScheduleDoc;
 use super::sftp::SftpDoc;
 use super::{
-    CampaignConnection, CampaignCredential, Connections, DynamicsConnection, DynamicsCredential, Limits, Project, SecretRef, ServiceAccount,
+    CampaignConnection, CampaignCredential, Connections, DynamicsConnection, EntraCredential, Limits, Project, SecretRef, ServiceAccount,
 };
 use crate::system::SystemId;
 use crate::systems::campaign::{CampaignConfig, LinkForm};
@@ -83,6 +85,8 @@ struct ConnectionsDoc {
     dynamics: Option<Spanned<DynamicsDoc>>,
     /// Adobe Campaign Standard by its REST API: an OAuth server-to-server credential.
     campaign: Option<Spanned<CampaignDoc>>,
+    /// Partner Center by its referrals API: an app in whose name a person signs in, with `d365map login partner-center`.
+    partner_center: Option<Spanned<PartnerCenterDoc>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -103,18 +107,6 @@ struct DynamicsDoc {
     /// The language of the labels that `schema pull` writes: a Windows language code (1031) or a culture (de-DE). Default: that of the
     /// application user.
     label_language: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct CertificateDoc {
-    /// The file of the public certificate (PEM), relative to this file.
-    certificate: Spanned<String>,
-    /// Where its private key is kept (PEM, RSA, not encrypted).
-    private_key: SecretRef,
-    /// PS256 (default), or RS256 for token services that know only the older form.
-    #[schemars(extend("enum" = ["PS256", "RS256", null]))]
-    signature: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -195,6 +187,8 @@ struct PerSystemDoc<T> {
     dynamics: Option<T>,
     /// Adobe Campaign.
     campaign: Option<T>,
+    /// Partner Center.
+    partner_center: Option<T>,
 }
 
 /// Masks what a careless hand has written where a reference belongs, byte for byte: an excerpt must not show it.
@@ -355,6 +349,7 @@ impl Reader<'_> {
         Connections {
             dynamics: doc.dynamics.as_ref().and_then(|d| self.dynamics(d)),
             campaign: doc.campaign.as_ref().and_then(|c| self.campaign(c)),
+            partner_center: doc.partner_center.as_ref().and_then(|p| self.partner_center(p)),
         }
     }
 
@@ -383,7 +378,7 @@ impl Reader<'_> {
             );
         }
         let credential = match (client_secret, client_certificate) {
-            (Some(secret), None) => Some(DynamicsCredential::Secret(secret.clone())),
+            (Some(secret), None) => Some(EntraCredential::Secret(secret.clone())),
             (None, Some(given)) => Some(self.certificate(given)),
             (Some(_), Some(given)) => {
                 self.problem(
@@ -407,15 +402,8 @@ impl Reader<'_> {
         for text in [Some(client_id), tenant.as_ref()].into_iter().flatten() {
             self.word(text);
         }
-        if let Some(tenant) = tenant
-            && !tenant.value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
-        {
-            self.problem(
-                &tenant.span,
-                "this is not the id or domain of a directory",
-                "not a tenant",
-                "write the directory's id (a GUID) or its domain, as in contoso.onmicrosoft.com",
-            );
+        if let Some(tenant) = tenant {
+            self.tenant(tenant);
         }
         let label_language = label_language.as_ref().and_then(|given| self.label_language(given));
         let tenant = tenant.as_ref().map(|t| t.value.clone());
@@ -427,20 +415,6 @@ impl Reader<'_> {
         let client_id = client_id.value.clone();
         let config = DataverseConfig { url: url?, token_url: token_url?, client_id, credential: credential? };
         Some(DynamicsConnection { config, tenant, own_token_url: own_token_url.is_some(), label_language })
-    }
-
-    fn certificate(&mut self, doc: &CertificateDoc) -> DynamicsCredential {
-        self.word(&doc.certificate);
-        let rs256 = match doc.signature.as_ref().map(|s| (s, s.value.to_ascii_uppercase())) {
-            None => false,
-            Some((_, name)) if name == "PS256" => false,
-            Some((_, name)) if name == "RS256" => true,
-            Some((given, _)) => {
-                self.problem(&given.span, "this is no signature of an assertion", "not a signature", "write PS256 (the default) or RS256");
-                false
-            }
-        };
-        DynamicsCredential::Certificate { certificate: PathBuf::from(&doc.certificate.value), private_key: doc.private_key.clone(), rs256 }
     }
 
     fn campaign(&mut self, doc: &Spanned<CampaignDoc>) -> Option<CampaignConnection> {
@@ -595,8 +569,8 @@ impl Reader<'_> {
     where
         T: TryFrom<i64> + Display + Copy,
     {
-        let Some(PerSystemDoc { dynamics, campaign }) = doc else { return BTreeMap::new() };
-        let given = [(SystemId::D365, dynamics), (SystemId::Campaign, campaign)];
+        let Some(PerSystemDoc { dynamics, campaign, partner_center }) = doc else { return BTreeMap::new() };
+        let given = [(SystemId::D365, dynamics), (SystemId::Campaign, campaign), (SystemId::Partner, partner_center)];
         let given = given.into_iter().filter(|(_, number)| number.is_some());
         given.map(|(system, number)| (system, self.ranged(key, number.as_ref(), default, "requests"))).collect()
     }

@@ -1,10 +1,12 @@
 //! The project file d365map.yaml: connections, folders, limits, secrets by reference.
 
+mod entra;
 mod exports;
 mod file;
 mod journal;
 mod language;
 mod optouts;
+mod partner_center;
 mod reader;
 mod schedules;
 mod secret;
@@ -24,6 +26,7 @@ use crate::time::schedule::Schedule;
 
 pub use journal::JournalConnection;
 pub use optouts::OptoutReading;
+pub use partner_center::{PartnerCenterConnection, PartnerCenterCredential, RefreshTokenPlace};
 pub use secret::{SecretError, SecretRef};
 
 /// The name of a project file.
@@ -59,13 +62,15 @@ pub struct Connections {
     pub dynamics: Option<DynamicsConnection>,
     /// Adobe Campaign Standard.
     pub campaign: Option<CampaignConnection>,
+    /// Partner Center.
+    pub partner_center: Option<PartnerCenterConnection>,
 }
 
 /// Dataverse with an application user (client credentials).
 #[derive(Clone, Debug)]
 pub struct DynamicsConnection {
     /// As the connector takes it, but for the credential.
-    pub config: DataverseConfig<DynamicsCredential>,
+    pub config: DataverseConfig<EntraCredential>,
     /// The directory (tenant) of the application, if the file names it.
     pub tenant: Option<String>,
     /// Whether the file names the token service itself.
@@ -76,7 +81,7 @@ pub struct DynamicsConnection {
 
 /// How an application proves to Entra ID who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DynamicsCredential {
+pub enum EntraCredential {
     /// Where its secret is kept.
     Secret(SecretRef),
     /// A certificate that is uploaded to the app registration.

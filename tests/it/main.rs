@@ -19,6 +19,7 @@ mod generated;
 mod import;
 mod language;
 mod lsp;
+mod partner_center;
 mod project;
 mod schema;
 mod security;

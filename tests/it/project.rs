@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use d365map::connect::sftp::{CsvFormat, DeliveryLogColumns, ExportFiles, HostKey, LogColumns, OptOutColumns, OptOutLayout};
 use d365map::diagnostics::FileProblem;
-use d365map::project::{DynamicsCredential, FILE_NAME, Limits, Project, ProjectError, SecretRef, template};
+use d365map::project::{EntraCredential, FILE_NAME, Limits, Project, ProjectError, SecretRef, template};
 use d365map::system::SystemId;
 use d365map::time::schedule::When;
 
@@ -87,7 +87,7 @@ limits: { page-size: 5000, concurrency: 1, backlog-high-water: 5000, attempts: 2
     let dynamics = project.connections.dynamics.unwrap();
     assert_eq!(
         (dynamics.config.url.as_str(), dynamics.config.credential),
-        ("https://contoso.crm4.dynamics.com/", DynamicsCredential::Secret(SecretRef::Env("A_SECRET".into())))
+        ("https://contoso.crm4.dynamics.com/", EntraCredential::Secret(SecretRef::Env("A_SECRET".into())))
     );
     let campaign = project.connections.campaign.unwrap();
     assert_eq!(
@@ -436,8 +436,7 @@ fn every_key_of_the_project_file_is_in_its_page() {
 fn dynamics_takes_a_secret_or_a_certificate_and_not_both() {
     let certificate = "    client-certificate: { certificate: d.pem, private-key: { file: d.key }, signature: rs256 }\n";
     let project = load(&dynamics(certificate)).unwrap();
-    let expected =
-        DynamicsCredential::Certificate { certificate: "d.pem".into(), private_key: SecretRef::File("d.key".into()), rs256: true };
+    let expected = EntraCredential::Certificate { certificate: "d.pem".into(), private_key: SecretRef::File("d.key".into()), rs256: true };
     assert_eq!(project.connections.dynamics.unwrap().config.credential, expected);
     let fault = |lines: &str| load(&dynamics(lines)).unwrap_err()[0].to_string();
     assert!(fault("").contains("nothing to prove itself with"), "{}", fault(""));

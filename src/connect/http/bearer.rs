@@ -19,6 +19,12 @@ pub(crate) trait Tokens: Send + Sync {
 
     /// Forgets a token that was refused, unless another caller has replaced it already.
     fn refused<'a>(&'a self, token: &'a Token) -> Pending<'a, ()>;
+
+    /// Says whether the body of an answer with status 401 shows that a fresh token would be refused as well. Then the call ends with
+    /// this error.
+    fn lasting(&self, _body: &[u8]) -> Option<ConnectError> {
+        None
+    }
 }
 
 /// A token as it goes into a request.

@@ -270,15 +270,20 @@ impl Http {
                         return Err(ConnectError::Protocol { call: fail(attempt), problem });
                     }
                 },
-                Verdict::Refresh => match (request.token, &token) {
-                    (Some(source), Some(token)) if !refreshed => {
-                        source.refused(token).await;
-                        refreshed = true;
-                        number -= 1;
+                Verdict::Refresh => {
+                    if let Some(error) = request.token.and_then(|source| source.lasting(&attempt.body)) {
+                        return Err(error);
                     }
-                    _ if is_page(&attempt) => return Err(ConnectError::Protocol { call: fail(attempt), problem: HTML.to_owned() }),
-                    _ => return Err(ConnectError::Unauthorized { call: fail(attempt) }),
-                },
+                    match (request.token, &token) {
+                        (Some(source), Some(token)) if !refreshed => {
+                            source.refused(token).await;
+                            refreshed = true;
+                            number -= 1;
+                        }
+                        _ if is_page(&attempt) => return Err(ConnectError::Protocol { call: fail(attempt), problem: HTML.to_owned() }),
+                        _ => return Err(ConnectError::Unauthorized { call: fail(attempt) }),
+                    }
+                }
                 Verdict::Throttled => {
                     if host.pause(wait) {
                         let seconds = wait.as_secs_f64().ceil();

@@ -190,25 +190,29 @@ impl Credential {
     /// [`ConnectError::Config`] when an assertion cannot be signed.
     pub(super) fn form(&self, token_url: &Url, client_id: &str, scope: &str) -> Result<Vec<(&'static str, SecretString)>, ConnectError> {
         let open = |text: &str| SecretString::from(text);
+        let client = self.authentication(token_url, client_id)?;
         Ok(match self {
-            Self::Secret(secret) => vec![
-                ("grant_type", open("client_credentials")),
-                ("client_id", open(client_id)),
-                ("client_secret", secret.clone()),
-                ("scope", open(scope)),
-            ],
+            Self::Secret(_) | Self::Certificate(_) => {
+                [vec![("grant_type", open("client_credentials"))], client, vec![("scope", open(scope))]].concat()
+            }
+            Self::AdobeJwt(account) => [client, vec![("jwt_token", adobe_jwt(account, token_url, client_id)?)]].concat(),
+        })
+    }
+
+    /// The fields by which the client says and proves who it is, whatever it asks for; made anew for each attempt.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] when an assertion cannot be signed.
+    pub(super) fn authentication(&self, token_url: &Url, client_id: &str) -> Result<Vec<(&'static str, SecretString)>, ConnectError> {
+        let open = |text: &str| SecretString::from(text);
+        Ok(match self {
+            Self::Secret(secret) => vec![("client_id", open(client_id)), ("client_secret", secret.clone())],
             Self::Certificate(certificate) => vec![
-                ("grant_type", open("client_credentials")),
                 ("client_id", open(client_id)),
                 ("client_assertion_type", open(ASSERTION_TYPE)),
                 ("client_assertion", assertion(certificate, token_url, client_id)?),
-                ("scope", open(scope)),
             ],
-            Self::AdobeJwt(account) => vec![
-                ("client_id", open(client_id)),
-                ("client_secret", account.client_secret.clone()),
-                ("jwt_token", adobe_jwt(account, token_url, client_id)?),
-            ],
+            Self::AdobeJwt(account) => vec![("client_id", open(client_id)), ("client_secret", account.client_secret.clone())],
         })
     }
 

@@ -4,7 +4,6 @@
 //! service gives a refresh token here: a new token is asked for in the same way.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,24 +11,14 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use url::Url;
 
 use super::bearer::{Pending, Token, Tokens};
 use super::client::Http;
 use super::credential::Credential;
 use super::request::{Payload, Request};
+use super::slot::{self, Slot};
 use crate::connect::error::ConnectError;
-
-/// How long before its expiry a token is replaced. A quarter of its life where that is shorter.
-const REFRESH_BEFORE: Duration = Duration::from_secs(300);
-/// A token whose answer names no life; both services name it.
-const UNSTATED_LIFE: Duration = Duration::from_secs(600);
-/// How long an old, still valid token serves when a new one cannot be had, before the next try.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
-/// No service gives longer lives; keeps arithmetic on instants in range.
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Where a connector's tokens come from.
 pub(crate) struct TokenSource {
@@ -38,16 +27,7 @@ pub(crate) struct TokenSource {
     client_id: String,
     scope: String,
     credential: Credential,
-    slot: Mutex<Slot>,
-    /// How many requests for a token have ended, well or not.
-    ended: AtomicU64,
-}
-
-#[derive(Default)]
-struct Slot {
-    token: Option<Token>,
-    /// The last failure, with the count at its end.
-    failure: Option<(u64, ConnectError)>,
+    slot: Slot,
 }
 
 /// Shows the address alone.
@@ -64,53 +44,12 @@ impl TokenSource {
         if let Some(secret) = credential.repeatable() {
             http.redactor().keep(&client_id, secret);
         }
-        Self { http, url, client_id, scope, credential, slot: Mutex::default(), ended: AtomicU64::new(0) }
+        Self { http, url, client_id, scope, credential, slot: Slot::default() }
     }
 
     /// Asks for a token, unless there is one, and keeps it.
     pub(crate) async fn prove(&self) -> Result<(), ConnectError> {
         self.get().await.map(drop)
-    }
-
-    async fn current(&self) -> Result<Token, ConnectError> {
-        let before = self.ended.load(Ordering::Acquire);
-        let mut slot = self.slot.lock().await;
-        if let Some(token) = slot.token.as_ref().filter(|t| t.refresh_at > Instant::now()) {
-            return Ok(token.clone());
-        }
-        if let Some((at, failure)) = &slot.failure
-            && *at > before
-        {
-            return Err(failure.clone());
-        }
-        let asked = self.ask().await;
-        let ended = self.ended.fetch_add(1, Ordering::AcqRel) + 1;
-        match asked {
-            Ok((header, life)) => {
-                let now = Instant::now();
-                let token = Token { header, refresh_at: now + refresh_after(life), expires_at: now + life, number: ended };
-                *slot = Slot { token: Some(token.clone()), failure: None };
-                Ok(token)
-            }
-            Err(failure) => {
-                if failure.is_transient()
-                    && let Some(token) = slot.token.as_mut().filter(|t| !t.expired())
-                {
-                    token.refresh_at = Instant::now() + TRY_AGAIN;
-                    return Ok(token.clone());
-                }
-                slot.token = None;
-                slot.failure = Some((ended, failure.clone()));
-                Err(failure)
-            }
-        }
-    }
-
-    async fn forget(&self, token: &Token) {
-        let mut slot = self.slot.lock().await;
-        if slot.token.as_ref().is_some_and(|t| t.number == token.number) {
-            slot.token = None;
-        }
     }
 
     async fn ask(&self) -> Result<(HeaderValue, Duration), ConnectError> {
@@ -136,16 +75,7 @@ impl TokenSource {
         self.http.redactor().pass(text);
         let mut header = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| problem("the token cannot stand in a header"))?;
         header.set_sensitive(true);
-        let life = match value.get("expires_in") {
-            Some(Value::Number(number)) => number.as_f64(),
-            Some(Value::String(text)) => text.parse().ok(),
-            _ => None,
-        };
-        let life = life
-            .map(|life| self.credential.life(life))
-            .and_then(|s| Duration::try_from_secs_f64(s).ok())
-            .unwrap_or(UNSTATED_LIFE)
-            .min(LONGEST_LIFE);
+        let life = slot::bounded(slot::stated_life(&value).map(|life| self.credential.life(life)));
         Ok((header, life))
     }
 
@@ -187,21 +117,16 @@ impl TokenSource {
 
 impl Tokens for TokenSource {
     fn get(&self) -> Pending<'_, Result<Token, ConnectError>> {
-        Box::pin(self.current())
+        Box::pin(self.slot.current(|| self.ask()))
     }
 
     fn refused<'a>(&'a self, token: &'a Token) -> Pending<'a, ()> {
-        Box::pin(self.forget(token))
+        Box::pin(self.slot.forget(token))
     }
 }
 
-/// How long a token of this life is used.
-fn refresh_after(life: Duration) -> Duration {
-    life - REFRESH_BEFORE.min(life / 4)
-}
-
 /// What to do about a code of Entra ID (Microsoft Entra: *error codes*) or of Adobe's IMS (the codes of RFC 6749).
-fn remedy(code: &str) -> &'static str {
+pub(super) fn remedy(code: &str) -> &'static str {
     match code {
         "AADSTS7000215" => "the client secret is wrong: give the secret's value, not its id",
         "AADSTS7000222" => "the client secret has expired: make a new one in the app registration",
@@ -245,13 +170,6 @@ mod tests {
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("AADSTS7000215") && shown.contains("not its id"), "{shown}");
         assert!(!shown.contains("s3cr3t"), "{shown}");
-    }
-
-    #[test]
-    fn a_token_is_replaced_five_minutes_before_its_end_or_at_three_quarters_of_a_short_life() {
-        for (life, used) in [(3599, 3299), (86399, 86099), (1200, 900), (400, 300), (4, 3), (0, 0)] {
-            assert_eq!(refresh_after(Duration::from_secs(life)), Duration::from_secs(used));
-        }
     }
 
     #[tokio::test]

@@ -72,6 +72,7 @@ mod tests {
             RunError::Service(ConnectError::Unauthorized { call: call() }),
             RunError::Service(denied()),
             RunError::Service(ConnectError::Token { call: call(), remedy: String::new() }),
+            RunError::Service(ConnectError::SignIn { problem: String::new(), remedy: String::new() }),
             RunError::Denied { name: "a".to_owned(), calls: "every create".to_owned(), error: Box::new(denied()) },
         ] {
             assert!(error.needs_person(), "{error}");

@@ -147,6 +147,7 @@ fn meaning(error: &ConnectError, bulk: Bulk) -> Meaning {
         | ConnectError::BudgetSpent { .. }
         | ConnectError::ForeignLink { .. }
         | ConnectError::Token { .. }
+        | ConnectError::SignIn { .. }
         | ConnectError::Config { .. } => Meaning::All,
     }
 }

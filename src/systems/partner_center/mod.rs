@@ -6,7 +6,10 @@
 //! Sources: Partner Center REST, *Referrals API*: *Referral resources*, *Create a referral*, *Patch a referral*, *Get a list of referrals*,
 //! *Response codes*.
 
+mod config;
 pub mod patch;
 pub mod referral;
 pub mod transitions;
 pub mod tree;
+
+pub use config::{PartnerCenterConfig, REFERRALS, WEBHOOKS};

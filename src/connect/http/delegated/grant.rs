@@ -1,0 +1,259 @@
+//! The requests to the token service, version 2 of its endpoints, and what its refusals mean.
+//!
+//! Sources: RFC 6749, 5; Microsoft Entra, *error codes*.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::SignInConfig;
+use super::claims::Claims;
+use crate::connect::error::{Call, ConnectError};
+use crate::connect::http::address::service_url;
+use crate::connect::http::answer::strip_bom;
+use crate::connect::http::client::Http;
+use crate::connect::http::credential::Credential;
+use crate::connect::http::request::{Payload, Request};
+use crate::connect::http::retry::Repeat;
+use crate::connect::http::slot;
+use crate::connect::http::token;
+
+/// One field of a form.
+pub(super) type Field<'a> = (&'static str, &'a str);
+
+/// The endpoints of one directory, and the app that asks.
+pub(super) struct TokenService {
+    http: Http,
+    token_url: Url,
+    client_id: String,
+    client: Option<Credential>,
+    command: &'static str,
+}
+
+impl fmt::Debug for TokenService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.token_url.as_str())
+    }
+}
+
+/// An access token with all that came with it.
+pub(super) struct Granted {
+    pub(super) header: HeaderValue,
+    pub(super) life: Duration,
+    /// The refresh token that takes the place of the one that was used.
+    pub(super) refresh: Option<SecretString>,
+    pub(super) claims: Claims,
+}
+
+/// The scope of an audience. `offline_access` asks for a refresh token.
+pub(super) fn scope(audience: &str) -> String {
+    format!("{}/.default offline_access openid", audience.trim_end_matches('/'))
+}
+
+/// What to do if a person must sign in.
+pub(super) fn remedy(command: &str) -> String {
+    format!("sign in: `{command}`")
+}
+
+impl TokenService {
+    pub(super) fn new(http: Http, config: &SignInConfig, client: Option<Credential>) -> Result<Self, ConnectError> {
+        service_url("partner-center", "authority", &config.authority)?;
+        let plausible = config.tenant.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+            && config.tenant.chars().any(|c| c.is_ascii_alphanumeric());
+        let wrong = || {
+            ConnectError::config(format!("`{}` is not a tenant", config.tenant), "give the directory's id (a GUID) or one of its domains")
+        };
+        if !plausible {
+            return Err(wrong());
+        }
+        let base = config.authority.as_str().trim_end_matches('/');
+        let token_url = Url::parse(&format!("{base}/{}/oauth2/v2.0/token", config.tenant)).map_err(|_| wrong())?;
+        if let Some(secret) = client.as_ref().and_then(Credential::repeatable) {
+            http.redactor().keep(&config.client_id, secret);
+        }
+        Ok(Self { http, token_url, client_id: config.client_id.clone(), client, command: config.command })
+    }
+
+    /// Exchanges a refresh token.
+    pub(super) async fn refresh(&self, token: &SecretString, audience: &str) -> Result<Granted, ConnectError> {
+        self.http.redactor().pass(token.expose_secret());
+        let scope = scope(audience);
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", token.expose_secret()), ("scope", scope.as_str())];
+        // Entra ID accepts a refresh token more than once, so that a lost answer does no harm.
+        self.grant(&fields, Repeat::Safe).await.map_err(|error| self.explained(error))
+    }
+
+    /// Asks for tokens. The error is the service's own.
+    pub(super) async fn grant(&self, fields: &[Field<'_>], repeat: Repeat) -> Result<Granted, ConnectError> {
+        let first = self.form(fields)?;
+        // Encoded anew for each attempt: an assertion is good for one use.
+        let fresh = || self.form(fields).unwrap_or_else(|_| first.clone());
+        let request = Request {
+            headers: headers(),
+            body: Payload::Fresh(&fresh),
+            repeat,
+            ..Request::new("token", Method::POST, self.token_url.clone())
+        };
+        let answer = self.http.send(&request).await?;
+        let problem = |problem: &str| request.protocol(format!("{problem}: check the connection's `authority`"));
+        let value: Value = serde_json::from_slice(strip_bom(&answer)).map_err(|_| problem("the token service's answer is not JSON"))?;
+        let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let access = text("access_token").ok_or_else(|| problem("the token service's answer has no `access_token`"))?;
+        self.http.redactor().pass(access);
+        let refresh = text("refresh_token").map(SecretString::from);
+        if let Some(token) = &refresh {
+            self.http.redactor().pass(token.expose_secret());
+        }
+        let mut header = HeaderValue::try_from(format!("Bearer {access}")).map_err(|_| problem("the token cannot be sent in a header"))?;
+        header.set_sensitive(true);
+        Ok(Granted { header, life: slot::bounded(slot::stated_life(&value)), refresh, claims: Claims::read(access) })
+    }
+
+    /// The form. Not inline: its serializer would keep the request from moving between threads.
+    fn form(&self, fields: &[Field<'_>]) -> Result<Bytes, ConnectError> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        match &self.client {
+            Some(credential) => {
+                for (name, value) in credential.authentication(&self.token_url, &self.client_id)? {
+                    if name == "client_assertion" {
+                        self.http.redactor().pass(value.expose_secret());
+                    }
+                    form.append_pair(name, value.expose_secret());
+                }
+            }
+            None => drop(form.append_pair("client_id", &self.client_id)),
+        }
+        form.extend_pairs(fields);
+        Ok(form.finish().into())
+    }
+
+    /// The error of a request for which there is no turn.
+    pub(super) fn busy(&self, message: &str) -> ConnectError {
+        Request::new("token", Method::POST, self.token_url.clone()).unavailable(message)
+    }
+
+    /// A refusal by the token service, with what to do about it.
+    pub(super) fn explained(&self, error: ConnectError) -> ConnectError {
+        let call = match error {
+            ConnectError::Unauthorized { call }
+            | ConnectError::Forbidden { call }
+            | ConnectError::NotFound { call }
+            | ConnectError::Rejected { call }
+            | ConnectError::Duplicate { call } => call,
+            other => return other,
+        };
+        let code = call.code.as_deref().unwrap_or_default();
+        let reason = match oauth_error(&call).as_deref() {
+            Some("invalid_grant" | "interaction_required" | "login_required" | "consent_required") => reason(code),
+            _ => {
+                let remedy = token::remedy(code).to_owned();
+                return ConnectError::Token { call, remedy };
+            }
+        };
+        let (reason, consent) = reason;
+        let said = call.message.as_deref().map(first_sentence).filter(|said| !said.is_empty()).unwrap_or(code);
+        let remedy = if consent {
+            "let an administrator consent to the permissions of the app (docs/partner-center.md)".to_owned()
+        } else {
+            remedy(self.command)
+        };
+        ConnectError::SignIn { problem: format!("{reason} ({said})"), remedy }
+    }
+}
+
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// The error code of RFC 6749 in the body of an answer. Entra ID's own code is in the call.
+pub(super) fn oauth_error(call: &Call) -> Option<String> {
+    let body: Value = serde_json::from_str(call.body.as_deref()?).ok()?;
+    body.get("error")?.as_str().map(str::to_owned)
+}
+
+/// Why a person must act, by Entra ID's code; and whether consent is what is missing.
+fn reason(code: &str) -> (&'static str, bool) {
+    match code {
+        "AADSTS65001" | "AADSTS650056" => ("nobody has consented to the permissions of the app", true),
+        "AADSTS700082" | "AADSTS70043" => ("the sign-in has expired", false),
+        "AADSTS50173" | "AADSTS50133" => ("the sign-in ended because the password was changed or reset", false),
+        "AADSTS50076" | "AADSTS50079" | "AADSTS50158" => ("the token service asks for multifactor authentication", false),
+        "AADSTS50057" | "AADSTS50034" => ("the account is disabled or does not exist any more", false),
+        "AADSTS53003" | "AADSTS53000" => ("a conditional access policy blocks the sign-in", false),
+        _ => ("the token service does not accept the sign-in any more", false),
+    }
+}
+
+/// The first sentence or line of a message of Entra ID; ids and times follow it.
+fn first_sentence(message: &str) -> &str {
+    let end = message.find(" Trace ID:").or_else(|| message.find(['\r', '\n'])).unwrap_or(message.len());
+    message[..end].trim().trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::HttpConfig;
+    use crate::connect::http::delegated::SignInMethod;
+
+    fn service() -> TokenService {
+        let config = SignInConfig {
+            authority: "https://login.microsoftonline.com/".parse().unwrap(),
+            tenant: "contoso.com".to_owned(),
+            client_id: "app".to_owned(),
+            method: SignInMethod::DeviceCode,
+            require_mfa: true,
+            command: "d365map login partner-center",
+        };
+        TokenService::new(Http::new(HttpConfig::default()).unwrap(), &config, None).unwrap()
+    }
+
+    fn refused(error: &str, description: &str) -> ConnectError {
+        let body = serde_json::json!({ "error": error, "error_description": description }).to_string();
+        let code = description.split(':').next().filter(|code| code.starts_with("AADSTS")).unwrap_or(error);
+        let call = Call { code: Some(code.to_owned()), message: Some(description.to_owned()), body: Some(body), ..Call::default() };
+        service().explained(ConnectError::Rejected { call: Box::new(call) })
+    }
+
+    #[test]
+    fn one_scope_asks_for_one_audience_and_a_refresh_token() {
+        assert_eq!(scope("https://api.partner.microsoft.com/"), "https://api.partner.microsoft.com/.default offline_access openid");
+        assert_eq!(service().token_url.as_str(), "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token");
+    }
+
+    #[test]
+    fn a_refresh_token_that_is_not_accepted_asks_to_sign_in_and_names_the_command() {
+        for (error, description, reason) in [
+            ("invalid_grant", "AADSTS700082: The refresh token has expired. Trace ID: x", "the sign-in has expired"),
+            ("invalid_grant", "AADSTS50173: The grant was revoked.", "password was changed"),
+            ("invalid_grant", "unknown", "does not accept the sign-in any more"),
+            ("interaction_required", "AADSTS50076: You must use multifactor.", "asks for multifactor authentication"),
+        ] {
+            let refused = refused(error, description);
+            let text = refused.to_string();
+            assert!(matches!(refused, ConnectError::SignIn { .. }), "{text}");
+            assert!(text.contains(reason) && text.ends_with("sign in: `d365map login partner-center`"), "{text}");
+            assert!(!text.contains("Trace ID"), "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_consent_asks_for_an_administrator() {
+        let text = refused("invalid_grant", "AADSTS65001: The user or administrator has not consented").to_string();
+        assert!(text.contains("let an administrator consent"), "{text}");
+    }
+
+    #[test]
+    fn a_client_that_is_not_accepted_is_an_error_of_the_token_service() {
+        assert!(matches!(refused("invalid_client", "AADSTS7000215: Invalid secret"), ConnectError::Token { .. }));
+    }
+}
