@@ -11,6 +11,18 @@ use serde_json::{Map, Value};
 /// What a half of a surrogate pair is read as: the character for what cannot be shown (U+FFFD).
 const REPLACEMENT: &str = "\\ufffd";
 
+/// Appends a text as JSON writes it.
+pub fn push_string(out: &mut String, text: &str) {
+    // Most texts need no escape: names, keys, ids.
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string());
+    }
+}
+
 /// The text with U+FFFD in place of each half of a surrogate pair; `None` if it has no such half.
 pub fn without_lone_surrogates(text: &str) -> Option<String> {
     let mut repaired: Option<String> = None;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global, emulated};
-use crate::app::{CommandError, ErrorKind, options, runtime, services};
+use crate::app::{CommandError, ErrorKind, options, server_runtime, services};
 use crate::check::{Input, compile};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::disk;
@@ -43,7 +43,7 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let folder = Folder::new();
     let failed = |error: DemoError| CommandError::new(ErrorKind::Bug, format!("the demonstration failed: {error}"));
-    let text = runtime()?.block_on(demo(args, global.quiet, &folder.0)).map_err(failed)?;
+    let text = server_runtime()?.block_on(demo(args, global.quiet, &folder.0)).map_err(failed)?;
     if args.format == Format::Json {
         print_json(&text)
     } else {

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::{Exit, Global, emulated};
-use crate::app::{CommandError, files, runtime};
+use crate::app::{CommandError, files, server_runtime};
 use d365map_emulator::{self as emulator, Config, PartnerCenterConfig, PortError, Running};
 
 /// Arguments of `emulate`.
@@ -172,7 +172,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         }),
         ..Config::default()
     };
-    runtime()?.block_on(async {
+    server_runtime()?.block_on(async {
         let failed = |error: std::io::Error| {
             let text = format!("the emulators cannot start: {error}{}", other_port(&error, args));
             CommandError::usage(text)

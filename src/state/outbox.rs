@@ -391,13 +391,19 @@ impl Tx<'_> {
         let work = match (op, payload) {
             (Op::Upsert, Some(payload)) => {
                 let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|(fingerprint, _)| fingerprint);
-                let slots = self.slots(mapping)?;
-                let payload =
-                    Payload::from_shared(&payload, |path| slots.get_key_value(path).map_or_else(|| path.into(), |(path, _)| path.clone()))?;
+                let mut index = 0;
+                let payload = Payload::from_shared(&payload, |path| {
+                    let known = self.slot_at(mapping, index, path).ok().flatten().map(|(known, _)| known.clone());
+                    index += 1;
+                    known.unwrap_or_else(|| path.into())
+                })?;
                 let mut fields = Vec::with_capacity(payload.fields().len());
                 let mut missing = Vec::new();
-                for field in payload.fields() {
-                    let slot = self.slot_or_new(mapping, &field.path)?;
+                for (index, field) in payload.fields().iter().enumerate() {
+                    let slot = match self.slot_at(mapping, index, &field.path)? {
+                        Some((_, slot)) => *slot,
+                        None => self.slot_or_new(mapping, &field.path)?,
+                    };
                     let hash = self.key().hash(&field.path, field.value.get());
                     let differs = !trusted.is_some_and(|known| known.has(slot, hash));
                     let link = match &field.link {

@@ -9,7 +9,7 @@ use super::due::PageTimes;
 use super::error::{Inside, StateError};
 use super::mass::{HeldCause, MassChange, MassLimits};
 use super::outbox::{NewOp, Queued, is_keyless, refetch_key};
-use super::payload::Payload;
+use super::payload::{Field, Payload};
 use super::store::Store;
 use super::tx::{Ahead, LedgerRow, Tx, json_list, mapping_id};
 use super::types::{Op, RunId, millis};
@@ -504,10 +504,11 @@ impl Tx<'_> {
         if row.doubtful || row.source_id != source_id {
             return Ok(false);
         }
-        for field in payload.fields().iter().filter(|field| !field.create_only && (with_initial || !field.initial_only)) {
+        let compared = |field: &Field| !field.create_only && (with_initial || !field.initial_only);
+        for (index, field) in payload.fields().iter().enumerate().filter(|(_, field)| compared(field)) {
             let hash = self.key().hash(&field.path, field.value.get());
-            match self.slot(mapping, &field.path)? {
-                Some(slot) if row.fingerprint.has(slot, hash) => {}
+            match self.slot_at(mapping, index, &field.path)? {
+                Some((_, slot)) if row.fingerprint.has(*slot, hash) => {}
                 Some(_) | None => return Ok(false),
             }
         }
@@ -517,9 +518,9 @@ impl Tx<'_> {
     /// The values are those that were last written, but may come from other source columns.
     fn note_filled(&mut self, mapping: i64, key: &str, row: &LedgerRow, payload: &Payload) -> Inside<()> {
         let mut filled = row.filled.clone();
-        for field in payload.fields() {
-            if let Some(slot) = self.slot(mapping, &field.path)? {
-                filled.write(slot, field.filled);
+        for (index, field) in payload.fields().iter().enumerate() {
+            if let Some((_, slot)) = self.slot_at(mapping, index, &field.path)? {
+                filled.write(*slot, field.filled);
             }
         }
         if filled != row.filled {

@@ -1,7 +1,7 @@
 //! What an upsert carries: target path → JSON value, and which of the paths go with the initial load only.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::error::StateError;
+use crate::json::push_string;
 
 /// The text of a JSON value: a part of a longer text that the values of a record share, so that a record costs one allocation and not
 /// one for each of its fields. A clone shares the text too.
@@ -149,21 +150,26 @@ impl Payload {
     /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`, and `"links":{"owner":"accounts"}` where
     /// there are any: what the outbox keeps.
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(32 + self.fields.iter().map(|f| f.path.len() + f.value.get().len() + 4).sum::<usize>());
+        let mut text = String::with_capacity(64 + self.fields.iter().map(|f| 2 * f.path.len() + f.value.get().len() + 10).sum::<usize>());
         text.push_str("{\"fields\":{");
         for (i, field) in self.fields.iter().enumerate() {
             if i > 0 {
                 text.push(',');
             }
-            push_json_string(&mut text, &field.path);
+            push_string(&mut text, &field.path);
             text.push(':');
             text.push_str(field.value.get());
         }
         text.push('}');
         push_list(&mut text, "create", self.fields.iter().filter(|field| field.create_only));
         push_list(&mut text, "initial", self.fields.iter().filter(|field| field.initial_only));
-        push_map(&mut text, "filled", self.fields.iter().filter_map(|field| Some((field, field.filled?.to_string()))));
-        push_map(&mut text, "links", self.fields.iter().filter_map(|field| Some((field, json_string(field.link.as_ref()?)))));
+        push_map(&mut text, "filled", self.fields.iter().filter_map(|field| Some((field, field.filled?))), |text, bits| {
+            // A text can always be written to.
+            let _ = write!(text, "{bits}");
+        });
+        push_map(&mut text, "links", self.fields.iter().filter_map(|field| Some((field, field.link.as_ref()?))), |text, link| {
+            push_string(text, link);
+        });
         text.push('}');
         text
     }
@@ -267,37 +273,45 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
     }
 }
 
-/// Appends `,"name":["path",…]`; nothing where there are no fields.
+/// Appends `,"name":["path",…]`; nothing if there are no fields.
 fn push_list<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = &'f Field>) {
-    let paths: Vec<String> = fields.map(|field| json_string(&field.path)).collect();
-    if !paths.is_empty() {
-        text.push_str(&format!(",\"{name}\":[{}]", paths.join(",")));
+    let mut separator = '[';
+    for field in fields {
+        if separator == '[' {
+            push_name(text, name);
+        }
+        text.push(separator);
+        push_string(text, &field.path);
+        separator = ',';
+    }
+    if separator == ',' {
+        text.push(']');
     }
 }
 
-/// Appends `,"name":{"path":value,…}`, where the values are JSON texts; nothing where there are no fields.
-fn push_map<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = (&'f Field, String)>) {
-    let entries: Vec<String> = fields.map(|(field, value)| format!("{}:{value}", json_string(&field.path))).collect();
-    if !entries.is_empty() {
-        text.push_str(&format!(",\"{name}\":{{{}}}", entries.join(",")));
+/// Appends `,"name":{"path":value,…}`; `push` appends the value. Nothing if there are no fields.
+fn push_map<'f, T>(text: &mut String, name: &str, fields: impl Iterator<Item = (&'f Field, T)>, push: impl Fn(&mut String, T)) {
+    let mut separator = '{';
+    for (field, value) in fields {
+        if separator == '{' {
+            push_name(text, name);
+        }
+        text.push(separator);
+        push_string(text, &field.path);
+        text.push(':');
+        push(text, value);
+        separator = ',';
+    }
+    if separator == ',' {
+        text.push('}');
     }
 }
 
-fn json_string(value: &str) -> String {
-    let mut text = String::with_capacity(value.len() + 2);
-    push_json_string(&mut text, value);
-    text
-}
-
-fn push_json_string(text: &mut String, value: &str) {
-    // Paths are identifiers nearly always; the others take the long way.
-    if value.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
-        text.push('"');
-        text.push_str(value);
-        text.push('"');
-    } else {
-        text.push_str(&serde_json::Value::from(value).to_string());
-    }
+/// Appends `,"name":`.
+fn push_name(text: &mut String, name: &str) {
+    text.push_str(",\"");
+    text.push_str(name);
+    text.push_str("\":");
 }
 
 #[cfg(test)]

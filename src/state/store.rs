@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::{Fault, Inside, StateError};
@@ -210,6 +211,8 @@ impl Store {
 
     fn from_connection(conn: Connection, path: &Path) -> Result<Store, StateError> {
         conn.set_prepared_statement_cache_capacity(96);
+        // Otherwise statements with a parameter beside a partial index are planned again whenever the parameter changes: at each claim.
+        in_context(path, "be prepared", || Ok(conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?))?;
         in_context(path, "be prepared", || Ok(super::words::register(&conn)?))?;
         let key = in_context(path, "read its key", || migrate::hash_key(&conn))?;
         let caches = Caches::new(key);

@@ -18,16 +18,22 @@ pub(super) struct Caches {
     pub request_lifetime: TimeDelta,
     mappings: HashMap<String, i64>,
     slots: HashMap<i64, HashMap<Arc<str>, u32>>,
+    /// The mapping of `order`.
+    order_of: i64,
+    /// Target paths and their slots, in the order in which the last payload had them. The payloads of a mapping nearly always have the
+    /// same paths in the same order, so that a path is found by one comparison.
+    order: Vec<(Arc<str>, u32)>,
 }
 
 impl Caches {
     pub fn new(key: HashKey) -> Self {
-        Caches { key, request_lifetime: TimeDelta::zero(), mappings: HashMap::new(), slots: HashMap::new() }
+        Caches { key, request_lifetime: TimeDelta::zero(), mappings: HashMap::new(), slots: HashMap::new(), order_of: 0, order: Vec::new() }
     }
 
     pub fn forget(&mut self) {
         self.mappings.clear();
         self.slots.clear();
+        self.order.clear();
     }
 }
 
@@ -200,6 +206,24 @@ impl<'a> Tx<'a> {
     /// The slot of a target path, if it has one yet.
     pub fn slot(&mut self, mapping: i64, path: &str) -> Inside<Option<u32>> {
         Ok(self.slots(mapping)?.get(path).copied())
+    }
+
+    /// A target path and its slot, if it has one yet; `index` is the path's place in its payload.
+    pub fn slot_at(&mut self, mapping: i64, index: usize, path: &str) -> Inside<Option<&(Arc<str>, u32)>> {
+        if self.caches.order_of != mapping {
+            self.caches.order.clear();
+            self.caches.order_of = mapping;
+        }
+        if self.caches.order.get(index).is_none_or(|(known, _)| **known != *path) {
+            let Some((known, slot)) = self.slots(mapping)?.get_key_value(path) else { return Ok(None) };
+            let found = (known.clone(), *slot);
+            let order = &mut self.caches.order;
+            if order.len() <= index {
+                order.resize(index + 1, found.clone());
+            }
+            order[index] = found;
+        }
+        Ok(self.caches.order.get(index))
     }
 
     /// The slot of a target path, given out at its first use.

@@ -1,8 +1,11 @@
 //! A first load of contacts, and what it costs: the release binary moves them from the Dynamics emulator to the Campaign emulator,
-//! beside `wrk`, which sends the same requests at the same concurrency to the same emulator.
+//! beside `wrk`, which sends the same requests at the same concurrency to the same emulator, and beside the HTTP library alone
+//! ([`sender`]).
 //!
 //! Each round starts emulators of their own, so that every measurement meets the same tables. The emulators are another process:
 //! the CPU time of the runner is its own. Linux only, since times and memory are read from `/proc`.
+
+mod sender;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -18,7 +21,18 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The attributes that `mappings/contacts.d365map` writes, in the order in which it writes them.
 const ATTRIBUTES: [&str; 13] = [
-    "externalId", "salutation", "firstName", "middleName", "lastName", "email", "birthDate", "gender", "phone", "mobilePhone", "fax", "location",
+    "externalId",
+    "salutation",
+    "firstName",
+    "middleName",
+    "lastName",
+    "email",
+    "birthDate",
+    "gender",
+    "phone",
+    "mobilePhone",
+    "fax",
+    "location",
     "emailFormat",
 ];
 /// Requests under way at once: the default of `limits.concurrency`.
@@ -39,8 +53,7 @@ struct Args {
 
 fn args() -> Result<Args> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut args =
-        Args { binary: root.join("target/release/d365map"), wrk: "wrk".to_owned(), contacts: 100_000, rounds: 3, seconds: 10 };
+    let mut args = Args { binary: root.join("target/release/d365map"), wrk: "wrk".to_owned(), contacts: 100_000, rounds: 3, seconds: 10 };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().ok_or(USAGE)?;
@@ -75,6 +88,9 @@ impl Cost {
 }
 
 fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(sender::NAME) {
+        return sender::main(std::env::args().skip(2).collect());
+    }
     let args = args()?;
     let folder = std::env::temp_dir().join(format!("d365map-load-{}", std::process::id()));
     let result = measure(&args, &folder);
@@ -88,15 +104,19 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
         args.contacts,
         std::thread::available_parallelism()?
     );
-    println!("round   wrk req/s   runner req/s   ratio   CPU µs/record (user + system)   peak MiB   replay CPU s   replay s");
+    println!(
+        "round   wrk req/s   runner req/s   ratio   CPU µs/record (user + system)   reqwest alone   peak MiB   replay CPU s   replay s"
+    );
     let mut rounds = Vec::new();
     for round in 1..=args.rounds {
         let (created, load, replay, bodies) = runner(args, &folder.join(round.to_string()))?;
         let wrk = wrk(args, &bodies)?;
+        let (sent, alone) = reqwest_alone(args, &bodies)?;
+        let alone = alone.cpu() * 1e6 / sent as f64;
         let rate = created as f64 / load.wall.as_secs_f64();
         let micros = |seconds: f64| seconds * 1e6 / created as f64;
         println!(
-            "{round:<7} {wrk:<11.0} {rate:<14.0} {:<7.2} {:<6.1} ({:.1} + {:.1}) {:>22.1} {:>14.2} {:>10.2}",
+            "{round:<7} {wrk:<11.0} {rate:<14.0} {:<7.2} {:<6.1} ({:.1} + {:.1}) {alone:>24.1} {:>10.1} {:>14.2} {:>10.2}",
             rate / wrk,
             micros(load.cpu()),
             micros(load.user),
@@ -105,17 +125,18 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
             replay.cpu(),
             replay.wall.as_secs_f64()
         );
-        rounds.push((rate / wrk, micros(load.cpu()), load.peak_mib.max(replay.peak_mib), replay.cpu()));
+        rounds.push((rate / wrk, micros(load.cpu()), load.peak_mib.max(replay.peak_mib), replay.cpu(), alone));
     }
-    let median = |pick: fn(&(f64, f64, f64, f64)) -> f64| {
+    let median = |pick: fn(&(f64, f64, f64, f64, f64)) -> f64| {
         let mut values: Vec<f64> = rounds.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
     println!(
-        "\nmedian: {:.2} of wrk's requests per second, {:.1} µs CPU per created record, {:.1} MiB, replay {:.2} s CPU",
+        "\nmedian: {:.2} of wrk's requests per second, {:.1} µs CPU per created record (reqwest alone {:.1}), {:.1} MiB, replay {:.2} s CPU",
         median(|r| r.0),
         median(|r| r.1),
+        median(|r| r.4),
         median(|r| r.2),
         median(|r| r.3)
     );
@@ -166,7 +187,8 @@ fn profiles(dump: &str) -> Result<String> {
         for name in ATTRIBUTES {
             match profile.get(name) {
                 Some(Value::Object(inner)) => {
-                    let inner: Map<_, _> = inner.iter().filter(|(_, value)| has_value(value)).map(|(n, v)| (n.clone(), v.clone())).collect();
+                    let inner: Map<_, _> =
+                        inner.iter().filter(|(_, value)| has_value(value)).map(|(n, v)| (n.clone(), v.clone())).collect();
                     body.insert(name.to_owned(), inner.into());
                 }
                 Some(value) if has_value(value) => drop(body.insert(name.to_owned(), value.clone())),
@@ -203,6 +225,18 @@ fn wrk(args: &Args, bodies: &Path) -> Result<f64> {
         return Err(format!("of {requests} requests of wrk, {refused} were refused and {lost} lost").into());
     }
     Ok(requests / micros * 1e6)
+}
+
+/// The same creates sent by the HTTP library without anything else, at the same concurrency: how many, and what that cost.
+fn reqwest_alone(args: &Args, bodies: &Path) -> Result<(u64, Cost)> {
+    let emulators = Emulators::start(args, args.contacts)?;
+    let campaign = &emulators.addresses["campaign"];
+    let field = |name: &str| campaign[name].as_str().ok_or_else(|| format!("the emulators do not print `{name}`"));
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([sender::NAME, &format!("{}/campaign/profileAndServicesExt/profile", field("url")?)]).arg(bodies);
+    command.args([&format!("Bearer {}", emulators.campaign_token()?), field("client_id")?, &CONCURRENCY.to_string()]);
+    let (cost, sent) = cost(command)?;
+    Ok((sent.as_u64().ok_or("the sender prints a number")?, cost))
 }
 
 /// Runs a process to its end. Its output is one JSON document.
@@ -279,10 +313,8 @@ impl Emulators {
             text("/campaign/client_id"),
             text("/campaign/scope"),
         );
-        let secrets = [
-            ("D365MAP_DYNAMICS_SECRET", text("/dataverse/client_secret")),
-            ("D365MAP_CAMPAIGN_SECRET", text("/campaign/client_secret")),
-        ];
+        let secrets =
+            [("D365MAP_DYNAMICS_SECRET", text("/dataverse/client_secret")), ("D365MAP_CAMPAIGN_SECRET", text("/campaign/client_secret"))];
         Ok(Emulators { child, addresses, connections, secrets })
     }
 

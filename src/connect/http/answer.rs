@@ -79,7 +79,7 @@ pub(super) fn strip_bom(body: &[u8]) -> &[u8] {
 pub(super) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
     let declared = headers.get(reqwest::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let start = strip_bom(body).trim_ascii_start();
-    declared.to_ascii_lowercase().starts_with("text/html")
+    declared.get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
         || [&b"<!doctype"[..], b"<html"].iter().any(|tag| start.len() >= tag.len() && start[..tag.len()].eq_ignore_ascii_case(tag))
 }
 

@@ -89,7 +89,13 @@ impl Breaker {
     /// # Errors
     /// [`Open`] when a probe failed meanwhile.
     pub(super) async fn pass(self: &Arc<Self>) -> Result<Ticket, Open> {
-        let seen = self.inner().reopened;
+        let seen = {
+            let inner = self.inner();
+            if matches!(inner.state, State::Closed) {
+                return Ok(Ticket { breaker: Arc::clone(self), probe: false });
+            }
+            inner.reopened
+        };
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

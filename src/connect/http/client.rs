@@ -214,7 +214,7 @@ impl Http {
     pub(crate) async fn exchange(&self, request: &Request<'_>) -> Result<Reply, ConnectError> {
         let config = &self.0.config;
         let backoff = Backoff { min: config.backoff_min, max: config.backoff_max };
-        let host = self.0.hosts.get(&origin(&request.url));
+        let host = self.0.hosts.of(&request.url);
         let mut refreshed = false;
         // Attempts count against the limit; a request that merely found its token refused does not.
         let mut number = 0_u32;
@@ -349,19 +349,20 @@ impl Http {
     }
 
     async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> (Attempt, Duration) {
-        let mut builder = self.client(&request.url).request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let mut message = reqwest::Request::new(request.method.clone(), request.url.clone());
+        *message.headers_mut() = request.headers.clone();
         if let Some(token) = token {
-            builder = builder.header(AUTHORIZATION, token.header());
+            message.headers_mut().insert(AUTHORIZATION, token.header());
         }
-        match &request.body {
-            Payload::Empty => {}
-            Payload::Fixed(body) => builder = builder.body(body.clone()),
-            Payload::Fresh(make) => builder = builder.body(make()),
-        }
+        *message.body_mut() = match &request.body {
+            Payload::Empty => None,
+            Payload::Fixed(body) => Some(body.clone().into()),
+            Payload::Fresh(make) => Some(make().into()),
+        };
         let start = Instant::now();
         let attempt = match self.unusable_proxy(&request.url) {
             Some(permanent) => Attempt { permanent: Some(permanent), ..Attempt::without_answer(Seen::NotConnected, String::new()) },
-            None => match builder.send().await {
+            None => match self.client(&request.url).execute(message).await {
                 Ok(response) => self.read(request, response).await,
                 // A builder's error comes again however often it is tried, but nothing was sent either; a URL and headers that were
                 // checked before cause none.
@@ -398,7 +399,8 @@ impl Http {
         let status = if multipart { 200 } else { given };
         let success = multipart || response.status().is_success();
         let limit = if success { self.0.config.max_response_bytes } else { ERROR_BODY_LIMIT };
-        let mut body = Vec::new();
+        let length = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let mut body = Vec::with_capacity(length.min(limit).min(FIRST_CAPACITY));
         let mut over = response.content_length().is_some_and(|n| success && n > limit as u64);
         let mut broken = None;
         while !over {
@@ -485,6 +487,9 @@ impl Http {
         self.0.lines.is_shifted(ends, question, answer)
     }
 }
+
+/// The longest body for which memory is set aside by what its header says, in bytes: the header may not be true.
+const FIRST_CAPACITY: usize = 1 << 16;
 
 const HTML: &str =
     "an HTML page came in place of JSON, probably a sign-in page: check the connection's `url`, and that no proxy or portal stands between";

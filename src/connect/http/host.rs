@@ -10,7 +10,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use reqwest::header::{DATE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
+use url::{Position, Url};
 
+use super::address::origin;
 use super::breaker::{self, Breaker, Open, Ticket};
 use super::concurrency::{Gate, Permit, Sign};
 use super::limits::ServiceLimits;
@@ -42,6 +44,13 @@ pub struct HostInfo {
 impl Hosts {
     pub(super) fn new(concurrency: usize, breaker: breaker::Settings) -> Self {
         Self { concurrency, breaker, hosts: Mutex::default() }
+    }
+
+    /// The host of an address.
+    pub(super) fn of(&self, url: &Url) -> Arc<Host> {
+        // The address up to its path is the origin, unless it names a user.
+        let plain = url.username().is_empty() && url.password().is_none();
+        if plain { self.get(&url[..Position::BeforePath]) } else { self.get(&origin(url)) }
     }
 
     pub(super) fn get(&self, origin: &str) -> Arc<Host> {

@@ -1,10 +1,9 @@
 //! The body of a write: dotted paths and JSON texts to one nested object, and the links to other records in it.
 
-use indexmap::IndexMap;
-
 use super::Shared;
 use super::ended::{Ended, Tally};
 use crate::connect::ConnectError;
+use crate::json;
 use crate::plan::{Fit, IngressFlow};
 use crate::run::RunError;
 use crate::run::optout::kept_attributes;
@@ -51,8 +50,8 @@ impl From<Ended> for NoBody {
 pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, NoBody> {
     let broken = |what: String| NoBody::from(Ended::Abort(op.released(), RunError::Task(what)));
     let flow = shared.flow();
-    let key = json_string(&op.key);
-    let key_path = flow.key.path.join(".");
+    let mut key = String::with_capacity(op.key.len() + 2);
+    json::push_string(&mut key, &op.key);
     // A field without a value need not be sent to a record that has none.
     let fields: Vec<&ClaimedField> = op.write_set(create).filter(|f| !create || f.value.get() != "null").collect();
     let kept: Vec<&str> = kept_attributes(op.kept).collect();
@@ -61,7 +60,7 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
     // What an earlier profile of this contact had when it was deleted, whatever the contact says.
     plain.extend(kept.iter().map(|name| (*name, "true")));
     if create {
-        plain.insert(0, (key_path.as_str(), key.as_str()));
+        plain.insert(0, (&shared.key, key.as_str()));
     }
     let mut links = Vec::new();
     for (field, link) in fields.iter().filter_map(|f| Some((f, f.link.as_ref()?))) {
@@ -125,13 +124,16 @@ fn by_key(link: &Link<'_>) -> Option<String> {
 /// A tree of JSON texts, kept as they are, so that no number is read and written again.
 enum Node<'a> {
     Value(&'a str),
-    Object(IndexMap<&'a str, Node<'a>>),
+    Object(Members<'a>),
 }
+
+/// The members of an object in their order. They are few, so one is found by looking at each.
+type Members<'a> = Vec<(&'a str, Node<'a>)>;
 
 /// One JSON object of dotted paths and JSON texts. Of a path that is both a value and a parent of others the later counts; a plan has
 /// no such pair.
 pub(super) fn nest<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut root = IndexMap::with_capacity(24);
+    let mut root = Members::with_capacity(24);
     for (path, value) in fields {
         insert(&mut root, path, value);
     }
@@ -140,12 +142,12 @@ pub(super) fn nest<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     body
 }
 
-fn write(object: &IndexMap<&str, Node<'_>>, body: &mut String) {
+fn write(object: &[(&str, Node<'_>)], body: &mut String) {
     let mut separator = '{';
     for (name, node) in object {
         body.push(separator);
         separator = ',';
-        body.push_str(&json_string(name));
+        json::push_string(body, name);
         body.push(':');
         match node {
             Node::Value(text) => body.push_str(text),
@@ -155,21 +157,18 @@ fn write(object: &IndexMap<&str, Node<'_>>, body: &mut String) {
     body.push_str(if object.is_empty() { "{}" } else { "}" });
 }
 
-/// A text as JSON writes it.
-fn json_string(text: &str) -> String {
-    // A text can always be written.
-    serde_json::to_string(text).unwrap_or_default()
-}
-
-fn insert<'a>(object: &mut IndexMap<&'a str, Node<'a>>, path: &'a str, value: &'a str) {
-    match path.split_once('.') {
-        None => {
-            object.insert(path, Node::Value(value));
-        }
-        Some((first, rest)) => {
-            let node = object.entry(first).or_insert_with(|| Node::Object(IndexMap::new()));
+fn insert<'a>(object: &mut Members<'a>, path: &'a str, value: &'a str) {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let at = object.iter().position(|(have, _)| *have == name).unwrap_or_else(|| {
+        object.push((name, Node::Value("null")));
+        object.len() - 1
+    });
+    let node = &mut object[at].1;
+    match rest {
+        None => *node = Node::Value(value),
+        Some(rest) => {
             if let Node::Value(_) = node {
-                *node = Node::Object(IndexMap::new());
+                *node = Node::Object(Members::new());
             }
             if let Node::Object(inner) = node {
                 insert(inner, rest, value);

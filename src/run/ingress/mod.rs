@@ -39,6 +39,8 @@ const LONGEST_HOLD: TimeDelta = TimeDelta::hours(24);
 struct Shared {
     context: Context,
     flow: usize,
+    /// The target's attribute with the key.
+    key: String,
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
     signals: Signals,
@@ -74,6 +76,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
     let shared = Arc::new(Shared {
         source: context.services.source(&context.plan.ingress[flow])?,
         target: context.services.target(&context.plan.ingress[flow])?,
+        key: context.plan.ingress[flow].key.path.join("."),
         context,
         flow,
         signals: Signals::default(),

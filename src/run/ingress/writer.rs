@@ -179,9 +179,8 @@ fn outcome(events: &Emitter, seq: i64, ended: Ended) -> Outcome<Shared> {
 }
 
 async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
-    let attribute = shared.flow().key.path.join(".");
     let exists = if op.uncertain {
-        match shared.target.get(identity(shared, &attribute, op)).await {
+        match shared.target.get(identity(shared, op)).await {
             Ok(found) => {
                 shared.denials.passed(CallKind::Look);
                 found.is_some()
@@ -204,8 +203,8 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
 }
 
 /// What names an operation's record, and what an answer about it must have.
-fn identity<'a>(shared: &'a Shared, attribute: &'a str, op: &'a ClaimedOp) -> RecordKey<'a> {
-    RecordKey { table: body::table(shared.flow()), attribute, value: &op.key }
+fn identity<'a>(shared: &'a Shared, op: &'a ClaimedOp) -> RecordKey<'a> {
+    RecordKey { table: body::table(shared.flow()), attribute: &shared.key, value: &op.key }
 }
 
 /// The body of a write, or how the operation ends if there is none.
@@ -275,12 +274,11 @@ async fn send(
 
 async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> Result<Written, ConnectError> {
     let flow = shared.flow();
-    let attribute = flow.key.path.join(".");
     let (kind, answer) = if creates {
-        let created = shared.target.create(body::table(flow), &attribute, body).await;
+        let created = shared.target.create(body::table(flow), &shared.key, body).await;
         (CallKind::Create, created.map(|()| Written::Done))
     } else {
-        (CallKind::Update, shared.target.update(identity(shared, &attribute, op), body, None).await)
+        (CallKind::Update, shared.target.update(identity(shared, op), body, None).await)
     };
     if answer.is_ok() {
         shared.denials.passed(kind);
@@ -290,7 +288,6 @@ async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> 
 
 /// Creates a record. Where the target has it already (`look`), it is ours by its key, and it is brought to these values.
 async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
-    let flow = shared.flow();
     let request = match body_of(shared, op, true).await {
         Ok(request) => request,
         Err(ended) => return *ended,
@@ -310,10 +307,9 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
         Ok(Err(refused)) => refused,
         Err(ended) => return *ended,
     };
-    let attribute = flow.key.path.join(".");
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
     if look && is_refusal(&error) {
-        match shared.target.get(identity(shared, &attribute, op)).await {
+        match shared.target.get(identity(shared, op)).await {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
                     Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
@@ -338,14 +334,13 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
         return Ended::Settle(op.deleted(), Tally::NothingToDelete);
     }
     let resource = &shared.flow().target.collection;
-    let attribute = shared.flow().key.path.join(".");
     // The profile may have the only copy of an opt-out: it is on disk before the profile goes.
     match keep_before_delete(&shared.context, &shared.flow().name, resource, &op.key).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return failed(shared, op, CallKind::Look, &error, None).await,
         Err(error) => return Ended::Abort(op.released(), error),
     }
-    match shared.target.delete(identity(shared, &attribute, op)).await {
+    match shared.target.delete(identity(shared, op)).await {
         Ok(Written::Done | Written::Missing) => {
             shared.denials.passed(CallKind::Delete);
             Ended::Settle(op.deleted(), Tally::Deleted)
@@ -426,8 +421,7 @@ fn is_refusal(error: &ConnectError) -> bool {
 
 /// Whether Campaign itself answers a look at a record.
 async fn target_answers(shared: &Shared, key: &str) -> bool {
-    let attribute = shared.flow().key.path.join(".");
-    let record = RecordKey { table: body::table(shared.flow()), attribute: &attribute, value: key };
+    let record = RecordKey { table: body::table(shared.flow()), attribute: &shared.key, value: key };
     match shared.target.get(record).await {
         Ok(_) => true,
         Err(error) => policy::is_answer_of_service(&error),

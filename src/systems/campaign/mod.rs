@@ -223,7 +223,8 @@ impl Campaign {
         path: impl IntoIterator<Item = &'a str>,
         query: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Url, ConnectError> {
-        let mut address = self.0.root.as_str().trim_end_matches('/').to_owned();
+        let root = &self.0.root;
+        let mut address = root.path().trim_end_matches('/').to_owned();
         for segment in path {
             // These would change the address, encoded or not (RFC 3986, 5.2.4; WHATWG URL: double-dot path segment).
             if ["", ".", ".."].contains(&segment) {
@@ -232,8 +233,9 @@ impl Campaign {
             address.push('/');
             address.extend(utf8_percent_encode(segment, if segment.starts_with('@') { PKEY } else { SEGMENT }));
         }
-        let mut url = Url::parse(&address)
-            .map_err(|_| ConnectError::config("campaign: `url` is no address", "use https://mc.adobe.io/<ORGANIZATION>"))?;
+        // Scheme and host are not parsed once more for each request.
+        let mut url = root.clone();
+        url.set_path(&address);
         extend_query(&mut url, query);
         Ok(url)
     }
