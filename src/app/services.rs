@@ -153,29 +153,29 @@ pub fn dataverse(project: &Project, http: Http) -> Result<Dataverse, ServiceErro
 
 /// The keys of a connection's credential in the project file.
 struct CredentialKeys {
-    secret: &'static str,
+    shared: &'static str,
     certificate: &'static str,
-    private_key: &'static str,
+    key: &'static str,
 }
 
 const DYNAMICS_KEYS: CredentialKeys = CredentialKeys {
-    secret: "connections.dynamics.client-secret",
+    shared: "connections.dynamics.client-secret",
     certificate: "connections.dynamics.client-certificate",
-    private_key: "connections.dynamics.client-certificate.private-key",
+    key: "connections.dynamics.client-certificate.private-key",
 };
 
 const PARTNER_CENTER_KEYS: CredentialKeys = CredentialKeys {
-    secret: "connections.partner-center.client-secret",
+    shared: "connections.partner-center.client-secret",
     certificate: "connections.partner-center.client-certificate",
-    private_key: "connections.partner-center.client-certificate.private-key",
+    key: "connections.partner-center.client-certificate.private-key",
 };
 
 /// The credential of an app registration, with its secrets fetched.
 fn entra_credential(project: &Project, credential: &EntraCredential, keys: &CredentialKeys) -> Result<Credential, ServiceError> {
     match credential {
-        EntraCredential::Secret(secret) => Ok(secret.resolve(&project.root).map_err(at_key(keys.secret))?.into()),
+        EntraCredential::Secret(secret) => Ok(secret.resolve(&project.root).map_err(at_key(keys.shared))?.into()),
         EntraCredential::Certificate { certificate, private_key, rs256 } => {
-            let key = private_key.resolve_key(&project.root).map_err(at_key(keys.private_key))?;
+            let key = private_key.resolve_key(&project.root).map_err(at_key(keys.key))?;
             let wrong = |source| ServiceError::Certificate { at: keys.certificate, source };
             Ok(Credential::Certificate(client_certificate(&project.root.join(certificate), &key, *rs256).map_err(wrong)?))
         }

@@ -65,7 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "store", "system", "systems", "time", "unicode"]),
     ("engine", &["connect", "time"]),
     ("store", &["state", "system", "time"]),
-    ("state", &["count", "system", "time", "unicode"]),
+    ("state", &["count", "json", "system", "time", "unicode"]),
     ("systems", &["connect", "count", "json", "printable", "system", "time"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),
     // The language.
