@@ -235,6 +235,9 @@ pub struct TwoWayFlow {
     pub scope: Scope,
     /// What happens where both sides have changed.
     pub conflicts: Conflicts,
+    /// Whether the opportunity's name shows by a mark that the deal is in Partner Center.
+    #[serde(default)]
+    pub check_mark: bool,
 }
 
 /// One side of a two-way mapping.
@@ -275,6 +278,8 @@ pub enum Conflicts {
     Left,
     /// The right side wins.
     Right,
+    /// Neither side is written: a person decides.
+    Report,
 }
 
 /// A place in a mapping file. Lines and columns count from 1, columns count characters.

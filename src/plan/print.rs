@@ -99,8 +99,10 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
         Conflicts::Newest => "the later change wins",
         Conflicts::Left => "the left side wins",
         Conflicts::Right => "the right side wins",
+        Conflicts::Report => "neither side is written: a person decides",
     };
-    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}");
+    let mark = if flow.check_mark { ", a check mark in the name" } else { "" };
+    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}{mark}");
 }
 
 fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
