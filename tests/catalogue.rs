@@ -23,6 +23,18 @@ const BUILTIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema/builtin")
 /// document belong to the organisation that it was exported from.
 const MICROSOFT: [&str; 4] = ["adx_", "msa_", "msdyn_", "mspp_"];
 
+/// Options that the organisation of the document has renamed, with Microsoft's own labels (contact table reference).
+const RENAMED: [(&str, &[(i64, &str)]); 1] =
+    [("preferredcontactmethodcode", &[(1, "Any"), (2, "Email"), (3, "Phone"), (4, "Fax"), (5, "Mail")])];
+
+/// The options of an attribute as Microsoft ships them.
+fn standard_options(attribute: &Xml) -> Vec<(i64, String)> {
+    match RENAMED.iter().find(|(name, _)| attribute.get("LogicalName") == Some(name)) {
+        Some((_, options)) => options.iter().map(|(value, label)| (*value, (*label).to_owned())).collect(),
+        None => attribute.options(),
+    }
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     let bless = std::env::var_os("D365MAP_BLESS").is_some();
@@ -191,6 +203,14 @@ fn generated(root: &Xml) -> Table {
     for field in table.fields.values_mut() {
         field.provenance = Provenance::Documented;
     }
+    for (name, options) in RENAMED {
+        if let Some(FieldType::Choice(set)) = table.fields.get_mut(name).map(|field| &mut field.ty) {
+            for option in &mut Arc::make_mut(set).options {
+                let standard = options.iter().find(|(value, _)| *value == option.value);
+                option.label = standard.map(|(_, label)| (*label).to_owned()).expect("an option of Microsoft's");
+            }
+        }
+    }
     table
 }
 
@@ -299,7 +319,7 @@ fn attribute_agrees(root: &Xml, attribute: &Xml) -> Result<(), Failed> {
         | ("MultiSelectPicklistType", FieldType::MultiChoice(set)) => {
             let ours: Vec<_> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
             ensure(!ours.is_empty(), || "no options".to_owned())?;
-            same("options", ours, attribute.options())
+            same("options", ours, standard_options(attribute))
         }
         ("LookupType" | "CustomerType" | "OwnerType", FieldType::Lookup { targets }) => {
             let ours: Vec<_> = targets.iter().map(|t| (t.table.as_str(), t.navigation.as_deref())).collect();

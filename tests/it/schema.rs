@@ -3,6 +3,7 @@
 mod command;
 mod files;
 mod pulled;
+mod standard;
 
 use std::path::Path;
 use std::sync::Arc;
