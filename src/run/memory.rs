@@ -28,6 +28,7 @@ struct Remembered {
     backlog: u64,
     unreadable: HashSet<String>,
     batch_sizes: HashMap<CallKind, BatchSize>,
+    outbox_fits: Option<String>,
 }
 
 impl Memory {
@@ -53,6 +54,16 @@ impl Memory {
     /// Notes how many operations wait.
     pub fn note_backlog(&self, waiting: u64) {
         self.with(|remembered| remembered.backlog = waiting);
+    }
+
+    /// Whether what waits in the outbox was brought to the fields of this plan.
+    pub fn outbox_fits(&self, plan_fingerprint: &str) -> bool {
+        self.with(|remembered| remembered.outbox_fits.as_deref() == Some(plan_fingerprint))
+    }
+
+    /// Notes that it was.
+    pub fn note_outbox_fits(&self, plan_fingerprint: String) {
+        self.with(|remembered| remembered.outbox_fits = Some(plan_fingerprint));
     }
 
     /// Looks at how many rows a request of this kind carries, or changes it.

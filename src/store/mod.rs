@@ -48,6 +48,7 @@ pub use crate::state::{
     PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery,
     RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status,
     Traces, Unseen, Waiting, WaitingEvent, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink,
+    WrittenPath,
 };
 
 /// The ports of one store. A clone has the same store behind it.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError, Waiting,
+    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError, Waiting, WrittenPath,
 };
 use crate::time::Instant;
 
@@ -13,6 +13,10 @@ pub trait Outbox: Send + Sync {
     /// Claims up to `limit` operations that are due at `now`, in the order in which they were queued. At any time one operation of a
     /// record is claimed. One that links to a record which is not at the target is not claimed, and waits until that record is written.
     async fn claim(&self, run: RunId, mapping: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedOp>, StateError>;
+
+    /// Takes all fields out of the mapping's waiting upserts that it does not write any more, so that their values are neither sent nor
+    /// kept. Returns how many upserts had such fields. For the start of a run: nothing of the mapping may be claimed.
+    async fn drop_unwritten(&self, mapping: &str, written: Vec<WrittenPath>) -> Result<u64, StateError>;
 
     /// Settles claimed operations: each leaves the outbox or waits again, the ledger has what was written, and a success removes the
     /// record's dead letter unless that is of a newer change. What waited for a record that is written now becomes due. An answer about

@@ -30,6 +30,7 @@ use super::{Context, Pace, RunError};
 use crate::engine::refusals::Denials;
 use crate::engine::signals::Signals;
 use crate::plan::IngressFlow;
+use crate::store::WrittenPath;
 use crate::systems::{Source, Target};
 
 /// How long a delete is held at most for records that link to its own: their flow may have been stopped.
@@ -73,6 +74,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         };
         context.stores.outbox.let_deletes_go(&name, since.map_or(longest, |at| at.max(longest))).await?;
     }
+    drop_unwritten(&context, flow).await?;
     let shared = Arc::new(Shared {
         source: context.services.source(&context.plan.ingress[flow])?,
         target: context.services.target(&context.plan.ingress[flow])?,
@@ -90,4 +92,19 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
     };
     let (read, written) = tokio::join!(reading, writer::write(shared.clone()));
     read.and(written)
+}
+
+/// Takes the fields out of what waits that the plan does not write, once for each plan of a process: the mapping may have been changed
+/// while records waited.
+async fn drop_unwritten(context: &Context, flow: usize) -> Result<(), RunError> {
+    let flow = &context.plan.ingress[flow];
+    let fingerprint = flow.fingerprint();
+    if context.memory.outbox_fits(&fingerprint) {
+        return Ok(());
+    }
+    let programs = flow.fields.iter().chain(std::iter::once(&flow.key));
+    let written = programs.map(|program| WrittenPath { path: program.path.join("."), link: program.link().map(str::to_owned) }).collect();
+    context.stores.outbox.drop_unwritten(&flow.name, written).await?;
+    context.memory.note_outbox_fits(fingerprint);
+    Ok(())
 }

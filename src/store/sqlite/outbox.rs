@@ -4,7 +4,7 @@ use super::blocking;
 use crate::state::Store;
 use crate::store::{
     Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, Outbox, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError,
-    Waiting,
+    Waiting, WrittenPath,
 };
 use crate::time::Instant;
 
@@ -13,6 +13,11 @@ impl Outbox for Store {
     async fn claim(&self, run: RunId, mapping: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedOp>, StateError> {
         let mapping = mapping.to_owned();
         blocking(self, move |store| store.claim(run, &mapping, limit, now)).await
+    }
+
+    async fn drop_unwritten(&self, mapping: &str, written: Vec<WrittenPath>) -> Result<u64, StateError> {
+        let mapping = mapping.to_owned();
+        blocking(self, move |store| store.drop_unwritten(&mapping, &written)).await
     }
 
     async fn settle(&self, run: RunId, settlements: Vec<Settlement>) -> Result<SettleOutcome, StateError> {

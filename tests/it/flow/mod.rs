@@ -20,6 +20,7 @@ mod optout_exports;
 mod optout_readings;
 mod optout_stories;
 mod privacy;
+mod removed_fields;
 mod repeated;
 mod replay;
 mod rewriting;

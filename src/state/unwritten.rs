@@ -1,0 +1,55 @@
+//! What waits of fields that a mapping does not write any more.
+//!
+//! A record that waits in the outbox keeps the fields with which it was queued, also when a newer change of it is merged in. If the
+//! author takes a field away meanwhile, its values must reach the target no more, and must not be kept either: they are often a
+//! person's data, and a reason to take the field away.
+
+use rusqlite::params;
+
+use super::error::StateError;
+use super::payload::Payload;
+use super::store::Store;
+
+/// A path that a mapping writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenPath {
+    /// The target path, dotted for nested fields.
+    pub path: String,
+    /// For a link: the mapping that writes the other record.
+    pub link: Option<String>,
+}
+
+impl Store {
+    /// Takes all fields out of a mapping's waiting upserts that it does not write any more. A field that was a link to another mapping's
+    /// record counts as another field. Returns how many upserts had such fields. For the start of a run: nothing of the mapping may be in
+    /// a worker's hands.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn drop_unwritten(&self, mapping: &str, written: &[WrittenPath]) -> Result<u64, StateError> {
+        if self.backlog_size(mapping)? == 0 {
+            return Ok(0);
+        }
+        self.write("drop fields that are not written any more", |tx| {
+            let id = tx.mapping(mapping)?;
+            let mut changed: Vec<(i64, String)> = Vec::new();
+            let mut statement = tx.conn.prepare_cached("SELECT seq, payload FROM outbox WHERE mapping = ?1 AND op = 'upsert'")?;
+            let mut rows = statement.query([id])?;
+            while let Some(row) = rows.next()? {
+                let Some(text) = row.get::<_, Option<String>>(1)? else { continue };
+                let payload = Payload::from_json(&text)?;
+                let is_written = |path: &str, link: Option<&str>| written.iter().any(|w| w.path == path && w.link.as_deref() == link);
+                let kept = || payload.fields().iter().filter(|field| is_written(&field.path, field.link.as_deref()));
+                if kept().count() < payload.fields().len() {
+                    changed.push((row.get(0)?, Payload::from_fields(kept().cloned()).to_json()));
+                }
+            }
+            for (seq, payload) in &changed {
+                // It may have waited for the record to which such a field linked; if it waits for another, that is found again.
+                tx.conn.prepare_cached("DELETE FROM link_wait WHERE seq = ?1")?.execute([seq])?;
+                tx.conn.prepare_cached("UPDATE outbox SET payload = ?2, waits = 0 WHERE seq = ?1")?.execute(params![seq, payload])?;
+            }
+            Ok(changed.len() as u64)
+        })
+    }
+}
