@@ -360,13 +360,18 @@ impl Table {
         Ok(())
     }
 
-    /// Adds a seed's columns and keys.
+    /// Adds a seed's columns and keys. A column without a prefix is one of the service's own, in a table of the service.
     pub(crate) fn extend(&mut self, columns: Vec<Column>, keys: Vec<Key>) -> Result<(), String> {
         for mut column in columns {
             if self.columns.iter().any(|other| other.name == column.name) {
                 return Err(format!("table `{}` has a column `{}` already", self.name, column.name));
             }
-            if !column.name.contains('_') || column.name.chars().any(|c| c.is_ascii_uppercase()) {
+            // A standard table is brought in outline, so a seed can add the columns that the service's own has.
+            let standard = !column.name.contains('_') && !self.name.contains('_');
+            if standard {
+                column.flags.retain(|flag| flag != 'x');
+            }
+            if !(standard || column.name.contains('_')) || column.name.chars().any(|c| c.is_ascii_uppercase()) {
                 return Err(format!(
                     "column `{}`: a custom column is named in lower case with its publisher's prefix, as in `new_{}`",
                     column.name,

@@ -401,3 +401,19 @@ async fn a_bind_takes_an_alternate_key_in_any_form_of_address() {
         assert_eq!(found, status, "{link}: {message}");
     }
 }
+
+#[tokio::test]
+async fn a_seed_adds_columns_to_a_standard_table() {
+    let columns = json!([
+        {"name": "new_rating", "type": "Integer", "label": "Rating"},
+        {"name": "industrycode", "schema": "IndustryCode", "type": "Picklist", "options": [[1, "Accounting"], [2, "Agriculture"]]}
+    ]);
+    let bench = Bench::seeded(json!({"dataverse": {"tables": {"account": {"columns": columns}}}})).await;
+    let account = json!({"accountid": ACCOUNT, "name": "Adatum", "new_rating": 5, "industrycode": 2});
+    assert_eq!(bench.dv(Method::POST, "accounts").json(&account).send().await.unwrap().status(), 204);
+    let row = bench.get(&format!("accounts({ACCOUNT})?$select=new_rating,industrycode")).await;
+    assert_eq!((&row["new_rating"], &row["industrycode"]), (&json!(5), &json!(2)));
+    let of = |name: &str| format!("EntityDefinitions(LogicalName='account')/Attributes(LogicalName='{name}')?$select=IsCustomAttribute");
+    assert_eq!(bench.get(&of("new_rating")).await["IsCustomAttribute"], true);
+    assert_eq!(bench.get(&of("industrycode")).await["IsCustomAttribute"], false);
+}
