@@ -101,7 +101,7 @@ fn is_item(entry: &Entry<'_>) -> bool {
 fn first_word<'t>(entry: &Entry<'t>) -> &'t str {
     match entry.parts.first() {
         Some(Part::Word(_, word)) => word,
-        Some(Part::Block(_)) | None => "",
+        Some(Part::Block(_) | Part::Break) | None => "",
     }
 }
 
@@ -166,7 +166,7 @@ fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     }
 }
 
-/// Words with the blanks between them, blocks in one line; `None` where a block takes several.
+/// Words with the blanks between them, blocks in one line; `None` where a block or a list takes several.
 fn words(parts: &[Part<'_>]) -> Option<String> {
     let mut out = String::new();
     let mut before: Option<(TokenKind, &str)> = None;
@@ -185,9 +185,24 @@ fn words(parts: &[Part<'_>]) -> Option<String> {
                 out.push_str(&in_one_line(block, parts)?);
                 before = Some((TokenKind::Sign, "}"));
             }
+            Part::Break => return None,
         }
     }
     Some(out)
+}
+
+/// Words with the blanks between them, and lists over several lines. `indent` is that of the first line.
+fn broken(parts: &[Part<'_>], indent: &str) -> String {
+    let mut pieces = parts.split(|part| matches!(part, Part::Break));
+    let mut out = pieces.next().and_then(words).unwrap_or_default();
+    for piece in pieces {
+        let closes = matches!(piece.first(), Some(Part::Word(_, ")")));
+        out.push('\n');
+        out.push_str(indent);
+        out.push_str(if closes { "" } else { "  " });
+        out.push_str(&words(piece).unwrap_or_default());
+    }
+    out
 }
 
 fn in_one_line(block: &Block<'_>, parts: &[Part<'_>]) -> Option<String> {
@@ -245,7 +260,7 @@ fn several_lines(entry: &Entry<'_>, depth: usize, out: &mut String) {
     let mut open = indent.clone();
     for (i, part) in entry.parts.iter().enumerate() {
         let Part::Block(block) = part else { continue };
-        let head = words(&entry.parts[from..i]).unwrap_or_default();
+        let head = broken(&entry.parts[from..i], &indent);
         let behind = block.comment.map(|c| format!("  {c}")).unwrap_or_default();
         let blank = if head.is_empty() || open.ends_with(' ') && head.is_empty() { "" } else { " " };
         let keyword = first_word(entry);
@@ -263,7 +278,7 @@ fn several_lines(entry: &Entry<'_>, depth: usize, out: &mut String) {
         }
         from = i + 1;
     }
-    let tail = words(&entry.parts[from..]).unwrap_or_default();
+    let tail = broken(&entry.parts[from..], &indent);
     let blank = if tail.is_empty() { "" } else { " " };
     out.push_str(&open);
     out.push_str(blank);
@@ -274,6 +289,6 @@ fn several_lines(entry: &Entry<'_>, depth: usize, out: &mut String) {
 
 fn piece(parts: &[Part<'_>], from: usize, indent: &str, comment: &str, out: &mut String) {
     let deeper = if from == 0 { "" } else { "  " };
-    let text = words(parts).unwrap_or_default();
+    let text = broken(parts, &format!("{indent}{deeper}"));
     line(indent, &format!("{deeper}{text}{comment}"), out);
 }

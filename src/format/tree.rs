@@ -30,6 +30,8 @@ pub(super) struct Entry<'t> {
 pub(super) enum Part<'t> {
     Word(TokenKind, &'t str),
     Block(Block<'t>),
+    /// A line's end in a list in parentheses.
+    Break,
 }
 
 /// `{ … }`
@@ -117,8 +119,20 @@ impl<'t> Reader<'t> {
     fn entry(&mut self, values: bool) -> (Entry<'t>, Vec<&'t str>) {
         let mut entry = Entry { parts: Vec::new(), comment: None, gap: false };
         let mut between = Vec::new();
+        let mut parens = 0_usize;
         while let Some((kind, text)) = self.peek() {
             match (kind, text) {
+                // A list goes over several lines if its author wrote it so, and keeps their ends.
+                (TokenKind::Newline, _) if parens > 0 => {
+                    if !matches!(entry.parts.last(), Some(Part::Break)) {
+                        entry.parts.push(Part::Break);
+                    }
+                    self.at += 1;
+                }
+                (TokenKind::Comment, _) if parens > 0 => {
+                    between.push(text);
+                    self.at += 1;
+                }
                 (TokenKind::Newline, _) | (TokenKind::Comment, _) if !matches!(self.next_word(), Some("|" | "{")) => break,
                 (TokenKind::Newline, _) => self.at += 1,
                 (TokenKind::Comment, _) => {
@@ -126,21 +140,27 @@ impl<'t> Reader<'t> {
                     self.at += 1;
                 }
                 (_, ";" | "}") => break,
-                (_, ",") if values => break,
+                (_, ",") if values && parens == 0 => break,
                 (_, "{") => {
                     let keyword = entry.parts.first().map(|p| match p {
                         Part::Word(_, word) => *word,
-                        Part::Block(_) => "",
+                        Part::Block(_) | Part::Break => "",
                     });
                     let block = self.block(matches!(keyword, Some("given" | "expect")));
                     entry.parts.push(Part::Block(block));
                 }
                 _ => {
+                    match (kind, text) {
+                        (TokenKind::Sign, "(") => parens += 1,
+                        (TokenKind::Sign, ")") => parens = parens.saturating_sub(1),
+                        _ => {}
+                    }
                     entry.parts.push(Part::Word(kind, text));
                     self.at += 1;
                 }
             }
         }
+        entry.parts = lists_in_form(entry.parts);
         (entry, between)
     }
 
@@ -161,4 +181,49 @@ impl<'t> Reader<'t> {
         self.at += 1;
         Block { nodes, comment, in_one_line }
     }
+}
+
+/// The parts with the line ends of lists where they belong: in a list over several lines, after `(`, before `)` and never before a comma.
+fn lists_in_form(parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
+    if !parts.iter().any(|part| matches!(part, Part::Break)) {
+        return parts;
+    }
+    let mut out: Vec<Part<'_>> = Vec::with_capacity(parts.len() + 2);
+    let mut list: Vec<Part<'_>> = Vec::new();
+    for part in parts {
+        let sign = match &part {
+            Part::Word(TokenKind::Sign, sign) => *sign,
+            Part::Word(..) | Part::Block(_) | Part::Break => "",
+        };
+        match (sign, list.is_empty()) {
+            ("(", _) => {
+                out.append(&mut list);
+                list.push(part);
+            }
+            (")", false) => {
+                let broken = list.iter().any(|part| matches!(part, Part::Break));
+                for (i, part) in std::mem::take(&mut list).into_iter().enumerate() {
+                    let comma = matches!(part, Part::Word(TokenKind::Sign, ","));
+                    let before_comma = comma && matches!(out.last(), Some(Part::Break));
+                    if before_comma {
+                        out.pop();
+                    }
+                    if !(matches!(part, Part::Break) && matches!(out.last(), Some(Part::Break))) {
+                        out.push(part);
+                    }
+                    if before_comma || (i == 0 && broken) {
+                        out.push(Part::Break);
+                    }
+                }
+                if broken && !matches!(out.last(), Some(Part::Break)) {
+                    out.push(Part::Break);
+                }
+                out.push(part);
+            }
+            (_, true) => out.push(part),
+            (_, false) => list.push(part),
+        }
+    }
+    out.append(&mut list);
+    out
 }

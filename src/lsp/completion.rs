@@ -45,6 +45,7 @@ fn place(text: &str, offset: usize) -> Place<'_> {
                 if next.is_none_or(|t| t.text(text) != "|" || t.range.start >= offset)
                     && !place.entry.is_empty()
                     && !waits_for_brace(&before[i..], text)
+                    && !in_list(&place.entry, next.map(|t| t.text(text)))
                 {
                     place.entry.clear();
                 }
@@ -67,6 +68,12 @@ fn place(text: &str, offset: usize) -> Place<'_> {
 /// Whether the next word is the brace of the present entry.
 fn waits_for_brace(rest: &[&Token], text: &str) -> bool {
     rest.iter().find(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment)).is_some_and(|t| t.text(text) == "{")
+}
+
+/// Whether a list in parentheses goes on in the next line. A parenthesis that is not closed yet is no list of several lines.
+fn in_list(entry: &[&str], next: Option<&str>) -> bool {
+    let open = entry.iter().rposition(|word| *word == "(").is_some_and(|at| !entry[at..].contains(&")"));
+    open && (matches!(entry.last(), Some(&"(" | &",")) || matches!(next, Some(")" | ",")))
 }
 
 fn in_values(place: &Place<'_>) -> bool {

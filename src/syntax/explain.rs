@@ -396,6 +396,8 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::is_present
         | Rule::is_empty
         | Rule::one_of
+        | Rule::eol
+        | Rule::parens
         | Rule::between
         | Rule::within
         | Rule::text_test

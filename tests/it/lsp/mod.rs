@@ -155,6 +155,10 @@ fn completion_knows_what_can_stand_at_each_place() {
     at(format!("{head}  filter all {{\n    §\n  }}\n}}"), &["statecode", "not", "any"], &["firstName"]);
     at(format!("{head}  filter all {{\n    statecode = §\n  }}\n}}"), &["Active", "Inactive"], &["true"]);
     at(format!("{head}  filter all {{\n    createdon §\n  }}\n}}"), &[">=", "changed within"], &["contains"]);
+    // A list goes on in the next line; a parenthesis that is not closed yet takes nothing from the entries below it.
+    at(format!("{head}  filter all {{\n    gendercode in (\n      Male,\n      §\n    )\n  }}\n}}"), &["Female"], &["statecode"]);
+    at(format!("{head}  coalesce(\n    firstname,\n    §\n  ) -> firstName\n}}"), &["nickname"], &["replace"]);
+    at(format!("{head}  firstname -> firstName | truncate(30\n  §\n}}"), &["firstname", "replace"], &[]);
     at(format!("{head}  options {{\n    §\n  }}\n}}"), &["deletes", "picklists"], &["scope"]);
     at(format!("{head}  options {{\n    deletes §\n  }}\n}}"), &["ignore", "propagate"], &["keep"]);
     at(format!("{head}}}\ntest §"), &["contacts"], &[]);

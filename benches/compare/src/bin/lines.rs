@@ -1,6 +1,7 @@
 //! How checking and formatting grow with a file: a thousand, ten thousand and a hundred thousand lines, in one run.
 //!
-//! A quarter of the lines are arms of a replacement, a quarter conditions of a filter, half of them test blocks.
+//! A quarter of the lines are arms of a replacement, an eighth conditions of a filter, an eighth values of a list, half of them test
+//! blocks.
 
 use std::time::Instant;
 
@@ -15,10 +16,14 @@ fn text(lines: usize) -> String {
         text.push_str(&format!("    \"title {i:06}\" => \"t{i}\"\n"));
     }
     text.push_str("  }\n\n  filter any {\n");
-    for i in 0..quarter {
+    for i in 0..quarter / 2 {
         text.push_str(&format!("    jobtitle = \"title {i}\"\n"));
     }
-    text.push_str("  }\n}\n");
+    text.push_str("    jobtitle in (\n");
+    for i in 0..quarter / 2 {
+        text.push_str(&format!("{}      \"value {i}\"", if i == 0 { "" } else { ",\n" }));
+    }
+    text.push_str("\n    )\n  }\n}\n");
     for i in 0..quarter * 2 / 5 {
         text.push_str(&format!("\ntest contacts \"title {i}\" {{\n  given {{ jobtitle: \"title {i}\" }}\n  expect {{ salutation: \"title {i}\" }}\n}}\n"));
     }
