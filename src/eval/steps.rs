@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::EvalError;
 use super::program::{Fault, ReadyPiece, ReadyRead, Table, first_of, labels_text};
 use crate::plan::{At, OnFailure, Op, Step, TableOf};
-use crate::steps::{Failed, Operate, Ready};
+use crate::steps::{Failed, Operate, Ready, phone_in};
 use crate::time;
 use crate::unicode::is_blank;
 use crate::value::Value;
@@ -25,6 +25,8 @@ enum Tool<'p> {
     Step(Ready<'p>, Value<'p>),
     Coalesce(Vec<ReadyRead<'p>>),
     Concat(Vec<ReadyPiece<'p>>),
+    /// The field with the country, and the country if it is empty.
+    PhoneIn(ReadyRead<'p>, Option<&'p str>),
     Map(Table<'p>),
     Labels(&'p str, &'p [(i64, String)]),
     Link(Option<&'p TableOf>),
@@ -41,6 +43,7 @@ impl<'p> ReadyStep<'p> {
             }
             Op::Coalesce(reads) => Tool::Coalesce(reads.iter().map(ReadyRead::new).collect()),
             Op::Concat(pieces) => Tool::Concat(pieces.iter().map(ReadyPiece::new).collect()),
+            Op::PhoneIn(phone) => Tool::PhoneIn(ReadyRead::new(&phone.country), phone.otherwise.as_deref()),
             Op::Map(replacement) => Tool::Map(Table::new(replacement)),
             Op::Labels { separator, entries } => Tool::Labels(separator, entries),
             Op::Link { table, .. } => Tool::Link(table.as_ref()),
@@ -55,6 +58,7 @@ impl<'p> ReadyStep<'p> {
         match &mut self.tool {
             Tool::Map(table) => each(table),
             Tool::Coalesce(reads) => reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each),
+            Tool::PhoneIn(read, _) => read.replace.as_mut().into_iter().for_each(each),
             Tool::Concat(pieces) => {
                 pieces.iter_mut().filter_map(ReadyPiece::read_mut).filter_map(|r| r.replace.as_mut()).for_each(each);
             }
@@ -97,7 +101,7 @@ impl<'p> ReadyStep<'p> {
                 Tool::Step(_, instead) => instead.clone(),
                 Tool::Coalesce(reads) => first_of(reads, slots, self.at)?,
                 Tool::Map(table) => table.apply(&value)?,
-                Tool::Concat(_) | Tool::Labels(..) | Tool::Link(_) | Tool::Midnight | Tool::Not => Value::Null,
+                Tool::Concat(_) | Tool::PhoneIn(..) | Tool::Labels(..) | Tool::Link(_) | Tool::Midnight | Tool::Not => Value::Null,
             }));
         }
         Ok(match (&self.tool, value) {
@@ -115,13 +119,17 @@ impl<'p> ReadyStep<'p> {
                 }
                 Ok(Value::Text(Cow::Owned(out)))
             }
+            (Tool::PhoneIn(country, otherwise), Value::Text(text)) => {
+                let country = country.value(slots, self.at)?.into_text();
+                phone_in(&text, country.as_deref().or(*otherwise))
+            }
             (Tool::Labels(separator, entries), Value::Text(text)) => labels_text(&text, entries, separator)
                 .map(|text| Value::Text(Cow::Owned(text)))
                 .ok_or(Failed("the option set in the schema has no such option")),
             (Tool::Not, Value::Boolean(b)) => Ok(Value::Boolean(!b)),
             (Tool::Midnight, Value::Date(date)) => Ok(Value::Instant(time::midnight(date))),
             (Tool::Midnight, value @ Value::Instant(_)) => Ok(value),
-            (Tool::Labels(..) | Tool::Not | Tool::Midnight, _) => Err(Failed("the value is of another type")),
+            (Tool::PhoneIn(..) | Tool::Labels(..) | Tool::Not | Tool::Midnight, _) => Err(Failed("the value is of another type")),
         })
     }
 }

@@ -134,6 +134,9 @@ impl FieldProgram {
             if let Op::Concat(pieces) = &step.op {
                 of_pieces(pieces, slots);
             }
+            if let Op::PhoneIn(phone) = &step.op {
+                slots.push(phone.country.slot);
+            }
             if let Op::Link { table: Some(table), .. } = &step.op {
                 slots.push(table.slot);
             }

@@ -496,6 +496,7 @@ impl FieldProgram {
             match &step.op {
                 Op::Coalesce(reads) => columns.extend(reads.iter().map(|read| read.slot)),
                 Op::Concat(concat) => columns.extend(pieces(concat)),
+                Op::PhoneIn(phone) => columns.push(phone.country.slot),
                 _ => {}
             }
         }
@@ -514,7 +515,7 @@ impl FieldProgram {
         let steps = self.steps.iter().any(|step| match &step.op {
             Op::Map(_) => true,
             Op::Step(operation) => operation.instead_of_empty().is_some(),
-            Op::Coalesce(_) | Op::Midnight | Op::Concat(_) | Op::Labels { .. } | Op::Not | Op::Link { .. } => false,
+            Op::Coalesce(_) | Op::Midnight | Op::Concat(_) | Op::PhoneIn(_) | Op::Labels { .. } | Op::Not | Op::Link { .. } => false,
         });
         match self.columns().len() {
             0 => false,
@@ -627,6 +628,8 @@ pub enum Op {
     Midnight,
     /// Puts texts and fields behind the value.
     Concat(Vec<Piece>),
+    /// A phone number in E.164, by the country that a field holds.
+    PhoneIn(PhoneIn),
     /// The labels of several chosen options with this text between them.
     Labels {
         /// What is between two of them.
@@ -649,6 +652,16 @@ pub enum Op {
     /// A step whose file has all of it. In JSON it has the form of [`Operation`].
     #[serde(untagged)]
     Step(Operation),
+}
+
+/// Where the country of a phone number comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhoneIn {
+    /// The field with an ISO 3166-1 alpha-2 code.
+    pub country: Read,
+    /// The country if that field is empty.
+    pub otherwise: Option<String>,
 }
 
 /// The table that a lookup is to point to.

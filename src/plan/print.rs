@@ -85,7 +85,7 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
         [(&flow.forward, &flow.left.slots, &flow.right.table), (&flow.backward, &flow.right.slots, &flow.left.table)]
     {
         let _ = writeln!(out, "  write   {to}");
-        let field = |slot: u32| slots.get(slot as usize).map_or("?", |s: &Slot| s.field.as_str());
+        let field = |slot: u32| slots.get(slot as usize).map_or("?".to_owned(), read_from);
         for program in programs {
             let mark = if program.initial { "   @initial" } else { "" };
             let _ = writeln!(out, "          {} <- {}{mark}   (line {})", program.path.join("."), value(program, &field), program.at.line);
@@ -106,7 +106,7 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
 }
 
 fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
-    let field = |slot: u32| flow.source.slots.get(slot as usize).map_or("?", |s| s.field.as_str());
+    let field = |slot: u32| flow.source.slots.get(slot as usize).map_or("?".to_owned(), read_from);
     let mut line = |text: String| {
         out.push_str(&text);
         out.push('\n');
@@ -161,7 +161,13 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
     line("  calls   1 for a created, 1 for a changed, 1 for a deleted, 0 for an unchanged record".to_owned());
 }
 
-fn condition<'f>(one: &Condition, indent: usize, field: &dyn Fn(u32) -> &'f str, out: &mut String) {
+/// What a slot is read from, as a mapping file writes it.
+fn read_from(slot: &Slot) -> String {
+    // The name of a lookup's record is the one annotation that is written into fields.
+    if slot.is_annotation() { format!("{} | label", slot.field) } else { slot.field.clone() }
+}
+
+fn condition(one: &Condition, indent: usize, field: &dyn Fn(u32) -> String, out: &mut String) {
     let pad = "  ".repeat(indent);
     let not = if one.negated { "not " } else { "" };
     match &one.kind {
@@ -213,10 +219,10 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-fn read<'f>(one: &Read, field: &dyn Fn(u32) -> &'f str) -> String {
+fn read(one: &Read, field: &dyn Fn(u32) -> String) -> String {
     let name = field(one.slot);
     match &one.replace {
-        None => name.to_owned(),
+        None => name,
         Some(table) => format!("{name} {}", replacement(table)),
     }
 }
@@ -239,7 +245,7 @@ fn replacement(table: &Replacement) -> String {
     format!("{{{}}}", arms.join("; "))
 }
 
-fn template<'f>(pieces: &[Piece], field: &dyn Fn(u32) -> &'f str) -> String {
+fn template(pieces: &[Piece], field: &dyn Fn(u32) -> String) -> String {
     let inner = pieces.iter().map(|p| match p {
         Piece::Text(text) => text.clone(),
         Piece::Field(one) => format!("{{{}}}", field(one.slot)),
@@ -247,11 +253,11 @@ fn template<'f>(pieces: &[Piece], field: &dyn Fn(u32) -> &'f str) -> String {
     format!("\"{}\"", inner.collect::<String>())
 }
 
-fn reads<'f>(reads: &[Read], field: &dyn Fn(u32) -> &'f str) -> String {
+fn reads(reads: &[Read], field: &dyn Fn(u32) -> String) -> String {
     reads.iter().map(|r| read(r, field)).collect::<Vec<_>>().join(", ")
 }
 
-fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
+fn value(program: &FieldProgram, field: &dyn Fn(u32) -> String) -> String {
     let mut text = match &program.source {
         Source::Field(one) => read(one, field),
         Source::Constant(one) => constant(one),
@@ -265,8 +271,12 @@ fn value<'f>(program: &FieldProgram, field: &dyn Fn(u32) -> &'f str) -> String {
             Op::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
             Op::Midnight => "(midnight UTC)".to_owned(),
             Op::Concat(pieces) => format!("concat({})", template(pieces, field)),
+            Op::PhoneIn(phone) => {
+                let otherwise = phone.otherwise.as_ref().map(|code| format!(", \"{code}\"")).unwrap_or_default();
+                format!("phone({}{otherwise})", read(&phone.country, field))
+            }
             Op::Labels { separator, .. } => format!("label({separator:?})"),
-            Op::Map(table) => format!("map {}", replacement(table)),
+            Op::Map(table) => format!("{} {}", if table.labels { "label" } else { "map" }, replacement(table)),
             Op::Not => "not".to_owned(),
             Op::Link { mapping, .. } => format!("link {mapping}"),
         };

@@ -13,6 +13,7 @@ mod shared;
 
 pub use default::default_to;
 pub use lower::lower;
+pub use phone::{E164, in_country as phone_in, is_country};
 pub use shared::call::{Argument, Call, Checked, Wrong};
 pub use shared::ready::{Failed, NotReady, Operate, Ready};
 pub use shared::text_step::{Text, TextStep};

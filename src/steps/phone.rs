@@ -17,13 +17,18 @@ pub const STEP: Step = Step {
             takes: "text",
             gives: "a phone number in E.164; the country is for numbers without a country code. Fails if the text is not one valid number and nothing else; an extension fails too",
         },
+        Row {
+            signature: "`phone(address1_country)`, `phone(address1_country, \"DE\")`",
+            takes: "text",
+            gives: "the same with the country that a field holds, as a code of two letters (ISO 3166). If the field is empty, the second argument is the country; without one, and if the field holds anything else, a number without a country code fails",
+        },
     ],
-    samples: &["phone(\"DE\")", "phone"],
+    samples: &["phone(\"DE\")", "phone", "phone(nickname)", "phone(nickname, \"DE\")"],
     rule: Rule::Call(check),
 };
 
 /// The longest number of E.164 with its sign.
-const E164: u32 = 16;
+pub const E164: u32 = 16;
 
 /// The step in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +73,22 @@ impl Operate for Phone {
 /// The country of an ISO 3166-1 alpha-2 code, if its phone numbers are known.
 fn phone_region(code: &str) -> Option<phonenumber::country::Id> {
     code.parse().ok()
+}
+
+/// Whether a code is that of a country with phone numbers.
+pub fn is_country(code: &str) -> bool {
+    phone_region(code).is_some()
+}
+
+/// A phone number in E.164, by a country that comes from a record. What is not a country is as good as none: then the number needs its
+/// country code.
+pub fn in_country<'a>(text: &str, country: Option<&str>) -> Result<Value<'a>, Failed> {
+    let region = country.and_then(|code| phone_region(&code.trim().to_ascii_uppercase()));
+    phone(text, region).map_err(|failed| match (region, country) {
+        (None, None) => Failed("the text is not a phone number with a country code, and the field with the country is empty"),
+        (None, Some(_)) => Failed("the text is not a phone number with a country code, and the field does not hold a country of ISO 3166"),
+        (Some(_), _) => failed,
+    })
 }
 
 fn phone<'a>(text: &str, region: Option<phonenumber::country::Id>) -> Result<Value<'a>, Failed> {

@@ -51,6 +51,7 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
         "concat" => checker.concat(read)?,
         "label" => checker.label()?,
         "map" => checker.map()?,
+        "phone" if matches!(checker.arguments().first(), Some(Argument::Path(_))) => checker.phone_in(read)?,
         name => match STEPS.iter().find(|known| known.name == name && !matches!(known.rule, Rule::Checker)) {
             Some(known) => checker.by_rule(known)?,
             None => return unknown(&step.name, context),

@@ -4,7 +4,8 @@ use super::{Checked, Reader, StepChecker};
 use crate::check::source::literal_text;
 use crate::check::types::{Ty, Typed, length};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::plan::{Op, Piece};
+use crate::plan::{Op, PhoneIn, Piece};
+use crate::steps::{E164, is_country};
 use crate::syntax::ast::{Argument, LiteralValue};
 
 impl StepChecker<'_, '_, '_> {
@@ -38,6 +39,33 @@ impl StepChecker<'_, '_, '_> {
             reads.push(one);
         }
         Some(Checked::sure(Op::Coalesce(reads), output))
+    }
+
+    /// `phone(field)` and `phone(field, "DE")`: the country comes from the record.
+    pub(super) fn phone_in(&mut self, read: &mut Reader<'_>) -> Option<Checked> {
+        let arguments = self.step.arguments.as_deref().unwrap_or_default();
+        let otherwise = match arguments {
+            [Argument::Path(_)] => None,
+            [Argument::Path(_), Argument::Literal(literal)] => match &literal.value {
+                LiteralValue::Text(code) if is_country(code) => Some(code.clone()),
+                _ => return self.wrong_argument(literal.span, "expected a country of ISO 3166, two capital letters in quotes, such as \"DE\""),
+            },
+            arguments => {
+                let span = arguments.get(1).map_or(self.step.span, Argument::span);
+                return self.wrong_argument(span, "expected a field with the country, and perhaps a country in quotes");
+            }
+        };
+        let Some(Argument::Path(path)) = arguments.first() else { return None };
+        if !matches!(self.input.ty, Ty::Text { .. } | Ty::Words(_)) {
+            return self.wrong_type("text", "remove the step, or make the value text first: `| string`");
+        }
+        let (country, typed) = read(path, self.context)?;
+        if !matches!(typed.ty, Ty::Text { .. } | Ty::Words(_)) {
+            return self.wrong_argument(path.span, "expected a text field that holds a country of two letters (ISO 3166)");
+        }
+        let why = format!("the text may not be a phone number of the country in `{}`, or that field may hold no country", path.text());
+        let output = Typed::new(Ty::Text { max: Some(E164) }, self.input.nullable);
+        Some(Checked { op: Some(Op::PhoneIn(PhoneIn { country, otherwise })), output, fallible: Some(why), settled: None })
     }
 
     pub(super) fn concat(&mut self, read: &mut Reader<'_>) -> Option<Checked> {

@@ -4,7 +4,7 @@ use d365map::eval::{Evaluated, Evaluator};
 use d365map::time;
 use serde_json::{Value, json};
 
-use super::support::{map, map_text, plan};
+use super::support::{codes, map, map_text, plan, whole};
 
 #[test]
 fn text_steps_apply_in_order() {
@@ -356,4 +356,30 @@ fn a_day_and_a_time_are_taken_in_a_zone() {
     // The clocks show 02:30 twice on the one day, and never on the other.
     assert_eq!(at("27.10.2024 2:30"), "2024-10-27 00:30:00.000Z");
     assert_eq!(at("31.3.2024 2:30"), json!(null));
+}
+
+#[test]
+fn a_phone_number_takes_its_country_from_a_field() {
+    let one = |step: &str, number: &str, country: Option<&str>| {
+        let record = json!({"telephone1": number, "address1_country": country});
+        map(&format!("telephone1 -> cusNote | {step}"), record)["cusNote"].clone()
+    };
+    let by_field = "phone(address1_country) or null";
+    assert_eq!(one(by_field, "030 901820", Some("DE")), "+4930901820");
+    assert_eq!(one(by_field, "01 58858", Some(" at ")), "+43158858");
+    assert_eq!(one(by_field, "030 901820", None), json!(null), "no country");
+    assert_eq!(one(by_field, "030 901820", Some("Germany")), json!(null), "not a country of ISO 3166");
+    assert_eq!(one(by_field, "+49 30 901820", Some("Germany")), "+4930901820", "a country code needs no country");
+    assert_eq!(one(by_field, "+49 30 901820 privat", Some("DE")), json!(null), "letters are not digits");
+    assert_eq!(one(by_field, "+49 30 901820 ext. 5", Some("DE")), json!(null), "an extension would be lost");
+    assert_eq!(one(by_field, "030 901820;ext=5", Some("DE")), json!(null));
+    let otherwise = "phone(address1_country, \"DE\") or default(\"?\")";
+    assert_eq!(one(otherwise, "030 901820", None), "+4930901820");
+    assert_eq!(one(otherwise, "030 901820", Some("Germany")), "?", "the second argument is for an empty field only");
+    let replaced = "telephone1 -> cusNote | phone(address1_country) or null\nreplace address1_country { \"Austria\" => \"AT\"; else => null }";
+    assert_eq!(map(replaced, json!({"telephone1": "01 58858", "address1_country": "Austria"}))["cusNote"], "+43158858");
+    assert_eq!(codes(&whole("telephone1 -> cusNote | phone(address1_country)")), ["D206"]);
+    for wrong in ["phone(gendercode)", "phone(address1_country, \"Germany\")", "phone(address1_country, \"DE\", \"AT\")"] {
+        assert_eq!(codes(&whole(&format!("telephone1 -> cusNote | {wrong} or null"))), ["D209"], "{wrong}");
+    }
 }
