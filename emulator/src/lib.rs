@@ -6,6 +6,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod addresses;
 mod admin;
 mod campaign;
 mod config;
@@ -31,6 +32,7 @@ use axum::http::{Request, Response, StatusCode};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::addresses::{Addresses, Credentials, credentials};
 use self::campaign::Campaign;
 pub use self::campaign::{LinkForms, TechnicalAccount};
 pub use self::config::Config;
@@ -71,59 +73,6 @@ pub const SAMPLE_SEED: &str = include_str!("sample.seed.json");
 pub(crate) const TENANT: &str = "7e2f1c3a-0000-4000-8000-00000000d365";
 /// The organisation of the emulated instance.
 pub(crate) const ORGANIZATION: &str = "emulated-org";
-
-/// What to log in with. The secrets are printed in the documentation and open nothing but the emulator.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The directory's tenant id.
-    pub tenant: String,
-    /// The integration's application in Dataverse.
-    pub dataverse: Client,
-    /// Another application, for changes that are not the integration's own.
-    pub dataverse_other: Client,
-    /// The integration's client in Campaign; its id is the `X-Api-Key` too.
-    pub campaign: Client,
-    /// The scopes to ask the IMS for.
-    pub campaign_scope: String,
-    /// The deprecated service account of that client; its keys are given by [`Config::jwt_keys`] and the admin interface.
-    pub campaign_account: TechnicalAccount,
-    /// Campaign's organisation.
-    pub organization: String,
-    /// The applications and people of Partner Center.
-    pub partner: PartnerCredentials,
-}
-
-/// The emulators' own, well-known credentials.
-pub fn credentials() -> Credentials {
-    let user = |n: u128| uuid::Uuid::from_u128(0x5e12_0000_0000_4000_8000_0000_0000_0000 + n);
-    Credentials {
-        tenant: TENANT.to_owned(),
-        dataverse: Client {
-            id: "d365d365-0000-4000-8000-000000000001".to_owned(),
-            secret: "emulator-dataverse-secret".to_owned(),
-            user: user(1),
-        },
-        dataverse_other: Client {
-            id: "d365d365-0000-4000-8000-000000000002".to_owned(),
-            secret: "emulator-sales-secret".to_owned(),
-            user: user(2),
-        },
-        campaign: Client {
-            id: "emulatedcampaignclient".to_owned(),
-            secret: "emulator-campaign-secret".to_owned(),
-            user: uuid::Uuid::nil(),
-        },
-        campaign_scope: "openid,AdobeID,campaign_sdk,campaign_config_server_general".to_owned(),
-        campaign_account: TechnicalAccount {
-            organization: "D365D365D365D365@AdobeOrg".to_owned(),
-            account: "E3A1E3A1E3A1E3A1@techacct.adobe.com".to_owned(),
-            metascopes: vec!["ent_campaign_sdk".to_owned()],
-            keys: Vec::new(),
-        },
-        organization: ORGANIZATION.to_owned(),
-        partner: partner_center::credentials(),
-    }
-}
 
 /// Everything behind the ports.
 struct App {
@@ -184,86 +133,12 @@ impl App {
     }
 }
 
-/// Where the emulators are reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    dataverse: u16,
-    campaign: u16,
-    admin: u16,
-    journal: u16,
-    public: Option<String>,
-    /// The ports of Partner Center's two APIs, if it is started.
-    partner: Option<[u16; 2]>,
-}
-
-impl Addresses {
-    /// The addresses of emulators whose ports are fixed. The admin interface is left out.
-    pub fn new(dataverse: u16, campaign: u16, journal: u16) -> Addresses {
-        Addresses { dataverse, campaign, admin: 0, journal, public: None, partner: None }
-    }
-
-    /// The environment's root; the API is under `/api/data/v9.2/`.
-    pub fn dataverse_url(&self) -> String {
-        self.public.clone().unwrap_or_else(|| self.dataverse_listen())
-    }
-
-    /// The address Dataverse's port listens at, whatever its public one is.
-    pub fn dataverse_listen(&self) -> String {
-        format!("http://127.0.0.1:{}", self.dataverse)
-    }
-
-    /// Where Dataverse's access tokens are issued.
-    pub fn dataverse_token_url(&self) -> String {
-        format!("{}/{TENANT}/oauth2/v2.0/token", self.dataverse_url())
-    }
-
-    /// The instance's root; the API is under `/campaign/`.
-    pub fn campaign_url(&self) -> String {
-        format!("http://127.0.0.1:{}/{ORGANIZATION}", self.campaign)
-    }
-
-    /// Where Campaign's access tokens are issued.
-    pub fn campaign_token_url(&self) -> String {
-        format!("http://127.0.0.1:{}/ims/token/v3", self.campaign)
-    }
-
-    /// Where a service account's assertion is exchanged for an access token.
-    pub fn campaign_exchange_url(&self) -> String {
-        format!("http://127.0.0.1:{}/ims/exchange/jwt", self.campaign)
-    }
-
-    /// The journal's own address, as the developer console shows it.
-    pub fn journal_url(&self) -> String {
-        format!("http://127.0.0.1:{}{}", self.journal, journal::PATH)
-    }
-
-    /// The root of Partner Center's referrals API, if it is started; the referrals are under `/v1.0/engagements/referrals`.
-    pub fn referrals_url(&self) -> Option<String> {
-        self.partner.map(|[port, _]| format!("http://127.0.0.1:{port}"))
-    }
-
-    /// The root of Partner Center's webhooks API, if it is started; it is under `/webhooks/v1/registration`.
-    pub fn webhooks_url(&self) -> Option<String> {
-        self.partner.map(|[_, port]| format!("http://127.0.0.1:{port}"))
-    }
-
-    /// The folder of the sign-in service in front of Partner Center, if it is started: `/oauth2/v2.0/token`, `/oauth2/v2.0/devicecode`
-    /// and `/oauth2/v2.0/authorize` are under it, and the same without `/v2.0`.
-    pub fn partner_authority_url(&self) -> Option<String> {
-        self.referrals_url().map(|url| format!("{url}/{TENANT}"))
-    }
-
-    /// The admin interface.
-    pub fn admin_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.admin)
-    }
-}
-
 /// The emulators at work. Dropping it stops them without waiting.
 pub struct Running {
     addresses: Addresses,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
+    partner_root: Option<String>,
 }
 
 impl std::ops::Deref for Running {
@@ -278,6 +153,12 @@ impl Running {
     /// What to log in with.
     pub fn credentials(&self) -> Credentials {
         credentials()
+    }
+
+    /// The root certificate (PEM) of the signatures of Partner Center's webhooks, if it is started. The server from which the signing
+    /// certificate is fetched has the same root.
+    pub fn partner_root_certificate(&self) -> Option<&str> {
+        self.partner_root.as_deref()
     }
 
     /// Stops: requests in flight are answered, for a second at most.
@@ -339,10 +220,15 @@ pub async fn start(config: Config) -> io::Result<Running> {
     let partner_doors = match &config.partner_center {
         None => None,
         Some(partner) => {
-            Some([bind("the referrals API", partner.referrals_port).await?, bind("the webhooks API", partner.webhooks_port).await?])
+            let referrals = bind("the referrals API", partner.referrals_port).await?;
+            let webhooks = bind("the webhooks API", partner.webhooks_port).await?;
+            Some([referrals, webhooks, bind("the certificates", partner.certificates_port).await?])
         }
     };
-    let partner = partner_doors.as_ref().map(|[referrals, webhooks]| io::Result::Ok([referrals.port()?, webhooks.port()?])).transpose()?;
+    let partner = match &partner_doors {
+        None => None,
+        Some([referrals, webhooks, certificates]) => Some([referrals.port()?, webhooks.port()?, certificates.port()?]),
+    };
     let data = config.data.as_deref().map(data::Data::open).transpose().map_err(invalid)?;
     let app = Arc::new(build(&config, seed, ports, partner, data).map_err(in_seed)?);
 
@@ -354,16 +240,20 @@ pub async fn start(config: Config) -> io::Result<Running> {
         serve(journal, Router::new().fallback(to_journal).with_state(Arc::clone(&app)), stop.clone()),
         serve(admin, admin::router(Arc::clone(&app)), stop.clone()),
     ];
-    if let Some([referrals, webhooks]) = partner_doors {
+    let mut partner_root = None;
+    if let (Some([referrals, webhooks, certificates]), Some(center)) = (partner_doors, &app.partner) {
+        partner_root = Some(center.root_pem().to_owned());
         servers.push(serve(referrals, Router::new().fallback(to_referrals).with_state(Arc::clone(&app)), stop.clone()));
-        servers.push(serve(webhooks, Router::new().fallback(to_webhooks).with_state(app), stop.clone()));
+        servers.push(serve(webhooks, Router::new().fallback(to_webhooks).with_state(Arc::clone(&app)), stop.clone()));
+        let door = center.certificates(certificates.plain())?;
+        servers.push(serve_certificates(door, Router::new().fallback(to_certificates).with_state(Arc::clone(&app)), stop.clone()));
     }
     let public = config.dataverse_public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
     let [dataverse, campaign, admin, journal] = ports;
-    Ok(Running { addresses: Addresses { dataverse, campaign, admin, journal, public, partner }, stop, servers })
+    Ok(Running { addresses: Addresses { dataverse, campaign, admin, journal, public, partner }, stop, servers, partner_root })
 }
 
-fn build(config: &Config, mut seed: Seed, ports: [u16; 4], partner: Option<[u16; 2]>, data: Option<data::Data>) -> Result<App, String> {
+fn build(config: &Config, mut seed: Seed, ports: [u16; 4], partner: Option<[u16; 3]>, data: Option<data::Data>) -> Result<App, String> {
     let credentials = credentials();
     let clients = vec![credentials.dataverse, credentials.dataverse_other];
 
@@ -441,10 +331,11 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 4], partner: Option<[u16;
     }
 
     let partner = match (&config.partner_center, partner) {
-        (Some(settings), Some([referrals, webhooks])) => {
+        (Some(settings), Some([referrals, webhooks, certificates])) => {
             let site = partner_center::Site {
                 referrals: format!("http://127.0.0.1:{referrals}"),
                 webhooks: format!("http://127.0.0.1:{webhooks}"),
+                certificates: format!("https://127.0.0.1:{certificates}"),
                 token_lifetime: chrono::TimeDelta::from_std(config.token_lifetime).map_err(|error| error.to_string())?,
             };
             Some(PartnerCenter::new(site, settings.clone(), std::mem::take(&mut seed.partner))?)
@@ -510,6 +401,14 @@ fn serve(door: Door, router: Router, stop: CancellationToken) -> JoinHandle<()> 
     })
 }
 
+fn serve_certificates(door: partner_center::TlsDoor, router: Router, stop: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(door, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+            tracing::error!(%error, "the server of certificates ended");
+        }
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Side {
     Dataverse,
@@ -537,6 +436,11 @@ async fn to_referrals(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInf
 
 async fn to_webhooks(State(app): State<Arc<App>>, ConnectInfo(line): ConnectInfo<Line>, request: Request<Body>) -> Response<Body> {
     handle(&app, Side::Webhooks, &line, request).await
+}
+
+async fn to_certificates(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
+    let found = app.partner.as_ref().and_then(|partner| partner.certificate(request.uri().path()));
+    found.unwrap_or_else(|| net::empty(StatusCode::NOT_FOUND))
 }
 
 /// One request: latency, trouble, the service itself, the count.

@@ -62,6 +62,11 @@ impl Door {
         Ok(Door(TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await?))
     }
 
+    /// The listener itself, without the switch.
+    pub(super) fn plain(self) -> TcpListener {
+        self.0
+    }
+
     pub(super) fn port(&self) -> io::Result<u16> {
         Ok(self.0.local_addr()?.port())
     }

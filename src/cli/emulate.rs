@@ -83,6 +83,9 @@ pub struct Args {
     /// The port of Partner Center's webhooks API; a free one when 0.
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "partner_center")]
     webhooks_port: u16,
+    /// The port from which Partner Center's signing certificate is fetched; a free one when 0.
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "partner_center")]
+    certificates_port: u16,
     /// How the addresses are printed.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -168,6 +171,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         partner_center: args.partner_center.then(|| PartnerCenterConfig {
             referrals_port: args.referrals_port,
             webhooks_port: args.webhooks_port,
+            certificates_port: args.certificates_port,
             ..PartnerCenterConfig::default()
         }),
         ..Config::default()
@@ -205,7 +209,8 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
             {
                 let people = &credentials.partner;
                 let user = |user: &emulator::PartnerUser| json!({"name": user.name, "password": user.password});
-                line["partner"] = json!({"url": url, "webhooks_url": webhooks, "authority": authority, "tenant": people.tenant,
+                let root = running.partner_root_certificate();
+                line["partner"] = json!({"root_certificate": root, "url": url, "webhooks_url": webhooks, "authority": authority, "tenant": people.tenant,
                     "public_client_id": people.public_client, "client_id": people.client, "client_secret": people.client_secret,
                     "admin": user(&people.admin), "user": user(&people.user)});
             }
@@ -247,6 +252,7 @@ fn other_port(error: &std::io::Error, args: &Args) -> String {
         "the journal" => ("--journal-port", args.journal_port, "connections.campaign.journal.url"),
         "the referrals API" => ("--referrals-port", args.referrals_port, ""),
         "the webhooks API" => ("--webhooks-port", args.webhooks_port, ""),
+        "the certificates" => ("--certificates-port", args.certificates_port, ""),
         _ => ("--admin-port", args.admin_port, ""),
     };
     if given == 0 && args.project_ports && !key.is_empty() {
@@ -313,6 +319,7 @@ mod tests {
             ("the journal", "--journal-port", "`connections.campaign.journal.url`"),
             ("the referrals API", "--referrals-port", ""),
             ("the webhooks API", "--webhooks-port", ""),
+            ("the certificates", "--certificates-port", ""),
             ("the admin interface", "--admin-port", ""),
         ] {
             let mut config = Config::default();
@@ -325,6 +332,9 @@ mod tests {
                 }
                 "the webhooks API" => {
                     config.partner_center = Some(PartnerCenterConfig { webhooks_port: port, ..PartnerCenterConfig::default() });
+                }
+                "the certificates" => {
+                    config.partner_center = Some(PartnerCenterConfig { certificates_port: port, ..PartnerCenterConfig::default() });
                 }
                 _ => config.admin_port = port,
             }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::delivery::Order;
 use super::error::Problem;
 use super::referral::canonical;
 use super::settings::SellerAction;
@@ -33,6 +34,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/partner/device", post(device))
         .route("/partner/revoke", post(revoke))
         .route("/partner/users", post(set_user))
+        .route("/partner/deliveries", get(deliveries))
+        .route("/partner/deliveries/hurry", post(hurry))
+        .route("/partner/webhook-faults", post(trouble).delete(clear_trouble))
+        .route("/partner/pki/{name}", get(certificate))
 }
 
 fn problem(status: u16, text: impl Into<String>) -> Response {
@@ -90,6 +95,8 @@ async fn move_clock(State(app): AppState, body: String) -> Response {
         let seconds = TimeDelta::try_seconds(change.seconds.unwrap_or(0)).ok_or_else(too_far)?;
         let days = TimeDelta::try_days(change.days.unwrap_or(0)).filter(|days| days.num_days().abs() < 36_500).ok_or_else(too_far)?;
         center.clock.advance(seconds + days);
+        // Attempts that wait are made at once.
+        center.deliveries.hurry();
         Ok(json!({"now": clock::format(center.clock.now())}))
     })
 }
@@ -259,4 +266,43 @@ async fn set_user(State(app): AppState, body: String) -> Response {
         }
         Ok(Value::Null)
     })
+}
+
+async fn deliveries(State(app): AppState) -> Response {
+    work::<Value>(&app, "", |center, _| Ok(center.deliveries.to_json()))
+}
+
+/// Ends the pauses between attempts, and sends what waits for another delivery.
+async fn hurry(State(app): AppState) -> Response {
+    work::<Value>(&app, "", |center, _| {
+        center.deliveries.release();
+        center.deliveries.hurry();
+        Ok(Value::Null)
+    })
+}
+
+async fn trouble(State(app): AppState, body: String) -> Response {
+    work::<Order>(&app, &body, |center, order| {
+        center.deliveries.order(order);
+        Ok(Value::Null)
+    })
+}
+
+async fn clear_trouble(State(app): AppState) -> Response {
+    work::<Value>(&app, "", |center, _| {
+        center.deliveries.clear_orders();
+        Ok(Value::Null)
+    })
+}
+
+async fn certificate(State(app): AppState, Path(name): Path<String>) -> Response {
+    let pem = app.partner.as_ref().and_then(|center| match name.as_str() {
+        "root.pem" => Some(center.chain.root_pem.clone()),
+        "issuer.pem" => Some(center.chain.issuer_pem.clone()),
+        _ => None,
+    });
+    match pem {
+        Some(pem) => ([(axum::http::header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response(),
+        None => problem(404, "there is root.pem and issuer.pem, if Partner Center is started"),
+    }
 }

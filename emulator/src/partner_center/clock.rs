@@ -52,6 +52,11 @@ pub(super) fn format(at: Instant) -> String {
     format!("{}Z", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// Writes an instant as events have it: seven digits and an offset.
+pub(super) fn format_offset(at: Instant) -> String {
+    format!("{}.{:07}+00:00", at.format("%Y-%m-%dT%H:%M:%S"), at.nanosecond() / 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,9 @@
 //! Most choices are settings (`settings.rs`).
 
 mod admin;
+mod adoption;
 mod clock;
+mod delivery;
 mod error;
 mod filter;
 mod list;
@@ -17,8 +19,10 @@ mod seller;
 mod settings;
 mod signing;
 mod store;
+mod tls;
 mod tokens;
 mod transitions;
+mod webhooks;
 
 use std::sync::{Mutex, RwLock};
 use std::time::Instant as Moment;
@@ -29,12 +33,17 @@ use chrono::TimeDelta;
 use serde_json::Value as Json;
 
 pub(super) use self::admin::routes;
+use self::adoption::Adoption;
 use self::clock::Clock;
+use self::delivery::Deliveries;
 use self::error::{Host, Problem, Result, json_response};
 use self::referral::render;
 pub use self::settings::{DeviceSignIn, PartnerCenterConfig, PartnerCredentials, PartnerUser, SellerAction, SellerScript, SellerStep};
+use self::signing::Chain;
 use self::store::{Actor, Referral, State, Viewer};
+pub(super) use self::tls::TlsDoor;
 use self::tokens::{Role, Tokens, User};
+use self::webhooks::Webhooks;
 use super::dataverse::Call;
 use super::faults::{Fault, Faults, Refusal};
 use super::net::{self, Answer};
@@ -56,6 +65,8 @@ pub(super) struct Site {
     pub(super) referrals: String,
     /// `http://127.0.0.1:port`: the webhooks API.
     pub(super) webhooks: String,
+    /// `https://127.0.0.1:port`: the certificates.
+    pub(super) certificates: String,
     pub(super) token_lifetime: TimeDelta,
 }
 
@@ -68,6 +79,10 @@ pub(super) struct PartnerCenter {
     clock: Clock,
     tokens: Tokens,
     state: Mutex<State>,
+    webhooks: Mutex<Webhooks>,
+    deliveries: Deliveries,
+    adoption: Adoption,
+    chain: Chain,
     /// Whether interactive sign-ins put `mfa` into the tokens from now on.
     mfa: Mutex<bool>,
     /// Whether the next authorization is denied.
@@ -100,6 +115,7 @@ struct Caller {
     /// None for an application on its own.
     viewer: Option<Viewer>,
     name: String,
+    client: String,
     mfa: bool,
 }
 
@@ -121,6 +137,9 @@ impl PartnerCenter {
             ));
         }
         let mfa = Mutex::new(settings.mfa_at_sign_in);
+        let of = |name: &str| format!("{}/pki/{name}.cer", site.webhooks);
+        let chain = Chain::make(&of("issuer"), &of("foreign-issuer")).map_err(|error| error.to_string())?;
+        let deliveries = Deliveries::new(&settings);
         let center = PartnerCenter {
             site,
             settings,
@@ -129,12 +148,26 @@ impl PartnerCenter {
             clock: Clock::default(),
             tokens: Tokens::default(),
             state: Mutex::default(),
+            webhooks: Mutex::default(),
+            deliveries,
+            adoption: Adoption::default(),
+            chain,
             mfa,
             deny_next: Mutex::default(),
             slow_down: Mutex::default(),
         };
         center.plant(seed)?;
         Ok(center)
+    }
+
+    /// The listener from which certificates are fetched.
+    pub(super) fn certificates(&self, listener: tokio::net::TcpListener) -> std::io::Result<TlsDoor> {
+        TlsDoor::new(listener, &self.chain)
+    }
+
+    /// The root of the certificates with which deliveries are signed, as PEM.
+    pub(super) fn root_pem(&self) -> &str {
+        &self.chain.root_pem
     }
 
     /// Whether the sign-in service answers this path of the referrals port.
@@ -187,11 +220,19 @@ impl PartnerCenter {
     pub(super) fn answer(&self, api: Api, call: &Call<'_>, faults: &Faults) -> Answer {
         self.tick();
         let host = if api == Api::Webhooks { Host::Webhooks } else { Host::Referrals };
+        if host == Host::Webhooks
+            && let Some(response) = self.certificate(call.path)
+        {
+            return Answer::new("certificate", response);
+        }
         let mut mfa = None;
         let (route, result) = match self.caller(host, call) {
             Err(problem) => ("unauthorized", Err(problem)),
             Ok(caller) => {
-                mfa = caller.viewer.is_some().then_some(caller.mfa);
+                if caller.viewer.is_some() {
+                    mfa = Some(caller.mfa);
+                    self.adoption.count(self.clock.now().date_naive(), &caller.client, caller.mfa);
+                }
                 match self.admit(&caller, api, faults) {
                     Err(problem) => ("unauthorized", Err(problem)),
                     Ok(()) => self.route(host, call, &caller),
@@ -217,7 +258,7 @@ impl PartnerCenter {
         let users = super::read(&self.users);
         let user = access.session.user.and_then(|index| users.get(index));
         let name = user.map_or_else(|| access.session.client.clone(), |user| user.upn.clone());
-        Ok(Caller { viewer: user.map(Viewer::new), name, mfa: access.session.mfa })
+        Ok(Caller { viewer: user.map(Viewer::new), name, client: access.session.client, mfa: access.session.mfa })
     }
 
     fn admit(&self, caller: &Caller, api: Api, faults: &Faults) -> Result<()> {
@@ -251,6 +292,12 @@ impl PartnerCenter {
     }
 
     fn route(&self, host: Host, call: &Call<'_>, caller: &Caller) -> (&'static str, Result<Response<Body>>) {
+        if host == Host::Webhooks && Self::is_registration(call.path) {
+            return self.registration(call);
+        }
+        if host == Host::Webhooks && call.path == adoption::PATH {
+            return ("mfa-adoption", Ok(self.adoption.report()));
+        }
         let path = call.path.strip_suffix('/').unwrap_or(call.path);
         let rest = match host {
             Host::Referrals => path.strip_prefix(PATH).or_else(|| path.strip_prefix(ALIAS)),

@@ -38,7 +38,9 @@ impl PartnerCenter {
                 }
             }
         }
+        let events = std::mem::take(&mut state.events);
         drop(state);
+        self.publish(events);
         if more {
             self.tick();
         }

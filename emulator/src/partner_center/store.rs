@@ -103,7 +103,7 @@ pub(super) struct Event {
 pub(super) struct State {
     /// By id, in the order of creation.
     pub(super) referrals: IndexMap<String, Referral>,
-    /// What has happened and is not yet delivered.
+    /// What has happened and is not yet published.
     pub(super) events: Vec<Event>,
     writes: u64,
 }
@@ -158,11 +158,12 @@ impl State {
             let kept = |name: &&&str| actor == Actor::Partner || !matches!(**name, "direction" | "trackingInfo" | "organizationName");
             READ_ONLY.iter().filter(kept).for_each(|name| drop(fields.remove(*name)));
         }
+        let stated = !body["direction"].is_null();
         fill(&mut body, template());
         unescape_names(&mut body);
         validate(&mut body, settings.check_co_sell && actor == Actor::Partner)?;
 
-        let microsoft = actor == Actor::Partner && targets_microsoft(&body);
+        let microsoft = targets_microsoft(&body);
         if body["organizationName"].is_null() {
             body["organizationName"] = json!(ORGANIZATION_NAME);
         }
@@ -192,11 +193,18 @@ impl State {
             (Actor::Microsoft, _) => {
                 let phase = (text(&body, &["status"]).unwrap_or("New"), text(&body, &["substatus"]).unwrap_or("Pending"));
                 transitions::check(phase, phase, false).map_err(Problem::invalid)?;
-                if phase.0 == "New" {
+                let (accepted, closed) = (phase.0 != "New", phase.0 == "Closed");
+                if !accepted {
                     expires = TimeDelta::from_std(settings.answer_within).ok().map(|within| at + within);
                 }
-                if input.get("direction").is_none() {
-                    body["direction"] = json!("Incoming");
+                if body["direction"].is_null() || !stated {
+                    body["direction"] = json!(if microsoft { "Outgoing" } else { "Incoming" });
+                }
+                if accepted {
+                    body["acceptedDateTime"] = json!(stamp);
+                }
+                if closed {
+                    body["closedDateTime"] = json!(stamp);
                 }
                 if body["inviteContext"]["invitedBy"]["organizationId"].is_null() {
                     body["inviteContext"]["invitedBy"] = json!({"organizationId": "msft", "organizationName": "Microsoft"});

@@ -2,6 +2,7 @@
 
 mod referrals;
 mod sign_in;
+mod webhooks;
 
 use d365map_emulator::{Config, PartnerCenterConfig, PartnerCredentials, Running, start};
 use reqwest::{Method, RequestBuilder, Response};

@@ -265,6 +265,19 @@ async fn a_person_changes_a_referral_in_partner_center_and_microsoft_sends_one()
 }
 
 #[tokio::test]
+async fn the_sample_has_referrals_of_several_kinds() {
+    let bench = Bench::with(settings(), serde_json::from_str(d365map_emulator::SAMPLE_SEED).unwrap()).await;
+    let page = bench.get("?$orderby=createdDateTime").await;
+    let phases: Vec<_> = page["value"].as_array().unwrap().iter().map(|row| row["substatus"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["Pending", "Accepted", "Accepted", "Pending", "Lost"]);
+    let directions: Vec<_> = page["value"].as_array().unwrap().iter().map(|row| row["direction"].as_str().unwrap()).collect();
+    assert_eq!(directions, ["Incoming", "Outgoing", "Outgoing", "Outgoing", "Outgoing"]);
+    let siblings = bench.get("?$filter=engagementId eq 'e5000000-0000-4000-8000-000000000003'").await;
+    assert_eq!(siblings["@odata.count"], 2);
+    bench.admin("partner/seller", json!({"referral": "e5000000-0000-4000-8000-000000000003", "action": "decline"})).await;
+}
+
+#[tokio::test]
 async fn ordered_faults_have_the_shape_of_the_api() {
     let bench = Bench::new().await;
     bench.admin("fail-next", json!({"api": "referrals", "kind": "throttle", "retry_after": 3})).await;
