@@ -1,11 +1,13 @@
 //! Filters: each comparison against its field, and conditions that decide nothing.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use regex::Regex;
 
 use super::Context;
 use super::names::{SourceField, source_field};
+use super::together::{self, Fact};
 use super::types::constant;
 use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Span};
@@ -19,10 +21,21 @@ pub(super) type Slots<'s> = dyn FnMut(&SourceField, Span, &mut Context<'_>) -> u
 
 /// Checks a filter. `None` where any of its conditions is faulty.
 pub(super) fn check(filter: &ast::Filter, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
-    group(&filter.group, false, source, slots, context)
+    let mut facts = Vec::new();
+    let checked = group(&filter.group, false, source, slots, &mut facts, context);
+    together::check(filter.group.mode, &facts, context);
+    checked
 }
 
-fn group(group: &ast::Group, negated: bool, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
+/// Checks a group. `facts` gets what its conditions say, for the group that they belong to.
+fn group(
+    group: &ast::Group,
+    negated: bool,
+    source: &Table,
+    slots: &mut Slots<'_>,
+    facts: &mut Vec<Fact>,
+    context: &mut Context<'_>,
+) -> Option<Condition> {
     if group.conditions.is_empty() {
         if group.unread_conditions {
             return None;
@@ -34,17 +47,34 @@ fn group(group: &ast::Group, negated: bool, source: &Table, slots: &mut Slots<'_
         return None;
     }
     contradictions(group, context);
-    let checked: Vec<Option<Condition>> = group.conditions.iter().map(|c| condition(c, source, slots, context)).collect();
+    let checked: Vec<Option<Condition>> = group.conditions.iter().map(|c| condition(c, group.mode, source, slots, facts, context)).collect();
     let conditions = checked.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Condition { at: context.at(group.span), negated, kind: ConditionKind::Group { mode: group.mode, conditions } })
 }
 
-fn condition(condition: &ast::Condition, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
+fn condition(
+    condition: &ast::Condition,
+    mode: Mode,
+    source: &Table,
+    slots: &mut Slots<'_>,
+    facts: &mut Vec<Fact>,
+    context: &mut Context<'_>,
+) -> Option<Condition> {
     match &condition.kind {
-        ast::ConditionKind::Group(inner) => group(inner, condition.negated, source, slots, context),
+        // A group of the same mode is as good as its conditions without the braces.
+        ast::ConditionKind::Group(inner) if inner.mode == mode && !condition.negated => group(inner, false, source, slots, facts, context),
+        ast::ConditionKind::Group(inner) => {
+            let mut own = Vec::new();
+            let checked = group(inner, condition.negated, source, slots, &mut own, context);
+            together::check(inner.mode, &own, context);
+            checked
+        }
         ast::ConditionKind::Test { field, test } => {
             let found = source_field(field, source, context)?;
             let tests = Tester { source: &found, name: &field.text(), span: condition.span, context }.tests(test)?;
+            if let [test] = tests.as_slice() {
+                facts.push(fact(&found, condition, test.clone()));
+            }
             let slot = slots(&found, field.span, context);
             let at = context.at(condition.span);
             let mut kinds: Vec<ConditionKind> = tests.into_iter().map(|test| ConditionKind::Test { slot, test }).collect();
@@ -58,6 +88,15 @@ fn condition(condition: &ast::Condition, source: &Table, slots: &mut Slots<'_>, 
             Some(Condition { at, negated: condition.negated, kind })
         }
     }
+}
+
+fn fact(source: &SourceField, condition: &ast::Condition, test: Test) -> Fact {
+    let values = match &source.field.ty {
+        FieldType::Boolean { .. } => Some(2),
+        FieldType::Choice(set) => Some(set.options.len()),
+        _ => None,
+    };
+    Fact { name: source.name.clone(), span: condition.span, negated: condition.negated, test, nullable: source.typed.nullable, values }
 }
 
 struct Tester<'t, 'c, 'd> {
@@ -189,17 +228,21 @@ impl Tester<'_, '_, '_> {
         }
         let constants: Vec<Option<Const>> = values.iter().map(|v| self.value(v)).collect();
         let constants = constants.into_iter().collect::<Option<Vec<_>>>()?;
-        for (i, constant) in constants.iter().enumerate() {
-            if let Some(first) = constants[..i].iter().position(|c| c == constant) {
-                self.context.report(
-                    Diagnostic::new(Code::D408, values[i].span(), "this value stands in the list twice", "the second time")
-                        .related(values[first].span(), "the first time")
+        let mut seen: HashMap<String, Span> = HashMap::with_capacity(constants.len());
+        for (constant, value) in constants.iter().zip(values) {
+            match seen.entry(together::key(constant)) {
+                Entry::Vacant(place) => {
+                    place.insert(value.span());
+                }
+                Entry::Occupied(first) => self.context.report(
+                    Diagnostic::new(Code::D408, value.span(), "this value stands in the list twice", "the second time")
+                        .related(*first.get(), "the first time")
                         .help("remove one of the two"),
-                );
+                ),
             }
         }
         if let FieldType::Choice(set) = &self.field().ty {
-            let all = set.options.iter().all(|o| constants.contains(&Const::Integer(o.value)));
+            let all = set.options.iter().all(|o| seen.contains_key(&together::key(&Const::Integer(o.value))));
             if all && !self.source.typed.nullable {
                 self.context.report(
                     Diagnostic::new(Code::D407, self.span, "this condition is always true", "every option is in the list")
@@ -326,29 +369,12 @@ fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
     }
     let mut present: BTreeSet<String> = BTreeSet::new();
     let mut empty: BTreeSet<String> = BTreeSet::new();
-    let mut equal: HashMap<String, (&Value, Span)> = HashMap::new();
     for condition in &group.conditions {
         let ast::ConditionKind::Test { field, test } = &condition.kind else { continue };
         let name = field.text();
         let (is_present, is_empty) = match test {
             ast::Test::Present => (!condition.negated, condition.negated),
             ast::Test::Empty => (condition.negated, !condition.negated),
-            ast::Test::Relation(Relation::Equal, value) if !condition.negated => {
-                if let Some((_, first)) = equal.get(&name).filter(|(v, _)| group.mode == Mode::All && !same_value(v, value)) {
-                    context.report(
-                        Diagnostic::new(
-                            Code::D407,
-                            condition.span,
-                            "these conditions are never true together",
-                            format!("`{name}` cannot be both"),
-                        )
-                        .related(*first, "equal to another value here")
-                        .help("use `in (…)`, or put them into an `any { … }`"),
-                    );
-                }
-                equal.entry(name.clone()).or_insert((value, condition.span));
-                (false, false)
-            }
             _ => (false, false),
         };
         let opposite = if is_present { &empty } else { &present };
@@ -369,14 +395,5 @@ fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
         } else if is_empty {
             empty.insert(name);
         }
-    }
-}
-
-fn same_value(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Literal(a), Value::Literal(b)) => a.value == b.value,
-        (Value::Word(a), Value::Word(b)) => a.text() == b.text(),
-        // A label and a number may name one option; that is not decided here.
-        (Value::Literal(_), Value::Word(_)) | (Value::Word(_), Value::Literal(_)) | (Value::Moment(_), _) | (_, Value::Moment(_)) => true,
     }
 }

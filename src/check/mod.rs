@@ -3,7 +3,7 @@
 //! One walk over each mapping checks and lowers at once ([`mapping`], [`entry`]), so what passes cannot fail to lower. Before
 //! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
 //! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
-//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] conditions (D4xx), [`keys`], [`links`] and [`two_way`]
+//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`keys`], [`links`] and [`two_way`]
 //! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`cases`] makes test blocks ready to run.
 
 mod allow;
@@ -24,6 +24,7 @@ mod replace;
 mod source;
 mod steps;
 mod style;
+mod together;
 mod two_way;
 mod types;
 mod values;

@@ -6,6 +6,7 @@ mod constructs;
 mod corpus;
 mod documentation;
 mod evaluation;
+mod findings;
 mod fixes;
 mod formats;
 mod formatting;
