@@ -1,6 +1,8 @@
 //! What does not fit a target, in words, with the remedy.
 
-use super::types::{Mismatch, Ty, list};
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::types::{Mismatch, Ty, exact_in_double, list};
 use crate::count::counted;
 use crate::diagnostics::{Code, nearest};
 use crate::plan::Fit;
@@ -10,7 +12,9 @@ pub(super) fn fit_text(fit: &Fit) -> String {
     match fit {
         Fit::Boolean => "true or false".to_owned(),
         Fit::Integer { min, max } => format!("a whole number from {min} to {max}"),
-        Fit::Decimal { scale, .. } => format!("a number with up to {scale} decimals"),
+        Fit::Decimal { scale, min, max } => {
+            format!("a number with up to {} from {} to {}", counted(*scale, "decimal"), min.normalize(), max.normalize())
+        }
         Fit::Double => "a floating-point number (15 digits)".to_owned(),
         Fit::Text { max: Some(max) } => format!("holds {}", counted(*max, "character")),
         Fit::Text { max: None } => "text".to_owned(),
@@ -22,6 +26,47 @@ pub(super) fn fit_text(fit: &Fit) -> String {
             format!("an option's number: {}", list(values.iter().map(String::as_str), 5))
         }
         Fit::Link { .. } => "a record of another table".to_owned(),
+    }
+}
+
+/// The step that makes a number fit with as many decimals as the target can hold, and what it needs if a number is still too large.
+/// `None` if the number has few enough decimals already, and may be too large.
+fn rounding(ty: &Ty, fit: &Fit) -> Option<String> {
+    let most = |holds: u32| match ty {
+        Ty::Decimal { scale, .. } => (*scale).min(holds),
+        _ => holds,
+    };
+    let fits = |digits: u32| match ty {
+        Ty::Decimal { min, max, .. } => {
+            let (low, high) = match fit {
+                Fit::Integer { min, max } => (Decimal::from(*min), Decimal::from(*max)),
+                Fit::Decimal { min, max, .. } => (*min, *max),
+                _ => exact_in_double(digits),
+            };
+            let rounded = |d: &Decimal| d.round_dp_with_strategy(digits, RoundingStrategy::MidpointAwayFromZero);
+            low <= rounded(min) && rounded(max) <= high
+        }
+        _ => false,
+    };
+    let (digits, sure) = match (ty, fit) {
+        (Ty::Decimal { .. } | Ty::Double, Fit::Integer { .. }) => (0, fits(0)),
+        (Ty::Decimal { .. } | Ty::Double, Fit::Decimal { scale, .. }) => (most(*scale), fits(most(*scale))),
+        // The more decimals, the fewer digits are left before the point.
+        (Ty::Decimal { .. }, Fit::Double) => match (0..=most(15)).rev().find(|digits| fits(*digits)) {
+            Some(digits) => (digits, true),
+            None => (0, false),
+        },
+        (Ty::Integer { .. }, _) => (0, false),
+        _ => return None,
+    };
+    Some(format!("round({digits}){}", if sure { "" } else { " or null" }))
+}
+
+/// The numbers that a target holds, in words.
+fn range_text(fit: &Fit) -> String {
+    match fit {
+        Fit::Double => "15 digits, before and after the point together".to_owned(),
+        fit => fit_text(fit),
     }
 }
 
@@ -39,10 +84,15 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
             (Code::D201, format!("the value may be too long for `{target}`"), format!("{long}, of which {max} fit"), help)
         }
         Mismatch::NumberLoss => {
-            let help = match (ty, fit) {
-                (Ty::Decimal { .. } | Ty::Double, Fit::Integer { .. }) => "round it on purpose: `| round(0) or null`".to_owned(),
-                (Ty::Decimal { .. } | Ty::Double, _) => "round it on purpose: `| round(2) or null`".to_owned(),
-                _ => "choose a target that holds such numbers, or bound it: `| round(0) or null`".to_owned(),
+            let help = match (rounding(ty, fit), ty, fit) {
+                (Some(step), Ty::Decimal { scale, .. }, Fit::Double) if *scale <= 15 && step != format!("round({scale})") => format!(
+                    "round it on purpose: `| {step}` fits for every number; `| round({scale}) or null` keeps all decimals, and numbers beyond {} \
+                     become empty; the target holds {}",
+                    exact_in_double(*scale).1,
+                    range_text(fit)
+                ),
+                (Some(step), ..) => format!("round it on purpose: `| {step}`; the target holds {}", range_text(fit)),
+                (None, ..) => format!("choose a target that holds such numbers; this one holds {}", range_text(fit)),
             };
             (Code::D203, format!("the number may not fit `{target}`"), from, help)
         }

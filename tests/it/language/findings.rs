@@ -1,6 +1,8 @@
 //! Findings about what compiles elsewhere and is rarely meant.
 
-use super::support::{codes, rendered, whole};
+use d365map::diagnostics::Code;
+
+use super::support::{codes, compiled, rendered, whole};
 
 /// The codes of entries.
 fn found(entries: &str) -> Vec<&'static str> {
@@ -67,4 +69,22 @@ fn conditions_of_which_one_always_holds_are_found() {
         let entries = format!("lastname -> lastName\nfilter any {{ {conditions} }}");
         assert_eq!(found(&entries), ["D407"], "{}", rendered(&whole(&entries)));
     }
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_rounded_to_the_most_decimals_that_do() {
+    let help = |entry: &str| {
+        let compiled = compiled(&whole(entry));
+        compiled.diagnostics.iter().find(|d| d.code == Code::D203).and_then(|d| d.help.clone()).unwrap_or_default()
+    };
+    // Twelve decimals up to 100,000,000,000: twelve digits before the point leave three.
+    let rate = help("exchangerate -> cusCreditLimit");
+    assert!(rate.contains("`| round(3)` fits for every number") && rate.contains("`| round(12) or null`"), "{rate}");
+    assert!(rate.contains("beyond 999.999999999999"), "{rate}");
+    for step in ["round(3)", "round(12) or null"] {
+        assert_eq!(found(&format!("exchangerate -> cusCreditLimit | {step}")), Vec::<&str>::new(), "{step}");
+    }
+    assert!(!found("exchangerate -> cusCreditLimit | round(4)").is_empty());
+    let points = help("exchangerate -> cusPoints");
+    assert!(points.contains("`| round(0) or null`") && points.contains("from -2147483648 to 2147483647"), "{points}");
 }
