@@ -34,6 +34,12 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(char::is_whitespace)
 }
 
+/// Whether a character is not seen and changes the direction of the text around it (Unicode Bidirectional Algorithm, explicit formatting
+/// characters and implicit marks).
+pub fn reorders(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a character is a control character other than tab, line feed and carriage return, or one of U+FFFE and U+FFFF.
 ///
 /// XML 1.0, in which Campaign keeps and exchanges records, cannot hold most of them (XML 1.0, 2.2 *Characters*). That Campaign

@@ -162,6 +162,8 @@ fn record(
     context: &mut Context<'_>,
 ) -> Option<String> {
     let mut members: Vec<(String, String, Span)> = Vec::new();
+    // Lookups that are given by the name of their record.
+    let mut named: Vec<(String, Span)> = Vec::new();
     let mut complete = true;
     for assignment in values {
         let Some(found) = names::source_field(&assignment.field, source, context) else {
@@ -169,7 +171,12 @@ fn record(
             continue;
         };
         let wire = found.field.wire_name(source.id.system);
-        if let Some((_, _, first)) = members.iter().find(|(name, _, _)| *name == wire) {
+        let beside = format!("{wire}@{FORMATTED_VALUE}");
+        let name = name_of_record(&assignment.value, &found.field)
+            .filter(|_| flow.is_none_or(|f| f.source.slots.iter().any(|s| s.wire == beside)));
+        // A lookup has an id and a name, and a test can give either or both.
+        let member = if name.is_some() { &beside } else { &wire };
+        if let Some((_, _, first)) = members.iter().find(|(name, _, _)| name == member) {
             context.report(
                 Diagnostic::new(Code::D122, assignment.span, format!("`{}` is given twice", found.name), "the second time")
                     .related(*first, "the first time")
@@ -189,13 +196,9 @@ fn record(
                 .help("remove it from the test, or map it"),
             );
         }
-        let beside = format!("{wire}@{FORMATTED_VALUE}");
-        if let Some(name) = name_of_record(&assignment.value, &found.field)
-            && flow.is_none_or(|f| f.source.slots.iter().any(|s| s.wire == beside))
-        {
-            // Some record of this name.
-            members.push((wire, Json::from(SOME_ID).to_string(), assignment.span));
+        if let Some(name) = name {
             members.push((beside, Json::from(name).to_string(), assignment.span));
+            named.push((wire, assignment.span));
             continue;
         }
         match json(&assignment.value, &found.field, may_be_wrong) {
@@ -208,6 +211,12 @@ fn record(
         }
     }
     complete.then_some(())?;
+    for (wire, span) in named {
+        if members.iter().all(|(name, _, _)| *name != wire) {
+            // Some record of this name.
+            members.push((wire, Json::from(SOME_ID).to_string(), span));
+        }
+    }
     let mut text = String::from("{");
     if !members.iter().any(|(name, _, _)| *name == source.primary_key) {
         text.push_str(&format!("{}:\"{SOME_ID}\"", Json::from(source.primary_key.as_str())));
@@ -253,10 +262,19 @@ fn json(value: &Value, field: &Field, may_be_wrong: bool) -> Result<String, supe
         // What the schema does not admit is just what a test of a rejection may give.
         Err(unfit) => match value {
             Value::Literal(literal) if may_be_wrong => Ok(const_json(&constant(&literal.value))),
-            Value::Word(word) if may_be_wrong => Ok(Json::from(word.text()).to_string()),
+            // A label that the field does not have. What is not an option is written in quotes here too.
+            Value::Word(word) if may_be_wrong && is_labelled(field) => Ok(Json::from(word.text()).to_string()),
             Value::Moment(_) | Value::Literal(_) | Value::Word(_) => Err(unfit),
         },
     }
+}
+
+/// Whether the values of a field have names, which need no quotes.
+fn is_labelled(field: &Field) -> bool {
+    matches!(
+        field.ty,
+        FieldType::Choice(_) | FieldType::MultiChoice(_) | FieldType::Enumeration(_) | FieldType::Boolean { labels: Some(_) }
+    )
 }
 
 fn const_json(constant: &Const) -> String {

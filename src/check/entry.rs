@@ -269,9 +269,9 @@ impl<'m> Checker<'m> {
         for (i, step) in field.steps.iter().enumerate().skip(usize::from(first_done)) {
             let name = field.target.text();
             let last = i + 1 == field.steps.len();
-            let expect = if last { Expect::Target(&target.fit, &name) } else { Expect::Any };
+            let expect = if last { Expect::Target(&target.fit, &name) } else { Expect::Any(Some(&target.fit)) };
             let mut read = |path: &Path, context: &mut Context<'_>| {
-                self.read(path, field.span, &Expect::Any, None, context).map(|r| (r.read, r.typed))
+                self.read(path, field.span, &Expect::Any(None), None, context).map(|r| (r.read, r.typed))
             };
             let use_ = steps::Use { input: &typed, fit: &target.fit, first: i == 0, entry: field.span, expect: &expect };
             let checked = steps::check(step, &use_, &mut read, context)?;
@@ -283,6 +283,10 @@ impl<'m> Checker<'m> {
             Some(ops) => (source, ops),
             None => match convert(&typed.ty, &target.fit) {
                 Ok(ops) => match source {
+                    source if ops.contains(&Op::Step(Operation::ToText)) && typed.ty == Ty::Guid => {
+                        self.id_as_text(field, context);
+                        (source, ops)
+                    }
                     source if ops.contains(&Op::Step(Operation::ToText)) && matches!(typed.ty, Ty::Choice(_) | Ty::Options(_)) => {
                         self.number_as_text(field, context);
                         (source, ops)
@@ -331,6 +335,56 @@ impl<'m> Checker<'m> {
         );
     }
 
+    /// Warns of the id of a lookup in a text field, where people expect the name of the record.
+    fn id_as_text(&self, field: &ast::FieldMapping, context: &mut Context<'_>) {
+        let path = match &field.source {
+            ast::Source::Field(path) => path,
+            ast::Source::Call(call) => match call.arguments.first() {
+                Some(ast::Argument::Path(path)) => path,
+                _ => return,
+            },
+            ast::Source::Literal(_) | ast::Source::Template(_) => return,
+        };
+        if self.is_lookup(path) {
+            context.report(
+                Diagnostic::new(
+                    Code::D217,
+                    field.span,
+                    format!("`{}` writes the id of a record into the text `{}`", path.text(), field.target.text()),
+                    "an id, not a name",
+                )
+                .help("write the name of the record with `| label`; if you mean the id, write `| string`"),
+            );
+        }
+    }
+
+    /// Warns of a field that a longer text is made of, where its number or its id would go into the text.
+    pub(super) fn piece_of_text(&self, path: &Path, read: &Read, context: &mut Context<'_>) {
+        let Some(field) = self.source.field(&path.names()) else { return };
+        let replaced = read.replace.is_some() || read.labels.is_some();
+        let (code, what, label, help) = match &field.ty {
+            FieldType::Lookup { .. } => (
+                Code::D217,
+                "the id of a record",
+                "an id, not a name",
+                format!("begin with the name of the record: `{} -> … | label | concat(…)`", path.text()),
+            ),
+            FieldType::Choice(_) | FieldType::MultiChoice(_) if !replaced && !self.says_picklists => (
+                Code::D215,
+                "an option's number",
+                "a number, not a label",
+                format!("begin with the label: `{} -> … | label | concat(…)`, or write `picklists labels` into `options`", path.text()),
+            ),
+            _ => return,
+        };
+        context.report(Diagnostic::new(code, path.span, format!("`{}` puts {what} into a text", path.text()), label).help(help));
+    }
+
+    /// Whether a path names a lookup of the source.
+    fn is_lookup(&self, path: &Path) -> bool {
+        self.source.field(&path.names()).is_some_and(|field| matches!(field.ty, FieldType::Lookup { .. }))
+    }
+
     /// A `replace` block and a `map` step for one value: seldom meant, since the step sees what the block has made of it.
     fn twice_replaced(&self, field: &ast::FieldMapping, context: &mut Context<'_>) {
         let ast::Source::Field(path) = &field.source else { return };
@@ -361,7 +415,10 @@ impl<'m> Checker<'m> {
             context.report(
                 Diagnostic::new(Code::D111, span, format!("`{name}` is written twice"), "written here again")
                     .related(*first, "written here")
-                    .help("several fields go into one by a text (`\"{a} {b}\" -> c`) or by the first that has a value (`coalesce(a, b) -> c`)"),
+                    .help(
+                        "to write several fields into one, use a text (`\"{a} {b}\" -> c`); to write the first that has a value, use \
+                         `coalesce(a, b) -> c`; to choose by the value of one field, use `a -> c | map { … => …; else => … }`",
+                    ),
             );
         } else {
             self.written.insert(name, span);

@@ -127,6 +127,9 @@ pub fn compile_with(inputs: Vec<Input>, catalogue: &Catalogue, levels: &Levels) 
     let mut context = Context { catalogue, sources: &sources, diagnostics: &mut diagnostics, mappings: BTreeMap::new() };
     declare::resolve(&mut files, &mut context);
     let checked = check_files(&files, &mut context);
+    for parsed in &files {
+        style::direction_marks(parsed.id, &text_of(parsed.id), &mut context);
+    }
 
     let texts: Vec<_> = files.iter().map(|f| (f.id, text_of(f.id))).collect();
     let trees: Vec<(FileId, &str, &File)> = files.iter().zip(&texts).map(|(f, (id, text))| (*id, &**text, &f.file)).collect();

@@ -7,7 +7,7 @@ use super::Context;
 use super::mismatch::fit_mismatch;
 use super::types::{Ty, Typed, constant, convert, convert_constant, list};
 use super::values::{options_text, resolve};
-use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::diagnostics::{Code, Diagnostic, Near, Safety, Span};
 use crate::plan::{At, Const, Fit, Op, Outcome, Replacement};
 use crate::schema::{Choice, ChoiceSet, FieldType};
 use crate::syntax::ast::{self, Literal, LiteralValue, Replace, Value};
@@ -32,6 +32,8 @@ pub(super) struct CheckedReplace {
 struct Arm {
     span: Span,
     result: ArmResult,
+    /// Whether the result is a word without quotes, which only an option or a value of an enumeration can be.
+    bare: bool,
 }
 
 #[derive(Clone)]
@@ -69,7 +71,9 @@ pub(super) fn check_arms(
     let mut faulty = unread;
     let mut idle: Vec<Span> = Vec::new();
     for arm in arms {
-        let right = Arm { span: arm.to.span(), result: result(&arm.to) };
+        let result = result(&arm.to);
+        let bare = matches!(arm.to, Value::Word(_)) && matches!(result, ArmResult::Value(_));
+        let right = Arm { span: arm.to.span(), result, bare };
         let twice = |first: Span, what: &str| {
             Diagnostic::new(Code::D303, arm.span, format!("{what} is replaced twice"), "never reached")
                 .related(first, "replaced here")
@@ -105,7 +109,7 @@ pub(super) fn check_arms(
                 Err(unfit) => {
                     faulty = true;
                     let message = format!("`{}` cannot have this value", source.name);
-                    context.report(unfit.diagnostic(Code::D302, value.span(), message));
+                    context.report(keyword_or(unfit.diagnostic(Code::D302, value.span(), message), value));
                 }
             },
         }
@@ -158,6 +162,40 @@ pub(super) fn check_arms(
     (!faulty).then_some(checked)
 }
 
+/// The words with which other languages begin the case for all other values.
+const ELSE: [&str; 6] = ["default", "otherwise", "other", "others", "any", "rest"];
+
+/// The finding about the left side of a case, which proposes a keyword if the word looks like one.
+fn keyword_or(diagnostic: Diagnostic, value: &Value) -> Diagnostic {
+    let Value::Word(path) = value else { return diagnostic };
+    let word = path.text();
+    let keyword = if ELSE.contains(&word.to_lowercase().as_str()) { Some("else") } else { near_keyword(&word, &["else", "null"]) };
+    match keyword {
+        Some(keyword) => diagnostic.meant(Some(Near::guess(keyword)), path.span, String::new),
+        None => diagnostic,
+    }
+}
+
+/// The keyword that a word is one slip away from.
+fn near_keyword(word: &str, keywords: &[&'static str]) -> Option<&'static str> {
+    let word = word.to_lowercase();
+    keywords.iter().copied().find(|keyword| strsim::damerau_levenshtein(&word, keyword) <= 1)
+}
+
+/// Reports a result that is a word without quotes, where no option or value of an enumeration can be meant.
+fn report_bare(arm: &Arm, text: &str, context: &mut Context<'_>) {
+    let keyword = near_keyword(text, &["keep", "reject", "null", "true", "false"]).map(Near::guess);
+    let diagnostic = Diagnostic::new(Code::D310, arm.span, format!("`{text}` is a word without quotes"), "expected a value");
+    let quoted = format!("\"{text}\"");
+    let diagnostic = match keyword {
+        Some(near) => diagnostic.meant(Some(near), arm.span, String::new),
+        None => diagnostic
+            .help(format!("if you mean the text, write {quoted}; a case cannot write the value of a field"))
+            .fix(Safety::Unsafe, format!("write {quoted}"), arm.span, quoted),
+    };
+    context.report(diagnostic);
+}
+
 /// A constant in the form in which replacements compare it: text in normalization form C.
 fn comparable(key: Const) -> Const {
     match key {
@@ -191,8 +229,20 @@ fn result(value: &Value) -> ArmResult {
 pub(super) enum Expect<'f> {
     /// Straight into the target.
     Target(&'f Fit, &'f str),
-    /// Into steps or a text.
-    Any,
+    /// Into steps or a text; the field that is written in the end, if the value can reach it unchanged.
+    Any(Option<&'f Fit>),
+}
+
+impl Expect<'_> {
+    /// Whether a word without quotes can be a result here.
+    fn admits_bare(&self, word: &str) -> bool {
+        match self {
+            // What is not a text does not fit such a target with quotes either, and that is said of it.
+            Expect::Target(fit, _) => !matches!(fit, Fit::Text { .. }),
+            Expect::Any(Some(Fit::Enumeration(names))) => names.iter().any(|name| name == word),
+            Expect::Any(_) => false,
+        }
+    }
 }
 
 /// A replacement typed for one use.
@@ -222,6 +272,19 @@ pub(super) fn apply(
         (None, _) => Some(source.ty.clone()),
     };
 
+    let arms = checked.entries.iter().map(|(_, arm)| arm).chain(&checked.null).chain(&checked.otherwise);
+    let mut bare = false;
+    for arm in arms.filter(|arm| arm.bare) {
+        if let ArmResult::Value(LiteralValue::Text(text)) = &arm.result
+            && !expect.admits_bare(text)
+        {
+            bare = true;
+            report_bare(arm, text, context);
+        }
+    }
+    if bare {
+        return None;
+    }
     let mut uses: Vec<(Span, Ty, bool)> = Vec::new();
     let mut nullable = false;
     let mut outcome = |arm: &Arm, key: Option<&Const>| -> Outcome {
@@ -317,7 +380,7 @@ pub(super) fn apply(
             let replacement = Replacement { at, entries, null, otherwise, labels: false };
             Some(Applied { replacement, typed: Typed::new(ty, nullable), conversions: Some(conversions) })
         }
-        Expect::Any => {
+        Expect::Any(_) => {
             let ty = joined(&uses, entry, context)?;
             Some(Applied {
                 replacement: Replacement { at, entries, null, otherwise, labels: false },

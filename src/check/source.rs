@@ -26,7 +26,7 @@ impl Checker<'_> {
                 let name = field.target.text();
                 let expect = match target {
                     Some(target) if field.steps.is_empty() => Expect::Target(&target.fit, &name),
-                    _ => Expect::Any,
+                    _ => Expect::Any(target.map(|t| &t.fit)),
                 };
                 // The first step may say by itself what of a picklist is wanted; it works on the number.
                 let labelled = match field.steps.first().map(|s| s.name.text.as_str()) {
@@ -110,7 +110,8 @@ impl Checker<'_> {
                 TemplatePart::Text(fixed) => text.fixed(fixed),
                 TemplatePart::Constant(literal) => text.fixed(&literal_text(&literal.value)),
                 TemplatePart::Field(path) => {
-                    let reading = self.read(path, entry, &Expect::Any, None, context)?;
+                    let reading = self.read(path, entry, &Expect::Any(None), None, context)?;
+                    self.piece_of_text(path, &reading.read, context);
                     text.field(reading.read, &reading.typed);
                 }
             }
@@ -156,7 +157,7 @@ impl Checker<'_> {
                 let help = "write `coalesce(telephone1, telephone2)`; a fixed value comes by a step: `| default(\"…\")`";
                 return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
             };
-            let Reading { read, typed: one, .. } = self.read(path, entry, &Expect::Any, None, context)?;
+            let Reading { read, typed: one, .. } = self.read(path, entry, &Expect::Any(None), None, context)?;
             reads.push(read);
             typed = Some(match typed {
                 None => one,
@@ -206,7 +207,8 @@ impl Checker<'_> {
                 },
                 Argument::Path(path) => {
                     fields += 1;
-                    let reading = self.read(path, entry, &Expect::Any, None, context)?;
+                    let reading = self.read(path, entry, &Expect::Any(None), None, context)?;
+                    self.piece_of_text(path, &reading.read, context);
                     text.field(reading.read, &reading.typed);
                 }
             }
@@ -232,7 +234,8 @@ impl Checker<'_> {
             let Argument::Path(path) = argument else {
                 return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
             };
-            let reading = self.read(path, entry, &Expect::Any, None, context)?;
+            let reading = self.read(path, entry, &Expect::Any(None), None, context)?;
+            self.piece_of_text(path, &reading.read, context);
             // One separator too many: an upper bound is all that is needed.
             let length = reading.typed.ty.text_length().flatten();
             longest = longest.zip(length).map(|(a, b)| a.saturating_add(b).saturating_add(super::types::length(&separator)));

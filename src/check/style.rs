@@ -4,8 +4,40 @@
 use std::collections::HashMap;
 
 use super::Context;
-use crate::diagnostics::{Code, Diagnostic, Edit, Safety, Span};
+use crate::diagnostics::{Code, Diagnostic, Edit, FileId, Safety, Span};
 use crate::syntax::ast::{Entry, LiteralValue, Mapping, TestBlock};
+use crate::unicode;
+
+/// Warns of characters that are not seen and change the direction of text, in comments too: with them, a file can look different from
+/// what is compiled ("Trojan Source", CVE-2021-42574). The first one of each line is reported. In a string, they are an error already.
+pub(super) fn direction_marks(file: FileId, text: &str, context: &mut Context<'_>) {
+    if text.is_ascii() {
+        return;
+    }
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some((at, mark)) = line.char_indices().find(|(_, c)| unicode::reorders(*c)) {
+            let span = Span::new(file, start + at..start + at + mark.len_utf8());
+            let said = context.diagnostics.iter().any(|d| d.code == Code::D012 && d.span.file == file && d.span.range().contains(&(start + at)));
+            if said {
+                start += line.len();
+                continue;
+            }
+            let name = format!("U+{:04X}", u32::from(mark));
+            context.report(
+                Diagnostic::new(
+                    Code::D013,
+                    span,
+                    format!("the invisible character {name} changes the direction of text"),
+                    "editors may show this line in another order",
+                )
+                .help("remove the character, or allow this warning if the text needs it")
+                .fix(Safety::Unsafe, format!("remove {name}"), span, ""),
+            );
+        }
+        start += line.len();
+    }
+}
 
 /// The rules that concern one mapping.
 pub(super) fn mapping(mapping: &Mapping, context: &mut Context<'_>) {

@@ -62,6 +62,7 @@ codes! {
     D009 Error "a sign or word of another language stands here";
     D011 Error "a literal that cannot be read";
     D012 Error "a character, an escape or a placeholder in a string that cannot be read";
+    D013 Warning "an invisible character that changes the direction of text";
     D101 Error "an unknown system";
     D102 Error "an unknown table";
     D103 Error "the source table has no such field";
@@ -103,6 +104,7 @@ codes! {
     D214 Warning "a step has no effect";
     D215 Warning "an option's number goes into text";
     D216 Warning "a text in quotes that is the name of a field";
+    D217 Warning "the id of a lookup goes into text";
     D301 Warning "a replacement for a field that is not mapped";
     D302 Error "a replacement for a value that the field cannot have";
     D303 Error "a value is replaced twice";
@@ -112,6 +114,7 @@ codes! {
     D307 Warning "an arm that changes nothing";
     D308 Warning "an arm that is never reached";
     D309 Warning "a value goes through two replacements";
+    D310 Error "a word without quotes in place of a value";
     D401 Error "a filter compares with a value that the field cannot have";
     D402 Error "a comparison that this type of field does not have";
     D403 Error "a regular expression that cannot be read";

@@ -74,7 +74,7 @@ impl StepChecker<'_, '_, '_> {
         }
         let settled = match self.use_.expect {
             Expect::Target(..) => applied.conversions,
-            Expect::Any => None,
+            Expect::Any(_) => None,
         };
         Some(Checked { op: Some(Op::Map(applied.replacement)), output: applied.typed, fallible: None, settled })
     }

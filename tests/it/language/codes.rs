@@ -15,6 +15,7 @@ fn block(page: &str, mark: &str) -> Option<String> {
 const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D001, "a_file_that_is_not_utf8_is_named_with_its_place"),
     (Code::D002, "a_file_of_ten_megabytes_is_refused_without_being_parsed"),
+    (Code::D013, "an_invisible_character_that_reorders_text_is_a_warning_wherever_it_is"),
     (Code::D113, "a_faulty_schema_file_is_reported_as_d113_and_nothing_is_compiled"),
     (Code::D119, "a_run_refuses_to_start_on_a_breaking_drift_with_the_words_of_schema_diff"),
     (Code::D701, "twenty_custom_entities_are_mapped_and_no_more"),
@@ -32,8 +33,9 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
 ];
 
 /// The tests that show these.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     include_str!("bad_input.rs"),
+    include_str!("findings.rs"),
     include_str!("constructs.rs"),
     include_str!("evaluation.rs"),
     include_str!("../flow/contacts.rs"),
