@@ -113,6 +113,7 @@ impl App {
                 }
                 Side::Campaign => Some(self.campaign.answer(&call, &self.faults)),
                 Side::Journal => Some(self.journal.answer(&call, &self.campaign.tokens, &self.faults)),
+                Side::Referrals if PartnerCenter::is_sign_in_path(call.path) => self.partner.as_ref().map(|partner| partner.sign_in(&call)),
                 Side::Referrals => self.partner.as_ref().map(|partner| partner.answer(Api::Referrals, &call, &self.faults)),
                 Side::Webhooks => self.partner.as_ref().map(|partner| partner.answer(Api::Webhooks, &call, &self.faults)),
             };

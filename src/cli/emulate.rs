@@ -219,16 +219,16 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
         // The whole output is valid in a project file.
         Format::Human => {
             write!(out, "{}", emulated::connections(running, emulated::IN_ENVIRONMENT))?;
+            if let (Some(url), Some(webhooks)) = (running.referrals_url(), running.webhooks_url()) {
+                writeln!(out, "  partner-center:\n    url: {url}\n    webhooks-url: {webhooks}\n    authority: {url}")?;
+                writeln!(out, "    tenant: {}\n    client-id: {}", credentials.partner.tenant, credentials.partner.public_client)?;
+            }
             writeln!(out, "# export D365MAP_DYNAMICS_SECRET={}", credentials.dataverse.secret)?;
             writeln!(out, "# export D365MAP_CAMPAIGN_SECRET={}", credentials.campaign.secret)?;
             writeln!(out, "# Web API: {}/api/data/v9.2/", running.dataverse_url())?;
             writeln!(out, "# Campaign: {}/campaign/", running.campaign_url())?;
-            if let (Some(url), Some(webhooks), Some(authority)) =
-                (running.referrals_url(), running.webhooks_url(), running.partner_authority_url())
-            {
+            if let Some(url) = running.referrals_url() {
                 writeln!(out, "# Partner Center: {url}/v1.0/engagements/referrals")?;
-                writeln!(out, "# Partner Center webhooks: {webhooks}/webhooks/v1/registration")?;
-                writeln!(out, "# Partner Center sign-in: {authority}, client {}", credentials.partner.public_client)?;
             }
             writeln!(out, "# Admin interface: {}", running.admin_url())?;
             if !quiet {
