@@ -31,6 +31,7 @@ const STEPS: &[&str] = &[
         include_str!("schema_v4_optouts.sql")
     ),
     include_str!("schema_v5_environment.sql"),
+    include_str!("schema_v6_notifications.sql"),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
@@ -85,7 +86,7 @@ pub(super) fn hash_key(conn: &Connection) -> Inside<HashKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Flags, OptoutStage, Store};
+    use crate::state::{Flags, Notification, OptoutStage, Store};
 
     #[test]
     fn a_file_of_format_3_keeps_what_it_has_and_gets_the_newer_columns() {
@@ -145,6 +146,29 @@ mod tests {
                 side("partner-center", "https://c", None, 3)
             ]
         );
+    }
+
+    #[test]
+    fn a_file_of_format_5_keeps_what_it_has_and_takes_notifications() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let conn = Connection::open(&path).unwrap();
+        for step in &STEPS[..5] {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute("INSERT INTO meta (name, value) VALUES ('hash_key', ?1), ('change_no', 7)", [HashKey::random().as_bytes()]).unwrap();
+        conn.execute_batch(&format!(
+            "INSERT INTO environment (side, address, organization, bound_at) VALUES ('dynamics', 'https://a', 'o', 1);
+             PRAGMA user_version = 5; PRAGMA application_id = {APPLICATION_ID}"
+        ))
+        .unwrap();
+        drop(conn);
+        let store = Store::open(&path).unwrap();
+        let notification = Notification { event: "e".to_owned(), resource: "r".to_owned(), changed: "c".to_owned() };
+        assert!(store.take_notification(&notification, crate::time::now()).unwrap());
+        let kept: String =
+            store.read("test", |conn, _| Ok(conn.query_row("SELECT address FROM environment", [], |row| row.get(0))?)).unwrap();
+        assert_eq!(kept, "https://a");
     }
 
     /// A file as format 3 left it: a mapping and its opt-outs, in the middle of their work.

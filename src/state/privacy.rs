@@ -160,6 +160,15 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Words,
     },
     Holding {
+        table: "notification",
+        what: "notification of a change, from a webhook",
+        mapping: None,
+        label: "event",
+        own: &[("resource", None)],
+        text: &[],
+        otherwise: Removal::Row,
+    },
+    Holding {
         table: "run",
         what: "summary of a run that names it as an example",
         mapping: None,

@@ -19,6 +19,7 @@ mod cursors;
 mod dead_letters;
 mod events;
 mod ledger;
+mod notifications;
 mod optouts;
 mod outbox;
 mod previews;
@@ -33,6 +34,7 @@ pub use cursors::Cursors;
 pub use dead_letters::DeadLetters;
 pub use events::Events;
 pub use ledger::Ledger;
+pub use notifications::Notifications;
 pub use optouts::{AfterDelete, IsDue, Judge, OptOuts, Sightings};
 pub use outbox::Outbox;
 pub use previews::Previews;
@@ -44,11 +46,11 @@ pub use crate::state::{
     ATTRIBUTES, Absence, Approval, Backlog, Change, Claim, ClaimedField, ClaimedLink, ClaimedOp, ClaimedPerson, Comparison, Contact,
     Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, EmptiedField, Environment, EventGap, EventIntake, EventMark,
     EventResult, ExportMark, FINISHED, Failure, Fate, Field, Flags, Forgotten, HeldCause, JournalCursor, JsonText, Judged, KnownWorkflow,
-    Lease, Mark, MassChange, MassLimits, NewEvent, OptoutIntake, OptoutStage, OptoutState, PageCommit, PageOutcome, PageTimes, Partition,
-    PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery,
-    RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status,
-    Traces, Unseen, Waiting, WaitingEvent, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink,
-    WrittenPath,
+    Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState, PageCommit, PageOutcome,
+    PageTimes, Partition, PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason,
+    Recognition, Recovery, RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement,
+    Side, StateError, Status, Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote,
+    WorkflowRecord, WorkflowState, WrittenLink, WrittenPath,
 };
 
 /// The ports of one store. A clone has the same store behind it.
@@ -64,6 +66,8 @@ pub struct Stores {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Events, and how far the journal was read.
     pub events: Arc<dyn Events>,
+    /// Notifications of webhooks.
+    pub notifications: Arc<dyn Notifications>,
     /// The opt-outs of both sides.
     pub optouts: Arc<dyn OptOuts>,
     /// Workflows: what they are, how they are, and what is wanted of them.
@@ -80,7 +84,7 @@ impl Stores {
     /// The ports of a store that implements all of them.
     pub fn of<S>(store: S) -> Stores
     where
-        S: Cursors + Outbox + Ledger + DeadLetters + Events + OptOuts + Control + Privacy + Runs + Previews + 'static,
+        S: Cursors + Outbox + Ledger + DeadLetters + Events + Notifications + OptOuts + Control + Privacy + Runs + Previews + 'static,
     {
         let store = Arc::new(store);
         Stores {
@@ -89,6 +93,7 @@ impl Stores {
             ledger: store.clone(),
             dead_letters: store.clone(),
             events: store.clone(),
+            notifications: store.clone(),
             optouts: store.clone(),
             control: store.clone(),
             privacy: store.clone(),

@@ -5,6 +5,7 @@ mod cursors;
 mod dead_letters;
 mod events;
 mod ledger;
+mod notifications;
 mod optouts;
 mod outbox;
 mod previews;

@@ -6,6 +6,7 @@
 mod answers;
 mod links;
 mod model;
+mod notifications;
 mod pages;
 mod persons;
 
