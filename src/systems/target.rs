@@ -112,6 +112,8 @@ pub struct TargetCapabilities {
     pub bulk: Option<usize>,
     /// It has versions, and makes a write depend on one.
     pub conditional_write: bool,
+    /// Its records can be deleted.
+    pub deletes: bool,
 }
 
 /// A system that records are written to. The contract is held by [`super::conformance`].
@@ -152,7 +154,7 @@ pub trait Target: Send + Sync {
     /// Deletes a record.
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`ConnectError::Config`] if records cannot be deleted. Others as they come.
     async fn delete(&self, record: RecordKey<'_>) -> Result<Written, ConnectError>;
 
     /// Adds links to a body.

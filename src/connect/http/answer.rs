@@ -2,7 +2,8 @@
 //!
 //! Dataverse: `{"error":{"code","message"}}` (Dataverse Web API: *Compose HTTP requests and handle errors*). Token services:
 //! `{"error","error_description"}` (RFC 6749, 5.2). Campaign: `{"error_code","message"}` from its gateway, `{"code","message"}`
-//! from the application (Campaign Standard: *Troubleshooting*). That a duplicate key is recognisable by the words of the
+//! from the application (Campaign Standard: *Troubleshooting*). Partner Center: `{"error":{"code","message","innerError":{"code",…}}}`, and
+//! `{"code","description"}` for webhooks. That a duplicate key is recognisable by the words of the
 //! message is assumed: Campaign documents no code for it.
 
 use reqwest::header::HeaderMap;
@@ -18,8 +19,8 @@ pub(super) struct Said {
     pub(super) message: Option<String>,
 }
 
-/// Codes by which Dataverse says that a record's version is another: ConcurrencyVersionMismatch.
-const CHANGED_CODES: [&str; 2] = ["0x80060882", "-2147088254"];
+/// Codes by which a service says that a record's version is another: Dataverse's ConcurrencyVersionMismatch, and those of Partner Center.
+const CHANGED_CODES: [&str; 4] = ["0x80060882", "-2147088254", "preconditionFailed", "resourceModified"];
 /// Codes by which Dataverse says that a key is taken: DuplicateRecordEntityKey and DuplicateRecord.
 const DUPLICATE_CODES: [&str; 4] = ["0x80060892", "-2147088238", "0x80040237", "-2147220937"];
 /// Words by which a service says that a key is taken.
@@ -30,13 +31,16 @@ const CATCH_ALL: &str = "something went wrong";
 
 /// Reads an error body. What is no error document gives [`Body::Mute`].
 pub(super) fn read(body: &[u8]) -> (Said, Body) {
-    let said = serde_json::from_slice::<Value>(strip_bom(body)).ok().and_then(|value| said(&value));
-    let Some(said) = said else { return (Said::default(), Body::Mute) };
+    let value = serde_json::from_slice::<Value>(strip_bom(body)).ok();
+    let inner = value.as_ref().map(inner_codes).unwrap_or_default();
+    let Some(said) = value.as_ref().and_then(said) else { return (Said::default(), Body::Mute) };
     let message = said.message.as_deref().unwrap_or_default().to_ascii_lowercase();
     let code = said.code.as_deref().unwrap_or_default();
     let kind = if DUPLICATE_CODES.iter().any(|c| c.eq_ignore_ascii_case(code)) || DUPLICATE_WORDS.iter().any(|w| message.contains(w)) {
         Body::Duplicate
-    } else if CHANGED_CODES.iter().any(|c| c.eq_ignore_ascii_case(code)) {
+    } else if CHANGED_CODES.iter().any(|c| c.eq_ignore_ascii_case(code))
+        || inner.iter().any(|code| CHANGED_CODES.iter().any(|c| c.eq_ignore_ascii_case(code)))
+    {
         Body::Changed
     } else if message.contains(CATCH_ALL) {
         Body::Mute
@@ -59,9 +63,25 @@ fn said(value: &Value) -> Option<Said> {
             let code = message.as_deref().and_then(aadsts).map_or_else(|| printable::one_line(error).into_owned(), str::to_owned);
             Said { code: Some(code), message }
         }
-        _ => Said { code: text(value.get("error_code")).or_else(|| text(value.get("code"))), message: text(value.get("message")) },
+        _ => Said {
+            code: text(value.get("error_code")).or_else(|| text(value.get("code"))),
+            message: text(value.get("message")).or_else(|| text(value.get("description"))),
+        },
     };
     (said.code.is_some() || said.message.is_some()).then_some(said)
+}
+
+/// The codes of the errors within an error, which say more than the one around them. Both spellings of the property occur.
+fn inner_codes(value: &Value) -> Vec<&str> {
+    const DEPTH: usize = 10;
+    let mut codes = Vec::new();
+    let mut error = value.get("error");
+    for _ in 0..DEPTH {
+        error = error.and_then(|error| error.get("innerError").or_else(|| error.get("innererror")));
+        let Some(inner) = error else { break };
+        codes.extend(inner.get("code").and_then(Value::as_str));
+    }
+    codes
 }
 
 /// The code at the start of an Entra ID message: `AADSTS7000215: Invalid client secret…`.
@@ -85,7 +105,7 @@ pub(super) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
 
 /// The id under which the service keeps the request.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
-    ["x-ms-service-request-id", "req_id", "x-ms-request-id", "x-request-id"]
+    ["x-ms-service-request-id", "req_id", "x-ms-request-id", "x-request-id", "request-id", "ms-correlationid", "ms-requestid"]
         .iter()
         .find_map(|name| headers.get(*name))
         .and_then(|value| value.to_str().ok())
@@ -116,6 +136,17 @@ mod tests {
             parts(r#"{"error":"invalid_scope","error_description":"no such scope"}"#),
             (some("invalid_scope"), some("no such scope"), Body::Error)
         );
+        assert_eq!(
+            parts(
+                r#"{"error":{"code":"preconditionFailed","message":"m","innerError":{"code":"other","innererror":{"code":"resourceModified"}}}}"#
+            ),
+            (some("preconditionFailed"), some("m"), Body::Changed)
+        );
+        assert_eq!(
+            parts(r#"{"error":{"code":"x","message":"m","innerError":{"code":"other","innererror":{"code":"resourceModified"}}}}"#).2,
+            Body::Changed
+        );
+        assert_eq!(parts(r#"{"code":"400102","description":"d","data":[],"source":"s"}"#), (some("400102"), some("d"), Body::Error));
         assert_eq!(
             parts(r#"{"error_code":"401013","message":"Oauth token is not valid"}"#),
             (some("401013"), some("Oauth token is not valid"), Body::Error)

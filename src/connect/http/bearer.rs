@@ -48,3 +48,27 @@ impl Token {
         self.expires_at <= Instant::now()
     }
 }
+
+/// One token for ever, for tests.
+#[cfg(test)]
+pub(crate) struct FixedTokens(Token);
+
+#[cfg(test)]
+impl FixedTokens {
+    pub(crate) fn new(token: &str) -> FixedTokens {
+        let header = HeaderValue::try_from(format!("Bearer {token}")).expect("a token");
+        let later = Instant::now() + std::time::Duration::from_secs(24 * 3600);
+        FixedTokens(Token { header, refresh_at: later, expires_at: later, number: 1 })
+    }
+}
+
+#[cfg(test)]
+impl Tokens for FixedTokens {
+    fn get(&self) -> Pending<'_, Result<Token, ConnectError>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn refused<'a>(&'a self, _token: &'a Token) -> Pending<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -22,6 +22,9 @@ mod token;
 mod transport;
 
 pub(crate) use address::{origin, service_url};
+#[cfg(test)]
+pub(crate) use bearer::FixedTokens;
+pub(crate) use bearer::Tokens;
 pub use breaker::Settings as BreakerSettings;
 pub use budget::Budget;
 pub(crate) use client::refusal;

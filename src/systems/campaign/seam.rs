@@ -97,7 +97,7 @@ impl Target for Campaign {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: None, conditional_write: false }
+        TargetCapabilities { bulk: None, conditional_write: false, deletes: true }
     }
 
     fn request_lifetime(&self) -> Duration {

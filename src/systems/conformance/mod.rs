@@ -6,14 +6,16 @@ mod targets;
 
 use std::sync::Arc;
 
-use d365map_emulator::{Config, Running, start};
+use d365map_emulator::{Config, PartnerCenterConfig, Running, start};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::campaign::{Campaign, CampaignConfig};
 use super::dataverse::{Dataverse, DataverseConfig};
 use super::memory::Memory;
+use super::partner_center::PartnerCenter;
 use super::{Connection, Payload, Query, RecordKey, Source, Table, Target};
+use crate::connect::http::FixedTokens;
 use crate::connect::{Http, HttpConfig};
 
 /// A system under test, with an empty table.
@@ -27,6 +29,8 @@ struct Subject {
     text: &'static str,
     /// Another one.
     other: &'static str,
+    /// What else a record must have.
+    required: Value,
     /// Keys may be any text, not GUIDs alone.
     free_keys: bool,
     /// Keeps the emulators alive.
@@ -44,7 +48,11 @@ impl Subject {
     }
 
     fn body(&self, key: &str, text: &str) -> Payload {
-        Payload::from(serde_json::json!({ self.attribute: key, self.text: text, self.other: "Other" }).to_string())
+        let mut body = json!({ self.attribute: key, self.text: text, self.other: "Other" });
+        if let (Some(body), Some(required)) = (body.as_object_mut(), self.required.as_object()) {
+            body.extend(required.clone());
+        }
+        Payload::from(body.to_string())
     }
 
     async fn create(&self, key: &str, text: &str) {
@@ -72,6 +80,7 @@ fn subject(connection: &dyn Connection, table: Table<'static>, fields: [&'static
         attribute,
         text,
         other,
+        required: Value::Null,
         free_keys: true,
         _running: running,
     }
@@ -127,6 +136,58 @@ async fn campaign() -> Subject {
     subject(&connection, table, ["externalId", "lastName", "firstName"], Some(running))
 }
 
+/// The access token of the Referrals admin, who signs in with a device code.
+pub(super) async fn partner_token(running: &Running, audience: &str) -> String {
+    let authority = running.partner_authority_url().expect("Partner Center is there");
+    let client = running.credentials().partner.public_client;
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let ask = async |path: &str, form: &[(&str, &str)]| -> Value {
+        let answer = http.post(format!("{authority}/oauth2/v2.0/{path}")).form(form).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    };
+    let scope = format!("{audience}/.default offline_access");
+    let device = ask("devicecode", &[("client_id", client.as_str()), ("scope", scope.as_str())]).await;
+    let code = device["device_code"].as_str().expect("a device code");
+    let grant = "urn:ietf:params:oauth:grant-type:device_code";
+    loop {
+        let answer = ask("token", &[("grant_type", grant), ("client_id", client.as_str()), ("device_code", code)]).await;
+        match answer["access_token"].as_str() {
+            Some(token) => return token.to_owned(),
+            None => assert_eq!(answer["error"], "authorization_pending", "{answer}"),
+        }
+    }
+}
+
+/// An emulated Partner Center with an empty list of referrals, and a client of it.
+pub(super) async fn partner_center_of(settings: PartnerCenterConfig) -> (Running, PartnerCenter) {
+    let settings = PartnerCenterConfig { device_interval: std::time::Duration::ZERO, ..settings };
+    let config = Config { partner_center: Some(settings), seed_text: Some("{}".to_owned()), ..Config::default() };
+    let running = start(config).await.expect("the emulators start");
+    let token = partner_token(&running, "https://api.partner.microsoft.com").await;
+    let url = running.referrals_url().expect("Partner Center is there").parse().expect("an address");
+    let connection = PartnerCenter::new(http(), &url, Arc::new(FixedTokens::new(&token))).expect("a client");
+    (running, connection)
+}
+
+async fn partner_center() -> Subject {
+    let (running, connection) = partner_center_of(PartnerCenterConfig::default()).await;
+    let table = Table { name: "referral", collection: "referrals" };
+    let required = json!({
+        "type": "Independent",
+        "qualification": "SalesQualified",
+        "customerProfile": {"name": "Contoso", "address": {"country": "US"}},
+        "consent": {
+            "consentToToShareInfoWithOthers": true,
+            "consentToContact": true,
+            "consentToShareReferralWithMicrosoftSellers": false,
+            "consentToMicrosoftToContactSpecificPartners": false,
+        },
+        "details": {"dealValue": 1000, "currency": "USD", "closingDateTime": "2030-01-01T00:00:00Z"},
+    });
+    let subject = subject(&connection, table, ["externalReferenceId", "name", "salesStage"], Some(running));
+    Subject { required, ..subject }
+}
+
 /// A test for each system: `$rule` is run with a fresh one.
 macro_rules! for_each_system {
     ($($rule:ident)*) => {$(
@@ -149,6 +210,11 @@ macro_rules! for_each_system {
             #[tokio::test]
             async fn of_campaign() {
                 super::$rule(&super::super::campaign().await).await;
+            }
+
+            #[tokio::test]
+            async fn of_partner_center() {
+                super::$rule(&super::super::partner_center().await).await;
             }
         }
     )*};

@@ -128,7 +128,7 @@ impl Target for Dataverse {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: Some(bulk::ROWS_PER_REQUEST), conditional_write: true }
+        TargetCapabilities { bulk: Some(bulk::ROWS_PER_REQUEST), conditional_write: true, deletes: true }
     }
 
     fn request_lifetime(&self) -> Duration {

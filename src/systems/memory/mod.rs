@@ -191,7 +191,7 @@ impl Target for Memory {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: None, conditional_write: true }
+        TargetCapabilities { bulk: None, conditional_write: true, deletes: true }
     }
 
     fn request_lifetime(&self) -> Duration {
