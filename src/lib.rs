@@ -52,6 +52,11 @@ mod import;
 #[cfg(feature = "internals")]
 pub mod import;
 #[cfg(not(feature = "internals"))]
+#[expect(dead_code, reason = "for two-way flows")]
+mod ingest;
+#[cfg(feature = "internals")]
+pub mod ingest;
+#[cfg(not(feature = "internals"))]
 mod plan;
 #[cfg(feature = "internals")]
 pub mod plan;

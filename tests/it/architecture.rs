@@ -61,6 +61,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("doctor", &["connect", "count", "plan", "printable", "project", "state", "systems", "time"]),
     // Rounds, state, services.
+    // What comes in over HTTP goes into a port of the state.
+    ("ingest", &["connect", "engine", "store", "time"]),
     // Flows know the ports of the state, not a store.
     ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "store", "system", "systems", "time", "unicode"]),
     ("engine", &["connect", "time"]),
