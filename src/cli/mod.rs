@@ -39,6 +39,7 @@ mod state;
 mod status;
 mod stop;
 mod test;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -122,6 +123,8 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Marketing events: make one contact's timeline whole from marketing history.
     Events(events::Args),
+    /// The address that Partner Center sends notifications to: register, show and test it.
+    Webhook(webhook::Args),
     /// Find every trace of a person in the state and in logs, and remove them.
     Privacy(privacy::Args),
     /// The whole way in a few seconds, against local stand-ins.
@@ -166,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(args, global),
         Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Events(args) => events::run(args, global),
+        Command::Webhook(args) => webhook::run(args, global),
         Command::Privacy(args) => privacy::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Emulate(args) => emulate::run(args, global),

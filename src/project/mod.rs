@@ -12,6 +12,7 @@ mod schedules;
 mod secret;
 mod sftp;
 pub mod template;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use journal::JournalConnection;
 pub use optouts::OptoutReading;
 pub use partner_center::{PartnerCenterConnection, PartnerCenterCredential, RefreshTokenPlace};
 pub use secret::{SecretError, SecretRef};
+pub use webhook::WebhookConnection;
 
 /// The name of a project file.
 pub const FILE_NAME: &str = "d365map.yaml";

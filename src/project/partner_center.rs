@@ -8,6 +8,7 @@ use url::Url;
 
 use super::entra::CertificateDoc;
 use super::reader::Reader;
+use super::webhook::{WebhookConnection, WebhookDoc};
 use super::{EntraCredential, SecretRef};
 use crate::connect::{SignInConfig, SignInMethod};
 use crate::systems::partner_center::{PartnerCenterConfig, REFERRALS, WEBHOOKS};
@@ -23,6 +24,8 @@ const LOGIN: &str = "d365map login partner-center";
 pub struct PartnerCenterConnection {
     /// As the connector takes it, but for the credential.
     pub config: PartnerCenterConfig<PartnerCenterCredential>,
+    /// How notifications are received, if the file says so.
+    pub webhook: Option<WebhookConnection>,
 }
 
 /// Where the credential of the app and the person's refresh token are kept.
@@ -76,6 +79,8 @@ pub(super) struct PartnerCenterDoc {
     webhooks_url: Option<Spanned<String>>,
     /// The audience of tokens for the webhooks API. Default: https://api.partnercenter.microsoft.com.
     webhooks_audience: Option<Spanned<String>>,
+    /// How notifications of changes are received.
+    webhook: Option<WebhookDoc>,
 }
 
 impl Reader<'_> {
@@ -108,7 +113,8 @@ impl Reader<'_> {
             sign_in,
             credential,
         };
-        Some(PartnerCenterConnection { config })
+        let webhook = doc.value.webhook.as_ref().map(|given| self.webhook(given));
+        Some(PartnerCenterConnection { config, webhook })
     }
 
     /// The address of a host, without a path.

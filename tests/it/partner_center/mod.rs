@@ -1,3 +1,4 @@
-//! Partner Center: its section of the project file, and signing in.
+//! Partner Center: its section of the project file, signing in, and notifications.
 
 mod section;
+mod webhook;

@@ -4,7 +4,7 @@ use d365map::connect::SignInMethod;
 use d365map::diagnostics::FileProblem;
 use d365map::project::{EntraCredential, FILE_NAME, PartnerCenterConnection, Project, ProjectError, RefreshTokenPlace, SecretRef};
 
-fn load(lines: &str) -> Result<PartnerCenterConnection, Vec<FileProblem>> {
+pub(super) fn load(lines: &str) -> Result<PartnerCenterConnection, Vec<FileProblem>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     std::fs::write(&path, format!("version: 1\nconnections:\n  partner-center:\n{lines}")).unwrap();
@@ -15,7 +15,7 @@ fn load(lines: &str) -> Result<PartnerCenterConnection, Vec<FileProblem>> {
     }
 }
 
-const LEAST: &str = "    tenant: contoso.onmicrosoft.com\n    client-id: app\n";
+pub(super) const LEAST: &str = "    tenant: contoso.onmicrosoft.com\n    client-id: app\n";
 
 #[test]
 fn a_tenant_and_a_client_id_are_enough_for_a_public_client() {
