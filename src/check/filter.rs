@@ -47,7 +47,8 @@ fn group(
         return None;
     }
     contradictions(group, context);
-    let checked: Vec<Option<Condition>> = group.conditions.iter().map(|c| condition(c, group.mode, source, slots, facts, context)).collect();
+    let checked: Vec<Option<Condition>> =
+        group.conditions.iter().map(|c| condition(c, group.mode, source, slots, facts, context)).collect();
     let conditions = checked.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Condition { at: context.at(group.span), negated, kind: ConditionKind::Group { mode: group.mode, conditions } })
 }

@@ -189,9 +189,12 @@ fn report_bare(arm: &Arm, text: &str, context: &mut Context<'_>) {
     let quoted = format!("\"{text}\"");
     let diagnostic = match keyword {
         Some(near) => diagnostic.meant(Some(near), arm.span, String::new),
-        None => diagnostic
-            .help(format!("if you mean the text, write {quoted}; a case cannot write the value of a field"))
-            .fix(Safety::Unsafe, format!("write {quoted}"), arm.span, quoted),
+        None => diagnostic.help(format!("if you mean the text, write {quoted}; a case cannot write the value of a field")).fix(
+            Safety::Unsafe,
+            format!("write {quoted}"),
+            arm.span,
+            quoted,
+        ),
     };
     context.report(diagnostic);
 }

@@ -18,7 +18,8 @@ pub(super) fn direction_marks(file: FileId, text: &str, context: &mut Context<'_
     for line in text.split_inclusive('\n') {
         if let Some((at, mark)) = line.char_indices().find(|(_, c)| unicode::reorders(*c)) {
             let span = Span::new(file, start + at..start + at + mark.len_utf8());
-            let said = context.diagnostics.iter().any(|d| d.code == Code::D012 && d.span.file == file && d.span.range().contains(&(start + at)));
+            let said =
+                context.diagnostics.iter().any(|d| d.code == Code::D012 && d.span.file == file && d.span.range().contains(&(start + at)));
             if said {
                 start += line.len();
                 continue;

@@ -225,7 +225,8 @@ fn always(name: &str, facts: &[&Fact]) -> Option<Diagnostic> {
             let keys: HashSet<String> = keys.collect();
             uncovered = Some(uncovered.map_or_else(|| keys.clone(), |left| left.intersection(&keys).cloned().collect()));
         }
-        let all = fact.values.is_some_and(|count| covered.len() >= count) || uncovered.as_ref().is_some_and(|left| left.is_subset(&covered));
+        let all =
+            fact.values.is_some_and(|count| covered.len() >= count) || uncovered.as_ref().is_some_and(|left| left.is_subset(&covered));
         if all && empty {
             return Some(
                 Diagnostic::new(Code::D407, fact.span, "this group is always true", format!("covers every other value of `{name}`"))

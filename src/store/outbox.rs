@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError, Waiting, WrittenPath,
+    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError, Waiting,
+    WrittenPath,
 };
 use crate::time::Instant;
 

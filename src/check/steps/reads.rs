@@ -48,7 +48,10 @@ impl StepChecker<'_, '_, '_> {
             [Argument::Path(_)] => None,
             [Argument::Path(_), Argument::Literal(literal)] => match &literal.value {
                 LiteralValue::Text(code) if is_country(code) => Some(code.clone()),
-                _ => return self.wrong_argument(literal.span, "expected a country of ISO 3166, two capital letters in quotes, such as \"DE\""),
+                _ => {
+                    return self
+                        .wrong_argument(literal.span, "expected a country of ISO 3166, two capital letters in quotes, such as \"DE\"");
+                }
             },
             arguments => {
                 let span = arguments.get(1).map_or(self.step.span, Argument::span);

@@ -376,7 +376,8 @@ fn a_phone_number_takes_its_country_from_a_field() {
     let otherwise = "phone(address1_country, \"DE\") or default(\"?\")";
     assert_eq!(one(otherwise, "030 901820", None), "+4930901820");
     assert_eq!(one(otherwise, "030 901820", Some("Germany")), "?", "the second argument is for an empty field only");
-    let replaced = "telephone1 -> cusNote | phone(address1_country) or null\nreplace address1_country { \"Austria\" => \"AT\"; else => null }";
+    let replaced =
+        "telephone1 -> cusNote | phone(address1_country) or null\nreplace address1_country { \"Austria\" => \"AT\"; else => null }";
     assert_eq!(map(replaced, json!({"telephone1": "01 58858", "address1_country": "Austria"}))["cusNote"], "+43158858");
     assert_eq!(codes(&whole("telephone1 -> cusNote | phone(address1_country)")), ["D206"]);
     for wrong in ["phone(gendercode)", "phone(address1_country, \"Germany\")", "phone(address1_country, \"DE\", \"AT\")"] {

@@ -182,7 +182,10 @@ fn a_list_in_parentheses_can_go_over_several_lines() {
     assert_eq!(plan(entries).ingress[0].fields.len(), 1);
     let formatted = format(&text).expect("a text that follows the grammar");
     assert!(formatted.contains("    numberofchildren in (\n      1, 2,\n      3\n    )\n"), "{formatted}");
-    assert!(formatted.contains("  # first\n  coalesce(\n    telephone1,\n    home2\n  ) -> phone\n    | truncate(\n      32\n    )\n"), "{formatted}");
+    assert!(
+        formatted.contains("  # first\n  coalesce(\n    telephone1,\n    home2\n  ) -> phone\n    | truncate(\n      32\n    )\n"),
+        "{formatted}"
+    );
     assert_eq!(format(&formatted).as_ref(), Some(&formatted));
 }
 

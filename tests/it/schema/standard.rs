@@ -11,11 +11,7 @@ const STANDARD: &[(&str, &str, &str)] = &[
     ("contact", "familystatuscode", "1 Single; 2 Married; 3 Divorced; 4 Widowed"),
     ("contact", "gendercode", "1 Male; 2 Female"),
     ("contact", "paymenttermscode", "1 Net 30; 2 2% 10, Net 30; 3 Net 45; 4 Net 60"),
-    (
-        "contact",
-        "preferredappointmentdaycode",
-        "0 Sunday; 1 Monday; 2 Tuesday; 3 Wednesday; 4 Thursday; 5 Friday; 6 Saturday",
-    ),
+    ("contact", "preferredappointmentdaycode", "0 Sunday; 1 Monday; 2 Tuesday; 3 Wednesday; 4 Thursday; 5 Friday; 6 Saturday"),
     ("contact", "preferredappointmenttimecode", "1 Morning; 2 Afternoon; 3 Evening"),
     ("contact", "preferredcontactmethodcode", "1 Any; 2 Email; 3 Phone; 4 Fax; 5 Mail"),
     ("contact", "statecode", "0 Active; 1 Inactive"),
