@@ -136,7 +136,7 @@ async fn a_wrong_seed_is_refused_with_its_place() {
         (json!({"dataverse": {"tables": {"nosuch": {}}}}), "no table `nosuch`"),
         (json!({"dataverse": {"tables": {"contact": {"rows": [{"firstname": 1}]}}}}), "table `contact`, row 1"),
         (json!({"dataverse": {"tables": {"contact": {"keys": [{"name": "k", "columns": ["nosuch"]}]}}}}), "no column `nosuch`"),
-        (json!({"dataverse": {"tables": {"contact": {"columns": [{"name": "loyalty", "type": "String"}]}}}}), "prefix"),
+        (json!({"dataverse": {"tables": {"contact": {"columns": [{"name": "Loyalty", "type": "String"}]}}}}), "prefix"),
         (json!({"campaign": {"fields": [{"name": "myField", "type": "string"}]}}), "begins with `cus`"),
         (json!({"campaign": {"profiles": [{"gender": "x"}]}}), "profile 1"),
     ];
