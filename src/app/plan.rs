@@ -22,6 +22,14 @@ pub fn read_plan(path: &Path) -> Result<ExecutionPlan, PlanFileError> {
     ExecutionPlan::from_json(&text).map_err(|source| PlanFileError::NotAPlan { path: path.to_path_buf(), source })
 }
 
+/// Leaves out the two-way mappings of a project that does not say how Partner Center is reached. Returns their names.
+pub fn leave_out_two_way(project: &Project, plan: &mut ExecutionPlan) -> Vec<String> {
+    if project.connections.partner_center.is_some() {
+        return Vec::new();
+    }
+    plan.two_way.drain(..).map(|flow| flow.name).collect()
+}
+
 /// Compiles the mapping files of a project as they are on disk.
 ///
 /// # Errors

@@ -61,10 +61,11 @@ impl PlanSource for FilesOnDisk {
     }
 
     fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError> {
-        let plan = match &self.plan {
+        let mut plan = match &self.plan {
             Some(path) => read_plan(path).map_err(AppError::from)?,
             None => plan::of_project(&self.project)?,
         };
+        plan::leave_out_two_way(&self.project, &mut plan);
         Ok(Arc::new(plan))
     }
 

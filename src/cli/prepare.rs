@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Global;
 use super::compile::compile_group;
 use super::output::{note, say_styled, stderr_style, warning};
-use crate::app::plan::read_plan;
+use crate::app::plan::{self, read_plan};
 use crate::app::{AppError, CommandError, ErrorKind, drift, files, metadata};
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
@@ -23,14 +23,15 @@ pub(super) struct Prepared {
 /// Finds the project and reads or compiles its plan; findings and what the plan cannot do are printed.
 pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
-    let (plan, group) = match plan {
+    let (mut plan, group) = match plan {
         Some(path) => (read_plan(path).map_err(AppError::from)?, None),
         None => {
             let group = files::of_project(project.clone())?;
             (compile_group(group.clone())?, Some(group))
         }
     };
-    not_moved(&plan, global.quiet);
+    let left_out = plan::leave_out_two_way(&project, &mut plan);
+    not_moved(&left_out, global.quiet);
     warn_without_source(&project, &plan);
     Ok(Prepared { project, plan: Arc::new(plan), group })
 }
@@ -94,10 +95,9 @@ pub(super) fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> 
     if has_source { Vec::new() } else { plan.events.iter().map(|flow| flow.name.as_str()).collect() }
 }
 
-/// The part of a plan that a run moves: the tables of other mappings, and of mappings in both directions, must not stop it.
+/// The part of a plan that a run moves: the tables of other mappings must not stop it.
 fn moved(plan: &ExecutionPlan, mappings: Option<&[String]>) -> ExecutionPlan {
     let mut moved = plan.clone();
-    moved.two_way.clear();
     if let Some(names) = mappings {
         let flows = workflows(plan).into_iter().filter(|w| names.contains(&w.name));
         let flows: Vec<(Kind, usize)> = flows.map(|w| (w.kind, w.index)).collect();
@@ -107,15 +107,19 @@ fn moved(plan: &ExecutionPlan, mappings: Option<&[String]>) -> ExecutionPlan {
         let needed = |index: usize, name: &str| wanted(Kind::Ingress, index) || optouts.iter().any(|o| o.mapping == name);
         moved.ingress = plan.ingress.iter().enumerate().filter(|(i, f)| needed(*i, &f.name)).map(|(_, f)| f.clone()).collect();
         moved.events = plan.events.iter().enumerate().filter(|(i, _)| wanted(Kind::Events, *i)).map(|(_, f)| f.clone()).collect();
+        moved.two_way.retain(|f| names.contains(&f.name));
         moved.optouts = optouts;
     }
     moved
 }
 
-/// What a plan can hold and this version's runner does not move: said rather than passed over.
-fn not_moved(plan: &ExecutionPlan, quiet: bool) {
-    let names: Vec<String> = plan.two_way.iter().map(|t| format!("`{}`", t.name)).collect();
+/// Two-way mappings of a project that does not say how Partner Center is reached: said rather than passed over.
+fn not_moved(names: &[String], quiet: bool) {
     if !quiet && !names.is_empty() {
-        warning(&format!("this version does not run mappings in both directions; not moved: {}", names.join(", ")));
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        warning(&format!(
+            "the project has no connection to Partner Center; not moved: {}; add `connections: partner-center:` to d365map.yaml",
+            names.join(", ")
+        ));
     }
 }

@@ -10,6 +10,7 @@ mod filter;
 mod number;
 mod output;
 mod program;
+mod programs;
 mod steps;
 pub mod text;
 mod value;
@@ -20,6 +21,7 @@ use decode::Decoder;
 use output::Layout;
 pub use program::ArmUse;
 use program::Program;
+pub use programs::{Flat, Programs, raw_at};
 pub use value::compare_constants;
 
 use crate::json;

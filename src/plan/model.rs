@@ -348,6 +348,18 @@ fn name_within(table: &str) -> &str {
     table.split_once('.').map_or(table, |(_, name)| name)
 }
 
+impl Side {
+    /// The system; a plan that was compiled names one.
+    pub fn system(&self) -> Option<SystemId> {
+        system_of(&self.table)
+    }
+
+    /// The table's name within its system.
+    pub fn name(&self) -> &str {
+        name_within(&self.table)
+    }
+}
+
 impl TargetResource {
     /// The system; a plan that was compiled names one.
     pub fn system(&self) -> Option<SystemId> {

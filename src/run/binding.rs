@@ -99,6 +99,15 @@ fn identity(plan: &ExecutionPlan, workflow: &Workflow) -> WorkflowIdentity {
     match workflow.kind {
         Kind::Ingress => of_flow("mapping", plan.ingress.get(workflow.index)),
         Kind::Optout => of_flow("optout", plan.optouts.get(workflow.index).and_then(|f| plan.flow(&f.mapping))),
+        Kind::TwoWay => {
+            let flow = plan.two_way.get(workflow.index);
+            WorkflowIdentity {
+                kind: "two-way".to_owned(),
+                source: flow.map(|f| f.left.table.clone()).unwrap_or_default(),
+                target: flow.map(|f| f.right.table.clone()).unwrap_or_default(),
+                key: flow.map(|f| f.right.key.clone()).unwrap_or_default(),
+            }
+        }
         Kind::Events => {
             let flow = plan.events.get(workflow.index);
             let mut tables: Vec<&str> = flow.iter().flat_map(|f| &f.activities).map(|a| a.table.as_str()).collect();

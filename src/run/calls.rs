@@ -18,6 +18,10 @@ pub(super) enum CallKind {
     Delete,
     /// A record is read again from the source.
     Reread,
+    /// A two-way mapping creates a record on its left side.
+    CreateBack,
+    /// A two-way mapping updates a record on its left side.
+    UpdateBack,
     /// A contact is written in Dynamics 365.
     Contact,
     /// Activities of a type are created in Dynamics 365.
@@ -33,8 +37,8 @@ impl CallKind {
     fn words(self) -> String {
         match self {
             CallKind::Look => "every look at a record".to_owned(),
-            CallKind::Create => "every create".to_owned(),
-            CallKind::Update => "every update".to_owned(),
+            CallKind::Create | CallKind::CreateBack => "every create".to_owned(),
+            CallKind::Update | CallKind::UpdateBack => "every update".to_owned(),
             CallKind::Delete => "every delete".to_owned(),
             CallKind::Reread => "every read of a single record".to_owned(),
             CallKind::Contact => "every update of a contact".to_owned(),
@@ -48,7 +52,13 @@ impl CallKind {
     pub fn is_of_target(self) -> bool {
         match self {
             CallKind::Look | CallKind::Create | CallKind::Update | CallKind::Delete => true,
-            CallKind::Reread | CallKind::Contact | CallKind::Activities(_) | CallKind::Tasks(_) | CallKind::Completing(_) => false,
+            CallKind::Reread
+            | CallKind::CreateBack
+            | CallKind::UpdateBack
+            | CallKind::Contact
+            | CallKind::Activities(_)
+            | CallKind::Tasks(_)
+            | CallKind::Completing(_) => false,
         }
     }
 }
@@ -63,6 +73,9 @@ pub(super) struct Sides {
 impl Sides {
     /// Dynamics 365 and Campaign.
     pub const DYNAMICS_AND_CAMPAIGN: Sides = Sides { source: SystemId::D365, target: SystemId::Campaign };
+
+    /// Partner Center on the left side, and Dynamics 365 on the right one.
+    pub const PARTNER_AND_DYNAMICS: Sides = Sides { source: SystemId::Partner, target: SystemId::D365 };
 
     /// The system that a call goes to, for people.
     fn service(self, call: CallKind) -> &'static str {

@@ -15,6 +15,7 @@ mod memory;
 mod optout;
 mod round_log;
 mod summary;
+mod two_way;
 mod watch;
 mod workflow;
 
@@ -50,7 +51,7 @@ use crate::engine::policy::{self, Action, Scope};
 use crate::engine::pump::Round;
 use crate::engine::signals::Signals;
 use crate::eval::EvalError;
-use crate::plan::{ExecutionPlan, IngressFlow};
+use crate::plan::{ExecutionPlan, IngressFlow, Side};
 use crate::store::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Stores, Wish, WorkflowNote};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
@@ -93,6 +94,12 @@ impl Services {
     pub(crate) fn request_lifetime(&self) -> Duration {
         let targets = self.systems.iter().filter_map(|(_, connection)| connection.target());
         targets.map(|target| target.request_lifetime()).max().unwrap_or_default()
+    }
+
+    /// The system of a side of a two-way mapping, as a source and as a target.
+    pub(crate) fn side(&self, side: &Side) -> Result<(Arc<dyn Source>, Arc<dyn Target>), RunError> {
+        let connection = self.connection(side.system(), &side.table)?;
+        connection.source().zip(connection.target()).ok_or_else(|| RunError::NotConnected { table: side.table.clone() })
     }
 
     /// Where a flow's records come from.

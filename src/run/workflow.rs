@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, RunError, binding, events, ingress, optout};
+use super::{Context, RunError, binding, events, ingress, optout, two_way};
 use crate::plan::{self, ExecutionPlan};
 
 /// What a workflow moves.
@@ -14,13 +14,15 @@ pub enum Kind {
     Optout,
     /// Marketing events to timelines.
     Events,
+    /// Records that are kept in step both ways.
+    TwoWay,
 }
 
 /// A part of a plan that runs by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workflow {
     /// How it is named in commands and in the state: the mapping's name; `NAME.optout` for a mapping's opt-outs; the name of
-    /// an `events` block.
+    /// an `events` block or of a two-way mapping.
     pub name: String,
     /// What it moves.
     pub kind: Kind,
@@ -40,6 +42,7 @@ impl Workflow {
             Kind::Ingress => ingress::round(context, self.index).await,
             Kind::Optout => optout::round(context, self.index).await,
             Kind::Events => events::round(context, self.index).await,
+            Kind::TwoWay => two_way::round(context, self.index).await,
         }
     }
 }
@@ -52,6 +55,7 @@ impl Workflow {
             // Which records take part, and under which key, is the mapping's.
             Kind::Optout => plan.optouts.get(self.index).map(|f| plan::fingerprint(&(f, plan.flow(&f.mapping)))),
             Kind::Events => plan.events.get(self.index).map(plan::fingerprint),
+            Kind::TwoWay => plan.two_way.get(self.index).map(plan::fingerprint),
         }
         .unwrap_or_default()
     }
@@ -65,17 +69,19 @@ impl Workflow {
                 .events
                 .get(self.index)
                 .map(|e| plan.ingress.iter().filter(|f| f.source.table == e.table).map(|f| f.name.as_str()).collect()),
+            Kind::TwoWay => None,
         }
         .unwrap_or_default()
     }
 }
 
-/// The workflows of a plan: ingress in order of dependence, then opt-outs, then events.
+/// The workflows of a plan: ingress in order of dependence, then opt-outs, then events, then two-way mappings.
 pub fn workflows(plan: &ExecutionPlan) -> Vec<Workflow> {
     let ingress = plan.ingress.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Ingress, index });
     let optouts = plan.optouts.iter().enumerate().map(|(index, f)| Workflow { name: optout::name_of(f), kind: Kind::Optout, index });
     let events = plan.events.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::Events, index });
-    ingress.chain(optouts).chain(events).collect()
+    let two_way = plan.two_way.iter().enumerate().map(|(index, f)| Workflow { name: f.name.clone(), kind: Kind::TwoWay, index });
+    ingress.chain(optouts).chain(events).chain(two_way).collect()
 }
 
 /// The workflows that are wanted, all where `None`.
@@ -104,7 +110,7 @@ pub(super) fn stages(plan: &ExecutionPlan, flows: &[Workflow]) -> Vec<Vec<Workfl
     for flow in flows {
         let stage = match flow.kind {
             Kind::Ingress => levels.get(flow.name.as_str()).copied().unwrap_or(0),
-            Kind::Optout | Kind::Events => usize::MAX,
+            Kind::Optout | Kind::Events | Kind::TwoWay => usize::MAX,
         };
         stages.entry(stage).or_default().push(flow.clone());
     }

@@ -31,7 +31,7 @@ const STEPS: &[&str] = &[
         include_str!("schema_v4_optouts.sql")
     ),
     include_str!("schema_v5_environment.sql"),
-    include_str!("schema_v6_notifications.sql"),
+    concat!(include_str!("schema_v6_notifications.sql"), include_str!("schema_v6_pairs.sql")),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
@@ -169,6 +169,25 @@ mod tests {
         let kept: String =
             store.read("test", |conn, _| Ok(conn.query_row("SELECT address FROM environment", [], |row| row.get(0))?)).unwrap();
         assert_eq!(kept, "https://a");
+    }
+
+    #[test]
+    fn a_file_of_format_5_gets_tables_of_pairs_and_keeps_what_it_has() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for step in &STEPS[..5] {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute_batch(&format!(
+            "INSERT INTO mapping (id, name) VALUES (1, 'referrals'); PRAGMA user_version = 5; PRAGMA application_id = {APPLICATION_ID}"
+        ))
+        .unwrap();
+        migrate(&mut conn, Path::new("state.db")).unwrap();
+        let pair = "INSERT INTO pair (mapping, anchor, left_id, right_id) VALUES (1, ?1, ?2, ?3)";
+        conn.execute(pair, ["l", "l", "r"]).unwrap();
+        assert!(conn.execute(pair, ["x", "x", "r"]).is_err(), "an opportunity belongs to one pair");
+        assert!(conn.execute(pair, rusqlite::params!["y", None::<String>, None::<String>]).is_err(), "a pair has a record");
+        conn.execute("INSERT INTO pair_cursor (mapping, side, plan) VALUES (1, 'left', 'p')", []).unwrap();
+        assert_eq!(conn.query_row("SELECT name FROM mapping", [], |row| row.get::<_, String>(0)).unwrap(), "referrals");
     }
 
     /// A file as format 3 left it: a mapping and its opt-outs, in the middle of their work.

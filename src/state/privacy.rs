@@ -133,6 +133,15 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Row,
     },
     Holding {
+        table: "pair",
+        what: "pair of a referral and an opportunity (keyed hashes of their values)",
+        mapping: Some("mapping"),
+        label: "anchor",
+        own: &[("left_id", Some("mapping")), ("right_id", Some("mapping")), ("anchor", Some("mapping"))],
+        text: &[],
+        otherwise: Removal::Words,
+    },
+    Holding {
         table: "optout_flow",
         what: "note on opt-outs that names it",
         mapping: Some("mapping"),
@@ -214,6 +223,7 @@ const NOBODY: &[&str] = &[
     "environment",
     "mass_change",
     "mass_passed",
+    "pair_cursor",
 ];
 
 /// A place in the state file where a person was found.

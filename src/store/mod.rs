@@ -22,6 +22,7 @@ mod ledger;
 mod notifications;
 mod optouts;
 mod outbox;
+mod pairs;
 mod previews;
 mod privacy;
 mod runs;
@@ -37,20 +38,22 @@ pub use ledger::Ledger;
 pub use notifications::Notifications;
 pub use optouts::{AfterDelete, IsDue, Judge, OptOuts, Sightings};
 pub use outbox::Outbox;
+pub use pairs::Pairs;
 pub use previews::Previews;
 pub use privacy::Privacy;
 pub use runs::Runs;
 pub use sqlite::in_memory;
 
 pub use crate::state::{
-    ATTRIBUTES, Absence, Approval, Backlog, Change, Claim, ClaimedField, ClaimedLink, ClaimedOp, ClaimedPerson, Comparison, Contact,
-    Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, EmptiedField, Environment, EventGap, EventIntake, EventMark,
-    EventResult, ExportMark, FINISHED, Failure, Fate, Field, Flags, Forgotten, HeldCause, JournalCursor, JsonText, Judged, KnownWorkflow,
-    Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState, PageCommit, PageOutcome,
-    PageTimes, Partition, PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason,
-    Recognition, Recovery, RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement,
-    Side, StateError, Status, Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote,
-    WorkflowRecord, WorkflowState, WrittenLink, WrittenPath,
+    ATTRIBUTES, Absence, Approval, Backlog, Change, Claim, ClaimedField, ClaimedLink, ClaimedOp, ClaimedPair, ClaimedPerson, Comparison,
+    Contact, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, EmptiedField, Environment, EventGap, EventIntake,
+    EventMark, EventResult, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten, HeldCause, Joined, JournalCursor,
+    JsonText, Judged, KnownWorkflow, Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState,
+    PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairSide, Partition, PartitionStatus, Payload,
+    Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery, RefetchOutcome,
+    RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status, Traces, Unseen,
+    Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink,
+    WrittenPath,
 };
 
 /// The ports of one store. A clone has the same store behind it.
@@ -70,6 +73,8 @@ pub struct Stores {
     pub notifications: Arc<dyn Notifications>,
     /// The opt-outs of both sides.
     pub optouts: Arc<dyn OptOuts>,
+    /// Records that are kept in step both ways.
+    pub pairs: Arc<dyn Pairs>,
     /// Workflows: what they are, how they are, and what is wanted of them.
     pub control: Arc<dyn Control>,
     /// Persons who were forgotten.
@@ -84,7 +89,19 @@ impl Stores {
     /// The ports of a store that implements all of them.
     pub fn of<S>(store: S) -> Stores
     where
-        S: Cursors + Outbox + Ledger + DeadLetters + Events + Notifications + OptOuts + Control + Privacy + Runs + Previews + 'static,
+        S: Cursors
+            + Outbox
+            + Ledger
+            + DeadLetters
+            + Events
+            + Notifications
+            + OptOuts
+            + Pairs
+            + Control
+            + Privacy
+            + Runs
+            + Previews
+            + 'static,
     {
         let store = Arc::new(store);
         Stores {
@@ -95,6 +112,7 @@ impl Stores {
             events: store.clone(),
             notifications: store.clone(),
             optouts: store.clone(),
+            pairs: store.clone(),
             control: store.clone(),
             privacy: store.clone(),
             runs: store.clone(),

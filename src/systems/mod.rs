@@ -5,7 +5,7 @@
 
 pub mod campaign;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 pub mod dataverse;
 #[cfg(test)]
 mod memory;

@@ -138,6 +138,16 @@ pub trait Target: Send + Sync {
     /// [`ConnectError`].
     async fn get(&self, record: RecordKey<'_>) -> Result<Option<Found>, ConnectError>;
 
+    /// Returns the value of `primary_key` of the record that an attribute and its value name, whether or not the attribute is a key of the
+    /// system; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ConnectError::Protocol`] if several records have the value. Others as they come.
+    async fn find(&self, record: RecordKey<'_>, primary_key: &str) -> Result<Option<String>, ConnectError> {
+        let found = self.get(record).await?;
+        Ok(found.and_then(|found| found.record.get(primary_key).and_then(Value::as_str).map(str::to_owned)))
+    }
+
     /// Creates a record; `body` carries the key in this attribute.
     ///
     /// # Errors

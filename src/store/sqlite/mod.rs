@@ -8,6 +8,7 @@ mod ledger;
 mod notifications;
 mod optouts;
 mod outbox;
+mod pairs;
 mod previews;
 mod privacy;
 mod runs;

@@ -96,7 +96,7 @@ fn memory() -> Subject {
 }
 
 /// Clients of the emulators.
-pub(super) fn clients(running: &Running) -> (Dataverse, Campaign) {
+pub(crate) fn clients(running: &Running) -> (Dataverse, Campaign) {
     let address = |text: String| text.parse().expect("an address");
     let credentials = running.credentials();
     let config = DataverseConfig {

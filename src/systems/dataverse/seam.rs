@@ -147,6 +147,13 @@ impl Target for Dataverse {
         }))
     }
 
+    /// By a filter: the column need not be an alternate key.
+    async fn find(&self, record: RecordKey<'_>, primary_key: &str) -> Result<Option<String>, ConnectError> {
+        let entity = Entity::new(record.table.collection, record.table.name, primary_key);
+        let key = RowKey::Alternate(vec![(record.attribute.to_owned(), KeyValue::Text(record.value.to_owned()))]);
+        Ok(Dataverse::find(self, &entity, &key).await?.map(|id| id.to_string()))
+    }
+
     async fn create(&self, table: Table<'_>, attribute: &str, body: Payload) -> Result<(), ConnectError> {
         Dataverse::create(self, &entity_of(table, attribute), &body.to_text()).await.map(|_| ())
     }

@@ -8,6 +8,7 @@ mod links;
 mod model;
 mod notifications;
 mod pages;
+mod pairs;
 mod persons;
 
 use std::future::Future;

@@ -1,0 +1,93 @@
+//! What a failed call means for a pair: a dead letter, another attempt, or the end of the round.
+
+use super::Shared;
+use crate::connect::ConnectError;
+use crate::engine::events::{Problem, RunEvent};
+use crate::engine::policy::{self, Action, Doubt, GIVE_UP, Scope};
+use crate::engine::refusals::Unclear;
+use crate::run::RunError;
+use crate::run::calls::CallKind;
+use crate::run::failure::place;
+use crate::store::{Failure, PairEnd};
+use crate::time::Instant;
+
+/// A fault that is about more than one pair, or may be.
+pub(super) enum Trouble {
+    Abort(RunError),
+    Unclear(Unclear<CallKind>),
+}
+
+/// A call that failed.
+pub(super) struct FailedCall {
+    pub(super) kind: CallKind,
+    pub(super) error: ConnectError,
+    /// What was sent.
+    pub(super) request: Option<String>,
+}
+
+/// Tells of a dead letter.
+pub(super) fn problem(shared: &Shared, failure: &Failure, record: &str) {
+    let at = failure.place.as_ref().map(|place| format!("{}:{}:{}", place.file, place.line, place.column)).unwrap_or_default();
+    let message = failure.status.map_or_else(|| failure.message.clone(), |status| format!("answered {status}"));
+    shared.context.emit(RunEvent::Problem(Problem {
+        place: &at,
+        field: failure.field.as_deref().unwrap_or_default(),
+        code: &failure.code,
+        message: &message,
+        record,
+    }));
+}
+
+/// When a pair is tried again.
+pub(super) fn later(shared: &Shared, attempts: u32) -> Instant {
+    shared.context.now() + policy::postponement(attempts)
+}
+
+/// What an error means: a dead letter, another attempt, or the end of the round.
+pub(super) async fn fault(shared: &Shared, anchor: &str, attempts: u32, call: FailedCall) -> (PairEnd, Option<Trouble>) {
+    let FailedCall { kind, error, request } = call;
+    let doubt = policy::doubt(&error);
+    let scope = match doubt {
+        Some(Doubt::Denied) if shared.denials.is_of_the_record(kind) => Scope::Record,
+        Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
+    };
+    let text = error.to_string();
+    let retry = |not_before| PairEnd::Retry { not_before, error: text.clone() };
+    match (policy::action(&error, scope), doubt) {
+        (Action::Reject, _) => (given_up(shared, anchor, &error, request), None),
+        (Action::Retry { .. }, Some(Doubt::Stranger)) if attempts + 1 >= GIVE_UP && service_answers(shared, kind, anchor).await => {
+            (given_up(shared, anchor, &error, request), None)
+        }
+        (Action::Retry { .. }, None) => (retry(later(shared, attempts)), None),
+        (Action::Retry { .. }, Some(doubt)) => {
+            (retry(later(shared, attempts)), Some(Trouble::Unclear(Unclear { doubt, call: kind, key: anchor.to_owned(), error })))
+        }
+        (Action::Stop | Action::Pause, _) => (retry(shared.context.now()), Some(Trouble::Abort(RunError::Service(error)))),
+    }
+}
+
+/// The dead letter of a pair that a service refused.
+fn given_up(shared: &Shared, anchor: &str, error: &ConnectError, request: Option<String>) -> PairEnd {
+    let message = error.call().and_then(|call| call.message.clone()).unwrap_or_else(|| error.to_string());
+    let failure = Failure {
+        code: error.vendor_code().filter(|code| !code.is_empty()).map_or("D906".to_owned(), str::to_owned),
+        message,
+        field: None,
+        place: Some(place(&shared.context.plan, shared.flow().at)),
+        request,
+        status: error.status(),
+        response: error.response_body().map(str::to_owned),
+    };
+    problem(shared, &failure, anchor);
+    PairEnd::Failed(failure)
+}
+
+/// Whether the service that a call of this kind goes to answers a look at a record itself.
+pub(super) async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
+    let system = if kind.is_of_target() { &shared.right } else { &shared.left };
+    if !system.source.is_id(id) {
+        return true;
+    }
+    let error = system.source.retrieve(&system.query, id).await.err();
+    error.is_none_or(|error| policy::is_answer_of_service(&error))
+}

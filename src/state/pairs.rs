@@ -1,0 +1,588 @@
+//! Pairs of records that are kept in step both ways, and what is to be looked at.
+//!
+//! A pair waits in the outbox as a `refetch` under its anchor, the id by which it was met first. So it waits once however often it is told
+//! of, is claimed, postponed, given back and counted as any other operation, and `dead-letters retry` works as for records.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::dead_letter::{Failure, NewDeadLetter};
+use super::error::{Inside, StateError};
+use super::fingerprint::{Fingerprint, HashKey};
+use super::outbox::NewOp;
+use super::store::Store;
+use super::tx::{Tx, load_slots, mapping_id};
+use super::types::{Op, RunId, instant, millis, words};
+use crate::time::Instant;
+
+words! {
+    /// A side of a two-way mapping, as the arrow stands between them.
+    pub enum PairSide {
+        /// Before the arrow.
+        Left = "left",
+        /// After the arrow.
+        Right = "right",
+    }
+}
+
+impl PairSide {
+    fn bit(self) -> i64 {
+        match self {
+            PairSide::Left => 1,
+            PairSide::Right => 2,
+        }
+    }
+
+    fn id_column(self) -> &'static str {
+        match self {
+            PairSide::Left => "left_id",
+            PairSide::Right => "right_id",
+        }
+    }
+}
+
+const BOTH: i64 = 3;
+
+/// What is stored of a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pair {
+    /// Its number.
+    pub number: i64,
+    /// The id of the left side's record, if it is known.
+    pub left: Option<String>,
+    /// The id of the right side's record, if it is known.
+    pub right: Option<String>,
+    /// The last version of the left record that was seen.
+    pub left_version: Option<String>,
+    /// The last version of the right record that was seen.
+    pub right_version: Option<String>,
+    /// For each field of the mapping, the fingerprint of what the left side had when both agreed.
+    pub left_prints: Vec<Option<u64>>,
+    /// The same of the right side.
+    pub right_prints: Vec<Option<u64>>,
+    /// What the left side shows if a write that was sent, and whose answer was not noted, took effect.
+    pub left_sent: Vec<Option<u64>>,
+    /// The same of the right side.
+    pub right_sent: Vec<Option<u64>>,
+    /// Something was told of the left record.
+    pub look_left: bool,
+    /// Something was told of the right record.
+    pub look_right: bool,
+    /// Until when a create whose answer was not seen may still take effect.
+    pub create_until: Option<Instant>,
+}
+
+/// A record that a system told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairNotice {
+    /// Its id.
+    pub id: String,
+    /// Its version, if it came with the notice. A version that is known is no news.
+    pub version: Option<String>,
+    /// Whether it begins a pair if it is in none.
+    pub begins: bool,
+}
+
+/// Where a reading stands, and where it goes with a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairMark {
+    /// The link that the page was read by.
+    pub from: Option<String>,
+    /// The link of the next page, or of the next changes; `None` begins again.
+    pub to: Option<String>,
+}
+
+/// What came of notices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PairIntake {
+    /// Pairs that are to be looked at.
+    pub queued: u64,
+    /// Records whose version is known.
+    pub unchanged: u64,
+    /// Records that are in no pair and begin none.
+    pub apart: u64,
+    /// Records of persons who were forgotten.
+    pub forgotten: u64,
+    /// Pairs that wait now.
+    pub backlog: u64,
+}
+
+/// A pair in a worker's hands.
+#[derive(Clone, Debug)]
+pub struct ClaimedPair {
+    /// The number of the operation.
+    pub seq: i64,
+    /// The id under which it waits.
+    pub anchor: String,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// What is stored; none if the pair is gone.
+    pub pair: Option<Pair>,
+}
+
+/// What came of making two records a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// They are a pair. The row of the other record, if there was one, is part of it now.
+    Done,
+    /// The other record's row has taken over, and is to be looked at: this row is gone.
+    TakenOver,
+    /// Another worker has the other record in its hands: try again.
+    Busy,
+}
+
+/// How work on a pair ended.
+#[derive(Debug)]
+pub enum PairEnd {
+    /// Both sides are in step, or nothing is to be done about them now.
+    Done(Box<Pair>),
+    /// In step but for what a person must decide.
+    Undecided(Box<Pair>, Failure),
+    /// A person must act.
+    Failed(Failure),
+    /// The record takes no part: nothing is kept of it.
+    Forget,
+    /// The pair is part of another one now.
+    Gone,
+    /// To be tried again.
+    Retry {
+        /// Not before.
+        not_before: Instant,
+        /// Why.
+        error: String,
+    },
+    /// It was not tried.
+    Released,
+}
+
+/// Makes fingerprints with the store's key.
+#[derive(Clone, Copy)]
+pub struct Fingerprinter(HashKey);
+
+impl Fingerprinter {
+    /// The fingerprint of a field's value, as JSON text.
+    pub fn print(&self, field: &str, json: &str) -> u64 {
+        self.0.hash(field, json)
+    }
+}
+
+const COLUMNS: &str = "id, left_id, right_id, left_version, right_version, look | looking, create_until, left_prints, right_prints,
+  left_sent, right_sent";
+
+/// The fingerprints of a row by slot: left, right, sent to the left, sent to the right.
+type Prints = [Fingerprint; 4];
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<(Pair, Prints)> {
+    let look: i64 = row.get(5)?;
+    let pair = Pair {
+        number: row.get(0)?,
+        left: row.get(1)?,
+        right: row.get(2)?,
+        left_version: row.get(3)?,
+        right_version: row.get(4)?,
+        left_prints: Vec::new(),
+        right_prints: Vec::new(),
+        left_sent: Vec::new(),
+        right_sent: Vec::new(),
+        look_left: look & PairSide::Left.bit() != 0,
+        look_right: look & PairSide::Right.bit() != 0,
+        create_until: row.get::<_, Option<i64>>(6)?.map(instant),
+    };
+    let print = |column: usize| -> rusqlite::Result<Fingerprint> { Ok(Fingerprint::from_blob(row.get_ref(column)?.as_blob()?)) };
+    Ok((pair, [print(7)?, print(8)?, print(9)?, print(10)?]))
+}
+
+/// A pair with its fingerprints in the order of these fields.
+fn with_fields(conn: &Connection, mapping: i64, fields: &[String], (pair, prints): (Pair, Prints)) -> Inside<Pair> {
+    let slots = load_slots(conn, mapping)?;
+    let [left_prints, right_prints, left_sent, right_sent] =
+        prints.map(|stored| fields.iter().map(|field| slots.get(field.as_str()).and_then(|slot| stored.at(*slot))).collect());
+    Ok(Pair { left_prints, right_prints, left_sent, right_sent, ..pair })
+}
+
+fn pair_where(conn: &Connection, condition: &str, mapping: i64, value: &str) -> Inside<Option<(Pair, Prints)>> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM pair WHERE mapping = ?1 AND {condition} = ?2"))?;
+    Ok(statement.query_row(params![mapping, value], from_row).optional()?)
+}
+
+impl Store {
+    /// What makes fingerprints that pairs are compared by.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn fingerprinter(&self) -> Result<Fingerprinter, StateError> {
+        self.read("read its key", |_, key| Ok(Fingerprinter(*key)))
+    }
+
+    /// Where the reading of a side stands. If the plan is another one than before, it begins again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn pair_cursor(&self, flow: &str, side: PairSide, plan: &str) -> Result<Option<String>, StateError> {
+        self.write("begin to read a side", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let known: Option<(String, Option<String>)> = tx
+                .conn
+                .prepare_cached("SELECT plan, link FROM pair_cursor WHERE mapping = ?1 AND side = ?2")?
+                .query_row(params![mapping, side], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            if let Some((_, link)) = known.filter(|(known, _)| known == plan) {
+                return Ok(link);
+            }
+            tx.conn
+                .prepare_cached("INSERT OR REPLACE INTO pair_cursor (mapping, side, plan, link) VALUES (?1, ?2, ?3, NULL)")?
+                .execute(params![mapping, side, plan])?;
+            Ok(None)
+        })
+    }
+
+    /// Takes in what a side told, and how far it was read. A pair that is told of is queued once.
+    ///
+    /// # Errors
+    /// [`StateError::CursorMoved`] if the page was read from another place; when the file cannot be written.
+    pub fn take_pairs(
+        &self,
+        flow: &str,
+        side: PairSide,
+        notices: &[PairNotice],
+        mark: Option<&PairMark>,
+    ) -> Result<PairIntake, StateError> {
+        self.write("take in notices of a side", |tx| {
+            let mapping = tx.mapping(flow)?;
+            if let Some(mark) = mark {
+                let moved = tx
+                    .conn
+                    .prepare_cached("UPDATE pair_cursor SET link = ?3 WHERE mapping = ?1 AND side = ?2 AND link IS ?4")?
+                    .execute(params![mapping, side, mark.to, mark.from])?;
+                if moved == 0 {
+                    let detail = format!("another page of the {side} side was committed");
+                    return Err(StateError::CursorMoved { mapping: flow.to_owned(), detail }.into());
+                }
+            }
+            let mut intake = PairIntake::default();
+            for notice in notices {
+                tx.take_pair(mapping, side, notice, &mut intake)?;
+            }
+            let rows = "SELECT COUNT(*) FROM outbox WHERE mapping = ?1";
+            intake.backlog = tx.conn.prepare_cached(rows)?.query_row([mapping], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            Ok(intake)
+        })
+    }
+
+    /// The pair of a record.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pair_of(&self, flow: &str, side: PairSide, id: &str, fields: &[String]) -> Result<Option<Pair>, StateError> {
+        self.read("read a pair", |conn, _| {
+            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(None) };
+            let found = pair_where(conn, side.id_column(), mapping, id)?;
+            found.map(|row| with_fields(conn, mapping, fields, row)).transpose()
+        })
+    }
+
+    /// Takes up to `limit` pairs into a run's hands that are due at `now`. A pair of which nothing was told is looked at on both sides.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn claim_pairs(
+        &self,
+        run: RunId,
+        flow: &str,
+        fields: &[String],
+        limit: usize,
+        now: Instant,
+    ) -> Result<Vec<ClaimedPair>, StateError> {
+        let ops = self.claim(run, flow, limit, now)?;
+        self.write("claim pairs", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let mut claimed = Vec::with_capacity(ops.len());
+            for op in ops {
+                tx.conn
+                    .prepare_cached(
+                        "UPDATE pair SET looking = CASE WHEN look | looking = 0 THEN ?3 ELSE look | looking END, look = 0
+                         WHERE mapping = ?1 AND anchor = ?2",
+                    )?
+                    .execute(params![mapping, op.source_id, BOTH])?;
+                let pair = pair_where(tx.conn, "anchor", mapping, &op.source_id)?;
+                let pair = pair.map(|row| with_fields(tx.conn, mapping, fields, row)).transpose()?;
+                claimed.push(ClaimedPair { seq: op.seq, anchor: op.source_id, attempts: op.attempts, pair });
+            }
+            Ok(claimed)
+        })
+    }
+
+    /// Makes two records a pair. `number` is the row in the worker's hands, which has one of them; a row that has the other one becomes
+    /// part of it. If the other row is a pair already, knows what was sent, or is that of the left record and in another worker's hands,
+    /// it is the one that stays.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn join_pair(&self, flow: &str, number: i64, left: &str, right: &str) -> Result<Joined, StateError> {
+        self.write("make two records a pair", |tx| {
+            let mapping = tx.mapping(flow)?;
+            struct Other {
+                number: i64,
+                anchor: String,
+                left: Option<String>,
+                right: Option<String>,
+                begun: bool,
+                claimed: bool,
+            }
+            let other: Option<Other> = tx
+                .conn
+                .prepare_cached(
+                    "SELECT id, anchor, left_id, right_id, length(left_prints) + length(right_prints) > 0,
+                       EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = anchor AND state = 'claimed')
+                     FROM pair WHERE mapping = ?1 AND id <> ?2 AND (left_id = ?3 OR right_id = ?4)
+                     ORDER BY left_id IS NULL OR right_id IS NULL LIMIT 1",
+                )?
+                .query_row(params![mapping, number, left, right], |row| {
+                    Ok(Other {
+                        number: row.get(0)?,
+                        anchor: row.get(1)?,
+                        left: row.get(2)?,
+                        right: row.get(3)?,
+                        begun: row.get(4)?,
+                        claimed: row.get(5)?,
+                    })
+                })
+                .optional()?;
+            let anchor: Option<(String, bool)> = tx
+                .conn
+                .prepare_cached("SELECT anchor, length(left_prints) + length(right_prints) > 0 FROM pair WHERE mapping = ?1 AND id = ?2")?
+                .query_row(params![mapping, number], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((anchor, begun)) = anchor else { return Ok(Joined::TakenOver) };
+            let Some(other) = other else {
+                tx.set_ids(number, left, right)?;
+                return Ok(Joined::Done);
+            };
+            let is_pair = other.left.is_some() && other.right.is_some();
+            if is_pair || (other.begun && !begun && !other.claimed) || (other.claimed && other.left.is_some()) {
+                tx.drop_pair(mapping, number)?;
+                // One in another worker's hands finds its counterpart by itself.
+                if !is_pair && !other.claimed {
+                    tx.set_ids(other.number, left, right)?;
+                }
+                tx.look_again(mapping, other.number, &other.anchor)?;
+                return Ok(Joined::TakenOver);
+            }
+            if other.claimed {
+                return Ok(Joined::Busy);
+            }
+            tx.drop_pair(mapping, other.number)?;
+            tx.set_ids(number, left, right)?;
+            // What the other row was told is still to be looked at.
+            tx.look_again(mapping, number, &anchor)?;
+            Ok(Joined::Done)
+        })
+    }
+
+    /// Stores, before something is sent, what a pair shows if it takes effect, and until when a create may do so if its answer is not
+    /// seen. Returns `false` if the pair is gone, so that nothing may be sent.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_sent(&self, flow: &str, fields: &[String], pair: &Pair) -> Result<bool, StateError> {
+        self.write("note what is about to be sent", |tx| {
+            let mapping = tx.mapping(flow)?;
+            tx.put_prints(mapping, fields, pair)?;
+            let noted = tx.conn.prepare_cached("UPDATE pair SET create_until = ?3 WHERE mapping = ?1 AND id = ?2")?.execute(params![
+                mapping,
+                pair.number,
+                pair.create_until.map(millis)
+            ])?;
+            Ok(noted > 0)
+        })
+    }
+
+    /// Settles claimed pairs. What was told of them meanwhile stays to be looked at.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn settle_pairs(&self, run: RunId, flow: &str, fields: &[String], ends: Vec<(i64, PairEnd)>) -> Result<(), StateError> {
+        self.write("take in answers about pairs", |tx| {
+            let mapping = tx.mapping(flow)?;
+            for (seq, end) in ends {
+                tx.settle_pair(run, mapping, fields, seq, end)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Tx<'_> {
+    fn take_pair(&mut self, mapping: i64, side: PairSide, notice: &PairNotice, intake: &mut PairIntake) -> Inside<()> {
+        if self.is_forgotten(&notice.id)? {
+            intake.forgotten += 1;
+            return Ok(());
+        }
+        let column = side.id_column();
+        let version = format!("{side}_version");
+        let known: Option<(i64, String, Option<String>)> = self
+            .conn
+            .prepare_cached(&format!("SELECT id, anchor, {version} FROM pair WHERE mapping = ?1 AND {column} = ?2"))?
+            .query_row(params![mapping, notice.id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let anchor = match known {
+            Some((_, _, version)) if version.is_some() && version == notice.version => {
+                intake.unchanged += 1;
+                return Ok(());
+            }
+            Some((number, anchor, _)) => {
+                self.conn.prepare_cached("UPDATE pair SET look = look | ?2 WHERE id = ?1")?.execute(params![number, side.bit()])?;
+                anchor
+            }
+            None if notice.begins => {
+                self.conn
+                    .prepare_cached(&format!("INSERT INTO pair (mapping, anchor, {column}, look) VALUES (?1, ?2, ?2, ?3)"))?
+                    .execute(params![mapping, notice.id, side.bit()])?;
+                notice.id.clone()
+            }
+            None => {
+                intake.apart += 1;
+                return Ok(());
+            }
+        };
+        intake.queued += 1;
+        self.queue_pair(mapping, &anchor)
+    }
+
+    fn queue_pair(&mut self, mapping: i64, anchor: &str) -> Inside<()> {
+        let change_no = self.next_change()?;
+        self.enqueue(
+            mapping,
+            &NewOp {
+                key: anchor,
+                source_id: anchor,
+                op: Op::Refetch,
+                payload: None,
+                with_initial: false,
+                rewrite: false,
+                generation: 0,
+                change_no,
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Removes a pair, and what waits for it. What a worker has in its hands finds that the pair is gone.
+    fn drop_pair(&mut self, mapping: i64, number: i64) -> Inside<()> {
+        let anchor: Option<String> = self
+            .conn
+            .prepare_cached("DELETE FROM pair WHERE mapping = ?1 AND id = ?2 RETURNING anchor")?
+            .query_row(params![mapping, number], |row| row.get(0))
+            .optional()?;
+        let Some(anchor) = anchor else { return Ok(()) };
+        let waiting: Option<i64> = self
+            .conn
+            .prepare_cached("SELECT seq FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+            .query_row(params![mapping, anchor], |row| row.get(0))
+            .optional()?;
+        if let Some(seq) = waiting {
+            self.remove_op(mapping, seq)?;
+        }
+        let change_no = self.next_change()?;
+        self.remove_dead_letter(mapping, &anchor, change_no)?;
+        Ok(())
+    }
+
+    fn settle_pair(&mut self, run: RunId, mapping: i64, fields: &[String], seq: i64, end: PairEnd) -> Inside<()> {
+        let row: Option<(String, i64, u32)> = self
+            .conn
+            .prepare_cached(
+                "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
+            )?
+            .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((anchor, change_no, attempts)) = row else { return Ok(()) };
+        let failure = match end {
+            PairEnd::Retry { not_before, error } => return self.requeue(seq, false, Some((not_before, &error))),
+            PairEnd::Released => return self.requeue(seq, false, None),
+            PairEnd::Forget => {
+                self.conn
+                    .prepare_cached("DELETE FROM pair WHERE mapping = ?1 AND anchor = ?2 AND look = 0")?
+                    .execute(params![mapping, anchor])?;
+                None
+            }
+            PairEnd::Gone => None,
+            PairEnd::Done(pair) => {
+                self.put_pair(mapping, fields, &anchor, &pair)?;
+                None
+            }
+            PairEnd::Undecided(pair, failure) => {
+                self.put_pair(mapping, fields, &anchor, &pair)?;
+                Some(failure)
+            }
+            PairEnd::Failed(failure) => Some(failure),
+        };
+        self.conn.prepare_cached("UPDATE pair SET looking = 0 WHERE mapping = ?1 AND anchor = ?2")?.execute(params![mapping, anchor])?;
+        self.remove_op(mapping, seq)?;
+        let Some(failure) = failure else {
+            self.remove_dead_letter(mapping, &anchor, change_no)?;
+            return Ok(());
+        };
+        // Nothing is kept of a person who was forgotten meanwhile.
+        if self.is_forgotten(&anchor)? {
+            return Ok(());
+        }
+        self.put_dead_letter(&NewDeadLetter {
+            mapping,
+            key: Some(&anchor),
+            source_id: &anchor,
+            operation: Op::Refetch,
+            failure: &failure,
+            run,
+            attempts: attempts.saturating_add(1),
+            with_initial: false,
+            change_no,
+            generation: 0,
+        })
+    }
+
+    /// Stores what a worker knows of a pair.
+    fn put_pair(&mut self, mapping: i64, fields: &[String], anchor: &str, pair: &Pair) -> Inside<()> {
+        self.put_prints(mapping, fields, pair)?;
+        self.conn
+            .prepare_cached(
+                "UPDATE pair SET left_version = ?3, right_version = ?4, create_until = NULL WHERE mapping = ?1 AND anchor = ?2 AND id = ?5",
+            )?
+            .execute(params![mapping, anchor, pair.left_version, pair.right_version, pair.number])?;
+        Ok(())
+    }
+
+    /// Stores the fingerprints of a pair. Those of fields that the mapping does not have now are kept.
+    fn put_prints(&mut self, mapping: i64, fields: &[String], pair: &Pair) -> Inside<()> {
+        let mut statement = self.conn.prepare_cached(&format!("SELECT {COLUMNS} FROM pair WHERE mapping = ?1 AND id = ?2"))?;
+        let Some((_, mut stored)) = statement.query_row(params![mapping, pair.number], from_row).optional()? else { return Ok(()) };
+        drop(statement);
+        let new = [&pair.left_prints, &pair.right_prints, &pair.left_sent, &pair.right_sent];
+        for (place, field) in fields.iter().enumerate() {
+            let slot = self.slot_or_new(mapping, &field.as_str().into())?;
+            for (stored, new) in stored.iter_mut().zip(new) {
+                match new.get(place).copied().flatten() {
+                    Some(print) => stored.write(slot, print),
+                    None => stored.forget(slot),
+                }
+            }
+        }
+        let [left, right, left_sent, right_sent] = stored.map(|print| print.to_blob());
+        self.conn
+            .prepare_cached("UPDATE pair SET left_prints = ?2, right_prints = ?3, left_sent = ?4, right_sent = ?5 WHERE id = ?1")?
+            .execute(params![pair.number, left, right, left_sent, right_sent])?;
+        Ok(())
+    }
+
+    fn set_ids(&mut self, number: i64, left: &str, right: &str) -> Inside<()> {
+        self.conn
+            .prepare_cached("UPDATE pair SET left_id = ?2, right_id = ?3, create_until = NULL WHERE id = ?1")?
+            .execute(params![number, left, right])?;
+        Ok(())
+    }
+
+    /// Both sides of a pair are to be looked at.
+    fn look_again(&mut self, mapping: i64, number: i64, anchor: &str) -> Inside<()> {
+        self.conn.prepare_cached("UPDATE pair SET look = ?2 WHERE id = ?1")?.execute(params![number, BOTH])?;
+        self.queue_pair(mapping, anchor)
+    }
+}
