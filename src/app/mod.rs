@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod options;
 pub mod plan;
 pub mod services;
+pub mod sign_in;
 pub mod source;
 
 pub use command_error::{CommandError, ErrorKind};

@@ -10,14 +10,17 @@ use secrecy::SecretString;
 use super::output::{print_json, print_styled, stdout_style};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, drift, files, metadata, runtime, services};
+use crate::app::{CommandError, drift, files, metadata, runtime, services, sign_in};
 use crate::connect::sftp::Sftp;
 use crate::connect::{Credential, Http, HttpConfig};
 use crate::count::counted;
 use crate::diagnostics::Severity;
-use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, Unusable, campaign, dynamics, local, secret, sftp};
+use crate::doctor::{self, Bench, Check, Group, Needs, Outcome, Unusable, campaign, dynamics, local, partner_center, secret, sftp};
 use crate::plan::ExecutionPlan;
-use crate::project::{CampaignConnection, DynamicsConnection, EntraCredential, Project, SecretError, SecretRef, SftpConnection};
+use crate::project::{
+    CampaignConnection, DynamicsConnection, EntraCredential, PartnerCenterConnection, Project, RefreshTokenPlace, SecretError, SecretRef,
+    SftpConnection,
+};
 use crate::systems::campaign::Campaign;
 use crate::time;
 
@@ -41,6 +44,7 @@ enum Name {
     Dynamics,
     Campaign,
     Sftp,
+    PartnerCenter,
 }
 
 /// The longest that one request may take; several must fit into the time of a connection.
@@ -160,7 +164,7 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
     (Some(group), Some(plan))
 }
 
-/// Whether the project names the connections that are asked for. The SFTP server is needed by those alone who name it.
+/// Whether the project names the connections that are asked for. The SFTP server and Partner Center are needed by those alone who name them.
 fn connections(bench: &mut Bench, args: &Args, project: &Project) {
     let (id, subject) = ("project.connections", "connections");
     let campaign = project.connections.campaign.as_ref();
@@ -168,10 +172,15 @@ fn connections(bench: &mut Bench, args: &Args, project: &Project) {
         ("dynamics", project.connections.dynamics.is_some(), asked(args, Name::Dynamics)),
         ("campaign", campaign.is_some(), asked(args, Name::Campaign)),
         ("campaign.sftp", campaign.is_some_and(|c| c.sftp.is_some()), args.connection.contains(&Name::Sftp)),
+        ("partner-center", project.connections.partner_center.is_some(), args.connection.contains(&Name::PartnerCenter)),
     ];
     let missing: Vec<&str> = have.iter().filter(|(_, there, wanted)| *wanted && !there).map(|(name, ..)| *name).collect();
     if missing.is_empty() {
-        let there = have.iter().filter(|(name, there, wanted)| *there && (*wanted || *name == "campaign.sftp" && asked(args, Name::Sftp)));
+        let there = have.iter().filter(|(name, there, wanted)| {
+            let optional =
+                *name == "campaign.sftp" && asked(args, Name::Sftp) || *name == "partner-center" && asked(args, Name::PartnerCenter);
+            *there && (*wanted || optional)
+        });
         bench.ok(id, subject, there.map(|(name, ..)| *name).collect::<Vec<_>>().join(", "));
     } else {
         bench.fail(
@@ -217,6 +226,8 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
         project.connections.campaign.as_ref().filter(|_| asked(args, Name::Campaign)).map(|c| (c, of_campaign(c, &project.root)));
     let sftp = project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref());
     let to_sftp = sftp.filter(|_| asked(args, Name::Sftp)).map(|c| (c, of_sftp(c, &project.root)));
+    let partner = project.connections.partner_center.as_ref().filter(|_| asked(args, Name::PartnerCenter));
+    let to_partner = partner.map(|c| (c, of_partner_center(c, &project.root)));
     runtime.block_on(async {
         let one = async {
             match to_dynamics {
@@ -236,9 +247,16 @@ fn services(args: &Args, project: &Project, needs: &Needs, limit: Duration, runt
                 None => Vec::new(),
             }
         };
-        let (mut all, two, three) = tokio::join!(one, two, three);
+        let four = async {
+            match to_partner {
+                Some((connection, secrets)) => to_partner_center(project, connection, &http, limit, secrets).await,
+                None => Vec::new(),
+            }
+        };
+        let (mut all, two, three, four) = tokio::join!(one, two, three, four);
         all.extend(two);
         all.extend(three);
+        all.extend(four);
         all
     })
 }
@@ -252,14 +270,27 @@ struct Needed<'a> {
 }
 
 fn of_dynamics<'a>(connection: &'a DynamicsConnection, root: &Path) -> Vec<Needed<'a>> {
-    vec![match &connection.config.credential {
+    vec![of_entra(&connection.config.credential, root)]
+}
+
+fn of_partner_center<'a>(connection: &'a PartnerCenterConnection, root: &Path) -> Vec<Needed<'a>> {
+    let credential = &connection.config.credential;
+    let mut needed: Vec<Needed<'_>> = credential.client.iter().map(|client| of_entra(client, root)).collect();
+    if let RefreshTokenPlace::Given(reference) = &credential.refresh_token {
+        needed.push(Needed { subject: "refresh token", reference, used: secret::Use::Other, fetched: reference.resolve(root) });
+    }
+    needed
+}
+
+fn of_entra<'a>(credential: &'a EntraCredential, root: &Path) -> Needed<'a> {
+    match credential {
         EntraCredential::Secret(reference) => {
             Needed { subject: "secret", reference, used: secret::Use::Entra, fetched: reference.resolve(root) }
         }
         EntraCredential::Certificate { private_key: reference, .. } => {
             Needed { subject: "private key", reference, used: secret::Use::Key, fetched: reference.resolve_key(root) }
         }
-    }]
+    }
 }
 
 fn of_campaign<'a>(connection: &'a CampaignConnection, root: &Path) -> Vec<Needed<'a>> {
@@ -362,6 +393,26 @@ async fn to_adobe_campaign(
             Err(error) => campaign::no_journal(&mut bench, error.parts()),
         }
     }
+    bench.done()
+}
+
+async fn to_partner_center(
+    project: &Project,
+    connection: &PartnerCenterConnection,
+    http: &Http,
+    limit: Duration,
+    needed: Vec<Needed<'_>>,
+) -> Vec<Check> {
+    let mut bench = Bench::new(Group::PartnerCenter, limit);
+    let account = match secrets(&mut bench, "partner-center.secret", needed, &project.root) {
+        None => Err(Unusable::because(NO_SECRET)),
+        Some(_) => sign_in::account_with(project, http.clone()).map_err(|error| {
+            let (cause, fix) = error.parts();
+            bench.fail("partner-center.credential", "credential", cause, fix.as_deref().unwrap_or("docs/project-file.md shows the keys"));
+            Unusable::because(error)
+        }),
+    };
+    partner_center::examine(&mut bench, account.as_ref(), &connection.config.sign_in.client_id).await;
     bench.done()
 }
 

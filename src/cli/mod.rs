@@ -22,6 +22,7 @@ mod export;
 mod fmt;
 mod import;
 pub mod init;
+mod login;
 mod lsp;
 mod man;
 mod optout;
@@ -109,6 +110,10 @@ enum Command {
     Replay(replay::Args),
     /// Examine the project, this machine and both services, and say how to mend what is missing.
     Doctor(doctor::Args),
+    /// Sign in to a connection that accepts calls only in the name of a person.
+    Login(login::LoginArgs),
+    /// Sign out: remove the file in which a sign-in is kept.
+    Logout(login::LogoutArgs),
     /// Show where every workflow stands.
     Status(status::Args),
     /// The state file: list its workflows, rename or drop one, move it to other services.
@@ -162,6 +167,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, global),
         Command::Replay(args) => replay::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
+        Command::Login(args) => login::login(args, global),
+        Command::Logout(args) => login::logout(args, global),
         Command::Status(args) => status::run(args, global),
         Command::State(args) => state::run(args, global),
         Command::Optout(args) => optout::run(args, global),

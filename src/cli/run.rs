@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{print, print_json};
+use super::output::{print, print_json, warning};
 use super::prepare::{Prepared, prepare, refuse_drift};
 use super::progress::Progress;
 use super::signals::stop_on_signals;
 use super::{Exit, Global};
 use crate::app::limits::{self, FirstLoad};
 use crate::app::source::FilesOnDisk;
-use crate::app::{CommandError, options, runtime, services};
+use crate::app::{CommandError, options, runtime, services, sign_in};
 use crate::connect::CallStats;
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
@@ -142,6 +142,14 @@ pub(super) fn wet(
     let store = Store::open_for_run(&project.state)?;
     approve(&store, &plan, &watched, quiet)?;
     let (http, clients) = services::of_plan(project, &plan, Some(&store))?;
+    let upkeep = match options.pace {
+        Pace::Once => Vec::new(),
+        // A sign-in that cannot be kept alive does not keep the workflows from running.
+        Pace::Watch { .. } => sign_in::upkeep(project).unwrap_or_else(|error| {
+            warning(&format!("the sign-in to Partner Center is not kept alive: {error}"));
+            Vec::new()
+        }),
+    };
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -156,7 +164,7 @@ pub(super) fn wet(
                 let Watched { plan: file, ignore_drift, .. } = watched;
                 let source =
                     FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
-                let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone() };
+                let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone(), upkeep };
                 watch(plan, clients, store.into(), options, events, stop, supervision).await
             }
         };

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files};
+use crate::app::{CommandError, files, services::ServiceError, sign_in};
+use crate::connect::SignedIn;
 use crate::count::counted;
 use crate::printable;
 use crate::state::{
     EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
 };
+use crate::system::SystemId;
 use crate::time;
 
 /// Arguments of `status`.
@@ -32,11 +34,45 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     };
     let runs = process.as_ref().filter(|holder| status.is_of(holder));
     status.workflows = status.workflows.into_iter().map(|w| w.shown(runs)).collect();
+    let signed_in = sign_in::signed_in(&project);
     match args.format {
-        Format::Json => print_json(&format!("{}\n", serde_json::json!({"version": 1, "process": process, "status": status}))),
-        Format::Human => print(&describe(&status, process.as_ref())),
+        Format::Json => {
+            let mut document = serde_json::json!({"version": 1, "process": process, "status": status});
+            if let Some(signed_in) = &signed_in {
+                let shown = signed_in
+                    .as_ref()
+                    .map_or_else(|error| serde_json::json!({ "error": error.to_string() }), |kept| serde_json::json!(kept));
+                document["sign_ins"] = serde_json::json!({ SystemId::Partner.key(): shown });
+            }
+            print_json(&format!("{document}\n"));
+        }
+        Format::Human => {
+            let mut text = describe(&status, process.as_ref());
+            if let Some(signed_in) = &signed_in {
+                text.push_str(&sign_in_stands(signed_in, time::now()));
+            }
+            print(&text);
+        }
     }
     Ok(Exit::Clean)
+}
+
+/// Who is signed in to Partner Center, and how long that is good for.
+fn sign_in_stands(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::Instant) -> String {
+    let stands = match signed_in {
+        Ok(Some(kept)) => {
+            let who = kept.account.as_deref().unwrap_or("an account without a name");
+            let mfa = if kept.mfa { "" } else { ", without multifactor authentication" };
+            format!(
+                "signed in as {who}{mfa}, last refreshed {}, expires in {} unless it is refreshed",
+                time::format_instant(kept.refreshed),
+                counted(kept.days_left(now).max(0), "day")
+            )
+        }
+        Ok(None) => "nobody has signed in; run `d365map login partner-center`".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    format!("{}: {}\n", SystemId::Partner.title(), printable::indented(&stands, 2))
 }
 
 fn describe(status: &Status, process: Option<&Holder>) -> String {

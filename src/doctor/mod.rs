@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod dynamics;
 pub mod local;
 pub mod needs;
+pub mod partner_center;
 mod privileges;
 pub mod reach;
 mod render;
@@ -38,11 +39,14 @@ pub enum Group {
     Campaign,
     /// The connection to Campaign's SFTP server.
     Sftp,
+    /// The connection to Partner Center.
+    #[serde(rename = "partner-center")]
+    PartnerCenter,
 }
 
 impl Group {
     /// Every group in its order.
-    pub const ALL: [Group; 5] = [Group::Project, Group::Machine, Group::Dynamics, Group::Campaign, Group::Sftp];
+    pub const ALL: [Group; 6] = [Group::Project, Group::Machine, Group::Dynamics, Group::Campaign, Group::Sftp, Group::PartnerCenter];
 
     /// What people read above its checks.
     pub fn title(self) -> &'static str {
@@ -52,6 +56,7 @@ impl Group {
             Group::Dynamics => "Dynamics 365",
             Group::Campaign => "Adobe Campaign",
             Group::Sftp => "Campaign's SFTP server",
+            Group::PartnerCenter => "Partner Center",
         }
     }
 }

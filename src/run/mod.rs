@@ -37,7 +37,7 @@ pub use optout::{
     AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,
 };
 pub use summary::{FlowSummary, RejectionSummary, Summary};
-pub use watch::{PlanSource, PlanSourceError, Supervision, watch};
+pub use watch::{PlanSource, PlanSourceError, Supervision, Upkeep, watch};
 pub use workflow::{Kind, Workflow, workflows};
 
 use memory::Memory;

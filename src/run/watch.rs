@@ -14,6 +14,7 @@
 
 mod notes;
 mod pause;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::notes::Notebook;
+pub use self::upkeep::Upkeep;
 use super::workflow::{self, Kind, Workflow, workflows};
 use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, binding, end};
 use crate::engine::events::{Publisher, RunEvent};
@@ -66,12 +68,14 @@ pub struct Supervision {
     pub source: Arc<dyn PlanSource>,
     /// When the rounds of workflows begin; those without a schedule have the interval of [`Pace::Watch`].
     pub schedules: BTreeMap<String, Schedule>,
+    /// What happens once a day beside the workflows.
+    pub upkeep: Vec<Arc<dyn Upkeep>>,
 }
 
 impl Supervision {
     /// One plan for ever, and the same schedule for all.
     pub fn fixed(plan: Arc<ExecutionPlan>, services: Services) -> Supervision {
-        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new() }
+        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new(), upkeep: Vec::new() }
     }
 }
 
@@ -121,6 +125,8 @@ pub async fn watch(
     let (run, recovery) = begin(&stores, &services, RunKind::Watch, &names).await?;
     let counters = Arc::new(Counters::default());
     let events = events.and(counters.clone()).and(Arc::new(RoundLog::default()));
+    let upkeep =
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(upkeep::run(supervision.upkeep.clone(), clock.clone(), stop.clone())));
     let mut supervisor = Supervisor {
         supervision,
         interval,
@@ -137,6 +143,7 @@ pub async fn watch(
         unread: false,
     };
     let result = supervisor.go(&plan, &services, flows).await;
+    drop(upkeep);
     let failed = supervisor.failed();
     let names: Vec<String> = supervisor.entries.iter().map(|e| e.name.clone()).collect();
     let mut summary =

@@ -31,7 +31,7 @@ pub(crate) use client::refusal;
 pub use client::{Http, HttpConfig};
 pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
 pub(crate) use delegated::DelegatedTokens;
-pub use delegated::{Delegated, DelegatedCredential, RefreshToken, SignInConfig, SignInMethod};
+pub use delegated::{Delegated, DelegatedCredential, LoginError, RefreshToken, SignInConfig, SignInMethod, SignedIn};
 pub use host::HostInfo;
 pub use limits::ServiceLimits;
 pub use probe::{Challenge, Look, Miss};

@@ -7,6 +7,7 @@
 //! Sources: Partner Center REST, *Referrals API*: *Referral resources*, *Create a referral*, *Patch a referral*, *Get a list of referrals*,
 //! *Response codes*.
 
+mod account;
 mod client;
 mod config;
 pub mod patch;
@@ -27,6 +28,7 @@ use url::Url;
 
 use crate::connect::http::{Http, Tokens};
 
+pub use account::{Account, MfaAdoption};
 pub use client::{ListQuery, ReferralPage};
 pub use config::{PartnerCenterConfig, REFERRALS, WEBHOOKS};
 

@@ -42,6 +42,14 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
+    /// Reads what a token file says of its sign-in; `None` if there is no file.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] if the file cannot be used.
+    pub fn read(path: &Path) -> Result<Option<SignedIn>, ConnectError> {
+        Ok(read(path)?.map(|kept| kept.about))
+    }
+
     /// A sign-in to this app at this time.
     pub(super) fn new(config: &SignInConfig, method: &str, now: Instant) -> SignedIn {
         SignedIn {
@@ -148,6 +156,18 @@ pub(super) fn write(path: &Path, kept: &Kept) -> Result<(), ConnectError> {
     text.push('\n');
     prepare(path)?;
     disk::write(path, text.as_bytes(), Access::Private).map_err(|error| unusable(path, &error))
+}
+
+/// Removes a token file. Returns whether there was one.
+///
+/// # Errors
+/// [`ConnectError::Config`] if it cannot be removed.
+pub(super) fn remove(path: &Path) -> Result<bool, ConnectError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unusable(path, &error)),
+    }
 }
 
 /// Creates the folder of a token file.

@@ -31,6 +31,8 @@ pub(super) type Field<'a> = (&'static str, &'a str);
 pub(super) struct TokenService {
     http: Http,
     token_url: Url,
+    device_url: Url,
+    pub(super) authorize_url: Url,
     client_id: String,
     client: Option<Credential>,
     command: &'static str,
@@ -50,6 +52,22 @@ pub(super) struct Granted {
     pub(super) refresh: Option<SecretString>,
     pub(super) claims: Claims,
 }
+
+/// A code for a person who signs in on any device.
+pub(super) struct DeviceCode {
+    pub(super) device_code: SecretString,
+    pub(super) user_code: String,
+    /// Where the person enters the user code.
+    pub(super) address: String,
+    /// The pause between two polls.
+    pub(super) interval: Option<Duration>,
+    pub(super) expires_in: Duration,
+}
+
+/// How long a device code is good for if the service does not state it. Entra ID's live for 15 minutes.
+const UNSTATED_EXPIRY: Duration = Duration::from_secs(900);
+/// The longest time that is believed, in seconds.
+const LONGEST_WAIT: u64 = 24 * 3600;
 
 /// The scope of an audience. `offline_access` asks for a refresh token.
 pub(super) fn scope(audience: &str) -> String {
@@ -73,11 +91,12 @@ impl TokenService {
             return Err(wrong());
         }
         let base = config.authority.as_str().trim_end_matches('/');
-        let token_url = Url::parse(&format!("{base}/{}/oauth2/v2.0/token", config.tenant)).map_err(|_| wrong())?;
+        let endpoint = |name: &str| Url::parse(&format!("{base}/{}/oauth2/v2.0/{name}", config.tenant)).map_err(|_| wrong());
+        let (token_url, device_url, authorize_url) = (endpoint("token")?, endpoint("devicecode")?, endpoint("authorize")?);
         if let Some(secret) = client.as_ref().and_then(Credential::repeatable) {
             http.redactor().keep(&config.client_id, secret);
         }
-        Ok(Self { http, token_url, client_id: config.client_id.clone(), client, command: config.command })
+        Ok(Self { http, token_url, device_url, authorize_url, client_id: config.client_id.clone(), client, command: config.command })
     }
 
     /// Exchanges a refresh token.
@@ -113,6 +132,34 @@ impl TokenService {
         let mut header = HeaderValue::try_from(format!("Bearer {access}")).map_err(|_| problem("the token cannot be sent in a header"))?;
         header.set_sensitive(true);
         Ok(Granted { header, life: slot::bounded(slot::stated_life(&value)), refresh, claims: Claims::read(access) })
+    }
+
+    /// Asks for a device code. RFC 8628, 3.1.
+    pub(super) async fn device_code(&self, audience: &str) -> Result<DeviceCode, ConnectError> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("client_id", &self.client_id).append_pair("scope", &scope(audience));
+        let body = Payload::Fixed(form.finish().into());
+        // A code that nobody uses expires.
+        let request =
+            Request { headers: headers(), body, repeat: Repeat::Safe, ..Request::new("token", Method::POST, self.device_url.clone()) };
+        let answer = self.http.send(&request).await.map_err(|error| self.explained(error))?;
+        let problem = |problem: &str| request.protocol(format!("{problem}: check the connection's `authority`"));
+        let value: Value = serde_json::from_slice(strip_bom(&answer)).map_err(|_| problem("the token service's answer is not JSON"))?;
+        let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let need = |name: &str| text(name).ok_or_else(|| problem(&format!("the token service's answer has no `{name}`")));
+        let seconds = |name: &str| {
+            let given = value.get(name)?;
+            let number = given.as_u64().or_else(|| given.as_str()?.parse().ok());
+            number.map(|seconds| Duration::from_secs(seconds.min(LONGEST_WAIT)))
+        };
+        self.http.redactor().pass(need("device_code")?);
+        Ok(DeviceCode {
+            device_code: need("device_code")?.into(),
+            user_code: crate::printable::one_line(need("user_code")?).into_owned(),
+            address: crate::printable::one_line(need("verification_uri")?).into_owned(),
+            interval: seconds("interval"),
+            expires_in: seconds("expires_in").unwrap_or(UNSTATED_EXPIRY),
+        })
     }
 
     /// The form. Not inline: its serializer would keep the request from moving between threads.

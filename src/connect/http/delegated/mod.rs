@@ -11,6 +11,8 @@
 mod claims;
 mod file;
 mod grant;
+mod login;
+mod loopback;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,7 @@ use url::Url;
 
 pub use claims::Claims;
 pub use file::SignedIn;
+pub use login::LoginError;
 
 use self::grant::{Granted, TokenService};
 use super::bearer::{Pending, Token, Tokens};

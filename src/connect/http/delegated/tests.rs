@@ -1,6 +1,8 @@
 //! Delegated access over real HTTP, against a token service and an API of the test's own.
 
-use std::collections::{BTreeSet, HashMap};
+mod login;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex as StdMutex};
 
@@ -33,6 +35,8 @@ struct Inside {
     number: u32,
     /// What the API answers; `None` for success.
     refusal: Option<(StatusCode, Value)>,
+    /// The errors with which the next polls of a device code are answered.
+    polls: VecDeque<&'static str>,
     asked: Vec<Fields>,
     called: Vec<String>,
     /// Runs when the token service is asked and when the API is called.
@@ -46,13 +50,18 @@ impl Service {
             amr: json!(["pwd", "mfa"]),
             number: 0,
             refusal: None,
+            polls: VecDeque::new(),
             asked: Vec::new(),
             called: Vec::new(),
             on_token: Box::new(|| {}),
             on_call: Box::new(|| {}),
         };
         let service = Service(Arc::new(StdMutex::new(inside)));
-        let app = Router::new().route("/contoso.com/oauth2/v2.0/token", post(token)).route("/api", get(call)).with_state(service.clone());
+        let app = Router::new()
+            .route("/contoso.com/oauth2/v2.0/devicecode", post(device_code))
+            .route("/contoso.com/oauth2/v2.0/token", post(token))
+            .route("/api", get(call))
+            .with_state(service.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -68,8 +77,14 @@ async fn token(State(service): State<Service>, Form(fields): Form<Fields>) -> Re
     service.with(|inside| {
         (inside.on_token)();
         let given = fields.get("refresh_token").cloned().unwrap_or_default();
+        let is_refresh = fields["grant_type"] == "refresh_token";
         inside.asked.push(fields);
-        if given != format!("refresh-{}", inside.number) {
+        if let Some(error) = inside.polls.pop_front() {
+            // Entra ID puts a code of its own into the description.
+            let error = json!({"error": error, "error_description": "AADSTS70016: Continue polling."});
+            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+        }
+        if is_refresh && given != format!("refresh-{}", inside.number) {
             let error = json!({"error": "invalid_grant", "error_description": format!("AADSTS700082: {given} has expired.")});
             return (StatusCode::BAD_REQUEST, Json(error)).into_response();
         }
@@ -80,6 +95,13 @@ async fn token(State(service): State<Service>, Form(fields): Form<Fields>) -> Re
         let answer = json!({"access_token": access, "expires_in": "3600", "refresh_token": format!("refresh-{}", inside.number)});
         Json(answer).into_response()
     })
+}
+
+async fn device_code() -> Json<Value> {
+    Json(json!({
+        "device_code": "device-code-1", "user_code": "ABCD-EFGH", "verification_uri": "https://microsoft.com/devicelogin",
+        "interval": 5, "expires_in": "60", "message": "To sign in …",
+    }))
 }
 
 async fn call(State(service): State<Service>, headers: HeaderMap) -> Response {
