@@ -87,8 +87,8 @@ fn a_flow_that_is_built_wrongly_is_found_out() {
     let both = || Game::new(KINDS[0], Policy::Newest);
     for (flaw, game) in [
         (Flaw::NoVersion, Game { closes: true, ..both().in_step() }),
-        (Flaw::NoSearch, both().with_left()),
-        (Flaw::NoSearch, both().with_right()),
+        (Flaw::NoSearch, both().with_left().acts(0)),
+        (Flaw::NoSearch, both().with_right().acts(0)),
         (Flaw::WritesClosed, Game { closes: true, ..both().in_step() }),
         (Flaw::NoIntent, both().in_step()),
         (Flaw::ForgetsWrites, Game { normalizes: true, ..both().in_step() }),
