@@ -29,7 +29,7 @@ pub(super) struct Problem {
     pub(super) message: String,
     pub(super) target: Option<&'static str>,
     /// Code and message of the nested error.
-    pub(super) inner: Option<(String, String)>,
+    pub(super) inner: Option<Box<(String, String)>>,
     pub(super) retry_after: Option<u64>,
 }
 
@@ -65,7 +65,7 @@ impl Problem {
     /// 412 for an ETag that is not the current one.
     pub(super) fn stale() -> Problem {
         let inner = ("resourceModified".to_owned(), "The resource being updated has changed since the caller last read it.".to_owned());
-        Problem { inner: Some(inner), ..Problem::new(412, "preconditionFailed", "A precondition in the request does not match.") }
+        Problem { inner: Some(Box::new(inner)), ..Problem::new(412, "preconditionFailed", "A precondition in the request does not match.") }
     }
 
     pub(super) fn response(&self, host: Host, settings: &PartnerCenterConfig) -> Response<Body> {
@@ -74,14 +74,14 @@ impl Problem {
         let body = match host {
             Host::Referrals => {
                 let mut error = json!({"code": code, "message": message, "target": self.target});
-                if let Some((code, message)) = &self.inner {
+                if let Some((code, message)) = self.inner.as_deref() {
                     error[&settings.inner_error] = json!({"code": code, "message": message});
                 }
                 json!({ "error": error })
             }
             Host::Webhooks => {
                 // The code that says most: 900421 and not the one around it.
-                let code = self.inner.as_ref().map_or(code, |(code, _)| code);
+                let code = self.inner.as_deref().map_or(code, |(code, _)| code);
                 json!({"code": code, "description": message, "data": [], "source": "PartnerFD"})
             }
         };

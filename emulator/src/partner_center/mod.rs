@@ -265,7 +265,7 @@ impl PartnerCenter {
         if caller.viewer.is_some() && self.settings.require_mfa && !caller.mfa {
             let text = "The token has no valid claim of multi-factor authentication.";
             let inner = ("900421".to_owned(), text.to_owned());
-            return Err(Problem { inner: Some(inner), ..Problem::new(401, "unauthenticated", text) });
+            return Err(Problem { inner: Some(Box::new(inner)), ..Problem::new(401, "unauthenticated", text) });
         }
         faults.admit(api, &caller.name, Moment::now()).map_err(|Refusal { retry_after, .. }| Problem {
             retry_after: Some(retry_after),
