@@ -263,7 +263,7 @@ fn co_sell(body: &Json) -> Result<()> {
     if body["consent"]["consentToShareReferralWithMicrosoftSellers"] != true {
         return Err(Problem::invalid("A co-sell opportunity needs consent/consentToShareReferralWithMicrosoftSellers."));
     }
-    if !body["details"]["requirements"]["solutions"].as_array().is_some_and(|list| !list.is_empty()) {
+    if body["details"]["requirements"]["solutions"].as_array().is_none_or(Vec::is_empty) {
         return Err(Problem::invalid("Solution ID is required: details/requirements/solutions."));
     }
     if !any_full(&body["customerProfile"]["team"]) {
