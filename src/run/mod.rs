@@ -79,6 +79,9 @@ pub struct Services {
     pub journal: Option<Journal>,
 }
 
+/// A system, as a source and as a target.
+pub(crate) type BothWays = (Arc<dyn Source>, Arc<dyn Target>);
+
 impl Services {
     /// The services of a project that moves records between Dynamics 365 and Campaign; without exports and journal.
     pub fn new(dataverse: Dataverse, campaign: Campaign) -> Services {
@@ -97,7 +100,7 @@ impl Services {
     }
 
     /// The system of a side of a two-way mapping, as a source and as a target.
-    pub(crate) fn side(&self, side: &Side) -> Result<(Arc<dyn Source>, Arc<dyn Target>), RunError> {
+    pub(crate) fn side(&self, side: &Side) -> Result<BothWays, RunError> {
         let connection = self.connection(side.system(), &side.table)?;
         connection.source().zip(connection.target()).ok_or_else(|| RunError::NotConnected { table: side.table.clone() })
     }

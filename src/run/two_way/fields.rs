@@ -191,7 +191,7 @@ impl<'a> Reading<'a> {
 
     /// Adds fields of the left record to a body for the right side. Returns what the right record shows when it has them.
     pub(super) fn to_right(
-        &self,
+        self,
         fields: &[usize],
         left: &Record,
         right: Option<&Record>,
@@ -204,7 +204,7 @@ impl<'a> Reading<'a> {
 
     /// Adds fields of the right record to a body for the left side. Returns what the left record shows when it has them.
     pub(super) fn to_left(
-        &self,
+        self,
         fields: &[usize],
         right: &Record,
         left: Option<&Record>,
@@ -298,7 +298,8 @@ pub(super) fn in_scope(raw: &str, scope: Scope) -> bool {
     }
     let is = |path: &str, value: &str| text_at(raw, path).is_some_and(|text| text.eq_ignore_ascii_case(value));
     let lead = is("qualification", "Direct") || is("qualification", "MarketingQualified");
-    !lead && !(is("type", "Independent") && is("inviteContext.invitedBy.organizationId", "msft"))
+    let from_microsoft = is("type", "Independent") && is("inviteContext.invitedBy.organizationId", "msft");
+    !(lead || from_microsoft)
 }
 
 /// A right record whose name has no marks.

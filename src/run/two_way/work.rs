@@ -55,7 +55,7 @@ enum Break {
     Call(Box<FailedCall>),
     Fault(Fault),
     Run(RunError),
-    End(PairEnd),
+    End(Box<PairEnd>),
 }
 
 impl From<Fault> for Break {
@@ -188,7 +188,8 @@ async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Re
     for _ in 0..STEPS {
         let end = match job.step().await {
             Ok(None) => continue,
-            Ok(Some(end)) | Err(Break::End(end)) => end,
+            Ok(Some(end)) => end,
+            Err(Break::End(end)) => *end,
             Err(Break::Run(error)) => return Err(error),
             Err(Break::Fault(Fault::Plan(error))) => return Err(error.into()),
             Err(Break::Fault(Fault::Record(rejection))) => {
@@ -333,7 +334,7 @@ impl Job<'_> {
     async fn note_sent(&self) -> Result<(), Break> {
         let context = &self.shared.context;
         let noted = context.stores.pairs.note_sent(self.shared.name(), &self.shared.fields.names, &self.work.pair).await?;
-        if noted { Ok(()) } else { Err(Break::End(PairEnd::Gone)) }
+        if noted { Ok(()) } else { Err(Break::End(Box::new(PairEnd::Gone))) }
     }
 
     /// Until when a create that is sent now may take effect.
@@ -393,7 +394,7 @@ impl Job<'_> {
     /// A record was created and is not found: it is not created again before the create can have been lost.
     fn not_found_yet(&self) -> Break {
         let error = "a record that was created cannot be found yet".to_owned();
-        Break::End(PairEnd::Retry { not_before: later(self.shared, 0), error })
+        Break::End(Box::new(PairEnd::Retry { not_before: later(self.shared, 0), error }))
     }
 
     /// Takes the answer to a create. A record that has the key already is found by the look that follows.
