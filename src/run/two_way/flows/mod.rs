@@ -37,7 +37,7 @@ const MAPPING: &str = "mapping referrals: partner.referral <-> d365.opportunity 
 fn plan(conflicts: &str) -> Arc<ExecutionPlan> {
     let text = MAPPING.replace("conflicts newest", &format!("conflicts {conflicts}"));
     let input = Input { name: "mappings/referrals.d365map".to_owned(), bytes: text.into_bytes() };
-    let compiled = compile(vec![input], &Catalogue::builtin());
+    let compiled = compile(vec![input], Catalogue::builtin());
     let findings = render(&compiled.diagnostics, &compiled.sources, Format::Human, Style::PLAIN);
     Arc::new(compiled.plan.unwrap_or_else(|| panic!("{findings}")))
 }
