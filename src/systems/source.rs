@@ -167,6 +167,14 @@ pub trait Source: Send + Sync {
         Ok(found)
     }
 
+    /// Returns the ids of the other records of the deal that a record belongs to; none if the system does not group records so.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    async fn related(&self, _id: &str) -> Result<Vec<String>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// Whether a text can be the id of a record. [`Source::retrieve`] is asked for no other.
     fn is_id(&self, text: &str) -> bool {
         !text.is_empty()

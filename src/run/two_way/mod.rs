@@ -6,8 +6,8 @@
 //! opportunities (tracking) ─┘   this pair        rule  └─▶ opportunity: under the version that was compared
 //! ```
 //!
-//! A round reads first (`reader.rs`): what either side tells is queued as "look at this pair", each page with its cursor in one
-//! transaction. Then each pair is worked at (`work.rs`): both records are read, `rule.rs` decides, which does no I/O, and what it decides is
+//! A round takes what webhooks told (`notifications.rs`), and reads (`reader.rs`): what either side tells is queued as "look at this pair",
+//! each page with its cursor in one transaction. Then each pair is worked at (`work.rs`): both records are read, `rule.rs` decides, which does no I/O, and what it decides is
 //! written under the versions that were compared. `fields.rs` says what a record shows of the fields of the mapping, `values.rs` when two
 //! values mean the same. `model.rs` checks the rule exhaustively.
 
@@ -16,6 +16,7 @@ mod fields;
 mod flows;
 #[cfg(test)]
 mod model;
+mod notifications;
 mod reader;
 mod rule;
 mod trouble;
@@ -117,9 +118,10 @@ impl Shared {
     }
 }
 
-/// Reads what both sides tell and brings the pairs in step.
+/// Takes what webhooks told, reads what both sides tell, and brings the pairs in step.
 pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError> {
     let shared = Arc::new(Shared::new(context, index).await?);
+    notifications::take(&shared).await?;
     reader::read(&shared, PairSide::Left).await?;
     reader::read(&shared, PairSide::Right).await?;
     work::work(&shared).await

@@ -121,6 +121,14 @@ impl Source for PartnerCenter {
         self.named(&query.primary_key, id).await?.map(|referral| self.raw(&referral)).transpose()
     }
 
+    /// Those of the same engagement.
+    async fn related(&self, id: &str) -> Result<Vec<String>, ConnectError> {
+        let Some(referral) = self.referral(id).await? else { return Ok(Vec::new()) };
+        let Some(engagement) = referral.engagement_id() else { return Ok(Vec::new()) };
+        let referrals = self.engagement(engagement).await?;
+        Ok(referrals.iter().map(|other| other.id().to_owned()).filter(|other| !other.eq_ignore_ascii_case(id)).collect())
+    }
+
     fn collection_of(&self, cursor: &Cursor) -> Option<String> {
         Place::read(cursor.as_str()).map(|_| COLLECTION.to_owned())
     }
