@@ -17,6 +17,7 @@ pub mod plan;
 pub mod services;
 pub mod sign_in;
 pub mod source;
+pub mod webhook;
 
 pub use command_error::{CommandError, ErrorKind};
 pub use error::{AppError, LimitError, MetadataError, PlanFileError, PullError};

@@ -22,7 +22,7 @@ use crate::state::{StateError, Store};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
-use crate::systems::partner_center::PartnerCenterConfig;
+use crate::systems::partner_center::{PartnerCenter, PartnerCenterConfig};
 use crate::time;
 
 /// How often the day's number of requests is written to the state.
@@ -274,13 +274,22 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
     let http = layer(project, Some(&spent))?;
     // Secrets are fetched for what will be called, and for nothing else.
     let reads_exports = !plan.optouts.is_empty() || !plan.events.is_empty();
-    let services = Services {
+    let mut services = Services {
         exports: if reads_exports { exports(project)? } else { None },
         journal: if plan.events.is_empty() { None } else { journal(project, http.clone())? },
         files: project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()).map(|s| s.files.clone()).unwrap_or_default(),
         ..Services::new(dataverse(project, http.clone())?, campaign(project, http.clone())?)
     };
+    if !plan.two_way.is_empty() {
+        services = with_partner_center(project, http.clone(), services)?;
+    }
     Ok((http, services))
+}
+
+/// Services with Partner Center among the systems.
+pub fn with_partner_center(project: &Project, http: Http, services: Services) -> Result<Services, ServiceError> {
+    let client = PartnerCenter::of(http, &partner_center(project)?)?;
+    Ok(Services { systems: services.systems.with(SystemId::Partner, client), ..services })
 }
 
 /// The journal of events, where the project has one.

@@ -15,6 +15,7 @@ use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{Kind, PlanSource, PlanSourceError, Services, Workflow};
 use crate::syntax::MAX_FILE_BYTES;
+use crate::system::SystemId;
 
 /// Files looked at for a mark, at most: a folder by mistake of the whole disk must not keep the process busy.
 const MOST_FILES: usize = 100_000;
@@ -79,6 +80,9 @@ impl PlanSource for FilesOnDisk {
         }
         if services.journal.is_none() && workflow.kind == Kind::Events {
             services.journal = services::journal(&self.project, self.http.clone())?;
+        }
+        if workflow.kind == Kind::TwoWay && services.systems.get(SystemId::Partner).is_none() {
+            services = services::with_partner_center(&self.project, self.http.clone(), services)?;
         }
         Ok(services)
     }

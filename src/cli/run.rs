@@ -13,7 +13,7 @@ use super::signals::stop_on_signals;
 use super::{Exit, Global};
 use crate::app::limits::{self, FirstLoad};
 use crate::app::source::FilesOnDisk;
-use crate::app::{CommandError, options, runtime, services, sign_in};
+use crate::app::{CommandError, options, runtime, services, sign_in, webhook};
 use crate::connect::CallStats;
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
@@ -139,6 +139,10 @@ pub(super) fn wet(
     quiet: bool,
     watched: Watched,
 ) -> Result<Exit, CommandError> {
+    let webhook = match options.pace {
+        Pace::Once => None,
+        Pace::Watch { .. } => webhook::bind(project, &plan, options.mappings.as_deref()).map_err(not_received)?,
+    };
     let store = Store::open_for_run(&project.state)?;
     approve(&store, &plan, &watched, quiet)?;
     let (http, clients) = services::of_plan(project, &plan, Some(&store))?;
@@ -164,15 +168,33 @@ pub(super) fn wet(
                 let Watched { plan: file, ignore_drift, .. } = watched;
                 let source =
                     FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
-                let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone(), upkeep };
-                watch(plan, clients, store.into(), options, events, stop, supervision).await
+                let stores = Stores::from(store);
+                let served = webhook.map(|bound| bound.serve(stores.notifications.clone(), options.clock.clone()));
+                let served = served.transpose().map_err(not_received)?;
+                let news = served.as_ref().map(webhook::Served::news);
+                let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone(), upkeep, news };
+                let result = watch(plan, clients, stores, options, events, stop, supervision).await;
+                if let Some(served) = served {
+                    served.end().await;
+                }
+                result
             }
         };
         drop(usage);
         drop(progress);
-        result
-    });
+        Ok::<_, CommandError>(result)
+    })?;
     report(result, &http.stats(), format)
+}
+
+/// The address for notifications cannot be served: nothing has run.
+fn not_received(error: webhook::WebhookError) -> CommandError {
+    let hint = error.hint();
+    let error = CommandError::usage(error);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 /// Approves what workflows hold before the run begins.

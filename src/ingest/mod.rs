@@ -88,7 +88,7 @@ struct Inner {
     clock: Clock,
     places: Semaphore,
     path: String,
-    arrived: Notify,
+    arrived: Arc<Notify>,
     counts: Counts,
 }
 
@@ -148,14 +148,14 @@ impl Receiver {
             clock,
             places: Semaphore::new(AT_ONCE),
             path,
-            arrived: Notify::new(),
+            arrived: Arc::default(),
             counts: Counts::default(),
         }))
     }
 
     /// The routes: one path that takes deliveries. Whoever serves them chooses the address, and TLS is the business of what stands in front.
     pub fn router(&self) -> Router {
-        Router::new().route(&self.0.path, post(receive)).with_state(self.clone())
+        Router::new().without_v07_checks().route(&self.0.path, post(receive)).with_state(self.clone())
     }
 
     /// What was received since the start.
@@ -164,6 +164,11 @@ impl Receiver {
         let [new, repeated, ignored, refused] =
             [&counts.new, &counts.repeated, &counts.ignored, &counts.refused].map(|count| count.load(Ordering::Relaxed));
         Received { new, repeated, ignored, refused }
+    }
+
+    /// Is notified when a new notification has been stored. Notifications that come before somebody waits are one.
+    pub fn news(&self) -> Arc<Notify> {
+        self.0.arrived.clone()
     }
 
     /// Waits until a new notification has been stored since the last call.

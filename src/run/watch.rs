@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,8 @@ pub(super) const LOOK: Duration = Duration::from_millis(500);
 const FILES: Duration = Duration::from_secs(2);
 /// A round that was begun for due operations comes no sooner after the last one; the pause doubles while they stay due.
 const BREATH: Duration = Duration::from_secs(1);
+/// From the first notification of a webhook to the round that it leads to, which takes those that follow meanwhile too.
+const GATHER: Duration = Duration::from_millis(500);
 
 /// Why a workflow cannot start by the files as they are, or with the services as they are; shown as the reason of its failure.
 pub type PlanSourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -70,12 +73,14 @@ pub struct Supervision {
     pub schedules: BTreeMap<String, Schedule>,
     /// What happens once a day beside the workflows.
     pub upkeep: Vec<Arc<dyn Upkeep>>,
+    /// Is notified when a webhook told something: then the rounds of two-way mappings do not wait for their time.
+    pub news: Option<Arc<Notify>>,
 }
 
 impl Supervision {
     /// One plan for ever, and the same schedule for all.
     pub fn fixed(plan: Arc<ExecutionPlan>, services: Services) -> Supervision {
-        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new(), upkeep: Vec::new() }
+        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new(), upkeep: Vec::new(), news: None }
     }
 }
 
@@ -177,6 +182,8 @@ struct Entry {
     /// What is said of its rounds.
     /// The pause before a round for due operations.
     breath: Duration,
+    /// A webhook told something after the present round, or the last one, began.
+    news: bool,
     /// What was last noted of what it waits for.
     waits: Option<String>,
     restart_due: Option<String>,
@@ -270,6 +277,7 @@ impl Supervisor {
         }
         let clock = self.options.clock.clone();
         let (mut next_look, mut next_files) = (clock.elapsed(), clock.elapsed());
+        let news = self.supervision.news.clone().unwrap_or_default();
         let mut looking = false;
         while !self.stop.is_cancelled() {
             self.begin_rounds().await;
@@ -284,6 +292,7 @@ impl Supervisor {
                     }
                     Err(error) => return Err(RunError::Task(error.to_string())),
                 },
+                () = news.notified() => self.take_news(),
                 () = clock.sleep(next_look.saturating_sub(now)) => {
                     next_look = clock.elapsed() + LOOK;
                     self.notes.catch_up().await;
@@ -444,6 +453,7 @@ impl Supervisor {
             memory: self.options.memories.workflow(&name),
         };
         self.entries[at].phase = Phase::Round { stop };
+        self.entries[at].news = false;
         let now = self.moment_now();
         context.emit(RunEvent::RoundBegan { at: now });
         self.entries[at].waits = None;
@@ -609,6 +619,8 @@ impl Supervisor {
         self.events.workflow(name).emit(RunEvent::RoundEnded { at: now, failed: result.is_err() });
         let (now, failures) = (self.options.clock.now(), self.entries[at].failures);
         let next = match &result {
+            // The round may have begun before it was there to be taken.
+            Ok(()) if self.entries[at].news => self.schedule(name).next(now).min(now + GATHER),
             Ok(()) => self.schedule(name).next(now),
             // The other sources have done their work and do it again at their time, however long this one is away.
             Err(error) if error.is_of_one_source() => self.schedule(name).next(now).min(now + pause::after(error, failures)),
@@ -663,6 +675,20 @@ impl Supervisor {
                 *until = now;
                 // Operations that a round leaves due, for whatever reason, must not make it go round and round.
                 entry.breath = entry.breath.saturating_mul(2).min(pause::LONGEST_BACK_OFF);
+            }
+        }
+    }
+
+    /// A webhook has told something: two-way mappings look at it soon. One that has failed does so at its time, as for all its work.
+    fn take_news(&mut self) {
+        let soon = self.moment_now() + GATHER;
+        for entry in self.entries.iter_mut().filter(|entry| entry.kind() == Some(Kind::TwoWay)) {
+            entry.news = true;
+            if let Phase::Waiting { until } = &mut entry.phase
+                && entry.settled
+                && entry.failures == 0
+            {
+                *until = soon.min(*until);
             }
         }
     }
@@ -763,6 +789,7 @@ impl Entry {
             settled: false,
             ended: None,
             breath: BREATH,
+            news: false,
             waits: None,
             restart_due: None,
         }

@@ -137,7 +137,7 @@ async fn campaign() -> Subject {
 }
 
 /// The access token of the Referrals admin, who signs in with a device code.
-pub(super) async fn partner_token(running: &Running, audience: &str) -> String {
+pub(crate) async fn partner_token(running: &Running, audience: &str) -> String {
     let authority = running.partner_authority_url().expect("Partner Center is there");
     let client = running.credentials().partner.public_client;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -159,7 +159,7 @@ pub(super) async fn partner_token(running: &Running, audience: &str) -> String {
 }
 
 /// An emulated Partner Center with an empty list of referrals, and a client of it.
-pub(super) async fn partner_center_of(settings: PartnerCenterConfig) -> (Running, PartnerCenter) {
+pub(crate) async fn partner_center_of(settings: PartnerCenterConfig) -> (Running, PartnerCenter) {
     let settings = PartnerCenterConfig { device_interval: std::time::Duration::ZERO, ..settings };
     let config = Config { partner_center: Some(settings), seed_text: Some("{}".to_owned()), ..Config::default() };
     let running = start(config).await.expect("the emulators start");

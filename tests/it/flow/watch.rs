@@ -63,7 +63,7 @@ impl Watching {
         let store = Store::open_for_run(&world.state()).expect("the state opens");
         let files = Files(Arc::new(Mutex::new((1, Ok(plan.clone())))), services.clone());
         let schedules: BTreeMap<String, Schedule> = schedules.iter().map(|(n, d)| ((*n).to_owned(), Schedule::every(*d))).collect();
-        let supervision = Supervision { source: Arc::new(files.clone()), schedules, upkeep: Vec::new() };
+        let supervision = Supervision { source: Arc::new(files.clone()), schedules, upkeep: Vec::new(), news: None };
         let stop = CancellationToken::new();
         let (options, counters) = (world.options(), Publisher::default());
         let task = tokio::spawn(watch(plan.clone(), services, store.clone().into(), options, counters, stop.clone(), supervision));

@@ -1,6 +1,7 @@
 //! The whole flow against two systems in memory: stories one by one, and generated histories of both sides with deaths of the process, lost
 //! answers and repeated notices.
 
+mod notified;
 mod service;
 
 use std::sync::Arc;
@@ -69,17 +70,7 @@ impl Bench {
 
     /// A run that goes through once; `None` if the process died in it.
     async fn run(&self) -> Option<Summary> {
-        let options = Options {
-            pace: Pace::Once,
-            mappings: None,
-            page_size: 100,
-            concurrency: 2,
-            backlog_high_water: 1000,
-            mass_limits: MassLimits::unlimited(),
-            optouts: OptoutSettings::default(),
-            memories: Memories::default(),
-            clock: self.clock.clone(),
-        };
+        let options = options(Pace::Once, self.clock.clone());
         let run =
             run(self.plan.clone(), self.services.clone(), self.stores.clone(), options, Publisher::default(), CancellationToken::new());
         let time_goes_on = async {
@@ -112,6 +103,20 @@ impl Bench {
     fn writes(&self) -> (u64, u64) {
         let writes = |counts: Counts| counts.creates + counts.updates;
         (writes(self.partner.counts()), writes(self.dynamics.counts()))
+    }
+}
+
+fn options(pace: Pace, clock: Clock) -> Options {
+    Options {
+        pace,
+        mappings: None,
+        page_size: 100,
+        concurrency: 2,
+        backlog_high_water: 1000,
+        mass_limits: MassLimits::unlimited(),
+        optouts: OptoutSettings::default(),
+        memories: Memories::default(),
+        clock,
     }
 }
 

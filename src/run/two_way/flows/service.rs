@@ -148,6 +148,13 @@ impl Service {
         }
     }
 
+    /// Somebody changes a record, and the readings do not tell.
+    pub(super) fn set_untold(&self, id: &str, fields: &Value) {
+        let told = self.inner().log.len();
+        self.set(id, fields);
+        self.inner().log.truncate(told);
+    }
+
     pub(super) fn remove(&self, id: &str) {
         let mut inner = self.inner();
         inner.records.remove(id);
@@ -224,6 +231,15 @@ impl Source for Service {
         let mut inner = self.inner();
         inner.counts.reads += 1;
         Ok(inner.records.get(id).map(|(record, _)| raw(record)))
+    }
+
+    async fn related(&self, id: &str) -> Result<Vec<String>, ConnectError> {
+        self.0.pass().await;
+        let inner = self.inner();
+        let deal = |id: &str| inner.records.get(id).and_then(|(record, _)| record.get("engagementId"));
+        // The service takes an id in any case.
+        let id = id.to_ascii_lowercase();
+        Ok(inner.records.keys().filter(|other| **other != id && deal(&id).is_some() && deal(other) == deal(&id)).cloned().collect())
     }
 
     fn collection_of(&self, _: &Cursor) -> Option<String> {
