@@ -259,6 +259,27 @@ async fn the_other_referrals_of_a_deal_are_found_and_an_unknown_one_has_none() {
     bench.served.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_of_microsofts_part_of_a_deal_leads_to_a_look_at_ours_and_begins_nothing() {
+    let bench = Bench::new().await;
+    let of_the_deal = || {
+        let mut referral = deal("Contoso", 500);
+        referral["engagementId"] = json!("e1");
+        referral
+    };
+    let ours = bench.partner.add(&of_the_deal());
+    bench.run().await.unwrap();
+    let microsofts = bench.partner.untold(|partner| {
+        partner.set(&ours, &json!({"name": "Fabrikam"}));
+        partner.add(&of_the_deal())
+    });
+    let notified = notification(&microsofts, "related-referral-updated", 0);
+    bench.stores.notifications.take_notification(notified, bench.clock.now()).await.unwrap();
+    bench.run().await.unwrap();
+    let names: Vec<Value> = bench.dynamics.records().values().map(|opportunity| opportunity["name"].clone()).collect();
+    assert_eq!(names, ["Fabrikam"]);
+}
+
 fn notification(id: &str, event: &str, second: usize) -> Notification {
     let changed = format!("2026-06-01T11:00:00.{second:09}Z");
     Notification { event: event.to_owned(), resource: id.to_ascii_uppercase(), changed }
@@ -272,7 +293,7 @@ async fn a_hundred_notifications_make_one_round() {
     let watch = Watch::start(&bench.services, &bench.stores, &bench.clock, news.clone());
     watch.rest().await;
     let rounds = watch.rounds();
-    bench.partner.set_untold(&referral, &json!({"name": "Fabrikam"}));
+    bench.partner.untold(|partner| partner.set(&referral, &json!({"name": "Fabrikam"})));
     for number in 0..100 {
         let taken = bench.stores.notifications.take_notification(notification(&referral, "referral-updated", number), bench.clock.now());
         taken.await.unwrap();
@@ -293,7 +314,7 @@ async fn a_notification_that_was_stored_before_the_process_died_is_worked_at_by_
         let bench = Bench::of(&services, "newest");
         let referral = bench.partner.add(&deal("Contoso", 500));
         bench.run().await.unwrap();
-        bench.partner.set_untold(&referral, &json!({"name": "Fabrikam"}));
+        bench.partner.untold(|partner| partner.set(&referral, &json!({"name": "Fabrikam"})));
         let notified = notification(&referral, "referral-updated", 0);
         bench.stores.notifications.take_notification(notified.clone(), bench.clock.now()).await.unwrap();
         bench.partner.0.lives.store(lives, Ordering::SeqCst);

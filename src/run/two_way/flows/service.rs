@@ -148,11 +148,12 @@ impl Service {
         }
     }
 
-    /// Somebody changes a record, and the readings do not tell.
-    pub(super) fn set_untold(&self, id: &str, fields: &Value) {
+    /// Somebody does something that the readings do not tell.
+    pub(super) fn untold<T>(&self, act: impl FnOnce(&Service) -> T) -> T {
         let told = self.inner().log.len();
-        self.set(id, fields);
+        let result = act(self);
         self.inner().log.truncate(told);
+        result
     }
 
     pub(super) fn remove(&self, id: &str) {
