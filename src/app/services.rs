@@ -274,11 +274,13 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
     let http = layer(project, Some(&spent))?;
     // Secrets are fetched for what will be called, and for nothing else.
     let reads_exports = !plan.optouts.is_empty() || !plan.events.is_empty();
+    let needs_campaign = reads_exports || !plan.ingress.is_empty() || plan.two_way.is_empty();
+    let campaign = if needs_campaign { Some(campaign(project, http.clone())?) } else { None };
     let mut services = Services {
         exports: if reads_exports { exports(project)? } else { None },
         journal: if plan.events.is_empty() { None } else { journal(project, http.clone())? },
         files: project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()).map(|s| s.files.clone()).unwrap_or_default(),
-        ..Services::new(dataverse(project, http.clone())?, campaign(project, http.clone())?)
+        ..Services::new(dataverse(project, http.clone())?, campaign)
     };
     if !plan.two_way.is_empty() {
         services = with_partner_center(project, http.clone(), services)?;

@@ -69,8 +69,8 @@ pub struct Services {
     pub systems: Systems,
     /// Dynamics 365, for events and opt-outs.
     pub dataverse: Dataverse,
-    /// Campaign, for events and opt-outs.
-    pub campaign: Campaign,
+    /// Campaign, for events and opt-outs; none in a project of referrals alone.
+    pub campaign: Option<Campaign>,
     /// Where Campaign leaves its exports, where the project has such a server.
     pub exports: Option<Sftp>,
     /// Which files of them are read, and how.
@@ -83,10 +83,19 @@ pub struct Services {
 pub(crate) type BothWays = (Arc<dyn Source>, Arc<dyn Target>);
 
 impl Services {
-    /// The services of a project that moves records between Dynamics 365 and Campaign; without exports and journal.
-    pub fn new(dataverse: Dataverse, campaign: Campaign) -> Services {
-        let systems = Systems::default().with(SystemId::D365, dataverse.clone()).with(SystemId::Campaign, campaign.clone());
+    /// The services of a project that moves records from or to Dynamics 365; without exports and journal.
+    pub fn new(dataverse: Dataverse, campaign: impl Into<Option<Campaign>>) -> Services {
+        let campaign = campaign.into();
+        let mut systems = Systems::default().with(SystemId::D365, dataverse.clone());
+        if let Some(campaign) = &campaign {
+            systems = systems.with(SystemId::Campaign, campaign.clone());
+        }
         Services { systems, dataverse, campaign, exports: None, files: ExportFiles::default(), journal: None }
+    }
+
+    /// Campaign, for events and opt-outs.
+    pub(crate) fn campaign(&self) -> Result<&Campaign, RunError> {
+        self.campaign.as_ref().ok_or_else(|| RunError::NotConnected { table: SystemId::Campaign.name().to_owned() })
     }
 
     fn connection(&self, system: Option<SystemId>, table: &str) -> Result<&Arc<dyn Connection>, RunError> {

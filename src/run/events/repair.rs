@@ -105,7 +105,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
         // What waits goes first, so that the timeline has it.
         writer::write(shared.clone()).await?;
     }
-    let campaign = &shared.context.services.campaign;
+    let campaign = shared.context.services.campaign()?;
     let key = contact.to_string();
     let Some(mut pages) = campaign.history(key.as_str(), Some(PAGE)).await? else { return Ok(repair) };
     repair.profile = true;

@@ -21,7 +21,7 @@ pub(in crate::run) async fn keep_before_delete(
     let attribute = context.plan.flow(mapping).map(|flow| flow.key.path.join(".")).unwrap_or_default();
     // Another profile's answer would keep another person's opt-outs.
     let identity = Key::Identity { attribute: &attribute, value: key };
-    let profile = match context.services.campaign.get(resource, identity).await {
+    let profile = match context.services.campaign()?.get(resource, identity).await {
         Ok(Some(profile)) => profile,
         Ok(None) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),

@@ -44,6 +44,7 @@ use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StateError, Stores};
+use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Entity;
 use rule::Rule;
 
@@ -95,6 +96,7 @@ pub(super) fn name_of(flow: &OptoutFlow) -> String {
 /// What the parts of a flow share.
 struct Shared {
     context: Context,
+    campaign: Campaign,
     index: usize,
     name: String,
     rule: Rule,
@@ -133,7 +135,8 @@ impl Shared {
         let rule = rule_of(flow, &context.options);
         let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
         let key_attribute = ingress.key.path.join(".");
-        Ok(Shared { index, name, rule, entity, select, resource, key_attribute, tracked, user, denials: Denials::default(), context })
+        let (campaign, denials) = (context.services.campaign()?.clone(), Denials::default());
+        Ok(Shared { context, campaign, index, name, rule, entity, select, resource, key_attribute, tracked, user, denials })
     }
 
     fn flow(&self) -> &OptoutFlow {

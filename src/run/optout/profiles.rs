@@ -42,7 +42,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     };
     let listed = shared.context.options.clock.elapsed();
     let mut high_water = None;
-    let mut pages = shared.context.services.campaign.list(&shared.resource, &query).await?;
+    let mut pages = shared.campaign.list(&shared.resource, &query).await?;
     loop {
         // Before the request: what the page says held then or later.
         let at = shared.context.now();
@@ -129,7 +129,7 @@ fn pause_after(took: Duration) -> Duration {
 /// The filter that the documentation describes, if Campaign has it although the project does not name it.
 async fn found_filter(shared: &Shared, again: bool) -> Option<ChangedProfiles> {
     let (filter, parameter) = CHANGED_FILTER;
-    let found = shared.context.services.campaign.has_filter(&shared.resource, filter, parameter, again).await;
+    let found = shared.campaign.has_filter(&shared.resource, filter, parameter, again).await;
     found.then(|| ChangedProfiles { filter: filter.to_owned(), parameter: parameter.to_owned() })
 }
 

@@ -202,7 +202,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
             Step::AskCampaign => {
                 let at = shared.context.now();
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                let found = shared.context.services.campaign.get(&shared.resource, key).await;
+                let found = shared.campaign.get(&shared.resource, key).await;
                 passed(shared, CallKind::Look, &found);
                 match found {
                     Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at, shared.context.now())),
@@ -227,7 +227,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                     }
                 }
                 let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                let answer = shared.context.services.campaign.update(&shared.resource, key, &body).await;
+                let answer = shared.campaign.update(&shared.resource, key, &body).await;
                 passed(shared, CallKind::Update, &answer);
                 match answer {
                     Ok(Written::Done) => {
@@ -446,13 +446,12 @@ fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &Co
 
 /// Whether the service that a call of this kind goes to answers a look at a person itself.
 async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
-    let services = &shared.context.services;
     let error = if kind.is_of_target() {
         let key = Key::Identity { attribute: &shared.key_attribute, value: id };
-        services.campaign.get(&shared.resource, key).await.err()
+        shared.campaign.get(&shared.resource, key).await.err()
     } else {
         let Ok(id) = Uuid::parse_str(id) else { return true };
-        services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await.err()
+        shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await.err()
     };
     error.is_none_or(|error| policy::is_answer_of_service(&error))
 }
