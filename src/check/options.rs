@@ -29,8 +29,7 @@ const SHORTEST: u64 = 3600;
 const LONGEST: u64 = 3650 * 86_400;
 
 /// The options of a mapping in both directions.
-pub const TWO_WAY: &Known =
-    &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"]), ("check-mark", &["off", "on"])];
+pub const TWO_WAY: &Known = &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"])];
 
 /// The types of an event block, and whether its activities are completed.
 pub const EVENTS: &Known = &[
@@ -80,9 +79,9 @@ fn interval(mapping: &Mapping, context: &mut Context<'_>) -> Option<u64> {
     Some(every)
 }
 
-/// The options of a mapping in both directions: `scope`, `conflicts` and `check-mark`.
-pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> (Scope, Conflicts, bool) {
-    let (mut scope, mut conflicts, mut check_mark) = (Scope::default(), Conflicts::default(), false);
+/// The options of a mapping in both directions.
+pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> (Scope, Conflicts) {
+    let (mut scope, mut conflicts) = (Scope::default(), Conflicts::default());
     for (name, value) in chosen(settings(mapping), TWO_WAY, context) {
         match (name, value) {
             ("scope", "co-sell") => scope = Scope::CoSell,
@@ -90,11 +89,10 @@ pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> (Scope, C
             ("conflicts", "partner") => conflicts = Conflicts::Left,
             ("conflicts", "d365") => conflicts = Conflicts::Right,
             ("conflicts", "report") => conflicts = Conflicts::Report,
-            ("check-mark", "on") => check_mark = true,
             _ => {}
         }
     }
-    (scope, conflicts, check_mark)
+    (scope, conflicts)
 }
 
 /// Whether a mapping sets an option itself, even to its default.

@@ -26,7 +26,7 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
         );
         return None;
     }
-    let (scope, conflicts, check_mark) = options::two_way(mapping, context);
+    let (scope, conflicts) = options::two_way(mapping, context);
     let mut forward = Checker::new(&head.name.text, left.clone(), right.clone(), Policy::default());
     let mut backward = Checker::new(&head.name.text, right.clone(), left.clone(), Policy::default());
     forward.replacements(mapping, context);
@@ -62,7 +62,6 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
         filter,
         scope,
         conflicts,
-        check_mark,
     })
 }
 

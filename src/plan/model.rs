@@ -235,9 +235,6 @@ pub struct TwoWayFlow {
     pub scope: Scope,
     /// What happens where both sides have changed.
     pub conflicts: Conflicts,
-    /// Whether the opportunity's name shows by a mark that the deal is in Partner Center.
-    #[serde(default)]
-    pub check_mark: bool,
 }
 
 /// One side of a two-way mapping.

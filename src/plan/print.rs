@@ -101,8 +101,7 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
         Conflicts::Right => "the right side wins",
         Conflicts::Report => "neither side is written: a person decides",
     };
-    let mark = if flow.check_mark { ", a check mark in the name" } else { "" };
-    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}{mark}");
+    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}");
 }
 
 fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
