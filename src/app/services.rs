@@ -288,6 +288,12 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
     Ok((http, services))
 }
 
+/// Services with Campaign among the systems.
+pub fn with_campaign(project: &Project, http: Http, services: Services) -> Result<Services, ServiceError> {
+    let client = campaign(project, http)?;
+    Ok(Services { systems: services.systems.with(SystemId::Campaign, client.clone()), campaign: Some(client), ..services })
+}
+
 /// Services with Partner Center among the systems.
 pub fn with_partner_center(project: &Project, http: Http, services: Services) -> Result<Services, ServiceError> {
     let client = PartnerCenter::of(http, &partner_center(project)?)?;

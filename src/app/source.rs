@@ -75,7 +75,10 @@ impl PlanSource for FilesOnDisk {
             self.refuse_drift(&only(plan, workflow))?;
         }
         let mut services = self.services.clone();
-        if services.exports.is_none() && workflow.kind != Kind::Ingress {
+        if services.campaign.is_none() && workflow.kind != Kind::TwoWay {
+            services = services::with_campaign(&self.project, self.http.clone(), services)?;
+        }
+        if services.exports.is_none() && !matches!(workflow.kind, Kind::Ingress | Kind::TwoWay) {
             services.exports = services::exports(&self.project)?;
         }
         if services.journal.is_none() && workflow.kind == Kind::Events {
