@@ -113,6 +113,7 @@ impl Bound {
     ///
     /// # Errors
     /// The system's.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for tests"))]
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
