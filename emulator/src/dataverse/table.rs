@@ -484,6 +484,7 @@ pub(crate) fn standard() -> Result<Vec<Table>, String> {
     let sources = [
         include_str!("contact.json"),
         include_str!("account.json"),
+        include_str!("opportunity.json"),
         include_str!("systemuser.json"),
         include_str!("transactioncurrency.json"),
         include_str!("sdkmessage.json"),

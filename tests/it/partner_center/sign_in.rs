@@ -11,19 +11,23 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 /// The emulator, a project that leads to it, and the state directory of a user.
-struct Place {
-    running: Running,
-    project: TempDir,
+pub(super) struct Place {
+    pub(super) running: Running,
+    pub(super) project: TempDir,
     state: TempDir,
 }
 
-fn settings() -> PartnerCenterConfig {
+pub(super) fn settings() -> PartnerCenterConfig {
     PartnerCenterConfig { device_interval: Duration::ZERO, device_sign_in: DeviceSignIn::AfterPolls(0), ..PartnerCenterConfig::default() }
 }
 
 impl Place {
     async fn new(settings: PartnerCenterConfig) -> Place {
-        let running = start(Config { partner_center: Some(settings), ..Config::default() }).await.expect("the emulators start");
+        Place::with(Config { partner_center: Some(settings), ..Config::default() }).await
+    }
+
+    pub(super) async fn with(config: Config) -> Place {
+        let running = start(config).await.expect("the emulators start");
         let people = running.credentials().partner;
         let (referrals, webhooks) = (running.referrals_url().unwrap(), running.webhooks_url().unwrap());
         let project = tempfile::tempdir().unwrap();
@@ -35,7 +39,7 @@ impl Place {
         Place { running, project, state: tempfile::tempdir().unwrap() }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_d365map"));
         command.args(args).current_dir(self.project.path()).env("XDG_STATE_HOME", self.state.path()).kill_on_drop(true);
         for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
@@ -51,7 +55,7 @@ impl Place {
         (status.code().unwrap_or(-1), text(stdout), text(stderr))
     }
 
-    async fn sign_in(&self) {
+    pub(super) async fn sign_in(&self) {
         let (status, out, error) = self.run(&["login", "partner-center"]).await;
         assert_eq!(status, 0, "{out}{error}");
     }
