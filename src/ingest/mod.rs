@@ -153,7 +153,7 @@ impl Receiver {
         }))
     }
 
-    /// The routes: one path that takes deliveries. Whoever serves them chooses the address, and TLS is the business of what stands in front.
+    /// The routes: one path that takes deliveries. Whoever serves them chooses the address, and TLS is done by what is in front.
     pub fn router(&self) -> Router {
         Router::new().without_v07_checks().route(&self.0.path, post(receive)).with_state(self.clone())
     }

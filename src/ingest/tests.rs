@@ -84,7 +84,7 @@ impl Fetch for Shelf {
     }
 }
 
-/// A receiver that is served, with what it stands on.
+/// A receiver that is served, with what it needs.
 struct Bench {
     receiver: Receiver,
     shelf: Arc<Shelf>,

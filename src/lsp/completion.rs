@@ -70,7 +70,7 @@ fn waits_for_brace(rest: &[&Token], text: &str) -> bool {
     rest.iter().find(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment)).is_some_and(|t| t.text(text) == "{")
 }
 
-/// Whether a list in parentheses goes on in the next line. A parenthesis that is not closed yet is no list of several lines.
+/// Whether a list in parentheses goes on in the next line. A parenthesis that is not closed yet is not a list of several lines.
 fn in_list(entry: &[&str], next: Option<&str>) -> bool {
     let open = entry.iter().rposition(|word| *word == "(").is_some_and(|at| !entry[at..].contains(&")"));
     open && (matches!(entry.last(), Some(&"(" | &",")) || matches!(next, Some(")" | ",")))

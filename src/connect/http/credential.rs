@@ -184,7 +184,7 @@ fn rsa_key(pem: &SecretString) -> Result<EncodingKey, ConnectError> {
 }
 
 impl Credential {
-    /// The fields of the form that asks for a token, made anew for each attempt: an assertion is good for one use.
+    /// The fields of the form that asks for a token, made again for each attempt: an assertion is good for one use.
     ///
     /// # Errors
     /// [`ConnectError::Config`] when an assertion cannot be signed.
@@ -199,7 +199,7 @@ impl Credential {
         })
     }
 
-    /// The fields by which the client says and proves who it is, whatever it asks for; made anew for each attempt.
+    /// The fields by which the client says and proves who it is, whatever it asks for; made again for each attempt.
     ///
     /// # Errors
     /// [`ConnectError::Config`] when an assertion cannot be signed.

@@ -351,7 +351,7 @@ impl Rule {
     }
 
     /// What is to be stored before the right record is created: what both sides have if it takes effect. If it does not, no record is found,
-    /// and the next attempt stores it anew.
+    /// and the next attempt stores it again.
     pub(super) fn creates_right(&self, work: &mut Work, expected: &[Option<FieldValue>]) {
         if let Some(left) = work.left.found() {
             note(&mut work.pair, &self.going(FieldWay::ToRight), &left.values, expected);

@@ -480,7 +480,7 @@ impl Job<'_> {
     /// Takes the answer to an update; `false` if the record is to be read again, or is gone.
     fn updated(&mut self, side: PairSide, kind: CallKind, body: String, answer: Result<Written, ConnectError>) -> Result<bool, Break> {
         match answer {
-            // Somebody was faster: what stands there now decides.
+            // Somebody was faster: what is there now decides.
             Err(ConnectError::Changed { .. }) => {
                 match side {
                     PairSide::Left => (self.work.left, self.work.pair.look_left) = (Look::Unread, true),

@@ -111,7 +111,7 @@ impl TokenService {
     /// Asks for tokens. The error is the service's own.
     pub(super) async fn grant(&self, fields: &[Field<'_>], repeat: Repeat) -> Result<Granted, ConnectError> {
         let first = self.form(fields)?;
-        // Encoded anew for each attempt: an assertion is good for one use.
+        // Encoded again for each attempt: an assertion is good for one use.
         let fresh = || self.form(fields).unwrap_or_else(|_| first.clone());
         let request = Request {
             headers: headers(),
