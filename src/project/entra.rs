@@ -41,7 +41,12 @@ impl Reader<'_> {
             Some((_, name)) if name == "PS256" => false,
             Some((_, name)) if name == "RS256" => true,
             Some((given, _)) => {
-                self.problem(&given.span, "this is not a signature of an assertion", "not a signature", "write PS256 (the default) or RS256");
+                self.problem(
+                    &given.span,
+                    "this is not a signature of an assertion",
+                    "not a signature",
+                    "write PS256 (the default) or RS256",
+                );
                 false
             }
         };
