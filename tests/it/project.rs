@@ -441,7 +441,7 @@ fn dynamics_takes_a_secret_or_a_certificate_and_not_both() {
     let fault = |lines: &str| load(&dynamics(lines)).unwrap_err()[0].to_string();
     assert!(fault("").contains("nothing to prove itself with"), "{}", fault(""));
     assert!(fault(&format!("{certificate}    client-secret: {{ env: A }}\n")).contains("a secret and a certificate"));
-    assert!(fault(&certificate.replace("rs256", "HS256")).contains("no signature of an assertion"));
+    assert!(fault(&certificate.replace("rs256", "HS256")).contains("not a signature of an assertion"));
     let literal = fault(&certificate.replace("{ file: d.key }", "hunter2"));
     assert!(literal.contains("must not stand in the project file") && !literal.contains("hunter2"), "{literal}");
 }
