@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
 /// A client that may ask for tokens. The secrets are the emulator's own and open no other door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -13,6 +16,21 @@ pub struct Client {
     pub secret: String,
     /// The user the application acts as (Dataverse: the application user's systemuserid); empty for Campaign.
     pub user: uuid::Uuid,
+}
+
+/// The body of a refusal by Entra ID. [D]
+pub(super) fn entra_refusal(error: &str, code: u32, text: &str, at: DateTime<Utc>) -> Value {
+    let trace = uuid::Uuid::new_v4();
+    let at = at.format("%Y-%m-%d %H:%M:%SZ").to_string();
+    json!({
+        "error": error,
+        "error_description": format!("AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {trace} Timestamp: {at}"),
+        "error_codes": [code],
+        "timestamp": at,
+        "trace_id": trace,
+        "correlation_id": trace,
+        "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
+    })
 }
 
 #[derive(Clone, Debug)]

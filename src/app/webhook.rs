@@ -52,7 +52,7 @@ pub enum WebhookError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// There is no client for certificates.
+    /// The client that fetches certificates cannot be made.
     #[error(transparent)]
     Client(#[from] ConnectError),
 }

@@ -49,7 +49,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         Format::Human => {
             let mut text = describe(&status, process.as_ref());
             if let Some(signed_in) = &signed_in {
-                text.push_str(&sign_in_stands(signed_in, time::now()));
+                text.push_str(&sign_in_line(signed_in, time::now()));
             }
             print(&text);
         }
@@ -58,8 +58,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
 }
 
 /// Who is signed in to Partner Center, and how long that is good for.
-fn sign_in_stands(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::Instant) -> String {
-    let stands = match signed_in {
+fn sign_in_line(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::Instant) -> String {
+    let text = match signed_in {
         Ok(Some(kept)) => {
             let who = kept.account.as_deref().unwrap_or("an account without a name");
             let mfa = if kept.mfa { "" } else { ", without multifactor authentication" };
@@ -72,7 +72,7 @@ fn sign_in_stands(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time:
         Ok(None) => "nobody has signed in; run `d365map login partner-center`".to_owned(),
         Err(error) => error.to_string(),
     };
-    format!("{}: {}\n", SystemId::Partner.title(), printable::indented(&stands, 2))
+    format!("{}: {}\n", SystemId::Partner.title(), printable::indented(&text, 2))
 }
 
 fn describe(status: &Status, process: Option<&Holder>) -> String {

@@ -115,9 +115,14 @@ pub(crate) fn action(error: &ConnectError, scope: Scope) -> Action {
     }
 }
 
+/// Whether the service refused the record itself, whatever other calls say.
+pub(crate) fn is_rejection(error: &ConnectError) -> bool {
+    action(error, Scope::Unknown) == Action::Reject
+}
+
 /// Whether an error of a look shows that the service itself answers.
 pub(crate) fn is_answer_of_service(error: &ConnectError) -> bool {
-    doubt(error) == Some(Doubt::Denied) || action(error, Scope::Unknown) == Action::Reject
+    doubt(error) == Some(Doubt::Denied) || is_rejection(error)
 }
 
 /// How long an operation is postponed after this number of attempts before it: two seconds, doubled with each attempt, two minutes at

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::policy::Doubt;
+use super::policy::{Doubt, Scope};
 use crate::connect::ConnectError;
 
 /// Denials in a row after which they are no longer about single records, although a call of the kind passed before: a right was
@@ -42,6 +42,14 @@ impl<K: Copy + Eq + Hash> Denials<K> {
             *denied = before.saturating_add(1);
             before < DENIED_IN_A_ROW
         })
+    }
+
+    /// What a failed call of the kind is known to be about; a denial is counted by this.
+    pub fn scope(&self, kind: K, doubt: Option<Doubt>) -> Scope {
+        match doubt {
+            Some(Doubt::Denied) if self.is_of_the_record(kind) => Scope::Record,
+            Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
+        }
     }
 
     /// Whether calls of the kind do not pass at all.

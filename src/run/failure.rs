@@ -4,6 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::connect::ConnectError;
+use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::engine::policy::{self, Doubt};
 use crate::eval::Rejection;
 use crate::plan::{At, ExecutionPlan, IngressFlow};
@@ -13,6 +14,18 @@ use crate::store::{Failure, Place};
 /// A place of the plan as the state keeps it.
 pub(super) fn place(plan: &ExecutionPlan, at: At) -> Place {
     Place { file: plan.files.get(at.file as usize).cloned().unwrap_or_default(), line: at.line, column: at.column }
+}
+
+/// Tells of a row that does not say which record it is about, and counts it. `at` is the flow's head.
+pub(super) fn nameless(events: &Emitter, plan: &ExecutionPlan, at: At, problem: &str) {
+    events.emit(RunEvent::Problem(Problem {
+        place: &plan.place(at),
+        field: "",
+        code: "D904",
+        message: problem,
+        record: "a row without an id",
+    }));
+    events.emit(RunEvent::Rejected(1));
 }
 
 /// A record that could not be mapped.

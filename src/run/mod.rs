@@ -15,6 +15,7 @@ mod memory;
 mod optout;
 mod round_log;
 mod summary;
+mod trouble;
 mod two_way;
 mod watch;
 mod workflow;
@@ -385,6 +386,11 @@ impl Context {
     /// The present instant by the run's clock.
     pub(crate) fn now(&self) -> Instant {
         self.options.clock.now()
+    }
+
+    /// When a unit of work is tried again that was tried `attempts` times before this one.
+    pub(crate) fn later(&self, attempts: u32) -> Instant {
+        self.now() + policy::postponement(attempts)
     }
 
     /// Tells those who follow the run.

@@ -115,6 +115,24 @@ pub(super) struct NewDeadLetter<'a> {
     pub generation: i64,
 }
 
+impl<'a> NewDeadLetter<'a> {
+    /// One of a unit of work that is settled as a whole, after an attempt that followed `attempts` others.
+    pub fn of_unit(mapping: i64, id: &'a str, failure: &'a Failure, run: RunId, attempts: u32, change_no: i64) -> NewDeadLetter<'a> {
+        NewDeadLetter {
+            mapping,
+            key: Some(id),
+            source_id: id,
+            operation: Op::Refetch,
+            failure,
+            run,
+            attempts: attempts.saturating_add(1),
+            with_initial: false,
+            change_no,
+            generation: 0,
+        }
+    }
+}
+
 const SELECT: &str = "SELECT d.id, m.name, d.key, d.source_id, d.operation, d.code, d.message, d.field, d.file, d.line, d.column_no,
   d.request, d.status, d.response, d.run_id, d.created_at, d.attempts, d.with_initial, d.retry_at
   FROM dead_letter AS d JOIN mapping AS m ON m.id = d.mapping";

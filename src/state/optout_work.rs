@@ -1,14 +1,12 @@
 //! Persons in workers' hands: handed out, intentions noted before anything is sent, answers taken in.
 
-use rusqlite::{OptionalExtension, params};
-
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::optouts::{OptoutStage, person_of, state_of};
 use super::person::{Flags, Person};
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
-use super::types::{Op, RunId};
+use super::types::RunId;
 use crate::time::Instant;
 
 /// A person in a worker's hands.
@@ -95,14 +93,7 @@ impl Store {
             let mapping = tx.mapping(flow)?;
             let stage = state_of(tx.conn, mapping)?.map_or(OptoutStage::Baseline, |(_, state)| state.stage);
             for (seq, owed, end) in ends {
-                let row: Option<(String, i64, u32)> = tx
-                    .conn
-                    .prepare_cached(
-                        "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
-                    )?
-                    .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                    .optional()?;
-                let Some((id, change_no, attempts)) = row else { continue };
+                let Some((id, change_no, attempts)) = tx.claimed_unit(run, mapping, seq)? else { continue };
                 // A person who was forgotten meanwhile does not come back with an answer.
                 let known = person_of(tx.conn, mapping, &id)?.is_some() && !tx.is_forgotten(&id)?;
                 match end {
@@ -130,18 +121,7 @@ impl Store {
                             tx.put_worked(mapping, &id, person, owed, stage)?;
                         }
                         if known {
-                            tx.put_dead_letter(&NewDeadLetter {
-                                mapping,
-                                key: Some(&id),
-                                source_id: &id,
-                                operation: Op::Refetch,
-                                failure: &failure,
-                                run,
-                                attempts: attempts.saturating_add(1),
-                                with_initial: false,
-                                change_no,
-                                generation: 0,
-                            })?;
+                            tx.put_dead_letter(&NewDeadLetter::of_unit(mapping, &id, &failure, run, attempts, change_no))?;
                         }
                         tx.remove_op(mapping, seq)?;
                     }

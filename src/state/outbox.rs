@@ -317,6 +317,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// What an operation has that is settled as a whole: the id of its record, the number of its change, how often it was tried. None if
+    /// it is not in the run's hands.
+    pub fn claimed_unit(&self, run: RunId, mapping: i64, seq: i64) -> Inside<Option<(String, i64, u32)>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
+        )?;
+        Ok(statement.query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+    }
+
     pub fn remove_op(&mut self, mapping: i64, seq: i64) -> Inside<()> {
         self.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([seq])?;
         self.tally(mapping).outbox_rows -= 1;
@@ -391,17 +400,18 @@ impl Tx<'_> {
         let work = match (op, payload) {
             (Op::Upsert, Some(payload)) => {
                 let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|(fingerprint, _)| fingerprint);
-                let mut index = 0;
+                let mut slots = Vec::new();
                 let payload = Payload::from_shared(&payload, |path| {
-                    let known = self.slot_at(mapping, index, path).ok().flatten().map(|(known, _)| known.clone());
-                    index += 1;
-                    known.unwrap_or_else(|| path.into())
+                    // What cannot be read is asked for once more below, where it is an error.
+                    let known = self.slot_at(mapping, slots.len(), path).ok().flatten();
+                    slots.push(known.map(|(_, slot)| *slot));
+                    known.map_or_else(|| path.into(), |(known, _)| known.clone())
                 })?;
                 let mut fields = Vec::with_capacity(payload.fields().len());
                 let mut missing = Vec::new();
-                for (index, field) in payload.fields().iter().enumerate() {
-                    let slot = match self.slot_at(mapping, index, &field.path)? {
-                        Some((_, slot)) => *slot,
+                for (field, slot) in payload.fields().iter().zip(slots) {
+                    let slot = match slot {
+                        Some(slot) => slot,
                         None => self.slot_or_new(mapping, &field.path)?,
                     };
                     let hash = self.key().hash(&field.path, field.value.get());

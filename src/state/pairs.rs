@@ -488,14 +488,7 @@ impl Tx<'_> {
     }
 
     fn settle_pair(&mut self, run: RunId, mapping: i64, fields: &[String], seq: i64, end: PairEnd) -> Inside<()> {
-        let row: Option<(String, i64, u32)> = self
-            .conn
-            .prepare_cached(
-                "SELECT source_id, change_no, attempts FROM outbox WHERE seq = ?1 AND mapping = ?2 AND state = 'claimed' AND claimed_by = ?3",
-            )?
-            .query_row(params![seq, mapping, run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        let Some((anchor, change_no, attempts)) = row else { return Ok(()) };
+        let Some((anchor, change_no, attempts)) = self.claimed_unit(run, mapping, seq)? else { return Ok(()) };
         let failure = match end {
             PairEnd::Retry { not_before, error } => return self.requeue(seq, false, Some((not_before, &error))),
             PairEnd::Released => return self.requeue(seq, false, None),
@@ -526,18 +519,7 @@ impl Tx<'_> {
         if self.is_forgotten(&anchor)? {
             return Ok(());
         }
-        self.put_dead_letter(&NewDeadLetter {
-            mapping,
-            key: Some(&anchor),
-            source_id: &anchor,
-            operation: Op::Refetch,
-            failure: &failure,
-            run,
-            attempts: attempts.saturating_add(1),
-            with_initial: false,
-            change_no,
-            generation: 0,
-        })
+        self.put_dead_letter(&NewDeadLetter::of_unit(mapping, &anchor, &failure, run, attempts, change_no))
     }
 
     /// Stores what a worker knows of a pair.

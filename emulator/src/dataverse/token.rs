@@ -9,19 +9,10 @@ use serde_json::json;
 use super::setup::SecretState;
 use super::{Call, Dataverse};
 use crate::net;
+use crate::tokens::entra_refusal;
 
 fn refuse(status: u16, error: &str, code: u32, text: &str) -> Response<Body> {
-    let trace = uuid::Uuid::new_v4();
-    let at = crate::time::now().format("%Y-%m-%d %H:%M:%SZ").to_string();
-    let body = json!({
-        "error": error,
-        "error_description": format!("AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {trace} Timestamp: {at}"),
-        "error_codes": [code],
-        "timestamp": at,
-        "trace_id": trace,
-        "correlation_id": trace,
-        "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
-    });
+    let body = entra_refusal(error, code, text, crate::time::now());
     net::body(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "application/json; charset=utf-8", body.to_string())
 }
 

@@ -17,6 +17,7 @@ use super::{PartnerCenter, REFERRALS, WEBHOOKS};
 use crate::TENANT;
 use crate::dataverse::Call;
 use crate::net::{self, Answer};
+use crate::tokens::entra_refusal;
 
 /// A refusal of the sign-in service.
 struct Refusal {
@@ -111,18 +112,7 @@ impl PartnerCenter {
 
     fn refusal(&self, refusal: &Refusal) -> Response<Body> {
         let Refusal { status, error, code, text } = refusal;
-        let trace = uuid::Uuid::new_v4();
-        let at = self.clock.now().format("%Y-%m-%d %H:%M:%SZ").to_string();
-        let body = json!({
-            "error": error,
-            "error_description": format!("AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {trace} Timestamp: {at}"),
-            "error_codes": [code],
-            "timestamp": at,
-            "trace_id": trace,
-            "correlation_id": trace,
-            "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
-        });
-        super::error::json_response(*status, &body)
+        super::error::json_response(*status, &entra_refusal(error, *code, text, self.clock.now()))
     }
 
     fn discovery(&self, tenant: &str, version: u8) -> Response<Body> {

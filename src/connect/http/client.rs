@@ -202,7 +202,7 @@ impl Http {
     /// What the host of an address last said of itself.
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for tests and benchmarks"))]
     pub fn host(&self, url: &Url) -> HostInfo {
-        self.0.hosts.get(&origin(url)).info()
+        self.0.hosts.of(url).info()
     }
 
     /// Sends a request until there is a verdict, and returns the answer's body.

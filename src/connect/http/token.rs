@@ -18,7 +18,7 @@ use super::client::Http;
 use super::credential::Credential;
 use super::request::{Payload, Request};
 use super::slot::{self, Slot};
-use crate::connect::error::ConnectError;
+use crate::connect::error::{Call, ConnectError};
 
 /// Where a connector's tokens come from.
 pub(crate) struct TokenSource {
@@ -93,13 +93,9 @@ impl TokenSource {
 
     /// A refusal by the token service, with its remedy, and without the secret should the service have repeated it.
     fn explained(&self, error: ConnectError) -> ConnectError {
-        let mut call = match error {
-            ConnectError::Unauthorized { call }
-            | ConnectError::Forbidden { call }
-            | ConnectError::NotFound { call }
-            | ConnectError::Rejected { call }
-            | ConnectError::Duplicate { call } => call,
-            other => return other,
+        let mut call = match refusal(error) {
+            Ok(call) => call,
+            Err(other) => return other,
         };
         let scrub = |text: &mut Option<String>| {
             if let Some(text) = text {
@@ -122,6 +118,21 @@ impl Tokens for TokenSource {
 
     fn refused<'a>(&'a self, token: &'a Token) -> Pending<'a, ()> {
         Box::pin(self.slot.forget(token))
+    }
+}
+
+/// Returns the call of a refusal by a token service.
+///
+/// # Errors
+/// The error itself, if it is not a refusal.
+pub(super) fn refusal(error: ConnectError) -> Result<Box<Call>, ConnectError> {
+    match error {
+        ConnectError::Unauthorized { call }
+        | ConnectError::Forbidden { call }
+        | ConnectError::NotFound { call }
+        | ConnectError::Rejected { call }
+        | ConnectError::Duplicate { call } => Ok(call),
+        other => Err(other),
     }
 }
 

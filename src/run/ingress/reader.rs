@@ -277,16 +277,9 @@ pub(super) fn note_rejections(plan: &ExecutionPlan, flow: &IngressFlow, events: 
     }
     for problem in unusable {
         tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is passed over");
-        events.emit(RunEvent::Problem(Problem {
-            place: &plan.place(flow.at),
-            field: "",
-            code: "D904",
-            message: problem,
-            record: "a row without an id",
-        }));
+        failure::nameless(events, plan, flow.at, problem);
     }
     events.emit(RunEvent::Read(unusable.len() as u64));
-    events.emit(RunEvent::Rejected(unusable.len() as u64));
 }
 
 /// Rows without a usable id at which a page without any usable row is refused: then it is not one row, but what is asked for.

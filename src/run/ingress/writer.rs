@@ -15,7 +15,7 @@ use super::ended::{Ended, Tally};
 use super::reader::{Rows, mass_change, query};
 use crate::connect::ConnectError;
 use crate::engine::events::{Emitter, Problem, RunEvent};
-use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
+use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
 use crate::eval::Evaluator;
@@ -260,7 +260,7 @@ async fn send(
             Ok(written) => return Ok(Ok(written)),
             Err(error) => error,
         };
-        if !is_refusal(&error) || matches!(error, ConnectError::Duplicate { .. }) {
+        if !policy::is_rejection(&error) || matches!(error, ConnectError::Duplicate { .. }) {
             return Ok(Err((error, request.into_shown())));
         }
         let again = body_of(shared, op, creates).await?;
@@ -308,20 +308,20 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
         Err(ended) => return *ended,
     };
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
-    if look && is_refusal(&error) {
+    if look && policy::is_rejection(&error) {
         match shared.target.get(identity(shared, op)).await {
             Ok(Some(_)) => {
                 return match update(shared, op).await {
                     Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
                     Update::Missing => Ended::Settle(
-                        op.retry(later(shared, op), "the record came and went", true),
+                        op.retry(shared.context.later(op.attempts), "the record came and went", true),
                         Tally::Retried { attempts: op.attempts + 1 },
                     ),
                     Update::Ended(ended) => *ended,
                 };
             }
             Ok(None) => {}
-            Err(second) if !is_refusal(&second) => return failed(shared, op, CallKind::Look, &second, None).await,
+            Err(second) if !policy::is_rejection(&second) => return failed(shared, op, CallKind::Look, &second, None).await,
             Err(_) => {}
         }
     }
@@ -371,16 +371,11 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     Ok(Ended::Refetched(outcome))
 }
 
-/// When an operation is tried again.
-fn later(shared: &Shared, op: &ClaimedOp) -> Instant {
-    shared.context.now() + policy::postponement(op.attempts)
-}
-
 /// When an operation is tried again whose request may still be carried out: not before that request is over. Until then nothing
 /// else is written to its record, or the late request would overwrite it.
 fn when_over(shared: &Shared, op: &ClaimedOp) -> Instant {
     let lifetime = TimeDelta::from_std(shared.target.request_lifetime()).unwrap_or(TimeDelta::MAX);
-    let soonest = later(shared, op);
+    let soonest = shared.context.later(op.attempts);
     shared.context.now().checked_add_signed(lifetime).map_or(soonest, |over| over.max(soonest))
 }
 
@@ -388,35 +383,26 @@ fn when_over(shared: &Shared, op: &ClaimedOp) -> Instant {
 async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &ConnectError, request: Option<String>) -> Ended {
     let text = || error.to_string();
     let doubt = policy::doubt(error);
-    let scope = match doubt {
-        Some(Doubt::Denied) if shared.denials.is_of_the_record(kind) => Scope::Record,
-        Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
-    };
-    match (policy::action(error, scope), doubt) {
+    match (policy::action(error, shared.denials.scope(kind, doubt)), doubt) {
         (Action::Reject, _) => given_up(shared, op, error, request, false),
         (Action::Retry { .. }, None | Some(Doubt::Stranger)) if op.attempts + 1 >= GIVE_UP && poisoned(shared, op, error).await => {
             given_up(shared, op, error, request, true)
         }
         (Action::Retry { .. }, Some(doubt)) => {
             let again = match doubt {
-                Doubt::Denied => op.retry(later(shared, op), text(), op.uncertain),
+                Doubt::Denied => op.retry(shared.context.later(op.attempts), text(), op.uncertain),
                 Doubt::Stranger => op.retry(when_over(shared, op), text(), true),
             };
             Ended::Unclear(again, Box::new(Unclear { doubt, call: kind, key: op.key.clone(), error: error.clone() }))
         }
         (Action::Retry { uncertain }, None) => {
-            let again = if uncertain { when_over(shared, op) } else { later(shared, op) };
+            let again = if uncertain { when_over(shared, op) } else { shared.context.later(op.attempts) };
             Ended::Settle(op.retry(again, text(), uncertain || op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
         }
         (Action::Stop | Action::Pause, _) => {
             Ended::Abort(op.retry(shared.context.now(), text(), op.uncertain), RunError::Service(error.clone()))
         }
     }
-}
-
-/// Whether the service refused the record itself.
-fn is_refusal(error: &ConnectError) -> bool {
-    policy::action(error, Scope::Unknown) == Action::Reject
 }
 
 /// Whether Campaign itself answers a look at a record.

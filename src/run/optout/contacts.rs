@@ -7,9 +7,8 @@ use serde_json::Value;
 use super::rule::ContactSight;
 use super::{Shared, sight};
 use crate::connect::{ConnectError, Trail};
-use crate::engine::events::{Problem, RunEvent};
 use crate::json;
-use crate::run::RunError;
+use crate::run::{RunError, failure};
 use crate::store::{Cursor, CursorMove, Fate, Mark, OptoutStage, Reason, Sightings, Unseen};
 use crate::systems::dataverse::{Link, PageRequest, Query, Row};
 
@@ -122,14 +121,6 @@ fn read_contact(shared: &Shared, text: &str) -> Option<(String, Sight)> {
 /// Counts a row that does not say whose it is.
 fn passed_over(shared: &Shared, problem: &str, unnamed: &mut bool) {
     tracing::warn!(flow = shared.name, problem, "a row does not say which contact it is about; it is passed over");
-    let place = shared.context.plan.place(shared.flow().at);
-    shared.context.emit(RunEvent::Problem(Problem {
-        place: &place,
-        field: "",
-        code: "D904",
-        message: problem,
-        record: "a row without an id",
-    }));
-    shared.context.emit(RunEvent::Rejected(1));
+    failure::nameless(&shared.context.events, &shared.context.plan, shared.flow().at, problem);
     *unnamed = true;
 }

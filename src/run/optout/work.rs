@@ -15,17 +15,17 @@ use super::rule::Step;
 use super::{Shared, pairs, profiles, sight};
 use crate::connect::ConnectError;
 use crate::engine::events::{Problem, RunEvent};
-use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP, Scope};
+use crate::engine::policy::{self, ATTEMPTS, FAILURES_IN_A_ROW};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
-use crate::engine::refusals::{Denials, Refused, Unclear};
+use crate::engine::refusals::{Denials, Refused};
 use crate::engine::signals::Signals;
 use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure::place;
+use crate::run::trouble::{FailedCall, Meaning, Trouble, meaning, with_trouble};
 use crate::run::{Pace, RunError};
 use crate::store::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
 use crate::systems::campaign::{Key, Written};
 use crate::systems::dataverse::{self, Condition, RowKey};
-use crate::time::Instant;
 
 /// Persons claimed at once, per call that may be under way.
 const CLAIM_PER_CALL: usize = 16;
@@ -45,14 +45,6 @@ struct Ended {
     trouble: Option<Trouble>,
     /// Calls that changed something.
     written: u64,
-}
-
-/// A fault that is about more than one person, or may be.
-enum Trouble {
-    /// The round ends.
-    Abort(RunError),
-    /// A refusal.
-    Unclear(Unclear<CallKind>),
 }
 
 /// Writes until nothing is left that can be written.
@@ -154,16 +146,9 @@ fn outcome(shared: &Shared, seq: i64, owed: Flags, attempts: u32, ended: Ended) 
     events.emit(RunEvent::Failed(u64::from(matches!(end, PersonEnd::Failed { .. }))));
     let retried = matches!(end, PersonEnd::Retry { .. });
     events.emit(RunEvent::Postponed(u64::from(retried)));
-    // A run that goes through once does not wait for what something else has answered: it may do so for a while.
-    let stranger = matches!(&trouble, Some(Trouble::Unclear(unclear)) if unclear.doubt == Doubt::Stranger);
-    let exhausted = stranger || (retried && attempts + 1 >= ATTEMPTS);
+    let exhausted = retried && attempts + 1 >= ATTEMPTS;
     let answered = course == Course::Passed;
-    let outcome = Outcome { course, answered, exhausted, ..Outcome::silent(seq, vec![(seq, owed, end)]) };
-    match trouble {
-        Some(Trouble::Abort(error)) => Outcome { end: Some(error), ..outcome },
-        Some(Trouble::Unclear(unclear)) => Outcome { unclear: vec![unclear], ..outcome },
-        None => outcome,
-    }
+    with_trouble(Outcome { course, answered, exhausted, ..Outcome::silent(seq, vec![(seq, owed, end)]) }, trouble)
 }
 
 /// The attempt that a fault is about.
@@ -295,7 +280,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
         }
     }
     let error = "others work on the same record at the same time".to_owned();
-    Ok(ended(PersonEnd::Retry { person: Some(person), not_before: later(shared, attempts), error }, written))
+    Ok(ended(PersonEnd::Retry { person: Some(person), not_before: shared.context.later(attempts), error }, written))
 }
 
 /// Reads the contact; `false` where it is gone.
@@ -339,7 +324,7 @@ impl Refusals {
 
     /// Notes a refusal; gives the error back if it is not about the values that were sent.
     fn note(&mut self, flags: Flags, error: ConnectError, body: String) -> Option<(ConnectError, String)> {
-        if policy::action(&error, Scope::Unknown) != Action::Reject {
+        if !policy::is_rejection(&error) {
             return Some((error, body));
         }
         if flags.len() > 1 {
@@ -364,11 +349,6 @@ fn dynamics_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
     serde_json::json!(values).to_string()
 }
 
-/// When a person is tried again.
-fn later(shared: &Shared, attempts: u32) -> Instant {
-    shared.context.now() + policy::postponement(attempts)
-}
-
 /// Notes that a call of a kind was let through.
 fn passed<T>(shared: &Shared, kind: CallKind, answer: &Result<T, ConnectError>) {
     if answer.is_ok() {
@@ -376,44 +356,11 @@ fn passed<T>(shared: &Shared, kind: CallKind, answer: &Result<T, ConnectError>) 
     }
 }
 
-/// A call that failed.
-struct FailedCall {
-    kind: CallKind,
-    error: ConnectError,
-    /// What was sent.
-    request: Option<String>,
-}
-
-impl FailedCall {
-    fn look(kind: CallKind, error: ConnectError) -> FailedCall {
-        FailedCall { kind, error, request: None }
-    }
-
-    fn write(kind: CallKind, error: ConnectError, body: String) -> FailedCall {
-        FailedCall { kind, error, request: Some(body) }
-    }
-}
-
 /// What an error means: a dead letter, another attempt, or the end of the round.
 async fn fault(shared: &Shared, id: &str, attempts: u32, person: &Person, flags: Flags, call: FailedCall) -> (PersonEnd, Option<Trouble>) {
-    let FailedCall { kind, error, request } = call;
-    let doubt = policy::doubt(&error);
-    let scope = match doubt {
-        Some(Doubt::Denied) if shared.denials.is_of_the_record(kind) => Scope::Record,
-        Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
-    };
-    let text = error.to_string();
-    let retry = |not_before| PersonEnd::Retry { person: Some(person.clone()), not_before, error: text.clone() };
-    match (policy::action(&error, scope), doubt) {
-        (Action::Reject, _) => (given_up(shared, id, person, flags, &error, request), None),
-        (Action::Retry { .. }, Some(Doubt::Stranger)) if attempts + 1 >= GIVE_UP && service_answers(shared, kind, id).await => {
-            (given_up(shared, id, person, flags, &error, request), None)
-        }
-        (Action::Retry { .. }, None) => (retry(later(shared, attempts)), None),
-        (Action::Retry { .. }, Some(doubt)) => {
-            (retry(later(shared, attempts)), Some(Trouble::Unclear(Unclear { doubt, call: kind, key: id.to_owned(), error })))
-        }
-        (Action::Stop | Action::Pause, _) => (retry(shared.context.now()), Some(Trouble::Abort(RunError::Service(error)))),
+    match meaning(shared, &shared.context, id, attempts, call).await {
+        Meaning::Rejected { error, request } => (given_up(shared, id, person, flags, &error, request), None),
+        Meaning::Again { not_before, error, trouble } => (PersonEnd::Retry { person: Some(person.clone()), not_before, error }, trouble),
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Shared;
 use super::fields::{Fault, identifier, text_at, version};
 use crate::connect::{ConnectError, Trail};
-use crate::engine::events::{Problem, RunEvent};
+use crate::engine::events::RunEvent;
 use crate::eval::raw_at;
-use crate::run::RunError;
+use crate::run::{RunError, failure};
 use crate::store::{PairMark, PairNotice, PairSide};
 use crate::systems::{Cursor, PageRequest, Row};
 
@@ -91,13 +91,5 @@ fn notice(shared: &Shared, side: PairSide, row: &Row) -> Option<PairNotice> {
 /// Counts a row that does not say which record it is about.
 fn passed_over(shared: &Shared, problem: &str) {
     tracing::warn!(flow = shared.name(), problem, "a row does not say which record it is about; it is passed over");
-    let place = shared.context.plan.place(shared.flow().at);
-    shared.context.emit(RunEvent::Problem(Problem {
-        place: &place,
-        field: "",
-        code: "D904",
-        message: problem,
-        record: "a row without an id",
-    }));
-    shared.context.emit(RunEvent::Rejected(1));
+    failure::nameless(&shared.context.events, &shared.context.plan, shared.flow().at, problem);
 }

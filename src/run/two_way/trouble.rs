@@ -3,27 +3,11 @@
 use super::Shared;
 use crate::connect::ConnectError;
 use crate::engine::events::{Problem, RunEvent};
-use crate::engine::policy::{self, Action, Doubt, GIVE_UP, Scope};
-use crate::engine::refusals::Unclear;
-use crate::run::RunError;
+use crate::engine::policy;
 use crate::run::calls::CallKind;
 use crate::run::failure::place;
+use crate::run::trouble::{FailedCall, Meaning, Trouble, meaning};
 use crate::store::{Failure, PairEnd};
-use crate::time::Instant;
-
-/// A fault that is about more than one pair, or may be.
-pub(super) enum Trouble {
-    Abort(RunError),
-    Unclear(Unclear<CallKind>),
-}
-
-/// A call that failed.
-pub(super) struct FailedCall {
-    pub(super) kind: CallKind,
-    pub(super) error: ConnectError,
-    /// What was sent.
-    pub(super) request: Option<String>,
-}
 
 /// Tells of a dead letter.
 pub(super) fn problem(shared: &Shared, failure: &Failure, record: &str) {
@@ -38,31 +22,11 @@ pub(super) fn problem(shared: &Shared, failure: &Failure, record: &str) {
     }));
 }
 
-/// When a pair is tried again.
-pub(super) fn later(shared: &Shared, attempts: u32) -> Instant {
-    shared.context.now() + policy::postponement(attempts)
-}
-
 /// What an error means: a dead letter, another attempt, or the end of the round.
 pub(super) async fn fault(shared: &Shared, anchor: &str, attempts: u32, call: FailedCall) -> (PairEnd, Option<Trouble>) {
-    let FailedCall { kind, error, request } = call;
-    let doubt = policy::doubt(&error);
-    let scope = match doubt {
-        Some(Doubt::Denied) if shared.denials.is_of_the_record(kind) => Scope::Record,
-        Some(Doubt::Denied | Doubt::Stranger) | None => Scope::Unknown,
-    };
-    let text = error.to_string();
-    let retry = |not_before| PairEnd::Retry { not_before, error: text.clone() };
-    match (policy::action(&error, scope), doubt) {
-        (Action::Reject, _) => (given_up(shared, anchor, &error, request), None),
-        (Action::Retry { .. }, Some(Doubt::Stranger)) if attempts + 1 >= GIVE_UP && service_answers(shared, kind, anchor).await => {
-            (given_up(shared, anchor, &error, request), None)
-        }
-        (Action::Retry { .. }, None) => (retry(later(shared, attempts)), None),
-        (Action::Retry { .. }, Some(doubt)) => {
-            (retry(later(shared, attempts)), Some(Trouble::Unclear(Unclear { doubt, call: kind, key: anchor.to_owned(), error })))
-        }
-        (Action::Stop | Action::Pause, _) => (retry(shared.context.now()), Some(Trouble::Abort(RunError::Service(error)))),
+    match meaning(shared, &shared.context, anchor, attempts, call).await {
+        Meaning::Rejected { error, request } => (given_up(shared, anchor, &error, request), None),
+        Meaning::Again { not_before, error, trouble } => (PairEnd::Retry { not_before, error }, trouble),
     }
 }
 

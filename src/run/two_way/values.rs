@@ -44,7 +44,7 @@ fn meaning(json: Option<&str>) -> Meaning<'_> {
     }
 }
 
-/// Whether two values, given as JSON text, mean the same: decimals by value, instants by time, and an empty text is no value.
+/// Whether two values, given as JSON text, mean the same: decimals by value, instants by time, and an empty text like a missing value.
 pub(super) fn mean_same(a: Option<&str>, b: Option<&str>) -> bool {
     match (meaning(a), meaning(b)) {
         (Meaning::Empty, Meaning::Empty) => true,

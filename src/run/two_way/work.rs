@@ -8,16 +8,17 @@ use chrono::TimeDelta;
 use super::Shared;
 use super::fields::{CRM_ID, Fault, Record};
 use super::rule::{FieldWay, LeftSight, Look, Reason, RightSight, Rule, SideWrite, Step, Work};
-use super::trouble::{FailedCall, Trouble, fault, later, problem, service_answers};
+use super::trouble::{fault, problem, service_answers};
 use super::values::Body;
 use crate::connect::ConnectError;
 use crate::engine::events::RunEvent;
-use crate::engine::policy::{ATTEMPTS, Doubt, FAILURES_IN_A_ROW};
+use crate::engine::policy::{ATTEMPTS, FAILURES_IN_A_ROW};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused};
 use crate::engine::signals::Signals;
 use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure::{of_rejection, place};
+use crate::run::trouble::{FailedCall, Trouble, with_trouble};
 use crate::run::{Pace, RunError};
 use crate::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairSide, StateError};
 use crate::systems::{Payload, RecordKey, Written};
@@ -166,15 +167,9 @@ fn outcome(shared: &Shared, seq: i64, attempts: u32, ended: Ended) -> Outcome<Sh
         PairEnd::Done(_) | PairEnd::Gone | PairEnd::Released => {}
     }
     let retried = matches!(end, PairEnd::Retry { .. });
-    let stranger = matches!(&trouble, Some(Trouble::Unclear(unclear)) if unclear.doubt == Doubt::Stranger);
-    let exhausted = stranger || (retried && attempts + 1 >= ATTEMPTS);
+    let exhausted = retried && attempts + 1 >= ATTEMPTS;
     let answered = course == Course::Passed;
-    let outcome = Outcome { course, answered, exhausted, ..Outcome::silent(seq, vec![(seq, end)]) };
-    match trouble {
-        Some(Trouble::Abort(error)) => Outcome { end: Some(error), ..outcome },
-        Some(Trouble::Unclear(unclear)) => Outcome { unclear: vec![unclear], ..outcome },
-        None => outcome,
-    }
+    with_trouble(Outcome { course, answered, exhausted, ..Outcome::silent(seq, vec![(seq, end)]) }, trouble)
 }
 
 /// One attempt at a pair.
@@ -207,7 +202,7 @@ async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Re
         return Ok(Ended { waits, ..Ended::with(end, job.written) });
     }
     let error = "others work on the same records at the same time".to_owned();
-    Ok(Ended::with(PairEnd::Retry { not_before: later(shared, attempts), error }, job.written))
+    Ok(Ended::with(PairEnd::Retry { not_before: shared.context.later(attempts), error }, job.written))
 }
 
 /// An attempt in progress.
@@ -394,7 +389,7 @@ impl Job<'_> {
     /// A record was created and is not found: it is not created again before the create can have been lost.
     fn not_found_yet(&self) -> Break {
         let error = "a record that was created cannot be found yet".to_owned();
-        Break::End(Box::new(PairEnd::Retry { not_before: later(self.shared, 0), error }))
+        Break::End(Box::new(PairEnd::Retry { not_before: self.shared.context.later(0), error }))
     }
 
     /// Takes the answer to a create. A record that has the key already is found by the look that follows.

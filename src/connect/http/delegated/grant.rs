@@ -180,20 +180,16 @@ impl TokenService {
         Ok(form.finish().into())
     }
 
-    /// The error of a request for which there is no turn.
+    /// Returns the error of a request that did not get its turn.
     pub(super) fn busy(&self, message: &str) -> ConnectError {
         Request::new("token", Method::POST, self.token_url.clone()).unavailable(message)
     }
 
     /// A refusal by the token service, with what to do about it.
     pub(super) fn explained(&self, error: ConnectError) -> ConnectError {
-        let call = match error {
-            ConnectError::Unauthorized { call }
-            | ConnectError::Forbidden { call }
-            | ConnectError::NotFound { call }
-            | ConnectError::Rejected { call }
-            | ConnectError::Duplicate { call } => call,
-            other => return other,
+        let call = match token::refusal(error) {
+            Ok(call) => call,
+            Err(other) => return other,
         };
         let code = call.code.as_deref().unwrap_or_default();
         let reason = match oauth_error(&call).as_deref() {
