@@ -1,15 +1,17 @@
 //! Test blocks: the record that is given, as the source would send it, and what is expected of it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 
-use super::Context;
 use super::names::{self};
 use super::types::constant;
 use super::values::resolve;
+use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{Const, FORMATTED_VALUE, Fit, IngressFlow};
+use crate::plan::{Condition, Const, FORMATTED_VALUE, FieldProgram, Fit, IngressFlow, Scope, Slot, TwoWayFlow};
 use crate::schema::{Field, FieldType, Table};
-use crate::syntax::ast::{Assignment, Clause, Expectation, LiteralValue, MomentBase, TestBlock, Value};
+use crate::syntax::ast::{Assignment, Clause, Expectation, Ident, LiteralValue, MomentBase, TestBlock, Value, Way};
 use crate::time::{self, Instant};
 
 /// One test, ready to run.
@@ -17,6 +19,8 @@ use crate::time::{self, Instant};
 pub struct TestCase {
     /// The mapping that is tested.
     pub mapping: String,
+    /// Whether the record is one of the right side of a mapping in both directions, and goes to the left.
+    pub backward: bool,
     /// What the test shows.
     pub title: String,
     /// The whole block.
@@ -47,8 +51,8 @@ pub enum Expected {
 pub struct ExpectedField {
     /// The target's path by the names on the wire, dotted.
     pub path: String,
-    /// The value.
-    pub value: Const,
+    /// The value; `None` for a field that is not written.
+    pub value: Option<Const>,
     /// Where it stands.
     pub span: Span,
 }
@@ -56,10 +60,109 @@ pub struct ExpectedField {
 /// The id of a record whose test gives none.
 const SOME_ID: &str = "00000000-0000-0000-0000-000000000001";
 
+/// What tests need to know of a flow in one direction.
+struct Lowered<'f> {
+    slots: &'f [Slot],
+    programs: Vec<&'f FieldProgram>,
+    /// Whether what becomes of a record depends on the time of the run.
+    asks_the_time: bool,
+    /// Whether the scope decides by fields that no program reads.
+    scope: bool,
+}
+
+impl Lowered<'_> {
+    fn reads(&self, name: &str) -> bool {
+        self.slots.iter().any(|slot| slot.field == name) || (self.scope && matches!(name, "qualification" | "type"))
+    }
+
+    fn writes(&self, path: &[String]) -> bool {
+        self.programs.iter().any(|program| program.path == path)
+    }
+}
+
+/// The flows of all mappings without an error, by name and direction.
+pub(super) struct Flows<'f>(BTreeMap<(&'f str, bool), Lowered<'f>>);
+
+impl<'f> Flows<'f> {
+    pub(super) fn new(ingress: &'f [IngressFlow], two_way: &'f [TwoWayFlow]) -> Flows<'f> {
+        // Asked once for each mapping and not for each of its tests.
+        let asks = |filter: &Option<Condition>| filter.as_ref().is_some_and(Condition::asks_the_time);
+        let one_way = ingress.iter().map(|flow| {
+            let programs = flow.fields.iter().chain(std::iter::once(&flow.key)).collect();
+            let lowered = Lowered { slots: &flow.source.slots, programs, asks_the_time: asks(&flow.filter), scope: false };
+            ((flow.name.as_str(), false), lowered)
+        });
+        let both = two_way.iter().flat_map(|flow| {
+            let to_right = Lowered {
+                slots: &flow.left.slots,
+                programs: flow.forward.iter().collect(),
+                asks_the_time: asks(&flow.filter),
+                scope: flow.scope != Scope::All,
+            };
+            let to_left =
+                Lowered { slots: &flow.right.slots, programs: flow.backward.iter().collect(), asks_the_time: false, scope: false };
+            [((flow.name.as_str(), false), to_right), ((flow.name.as_str(), true), to_left)]
+        });
+        Flows(one_way.chain(both).collect())
+    }
+}
+
+fn cannot(span: Span, message: String, label: &str, help: &str) -> Diagnostic {
+    Diagnostic::new(Code::D122, span, message, label).help(help)
+}
+
+/// The direction that a test is about, from the system that `given` names.
+fn way(
+    block: &TestBlock,
+    info: &MappingInfo,
+    given: (Option<&Ident>, Span),
+    expect: Option<&Ident>,
+    context: &mut Context<'_>,
+) -> Option<Way> {
+    let (left, right) = (info.source.as_ref()?.system, info.target.as_ref()?.system);
+    let name = &block.mapping.text;
+    let way = match given.0 {
+        Some(word) if info.two_way && word.text == right.name() => Way::Backward,
+        Some(word) if word.text == left.name() => Way::Forward,
+        None if !info.two_way => Way::Forward,
+        Some(word) => {
+            let help = if info.two_way {
+                format!(
+                    "write `given {left} {{ … }}` for a record of {}, or `given {right} {{ … }}` for a record of {}",
+                    left.title(),
+                    right.title()
+                )
+            } else {
+                format!("write `given {{ … }}`: `{name}` reads records of {} only", left.title())
+            };
+            let message = format!("`{name}` does not read records of `{}`", word.text);
+            context.report(cannot(word.span, message, "not a system that this mapping reads", &help));
+            return None;
+        }
+        None => {
+            let message = format!("`{name}` goes both ways, and this test does not say which way it tests");
+            let help = format!(
+                "write `given {left} {{ … }}` to test what {} gets, or `given {right} {{ … }}` to test what {} gets",
+                right.title(),
+                left.title()
+            );
+            context.report(cannot(given.1, message, "a record of which system?", &help));
+            return None;
+        }
+    };
+    let to = if way == Way::Forward { right } else { left };
+    match expect {
+        Some(word) if word.text != to.name() => {
+            let message = format!("the record of this test goes to {}, not to `{}`", to.title(), word.text);
+            context.report(cannot(word.span, message, "not the system that gets it", &format!("write `expect {to} {{ … }}`")));
+            None
+        }
+        _ => Some(way),
+    }
+}
+
 /// Checks a test block against the tables of its mapping.
-///
-/// `asks_the_time`: whether the mapping's filter does.
-pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time: bool, context: &mut Context<'_>) -> Option<TestCase> {
+pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<'_>) -> Option<TestCase> {
     let Some(info) = context.mappings.get(&block.mapping.text).cloned() else {
         let names: Vec<String> = context.mappings.keys().cloned().collect();
         let diagnostic =
@@ -70,24 +173,12 @@ pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time
         context.report(diagnostic);
         return None;
     };
-    let cannot = |span: Span, message: String, label: &str, help: &str| Diagnostic::new(Code::D122, span, message, label).help(help);
-    if info.two_way {
-        context.report(cannot(
-            block.mapping.span,
-            format!("`{}` goes both ways", block.mapping.text),
-            "not a mapping to Campaign",
-            "tests are of mappings from Dynamics to Campaign; remove the block",
-        ));
-        return None;
-    }
-    let (source, target) = (context.catalogue.get(info.source.as_ref()?)?.clone(), context.catalogue.get(info.target.as_ref()?)?.clone());
-
     let (mut given, mut clock, mut expect) = (None, None, None);
     for clause in &block.clauses {
         let (span, first, what) = match clause {
-            Clause::Given { span, values } => (*span, given.replace((values, *span)).map(|(_, s)| s), "given"),
+            Clause::Given { span, system, values } => (*span, given.replace((values, system, *span)).map(|(.., s)| s), "given"),
             Clause::Clock { span, at } => (*span, clock.replace((at, *span)).map(|(_, s)| s), "now"),
-            Clause::Expect { span, kind } => (*span, expect.replace((kind, *span)).map(|(_, s)| s), "expect"),
+            Clause::Expect { span, system, kind } => (*span, expect.replace((kind, system, *span)).map(|(.., s)| s), "expect"),
         };
         if let Some(first) = first {
             let diagnostic = cannot(span, format!("this test has two clauses `{what}`"), "the second one", "put both into one");
@@ -97,7 +188,7 @@ pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time
     if block.unread {
         return None;
     }
-    let Some((kind, expected_span)) = expect else {
+    let Some((kind, to, expected_span)) = expect else {
         context.report(cannot(
             block.title.span,
             "this test expects nothing".to_owned(),
@@ -106,17 +197,21 @@ pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time
         ));
         return None;
     };
-    let Some((values, _)) = given else {
+    let Some((values, from, given_span)) = given else {
         context.report(cannot(block.title.span, "this test gives no record".to_owned(), "no `given`", "write `given { field: value }`"));
         return None;
     };
+    let way = way(block, &info, (from.as_ref(), given_span), to.as_ref(), context)?;
+    let (source, target) = (context.catalogue.get(info.source.as_ref()?)?.clone(), context.catalogue.get(info.target.as_ref()?)?.clone());
+    let (source, target) = if way == Way::Backward { (target, source) } else { (source, target) };
+    let flow = flows.0.get(&(block.mapping.text.as_str(), way == Way::Backward));
     let record = record(values, &source, matches!(kind, Expectation::Rejected(_)), flow, context);
     let now = match clock.map(|(at, _)| &at.value) {
         Some(LiteralValue::Date(date)) => Some(time::midnight(*date)),
         Some(LiteralValue::Instant(instant)) => Some(*instant),
         _ => None,
     };
-    if now.is_none() && asks_the_time {
+    if now.is_none() && flow.is_some_and(|flow| flow.asks_the_time) {
         context.report(
             Diagnostic::new(Code::D804, block.title.span, "this test depends on the day it is run", "the mapping's filter asks the time")
                 .help("say what time it is in the test: `now 2024-01-31`"),
@@ -144,6 +239,7 @@ pub(super) fn check(block: &TestBlock, flow: Option<&IngressFlow>, asks_the_time
     let LiteralValue::Text(title) = &block.title.value else { return None };
     Some(TestCase {
         mapping: block.mapping.text.clone(),
+        backward: way == Way::Backward,
         title: title.clone(),
         span: block.span,
         record: record?,
@@ -158,7 +254,7 @@ fn record(
     values: &[Assignment],
     source: &Table,
     may_be_wrong: bool,
-    flow: Option<&IngressFlow>,
+    flow: Option<&Lowered<'_>>,
     context: &mut Context<'_>,
 ) -> Option<String> {
     let mut members: Vec<(String, String, Span)> = Vec::new();
@@ -170,10 +266,15 @@ fn record(
             complete = false;
             continue;
         };
-        let wire = found.field.wire_name(source.id.system);
+        let Some(value) = &assignment.value else {
+            complete = false;
+            let help = "remove the line: a field that is not given is empty";
+            context.report(cannot(assignment.span, format!("`{}` is given as `absent`", found.name), "only in `expect`", help));
+            continue;
+        };
+        let wire = found.wire(source.id.system);
         let beside = format!("{wire}@{FORMATTED_VALUE}");
-        let name = name_of_record(&assignment.value, &found.field)
-            .filter(|_| flow.is_none_or(|f| f.source.slots.iter().any(|s| s.wire == beside)));
+        let name = name_of_record(value, &found.field).filter(|_| flow.is_none_or(|f| f.slots.iter().any(|s| s.wire == beside)));
         // A lookup has an id and a name, and a test can give either or both.
         let member = if name.is_some() { &beside } else { &wire };
         if let Some((_, _, first)) = members.iter().find(|(name, _, _)| name == member) {
@@ -185,7 +286,7 @@ fn record(
             complete = false;
             continue;
         }
-        if flow.is_some_and(|f| f.source.slots.iter().all(|s| s.field != found.name)) && found.name != source.primary_key {
+        if flow.is_some_and(|f| !f.reads(&found.name)) && found.name != source.primary_key {
             context.report(
                 Diagnostic::new(
                     Code::D811,
@@ -201,12 +302,12 @@ fn record(
             named.push((wire, assignment.span));
             continue;
         }
-        match json(&assignment.value, &found.field, may_be_wrong) {
+        match json(value, &found.field, may_be_wrong) {
             Ok(text) => members.push((wire, text, assignment.span)),
             Err(unfit) => {
                 complete = false;
                 let message = format!("`{}` never has this value", found.name);
-                context.report(unfit.diagnostic(Code::D122, assignment.value.span(), message));
+                context.report(unfit.diagnostic(Code::D122, value.span(), message));
             }
         }
     }
@@ -290,7 +391,7 @@ fn const_json(constant: &Const) -> String {
 }
 
 /// The values that are expected, each against what its field admits.
-fn mapped(values: &[Assignment], target: &Table, flow: Option<&IngressFlow>, context: &mut Context<'_>) -> Option<Vec<ExpectedField>> {
+fn mapped(values: &[Assignment], target: &Table, flow: Option<&Lowered<'_>>, context: &mut Context<'_>) -> Option<Vec<ExpectedField>> {
     let mut fields: Vec<ExpectedField> = Vec::new();
     let mut complete = true;
     for assignment in values {
@@ -307,20 +408,23 @@ fn mapped(values: &[Assignment], target: &Table, flow: Option<&IngressFlow>, con
             fault(assignment.span, format!("`{path}` is expected twice"), "the second time".to_owned(), "remove one of the two".to_owned());
             continue;
         }
-        let program = flow.map(|f| f.fields.iter().chain(std::iter::once(&f.key)).find(|p| p.path == found.path));
-        if program == Some(None) {
+        let Some(value) = &assignment.value else {
+            fields.push(ExpectedField { path, value: None, span: assignment.span });
+            continue;
+        };
+        if flow.is_some_and(|flow| !flow.writes(&found.path)) {
             fault(
                 assignment.field.span,
                 format!("the mapping does not write `{path}`"),
                 "never has a value".to_owned(),
-                "remove it from the test, or map it".to_owned(),
+                format!("remove it from the test, map it, or write `{path} absent` if this is what the test shows"),
             );
             continue;
         }
-        match expected(&assignment.value, &found.fit) {
-            Some(value) => fields.push(ExpectedField { path, value, span: assignment.span }),
+        match expected(value, &found.field, &found.fit) {
+            Some(constant) => fields.push(ExpectedField { path, value: Some(constant), span: assignment.span }),
             None => fault(
-                assignment.value.span(),
+                value.span(),
                 format!("`{path}` never has this value"),
                 format!("the field holds {}", super::mismatch::fit_text(&found.fit)),
                 "write a value that the field can have, or `null`".to_owned(),
@@ -331,7 +435,13 @@ fn mapped(values: &[Assignment], target: &Table, flow: Option<&IngressFlow>, con
 }
 
 /// An expected value in the representation of what the target holds.
-fn expected(value: &Value, fit: &Fit) -> Option<Const> {
+fn expected(value: &Value, field: &Field, fit: &Fit) -> Option<Const> {
+    // Options of Dynamics 365 are written by label or number.
+    if let Fit::Options(_) = fit
+        && !matches!(value, Value::Literal(literal) if literal.value == LiteralValue::Null)
+    {
+        return resolve(value, field).ok();
+    }
     let literal = match value {
         Value::Literal(literal) => constant(&literal.value),
         Value::Word(word) => Const::Text(word.text()),

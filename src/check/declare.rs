@@ -247,7 +247,7 @@ impl Resolver<'_, '_, '_> {
                     Clause::Expect { .. } => continue,
                 };
                 for assignment in values {
-                    test.unread |= !self.value(&mut assignment.value);
+                    test.unread |= !assignment.value.as_mut().is_none_or(|value| self.value(value));
                 }
             }
         }

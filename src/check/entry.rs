@@ -153,9 +153,7 @@ impl<'m> Checker<'m> {
             self.silent(source, what, "its value changes without a change of the record", span, context);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        let leaf = source.field.wire_name(self.source.id.system);
-        // A dotted name leads into nested objects.
-        let wire = source.name.rsplit_once('.').map_or(leaf.clone(), |(outer, _)| format!("{outer}.{leaf}"));
+        let wire = source.wire(self.source.id.system);
         self.slots.push(Slot { field: source.name.clone(), wire, kind, at: context.at(span) });
         self.index.insert(source.name.clone(), slot);
         slot

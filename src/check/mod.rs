@@ -191,15 +191,8 @@ fn check_files(files: &[Parsed], context: &mut Context<'_>) -> Checked {
     checked.events.sort_by(|a, b| a.name.cmp(&b.name));
     let tests = || files.iter().flat_map(|f| &f.file.tests);
     style::test_titles(tests(), context);
-    // Asked once for each mapping and not for each of its tests.
-    let asks = |f: &IngressFlow| f.filter.as_ref().is_some_and(crate::plan::Condition::asks_the_time);
-    let flows: BTreeMap<&str, (&IngressFlow, bool)> = checked.ingress.iter().map(|f| (f.name.as_str(), (f, asks(f)))).collect();
-    let mut cases = Vec::new();
-    for block in tests() {
-        let (flow, asks) = flows.get(block.mapping.text.as_str()).map_or((None, false), |(f, asks)| (Some(*f), *asks));
-        cases.extend(cases::check(block, flow, asks, context));
-    }
-    drop(flows);
+    let flows = cases::Flows::new(&checked.ingress, &checked.two_way);
+    let cases = tests().filter_map(|block| cases::check(block, &flows, context)).collect();
     checked.tests = cases;
     checked
 }

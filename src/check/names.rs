@@ -50,6 +50,14 @@ pub(super) struct SourceField {
     pub(super) typed: Typed,
 }
 
+impl SourceField {
+    /// The name on the wire. That of a nested field has dots.
+    pub(super) fn wire(&self, system: SystemId) -> String {
+        let leaf = self.field.wire_name(system);
+        self.name.rsplit_once('.').map_or(leaf.clone(), |(outer, _)| format!("{outer}.{leaf}"))
+    }
+}
+
 /// Finds a field of the source table and checks that its value can be read.
 pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>) -> Option<SourceField> {
     let Some(field) = table.field(&path.names()) else {

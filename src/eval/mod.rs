@@ -21,7 +21,7 @@ use decode::Decoder;
 use output::Layout;
 pub use program::ArmUse;
 use program::Program;
-pub use programs::{Flat, Programs, raw_at};
+pub use programs::{Flat, Programs, in_scope, raw_at, written};
 pub use value::compare_constants;
 
 use crate::json;

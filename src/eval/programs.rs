@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::decode::{Decoder, decodes, kind_text};
 use super::filter::Ready;
-use super::program::Program;
+use super::program::{ArmUse, Program};
 use super::{EvalError, Rejection};
 use crate::json;
-use crate::plan::{At, Condition, FieldProgram, Slot};
+use crate::plan::{At, Condition, FieldProgram, Scope, Slot};
 use crate::time::{self, Instant};
 use crate::value::Value;
 
@@ -46,6 +46,20 @@ impl<'p> Programs<'p> {
         })
     }
 
+    /// Counts from now on which arms of its replacements records take.
+    #[must_use]
+    pub fn counting(mut self) -> Programs<'p> {
+        self.programs.iter_mut().for_each(|program| program.tables_mut(&mut |table| table.count()));
+        self
+    }
+
+    /// The arms of the replacements, each with whether a record took it; nothing if they are not counted.
+    pub fn arms(&mut self) -> Vec<ArmUse> {
+        let mut arms = Vec::new();
+        self.programs.iter_mut().for_each(|program| program.tables_mut(&mut |table| table.arms(&mut arms)));
+        arms
+    }
+
     /// The values of a record's slots. A dotted wire name leads into nested objects.
     pub fn flat(&self, record: &str) -> Flat {
         let found = self.slots.iter().filter_map(|slot| Some((slot.wire.clone(), raw_at(record, &slot.wire)?)));
@@ -70,11 +84,7 @@ impl<'p> Programs<'p> {
                 at: fault.at,
                 message: fault.message,
             })?;
-            values.push(match value {
-                Value::Instant(instant) => format!("\"{}\"", time::format_instant(instant)),
-                Value::Local(local) => format!("\"{}\"", local.format("%Y-%m-%dT%H:%M:%S")),
-                value => value.json(),
-            });
+            values.push(written(&value));
         }
         Ok((admitted, values))
     }
@@ -87,6 +97,30 @@ impl<'p> Programs<'p> {
         };
         Rejection { source_id: None, code: "D903", field, at, message }
     }
+}
+
+/// A value as JSON text, with times as Dynamics 365 and Partner Center write them.
+pub fn written(value: &Value<'_>) -> String {
+    match value {
+        Value::Instant(instant) => format!("\"{}\"", time::format_instant(*instant)),
+        Value::Local(local) => format!("\"{}\"", local.format("%Y-%m-%dT%H:%M:%S")),
+        value => value.json(),
+    }
+}
+
+/// Whether a referral is within a scope.
+///
+/// Co-sell referrals are those that were shared by a partner: marketplace leads are `Direct`, and qualified leads are independent and
+/// come from Microsoft (Partner Center: *referral resources*).
+pub fn in_scope(referral: &str, scope: Scope) -> bool {
+    if scope == Scope::All {
+        return true;
+    }
+    let text = |path: &str| raw_at(referral, path).and_then(|json| serde_json::from_str::<String>(&json).ok());
+    let is = |path: &str, value: &str| text(path).is_some_and(|text| text.eq_ignore_ascii_case(value));
+    let lead = is("qualification", "Direct") || is("qualification", "MarketingQualified");
+    let from_microsoft = is("type", "Independent") && is("inviteContext.invitedBy.organizationId", "msft");
+    !(lead || from_microsoft)
 }
 
 /// The JSON text at a path of a record: the property of that name, or what a dotted name leads to.

@@ -5,10 +5,11 @@ use lsp_types::{CompletionItem, CompletionItemKind, Documentation, InsertTextFor
 
 use super::documents::Group;
 use super::hover::type_text;
+use super::marks::Sides;
 use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, EventField, INGRESS, TWO_WAY};
 use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{FUNCTIONS, STEPS};
-use crate::syntax::ast::{Entry, Mapping, Source};
+use crate::syntax::ast::{Entry, Mapping, Source, Way};
 use crate::syntax::{Token, TokenKind, tokens};
 
 /// A block around the cursor: the words before its brace.
@@ -87,6 +88,20 @@ struct Tables<'g> {
     mapping: Option<&'g Mapping>,
 }
 
+impl<'g> Tables<'g> {
+    /// The table of a clause of a test: `given`, `given partner`.
+    fn named(&self, clause: &[&str]) -> Option<&'g Table> {
+        let otherwise = if clause.first() == Some(&"given") { self.source } else { self.target };
+        Sides { source: self.source, target: self.target }.of(clause.get(1).copied(), otherwise)
+    }
+
+    /// The systems of a mapping in both directions.
+    fn systems(&self) -> Vec<&'static str> {
+        let two_way = self.mapping.and_then(|m| m.head.as_ref()).is_some_and(|head| head.way == Way::Both);
+        [self.source, self.target].into_iter().flatten().filter(|_| two_way).map(|table| table.id.system.name()).collect()
+    }
+}
+
 fn tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
     let none = Tables { source: None, target: None, mapping: None };
     let Some(outer) = place.blocks.first() else { return none };
@@ -127,9 +142,8 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
         (_, "options") => settings(entry, if tables.source.is_some_and(|t| t.id.system == SystemId::Partner) { TWO_WAY } else { INGRESS }),
         (_, "events") => event_lines(entry),
         (_, "optout") => optout(entry, &tables),
-        (_, "test") => clauses(entry),
-        (_, "given") => values(entry, tables.source),
-        (_, "expect") => values(entry, tables.target),
+        (_, "test") => clauses(entry, &tables),
+        (_, "given" | "expect") => values(entry, tables.named(header)),
         (_, "filter" | "all" | "any" | "not") => conditions(entry, &tables),
         (_, "replace") => arms(entry, header.get(1).copied(), &tables),
         // The block of a `map` step.
@@ -229,14 +243,15 @@ fn optout(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
     }
 }
 
-fn clauses(entry: &[&str]) -> Vec<CompletionItem> {
+fn clauses(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
     match entry {
         [] => vec![
             snippet("given", "given { $0 }", "the record"),
             snippet("expect", "expect { $0 }", "what should become of it"),
             snippet("now", "now ${1:2024-01-31}", "the time of the run"),
         ],
-        ["expect"] => words(&["filtered", "rejected"]),
+        ["given"] => words(&tables.systems()),
+        ["expect"] => words(&["filtered", "rejected"]).into_iter().chain(words(&tables.systems())).collect(),
         _ => Vec::new(),
     }
 }

@@ -35,6 +35,14 @@ pub(super) struct Sides<'c> {
     pub(super) target: Option<&'c Table>,
 }
 
+impl<'c> Sides<'c> {
+    /// The table of a system; `otherwise` if none is named.
+    pub(super) fn of(&self, system: Option<&str>, otherwise: Option<&'c Table>) -> Option<&'c Table> {
+        let Some(system) = system else { return otherwise };
+        [self.source, self.target].into_iter().flatten().find(|table| table.id.system.name() == system)
+    }
+}
+
 pub(super) fn table<'c>(name: &TableName, catalogue: &'c Catalogue) -> Option<&'c Table> {
     catalogue.get(&id(name)?).map(AsRef::as_ref)
 }
@@ -90,13 +98,15 @@ pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -
         let sides = walk.sides_of(&block.mapping.text);
         for clause in &block.clauses {
             let (values, side) = match clause {
-                Clause::Given { values, .. } => (values, sides.source),
-                Clause::Expect { kind: Expectation::Mapped(values), .. } => (values, sides.target),
+                Clause::Given { values, system, .. } => (values, sides.of(system.as_ref().map(|s| s.text.as_str()), sides.source)),
+                Clause::Expect { kind: Expectation::Mapped(values), system, .. } => {
+                    (values, sides.of(system.as_ref().map(|s| s.text.as_str()), sides.target))
+                }
                 Clause::Expect { .. } | Clause::Clock { .. } => continue,
             };
             for value in values {
                 walk.path(&value.field, side);
-                walk.value(&value.value);
+                value.value.iter().for_each(|value| walk.value(value));
             }
         }
     }

@@ -7,7 +7,7 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that stand by themselves.
-const KEYWORDS: [&str; 35] = [
+const KEYWORDS: [&str; 36] = [
     "mapping",
     "key",
     "replace",
@@ -22,6 +22,7 @@ const KEYWORDS: [&str; 35] = [
     "expect",
     "filtered",
     "rejected",
+    "absent",
     "direction",
     "all",
     "any",

@@ -138,10 +138,12 @@ pub struct TestBlock {
 /// A clause of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Clause {
-    /// `given { field: value }`: the record.
+    /// `given { field: value }`, or `given SYSTEM { … }`: the record.
     Given {
         /// The whole.
         span: Span,
+        /// The system whose record it is.
+        system: Option<Ident>,
         /// The fields of the record.
         values: Vec<Assignment>,
     },
@@ -156,6 +158,8 @@ pub enum Clause {
     Expect {
         /// The whole.
         span: Span,
+        /// The system that gets what is expected.
+        system: Option<Ident>,
         /// What should become of the record.
         kind: Expectation,
     },
@@ -172,15 +176,15 @@ pub enum Expectation {
     Rejected(Option<Literal>),
 }
 
-/// `field: value`.
+/// `field: value`, or `field absent`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
     /// The whole.
     pub span: Span,
     /// The field.
     pub field: Path,
-    /// Its value.
-    pub value: Value,
+    /// Its value; `None` for `absent`.
+    pub value: Option<Value>,
 }
 
 /// The way of a mapping, a key or an entry.

@@ -414,6 +414,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::kw_today => "`today`",
         Rule::expect_values => "`{`",
         Rule::expect_filtered | Rule::kw_filtered => "`filtered`",
+        Rule::kw_absent => "`absent`",
         Rule::expect_rejected | Rule::kw_rejected => "`rejected`",
         Rule::assignment => "`field: value`",
         Rule::pair => "a pair such as `donotemail <-> denyListEmail`",

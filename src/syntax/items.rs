@@ -146,11 +146,21 @@ impl Builder<'_> {
     fn clause(&mut self, pair: Pair<'_, Rule>, unread: &mut bool) -> Option<Clause> {
         let span = self.span(&pair);
         let rule = pair.as_rule();
-        let inner = pair.into_inner().find(|p| !matches!(p.as_rule(), Rule::kw_given | Rule::kw_expect | Rule::kw_now | Rule::open))?;
+        let mut system = None;
+        let mut inner = pair.into_inner().filter(|p| !matches!(p.as_rule(), Rule::kw_given | Rule::kw_expect | Rule::kw_now | Rule::open));
         match rule {
-            Rule::clock => Some(Clause::Clock { span, at: self.literal(inner)? }),
-            Rule::given => Some(Clause::Given { span, values: self.assignments(inner, unread) }),
+            Rule::clock => Some(Clause::Clock { span, at: self.literal(inner.next()?)? }),
+            Rule::given => {
+                let values = inner.find(|p| {
+                    if p.as_rule() == Rule::ident {
+                        system = Some(self.ident(p));
+                    }
+                    p.as_rule() == Rule::values
+                })?;
+                Some(Clause::Given { span, system, values: self.assignments(values, unread) })
+            }
             _ => {
+                let inner = inner.next()?;
                 let kind = match inner.as_rule() {
                     Rule::expect_filtered => Expectation::Filtered,
                     Rule::expect_rejected => {
@@ -162,11 +172,16 @@ impl Builder<'_> {
                         Expectation::Rejected(code)
                     }
                     _ => {
-                        let values = inner.into_inner().find(|p| p.as_rule() == Rule::values)?;
+                        let values = inner.into_inner().find(|p| {
+                            if p.as_rule() == Rule::ident {
+                                system = Some(self.ident(p));
+                            }
+                            p.as_rule() == Rule::values
+                        })?;
                         Expectation::Mapped(self.assignments(values, unread))
                     }
                 };
-                Some(Clause::Expect { span, kind })
+                Some(Clause::Expect { span, system, kind })
             }
         }
     }
@@ -200,6 +215,6 @@ impl Builder<'_> {
                 _ => {}
             }
         }
-        Some(Assignment { span, field: field?, value: value? })
+        Some(Assignment { span, field: field?, value })
     }
 }

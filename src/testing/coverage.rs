@@ -1,7 +1,7 @@
 //! What the tests of a mapping reach: entries that had a value, arms that were taken, both ways of the filter.
 
 use crate::eval::{ArmUse, Evaluated};
-use crate::plan::{At, IngressFlow, constant};
+use crate::plan::{At, Condition, FieldProgram, IngressFlow, constant};
 
 /// What the tests reach in all mappings of a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Coverage {
 /// What the tests of one mapping reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MappingCoverage {
-    /// The mapping.
+    /// The mapping; with the table that gets the records if the mapping goes both ways.
     pub mapping: String,
     /// The entries (key included) with whether a record gave one a value.
     lines: Vec<(At, String, bool)>,
@@ -33,23 +33,32 @@ pub struct Unreached {
 
 impl MappingCoverage {
     pub(super) fn new(flow: &IngressFlow) -> MappingCoverage {
-        let lines = std::iter::once(&flow.key).chain(&flow.fields).map(|f| (f.at, f.path.join("."), false)).collect();
-        let filter = flow.filter.as_ref().map(|f| (f.at, [false; 2]));
-        MappingCoverage { mapping: flow.name.clone(), lines, arms: Vec::new(), filter }
+        MappingCoverage::of(flow.name.clone(), std::iter::once(&flow.key).chain(&flow.fields), flow.filter.as_ref())
     }
 
-    pub(super) fn count(&mut self, result: &Evaluated<'_, '_>) {
-        let kept = !matches!(result, Evaluated::Filtered { .. });
+    pub(super) fn of<'f>(mapping: String, programs: impl Iterator<Item = &'f FieldProgram>, filter: Option<&Condition>) -> MappingCoverage {
+        let lines = programs.map(|f| (f.at, f.path.join("."), false)).collect();
+        MappingCoverage { mapping, lines, arms: Vec::new(), filter: filter.map(|f| (f.at, [false; 2])) }
+    }
+
+    /// Notes what the filter decided about a record.
+    pub(super) fn decided(&mut self, kept: bool) {
         if let Some((_, seen)) = &mut self.filter {
             seen[usize::from(kept)] = true;
         }
+    }
+
+    /// Notes which lines had a value.
+    pub(super) fn filled(&mut self, lines: impl Iterator<Item = bool>) {
+        for (line, filled) in self.lines.iter_mut().zip(lines) {
+            line.2 |= filled;
+        }
+    }
+
+    pub(super) fn count(&mut self, result: &Evaluated<'_, '_>) {
+        self.decided(!matches!(result, Evaluated::Filtered { .. }));
         if let Evaluated::Mapped(mapped) = result {
-            if let Some(key) = self.lines.first_mut() {
-                key.2 = true;
-            }
-            for (line, field) in self.lines.iter_mut().skip(1).zip(mapped.fields()) {
-                line.2 |= !field.value.is_null();
-            }
+            self.filled(std::iter::once(true).chain(mapped.fields().map(|field| !field.value.is_null())));
         }
     }
 

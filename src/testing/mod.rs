@@ -1,14 +1,16 @@
 //! Runs the test blocks of mapping files: what each record becomes, against what is expected; and what no test reaches.
 
+mod came;
 mod coverage;
 
 use std::collections::BTreeMap;
 
+use came::{BothWays, Came, End};
 pub use coverage::{Coverage, MappingCoverage, Unreached};
 
-use crate::check::{Expected, TestCase};
-use crate::eval::{EvalError, Evaluated, Evaluator, Value};
-use crate::plan::ExecutionPlan;
+use crate::check::{Expected, ExpectedField, TestCase};
+use crate::eval::{EvalError, Evaluator};
+use crate::plan::{Const, ExecutionPlan};
 use crate::time::Instant;
 
 /// How a test ended.
@@ -61,67 +63,73 @@ pub fn run<'t>(plan: &ExecutionPlan, tests: impl Iterator<Item = &'t TestCase>, 
     for flow in &plan.ingress {
         evaluators.insert(&flow.name, (Evaluator::counting(flow)?, MappingCoverage::new(flow)));
     }
+    let mut pairs: BTreeMap<&str, BothWays<'_>> = BTreeMap::new();
+    for flow in &plan.two_way {
+        pairs.insert(&flow.name, BothWays::new(flow)?);
+    }
     let mut ran = Vec::new();
     for case in tests {
-        let Some((evaluator, coverage)) = evaluators.get_mut(case.mapping.as_str()) else { continue };
-        let result = evaluator.evaluate(&case.record, case.now.unwrap_or(now));
-        coverage.count(&result);
-        let outcome = compare(case, &result, plan);
-        ran.push(Ran { case, outcome });
+        let now = case.now.unwrap_or(now);
+        let came = if let Some((evaluator, coverage)) = evaluators.get_mut(case.mapping.as_str()) {
+            let result = evaluator.evaluate(&case.record, now);
+            coverage.count(&result);
+            Came::of(&case.mapping, &result, plan)
+        } else if let Some(pair) = pairs.get_mut(case.mapping.as_str()) {
+            pair.run(&case.record, case.backward, now, plan)
+        } else {
+            continue;
+        };
+        ran.push(Ran { case, outcome: compare(case, came) });
     }
-    let mappings = evaluators.into_values().map(|(mut evaluator, coverage)| coverage.finish(evaluator.arms())).collect();
+    let one_way = evaluators.into_values().map(|(mut evaluator, coverage)| coverage.finish(evaluator.arms()));
+    let mappings = one_way.chain(pairs.into_values().flat_map(BothWays::finish)).collect();
     Ok(Report { ran, coverage: Coverage { mappings } })
 }
 
-fn compare(case: &TestCase, result: &Evaluated<'_, '_>, plan: &ExecutionPlan) -> Outcome {
+fn compare(case: &TestCase, came: Came) -> Outcome {
     let whole = |expected: &str, actual: String, reason: Option<String>| {
         Outcome::Failed(vec![Difference { field: String::new(), expected: expected.to_owned(), actual, reason }])
     };
-    match (&case.expected, result) {
-        (Expected::Filtered, Evaluated::Filtered { .. }) => Outcome::Passed,
-        (Expected::Rejected(code), Evaluated::Rejected(rejection)) => match code {
-            Some(code) if *code != rejection.code => {
-                let reason = format!("{} ({})", rejection.message, plan.place(rejection.at));
-                whole(&format!("rejected {code}"), format!("rejected {}", rejection.code), Some(reason))
+    let Came { target, end } = came;
+    match (&case.expected, end) {
+        (Expected::Filtered, End::Filtered(_)) => Outcome::Passed,
+        (Expected::Rejected(code), End::Rejected { code: actual, message, place, .. }) => match code {
+            Some(code) if code != actual => {
+                whole(&format!("rejected {code}"), format!("rejected {actual}"), Some(format!("{message} ({place})")))
             }
             Some(_) | None => Outcome::Passed,
         },
-        (Expected::Mapped(fields), Evaluated::Mapped(mapped)) => {
-            let key_name = plan.flow(&case.mapping).map(|f| f.key.path.join(".")).unwrap_or_default();
-            let mut actual: BTreeMap<&str, String> = mapped.fields().map(|f| (f.path, f.json())).collect();
-            let key = Value::Text(mapped.key.clone()).json();
-            actual.insert(&key_name, key);
-            let differences: Vec<Difference> = fields
-                .iter()
-                .filter_map(|field| {
-                    let expected = Value::constant_json(&field.value);
-                    let actual = actual.get(field.path.as_str()).cloned().unwrap_or_else(|| "null".to_owned());
-                    (expected != actual).then(|| Difference { field: field.path.clone(), expected, actual, reason: None })
-                })
-                .collect();
+        (Expected::Mapped(fields), End::Mapped { values, written, .. }) => {
+            let differences: Vec<Difference> = fields.iter().filter_map(|field| difference(field, &values, written)).collect();
             if differences.is_empty() { Outcome::Passed } else { Outcome::Failed(differences) }
         }
-        (expected, actual) => {
+        (expected, end) => {
             let expected = match expected {
-                Expected::Mapped(_) => "a record in Campaign",
+                Expected::Mapped(_) => target.as_str(),
                 Expected::Filtered => "filtered",
                 Expected::Rejected(_) => "rejected",
             };
-            match actual {
-                Evaluated::Mapped(mapped) => {
-                    let mut json = Vec::new();
-                    mapped.write_json(&mut json);
-                    whole(expected, "a record in Campaign".to_owned(), String::from_utf8(json).ok())
-                }
-                Evaluated::Filtered { .. } => {
-                    let place = plan.flow(&case.mapping).and_then(|f| f.filter.as_ref()).map(|f| plan.place(f.at));
-                    whole(expected, "filtered".to_owned(), place.map(|p| format!("by the filter at {p}")))
-                }
-                Evaluated::Rejected(rejection) => {
-                    let reason = format!("{}: {} ({})", rejection.field, rejection.message, plan.place(rejection.at));
-                    whole(expected, format!("rejected {}", rejection.code), Some(reason))
+            match end {
+                End::Mapped { json, .. } => whole(expected, target.clone(), json),
+                End::Filtered(place) => whole(expected, "filtered".to_owned(), place.map(|place| format!("by the filter at {place}"))),
+                End::Rejected { code, field, message, place } => {
+                    whole(expected, format!("rejected {code}"), Some(format!("{field}: {message} ({place})")))
                 }
             }
         }
     }
+}
+
+fn difference(field: &ExpectedField, values: &BTreeMap<String, String>, written: fn(&Const) -> String) -> Option<Difference> {
+    let actual = values.get(&field.path);
+    let (expected, same) = match &field.value {
+        None => ("absent".to_owned(), actual.is_none()),
+        Some(value) => {
+            let expected = written(value);
+            let same = actual.map_or("null", String::as_str) == expected;
+            (expected, same)
+        }
+    };
+    let actual = actual.cloned().unwrap_or_else(|| "null".to_owned());
+    (!same).then(|| Difference { field: field.path.clone(), expected, actual, reason: None })
 }

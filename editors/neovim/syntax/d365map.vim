@@ -9,6 +9,7 @@ set cpo&vim
 syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|optout\|events\|test\|key\|given\|expect\|direction\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
 syntax match d365mapInclude /\%(^\|;\)\s*\zs\%(let\|include\)\>\ze\s\+["[:alnum:]_]/
 syntax match d365mapOutcome /\%(\<expect\s\+\)\@<=\%(filtered\|rejected\)\>/
+syntax match d365mapOutcome /\%([[:alnum:]_`]\s\+\)\@<=absent\>\ze\s*\%($\|[,;}#]\)/
 " Words of filters and arms; a field of such a name stands before an arrow and is none of them.
 syntax match d365mapWord /\<\%(all\|any\|not\|in\|between\|and\|contains\|matches\)\>\%(\s*\%(->\|<-\|[.:]\)\)\@!/
 syntax match d365mapWord /\<\%(is\s\+\%(present\|empty\)\|changed\s\+within\|every\ze\s\+\d\+[dhm]\|\%(starts\|ends\)\s\+with\)\>/

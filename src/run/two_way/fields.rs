@@ -2,8 +2,8 @@
 
 use super::rule::{FieldValue, FieldWay, LeftSight, RightSight};
 use super::values::{Body, is_empty, mean_same, quoted, without_mark};
-use crate::eval::{EvalError, Flat, Programs, Rejection, raw_at};
-use crate::plan::{FieldProgram, Scope, Side, TwoWayFlow};
+use crate::eval::{EvalError, Flat, Programs, Rejection, in_scope, raw_at};
+use crate::plan::{FieldProgram, Side, TwoWayFlow};
 use crate::store::{Fingerprinter, PairSide};
 use crate::time::{self, Instant};
 
@@ -288,18 +288,6 @@ pub(super) fn identifier(flow: &TwoWayFlow, raw: &str) -> Option<String> {
 /// The record's own time of change, in whole seconds: Dynamics 365 shows no more.
 fn seconds(raw: &str, property: &str) -> i64 {
     text_at(raw, property).and_then(|text| time::parse_instant(&text)).map_or(0, |instant| instant.timestamp())
-}
-
-/// Co-sell referrals are those that were shared by a partner: marketplace leads are `Direct`, and qualified leads are independent and
-/// come from Microsoft (Partner Center: *referral resources*).
-pub(super) fn in_scope(raw: &str, scope: Scope) -> bool {
-    if scope == Scope::All {
-        return true;
-    }
-    let is = |path: &str, value: &str| text_at(raw, path).is_some_and(|text| text.eq_ignore_ascii_case(value));
-    let lead = is("qualification", "Direct") || is("qualification", "MarketingQualified");
-    let from_microsoft = is("type", "Independent") && is("inviteContext.invitedBy.organizationId", "msft");
-    !(lead || from_microsoft)
 }
 
 /// A right record whose name has no marks.

@@ -80,6 +80,7 @@ const LINES: &[(&str, &[(&str, &str)])] = &[
     ("# allow(D304): why", &[("# allow", "d365mapAllow"), ("why", "d365mapComment")]),
     ("let origin = \"crm\"; include \"a\"", &[("let", "d365mapInclude"), ("include", "d365mapInclude")]),
     ("  expect rejected \"D901\"", &[("expect", "d365mapBlock"), ("rejected", "d365mapOutcome")]),
+    ("  expect d365 { absent: 1, name absent }", &[("expect", "d365mapBlock"), ("absent: 1", ""), ("absent }", "d365mapOutcome")]),
 ];
 
 #[test]

@@ -164,6 +164,10 @@ fn completion_knows_what_can_stand_at_each_place() {
     at(format!("{head}}}\ntest §"), &["contacts"], &[]);
     at(format!("{head}}}\ntest contacts \"x\" {{\n  given {{ gendercode: § }}\n}}"), &["Male"], &["male"]);
     at(format!("{head}}}\ntest contacts \"x\" {{\n  expect {{ gender: § }}\n}}"), &["male"], &["Male"]);
+    let two_way = "mapping deals: partner.referral <-> d365.opportunity {\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n}\n";
+    at(format!("{two_way}test deals \"x\" {{\n  given §\n}}"), &["partner", "d365"], &["filtered", "campaign"]);
+    at(format!("{two_way}test deals \"x\" {{\n  given d365 {{ § }}\n}}"), &["estimatedvalue"], &["details"]);
+    at(format!("{two_way}test deals \"x\" {{\n  expect partner {{ status: § }}\n}}"), &["Closed"], &["Won"]);
     at(format!("{head}}}\noptout contacts {{\n  donotemail <-> §\n}}"), &["denyListEmail", "not"], &["firstName"]);
     at(format!("{head}}}\noptout contacts {{\n  direction §\n}}"), &["bidirectional"], &[]);
     at(format!("{head}  # a comment §\n}}"), &[], &["firstname"]);

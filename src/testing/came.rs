@@ -1,0 +1,136 @@
+//! What came of the record of a test, whatever kind of mapping it went through.
+
+use std::collections::BTreeMap;
+
+use super::coverage::MappingCoverage;
+use crate::eval::{EvalError, Evaluated, Programs, Rejection, Value, in_scope, written};
+use crate::plan::{Const, ExecutionPlan, FieldProgram, TwoWayFlow};
+use crate::time::Instant;
+
+/// What came of a record.
+pub(super) struct Came {
+    /// What a mapped record is called: `a record in Campaign`.
+    pub(super) target: String,
+    pub(super) end: End,
+}
+
+pub(super) enum End {
+    Mapped {
+        /// Each field that is written with its value as JSON.
+        values: BTreeMap<String, String>,
+        /// The whole record.
+        json: Option<String>,
+        /// How the target's API writes a constant.
+        written: fn(&Const) -> String,
+    },
+    /// The filter kept it out; where that is.
+    Filtered(Option<String>),
+    Rejected {
+        code: &'static str,
+        field: String,
+        message: String,
+        place: String,
+    },
+}
+
+fn rejected(rejection: &Rejection, plan: &ExecutionPlan) -> End {
+    let (field, message) = (rejection.field.clone(), rejection.message.clone());
+    End::Rejected { code: rejection.code, field, message, place: plan.place(rejection.at) }
+}
+
+impl Came {
+    /// What came of a record in a mapping to Campaign.
+    pub(super) fn of(mapping: &str, result: &Evaluated<'_, '_>, plan: &ExecutionPlan) -> Came {
+        let flow = plan.flow(mapping);
+        let end = match result {
+            Evaluated::Filtered { .. } => End::Filtered(flow.and_then(|f| f.filter.as_ref()).map(|f| plan.place(f.at))),
+            Evaluated::Rejected(rejection) => rejected(rejection, plan),
+            Evaluated::Mapped(mapped) => {
+                let key = flow.map(|f| f.key.path.join(".")).unwrap_or_default();
+                let mut values: BTreeMap<String, String> = mapped.fields().map(|f| (f.path.to_owned(), f.json())).collect();
+                values.insert(key, Value::Text(mapped.key.clone()).json());
+                let mut json = Vec::new();
+                mapped.write_json(&mut json);
+                End::Mapped { values, json: String::from_utf8(json).ok(), written: Value::constant_json }
+            }
+        };
+        Came { target: "a record in Campaign".to_owned(), end }
+    }
+}
+
+/// One direction of a mapping in both directions.
+struct Direction<'p> {
+    flow: &'p TwoWayFlow,
+    programs: Programs<'p>,
+    fields: &'p [FieldProgram],
+    backward: bool,
+    coverage: MappingCoverage,
+}
+
+impl<'p> Direction<'p> {
+    fn new(flow: &'p TwoWayFlow, backward: bool) -> Result<Direction<'p>, EvalError> {
+        let (from, to, fields, filter) = if backward {
+            (&flow.right, &flow.left, &flow.backward, None)
+        } else {
+            (&flow.left, &flow.right, &flow.forward, flow.filter.as_ref())
+        };
+        let programs = Programs::new(&from.slots, fields.iter(), filter, flow.at)?.counting();
+        let coverage = MappingCoverage::of(format!("{} -> {}", flow.name, to.table), fields.iter(), filter);
+        Ok(Direction { flow, programs, fields, backward, coverage })
+    }
+
+    fn run(&mut self, record: &str, now: Instant, plan: &ExecutionPlan) -> Came {
+        let to = if self.backward { &self.flow.left } else { &self.flow.right };
+        let target = format!("a record of {}", to.table);
+        let flat = self.programs.flat(record);
+        let end = match self.programs.run(&flat, now) {
+            Err(rejection) => rejected(&rejection, plan),
+            Ok((admitted, values)) => {
+                self.coverage.decided(admitted);
+                if !admitted {
+                    End::Filtered(self.flow.filter.as_ref().map(|filter| plan.place(filter.at)))
+                } else if !self.backward && !in_scope(record, self.flow.scope) {
+                    End::Filtered(None)
+                } else {
+                    self.coverage.filled(values.iter().map(|json| json != "null"));
+                    let named = |(field, json): (&FieldProgram, &String)| (field.path.join("."), json.clone());
+                    let json = |(field, json): (&FieldProgram, &String)| format!("{:?}:{json}", field.path.join("."));
+                    let fields = || self.fields.iter().zip(&values);
+                    let whole = format!("{{{}}}", fields().map(json).collect::<Vec<_>>().join(","));
+                    End::Mapped { values: fields().map(named).collect(), json: Some(whole), written: constant }
+                }
+            }
+        };
+        Came { target, end }
+    }
+}
+
+fn constant(value: &Const) -> String {
+    written(&Value::of(value))
+}
+
+/// A mapping in both directions, made ready for tests.
+pub(super) struct BothWays<'p> {
+    to_right: Direction<'p>,
+    to_left: Direction<'p>,
+}
+
+impl<'p> BothWays<'p> {
+    pub(super) fn new(flow: &'p TwoWayFlow) -> Result<BothWays<'p>, EvalError> {
+        Ok(BothWays { to_right: Direction::new(flow, false)?, to_left: Direction::new(flow, true)? })
+    }
+
+    /// Puts a record through one of the directions.
+    pub(super) fn run(&mut self, record: &str, backward: bool, now: Instant, plan: &ExecutionPlan) -> Came {
+        let direction = if backward { &mut self.to_left } else { &mut self.to_right };
+        direction.run(record, now, plan)
+    }
+
+    /// What the tests reached, for each direction.
+    pub(super) fn finish(self) -> [MappingCoverage; 2] {
+        [self.to_right, self.to_left].map(|mut direction| {
+            let arms = direction.programs.arms();
+            direction.coverage.finish(arms)
+        })
+    }
+}
