@@ -10,7 +10,7 @@ use super::names::{SourceField, source_field};
 use super::together::{self, Fact};
 use super::types::constant;
 use super::values::resolve;
-use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test};
 use crate::schema::{Field, FieldType, Table};
 use crate::syntax::ast::{self, Literal, LiteralValue, MomentBase, Value};
@@ -72,7 +72,8 @@ fn condition(
         }
         ast::ConditionKind::Test { field, test } => {
             let found = source_field(field, source, context)?;
-            let tests = Tester { source: &found, name: &field.text(), span: condition.span, context }.tests(test)?;
+            let name = field.text();
+            let tests = Tester { source: &found, name: &name, span: condition.span, table: source, slots: &mut *slots, context }.tests(test)?;
             if let [test] = tests.as_slice() {
                 facts.push(fact(&found, condition, test.clone()));
             }
@@ -100,14 +101,17 @@ fn fact(source: &SourceField, condition: &ast::Condition, test: Test) -> Fact {
     Fact { name: source.name.clone(), span: condition.span, negated: condition.negated, test, nullable: source.typed.nullable, values }
 }
 
-struct Tester<'t, 'c, 'd> {
+struct Tester<'t, 's, 'c, 'd> {
     source: &'t SourceField,
     name: &'t str,
     span: Span,
+    /// The table of the field, whose other fields it can be compared with.
+    table: &'t Table,
+    slots: &'t mut Slots<'s>,
     context: &'c mut Context<'d>,
 }
 
-impl Tester<'_, '_, '_> {
+impl Tester<'_, '_, '_, '_> {
     fn field(&self) -> &Field {
         &self.source.field
     }
@@ -127,9 +131,13 @@ impl Tester<'_, '_, '_> {
         test.map(|t| vec![t])
     }
 
-    /// One side of a comparison: a constant, or a point in time that the run decides.
+    /// One side of a comparison: a constant, another field, or a point in time that the run decides.
     fn operand(&mut self, value: &Value) -> Option<Operand> {
-        let Value::Moment(moment) = value else { return self.value(value).map(Operand::Fixed) };
+        let moment = match value {
+            Value::Moment(moment) => moment,
+            Value::Word(path) if self.table.field(&path.names()).is_some() => return self.other_field(path, value),
+            value => return self.value(value).map(Operand::Fixed),
+        };
         if !matches!(self.field().ty, FieldType::Date | FieldType::DateTime) {
             let words = self.source.typed.ty.describe();
             return self.no_such_comparison("a moment", format!("only dates and dates with time are compared so; the field is {words}"));
@@ -153,6 +161,42 @@ impl Tester<'_, '_, '_> {
             }
         };
         Some(Operand::Relative(base, moment.offset))
+    }
+
+    /// A word on the right that names a field. An option of the left field comes first, but both is no answer.
+    fn other_field(&mut self, path: &ast::Path, value: &Value) -> Option<Operand> {
+        let word = path.text();
+        if resolve(value, self.field()).is_ok() {
+            let (name, span) = (self.name, path.span);
+            self.context.report(
+                Diagnostic::new(
+                    Code::D409,
+                    span,
+                    format!("`{word}` is both an option of `{name}` and a field"),
+                    "an option or a field",
+                )
+                .help(format!(
+                    "for the option, write \"{word}\" in quotes, or its number; for the field, write it on the left: `{word} … {name}`"
+                ))
+                .fix(Safety::Unsafe, "write the option in quotes", span, format!("\"{word}\"")),
+            );
+            return None;
+        }
+        let other = source_field(path, self.table, self.context)?;
+        if other.name == self.source.name {
+            self.context.report(
+                Diagnostic::new(Code::D407, self.span, format!("`{word}` is compared with itself"), "always the same value")
+                    .help(format!("write `{word} is present` or `{word} is empty`, or name another field")),
+            );
+        }
+        if !comparable(&self.field().ty, &other.field.ty) {
+            let help = format!(
+                "`{word}` is {}; compare numbers with numbers, dates with dates, text with text, and options with those of the same option set",
+                other.typed.ty.describe()
+            );
+            return self.no_such_comparison(&word, help);
+        }
+        Some(Operand::Field((self.slots)(&other, path.span, self.context)))
     }
 
     fn no_such_comparison<T>(&mut self, words: &str, help: String) -> Option<T> {
@@ -263,7 +307,7 @@ impl Tester<'_, '_, '_> {
         let nothing = match (&from, &to) {
             (Operand::Fixed(a), Operand::Fixed(b)) => crate::eval::compare_constants(a, b) == Some(std::cmp::Ordering::Greater),
             (Operand::Relative(a, first), Operand::Relative(b, second)) => a == b && first > second,
-            (Operand::Fixed(_), Operand::Relative(..)) | (Operand::Relative(..), Operand::Fixed(_)) => false,
+            (Operand::Fixed(_) | Operand::Relative(..) | Operand::Field(_), _) => false,
         };
         if nothing {
             let span = low.span().to(high.span());
@@ -344,13 +388,31 @@ impl Tester<'_, '_, '_> {
 /// One side of a comparison.
 enum Operand {
     Fixed(Const),
+    /// Another field, by its slot.
+    Field(u32),
     Relative(RelativeBase, i64),
 }
 
 fn related(relation: Relation, operand: Operand) -> Test {
     match operand {
         Operand::Fixed(constant) => Test::Relation(relation, constant),
+        Operand::Field(slot) => Test::Field(relation, slot),
         Operand::Relative(base, offset) => Test::Relative { relation, base, offset },
+    }
+}
+
+/// Whether two fields can be compared with each other.
+fn comparable(a: &FieldType, b: &FieldType) -> bool {
+    use FieldType::{Boolean, Choice, Date, DateTime, Decimal, Double, Guid, Integer, LocalDateTime, Lookup, Text};
+    match (a, b) {
+        (Integer { .. } | Decimal { .. } | Double, Integer { .. } | Decimal { .. } | Double)
+        | (Date | DateTime, Date | DateTime)
+        | (LocalDateTime, LocalDateTime)
+        | (Text { .. }, Text { .. })
+        | (Boolean { .. }, Boolean { .. })
+        | (Guid | Lookup { .. }, Guid | Lookup { .. }) => true,
+        (Choice(a), Choice(b)) => a == b,
+        _ => false,
     }
 }
 

@@ -123,6 +123,7 @@ codes! {
     D406 Error "a range that holds nothing";
     D407 Warning "a condition that is always true or always false";
     D408 Warning "a condition or value stands twice";
+    D409 Error "a word that is both an option and a field";
     D501 Error "a mapping without a key";
     D502 Error "the key's source is not the table's primary key";
     D503 Error "the key's target does not identify a record";

@@ -58,6 +58,7 @@ impl ReadyTest {
             ReadyTest::Present
             | ReadyTest::Empty
             | ReadyTest::Relation(..)
+            | ReadyTest::Field(..)
             | ReadyTest::In(_)
             | ReadyTest::Between(..)
             | ReadyTest::Text(..)

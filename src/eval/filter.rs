@@ -22,6 +22,8 @@ pub(super) enum ReadyTest {
     Present,
     Empty,
     Relation(Relation, Const),
+    /// Against another slot.
+    Field(Relation, usize),
     In(Vec<Const>),
     Between(Const, Const),
     Within(TimeDelta),
@@ -45,6 +47,7 @@ impl Ready {
                     Test::Present => ReadyTest::Present,
                     Test::Empty => ReadyTest::Empty,
                     Test::Relation(relation, value) => ReadyTest::Relation(*relation, value.clone()),
+                    Test::Field(relation, other) => ReadyTest::Field(*relation, *other as usize),
                     Test::In(values) => ReadyTest::In(values.clone()),
                     Test::Between(low, high) => ReadyTest::Between(low.clone(), high.clone()),
                     Test::Within(seconds) => {
@@ -76,19 +79,20 @@ impl Ready {
                 };
                 result != *negated
             }
-            Ready::Test { slot, negated, test } => slots.get(*slot).is_some_and(|value| test.holds(value, now)) != *negated,
+            Ready::Test { slot, negated, test } => slots.get(*slot).is_some_and(|value| test.holds(value, slots, now)) != *negated,
         }
     }
 }
 
 impl ReadyTest {
-    fn holds(&self, value: &Value<'_>, now: Instant) -> bool {
+    fn holds(&self, value: &Value<'_>, slots: &[Value<'_>], now: Instant) -> bool {
         // Text that is empty or only white space was decoded to no value.
         let empty = value.is_null();
         match self {
             ReadyTest::Present => !empty,
             ReadyTest::Empty => empty,
             ReadyTest::Relation(relation, constant) => related(*relation, value, constant),
+            ReadyTest::Field(relation, other) => slots.get(*other).is_some_and(|other| related_fields(*relation, value, other)),
             ReadyTest::Relative(relation, base, offset) => {
                 let start = match base {
                     RelativeBase::Now => now,
@@ -145,5 +149,20 @@ fn related(relation: Relation, value: &Value<'_>, constant: &Const) -> bool {
         Relation::LessOrEqual => value.compare(constant).is_some_and(|o| o.is_le()),
         Relation::Greater => value.compare(constant).is_some_and(|o| o.is_gt()),
         Relation::GreaterOrEqual => value.compare(constant).is_some_and(|o| o.is_ge()),
+    }
+}
+
+/// As [`related`], for two values. No value has a relation to a missing one.
+fn related_fields(relation: Relation, value: &Value<'_>, other: &Value<'_>) -> bool {
+    if value.is_null() || other.is_null() {
+        return false;
+    }
+    match relation {
+        Relation::Equal => value.equals_value(other),
+        Relation::NotEqual => !value.equals_value(other),
+        Relation::Less => value.compare_value(other).is_some_and(|o| o.is_lt()),
+        Relation::LessOrEqual => value.compare_value(other).is_some_and(|o| o.is_le()),
+        Relation::Greater => value.compare_value(other).is_some_and(|o| o.is_gt()),
+        Relation::GreaterOrEqual => value.compare_value(other).is_some_and(|o| o.is_ge()),
     }
 }

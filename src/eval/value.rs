@@ -55,6 +55,33 @@ impl Value<'_> {
         }
     }
 
+    /// Whether both values are there and equal; text without regard to case.
+    pub(super) fn equals_value(&self, other: &Value<'_>) -> bool {
+        match (self, other) {
+            (Value::Text(a), Value::Text(b)) => same(a, b),
+            (Value::Boolean(a), Value::Boolean(b)) => a == b,
+            (a, b) => a.compare_value(b) == Some(Ordering::Equal),
+        }
+    }
+
+    /// The order of two values; `None` where one is missing or they have no order.
+    pub(super) fn compare_value(&self, other: &Value<'_>) -> Option<Ordering> {
+        match (self, other) {
+            (value, Value::Integer(n)) => value.compare(&Const::Integer(*n)),
+            (value, Value::Decimal(d)) => value.compare(&Const::Decimal(*d)),
+            (value, Value::Date(date)) => match value {
+                Value::Instant(instant) => Some(instant.cmp(&time::midnight(*date))),
+                value => value.compare(&Const::Date(*date)),
+            },
+            (value, Value::Instant(instant)) => value.compare(&Const::Instant(*instant)),
+            (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
+            (Value::Local(a), Value::Local(b)) => Some(a.cmp(b)),
+            // The remaining numbers: the same question from the other side.
+            (Value::Integer(_) | Value::Decimal(_), Value::Double(_)) => other.compare_value(self).map(Ordering::reverse),
+            _ => None,
+        }
+    }
+
     /// The order of the value and a constant; `None` where one is missing or they have no order.
     pub(super) fn compare(&self, constant: &Const) -> Option<Ordering> {
         match (self, constant) {

@@ -226,7 +226,7 @@ fn blank_between(left: (TokenKind, &str), right: (TokenKind, &str), out: &str) -
     match (left, right) {
         (_, (_, "," | ")" | "." | ":")) | ((_, "." | "(" | "@"), _) => false,
         // A call has none; a list has one.
-        ((TokenKind::Word, word), (_, "(")) => word == "in",
+        ((TokenKind::Word, word), (_, "(")) => matches!(word, "in" | "and" | "or" | "not"),
         ((_, "-" | "+"), (TokenKind::Number, _)) => is_offset(out),
         _ => true,
     }

@@ -318,8 +318,7 @@ fn field_values(field: &Field) -> Vec<CompletionItem> {
 }
 
 fn conditions(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
-    let start = entry.iter().position(|w| *w != "not").unwrap_or(entry.len());
-    let entry = &entry[start..];
+    let entry = &entry[comparison_start(entry)..];
     let end = entry
         .iter()
         .position(|w| !(*w == "." || w.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '`')))
@@ -342,13 +341,46 @@ fn conditions(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
             if rest.is_empty() {
                 return operators(field);
             }
+            if is_complete(rest) {
+                return words(&["and", "or"]);
+            }
             let dates = matches!(field.ty, FieldType::Date | FieldType::DateTime);
             let mut all = field_values(field);
             if dates {
                 all.extend(words(&["now", "today"]));
             }
+            if matches!(rest, ["=" | "!=" | "<" | "<=" | ">" | ">="]) {
+                let alike = |other: &Field| std::mem::discriminant(&other.ty) == std::mem::discriminant(&field.ty) && other.readable;
+                all.extend(fields(&[], table, |other| alike(other) && other.name != field.name));
+            }
             all
         }
+    }
+}
+
+/// Where the comparison begins that is being typed: behind the last `and`, `or`, `not` or parenthesis. The `and` of `between` and the
+/// parentheses of a list are part of one.
+fn comparison_start(entry: &[&str]) -> usize {
+    let (mut start, mut between) = (0, false);
+    for (at, word) in entry.iter().enumerate() {
+        match *word {
+            "between" => between = true,
+            "and" if between => between = false,
+            "and" | "or" | "not" => (start, between) = (at + 1, false),
+            "(" if at == 0 || entry[at - 1] != "in" => (start, between) = (at + 1, false),
+            _ => {}
+        }
+    }
+    start
+}
+
+/// Whether what is behind a field is a whole comparison.
+fn is_complete(rest: &[&str]) -> bool {
+    match rest {
+        ["is", "present" | "empty"] | ["=" | "!=" | "<" | "<=" | ">" | ">=" | "contains" | "matches", _] => true,
+        ["starts" | "ends", "with", _] | ["changed", "within", _] | ["between", _, "and", _] => true,
+        ["in", "(", .., ")"] => true,
+        _ => false,
     }
 }
 

@@ -149,7 +149,12 @@ impl Condition {
     pub fn reads(&self, slots: &mut Vec<u32>) {
         match &self.kind {
             ConditionKind::Group { conditions, .. } => conditions.iter().for_each(|c| c.reads(slots)),
-            ConditionKind::Test { slot, .. } => slots.push(*slot),
+            ConditionKind::Test { slot, test } => {
+                slots.push(*slot);
+                if let Test::Field(_, other) = test {
+                    slots.push(*other);
+                }
+            }
         }
     }
 

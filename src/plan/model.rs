@@ -12,7 +12,7 @@ use crate::system::SystemId;
 pub use crate::value::{Const, Fit};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -739,6 +739,8 @@ pub enum Test {
     Empty,
     /// A comparison with a constant.
     Relation(Relation, Const),
+    /// A comparison with the value of another slot; false if that is missing.
+    Field(Relation, u32),
     /// Equal to one of these.
     In(Vec<Const>),
     /// From the first to the second, both included.

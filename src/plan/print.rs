@@ -186,6 +186,7 @@ fn condition(one: &Condition, indent: usize, field: &dyn Fn(u32) -> String, out:
                 Test::Present => "is present".to_owned(),
                 Test::Empty => "is empty".to_owned(),
                 Test::Relation(relation, value) => format!("{} {}", relation.sign(), constant(value)),
+                Test::Field(relation, other) => format!("{} {}", relation.sign(), field(*other)),
                 Test::In(values) => format!("in ({})", values.iter().map(constant).collect::<Vec<_>>().join(", ")),
                 Test::Between(low, high) => format!("between {} and {}", constant(low), constant(high)),
                 Test::Within(seconds) => format!("changed within {}", duration(*seconds)),

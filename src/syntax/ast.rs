@@ -604,6 +604,23 @@ pub struct Group {
     pub unread_conditions: bool,
 }
 
+impl Group {
+    /// How many groups are within each other, this one included.
+    pub fn depth(&self) -> usize {
+        1 + self.conditions.iter().map(Condition::depth).max().unwrap_or(0)
+    }
+}
+
+impl Condition {
+    /// How many groups are within each other.
+    pub fn depth(&self) -> usize {
+        match &self.kind {
+            ConditionKind::Group(group) => group.depth(),
+            ConditionKind::Test { .. } => 0,
+        }
+    }
+}
+
 /// One condition, perhaps negated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {

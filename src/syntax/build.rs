@@ -19,7 +19,7 @@ pub(super) struct Builder<'a> {
     file: FileId,
     piece: &'a Piece,
     reported: &'a [Range<usize>],
-    diagnostics: &'a mut Diagnostics,
+    pub(super) diagnostics: &'a mut Diagnostics,
 }
 
 impl<'a> Builder<'a> {
@@ -268,7 +268,7 @@ impl<'a> Builder<'a> {
         Some(Path { parts, span })
     }
 
-    fn or_fault<T>(&mut self, pair: &Pair<'_, Rule>, code: Code, result: Result<T, Fault>) -> Option<T> {
+    pub(super) fn or_fault<T>(&mut self, pair: &Pair<'_, Rule>, code: Code, result: Result<T, Fault>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(fault) => {
@@ -491,104 +491,6 @@ impl<'a> Builder<'a> {
         }
         let to = values.pop()?;
         Some(Arm { span, from: values.pop(), to })
-    }
-
-    fn filter(&mut self, pair: Pair<'_, Rule>) -> Option<Filter> {
-        let span = self.span(&pair);
-        let group = self.group(pair)?;
-        Some(Filter { span, group })
-    }
-
-    /// A `filter` or `group` pair: both hold a mode and conditions.
-    fn group(&mut self, pair: Pair<'_, Rule>) -> Option<Group> {
-        let span = self.span(&pair);
-        let (mut mode, mut conditions, mut unread_conditions) = (None, Vec::new(), false);
-        for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::mode => mode = Some(if part.as_str().trim_end() == "all" { Mode::All } else { Mode::Any }),
-                Rule::conditions => {
-                    for condition in part.into_inner() {
-                        if condition.as_rule() == Rule::condition {
-                            let condition = self.condition(condition);
-                            unread_conditions |= condition.is_none();
-                            conditions.extend(condition);
-                        } else {
-                            unread_conditions = true;
-                            self.bad(&condition, Context::Condition);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        Some(Group { span, mode: mode?, conditions, unread_conditions })
-    }
-
-    fn condition(&mut self, pair: Pair<'_, Rule>) -> Option<Condition> {
-        let span = self.span(&pair);
-        let mut negated = false;
-        for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::negation => negated = !negated,
-                Rule::group => return Some(Condition { span, negated, kind: ConditionKind::Group(self.group(part)?) }),
-                Rule::comparison => {
-                    let mut inner = part.into_inner();
-                    let field = self.path(inner.next()?);
-                    let test = self.test(inner.next()?)?;
-                    return Some(Condition { span, negated, kind: ConditionKind::Test { field, test } });
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
-    fn test(&mut self, pair: Pair<'_, Rule>) -> Option<Test> {
-        let rule = pair.as_rule();
-        let mut values = Vec::new();
-        let mut sign = None;
-        let mut token = None;
-        for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::value | Rule::operand => values.push(self.value(part)?),
-                Rule::operator | Rule::text_op => sign = Some(part.as_str().to_owned()),
-                Rule::duration | Rule::string | Rule::constant => token = Some(part),
-                _ => {}
-            }
-        }
-        let mut values = values.into_iter();
-        match rule {
-            Rule::is_present => Some(Test::Present),
-            Rule::is_empty => Some(Test::Empty),
-            Rule::one_of => Some(Test::In(values.collect())),
-            Rule::between => Some(Test::Between(values.next()?, values.next()?)),
-            Rule::within => Some(Test::Within(self.literal(token?)?)),
-            Rule::matches => {
-                let token = token?;
-                let value = LiteralValue::Text(self.or_fault(&token, Code::D012, literal::pattern(token.as_str().trim_end()))?);
-                Some(Test::Matches(Literal { span: self.span(&token), value }))
-            }
-            Rule::text_test => {
-                let words = sign?;
-                let test = match words.split_whitespace().next()? {
-                    "contains" => TextTest::Contains,
-                    "starts" => TextTest::StartsWith,
-                    _ => TextTest::EndsWith,
-                };
-                Some(Test::Text(test, values.next()?))
-            }
-            _ => {
-                let relation = match sign?.as_str() {
-                    "=" => Relation::Equal,
-                    "!=" => Relation::NotEqual,
-                    "<" => Relation::Less,
-                    "<=" => Relation::LessOrEqual,
-                    ">" => Relation::Greater,
-                    _ => Relation::GreaterOrEqual,
-                };
-                Some(Test::Relation(relation, values.next()?))
-            }
-        }
     }
 
     fn options(&mut self, pair: Pair<'_, Rule>) -> Option<Options> {

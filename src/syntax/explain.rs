@@ -127,10 +127,9 @@ foreign! {
     r"[^=](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
     r"(==)" in [Condition] "equality is written with one `=`", "one `=` is enough", "write `=`";
     r"(<>)" in [Condition] "inequality is written `!=`", "not a comparison here", "write `!=`";
-    r"(&&)" in [Condition] "conditions are not joined by signs", "not an operator here", "write the conditions on lines of their own in an `all { … }`";
-    r"(\|\|)" in [Condition] "conditions are not joined by signs", "not an operator here", "write the conditions on lines of their own in an `any { … }`";
-    r"^[^{]*[^\s{].*\s(and|AND)\s" in [Condition] "conditions are not joined by `and`", "not an operator here", "write the conditions on lines of their own in an `all { … }`; `and` belongs to `between a and b`";
-    r"^[^{]*[^\s{].*\s(or|OR)\s" in [Condition] "conditions are not joined by `or`", "not an operator here", "write the conditions on lines of their own in an `any { … }`";
+    r"(&&)" in [Condition] "conditions are joined by words", "a sign of another language", "write `and`";
+    r"(\|\|)" in [Condition] "conditions are joined by words", "a sign of another language", "write `or`";
+    r"\s(AND|OR|NOT)\s" in [Condition] "the words of the language are written in small letters", "in capital letters", "write `and`, `or`, `not`";
     r"\s(is\s+not\s+(?:null|empty)|IS\s+NOT\s+NULL|not\s+null)\b" in [Condition] "a value that is there is asked for by `is present`", "not a comparison here", "write `is present`";
     r"\s(is\s+(?:null|blank|none)|IS\s+NULL)\b" in [Condition] "a missing value is asked for by `is empty`", "not a comparison here", "write `is empty`";
     r"\s(eq|ne|gt|ge|lt|le)\s" in [Condition] "comparisons are written with signs", "a word of OData", "write `=`, `!=`, `>`, `>=`, `<` or `<=`";
@@ -168,6 +167,9 @@ fn substitute(sign: &str) -> Option<Near> {
         "<>" => "!=".to_owned(),
         "," => String::new(),
         "!" => "not ".to_owned(),
+        "&&" => "and".to_owned(),
+        "||" => "or".to_owned(),
+        "AND" | "OR" | "NOT" => sign.to_lowercase(),
         "//" => "#".to_owned(),
         sign if sign.starts_with("//") => format!("#{}", &sign[2..]),
         quoted if quoted.len() > 1 && quoted.starts_with('\'') && quoted.ends_with('\'') && !quoted.contains(['\\', '{', '}', '"']) => {
@@ -253,7 +255,7 @@ fn reread(text: &str, context: Context) -> Finding {
     let usage = match rule {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
         Rule::only_arm => "write `value => value`, `else => value`, or `else => keep`",
-        Rule::only_condition => "write `field = value`, `field is present`, `field in (a, b)`, or a group `any { … }`",
+        Rule::only_condition => "write `field = value`, `field is present`, `field in (a, b)`, several with `and` or `or` between them, or a group `any { … }`",
         Rule::only_event_line => {
             "write a type of event and whether it is sent, `open on`; what goes where, `campaign -> COLUMN`; or a type's table, `open -> TABLE`"
         }
@@ -366,6 +368,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::close => "`}`",
         Rule::comma => "`,`",
         Rule::end_paren => "`)`",
+        Rule::open_paren | Rule::wrapped => "`(`",
         Rule::pipe | Rule::pipe_step => "`|`",
         Rule::flag => "`@initial`",
         Rule::or_clause | Rule::kw_or => "`or`",
@@ -403,7 +406,14 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::text_test
         | Rule::text_op
         | Rule::matches => "a comparison (`=`, `!=`, `<`, `>`, `is present`, `is empty`, `in`, `contains`, …)",
-        Rule::condition | Rule::comparison | Rule::group | Rule::negation => "a condition",
+        Rule::condition
+        | Rule::conjunction
+        | Rule::negated
+        | Rule::wide_condition
+        | Rule::wide_conjunction
+        | Rule::comparison
+        | Rule::group
+        | Rule::negation => "a condition",
         Rule::arm => "`value => value`",
         Rule::setting => "an option and its value",
         Rule::every | Rule::kw_every => "`every` and a duration",

@@ -6,6 +6,7 @@
 
 pub mod ast;
 mod build;
+mod conditions;
 mod explain;
 mod items;
 mod literal;

@@ -36,6 +36,8 @@ pub struct Scan {
 struct Opener {
     offset: usize,
     indent: usize,
+    /// How many parentheses were open before it.
+    parens: usize,
 }
 
 struct Scanner<'a> {
@@ -45,6 +47,8 @@ struct Scanner<'a> {
     /// The text with the blanks.
     mended: Vec<u8>,
     stack: Vec<Opener>,
+    /// How many parentheses are open, those around open braces among them.
+    parens: usize,
     /// An opener whose closing brace is indented less than its own line: probably the block that lacks its brace.
     suspect: Option<usize>,
     piece_start: usize,
@@ -59,6 +63,7 @@ pub fn scan(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<S
         bytes: text.as_bytes(),
         mended: text.as_bytes().to_vec(),
         stack: Vec::new(),
+        parens: 0,
         suspect: None,
         piece_start: 0,
         scan: Scan::default(),
@@ -88,19 +93,25 @@ impl Scanner<'_> {
                 b'`' => at = self.token_end(at, b'`').unwrap_or(at + 1),
                 b'"' => at = self.string(at, diagnostics),
                 b'{' => {
-                    self.stack.push(Opener { offset: at, indent: self.indent(line_start) });
-                    if self.stack.len() > MAX_DEPTH {
-                        diagnostics.push(
-                            Diagnostic::new(
-                                Code::D004,
-                                self.span(at..at + 1),
-                                format!("blocks are nested more than {MAX_DEPTH} deep"),
-                                "the block that is too deep",
-                            )
-                            .help("write the conditions with fewer blocks; the rest of this file was not read"),
-                        );
+                    self.stack.push(Opener { offset: at, indent: self.indent(line_start), parens: self.parens });
+                    if self.too_deep(at, diagnostics) {
                         return false;
                     }
+                    at += 1;
+                }
+                b'(' => {
+                    self.parens += 1;
+                    if self.too_deep(at, diagnostics) {
+                        return false;
+                    }
+                    at += 1;
+                }
+                b')' => {
+                    self.parens = self.parens.saturating_sub(1).max(self.outer_parens());
+                    at += 1;
+                }
+                b';' => {
+                    self.parens = self.outer_parens();
                     at += 1;
                 }
                 b'}' => {
@@ -112,6 +123,24 @@ impl Scanner<'_> {
         }
         self.end_piece(self.bytes.len(), diagnostics);
         true
+    }
+
+    /// How many parentheses are open around the present block.
+    fn outer_parens(&self) -> usize {
+        self.stack.last().map_or(0, |opener| opener.parens)
+    }
+
+    /// Reports blocks and parentheses that are nested too deeply.
+    fn too_deep(&self, at: usize, diagnostics: &mut Diagnostics) -> bool {
+        let too_deep = self.stack.len() + self.parens > MAX_DEPTH;
+        if too_deep {
+            let message = format!("blocks are nested more than {MAX_DEPTH} deep");
+            diagnostics.push(
+                Diagnostic::new(Code::D004, self.span(at..at + 1), message, "the block that is too deep")
+                    .help("write the conditions with fewer blocks and parentheses; the rest of this file was not read"),
+            );
+        }
+        too_deep
     }
 
     fn span(&self, range: Range<usize>) -> Span {
@@ -158,6 +187,7 @@ impl Scanner<'_> {
     fn close(&mut self, at: usize, line_start: usize, diagnostics: &mut Diagnostics) {
         match self.stack.pop() {
             Some(opener) => {
+                self.parens = opener.parens;
                 let first_on_line = self.text[line_start..at].trim().is_empty();
                 if first_on_line && self.indent(line_start) < opener.indent && self.suspect.is_none() {
                     self.suspect = Some(opener.offset);
@@ -192,6 +222,7 @@ impl Scanner<'_> {
         }
         self.scan.pieces.push(Piece { start: range.start, text, length: range.len() });
         self.stack.clear();
+        self.parens = 0;
         self.suspect = None;
         self.piece_start = end;
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod both_ways;
 mod codes;
+mod conditions;
 mod constructs;
 mod corpus;
 mod documentation;

@@ -45,6 +45,9 @@ pub fn catalogue() -> &'static Catalogue {
             .map(|(value, label)| d365map::schema::Choice { value, label: label.to_owned() });
         let stages = d365map::schema::ChoiceSet { options: stages.to_vec() };
         contact.fields.insert("new_stage".to_owned(), field("new_stage", FieldType::Choice(stages.into()), false, true));
+        let channels = [(1, "fax"), (2, "Letter")].map(|(value, label)| d365map::schema::Choice { value, label: label.to_owned() });
+        let channels = d365map::schema::ChoiceSet { options: channels.to_vec() };
+        contact.fields.insert("new_channel".to_owned(), field("new_channel", FieldType::Choice(channels.into()), false, true));
         contact.fields.insert("new_drinks".to_owned(), field("new_drinks", FieldType::MultiChoice(set.into()), false, true));
         catalogue.insert(contact);
         let mut lead = table(&catalogue, SystemId::D365, "contact");
