@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_segmenter::GraphemeClusterSegmenter;
 
 /// Returns the text in normalization form C: `e` followed by U+0301 becomes `é`.
@@ -26,6 +26,12 @@ pub fn same_but_for_case(a: &str, b: &str) -> bool {
         return a.eq_ignore_ascii_case(b);
     }
     nfc(a).to_lowercase() == nfc(b).to_lowercase()
+}
+
+/// What texts are sorted by for people: letters without their accents, in lower case.
+pub fn alphabetical(text: &str) -> String {
+    let letters = DecomposingNormalizerBorrowed::new_nfd().normalize(text);
+    letters.chars().filter(|c| !matches!(c, '\u{300}'..='\u{36f}')).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a text counts as empty: it has no character, or only white space.

@@ -166,7 +166,7 @@ impl<'p> ReadyRead<'p> {
             return table.apply(value);
         }
         if let (Some(labels), Value::Text(text)) = (self.labels, value) {
-            return match labels_text(text, labels, "; ") {
+            return match labels_text(text, labels, "; ", false) {
                 Some(text) => Ok(some_text(text)),
                 None => Err(Fault::new("D903", at, "the option set in the schema has no such option; pull the schema again")),
             };
@@ -360,15 +360,18 @@ impl<'p> Program<'p> {
     }
 }
 
-/// The labels of several options, given as `1,9`; `None` where one is unknown.
-pub(super) fn labels_text(numbers: &str, labels: &[(i64, String)], separator: &str) -> Option<String> {
-    let label = |number: &str| {
+/// The labels of several options, given as `1,9`, in that order or in that of `labels`; `None` where one is unknown.
+pub(super) fn labels_text(numbers: &str, labels: &[(i64, String)], separator: &str, sorted: bool) -> Option<String> {
+    let place = |number: &str| {
         let number: i64 = number.trim().parse().ok()?;
-        labels.iter().find(|(n, _)| *n == number).map(|(_, label)| label.as_str())
+        labels.iter().position(|(n, _)| *n == number)
     };
-    let labels = numbers.split(',').map(label).collect::<Option<Vec<_>>>()?;
+    let mut places = numbers.split(',').map(place).collect::<Option<Vec<_>>>()?;
+    if sorted {
+        places.sort_unstable();
+    }
     // An option without a label adds nothing.
-    Some(labels.into_iter().filter(|l| !is_blank(l)).collect::<Vec<_>>().join(separator))
+    Some(places.into_iter().map(|at| labels[at].1.as_str()).filter(|l| !is_blank(l)).collect::<Vec<_>>().join(separator))
 }
 
 /// The first of several fields that has a value.

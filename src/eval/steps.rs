@@ -28,7 +28,11 @@ enum Tool<'p> {
     /// The field with the country, and the country if it is empty.
     PhoneIn(ReadyRead<'p>, Option<&'p str>),
     Map(Table<'p>),
-    Labels(&'p str, &'p [(i64, String)]),
+    Labels {
+        separator: &'p str,
+        entries: &'p [(i64, String)],
+        sorted: bool,
+    },
     Link(Option<&'p TableOf>),
     Midnight,
     Not,
@@ -45,7 +49,7 @@ impl<'p> ReadyStep<'p> {
             Op::Concat(pieces) => Tool::Concat(pieces.iter().map(ReadyPiece::new).collect()),
             Op::PhoneIn(phone) => Tool::PhoneIn(ReadyRead::new(&phone.country), phone.otherwise.as_deref()),
             Op::Map(replacement) => Tool::Map(Table::new(replacement)),
-            Op::Labels { separator, entries } => Tool::Labels(separator, entries),
+            Op::Labels { separator, entries, sorted } => Tool::Labels { separator, entries, sorted: *sorted },
             Op::Link { table, .. } => Tool::Link(table.as_ref()),
             Op::Midnight => Tool::Midnight,
             Op::Not => Tool::Not,
@@ -62,7 +66,7 @@ impl<'p> ReadyStep<'p> {
             Tool::Concat(pieces) => {
                 pieces.iter_mut().filter_map(ReadyPiece::read_mut).filter_map(|r| r.replace.as_mut()).for_each(each);
             }
-            Tool::Step(..) | Tool::Labels(..) | Tool::Link(_) | Tool::Midnight | Tool::Not => {}
+            Tool::Step(..) | Tool::Labels { .. } | Tool::Link(_) | Tool::Midnight | Tool::Not => {}
         }
     }
 
@@ -101,7 +105,7 @@ impl<'p> ReadyStep<'p> {
                 Tool::Step(_, instead) => instead.clone(),
                 Tool::Coalesce(reads) => first_of(reads, slots, self.at)?,
                 Tool::Map(table) => table.apply(&value)?,
-                Tool::Concat(_) | Tool::PhoneIn(..) | Tool::Labels(..) | Tool::Link(_) | Tool::Midnight | Tool::Not => Value::Null,
+                Tool::Concat(_) | Tool::PhoneIn(..) | Tool::Labels { .. } | Tool::Link(_) | Tool::Midnight | Tool::Not => Value::Null,
             }));
         }
         Ok(match (&self.tool, value) {
@@ -123,13 +127,13 @@ impl<'p> ReadyStep<'p> {
                 let country = country.value(slots, self.at)?.into_text();
                 phone_in(&text, country.as_deref().or(*otherwise))
             }
-            (Tool::Labels(separator, entries), Value::Text(text)) => labels_text(&text, entries, separator)
+            (Tool::Labels { separator, entries, sorted }, Value::Text(text)) => labels_text(&text, entries, separator, *sorted)
                 .map(|text| Value::Text(Cow::Owned(text)))
                 .ok_or(Failed("the option set in the schema has no such option")),
             (Tool::Not, Value::Boolean(b)) => Ok(Value::Boolean(!b)),
             (Tool::Midnight, Value::Date(date)) => Ok(Value::Instant(time::midnight(date))),
             (Tool::Midnight, value @ Value::Instant(_)) => Ok(value),
-            (Tool::PhoneIn(..) | Tool::Labels(..) | Tool::Not | Tool::Midnight, _) => Err(Failed("the value is of another type")),
+            (Tool::PhoneIn(..) | Tool::Labels { .. } | Tool::Not | Tool::Midnight, _) => Err(Failed("the value is of another type")),
         })
     }
 }

@@ -645,6 +645,9 @@ pub enum Op {
         separator: String,
         /// The label of each number.
         entries: Vec<(i64, String)>,
+        /// Whether the labels are in the order of the entries; otherwise they are in that of the value.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sorted: bool,
     },
     /// A table of values.
     Map(Replacement),

@@ -275,7 +275,8 @@ fn value(program: &FieldProgram, field: &dyn Fn(u32) -> String) -> String {
                 let otherwise = phone.otherwise.as_ref().map(|code| format!(", \"{code}\"")).unwrap_or_default();
                 format!("phone({}{otherwise})", read(&phone.country, field))
             }
-            Op::Labels { separator, .. } => format!("label({separator:?})"),
+            Op::Labels { separator, sorted: true, .. } => format!("label({separator:?}, sorted)"),
+            Op::Labels { separator, sorted: false, .. } => format!("label({separator:?})"),
             Op::Map(table) => format!("{} {}", if table.labels { "label" } else { "map" }, replacement(table)),
             Op::Not => "not".to_owned(),
             Op::Link { mapping, .. } => format!("link {mapping}"),

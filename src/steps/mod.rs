@@ -58,9 +58,12 @@ macro_rules! steps {
 steps! {
     trim,
     collapse,
+    strip_control,
+    strip_html,
+    normalize,
     lower,
     upper,
-    title,
+    title: Title | TitleNames,
     truncate: Truncate(arguments),
     pad: Pad(arguments),
     prefix: Prefix(arguments),

@@ -7,8 +7,9 @@ use crate::check::types::{Ty, Typed, length};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::plan::Op;
 use crate::schema::{EnumValue, Field, FieldType, Provenance};
+use crate::steps::{self, Wrong};
 use crate::syntax::ast::Operand;
-use crate::unicode::is_blank;
+use crate::unicode::{alphabetical, is_blank};
 
 impl StepChecker<'_, '_, '_> {
     pub(super) fn label(&mut self) -> Option<Checked> {
@@ -19,12 +20,21 @@ impl StepChecker<'_, '_, '_> {
                 Ok(Checked::sure(Op::Map(replace::labels_of(set, at)), Typed::labels(set, call.input.nullable)))
             }
             Ty::Options(set) => {
-                let separator = if call.has_arguments() { call.one_text("expected the text between two labels, in quotes")? } else { "; " };
-                let entries: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
+                let sorted = match call.arguments() {
+                    [] | [_] => false,
+                    [_, steps::Argument::Word(word)] if word == "sorted" => true,
+                    _ => return Err(Wrong::argument(1, "expected the word `sorted`")),
+                };
+                let separator =
+                    if call.has_arguments() { call.text_at(0, "expected the text between two labels, in quotes")? } else { "; " };
+                let mut entries: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
+                if sorted {
+                    entries.sort_by_cached_key(|(value, label)| (alphabetical(label), label.clone(), *value));
+                }
                 let longest = entries.iter().map(|(_, l)| length(l) + length(separator)).sum();
                 // Options without a label leave nothing.
                 let output = Typed::new(Ty::Text { max: Some(longest) }, call.input.nullable || entries.iter().any(|(_, l)| is_blank(l)));
-                Ok(Checked::sure(Op::Labels { separator: separator.to_owned(), entries }, output))
+                Ok(Checked::sure(Op::Labels { separator: separator.to_owned(), entries, sorted }, output))
             }
             Ty::Null
             | Ty::Boolean

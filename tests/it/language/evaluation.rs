@@ -70,6 +70,31 @@ mapping contacts: d365.contact -> campaign.profile { key contactid -> externalId
 }
 
 #[test]
+fn labels_are_in_the_order_of_the_value_or_of_the_alphabet() {
+    let labels = |entry: &str| map(entry, json!({"new_drinks": "1,9"}))["cusNote"].clone();
+    assert_eq!(labels("new_drinks -> cusNote | label(\", \")"), "Tea, Coffee");
+    assert_eq!(labels("new_drinks -> cusNote | label(\", \", sorted)"), "Coffee, Tea");
+    assert_eq!(codes(&whole("new_drinks -> cusNote | label(\", \", upwards)")), ["D209"]);
+}
+
+#[test]
+fn html_becomes_text_and_text_is_cleaned() {
+    let note = |steps: &str, text: &str| map(&format!("description -> cusNote{steps}"), json!({"description": text}))["cusNote"].clone();
+    assert_eq!(note(" | strip_html", "<p>Tom &amp; Ada</p><p>x</p>"), "Tom & Ada\nx");
+    assert_eq!(note(" | strip_html", "<p> </p>"), Value::Null);
+    assert_eq!(note(" | strip_control", "a\r\nb\u{200b}"), "a b");
+    assert_eq!(note(" | normalize", "Zoe\u{308}"), "Zo\u{eb}");
+    assert_eq!(note(" | title(names)", "RONALD MCDONALD van DER berg"), "Ronald McDonald van der Berg");
+}
+
+#[test]
+fn a_normalized_text_needs_room_for_three_times_its_length() {
+    // 50 characters into 50.
+    assert_eq!(codes(&whole("lastname -> lastName | normalize")), ["D201"]);
+    assert_eq!(codes(&whole("lastname -> lastName | normalize | truncate(50)")), [""; 0]);
+}
+
+#[test]
 fn literals_are_the_same_for_every_record() {
     assert_eq!(
         map("\"crm\" -> cusOrigin\ntrue -> blackList\n42 -> cusPoints", json!({})),

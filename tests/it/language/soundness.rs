@@ -410,7 +410,7 @@ fn each_step_gives_what_the_narrowest_target_admits_for_every_type_of_source() {
 #[test]
 fn what_compiles_without_a_finding_gives_what_the_target_admits_or_what_its_or_names() {
     let (mut runner, mut counts) = (runner(7), Counts::default());
-    for _ in 0..1500 {
+    for _ in 0..1900 {
         let case = (source_type(), target_type(), entry(), prop::bool::weighted(0.2)).new_tree(&mut runner).expect("a case").current();
         let (source, target, (entry, replace), required) = case;
         let lines = replace.map_or_else(|| entry.clone(), |r| format!("{entry}\n  {r}"));
