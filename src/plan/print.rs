@@ -202,7 +202,7 @@ fn condition(one: &Condition, indent: usize, field: &dyn Fn(u32) -> String, out:
                     }
                 }
                 Test::Text(test, text) => format!("{} \"{text}\"", test.words()),
-                Test::Matches(pattern) => format!("matches \"{pattern}\""),
+                Test::Matches(pattern) => format!("matches {pattern:?}"),
                 Test::HasOption(option) => format!("contains {option}"),
             };
             let _ = writeln!(out, "{pad}{not}{} {text}", field(*slot));

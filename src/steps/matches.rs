@@ -1,8 +1,8 @@
 //! `matches`: fails where the text does not match the expression.
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::shared::expression::{check_expression, ready_expression};
 use super::shared::ready::{Failed, OTHER_TYPE};
 use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
 use crate::unicode::nfc;
@@ -17,7 +17,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`matches(\"expression\")`",
             takes: "text",
-            gives: "the text; fails where it does not match. A backslash in the expression is its own",
+            gives: "the text; fails where it does not match the [expression](#regular-expressions)",
         },
     ],
     samples: &["matches(\"^[a-z0-9 ]+$\")"],
@@ -30,18 +30,14 @@ pub struct Matches(String);
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let pattern = call.one_text("expected a regular expression in quotes")?;
-    if let Err(error) = Regex::new(pattern) {
-        let message = error.to_string();
-        let label = message.lines().last().unwrap_or("not a regular expression").trim_start_matches("error: ").to_owned();
-        return Err(Wrong::Expression { label });
-    }
+    check_expression(pattern)?;
     let output = call.typed(call.same_text()?);
     Ok(Checked::fallible(Operation::Matches(Matches(pattern.to_owned())), output, "the text may not match the expression"))
 }
 
 impl Operate for Matches {
     fn ready(&self) -> Result<Ready<'_>, NotReady> {
-        let pattern = Regex::new(&nfc(&self.0)).map_err(|error| NotReady(error.to_string()))?;
+        let pattern = ready_expression(&self.0)?;
         Ok(Ready::new(move |value| match value {
             Value::Text(text) if pattern.is_match(&nfc(&text)) => Ok(Value::Text(text)),
             Value::Text(_) => Err(Failed("the text does not match the expression")),
@@ -50,7 +46,7 @@ impl Operate for Matches {
     }
 
     fn written(&self) -> String {
-        format!("matches(\"{}\")", self.0)
+        format!("matches({:?})", self.0)
     }
 }
 

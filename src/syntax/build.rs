@@ -14,6 +14,9 @@ use super::parse::Rule;
 use super::scan::Piece;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Edit, FileId, Near, Safety, Span};
 
+/// Steps whose first argument is a regular expression.
+const EXPRESSIONS: [&str; 3] = ["matches", "extract", "replace_matches"];
+
 /// Builds the tree of one piece of a file.
 pub(super) struct Builder<'a> {
     file: FileId,
@@ -275,7 +278,12 @@ impl<'a> Builder<'a> {
                 let start = pair.as_span().start();
                 let span = self.range_span(start + fault.range.start..start + fault.range.end);
                 let label = format!("`{}`", pair.as_str().get(fault.range).unwrap_or_default());
-                self.diagnostics.push(Diagnostic::new(code, span, fault.message, label).help(fault.help));
+                let mut diagnostic = Diagnostic::new(code, span, fault.message, label).help(fault.help);
+                if let Some(instead) = fault.instead {
+                    let whole = self.range_span(start..start + pair.as_str().trim_end().len());
+                    diagnostic = diagnostic.fix(Safety::Safe, format!("write `{instead}`"), whole, instead);
+                }
+                self.diagnostics.push(diagnostic);
                 None
             }
         }
@@ -347,12 +355,12 @@ impl<'a> Builder<'a> {
         Some(arguments)
     }
 
-    /// The arguments of `matches`: a string there is a regular expression, whose backslashes are its own.
+    /// The arguments of a step that takes a regular expression as its first one.
     fn patterns(&mut self, pair: Pair<'_, Rule>) -> Option<Vec<Argument>> {
         let mut arguments = Vec::new();
-        for argument in pair.into_inner().filter(|p| p.as_rule() == Rule::argument) {
+        for (index, argument) in pair.into_inner().filter(|p| p.as_rule() == Rule::argument).enumerate() {
             let token = argument.clone().into_inner().next()?.into_inner().next();
-            match token.filter(|t| t.as_rule() == Rule::string) {
+            match token.filter(|t| index == 0 && t.as_rule() == Rule::string) {
                 Some(token) => {
                     let value = LiteralValue::Text(self.or_fault(&token, Code::D012, literal::pattern(token.as_str().trim_end()))?);
                     arguments.push(Argument::Literal(Literal { span: self.span(&token), value }));
@@ -378,7 +386,9 @@ impl<'a> Builder<'a> {
                     name = Some(word);
                     operand = Some(what);
                 }
-                Rule::arguments if name.as_ref().is_some_and(|n: &Ident| n.text == "matches") => arguments = Some(self.patterns(part)?),
+                Rule::arguments if name.as_ref().is_some_and(|n: &Ident| EXPRESSIONS.contains(&n.text.as_str())) => {
+                    arguments = Some(self.patterns(part)?);
+                }
                 Rule::arguments => arguments = Some(self.arguments(part)?),
                 Rule::or_clause => or = Some(self.or_clause(part)?),
                 _ => {}

@@ -16,11 +16,13 @@ pub struct Fault {
     pub message: String,
     /// What to write instead.
     pub help: String,
+    /// The whole literal as it must be written, where that is certain.
+    pub instead: Option<String>,
 }
 
 impl Fault {
     fn whole(text: &str, message: impl Into<String>, help: impl Into<String>) -> Fault {
-        Fault { range: 0..text.len(), message: message.into(), help: help.into() }
+        Fault { range: 0..text.len(), message: message.into(), help: help.into(), instead: None }
     }
 }
 
@@ -95,6 +97,7 @@ fn forbidden(quoted: &str) -> Result<(), Fault> {
         range: at..at + c.len_utf8(),
         message: format!("this string contains the {what} U+{:04X}", u32::from(c)),
         help: "remove the character; write a line break as \\n and a tab as \\t".to_owned(),
+        instead: None,
     })
 }
 
@@ -119,6 +122,7 @@ pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
                         range: at..end,
                         message: format!("`{}` is not an escape", &quoted[at..end]),
                         help: "escapes are \\\" \\\\ \\n \\t \\{ \\}; write a backslash itself as \\\\".to_owned(),
+                        instead: None,
                     });
                 }
             },
@@ -128,6 +132,7 @@ pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
                         range: at..inner_end,
                         message: "this placeholder is not closed".to_owned(),
                         help: "write a field's name in braces: \"{firstname} {lastname}\"; a brace itself is written \\{".to_owned(),
+                        instead: None,
                     });
                 };
                 if !text.is_empty() {
@@ -145,10 +150,41 @@ pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
     Ok(pieces)
 }
 
-/// The inside of a string that is a regular expression: only `\"` is an escape of ours, all else is the expression's.
+/// The inside of a string that is a regular expression. Escapes are those of every string, so a backslash of the expression is written twice.
 pub fn pattern(quoted: &str) -> Result<String, Fault> {
-    forbidden(quoted)?;
-    Ok(quoted[1..quoted.len() - 1].replace("\\\"", "\""))
+    let pieces = string(quoted, false).map_err(|fault| {
+        let escape = quoted.get(fault.range.clone()).is_some_and(|at| at.starts_with('\\'));
+        if !escape {
+            return fault;
+        }
+        let instead = with_double_backslashes(quoted);
+        let help = format!("in a regular expression, write each backslash twice: {instead}");
+        Fault { help, instead: Some(instead), ..fault }
+    })?;
+    let texts = pieces.into_iter().map(|piece| match piece {
+        Piece::Text(text) | Piece::Placeholder(text, _) => text,
+    });
+    Ok(texts.collect())
+}
+
+/// An expression in quotes whose backslashes are written once, but for those before quotes, with each of them written twice.
+fn with_double_backslashes(quoted: &str) -> String {
+    let mut out = String::with_capacity(quoted.len() + 4);
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\') {
+            (c, false) => out.push(c),
+            (_, true) => match chars.next() {
+                Some('"') => out.push_str("\\\""),
+                Some('\\') => out.push_str("\\\\\\\\"),
+                next => {
+                    out.push_str("\\\\");
+                    out.extend(next);
+                }
+            },
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -174,6 +210,14 @@ mod tests {
         for text in ["\"a\tb\"", "\"\u{200f}\u{5d0}\"", "\"\u{200b}é\""] {
             assert!(string(text, true).is_ok() && pattern(text).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_backslash_of_an_expression_is_written_twice() {
+        assert_eq!(pattern(r#""^\\d\\{\"$""#).as_deref(), Ok(r#"^\d\{"$"#));
+        let fault = pattern(r#""\"\d\\\n""#).unwrap_err();
+        assert_eq!((fault.range, fault.instead.as_deref()), (3..5, Some(r#""\"\\d\\\\\\n""#)));
+        assert_eq!(string(r#""\d""#, false).unwrap_err().instead, None);
     }
 
     #[test]

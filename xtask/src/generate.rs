@@ -51,7 +51,7 @@ fn unknown_step(file: &str) -> Result<String, String> {
 }
 
 /// Steps for which the TextMate grammar has rules of their own, since they take more than arguments in parentheses.
-const OWN_RULES: [&str; 3] = ["matches", "map", "link"];
+const OWN_RULES: [&str; 5] = ["matches", "extract", "replace_matches", "map", "link"];
 
 /// The words behind a bar in the TextMate grammar.
 fn text_mate(file: &str) -> Result<String, String> {

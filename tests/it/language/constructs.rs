@@ -35,8 +35,8 @@ fn text_steps_do_what_the_document_says() {
     assert_eq!(one("| split(\"-\", 4)", "a-b-c"), json!(null));
     assert_eq!(one("| concat(\" \", lastname, \"!\")", "Dr."), "Dr. !");
     assert_eq!(one("| hash(sha256)", "abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    assert_eq!(one("| matches(\"^[A-Z]{2}\\d$\") or null", "AB1"), "AB1");
-    assert_eq!(one("| matches(\"^[A-Z]{2}\\d$\") or default(\"?\")", "ab1"), "?");
+    assert_eq!(one("| matches(\"^[A-Z]{2}\\\\d$\") or null", "AB1"), "AB1");
+    assert_eq!(one("| matches(\"^[A-Z]{2}\\\\d$\") or default(\"?\")", "ab1"), "?");
 }
 
 #[test]

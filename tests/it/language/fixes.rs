@@ -51,6 +51,15 @@ fn booleans_are_written_as_the_language_has_them() {
 }
 
 #[test]
+fn backslashes_of_an_expression_are_written_twice() {
+    becomes(r#"jobtitle -> cusNote | matches("^\d{2}\.\"$") or null"#, r#"jobtitle -> cusNote | matches("^\\d{2}\\.\"$") or null"#);
+    becomes(
+        "lastname -> lastName\nfilter all { lastname matches \"^\\w+\" }",
+        "lastname -> lastName\nfilter all { lastname matches \"^\\\\w+\" }",
+    );
+}
+
+#[test]
 fn a_missing_or_is_added_and_a_needless_one_taken_away() {
     becomes("jobtitle -> birthDate | date(\"dd.MM.yyyy\")", "jobtitle -> birthDate | date(\"dd.MM.yyyy\") or null");
     becomes("jobtitle -> birthDate | date(\"dd.MM.yyyy\") # why", "jobtitle -> birthDate | date(\"dd.MM.yyyy\") or null # why");
