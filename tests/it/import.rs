@@ -204,13 +204,15 @@ fn a_mapping_of_referrals_takes_all_directions() {
     let found = read(
         Path::new("a.csv"),
         "a.csv",
-        b"Source,Direction,Target,Key\nid,both,msp_referralid,yes\ndetails.dealValue,both,estimatedvalue,\ndetails.notes,<-,description,\n",
+        b"Source,Direction,Target,Key\nid,both,msft_microsoftpartnercenterreferralidentifier,yes\ndetails.dealValue,both,estimatedvalue,\ndetails.notes,<-,description,\n",
         &Reading::default(),
     )
     .expect("a table");
     let imported = import("referrals", &table("partner.referral"), &table("d365.opportunity"), &found.tables, None);
     assert!(
-        imported.text.starts_with("mapping referrals: partner.referral <-> d365.opportunity {\n  key id <-> msp_referralid\n"),
+        imported.text.starts_with(
+            "mapping referrals: partner.referral <-> d365.opportunity {\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n"
+        ),
         "{}",
         imported.text
     );

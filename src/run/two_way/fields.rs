@@ -32,14 +32,13 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The columns that belong to the one with the referral's id: those of Microsoft's co-sell solution, and those of the built-in schema.
+    /// The columns that belong to the one with the referral's id: those of Microsoft's co-sell solution.
     fn beside(key: &str) -> Columns {
         match key {
             "msft_microsoftpartnercenterreferralidentifier" => Columns {
                 gate: Some("msft_microsoftpartnercenterreferralsync"),
                 audit: Some("msft_microsoftpartnercenterreferralsyncaudit"),
             },
-            "msp_referralid" => Columns { gate: Some("msp_isreferral"), audit: None },
             _ => Columns { gate: None, audit: None },
         }
     }

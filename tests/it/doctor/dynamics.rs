@@ -149,11 +149,16 @@ async fn change_tracking_that_is_off_is_told_with_the_way_to_the_switch() {
 #[tokio::test]
 async fn an_alternate_key_that_a_flow_needs_fails_unless_it_is_active() {
     let mut told = Vec::new();
-    for keys in [key("msp_referralid", "Active"), key("msp_referralid", "Pending"), key("msp_referralid", "Failed"), json!([])] {
+    for keys in [
+        key("msft_microsoftpartnercenterreferralidentifier", "Active"),
+        key("msft_microsoftpartnercenterreferralidentifier", "Pending"),
+        key("msft_microsoftpartnercenterreferralidentifier", "Failed"),
+        json!([]),
+    ] {
         let answer = definition("opportunity", "opportunities", true, &keys);
         let server = services(move |seen| seen.target.contains("EntityDefinitions").then(|| Reply::json(200, answer.to_string()))).await;
         let (_, out) = examined(&server, TWO_WAY, "dynamics").await;
-        told.push(about(&out, "key opportunity.msp_referralid"));
+        told.push(about(&out, "key opportunity.msft_microsoftpartnercenterreferralidentifier"));
     }
     assert_snapshot!(told.join("\n"));
 }

@@ -29,7 +29,7 @@ optout contacts {
 
 /// Referrals and opportunities, the latter found by an alternate key.
 pub const TWO_WAY: &str = "mapping referrals: partner.referral <-> d365.opportunity {
-  key id <-> msp_referralid
+  key id <-> msft_microsoftpartnercenterreferralidentifier
   customerProfile.name -> name | truncate(300)
 }
 ";
@@ -67,7 +67,12 @@ pub fn healthy(seen: &Seen, n: usize) -> Reply {
             let name = last.split("%27").nth(1).or_else(|| last.split('\'').nth(1)).unwrap_or_default();
             match name {
                 "contact" => answer(definition("contact", "contacts", true, &json!([]))),
-                "opportunity" => answer(definition("opportunity", "opportunities", true, &key("msp_referralid", "Active"))),
+                "opportunity" => answer(definition(
+                    "opportunity",
+                    "opportunities",
+                    true,
+                    &key("msft_microsoftpartnercenterreferralidentifier", "Active"),
+                )),
                 _ => Reply::json(404, r#"{"error":{"code":"0x80060888","message":"Could not find an entity"}}"#),
             }
         }

@@ -300,7 +300,7 @@ fn each_type_of_event_is_switched_on_its_own() {
 
 #[test]
 fn referrals_go_both_ways_and_each_way_is_checked() {
-    let text = "mapping referrals: partner.referral <-> d365.opportunity {\n  key id <-> msp_referralid\n  \
+    let text = "mapping referrals: partner.referral <-> d365.opportunity {\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n  \
                 details.closingDateTime -> estimatedclosedate | date\n  details.notes <- description\n  \
                 customerProfile.name -> name | truncate(300)\n  name <- name\n  options { scope co-sell; conflicts newest }\n}";
     let compiled = compiled(text);
@@ -309,7 +309,10 @@ fn referrals_go_both_ways_and_each_way_is_checked() {
     let flow = &plan.two_way[0];
     assert_eq!(flow.scope, Scope::CoSell);
     let path = |p: &d365map::plan::FieldProgram| p.path.join(".");
-    assert_eq!(flow.forward.iter().map(path).collect::<Vec<_>>(), ["msp_referralid", "estimatedclosedate", "name"]);
+    assert_eq!(
+        flow.forward.iter().map(path).collect::<Vec<_>>(),
+        ["msft_microsoftpartnercenterreferralidentifier", "estimatedclosedate", "name"]
+    );
     assert_eq!(flow.backward.iter().map(path).collect::<Vec<_>>(), ["details.notes", "name"]);
     // Text of unknown length does not fit into 300 characters, whichever way it is written.
     assert!(rendered(&text.replace("name <- name", "name <-> name")).contains("D111"));

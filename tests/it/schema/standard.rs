@@ -16,6 +16,12 @@ const STANDARD: &[(&str, &str, &str)] = &[
     ("contact", "preferredcontactmethodcode", "1 Any; 2 Email; 3 Phone; 4 Fax; 5 Mail"),
     ("contact", "statecode", "0 Active; 1 Inactive"),
     ("contact", "statuscode", "1 Active; 2 Inactive"),
+    (
+        "opportunity",
+        "msft_microsoftpartnercenterhelp",
+        "299600000 Workload specific value proposition; 299600001 Customer technical architecture; 299600002 Proof of concept; \
+         299600003 Quotes/licensing; 299600004 Post-sales customer success; 299600005 General or other",
+    ),
     ("opportunity", "statecode", "0 Open; 1 Won; 2 Lost"),
 ];
 

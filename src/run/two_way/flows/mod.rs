@@ -25,7 +25,7 @@ use crate::systems::Systems;
 use service::{Counts, Service, World};
 
 const MAPPING: &str = "mapping referrals: partner.referral <-> d365.opportunity {
-  key id <-> msp_referralid
+  key id <-> msft_microsoftpartnercenterreferralidentifier
   name -> name | truncate(300)
   name <- name
   details.dealValue <-> estimatedvalue
@@ -137,8 +137,11 @@ async fn a_referral_becomes_an_opportunity_with_one_create_and_one_write_back_an
     bench.run().await.unwrap();
     let (id, opportunity) = bench.dynamics.records().pop_first().unwrap();
     assert_eq!((&opportunity["name"], &opportunity["estimatedvalue"]), (&json!("Contoso"), &json!(500)));
-    assert_eq!((&opportunity["estimatedclosedate"], &opportunity["msp_isreferral"]), (&json!("2026-12-24"), &json!(true)));
-    assert_eq!(opportunity["msp_referralid"], json!(referral));
+    assert_eq!(
+        (&opportunity["estimatedclosedate"], &opportunity["msft_microsoftpartnercenterreferralsync"]),
+        (&json!("2026-12-24"), &json!(true))
+    );
+    assert_eq!(opportunity["msft_microsoftpartnercenterreferralidentifier"], json!(referral));
     assert_eq!(bench.referral(&referral)["externalReferenceId"], json!(id));
     assert_eq!(bench.writes(), (1, 1));
     // Its own echo has a known version.
@@ -161,12 +164,17 @@ async fn a_referral_becomes_an_opportunity_with_one_create_and_one_write_back_an
 async fn an_opportunity_that_is_to_be_synchronized_becomes_a_referral_and_others_do_not() {
     let bench = Bench::new().await;
     bench.dynamics.add(&json!({"name": "Private", "estimatedvalue": 1}));
-    let id = bench.dynamics.add(&json!({"name": "✔ Shared", "estimatedvalue": 2, "description": "text", "msp_isreferral": true}));
+    let id = bench
+        .dynamics
+        .add(&json!({"name": "✔ Shared", "estimatedvalue": 2, "description": "text", "msft_microsoftpartnercenterreferralsync": true}));
     bench.run().await.unwrap();
     let (referral, record) = bench.partner.records().pop_first().unwrap();
     assert_eq!(bench.partner.records().len(), 1);
     assert_eq!((&record["name"], &record["details"]["notes"]), (&json!("Shared"), &json!("text")));
-    assert_eq!((&record["externalReferenceId"], bench.opportunity(&id)["msp_referralid"].clone()), (&json!(id), json!(referral)));
+    assert_eq!(
+        (&record["externalReferenceId"], bench.opportunity(&id)["msft_microsoftpartnercenterreferralidentifier"].clone()),
+        (&json!(id), json!(referral))
+    );
     assert_eq!(bench.writes(), (1, 1));
     bench.dynamics.set(&id, &json!({"description": "other"}));
     bench.run().await.unwrap();
@@ -181,7 +189,7 @@ async fn a_crm_id_that_exists_links_and_one_that_does_not_is_a_dead_letter() {
     let unknown = bench.partner.add(&with_crm_id("b0000000-0000-4000-8000-000000000099"));
     bench.run().await.unwrap();
     assert_eq!(bench.dynamics.records().len(), 1);
-    assert_eq!(bench.opportunity(&id)["msp_referralid"], json!(linked));
+    assert_eq!(bench.opportunity(&id)["msft_microsoftpartnercenterreferralidentifier"], json!(linked));
     assert_eq!(bench.letters().await, [(unknown.clone(), "unknown-crm-id".to_owned())]);
     // Corrected, it goes through.
     bench.partner.set(&unknown, &json!({"externalReferenceId": null}));
@@ -206,13 +214,16 @@ async fn a_create_whose_answer_is_lost_is_looked_for_and_not_repeated() {
     bench.dynamics.lose(1);
     bench.run().await.unwrap();
     let bench_right = Bench::of(&bench.services, "newest");
-    bench_right.dynamics.add(&json!({"name": "Contoso", "msp_isreferral": true}));
+    bench_right.dynamics.add(&json!({"name": "Contoso", "msft_microsoftpartnercenterreferralsync": true}));
     bench_right.partner.lose(1);
     bench_right.run().await.unwrap();
     for bench in [bench, bench_right] {
         assert_eq!((bench.partner.records().len(), bench.dynamics.records().len()), (1, 1));
         let (id, referral) = bench.partner.records().pop_first().unwrap();
-        assert_eq!(bench.opportunity(referral["externalReferenceId"].as_str().unwrap())["msp_referralid"], json!(id));
+        assert_eq!(
+            bench.opportunity(referral["externalReferenceId"].as_str().unwrap())["msft_microsoftpartnercenterreferralidentifier"],
+            json!(id)
+        );
     }
 }
 
@@ -334,7 +345,7 @@ async fn happens(bench: &Bench, event: &Event) {
             bench.partner.add(&deal("New", *value));
         }
         Event::NewOpportunity(value) => {
-            bench.dynamics.add(&json!({"name": "New", "estimatedvalue": value, "msp_isreferral": true}));
+            bench.dynamics.add(&json!({"name": "New", "estimatedvalue": value, "msft_microsoftpartnercenterreferralsync": true}));
         }
         Event::Left { deal, name, value } => {
             if let Some(id) = nth(&bench.partner, *deal) {
@@ -393,13 +404,15 @@ async fn at_rest(bench: &Bench) -> Result<(), TestCaseError> {
     let (referrals, opportunities) = (bench.partner.records(), bench.dynamics.records());
     let mut named = std::collections::BTreeSet::new();
     for (id, opportunity) in &opportunities {
-        let referral = opportunity["msp_referralid"].as_str();
+        let referral = opportunity["msft_microsoftpartnercenterreferralidentifier"].as_str();
         prop_assert!(referral.is_some_and(|referral| referrals.contains_key(referral)), "{} has no referral", id);
         prop_assert!(named.insert(referral), "two opportunities of one referral");
     }
     for (id, referral) in &referrals {
         let closed = referral["status"] == json!("Closed");
-        let Some(opportunity) = opportunities.values().find(|opportunity| opportunity["msp_referralid"] == json!(id)) else {
+        let Some(opportunity) =
+            opportunities.values().find(|opportunity| opportunity["msft_microsoftpartnercenterreferralidentifier"] == json!(id))
+        else {
             prop_assert!(closed, "{} has no opportunity", id);
             continue;
         };
