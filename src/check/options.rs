@@ -29,7 +29,15 @@ const SHORTEST: u64 = 3600;
 const LONGEST: u64 = 3650 * 86_400;
 
 /// The options of a mapping in both directions.
-pub const TWO_WAY: &Known = &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"])];
+pub const TWO_WAY: &Known =
+    &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"]), ("check-mark", &["on", "off"])];
+
+/// The policy of a mapping in both directions.
+pub(super) struct TwoWay {
+    pub(super) scope: Scope,
+    pub(super) conflicts: Conflicts,
+    pub(super) check_mark: bool,
+}
 
 /// The types of an event block, and whether its activities are completed.
 pub const EVENTS: &Known = &[
@@ -80,19 +88,20 @@ fn interval(mapping: &Mapping, context: &mut Context<'_>) -> Option<u64> {
 }
 
 /// The options of a mapping in both directions.
-pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> (Scope, Conflicts) {
-    let (mut scope, mut conflicts) = (Scope::default(), Conflicts::default());
+pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> TwoWay {
+    let mut policy = TwoWay { scope: Scope::default(), conflicts: Conflicts::default(), check_mark: true };
     for (name, value) in chosen(settings(mapping), TWO_WAY, context) {
         match (name, value) {
-            ("scope", "co-sell") => scope = Scope::CoSell,
+            ("scope", "co-sell") => policy.scope = Scope::CoSell,
             // Referrals are on the left, opportunities on the right.
-            ("conflicts", "partner") => conflicts = Conflicts::Left,
-            ("conflicts", "d365") => conflicts = Conflicts::Right,
-            ("conflicts", "report") => conflicts = Conflicts::Report,
+            ("conflicts", "partner") => policy.conflicts = Conflicts::Left,
+            ("conflicts", "d365") => policy.conflicts = Conflicts::Right,
+            ("conflicts", "report") => policy.conflicts = Conflicts::Report,
+            ("check-mark", "off") => policy.check_mark = false,
             _ => {}
         }
     }
-    (scope, conflicts)
+    policy
 }
 
 /// Whether a mapping sets an option itself, even to its default.

@@ -26,7 +26,7 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
         );
         return None;
     }
-    let (scope, conflicts) = options::two_way(mapping, context);
+    let policy = options::two_way(mapping, context);
     let mut forward = Checker::new(&head.name.text, left.clone(), right.clone(), Policy::default());
     let mut backward = Checker::new(&head.name.text, right.clone(), left.clone(), Policy::default());
     forward.replacements(mapping, context);
@@ -60,8 +60,9 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
         forward: to_right,
         backward: to_left,
         filter,
-        scope,
-        conflicts,
+        scope: policy.scope,
+        conflicts: policy.conflicts,
+        check_mark: policy.check_mark,
     })
 }
 

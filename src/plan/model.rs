@@ -235,6 +235,9 @@ pub struct TwoWayFlow {
     pub scope: Scope,
     /// What happens where both sides have changed.
     pub conflicts: Conflicts,
+    /// Whether the names on the right side get a mark that tells whether the two are in step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check_mark: bool,
 }
 
 /// One side of a two-way mapping.

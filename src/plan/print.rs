@@ -101,7 +101,8 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
         Conflicts::Right => "the right side wins",
         Conflicts::Report => "neither side is written: a person decides",
     };
-    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}");
+    let mark = if flow.check_mark { "" } else { ", no check mark in names" };
+    let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}{mark}");
 }
 
 fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
