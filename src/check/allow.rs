@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Level, Levels, Severity, Span};
-use crate::syntax::ast::{Clause, Condition, ConditionKind, Entry, File, Group, Operand};
+use crate::syntax::ast::{Clause, Condition, ConditionKind, Entry, FieldMapping, File, Group, Operand};
 use crate::syntax::{Token, TokenKind, tokens};
 
 /// One comment that allows.
@@ -149,11 +149,13 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
             add(entry.span());
             match entry {
                 Entry::Key(_) => {}
-                Entry::Field(field) => {
-                    for step in &field.steps {
-                        if let Some(Operand::Table { arms, .. }) = &step.operand {
-                            arms.iter().for_each(|a| add(a.span));
-                        }
+                Entry::Field(field) => steps(field, &mut add),
+                Entry::Linked(linked) => {
+                    add(Span { end: linked.table.span.end, ..linked.span });
+                    linked.keys.iter().for_each(|key| add(key.span));
+                    for field in &linked.fields {
+                        add(field.span);
+                        steps(field, &mut add);
                     }
                 }
                 Entry::Replace(replace) => replace.arms.iter().for_each(|a| add(a.span)),
@@ -188,6 +190,14 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
     }
     places.sort_by_key(|p| (p.start, std::cmp::Reverse(p.end)));
     places
+}
+
+fn steps(field: &FieldMapping, add: &mut impl FnMut(Span)) {
+    for step in &field.steps {
+        if let Some(Operand::Table { arms, .. }) = &step.operand {
+            arms.iter().for_each(|a| add(a.span));
+        }
+    }
 }
 
 fn conditions(group: &Group, add: &mut impl FnMut(Span)) {

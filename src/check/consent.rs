@@ -288,7 +288,7 @@ pub(super) fn deletes_without_block(mapping: &ast::Mapping, info: &MappingInfo, 
     }
     let settings = mapping.entries.iter().filter_map(|entry| match entry {
         ast::Entry::Options(options) => Some(&options.settings),
-        ast::Entry::Key(_) | ast::Entry::Field(_) | ast::Entry::Replace(_) | ast::Entry::Filter(_) => None,
+        ast::Entry::Key(_) | ast::Entry::Field(_) | ast::Entry::Replace(_) | ast::Entry::Filter(_) | ast::Entry::Linked(_) => None,
     });
     let deletes = |name: &str, value: &str| (name == "deletes" && value == "propagate") || (name == "filtered-out" && value == "delete");
     if let Some(setting) = settings.flatten().find(|s| deletes(&s.name.text, &s.value.text)) {

@@ -223,6 +223,12 @@ impl Resolver<'_, '_, '_> {
                         shared
                     }
                     Entry::Filter(filter) => self.group(&mut filter.group),
+                    Entry::Linked(linked) => {
+                        let count = linked.fields.len();
+                        linked.fields.retain_mut(|field| self.field(field));
+                        linked.unread |= linked.fields.len() < count;
+                        true
+                    }
                     Entry::Key(_) | Entry::Options(_) => true,
                 };
                 if known {

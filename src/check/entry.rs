@@ -35,6 +35,18 @@ pub(super) struct Checker<'m> {
     pub(super) written: HashMap<String, Span>,
     /// The mappings that links lead to, each with its entry.
     pub(super) links: Vec<(String, Span)>,
+    /// The lookup whose record is read, in a block of linked records.
+    pub(super) behind: Option<Lookup>,
+    /// What is written is written when a record is created, and not later.
+    pub(super) at_creation: bool,
+}
+
+/// A lookup that leads to a record whose fields are read.
+pub(super) struct Lookup {
+    /// Its logical name.
+    pub(super) column: String,
+    /// The property of an answer that has the record.
+    pub(super) navigation: String,
 }
 
 /// A value on its way: what it is read from, the conversions a replacement has settled already, its type.
@@ -68,6 +80,8 @@ impl<'m> Checker<'m> {
             says_picklists: false,
             written: HashMap::new(),
             links: Vec::new(),
+            behind: None,
+            at_creation: false,
         }
     }
 
@@ -124,7 +138,9 @@ impl<'m> Checker<'m> {
     }
 
     pub(super) fn slot(&mut self, source: &SourceField, span: Span, context: &mut Context<'_>) -> u32 {
-        if let Some(slot) = self.index.get(&source.name) {
+        // Fields of the record that a lookup leads to have names of their own.
+        let name = self.behind.as_ref().map_or_else(|| source.name.clone(), |lookup| format!("{}.{}", lookup.column, source.name));
+        if let Some(slot) = self.index.get(&name) {
             return *slot;
         }
         let kind = match &source.field.ty {
@@ -153,9 +169,15 @@ impl<'m> Checker<'m> {
             self.silent(source, what, "its value changes without a change of the record", span, context);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        let wire = source.wire(self.source.id.system);
-        self.slots.push(Slot { field: source.name.clone(), wire, kind, at: context.at(span) });
-        self.index.insert(source.name.clone(), slot);
+        // A dotted name leads into nested objects.
+        let names: Vec<&str> = source.name.split('.').collect();
+        let wire = self.source.wire_path(&names).map_or_else(|| source.name.clone(), |(wire, _)| wire);
+        let (field, wire) = match &self.behind {
+            Some(lookup) => (name.clone(), format!("{}.{wire}", lookup.navigation)),
+            None => (name.clone(), wire),
+        };
+        self.slots.push(Slot { field, wire, kind, at: context.at(span) });
+        self.index.insert(name, slot);
         slot
     }
 
@@ -251,7 +273,7 @@ impl<'m> Checker<'m> {
     pub(super) fn field(&mut self, field: &ast::FieldMapping, context: &mut Context<'_>) -> Option<FieldProgram> {
         let initial = self.flags(field, context);
         let table = self.target.clone();
-        let target = names::target_field(&field.target, &table, initial, context);
+        let target = names::target_field(&field.target, &table, initial || self.at_creation, context);
         if let Some(target) = &target {
             self.claim(target.path.join("."), field.target.span, context);
             consent::ordinary(self.name, field, target, &table, context);

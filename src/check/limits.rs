@@ -22,7 +22,7 @@ pub(super) fn columns(mapping: &Mapping, info: &MappingInfo, context: &mut Conte
     let columns = mapping.entries.iter().filter_map(|e| match e {
         Entry::Key(key) => Some(key.span),
         Entry::Field(field) => Some(field.span),
-        Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+        Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
     });
     let columns: Vec<_> = columns.collect();
     if let Some(span) = columns.get(MOST_COLUMNS) {

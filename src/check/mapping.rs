@@ -3,7 +3,7 @@
 use super::Context;
 use super::entry::Checker;
 use super::names;
-use super::{consent, filter, keys, options, style};
+use super::{consent, filter, keys, linked, options, style};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, SourceQuery, TargetResource};
 use crate::syntax::ast::{Entry, Mapping, Optout, Way};
@@ -83,6 +83,7 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
         checker.written.insert(entry.target.text(), entry.target.span);
         one_way(entry.way, entry.way_span, context);
     }
+    linked::refuse(mapping, context);
     let mut fields = Vec::new();
     let mut complete = true;
     for entry in &mapping.entries {
@@ -104,7 +105,7 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
 pub(super) fn condition(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'_>) -> Option<Option<Condition>> {
     let mut filters = mapping.entries.iter().filter_map(|e| match e {
         Entry::Filter(one) => Some(one),
-        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Options(_) => None,
+        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Options(_) | Entry::Linked(_) => None,
     });
     let Some(first) = filters.next() else { return Some(None) };
     for extra in filters {

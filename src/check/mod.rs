@@ -7,6 +7,7 @@
 //! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`cases`] makes test blocks ready to run.
 
 mod allow;
+mod both_ways;
 mod cases;
 mod consent;
 mod declare;
@@ -15,6 +16,7 @@ mod events;
 mod filter;
 mod keys;
 mod limits;
+mod linked;
 mod links;
 mod mapping;
 mod mismatch;
@@ -243,7 +245,7 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
         };
         let key = mapping.entries.iter().find_map(|e| match e {
             Entry::Key(key) => Some(key.target.text()),
-            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
         });
         let block = optouts.iter().find(|o| o.mapping.text == head.name.text);
         infos.entry(head.name.text.clone()).or_insert_with(|| MappingInfo {

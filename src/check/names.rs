@@ -105,7 +105,7 @@ pub(super) fn target_field(path: &Path, table: &Table, initial: bool, context: &
     for end in 1..=path.parts.len() {
         match table.field(&path.names()[..end]) {
             Some(field) => {
-                wire.push(field.name.clone());
+                wire.extend(field.wire.as_deref().unwrap_or(&field.name).split('.').map(str::to_owned));
                 found = Some(field);
             }
             None => {

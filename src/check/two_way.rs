@@ -1,12 +1,13 @@
 //! Mappings in both directions: referrals of Partner Center and opportunities in Dynamics.
 
+use super::both_ways::entry_both_ways;
 use super::entry::Checker;
 use super::types::convert;
-use super::{Context, mapping as ingress, names, options};
+use super::{Context, linked, mapping as ingress, names, options};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{FieldProgram, Policy, Read, Side, Source, Step, TwoWayFlow};
 use crate::schema::{SystemId, Table};
-use crate::syntax::ast::{self, Entry, FieldMapping, Key, Mapping, Way};
+use crate::syntax::ast::{Entry, Key, Mapping, Way};
 
 /// Checks a mapping whose head has `<->`.
 pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoWayFlow> {
@@ -40,10 +41,11 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
         let Entry::Field(field) = entry else { continue };
         complete &= entry_both_ways(field, &mut forward, &mut backward, &mut to_right, &mut to_left, context);
     }
+    let blocks = linked::check(mapping, &mut forward, &mut backward, &mut to_left, context);
     let filter = ingress::condition(&mut forward, mapping, context);
     forward.unused_replacements(context);
     complete.then_some(())?;
-    let (filter, (program, entry)) = (filter?, key?);
+    let (filter, (program, entry), blocks) = (filter?, key?, blocks?);
     to_right.insert(0, program);
     let side = |table: &Table, key: String, slots| Side {
         table: table.id.to_string(),
@@ -59,6 +61,8 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
         right: side(&right, entry.target.text(), backward.slots),
         forward: to_right,
         backward: to_left,
+        links: blocks.records,
+        rows: blocks.rows,
         filter,
         scope: policy.scope,
         conflicts: policy.conflicts,
@@ -76,7 +80,7 @@ fn key<'m>(
 ) -> Option<(FieldProgram, &'m Key)> {
     let mut keys = mapping.entries.iter().filter_map(|e| match e {
         Entry::Key(key) => Some(key),
-        Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+        Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
     });
     let Some(key) = keys.next() else {
         if !mapping.unread_key {
@@ -136,63 +140,4 @@ fn key<'m>(
     let read = Read { slot, replace: None, labels: None };
     let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
     Some((FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false, create_only: false }, key))
-}
-
-/// Lowers an entry for each way that it goes. Whether it could be lowered.
-fn entry_both_ways(
-    field: &FieldMapping,
-    forward: &mut Checker<'_>,
-    backward: &mut Checker<'_>,
-    to_right: &mut Vec<FieldProgram>,
-    to_left: &mut Vec<FieldProgram>,
-    context: &mut Context<'_>,
-) -> bool {
-    let turned = match &field.source {
-        ast::Source::Field(path) => {
-            Some(FieldMapping { source: ast::Source::Field(field.target.clone()), target: path.clone(), ..field.clone() })
-        }
-        ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Call(_) => None,
-    };
-    let not_both = |span: Span, label: &str| {
-        Diagnostic::new(Code::D509, span, "this entry cannot go both ways", label)
-            .related(field.way_span, "both ways")
-            .help("write an entry for each way: `left -> right | step` and `left <- right | step`")
-    };
-    match (field.way, turned) {
-        (Way::Forward, _) => match forward.field(field, context) {
-            Some(program) => {
-                to_right.push(program);
-                true
-            }
-            None => false,
-        },
-        (Way::Backward, Some(turned)) => match backward.field(&turned, context) {
-            Some(program) => {
-                to_left.push(program);
-                true
-            }
-            None => false,
-        },
-        (Way::Backward | Way::Both, None) => {
-            context.report(not_both(field.span, "only a field can be written to"));
-            false
-        }
-        (Way::Both, Some(turned)) => {
-            if let Some(step) = field.steps.first() {
-                context.report(not_both(step.span, "a step works one way"));
-                return false;
-            }
-            if let ast::Source::Field(path) = &field.source
-                && forward.is_replaced(&path.text())
-            {
-                context.report(not_both(path.span, "replaced, which works one way"));
-                return false;
-            }
-            let (there, back) = (forward.field(field, context), backward.field(&turned, context));
-            let both = there.is_some() && back.is_some();
-            to_right.extend(there);
-            to_left.extend(back);
-            both
-        }
-    }
 }

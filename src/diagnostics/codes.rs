@@ -134,6 +134,10 @@ codes! {
     D508 Error "a reference that nothing resolves";
     D509 Error "an entry that cannot go both ways";
     D510 Error "an arrow that this mapping cannot have";
+    D530 Error "a block of linked records that is repeated or has a line that it cannot have";
+    D531 Error "a block of linked records in a mapping that goes one way";
+    D532 Error "a block of linked records that does not fit its tables";
+    D533 Error "a block of linked records that does not say what happens if no record is found";
     D601 Error "an attribute that is no opt-out";
     D602 Error "an opt-out from a field that is not true or false";
     D603 Error "an opt-out in an ordinary field mapping beside an opt-out block";

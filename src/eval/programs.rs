@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
 use super::decode::{Decoder, decodes, kind_text};
 use super::filter::Ready;
 use super::program::{ArmUse, Program};
@@ -123,9 +125,15 @@ pub fn in_scope(referral: &str, scope: Scope) -> bool {
     !(lead || from_microsoft)
 }
 
-/// The JSON text at a path of a record: the property of that name, or what a dotted name leads to.
+/// The JSON text at a path of a record: the property of that name, or what a dotted name leads to; numbers lead to items of lists.
 pub fn raw_at(record: &str, path: &str) -> Option<String> {
-    let properties = json::properties(record)?;
+    let Some(properties) = json::properties(record) else {
+        // A number leads to an item of a list.
+        let items: Vec<&RawValue> = serde_json::from_str(record).ok()?;
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let item = items.get(first.parse::<usize>().ok()?)?.get();
+        return rest.map_or_else(|| Some(item.to_owned()), |rest| raw_at(item, rest));
+    };
     if let Some(raw) = properties.get(path) {
         return Some(raw.get().to_owned());
     }

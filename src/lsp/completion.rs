@@ -413,7 +413,7 @@ fn arms(entry: &[&str], field: Option<&str>, tables: &Tables<'_>) -> Vec<Complet
                     Source::Field(path) if path.text() == name => Some(&f.target),
                     Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
                 },
-                Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+                Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
             });
             let mut all = target.and_then(|t| tables.target?.field(&t.names())).map(field_values).unwrap_or_default();
             all.extend(words(&["keep", "null", "reject"]));

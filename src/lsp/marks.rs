@@ -3,8 +3,8 @@
 use crate::diagnostics::Span;
 use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Literal,
-    LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value, Way,
+    Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Linked,
+    LinkedKind, Literal, LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value, Way,
 };
 
 /// What a name stands for.
@@ -54,6 +54,15 @@ fn id(name: &TableName) -> Option<TableId> {
 pub(super) fn sides<'c>(mapping: &Mapping, catalogue: &'c Catalogue) -> Sides<'c> {
     let head = mapping.head.as_ref();
     Sides { source: head.and_then(|h| table(&h.source, catalogue)), target: head.and_then(|h| table(&h.target, catalogue)) }
+}
+
+/// The tables between which the lines of a block of linked records go.
+pub(super) fn linked_sides<'c>(linked: &Linked, outer: &Sides<'c>, catalogue: &'c Catalogue) -> Sides<'c> {
+    let source = match linked.kind {
+        LinkedKind::Record => outer.source,
+        LinkedKind::Rows => outer.source.and_then(|source| catalogue.get(&source.items(&linked.path.names())?).map(AsRef::as_ref)),
+    };
+    Sides { source, target: table(&linked.table, catalogue) }
 }
 
 /// The field at a path.
@@ -164,9 +173,25 @@ impl<'c> Walk<'c, '_> {
                     self.arms(&replace.arms);
                 }
                 Entry::Filter(filter) => self.conditions(&filter.group, sides.source),
+                Entry::Linked(linked) => self.linked(linked, &sides),
                 Entry::Options(_) => {}
             }
         }
+    }
+
+    fn linked(&mut self, linked: &Linked, sides: &Sides<'c>) {
+        self.table(&linked.table);
+        let inner = linked_sides(linked, sides, self.catalogue);
+        match linked.kind {
+            LinkedKind::Record => self.path(&linked.path, sides.target),
+            LinkedKind::Rows => self.path(&linked.path, sides.source),
+        }
+        linked.by.iter().for_each(|column| self.path(column, inner.target));
+        for key in &linked.keys {
+            self.path(&key.source, inner.source);
+            self.path(&key.target, inner.target);
+        }
+        linked.fields.iter().for_each(|field| self.field(field, &inner));
     }
 
     fn field(&mut self, field: &FieldMapping, sides: &Sides<'c>) {

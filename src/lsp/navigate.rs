@@ -139,6 +139,7 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
                 Entry::Replace(replace) => (format!("replace {}", replace.field.text()), SymbolKind::ENUM),
                 Entry::Filter(_) => ("filter".to_owned(), SymbolKind::BOOLEAN),
                 Entry::Options(_) => ("options".to_owned(), SymbolKind::OBJECT),
+                Entry::Linked(linked) => (format!("{} {}", linked.kind.keyword(), linked.path.text()), SymbolKind::STRUCT),
             };
             let detail = match entry {
                 Entry::Field(field) => match &field.source {
@@ -146,6 +147,7 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
                     Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
                 },
                 Entry::Key(key) => Some(key.source.text()),
+                Entry::Linked(linked) => Some(linked.table.table.text.clone()),
                 Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
             };
             symbol(name, detail, kind, entry.span(), entry.span(), None)

@@ -90,6 +90,12 @@ impl IngressFlow {
 
 impl TwoWayFlow {
     fn verify(&self) -> Result<(), PlanError> {
+        let inner = self.rows.iter().flat_map(|rows| [(&rows.items, &rows.forward), (&rows.rows, &rows.backward)]);
+        for (known, programs) in inner.chain(self.links.iter().map(|link| (&self.left.slots, &link.fields))) {
+            let mut slots = Vec::new();
+            programs.iter().for_each(|p| p.reads(&mut slots));
+            verify(&self.name, known.len(), &slots, programs.iter())?;
+        }
         for (side, programs, filter) in [(&self.left, &self.forward, self.filter.as_ref()), (&self.right, &self.backward, None)] {
             let mut slots = Vec::new();
             programs.iter().for_each(|p| p.reads(&mut slots));

@@ -229,6 +229,10 @@ pub struct TwoWayFlow {
     pub forward: Vec<FieldProgram>,
     /// Programs over the right side's slots; they write the left side.
     pub backward: Vec<FieldProgram>,
+    /// The records that lookups of the right side lead to.
+    pub links: Vec<LinkedRecord>,
+    /// The lists of the left side whose items are rows that lead to the right side's record.
+    pub rows: Vec<LinkedRows>,
     /// The conditions on a record of the left side.
     pub filter: Option<Condition>,
     /// Which referrals take part.
@@ -254,6 +258,80 @@ pub struct Side {
     pub key: String,
     /// The fields that are needed. A dotted wire name leads into nested objects.
     pub slots: Vec<Slot>,
+}
+
+/// The record that a lookup of the right side leads to.
+///
+/// What of it goes to the left side is among [`TwoWayFlow::backward`]: its fields are slots of the right side below the navigation property.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkedRecord {
+    /// The lookup in its block.
+    pub at: At,
+    /// The lookup's logical name.
+    pub column: String,
+    /// The navigation property that reads and writes it.
+    pub navigation: String,
+    /// The table that it leads to, `d365.account`.
+    pub table: String,
+    /// The collection in the URL.
+    pub collection: String,
+    /// The primary key's property.
+    pub primary_key: String,
+    /// Whether the table has active and inactive records; only active ones are found.
+    pub active: bool,
+    /// The columns by which a record is found.
+    pub by: Vec<String>,
+    /// Programs over the left side's slots; they write a record that is created, and give the values of `by`.
+    pub fields: Vec<FieldProgram>,
+    /// The columns of it that are read.
+    pub select: Vec<String>,
+    /// What happens if no record is found.
+    pub otherwise: Otherwise,
+}
+
+/// What happens if the record of a lookup is not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Otherwise {
+    /// It is created.
+    Create,
+    /// The lookup stays as it is.
+    Null,
+    /// The pair becomes a dead letter.
+    Reject,
+}
+
+/// A list of the left side whose items are rows of a table that lead to the right side's record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkedRows {
+    /// The list in its block.
+    pub at: At,
+    /// The path of the list.
+    pub list: Vec<String>,
+    /// The table of the rows, `d365.new_solution`.
+    pub table: String,
+    /// The collection in the URL.
+    pub collection: String,
+    /// The primary key's property.
+    pub primary_key: String,
+    /// The property of a row with the id of the right side's record.
+    pub lookup: String,
+    /// The navigation property that writes it.
+    pub navigation: String,
+    /// The property that identifies an item.
+    pub item_key: String,
+    /// The property that identifies a row among those of a record.
+    pub row_key: String,
+    /// The fields of an item.
+    pub items: Vec<Slot>,
+    /// The fields of a row.
+    pub rows: Vec<Slot>,
+    /// Programs over the items' slots, the key first; empty if no rows are written.
+    pub forward: Vec<FieldProgram>,
+    /// Programs over the rows' slots, the key first; empty if no items are written.
+    pub backward: Vec<FieldProgram>,
 }
 
 /// Which referrals take part.

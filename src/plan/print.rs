@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::{
     Condition, ConditionKind, Conflicts, Deletes, Direction, EventFlow, EventPiece, ExecutionPlan, FieldProgram, FilteredOut, IngressFlow,
-    Mode, OnFailure, Op, OptoutFlow, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Test,
-    TwoWayFlow,
+    Mode, OnFailure, Op, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source,
+    Test, TwoWayFlow,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -89,6 +89,36 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
         for program in programs {
             let mark = if program.initial { "   @initial" } else { "" };
             let _ = writeln!(out, "          {} <- {}{mark}   (line {})", program.path.join("."), value(program, &field), program.at.line);
+        }
+    }
+    for link in &flow.links {
+        let field = |slot: u32| flow.left.slots.get(slot as usize).map_or("?".to_owned(), read_from);
+        let otherwise = match link.otherwise {
+            Otherwise::Create => "create it",
+            Otherwise::Null => "leave the lookup as it is",
+            Otherwise::Reject => "reject the deal",
+        };
+        let find = if link.by.is_empty() { String::new() } else { format!(" by {}, or {otherwise}", link.by.join(", ")) };
+        let _ = writeln!(out, "  link    {} to {}{find}   (line {})", link.column, link.table, link.at.line);
+        for program in &link.fields {
+            let _ = writeln!(out, "          {} <- {}   (line {})", program.path.join("."), value(program, &field), program.at.line);
+        }
+    }
+    for rows in &flow.rows {
+        let _ = writeln!(
+            out,
+            "  rows    {} and {} by {} and {}   (line {})",
+            rows.list.join("."),
+            rows.table,
+            rows.item_key,
+            rows.row_key,
+            rows.at.line
+        );
+        for (programs, slots) in [(&rows.forward, &rows.items), (&rows.backward, &rows.rows)] {
+            let field = |slot: u32| slots.get(slot as usize).map_or("?".to_owned(), read_from);
+            for program in programs {
+                let _ = writeln!(out, "          {} <- {}   (line {})", program.path.join("."), value(program, &field), program.at.line);
+            }
         }
     }
     let scope = match flow.scope {

@@ -1,7 +1,7 @@
 //! What the mappings of a file say, in rows.
 
 use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
-use crate::syntax::ast::{Arm, Entry, File, Mapping, Path, Setting, Source};
+use crate::syntax::ast::{self, Arm, Entry, File, Mapping, Path, Setting, Source};
 use crate::syntax::{TokenKind, tokens};
 
 /// The documentation of several files.
@@ -106,22 +106,9 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
     let mut intro = vec![format!("{} {} {}", called(&head.source, source), head.way.sign(), called(&head.target, target))];
     let (mut fields, mut options, mut grids) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &mapping.entries {
-        let span = entry.span();
-        let note = remark_of(text, span.start, span.end);
         match entry {
             Entry::Key(key) => intro.push(format!("Key: {} {} {}", key.source.text(), key.way.sign(), key.target.text())),
-            Entry::Field(field) => {
-                let from = match &field.source {
-                    Source::Field(path) => described(path, source),
-                    Source::Literal(literal) => (slice(text, literal.span.start, literal.span.end), "fixed".to_owned()),
-                    Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
-                    Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
-                };
-                let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
-                let to = described(&field.target, target);
-                let when = if field.flags.iter().any(|f| f.text == "initial") { "first load and replay" } else { "every change" };
-                fields.push(vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), note]);
-            }
+            Entry::Field(field) => fields.push(row(field, text, source, target)),
             Entry::Replace(replace) => {
                 let rows = match &replace.shared {
                     Some(shared) => vec![vec!["every value".to_owned(), format!("as the replacement {} says", shared.text)]],
@@ -150,13 +137,59 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                     rows: vec![vec![body.trim_start_matches("filter").trim().to_owned()]],
                 });
             }
+            Entry::Linked(linked) => {
+                let (from, to) = linked_tables(linked, source, catalogue);
+                let mut rows: Vec<Vec<String>> = linked
+                    .keys
+                    .iter()
+                    .map(|key| {
+                        let (from, to) = (described(&key.source, from), described(&key.target, to));
+                        let remark = remark_of(text, key.span.start, key.span.end);
+                        vec![from.0, from.1, key.way.sign().to_owned(), to.0, to.1, String::new(), "key".to_owned(), remark]
+                    })
+                    .collect();
+                rows.extend(linked.fields.iter().map(|field| row(field, text, from, to)));
+                let by: Vec<String> = linked.by.iter().map(ast::Path::text).collect();
+                let or = linked.or.as_ref().map(|or| format!(", or {}", or.text)).unwrap_or_default();
+                let title =
+                    format!("{} {}: {} by {}{or}", linked.kind.keyword(), linked.path.text(), called(&linked.table, to), by.join(", "));
+                grids.push(Grid { title, head: HEAD.to_vec(), rows });
+            }
             Entry::Options(block) => options.extend(settings(&block.settings, text)),
         }
     }
-    let head_row = vec!["From", "Type", "", "To", "Type", "Steps", "When", "Remark"];
-    grids.insert(0, Grid { title: "Fields".to_owned(), head: head_row, rows: fields });
+    grids.insert(0, Grid { title: "Fields".to_owned(), head: HEAD.to_vec(), rows: fields });
     grids.push(Grid { title: "Options".to_owned(), head: vec!["Option", "Value"], rows: options });
     Some((head.name.text.clone(), intro, grids))
+}
+
+/// The columns of a grid of field mappings.
+const HEAD: [&str; 8] = ["From", "Type", "", "To", "Type", "Steps", "When", "Remark"];
+
+/// A field mapping as a row of such a grid.
+fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Option<&Table>) -> Vec<String> {
+    let from = match &field.source {
+        Source::Field(path) => described(path, source),
+        Source::Literal(literal) => (slice(text, literal.span.start, literal.span.end), "fixed".to_owned()),
+        Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
+        Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
+    };
+    let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
+    let to = described(&field.target, target);
+    let when = if field.flags.iter().any(|f| f.text == "initial") { "first load and replay" } else { "every change" };
+    let remark = remark_of(text, field.span.start, field.span.end);
+    vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), remark]
+}
+
+/// The tables between which the lines of a block of linked records go.
+fn linked_tables<'c>(linked: &ast::Linked, source: Option<&'c Table>, catalogue: &'c Catalogue) -> (Option<&'c Table>, Option<&'c Table>) {
+    let get = |id: TableId| catalogue.get(&id).map(AsRef::as_ref);
+    let from = match linked.kind {
+        ast::LinkedKind::Record => source,
+        ast::LinkedKind::Rows => source.and_then(|source| get(source.items(&linked.path.names())?)),
+    };
+    let to = SystemId::from_name(&linked.table.system.text).and_then(|system| get(TableId::new(system, linked.table.table.text.clone())));
+    (from, to)
 }
 
 fn arms(arms: &[Arm], text: &str) -> Vec<Vec<String>> {

@@ -90,6 +90,8 @@ pub(super) struct FieldDoc {
     pub(super) read_only: Option<bool>,
     /// Other names by which mappings may refer to the field.
     pub(super) aliases: Option<Vec<String>>,
+    /// The path of the value in an answer below the field that holds this one, if it is not the name: `team.0` is the first item of `team`.
+    pub(super) wire: Option<String>,
     /// Where the facts about the field come from.
     pub(super) provenance: Option<Provenance>,
     /// Why the field should not be used any more.

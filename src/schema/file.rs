@@ -325,6 +325,7 @@ impl Reader<'_> {
             creatable: doc.creatable.or(writable).unwrap_or(base.is_none_or(|b| b.creatable)),
             updatable: doc.updatable.or(writable).unwrap_or(base.is_none_or(|b| b.updatable)),
             aliases,
+            wire: doc.wire.clone().or_else(|| base.and_then(|b| b.wire.clone())),
             provenance: doc.provenance.unwrap_or(self.default),
             deprecated: doc.deprecated.clone().or_else(|| base.and_then(|b| b.deprecated.clone())),
             derived: match &doc.derived {

@@ -93,6 +93,24 @@ impl Table {
     }
 }
 
+impl Table {
+    /// The path of a field's value in a record, and its name with the names of the fields that hold it.
+    pub fn wire_path(&self, path: &[&str]) -> Option<(String, String)> {
+        let fields = (1..=path.len()).map(|end| self.field(&path[..end])).collect::<Option<Vec<_>>>()?;
+        let wire: Vec<String> = fields.iter().map(|field| field.wire_name(self.id.system)).collect();
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        Some((wire.join("."), names.join(".")))
+    }
+
+    /// The table that describes the items of a list, if the field at a path is one.
+    pub fn items(&self, path: &[&str]) -> Option<TableId> {
+        match &self.field(path)?.ty {
+            FieldType::Collection { target: Some(target) } => Some(TableId::new(self.id.system, target.clone())),
+            _ => None,
+        }
+    }
+}
+
 fn find<'a>(fields: &'a IndexMap<String, Field>, name: &str) -> Option<&'a Field> {
     fields.get(name).or_else(|| fields.values().find(|f| f.aliases.iter().any(|a| a == name)))
 }
@@ -127,6 +145,8 @@ pub struct Field {
     pub updatable: bool,
     /// Other names of the same field: `denyListEmail` for `blackListEmail`.
     pub aliases: Vec<String>,
+    /// The path of the value below the field that holds this one, if it is not the name: `team.0` is the first item of `team`.
+    pub wire: Option<String>,
     /// How sure the catalogue is of this entry.
     pub provenance: Provenance,
     /// What to use instead, where the system is going to remove the field.
@@ -177,7 +197,7 @@ impl Field {
     pub fn wire_name(&self, system: SystemId) -> String {
         match (&self.ty, system) {
             (FieldType::Lookup { .. }, SystemId::D365) => format!("_{}_value", self.name),
-            _ => self.name.clone(),
+            _ => self.wire.clone().unwrap_or_else(|| self.name.clone()),
         }
     }
 }

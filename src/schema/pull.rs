@@ -378,6 +378,7 @@ fn dataverse_field(logical: &str, vendor: String, ty: FieldType, attribute: &Att
         creatable,
         updatable: attribute.flag("IsValidForUpdate").unwrap_or(true),
         aliases: Vec::new(),
+        wire: None,
         provenance: Provenance::Pulled,
         derived: whole(attribute.get("SourceType")).and_then(Derived::of_source_type),
     }
@@ -471,6 +472,7 @@ fn key_field(name: &str) -> Field {
         creatable: false,
         updatable: false,
         aliases: Vec::new(),
+        wire: None,
         provenance: Provenance::Assumed,
         deprecated: None,
         derived: None,
@@ -496,6 +498,7 @@ fn campaign_field(key: &str, entry: &Value, known: Option<&IndexMap<String, Fiel
         creatable: !read_only && known.map_or(own, |k| k.creatable),
         updatable: !read_only && known.map_or(own, |k| k.updatable),
         aliases: known.map(|k| k.aliases.clone()).unwrap_or_default(),
+        wire: known.and_then(|k| k.wire.clone()),
         provenance: Provenance::Pulled,
         deprecated: known.and_then(|k| k.deprecated.clone()),
         derived: None,

@@ -125,6 +125,9 @@ fn field(field: &Field, system: SystemId, common: Provenance) -> Node {
     if !field.aliases.is_empty() {
         entries.push(("aliases", Node::List(field.aliases.iter().map(|a| text(a)).collect())));
     }
+    if let Some(wire) = &field.wire {
+        entries.push(("wire", text(wire)));
+    }
     if field.provenance != common {
         entries.push(("provenance", text(provenance(field.provenance))));
     }

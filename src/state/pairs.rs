@@ -412,7 +412,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    fn take_pair(&mut self, mapping: i64, side: PairSide, notice: &PairNotice, intake: &mut PairIntake) -> Inside<()> {
+    pub(super) fn take_pair(&mut self, mapping: i64, side: PairSide, notice: &PairNotice, intake: &mut PairIntake) -> Inside<()> {
         if self.is_forgotten(&notice.id)? {
             intake.forgotten += 1;
             return Ok(());
@@ -556,9 +556,7 @@ impl Tx<'_> {
     }
 
     fn set_ids(&mut self, number: i64, left: &str, right: &str) -> Inside<()> {
-        self.conn
-            .prepare_cached("UPDATE pair SET left_id = ?2, right_id = ?3, create_until = NULL WHERE id = ?1")?
-            .execute(params![number, left, right])?;
+        self.conn.prepare_cached("UPDATE pair SET left_id = ?2, right_id = ?3 WHERE id = ?1")?.execute(params![number, left, right])?;
         Ok(())
     }
 

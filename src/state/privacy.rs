@@ -142,6 +142,15 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Words,
     },
     Holding {
+        table: "pair_row",
+        what: "row of a list of an opportunity",
+        mapping: Some("mapping"),
+        label: "row_id",
+        own: &[("right_id", Some("mapping"))],
+        text: &[],
+        otherwise: Removal::Words,
+    },
+    Holding {
         table: "optout_flow",
         what: "note on opt-outs that names it",
         mapping: Some("mapping"),
@@ -224,6 +233,7 @@ const NOBODY: &[&str] = &[
     "mass_change",
     "mass_passed",
     "pair_cursor",
+    "pair_row_cursor",
 ];
 
 /// A place in the state file where a person was found.

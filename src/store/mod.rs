@@ -49,11 +49,11 @@ pub use crate::state::{
     Contact, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, EmptiedField, Environment, EventGap, EventIntake,
     EventMark, EventResult, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten, HeldCause, Joined, JournalCursor,
     JsonText, Judged, KnownWorkflow, Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState,
-    PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairSide, Partition, PartitionStatus, Payload,
-    Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery, RefetchOutcome,
-    RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status, Traces, Unseen,
-    Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink,
-    WrittenPath,
+    PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition,
+    PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery,
+    RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status,
+    Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState,
+    WrittenLink, WrittenPath,
 };
 
 /// The ports of one store. A clone has the same store behind it.

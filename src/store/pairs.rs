@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairSide, RunId, StateError};
+use super::{
+    ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, RunId, StateError,
+};
 use crate::time::Instant;
 
 /// Pairs of records that are kept in step both ways: what both sides had when they last agreed, and what is to be looked at.
@@ -28,6 +30,23 @@ pub trait Pairs: Send + Sync {
         side: PairSide,
         notices: Vec<PairNotice>,
         mark: Option<PairMark>,
+    ) -> Result<PairIntake, StateError>;
+
+    /// Returns the link by which the reading of a table goes on whose rows are items of a list; `None` at its beginning. A reading that
+    /// was begun by another plan begins again.
+    async fn pair_row_cursor(&self, workflow: &str, table: &str, plan: &str) -> Result<Option<String>, StateError>;
+
+    /// Takes in what such a table told, and how far it was read, in one transaction: the pairs of the records that the rows lead to, and of
+    /// those that they led to before, are to be looked at.
+    ///
+    /// # Errors
+    /// [`StateError::CursorMoved`] if the page was read from another place.
+    async fn take_pair_rows(
+        &self,
+        workflow: &str,
+        table: &str,
+        notices: Vec<PairRowNotice>,
+        mark: PairMark,
     ) -> Result<PairIntake, StateError>;
 
     /// Returns the pair of a record.

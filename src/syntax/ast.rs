@@ -303,6 +303,8 @@ pub enum Entry {
     Filter(Filter),
     /// `options { … }`.
     Options(Options),
+    /// `link A: TABLE by B or create { … }`, `rows A: TABLE by B { … }`.
+    Linked(Linked),
 }
 
 impl Entry {
@@ -314,8 +316,53 @@ impl Entry {
             Entry::Replace(replace) => replace.span,
             Entry::Filter(filter) => filter.span,
             Entry::Options(options) => options.span,
+            Entry::Linked(linked) => linked.span,
         }
     }
+}
+
+/// What a block of linked records is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkedKind {
+    /// `link COLUMN: TABLE by A, B or create { … }`: the one record that a lookup leads to.
+    Record,
+    /// `rows LIST: TABLE by COLUMN { … }`: the items of a list, each of which is a row that leads back to the record.
+    Rows,
+}
+
+impl LinkedKind {
+    /// The keyword.
+    pub fn keyword(self) -> &'static str {
+        match self {
+            LinkedKind::Record => "link",
+            LinkedKind::Rows => "rows",
+        }
+    }
+}
+
+/// A block of linked records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linked {
+    /// The whole.
+    pub span: Span,
+    /// What it is about.
+    pub kind: LinkedKind,
+    /// The keyword.
+    pub keyword: Span,
+    /// The lookup that leads to the record, or the list with the items.
+    pub path: Path,
+    /// The table of the linked records.
+    pub table: TableName,
+    /// The columns by which a record is found, or the one lookup that leads back.
+    pub by: Vec<Path>,
+    /// What happens if no record is found.
+    pub or: Option<Ident>,
+    /// Every `key` in order; rows have one.
+    pub keys: Vec<Key>,
+    /// The field mappings.
+    pub fields: Vec<FieldMapping>,
+    /// A line that could not be read.
+    pub unread: bool,
 }
 
 /// `key A -> B`.

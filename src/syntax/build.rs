@@ -144,6 +144,7 @@ impl<'a> Builder<'a> {
             Rule::replace => self.replace(pair).map(Entry::Replace),
             Rule::filter => self.filter(pair).map(Entry::Filter),
             Rule::options => self.options(pair).map(Entry::Options),
+            Rule::linked => self.linked(pair).map(Entry::Linked),
             _ => {
                 self.bad(&pair, Context::Entry);
                 None
@@ -169,7 +170,7 @@ impl<'a> Builder<'a> {
         (way, self.span(pair))
     }
 
-    fn key(&mut self, pair: Pair<'_, Rule>) -> Option<Key> {
+    pub(super) fn key(&mut self, pair: Pair<'_, Rule>) -> Option<Key> {
         let span = self.span(&pair);
         let (mut paths, mut way) = (Vec::new(), (Way::Forward, span));
         for part in pair.into_inner() {

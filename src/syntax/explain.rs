@@ -250,6 +250,7 @@ fn reread(text: &str, context: Context) -> Finding {
         (Context::Entry, "replace") => Rule::only_replace,
         (Context::Entry, "filter") => Rule::only_filter,
         (Context::Entry, "options") => Rule::only_options,
+        (Context::Entry, "link" | "rows") => Rule::only_linked,
         (Context::Entry | Context::Item, _) => Rule::only_field,
     };
     let usage = match rule {
@@ -275,6 +276,9 @@ fn reread(text: &str, context: Context) -> Finding {
         Rule::only_replace => "write `replace field { value => value }`",
         Rule::only_filter => "write `filter all { … }` or `filter any { … }`",
         Rule::only_options => "write `options { deletes propagate }`",
+        Rule::only_linked => {
+            "write `link parentaccountid: d365.account by name or create { customerProfile.name <-> name }`, or `rows LIST: TABLE by COLUMN { … }`"
+        }
         _ => "write `source -> target`, then steps as `| step` and at last `@initial` where it is wanted",
     };
     let Err(error) = Grammar::parse(rule, text) else {
@@ -449,6 +453,9 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::kw_replace => "`replace`",
         Rule::kw_filter => "`filter`",
         Rule::kw_options => "`options`",
+        Rule::linked => "`link` or `rows`",
+        Rule::kw_rows => "`rows`",
+        Rule::kw_by => "`by`",
         Rule::kw_default => "`default`",
         Rule::kw_else => "`else`",
         Rule::kw_not => "`not`",
@@ -488,6 +495,8 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::only_events
         | Rule::only_event_line
         | Rule::event_lines
+        | Rule::linked_lines
+        | Rule::only_linked
         | Rule::only_test
         | Rule::only_pair
         | Rule::only_clause

@@ -123,6 +123,38 @@ impl Builder<'_> {
         Some(Events { span, name, source: tables.next()?, target: tables.next()?, settings, fields })
     }
 
+    /// A block of linked records.
+    pub(super) fn linked(&mut self, pair: Pair<'_, Rule>) -> Option<Linked> {
+        let span = self.span(&pair);
+        let (mut kind, mut keyword, mut paths, mut table, mut or) = (LinkedKind::Record, span, Vec::new(), None, None);
+        let (mut keys, mut fields, mut unread) = (Vec::new(), Vec::new(), false);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::kw_link => keyword = self.span(&part),
+                Rule::kw_rows => (kind, keyword) = (LinkedKind::Rows, self.span(&part)),
+                Rule::path => paths.push(self.path(part)),
+                Rule::table => table = self.table(part),
+                Rule::ident => or = Some(self.ident(&part)),
+                Rule::linked_lines => {
+                    for line in part.into_inner() {
+                        let known = match line.as_rule() {
+                            Rule::key => self.key(line).map(|key| keys.push(key)),
+                            Rule::field => self.field(line).map(|field| fields.push(field)),
+                            _ => {
+                                self.bad(&line, Context::Entry);
+                                None
+                            }
+                        };
+                        unread |= known.is_none();
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut paths = paths.into_iter();
+        Some(Linked { span, kind, keyword, path: paths.next()?, table: table?, by: paths.collect(), or, keys, fields, unread })
+    }
+
     fn test_block(&mut self, pair: Pair<'_, Rule>) -> Option<TestBlock> {
         let span = self.span(&pair);
         let mapping = self.name_in(pair.clone())?;

@@ -42,6 +42,9 @@ pub struct Query {
     pub select: Vec<String>,
     /// Whether labels of options, and tables of lookups, are to come beside the values, where the system has such.
     pub labels: bool,
+    /// Records that lookups lead to, within the record: the property of each and what is needed of it. Only [`Source::retrieve`] gives
+    /// them.
+    pub expand: Vec<(String, Vec<String>)>,
 }
 
 /// Which page is wanted.
@@ -165,6 +168,14 @@ pub trait Source: Send + Sync {
             }
         }
         Ok(found)
+    }
+
+    /// Returns the records of a table whose lookup leads to a record. `lookup` is the property with the id.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] if the system has no lookups. Others as they come.
+    async fn children(&self, _query: &Query, lookup: &str, _id: &str) -> Result<Vec<Box<RawValue>>, ConnectError> {
+        Err(ConnectError::config(format!("{}: records are not found by `{lookup}`", self.system()), "read them by their ids"))
     }
 
     /// Returns the ids of the other records of the deal that a record belongs to; none if the system does not group records so.

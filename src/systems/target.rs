@@ -148,6 +148,15 @@ pub trait Target: Send + Sync {
         Ok(found.and_then(|found| found.record.get(primary_key).and_then(Value::as_str).map(str::to_owned)))
     }
 
+    /// Returns the ids of records whose attributes have these values (`null`, a text or a whole number): two at most, which is enough to
+    /// know whether there is one.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] if the system finds records by their keys only. Others as they come.
+    async fn find_by(&self, table: Table<'_>, _primary_key: &str, _values: &[(&str, Value)]) -> Result<Vec<String>, ConnectError> {
+        Err(ConnectError::config(format!("{}: records of `{}` are found by their keys only", self.system(), table.name), "use a key"))
+    }
+
     /// Creates a record; `body` carries the key in this attribute.
     ///
     /// # Errors

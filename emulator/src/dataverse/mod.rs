@@ -364,19 +364,21 @@ impl Dataverse {
         let column = |store: &Store, table: usize, name: &str| store.tables[table].table.column(name);
         if let Some(users) = store.by_name("systemuser") {
             for (index, client) in self.clients.iter().enumerate() {
-                let names =
-                    [("firstname", "#"), ("lastname", if index == 0 { "d365map" } else { "Sales" }), ("domainname", client.id.as_str())];
+                let (last, email) = if index == 0 { ("d365map", "d365map@example.com") } else { ("Sales", "sales@example.com") };
+                let names = [("firstname", "#"), ("lastname", last), ("domainname", client.id.as_str()), ("internalemailaddress", email)];
                 let changes =
                     names.iter().filter_map(|(name, text)| Some((column(store, users, name)?, value::Value::text(text)))).collect();
                 store.insert(users, client.user, changes, 0, sample::created(0)).map_err(text)?;
             }
         }
         if let Some(currencies) = store.by_name("transactioncurrency") {
-            let names = [("currencyname", "US Dollar"), ("currencysymbol", "$"), ("isocurrencycode", "USD")];
-            let changes =
-                names.iter().filter_map(|(name, text)| Some((column(store, currencies, name)?, value::Value::text(text)))).collect();
-            let id = store.currency;
-            store.insert(currencies, id, changes, 0, sample::created(0)).map_err(text)?;
+            let euro = uuid::Uuid::from_u128(store.currency.as_u128() ^ 1);
+            for (id, names) in [(store.currency, ["US Dollar", "$", "USD"]), (euro, ["Euro", "€", "EUR"])] {
+                let columns = ["currencyname", "currencysymbol", "isocurrencycode"].into_iter().zip(names);
+                let changes =
+                    columns.filter_map(|(name, text)| Some((column(store, currencies, name)?, value::Value::text(text)))).collect();
+                store.insert(currencies, id, changes, 0, sample::created(0)).map_err(text)?;
+            }
         }
         messages::fill(store).map_err(text)?;
         store.commit();

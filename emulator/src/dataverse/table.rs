@@ -485,6 +485,7 @@ pub(crate) fn standard() -> Result<Vec<Table>, String> {
         include_str!("contact.json"),
         include_str!("account.json"),
         include_str!("opportunity.json"),
+        include_str!("msft_microsoftpartnercentersolution.json"),
         include_str!("systemuser.json"),
         include_str!("transactioncurrency.json"),
         include_str!("sdkmessage.json"),

@@ -68,6 +68,7 @@ impl StepChecker<'_, '_, '_> {
             creatable: false,
             updatable: false,
             aliases: Vec::new(),
+            wire: None,
             provenance: Provenance::Declared,
             deprecated: None,
             derived: None,

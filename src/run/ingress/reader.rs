@@ -229,6 +229,7 @@ pub(super) fn query(flow: &IngressFlow) -> Query {
         primary_key: flow.source.primary_property().to_owned(),
         select: flow.source.select(),
         labels: flow.source.annotations(),
+        expand: Vec::new(),
     }
 }
 

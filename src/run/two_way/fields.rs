@@ -1,9 +1,10 @@
 //! The fields of a two-way mapping, and what a record shows of them.
 
+use super::rows::{self, List};
 use super::rule::{FieldValue, FieldWay, LeftSight, RightSight};
-use super::values::{Body, is_empty, mean_same, quoted, without_mark};
-use crate::eval::{EvalError, Flat, Programs, Rejection, in_scope, raw_at};
-use crate::plan::{FieldProgram, Side, TwoWayFlow};
+use super::values::{Body, Fault, is_empty, mean_same, quoted, without_mark};
+use crate::eval::{EvalError, Flat, Programs, in_scope, raw_at};
+use crate::plan::{FieldProgram, LinkedRecord, Otherwise, Side, TwoWayFlow};
 use crate::store::{Fingerprinter, PairSide};
 use crate::time::{self, Instant};
 
@@ -17,6 +18,10 @@ pub(super) struct Field {
     pub(super) forward: Option<usize>,
     /// The place of its program among those that write the left side.
     pub(super) backward: Option<usize>,
+    /// The place of the lookup that it sets.
+    pub(super) link: Option<usize>,
+    /// The place of the list that it is.
+    pub(super) list: Option<usize>,
 }
 
 /// The property of a referral with the id of the record in the customer's CRM (Partner Center: *referral resources*).
@@ -59,6 +64,10 @@ pub(super) struct Record {
     flat: Flat,
     /// For each field, the result of the program that reads this side.
     pub(super) results: Vec<Option<String>>,
+    /// For each lookup, the values of the record that it is to lead to; of the left side.
+    pub(super) linked: Vec<Vec<String>>,
+    /// Each list.
+    pub(super) lists: Vec<List>,
 }
 
 impl Record {
@@ -66,6 +75,15 @@ impl Record {
     fn at(&self, path: &[String]) -> Option<String> {
         raw_at(&self.raw, &path.join("."))
     }
+}
+
+/// What a body gets for a link of a record.
+#[derive(Clone, Debug)]
+pub(super) struct Bound {
+    /// The link's place.
+    pub(super) link: usize,
+    /// The other record's id.
+    pub(super) id: String,
 }
 
 fn wires<'p>(side: &'p Side, program: &FieldProgram) -> Vec<&'p str> {
@@ -89,10 +107,24 @@ impl Fields {
             }
             let name = back.map_or_else(|| format!("-> {to}"), |place| format!("{} <-> {to}", flow.backward[place].path.join(".")));
             let way = if back.is_some() { FieldWay::Both } else { FieldWay::ToRight };
-            list.push(Field { name, way, forward: Some(forward), backward: back });
+            list.push(Field { name, way, forward: Some(forward), backward: back, link: None, list: None });
         }
         for (place, back) in flow.backward.iter().enumerate().filter(|(place, _)| !taken[*place]) {
-            list.push(Field { name: format!("<- {}", back.path.join(".")), way: FieldWay::ToLeft, forward: None, backward: Some(place) });
+            let name = format!("<- {}", back.path.join("."));
+            list.push(Field { name, way: FieldWay::ToLeft, forward: None, backward: Some(place), link: None, list: None });
+        }
+        for (place, link) in flow.links.iter().enumerate().filter(|(_, link)| !link.fields.is_empty()) {
+            let name = format!("-> {}", link.column);
+            list.push(Field { name, way: FieldWay::ToRight, forward: None, backward: None, link: Some(place), list: None });
+        }
+        for (place, rows) in flow.rows.iter().enumerate() {
+            let (way, sign) = match (rows.forward.is_empty(), rows.backward.is_empty()) {
+                (false, true) => (FieldWay::ToRight, "->"),
+                (true, false) => (FieldWay::ToLeft, "<-"),
+                _ => (FieldWay::Both, "<->"),
+            };
+            let name = format!("{} {sign} {}", rows.list.join("."), rows.table);
+            list.push(Field { name, way, forward: None, backward: None, link: None, list: Some(place) });
         }
         let names = list.iter().map(|field| field.name.clone()).collect();
         Fields { list, names, columns: Columns::beside(&flow.right.key) }
@@ -102,9 +134,12 @@ impl Fields {
     pub(super) fn right_columns(&self, flow: &TwoWayFlow) -> Vec<String> {
         let read = flow.right.slots.iter().map(|slot| slot.wire.split('@').next().unwrap_or_default());
         let written = flow.forward.iter().filter(|program| program.path.len() == 1).map(|program| program.path[0].as_str());
+        let lookups: Vec<String> = flow.links.iter().map(LinkedRecord::property).collect();
         let own = [flow.right.primary_key.as_str(), flow.right.key.as_str(), "modifiedon"].into_iter().chain(self.columns.gate);
         let mut columns: Vec<String> = Vec::new();
-        for column in own.chain(read).chain(written).filter(|column| !column.contains('@')) {
+        // What has a dot is of another record.
+        let own = own.chain(lookups.iter().map(String::as_str));
+        for column in own.chain(read).chain(written).filter(|column| !column.contains(['@', '.'])) {
             if !columns.iter().any(|known| known == column) {
                 columns.push(column.to_owned());
             }
@@ -124,7 +159,8 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn forward(&self) -> Result<Programs<'a>, EvalError> {
-        Programs::new(&self.flow.left.slots, self.flow.forward.iter(), self.flow.filter.as_ref(), self.flow.at)
+        let linked = self.flow.links.iter().flat_map(|link| &link.fields);
+        Programs::new(&self.flow.left.slots, self.flow.forward.iter().chain(linked), self.flow.filter.as_ref(), self.flow.at)
     }
 
     fn backward(&self) -> Result<Programs<'a>, EvalError> {
@@ -133,6 +169,28 @@ impl<'a> Reading<'a> {
 
     fn results(&self, values: &[String], place: impl Fn(&Field) -> Option<usize>) -> Vec<Option<String>> {
         self.fields.list.iter().map(|field| place(field).and_then(|place| values.get(place).cloned())).collect()
+    }
+
+    /// The values of the records that lookups are to lead to, from the results of all programs over the left side.
+    fn linked(&self, values: &[String]) -> Vec<Vec<String>> {
+        let mut values = values.iter().skip(self.flow.forward.len());
+        self.flow.links.iter().map(|link| values.by_ref().take(link.fields.len()).cloned().collect()).collect()
+    }
+
+    /// Adds what is shown of lookups and lists to the results of fields.
+    fn with_lists(&self, results: &mut [Option<String>], linked: &[Vec<String>], lists: &[List]) {
+        for (field, result) in self.fields.list.iter().zip(results) {
+            if let (Some(link), Some(values)) =
+                (field.link.and_then(|link| self.flow.links.get(link)), field.link.and_then(|link| linked.get(link)))
+            {
+                let values: Option<Vec<String>> =
+                    link.sought(values).map(|sought| sought.into_iter().map(|(_, value)| value.clone()).collect());
+                *result = Some(values.map_or_else(|| "null".to_owned(), |values| format!("[{}]", values.join(","))));
+            }
+            if let Some(list) = field.list.and_then(|list| lists.get(list)) {
+                *result = list.shown();
+            }
+        }
     }
 
     fn seen(&self, results: &[Option<String>]) -> Vec<Option<FieldValue>> {
@@ -145,7 +203,10 @@ impl<'a> Reading<'a> {
         let programs = self.forward()?;
         let flat = programs.flat(raw);
         let (admitted, values) = programs.run(&flat, self.now)?;
-        let results = self.results(&values, |field| field.forward);
+        let mut results = self.results(&values, |field| field.forward);
+        let linked = self.linked(&values);
+        let lists = self.flow.rows.iter().map(|rows| List::of_items(rows, raw, self.now)).collect::<Result<Vec<_>, _>>()?;
+        self.with_lists(&mut results, &linked, &lists);
         let sight = LeftSight {
             id: text_at(raw, &self.flow.left.primary_key).unwrap_or_default().to_ascii_lowercase(),
             version: version(raw, PairSide::Left),
@@ -155,16 +216,20 @@ impl<'a> Reading<'a> {
             crm_id: text_at(raw, CRM_ID).map(|id| id.trim().to_ascii_lowercase()).filter(|id| !id.is_empty()),
             values: self.seen(&results),
         };
-        Ok((Record { raw: raw.to_owned(), flat, results }, sight))
+        Ok((Record { raw: raw.to_owned(), flat, results, linked, lists }, sight))
     }
 
-    /// Reads a record of the right side.
-    pub(super) fn right(&self, raw: &str) -> Result<(Record, RightSight), Fault> {
+    /// Reads a record of the right side. `rows`: for each list the rows that lead to it.
+    pub(super) fn right(&self, raw: &str, rows: &[Vec<String>]) -> Result<(Record, RightSight), Fault> {
         let raw = without_marks(raw);
         let programs = self.backward()?;
         let flat = programs.flat(&raw);
         let (_, values) = programs.run(&flat, self.now)?;
-        let results = self.results(&values, |field| field.backward);
+        let mut results = self.results(&values, |field| field.backward);
+        let empty = Vec::new();
+        let rows = self.flow.rows.iter().enumerate().map(|(place, list)| List::of_rows(list, rows.get(place).unwrap_or(&empty), self.now));
+        let lists = rows.collect::<Result<Vec<_>, _>>()?;
+        self.with_lists(&mut results, &[], &lists);
         let sight = RightSight {
             id: text_at(&raw, &self.flow.right.primary_key).unwrap_or_default().to_ascii_lowercase(),
             version: version(&raw, PairSide::Right),
@@ -173,12 +238,19 @@ impl<'a> Reading<'a> {
             identifier: identifier(self.flow, &raw),
             values: self.seen(&results),
         };
-        Ok((Record { raw, flat, results }, sight))
+        Ok((Record { raw, flat, results, linked: Vec::new(), lists }, sight))
     }
 
     /// Whether both records hold the same value in a field.
     pub(super) fn same(&self, place: usize, left: &Record, right: &Record) -> bool {
         let Some(field) = self.fields.list.get(place) else { return true };
+        if let Some(link) = field.link {
+            return self.flow.links.get(link).zip(left.linked.get(link)).is_none_or(|(link, values)| leads(link, values, right));
+        }
+        if let Some(list) = field.list {
+            let lists = left.lists.get(list).zip(right.lists.get(list));
+            return self.flow.rows.get(list).zip(lists).is_none_or(|(rows, (left, right))| rows::same(rows, left, right));
+        }
         let equal = |from: &Record, program: Option<&FieldProgram>, to: &Record| match (from.results.get(place), program) {
             (Some(Some(result)), Some(program)) => mean_same(Some(result), to.at(&program.path).as_deref()),
             _ => false,
@@ -194,11 +266,28 @@ impl<'a> Reading<'a> {
         fields: &[usize],
         left: &Record,
         right: Option<&Record>,
+        bound: &[Bound],
         body: &mut Body,
     ) -> Result<Vec<Option<FieldValue>>, Fault> {
         let program = |field: &Field| field.forward.and_then(|place| self.flow.forward.get(place));
-        let flat = self.filled(fields, left, right, program, body);
-        Ok(self.expected(&self.backward()?, &flat, |field| field.backward))
+        let mut flat = self.filled(fields, left, right, program, body);
+        for bound in bound {
+            let Some(link) = self.flow.links.get(bound.link) else { continue };
+            body.set_text(&format!("{}@odata.bind", link.navigation), &format!("/{}({})", link.collection, bound.id));
+            flat.retain(|name, _| !name.strip_prefix(&link.navigation).is_some_and(|rest| rest.starts_with('.')));
+            for (program, value) in link.fields.iter().zip(left.linked.get(bound.link).into_iter().flatten()) {
+                flat.insert(format!("{}.{}", link.navigation, program.path.join(".")), value.clone());
+            }
+        }
+        let mut expected = self.expected(&self.backward()?, &flat, |field| field.backward);
+        for &place in fields {
+            let Some(list) = self.fields.list.get(place).and_then(|field| field.list) else { continue };
+            let (Some(rows), Some(from)) = (self.flow.rows.get(list), left.lists.get(list)) else { continue };
+            let to = right.and_then(|right| right.lists.get(list));
+            let shown = rows::expected(from, &rows.forward, to, (&rows.rows, &rows.backward, rows.at), self.now);
+            self.put_list(&mut expected, place, shown);
+        }
+        Ok(expected)
     }
 
     /// Adds fields of the right record to a body for the left side. Returns what the left record shows when it has them.
@@ -211,7 +300,16 @@ impl<'a> Reading<'a> {
     ) -> Result<Vec<Option<FieldValue>>, Fault> {
         let program = |field: &Field| field.backward.and_then(|place| self.flow.backward.get(place));
         let flat = self.filled(fields, right, left, program, body);
-        Ok(self.expected(&self.forward()?, &flat, |field| field.forward))
+        let mut expected = self.expected(&self.forward()?, &flat, |field| field.forward);
+        for &place in fields {
+            let Some(list) = self.fields.list.get(place).and_then(|field| field.list) else { continue };
+            let (Some(rows), Some(from)) = (self.flow.rows.get(list), right.lists.get(list)) else { continue };
+            let to = left.and_then(|left| left.lists.get(list));
+            body.set(&rows.list, rows::items_of(rows, from, to));
+            let shown = rows::expected(from, &rows.backward, to, (&rows.items, &rows.forward, rows.at), self.now);
+            self.put_list(&mut expected, place, shown);
+        }
+        Ok(expected)
     }
 
     /// Adds fields to a body, and to what the record has that gets them.
@@ -228,10 +326,17 @@ impl<'a> Reading<'a> {
             let program = self.fields.list.get(place).and_then(&program);
             if let (Some(program), Some(Some(json))) = (program, from.results.get(place)) {
                 flat.insert(program.path.join("."), json.clone());
-                body.set(&program.path, json.clone());
+                body.set_item(&program.path, json.clone(), |list| to.and_then(|to| to.at(list)));
             }
         }
         flat
+    }
+
+    /// Puts what is shown of a list.
+    fn put_list(&self, expected: &mut [Option<FieldValue>], place: usize, shown: Option<String>) {
+        if let (Some(value), Some(name)) = (expected.get_mut(place), self.fields.names.get(place)) {
+            *value = shown.map(|json| FieldValue { print: self.printer.print(name, &json), empty: is_empty(&json) });
+        }
     }
 
     /// What a record with these values shows; nothing where that cannot be told, which only makes a lost answer look like a change.
@@ -243,23 +348,35 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Why a record cannot be compared.
-pub(super) enum Fault {
-    /// The record.
-    Record(Rejection),
-    /// The plan.
-    Plan(EvalError),
-}
-
-impl From<Rejection> for Fault {
-    fn from(rejection: Rejection) -> Fault {
-        Fault::Record(rejection)
+/// Whether a lookup of the right record leads where it should. One that creates records is set once: what is changed later in Partner
+/// Center about a customer does not move the opportunity to another account.
+fn leads(link: &LinkedRecord, values: &[String], right: &Record) -> bool {
+    let Some(sought) = link.sought(values) else { return true };
+    let set = right.at(&[link.property()]).is_some_and(|id| !is_empty(&id));
+    if link.otherwise == Otherwise::Create || !set {
+        return set;
     }
+    let alike = |(column, value): &(&str, &String)| {
+        let held = right.at(&[link.navigation.clone(), (*column).to_owned()]);
+        // Dynamics 365 finds texts whatever their case.
+        let (value, held) = (value.to_lowercase(), held.map(|held| held.to_lowercase()));
+        mean_same(Some(&value), held.as_deref())
+    };
+    sought.iter().all(alike)
 }
 
-impl From<EvalError> for Fault {
-    fn from(error: EvalError) -> Fault {
-        Fault::Plan(error)
+impl LinkedRecord {
+    /// The values by which a record is found, from the results of all programs; none if all are empty.
+    pub(super) fn sought<'v>(&self, values: &'v [String]) -> Option<Vec<(&str, &'v String)>> {
+        let value = |column: &String| self.fields.iter().zip(values).find(|(program, _)| program.path == [column.clone()]);
+        let sought: Vec<(&str, &String)> =
+            self.by.iter().filter_map(|column| value(column).map(|(_, value)| (column.as_str(), value))).collect();
+        sought.iter().any(|(_, value)| !is_empty(value)).then_some(sought)
+    }
+
+    /// The property of a record with the id that the lookup holds.
+    fn property(&self) -> String {
+        format!("_{}_value", self.column)
     }
 }
 

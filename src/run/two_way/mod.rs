@@ -14,10 +14,12 @@
 mod fields;
 #[cfg(test)]
 mod flows;
+mod linked;
 #[cfg(test)]
 mod model;
 mod notifications;
 mod reader;
+mod rows;
 mod rule;
 mod trouble;
 mod values;
@@ -32,6 +34,8 @@ use crate::plan::{self, Conflicts, TwoWayFlow};
 use crate::store::{Fingerprinter, PairSide};
 use crate::systems::{Query, RecordKey, Source, Table, Target};
 use fields::{Fields, Reading};
+use linked::FoundRecords;
+use reader::Part;
 use rule::{Policy, Rule};
 
 /// One of the two systems.
@@ -50,6 +54,8 @@ struct Shared {
     printer: Fingerprinter,
     left: System,
     right: System,
+    /// The records that lookups were found to lead to in this round.
+    found: FoundRecords,
     /// Which kinds of calls were denied in this round.
     denials: Denials<CallKind>,
 }
@@ -64,7 +70,11 @@ impl Shared {
             Conflicts::Right => Policy::Right,
             Conflicts::Report => Policy::Report,
         };
-        let rule = Rule { ways: fields.list.iter().map(|field| field.way).collect(), policy };
+        let rule = Rule {
+            ways: fields.list.iter().map(|field| field.way).collect(),
+            piecewise: fields.list.iter().map(|field| field.list.is_some()).collect(),
+            policy,
+        };
         let (source, target) = context.services.side(&flow.left)?;
         let query = Query { collection: flow.left.collection.clone(), primary_key: flow.left.primary_key.clone(), ..Query::default() };
         let left = System { source, target, query };
@@ -73,11 +83,17 @@ impl Shared {
             collection: flow.right.collection.clone(),
             primary_key: flow.right.primary_key.clone(),
             select: fields.right_columns(flow),
+            expand: flow
+                .links
+                .iter()
+                .filter(|link| !link.select.is_empty())
+                .map(|link| (link.navigation.clone(), link.select.clone()))
+                .collect(),
             labels: false,
         };
         let right = System { source, target, query };
         let printer = context.stores.pairs.fingerprinter().await?;
-        Ok(Shared { index, fields, rule, printer, left, right, denials: Denials::default(), context })
+        Ok(Shared { index, fields, rule, printer, left, right, found: FoundRecords::default(), denials: Denials::default(), context })
     }
 
     fn flow(&self) -> &TwoWayFlow {
@@ -122,7 +138,10 @@ impl Shared {
 pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError> {
     let shared = Arc::new(Shared::new(context, index).await?);
     notifications::take(&shared).await?;
-    reader::read(&shared, PairSide::Left).await?;
-    reader::read(&shared, PairSide::Right).await?;
+    reader::read(&shared, Part::Side(PairSide::Left)).await?;
+    reader::read(&shared, Part::Side(PairSide::Right)).await?;
+    for list in 0..shared.flow().rows.len() {
+        reader::read(&shared, Part::Rows(list)).await?;
+    }
     work::work(&shared).await
 }

@@ -3,52 +3,108 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::fields::{Fault, identifier, text_at, version};
+use super::fields::{identifier, text_at, version};
+use super::rows::rows_query;
+use super::values::Fault;
 use crate::connect::{ConnectError, Trail};
 use crate::engine::events::RunEvent;
 use crate::eval::raw_at;
 use crate::run::{RunError, failure};
-use crate::store::{PairMark, PairNotice, PairSide};
-use crate::systems::{Cursor, PageRequest, Row};
+use crate::store::{PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, StateError};
+use crate::systems::{Cursor, PageRequest, Query, Row, Source};
 
-/// Reads a side until it has told everything.
-pub(super) async fn read(shared: &Arc<Shared>, side: PairSide) -> Result<(), RunError> {
-    let pairs = &shared.context.stores.pairs;
-    let system = shared.system(side);
+/// What is read for a two-way mapping.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// The records of a side.
+    Side(PairSide),
+    /// The rows of a list, by its place.
+    Rows(usize),
+}
+
+impl Part {
+    fn source(self, shared: &Shared) -> &dyn Source {
+        match self {
+            Part::Side(side) => shared.system(side).source.as_ref(),
+            Part::Rows(_) => shared.right.source.as_ref(),
+        }
+    }
+
+    fn query(self, shared: &Shared) -> Query {
+        match self {
+            Part::Side(side) => shared.system(side).query.clone(),
+            Part::Rows(list) => shared.flow().rows.get(list).map(rows_query).unwrap_or_default(),
+        }
+    }
+
+    fn name(self, shared: &Shared) -> String {
+        match self {
+            Part::Side(side) => side.to_string(),
+            Part::Rows(list) => shared.flow().rows.get(list).map(|rows| rows.table.clone()).unwrap_or_default(),
+        }
+    }
+
+    async fn cursor(self, shared: &Shared, plan: &str) -> Result<Option<String>, StateError> {
+        let pairs = &shared.context.stores.pairs;
+        match self {
+            Part::Side(side) => pairs.pair_cursor(shared.name(), side, plan).await,
+            Part::Rows(_) => pairs.pair_row_cursor(shared.name(), &self.name(shared), plan).await,
+        }
+    }
+
+    /// Takes in a page and how far it was read.
+    async fn take(self, shared: &Shared, rows: &[Row], mark: PairMark) -> Result<PairIntake, StateError> {
+        let pairs = &shared.context.stores.pairs;
+        match self {
+            Part::Side(side) => {
+                let notices: Vec<PairNotice> = rows.iter().filter_map(|row| notice(shared, side, row)).collect();
+                shared.context.events.emit(RunEvent::Read(notices.len() as u64));
+                pairs.take_pairs(shared.name(), side, notices, Some(mark)).await
+            }
+            Part::Rows(list) => {
+                let notices: Vec<PairRowNotice> = rows.iter().filter_map(|row| row_notice(shared, list, row)).collect();
+                pairs.take_pair_rows(shared.name(), &self.name(shared), notices, mark).await
+            }
+        }
+    }
+}
+
+/// Reads a part until it has told everything.
+pub(super) async fn read(shared: &Arc<Shared>, part: Part) -> Result<(), RunError> {
+    let source = part.source(shared);
     let plan = shared.fingerprint();
-    let mut link = pairs.pair_cursor(shared.name(), side, &plan).await?;
+    let mut link = part.cursor(shared, &plan).await?;
     let mut trail = Trail::default();
     loop {
         if shared.context.stop.is_cancelled() {
             return Ok(());
         }
-        let (query, page_size) = (system.query.clone(), shared.context.options.page_size);
+        let (query, page_size) = (part.query(shared), shared.context.options.page_size);
         let request = match &link {
             Some(link) => PageRequest::Follow { cursor: Cursor::from(link.clone()), query, page_size },
-            None => PageRequest::First { query, track_changes: system.source.capabilities().change_tracking, page_size },
+            None => PageRequest::First { query, track_changes: source.capabilities().change_tracking, page_size },
         };
         let fetched = tokio::select! {
-            fetched = system.source.page(&request) => fetched,
+            fetched = source.page(&request) => fetched,
             () = shared.context.stop.cancelled() => return Ok(()),
         };
-        let page = match fetched.and_then(|page| page.follow(system.source.system(), &request, &mut trail).map(|()| page)) {
+        let page = match fetched.and_then(|page| page.follow(source.system(), &request, &mut trail).map(|()| page)) {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) if link.is_some() => {
-                tracing::warn!(flow = shared.name(), %side, "the change-tracking token has expired: reading all records again");
-                pairs.take_pairs(shared.name(), side, Vec::new(), Some(PairMark { from: link, to: None })).await?;
+                let part_name = part.name(shared);
+                tracing::warn!(flow = shared.name(), part = part_name, "the change-tracking token has expired: reading all records again");
+                part.take(shared, &[], PairMark { from: link, to: None }).await?;
                 (link, trail) = (None, Trail::default());
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        let notices: Vec<PairNotice> = page.rows.iter().filter_map(|row| notice(shared, side, row)).collect();
         let events = &shared.context.events;
         events.emit(RunEvent::PagesRead(1));
-        events.emit(RunEvent::Read(notices.len() as u64));
         let over = page.next.is_none();
         // A reading of changes that gives no new cursor keeps the old one.
         let to = page.next.or(page.changes).map(String::from).or_else(|| link.clone());
-        let intake = pairs.take_pairs(shared.name(), side, notices, Some(PairMark { from: link, to: to.clone() })).await?;
+        let intake = part.take(shared, &page.rows, PairMark { from: link, to: to.clone() }).await?;
         events.emit(RunEvent::Unchanged(intake.unchanged));
         events.emit(RunEvent::FilteredOut(intake.apart));
         events.emit(RunEvent::Forgotten(intake.forgotten));
@@ -56,6 +112,22 @@ pub(super) async fn read(shared: &Arc<Shared>, side: PairSide) -> Result<(), Run
         link = to;
         if over {
             return Ok(());
+        }
+    }
+}
+
+/// What a row of a list tells: which record it leads to.
+fn row_notice(shared: &Shared, list: usize, row: &Row) -> Option<PairRowNotice> {
+    let rows = shared.flow().rows.get(list)?;
+    match row {
+        Row::Changed(record) => {
+            let row = text_at(record.get(), &rows.primary_key)?.to_ascii_lowercase();
+            Some(PairRowNotice { row, leads_to: text_at(record.get(), &rows.lookup).map(|id| id.to_ascii_lowercase()) })
+        }
+        Row::Deleted { id, .. } => Some(PairRowNotice { row: id.to_ascii_lowercase(), leads_to: None }),
+        Row::Unusable { problem } => {
+            tracing::warn!(flow = shared.name(), table = rows.table, problem, "a row does not say which record it is; it is ignored");
+            None
         }
     }
 }

@@ -20,6 +20,7 @@
 //! * What is written back (the id of the opportunity to the referral, the id of the referral to the opportunity) is not remembered as work:
 //!   it follows from what both records show. So a crash between two writes is completed by the next look.
 //! * Before a record is created, the other system is asked whether it has one already.
+//! * What a system puts into a record that is created there by itself (a default) does not go back through a field that goes one way.
 //! * Nothing is sent to a closed referral. What the opportunity would have sent is noted and dropped.
 
 use crate::store::{Pair, PairSide};
@@ -214,6 +215,8 @@ fn value(values: &[Option<FieldValue>], field: usize) -> Option<FieldValue> {
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) ways: Vec<FieldWay>,
+    /// Which fields are written to the right side piece by piece, by several calls.
+    pub(super) piecewise: Vec<bool>,
     pub(super) policy: Policy,
 }
 
@@ -289,7 +292,11 @@ impl Rule {
     fn verdict(&self, field: usize, pair: &Pair, left: &LeftSight, right: &RightSight, same: &dyn Fn(usize) -> bool) -> Verdict {
         let (sent_left, sent_right) = (at(&pair.left_sent, field), at(&pair.right_sent, field));
         let from_left = change(at(&pair.left_prints, field), sent_left, value(&left.values, field));
-        let from_right = change(at(&pair.right_prints, field), sent_right, value(&right.values, field));
+        let from_right = match value(&right.values, field) {
+            // What an earlier attempt has begun to write: it is completed.
+            Some(now) if self.is_piecewise(field) && sent_right.is_some_and(|sent| sent != now.print) => Change::No,
+            now => change(at(&pair.right_prints, field), sent_right, now),
+        };
         let way = self.ways.get(field).copied().unwrap_or(FieldWay::Both);
         let relevant = match way {
             FieldWay::ToRight => from_left != Change::No || sent_right.is_some(),
@@ -302,7 +309,10 @@ impl Rule {
         if same(field) {
             return Verdict::Note;
         }
+        // What the other system put into a record that we have just created there is nobody's wish.
+        let created = pair.create_until.is_some() && !self.is_piecewise(field);
         let verdict = match (way, from_left, from_right) {
+            (FieldWay::ToRight, Change::New { .. }, _) | (FieldWay::ToLeft, _, Change::New { .. }) if created => Verdict::Note,
             // Where two records meet, an empty field takes nothing away.
             (FieldWay::ToRight, Change::New { empty: true }, _) | (FieldWay::ToLeft, _, Change::New { empty: true }) => Verdict::Note,
             (FieldWay::ToRight, ..) => Verdict::ToRight,
@@ -354,7 +364,7 @@ impl Rule {
     /// and the next attempt stores it again.
     pub(super) fn creates_right(&self, work: &mut Work, expected: &[Option<FieldValue>]) {
         if let Some(left) = work.left.found() {
-            note(&mut work.pair, &self.going(FieldWay::ToRight), &left.values, expected);
+            note(&mut work.pair, &self.created_right(), &left.values, expected);
         }
     }
 
@@ -367,7 +377,7 @@ impl Rule {
 
     /// The right record was created with all fields that go there; `kept` is the record as the system has it now.
     pub(super) fn right_created(&self, work: &mut Work, kept: RightSight) {
-        let write = SideWrite { fields: self.going(FieldWay::ToRight), identity: true };
+        let write = SideWrite { fields: self.created_right(), identity: true };
         Rule::right_written(work, &write, kept);
     }
 
@@ -380,6 +390,17 @@ impl Rule {
     /// The fields that go one way, those that go both ways among them.
     pub(super) fn going(&self, way: FieldWay) -> Vec<usize> {
         (0..self.ways.len()).filter(|field| self.ways[*field] == way || self.ways[*field] == FieldWay::Both).collect()
+    }
+
+    /// The fields that a right record is created with. What is written piece by piece follows.
+    pub(super) fn created_right(&self) -> Vec<usize> {
+        let mut fields = self.going(FieldWay::ToRight);
+        fields.retain(|field| !self.is_piecewise(*field));
+        fields
+    }
+
+    fn is_piecewise(&self, field: usize) -> bool {
+        self.piecewise.get(field).copied().unwrap_or(false)
     }
 
     /// Fields went to the right record; `kept` is the record as the system has it now.
@@ -412,6 +433,7 @@ impl Rule {
         if let Some(right) = right {
             pair.right_version.clone_from(&right.version);
         }
+        pair.create_until = None;
         pair
     }
 }

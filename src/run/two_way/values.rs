@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use rust_decimal::Decimal;
+use serde_json::value::RawValue;
 
+use crate::eval::{EvalError, Rejection};
 use crate::time::{self, Instant};
 
 /// The marks that the low-code connector puts into the name of an opportunity: a check on success, a cross on failure (Microsoft Learn:
@@ -14,6 +16,26 @@ const MARKS: [char; 12] = ['✓', '✔', '✅', '☑', '✗', '✘', '✕', '✖
 pub(super) fn without_mark(name: &str) -> &str {
     let trimmed = name.trim_matches(|c: char| MARKS.contains(&c) || c.is_whitespace());
     if trimmed.chars().count() == name.trim().chars().count() { name } else { trimmed }
+}
+
+/// Why a record cannot be compared.
+pub(super) enum Fault {
+    /// The record.
+    Record(Rejection),
+    /// The plan.
+    Plan(EvalError),
+}
+
+impl From<Rejection> for Fault {
+    fn from(rejection: Rejection) -> Fault {
+        Fault::Record(rejection)
+    }
+}
+
+impl From<EvalError> for Fault {
+    fn from(error: EvalError) -> Fault {
+        Fault::Plan(error)
+    }
 }
 
 enum Meaning<'t> {
@@ -97,6 +119,44 @@ impl Body {
         if let Node::Object(inner) = &mut self.0[place].1 {
             inner.set(rest, json);
         }
+    }
+
+    /// Reads an object, so that parts of it can be set.
+    pub(super) fn read(raw: &str) -> Body {
+        let Some(properties) = crate::json::properties(raw) else { return Body::default() };
+        let node =
+            |json: &str| if json.trim_start().starts_with('{') { Node::Object(Body::read(json)) } else { Node::Value(json.to_owned()) };
+        Body(properties.into_iter().map(|(name, value)| (name, node(value.get()))).collect())
+    }
+
+    /// Sets a value in a list at a path with a number: the list of `held`, if it is not in the body yet, with this one value changed.
+    pub(super) fn set_item(&mut self, path: &[String], json: String, held: impl Fn(&[String]) -> Option<String>) {
+        let Some(place) = path.iter().position(|part| part.parse::<usize>().is_ok()) else { return self.set(path, json) };
+        let (list, rest) = path.split_at(place);
+        let current = self.at(list).or_else(|| held(list));
+        let items = current.and_then(|list| serde_json::from_str::<Vec<Box<RawValue>>>(&list).ok()).unwrap_or_default();
+        let mut items: Vec<Body> = items.iter().map(|item| Body::read(item.get())).collect();
+        let number = rest[0].parse::<usize>().unwrap_or_default();
+        items.resize_with(items.len().max(number + 1), Body::default);
+        items[number].set(&rest[1..], json);
+        let items: Vec<String> = items.iter().map(Body::to_json).collect();
+        self.set(list, format!("[{}]", items.join(",")));
+    }
+
+    /// The value at a path.
+    fn at(&self, path: &[String]) -> Option<String> {
+        let (first, rest) = path.split_first()?;
+        match &self.0.iter().find(|(name, _)| name == first)?.1 {
+            Node::Value(json) if rest.is_empty() => Some(json.clone()),
+            Node::Object(inner) if rest.is_empty() => Some(inner.to_json()),
+            Node::Object(inner) => inner.at(rest),
+            Node::Value(_) => None,
+        }
+    }
+
+    /// Whether nothing is set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Sets a property to a text.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Shared;
-use super::fields::{CRM_ID, Fault, Record};
+use super::fields::{CRM_ID, Record};
+use super::rows::{self, RowWrite, rows_query};
 use super::rule::{FieldWay, LeftSight, Look, Reason, RightSight, Rule, SideWrite, Step, Work};
 use super::trouble::{fault, problem, service_answers};
-use super::values::Body;
+use super::values::{Body, Fault};
 use crate::connect::ConnectError;
 use crate::engine::events::RunEvent;
 use crate::engine::policy::{ATTEMPTS, FAILURES_IN_A_ROW};
@@ -21,7 +22,7 @@ use crate::run::failure::{of_rejection, place};
 use crate::run::trouble::{FailedCall, Trouble, with_trouble};
 use crate::run::{Pace, RunError};
 use crate::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairSide, StateError};
-use crate::systems::{Payload, RecordKey, Written};
+use crate::systems::{Payload, RecordKey, Table, Written};
 use crate::time::Instant;
 
 /// Pairs claimed at once, per call that may be under way.
@@ -52,7 +53,7 @@ impl Ended {
 }
 
 /// Why an attempt ends before the rule is done.
-enum Break {
+pub(super) enum Break {
     Call(Box<FailedCall>),
     Fault(Fault),
     Run(RunError),
@@ -206,8 +207,8 @@ async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Re
 }
 
 /// An attempt in progress.
-struct Job<'a> {
-    shared: &'a Shared,
+pub(super) struct Job<'a> {
+    pub(super) shared: &'a Shared,
     anchor: &'a str,
     work: Work,
     left: Option<Record>,
@@ -273,7 +274,7 @@ impl Job<'_> {
     }
 
     /// Notes whether a call was let through.
-    fn answer<T>(&self, kind: CallKind, request: Option<String>, answer: Result<T, ConnectError>) -> Result<T, Break> {
+    pub(super) fn answer<T>(&self, kind: CallKind, request: Option<String>, answer: Result<T, ConnectError>) -> Result<T, Break> {
         match answer {
             Ok(value) => {
                 self.shared.denials.passed(kind);
@@ -305,10 +306,66 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Reads the rows that lead to a right record, and takes both in.
+    async fn right_as_it_is(&self, id: &str, raw: &str) -> Result<(Record, RightSight), Break> {
+        let flow = self.shared.flow();
+        let mut lists = Vec::with_capacity(flow.rows.len());
+        for rows in &flow.rows {
+            let query = rows_query(rows);
+            let found = self.answer(CallKind::Look, None, self.shared.right.source.children(&query, &rows.lookup, id).await)?;
+            lists.push(found.iter().map(|row| row.get().to_owned()).collect());
+        }
+        Ok(self.shared.reading().right(raw, &lists)?)
+    }
+
+    /// What is to be written to the tables of lists, each with its list.
+    fn row_writes(&self, fields: &[usize], left: &Record, right: &Record, id: &str) -> Vec<(usize, Vec<RowWrite>)> {
+        let place = |field: &usize| self.shared.fields.list.get(*field).and_then(|field| field.list);
+        let lists = fields.iter().filter_map(place).filter_map(|list| {
+            let rows = self.shared.flow().rows.get(list)?;
+            Some((list, rows::writes(rows, left.lists.get(list)?, right.lists.get(list)?, id, &self.shared.printer)))
+        });
+        lists.collect()
+    }
+
+    async fn write_rows(&mut self, lists: Vec<(usize, Vec<RowWrite>)>, id: &str) -> Result<(), Break> {
+        let shared = self.shared;
+        for (list, writes) in lists {
+            let Some(rows) = shared.flow().rows.get(list) else { continue };
+            let table =
+                Table { name: rows.table.split_once('.').map_or(rows.table.as_str(), |(_, name)| name), collection: &rows.collection };
+            fn key<'a>(table: Table<'a>, attribute: &'a str, value: &'a str) -> RecordKey<'a> {
+                RecordKey { table, attribute, value }
+            }
+            let target = &shared.right.target;
+            for write in writes {
+                match write {
+                    RowWrite::Create { body } => {
+                        let mut body = Body::read(&body);
+                        let parent = format!("/{}({id})", shared.flow().right.collection);
+                        body.set_text(&format!("{}@odata.bind", rows.navigation), &parent);
+                        let body = body.to_json();
+                        self.created(CallKind::Create, body.clone(), target.create(table, &rows.primary_key, Payload::from(&body)).await)?;
+                    }
+                    RowWrite::Update { id, body } => {
+                        let answer = target.update(key(table, &rows.primary_key, &id), Payload::from(&body), None).await;
+                        self.answer(CallKind::Update, Some(body), answer)?;
+                    }
+                    RowWrite::Delete { id } => {
+                        let answer = target.delete(key(table, &rows.primary_key, &id)).await;
+                        self.answer(CallKind::Delete, None, answer)?;
+                    }
+                }
+                self.written += 1;
+            }
+        }
+        Ok(())
+    }
+
     async fn read_right(&mut self, id: &str) -> Result<(), Break> {
         match self.fetch(PairSide::Right, id).await? {
             Some(raw) => {
-                let (record, sight) = self.shared.reading().right(&raw)?;
+                let (record, sight) = self.right_as_it_is(id, &raw).await?;
                 (self.right, self.work.right) = (Some(record), Look::Found(sight));
             }
             None => self.work.right = Look::Missing,
@@ -342,8 +399,9 @@ impl Job<'_> {
         let shared = self.shared;
         let (Some(left), Some(id)) = (&self.left, self.work.pair.left.clone()) else { return Ok(()) };
         let mut body = Body::default();
-        let going = shared.rule.going(FieldWay::ToRight);
-        let expected = shared.reading().to_right(&going, left, None, &mut body)?;
+        let going = shared.rule.created_right();
+        let bound = self.bound(&going, left).await?;
+        let expected = shared.reading().to_right(&going, left, None, &bound, &mut body)?;
         self.identify_right(&mut body, &id, "created from");
         shared.rule.creates_right(&mut self.work, &expected);
         self.work.pair.create_until = self.lives_until(PairSide::Right);
@@ -354,7 +412,7 @@ impl Job<'_> {
         if let Some(found) = self.find(PairSide::Right, key, &id).await?
             && let Some(raw) = self.fetch(PairSide::Right, &found).await?
         {
-            let (record, sight) = self.shared.reading().right(&raw)?;
+            let (record, sight) = self.right_as_it_is(&found, &raw).await?;
             self.right = Some(record);
             shared.rule.right_created(&mut self.work, sight);
             return Ok(());
@@ -422,20 +480,25 @@ impl Job<'_> {
         let (Some(left_id), Some(id)) = (self.work.pair.left.clone(), self.work.pair.right.clone()) else { return Ok(()) };
         let Look::Found(RightSight { version, .. }) = self.work.right.clone() else { return Ok(()) };
         let mut body = Body::default();
-        let expected = shared.reading().to_right(&write.fields, left, Some(right), &mut body)?;
+        let bound = self.bound(&write.fields, left).await?;
+        let expected = shared.reading().to_right(&write.fields, left, Some(right), &bound, &mut body)?;
+        let rows = self.row_writes(&write.fields, left, right, &id);
         if write.identity {
             self.identify_right(&mut body, &left_id, "linked to");
         }
         Rule::sends_right(&mut self.work, write, &expected);
         self.note_sent().await?;
-        let body = body.to_json();
-        let answer = shared.right.target.update(shared.key(PairSide::Right, &id), Payload::from(&body), version.as_deref()).await;
-        if !self.updated(PairSide::Right, CallKind::Update, body, answer)? {
-            return Ok(());
+        if !body.is_empty() {
+            let body = body.to_json();
+            let answer = shared.right.target.update(shared.key(PairSide::Right, &id), Payload::from(&body), version.as_deref()).await;
+            if !self.updated(PairSide::Right, CallKind::Update, body, answer)? {
+                return Ok(());
+            }
         }
+        self.write_rows(rows, &id).await?;
         match self.fetch(PairSide::Right, &id).await? {
             Some(raw) => {
-                let (record, sight) = self.shared.reading().right(&raw)?;
+                let (record, sight) = self.right_as_it_is(&id, &raw).await?;
                 self.right = Some(record);
                 Rule::right_written(&mut self.work, write, sight);
             }
@@ -542,6 +605,11 @@ impl Job<'_> {
             }
         };
         self.failure(code, message, None)
+    }
+
+    /// Ends the attempt with a dead letter.
+    pub(super) fn ends(&self, code: &str, message: String, field: &str) -> Break {
+        Break::End(Box::new(PairEnd::Failed(self.failure(code, message, Some(field)))))
     }
 
     fn failure(&self, code: &str, message: String, field: Option<&str>) -> Failure {

@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use super::blocking;
 use crate::state::Store;
 use crate::store::{
-    ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairSide, Pairs, RunId, StateError,
+    ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Pairs, RunId, StateError,
 };
 use crate::time::Instant;
 
@@ -27,6 +27,22 @@ impl Pairs for Store {
     ) -> Result<PairIntake, StateError> {
         let workflow = workflow.to_owned();
         blocking(self, move |store| store.take_pairs(&workflow, side, &notices, mark.as_ref())).await
+    }
+
+    async fn pair_row_cursor(&self, workflow: &str, table: &str, plan: &str) -> Result<Option<String>, StateError> {
+        let (workflow, table, plan) = (workflow.to_owned(), table.to_owned(), plan.to_owned());
+        blocking(self, move |store| store.pair_row_cursor(&workflow, &table, &plan)).await
+    }
+
+    async fn take_pair_rows(
+        &self,
+        workflow: &str,
+        table: &str,
+        notices: Vec<PairRowNotice>,
+        mark: PairMark,
+    ) -> Result<PairIntake, StateError> {
+        let (workflow, table) = (workflow.to_owned(), table.to_owned());
+        blocking(self, move |store| store.take_pair_rows(&workflow, &table, &notices, &mark)).await
     }
 
     async fn pair_of(&self, workflow: &str, side: PairSide, id: &str, fields: &[String]) -> Result<Option<Pair>, StateError> {

@@ -40,7 +40,7 @@ struct Subject {
 impl Subject {
     fn query(&self) -> Query {
         let select = [self.attribute, self.text, self.other].map(str::to_owned).to_vec();
-        Query { collection: self.table.collection.to_owned(), primary_key: self.attribute.to_owned(), select, labels: false }
+        Query { collection: self.table.collection.to_owned(), primary_key: self.attribute.to_owned(), select, ..Query::default() }
     }
 
     fn key<'a>(&self, value: &'a str) -> RecordKey<'a> {

@@ -165,7 +165,24 @@ impl Dataverse {
         select: &[String],
         annotations: bool,
     ) -> Result<Option<Box<RawValue>>, ConnectError> {
-        let url = self.url(&format!("{}({id})", name(set)), &query(&[("$select", &names(select))]))?;
+        self.retrieve_expanded(set, id, select, "", annotations).await
+    }
+
+    /// As [`Self::retrieve_with`], with the rows that lookups lead to (`$expand`, not encoded).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn retrieve_expanded(
+        &self,
+        set: &str,
+        id: Uuid,
+        select: &[String],
+        expand: &str,
+        annotations: bool,
+    ) -> Result<Option<Box<RawValue>>, ConnectError> {
+        let select = names(select);
+        let expand = name(expand);
+        let url = self.url(&format!("{}({id})", name(set)), &query(&[("$select", &select), ("$expand", &expand)]))?;
         let request = self.request(url, annotations.then(|| ANNOTATIONS.to_owned()))?;
         match self.0.http.send(&request).await {
             Ok(body) => {

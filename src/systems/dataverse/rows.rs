@@ -61,25 +61,37 @@ impl Dataverse {
             let values: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
             let filter = format!("Microsoft.Dynamics.CRM.In(PropertyName='{primary_id}',PropertyValues=[{}])", values.join(","));
             let query = Query { annotations, ..Query::of(set, select.to_vec(), 5000).filtered(filter) };
-            let mut request = PageRequest::First(query);
-            let mut trail = Trail::default();
-            loop {
-                let page = self.page(&request).await?;
-                page.follow(&request, &mut trail)?;
-                for row in page.rows {
-                    let Row::Changed(row) = row else { continue };
-                    let id = crate::json::properties(row.get())
-                        .and_then(|properties| properties.get(primary_id).and_then(|id| serde_json::from_str::<Uuid>(id.get()).ok()));
-                    if let Some(id) = id {
-                        found.insert(id, row);
-                    }
-                }
-                match page.next {
-                    Some(link) => request = PageRequest::Follow { link, page_size: 5000 },
-                    None => break,
+            for row in self.all(query).await? {
+                let id = crate::json::properties(row.get())
+                    .and_then(|properties| properties.get(primary_id).and_then(|id| serde_json::from_str::<Uuid>(id.get()).ok()));
+                if let Some(id) = id {
+                    found.insert(id, row);
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Returns all rows of a query that is not tracked, as the service wrote them.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn all(&self, query: Query) -> Result<Vec<Box<RawValue>>, ConnectError> {
+        let page_size = query.page_size;
+        let mut request = PageRequest::First(query);
+        let mut trail = Trail::default();
+        let mut rows = Vec::new();
+        loop {
+            let page = self.page(&request).await?;
+            page.follow(&request, &mut trail)?;
+            rows.extend(page.rows.into_iter().filter_map(|row| match row {
+                Row::Changed(row) => Some(row),
+                Row::Deleted { .. } | Row::Unusable { .. } => None,
+            }));
+            match page.next {
+                Some(link) => request = PageRequest::Follow { link, page_size },
+                None => return Ok(rows),
+            }
+        }
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::page::{self, Page as DataversePage};
-use super::{Bulk, Condition, Dataverse, Entity, KeyValue, Outcome, RowKey, bulk};
+use super::{Bulk, Condition, Dataverse, Entity, KeyValue, Outcome, RowKey, bulk, text_literal};
 use crate::connect::{Call, ConnectError};
 use crate::system::SystemId;
 use crate::systems::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
@@ -81,7 +82,13 @@ impl Source for Dataverse {
         let Ok(id) = Uuid::parse_str(id) else {
             return Err(ConnectError::config(format!("dataverse: `{id}` is not the id of a row"), "give a GUID"));
         };
-        self.retrieve_with(&query.collection, id, &query.select, query.labels).await
+        self.retrieve_expanded(&query.collection, id, &query.select, &expansion(&query.expand), query.labels).await
+    }
+
+    async fn children(&self, query: &Query, lookup: &str, id: &str) -> Result<Vec<Box<RawValue>>, ConnectError> {
+        let Ok(id) = Uuid::parse_str(id) else { return Ok(Vec::new()) };
+        let query = page::Query::of(query.collection.clone(), query.select.clone(), CHILDREN).filtered(format!("{lookup} eq {id}"));
+        self.all(query).await
     }
 
     async fn retrieve_many(&self, query: &Query, ids: &[String]) -> Result<HashMap<String, Box<RawValue>>, ConnectError> {
@@ -97,6 +104,14 @@ impl Source for Dataverse {
     fn collection_of(&self, cursor: &Cursor) -> Option<String> {
         page::Link::from(cursor.as_str().to_owned()).collection()
     }
+}
+
+/// Rows on a page of the records that lead to another one.
+const CHILDREN: u32 = 500;
+
+/// `$expand` with the columns of each: `parentaccountid($select=name)` (Dataverse Web API: *Retrieve related table rows*).
+fn expansion(expand: &[(String, Vec<String>)]) -> String {
+    expand.iter().map(|(navigation, columns)| format!("{navigation}($select={})", columns.join(","))).collect::<Vec<_>>().join(",")
 }
 
 /// The primary key of a table is called `<logical name>id`, of activities `activityid` (Dataverse Web API: *Table definitions*).
@@ -152,6 +167,23 @@ impl Target for Dataverse {
         let entity = Entity::new(record.table.collection, record.table.name, primary_key);
         let key = RowKey::Alternate(vec![(record.attribute.to_owned(), KeyValue::Text(record.value.to_owned()))]);
         Ok(Dataverse::find(self, &entity, &key).await?.map(|id| id.to_string()))
+    }
+
+    async fn find_by(&self, table: Table<'_>, primary_key: &str, values: &[(&str, Value)]) -> Result<Vec<String>, ConnectError> {
+        let condition = |(column, value): &(&str, Value)| match value {
+            Value::String(text) => format!("{column} eq {}", text_literal(text)),
+            other => format!("{column} eq {other}"),
+        };
+        let filter = values.iter().map(condition).collect::<Vec<_>>().join(" and ");
+        let query = page::Query::of(table.collection, vec![primary_key.to_owned()], 2).filtered(filter);
+        let page = Dataverse::page(self, &page::PageRequest::First(query)).await?;
+        let id = |row: &page::Row| match row {
+            page::Row::Changed(row) => {
+                crate::json::properties(row.get()).and_then(|row| serde_json::from_str(row.get(primary_key)?.get()).ok())
+            }
+            page::Row::Deleted { .. } | page::Row::Unusable { .. } => None,
+        };
+        Ok(page.rows.iter().filter_map(id).collect())
     }
 
     async fn create(&self, table: Table<'_>, attribute: &str, body: Payload) -> Result<(), ConnectError> {

@@ -322,7 +322,7 @@ async fn a_lost_create_that_is_not_found_in_its_time_window_is_reported_as_unkno
 }
 
 fn query() -> Query {
-    Query { collection: "referrals".to_owned(), primary_key: "id".to_owned(), select: Vec::new(), labels: false }
+    Query { collection: "referrals".to_owned(), primary_key: "id".to_owned(), ..Query::default() }
 }
 
 fn ids(rows: &[Row]) -> Vec<String> {

@@ -29,6 +29,7 @@ fn field(name: &str, ty: FieldType, required: bool) -> Field {
         creatable: true,
         updatable: true,
         aliases: Vec::new(),
+        wire: None,
         provenance: Provenance::Declared,
         deprecated: None,
         derived: None,

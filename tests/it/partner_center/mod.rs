@@ -1,6 +1,8 @@
 //! Partner Center: its section of the project file, signing in, notifications, and deals that are kept in step.
 
+mod deal;
 mod in_step;
+mod linked;
 mod section;
 mod sign_in;
 mod webhook;

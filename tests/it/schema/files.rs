@@ -176,9 +176,9 @@ fn a_whole_file_replaces_the_built_in_table() {
 
 #[test]
 fn nothing_can_be_extended_that_is_not_built_in() {
-    let text = "version: 1\ntable: d365.account\nextends: built-in\nfields: {}\n";
+    let text = "version: 1\ntable: d365.lead\nextends: built-in\nfields: {}\n";
     let problems = overlay(&[("a.yaml", text)]).unwrap_err();
-    assert_eq!(problems[0].message, "there is no built-in table d365.account to extend");
+    assert_eq!(problems[0].message, "there is no built-in table d365.lead to extend");
 }
 
 #[test]
@@ -347,6 +347,7 @@ fn fields(ty: BoxedStrategy<(FieldType, &'static str)>) -> BoxedStrategy<IndexMa
                         creatable,
                         updatable,
                         aliases,
+                        wire: readable.then(|| "parts.0".to_owned()),
                         provenance,
                         deprecated: (!required).then(|| "use another field".to_owned()),
                         derived: updatable.then_some(d365map::schema::Derived::Rollup),

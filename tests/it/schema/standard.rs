@@ -16,6 +16,7 @@ const STANDARD: &[(&str, &str, &str)] = &[
     ("contact", "preferredcontactmethodcode", "1 Any; 2 Email; 3 Phone; 4 Fax; 5 Mail"),
     ("contact", "statecode", "0 Active; 1 Inactive"),
     ("contact", "statuscode", "1 Active; 2 Inactive"),
+    ("account", "statecode", "0 Active; 1 Inactive"),
     (
         "opportunity",
         "msft_microsoftpartnercenterhelp",

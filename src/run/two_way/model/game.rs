@@ -94,7 +94,7 @@ fn values(record: &Record, ways: &[FieldWay], reader: FieldWay) -> Vec<Option<Fi
 
 impl Game {
     pub(super) fn new(ways: [FieldWay; FIELDS], policy: Policy) -> Game {
-        let rule = Rule { ways: ways.to_vec(), policy };
+        let rule = Rule { ways: ways.to_vec(), piecewise: Vec::new(), policy };
         let start = World {
             lefts: Vec::new(),
             rights: Vec::new(),

@@ -1,0 +1,114 @@
+//! Rows of lists of a two-way mapping: which record each leads to, and how far their table was read.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::StateError;
+use super::pairs::{PairIntake, PairMark, PairNotice, PairSide};
+use super::store::Store;
+
+/// A row that its table told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairRowNotice {
+    /// Its id.
+    pub row: String,
+    /// The id of the right side's record that it leads to; `None` if it leads to none, or is gone.
+    pub leads_to: Option<String>,
+}
+
+impl Store {
+    /// Returns the link by which the reading of a table of rows goes on. If the plan is another one than before, it begins again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn pair_row_cursor(&self, flow: &str, table: &str, plan: &str) -> Result<Option<String>, StateError> {
+        self.write("begin to read rows", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let known: Option<(String, Option<String>)> = tx
+                .conn
+                .prepare_cached("SELECT plan, link FROM pair_row_cursor WHERE mapping = ?1 AND source = ?2")?
+                .query_row(params![mapping, table], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            if let Some((_, link)) = known.filter(|(known, _)| known == plan) {
+                return Ok(link);
+            }
+            tx.conn
+                .prepare_cached("INSERT OR REPLACE INTO pair_row_cursor (mapping, source, plan, link) VALUES (?1, ?2, ?3, NULL)")?
+                .execute(params![mapping, table, plan])?;
+            Ok(None)
+        })
+    }
+
+    /// Takes in what a table of rows told, and how far it was read: the records that the rows lead to, or led to, are to be looked at.
+    ///
+    /// # Errors
+    /// [`StateError::CursorMoved`] if the page was read from another place; when the file cannot be written.
+    pub fn take_pair_rows(&self, flow: &str, table: &str, notices: &[PairRowNotice], mark: &PairMark) -> Result<PairIntake, StateError> {
+        self.write("take in notices of rows", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let moved = tx
+                .conn
+                .prepare_cached("UPDATE pair_row_cursor SET link = ?3 WHERE mapping = ?1 AND source = ?2 AND link IS ?4")?
+                .execute(params![mapping, table, mark.to, mark.from])?;
+            if moved == 0 {
+                let detail = format!("another page of {table} was committed");
+                return Err(StateError::CursorMoved { mapping: flow.to_owned(), detail }.into());
+            }
+            let mut intake = PairIntake::default();
+            for notice in notices {
+                let before: Option<String> = tx
+                    .conn
+                    .prepare_cached("SELECT right_id FROM pair_row WHERE mapping = ?1 AND row_id = ?2")?
+                    .query_row(params![mapping, notice.row], |row| row.get(0))
+                    .optional()?;
+                match &notice.leads_to {
+                    Some(right) => tx
+                        .conn
+                        .prepare_cached("INSERT OR REPLACE INTO pair_row (mapping, row_id, right_id) VALUES (?1, ?2, ?3)")?
+                        .execute(params![mapping, notice.row, right])?,
+                    None => tx
+                        .conn
+                        .prepare_cached("DELETE FROM pair_row WHERE mapping = ?1 AND row_id = ?2")?
+                        .execute(params![mapping, notice.row])?,
+                };
+                let before = before.filter(|before| Some(before) != notice.leads_to.as_ref());
+                for id in before.into_iter().chain(notice.leads_to.clone()) {
+                    tx.take_pair(mapping, PairSide::Right, &PairNotice { id, version: None, begins: false }, &mut intake)?;
+                }
+            }
+            let rows = "SELECT COUNT(*) FROM outbox WHERE mapping = ?1";
+            intake.backlog = tx.conn.prepare_cached(rows)?.query_row([mapping], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            Ok(intake)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(from: Option<&str>, to: &str) -> PairMark {
+        PairMark { from: from.map(str::to_owned), to: Some(to.to_owned()) }
+    }
+
+    fn row(row: &str, leads_to: Option<&str>) -> PairRowNotice {
+        PairRowNotice { row: row.to_owned(), leads_to: leads_to.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_row_leads_to_a_look_at_its_record_also_when_it_is_gone_or_leads_elsewhere() {
+        let store = Store::in_memory().unwrap();
+        let begin = |id: &str| PairNotice { id: id.to_owned(), version: None, begins: true };
+        store.take_pairs("deals", PairSide::Right, &[begin("a"), begin("b")], None).unwrap();
+        assert_eq!(store.pair_row_cursor("deals", "rows", "1").unwrap(), None);
+        let queued = |notices: &[PairRowNotice], from: Option<&str>, to: &str| {
+            store.take_pair_rows("deals", "rows", notices, &mark(from, to)).unwrap().queued
+        };
+        assert_eq!(queued(&[row("1", Some("a")), row("2", Some("x"))], None, "p1"), 1, "`x` is in no pair");
+        assert_eq!(queued(&[row("1", Some("b"))], Some("p1"), "p2"), 2, "from `a` to `b`");
+        assert_eq!(queued(&[row("1", None)], Some("p2"), "p3"), 1, "`b` has lost it");
+        assert_eq!(queued(&[row("1", None)], Some("p3"), "p4"), 0);
+        assert!(store.take_pair_rows("deals", "rows", &[], &mark(Some("p1"), "p2")).is_err(), "read from another place");
+        assert_eq!(store.pair_row_cursor("deals", "rows", "1").unwrap().as_deref(), Some("p4"));
+        assert_eq!(store.pair_row_cursor("deals", "rows", "2").unwrap(), None, "another plan reads all again");
+    }
+}
