@@ -1,6 +1,7 @@
 //! Test blocks: the record that is given, as the source would send it, and what is expected of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -9,9 +10,9 @@ use super::types::constant;
 use super::values::resolve;
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{Condition, Const, FORMATTED_VALUE, FieldProgram, Fit, IngressFlow, Scope, Slot, TwoWayFlow};
-use crate::schema::{Field, FieldType, Table};
-use crate::syntax::ast::{Assignment, Clause, Expectation, Ident, LiteralValue, MomentBase, TestBlock, Value, Way};
+use crate::plan::{Condition, Const, FORMATTED_VALUE, FieldProgram, Fit, IngressFlow, LinkedRecord, Scope, Slot, TwoWayFlow};
+use crate::schema::{Field, FieldType, Table, TableId};
+use crate::syntax::ast::{Assignment, Clause, Expectation, Ident, LiteralValue, MomentBase, Path, TestBlock, Value, Way};
 use crate::time::{self, Instant};
 
 /// One test, ready to run.
@@ -68,6 +69,8 @@ struct Lowered<'f> {
     asks_the_time: bool,
     /// Whether the scope decides by fields that no program reads.
     scope: bool,
+    /// The records that lookups of the Dynamics 365 side lead to.
+    links: &'f [LinkedRecord],
 }
 
 impl Lowered<'_> {
@@ -77,6 +80,15 @@ impl Lowered<'_> {
 
     fn writes(&self, path: &[String]) -> bool {
         self.programs.iter().any(|program| program.path == path)
+    }
+
+    /// The record that a path leads to by its first part, a lookup, with the path within it.
+    fn linked(&self, path: &Path, context: &Context<'_>) -> Option<(&LinkedRecord, Arc<Table>, Path)> {
+        let (lookup, rest) = path.parts.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let link = self.links.iter().find(|link| link.column == lookup.text)?;
+        let table = context.catalogue.get(&TableId::parse(&link.table)?)?.clone();
+        let span = Span { start: rest.first()?.span.start, ..path.span };
+        Some((link, table, Path { parts: rest.to_vec(), span }))
     }
 }
 
@@ -89,7 +101,7 @@ impl<'f> Flows<'f> {
         let asks = |filter: &Option<Condition>| filter.as_ref().is_some_and(Condition::asks_the_time);
         let one_way = ingress.iter().map(|flow| {
             let programs = flow.fields.iter().chain(std::iter::once(&flow.key)).collect();
-            let lowered = Lowered { slots: &flow.source.slots, programs, asks_the_time: asks(&flow.filter), scope: false };
+            let lowered = Lowered { slots: &flow.source.slots, programs, asks_the_time: asks(&flow.filter), scope: false, links: &[] };
             ((flow.name.as_str(), false), lowered)
         });
         let both = two_way.iter().flat_map(|flow| {
@@ -98,9 +110,15 @@ impl<'f> Flows<'f> {
                 programs: flow.forward.iter().collect(),
                 asks_the_time: asks(&flow.filter),
                 scope: flow.scope != Scope::All,
+                links: &flow.links,
             };
-            let to_left =
-                Lowered { slots: &flow.right.slots, programs: flow.backward.iter().collect(), asks_the_time: false, scope: false };
+            let to_left = Lowered {
+                slots: &flow.right.slots,
+                programs: flow.backward.iter().collect(),
+                asks_the_time: false,
+                scope: false,
+                links: &flow.links,
+            };
             [((flow.name.as_str(), false), to_right), ((flow.name.as_str(), true), to_left)]
         });
         Flows(one_way.chain(both).collect())
@@ -262,17 +280,24 @@ fn record(
     let mut named: Vec<(String, Span)> = Vec::new();
     let mut complete = true;
     for assignment in values {
-        let Some(found) = names::source_field(&assignment.field, source, context) else {
+        // A column of the record that a lookup leads to.
+        let linked = flow.and_then(|flow| flow.linked(&assignment.field, context));
+        let (path, table) = linked.as_ref().map_or((&assignment.field, source), |(_, table, path)| (path, table.as_ref()));
+        let Some(mut found) = names::source_field(path, table, context) else {
             complete = false;
             continue;
         };
+        let mut wire = found.wire(table);
+        if let Some((link, ..)) = &linked {
+            wire = format!("{}.{wire}", link.navigation);
+            found.name = format!("{}.{}", link.column, found.name);
+        }
         let Some(value) = &assignment.value else {
             complete = false;
             let help = "remove the line: a field that is not given is empty";
             context.report(cannot(assignment.span, format!("`{}` is given as `absent`", found.name), "only in `expect`", help));
             continue;
         };
-        let wire = found.wire(source.id.system);
         let beside = format!("{wire}@{FORMATTED_VALUE}");
         let name = name_of_record(value, &found.field).filter(|_| flow.is_none_or(|f| f.slots.iter().any(|s| s.wire == beside)));
         // A lookup has an id and a name, and a test can give either or both.
@@ -395,11 +420,16 @@ fn mapped(values: &[Assignment], target: &Table, flow: Option<&Lowered<'_>>, con
     let mut fields: Vec<ExpectedField> = Vec::new();
     let mut complete = true;
     for assignment in values {
-        let Some(found) = names::target_field(&assignment.field, target, true, context) else {
+        let linked = flow.and_then(|flow| flow.linked(&assignment.field, context));
+        let (path, table) = linked.as_ref().map_or((&assignment.field, target), |(_, table, path)| (path, table.as_ref()));
+        let Some(found) = names::target_field(path, table, true, context) else {
             complete = false;
             continue;
         };
-        let path = found.path.join(".");
+        let path = match &linked {
+            Some((link, ..)) => format!("{}.{}", link.column, found.path.join(".")),
+            None => found.path.join("."),
+        };
         let mut fault = |span: Span, message: String, label: String, help: String| {
             complete = false;
             context.report(Diagnostic::new(Code::D122, span, message, label).help(help));
@@ -412,7 +442,11 @@ fn mapped(values: &[Assignment], target: &Table, flow: Option<&Lowered<'_>>, con
             fields.push(ExpectedField { path, value: None, span: assignment.span });
             continue;
         };
-        if flow.is_some_and(|flow| !flow.writes(&found.path)) {
+        let written = |flow: &Lowered<'_>| match &linked {
+            Some((link, ..)) => link.fields.iter().any(|program| program.path == found.path),
+            None => flow.writes(&found.path),
+        };
+        if flow.is_some_and(|flow| !written(flow)) {
             fault(
                 assignment.field.span,
                 format!("the mapping does not write `{path}`"),

@@ -169,9 +169,7 @@ impl<'m> Checker<'m> {
             self.silent(source, what, "its value changes without a change of the record", span, context);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        // A dotted name leads into nested objects.
-        let names: Vec<&str> = source.name.split('.').collect();
-        let wire = self.source.wire_path(&names).map_or_else(|| source.name.clone(), |(wire, _)| wire);
+        let wire = source.wire(&self.source);
         let (field, wire) = match &self.behind {
             Some(lookup) => (name.clone(), format!("{}.{wire}", lookup.navigation)),
             None => (name.clone(), wire),

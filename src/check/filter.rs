@@ -73,7 +73,8 @@ fn condition(
         ast::ConditionKind::Test { field, test } => {
             let found = source_field(field, source, context)?;
             let name = field.text();
-            let tests = Tester { source: &found, name: &name, span: condition.span, table: source, slots: &mut *slots, context }.tests(test)?;
+            let tests =
+                Tester { source: &found, name: &name, span: condition.span, table: source, slots: &mut *slots, context }.tests(test)?;
             if let [test] = tests.as_slice() {
                 facts.push(fact(&found, condition, test.clone()));
             }
@@ -169,16 +170,11 @@ impl Tester<'_, '_, '_, '_> {
         if resolve(value, self.field()).is_ok() {
             let (name, span) = (self.name, path.span);
             self.context.report(
-                Diagnostic::new(
-                    Code::D409,
-                    span,
-                    format!("`{word}` is both an option of `{name}` and a field"),
-                    "an option or a field",
-                )
-                .help(format!(
-                    "for the option, write \"{word}\" in quotes, or its number; for the field, write it on the left: `{word} … {name}`"
-                ))
-                .fix(Safety::Unsafe, "write the option in quotes", span, format!("\"{word}\"")),
+                Diagnostic::new(Code::D409, span, format!("`{word}` is both an option of `{name}` and a field"), "an option or a field")
+                    .help(format!(
+                        "for the option, write \"{word}\" in quotes, or its number; for the field, write it on the left: `{word} … {name}`"
+                    ))
+                    .fix(Safety::Unsafe, "write the option in quotes", span, format!("\"{word}\"")),
             );
             return None;
         }

@@ -52,9 +52,9 @@ pub(super) struct SourceField {
 
 impl SourceField {
     /// The name on the wire. That of a nested field has dots.
-    pub(super) fn wire(&self, system: SystemId) -> String {
-        let leaf = self.field.wire_name(system);
-        self.name.rsplit_once('.').map_or(leaf.clone(), |(outer, _)| format!("{outer}.{leaf}"))
+    pub(super) fn wire(&self, table: &Table) -> String {
+        let names: Vec<&str> = self.name.split('.').collect();
+        table.wire_path(&names).map_or_else(|| self.name.clone(), |(wire, _)| wire)
     }
 }
 

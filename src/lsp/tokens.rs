@@ -7,7 +7,9 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that stand by themselves.
-const KEYWORDS: [&str; 36] = [
+const KEYWORDS: [&str; 38] = [
+    "rows",
+    "by",
     "mapping",
     "key",
     "replace",

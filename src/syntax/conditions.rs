@@ -25,9 +25,8 @@ impl Builder<'_> {
             return Some(());
         }
         let message = format!("conditions are nested more than {} deep", MAX_DEPTH - 1);
-        self.diagnostics.push(
-            Diagnostic::new(Code::D004, span, message, "too deep").help("write the conditions with fewer blocks and parentheses"),
-        );
+        self.diagnostics
+            .push(Diagnostic::new(Code::D004, span, message, "too deep").help("write the conditions with fewer blocks and parentheses"));
         None
     }
 

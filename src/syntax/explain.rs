@@ -256,7 +256,9 @@ fn reread(text: &str, context: Context) -> Finding {
     let usage = match rule {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
         Rule::only_arm => "write `value => value`, `else => value`, or `else => keep`",
-        Rule::only_condition => "write `field = value`, `field is present`, `field in (a, b)`, several with `and` or `or` between them, or a group `any { … }`",
+        Rule::only_condition => {
+            "write `field = value`, `field is present`, `field in (a, b)`, several with `and` or `or` between them, or a group `any { … }`"
+        }
         Rule::only_event_line => {
             "write a type of event and whether it is sent, `open on`; what goes where, `campaign -> COLUMN`; or a type's table, `open -> TABLE`"
         }

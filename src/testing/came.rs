@@ -74,7 +74,9 @@ impl<'p> Direction<'p> {
         } else {
             (&flow.left, &flow.right, &flow.forward, flow.filter.as_ref())
         };
-        let programs = Programs::new(&from.slots, fields.iter(), filter, flow.at)?.counting();
+        // What a lookup is to lead to follows the fields.
+        let linked = flow.links.iter().filter(|_| !backward).flat_map(|link| &link.fields);
+        let programs = Programs::new(&from.slots, fields.iter().chain(linked), filter, flow.at)?.counting();
         let coverage = MappingCoverage::of(format!("{} -> {}", flow.name, to.table), fields.iter(), filter);
         Ok(Direction { flow, programs, fields, backward, coverage })
     }
@@ -92,12 +94,14 @@ impl<'p> Direction<'p> {
                 } else if !self.backward && !in_scope(record, self.flow.scope) {
                     End::Filtered(None)
                 } else {
-                    self.coverage.filled(values.iter().map(|json| json != "null"));
-                    let named = |(field, json): (&FieldProgram, &String)| (field.path.join("."), json.clone());
-                    let json = |(field, json): (&FieldProgram, &String)| format!("{:?}:{json}", field.path.join("."));
-                    let fields = || self.fields.iter().zip(&values);
-                    let whole = format!("{{{}}}", fields().map(json).collect::<Vec<_>>().join(","));
-                    End::Mapped { values: fields().map(named).collect(), json: Some(whole), written: constant }
+                    self.coverage.filled(values.iter().take(self.fields.len()).map(|json| json != "null"));
+                    let linked = self.flow.links.iter().filter(|_| !self.backward);
+                    let linked =
+                        linked.flat_map(|link| link.fields.iter().map(|field| format!("{}.{}", link.column, field.path.join("."))));
+                    let names = self.fields.iter().map(|field| field.path.join(".")).chain(linked);
+                    let values: BTreeMap<String, String> = names.zip(values).collect();
+                    let whole = values.iter().map(|(name, json)| format!("{name:?}:{json}")).collect::<Vec<_>>().join(",");
+                    End::Mapped { values, json: Some(format!("{{{whole}}}")), written: constant }
                 }
             }
         };

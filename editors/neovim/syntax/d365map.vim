@@ -6,7 +6,7 @@ let s:cpo = &cpo
 set cpo&vim
 
 " Words that begin a block or an entry, where they stand first.
-syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|optout\|events\|test\|key\|given\|expect\|direction\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
+syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|optout\|events\|test\|key\|given\|expect\|direction\|link\|rows\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
 syntax match d365mapInclude /\%(^\|;\)\s*\zs\%(let\|include\)\>\ze\s\+["[:alnum:]_]/
 syntax match d365mapOutcome /\%(\<expect\s\+\)\@<=\%(filtered\|rejected\)\>/
 syntax match d365mapOutcome /\%([[:alnum:]_`]\s\+\)\@<=absent\>\ze\s*\%($\|[,;}#]\)/
@@ -15,6 +15,8 @@ syntax match d365mapWord /\<\%(all\|any\|not\|in\|between\|and\|or\|contains\|ma
 syntax match d365mapWord /\<\%(is\s\+\%(present\|empty\)\|changed\s\+within\|every\ze\s\+\d\+[dhm]\|\%(starts\|ends\)\s\+with\)\>/
 syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|default\)\|else\ze\s*=>\)/
 syntax match d365mapWord /\%(\<replace\s\+\S\+\s\+\)\@<=with\>/
+syntax match d365mapWord /\%(\<\%(link\|rows\)\s\+\S\+\s\+\S\+\s\+\)\@<=by\>/
+syntax match d365mapOutcome /\%(\<or\s\+\)\@<=create\>/
 syntax match d365mapOutcome /\%(=>\s*\)\@<=\%(keep\|reject\)\>/
 syntax keyword d365mapConstant true false null
 syntax match d365mapConstant /\<\%(now\|today\)\>\%(\s*\%(->\|<-\|[.:]\)\)\@!/

@@ -225,7 +225,13 @@ fn a_day_is_compared_with_an_instant_by_its_midnight_in_utc() {
 
 #[test]
 fn fields_of_types_without_a_common_order_are_not_compared() {
-    for condition in ["lastname = numberofchildren", "birthdate = lastname", "gendercode = new_channel", "new_meeting < createdon", "lastname < firstname"] {
+    for condition in [
+        "lastname = numberofchildren",
+        "birthdate = lastname",
+        "gendercode = new_channel",
+        "new_meeting < createdon",
+        "lastname < firstname",
+    ] {
         assert_eq!(codes(&whole(&format!("filter all {{ {condition} }}"))), ["D402"], "{condition}");
     }
     assert_eq!(codes(&whole("filter all { lastname = lastname }")), ["D407"]);
@@ -242,7 +248,8 @@ fn a_bare_word_is_an_option_before_it_is_a_field_and_both_is_an_error() {
 
 #[test]
 fn conditions_and_parentheses_are_nested_as_deep_as_a_plan_can_be_read_and_no_deeper() {
-    let nested = |n: usize| (0..n).fold("lastname = \"x\"".to_owned(), |inner, _| format!("(firstname = \"y\" or middlename = \"z\" and {inner})"));
+    let nested =
+        |n: usize| (0..n).fold("lastname = \"x\"".to_owned(), |inner, _| format!("(firstname = \"y\" or middlename = \"z\" and {inner})"));
     for depth in [8, 11] {
         let plan = compiled(&whole(&format!("filter all {{ {} }}", nested(depth)))).plan.expect("a plan");
         let again = d365map::plan::ExecutionPlan::from_json(&plan.to_json()).expect("a plan that can be read");
