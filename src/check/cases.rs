@@ -100,8 +100,10 @@ impl<'f> Flows<'f> {
         // Asked once for each mapping and not for each of its tests.
         let asks = |filter: &Option<Condition>| filter.as_ref().is_some_and(Condition::asks_the_time);
         let one_way = ingress.iter().map(|flow| {
+            let today = flow.fields.iter().any(|field| field.steps_of_today().next().is_some());
             let programs = flow.fields.iter().chain(std::iter::once(&flow.key)).collect();
-            let lowered = Lowered { slots: &flow.source.slots, programs, asks_the_time: asks(&flow.filter), scope: false, links: &[] };
+            let lowered =
+                Lowered { slots: &flow.source.slots, programs, asks_the_time: today || asks(&flow.filter), scope: false, links: &[] };
             ((flow.name.as_str(), false), lowered)
         });
         let both = two_way.iter().flat_map(|flow| {
@@ -231,8 +233,13 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
     };
     if now.is_none() && flow.is_some_and(|flow| flow.asks_the_time) {
         context.report(
-            Diagnostic::new(Code::D804, block.title.span, "this test depends on the day it is run", "the mapping's filter asks the time")
-                .help("say what time it is in the test: `now 2024-01-31`"),
+            Diagnostic::new(
+                Code::D804,
+                block.title.span,
+                "this test depends on the day it is run",
+                "what the mapping writes depends on the time",
+            )
+            .help("say what time it is in the test: `now 2024-01-31`"),
         );
     }
     let expected = match kind {

@@ -351,7 +351,7 @@ pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo,
                 .iter()
                 .filter_map(|a| match a {
                     ast::Argument::Path(path) => Some(path),
-                    ast::Argument::Literal(_) => None,
+                    ast::Argument::Literal(_) | ast::Argument::Period(_) => None,
                 })
                 .collect(),
         };

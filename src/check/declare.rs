@@ -324,7 +324,7 @@ impl Resolver<'_, '_, '_> {
     fn arguments(&mut self, arguments: &mut [Argument]) -> bool {
         arguments.iter_mut().fold(true, |known, argument| match argument {
             Argument::Literal(literal) => self.literal(literal) && known,
-            Argument::Path(_) => known,
+            Argument::Path(_) | Argument::Period(_) => known,
         })
     }
 

@@ -3,7 +3,7 @@
 use super::Context;
 use super::entry::Checker;
 use super::names;
-use super::{consent, filter, keys, linked, options, style};
+use super::{consent, filter, keys, linked, options, style, today};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, SourceQuery, TargetResource};
 use crate::syntax::ast::{Entry, Mapping, Optout, Way};
@@ -68,6 +68,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
         policy,
         depends_on,
     };
+    today::check(&flow, context);
     Some((flow, optout))
 }
 

@@ -26,6 +26,7 @@ mod replace;
 mod source;
 mod steps;
 mod style;
+mod today;
 mod together;
 mod two_way;
 mod types;

@@ -18,6 +18,7 @@ pub const INGRESS: &Known = &[
     ("picklists", &["values", "labels"]),
     ("rejected", &["dead-letter", "stop"]),
     (RECONCILE, &[EVERY]),
+    ("refresh", &["never", "daily"]),
 ];
 
 /// The option with an interval in place of a value: `reconcile every 7d`. It has no default: without it nothing is compared.
@@ -60,6 +61,7 @@ pub(super) fn policy(mapping: &Mapping, context: &mut Context<'_>) -> Policy {
             ("filtered-out", "delete") => policy.filtered_out = FilteredOut::Delete,
             ("picklists", "labels") => policy.picklists = Picklists::Labels,
             ("rejected", "stop") => policy.rejected = Rejected::Stop,
+            ("refresh", "daily") => policy.refresh_daily = true,
             (RECONCILE, EVERY) => policy.reconcile = interval(mapping, context),
             _ => {}
         }

@@ -205,6 +205,10 @@ impl Checker<'_> {
                         text.fixed(&literal_text(value));
                     }
                 },
+                Argument::Period(period) => {
+                    let help = "write `concat(firstname, \" \", lastname)`";
+                    return self.wrong_arguments(call, period.span, "a period is not a text", help, context);
+                }
                 Argument::Path(path) => {
                     fields += 1;
                     let reading = self.read(path, entry, &Expect::Any(None), None, context)?;

@@ -2,6 +2,7 @@
 
 use super::both_ways::entry_both_ways;
 use super::entry::Checker;
+use super::today;
 use super::types::convert;
 use super::{Context, linked, mapping as ingress, names, options};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
@@ -47,6 +48,8 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
     complete.then_some(())?;
     let (filter, (program, entry), blocks) = (filter?, key?, blocks?);
     to_right.insert(0, program);
+    today::two_way(&to_right, context);
+    today::two_way(&to_left, context);
     let side = |table: &Table, key: String, slots| Side {
         table: table.id.to_string(),
         collection: table.collection.clone(),

@@ -88,6 +88,7 @@ codes! {
     D124 Warning "a table of activities that no schema describes";
     D125 Error "a label that several options have";
     D126 Warning "a column that changes without a change notice";
+    D127 Warning "a value that depends on the day";
     D201 Error "text may be too long for the target";
     D202 Error "the value's type does not fit the target";
     D203 Error "a number may not fit the target";

@@ -176,8 +176,8 @@ impl<'p> Evaluator<'p> {
     }
 
     /// Evaluates one record as [`Evaluator::evaluate`] does, and also returns the first instant after `now` at which the filter
-    /// gives another answer for the same record; `None` if it never does. Only the filter can ask the time: a field mapping has no
-    /// `now` and no `today`, so its value changes with the record alone.
+    /// gives another answer for the same record; `None` if it never does. Only the filter is asked: a value that depends
+    /// on the day (`years(today)`) is written anew by `refresh daily`, for all records at once.
     pub fn evaluate_until<'a>(&'a self, record: &'a str, now: Instant) -> (Evaluated<'a, 'a>, Option<Instant>) {
         match self.decoder.decode(record) {
             Ok(slots) => {
@@ -207,7 +207,7 @@ impl<'p> Evaluator<'p> {
         {
             return Evaluated::Filtered { source_id };
         }
-        match self.map(slots) {
+        match self.map(slots, now) {
             Ok((key, values)) => {
                 let filled = self.columns.iter().map(|columns| columns.as_ref().map(|columns| filled(columns, slots))).collect();
                 Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values, filled })
@@ -227,16 +227,16 @@ impl<'p> Evaluator<'p> {
     }
 
     #[allow(clippy::type_complexity)]
-    fn map<'a>(&'a self, slots: &[Value<'a>]) -> Result<(Cow<'a, str>, Vec<Value<'a>>), (program::Fault, &'a str)> {
+    fn map<'a>(&'a self, slots: &[Value<'a>], now: Instant) -> Result<(Cow<'a, str>, Vec<Value<'a>>), (program::Fault, &'a str)> {
         let key_name = self.flow.key.path.first().map_or("", String::as_str);
-        let key = self.key.run(slots).map_err(|fault| (fault, key_name))?;
+        let key = self.key.run(slots, now).map_err(|fault| (fault, key_name))?;
         let Some(key) = key.into_text().filter(|k| !k.is_empty()) else {
             let fault = program::Fault { code: "D904", at: self.flow.key.at, message: "the record has no key".to_owned() };
             return Err((fault, key_name));
         };
         let mut values = Vec::with_capacity(self.fields.len());
         for (program, path) in self.fields.iter().zip(&self.paths) {
-            values.push(program.run(slots).map_err(|fault| (fault, path.as_str()))?);
+            values.push(program.run(slots, now).map_err(|fault| (fault, path.as_str()))?);
         }
         Ok((key, values))
     }

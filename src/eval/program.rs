@@ -8,7 +8,7 @@ use super::EvalError;
 use super::steps::{ReadyStep, some_text};
 use super::text::fits;
 use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source};
-use crate::time;
+use crate::time::{self, Instant};
 use crate::unicode::{is_blank, nfc};
 use crate::value::Value;
 
@@ -261,7 +261,7 @@ impl<'p> Program<'p> {
     }
 
     /// The field's value for a record.
-    pub(super) fn run<'a>(&self, slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    pub(super) fn run<'a>(&self, slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
@@ -273,7 +273,7 @@ impl<'p> Program<'p> {
             ReadySource::Join(separator, reads) => self.join(separator, reads, slots)?,
         };
         for step in &self.steps {
-            value = step.run(value, slots)?;
+            value = step.run(value, slots, now)?;
         }
         // A day may stand where days and instants meet: a default, the first of several fields.
         if let (Fit::Instant, Value::Date(date)) = (self.fit, &value) {

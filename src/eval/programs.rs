@@ -79,7 +79,7 @@ impl<'p> Programs<'p> {
         let admitted = self.filter.as_ref().is_none_or(|filter| filter.holds(&slots, now));
         let mut values = Vec::with_capacity(self.programs.len());
         for (program, path) in self.programs.iter().zip(&self.paths) {
-            let value = program.run(&slots).map_err(|fault| Rejection {
+            let value = program.run(&slots, now).map_err(|fault| Rejection {
                 source_id: None,
                 code: fault.code,
                 field: path.clone(),

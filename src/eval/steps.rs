@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::EvalError;
 use super::program::{Fault, ReadyPiece, ReadyRead, Table, first_of, labels_text};
-use crate::plan::{At, OnFailure, Op, Step, TableOf};
-use crate::steps::{Failed, Operate, Ready, phone_in};
-use crate::time;
+use crate::plan::{At, Elapsed, OnFailure, Op, Step, TableOf, Until};
+use crate::steps::{CalendarUnit, Failed, Operate, Ready, day_of, local_in, phone_in};
+use crate::time::{self, Instant};
 use crate::unicode::is_blank;
 use crate::value::Value;
 
@@ -27,6 +27,10 @@ enum Tool<'p> {
     Concat(Vec<ReadyPiece<'p>>),
     /// The field with the country, and the country if it is empty.
     PhoneIn(ReadyRead<'p>, Option<&'p str>),
+    /// The field with the zone, and the zone if it is empty.
+    LocalIn(ReadyRead<'p>, Option<&'p str>),
+    /// To the day of the run, or to that of a field.
+    Elapsed(CalendarUnit, Option<ReadyRead<'p>>),
     Map(Table<'p>),
     Labels {
         separator: &'p str,
@@ -48,6 +52,14 @@ impl<'p> ReadyStep<'p> {
             Op::Coalesce(reads) => Tool::Coalesce(reads.iter().map(ReadyRead::new).collect()),
             Op::Concat(pieces) => Tool::Concat(pieces.iter().map(ReadyPiece::new).collect()),
             Op::PhoneIn(phone) => Tool::PhoneIn(ReadyRead::new(&phone.country), phone.otherwise.as_deref()),
+            Op::LocalIn(local) => Tool::LocalIn(ReadyRead::new(&local.zone), local.otherwise.as_deref()),
+            Op::Elapsed(Elapsed { unit, until }) => Tool::Elapsed(
+                *unit,
+                match until {
+                    Until::Today => None,
+                    Until::Field(read) => Some(ReadyRead::new(read)),
+                },
+            ),
             Op::Map(replacement) => Tool::Map(Table::new(replacement)),
             Op::Labels { separator, entries, sorted } => Tool::Labels { separator, entries, sorted: *sorted },
             Op::Link { table, .. } => Tool::Link(table.as_ref()),
@@ -62,15 +74,17 @@ impl<'p> ReadyStep<'p> {
         match &mut self.tool {
             Tool::Map(table) => each(table),
             Tool::Coalesce(reads) => reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each),
-            Tool::PhoneIn(read, _) => read.replace.as_mut().into_iter().for_each(each),
+            Tool::PhoneIn(read, _) | Tool::LocalIn(read, _) | Tool::Elapsed(_, Some(read)) => {
+                read.replace.as_mut().into_iter().for_each(each)
+            }
             Tool::Concat(pieces) => {
                 pieces.iter_mut().filter_map(ReadyPiece::read_mut).filter_map(|r| r.replace.as_mut()).for_each(each);
             }
-            Tool::Step(..) | Tool::Labels { .. } | Tool::Link(_) | Tool::Midnight | Tool::Not => {}
+            Tool::Step(..) | Tool::Elapsed(_, None) | Tool::Labels { .. } | Tool::Link(_) | Tool::Midnight | Tool::Not => {}
         }
     }
 
-    pub(super) fn run<'a>(&self, value: Value<'a>, slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    pub(super) fn run<'a>(&self, value: Value<'a>, slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
@@ -78,13 +92,13 @@ impl<'p> ReadyStep<'p> {
             // Only a step that can fail may need its input again.
             None => {
                 return self
-                    .apply(value, slots)?
+                    .apply(value, slots, now)?
                     .map(or_none)
                     .map_err(|Failed(why)| Fault::new("D903", self.at, format!("{why}; its schema promised otherwise")));
             }
             Some(on_failure) => on_failure,
         };
-        match self.apply(value.clone(), slots)? {
+        match self.apply(value.clone(), slots, now)? {
             Ok(value) => Ok(or_none(value)),
             Err(Failed(why)) => match on_failure {
                 OnFailure::Null => Ok(Value::Null),
@@ -95,7 +109,7 @@ impl<'p> ReadyStep<'p> {
         }
     }
 
-    fn apply<'a>(&self, value: Value<'a>, slots: &[Value<'a>]) -> Result<Result<Value<'a>, Failed>, Fault>
+    fn apply<'a>(&self, value: Value<'a>, slots: &[Value<'a>], now: Instant) -> Result<Result<Value<'a>, Failed>, Fault>
     where
         'p: 'a,
     {
@@ -105,7 +119,14 @@ impl<'p> ReadyStep<'p> {
                 Tool::Step(_, instead) => instead.clone(),
                 Tool::Coalesce(reads) => first_of(reads, slots, self.at)?,
                 Tool::Map(table) => table.apply(&value)?,
-                Tool::Concat(_) | Tool::PhoneIn(..) | Tool::Labels { .. } | Tool::Link(_) | Tool::Midnight | Tool::Not => Value::Null,
+                Tool::Concat(_)
+                | Tool::PhoneIn(..)
+                | Tool::LocalIn(..)
+                | Tool::Elapsed(..)
+                | Tool::Labels { .. }
+                | Tool::Link(_)
+                | Tool::Midnight
+                | Tool::Not => Value::Null,
             }));
         }
         Ok(match (&self.tool, value) {
@@ -126,6 +147,23 @@ impl<'p> ReadyStep<'p> {
             (Tool::PhoneIn(country, otherwise), Value::Text(text)) => {
                 let country = country.value(slots, self.at)?.into_text();
                 phone_in(&text, country.as_deref().or(*otherwise))
+            }
+            (Tool::LocalIn(zone, otherwise), value) => {
+                let zone = zone.value(slots, self.at)?.into_text();
+                local_in(value, zone.as_deref().or(*otherwise))
+            }
+            (Tool::Elapsed(unit, until), value) => {
+                let until = match until {
+                    None => Some(now.date_naive()),
+                    Some(read) => match read.value(slots, self.at)? {
+                        Value::Null => return Ok(Ok(Value::Null)),
+                        other => day_of(&other),
+                    },
+                };
+                match (day_of(&value), until) {
+                    (Some(from), Some(to)) => Ok(Value::Integer(unit.between(from, to))),
+                    _ => Err(Failed("the value is of another type")),
+                }
             }
             (Tool::Labels { separator, entries, sorted }, Value::Text(text)) => labels_text(&text, entries, separator, *sorted)
                 .map(|text| Value::Text(Cow::Owned(text)))

@@ -237,6 +237,7 @@ impl<'c> Walk<'c, '_> {
             match argument {
                 Argument::Literal(literal) => self.literal(literal),
                 Argument::Path(path) => self.path(path, table),
+                Argument::Period(_) => {}
             }
         }
     }

@@ -143,10 +143,23 @@ impl FieldProgram {
             if let Op::PhoneIn(phone) = &step.op {
                 slots.push(phone.country.slot);
             }
+            if let Op::LocalIn(local) = &step.op {
+                slots.push(local.zone.slot);
+            }
+            if let Op::Elapsed(Elapsed { until: Until::Field(read), .. }) = &step.op {
+                slots.push(read.slot);
+            }
             if let Op::Link { table: Some(table), .. } = &step.op {
                 slots.push(table.slot);
             }
         }
+    }
+}
+
+impl FieldProgram {
+    /// The steps in which the day of the run enters the value.
+    pub fn steps_of_today(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step.op, Op::Elapsed(Elapsed { until: Until::Today, .. })))
     }
 }
 

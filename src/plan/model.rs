@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::steps::{Operate, Operation};
+use crate::steps::{CalendarUnit, Operate, Operation};
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::system::SystemId;
 pub use crate::value::{Const, Fit};
@@ -587,6 +587,8 @@ impl FieldProgram {
                 Op::Coalesce(reads) => columns.extend(reads.iter().map(|read| read.slot)),
                 Op::Concat(concat) => columns.extend(pieces(concat)),
                 Op::PhoneIn(phone) => columns.push(phone.country.slot),
+                Op::LocalIn(local) => columns.push(local.zone.slot),
+                Op::Elapsed(Elapsed { until: Until::Field(read), .. }) => columns.push(read.slot),
                 _ => {}
             }
         }
@@ -605,7 +607,15 @@ impl FieldProgram {
         let steps = self.steps.iter().any(|step| match &step.op {
             Op::Map(_) => true,
             Op::Step(operation) => operation.instead_of_empty().is_some(),
-            Op::Coalesce(_) | Op::Midnight | Op::Concat(_) | Op::PhoneIn(_) | Op::Labels { .. } | Op::Not | Op::Link { .. } => false,
+            Op::Coalesce(_)
+            | Op::Midnight
+            | Op::Concat(_)
+            | Op::PhoneIn(_)
+            | Op::LocalIn(_)
+            | Op::Elapsed(_)
+            | Op::Labels { .. }
+            | Op::Not
+            | Op::Link { .. } => false,
         });
         match self.columns().len() {
             0 => false,
@@ -720,6 +730,10 @@ pub enum Op {
     Concat(Vec<Piece>),
     /// A phone number in E.164, by the country that a field holds.
     PhoneIn(PhoneIn),
+    /// The time that clocks of a zone show, by the zone that a field holds.
+    LocalIn(LocalIn),
+    /// The whole years, months or days from the value to another day.
+    Elapsed(Elapsed),
     /// The labels of several chosen options with this text between them.
     Labels {
         /// What is between two of them.
@@ -755,6 +769,36 @@ pub struct PhoneIn {
     pub country: Read,
     /// The country if that field is empty.
     pub otherwise: Option<String>,
+}
+
+/// Where the time zone of an instant comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalIn {
+    /// The field with the zone's IANA or Windows name.
+    pub zone: Read,
+    /// The zone if that field is empty.
+    pub otherwise: Option<String>,
+}
+
+/// What is counted from the value on, and to which day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elapsed {
+    /// Years, months or days.
+    pub unit: CalendarUnit,
+    /// To which day.
+    pub until: Until,
+}
+
+/// The day to which years, months or days are counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// The day of the run, in UTC.
+    Today,
+    /// The day in a field. If the field is empty, so is the result.
+    Field(Read),
 }
 
 /// The table that a lookup is to point to.
@@ -873,6 +917,9 @@ pub struct Policy {
     /// How often all records are compared with the source, in seconds; `None` for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<u64>,
+    /// Whether all records are evaluated once a day, since values depend on the day.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_daily: bool,
 }
 
 /// What a delete in Dynamics does.

@@ -6,9 +6,9 @@ use crate::value::constant;
 use std::fmt::Write;
 
 use super::{
-    Condition, ConditionKind, Conflicts, Deletes, Direction, EventFlow, EventPiece, ExecutionPlan, FieldProgram, FilteredOut, IngressFlow,
-    Mode, OnFailure, Op, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source,
-    Test, TwoWayFlow,
+    Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan, FieldProgram, FilteredOut,
+    IngressFlow, Mode, OnFailure, Op, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope,
+    Slot, Source, Test, TwoWayFlow, Until,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -169,7 +169,7 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
     }
     let policy = flow.policy;
     line(format!(
-        "  policy  deletes {}, filtered-out {}, picklists {}, rejected {}{}",
+        "  policy  deletes {}, filtered-out {}, picklists {}, rejected {}{}{}",
         match policy.deletes {
             Deletes::Ignore => "are ignored",
             Deletes::Propagate => "are propagated",
@@ -186,7 +186,8 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
             Rejected::DeadLetter => "to dead letters",
             Rejected::Stop => "stops the run",
         },
-        policy.reconcile.map(|seconds| format!(", compared every {}", duration(seconds))).unwrap_or_default()
+        policy.reconcile.map(|seconds| format!(", compared every {}", duration(seconds))).unwrap_or_default(),
+        if policy.refresh_daily { ", all records evaluated every day" } else { "" }
     ));
     line("  calls   1 for a created, 1 for a changed, 1 for a deleted, 0 for an unchanged record".to_owned());
 }
@@ -306,6 +307,12 @@ fn value(program: &FieldProgram, field: &dyn Fn(u32) -> String) -> String {
                 let otherwise = phone.otherwise.as_ref().map(|code| format!(", \"{code}\"")).unwrap_or_default();
                 format!("phone({}{otherwise})", read(&phone.country, field))
             }
+            Op::LocalIn(local) => {
+                let otherwise = local.otherwise.as_ref().map(|zone| format!(", \"{zone}\"")).unwrap_or_default();
+                format!("local({}{otherwise})", read(&local.zone, field))
+            }
+            Op::Elapsed(Elapsed { unit, until: Until::Today }) => format!("{}(today)", unit.name()),
+            Op::Elapsed(Elapsed { unit, until: Until::Field(one) }) => format!("{}({})", unit.name(), read(one, field)),
             Op::Labels { separator, sorted: true, .. } => format!("label({separator:?}, sorted)"),
             Op::Labels { separator, sorted: false, .. } => format!("label({separator:?})"),
             Op::Map(table) => format!("{} {}", if table.labels { "label" } else { "map" }, replacement(table)),

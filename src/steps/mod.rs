@@ -2,8 +2,8 @@
 //! and its line in the list below; `cargo xtask generate` then writes it into the documents, the grammars of editors and the dictionary for
 //! fuzzing. [`shared`] has what several steps use.
 //!
-//! Five steps have only their documentation here: `coalesce` and `concat` read other fields, `map` and `label` make tables, and `link` makes
-//! one mapping depend on another. The checker and the evaluator have the rest of them.
+//! Some steps have only their documentation here: `coalesce`, `concat`, `years`, `months` and `days` read other fields, `map` and `label` make
+//! tables, and `link` makes one mapping depend on another. The checker and the evaluator have the rest of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +12,14 @@ use crate::value::Const;
 mod shared;
 
 pub use default::default_to;
+pub use local::{check_instant, local_in};
 pub use lower::lower;
 pub use phone::{E164, in_country as phone_in, is_country};
-pub use shared::call::{Argument, Call, Checked, Wrong};
+pub use shared::call::{Argument, Call, Checked, Period, Wrong};
+pub use shared::elapsed::{CalendarUnit, day_of};
 pub use shared::ready::{Failed, NotReady, Operate, Ready};
 pub use shared::text_step::{Text, TextStep};
+pub use shared::zone::check_zone;
 
 /// Declares the files of the steps, lists them, and makes one type of all their operations. A step that is more than a text without
 /// arguments names its operations; `(arguments)` follows an operation that has some. The name of an operation is its name in plans.
@@ -87,6 +90,11 @@ steps! {
     boolean: ToBoolean,
     date: ParseDate(arguments) | DayOfInstant(arguments),
     datetime: Zoned(arguments),
+    local: LocalTime(arguments),
+    shift: Shift(arguments),
+    years,
+    months,
+    days,
     format: FormatDate(arguments),
     default: Default(arguments),
     coalesce,

@@ -483,6 +483,19 @@ pub enum Argument {
     Literal(Literal),
     /// A field, or a bare word.
     Path(Path),
+    /// `6 months`, `-90d`
+    Period(Period),
+}
+
+/// A period of the calendar: `6 months`, `-90d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// The whole.
+    pub span: Span,
+    /// How many months; negative for earlier.
+    pub months: i32,
+    /// How many seconds besides; negative for earlier.
+    pub seconds: i64,
 }
 
 impl Argument {
@@ -491,6 +504,7 @@ impl Argument {
         match self {
             Argument::Literal(l) => l.span,
             Argument::Path(p) => p.span,
+            Argument::Period(p) => p.span,
         }
     }
 }

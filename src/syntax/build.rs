@@ -345,15 +345,21 @@ impl<'a> Builder<'a> {
     }
 
     fn arguments(&mut self, pair: Pair<'_, Rule>) -> Option<Vec<Argument>> {
-        let mut arguments = Vec::new();
-        for argument in pair.into_inner().filter(|p| p.as_rule() == Rule::argument) {
-            arguments.push(match self.value(argument)? {
-                Value::Literal(l) => Argument::Literal(l),
-                Value::Word(p) => Argument::Path(p),
-                Value::Moment(_) => continue,
-            });
+        let arguments = pair.into_inner().filter(|p| p.as_rule() == Rule::argument);
+        arguments.map(|argument| self.argument(argument)).collect()
+    }
+
+    fn argument(&mut self, pair: Pair<'_, Rule>) -> Option<Argument> {
+        let inner = pair.clone().into_inner().next()?;
+        if inner.as_rule() == Rule::period {
+            let (months, seconds) = self.or_fault(&inner, Code::D011, literal::period(inner.as_str().trim_end()))?;
+            return Some(Argument::Period(Period { span: self.span(&inner), months, seconds }));
         }
-        Some(arguments)
+        match self.value(pair)? {
+            Value::Literal(literal) => Some(Argument::Literal(literal)),
+            Value::Word(path) => Some(Argument::Path(path)),
+            Value::Moment(_) => None,
+        }
     }
 
     /// The arguments of a step that takes a regular expression as its first one.
@@ -366,11 +372,7 @@ impl<'a> Builder<'a> {
                     let value = LiteralValue::Text(self.or_fault(&token, Code::D012, literal::pattern(token.as_str().trim_end()))?);
                     arguments.push(Argument::Literal(Literal { span: self.span(&token), value }));
                 }
-                None => match self.value(argument)? {
-                    Value::Literal(l) => arguments.push(Argument::Literal(l)),
-                    Value::Word(p) => arguments.push(Argument::Path(p)),
-                    Value::Moment(_) => {}
-                },
+                None => arguments.push(self.argument(argument)?),
             }
         }
         Some(arguments)

@@ -399,6 +399,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::moment
         | Rule::null => "a value",
         Rule::duration => "a duration such as `30d`",
+        Rule::period | Rule::period_unit => "a period such as `6 months`",
         Rule::mode | Rule::kw_all | Rule::kw_any => "`all` or `any`",
         Rule::operator
         | Rule::relation

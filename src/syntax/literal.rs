@@ -73,6 +73,25 @@ pub fn duration(text: &str) -> Result<LiteralValue, Fault> {
     Ok(LiteralValue::Duration(total))
 }
 
+/// A period of the calendar, in months and seconds.
+pub fn period(text: &str) -> Result<(i32, i64), Fault> {
+    let fault = || Fault::whole(text, "this period is too long", "write at most 1000 years: 6 months, 1 year, -90d");
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '-')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: i64 = number.parse().map_err(|_| fault())?;
+    let (months, seconds) = match unit.trim() {
+        "years" | "year" => (12, 0),
+        "months" | "month" => (1, 0),
+        "weeks" | "week" => (0, 7 * 86_400),
+        "days" | "day" | "d" => (0, 86_400),
+        "hours" | "hour" | "h" => (0, 3_600),
+        _ => (0, 60),
+    };
+    let within = |count: i64, most: i64| number.checked_mul(count).filter(|n| n.abs() <= most).ok_or_else(fault);
+    let months = i32::try_from(within(months, 12_000)?).map_err(|_| fault())?;
+    Ok((months, within(seconds, 365_250 * 86_400)?))
+}
+
 /// A piece of a string.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -224,6 +243,23 @@ mod tests {
     fn faults_of_strings_have_a_place() {
         assert_eq!(string(r#""ab\q""#, true).unwrap_err().range, 3..5);
         assert_eq!(string(r#""ab{c""#, true).unwrap_err().range, 3..5);
+    }
+
+    #[test]
+    fn periods_are_months_and_seconds_and_bounded() {
+        for (text, months, seconds) in [
+            ("6 months", 6, 0),
+            ("-1 year", -12, 0),
+            ("-90d", 0, -7_776_000),
+            ("2  weeks", 0, 1_209_600),
+            ("1 hour", 0, 3_600),
+            ("5 minutes", 0, 300),
+        ] {
+            assert_eq!(period(text), Ok((months, seconds)), "{text}");
+        }
+        for text in ["1001 years", "12001 months", "-99999999d", "99999999999999999999 days"] {
+            assert!(period(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
         "concat" => checker.concat(read)?,
         "label" => checker.label()?,
         "map" => checker.map()?,
+        "local" if matches!(checker.arguments().first(), Some(Argument::Path(_))) => checker.local_in(read)?,
+        "years" | "months" | "days" => checker.elapsed(read)?,
         "phone" if matches!(checker.arguments().first(), Some(Argument::Path(_))) => checker.phone_in(read)?,
         name => match STEPS.iter().find(|known| known.name == name && !matches!(known.rule, Rule::Checker)) {
             Some(known) => checker.by_rule(known)?,
@@ -77,12 +79,16 @@ fn unknown<T>(name: &ast::Ident, context: &mut Context<'_>) -> Option<T> {
 fn argument(argument: &Argument) -> steps::Argument {
     match argument {
         Argument::Literal(literal) => match &literal.value {
-            LiteralValue::Duration(_) => steps::Argument::Duration,
+            LiteralValue::Duration(seconds) => {
+                let seconds = i64::try_from(*seconds).unwrap_or(i64::MAX);
+                steps::Argument::Period(steps::Period { months: 0, seconds })
+            }
             // An empty text is a text, though it is not a value.
             LiteralValue::Text(text) => steps::Argument::Constant(Const::Text(text.clone())),
             value => steps::Argument::Constant(constant(value)),
         },
         Argument::Path(path) => steps::Argument::Word(path.text()),
+        Argument::Period(period) => steps::Argument::Period(steps::Period { months: period.months, seconds: period.seconds }),
     }
 }
 

@@ -4,8 +4,8 @@ use super::{Checked, Reader, StepChecker};
 use crate::check::source::literal_text;
 use crate::check::types::{Ty, Typed, length};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::plan::{Op, PhoneIn, Piece};
-use crate::steps::{E164, is_country};
+use crate::plan::{Elapsed, LocalIn, Op, PhoneIn, Piece, Until};
+use crate::steps::{CalendarUnit, E164, Wrong, check_instant, check_zone, is_country};
 use crate::syntax::ast::{Argument, LiteralValue};
 
 impl StepChecker<'_, '_, '_> {
@@ -39,6 +39,63 @@ impl StepChecker<'_, '_, '_> {
             reads.push(one);
         }
         Some(Checked::sure(Op::Coalesce(reads), output))
+    }
+
+    /// `years(today)`, `days(createdon)` and their like.
+    pub(super) fn elapsed(&mut self, read: &mut Reader<'_>) -> Option<Checked> {
+        let [Argument::Path(path)] = self.step.arguments.as_deref().unwrap_or_default() else {
+            return self.wrong_arguments("expected `today` or a field with a date");
+        };
+        let unit = CalendarUnit::of_step(self.name())?;
+        let is_date = |ty: &Ty| matches!(ty, Ty::Date | Ty::Instant | Ty::Local);
+        if !is_date(&self.input.ty) {
+            return self.wrong_type("a date", "remove the step, or read the text as a date first: `| date(\"…\") or null`");
+        }
+        let mut output = Typed::new(unit.output(), self.input.nullable);
+        let until = match path.text().as_str() {
+            "today" => Until::Today,
+            _ => {
+                let (one, typed) = read(path, self.context)?;
+                if !is_date(&typed.ty) {
+                    let label = format!("expected `today` or a field with a date, not {}", typed.ty.describe());
+                    return self.wrong_argument(path.span, &label);
+                }
+                output.nullable |= typed.nullable;
+                Until::Field(one)
+            }
+        };
+        Some(Checked::sure(Op::Elapsed(Elapsed { unit, until }), output))
+    }
+
+    /// `local(field)` and `local(field, "Europe/Berlin")`: the zone comes from the record.
+    pub(super) fn local_in(&mut self, read: &mut Reader<'_>) -> Option<Checked> {
+        let arguments = self.step.arguments.as_deref().unwrap_or_default();
+        let otherwise = match arguments {
+            [Argument::Path(_)] => None,
+            [Argument::Path(_), Argument::Literal(literal)] => match &literal.value {
+                LiteralValue::Text(zone) => match check_zone(zone) {
+                    Ok(()) => Some(zone.clone()),
+                    Err(Wrong::Argument { label, .. }) => return self.wrong_argument(literal.span, &label),
+                    Err(_) => None,
+                },
+                _ => return self.wrong_argument(literal.span, "expected a time zone in quotes, such as \"Europe/Berlin\""),
+            },
+            arguments => {
+                let span = arguments.get(1).map_or(self.step.span, Argument::span);
+                return self.wrong_argument(span, "expected a field with the time zone, and perhaps a time zone in quotes");
+            }
+        };
+        let Some(Argument::Path(path)) = arguments.first() else { return None };
+        if let Err(Wrong::Type { takes, help }) = check_instant(&self.input.ty) {
+            return self.wrong_type(takes, help);
+        }
+        let (zone, typed) = read(path, self.context)?;
+        if !matches!(typed.ty, Ty::Text { .. } | Ty::Words(_)) {
+            return self.wrong_argument(path.span, "expected a text field that holds the name of a time zone");
+        }
+        let why = format!("`{}` may not hold the name of a time zone", path.text());
+        let output = Typed::new(Ty::Local, self.input.nullable);
+        Some(Checked { op: Some(Op::LocalIn(LocalIn { zone, otherwise })), output, fallible: Some(why), settled: None })
     }
 
     /// `phone(field)` and `phone(field, "DE")`: the country comes from the record.
@@ -89,6 +146,7 @@ impl StepChecker<'_, '_, '_> {
                     longest = longest.map(|n| n.saturating_add(length(&text)));
                     pieces.push(Piece::Text(text));
                 }
+                Argument::Period(period) => return self.wrong_argument(period.span, "a period is not a text"),
                 Argument::Path(path) => {
                     let (one, typed) = read(path, self.context)?;
                     longest = longest.zip(typed.ty.text_length().flatten()).map(|(a, b)| a.saturating_add(b));

@@ -19,7 +19,7 @@ use crate::store::{
     Payload, Privacy, Reason, StateError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
-use crate::time::Instant;
+use crate::time::{self, Instant};
 
 /// Attempts at reading a page, beyond those of the HTTP layer, before the round fails.
 const ATTEMPTS: u32 = 3;
@@ -76,17 +76,20 @@ async fn refuse_held(shared: &Shared, fingerprint: &str) -> Result<(), RunError>
 
 /// The last instant at which a full load may have been complete for a comparison to be due now; `None` if the flow has none.
 pub(super) fn compared_before(flow: &IngressFlow, now: Instant) -> Option<Instant> {
-    let every = i64::try_from(flow.policy.reconcile?).ok().and_then(TimeDelta::try_seconds)?;
-    now.checked_sub_signed(every)
+    let every = flow.policy.reconcile.and_then(|every| i64::try_from(every).ok()).and_then(TimeDelta::try_seconds);
+    let every = every.and_then(|every| now.checked_sub_signed(every));
+    // Values of the day: what was complete before the last midnight in UTC shows another day.
+    let daily = flow.policy.refresh_daily.then(|| time::midnight(now.date_naive()));
+    every.max(daily)
 }
 
-/// Goes back to the beginning of a full load if the comparison of `reconcile every …` is due. After the look for changes that need
+/// Goes back to the beginning of a full load if the comparison of `reconcile every …` or the evaluation of `refresh daily` is due. After the look for changes that need
 /// approval: a full load drops what is held.
 async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
     let flow = shared.flow();
     let Some(before) = compared_before(flow, shared.context.now()) else { return Ok(()) };
     if shared.context.stores.cursors.begin_comparison(&flow.name, fingerprint, before).await? {
-        tracing::info!(mapping = flow.name, "comparing all records with Dynamics 365: `reconcile every` is due");
+        tracing::info!(mapping = flow.name, "comparing all records with Dynamics 365: `reconcile every` or `refresh daily` is due");
     }
     Ok(())
 }

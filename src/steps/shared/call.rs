@@ -11,10 +11,19 @@ use crate::value::{Const, Fit, Ty, Typed};
 pub enum Argument {
     /// A literal.
     Constant(Const),
-    /// A duration, which is not a value of any field.
-    Duration,
+    /// A period, which is not a value of any field.
+    Period(Period),
     /// A bare word: `right`.
     Word(String),
+}
+
+/// Months and seconds, each negative for an earlier time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// How many months.
+    pub months: i32,
+    /// How many seconds besides.
+    pub seconds: i64,
 }
 
 /// What is wrong with a call. Nothing comes out of such a step.
@@ -129,11 +138,11 @@ impl<'c> Call<'c> {
         if self.has_arguments() { Err(Wrong::arguments("this step takes no arguments")) } else { Ok(()) }
     }
 
-    /// The only argument, a literal. A duration is a literal too: `Ok(None)`.
+    /// The only argument, a literal. A period counts as one: `Ok(None)`.
     pub fn one_literal(&self, what: &str) -> Result<Option<&'c Const>, Wrong> {
         match self.arguments() {
             [Argument::Constant(constant)] => Ok(Some(constant)),
-            [Argument::Duration] => Ok(None),
+            [Argument::Period(_)] => Ok(None),
             _ => Err(Wrong::arguments(what)),
         }
     }
@@ -156,7 +165,7 @@ impl<'c> Call<'c> {
     pub fn number_at(&self, index: usize, range: RangeInclusive<u32>, what: &str) -> Result<u32, Wrong> {
         match self.arguments().get(index) {
             Some(Argument::Constant(constant)) => in_range(constant, range).ok_or_else(|| Wrong::argument(index, what)),
-            Some(Argument::Duration | Argument::Word(_)) => Err(Wrong::argument(index, what)),
+            Some(Argument::Period(_) | Argument::Word(_)) => Err(Wrong::argument(index, what)),
             None => Err(Wrong::arguments(what)),
         }
     }

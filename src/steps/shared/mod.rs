@@ -1,6 +1,7 @@
 //! What several steps use.
 
 pub mod call;
+pub mod elapsed;
 pub mod expression;
 pub mod letters;
 pub mod pattern;

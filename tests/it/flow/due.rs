@@ -202,6 +202,25 @@ async fn a_comparison_begins_when_it_is_due_and_deletes_what_is_missing_without_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn values_that_depend_on_the_day_are_written_once_a_day_where_they_differ() {
+    let world = World::empty().await;
+    let text = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  lastname -> lastName\n  \
+                birthdate -> salutation | days(today)\n  options { refresh daily }\n}\n";
+    let plan = plan_of(text);
+    world.create(1, json!({"lastname": "L1", "birthdate": "2000-01-01"})).await;
+    world.create(2, json!({"lastname": "L2"})).await;
+    assert_eq!(world.run(&plan).await.created, 2);
+    let days = |profile: serde_json::Value| profile["salutation"].as_str().and_then(|n| n.parse::<i64>().ok()).expect("a number of days");
+    let before = days(world.profile(1).await.expect("a profile"));
+    assert_eq!(world.run(&plan).await.read, 0, "once a day is enough");
+    world.options.clock.advance(TimeDelta::days(1));
+    let done = world.run(&plan).await;
+    assert_eq!((done.read, done.unchanged, done.updated), (2, 1, 1), "the profile without a birthday stays as it is");
+    assert_eq!(days(world.profile(1).await.expect("a profile")), before + 1);
+    assert_eq!(world.run(&plan).await.read, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_comparison_goes_on_and_counts_as_complete_only_at_its_last_page() {
     let mut world = World::empty().await;
     let plan = small("reconcile every 7d");

@@ -78,6 +78,49 @@ fn labels_are_in_the_order_of_the_value_or_of_the_alphabet() {
 }
 
 #[test]
+fn dates_are_shifted_and_counted_to_the_day_of_the_run_or_of_a_field() {
+    // The time of the run is 2026-11-21T12:00:00Z.
+    let points = |entry: &str, record| map(&format!("{entry}\noptions {{ refresh daily }}"), record)["cusPoints"].clone();
+    assert_eq!(points("birthdate -> cusPoints | years(today)", json!({"birthdate": "1980-11-22"})), 45);
+    assert_eq!(points("birthdate -> cusPoints | years(today)", json!({"birthdate": "1980-11-21"})), 46);
+    assert_eq!(points("birthdate -> cusPoints | months(today)", json!({"birthdate": "2026-12-31"})), -1);
+    assert_eq!(points("birthdate -> cusPoints | years(today)", json!({"birthdate": null})), Value::Null);
+    let between = |from: &str, to: Value| points("createdon -> cusPoints | days(modifiedon)", json!({"createdon": from, "modifiedon": to}));
+    assert_eq!(between("2024-02-28T23:00:00Z", json!("2024-03-01T01:00:00Z")), 2);
+    assert_eq!(between("2024-02-28T23:00:00Z", Value::Null), Value::Null);
+    let note = |entry: &str, at: &str| map(entry, json!({"createdon": at, "birthdate": "2024-01-31"}))["cusNote"].clone();
+    assert_eq!(note("birthdate -> cusNote | shift(1 month)", ""), "2024-02-29");
+    let local = "createdon -> cusNote | local(\"Europe/Berlin\") | shift(-1 day) | format(\"dd.MM.yyyy HH:mm\")";
+    assert_eq!(note(local, "2024-01-31T23:30:00Z"), "31.01.2024 00:30");
+}
+
+#[test]
+fn the_zone_of_a_time_can_come_from_the_record() {
+    let entry = "createdon -> cusNote | local(nickname, \"Europe/Berlin\") or null | format(\"dd. HH:mm\")";
+    let at = |zone: Value| map(entry, json!({"createdon": "2024-01-31T23:30:00Z", "nickname": zone}))["cusNote"].clone();
+    assert_eq!(at(json!("Asia/Tokyo")), "01. 08:30");
+    assert_eq!(at(Value::Null), "01. 00:30");
+    assert_eq!(at(json!("Tokyo")), Value::Null);
+}
+
+#[test]
+fn periods_and_days_that_do_not_fit_are_errors() {
+    for entry in [
+        "createdon -> cusSince | shift(6)",
+        "birthdate -> birthDate | shift(3 hours)",
+        "createdon -> cusPoints | days(lastname)",
+        "createdon -> cusPoints | days(30d)",
+        "createdon -> cusNote | local(\"Berlin\")",
+        "lastname -> lastName | truncate(6 months)",
+    ] {
+        assert_eq!(codes(&whole(entry)), ["D209"], "{entry}");
+    }
+    assert_eq!(codes(&whole("lastname -> lastName | shift(6 months)")), ["D208"]);
+    assert_eq!(codes(&whole("birthdate -> birthDate | shift(1001 years)")), ["D011"]);
+    assert_eq!(codes(&whole("birthdate -> cusPoints | years(today)")), ["D127"]);
+}
+
+#[test]
 fn html_becomes_text_and_text_is_cleaned() {
     let note = |steps: &str, text: &str| map(&format!("description -> cusNote{steps}"), json!({"description": text}))["cusNote"].clone();
     assert_eq!(note(" | strip_html", "<p>Tom &amp; Ada</p><p>x</p>"), "Tom & Ada\nx");
