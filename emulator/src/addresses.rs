@@ -121,6 +121,11 @@ impl Addresses {
         self.partner.map(|[_, port, _]| format!("http://127.0.0.1:{port}"))
     }
 
+    /// The address of the certificates that sign Partner Center's deliveries, if it is started.
+    pub fn partner_certificates_url(&self) -> Option<String> {
+        self.partner.map(|[_, _, port]| format!("https://127.0.0.1:{port}"))
+    }
+
     /// The folder of the sign-in service in front of Partner Center, if it is started: `/oauth2/v2.0/token`, `/oauth2/v2.0/devicecode`
     /// and `/oauth2/v2.0/authorize` are under it, and the same without `/v2.0`.
     pub fn partner_authority_url(&self) -> Option<String> {

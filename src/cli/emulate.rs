@@ -210,7 +210,7 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
                 let people = &credentials.partner;
                 let user = |user: &emulator::PartnerUser| json!({"name": user.name, "password": user.password});
                 let root = running.partner_root_certificate();
-                line["partner"] = json!({"root_certificate": root, "url": url, "webhooks_url": webhooks, "authority": authority, "tenant": people.tenant,
+                line["partner"] = json!({"root_certificate": root, "certificates_url": running.partner_certificates_url(), "url": url, "webhooks_url": webhooks, "authority": authority, "tenant": people.tenant,
                     "public_client_id": people.public_client, "client_id": people.client, "client_secret": people.client_secret,
                     "admin": user(&people.admin), "user": user(&people.user)});
             }
