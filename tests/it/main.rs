@@ -3,6 +3,7 @@
 mod architecture;
 mod ci;
 mod cli;
+mod closing;
 mod conformance;
 mod connect;
 mod connect_campaign;

@@ -7,6 +7,7 @@ mod assertion;
 mod batch;
 mod bulk;
 mod change;
+mod close;
 mod counts;
 mod csdl;
 pub(super) mod define;

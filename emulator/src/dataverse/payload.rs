@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Site;
 use super::batch::{References, resolve};
+use super::close;
 use super::error::{Fail, Result};
 use super::read::find;
 use super::store::{Changes, Store};
@@ -217,6 +218,7 @@ pub(super) fn refer(store: &Store, set: &str, link: &str, references: Option<&Re
 
 /// A completed or canceled activity is read-only until it is opened again; other rows by setting. [D; code and text K]
 pub(super) fn check_open(site: &Site, store: &Store, table: usize, id: Uuid, changes: &Changes) -> Result<()> {
+    close::check(store, table, id, changes)?;
     let rows = &store.tables[table];
     let watched = rows.table.activity || site.inactive_read_only;
     let (true, Some(state), Some(row)) = (watched, rows.table.column("statecode"), rows.rows.get(&id)) else { return Ok(()) };

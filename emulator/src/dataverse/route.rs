@@ -7,7 +7,7 @@ use super::error::{Fail, Result};
 use super::expand::{self, Step};
 use super::setup::Operation;
 use super::url::{Options, Prefer, RowKey, segments};
-use super::{Access, Call, Dataverse, Operations, bulk, counts, csdl, definitions, metadata, read, write};
+use super::{Access, Call, Dataverse, Operations, bulk, close, counts, csdl, definitions, metadata, read, write};
 use crate::net;
 
 impl Dataverse {
@@ -85,7 +85,12 @@ impl Dataverse {
             "$batch" => return Err(Fail::method(call.method.as_str())),
             _ => {}
         }
-        let table = access.read(|store| store.by_set(&first.name)).ok_or_else(|| missing(&first.name))?;
+        let closing = close::Closing::named(&first.name);
+        let table = access.read(|store| match closing {
+            Some(_) => store.by_name(close::OPPORTUNITY),
+            None => store.by_set(&first.name),
+        });
+        let table = table.ok_or_else(|| missing(&first.name))?;
         let key_name = if first.key.is_some() { "(key)" } else { "" };
         *route = format!("{}{key_name}", first.name);
         let prefer = Prefer::parse(call.headers);
@@ -102,6 +107,13 @@ impl Dataverse {
             references,
             rights: write::Rights { user, application: &application },
         };
+        if let Some(closing) = closing {
+            if *call.method != Method::POST || parts.len() > 1 || first.key.is_some() {
+                return Err(Fail::method(call.method.as_str()));
+            }
+            json_body(call)?;
+            return access.write(|store| writer.close(store, closing, call.body));
+        }
         if get {
             let tracking = prefer.track || options.deltatoken.is_some();
             let operation = if tracking { Operation::ReadOrganization } else { Operation::Read };

@@ -6,6 +6,7 @@
 
 mod batch;
 mod bulk;
+mod closing;
 mod key;
 mod metadata;
 mod navigation;

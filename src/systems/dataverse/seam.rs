@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
+use super::closing::OPPORTUNITY;
 use super::page::{self, Page as DataversePage};
 use super::{Bulk, Condition, Dataverse, Entity, KeyValue, Outcome, RowKey, bulk, text_literal};
 use crate::connect::{Call, ConnectError};
@@ -187,12 +188,19 @@ impl Target for Dataverse {
     }
 
     async fn create(&self, table: Table<'_>, attribute: &str, body: Payload) -> Result<(), ConnectError> {
-        Dataverse::create(self, &entity_of(table, attribute), &body.to_text()).await.map(|_| ())
+        let entity = entity_of(table, attribute);
+        if table.name == OPPORTUNITY {
+            return self.create_opportunity(&entity, &body.to_text()).await;
+        }
+        Dataverse::create(self, &entity, &body.to_text()).await.map(|_| ())
     }
 
     async fn update(&self, record: RecordKey<'_>, body: Payload, version: Option<&str>) -> Result<Written, ConnectError> {
         let (entity, key) = row_of(record);
         let condition = version.map_or(Condition::Exists, |version| Condition::Version(version.to_owned()));
+        if record.table.name == OPPORTUNITY {
+            return self.write_opportunity(&entity, &key, &body.to_text(), &condition).await.map(written);
+        }
         self.write(&entity, &key, &body.to_text(), &condition).await.map(written)
     }
 
@@ -236,6 +244,14 @@ impl Target for Dataverse {
     }
 
     async fn create_many(&self, table: Table<'_>, attribute: &str, bodies: Vec<Payload>) -> Vec<Result<(), ConnectError>> {
+        // Rows that may have to be closed are created one by one.
+        if table.name == OPPORTUNITY {
+            let mut results = Vec::with_capacity(bodies.len());
+            for body in bodies {
+                results.push(Target::create(self, table, attribute, body).await);
+            }
+            return results;
+        }
         let rows: Vec<bulk::Target> = bodies.iter().map(|body| bulk::Target { key: None, fields: body.to_text() }).collect();
         let results = self.bulk(&entity_of(table, attribute), Bulk::Create, &rows, bulk::ROWS_PER_REQUEST).await;
         results.into_iter().map(|result| result.map(|_| ())).collect()
