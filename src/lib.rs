@@ -115,6 +115,10 @@ mod time;
 #[cfg(feature = "internals")]
 pub mod time;
 #[cfg(not(feature = "internals"))]
+mod transitions;
+#[cfg(feature = "internals")]
+pub mod transitions;
+#[cfg(not(feature = "internals"))]
 mod yaml;
 #[cfg(feature = "internals")]
 pub mod yaml;

@@ -1,7 +1,7 @@
 //! Field mappings of two-way mappings: each is lowered for every way that it goes.
 
-use super::Context;
 use super::entry::Checker;
+use super::{Context, mutual};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::FieldProgram;
 use crate::syntax::ast::{self, FieldMapping, Way};
@@ -19,6 +19,7 @@ pub(super) fn entry_both_ways(
         ast::Source::Field(path) => {
             Some(FieldMapping { source: ast::Source::Field(field.target.clone()), target: path.clone(), ..field.clone() })
         }
+        _ if field.turned => Some(field.clone()),
         ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Call(_) => None,
     };
     let not_both = |span: Span, label: &str| {
@@ -26,41 +27,38 @@ pub(super) fn entry_both_ways(
             .related(field.way_span, "both ways")
             .help("write an entry for each way: `left -> right | step` and `left <- right | step`")
     };
-    match (field.way, turned) {
-        (Way::Forward, _) => match forward.field(field, context) {
-            Some(program) => {
-                to_right.push(program);
-                true
-            }
-            None => false,
-        },
-        (Way::Backward, Some(turned)) => match backward.field(&turned, context) {
-            Some(program) => {
-                to_left.push(program);
-                true
-            }
-            None => false,
-        },
+    let (there, back) = match (field.way, turned) {
+        (Way::Forward, _) => (mutual::with_options(field, &forward.target, context), None),
+        (Way::Backward, Some(turned)) => (None, Some(turned)),
         (Way::Backward | Way::Both, None) => {
             context.report(not_both(field.span, "only a field can be written to"));
-            false
+            return false;
         }
         (Way::Both, Some(turned)) => {
-            if let Some(step) = field.steps.first() {
-                context.report(not_both(step.span, "a step works one way"));
-                return false;
-            }
             if let ast::Source::Field(path) = &field.source
                 && forward.is_replaced(&path.text())
             {
                 context.report(not_both(path.span, "replaced, which works one way"));
                 return false;
             }
-            let (there, back) = (forward.field(field, context), backward.field(&turned, context));
-            let both = there.is_some() && back.is_some();
-            to_right.extend(there);
-            to_left.extend(back);
-            both
+            match field.steps.as_slice() {
+                [] => (Some(field.clone()), Some(turned)),
+                [step] if matches!(step.operand, Some(ast::Operand::Table { .. })) && step.or.is_none() => {
+                    let Some((there, back)) = mutual::split(field, &turned, step, &forward.source, &forward.target, context) else {
+                        return false;
+                    };
+                    (Some(there), Some(back))
+                }
+                [step, ..] => {
+                    context.report(not_both(step.span, "a step works one way"));
+                    return false;
+                }
+            }
         }
-    }
+    };
+    // A fault in one direction is often one in the other too; it is reported for both, since each must be complete.
+    let (wanted, before) = (usize::from(there.is_some()) + usize::from(back.is_some()), to_right.len() + to_left.len());
+    to_right.extend(there.and_then(|field| forward.field(&field, context)));
+    to_left.extend(back.and_then(|field| backward.field(&field, context)));
+    wanted > 0 && to_right.len() + to_left.len() == before + wanted
 }

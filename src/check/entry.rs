@@ -271,7 +271,9 @@ impl<'m> Checker<'m> {
     pub(super) fn field(&mut self, field: &ast::FieldMapping, context: &mut Context<'_>) -> Option<FieldProgram> {
         let initial = self.flags(field, context);
         let table = self.target.clone();
-        let target = names::target_field(&field.target, &table, initial || self.at_creation, context);
+        // A fixed value of a referral is written when it is created.
+        let fixed = field.turned && matches!(field.source, ast::Source::Literal(_));
+        let target = names::target_field(&field.target, &table, initial || self.at_creation || fixed, context);
         if let Some(target) = &target {
             self.claim(target.path.join("."), field.target.span, context);
             consent::ordinary(self.name, field, target, &table, context);
@@ -335,7 +337,8 @@ impl<'m> Checker<'m> {
             return None;
         }
         program_steps.extend(conversions.into_iter().map(|op| Step { at, op, on_failure: None }));
-        Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial, create_only: false })
+        let create_only = field.turned && matches!(source, Source::Constant(_));
+        Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial, create_only })
     }
 
     /// Warns of an option's number in a text field, where people expect its label.
@@ -470,8 +473,7 @@ impl<'m> Checker<'m> {
             None => fit_text(&target.fit),
         };
         let end = field.steps.last().map_or(field.target.span, |s| s.span);
-        let source_span = Span { end: field.target.span.start, ..field.span };
-        let source_span = Span { end: source_span.end.saturating_sub(trailing_arrow(field)), ..source_span };
+        let source_span = source_span(field);
         let mut diagnostic = Diagnostic::new(code, source_span, message, label).help(help);
         if end != field.target.span {
             diagnostic = diagnostic.related(end, "after this step");
@@ -480,13 +482,12 @@ impl<'m> Checker<'m> {
     }
 }
 
-/// How many bytes before the target belong to the arrow and the blanks around it.
-fn trailing_arrow(field: &ast::FieldMapping) -> u32 {
-    let source_end = match &field.source {
-        ast::Source::Field(path) => path.span.end,
-        ast::Source::Literal(literal) => literal.span.end,
-        ast::Source::Template(template) => template.span.end,
-        ast::Source::Call(call) => call.span.end,
-    };
-    field.target.span.start.saturating_sub(source_end)
+/// The source of an entry.
+fn source_span(field: &ast::FieldMapping) -> Span {
+    match &field.source {
+        ast::Source::Field(path) => path.span,
+        ast::Source::Literal(literal) => literal.span,
+        ast::Source::Template(template) => template.span,
+        ast::Source::Call(call) => call.span,
+    }
 }

@@ -330,6 +330,7 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
     let mut back = Checker::new(forward.name, table.clone(), items.clone(), forward.policy);
     let (mut to_rows, mut to_items) = (Vec::new(), Vec::new());
     let first = FieldMapping {
+        turned: false,
         span: key.span,
         source: ast::Source::Field(key.source.clone()),
         way: key.way,

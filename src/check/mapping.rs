@@ -89,6 +89,14 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
     let mut complete = true;
     for entry in &mapping.entries {
         let Entry::Field(field) = entry else { continue };
+        if field.turned {
+            complete = false;
+            context.report(
+                Diagnostic::new(Code::D510, field.way_span, "`<-` is not allowed here", "this mapping writes to Campaign only")
+                    .help("write the value first, then the field of Campaign: `\"crm\" -> field`"),
+            );
+            continue;
+        }
         one_way(field.way, field.way_span, context);
         match checker.field(field, context) {
             Some(program) => fields.push(program),

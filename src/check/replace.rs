@@ -10,7 +10,7 @@ use super::values::{options_text, resolve};
 use crate::diagnostics::{Code, Diagnostic, Near, Safety, Span};
 use crate::plan::{At, Const, Fit, Op, Outcome, Replacement};
 use crate::schema::{Choice, ChoiceSet, FieldType};
-use crate::syntax::ast::{self, Literal, LiteralValue, Replace, Value};
+use crate::syntax::ast::{self, Literal, LiteralValue, Replace, Value, Way};
 
 use super::names::SourceField;
 
@@ -71,6 +71,14 @@ pub(super) fn check_arms(
     let mut faulty = unread;
     let mut idle: Vec<Span> = Vec::new();
     for arm in arms {
+        if arm.way != Way::Forward {
+            faulty = true;
+            context.report(
+                Diagnostic::new(Code::D510, arm.span, "this case is not allowed here", "only for an entry with `<->`")
+                    .help("write `value => value`; `<=>` and `<=` are for `field <-> field | map { … }` in a mapping in both directions"),
+            );
+            continue;
+        }
         let result = result(&arm.to);
         let bare = matches!(arm.to, Value::Word(_)) && matches!(result, ArmResult::Value(_));
         let right = Arm { span: arm.to.span(), result, bare };
@@ -145,6 +153,10 @@ pub(super) fn check_arms(
             if checked.otherwise.is_none() && !faulty {
                 checked.left_out = missing.into_iter().map(|o| options_text([o]).replace('`', "")).collect();
             }
+        }
+        FieldType::Enumeration(values) => {
+            let has = |name: &str| checked.entries.iter().any(|(key, _)| *key == Const::Text(name.to_owned()));
+            checked.covered = checked.otherwise.is_none() && values.iter().all(|value| has(&value.name));
         }
         FieldType::Boolean { .. } => {
             checked.covered = keys.len() == 2;
@@ -271,6 +283,12 @@ pub(super) fn apply(
         (Some(set), _) => {
             let done = |value: i64| checked.entries.iter().any(|(k, _)| *k == Const::Integer(value));
             Some(Ty::Words(set.options.iter().filter(|o| !done(o.value)).map(|o| o.label.clone()).collect()))
+        }
+        // Words that have a case do not stay as they are.
+        (None, None) if matches!(source.ty, Ty::Words(_)) => {
+            let Ty::Words(words) = &source.ty else { return None };
+            let done = |word: &String| checked.entries.iter().any(|(key, _)| *key == Const::Text(word.clone()));
+            Some(Ty::Words(words.iter().filter(|word| !done(word)).cloned().collect()))
         }
         (None, _) => Some(source.ty.clone()),
     };

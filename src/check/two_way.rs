@@ -4,7 +4,7 @@ use super::both_ways::entry_both_ways;
 use super::entry::Checker;
 use super::today;
 use super::types::convert;
-use super::{Context, linked, mapping as ingress, names, options};
+use super::{Context, linked, mapping as ingress, names, options, status};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{FieldProgram, Policy, Read, Side, Source, Step, TwoWayFlow};
 use crate::schema::{SystemId, Table};
@@ -41,6 +41,9 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
     for entry in &mapping.entries {
         let Entry::Field(field) = entry else { continue };
         complete &= entry_both_ways(field, &mut forward, &mut backward, &mut to_right, &mut to_left, context);
+    }
+    if complete {
+        status::check(&left, &right, &backward, &to_left, context);
     }
     let blocks = linked::check(mapping, &mut forward, &mut backward, &mut to_left, context);
     let filter = ingress::condition(&mut forward, mapping, context);

@@ -116,6 +116,7 @@ codes! {
     D308 Warning "an arm that is never reached";
     D309 Warning "a value goes through two replacements";
     D310 Error "a word without quotes in place of a value";
+    D311 Error "a table for both ways that is not one-to-one";
     D401 Error "a filter compares with a value that the field cannot have";
     D402 Error "a comparison that this type of field does not have";
     D403 Error "a regular expression that cannot be read";
@@ -135,6 +136,9 @@ codes! {
     D508 Error "a reference that nothing resolves";
     D509 Error "an entry that cannot go both ways";
     D510 Error "an arrow that this mapping cannot have";
+    D511 Error "a status of a deal without its substatus";
+    D512 Error "a status that Partner Center refuses";
+    D513 Warning "a status that a deal never gets";
     D530 Error "a block of linked records that is repeated or has a line that it cannot have";
     D531 Error "a block of linked records in a mapping that goes one way";
     D532 Error "a block of linked records that does not fit its tables";

@@ -195,21 +195,22 @@ impl<'c> Walk<'c, '_> {
     }
 
     fn field(&mut self, field: &FieldMapping, sides: &Sides<'c>) {
+        let (read, written) = if field.turned { (sides.target, sides.source) } else { (sides.source, sides.target) };
         match &field.source {
-            Source::Field(path) => self.path(path, sides.source),
+            Source::Field(path) => self.path(path, read),
             Source::Literal(literal) => self.literal(literal),
             Source::Template(template) => {
                 for part in &template.parts {
                     match part {
                         TemplatePart::Text(_) => {}
-                        TemplatePart::Field(path) => self.path(path, sides.source),
+                        TemplatePart::Field(path) => self.path(path, read),
                         TemplatePart::Constant(literal) => self.literal(literal),
                     }
                 }
             }
-            Source::Call(call) => self.arguments(&call.arguments, sides.source),
+            Source::Call(call) => self.arguments(&call.arguments, read),
         }
-        self.path(&field.target, sides.target);
+        self.path(&field.target, written);
         let from = if field.way == Way::Backward { sides.target } else { sides.source };
         for step in &field.steps {
             self.step(step, from);

@@ -1,7 +1,7 @@
 //! What the mappings of a file say, in rows.
 
 use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
-use crate::syntax::ast::{self, Arm, Entry, File, Mapping, Path, Setting, Source};
+use crate::syntax::ast::{self, Arm, Entry, File, Mapping, Path, Setting, Source, Way};
 use crate::syntax::{TokenKind, tokens};
 
 /// The documentation of several files.
@@ -175,7 +175,9 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
         Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
     };
     let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
-    let to = described(&field.target, target);
+    let to = described(&field.target, if field.turned { source } else { target });
+    // As in the file: what is written stands before the arrow.
+    let (from, to) = if field.turned { (to, from) } else { (from, to) };
     let when = if field.flags.iter().any(|f| f.text == "initial") { "first load and replay" } else { "every change" };
     let remark = remark_of(text, field.span.start, field.span.end);
     vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), remark]
@@ -194,7 +196,15 @@ fn linked_tables<'c>(linked: &ast::Linked, source: Option<&'c Table>, catalogue:
 
 fn arms(arms: &[Arm], text: &str) -> Vec<Vec<String>> {
     let side = |span: crate::syntax::ast::Value| slice(text, span.span().start, span.span().end);
-    arms.iter().map(|a| vec![a.from.clone().map_or("every other".to_owned(), side), side(a.to.clone())]).collect()
+    let row = |arm: &Arm| {
+        let (from, to) = (arm.from.clone().map_or("every other".to_owned(), side), side(arm.to.clone()));
+        match arm.way {
+            Way::Forward => vec![from, to],
+            Way::Backward => vec![to, format!("from {from}")],
+            Way::Both => vec![from, format!("{to}, and back")],
+        }
+    };
+    arms.iter().map(row).collect()
 }
 
 fn option_label(field: &Field, value: &str) -> Option<String> {

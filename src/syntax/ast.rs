@@ -393,6 +393,8 @@ pub struct FieldMapping {
     pub way_span: Span,
     /// The field that is written.
     pub target: Path,
+    /// Whether the source, which is not a field then, stands right of the arrow: `field <- "text"`.
+    pub turned: bool,
     /// What is done to the value, in order.
     pub steps: Vec<Step>,
     /// `@initial`.
@@ -578,13 +580,15 @@ pub struct Replace {
     pub unread_arms: bool,
 }
 
-/// `value => value`.
+/// `value => value`; in a mapping in both directions also `value <=> value`, and `value <= value`, which is `value => value` turned round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {
     /// The whole.
     pub span: Span,
     /// `None` for `else`.
     pub from: Option<Value>,
+    /// Whether the case holds from left to right, from right to left (then `from` stands on the right), or both ways.
+    pub way: Way,
     /// The result; the bare words `keep` and `reject` are outcomes.
     pub to: Value,
 }

@@ -188,12 +188,16 @@ impl<'a> Builder<'a> {
     pub(super) fn field(&mut self, pair: Pair<'_, Rule>) -> Option<FieldMapping> {
         let span = self.span(&pair);
         let (mut source, mut target, mut way) = (None, None, None);
-        let (mut steps, mut flags) = (Vec::new(), Vec::new());
+        let (mut steps, mut flags, mut turned) = (Vec::new(), Vec::new(), false);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::source => source = Some(self.source(part.into_inner().next()?)?),
+                Rule::call | Rule::literal => {
+                    turned = true;
+                    source = Some(self.source(part)?);
+                }
                 Rule::path => target = Some(self.path(part)),
-                Rule::way => way = Some(self.way(&part)),
+                Rule::way | Rule::backward => way = Some(self.way(&part)),
                 Rule::pipe_step => {
                     let step = part.into_inner().find(|p| p.as_rule() == Rule::step)?;
                     steps.push(self.step(step)?);
@@ -203,7 +207,7 @@ impl<'a> Builder<'a> {
             }
         }
         let (way, way_span) = way?;
-        Some(FieldMapping { span, source: source?, way, way_span, target: target?, steps, flags })
+        Some(FieldMapping { span, source: source?, way, way_span, target: target?, turned, steps, flags })
     }
 
     fn source(&mut self, pair: Pair<'_, Rule>) -> Option<Source> {
@@ -496,14 +500,19 @@ impl<'a> Builder<'a> {
 
     fn arm(&mut self, pair: Pair<'_, Rule>) -> Option<Arm> {
         let span = self.span(&pair);
-        let mut values = Vec::new();
+        let (mut sides, mut way) = (Vec::new(), Way::Forward);
         for part in pair.into_inner() {
-            if part.as_rule() == Rule::value {
-                values.push(self.value(part)?);
+            match part.as_rule() {
+                Rule::value => sides.push(Some(self.value(part)?)),
+                Rule::kw_else => sides.push(None),
+                Rule::mutual => way = Way::Both,
+                Rule::from_right => way = Way::Backward,
+                _ => {}
             }
         }
-        let to = values.pop()?;
-        Some(Arm { span, from: values.pop(), to })
+        let (right, left) = (sides.pop()?, sides.pop()?);
+        let (from, to) = if way == Way::Backward { (right, left) } else { (left, right) };
+        Some(Arm { span, from, way, to: to? })
     }
 
     fn options(&mut self, pair: Pair<'_, Rule>) -> Option<Options> {

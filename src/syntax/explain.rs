@@ -300,7 +300,11 @@ fn reread(text: &str, context: Context) -> Finding {
         // A step begins with a name, as a field does; the bar before it tells which is meant.
         ErrorVariant::ParsingError { .. } if follows_or(&text[..at]) => vec!["`null`", "`default(…)`", "`keep`", "`reject`"],
         ErrorVariant::ParsingError { .. } if text[..at].trim_end().ends_with('|') => vec!["a step such as `trim` or `truncate(30)`"],
-        ErrorVariant::ParsingError { positives, .. } => expectation(positives),
+        ErrorVariant::ParsingError { positives, .. } => match expectation(positives).as_slice() {
+            // An entry has two forms, so that the parser names the entry and not what it begins with.
+            ["a field mapping"] => vec!["a field, a text or a literal"],
+            words => words.to_vec(),
+        },
         ErrorVariant::CustomError { .. } => Vec::new(),
     };
     let usage = match expected.iter().any(|e| e.starts_with("a duration")) || expected.contains(&"a value or a duration such as `30d`") {
@@ -365,7 +369,7 @@ fn expectation(rules: &[Rule]) -> Vec<&'static str> {
 
 fn symbol(rule: Rule) -> Option<&'static str> {
     Some(match rule {
-        Rule::arrow | Rule::way => "`->`",
+        Rule::arrow | Rule::way | Rule::backward => "`->`",
         Rule::both => "`<->`",
         Rule::equals => "`=`",
         Rule::fat_arrow => "`=>`",
@@ -523,7 +527,9 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::only_arm
         | Rule::only_condition
         | Rule::only_setting
-        | Rule::only_head => return None,
+        | Rule::only_head
+        | Rule::mutual
+        | Rule::from_right => return None,
     })
 }
 

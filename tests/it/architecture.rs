@@ -70,13 +70,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["connect", "time"]),
     ("store", &["state", "system", "time"]),
     ("state", &["count", "json", "system", "time", "unicode"]),
-    ("systems", &["connect", "count", "json", "printable", "system", "time"]),
+    ("systems", &["connect", "count", "json", "printable", "system", "time", "transitions"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),
     // The language.
     ("import", &["check", "diagnostics", "format", "project", "schema", "syntax", "time", "yaml"]),
     ("report", &["printable", "schema", "syntax"]),
     ("testing", &["check", "eval", "plan", "time"]),
-    ("check", &["count", "diagnostics", "eval", "plan", "schema", "steps", "syntax", "time", "unicode", "value"]),
+    ("check", &["count", "diagnostics", "eval", "plan", "schema", "steps", "syntax", "time", "transitions", "unicode", "value"]),
     ("eval", &["json", "plan", "steps", "time", "unicode", "value"]),
     ("plan", &["count", "steps", "syntax", "system", "time", "value"]),
     ("steps", &["time", "unicode", "value"]),
@@ -93,6 +93,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("printable", &[]),
     ("system", &[]),
     ("time", &[]),
+    ("transitions", &[]),
     ("unicode", &[]),
     ("value", &["count", "time", "unicode"]),
 ];

@@ -26,7 +26,7 @@ syntax match d365mapStep /\<\%(coalesce\|concat\|join\)\ze\s*(/
 syntax match d365mapFlag /@\h\w*/
 syntax match d365mapName /\$\h\w*/
 syntax match d365mapQuoted /`[^`]*`/
-syntax match d365mapArrow /<->\|->\|<-\|=>/
+syntax match d365mapArrow /<->\|<=>\|->\|<-\|=>/
 
 " The longer the literal, the later it is defined: the last that fits is the one that is taken.
 syntax match d365mapNumber /-\?\<\d\+\%(\.\d\+\)\?\>/

@@ -93,7 +93,8 @@ fn wires<'p>(side: &'p Side, program: &FieldProgram) -> Vec<&'p str> {
 impl Fields {
     pub(super) fn of(flow: &TwoWayFlow) -> Fields {
         let mut list = Vec::new();
-        let mut taken = vec![false; flow.backward.len()];
+        // Fixed values are written when the left record is created, and never compared.
+        let mut taken: Vec<bool> = flow.backward.iter().map(|program| program.create_only).collect();
         // The first one writes the key.
         for (forward, there) in flow.forward.iter().enumerate().skip(1) {
             let to = there.path.join(".");
@@ -310,6 +311,15 @@ impl<'a> Reading<'a> {
             self.put_list(&mut expected, place, shown);
         }
         Ok(expected)
+    }
+
+    /// Adds to a body what is written only when the left record is created.
+    pub(super) fn fixed(&self, right: &Record, body: &mut Body) -> Result<(), Fault> {
+        let (_, values) = self.backward()?.run(&right.flat, self.now)?;
+        for (program, json) in self.flow.backward.iter().zip(values).filter(|(program, _)| program.create_only) {
+            body.set(&program.path, json);
+        }
+        Ok(())
     }
 
     /// Adds fields to a body, and to what the record has that gets them.

@@ -426,6 +426,7 @@ impl Job<'_> {
         let mut body = Body::default();
         let going = shared.rule.going(FieldWay::ToLeft);
         let expected = shared.reading().to_left(&going, right, None, &mut body)?;
+        shared.reading().fixed(right, &mut body)?;
         body.set_text(CRM_ID, &id);
         shared.rule.creates_left(&mut self.work, &expected);
         self.work.pair.create_until = self.lives_until(PairSide::Left);

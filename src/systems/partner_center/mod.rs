@@ -16,7 +16,6 @@ pub mod referral;
 mod seam;
 #[cfg(test)]
 mod tests;
-pub mod transitions;
 pub mod tree;
 pub mod webhooks;
 
@@ -28,6 +27,7 @@ use url::Url;
 
 use crate::connect::http::{Http, Tokens};
 
+pub(crate) use crate::transitions;
 pub use account::{Account, MfaAdoption};
 pub use client::{ListQuery, ReferralPage};
 pub use config::{PartnerCenterConfig, REFERRALS, WEBHOOKS};

@@ -31,6 +31,7 @@ const MAPPING: &str = "mapping referrals: partner.referral <-> d365.opportunity 
   details.dealValue <-> estimatedvalue
   details.closingDateTime -> estimatedclosedate | date
   details.notes <- description
+  details.currency <- \"EUR\"
   options { conflicts newest }
 }
 ";
@@ -179,6 +180,20 @@ async fn an_opportunity_that_is_to_be_synchronized_becomes_a_referral_and_others
     bench.dynamics.set(&id, &json!({"description": "other"}));
     bench.run().await.unwrap();
     assert_eq!((bench.referral(&referral)["details"]["notes"].clone(), bench.writes()), (json!("other"), (2, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fixed_value_is_written_with_the_create_of_a_referral_and_never_again() {
+    let bench = Bench::new().await;
+    let theirs = bench.partner.add(&deal("Theirs", 1));
+    bench.dynamics.add(&json!({"name": "Ours", "estimatedvalue": 2, "msft_microsoftpartnercenterreferralsync": true}));
+    bench.run().await.unwrap();
+    let mut referrals = bench.partner.records();
+    assert_eq!(referrals.remove(&theirs).unwrap()["details"]["currency"], Value::Null);
+    assert_eq!(referrals.pop_first().unwrap().1["details"]["currency"], json!("EUR"));
+    let before = bench.writes();
+    bench.run().await.unwrap();
+    assert_eq!(bench.writes(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -140,7 +140,19 @@ fn rule(status: &Status) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.status == *status)
 }
 
+impl Status {
+    /// The status that a substatus belongs to; none if it is not documented, or belongs to none.
+    pub fn of(substatus: &Substatus) -> Option<Status> {
+        RULES.iter().find(|rule| rule.substatus.contains(substatus)).map(|rule| rule.status.clone())
+    }
+}
+
 impl State {
+    /// Whether a referral may have this status with this substatus by the documented rules.
+    pub fn is_allowed(&self) -> bool {
+        rule(&self.status).is_some_and(|rule| rule.substatus.contains(&self.substatus))
+    }
+
     /// Whether nothing about the referral can be changed any more.
     pub fn is_terminal(&self) -> bool {
         self.status == Status::Closed
