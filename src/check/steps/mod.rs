@@ -70,7 +70,7 @@ fn unknown<T>(name: &ast::Ident, context: &mut Context<'_>) -> Option<T> {
     context.report(Diagnostic::new(Code::D107, name.span, format!("there is no step `{}`", name.text), "unknown step").meant(
         near(&name.text, names()),
         name.span,
-        || format!("the steps are {}", list(names(), 40)),
+        || format!("the steps are {}", list(names(), 60)),
     ));
     None
 }

@@ -15,3 +15,4 @@ mod formatting;
 mod properties;
 mod soundness;
 pub mod support;
+mod values;
