@@ -292,16 +292,18 @@ impl Rule {
     fn verdict(&self, field: usize, pair: &Pair, left: &LeftSight, right: &RightSight, same: &dyn Fn(usize) -> bool) -> Verdict {
         let (sent_left, sent_right) = (at(&pair.left_sent, field), at(&pair.right_sent, field));
         let from_left = change(at(&pair.left_prints, field), sent_left, value(&left.values, field));
+        // What an earlier attempt has begun to write to the right side is completed, and is nobody's change.
+        let unfinished =
+            self.is_piecewise(field) && sent_right.is_some_and(|sent| value(&right.values, field).is_some_and(|now| now.print != sent));
         let from_right = match value(&right.values, field) {
-            // What an earlier attempt has begun to write: it is completed.
-            Some(now) if self.is_piecewise(field) && sent_right.is_some_and(|sent| sent != now.print) => Change::No,
+            _ if unfinished => Change::No,
             now => change(at(&pair.right_prints, field), sent_right, now),
         };
         let way = self.ways.get(field).copied().unwrap_or(FieldWay::Both);
         let relevant = match way {
             FieldWay::ToRight => from_left != Change::No || sent_right.is_some(),
             FieldWay::ToLeft => from_right != Change::No || sent_left.is_some(),
-            FieldWay::Both => from_left != Change::No || from_right != Change::No,
+            FieldWay::Both => unfinished || from_left != Change::No || from_right != Change::No,
         };
         if !relevant {
             return Verdict::Nothing;
@@ -347,6 +349,14 @@ impl Rule {
             let print = value(expected, field).or(value(&left.values, field)).map(|value| value.print);
             put(&mut work.pair.right_sent, field, print);
             put(&mut work.pair.left_sent, field, None);
+        }
+    }
+
+    /// Nothing of a write took effect, since the right record had another version. `before`: what was sent before. A field that goes piece by
+    /// piece must not look begun; of others it makes no difference.
+    pub(super) fn refused_right(&self, work: &mut Work, write: &SideWrite, before: &[Option<u64>]) {
+        for &field in write.fields.iter().filter(|field| self.is_piecewise(**field)) {
+            put(&mut work.pair.right_sent, field, at(before, field));
         }
     }
 

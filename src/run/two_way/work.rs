@@ -487,21 +487,31 @@ impl Job<'_> {
         if write.identity {
             self.identify_right(&mut body, &left_id, "linked to");
         }
+        let before = self.work.pair.right_sent.clone();
         Rule::sends_right(&mut self.work, write, &expected);
         self.note_sent().await?;
         if !body.is_empty() {
             let body = body.to_json();
             let answer = shared.right.target.update(shared.key(PairSide::Right, &id), Payload::from(&body), version.as_deref()).await;
             if !self.updated(PairSide::Right, CallKind::Update, body, answer)? {
+                shared.rule.refused_right(&mut self.work, write, &before);
+                if !rows.is_empty() {
+                    self.note_sent().await?;
+                }
                 return Ok(());
             }
         }
+        let piecewise = !rows.is_empty();
         self.write_rows(rows, &id).await?;
         match self.fetch(PairSide::Right, &id).await? {
             Some(raw) => {
                 let (record, sight) = self.right_as_it_is(&id, &raw).await?;
                 self.right = Some(record);
                 Rule::right_written(&mut self.work, write, sight);
+                // At once, so that what people change in the rows after this is not taken for a part of the write.
+                if piecewise {
+                    self.note_sent().await?;
+                }
             }
             None => self.work.right = Look::Missing,
         }

@@ -51,6 +51,17 @@ impl Deal {
         assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     }
 
+    /// Runs the mapping once, and returns the codes of the dead letters.
+    pub(super) async fn rejections(&self) -> Vec<String> {
+        let mut command = self.place.command(&["run", "--format", "json"]);
+        let output = command.env("D365MAP_DYNAMICS_SECRET", self.place.running.credentials().dataverse.secret).output().await.unwrap();
+        let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let rejections = summary["summary"]["flows"][0]["rejections"].as_array().expect("rejections");
+        let mut codes: Vec<String> = rejections.iter().map(|one| one["code"].as_str().unwrap_or_default().to_owned()).collect();
+        codes.sort();
+        codes
+    }
+
     pub(super) async fn dynamics(&self, method: Method, path: &str, body: Value) -> Value {
         let url = format!("{}/api/data/v9.2/{path}", self.place.running.dataverse_url());
         let answer = self.http.request(method, url).bearer_auth(&self.token).json(&body).send().await.unwrap();

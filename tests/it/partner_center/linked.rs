@@ -129,3 +129,28 @@ async fn a_referral_finds_its_account_by_name_and_postal_code_or_creates_it() {
     deal.run().await;
     assert_eq!(deal.writes().await, (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_referral_whose_account_is_not_clear_or_whose_currency_is_missing_becomes_a_dead_letter() {
+    let deal = Deal::new().await;
+    for _ in 0..2 {
+        deal.create("accounts", "accountid", json!({"name": "Twin", "address1_postalcode": "1"})).await;
+    }
+    let referral = |customer: &str, currency: &str| {
+        json!({
+            "name": customer, "type": "Independent", "qualification": "SalesQualified", "status": "Active", "substatus": "Accepted",
+            "consent": {}, "customerProfile": {"name": customer, "address": {"country": "DE", "postalCode": "1"}},
+            "details": {"dealValue": 100, "currency": currency},
+        })
+    };
+    let twin = deal.admin(Method::POST, "partner/referrals", referral("Twin", "EUR")).await;
+    let yen = deal.admin(Method::POST, "partner/referrals", referral("Single", "JPY")).await;
+    let (opportunities, accounts) = (deal.opportunities().await.len(), deal.rows("accounts").await.len());
+    let rejections = deal.rejections().await;
+    assert_eq!(rejections, ["no-linked-record", "several-linked-records"]);
+    assert_eq!(deal.opportunities().await.len(), opportunities);
+    assert!(deal.rows("accounts").await.len() <= accounts + 1);
+    for referral in [twin, yen] {
+        assert_eq!(deal.referral(&referral["id"]).await["externalReferenceId"], Value::Null);
+    }
+}

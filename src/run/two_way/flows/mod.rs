@@ -2,6 +2,7 @@
 //! answers and repeated notices.
 
 mod notified;
+mod rows;
 mod service;
 
 use std::sync::Arc;

@@ -57,9 +57,14 @@ pub(super) struct Game {
     pub(super) normalizes: bool,
     /// Records may be deleted by people.
     pub(super) deletes: bool,
+    /// A write to the right record can be broken off in the middle.
+    pub(super) breaks: bool,
     /// The flow is built wrongly.
     pub(super) flaw: Option<Flaw>,
 }
+
+/// What the first field of the right record holds when a write that goes piece by piece was broken off.
+const PART: u8 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -73,6 +78,8 @@ pub(super) enum Flaw {
     ForgetsWrites,
     /// What is sent is not stored before.
     NoIntent,
+    /// What a write has left unfinished is taken for a change.
+    TakesPartsForChanges,
 }
 
 fn left_id(number: usize) -> String {
@@ -108,11 +115,18 @@ impl Game {
             conflicts: Vec::new(),
             stuck: None,
         };
-        Game { rule, start, closes: false, gates: false, normalizes: false, deletes: false, flaw: None }
+        Game { rule, start, closes: false, gates: false, normalizes: false, deletes: false, breaks: false, flaw: None }
     }
 
     pub(super) fn acts(mut self, acts: u8) -> Game {
         self.start.acts = acts;
+        self
+    }
+
+    /// The first field is written to the right record piece by piece, so that a process can die in the middle.
+    pub(super) fn piecewise(mut self) -> Game {
+        self.rule.piecewise = vec![self.flaw != Some(Flaw::TakesPartsForChanges), false];
+        self.breaks = true;
         self
     }
 
@@ -186,12 +200,35 @@ impl Game {
         if self.step(&mut next) {
             nexts.push(next);
         }
+        if let Some(next) = self.broken_off(world) {
+            nexts.push(next);
+        }
         if world.kills > 0 && world.work.is_some() {
             let mut next = World { kills: world.kills - 1, writes: 0, ..world.clone() };
             give_back(&mut next);
             nexts.push(next);
         }
         nexts
+    }
+
+    /// The process dies in the middle of a write to the right record.
+    fn broken_off(&self, world: &World) -> Option<World> {
+        let mut work = world.work.clone().filter(|_| self.breaks && world.kills > 0)?;
+        let (Look::Found(left), Look::Found(right)) = (work.left.clone(), work.right.clone()) else { return None };
+        let (version, left, right) = (right.version, number(&left.id), number(&right.id));
+        let same = |field: usize| world.lefts[left].values[field] == world.rights[right].values[field];
+        let Step::WriteRight(write) = self.rule.next(&work, &same) else { return None };
+        if !write.fields.contains(&0) || world.rights[right].gone || version != Some(world.rights[right].version.to_string()) {
+            return None;
+        }
+        let mut next = World { kills: world.kills - 1, writes: 0, ..world.clone() };
+        let Look::Found(sight) = work.left.clone() else { return None };
+        self.note_sent(&mut next, &mut work, |work| Rule::sends_right(work, &write, &expected(&sight.values, &write)));
+        let record = &mut next.rights[right];
+        record.values[0] = PART;
+        (record.version, record.news) = (record.version + 1, true);
+        give_back(&mut next);
+        Some(next)
     }
 
     /// What people can do.
@@ -220,7 +257,9 @@ impl Game {
                     continue;
                 }
                 for value in [1, 2, 3] {
-                    let set = |record: &mut Record| std::mem::replace(&mut record.values[field], value) != value;
+                    // What people change in a list that is half written is overwritten; the documentation says so.
+                    let set =
+                        |record: &mut Record| record.values[field] != PART && std::mem::replace(&mut record.values[field], value) != value;
                     act(left, &set, Some((field, value)));
                 }
             }
@@ -281,9 +320,9 @@ impl Game {
             Step::CreateRight => {
                 let left = number(work.pair.left.as_deref().unwrap());
                 let Look::Found(sight) = work.left.clone() else { unreachable!() };
-                let all = SideWrite { fields: self.rule.going(FieldWay::ToRight), identity: true };
+                let all = SideWrite { fields: self.rule.created_right(), identity: true };
                 self.note_sent(world, &mut work, |work| self.rule.creates_right(work, &expected(&sight.values, &all)));
-                let sent = sent(sight.values.as_slice(), &self.rule.going(FieldWay::ToRight), [0; FIELDS], self.normalizes);
+                let sent = sent(sight.values.as_slice(), &all.fields, [0; FIELDS], self.normalizes);
                 world.now += 1;
                 let record = Record { values: sent, other: Some(left), gate: true, changed: world.now, news: true, ..Record::default() };
                 world.rights.push(record);
@@ -348,11 +387,13 @@ impl Game {
         let left_values = left.values.clone();
         world.now += 1;
         let now = world.now;
+        let before = work.pair.right_sent.clone();
         self.note_sent(world, work, |work| Rule::sends_right(work, write, &expected(&left_values, write)));
         let (Look::Found(left), Look::Found(right)) = (&work.left, &work.right) else { unreachable!() };
         let record = &mut world.rights[right_number];
         if right.version != Some(record.version.to_string()) && self.flaw != Some(Flaw::NoVersion) {
             work.right = Look::Unread;
+            self.note_sent(world, work, |work| self.rule.refused_right(work, write, &before));
             return;
         }
         if record.gone {
@@ -370,6 +411,9 @@ impl Game {
             work.right = Look::Found(kept);
         } else {
             Rule::right_written(work, write, kept);
+            if self.breaks && write.fields.contains(&0) {
+                self.note_sent(world, work, |_| {});
+            }
         }
     }
 

@@ -78,6 +78,12 @@ fn a_system_that_keeps_another_value_than_it_was_sent_causes_no_ping_pong() {
 }
 
 #[test]
+fn a_write_that_is_broken_off_in_the_middle_is_completed_and_not_taken_for_a_change() {
+    explore_some("piece by piece", &POLICIES, &KINDS[..2], |game| game.in_step().piecewise());
+    explore_some("piece by piece, new referral", &[Policy::Newest], &KINDS[..2], |game| game.with_left().acts(1).piecewise());
+}
+
+#[test]
 fn a_deletion_is_never_propagated() {
     explore_some("deletes", &[Policy::Newest], &KINDS[1..], |game| Game { deletes: true, ..game.in_step() });
 }
@@ -91,6 +97,7 @@ fn a_flow_that_is_built_wrongly_is_found_out() {
         (Flaw::NoSearch, both().with_right().acts(0)),
         (Flaw::WritesClosed, Game { closes: true, ..both().in_step() }),
         (Flaw::NoIntent, both().in_step()),
+        (Flaw::TakesPartsForChanges, Game { flaw: Some(Flaw::TakesPartsForChanges), ..both() }.in_step().piecewise()),
         (Flaw::ForgetsWrites, Game { normalizes: true, ..both().in_step() }),
     ] {
         assert!(is_lost(&Game { flaw: Some(flaw), ..game }), "{flaw:?} is not found");
