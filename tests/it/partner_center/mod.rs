@@ -1,6 +1,7 @@
 //! Partner Center: its section of the project file, signing in, notifications, and deals that are kept in step.
 
 mod deal;
+mod example;
 mod in_step;
 mod linked;
 mod section;
