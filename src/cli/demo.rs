@@ -1,9 +1,11 @@
-//! `d365map demo`: the whole way in a few seconds, against local stand-ins for both services.
+//! `d365map demo`: the whole way in a few seconds, against local stand-ins for the services.
 //!
 //! Starts the emulators, makes a project of the mappings that are shipped, runs the first full load, lets people work in
 //! both systems (contacts are changed, persons opt out on either side, a newsletter is sent, opened, clicked and returned),
-//! runs again, and shows what happened. Nothing outside a temporary folder is touched.
+//! runs again, and shows what happened. Then deals travel between Partner Center and Dynamics, each way. Nothing outside a temporary
+//! folder is touched.
 
+mod referrals;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use crate::run::{Pace, Publisher, Summary, run as execute};
 use crate::schema::Catalogue;
 use crate::state::{DeadLetterFilter, Store};
 use crate::time;
-use d365map_emulator::{Config, Running, start};
+use d365map_emulator::{Config, DeviceSignIn, PartnerCenterConfig, Running, start};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -92,9 +94,19 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
             say!("{text}");
         }
     };
-    let config = Config { contacts: args.contacts, seed_text: Some(d365map_emulator::SAMPLE_SEED.to_owned()), ..Config::default() };
+    let config = Config {
+        contacts: args.contacts,
+        seed_text: Some(without_referrals(d365map_emulator::SAMPLE_SEED)?),
+        // Nobody has to confirm the sign-in.
+        partner_center: Some(PartnerCenterConfig {
+            device_sign_in: DeviceSignIn::AfterPolls(0),
+            device_interval: Duration::ZERO,
+            ..PartnerCenterConfig::default()
+        }),
+        ..Config::default()
+    };
     let emulators = start(config).await.map_err(|e| format!("the emulators could not be started: {e}"))?;
-    say(&format!("Both services run on this machine, with {} sample contacts.", args.contacts));
+    say(&format!("The services run on this machine, with {} sample contacts.", args.contacts));
     let project = project(&emulators, folder)?;
     let plan = Arc::new(shipped_plan()?);
     let store = Store::open_for_run(&project.state)?;
@@ -119,18 +131,37 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
     }
     let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10)?;
     drop(store);
+    let referrals = referrals::demo(&emulators, &folder.join("referrals"), say).await?;
     emulators.stop().await;
     Ok(match args.format {
         Format::Human => {
-            let example = if example.is_empty() { String::new() } else { format!("\n{}", show::side_by_side(&example)) };
+            let example = if example.is_empty() {
+                String::new()
+            } else {
+                format!("\n{}", show::side_by_side(["A contact in Dynamics 365", "Its profile in Campaign"], &example))
+            };
             let numbers = show::numbers(&runs, &letters);
-            format!("{example}\n{CHANGES}\n{numbers}\nStart a project of your own with `d365map init`.\n")
+            let referrals = referrals.text();
+            format!("{example}\n{CHANGES}\n{numbers}\n{referrals}\nStart a project of your own with `d365map init`.\n")
         }
         Format::Json => {
-            let runs: Vec<Value> = runs.iter().map(|r| json!({"title": r.title, "summary": r.summary, "calls": r.calls})).collect();
-            format!("{}\n", json!({"version": 1, "runs": runs, "dead_letters": letters}))
+            format!("{}\n", json!({"version": 1, "runs": runs_json(&runs), "dead_letters": letters, "referrals": referrals.json()}))
         }
     })
+}
+
+/// What the runs did, for programs.
+fn runs_json(runs: &[DemoRun]) -> Vec<Value> {
+    runs.iter().map(|run| json!({"title": run.title, "summary": run.summary, "calls": run.calls})).collect()
+}
+
+/// A seed without the referrals in it: the demonstration makes its own.
+fn without_referrals(seed: &str) -> Result<String, DemoError> {
+    let mut seed: Value = serde_json::from_str(seed)?;
+    if let Value::Object(parts) = &mut seed {
+        parts.remove("partner");
+    }
+    Ok(seed.to_string())
 }
 
 /// A contact and its profile after the first run: of the first hundred the one that shows most.
@@ -139,7 +170,7 @@ async fn example(emulators: &Running, plan: &ExecutionPlan) -> Result<Vec<show::
     let sales = Sales::log_in(emulators).await?;
     let path = format!("{}?$select={}&$top=100", flow.source.collection, flow.source.select().join(","));
     let contacts = sales.send(reqwest::Method::GET, &path, None).await?;
-    let profiles = campaign(emulators, reqwest::Method::GET, "dump/profiles", Value::Null).await?;
+    let profiles = admin(emulators, reqwest::Method::GET, "dump/profiles", Value::Null).await?;
     let key = |contact: &Value| contact.get(&flow.source.slots[flow.source.primary_key as usize].wire).cloned();
     let mut best: Option<(usize, Vec<show::Pair>)> = None;
     for contact in contacts["value"].as_array().into_iter().flatten() {
@@ -154,21 +185,22 @@ async fn example(emulators: &Running, plan: &ExecutionPlan) -> Result<Vec<show::
     Ok(best.map(|(_, pairs)| pairs).unwrap_or_default())
 }
 
+/// Writes a file of a project.
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), DemoError> {
+    let path = folder.join(name);
+    let parent = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = parent.and_then(|()| disk::write(&path, text.as_bytes(), disk::Access::Shared));
+    written.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
 /// A project against the emulators, with the mappings that are shipped.
 fn project(emulators: &Running, folder: &Path) -> Result<Project, DemoError> {
-    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        let made =
-            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| disk::write(&path, text.as_bytes(), disk::Access::Shared));
-        made.map_err(|e| failed(&path, e))
-    };
     for (name, text) in template::SHIPPED {
-        write(name, text)?;
+        write(folder, name, text)?;
     }
-    emulated::write_secrets(folder).map_err(|(path, error)| failed(&path, error))?;
+    emulated::write_secrets(folder).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
     let connections = emulated::connections(emulators, emulated::IN_FILES);
-    write(FILE_NAME, &format!("version: 1\n{connections}limits:\n  page-size: 500\n"))?;
+    write(folder, FILE_NAME, &format!("version: 1\n{connections}limits:\n  page-size: 500\n"))?;
     Ok(Project::load(&folder.join(FILE_NAME))?)
 }
 
@@ -199,14 +231,12 @@ async fn change(emulators: &Running) -> Result<(), DemoError> {
             1 => sales.send(reqwest::Method::PATCH, &path, Some(json!({"statecode": 1, "statuscode": 2}))).await?,
             2 => sales.send(reqwest::Method::PATCH, &path, Some(json!({"emailaddress1": "ada at example.org"}))).await?,
             23 => sales.send(reqwest::Method::PATCH, &path, Some(json!({"donotemail": true}))).await?,
-            24 => {
-                campaign(emulators, reqwest::Method::PATCH, &format!("campaign/rows/profile/{id}"), json!({"blackListEmail": true})).await?
-            }
+            24 => admin(emulators, reqwest::Method::PATCH, &format!("campaign/rows/profile/{id}"), json!({"blackListEmail": true})).await?,
             _ => sales.send(reqwest::Method::PATCH, &path, Some(json!({"middlename": format!("M. {i}"), "address1_city": "Graz"}))).await?,
         };
     }
     if let [_, _, _, reader, stranger, ..] = ids.as_slice() {
-        campaign(emulators, reqwest::Method::POST, "journal/events", newsletter(reader, stranger)).await?;
+        admin(emulators, reqwest::Method::POST, "journal/events", newsletter(reader, stranger)).await?;
     }
     Ok(())
 }
@@ -234,8 +264,8 @@ fn newsletter(reader: &str, lost: &str) -> Value {
     ])
 }
 
-/// Something that happens in Campaign, by the emulators' own interface.
-async fn campaign(emulators: &Running, method: reqwest::Method, path: &str, body: Value) -> Result<Value, DemoError> {
+/// Something that people do in a service, by the emulators' own interface.
+async fn admin(emulators: &Running, method: reqwest::Method, path: &str, body: Value) -> Result<Value, DemoError> {
     let url = format!("{}/{path}", emulators.admin_url().trim_end_matches('/'));
     let answer = reqwest::Client::new().request(method.clone(), &url).json(&body).send().await?;
     let status = answer.status();

@@ -219,10 +219,7 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
         // The whole output is valid in a project file.
         Format::Human => {
             write!(out, "{}", emulated::connections(running, emulated::IN_ENVIRONMENT))?;
-            if let (Some(url), Some(webhooks)) = (running.referrals_url(), running.webhooks_url()) {
-                writeln!(out, "  partner-center:\n    url: {url}\n    webhooks-url: {webhooks}\n    authority: {url}")?;
-                writeln!(out, "    tenant: {}\n    client-id: {}", credentials.partner.tenant, credentials.partner.public_client)?;
-            }
+            write!(out, "{}", emulated::partner_center(running).unwrap_or_default())?;
             writeln!(out, "# export D365MAP_DYNAMICS_SECRET={}", credentials.dataverse.secret)?;
             writeln!(out, "# export D365MAP_CAMPAIGN_SECRET={}", credentials.campaign.secret)?;
             writeln!(out, "# Web API: {}/api/data/v9.2/", running.dataverse_url())?;

@@ -88,6 +88,22 @@ pub fn connections(at: &Addresses, secrets: References) -> String {
     )
 }
 
+/// The lines of the connection to Partner Center below [`connections`], if the emulators have it.
+pub fn partner_center(at: &Addresses) -> Option<String> {
+    let (url, webhooks) = (at.referrals_url()?, at.webhooks_url()?);
+    let people = emulator::credentials().partner;
+    Some(format!(
+        "  partner-center:
+    url: {url}
+    webhooks-url: {webhooks}
+    authority: {url}
+    tenant: {}
+    client-id: {}
+",
+        people.tenant, people.public_client
+    ))
+}
+
 /// Writes the emulators' secrets to the files that [`IN_FILES`] names, below a project's folder.
 ///
 /// # Errors

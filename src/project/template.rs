@@ -25,6 +25,10 @@ pub const SHIPPED: [(&str, &str); 3] = [
     ("mappings/optout.d365map", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mappings/optout.d365map"))),
 ];
 
+/// The mapping file that is shipped for referrals, by its path in a project. It needs a connection to Partner Center.
+pub const REFERRALS: (&str, &str) =
+    ("mappings/referrals.d365map", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mappings/referrals.d365map")));
+
 /// The option of [`MAPPING`] that deletes profiles, and what a new project has instead.
 const OPTIONS: (&str, &str) = (
     "  options {

@@ -147,13 +147,54 @@ fn the_demo_shows_a_contact_beside_its_profile_and_its_numbers_on_one_screen() {
     let folder = tempfile::tempdir().expect("a folder");
     let (status, out, error) = d365map(folder.path(), &["demo", "--contacts", "100"]);
     assert_eq!(status, 0, "{error}");
-    let lines = out.lines().count() + error.lines().count();
+    let (contacts, deals) = out.split_once("\nA deal in Partner Center").expect("the part about deals");
+    let lines = contacts.lines().count() + error.lines().count();
     assert!(lines <= 40, "{lines} lines:\n{error}{out}");
+    assert!(deals.lines().count() < 50, "the deals fit on another screen:\n{deals}");
     let place = |text: &str| out.find(text).unwrap_or_else(|| panic!("no {text} in\n{out}"));
     assert!(place("Its profile in Campaign") < place("unchanged"), "{out}");
     let row = |name: &str| out.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("no {name} in\n{out}"));
     assert!(row("emailaddress1").contains("->  email "), "{out}");
     assert!(row("gendercode").contains("Female") || row("gendercode").contains("Male"), "options are shown by their labels: {out}");
+}
+
+#[test]
+fn the_demo_shows_a_referral_that_travels_each_way_and_is_closed_with_its_opportunity() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().join("home");
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_d365map"));
+        let output = command.args(args).current_dir(folder.path()).env("XDG_STATE_HOME", &home).env("HOME", &home).output().expect("runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let result: Value = serde_json::from_str(&run(&["demo", "--format", "json", "--contacts", "0"])).expect("one JSON object");
+    let referrals = &result["referrals"];
+    for run in 0..2 {
+        let flow = &referrals["runs"][run]["summary"]["flows"][0];
+        assert_eq!((&flow["mapping"], &flow["rejected"], &flow["failed"]), (&json!("referrals"), &json!(0), &json!(0)));
+    }
+    let pair = |list: &str, name: &str| {
+        let pairs = referrals[list].as_array().expect("pairs").clone();
+        pairs.into_iter().find(|pair| pair["to"][0] == name).unwrap_or_else(|| panic!("no {name} in {referrals}"))
+    };
+    for (list, name, value) in [
+        ("opportunity", "estimatedvalue", "50000"),
+        ("opportunity", "account.name", "Contoso"),
+        ("referral", "details.dealValue", "20000"),
+        ("referral", "customerProfile.name", "Fabrikam"),
+        ("referral", "status", "Closed"),
+        ("referral", "substatus", "Won"),
+    ] {
+        let pair = pair(list, name);
+        let written = pair["to"][1].as_str().expect("a value");
+        assert_eq!(written.trim_end_matches(".0"), value, "{pair}");
+    }
+    assert!(!home.exists(), "the sign-in stays in the folder of the demonstration");
+
+    let text = run(&["demo", "--contacts", "0"]);
+    let row = |begin: &str, end: &str| text.lines().any(|line| line.starts_with(begin) && line.contains("->") && line.ends_with(end));
+    assert!(row("customerProfile.name", "Contoso") && row("statecode", "Closed") && row("parentaccountid.name", "Fabrikam"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

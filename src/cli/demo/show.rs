@@ -1,9 +1,10 @@
-//! What the demonstration prints for people: one contact beside its profile, then what each run did.
+//! What the demonstration prints for people: a record beside the one that it became, then what each run did.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::DemoRun;
-use crate::plan::{FieldProgram, IngressFlow, Piece, Read, SlotKind, Source};
+use crate::plan::{FieldProgram, IngressFlow, Piece, Read, Slot, SlotKind, Source, TwoWayFlow};
 use crate::state::DeadLetter;
 
 /// The demonstration fits on a screen: more fields are not shown.
@@ -12,8 +13,14 @@ const MOST: usize = 14;
 /// Longer values are cut when they are shown.
 const WIDEST: usize = 38;
 
+/// Fields with longer names are not shown.
+const LONGEST_NAME: usize = 40;
+
+/// The services whose calls are shown: the name of the API in the statistics, and the name for people.
+const SERVICES: [(&str, &str); 3] = [("campaign", "Campaign"), ("partner-center", "Partner Center"), ("dataverse", "Dynamics")];
+
 /// One field of the example on both sides: its name and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pair {
     from: (String, String),
     to: (String, String),
@@ -21,22 +28,53 @@ pub struct Pair {
 
 /// The fields of a contact and of its profile that the mapping connects, without those that the contact does not have.
 pub fn pairs(flow: &IngressFlow, contact: &Value, profile: &Value) -> Vec<Pair> {
-    let pair = |program: &FieldProgram| {
-        let mut from: Vec<(&str, String)> = reads(&program.source)
-            .into_iter()
-            .filter_map(|read| Some((flow.source.slots.get(read.slot as usize)?.field.as_str(), source_value(flow, read, contact))))
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
-        if matches!(program.source, Source::Coalesce(_)) {
-            from.truncate(1);
-        }
-        let (names, values): (Vec<&str>, Vec<String>) = from.into_iter().unzip();
-        let written = program.path.iter().try_fold(profile, |at, name| at.get(name)).map(text).unwrap_or_default();
-        Pair { from: (names.join(", "), values.join(" ")), to: (program.path.join("."), written) }
-    };
     // Opt-outs have a workflow of their own, whose numbers follow.
-    let all = std::iter::once(&flow.key).chain(flow.fields.iter().filter(|program| !program.create_only)).map(pair);
-    all.filter(|p| !p.from.1.is_empty()).take(MOST).collect()
+    let all = std::iter::once(&flow.key).chain(flow.fields.iter().filter(|program| !program.create_only));
+    chosen(all.map(|program| pair(&flow.source.slots, program, contact, profile)))
+}
+
+/// The fields of a referral and of its opportunity, and of the records that the opportunity leads to.
+pub fn to_opportunity(flow: &TwoWayFlow, referral: &Value, opportunity: &Value) -> Vec<Pair> {
+    let own = flow.forward.iter().map(|program| pair(&flow.left.slots, program, referral, opportunity));
+    let linked = flow.links.iter().flat_map(|link| {
+        link.fields.iter().map(|program| {
+            let pair = pair(&flow.left.slots, program, referral, &opportunity[&link.navigation]);
+            Pair { to: (format!("{}.{}", link.table.trim_start_matches("d365."), pair.to.0), pair.to.1), ..pair }
+        })
+    });
+    chosen(own.chain(linked))
+}
+
+/// The fields of an opportunity and of its referral.
+pub fn to_referral(flow: &TwoWayFlow, opportunity: &Value, referral: &Value) -> Vec<Pair> {
+    chosen(flow.backward.iter().map(|program| pair(&flow.right.slots, program, opportunity, referral)))
+}
+
+/// The pairs that are shown.
+fn chosen(pairs: impl Iterator<Item = Pair>) -> Vec<Pair> {
+    let fits = |name: &str| name.chars().count() <= LONGEST_NAME;
+    pairs.filter(|pair| !pair.from.1.is_empty() && fits(&pair.from.0) && fits(&pair.to.0)).take(MOST).collect()
+}
+
+/// A field mapping with the values of both records.
+fn pair(slots: &[Slot], program: &FieldProgram, source: &Value, target: &Value) -> Pair {
+    let mut from: Vec<(&str, String)> = reads(&program.source)
+        .into_iter()
+        .filter_map(|read| slots.get(read.slot as usize))
+        .map(|slot| (slot.field.as_str(), source_value(slot, source)))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    if matches!(program.source, Source::Coalesce(_)) {
+        from.truncate(1);
+    }
+    let (names, values): (Vec<&str>, Vec<String>) = from.into_iter().unzip();
+    let written = at(target, program.path.iter().map(String::as_str)).map(text).unwrap_or_default();
+    Pair { from: (names.join(", "), values.join(" ")), to: (program.path.join("."), written) }
+}
+
+/// The value at a path, which may lead through lists.
+fn at<'a>(record: &'a Value, mut path: impl Iterator<Item = &'a str>) -> Option<&'a Value> {
+    path.try_fold(record, |at, name| at.get(name).or_else(|| at.get(name.parse::<usize>().ok()?)))
 }
 
 /// How much there is to see: fields whose value changes on the way. None if a letter has another width than Latin ones, which the columns
@@ -63,12 +101,11 @@ fn reads(source: &Source) -> Vec<&Read> {
 }
 
 /// A value as Dynamics shows it: options by their labels.
-fn source_value(flow: &IngressFlow, read: &Read, contact: &Value) -> String {
-    let Some(slot) = flow.source.slots.get(read.slot as usize) else { return String::new() };
+fn source_value(slot: &Slot, record: &Value) -> String {
     let label = format!("{}@{}", slot.wire, crate::plan::FORMATTED_VALUE);
-    match (slot.kind, contact.get(&label)) {
+    match (slot.kind, record.get(&label)) {
         (SlotKind::Integer, Some(label)) => text(label),
-        _ => contact.get(&slot.wire).map(text).unwrap_or_default(),
+        _ => record.get(&slot.wire).or_else(|| at(record, slot.wire.split('.'))).map(text).unwrap_or_default(),
     }
 }
 
@@ -86,8 +123,8 @@ fn shown(value: &str) -> String {
     if value.chars().count() > WIDEST { format!("{}…", value.chars().take(WIDEST - 1).collect::<String>()) } else { value }
 }
 
-/// The contact and its profile, side by side.
-pub fn side_by_side(pairs: &[Pair]) -> String {
+/// Two records side by side, below their headings.
+pub fn side_by_side(headings: [&str; 2], pairs: &[Pair]) -> String {
     let rows: Vec<[String; 4]> = pairs
         .iter()
         .map(|p| [p.from.0.clone(), shown(&p.from.1), p.to.0.clone(), shown(&p.to.1)].map(|cell| cell.trim_end().to_owned()))
@@ -95,7 +132,8 @@ pub fn side_by_side(pairs: &[Pair]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (a, b, c) = (width(0), width(1), width(2));
     let left = a + 2 + b;
-    let mut out = format!("{:<left$}      {}\n", "A contact in Dynamics 365", "Its profile in Campaign");
+    let [heading, other] = headings;
+    let mut out = format!("{heading:<left$}      {other}\n");
     for [from, value, to, written] in &rows {
         let line = format!("{from:<a$}  {value:<b$}  ->  {to:<c$}  {written}");
         out.push_str(line.trim_end());
@@ -111,14 +149,15 @@ pub fn numbers(runs: &[DemoRun], letters: &[DeadLetter]) -> String {
     let heads = ["read", "created", "updated", "deleted", "unchanged", "filtered", "rejected"];
     let mut out = format!("  {:width$}{}\n", "", heads.map(|head| format!("{head:>11}")).concat());
     for run in runs {
-        let calls = |api: &str| run.calls.api(api).calls;
         let seconds = run.summary.milliseconds as f64 / 1000.0;
-        out.push_str(&format!(
-            "{}: {seconds:.1} s, {} calls to Campaign, {} to Dynamics\n",
-            run.title,
-            calls("campaign"),
-            calls("dataverse")
-        ));
+        let calls: Vec<String> = SERVICES
+            .iter()
+            .map(|(api, name)| (run.calls.api(api).calls, name))
+            .filter(|(calls, _)| *calls > 0)
+            .enumerate()
+            .map(|(place, (calls, name))| format!("{calls}{} to {name}", if place == 0 { " calls" } else { "" }))
+            .collect();
+        out.push_str(&format!("{}: {seconds:.1} s, {}\n", run.title, calls.join(", ")));
         for flow in &run.summary.flows {
             let counts =
                 [flow.read, flow.created, flow.updated, flow.deleted, flow.unchanged, flow.filtered_out, flow.rejected + flow.failed];
