@@ -136,7 +136,8 @@ impl Fields {
         let read = flow.right.slots.iter().map(|slot| slot.wire.split('@').next().unwrap_or_default());
         let written = flow.forward.iter().filter(|program| program.path.len() == 1).map(|program| program.path[0].as_str());
         let lookups: Vec<String> = flow.links.iter().map(LinkedRecord::property).collect();
-        let own = [flow.right.primary_key.as_str(), flow.right.key.as_str(), "modifiedon"].into_iter().chain(self.columns.gate);
+        let own =
+            [flow.right.primary_key.as_str(), flow.right.key.as_str(), "createdon", "modifiedon"].into_iter().chain(self.columns.gate);
         let mut columns: Vec<String> = Vec::new();
         // What has a dot is of another record.
         let own = own.chain(lookups.iter().map(String::as_str));
@@ -212,6 +213,7 @@ impl<'a> Reading<'a> {
             id: text_at(raw, &self.flow.left.primary_key).unwrap_or_default().to_ascii_lowercase(),
             version: version(raw, PairSide::Left),
             changed: seconds(raw, "updatedDateTime"),
+            untouched: seconds(raw, "updatedDateTime") == seconds(raw, "createdDateTime"),
             closed: text_at(raw, "status").is_some_and(|status| status.eq_ignore_ascii_case("Closed")),
             admitted: admitted && in_scope(raw, self.flow.scope),
             crm_id: text_at(raw, CRM_ID).map(|id| id.trim().to_ascii_lowercase()).filter(|id| !id.is_empty()),
@@ -235,6 +237,7 @@ impl<'a> Reading<'a> {
             id: text_at(&raw, &self.flow.right.primary_key).unwrap_or_default().to_ascii_lowercase(),
             version: version(&raw, PairSide::Right),
             changed: seconds(&raw, "modifiedon"),
+            untouched: seconds(&raw, "modifiedon") == seconds(&raw, "createdon"),
             gate: self.fields.columns.gate.map(|gate| raw_at(&raw, gate).as_deref() == Some("true")),
             identifier: identifier(self.flow, &raw),
             values: self.seen(&results),

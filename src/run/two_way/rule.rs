@@ -20,7 +20,8 @@
 //! * What is written back (the id of the opportunity to the referral, the id of the referral to the opportunity) is not remembered as work:
 //!   it follows from what both records show. So a crash between two writes is completed by the next look.
 //! * Before a record is created, the other system is asked whether it has one already.
-//! * What a system puts into a record that is created there by itself (a default) does not go back through a field that goes one way.
+//! * What a system puts into a record that is created there by itself (a default) does not go back through a field that goes one way,
+//!   as long as nobody has changed the record.
 //! * Nothing is sent to a closed referral. What the opportunity would have sent is noted and dropped.
 
 use crate::store::{Pair, PairSide};
@@ -58,6 +59,8 @@ pub(super) struct LeftSight {
     pub(super) version: Option<String>,
     /// The record's own time of change, in whole seconds.
     pub(super) changed: i64,
+    /// It is as it was created.
+    pub(super) untouched: bool,
     /// It can never change again.
     pub(super) closed: bool,
     /// The mapping's filter and scope let it in.
@@ -74,6 +77,8 @@ pub(super) struct RightSight {
     pub(super) id: String,
     pub(super) version: Option<String>,
     pub(super) changed: i64,
+    /// It is as it was created.
+    pub(super) untouched: bool,
     /// The column that lets it take part says yes. `None`: there is no such column.
     pub(super) gate: Option<bool>,
     /// The id of the left side's record that it names.
@@ -311,10 +316,11 @@ impl Rule {
         if same(field) {
             return Verdict::Note;
         }
-        // What the other system put into a record that we have just created there is nobody's wish.
+        // What a system put into a record that we have just created there is nobody's wish.
         let created = pair.create_until.is_some() && !self.is_piecewise(field);
         let verdict = match (way, from_left, from_right) {
-            (FieldWay::ToRight, Change::New { .. }, _) | (FieldWay::ToLeft, _, Change::New { .. }) if created => Verdict::Note,
+            (FieldWay::ToRight, Change::New { .. }, _) if created && left.untouched => Verdict::Note,
+            (FieldWay::ToLeft, _, Change::New { .. }) if created && right.untouched => Verdict::Note,
             // Where two records meet, an empty field takes nothing away.
             (FieldWay::ToRight, Change::New { empty: true }, _) | (FieldWay::ToLeft, _, Change::New { empty: true }) => Verdict::Note,
             (FieldWay::ToRight, ..) => Verdict::ToRight,

@@ -65,6 +65,8 @@ pub(super) struct Game {
 
 /// What the first field of the right record holds when a write that goes piece by piece was broken off.
 const PART: u8 = 8;
+/// What a system puts into a field of a record that is created.
+const DEFAULT: u8 = 7;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -160,6 +162,7 @@ impl Game {
                 id: id.to_owned(),
                 version: Some(record.version.to_string()),
                 changed: i64::from(record.changed),
+                untouched: record.version == 0,
                 closed: record.closed && self.flaw != Some(Flaw::WritesClosed),
                 admitted: true,
                 crm_id: record.other.map(right_id),
@@ -175,6 +178,7 @@ impl Game {
                 id: id.to_owned(),
                 version: Some(record.version.to_string()),
                 changed: i64::from(record.changed),
+                untouched: record.version == 0,
                 gate: Some(record.gate),
                 identifier: record.other.map(left_id),
                 values: values(record, &self.rule.ways, FieldWay::ToLeft),
@@ -209,6 +213,11 @@ impl Game {
             nexts.push(next);
         }
         nexts
+    }
+
+    /// What a system puts by itself into the fields of a record that go away from it.
+    fn defaults(&self, away: FieldWay) -> [u8; FIELDS] {
+        std::array::from_fn(|field| if self.rule.ways[field] == away { DEFAULT } else { 0 })
     }
 
     /// The process dies in the middle of a write to the right record.
@@ -321,8 +330,9 @@ impl Game {
                 let left = number(work.pair.left.as_deref().unwrap());
                 let Look::Found(sight) = work.left.clone() else { unreachable!() };
                 let all = SideWrite { fields: self.rule.created_right(), identity: true };
+                work.pair.create_until = Some(crate::time::midnight(crate::time::parse_date("2024-01-01").unwrap()));
                 self.note_sent(world, &mut work, |work| self.rule.creates_right(work, &expected(&sight.values, &all)));
-                let sent = sent(sight.values.as_slice(), &all.fields, [0; FIELDS], self.normalizes);
+                let sent = sent(sight.values.as_slice(), &all.fields, self.defaults(FieldWay::ToLeft), self.normalizes);
                 world.now += 1;
                 let record = Record { values: sent, other: Some(left), gate: true, changed: world.now, news: true, ..Record::default() };
                 world.rights.push(record);
@@ -334,8 +344,9 @@ impl Game {
                 let right = number(work.pair.right.as_deref().unwrap());
                 let Look::Found(sight) = work.right.clone() else { unreachable!() };
                 let all = SideWrite { fields: self.rule.going(FieldWay::ToLeft), identity: true };
+                work.pair.create_until = Some(crate::time::midnight(crate::time::parse_date("2024-01-01").unwrap()));
                 self.note_sent(world, &mut work, |work| self.rule.creates_left(work, &expected(&sight.values, &all)));
-                let sent = sent(sight.values.as_slice(), &self.rule.going(FieldWay::ToLeft), [0; FIELDS], false);
+                let sent = sent(sight.values.as_slice(), &self.rule.going(FieldWay::ToLeft), self.defaults(FieldWay::ToRight), false);
                 world.now += 1;
                 let record = Record { values: sent, other: Some(right), gate: true, changed: world.now, news: true, ..Record::default() };
                 world.lefts.push(record);
@@ -379,6 +390,7 @@ impl Game {
         known.right_prints.clone_from(&work.pair.right_prints);
         known.left_sent.clone_from(&work.pair.left_sent);
         known.right_sent.clone_from(&work.pair.right_sent);
+        known.create_until = work.pair.create_until;
     }
 
     fn write_right(&self, world: &mut World, work: &mut Work, write: &SideWrite) {
@@ -502,8 +514,8 @@ impl Game {
             }
             // Where two records meet, an empty field takes nothing away.
             let unsaid = match self.rule.ways[field] {
-                FieldWay::ToRight => left.values[field] == 0,
-                FieldWay::ToLeft => right.values[field] == 0,
+                FieldWay::ToRight => matches!(left.values[field], 0 | DEFAULT),
+                FieldWay::ToLeft => matches!(right.values[field], 0 | DEFAULT),
                 FieldWay::Both => false,
             };
             let excused = unsaid || self.normalizes || world.conflicts.contains(&field) || (left.closed && of_right.is_some());
