@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Level, Levels, Severity, Span};
-use crate::syntax::ast::{Clause, Condition, ConditionKind, Entry, FieldMapping, File, Group, Operand};
+use crate::syntax::ast::{Clause, Condition, ConditionKind, Entry, FieldMapping, File, Group, Operand, Source, Step};
 use crate::syntax::{Token, TokenKind, tokens};
 
 /// One comment that allows.
@@ -149,13 +149,19 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
             add(entry.span());
             match entry {
                 Entry::Key(_) => {}
-                Entry::Field(field) => steps(field, &mut add),
+                Entry::Field(field) => of_field(field, &mut add),
+                Entry::When(when) => {
+                    for field in when.blocks.iter().flat_map(|block| &block.fields) {
+                        add(field.span);
+                        of_field(field, &mut add);
+                    }
+                }
                 Entry::Linked(linked) => {
                     add(Span { end: linked.table.span.end, ..linked.span });
                     linked.keys.iter().for_each(|key| add(key.span));
                     for field in &linked.fields {
                         add(field.span);
-                        steps(field, &mut add);
+                        of_field(field, &mut add);
                     }
                 }
                 Entry::Replace(replace) => replace.arms.iter().for_each(|a| add(a.span)),
@@ -192,8 +198,23 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
     places
 }
 
-fn steps(field: &FieldMapping, add: &mut impl FnMut(Span)) {
-    for step in &field.steps {
+/// The cases and branches of a field mapping.
+fn of_field(field: &FieldMapping, add: &mut impl FnMut(Span)) {
+    of_steps(&field.steps, add);
+    of_source(&field.source, add);
+}
+
+fn of_source(source: &Source, add: &mut impl FnMut(Span)) {
+    let Source::Case(case) = source else { return };
+    for branch in &case.branches {
+        add(branch.span);
+        of_steps(&branch.steps, add);
+        of_source(&branch.result, add);
+    }
+}
+
+fn of_steps(steps: &[Step], add: &mut impl FnMut(Span)) {
+    for step in steps {
         if let Some(Operand::Table { arms, .. }) = &step.operand {
             arms.iter().for_each(|a| add(a.span));
         }

@@ -103,7 +103,7 @@ impl<'f> Flows<'f> {
             let today = flow.fields.iter().any(|field| field.steps_of_today().next().is_some());
             let programs = flow.fields.iter().chain(std::iter::once(&flow.key)).collect();
             let lowered =
-                Lowered { slots: &flow.source.slots, programs, asks_the_time: today || asks(&flow.filter), scope: false, links: &[] };
+                Lowered { slots: &flow.source.slots, programs, asks_the_time: today || flow.asks_the_time(), scope: false, links: &[] };
             ((flow.name.as_str(), false), lowered)
         });
         let both = two_way.iter().flat_map(|flow| {

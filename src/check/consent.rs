@@ -245,7 +245,7 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
                     _ => computed(&name, checker, context),
                 }
             }
-            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => computed(&name, checker, context),
+            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Case(_) => computed(&name, checker, context),
         }
     }
     (!pairs.is_empty()).then(|| OptoutFlow { mapping: checker.name.to_owned(), at, direction: Direction::D365ToCampaign, pairs })
@@ -288,7 +288,12 @@ pub(super) fn deletes_without_block(mapping: &ast::Mapping, info: &MappingInfo, 
     }
     let settings = mapping.entries.iter().filter_map(|entry| match entry {
         ast::Entry::Options(options) => Some(&options.settings),
-        ast::Entry::Key(_) | ast::Entry::Field(_) | ast::Entry::Replace(_) | ast::Entry::Filter(_) | ast::Entry::Linked(_) => None,
+        ast::Entry::Key(_)
+        | ast::Entry::Field(_)
+        | ast::Entry::Replace(_)
+        | ast::Entry::Filter(_)
+        | ast::Entry::Linked(_)
+        | ast::Entry::When(_) => None,
     });
     let deletes = |name: &str, value: &str| (name == "deletes" && value == "propagate") || (name == "filtered-out" && value == "delete");
     if let Some(setting) = settings.flatten().find(|s| deletes(&s.name.text, &s.value.text)) {
@@ -333,28 +338,9 @@ pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo,
     if target.system != SystemId::Campaign || target.name == "profile" || leads_to_profile(target, context.catalogue) {
         return;
     }
-    for entry in &mapping.entries {
-        let ast::Entry::Field(field) = entry else { continue };
-        let fields: Vec<&ast::Path> = match &field.source {
-            ast::Source::Field(path) => vec![path],
-            ast::Source::Literal(_) => Vec::new(),
-            ast::Source::Template(template) => template
-                .parts
-                .iter()
-                .filter_map(|p| match p {
-                    ast::TemplatePart::Field(path) => Some(path),
-                    ast::TemplatePart::Text(_) | ast::TemplatePart::Constant(_) => None,
-                })
-                .collect(),
-            ast::Source::Call(call) => call
-                .arguments
-                .iter()
-                .filter_map(|a| match a {
-                    ast::Argument::Path(path) => Some(path),
-                    ast::Argument::Literal(_) | ast::Argument::Period(_) => None,
-                })
-                .collect(),
-        };
+    for field in mapping.fields() {
+        let mut fields = Vec::new();
+        read_by(&field.source, &mut fields);
         let hashed = field.steps.iter().any(|s| s.name.text == "hash");
         if let Some(path) = fields.into_iter().find(|p| personal(&p.text())).filter(|_| !hashed) {
             context.report(
@@ -366,6 +352,29 @@ pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo,
                 )
                 .help("link the resource to the profile in Campaign, so that a privacy request reaches it; or leave the field out, or write `| hash(sha256)`"),
             );
+        }
+    }
+}
+
+/// The fields of the source whose values a field mapping may write. What only a condition asks is not written.
+fn read_by<'s>(source: &'s ast::Source, fields: &mut Vec<&'s ast::Path>) {
+    match source {
+        ast::Source::Field(path) => fields.push(path),
+        ast::Source::Literal(_) => {}
+        ast::Source::Template(template) => fields.extend(template.parts.iter().filter_map(|p| match p {
+            ast::TemplatePart::Field(path) => Some(path),
+            ast::TemplatePart::Text(_) | ast::TemplatePart::Constant(_) => None,
+        })),
+        ast::Source::Call(call) => fields.extend(call.arguments.iter().filter_map(|a| match a {
+            ast::Argument::Path(path) => Some(path),
+            ast::Argument::Literal(_) | ast::Argument::Period(_) => None,
+        })),
+        ast::Source::Case(case) => {
+            for branch in &case.branches {
+                if branch.steps.iter().all(|s| s.name.text != "hash") {
+                    read_by(&branch.result, fields);
+                }
+            }
         }
     }
 }

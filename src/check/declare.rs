@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Context;
 use crate::diagnostics::{Code, Diagnostic, FileId, Span, near};
 use crate::syntax::ast::{
-    Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident, Literal, LiteralValue, Moment,
-    MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
+    Argument, Arm, ArmFrom, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident, Literal, LiteralValue,
+    Moment, MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -229,6 +229,18 @@ impl Resolver<'_, '_, '_> {
                         linked.unread |= linked.fields.len() < count;
                         true
                     }
+                    Entry::When(when) => {
+                        for block in &mut when.blocks {
+                            if let Some(condition) = &mut block.condition {
+                                block.unread_fields |= !self.condition(condition);
+                            }
+                            let all = block.fields.len();
+                            block.fields =
+                                std::mem::take(&mut block.fields).into_iter().filter_map(|mut f| self.field(&mut f).then_some(f)).collect();
+                            block.unread_fields |= block.fields.len() < all;
+                        }
+                        true
+                    }
                     Entry::Key(_) | Entry::Options(_) => true,
                 };
                 if known {
@@ -283,7 +295,15 @@ impl Resolver<'_, '_, '_> {
     }
 
     fn field(&mut self, field: &mut FieldMapping) -> bool {
-        let mut known = match &mut field.source {
+        let mut known = self.source(&mut field.source);
+        for step in &mut field.steps {
+            known &= self.step(step);
+        }
+        known
+    }
+
+    fn source(&mut self, source: &mut Source) -> bool {
+        match source {
             Source::Field(_) => true,
             Source::Literal(literal) => self.literal(literal),
             Source::Template(template) => {
@@ -296,11 +316,22 @@ impl Resolver<'_, '_, '_> {
                 known
             }
             Source::Call(call) => self.arguments(&mut call.arguments),
-        };
-        for step in &mut field.steps {
-            known &= self.step(step);
+            Source::Case(case) => {
+                for mut branch in std::mem::take(&mut case.branches) {
+                    let mut known = branch.condition.as_mut().is_none_or(|condition| self.condition(condition));
+                    known &= self.source(&mut branch.result);
+                    for step in &mut branch.steps {
+                        known &= self.step(step);
+                    }
+                    if known {
+                        case.branches.push(branch);
+                    } else {
+                        case.unread_branches = true;
+                    }
+                }
+                true
+            }
         }
-        known
     }
 
     fn step(&mut self, step: &mut Step) -> bool {
@@ -331,9 +362,11 @@ impl Resolver<'_, '_, '_> {
     fn arms(&mut self, arms: &mut [Arm]) -> bool {
         let mut known = true;
         for arm in arms {
-            if let Some(from) = &mut arm.from {
-                known &= self.value(from);
-            }
+            known &= match &mut arm.from {
+                Some(ArmFrom::Value(value)) => self.value(value),
+                Some(ArmFrom::Test { test, .. }) => self.test(test),
+                None => true,
+            };
             known &= self.value(&mut arm.to);
         }
         known
@@ -366,20 +399,24 @@ impl Resolver<'_, '_, '_> {
     fn condition(&mut self, condition: &mut Condition) -> bool {
         match &mut condition.kind {
             ConditionKind::Group(group) => self.group(group),
-            ConditionKind::Test { test, .. } => match test {
-                Test::Present | Test::Empty | Test::Matches(_) => true,
-                Test::Relation(_, value) | Test::Text(_, value) => self.value(value),
-                Test::Within(literal) => self.literal(literal),
-                Test::In(values) => {
-                    // Every value is looked at, so that all unknown names are reported.
-                    let unknown = values.iter_mut().filter_map(|v| (!self.value(v)).then_some(())).count();
-                    unknown == 0
-                }
-                Test::Between(low, high) => {
-                    let low = self.value(low);
-                    self.value(high) && low
-                }
-            },
+            ConditionKind::Test { test, .. } => self.test(test),
+        }
+    }
+
+    fn test(&mut self, test: &mut Test) -> bool {
+        match test {
+            Test::Present | Test::Empty | Test::Matches(_) => true,
+            Test::Relation(_, value) | Test::Text(_, value) => self.value(value),
+            Test::Within(literal) => self.literal(literal),
+            Test::In(values) => {
+                // Every value is looked at, so that all unknown names are reported.
+                let unknown = values.iter_mut().filter_map(|v| (!self.value(v)).then_some(())).count();
+                unknown == 0
+            }
+            Test::Between(low, high) => {
+                let low = self.value(low);
+                self.value(high) && low
+            }
         }
     }
 

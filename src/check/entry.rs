@@ -58,6 +58,15 @@ pub(super) struct Origin {
     pub(super) first_done: bool,
 }
 
+/// A source through its steps.
+pub(super) struct Piped {
+    pub(super) source: Source,
+    pub(super) steps: Vec<Step>,
+    pub(super) typed: Typed,
+    /// The conversions that are left to do, where a replacement or a table has settled that its results fit.
+    pub(super) settled: Option<Vec<Op>>,
+}
+
 /// A field as an entry reads it.
 pub(super) struct Reading {
     pub(super) read: Read,
@@ -282,25 +291,64 @@ impl<'m> Checker<'m> {
             return self.link(field, link, &target?, context);
         }
         self.twice_replaced(field, context);
-        let origin = self.origin(field, target.as_ref(), context);
+        let converted = self.converted(field, target.as_ref(), context);
+        let target = target?;
+        let Piped { source, steps, typed, .. } = converted?;
+        let at = context.at(field.span);
+        if target.required && typed.nullable {
+            context.report(
+                Diagnostic::new(
+                    Code::D205,
+                    field.span,
+                    format!("`{}` needs a value, and the source may have none", field.target.text()),
+                    "may be missing",
+                )
+                .related(field.target.span, "required")
+                .help("add `| default(…)`, or filter such records out with `… is present`"),
+            );
+            return None;
+        }
+        let create_only = field.turned && matches!(source, Source::Constant(_));
+        Some(FieldProgram { at, path: target.path, source, steps, fit: target.fit, initial, create_only })
+    }
+
+    /// A source through its steps. `ends`: what comes of it goes straight into the target.
+    pub(super) fn piped(
+        &mut self,
+        field: &ast::FieldMapping,
+        target: Option<&TargetField>,
+        ends: bool,
+        context: &mut Context<'_>,
+    ) -> Option<Piped> {
+        let origin = self.origin(field, target, ends, context);
         let target = target?;
         let Origin { source, mut typed, mut settled, first_done } = origin?;
-
-        let at = context.at(field.span);
-        let mut program_steps = Vec::new();
+        let mut steps = Vec::new();
         for (i, step) in field.steps.iter().enumerate().skip(usize::from(first_done)) {
             let name = field.target.text();
-            let last = i + 1 == field.steps.len();
+            let last = ends && i + 1 == field.steps.len();
             let expect = if last { Expect::Target(&target.fit, &name) } else { Expect::Any(Some(&target.fit)) };
             let mut read = |path: &Path, context: &mut Context<'_>| {
                 self.read(path, field.span, &Expect::Any(None), None, context).map(|r| (r.read, r.typed))
             };
             let use_ = steps::Use { input: &typed, fit: &target.fit, first: i == 0, entry: field.span, expect: &expect };
             let checked = steps::check(step, &use_, &mut read, context)?;
-            program_steps.extend(checked.step);
+            steps.extend(checked.step);
             typed = checked.output;
             settled = checked.settled;
         }
+        Some(Piped { source, steps, typed, settled })
+    }
+
+    /// A source through its steps, and as the target holds it.
+    pub(super) fn converted(
+        &mut self,
+        field: &ast::FieldMapping,
+        target: Option<&TargetField>,
+        context: &mut Context<'_>,
+    ) -> Option<Piped> {
+        let Piped { source, mut steps, typed, settled } = self.piped(field, target, true, context)?;
+        let target = target?;
         let (source, conversions) = match settled {
             Some(ops) => (source, ops),
             None => match convert(&typed.ty, &target.fit) {
@@ -318,27 +366,14 @@ impl<'m> Checker<'m> {
                     source => (source, ops),
                 },
                 Err(mismatch) => {
-                    self.report_mismatch(&mismatch, &typed.ty, field, &target, context);
+                    self.report_mismatch(&mismatch, &typed.ty, field, target, context);
                     return None;
                 }
             },
         };
-        if target.required && typed.nullable {
-            context.report(
-                Diagnostic::new(
-                    Code::D205,
-                    field.span,
-                    format!("`{}` needs a value, and the source may have none", field.target.text()),
-                    "may be missing",
-                )
-                .related(field.target.span, "required")
-                .help("add `| default(…)`, or filter such records out with `… is present`"),
-            );
-            return None;
-        }
-        program_steps.extend(conversions.into_iter().map(|op| Step { at, op, on_failure: None }));
-        let create_only = field.turned && matches!(source, Source::Constant(_));
-        Some(FieldProgram { at, path: target.path, source, steps: program_steps, fit: target.fit, initial, create_only })
+        let at = context.at(field.span);
+        steps.extend(conversions.into_iter().map(|op| Step { at, op, on_failure: None }));
+        Some(Piped { source, steps, typed, settled: None })
     }
 
     /// Warns of an option's number in a text field, where people expect its label.
@@ -366,7 +401,7 @@ impl<'m> Checker<'m> {
                 Some(ast::Argument::Path(path)) => path,
                 _ => return,
             },
-            ast::Source::Literal(_) | ast::Source::Template(_) => return,
+            ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Case(_) => return,
         };
         if self.is_lookup(path) {
             context.report(
@@ -440,7 +475,7 @@ impl<'m> Checker<'m> {
                     .related(*first, "written here")
                     .help(
                         "to write several fields into one, use a text (`\"{a} {b}\" -> c`); to write the first that has a value, use \
-                         `coalesce(a, b) -> c`; to choose by the value of one field, use `a -> c | map { … => …; else => … }`",
+                         `coalesce(a, b) -> c`; to choose by conditions, use `case { … => a; else => b } -> c`",
                     ),
             );
         } else {
@@ -448,7 +483,7 @@ impl<'m> Checker<'m> {
         }
     }
 
-    fn flags(&self, field: &ast::FieldMapping, context: &mut Context<'_>) -> bool {
+    pub(super) fn flags(&self, field: &ast::FieldMapping, context: &mut Context<'_>) -> bool {
         let mut initial = false;
         for flag in &field.flags {
             if flag.text == "initial" {
@@ -484,10 +519,5 @@ impl<'m> Checker<'m> {
 
 /// The source of an entry.
 fn source_span(field: &ast::FieldMapping) -> Span {
-    match &field.source {
-        ast::Source::Field(path) => path.span,
-        ast::Source::Literal(literal) => literal.span,
-        ast::Source::Template(template) => template.span,
-        ast::Source::Call(call) => call.span,
-    }
+    field.source.span()
 }

@@ -220,6 +220,13 @@ fn value(source: &Source, context: &mut Context<'_>) -> Option<Vec<EventPiece>> 
             );
             None
         }
+        Source::Case(case) => {
+            context.report(
+                cannot(case.span, "what is written of an event is one of its fields, or text", "a `case`")
+                    .help("write text with fields in it: `\"{campaign} {delivery}\"`"),
+            );
+            None
+        }
     }
 }
 

@@ -27,6 +27,20 @@ pub(super) fn check(filter: &ast::Filter, source: &Table, slots: &mut Slots<'_>,
     checked
 }
 
+/// Checks a condition that stands by itself.
+pub(super) fn condition_alone(one: &ast::Condition, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
+    let mut facts = Vec::new();
+    let checked = condition(one, Mode::All, source, slots, &mut facts, context);
+    together::check(Mode::All, &facts, context);
+    checked
+}
+
+/// Checks a comparison of a value with constants. `name`: what the value is called in findings.
+pub(super) fn against_constants(test: &ast::Test, source: &SourceField, span: Span, context: &mut Context<'_>) -> Option<Test> {
+    let tests = Tester { source, name: &source.name, span, others: None, context }.tests(test)?;
+    tests.into_iter().next()
+}
+
 /// Checks a group. `facts` gets what its conditions say, for the group that they belong to.
 fn group(
     group: &ast::Group,
@@ -74,7 +88,7 @@ fn condition(
             let found = source_field(field, source, context)?;
             let name = field.text();
             let tests =
-                Tester { source: &found, name: &name, span: condition.span, table: source, slots: &mut *slots, context }.tests(test)?;
+                Tester { source: &found, name: &name, span: condition.span, others: Some((source, &mut *slots)), context }.tests(test)?;
             if let [test] = tests.as_slice() {
                 facts.push(fact(&found, condition, test.clone()));
             }
@@ -106,9 +120,8 @@ struct Tester<'t, 's, 'c, 'd> {
     source: &'t SourceField,
     name: &'t str,
     span: Span,
-    /// The table of the field, whose other fields it can be compared with.
-    table: &'t Table,
-    slots: &'t mut Slots<'s>,
+    /// The table of the field, whose other fields it can be compared with. `None` if it is compared with constants only.
+    others: Option<(&'t Table, &'t mut Slots<'s>)>,
     context: &'c mut Context<'d>,
 }
 
@@ -136,7 +149,9 @@ impl Tester<'_, '_, '_, '_> {
     fn operand(&mut self, value: &Value) -> Option<Operand> {
         let moment = match value {
             Value::Moment(moment) => moment,
-            Value::Word(path) if self.table.field(&path.names()).is_some() => return self.other_field(path, value),
+            Value::Word(path) if self.others.as_ref().is_some_and(|(table, _)| table.field(&path.names()).is_some()) => {
+                return self.other_field(path, value);
+            }
             value => return self.value(value).map(Operand::Fixed),
         };
         if !matches!(self.field().ty, FieldType::Date | FieldType::DateTime) {
@@ -144,6 +159,10 @@ impl Tester<'_, '_, '_, '_> {
             return self.no_such_comparison("a moment", format!("only dates and dates with time are compared so; the field is {words}"));
         }
         let base = match &moment.base {
+            MomentBase::Now | MomentBase::Today if self.others.is_none() => {
+                let help = "a replacement has fixed values; write `case { … }`, whose conditions can ask the time".to_owned();
+                return self.no_such_comparison("the time of the run", help);
+            }
             MomentBase::Now => RelativeBase::Now,
             MomentBase::Today => RelativeBase::Today,
             MomentBase::Fixed(literal) => {
@@ -178,7 +197,7 @@ impl Tester<'_, '_, '_, '_> {
             );
             return None;
         }
-        let other = source_field(path, self.table, self.context)?;
+        let other = source_field(path, self.others.as_ref()?.0, self.context)?;
         if other.name == self.source.name {
             self.context.report(
                 Diagnostic::new(Code::D407, self.span, format!("`{word}` is compared with itself"), "always the same value")
@@ -192,7 +211,8 @@ impl Tester<'_, '_, '_, '_> {
             );
             return self.no_such_comparison(&word, help);
         }
-        Some(Operand::Field((self.slots)(&other, path.span, self.context)))
+        let (_, slots) = self.others.as_mut()?;
+        Some(Operand::Field(slots(&other, path.span, self.context)))
     }
 
     fn no_such_comparison<T>(&mut self, words: &str, help: String) -> Option<T> {

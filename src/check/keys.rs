@@ -22,7 +22,7 @@ pub(super) fn check(
         .iter()
         .filter_map(|e| match e {
             Entry::Key(key) => Some(key),
-            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
+            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
         })
         .collect();
     let identifying = identifying_fields(target);

@@ -19,12 +19,10 @@ pub(super) fn columns(mapping: &Mapping, info: &MappingInfo, context: &mut Conte
     if !is_custom(info) {
         return;
     }
-    let columns = mapping.entries.iter().filter_map(|e| match e {
-        Entry::Key(key) => Some(key.span),
-        Entry::Field(field) => Some(field.span),
-        Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
-    });
-    let columns: Vec<_> = columns.collect();
+    let mut columns: Vec<_> = mapping.entries.iter().filter_map(|e| if let Entry::Key(key) = e { Some(key.span) } else { None }).collect();
+    // The blocks of a `when` write the same columns.
+    let mut seen = std::collections::BTreeSet::new();
+    columns.extend(mapping.fields().filter(|field| seen.insert(field.target.text())).map(|field| field.span));
     if let Some(span) = columns.get(MOST_COLUMNS) {
         context.report(
             Diagnostic::new(

@@ -88,19 +88,24 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
     let mut fields = Vec::new();
     let mut complete = true;
     for entry in &mapping.entries {
-        let Entry::Field(field) = entry else { continue };
-        if field.turned {
-            complete = false;
-            context.report(
-                Diagnostic::new(Code::D510, field.way_span, "`<-` is not allowed here", "this mapping writes to Campaign only")
-                    .help("write the value first, then the field of Campaign: `\"crm\" -> field`"),
-            );
-            continue;
-        }
-        one_way(field.way, field.way_span, context);
-        match checker.field(field, context) {
-            Some(program) => fields.push(program),
-            None => complete = false,
+        match entry {
+            Entry::Field(field) => {
+                if field.turned {
+                    complete = false;
+                    context.report(
+                        Diagnostic::new(Code::D510, field.way_span, "`<-` is not allowed here", "this mapping writes to Campaign only")
+                            .help("write the value first, then the field of Campaign: `\"crm\" -> field`"),
+                    );
+                    continue;
+                }
+                one_way(field.way, field.way_span, context);
+                match checker.field(field, context) {
+                    Some(program) => fields.push(program),
+                    None => complete = false,
+                }
+            }
+            Entry::When(when) => complete &= checker.when(when, &mut fields, context),
+            Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => {}
         }
     }
     let condition = condition(checker, mapping, context);
@@ -114,7 +119,7 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
 pub(super) fn condition(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'_>) -> Option<Option<Condition>> {
     let mut filters = mapping.entries.iter().filter_map(|e| match e {
         Entry::Filter(one) => Some(one),
-        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Options(_) | Entry::Linked(_) => None,
+        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
     });
     let Some(first) = filters.next() else { return Some(None) };
     for extra in filters {
@@ -129,7 +134,7 @@ pub(super) fn condition(checker: &mut Checker<'_>, mapping: &Mapping, context: &
 }
 
 /// In a mapping from Dynamics to Campaign, every arrow points to Campaign.
-fn one_way(way: Way, span: crate::diagnostics::Span, context: &mut Context<'_>) {
+pub(super) fn one_way(way: Way, span: crate::diagnostics::Span, context: &mut Context<'_>) {
     if way != Way::Forward {
         context.report(
             Diagnostic::new(Code::D510, span, format!("`{}` has no place in this mapping", way.sign()), "values go to Campaign only")

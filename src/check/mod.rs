@@ -3,13 +3,15 @@
 //! One walk over each mapping checks and lowers at once ([`mapping`], [`entry`]), so what passes cannot fail to lower. Before
 //! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
 //! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
-//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`keys`], [`links`] and [`two_way`]
+//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`case`] and [`reach`] what depends on them, [`keys`], [`links`] and [`two_way`]
 //! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`cases`] makes test blocks ready to run.
 
 mod allow;
 mod both_ways;
+mod case;
 mod cases;
 mod consent;
+mod covers;
 mod declare;
 mod entry;
 mod events;
@@ -23,6 +25,7 @@ mod mismatch;
 mod mutual;
 mod names;
 mod options;
+mod reach;
 mod replace;
 mod source;
 mod status;
@@ -248,7 +251,7 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
         };
         let key = mapping.entries.iter().find_map(|e| match e {
             Entry::Key(key) => Some(key.target.text()),
-            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
+            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
         });
         let block = optouts.iter().find(|o| o.mapping.text == head.name.text);
         infos.entry(head.name.text.clone()).or_insert_with(|| MappingInfo {

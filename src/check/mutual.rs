@@ -7,7 +7,7 @@ use super::{Context, names};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::Const;
 use crate::schema::{Field, FieldType, Table};
-use crate::syntax::ast::{Arm, FieldMapping, Literal, LiteralValue, Operand, Path, Source, Step, Value, Way};
+use crate::syntax::ast::{Arm, ArmFrom, FieldMapping, Literal, LiteralValue, Operand, Path, Source, Step, Value, Way};
 
 /// A case's value as one of a field: options by their numbers, whatever name the author gives them. Outcomes and `null` stay.
 fn known(value: &Value, field: &Field, context: &mut Context<'_>) -> Option<(Value, String)> {
@@ -80,20 +80,22 @@ pub(super) fn split(
     for arm in arms {
         let (of_from, of_to) = if arm.way == Way::Backward { (&right, &left) } else { (&left, &right) };
         let from = match &arm.from {
-            Some(value) => known(value, of_from, context).map(|(value, text)| (Some(value), text)),
+            Some(ArmFrom::Value(value)) => known(value, of_from, context).map(|(value, text)| (Some(ArmFrom::Value(value)), text)),
+            // A comparison is checked with the way that it is for.
+            Some(test @ ArmFrom::Test { .. }) => Some((Some(test.clone()), String::new())),
             None => Some((None, "else".to_owned())),
         };
         let (Some((from, from_text)), Some((to, to_text))) = (from, known(&arm.to, of_to, context)) else {
             complete = false;
             continue;
         };
-        let case = |from: Option<Value>, to: Value| Arm { span: arm.span, from, way: Way::Forward, to };
+        let case = |from: Option<ArmFrom>, to: Value| Arm { span: arm.span, from, way: Way::Forward, to };
         match arm.way {
             Way::Forward => there.push(case(from, to)),
             Way::Backward => back.push(case(from, to)),
             Way::Both => {
-                let outcome = |value: &Value| matches!(value, Value::Word(_));
-                if from.as_ref().is_none_or(outcome) || outcome(&to) {
+                let one_way = |from: &ArmFrom| matches!(from, ArmFrom::Value(Value::Word(_)) | ArmFrom::Test { .. });
+                if from.as_ref().is_none_or(one_way) || matches!(to, Value::Word(_)) {
                     complete = false;
                     context.report(
                         Diagnostic::new(Code::D311, arm.span, "this case cannot hold both ways", "not a value on both sides")
@@ -108,9 +110,9 @@ pub(super) fn split(
                     context.report(twice(arm.span, first, field));
                     continue;
                 }
-                let Some(left_value) = from else { continue };
-                there.push(case(Some(left_value.clone()), to.clone()));
-                back.push(case(Some(to), left_value));
+                let Some(ArmFrom::Value(left_value)) = from else { continue };
+                there.push(case(Some(ArmFrom::Value(left_value.clone())), to.clone()));
+                back.push(case(Some(ArmFrom::Value(to)), left_value));
             }
         }
     }

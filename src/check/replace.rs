@@ -4,13 +4,15 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Context;
+use super::covers;
+use super::filter;
 use super::mismatch::fit_mismatch;
 use super::types::{Ty, Typed, constant, convert, convert_constant, list};
 use super::values::{options_text, resolve};
 use crate::diagnostics::{Code, Diagnostic, Near, Safety, Span};
-use crate::plan::{At, Const, Fit, Op, Outcome, Replacement};
+use crate::plan::{At, Const, Fit, Op, Outcome, Relation, Replacement, Test};
 use crate::schema::{Choice, ChoiceSet, FieldType};
-use crate::syntax::ast::{self, Literal, LiteralValue, Replace, Value, Way};
+use crate::syntax::ast::{self, ArmFrom, Literal, LiteralValue, Replace, Value, Way};
 
 use super::names::SourceField;
 
@@ -19,6 +21,8 @@ pub(super) struct CheckedReplace {
     pub(super) span: Span,
     at: At,
     entries: Vec<(Const, Arm)>,
+    /// Comparisons, in order.
+    tests: Vec<(Test, Arm)>,
     null: Option<Arm>,
     otherwise: Option<Arm>,
     /// Options without an arm, where there is no `else` either.
@@ -60,6 +64,7 @@ pub(super) fn check_arms(
         span,
         at: context.at(span),
         entries: Vec::new(),
+        tests: Vec::new(),
         null: None,
         otherwise: None,
         left_out: Vec::new(),
@@ -70,6 +75,7 @@ pub(super) fn check_arms(
     let (mut null_at, mut else_at): (Option<Span>, Option<Span>) = (None, None);
     let mut faulty = unread;
     let mut idle: Vec<Span> = Vec::new();
+    let mut tests: Vec<(Test, Span)> = Vec::new();
     for arm in arms {
         if arm.way != Way::Forward {
             faulty = true;
@@ -96,30 +102,59 @@ pub(super) fn check_arms(
                 }
             },
             // Text that is empty or only white space is not a value, so its case is that of `null`.
-            Some(Value::Literal(Literal { value, .. })) if constant(value) == Const::Null => match null_at {
+            Some(ArmFrom::Value(Value::Literal(Literal { value, .. }))) if constant(value) == Const::Null => match null_at {
                 Some(first) => context.report(twice(first, "`null`")),
                 None => {
                     null_at = Some(arm.span);
                     checked.null = Some(right);
                 }
             },
-            Some(value) => match resolve(value, &source.field).map(comparable) {
-                Ok(key) => match places.get(&format!("{key:?}")) {
-                    Some(first) => context.report(twice(*first, "this value")),
-                    None => {
-                        places.insert(format!("{key:?}"), arm.span);
-                        if gives_the_same(&key, &right, source) {
-                            idle.push(arm.span);
+            Some(from) => {
+                let values: &[Value] = match from {
+                    ArmFrom::Value(value) => std::slice::from_ref(value),
+                    // A list is the same as a case for each of its values.
+                    ArmFrom::Test { test: ast::Test::In(values), .. } => values,
+                    ArmFrom::Test { test: ast::Test::Relation(Relation::Equal, value), .. } => std::slice::from_ref(value),
+                    ArmFrom::Test { span, test } => {
+                        match filter::against_constants(test, source, *span, context) {
+                            Some(test) => {
+                                covered(&test, &tests, arm.span, context);
+                                tests.push((test.clone(), arm.span));
+                                checked.tests.push((test, right));
+                            }
+                            None => faulty = true,
                         }
-                        checked.entries.push((key, right));
+                        continue;
                     }
-                },
-                Err(unfit) => {
+                };
+                if values.is_empty() {
                     faulty = true;
-                    let message = format!("`{}` cannot have this value", source.name);
-                    context.report(keyword_or(unfit.diagnostic(Code::D302, value.span(), message), value));
+                    context.report(
+                        Diagnostic::new(Code::D405, from.span(), "this list has no value", "nothing between the parentheses")
+                            .help("write the values: `in (1, 2)`"),
+                    );
                 }
-            },
+                for value in values {
+                    match resolve(value, &source.field).map(comparable) {
+                        Ok(key) => match places.get(&format!("{key:?}")) {
+                            Some(first) => context.report(twice(*first, "this value")),
+                            None => {
+                                covered(&Test::Relation(Relation::Equal, key.clone()), &tests, value.span(), context);
+                                places.insert(format!("{key:?}"), arm.span);
+                                if gives_the_same(&key, &right, source) {
+                                    idle.push(arm.span);
+                                }
+                                checked.entries.push((key, right.clone()));
+                            }
+                        },
+                        Err(unfit) => {
+                            faulty = true;
+                            let message = format!("`{}` cannot have this value", source.name);
+                            context.report(keyword_or(unfit.diagnostic(Code::D302, value.span(), message), value));
+                        }
+                    }
+                }
+            }
         }
     }
     // Beside an `else`, such an arm is an exception from it.
@@ -135,6 +170,12 @@ pub(super) fn check_arms(
                 .help("remove it"),
         );
     }
+    coverage(&mut checked, source, faulty, else_at, context);
+    (!faulty).then_some(checked)
+}
+
+/// Notes which values of an option set or of a field that is true or false have a case.
+fn coverage(checked: &mut CheckedReplace, source: &SourceField, faulty: bool, else_at: Option<Span>, context: &mut Context<'_>) {
     let keys: BTreeSet<i64> = checked
         .entries
         .iter()
@@ -171,7 +212,17 @@ pub(super) fn check_arms(
         }
         _ => {}
     }
-    (!faulty).then_some(checked)
+}
+
+/// Reports a case whose values an earlier comparison takes.
+fn covered(test: &Test, before: &[(Test, Span)], span: Span, context: &mut Context<'_>) {
+    if let Some((_, first)) = before.iter().find(|(before, _)| covers::narrower(test, before)) {
+        context.report(
+            Diagnostic::new(Code::D314, span, "this case is never reached", "an earlier comparison takes its values")
+                .related(*first, "its values are taken here")
+                .help("remove the case, or put it before the comparison"),
+        );
+    }
 }
 
 /// The words with which other languages begin the case for all other values.
@@ -293,7 +344,8 @@ pub(super) fn apply(
         (None, _) => Some(source.ty.clone()),
     };
 
-    let arms = checked.entries.iter().map(|(_, arm)| arm).chain(&checked.null).chain(&checked.otherwise);
+    let of_tests = checked.tests.iter().map(|(_, arm)| arm);
+    let arms = checked.entries.iter().map(|(_, arm)| arm).chain(of_tests).chain(&checked.null).chain(&checked.otherwise);
     let mut bare = false;
     for arm in arms.filter(|arm| arm.bare) {
         if let ArmResult::Value(LiteralValue::Text(text)) = &arm.result
@@ -334,6 +386,7 @@ pub(super) fn apply(
     };
 
     let mut entries: Vec<(Const, Outcome)> = checked.entries.iter().map(|(k, arm)| (k.clone(), outcome(arm, Some(k)))).collect();
+    let mut tests: Vec<(Test, Outcome)> = checked.tests.iter().map(|(test, arm)| (test.clone(), outcome(arm, None))).collect();
     let null = match &checked.null {
         Some(arm) => outcome(arm, Some(&Const::Null)),
         None => Outcome::Keep,
@@ -394,17 +447,18 @@ pub(super) fn apply(
                 }
             };
             entries.iter_mut().for_each(|(_, o)| fixed(o));
+            tests.iter_mut().for_each(|(_, o)| fixed(o));
             let (mut null, mut otherwise) = (null, otherwise);
             fixed(&mut null);
             fixed(&mut otherwise);
             let ty = uses.first().map_or(Ty::Null, |u| u.1.clone());
-            let replacement = Replacement { at, entries, null, otherwise, labels: false };
+            let replacement = Replacement { at, entries, tests, null, otherwise, labels: false };
             Some(Applied { replacement, typed: Typed::new(ty, nullable), conversions: Some(conversions) })
         }
         Expect::Any(_) => {
             let ty = joined(&uses, entry, context)?;
             Some(Applied {
-                replacement: Replacement { at, entries, null, otherwise, labels: false },
+                replacement: Replacement { at, entries, tests, null, otherwise, labels: false },
                 typed: Typed::new(ty, nullable),
                 conversions: None,
             })
@@ -481,5 +535,5 @@ fn label_of(option: &Choice) -> Const {
 /// The table that reads a picklist by its labels where no replacement applies.
 pub(super) fn labels_of(set: &ChoiceSet, at: At) -> Replacement {
     let entries = set.options.iter().map(|o| (Const::Integer(o.value), Outcome::Value(label_of(o))));
-    Replacement { at, entries: entries.collect(), null: Outcome::Keep, otherwise: Outcome::Unknown, labels: true }
+    Replacement { at, entries: entries.collect(), tests: Vec::new(), null: Outcome::Keep, otherwise: Outcome::Unknown, labels: true }
 }

@@ -14,7 +14,13 @@ use crate::unicode::same;
 
 impl Checker<'_> {
     /// Where the value of an entry comes from.
-    pub(super) fn origin(&mut self, field: &ast::FieldMapping, target: Option<&TargetField>, context: &mut Context<'_>) -> Option<Origin> {
+    pub(super) fn origin(
+        &mut self,
+        field: &ast::FieldMapping,
+        target: Option<&TargetField>,
+        ends: bool,
+        context: &mut Context<'_>,
+    ) -> Option<Origin> {
         match &field.source {
             ast::Source::Field(path) => {
                 if let Some(step) = field.steps.first().filter(|s| s.name.text == "label")
@@ -25,7 +31,7 @@ impl Checker<'_> {
                 }
                 let name = field.target.text();
                 let expect = match target {
-                    Some(target) if field.steps.is_empty() => Expect::Target(&target.fit, &name),
+                    Some(target) if ends && field.steps.is_empty() => Expect::Target(&target.fit, &name),
                     _ => Expect::Any(target.map(|t| &t.fit)),
                 };
                 // The first step may say by itself what of a picklist is wanted; it works on the number.
@@ -56,6 +62,7 @@ impl Checker<'_> {
             }
             ast::Source::Template(template) => self.template(template, field.span, context),
             ast::Source::Call(call) => self.call(call, field.span, context),
+            ast::Source::Case(case) => self.case(case, field, target, ends && field.steps.is_empty(), context),
         }
     }
 

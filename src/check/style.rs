@@ -48,7 +48,7 @@ pub(super) fn mapping(mapping: &Mapping, context: &mut Context<'_>) {
 /// A sound mapping that makes records which hold nothing.
 pub(super) fn writes_nothing(mapping: &Mapping, context: &mut Context<'_>) {
     let Some(head) = &mapping.head else { return };
-    if mapping.entries.iter().any(|e| matches!(e, Entry::Field(_))) || mapping.unread_entries {
+    if mapping.fields().next().is_some() || mapping.unread_entries {
         return;
     }
     context.report(

@@ -38,6 +38,17 @@ pub(super) fn two_way(programs: &[FieldProgram], context: &mut Context<'_>) {
             .help("name a field with a date: `days(createdon)`"),
         );
     }
+    for condition in programs.iter().flat_map(FieldProgram::conditions).filter(|condition| condition.asks_the_time()) {
+        context.report(
+            Diagnostic::new(
+                Code::D209,
+                span(condition.at),
+                "a value of a mapping in both directions cannot depend on the time of the run",
+                "the value would change although no record does",
+            )
+            .help("compare with a fixed date or with another field"),
+        );
+    }
 }
 
 fn span(at: At) -> Span {

@@ -39,6 +39,13 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
     let (mut to_right, mut to_left) = (Vec::new(), Vec::new());
     let mut complete = true;
     for entry in &mapping.entries {
+        if let Entry::When(when) = entry {
+            context.report(
+                Diagnostic::new(Code::D509, when.span, "`when` is not possible in a mapping in both directions", "leaves fields unchanged")
+                    .help("write `case { condition => source; else => source } -> target` for each field"),
+            );
+            complete = false;
+        }
         let Entry::Field(field) = entry else { continue };
         complete &= entry_both_ways(field, &mut forward, &mut backward, &mut to_right, &mut to_left, context);
     }
@@ -86,7 +93,7 @@ fn key<'m>(
 ) -> Option<(FieldProgram, &'m Key)> {
     let mut keys = mapping.entries.iter().filter_map(|e| match e {
         Entry::Key(key) => Some(key),
-        Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
+        Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
     });
     let Some(key) = keys.next() else {
         if !mapping.unread_key {

@@ -117,6 +117,10 @@ codes! {
     D309 Warning "a value goes through two replacements";
     D310 Error "a word without quotes in place of a value";
     D311 Error "a table for both ways that is not one-to-one";
+    D312 Error "a branch that is never reached";
+    D313 Warning "a field that is written in one branch only";
+    D314 Error "a case of a replacement that is never reached";
+    D315 Error "a `case` without `else`";
     D401 Error "a filter compares with a value that the field cannot have";
     D402 Error "a comparison that this type of field does not have";
     D403 Error "a regular expression that cannot be read";
@@ -171,7 +175,7 @@ codes! {
     D810 Warning "a mapping that writes nothing but its key";
     D811 Warning "a test gives a field that the mapping does not read";
     D901 Error "a step failed on a record and `or reject` says to reject it";
-    D902 Error "a replacement says to reject this value";
+    D902 Error "a replacement or a `case` says to reject this record";
     D903 Error "a record holds a value that its schema does not admit";
     D904 Error "a record has no key";
     D905 Error "a value does not fit the target after all";

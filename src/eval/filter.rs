@@ -5,7 +5,7 @@ use regex::Regex;
 
 use super::EvalError;
 use super::text::{folded, same};
-use crate::plan::{Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test, TextTest};
+use crate::plan::{At, Condition, ConditionKind, Const, Mode, Relation, RelativeBase, Test, TextTest};
 use crate::time::{self, Instant};
 use crate::unicode::nfc;
 use crate::value::Value;
@@ -43,28 +43,7 @@ impl Ready {
                 Ready::Group { mode: *mode, negated, conditions }
             }
             ConditionKind::Test { slot, test } => {
-                let test = match test {
-                    Test::Present => ReadyTest::Present,
-                    Test::Empty => ReadyTest::Empty,
-                    Test::Relation(relation, value) => ReadyTest::Relation(*relation, value.clone()),
-                    Test::Field(relation, other) => ReadyTest::Field(*relation, *other as usize),
-                    Test::In(values) => ReadyTest::In(values.clone()),
-                    Test::Between(low, high) => ReadyTest::Between(low.clone(), high.clone()),
-                    Test::Within(seconds) => {
-                        let seconds = i64::try_from(*seconds).ok().and_then(TimeDelta::try_seconds);
-                        ReadyTest::Within(seconds.ok_or_else(|| EvalError::new(condition.at, "a duration out of range"))?)
-                    }
-                    Test::Relative { relation, base, offset } => {
-                        let offset =
-                            TimeDelta::try_seconds(*offset).ok_or_else(|| EvalError::new(condition.at, "an offset out of range"))?;
-                        ReadyTest::Relative(*relation, *base, offset)
-                    }
-                    Test::Text(test, text) => ReadyTest::Text(*test, folded(text).into_owned()),
-                    Test::Matches(pattern) => {
-                        ReadyTest::Matches(Regex::new(&nfc(pattern)).map_err(|e| EvalError::new(condition.at, e.to_string()))?)
-                    }
-                    Test::HasOption(option) => ReadyTest::HasOption(*option),
-                };
+                let test = ReadyTest::new(test, condition.at)?;
                 Ready::Test { slot: *slot as usize, negated, test }
             }
         })
@@ -85,7 +64,29 @@ impl Ready {
 }
 
 impl ReadyTest {
-    fn holds(&self, value: &Value<'_>, slots: &[Value<'_>], now: Instant) -> bool {
+    pub(super) fn new(test: &Test, at: At) -> Result<ReadyTest, EvalError> {
+        Ok(match test {
+            Test::Present => ReadyTest::Present,
+            Test::Empty => ReadyTest::Empty,
+            Test::Relation(relation, value) => ReadyTest::Relation(*relation, value.clone()),
+            Test::Field(relation, other) => ReadyTest::Field(*relation, *other as usize),
+            Test::In(values) => ReadyTest::In(values.clone()),
+            Test::Between(low, high) => ReadyTest::Between(low.clone(), high.clone()),
+            Test::Within(seconds) => {
+                let seconds = i64::try_from(*seconds).ok().and_then(TimeDelta::try_seconds);
+                ReadyTest::Within(seconds.ok_or_else(|| EvalError::new(at, "a duration out of range"))?)
+            }
+            Test::Relative { relation, base, offset } => {
+                let offset = TimeDelta::try_seconds(*offset).ok_or_else(|| EvalError::new(at, "an offset out of range"))?;
+                ReadyTest::Relative(*relation, *base, offset)
+            }
+            Test::Text(test, text) => ReadyTest::Text(*test, folded(text).into_owned()),
+            Test::Matches(pattern) => ReadyTest::Matches(Regex::new(&nfc(pattern)).map_err(|e| EvalError::new(at, e.to_string()))?),
+            Test::HasOption(option) => ReadyTest::HasOption(*option),
+        })
+    }
+
+    pub(super) fn holds(&self, value: &Value<'_>, slots: &[Value<'_>], now: Instant) -> bool {
         // Text that is empty or only white space was decoded to no value.
         let empty = value.is_null();
         match self {
@@ -165,4 +166,14 @@ fn related_fields(relation: Relation, value: &Value<'_>, other: &Value<'_>) -> b
         Relation::Greater => value.compare_value(other).is_some_and(|o| o.is_gt()),
         Relation::GreaterOrEqual => value.compare_value(other).is_some_and(|o| o.is_ge()),
     }
+}
+
+/// Whether a constant meets a test; `None` if that depends on more than the constant.
+pub fn meets(constant: &Const, test: &Test) -> Option<bool> {
+    if matches!(test, Test::Field(..) | Test::Within(_) | Test::Relative { .. }) {
+        return None;
+    }
+    let ready = ReadyTest::new(test, At { file: 0, line: 0, column: 0, start: 0, end: 0 }).ok()?;
+    // Of the tests that are left, none looks at the time.
+    Some(ready.holds(&Value::of(constant), &[], Instant::UNIX_EPOCH))
 }

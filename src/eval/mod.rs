@@ -4,6 +4,7 @@
 //! filtered record, or a rejection that points at the line of the mapping file. Names were resolved to slots at compile
 //! time; the only names looked at per record are those of the incoming JSON text.
 
+mod case;
 mod decode;
 mod due;
 mod filter;
@@ -18,9 +19,10 @@ mod value;
 use std::borrow::Cow;
 
 use decode::Decoder;
+pub use filter::meets;
 use output::Layout;
-pub use program::ArmUse;
 use program::Program;
+pub use program::{Arm, ArmUse};
 pub use programs::{Flat, Programs, in_scope, raw_at, written};
 pub use value::compare_constants;
 
@@ -53,12 +55,23 @@ pub struct Evaluator<'p> {
     filter: Option<filter::Ready>,
     /// The filter's answer changes as time passes.
     asks_the_time: bool,
+    /// So do values: a `case` asks the time.
+    values_ask_the_time: bool,
     key: Program<'p>,
     fields: Vec<Program<'p>>,
     paths: Vec<String>,
     /// The columns of each field that can have a value although a column is empty.
     columns: Vec<Option<Vec<u32>>>,
     layout: Layout,
+}
+
+/// Until when a result holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValidUntil {
+    /// The first instant at which the filter gives another answer for the same record; `None` if it never does.
+    pub filter: Option<Instant>,
+    /// The first instant at which a condition of a `case` gives another answer; `None` if none ever does.
+    pub values: Option<Instant>,
 }
 
 /// What became of a record.
@@ -84,6 +97,8 @@ pub struct Mapped<'e, 'a> {
     /// The target's key, as text.
     pub key: Cow<'a, str>,
     values: Vec<Value<'a>>,
+    /// The numbers of the fields that are left as they are at the target.
+    unchanged: Vec<usize>,
     /// For each value, which of its columns have a value.
     filled: Vec<Option<u8>>,
 }
@@ -95,6 +110,8 @@ pub struct MappedField<'m, 'a> {
     pub path: &'m str,
     /// The value.
     pub value: &'m Value<'a>,
+    /// Whether the field is left as it is at the target. There is no value then.
+    pub unchanged: bool,
     /// Its program in the plan.
     pub program: &'m FieldProgram,
     /// Which of the first seven source columns that it reads have a value, as bits; none where the field has no value without them
@@ -139,6 +156,7 @@ impl<'p> Evaluator<'p> {
             decoder: Decoder::new(&flow.source.slots),
             filter: flow.filter.as_ref().map(filter::Ready::new).transpose()?,
             asks_the_time: flow.filter.as_ref().is_some_and(Condition::asks_the_time),
+            values_ask_the_time: flow.fields.iter().any(FieldProgram::asks_the_time),
             key: Program::new(&flow.key)?,
             fields: flow.fields.iter().map(Program::new).collect::<Result<_, _>>()?,
             paths: flow.fields.iter().map(|f| f.path.join(".")).collect(),
@@ -150,7 +168,7 @@ impl<'p> Evaluator<'p> {
     /// Makes a flow ready and counts which arms of its replacements records take.
     pub fn counting(flow: &'p IngressFlow) -> Result<Evaluator<'p>, EvalError> {
         let mut evaluator = Evaluator::new(flow)?;
-        evaluator.fields.iter_mut().for_each(|f| f.tables_mut(&mut |table| table.count()));
+        evaluator.fields.iter_mut().for_each(Program::count);
         Ok(evaluator)
     }
 
@@ -158,7 +176,7 @@ impl<'p> Evaluator<'p> {
     /// several fields use stands there once for each.
     pub fn arms(&mut self) -> Vec<ArmUse> {
         let mut arms = Vec::new();
-        self.fields.iter_mut().for_each(|f| f.tables_mut(&mut |table| table.arms(&mut arms)));
+        self.fields.iter_mut().for_each(|f| f.arms(&mut arms));
         arms
     }
 
@@ -175,17 +193,19 @@ impl<'p> Evaluator<'p> {
         }
     }
 
-    /// Evaluates one record as [`Evaluator::evaluate`] does, and also returns the first instant after `now` at which the filter
-    /// gives another answer for the same record; `None` if it never does. Only the filter is asked: a value that depends
-    /// on the day (`years(today)`) is written anew by `refresh daily`, for all records at once.
-    pub fn evaluate_until<'a>(&'a self, record: &'a str, now: Instant) -> (Evaluated<'a, 'a>, Option<Instant>) {
+    /// Evaluates one record as [`Evaluator::evaluate`] does, and also returns until when that holds if nobody changes the record. Of the
+    /// values, only the conditions of a `case` are asked: a value that depends on the day (`years(today)`) is written again by `refresh
+    /// daily`, for all records at once.
+    pub fn evaluate_until<'a>(&'a self, record: &'a str, now: Instant) -> (Evaluated<'a, 'a>, ValidUntil) {
         match self.decoder.decode(record) {
             Ok(slots) => {
                 let timed = self.filter.as_ref().filter(|_| self.asks_the_time);
-                let until = timed.and_then(|filter| filter.next_change(&slots, now));
-                (self.evaluate_slots(&slots, now), until)
+                let filter = timed.and_then(|filter| filter.next_change(&slots, now));
+                let timed = self.fields.iter().filter(|_| self.values_ask_the_time);
+                let values = timed.filter_map(|field| field.next_change(&slots, now)).min();
+                (self.evaluate_slots(&slots, now), ValidUntil { filter, values })
             }
-            Err(error) => (Evaluated::Rejected(self.undecodable(record, &error)), None),
+            Err(error) => (Evaluated::Rejected(self.undecodable(record, &error)), ValidUntil::default()),
         }
     }
 
@@ -208,9 +228,9 @@ impl<'p> Evaluator<'p> {
             return Evaluated::Filtered { source_id };
         }
         match self.map(slots, now) {
-            Ok((key, values)) => {
+            Ok((key, values, unchanged)) => {
                 let filled = self.columns.iter().map(|columns| columns.as_ref().map(|columns| filled(columns, slots))).collect();
-                Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values, filled })
+                Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values, unchanged, filled })
             }
             Err((fault, field)) => Evaluated::Rejected(Rejection {
                 source_id: Some(source_id.into_owned()),
@@ -227,18 +247,26 @@ impl<'p> Evaluator<'p> {
     }
 
     #[allow(clippy::type_complexity)]
-    fn map<'a>(&'a self, slots: &[Value<'a>], now: Instant) -> Result<(Cow<'a, str>, Vec<Value<'a>>), (program::Fault, &'a str)> {
+    fn map<'a>(
+        &'a self,
+        slots: &[Value<'a>],
+        now: Instant,
+    ) -> Result<(Cow<'a, str>, Vec<Value<'a>>, Vec<usize>), (program::Fault, &'a str)> {
         let key_name = self.flow.key.path.first().map_or("", String::as_str);
         let key = self.key.run(slots, now).map_err(|fault| (fault, key_name))?;
-        let Some(key) = key.into_text().filter(|k| !k.is_empty()) else {
+        let Some(key) = key.and_then(Value::into_text).filter(|k| !k.is_empty()) else {
             let fault = program::Fault { code: "D904", at: self.flow.key.at, message: "the record has no key".to_owned() };
             return Err((fault, key_name));
         };
-        let mut values = Vec::with_capacity(self.fields.len());
+        let (mut values, mut unchanged) = (Vec::with_capacity(self.fields.len()), Vec::new());
         for (program, path) in self.fields.iter().zip(&self.paths) {
-            values.push(program.run(slots, now).map_err(|fault| (fault, path.as_str()))?);
+            let value = program.run(slots, now).map_err(|fault| (fault, path.as_str()))?;
+            if value.is_none() {
+                unchanged.push(values.len());
+            }
+            values.push(value.unwrap_or(Value::Null));
         }
-        Ok((key, values))
+        Ok((key, values, unchanged))
     }
 
     /// The slow path: which value of a record is not what its schema says.
@@ -279,16 +307,17 @@ impl<'a> Mapped<'_, 'a> {
     pub fn fields(&self) -> impl Iterator<Item = MappedField<'_, 'a>> {
         let evaluator = self.evaluator;
         let values = self.values.iter().zip(&self.filled);
-        values.zip(&evaluator.paths).zip(&evaluator.flow.fields).map(|(((value, filled), path), program)| MappedField {
-            path,
-            value,
-            program,
-            filled: *filled,
+        let unchanged = &self.unchanged;
+        values.zip(&evaluator.paths).zip(&evaluator.flow.fields).enumerate().map(move |(at, (((value, filled), path), program))| {
+            MappedField { path, value, unchanged: unchanged.contains(&at), program, filled: *filled }
         })
     }
 
-    /// Appends the whole record as one JSON object, nested, the key first.
+    /// Appends the whole record as one JSON object, nested, the key first. It has no field that is left as it is.
     pub fn write_json(&self, out: &mut Vec<u8>) {
+        if !self.unchanged.is_empty() {
+            return Layout::without(self.evaluator.flow, &self.unchanged).write(&self.key, &self.values, out);
+        }
         self.evaluator.layout.write(&self.key, &self.values, out);
     }
 }

@@ -28,9 +28,14 @@ enum Content<'p> {
 
 impl Layout {
     pub(super) fn new(flow: &IngressFlow) -> Layout {
+        Layout::without(flow, &[])
+    }
+
+    /// The layout of a record without some of the fields, given by their numbers.
+    pub(super) fn without(flow: &IngressFlow, left_out: &[usize]) -> Layout {
         let mut roots = Vec::new();
         insert(&mut roots, &flow.key.path, None);
-        for (i, field) in flow.fields.iter().enumerate() {
+        for (i, field) in flow.fields.iter().enumerate().filter(|(i, _)| !left_out.contains(i)) {
             insert(&mut roots, &field.path, Some(i));
         }
         let links = flow.fields.iter().map(|f| match &f.fit {

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use super::EvalError;
+use super::case::ReadyCase;
+use super::filter::ReadyTest;
 use super::steps::{ReadyStep, some_text};
 use super::text::fits;
-use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source};
+use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source, Step, Test};
 use crate::time::{self, Instant};
 use crate::unicode::{is_blank, nfc};
 use crate::value::Value;
@@ -26,13 +28,26 @@ impl Fault {
     }
 }
 
-/// Whether an arm of a replacement was used.
+/// What stands for a value or a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arm {
+    /// The case of a value in a replacement.
+    Value(Const),
+    /// The case of values that meet a comparison.
+    Test(Test),
+    /// The case of all other values in a replacement.
+    Else,
+    /// The branch of a `case` or a `when`.
+    Branch,
+}
+
+/// Whether a case of a replacement or a branch was used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArmUse {
-    /// The table.
+    /// The table, or the branch itself.
     pub at: At,
-    /// The value that it stands for; `None` for `else`.
-    pub value: Option<Const>,
+    /// What it stands for.
+    pub what: Arm,
     /// Whether a record took it.
     pub used: bool,
 }
@@ -54,6 +69,8 @@ pub(super) struct Table<'p> {
     texts: Vec<(Cow<'p, str>, &'p Outcome)>,
     /// Decimals, dates and instants: compared one by one.
     others: Vec<(&'p Const, &'p Outcome)>,
+    /// For values that are none of these; the first that holds decides.
+    tests: Vec<(ReadyTest, &'p Outcome)>,
     no: Option<&'p Outcome>,
     yes: Option<&'p Outcome>,
     null: &'p Outcome,
@@ -64,12 +81,14 @@ pub(super) struct Table<'p> {
 }
 
 impl<'p> Table<'p> {
-    pub(super) fn new(replacement: &'p Replacement) -> Table<'p> {
+    pub(super) fn new(replacement: &'p Replacement) -> Result<Table<'p>, EvalError> {
+        let ready = |(test, outcome): &'p (Test, Outcome)| Ok((ReadyTest::new(test, replacement.at)?, outcome));
         let mut table = Table {
             at: replacement.at,
             integers: Vec::new(),
             texts: Vec::new(),
             others: Vec::new(),
+            tests: replacement.tests.iter().map(ready).collect::<Result<_, EvalError>>()?,
             no: None,
             yes: None,
             null: &replacement.null,
@@ -88,7 +107,7 @@ impl<'p> Table<'p> {
         }
         table.integers.sort_by_key(|e| e.0);
         table.texts.sort_by(|a, b| a.0.cmp(&b.0));
-        table
+        Ok(table)
     }
 
     /// What becomes of a value.
@@ -117,44 +136,51 @@ impl<'p> Table<'p> {
     pub(super) fn arms(&self, arms: &mut Vec<ArmUse>) {
         let Some(taken) = self.taken.as_ref().filter(|_| !self.replacement.labels) else { return };
         let taken = taken.borrow();
-        let mut add = |value: Option<&Const>, outcome: &Outcome| {
+        let mut add = |what: Arm, outcome: &Outcome| {
             let used = taken.contains(&std::ptr::from_ref(outcome).addr());
-            arms.push(ArmUse { at: self.at, value: value.cloned(), used });
+            arms.push(ArmUse { at: self.at, what, used });
         };
         for (key, outcome) in &self.replacement.entries {
-            add(Some(key), outcome);
+            add(Arm::Value(key.clone()), outcome);
+        }
+        for (test, outcome) in &self.replacement.tests {
+            add(Arm::Test(test.clone()), outcome);
         }
         // A missing arm keeps the value, or cannot be reached.
         if self.replacement.null != Outcome::Keep {
-            add(Some(&Const::Null), &self.replacement.null);
+            add(Arm::Value(Const::Null), &self.replacement.null);
         }
         if !matches!(self.replacement.otherwise, Outcome::Keep | Outcome::Unknown) {
-            add(None, &self.replacement.otherwise);
+            add(Arm::Else, &self.replacement.otherwise);
         }
     }
 
     fn outcome(&self, value: &Value<'_>) -> &'p Outcome {
-        match value {
-            Value::Null => self.null,
-            Value::Boolean(true) => self.yes.unwrap_or(self.otherwise),
-            Value::Boolean(false) => self.no.unwrap_or(self.otherwise),
+        let own = match value {
+            Value::Null => Some(self.null),
+            Value::Boolean(true) => self.yes,
+            Value::Boolean(false) => self.no,
             Value::Integer(n) if !self.integers.is_empty() => {
-                self.integers.binary_search_by_key(n, |e| e.0).map_or(self.otherwise, |i| self.integers[i].1)
+                self.integers.binary_search_by_key(n, |e| e.0).ok().map(|i| self.integers[i].1)
             }
             Value::Text(text) => {
                 let text = nfc(text);
-                self.texts.binary_search_by(|e| e.0.as_ref().cmp(text.as_ref())).map_or(self.otherwise, |i| self.texts[i].1)
+                self.texts.binary_search_by(|e| e.0.as_ref().cmp(text.as_ref())).ok().map(|i| self.texts[i].1)
             }
             Value::Integer(_) | Value::Decimal(_) | Value::Double(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
-                self.others.iter().find(|(key, _)| value.equals(key)).map_or(self.otherwise, |e| e.1)
+                self.others.iter().find(|(key, _)| value.equals(key)).map(|e| e.1)
             }
-        }
+        };
+        // A replacement's comparisons are with constants: neither other fields nor the time matter.
+        let holds = |test: &ReadyTest| test.holds(value, &[], Instant::UNIX_EPOCH);
+        own.or_else(|| self.tests.iter().find(|(test, _)| holds(test)).map(|(_, outcome)| *outcome)).unwrap_or(self.otherwise)
     }
 }
 
 impl<'p> ReadyRead<'p> {
-    pub(super) fn new(read: &'p Read) -> ReadyRead<'p> {
-        ReadyRead { slot: read.slot as usize, replace: read.replace.as_ref().map(Table::new), labels: read.labels.as_deref() }
+    pub(super) fn new(read: &'p Read) -> Result<ReadyRead<'p>, EvalError> {
+        let replace = read.replace.as_ref().map(Table::new).transpose()?;
+        Ok(ReadyRead { slot: read.slot as usize, replace, labels: read.labels.as_deref() })
     }
 
     pub(super) fn value<'a>(&self, slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault>
@@ -182,6 +208,7 @@ enum ReadySource<'p> {
     Template(Vec<ReadyPiece<'p>>),
     Coalesce(Vec<ReadyRead<'p>>),
     Join(&'p str, Vec<ReadyRead<'p>>),
+    Case(ReadyCase<'p>),
 }
 
 #[derive(Debug)]
@@ -191,11 +218,11 @@ pub(super) enum ReadyPiece<'p> {
 }
 
 impl<'p> ReadyPiece<'p> {
-    pub(super) fn new(piece: &'p Piece) -> ReadyPiece<'p> {
-        match piece {
+    pub(super) fn new(piece: &'p Piece) -> Result<ReadyPiece<'p>, EvalError> {
+        Ok(match piece {
             Piece::Text(text) => ReadyPiece::Text(text),
-            Piece::Field(read) => ReadyPiece::Field(Box::new(ReadyRead::new(read))),
-        }
+            Piece::Field(read) => ReadyPiece::Field(Box::new(ReadyRead::new(read)?)),
+        })
     }
 
     pub(super) fn read_mut(&mut self) -> Option<&mut ReadyRead<'p>> {
@@ -220,36 +247,44 @@ impl<'p> ReadyPiece<'p> {
     }
 }
 
+/// A source with its steps, made ready.
+#[derive(Debug)]
+pub(super) struct Piped<'p> {
+    at: At,
+    source: ReadySource<'p>,
+    steps: Vec<ReadyStep<'p>>,
+}
+
 /// A field's program made ready.
 #[derive(Debug)]
 pub(super) struct Program<'p> {
     at: At,
-    source: ReadySource<'p>,
-    steps: Vec<ReadyStep<'p>>,
+    piped: Piped<'p>,
     fit: &'p Fit,
 }
 
-impl<'p> Program<'p> {
-    pub(super) fn new(field: &'p FieldProgram) -> Result<Program<'p>, EvalError> {
-        let source = match &field.source {
-            Source::Field(read) => ReadySource::Field(ReadyRead::new(read)),
+impl<'p> Piped<'p> {
+    pub(super) fn new(at: At, source: &'p Source, steps: &'p [Step]) -> Result<Piped<'p>, EvalError> {
+        let source = match source {
+            Source::Field(read) => ReadySource::Field(ReadyRead::new(read)?),
             Source::Constant(constant) => ReadySource::Constant(constant),
-            Source::Template(pieces) => ReadySource::Template(pieces.iter().map(ReadyPiece::new).collect()),
-            Source::Coalesce(reads) => ReadySource::Coalesce(reads.iter().map(ReadyRead::new).collect()),
-            Source::Join { separator, reads } => ReadySource::Join(separator, reads.iter().map(ReadyRead::new).collect()),
+            Source::Template(pieces) => ReadySource::Template(pieces.iter().map(ReadyPiece::new).collect::<Result<_, _>>()?),
+            Source::Coalesce(reads) => ReadySource::Coalesce(reads.iter().map(ReadyRead::new).collect::<Result<_, _>>()?),
+            Source::Join { separator, reads } => ReadySource::Join(separator, reads.iter().map(ReadyRead::new).collect::<Result<_, _>>()?),
+            Source::Case(branches) => ReadySource::Case(ReadyCase::new(branches)?),
         };
-        let steps = field.steps.iter().map(ReadyStep::new).collect::<Result<_, _>>()?;
-        Ok(Program { at: field.at, source, steps, fit: &field.fit })
+        let steps = steps.iter().map(ReadyStep::new).collect::<Result<_, _>>()?;
+        Ok(Piped { at, source, steps })
     }
 
-    /// Every table of the program.
-    pub(super) fn tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
+    /// Every table of the source and the steps, but for those within a `case`.
+    fn own_tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
         let of_reads = |reads: &mut [ReadyRead<'p>], each: &mut dyn FnMut(&mut Table<'p>)| {
             reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each);
         };
         match &mut self.source {
             ReadySource::Field(read) => of_reads(std::slice::from_mut(read), each),
-            ReadySource::Constant(_) => {}
+            ReadySource::Constant(_) | ReadySource::Case(_) => {}
             ReadySource::Template(pieces) => {
                 pieces.iter_mut().filter_map(ReadyPiece::read_mut).for_each(|r| of_reads(std::slice::from_mut(r), each))
             }
@@ -260,8 +295,36 @@ impl<'p> Program<'p> {
         }
     }
 
-    /// The field's value for a record.
-    pub(super) fn run<'a>(&self, slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
+    /// Begins to count which cases and branches are taken.
+    pub(super) fn count(&mut self) {
+        self.own_tables_mut(&mut |table| table.count());
+        if let ReadySource::Case(case) = &mut self.source {
+            case.count();
+        }
+    }
+
+    /// The cases and branches that an author wrote, each with whether it was taken.
+    pub(super) fn arms(&mut self, arms: &mut Vec<ArmUse>) {
+        self.own_tables_mut(&mut |table| table.arms(arms));
+        if let ReadySource::Case(case) = &mut self.source {
+            case.arms(arms);
+        }
+    }
+
+    /// The first instant after `now` at which a condition in it changes its answer for a record.
+    pub(super) fn next_change(&self, slots: &[Value<'_>], now: Instant) -> Option<Instant> {
+        match &self.source {
+            ReadySource::Case(case) => case.next_change(slots, now),
+            ReadySource::Field(_)
+            | ReadySource::Constant(_)
+            | ReadySource::Template(_)
+            | ReadySource::Coalesce(_)
+            | ReadySource::Join(..) => None,
+        }
+    }
+
+    /// The value for a record; `None` if the target is left as it is.
+    pub(super) fn run<'a>(&self, slots: &[Value<'a>], now: Instant) -> Result<Option<Value<'a>>, Fault>
     where
         'p: 'a,
     {
@@ -271,16 +334,15 @@ impl<'p> Program<'p> {
             ReadySource::Template(pieces) => self.template(pieces, slots)?,
             ReadySource::Coalesce(reads) => first_of(reads, slots, self.at)?,
             ReadySource::Join(separator, reads) => self.join(separator, reads, slots)?,
+            ReadySource::Case(case) => match case.run(slots, now)? {
+                Some(value) => value,
+                None => return Ok(None),
+            },
         };
         for step in &self.steps {
             value = step.run(value, slots, now)?;
         }
-        // A day may stand where days and instants meet: a default, the first of several fields.
-        if let (Fit::Instant, Value::Date(date)) = (self.fit, &value) {
-            value = Value::Instant(time::midnight(*date));
-        }
-        self.check(&value)?;
-        Ok(value)
+        Ok(Some(value))
     }
 
     /// Missing fields leave nothing; where all are missing, so is the whole.
@@ -306,6 +368,41 @@ impl<'p> Program<'p> {
             texts.extend(read.value(slots, self.at)?.into_text());
         }
         Ok(if texts.is_empty() { Value::Null } else { Value::Text(Cow::Owned(texts.join(separator))) })
+    }
+}
+
+impl<'p> Program<'p> {
+    pub(super) fn new(field: &'p FieldProgram) -> Result<Program<'p>, EvalError> {
+        Ok(Program { at: field.at, piped: Piped::new(field.at, &field.source, &field.steps)?, fit: &field.fit })
+    }
+
+    /// Begins to count which cases and branches are taken.
+    pub(super) fn count(&mut self) {
+        self.piped.count();
+    }
+
+    /// The cases and branches that an author wrote, each with whether it was taken.
+    pub(super) fn arms(&mut self, arms: &mut Vec<ArmUse>) {
+        self.piped.arms(arms);
+    }
+
+    /// The first instant after `now` at which a condition in the program changes its answer for a record.
+    pub(super) fn next_change(&self, slots: &[Value<'_>], now: Instant) -> Option<Instant> {
+        self.piped.next_change(slots, now)
+    }
+
+    /// The field's value for a record; `None` if the target is left as it is.
+    pub(super) fn run<'a>(&self, slots: &[Value<'a>], now: Instant) -> Result<Option<Value<'a>>, Fault>
+    where
+        'p: 'a,
+    {
+        let Some(mut value) = self.piped.run(slots, now)? else { return Ok(None) };
+        // A day may stand where days and instants meet: a default, the first of several fields.
+        if let (Fit::Instant, Value::Date(date)) = (self.fit, &value) {
+            value = Value::Instant(time::midnight(*date));
+        }
+        self.check(&value)?;
+        Ok(Some(value))
     }
 
     /// What the checker has proved, checked once more: a record may break its own schema.

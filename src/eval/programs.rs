@@ -51,14 +51,14 @@ impl<'p> Programs<'p> {
     /// Counts from now on which arms of its replacements records take.
     #[must_use]
     pub fn counting(mut self) -> Programs<'p> {
-        self.programs.iter_mut().for_each(|program| program.tables_mut(&mut |table| table.count()));
+        self.programs.iter_mut().for_each(Program::count);
         self
     }
 
     /// The arms of the replacements, each with whether a record took it; nothing if they are not counted.
     pub fn arms(&mut self) -> Vec<ArmUse> {
         let mut arms = Vec::new();
-        self.programs.iter_mut().for_each(|program| program.tables_mut(&mut |table| table.arms(&mut arms)));
+        self.programs.iter_mut().for_each(|program| program.arms(&mut arms));
         arms
     }
 
@@ -86,7 +86,8 @@ impl<'p> Programs<'p> {
                 at: fault.at,
                 message: fault.message,
             })?;
-            values.push(written(&value));
+            // Only a `when`, which such a mapping cannot have, leaves a field as it is.
+            values.push(value.as_ref().map_or_else(|| "null".to_owned(), written));
         }
         Ok((admitted, values))
     }

@@ -49,18 +49,18 @@ impl<'p> ReadyStep<'p> {
                 let ready = operation.ready().map_err(|why| EvalError::new(step.at, why.0))?;
                 Tool::Step(ready, operation.instead_of_empty().map_or(Value::Null, Value::of))
             }
-            Op::Coalesce(reads) => Tool::Coalesce(reads.iter().map(ReadyRead::new).collect()),
-            Op::Concat(pieces) => Tool::Concat(pieces.iter().map(ReadyPiece::new).collect()),
-            Op::PhoneIn(phone) => Tool::PhoneIn(ReadyRead::new(&phone.country), phone.otherwise.as_deref()),
-            Op::LocalIn(local) => Tool::LocalIn(ReadyRead::new(&local.zone), local.otherwise.as_deref()),
+            Op::Coalesce(reads) => Tool::Coalesce(reads.iter().map(ReadyRead::new).collect::<Result<_, _>>()?),
+            Op::Concat(pieces) => Tool::Concat(pieces.iter().map(ReadyPiece::new).collect::<Result<_, _>>()?),
+            Op::PhoneIn(phone) => Tool::PhoneIn(ReadyRead::new(&phone.country)?, phone.otherwise.as_deref()),
+            Op::LocalIn(local) => Tool::LocalIn(ReadyRead::new(&local.zone)?, local.otherwise.as_deref()),
             Op::Elapsed(Elapsed { unit, until }) => Tool::Elapsed(
                 *unit,
                 match until {
                     Until::Today => None,
-                    Until::Field(read) => Some(ReadyRead::new(read)),
+                    Until::Field(read) => Some(ReadyRead::new(read)?),
                 },
             ),
-            Op::Map(replacement) => Tool::Map(Table::new(replacement)),
+            Op::Map(replacement) => Tool::Map(Table::new(replacement)?),
             Op::Labels { separator, entries, sorted } => Tool::Labels { separator, entries, sorted: *sorted },
             Op::Link { table, .. } => Tool::Link(table.as_ref()),
             Op::Midnight => Tool::Midnight,

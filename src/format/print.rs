@@ -226,7 +226,7 @@ fn blank_between(left: (TokenKind, &str), right: (TokenKind, &str), out: &str) -
     match (left, right) {
         (_, (_, "," | ")" | "." | ":")) | ((_, "." | "(" | "@"), _) => false,
         // A call has none; a list has one.
-        ((TokenKind::Word, word), (_, "(")) => matches!(word, "in" | "and" | "or" | "not"),
+        ((TokenKind::Word, word), (_, "(")) => matches!(word, "in" | "and" | "or" | "not" | "when"),
         ((_, "-" | "+"), (TokenKind::Number, _)) => is_offset(out),
         _ => true,
     }
@@ -268,6 +268,10 @@ fn several_lines(entry: &Entry<'_>, depth: usize, out: &mut String) {
             open = format!("{open}{head}{blank}{{}}");
         } else {
             out.push_str(&open);
+            // Words between two blocks: `} else {`.
+            if open.ends_with('}') && !head.is_empty() {
+                out.push(' ');
+            }
             out.push_str(&head);
             out.push_str(blank);
             out.push('{');

@@ -133,7 +133,7 @@ impl<'t> Reader<'t> {
                     between.push(text);
                     self.at += 1;
                 }
-                (TokenKind::Newline, _) | (TokenKind::Comment, _) if !matches!(self.next_word(), Some("|" | "{")) => break,
+                (TokenKind::Newline, _) | (TokenKind::Comment, _) if !self.goes_on(&entry) => break,
                 (TokenKind::Newline, _) => self.at += 1,
                 (TokenKind::Comment, _) => {
                     between.push(text);
@@ -162,6 +162,17 @@ impl<'t> Reader<'t> {
         }
         entry.parts = lists_in_form(entry.parts);
         (entry, between)
+    }
+
+    /// Whether an entry goes on in the next line: with a step, a block, or the `else` of a `when`.
+    fn goes_on(&self, entry: &Entry<'t>) -> bool {
+        match self.next_word() {
+            Some("|" | "{") => true,
+            Some("else") => {
+                matches!(entry.parts.first(), Some(Part::Word(_, "when"))) && entry.parts.iter().any(|p| matches!(p, Part::Block(_)))
+            }
+            _ => false,
+        }
     }
 
     fn block(&mut self, values: bool) -> Block<'t> {

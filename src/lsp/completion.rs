@@ -9,7 +9,7 @@ use super::marks::Sides;
 use crate::check::{ATTRIBUTES, DIRECTIONS, EVENTS, EventField, INGRESS, TWO_WAY};
 use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{FUNCTIONS, STEPS};
-use crate::syntax::ast::{Entry, Mapping, Source, Way};
+use crate::syntax::ast::{Mapping, Source, Way};
 use crate::syntax::{Token, TokenKind, tokens};
 
 /// A block around the cursor: the words before its brace.
@@ -144,7 +144,11 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
         (_, "optout") => optout(entry, &tables),
         (_, "test") => clauses(entry, &tables),
         (_, "given" | "expect") => values(entry, tables.named(header)),
+        // A block of conditions, and that of a `case`, whose conditions have results.
         (_, "filter" | "all" | "any" | "not") => conditions(entry, &tables),
+        (_, "when" | "else") => entries(entry, last, &tables, group),
+        _ if matches!(header.last(), Some(&("all" | "any"))) => conditions(entry, &tables),
+        _ if header.last() == Some(&"case") => branches(entry, last, &tables, group),
         (_, "replace") => arms(entry, header.get(1).copied(), &tables),
         // The block of a `map` step.
         (depth, _) if depth > 1 && header.last() == Some(&"map") => arms(entry, header.first().copied(), &tables),
@@ -384,6 +388,24 @@ fn is_complete(rest: &[&str]) -> bool {
     }
 }
 
+/// A line of a `case`: a condition, then what the field gets.
+fn branches(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
+    let Some(arrow) = entry.iter().position(|w| *w == "=>") else {
+        let mut all = conditions(entry, tables);
+        if entry.is_empty() {
+            all.extend(words(&["else"]));
+        }
+        return all;
+    };
+    let result = &entry[arrow + 1..];
+    let mut all = entries(result, last, tables, group);
+    if result.is_empty() {
+        all.retain(|item| !matches!(item.label.as_str(), "key" | "replace" | "filter" | "options" | "when"));
+        all.extend(words(&["null", "reject"]));
+    }
+    all
+}
+
 fn operators(field: &Field) -> Vec<CompletionItem> {
     let mut all = vec!["=", "!=", "is present", "is empty", "in ("];
     match field.ty {
@@ -402,18 +424,19 @@ fn arms(entry: &[&str], field: Option<&str>, tables: &Tables<'_>) -> Vec<Complet
     let name = field.unwrap_or_default().trim_matches('`');
     match entry {
         [] => {
-            let mut all = tables.source.and_then(|t| t.field(&[name])).map(field_values).unwrap_or_default();
+            let field = tables.source.and_then(|t| t.field(&[name]));
+            let mut all = field.map(field_values).unwrap_or_default();
             all.extend(words(&["null", "else"]));
+            // A case can also compare; `=` and questions for a value have other forms here.
+            let compares = |item: &CompletionItem| !matches!(item.label.as_str(), "=" | "is present" | "is empty" | "changed within");
+            all.extend(field.map(operators).unwrap_or_default().into_iter().filter(compares));
             all
         }
         [.., "=>"] => {
             // What the target of the field admits, where an entry says which that is.
-            let target = tables.mapping.into_iter().flat_map(|m| &m.entries).find_map(|e| match e {
-                Entry::Field(f) => match &f.source {
-                    Source::Field(path) if path.text() == name => Some(&f.target),
-                    Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
-                },
-                Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => None,
+            let target = tables.mapping.into_iter().flat_map(Mapping::fields).find_map(|f| match &f.source {
+                Source::Field(path) if path.text() == name => Some(&f.target),
+                Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
             });
             let mut all = target.and_then(|t| tables.target?.field(&t.names())).map(field_values).unwrap_or_default();
             all.extend(words(&["keep", "null", "reject"]));
@@ -438,6 +461,12 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
                 snippet("replace", "replace ${1:field} {\n  $0\n}", "what each value becomes"),
                 snippet("filter", "filter ${1|all,any|} {\n  $0\n}", "which records go"),
                 snippet("options", "options {\n  $0\n}", "deletes, filtered and rejected records"),
+                snippet(
+                    "case",
+                    "case {\n  ${1:condition} => ${2:result}\n  else => null\n} -> $0",
+                    "the first condition that holds decides",
+                ),
+                snippet("when", "when ${1:condition} {\n  $2\n} else {\n  $0\n}", "field mappings for some records"),
             ]);
             all.extend(FUNCTIONS.iter().map(|f| snippet(f.name, &format!("{}($0)", f.name), f.summary)));
             let constants = group.files.iter().flat_map(|f| &f.tree.constants);
@@ -453,6 +482,7 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
         ["replace", .., "with"] => shared(),
         ["replace", _] => words(&["with"]),
         ["filter"] => words(&["all", "any"]),
+        ["when", condition @ ..] => conditions(condition, tables),
         [.., "|"] => steps(),
         [.., "link"] if piped => {
             let heads = group.files.iter().flat_map(|f| &f.tree.mappings).filter_map(|m| m.head.as_ref());

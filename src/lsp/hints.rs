@@ -5,7 +5,7 @@ use lsp_types::{InlayHint, InlayHintKind, InlayHintLabel, Range};
 use super::documents::Group;
 use super::hover::type_text;
 use super::marks::{field, sides};
-use crate::syntax::ast::{Entry, Source};
+use crate::syntax::ast::Source;
 
 /// The hints of the lines in a range.
 pub(super) fn of(group: &Group, file: usize, range: Range) -> Vec<InlayHint> {
@@ -14,11 +14,10 @@ pub(super) fn of(group: &Group, file: usize, range: Range) -> Vec<InlayHint> {
     let mut hints = Vec::new();
     for mapping in &source.tree.mappings {
         let sides = sides(mapping, &group.catalogue);
-        for entry in &mapping.entries {
-            let Entry::Field(entry) = entry else { continue };
+        for entry in mapping.fields() {
             let left = match &entry.source {
                 Source::Field(path) => field(sides.source, path).map(|f| (path.span, f)),
-                Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
+                Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
             };
             let right = field(sides.target, &entry.target).map(|f| (entry.target.span, f));
             for (span, field) in left.into_iter().chain(right) {

@@ -1,9 +1,9 @@
 //! What each name in a file stands for.
 
 use crate::diagnostics::Span;
-use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
+use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    Argument, Arm, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Linked,
+    Argument, Arm, ArmFrom, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Linked,
     LinkedKind, Literal, LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value, Way,
 };
 
@@ -175,6 +175,14 @@ impl<'c> Walk<'c, '_> {
                 Entry::Filter(filter) => self.conditions(&filter.group, sides.source),
                 Entry::Linked(linked) => self.linked(linked, &sides),
                 Entry::Options(_) => {}
+                Entry::When(when) => {
+                    for block in &when.blocks {
+                        if let Some(condition) = &block.condition {
+                            self.condition(condition, sides.source);
+                        }
+                        block.fields.iter().for_each(|field| self.field(field, &sides));
+                    }
+                }
             }
         }
     }
@@ -196,24 +204,37 @@ impl<'c> Walk<'c, '_> {
 
     fn field(&mut self, field: &FieldMapping, sides: &Sides<'c>) {
         let (read, written) = if field.turned { (sides.target, sides.source) } else { (sides.source, sides.target) };
-        match &field.source {
-            Source::Field(path) => self.path(path, read),
+        self.source(&field.source, read);
+        self.path(&field.target, written);
+        let from = if field.way == Way::Backward { sides.target } else { sides.source };
+        for step in &field.steps {
+            self.step(step, from);
+        }
+    }
+
+    fn source(&mut self, source: &Source, table: Option<&Table>) {
+        match source {
+            Source::Field(path) => self.path(path, table),
             Source::Literal(literal) => self.literal(literal),
             Source::Template(template) => {
                 for part in &template.parts {
                     match part {
                         TemplatePart::Text(_) => {}
-                        TemplatePart::Field(path) => self.path(path, read),
+                        TemplatePart::Field(path) => self.path(path, table),
                         TemplatePart::Constant(literal) => self.literal(literal),
                     }
                 }
             }
-            Source::Call(call) => self.arguments(&call.arguments, read),
-        }
-        self.path(&field.target, written);
-        let from = if field.way == Way::Backward { sides.target } else { sides.source };
-        for step in &field.steps {
-            self.step(step, from);
+            Source::Call(call) => self.arguments(&call.arguments, table),
+            Source::Case(case) => {
+                for branch in &case.branches {
+                    if let Some(condition) = &branch.condition {
+                        self.condition(condition, table);
+                    }
+                    self.source(&branch.result, table);
+                    branch.steps.iter().for_each(|step| self.step(step, table));
+                }
+            }
         }
     }
 
@@ -245,7 +266,12 @@ impl<'c> Walk<'c, '_> {
 
     fn arms(&mut self, arms: &[Arm]) {
         for arm in arms {
-            arm.from.iter().chain(std::iter::once(&arm.to)).for_each(|v| self.value(v));
+            match &arm.from {
+                Some(ArmFrom::Value(value)) => self.value(value),
+                Some(ArmFrom::Test { test, .. }) => self.test(test),
+                None => {}
+            }
+            self.value(&arm.to);
         }
     }
 
@@ -264,20 +290,44 @@ impl<'c> Walk<'c, '_> {
     }
 
     fn conditions(&mut self, group: &Conditions, table: Option<&Table>) {
-        for Condition { kind, .. } in &group.conditions {
-            match kind {
-                ConditionKind::Group(inner) => self.conditions(inner, table),
-                ConditionKind::Test { field, test } => {
-                    self.path(field, table);
-                    match test {
-                        Test::Relation(_, value) | Test::Text(_, value) => self.value(value),
-                        Test::In(values) => values.iter().for_each(|v| self.value(v)),
-                        Test::Between(low, high) => [low, high].into_iter().for_each(|v| self.value(v)),
-                        Test::Within(literal) | Test::Matches(literal) => self.literal(literal),
-                        Test::Present | Test::Empty => {}
-                    }
+        group.conditions.iter().for_each(|condition| self.condition(condition, table));
+    }
+
+    fn condition(&mut self, condition: &Condition, table: Option<&Table>) {
+        match &condition.kind {
+            ConditionKind::Group(inner) => self.conditions(inner, table),
+            ConditionKind::Test { field, test } => {
+                self.path(field, table);
+                match test {
+                    Test::Relation(_, value) => self.side(value, field, table),
+                    Test::Between(low, high) => [low, high].into_iter().for_each(|v| self.side(v, field, table)),
+                    test => self.test(test),
                 }
             }
+        }
+    }
+
+    /// A comparison with constants.
+    fn test(&mut self, test: &Test) {
+        match test {
+            Test::Relation(_, value) | Test::Text(_, value) => self.value(value),
+            Test::In(values) => values.iter().for_each(|v| self.value(v)),
+            Test::Between(low, high) => [low, high].into_iter().for_each(|v| self.value(v)),
+            Test::Within(literal) | Test::Matches(literal) => self.literal(literal),
+            Test::Present | Test::Empty => {}
+        }
+    }
+
+    /// The right side of a comparison: a word is a field unless the left field has an option of that name.
+    fn side(&mut self, value: &Value, left: &Path, table: Option<&Table>) {
+        match value {
+            Value::Word(path)
+                if !field(table, left)
+                    .is_some_and(|f| matches!(&f.ty, FieldType::Choice(set) if !set.by_label(&path.text()).is_empty())) =>
+            {
+                self.path(path, table);
+            }
+            value => self.value(value),
         }
     }
 }

@@ -140,15 +140,16 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
                 Entry::Filter(_) => ("filter".to_owned(), SymbolKind::BOOLEAN),
                 Entry::Options(_) => ("options".to_owned(), SymbolKind::OBJECT),
                 Entry::Linked(linked) => (format!("{} {}", linked.kind.keyword(), linked.path.text()), SymbolKind::STRUCT),
+                Entry::When(_) => ("when".to_owned(), SymbolKind::BOOLEAN),
             };
             let detail = match entry {
                 Entry::Field(field) => match &field.source {
                     Source::Field(path) => Some(path.text()),
-                    Source::Literal(_) | Source::Template(_) | Source::Call(_) => None,
+                    Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
                 },
                 Entry::Key(key) => Some(key.source.text()),
                 Entry::Linked(linked) => Some(linked.table.table.text.clone()),
-                Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) => None,
+                Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::When(_) => None,
             };
             symbol(name, detail, kind, entry.span(), entry.span(), None)
         });

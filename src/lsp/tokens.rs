@@ -7,13 +7,15 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that stand by themselves.
-const KEYWORDS: [&str; 38] = [
+const KEYWORDS: [&str; 40] = [
     "rows",
     "by",
     "mapping",
     "key",
     "replace",
     "filter",
+    "case",
+    "when",
     "options",
     "optout",
     "events",

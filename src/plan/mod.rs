@@ -8,6 +8,7 @@ use std::hash::Hasher;
 
 pub use model::*;
 pub use print::describe;
+pub(crate) use print::test_text;
 
 pub use crate::value::constant;
 
@@ -76,6 +77,11 @@ impl IngressFlow {
         if self.filter.as_ref().is_some_and(Condition::asks_the_time) { fingerprint(&("due", self)) } else { fingerprint(self) }
     }
 
+    /// Whether the result for a record can change although the record does not: its filter or a `case` asks the time.
+    pub fn asks_the_time(&self) -> bool {
+        self.filter.as_ref().is_some_and(Condition::asks_the_time) || self.fields.iter().any(FieldProgram::asks_the_time)
+    }
+
     /// Checks what the types cannot say, so that a plan changed by hand cannot make the runner fail midway.
     fn verify(&self) -> Result<(), PlanError> {
         let mut slots = vec![self.source.primary_key];
@@ -121,37 +127,75 @@ fn verify<'f>(flow: &str, count: usize, slots: &[u32], mut programs: impl Iterat
 impl FieldProgram {
     /// Every slot that the program reads.
     pub fn reads(&self, slots: &mut Vec<u32>) {
-        fn of_pieces(pieces: &[Piece], slots: &mut Vec<u32>) {
-            slots.extend(pieces.iter().filter_map(|p| match p {
-                Piece::Text(_) => None,
-                Piece::Field(read) => Some(read.slot),
-            }));
+        reads_of(&self.source, &self.steps, slots);
+    }
+
+    /// Whether the value depends on the time of the run.
+    pub fn asks_the_time(&self) -> bool {
+        self.conditions().into_iter().any(Condition::asks_the_time)
+    }
+
+    /// Every condition in the program.
+    pub fn conditions(&self) -> Vec<&Condition> {
+        let mut conditions = Vec::new();
+        conditions_of(&self.source, &mut conditions);
+        conditions
+    }
+}
+
+fn conditions_of<'p>(source: &'p Source, conditions: &mut Vec<&'p Condition>) {
+    let Source::Case(branches) = source else { return };
+    for branch in branches {
+        conditions.extend(&branch.condition);
+        if let BranchResult::Value { source, .. } = &branch.result {
+            conditions_of(source, conditions);
         }
-        match &self.source {
-            Source::Field(read) => slots.push(read.slot),
-            Source::Constant(_) => {}
-            Source::Template(pieces) => of_pieces(pieces, slots),
-            Source::Coalesce(reads) | Source::Join { reads, .. } => slots.extend(reads.iter().map(|r| r.slot)),
+    }
+}
+
+fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
+    fn of_pieces(pieces: &[Piece], slots: &mut Vec<u32>) {
+        slots.extend(pieces.iter().filter_map(|p| match p {
+            Piece::Text(_) => None,
+            Piece::Field(read) => Some(read.slot),
+        }));
+    }
+    match source {
+        Source::Field(read) => slots.push(read.slot),
+        Source::Constant(_) => {}
+        Source::Template(pieces) => of_pieces(pieces, slots),
+        Source::Coalesce(reads) | Source::Join { reads, .. } => slots.extend(reads.iter().map(|r| r.slot)),
+        Source::Case(branches) => {
+            for branch in branches {
+                if let Some(condition) = &branch.condition {
+                    condition.reads(slots);
+                }
+                match &branch.result {
+                    BranchResult::Value { source, steps } => reads_of(source, steps, slots),
+                    BranchResult::Uncovered(slot) => slots.push(*slot),
+                    BranchResult::Reject | BranchResult::Unchanged => {}
+                }
+            }
         }
-        for step in &self.steps {
-            if let Op::Coalesce(reads) = &step.op {
-                slots.extend(reads.iter().map(|r| r.slot));
-            }
-            if let Op::Concat(pieces) = &step.op {
-                of_pieces(pieces, slots);
-            }
-            if let Op::PhoneIn(phone) = &step.op {
-                slots.push(phone.country.slot);
-            }
-            if let Op::LocalIn(local) = &step.op {
-                slots.push(local.zone.slot);
-            }
-            if let Op::Elapsed(Elapsed { until: Until::Field(read), .. }) = &step.op {
-                slots.push(read.slot);
-            }
-            if let Op::Link { table: Some(table), .. } = &step.op {
-                slots.push(table.slot);
-            }
+    }
+    for step in steps {
+        if let Op::Coalesce(reads) = &step.op {
+            slots.extend(reads.iter().map(|r| r.slot));
+        }
+        if let Op::Concat(pieces) = &step.op {
+            of_pieces(pieces, slots);
+        }
+        if let Op::PhoneIn(phone) = &step.op {
+            slots.push(phone.country.slot);
+        }
+        if let Op::LocalIn(local) = &step.op {
+            slots.push(local.zone.slot);
+        }
+        if let Op::Elapsed(Elapsed { until: Until::Field(read), .. }) = &step.op {
+            slots.push(read.slot);
+        }
+        if let Op::Link { table: Some(table), .. } = &step.op {
+            slots.push(table.slot);
         }
     }
 }
@@ -159,7 +203,21 @@ impl FieldProgram {
 impl FieldProgram {
     /// The steps in which the day of the run enters the value.
     pub fn steps_of_today(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| matches!(step.op, Op::Elapsed(Elapsed { until: Until::Today, .. })))
+        let mut steps = Vec::new();
+        steps_of(&self.source, &self.steps, &mut steps);
+        steps.into_iter().filter(|step| matches!(step.op, Op::Elapsed(Elapsed { until: Until::Today, .. })))
+    }
+}
+
+/// Every step of a value, those of the results of a `case` among them.
+fn steps_of<'p>(source: &'p Source, own: &'p [Step], steps: &mut Vec<&'p Step>) {
+    steps.extend(own);
+    if let Source::Case(branches) = source {
+        for branch in branches {
+            if let BranchResult::Value { source, steps: own } = &branch.result {
+                steps_of(source, own, steps);
+            }
+        }
     }
 }
 

@@ -570,28 +570,9 @@ pub struct FieldProgram {
 impl FieldProgram {
     /// The slots of the source columns that the value comes from, each once, in the order in which they are read.
     pub fn columns(&self) -> Vec<u32> {
-        fn pieces(pieces: &[Piece]) -> impl Iterator<Item = u32> {
-            pieces.iter().filter_map(|piece| match piece {
-                Piece::Text(_) => None,
-                Piece::Field(read) => Some(read.slot),
-            })
-        }
-        let mut columns: Vec<u32> = match &self.source {
-            Source::Field(read) => vec![read.slot],
-            Source::Constant(_) => Vec::new(),
-            Source::Template(template) => pieces(template).collect(),
-            Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().map(|read| read.slot).collect(),
-        };
-        for step in &self.steps {
-            match &step.op {
-                Op::Coalesce(reads) => columns.extend(reads.iter().map(|read| read.slot)),
-                Op::Concat(concat) => columns.extend(pieces(concat)),
-                Op::PhoneIn(phone) => columns.push(phone.country.slot),
-                Op::LocalIn(local) => columns.push(local.zone.slot),
-                Op::Elapsed(Elapsed { until: Until::Field(read), .. }) => columns.push(read.slot),
-                _ => {}
-            }
-        }
+        let mut columns = Vec::new();
+        self.source.columns(&mut columns);
+        columns_of_steps(&self.steps, &mut columns);
         let mut seen = std::collections::BTreeSet::new();
         columns.retain(|slot| seen.insert(*slot));
         columns
@@ -602,6 +583,7 @@ impl FieldProgram {
     pub fn outlives_its_columns(&self) -> bool {
         let replaces = match &self.source {
             Source::Field(read) => read.replace.is_some(),
+            Source::Case(_) => true,
             Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => false,
         };
         let steps = self.steps.iter().any(|step| match &step.op {
@@ -633,6 +615,49 @@ impl FieldProgram {
     }
 }
 
+impl Source {
+    /// Adds the slots of the source columns that the value comes from.
+    fn columns(&self, columns: &mut Vec<u32>) {
+        match self {
+            Source::Field(read) => columns.push(read.slot),
+            Source::Constant(_) => {}
+            Source::Template(template) => columns.extend(pieces(template)),
+            Source::Coalesce(reads) | Source::Join { reads, .. } => columns.extend(reads.iter().map(|read| read.slot)),
+            Source::Case(branches) => {
+                for branch in branches {
+                    if let Some(condition) = &branch.condition {
+                        condition.reads(columns);
+                    }
+                    if let BranchResult::Value { source, steps } = &branch.result {
+                        source.columns(columns);
+                        columns_of_steps(steps, columns);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pieces(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(_) => None,
+        Piece::Field(read) => Some(read.slot),
+    })
+}
+
+fn columns_of_steps(steps: &[Step], columns: &mut Vec<u32>) {
+    for step in steps {
+        match &step.op {
+            Op::Coalesce(reads) => columns.extend(reads.iter().map(|read| read.slot)),
+            Op::Concat(concat) => columns.extend(pieces(concat)),
+            Op::PhoneIn(phone) => columns.push(phone.country.slot),
+            Op::LocalIn(local) => columns.push(local.zone.slot),
+            Op::Elapsed(Elapsed { until: Until::Field(read), .. }) => columns.push(read.slot),
+            _ => {}
+        }
+    }
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -652,6 +677,40 @@ pub enum Source {
         /// The fields.
         reads: Vec<Read>,
     },
+    /// The result of the first branch whose condition holds.
+    Case(Vec<Branch>),
+}
+
+/// A branch of a `case`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Branch {
+    /// Its line.
+    pub at: At,
+    /// The condition; `None` for every record. The last branch has none.
+    pub condition: Option<Condition>,
+    /// What the field gets.
+    pub result: BranchResult,
+}
+
+/// What a branch of a `case` gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BranchResult {
+    /// A value.
+    Value {
+        /// Where it comes from.
+        source: Box<Source>,
+        /// What is done to it, in order.
+        steps: Vec<Step>,
+    },
+    /// The record is rejected.
+    Reject,
+    /// The target's field is left as it is.
+    Unchanged,
+    /// The branches before cover every value that the schema knows for this slot: an empty value stays empty, and the record is rejected
+    /// for another value.
+    Uncovered(u32),
 }
 
 /// A slot, read through the replacement that applies to it.
@@ -684,6 +743,9 @@ pub struct Replacement {
     pub at: At,
     /// Values with an outcome of their own.
     pub entries: Vec<(Const, Outcome)>,
+    /// Comparisons for values that have no outcome of their own, with their outcomes: the first that holds decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<(Test, Outcome)>,
     /// The outcome for a missing value.
     pub null: Outcome,
     /// The outcome for any other value.

@@ -6,9 +6,9 @@ use crate::value::constant;
 use std::fmt::Write;
 
 use super::{
-    Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan, FieldProgram, FilteredOut,
-    IngressFlow, Mode, OnFailure, Op, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope,
-    Slot, Source, Test, TwoWayFlow, Until,
+    Branch, BranchResult, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
+    FieldProgram, FilteredOut, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected,
+    RelativeBase, Replacement, Scope, Slot, Source, Step, Test, TwoWayFlow, Until,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -214,32 +214,68 @@ fn condition(one: &Condition, indent: usize, field: &dyn Fn(u32) -> String, out:
             }
         }
         ConditionKind::Test { slot, test } => {
-            let text = match test {
-                Test::Present => "is present".to_owned(),
-                Test::Empty => "is empty".to_owned(),
-                Test::Relation(relation, value) => format!("{} {}", relation.sign(), constant(value)),
-                Test::Field(relation, other) => format!("{} {}", relation.sign(), field(*other)),
-                Test::In(values) => format!("in ({})", values.iter().map(constant).collect::<Vec<_>>().join(", ")),
-                Test::Between(low, high) => format!("between {} and {}", constant(low), constant(high)),
-                Test::Within(seconds) => format!("changed within {}", duration(*seconds)),
-                Test::Relative { relation, base, offset } => {
-                    let base = match base {
-                        RelativeBase::Now => "now",
-                        RelativeBase::Today => "today",
-                    };
-                    let sign = if *offset < 0 { '-' } else { '+' };
-                    match offset {
-                        0 => format!("{} {base}", relation.sign()),
-                        offset => format!("{} {base} {sign} {}", relation.sign(), duration(offset.unsigned_abs())),
-                    }
-                }
-                Test::Text(test, text) => format!("{} \"{text}\"", test.words()),
-                Test::Matches(pattern) => format!("matches {pattern:?}"),
-                Test::HasOption(option) => format!("contains {option}"),
-            };
+            let text = test_text(test, field);
             let _ = writeln!(out, "{pad}{not}{} {text}", field(*slot));
         }
     }
+}
+
+/// A test in the words of the language.
+pub(crate) fn test_text(test: &Test, field: &dyn Fn(u32) -> String) -> String {
+    match test {
+        Test::Present => "is present".to_owned(),
+        Test::Empty => "is empty".to_owned(),
+        Test::Relation(relation, value) => format!("{} {}", relation.sign(), constant(value)),
+        Test::Field(relation, other) => format!("{} {}", relation.sign(), field(*other)),
+        Test::In(values) => format!("in ({})", values.iter().map(constant).collect::<Vec<_>>().join(", ")),
+        Test::Between(low, high) => format!("between {} and {}", constant(low), constant(high)),
+        Test::Within(seconds) => format!("changed within {}", duration(*seconds)),
+        Test::Relative { relation, base, offset } => {
+            let base = match base {
+                RelativeBase::Now => "now",
+                RelativeBase::Today => "today",
+            };
+            let sign = if *offset < 0 { '-' } else { '+' };
+            match offset {
+                0 => format!("{} {base}", relation.sign()),
+                offset => format!("{} {base} {sign} {}", relation.sign(), duration(offset.unsigned_abs())),
+            }
+        }
+        Test::Text(test, text) => format!("{} \"{text}\"", test.words()),
+        Test::Matches(pattern) => format!("matches {pattern:?}"),
+        Test::HasOption(option) => format!("contains {option}"),
+    }
+}
+
+/// A condition in one line, with `and`, `or` and parentheses. `strength`: 1 within `and`, 2 behind `not`.
+fn in_one_line(one: &Condition, strength: u8, field: &dyn Fn(u32) -> String) -> String {
+    let not = if one.negated { "not " } else { "" };
+    match &one.kind {
+        ConditionKind::Test { slot, test } => format!("{not}{} {}", field(*slot), test_text(test, field)),
+        ConditionKind::Group { mode, conditions } => {
+            let (word, own) = match mode {
+                Mode::All => (" and ", 1),
+                Mode::Any => (" or ", 0),
+            };
+            let inner: Vec<String> = conditions.iter().map(|c| in_one_line(c, own + 1, field)).collect();
+            let text = inner.join(word);
+            if own < strength || one.negated { format!("{not}({text})") } else { text }
+        }
+    }
+}
+
+fn branches(branches: &[Branch], field: &dyn Fn(u32) -> String) -> String {
+    let texts = branches.iter().map(|branch| {
+        let condition = branch.condition.as_ref().map_or_else(|| "else".to_owned(), |c| in_one_line(c, 0, field));
+        let result = match &branch.result {
+            BranchResult::Value { source, steps } => piped(source, steps, field),
+            BranchResult::Reject => "reject".to_owned(),
+            BranchResult::Unchanged => "unchanged".to_owned(),
+            BranchResult::Uncovered(slot) => format!("null if {} is empty, reject if not (not in the schema)", field(*slot)),
+        };
+        format!("{condition} => {result}")
+    });
+    format!("case {{{}}}", texts.collect::<Vec<_>>().join("; "))
 }
 
 /// An interval as the language writes it: `7d`, `12h`, `5m`.
@@ -270,6 +306,8 @@ fn replacement(table: &Replacement) -> String {
     if table.entries.len() > 6 {
         arms.push(format!("{} more", table.entries.len() - 6));
     }
+    // A comparison with constants names no field.
+    arms.extend(table.tests.iter().map(|(test, o)| format!("{} => {}", test_text(test, &|_| String::new()), outcome(o))));
     if table.null != Outcome::Keep {
         arms.push(format!("null => {}", outcome(&table.null)));
     }
@@ -290,14 +328,19 @@ fn reads(reads: &[Read], field: &dyn Fn(u32) -> String) -> String {
 }
 
 fn value(program: &FieldProgram, field: &dyn Fn(u32) -> String) -> String {
-    let mut text = match &program.source {
+    piped(&program.source, &program.steps, field)
+}
+
+fn piped(source: &Source, steps: &[Step], field: &dyn Fn(u32) -> String) -> String {
+    let mut text = match source {
         Source::Field(one) => read(one, field),
         Source::Constant(one) => constant(one),
         Source::Template(pieces) => template(pieces, field),
         Source::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
         Source::Join { separator, reads: fields } => format!("join({separator:?}, {})", reads(fields, field)),
+        Source::Case(list) => branches(list, field),
     };
-    for step in &program.steps {
+    for step in steps {
         let op = match &step.op {
             Op::Step(operation) => operation.written(),
             Op::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),

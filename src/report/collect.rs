@@ -109,6 +109,21 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
         match entry {
             Entry::Key(key) => intro.push(format!("Key: {} {} {}", key.source.text(), key.way.sign(), key.target.text())),
             Entry::Field(field) => fields.push(row(field, text, source, target)),
+            Entry::When(when) => {
+                for block in &when.blocks {
+                    let condition = match &block.condition {
+                        Some(condition) => format!("if {}", slice(text, condition.span.start, condition.span.end)),
+                        None => "otherwise".to_owned(),
+                    };
+                    for field in &block.fields {
+                        let mut cells = row(field, text, source, target);
+                        if let Some(remark) = cells.last_mut() {
+                            *remark = if remark.is_empty() { condition.clone() } else { format!("{condition}; {remark}") };
+                        }
+                        fields.push(cells);
+                    }
+                }
+            }
             Entry::Replace(replace) => {
                 let rows = match &replace.shared {
                     Some(shared) => vec![vec!["every value".to_owned(), format!("as the replacement {} says", shared.text)]],
@@ -173,6 +188,7 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
         Source::Literal(literal) => (slice(text, literal.span.start, literal.span.end), "fixed".to_owned()),
         Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
         Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
+        Source::Case(case) => (branches(text.get(case.span.range()).unwrap_or_default()), "by condition".to_owned()),
     };
     let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
     let to = described(&field.target, if field.turned { source } else { target });
@@ -194,10 +210,35 @@ fn linked_tables<'c>(linked: &ast::Linked, source: Option<&'c Table>, catalogue:
     (from, to)
 }
 
+/// A `case` in one line, without its comments.
+fn branches(body: &str) -> String {
+    let words: Vec<&str> = tokens(body)
+        .iter()
+        .filter(|t| t.kind != TokenKind::Comment)
+        .map(|t| if t.kind == TokenKind::Newline { ";" } else { t.text(body) })
+        .collect();
+    let text = words.join(" ").replace(" . ", ".");
+    let mut out = String::with_capacity(text.len());
+    for word in text.split(' ') {
+        let after = out.trim_end().chars().next_back();
+        if word == ";" && matches!(after, Some('{' | ';')) {
+            continue;
+        }
+        if word == "}" && after == Some(';') {
+            out.truncate(out.trim_end().len() - 1);
+        }
+        if !out.is_empty() && !matches!(word, ";" | "," | ")") && !out.ends_with('(') {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
+}
+
 fn arms(arms: &[Arm], text: &str) -> Vec<Vec<String>> {
-    let side = |span: crate::syntax::ast::Value| slice(text, span.span().start, span.span().end);
     let row = |arm: &Arm| {
-        let (from, to) = (arm.from.clone().map_or("every other".to_owned(), side), side(arm.to.clone()));
+        let from = arm.from.as_ref().map_or("every other".to_owned(), |from| slice(text, from.span().start, from.span().end));
+        let to = slice(text, arm.to.span().start, arm.to.span().end);
         match arm.way {
             Way::Forward => vec![from, to],
             Way::Backward => vec![to, format!("from {from}")],

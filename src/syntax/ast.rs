@@ -264,6 +264,20 @@ pub struct Mapping {
     pub unread_entries: bool,
 }
 
+impl Mapping {
+    /// Every field mapping, those within `when` blocks among them.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldMapping> {
+        self.entries.iter().flat_map(|entry| {
+            let (one, blocks): (Option<&FieldMapping>, &[WhenBlock]) = match entry {
+                Entry::Field(field) => (Some(field), &[]),
+                Entry::When(when) => (None, &when.blocks),
+                Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => (None, &[]),
+            };
+            one.into_iter().chain(blocks.iter().flat_map(|block| &block.fields))
+        })
+    }
+}
+
 /// `NAME: SOURCE -> TARGET`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
@@ -305,6 +319,8 @@ pub enum Entry {
     Options(Options),
     /// `link A: TABLE by B or create { … }`, `rows A: TABLE by B { … }`.
     Linked(Linked),
+    /// `when CONDITION { … }`.
+    When(When),
 }
 
 impl Entry {
@@ -317,6 +333,7 @@ impl Entry {
             Entry::Filter(filter) => filter.span,
             Entry::Options(options) => options.span,
             Entry::Linked(linked) => linked.span,
+            Entry::When(when) => when.span,
         }
     }
 }
@@ -412,6 +429,82 @@ pub enum Source {
     Template(Template),
     /// A function over fields.
     Call(Call),
+    /// The result of the first condition that holds.
+    Case(Case),
+}
+
+impl Source {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        match self {
+            Source::Field(path) => path.span,
+            Source::Literal(literal) => literal.span,
+            Source::Template(template) => template.span,
+            Source::Call(call) => call.span,
+            Source::Case(case) => case.span,
+        }
+    }
+}
+
+/// `case { CONDITION => RESULT … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// The whole.
+    pub span: Span,
+    /// The branches in order.
+    pub branches: Vec<Branch>,
+    /// A branch that could not be read.
+    pub unread_branches: bool,
+}
+
+/// `CONDITION => RESULT | step …`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// The whole.
+    pub span: Span,
+    /// `None` for `else`.
+    pub condition: Option<Condition>,
+    /// What it gives; the bare word `reject` is an outcome.
+    pub result: Source,
+    /// What is done to the result, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Case {
+    /// How many groups and `case` blocks are within each other, this one included. In a plan, a `case` takes as many levels as two
+    /// groups.
+    pub fn depth(&self) -> usize {
+        let of_branch = |branch: &Branch| {
+            let result = match &branch.result {
+                Source::Case(case) => case.depth(),
+                Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) => 0,
+            };
+            branch.condition.as_ref().map_or(0, Condition::depth).max(result)
+        };
+        2 + self.branches.iter().map(of_branch).max().unwrap_or(0)
+    }
+}
+
+/// `when CONDITION { … } else { … }`: field mappings that depend on a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct When {
+    /// The whole.
+    pub span: Span,
+    /// The blocks in order.
+    pub blocks: Vec<WhenBlock>,
+}
+
+/// One block of field mappings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WhenBlock {
+    /// From `when` or `else` to the closing brace.
+    pub span: Span,
+    /// `None` for `else`.
+    pub condition: Option<Condition>,
+    /// The field mappings in order.
+    pub fields: Vec<FieldMapping>,
+    /// A field mapping that could not be read.
+    pub unread_fields: bool,
 }
 
 /// `NAME(argument, …)`.
@@ -586,11 +679,35 @@ pub struct Arm {
     /// The whole.
     pub span: Span,
     /// `None` for `else`.
-    pub from: Option<Value>,
+    pub from: Option<ArmFrom>,
     /// Whether the case holds from left to right, from right to left (then `from` stands on the right), or both ways.
     pub way: Way,
     /// The result; the bare words `keep` and `reject` are outcomes.
     pub to: Value,
+}
+
+/// What stands before the arrow of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArmFrom {
+    /// A value.
+    Value(Value),
+    /// A comparison, such as `< 18` or `starts with "10"`.
+    Test {
+        /// The whole.
+        span: Span,
+        /// The comparison.
+        test: Test,
+    },
+}
+
+impl ArmFrom {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        match self {
+            ArmFrom::Value(value) => value.span(),
+            ArmFrom::Test { span, .. } => *span,
+        }
+    }
 }
 
 /// A literal or a bare word (an option's label, an enumeration's name).

@@ -145,6 +145,7 @@ impl<'a> Builder<'a> {
             Rule::filter => self.filter(pair).map(Entry::Filter),
             Rule::options => self.options(pair).map(Entry::Options),
             Rule::linked => self.linked(pair).map(Entry::Linked),
+            Rule::when => self.when(pair).map(Entry::When),
             _ => {
                 self.bad(&pair, Context::Entry);
                 None
@@ -210,7 +211,7 @@ impl<'a> Builder<'a> {
         Some(FieldMapping { span, source: source?, way, way_span, target: target?, turned, steps, flags })
     }
 
-    fn source(&mut self, pair: Pair<'_, Rule>) -> Option<Source> {
+    pub(super) fn source(&mut self, pair: Pair<'_, Rule>) -> Option<Source> {
         match pair.as_rule() {
             Rule::call => {
                 let span = self.span(&pair);
@@ -220,6 +221,7 @@ impl<'a> Builder<'a> {
                 Some(Source::Call(Call { span, name, arguments }))
             }
             Rule::path => Some(Source::Field(self.path(pair))),
+            Rule::case => self.case(pair).map(Source::Case),
             _ => {
                 let inner = pair.into_inner().next()?;
                 if inner.as_rule() != Rule::string {
@@ -382,7 +384,7 @@ impl<'a> Builder<'a> {
         Some(arguments)
     }
 
-    fn step(&mut self, pair: Pair<'_, Rule>) -> Option<Step> {
+    pub(super) fn step(&mut self, pair: Pair<'_, Rule>) -> Option<Step> {
         let span = self.span(&pair);
         let (mut name, mut arguments, mut operand, mut or) = (None, None, None, None);
         for part in pair.into_inner() {
@@ -503,7 +505,11 @@ impl<'a> Builder<'a> {
         let (mut sides, mut way) = (Vec::new(), Way::Forward);
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::value => sides.push(Some(self.value(part)?)),
+                Rule::value => sides.push(Some(ArmFrom::Value(self.value(part)?))),
+                Rule::arm_test => {
+                    let span = self.span(&part);
+                    sides.push(Some(ArmFrom::Test { span, test: self.test(part.into_inner().next()?)? }));
+                }
                 Rule::kw_else => sides.push(None),
                 Rule::mutual => way = Way::Both,
                 Rule::from_right => way = Way::Backward,
@@ -512,7 +518,9 @@ impl<'a> Builder<'a> {
         }
         let (right, left) = (sides.pop()?, sides.pop()?);
         let (from, to) = if way == Way::Backward { (right, left) } else { (left, right) };
-        Some(Arm { span, from, way, to: to? })
+        // A comparison stands on the left only.
+        let Some(ArmFrom::Value(to)) = to else { return None };
+        Some(Arm { span, from, way, to })
     }
 
     fn options(&mut self, pair: Pair<'_, Rule>) -> Option<Options> {

@@ -111,7 +111,7 @@ impl Builder<'_> {
         None
     }
 
-    fn test(&mut self, pair: Pair<'_, Rule>) -> Option<Test> {
+    pub(super) fn test(&mut self, pair: Pair<'_, Rule>) -> Option<Test> {
         let rule = pair.as_rule();
         let mut values = Vec::new();
         let mut sign = None;
@@ -157,5 +157,84 @@ impl Builder<'_> {
                 Some(Test::Relation(relation, values.next()?))
             }
         }
+    }
+
+    /// A `case` pair.
+    pub(super) fn case(&mut self, pair: Pair<'_, Rule>) -> Option<Case> {
+        let span = self.span(&pair);
+        let mut case = Case { span, branches: Vec::new(), unread_branches: false };
+        for branch in pair.into_inner().find(|p| p.as_rule() == Rule::branches)?.into_inner() {
+            if branch.as_rule() == Rule::branch {
+                let branch = self.branch(branch);
+                case.unread_branches |= branch.is_none();
+                case.branches.extend(branch);
+            } else {
+                case.unread_branches = true;
+                self.bad(&branch, Context::Branch);
+            }
+        }
+        self.shallow(span, case.depth())?;
+        Some(case)
+    }
+
+    fn branch(&mut self, pair: Pair<'_, Rule>) -> Option<Branch> {
+        let span = self.span(&pair);
+        let (mut condition, mut result, mut steps) = (None, None, Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::condition => condition = Some(self.condition(part)?),
+                Rule::source => result = Some(self.source(part.into_inner().next()?)?),
+                Rule::pipe_step => {
+                    let step = part.into_inner().find(|p| p.as_rule() == Rule::step)?;
+                    steps.push(self.step(step)?);
+                }
+                _ => {}
+            }
+        }
+        Some(Branch { span, condition, result: result?, steps })
+    }
+
+    /// A `when` pair: its first block, those with `else when`, and the last one.
+    pub(super) fn when(&mut self, pair: Pair<'_, Rule>) -> Option<When> {
+        let span = self.span(&pair);
+        let mut blocks = Vec::new();
+        let (mut start, mut condition) = (span.start, None);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::kw_else => start = self.span(&part).start,
+                Rule::condition => condition = Some(self.condition(part)?),
+                Rule::when_block => {
+                    let block = self.when_block(part, start, condition.take());
+                    blocks.extend(block);
+                }
+                Rule::else_when => {
+                    let start = self.span(&part).start;
+                    let mut inner = part.into_inner();
+                    let condition = self.condition(inner.find(|p| p.as_rule() == Rule::condition)?)?;
+                    let block = inner.find(|p| p.as_rule() == Rule::when_block)?;
+                    blocks.extend(self.when_block(block, start, Some(condition)));
+                }
+                _ => {}
+            }
+        }
+        let depth = blocks.iter().filter_map(|block: &WhenBlock| block.condition.as_ref()).map(Condition::depth).max();
+        self.shallow(span, depth.unwrap_or(0))?;
+        Some(When { span, blocks })
+    }
+
+    fn when_block(&mut self, pair: Pair<'_, Rule>, start: u32, condition: Option<Condition>) -> Option<WhenBlock> {
+        let span = Span { start, ..self.span(&pair) };
+        let (mut fields, mut unread_fields) = (Vec::new(), false);
+        for line in pair.into_inner().find(|p| p.as_rule() == Rule::when_body)?.into_inner() {
+            if line.as_rule() == Rule::field {
+                let field = self.field(line);
+                unread_fields |= field.is_none();
+                fields.extend(field);
+            } else {
+                unread_fields = true;
+                self.bad(&line, Context::Entry);
+            }
+        }
+        Some(WhenBlock { span, condition, fields, unread_fields })
     }
 }

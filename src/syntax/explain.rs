@@ -25,6 +25,8 @@ pub(super) enum Context {
     Entry,
     /// A replacement.
     Arm,
+    /// A `case`.
+    Branch,
     /// A filter or a group.
     Condition,
     /// Options.
@@ -118,18 +120,19 @@ macro_rules! foreign {
 
 // Each pattern's first group is the part that is underlined.
 foreign! {
-    r"('[^'\n]*')" in [Entry, Arm, Condition] "text stands in double quotes", "single quotes", "write \"…\"";
-    r"^\s*(//|--|/\*)" in [Item, Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
-    r"(//|/\*).*$" in [Entry, Arm, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
-    r"(,)\s*$" in [Entry, Arm, Condition, Setting] "entries are not separated by commas", "this comma is too much", "remove it: an entry ends at the end of its line, or at `;`";
+    r"('[^'\n]*')" in [Entry, Arm, Branch, Condition] "text stands in double quotes", "single quotes", "write \"…\"";
+    r"^\s*(//|--|/\*)" in [Item, Entry, Arm, Branch, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
+    r"(//|/\*).*$" in [Entry, Arm, Branch, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
+    r"(,)\s*$" in [Entry, Arm, Branch, Condition, Setting] "entries are not separated by commas", "this comma is too much", "remove it: an entry ends at the end of its line, or at `;`";
     r"^[^{]*?[\w`\x22)]\s*(=>|:=|==|=|<-|:)\s*[\w`]" in [Entry] "a field mapping is written with `->`", "expected `->` here", "write `source -> target`";
     r"(->|:=|==|:)" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
-    r"[^=](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
-    r"(==)" in [Condition] "equality is written with one `=`", "one `=` is enough", "write `=`";
-    r"(<>)" in [Condition] "inequality is written `!=`", "not a comparison here", "write `!=`";
-    r"(&&)" in [Condition] "conditions are joined by words", "a sign of another language", "write `and`";
-    r"(\|\|)" in [Condition] "conditions are joined by words", "a sign of another language", "write `or`";
-    r"\s(AND|OR|NOT)\s" in [Condition] "the words of the language are written in small letters", "in capital letters", "write `and`, `or`, `not`";
+    r"[^=<>!](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
+    r"(->)" in [Branch] "a case is written with `=>`", "expected `=>` here", "write `condition => result`; the arrow `->` and the target follow the closing brace";
+    r"(==)" in [Branch, Condition] "equality is written with one `=`", "one `=` is enough", "write `=`";
+    r"(<>)" in [Branch, Condition] "inequality is written `!=`", "not a comparison here", "write `!=`";
+    r"(&&)" in [Branch, Condition] "conditions are joined by words", "a sign of another language", "write `and`";
+    r"(\|\|)" in [Branch, Condition] "conditions are joined by words", "a sign of another language", "write `or`";
+    r"\s(AND|OR|NOT)\s" in [Branch, Condition] "the words of the language are written in small letters", "in capital letters", "write `and`, `or`, `not`";
     r"\s(is\s+not\s+(?:null|empty)|IS\s+NOT\s+NULL|not\s+null)\b" in [Condition] "a value that is there is asked for by `is present`", "not a comparison here", "write `is present`";
     r"\s(is\s+(?:null|blank|none)|IS\s+NULL)\b" in [Condition] "a missing value is asked for by `is empty`", "not a comparison here", "write `is empty`";
     r"\s(eq|ne|gt|ge|lt|le)\s" in [Condition] "comparisons are written with signs", "a word of OData", "write `=`, `!=`, `>`, `>=`, `<` or `<=`";
@@ -192,13 +195,14 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
         Context::Item => (&["mapping", "optout", "events", "test", "replace", "let", "include"], true),
         // `key` and the block words are plain names too, so only what cannot be a field mapping is taken for one.
         Context::Entry if rest.contains('{') && !blank_strings(text).split('{').next().is_some_and(|head| head.contains("->")) => {
-            (&["replace", "filter", "options"], true)
+            (&["replace", "filter", "options", "when", "case"], true)
         }
         Context::Condition if rest.starts_with('{') => (&["all", "any"], true),
         Context::Clause => (&["given", "expect", "now"], true),
         Context::Entry
         | Context::Head
         | Context::Arm
+        | Context::Branch
         | Context::Condition
         | Context::Setting
         | Context::Event
@@ -234,6 +238,8 @@ fn reread(text: &str, context: Context) -> Finding {
     let rule = match (context, first_word(text)) {
         (Context::Head, _) => Rule::only_head,
         (Context::Arm, _) => Rule::only_arm,
+        (Context::Branch, _) => Rule::only_branch,
+        (Context::Entry, "when") if text.contains('{') => Rule::only_when,
         (Context::Condition, _) => Rule::only_condition,
         (Context::Setting, _) => Rule::only_setting,
         (Context::Event, _) => Rule::only_event_line,
@@ -255,7 +261,9 @@ fn reread(text: &str, context: Context) -> Finding {
     };
     let usage = match rule {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
-        Rule::only_arm => "write `value => value`, `else => value`, or `else => keep`",
+        Rule::only_arm => "write `value => value`, a comparison such as `< 18 => value`, `else => value`, or `else => keep`",
+        Rule::only_branch => "write `condition => result`, such as `gendercode = Male => \"Mr\"`, and at last `else => result`",
+        Rule::only_when => "write `when condition { source -> target }`, and perhaps `else { source -> target }` behind it",
         Rule::only_condition => {
             "write `field = value`, `field is present`, `field in (a, b)`, several with `and` or `or` between them, or a group `any { … }`"
         }
@@ -426,6 +434,11 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::group
         | Rule::negation => "a condition",
         Rule::arm => "`value => value`",
+        Rule::branch => "`condition => result`",
+        Rule::case | Rule::kw_case => "`case`",
+        Rule::when | Rule::kw_when => "`when`",
+        Rule::else_when => "`else`",
+        Rule::when_block => "`{`",
         Rule::setting => "an option and its value",
         Rule::every | Rule::kw_every => "`every` and a duration",
         Rule::sign | Rule::offset => "`+` or `-` and a duration",
@@ -525,6 +538,11 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::only_filter
         | Rule::only_options
         | Rule::only_arm
+        | Rule::only_branch
+        | Rule::only_when
+        | Rule::branches
+        | Rule::arm_test
+        | Rule::when_body
         | Rule::only_condition
         | Rule::only_setting
         | Rule::only_head

@@ -47,7 +47,8 @@ impl Came {
             Evaluated::Rejected(rejection) => rejected(rejection, plan),
             Evaluated::Mapped(mapped) => {
                 let key = flow.map(|f| f.key.path.join(".")).unwrap_or_default();
-                let mut values: BTreeMap<String, String> = mapped.fields().map(|f| (f.path.to_owned(), f.json())).collect();
+                let mut values: BTreeMap<String, String> =
+                    mapped.fields().filter(|f| !f.unchanged).map(|f| (f.path.to_owned(), f.json())).collect();
                 values.insert(key, Value::Text(mapped.key.clone()).json());
                 let mut json = Vec::new();
                 mapped.write_json(&mut json);

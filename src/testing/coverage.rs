@@ -1,7 +1,7 @@
 //! What the tests of a mapping reach: entries that had a value, arms that were taken, both ways of the filter.
 
-use crate::eval::{ArmUse, Evaluated};
-use crate::plan::{At, Condition, FieldProgram, IngressFlow, constant};
+use crate::eval::{Arm, ArmUse, Evaluated};
+use crate::plan::{At, Condition, FieldProgram, IngressFlow, constant, test_text};
 
 /// What the tests reach in all mappings of a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,7 +65,7 @@ impl MappingCoverage {
     pub(super) fn finish(mut self, arms: Vec<ArmUse>) -> MappingCoverage {
         // A table that several entries use is one table.
         for arm in arms {
-            match self.arms.iter_mut().find(|a| a.at == arm.at && a.value == arm.value) {
+            match self.arms.iter_mut().find(|a| a.at == arm.at && a.what == arm.what) {
                 Some(known) => known.used |= arm.used,
                 None => self.arms.push(arm),
             }
@@ -93,11 +93,13 @@ impl MappingCoverage {
         let lines =
             self.lines.iter().filter(|l| !l.2).map(|(at, name, _)| Unreached { at: *at, what: format!("`{name}` never has a value") });
         let arms = self.arms.iter().filter(|a| !a.used).map(|arm| {
-            let value = match &arm.value {
-                None => "else".to_owned(),
-                Some(value) => constant(value),
+            let what = match &arm.what {
+                Arm::Else => "the arm `else` is never used".to_owned(),
+                Arm::Value(value) => format!("the arm `{}` is never used", constant(value)),
+                Arm::Test(test) => format!("the arm `{}` is never used", test_text(test, &|_| String::new())),
+                Arm::Branch => "this branch is never used".to_owned(),
             };
-            Unreached { at: arm.at, what: format!("the arm `{value}` is never used") }
+            Unreached { at: arm.at, what }
         });
         let filter = self.filter.into_iter().flat_map(|(at, seen)| {
             let ways = [(seen[0], "no record is kept out by the filter"), (seen[1], "no record passes the filter")];

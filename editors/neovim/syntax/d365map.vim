@@ -6,14 +6,14 @@ let s:cpo = &cpo
 set cpo&vim
 
 " Words that begin a block or an entry, where they stand first.
-syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|optout\|events\|test\|key\|given\|expect\|direction\|link\|rows\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
+syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|when\|case\|optout\|events\|test\|key\|given\|expect\|direction\|link\|rows\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
 syntax match d365mapInclude /\%(^\|;\)\s*\zs\%(let\|include\)\>\ze\s\+["[:alnum:]_]/
 syntax match d365mapOutcome /\%(\<expect\s\+\)\@<=\%(filtered\|rejected\)\>/
 syntax match d365mapOutcome /\%([[:alnum:]_`]\s\+\)\@<=absent\>\ze\s*\%($\|[,;}#]\)/
 " Words of filters and arms; a field of such a name stands before an arrow and is none of them.
 syntax match d365mapWord /\<\%(all\|any\|not\|in\|between\|and\|or\|contains\|matches\)\>\%(\s*\%(->\|<-\|[.:]\)\)\@!/
 syntax match d365mapWord /\<\%(is\s\+\%(present\|empty\)\|changed\s\+within\|every\ze\s\+\d\+[dhm]\|\%(starts\|ends\)\s\+with\)\>/
-syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|default\)\|else\ze\s*=>\)/
+syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|default\)\|else\ze\s*\%(=>\|{\|when\>\)\|case\ze\s*{\)/
 syntax match d365mapWord /\%(\<replace\s\+\S\+\s\+\)\@<=with\>/
 syntax match d365mapWord /\%(\<\%(link\|rows\)\s\+\S\+\s\+\S\+\s\+\)\@<=by\>/
 syntax match d365mapOutcome /\%(\<or\s\+\)\@<=create\>/

@@ -89,7 +89,7 @@ fn reads(source: &Source) -> Vec<&Read> {
     match source {
         Source::Field(read) => vec![read],
         Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().collect(),
-        Source::Constant(_) => Vec::new(),
+        Source::Constant(_) | Source::Case(_) => Vec::new(),
         Source::Template(pieces) => pieces
             .iter()
             .filter_map(|piece| match piece {

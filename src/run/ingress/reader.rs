@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Shared, due};
 use crate::connect::{ConnectError, Trail};
 use crate::engine::events::{Emitter, Problem, RunEvent};
-use crate::eval::{Evaluated, Evaluator, Rejection};
+use crate::eval::{Evaluated, Evaluator, Rejection, ValidUntil};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
 use crate::run::{RunError, failure};
 use crate::store::{
@@ -450,11 +450,13 @@ fn evaluate_known(
     }
 }
 
-/// When a record must be evaluated again. `until`: the first instant at which the filter gives another answer. A record that passes
-/// is not due with `filtered-out keep`: when it leaves the filter, nothing happens; and if it comes back without having been changed,
-/// the target has its values.
-fn due(flow: &IngressFlow, passes: bool, until: Option<Instant>) -> Option<Instant> {
-    until.filter(|_| !passes || flow.policy.filtered_out == FilteredOut::Delete)
+/// When a record must be evaluated again. `until`: until when the filter's answer and the values hold. A record that passes
+/// is not due for the filter with `filtered-out keep`: when it leaves the filter, nothing happens; and if it comes back without having
+/// been changed, the target has its values. The values of a record that does not pass do not matter.
+fn due(flow: &IngressFlow, passes: bool, until: ValidUntil) -> Option<Instant> {
+    let filter = until.filter.filter(|_| !passes || flow.policy.filtered_out == FilteredOut::Delete);
+    let values = until.values.filter(|_| passes);
+    filter.into_iter().chain(values).min()
 }
 
 /// What one source record comes to. `paths` are those of the flow's fields, in order.
@@ -481,6 +483,10 @@ pub(super) fn evaluate(
             for ((field, path), end) in mapped.fields().zip(paths).zip(ends) {
                 let value = JsonText::part(&text, start..end);
                 start = end;
+                // A path that the payload leaves out is left alone at the target.
+                if field.unchanged {
+                    continue;
+                }
                 let link = field.program.link().map(Arc::from);
                 payload.push(Field {
                     path: path.clone(),

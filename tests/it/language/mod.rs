@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod both_ways;
+mod branches;
 mod codes;
 mod conditions;
 mod constructs;

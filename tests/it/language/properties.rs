@@ -49,7 +49,7 @@ fn timed_condition() -> impl Strategy<Value = String> {
 
 /// Whether a record passes the filter, and the first instant at which that changes.
 fn answer(evaluator: &d365map::eval::Evaluator<'_>, record: &str, now: d365map::time::Instant) -> (bool, Option<d365map::time::Instant>) {
-    let (evaluated, until) = evaluator.evaluate_until(record, now);
+    let (evaluated, d365map::eval::ValidUntil { filter: until, .. }) = evaluator.evaluate_until(record, now);
     (!matches!(evaluated, d365map::eval::Evaluated::Filtered { .. }), until)
 }
 

@@ -142,6 +142,9 @@ fn step() -> impl Strategy<Value = String> {
 fn entry() -> impl Strategy<Value = (String, Option<String>)> {
     let source = prop_oneof![
         12 => Just("a"), 1 => Just("\"<{a}>\""), 1 => Just("coalesce(a, b)"), 1 => Just("concat(a, \" \", b)"), 1 => Just("join(\", \", a, b)"), 1 => Just("42"), 1 => Just("\"male\""), 1 => Just("2024-02-29"),
+        1 => Just("case { a is present => a; else => b }"), 1 => Just("case { a = b => a; else => null }"),
+        1 => Just("case { a is empty => 42; else => a }"), 1 => Just("case { a is present and b is present => \"male\"; else => \"unknown\" }"),
+        1 => Just("case { b is empty => a | default(7); a != b => b; else => 2024-02-29 }"),
     ];
     let replace = prop::option::weighted(
         0.15,
@@ -151,6 +154,9 @@ fn entry() -> impl Strategy<Value = (String, Option<String>)> {
             "replace a { 1 => 2; else => keep }",
             "replace a { \"a\" => \"b\"; null => \"c\" }",
             "replace a { else => reject }",
+            "replace a { < 5 => 1; else => keep }",
+            "replace a { between 2 and 40 => 7; > 1000 => reject; else => 0 }",
+            "replace a { starts with \"a\" => \"x\"; matches \"[0-9]\" => keep; else => \"yy\" }",
             "replace a { One => male; else => unknown; null => unknown }",
         ]),
     );
@@ -411,7 +417,7 @@ fn each_step_gives_what_the_narrowest_target_admits_for_every_type_of_source() {
 #[test]
 fn what_compiles_without_a_finding_gives_what_the_target_admits_or_what_its_or_names() {
     let (mut runner, mut counts) = (runner(7), Counts::default());
-    for _ in 0..1900 {
+    for _ in 0..2200 {
         let case = (source_type(), target_type(), entry(), prop::bool::weighted(0.2)).new_tree(&mut runner).expect("a case").current();
         let (source, target, (entry, replace), required) = case;
         let lines = replace.map_or_else(|| entry.clone(), |r| format!("{entry}\n  {r}"));

@@ -155,6 +155,21 @@ fn completion_knows_what_can_stand_at_each_place() {
     at(format!("{head}  filter all {{\n    §\n  }}\n}}"), &["statecode", "not", "any"], &["firstName"]);
     at(format!("{head}  filter all {{\n    statecode = §\n  }}\n}}"), &["Active", "Inactive"], &["true"]);
     at(format!("{head}  filter all {{\n    createdon §\n  }}\n}}"), &[">=", "changed within"], &["contains"]);
+    at(format!("{head}  filter all {{\n    statecode = Active §\n  }}\n}}"), &["and", "or"], &["statecode"]);
+    at(format!("{head}  filter all {{\n    statecode = Active and §\n  }}\n}}"), &["gendercode", "not"], &["and"]);
+    at(format!("{head}  filter all {{\n    createdon between now - 3d and now or (lastname §\n  }}\n}}"), &["starts with"], &[">="]);
+    at(format!("{head}  filter all {{\n    lastname = §\n  }}\n}}"), &["firstname"], &["lastname", "birthdate"]);
+    at(format!("{head}  case {{\n    §\n  }} -> salutation\n}}"), &["gendercode", "else", "any"], &["key"]);
+    at(format!("{head}  case {{\n    gendercode = §\n  }} -> salutation\n}}"), &["Male"], &["key"]);
+    at(format!("{head}  case {{\n    gendercode = Male => §\n  }} -> salutation\n}}"), &["firstname", "null", "reject"], &["key", "Male"]);
+    at(format!("{head}  when §\n}}"), &["gendercode", "not"], &["key"]);
+    at(format!("{head}  when donotemail = true {{\n    §\n  }}\n}}"), &["firstname", "coalesce"], &["firstName"]);
+    at(format!("{head}  numberofchildren -> salutation | map {{ § }}\n}}"), &["else"], &["key"]);
+    at(
+        format!("{head}  numberofchildren -> salutation\n  replace numberofchildren {{ § }}\n}}"),
+        &["else", "between", "<"],
+        &["is present"],
+    );
     // A list goes on in the next line; a parenthesis that is not closed yet takes nothing from the entries below it.
     at(format!("{head}  filter all {{\n    gendercode in (\n      Male,\n      §\n    )\n  }}\n}}"), &["Female"], &["statecode"]);
     at(format!("{head}  coalesce(\n    firstname,\n    §\n  ) -> firstName\n}}"), &["nickname"], &["replace"]);
