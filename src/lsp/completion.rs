@@ -380,12 +380,15 @@ fn comparison_start(entry: &[&str]) -> usize {
 
 /// Whether what is behind a field is a whole comparison.
 fn is_complete(rest: &[&str]) -> bool {
-    match rest {
-        ["is", "present" | "empty"] | ["=" | "!=" | "<" | "<=" | ">" | ">=" | "contains" | "matches", _] => true,
-        ["starts" | "ends", "with", _] | ["changed", "within", _] | ["between", _, "and", _] => true,
-        ["in", "(", .., ")"] => true,
-        _ => false,
-    }
+    matches!(
+        rest,
+        ["is", "present" | "empty"]
+            | ["=" | "!=" | "<" | "<=" | ">" | ">=" | "contains" | "matches", _]
+            | ["starts" | "ends", "with", _]
+            | ["changed", "within", _]
+            | ["between", _, "and", _]
+            | ["in", "(", .., ")"]
+    )
 }
 
 /// A line of a `case`: a condition, then what the field gets.

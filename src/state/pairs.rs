@@ -509,7 +509,13 @@ impl Tx<'_> {
             }
             PairEnd::Failed(failure) => Some(failure),
         };
-        self.conn.prepare_cached("UPDATE pair SET looking = 0 WHERE mapping = ?1 AND anchor = ?2")?.execute(params![mapping, anchor])?;
+        // A create that was refused cannot take effect any more.
+        self.conn
+            .prepare_cached(
+                "UPDATE pair SET looking = 0, create_until = CASE WHEN left_id IS NULL OR right_id IS NULL THEN NULL ELSE create_until END
+                 WHERE mapping = ?1 AND anchor = ?2",
+            )?
+            .execute(params![mapping, anchor])?;
         self.remove_op(mapping, seq)?;
         let Some(failure) = failure else {
             self.remove_dead_letter(mapping, &anchor, change_no)?;

@@ -366,7 +366,13 @@ impl Dataverse {
         if let Some(users) = store.by_name("systemuser") {
             for (index, client) in self.clients.iter().enumerate() {
                 let (last, email) = if index == 0 { ("d365map", "d365map@example.com") } else { ("Sales", "sales@example.com") };
-                let names = [("firstname", "#"), ("lastname", last), ("domainname", client.id.as_str()), ("internalemailaddress", email)];
+                let names = [
+                    ("firstname", "#"),
+                    ("lastname", last),
+                    ("domainname", client.id.as_str()),
+                    ("internalemailaddress", email),
+                    ("address1_telephone1", "+1 425 555 0199"),
+                ];
                 let changes =
                     names.iter().filter_map(|(name, text)| Some((column(store, users, name)?, value::Value::text(text)))).collect();
                 store.insert(users, client.user, changes, 0, sample::created(0)).map_err(text)?;

@@ -16,7 +16,10 @@ use crate::systems::{Payload, Table};
 
 /// What was found in a round: ids by link and values. Found one at a time, so that two deals of one customer do not both create it.
 #[derive(Default)]
-pub(super) struct FoundRecords(Mutex<HashMap<(usize, Vec<String>), Option<String>>>);
+pub(super) struct FoundRecords(Mutex<HashMap<Sought, Option<String>>>);
+
+/// The place of a link, and the values by which its record is found.
+type Sought = (usize, Vec<String>);
 
 /// Records kept in [`FoundRecords`]; beyond it every look is a call.
 const KEPT: usize = 10_000;

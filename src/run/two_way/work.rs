@@ -175,7 +175,8 @@ fn outcome(shared: &Shared, seq: i64, attempts: u32, ended: Ended) -> Outcome<Sh
 
 /// One attempt at a pair.
 async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Result<Ended, RunError> {
-    if let Some(until) = pair.create_until.filter(|until| *until > shared.context.now()) {
+    let alone = pair.left.is_none() || pair.right.is_none();
+    if let Some(until) = pair.create_until.filter(|until| alone && *until > shared.context.now()) {
         let error = "a create whose answer was not seen may still take effect".to_owned();
         return Ok(Ended { waits: true, ..Ended::with(PairEnd::Retry { not_before: until, error }, 0) });
     }

@@ -16,14 +16,14 @@ async fn solutions(deal: &Deal, opportunity: &str) -> Vec<String> {
     ids
 }
 
-async fn add_solution(deal: &Deal, opportunity: &str, id: &str) {
+pub(super) async fn add_solution(deal: &Deal, opportunity: &str, id: &str) {
     let parent = format!("/opportunities({opportunity})");
     let body = json!({"msft_solutionid": id, "msft_name": format!("Solution {id}"), "msft_OpportunityId@odata.bind": parent});
     deal.create(SOLUTIONS, "msft_microsoftpartnercentersolutionid", body).await;
 }
 
 /// An opportunity of an account with a contact, which a seller has let take part.
-async fn opportunity(deal: &Deal) -> String {
+pub(super) async fn opportunity(deal: &Deal) -> String {
     let account = json!({
         "name": "Contoso", "address1_line1": "1 Way", "address1_city": "Redmond", "address1_postalcode": "98052", "address1_country": "us",
     });

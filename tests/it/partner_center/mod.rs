@@ -1,5 +1,6 @@
 //! Partner Center: its section of the project file, signing in, notifications, and deals that are kept in step.
 
+mod answers;
 mod deal;
 mod example;
 mod in_step;
