@@ -136,6 +136,11 @@ pub enum Refusal {
     },
 }
 
+/// The status that a substatus belongs to. `None` if it is not documented, or belongs to none.
+pub fn status_of(substatus: &Substatus) -> Option<Status> {
+    RULES.iter().find(|rule| rule.substatus.contains(substatus)).map(|rule| rule.status.clone())
+}
+
 fn rule(status: &Status) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.status == *status)
 }
@@ -218,6 +223,16 @@ mod tests {
             assert_eq!(rules.len(), 1, "{status}");
             assert!(rules[0].next.contains(status));
         }
+    }
+
+    #[test]
+    fn a_substatus_belongs_to_one_status() {
+        for substatus in Substatus::ALL.iter().filter(|substatus| **substatus != Substatus::None) {
+            assert_eq!(RULES.iter().filter(|rule| rule.substatus.contains(substatus)).count(), 1, "{substatus}");
+        }
+        assert_eq!(status_of(&Substatus::Won), Some(Status::Closed));
+        assert_eq!(status_of(&Substatus::Received), Some(Status::New));
+        assert_eq!((status_of(&Substatus::None), status_of(&"Engaged".into())), (None, None));
     }
 
     #[test]

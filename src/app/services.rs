@@ -265,8 +265,13 @@ pub fn campaign_credential(
     Ok(Credential::AdobeJwt(account.map_err(|source| ServiceError::Credential { at: "connections.campaign.service-account", source })?))
 }
 
-/// All that a plan's flows talk to, on one HTTP layer.
-pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -> Result<(Http, Services), ServiceError> {
+/// All that a plan's flows talk to, on one HTTP layer. `mappings`: the flows that will run; `None` for all of the plan.
+pub fn of_plan(
+    project: &Project,
+    plan: &ExecutionPlan,
+    mappings: Option<&[String]>,
+    store: Option<&Store>,
+) -> Result<(Http, Services), ServiceError> {
     let spent = match store {
         Some(store) => store.usage(time::day_number(time::now()))?,
         None => BTreeMap::new(),
@@ -282,7 +287,7 @@ pub fn of_plan(project: &Project, plan: &ExecutionPlan, store: Option<&Store>) -
         files: project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()).map(|s| s.files.clone()).unwrap_or_default(),
         ..Services::new(dataverse(project, http.clone())?, campaign)
     };
-    if !plan.two_way.is_empty() {
+    if plan.two_way.iter().any(|flow| mappings.is_none_or(|wanted| wanted.contains(&flow.name))) {
         services = with_partner_center(project, http.clone(), services)?;
     }
     Ok((http, services))

@@ -31,7 +31,7 @@ const LONGEST: u64 = 3650 * 86_400;
 
 /// The options of a mapping in both directions.
 pub const TWO_WAY: &Known =
-    &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"]), ("check-mark", &["on", "off"])];
+    &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"]), ("check-mark", &["off", "on"])];
 
 /// The policy of a mapping in both directions.
 pub(super) struct TwoWay {
@@ -91,7 +91,7 @@ fn interval(mapping: &Mapping, context: &mut Context<'_>) -> Option<u64> {
 
 /// The options of a mapping in both directions.
 pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> TwoWay {
-    let mut policy = TwoWay { scope: Scope::default(), conflicts: Conflicts::default(), check_mark: true };
+    let mut policy = TwoWay { scope: Scope::default(), conflicts: Conflicts::default(), check_mark: false };
     for (name, value) in chosen(settings(mapping), TWO_WAY, context) {
         match (name, value) {
             ("scope", "co-sell") => policy.scope = Scope::CoSell,
@@ -99,7 +99,7 @@ pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> TwoWay {
             ("conflicts", "partner") => policy.conflicts = Conflicts::Left,
             ("conflicts", "d365") => policy.conflicts = Conflicts::Right,
             ("conflicts", "report") => policy.conflicts = Conflicts::Report,
-            ("check-mark", "off") => policy.check_mark = false,
+            ("check-mark", "on") => policy.check_mark = true,
             _ => {}
         }
     }

@@ -119,7 +119,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
             change(&emulators).await?;
         }
         say(&format!("Run {} of {} …", runs.len() + 1, RUNS.len()));
-        let (http, services) = services::of_plan(&project, &plan, Some(&store))?;
+        let (http, services) = services::of_plan(&project, &plan, None, Some(&store))?;
         let mut options = options::of_project(&project, Pace::Once, Vec::new());
         // Profiles are listed each time: the demonstration does not last an hour.
         options.optouts.list_every = Duration::ZERO;

@@ -44,7 +44,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let Prepared { project, plan, .. } = prepare(None, global)?;
     let options = options::of_project(&project, Pace::Once, mappings.clone());
     let store = Store::open_for_run(&project.state)?;
-    let (_, services) = services::of_plan(&project, &plan, Some(&store))?;
+    let (_, services) = services::of_plan(&project, &plan, Some(&[]), Some(&store))?;
     let repairs = runtime()?.block_on(repair_events(Arc::clone(&plan), services, store.into(), options, key, *dry_run))?;
     match format {
         Format::Human => print(&repairs.iter().map(|r| describe(r, *dry_run)).collect::<String>()),

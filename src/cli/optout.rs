@@ -75,7 +75,7 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> 
             other.mapping
         )));
     }
-    let (http, clients) = services::of_plan(&project, &plan, None)?;
+    let (http, clients) = services::of_plan(&project, &plan, Some(&[]), None)?;
     let runtime = runtime()?;
     let reports = runtime.block_on(async {
         let stop = CancellationToken::new();

@@ -145,7 +145,7 @@ pub(super) fn wet(
     };
     let store = Store::open_for_run(&project.state)?;
     approve(&store, &plan, &watched, quiet)?;
-    let (http, clients) = services::of_plan(project, &plan, Some(&store))?;
+    let (http, clients) = services::of_plan(project, &plan, options.mappings.as_deref(), Some(&store))?;
     let upkeep = match options.pace {
         Pace::Once => Vec::new(),
         // A sign-in that cannot be kept alive does not keep the workflows from running.
@@ -263,7 +263,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
 }
 
 fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Result<Exit, CommandError> {
-    let (http, clients) = services::of_plan(project, plan, None)?;
+    let (http, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
     let store = match Store::open_read(&project.state) {
         Err(StateError::NotFound { .. }) => Store::in_memory(),
         other => other,

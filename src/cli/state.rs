@@ -171,7 +171,7 @@ fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Resu
 fn rebind(same_data: bool, plan: Option<&std::path::Path>, global: &Global) -> Result<Exit, CommandError> {
     let Prepared { project, plan, .. } = prepare(plan, global)?;
     let store = Store::open_for_run(&project.state)?;
-    let (_, clients) = services::of_plan(&project, &plan, None)?;
+    let (_, clients) = services::of_plan(&project, &plan, None, None)?;
     let environment = runtime()?.block_on(current_environment(&clients))?;
     let moved = store.rebind_environment(&environment, same_data)?;
     print(&told(&environment, &moved, same_data));

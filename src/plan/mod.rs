@@ -95,6 +95,15 @@ impl IngressFlow {
 }
 
 impl TwoWayFlow {
+    /// The most UTF-16 code units of a text that the mapping writes to a column of the right side; `None` if it writes none there.
+    pub fn longest(&self, column: &str) -> Option<u32> {
+        let program = self.forward.iter().find(|program| program.path == [column])?;
+        match program.fit {
+            Fit::Text { max } => max,
+            _ => None,
+        }
+    }
+
     fn verify(&self) -> Result<(), PlanError> {
         let inner = self.rows.iter().flat_map(|rows| [(&rows.items, &rows.forward), (&rows.rows, &rows.backward)]);
         for (known, programs) in inner.chain(self.links.iter().map(|link| (&self.left.slots, &link.fields))) {

@@ -131,7 +131,7 @@ fn describe_two_way(plan: &ExecutionPlan, flow: &TwoWayFlow, out: &mut String) {
         Conflicts::Right => "the right side wins",
         Conflicts::Report => "neither side is written: a person decides",
     };
-    let mark = if flow.check_mark { "" } else { ", no check mark in names" };
+    let mark = if flow.check_mark { ", check mark in names" } else { "" };
     let _ = writeln!(out, "  policy  scope {scope}, in a conflict {conflicts}{mark}");
 }
 

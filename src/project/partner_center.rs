@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::webhook::{WebhookConnection, WebhookDoc};
 use super::{EntraCredential, SecretRef};
 use crate::connect::{SignInConfig, SignInMethod};
-use crate::systems::partner_center::{PartnerCenterConfig, REFERRALS, WEBHOOKS};
+use crate::systems::partner_center::{ID_IN_LINK, PORTAL_LINK, PartnerCenterConfig, REFERRALS, WEBHOOKS};
 use crate::yaml::Spanned;
 
 /// Entra ID's token service.
@@ -79,6 +79,9 @@ pub(super) struct PartnerCenterDoc {
     webhooks_url: Option<Spanned<String>>,
     /// The audience of tokens for the webhooks API. Default: https://api.partnercenter.microsoft.com.
     webhooks_audience: Option<Spanned<String>>,
+    /// The address of a deal in the portal, with `{id}` for the id of the referral, or `off`. Opportunities get it as their referral link.
+    /// Default: https://partner.microsoft.com/dashboard/referrals/v2/coselldeals/{id}.
+    portal_link: Option<Spanned<String>>,
     /// How notifications of changes are received.
     webhook: Option<WebhookDoc>,
 }
@@ -110,6 +113,7 @@ impl Reader<'_> {
             audience: text(audience, REFERRALS),
             webhooks_url: webhooks_url?,
             webhooks_audience: text(webhooks_audience, WEBHOOKS),
+            portal_link: self.portal_link(doc.value.portal_link.as_ref()),
             sign_in,
             credential,
         };
@@ -132,6 +136,25 @@ impl Reader<'_> {
             );
         }
         Some(url)
+    }
+
+    /// The address of a deal for people. It need not be one of this machine or of https: it is only written into a column.
+    fn portal_link(&mut self, given: Option<&Spanned<String>>) -> Option<String> {
+        let Some(given) = given else { return Some(PORTAL_LINK.to_owned()) };
+        let text = given.value.trim();
+        if text.eq_ignore_ascii_case("off") {
+            return None;
+        }
+        let address = Url::parse(&text.replace(ID_IN_LINK, "id")).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !address || !text.contains(ID_IN_LINK) {
+            self.problem(
+                &given.span,
+                "`portal-link` must be a web address with `{id}`",
+                if address { "has no `{id}`" } else { "not a web address" },
+                format!("write for example `\"{PORTAL_LINK}\"`, or `off` to write no links"),
+            );
+        }
+        Some(text.to_owned())
     }
 
     /// The app's own secret or certificate.

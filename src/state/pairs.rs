@@ -379,7 +379,7 @@ impl Store {
     }
 
     /// Stores, before something is sent, what a pair shows if it takes effect, and until when a create may do so if its answer is not
-    /// seen. Returns `false` if the pair is gone, so that nothing may be sent.
+    /// seen; and the versions that are known. Returns `false` if the pair is gone, so that nothing may be sent.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -387,11 +387,13 @@ impl Store {
         self.write("note what is about to be sent", |tx| {
             let mapping = tx.mapping(flow)?;
             tx.put_prints(mapping, fields, pair)?;
-            let noted = tx.conn.prepare_cached("UPDATE pair SET create_until = ?3 WHERE mapping = ?1 AND id = ?2")?.execute(params![
-                mapping,
-                pair.number,
-                pair.create_until.map(millis)
-            ])?;
+            let noted = tx
+                .conn
+                .prepare_cached(
+                    "UPDATE pair SET create_until = ?3, left_version = COALESCE(?4, left_version), right_version = COALESCE(?5, right_version)
+                     WHERE mapping = ?1 AND id = ?2",
+                )?
+                .execute(params![mapping, pair.number, pair.create_until.map(millis), pair.left_version, pair.right_version])?;
             Ok(noted > 0)
         })
     }

@@ -186,6 +186,16 @@ pub trait Source: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether a record is the part that somebody else has in a deal: one of [`Source::related`], and not ours. Makes no call.
+    fn is_of_another(&self, _record: &str) -> bool {
+        false
+    }
+
+    /// Returns the address of a record for people, if it has one. Makes no call.
+    fn page_for_people(&self, _id: &str) -> Option<String> {
+        None
+    }
+
     /// Whether a text can be the id of a record. [`Source::retrieve`] is asked for no other.
     fn is_id(&self, text: &str) -> bool {
         !text.is_empty()

@@ -116,6 +116,15 @@ pub struct TargetCapabilities {
     pub deletes: bool,
 }
 
+/// What a system requires of a record, and what the record does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// The field, as a mapping names it.
+    pub field: &'static str,
+    /// What the field is, in the system's words: `the customer's name`.
+    pub name: &'static str,
+}
+
 /// A system that records are written to. The contract is held by [`super::conformance`].
 ///
 /// A write whose answer was not seen ends with [`ConnectError::OutcomeUnknown`], and is not repeated by the target itself if that could
@@ -169,6 +178,13 @@ pub trait Target: Send + Sync {
     /// [`ConnectError::Changed`] if the version is another one; [`ConnectError::Config`] if there is a version and the target has none.
     /// Others as they come.
     async fn update(&self, record: RecordKey<'_>, body: Payload, version: Option<&str>) -> Result<Written, ConnectError>;
+
+    /// Returns what the system requires, and what a record does not have: one that is created with this body or, with the record as it is
+    /// `before`, one that is changed by it. What the record did not have before is not named again. Makes no call.
+    fn missing(&self, table: Table<'_>, before: Option<&str>, body: &str) -> Vec<Missing> {
+        let _ = (table, before, body);
+        Vec::new()
+    }
 
     /// Deletes a record.
     ///

@@ -69,7 +69,7 @@ pub async fn demo(emulators: &Running, folder: &Path, say: impl Fn(&str)) -> Res
         if runs.len() == 1 {
             admin(emulators, Method::PATCH, &format!("rows/opportunity/{opportunity}"), json!({"statecode": 1})).await?;
         }
-        let (http, services) = services::of_plan(&project, &plan, Some(&store))?;
+        let (http, services) = services::of_plan(&project, &plan, None, Some(&store))?;
         let options = options::of_project(&project, Pace::Once, Vec::new());
         let token = CancellationToken::new();
         let summary = execute(plan.clone(), services, store.clone().into(), options, Publisher::default(), token).await?;

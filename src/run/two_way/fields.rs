@@ -34,17 +34,29 @@ pub(super) struct Columns {
     pub(super) gate: Option<&'static str>,
     /// What happened to it, for people.
     pub(super) audit: Option<&'static str>,
+    /// Where people find the referral.
+    pub(super) link: Option<&'static str>,
+    /// Whether it is open, won or lost.
+    pub(super) state: Option<&'static str>,
 }
 
 impl Columns {
+    /// The columns that are read whatever the mapping says.
+    fn own(self) -> impl Iterator<Item = &'static str> {
+        [self.gate, self.audit, self.state].into_iter().flatten()
+    }
+
     /// The columns that belong to the one with the referral's id: those of Microsoft's co-sell solution.
-    fn beside(key: &str) -> Columns {
+    fn beside(table: &str, key: &str) -> Columns {
+        let state = (table == "opportunity").then_some("statecode");
         match key {
             "msft_microsoftpartnercenterreferralidentifier" => Columns {
                 gate: Some("msft_microsoftpartnercenterreferralsync"),
                 audit: Some("msft_microsoftpartnercenterreferralsyncaudit"),
+                link: Some("msft_microsoftpartnercenterreferrallink"),
+                state,
             },
-            _ => Columns { gate: None, audit: None },
+            _ => Columns { gate: None, audit: None, link: None, state },
         }
     }
 }
@@ -55,6 +67,8 @@ pub(super) struct Fields {
     pub(super) list: Vec<Field>,
     pub(super) names: Vec<String>,
     pub(super) columns: Columns,
+    /// Whether the mapping reads what the part of somebody else in a deal says.
+    pub(super) reads_siblings: bool,
 }
 
 /// What a record shows.
@@ -71,6 +85,16 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The record as JSON.
+    pub(super) fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// A text of the record; none if it has no such text.
+    pub(super) fn text(&self, property: &str) -> Option<String> {
+        text_at(&self.raw, property)
+    }
+
     /// The JSON text at a path.
     fn at(&self, path: &[String]) -> Option<String> {
         raw_at(&self.raw, &path.join("."))
@@ -128,7 +152,15 @@ impl Fields {
             list.push(Field { name, way, forward: None, backward: None, link: None, list: Some(place) });
         }
         let names = list.iter().map(|field| field.name.clone()).collect();
-        Fields { list, names, columns: Columns::beside(&flow.right.key) }
+        let reads_siblings = flow.left.slots.iter().any(|slot| slot.wire.starts_with("microsoft."));
+        Fields { list, names, reads_siblings, columns: Columns::beside(flow.right.name(), &flow.right.key) }
+    }
+
+    /// The field that closes records: the one that writes the right side's state.
+    pub(super) fn state(&self, flow: &TwoWayFlow) -> Option<usize> {
+        let state = self.columns.state?;
+        let writes = |field: &Field| field.forward.and_then(|place| flow.forward.get(place)).is_some_and(|program| program.path == [state]);
+        self.list.iter().position(writes)
     }
 
     /// The columns of the right side that are read.
@@ -136,11 +168,13 @@ impl Fields {
         let read = flow.right.slots.iter().map(|slot| slot.wire.split('@').next().unwrap_or_default());
         let written = flow.forward.iter().filter(|program| program.path.len() == 1).map(|program| program.path[0].as_str());
         let lookups: Vec<String> = flow.links.iter().map(LinkedRecord::property).collect();
-        let own =
-            [flow.right.primary_key.as_str(), flow.right.key.as_str(), "createdon", "modifiedon"].into_iter().chain(self.columns.gate);
+        let own = [flow.right.primary_key.as_str(), flow.right.key.as_str(), "createdon", "modifiedon"]
+            .into_iter()
+            .chain(self.columns.own().map(|column| -> &str { column }));
         let mut columns: Vec<String> = Vec::new();
+        let name = flow.check_mark.then_some("name");
         // What has a dot is of another record.
-        let own = own.chain(lookups.iter().map(String::as_str));
+        let own = own.chain(name).chain(lookups.iter().map(String::as_str));
         for column in own.chain(read).chain(written).filter(|column| !column.contains(['@', '.'])) {
             if !columns.iter().any(|known| known == column) {
                 columns.push(column.to_owned());
@@ -240,6 +274,12 @@ impl<'a> Reading<'a> {
             untouched: seconds(&raw, "modifiedon") == seconds(&raw, "createdon"),
             gate: self.fields.columns.gate.map(|gate| raw_at(&raw, gate).as_deref() == Some("true")),
             identifier: identifier(self.flow, &raw),
+            closed: self
+                .fields
+                .columns
+                .state
+                .and_then(|state| raw_at(&raw, state))
+                .is_some_and(|state| matches!(state.as_str(), "1" | "2")),
             values: self.seen(&results),
         };
         Ok((Record { raw, flat, results, linked: Vec::new(), lists }, sight))

@@ -8,9 +8,11 @@
 //!
 //! A round takes what webhooks told (`notifications.rs`), and reads (`reader.rs`): what either side tells is queued as "look at this pair",
 //! each page with its cursor in one transaction. Then each pair is worked at (`work.rs`): both records are read, `rule.rs` decides, which does no I/O, and what it decides is
-//! written under the versions that were compared. `fields.rs` says what a record shows of the fields of the mapping, `values.rs` when two
+//! written under the versions that were compared. `fields.rs` says what a record shows of the fields of the mapping,
+//! `requirements.rs` what a system requires of a record, `audit.rs` what the opportunity tells people, `values.rs` when two
 //! values mean the same. `model.rs` checks the rule exhaustively.
 
+mod audit;
 mod fields;
 #[cfg(test)]
 mod flows;
@@ -19,8 +21,10 @@ mod linked;
 mod model;
 mod notifications;
 mod reader;
+mod requirements;
 mod rows;
 mod rule;
+mod siblings;
 mod trouble;
 mod values;
 mod work;
@@ -74,9 +78,15 @@ impl Shared {
             ways: fields.list.iter().map(|field| field.way).collect(),
             piecewise: fields.list.iter().map(|field| field.list.is_some()).collect(),
             policy,
+            state: fields.state(flow),
         };
         let (source, target) = context.services.side(&flow.left)?;
-        let query = Query { collection: flow.left.collection.clone(), primary_key: flow.left.primary_key.clone(), ..Query::default() };
+        let query = Query {
+            collection: flow.left.collection.clone(),
+            primary_key: flow.left.primary_key.clone(),
+            select: flow.left.slots.iter().map(|slot| slot.wire.clone()).collect(),
+            ..Query::default()
+        };
         let left = System { source, target, query };
         let (source, target) = context.services.side(&flow.right)?;
         let query = Query {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::Shared;
-use crate::connect::ConnectError;
+use super::siblings::of_the_same_deal;
 use crate::run::RunError;
 use crate::store::{PairNotice, PairSide, WaitingNotification};
 use crate::system::SystemId;
@@ -72,16 +72,4 @@ async fn notices(shared: &Shared, waiting: &[WaitingNotification]) -> Result<Vec
         *begins.entry(id).or_default() |= ours;
     }
     Ok(begins.into_iter().map(|(id, begins)| PairNotice { id, version: None, begins }).collect())
-}
-
-/// The other referrals of a deal. If the service does not show the one that a notification names, there are none.
-async fn of_the_same_deal(shared: &Shared, id: &str) -> Result<Vec<String>, RunError> {
-    match shared.left.source.related(id).await {
-        Ok(ids) => Ok(ids),
-        Err(error @ (ConnectError::NotFound { .. } | ConnectError::Forbidden { .. } | ConnectError::Rejected { .. })) => {
-            tracing::warn!(flow = shared.name(), id, %error, "the other referrals of the deal cannot be read");
-            Ok(Vec::new())
-        }
-        Err(error) => Err(error.into()),
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::fields::{identifier, text_at, version};
 use super::rows::rows_query;
+use super::siblings;
 use super::values::Fault;
 use crate::connect::{ConnectError, Trail};
 use crate::engine::events::RunEvent;
@@ -101,6 +102,11 @@ pub(super) async fn read(shared: &Arc<Shared>, part: Part) -> Result<(), RunErro
         };
         let events = &shared.context.events;
         events.emit(RunEvent::PagesRead(1));
+        // Before the cursor moves, so that a process that ends in between looks again.
+        if let Part::Side(PairSide::Left) = part {
+            let looks = siblings::looks(shared, &of_others(shared, &page.rows)).await?;
+            shared.context.stores.pairs.take_pairs(shared.name(), PairSide::Left, looks, None).await?;
+        }
         let over = page.next.is_none();
         // A reading of changes that gives no new cursor keeps the old one.
         let to = page.next.or(page.changes).map(String::from).or_else(|| link.clone());
@@ -132,6 +138,15 @@ fn row_notice(shared: &Shared, list: usize, row: &Row) -> Option<PairRowNotice> 
     }
 }
 
+/// The ids of rows that are the part that somebody else has in a deal.
+fn of_others(shared: &Shared, rows: &[Row]) -> Vec<String> {
+    let id = |row: &Row| match row {
+        Row::Changed(record) if shared.left.source.is_of_another(record.get()) => text_at(record.get(), &shared.left.query.primary_key),
+        Row::Changed(_) | Row::Deleted { .. } | Row::Unusable { .. } => None,
+    };
+    rows.iter().filter_map(id).collect()
+}
+
 /// What a row tells; none if it does not say which record it is about.
 fn notice(shared: &Shared, side: PairSide, row: &Row) -> Option<PairNotice> {
     let raw = match row {
@@ -149,7 +164,7 @@ fn notice(shared: &Shared, side: PairSide, row: &Row) -> Option<PairNotice> {
     let begins = match side {
         // One that cannot be compared is looked at, which says why.
         PairSide::Left => match shared.reading().left(raw) {
-            Ok((_, sight)) => sight.admitted,
+            Ok((_, sight)) => sight.admitted && !shared.left.source.is_of_another(raw),
             Err(Fault::Record(_) | Fault::Plan(_)) => true,
         },
         PairSide::Right => {

@@ -83,6 +83,8 @@ pub(super) struct RightSight {
     pub(super) gate: Option<bool>,
     /// The id of the left side's record that it names.
     pub(super) identifier: Option<String>,
+    /// It is closed: nothing is sent to it.
+    pub(super) closed: bool,
     pub(super) values: Vec<Option<FieldValue>>,
 }
 
@@ -223,6 +225,8 @@ pub(super) struct Rule {
     /// Which fields are written to the right side piece by piece, by several calls.
     pub(super) piecewise: Vec<bool>,
     pub(super) policy: Policy,
+    /// The field that closes records.
+    pub(super) state: Option<usize>,
 }
 
 impl Rule {
@@ -268,7 +272,7 @@ impl Rule {
         if right.gate == Some(false) && right.identifier.is_some() {
             return Step::Paused;
         }
-        let mut to_right = SideWrite { fields: Vec::new(), identity: right.identifier.is_none() };
+        let mut to_right = SideWrite { fields: Vec::new(), identity: right.identifier.is_none() && !right.closed };
         let mut to_left = SideWrite { fields: Vec::new(), identity: left.crm_id.is_none() && !left.closed };
         let mut conflicts = Vec::new();
         for field in 0..self.ways.len() {
@@ -339,7 +343,22 @@ impl Rule {
                 Policy::Report => Verdict::Conflict,
             },
         };
-        if verdict == Verdict::ToLeft && left.closed { Verdict::Note } else { verdict }
+        let joins = matches!(from_right, Change::New { .. });
+        self.between_closed(field, way, verdict, (left.closed, right.closed), joins)
+    }
+
+    /// What a verdict becomes if records are closed, since closed records do not change.
+    fn between_closed(&self, field: usize, way: FieldWay, verdict: Verdict, closed: (bool, bool), joins: bool) -> Verdict {
+        let mutual = self.state == Some(field) && way == FieldWay::Both;
+        match (verdict, closed) {
+            // Closed with two results: a person must reopen the right record.
+            (Verdict::ToLeft | Verdict::ToRight, (true, true)) if mutual => Verdict::Conflict,
+            // The record that is open follows the one that is closed; a right record that people reopened stays open.
+            (Verdict::ToLeft, (true, false)) if mutual && joins => Verdict::ToRight,
+            (Verdict::ToRight, (false, true)) if mutual => Verdict::ToLeft,
+            (Verdict::ToLeft, (true, _)) | (Verdict::ToRight, (_, true)) => Verdict::Note,
+            (verdict, _) => verdict,
+        }
     }
 
     /// The two records are a pair from now on.
@@ -525,5 +544,35 @@ fn right_alone(work: &Work, id: &str) -> Step {
         (None, Look::Unread | Look::Missing) if !work.searched => Step::FindLeft,
         (None, Look::Unread | Look::Missing) if right.gate != Some(true) => Step::Forget,
         (None, Look::Unread | Look::Missing) => Step::CreateLeft,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_records_of_which_one_is_closed_the_other_follows_and_two_results_are_a_conflict() {
+        use Verdict::{Conflict, Note, ToLeft, ToRight};
+        let rule = Rule { ways: vec![FieldWay::Both; 2], piecewise: Vec::new(), policy: Policy::Newest, state: Some(0) };
+        // The field that closes, closed on the left and on the right, whether the two just met, what the rule says, what becomes of it.
+        for (state, closed, joins, verdict, expected) in [
+            (true, (true, false), false, ToRight, ToRight),
+            (true, (true, false), true, ToLeft, ToRight),
+            (true, (true, false), false, ToLeft, Note),
+            (true, (false, true), false, ToRight, ToLeft),
+            (true, (false, true), false, ToLeft, ToLeft),
+            (true, (true, true), false, ToRight, Conflict),
+            (true, (true, true), false, ToLeft, Conflict),
+            (false, (true, true), false, ToRight, Note),
+            (false, (true, false), false, ToRight, ToRight),
+            (false, (true, false), true, ToLeft, Note),
+            (false, (false, true), false, ToRight, Note),
+            (false, (false, true), false, ToLeft, ToLeft),
+            (false, (false, false), false, Conflict, Conflict),
+        ] {
+            let found = rule.between_closed(usize::from(!state), FieldWay::Both, verdict, closed, joins);
+            assert!(found == expected, "{state} {closed:?} {joins}");
+        }
     }
 }

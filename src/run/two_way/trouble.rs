@@ -1,13 +1,15 @@
 //! What a failed call means for a pair: a dead letter, another attempt, or the end of the round.
 
 use super::Shared;
+use super::fields::CRM_ID;
+use super::rule::{Policy, Reason};
 use crate::connect::ConnectError;
 use crate::engine::events::{Problem, RunEvent};
 use crate::engine::policy;
 use crate::run::calls::CallKind;
 use crate::run::failure::place;
 use crate::run::trouble::{FailedCall, Meaning, Trouble, meaning};
-use crate::store::{Failure, PairEnd};
+use crate::store::{Failure, PairEnd, PairSide};
 
 /// Tells of a dead letter.
 pub(super) fn problem(shared: &Shared, failure: &Failure, record: &str) {
@@ -27,6 +29,52 @@ pub(super) async fn fault(shared: &Shared, anchor: &str, attempts: u32, call: Fa
     match meaning(shared, &shared.context, anchor, attempts, call).await {
         Meaning::Rejected { error, request } => (given_up(shared, anchor, &error, request), None),
         Meaning::Again { not_before, error, trouble } => (PairEnd::Retry { not_before, error }, trouble),
+    }
+}
+
+/// The message about fields that both sides have changed to different values.
+pub(super) fn conflict(shared: &Shared, names: &[&str]) -> String {
+    if shared.rule.policy == Policy::Report {
+        return format!(
+            "Both sides have changed `{}` to different values, and the mapping says to report that. Give both records the same value; the other fields are in step",
+            names.join("`, `")
+        );
+    }
+    let (left, right) = (shared.flow().left.name(), shared.flow().right.name());
+    format!("The {left} and the {right} were closed with different results. Reopen the {right}: it is then closed like the {left}")
+}
+
+/// The code and the message of a pair that a person must look at.
+pub(super) fn stuck(shared: &Shared, reason: &Reason) -> (&'static str, String) {
+    let flow = shared.flow();
+    let (left, right) = (flow.left.name(), flow.right.name());
+    match reason {
+        Reason::UnknownCrmId(id) => (
+            "unknown-crm-id",
+            format!(
+                "The {left} names the {right} `{id}` in `{CRM_ID}`, which does not exist. Correct or empty the CRM ID in Partner Center"
+            ),
+        ),
+        Reason::CrmIdTaken(id) => (
+            "crm-id-taken",
+            format!(
+                "The {left} names the {right} `{id}` in `{CRM_ID}`, which belongs to another {left}. Correct the CRM ID in Partner Center"
+            ),
+        ),
+        Reason::UnknownIdentifier(id) => (
+            "unknown-referral",
+            format!("The {right} names the {left} `{id}` in `{}`, which does not exist. Empty that column", flow.right.key),
+        ),
+        Reason::IdentifierTaken(id) => (
+            "referral-taken",
+            format!("The {right} names the {left} `{id}` in `{}`, which belongs to another {right}. Empty that column", flow.right.key),
+        ),
+        Reason::Deleted(PairSide::Left) => {
+            ("deleted", format!("The {left} was deleted. A deletion is not carried over: the {right} stays as it is"))
+        }
+        Reason::Deleted(PairSide::Right) => {
+            ("deleted", format!("The {right} was deleted. A deletion is not carried over: the {left} stays as it is"))
+        }
     }
 }
 

@@ -164,6 +164,15 @@ impl Body {
         self.set(&[name.to_owned()], quoted(text));
     }
 
+    /// The text that a property is set to.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let (_, node) = self.0.iter().find(|(known, _)| known == name)?;
+        match node {
+            Node::Value(json) => serde_json::from_str(json).ok(),
+            Node::Object(_) => None,
+        }
+    }
+
     /// The body as JSON.
     pub(super) fn to_json(&self) -> String {
         let fields: Vec<String> = self

@@ -6,10 +6,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Shared;
+use super::audit::{self, Mark};
 use super::fields::{CRM_ID, Record};
+use super::requirements;
 use super::rows::{self, RowWrite, rows_query};
 use super::rule::{FieldWay, LeftSight, Look, Reason, RightSight, Rule, SideWrite, Step, Work};
-use super::trouble::{fault, problem, service_answers};
+use super::trouble::{conflict, fault, problem, service_answers, stuck};
 use super::values::{Body, Fault};
 use crate::connect::ConnectError;
 use crate::engine::events::RunEvent;
@@ -183,7 +185,8 @@ async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Re
     let work = Work { pair, left: Look::Unread, right: Look::Unread, searched: false };
     let mut job = Job { shared, anchor, work, left: None, right: None, written: 0 };
     for _ in 0..STEPS {
-        let end = match job.step().await {
+        let (mut trouble, mut call) = (None, false);
+        let mut end = match job.step().await {
             Ok(None) => continue,
             Ok(Some(end)) => end,
             Err(Break::End(end)) => *end,
@@ -194,14 +197,21 @@ async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Re
                 problem(shared, &failure, anchor);
                 PairEnd::Failed(failure)
             }
-            Err(Break::Call(call)) => {
-                let (end, trouble) = fault(shared, anchor, attempts, *call).await;
-                return Ok(Ended { trouble, ..Ended::with(end, job.written) });
+            Err(Break::Call(failed)) => {
+                let end;
+                (end, trouble) = fault(shared, anchor, attempts, *failed).await;
+                call = true;
+                end
             }
         };
+        match job.audit(&mut end).await {
+            Err(Break::Run(error)) => return Err(error),
+            Err(Break::End(gone)) => end = *gone,
+            Ok(()) | Err(Break::Call(_) | Break::Fault(_)) => {}
+        }
         // What ends without a fault is postponed for a reason of its own.
-        let waits = matches!(end, PairEnd::Retry { .. });
-        return Ok(Ended { waits, ..Ended::with(end, job.written) });
+        let waits = !call && matches!(end, PairEnd::Retry { .. });
+        return Ok(Ended { trouble, waits, ..Ended::with(end, job.written) });
     }
     let error = "others work on the same records at the same time".to_owned();
     Ok(Ended::with(PairEnd::Retry { not_before: shared.context.later(attempts), error }, job.written))
@@ -274,6 +284,18 @@ impl Job<'_> {
         Ok(None)
     }
 
+    /// Tells people how the attempt ended.
+    async fn audit(&mut self, end: &mut PairEnd) -> Result<(), Break> {
+        let (Look::Found(seen), Some(right)) = (&self.work.right, &self.right) else { return Ok(()) };
+        let Some(told) = audit::tell(self.shared, seen, right, end).await else { return Ok(()) };
+        self.written += 1;
+        if told.version.is_none() {
+            return Ok(());
+        }
+        self.work.pair.right_version = told.version;
+        self.note_sent().await
+    }
+
     /// Notes whether a call was let through.
     pub(super) fn answer<T>(&self, kind: CallKind, request: Option<String>, answer: Result<T, ConnectError>) -> Result<T, Break> {
         match answer {
@@ -299,7 +321,8 @@ impl Job<'_> {
     async fn read_left(&mut self, id: &str) -> Result<(), Break> {
         match self.fetch(PairSide::Left, id).await? {
             Some(raw) => {
-                let (record, sight) = self.shared.reading().left(&raw)?;
+                let (record, mut sight) = self.shared.reading().left(&raw)?;
+                sight.admitted &= !self.shared.left.source.is_of_another(&raw);
                 (self.left, self.work.left) = (Some(record), Look::Found(sight));
             }
             None => self.work.left = Look::Missing,
@@ -383,6 +406,14 @@ impl Job<'_> {
         Ok(found.map(|id| id.to_ascii_lowercase()))
     }
 
+    /// Ends the attempt with a dead letter if the left system requires what the record does not have.
+    fn required(&self, before: Option<&str>, body: &Body) -> Result<(), Break> {
+        match requirements::of_left(self.shared, before, &body.to_json()) {
+            None => Ok(()),
+            Some(message) => Err(Break::End(Box::new(PairEnd::Failed(self.failure(requirements::CODE, message, None))))),
+        }
+    }
+
     /// Stores what is about to be sent.
     async fn note_sent(&self) -> Result<(), Break> {
         let context = &self.shared.context;
@@ -404,6 +435,7 @@ impl Job<'_> {
         let bound = self.bound(&going, left).await?;
         let expected = shared.reading().to_right(&going, left, None, &bound, &mut body)?;
         self.identify_right(&mut body, &id, "created from");
+        audit::mark(shared.flow(), &mut body, None, Mark::Check);
         shared.rule.creates_right(&mut self.work, &expected);
         self.work.pair.create_until = self.lives_until(PairSide::Right);
         self.note_sent().await?;
@@ -429,6 +461,7 @@ impl Job<'_> {
         let expected = shared.reading().to_left(&going, right, None, &mut body)?;
         shared.reading().fixed(right, &mut body)?;
         body.set_text(CRM_ID, &id);
+        self.required(None, &body)?;
         shared.rule.creates_left(&mut self.work, &expected);
         self.work.pair.create_until = self.lives_until(PairSide::Left);
         self.note_sent().await?;
@@ -471,6 +504,9 @@ impl Job<'_> {
         if let Some(gate) = columns.gate {
             body.set(&[gate.to_owned()], "true".to_owned());
         }
+        if let (Some(link), Some(address)) = (columns.link, self.shared.left.source.page_for_people(id)) {
+            body.set_text(link, &address);
+        }
         if let Some(audit) = columns.audit {
             body.set_text(audit, &format!("{what} referral {id}"));
         }
@@ -488,6 +524,7 @@ impl Job<'_> {
         if write.identity {
             self.identify_right(&mut body, &left_id, "linked to");
         }
+        audit::mark(shared.flow(), &mut body, Some(right).filter(|_| write.identity), Mark::Check);
         let before = self.work.pair.right_sent.clone();
         Rule::sends_right(&mut self.work, write, &expected);
         self.note_sent().await?;
@@ -529,6 +566,7 @@ impl Job<'_> {
         if write.identity {
             body.set_text(CRM_ID, &right_id);
         }
+        self.required(Some(left.raw()), &body)?;
         Rule::sends_left(&mut self.work, write, &expected);
         self.note_sent().await?;
         let body = body.to_json();
@@ -577,45 +615,13 @@ impl Job<'_> {
     /// The dead letter of a pair with fields that both sides have changed.
     fn conflict(&self, conflicts: &[usize]) -> Failure {
         let names: Vec<&str> = conflicts.iter().filter_map(|field| self.shared.fields.names.get(*field)).map(String::as_str).collect();
-        let message = format!(
-            "Both sides have changed `{}` to different values, and the mapping says to report that. Give both records the same value; the other fields are in step",
-            names.join("`, `")
-        );
+        let message = conflict(self.shared, &names);
         self.failure("conflict", message, names.first().copied())
     }
 
     /// The dead letter of a pair that a person must look at.
     fn stuck(&self, reason: &Reason) -> Failure {
-        let flow = self.shared.flow();
-        let (left, right) = (flow.left.name(), flow.right.name());
-        let (code, message) = match reason {
-            Reason::UnknownCrmId(id) => (
-                "unknown-crm-id",
-                format!(
-                    "The {left} names the {right} `{id}` in `{CRM_ID}`, which does not exist. Correct or empty the CRM ID in Partner Center"
-                ),
-            ),
-            Reason::CrmIdTaken(id) => (
-                "crm-id-taken",
-                format!(
-                    "The {left} names the {right} `{id}` in `{CRM_ID}`, which belongs to another {left}. Correct the CRM ID in Partner Center"
-                ),
-            ),
-            Reason::UnknownIdentifier(id) => (
-                "unknown-referral",
-                format!("The {right} names the {left} `{id}` in `{}`, which does not exist. Empty that column", flow.right.key),
-            ),
-            Reason::IdentifierTaken(id) => (
-                "referral-taken",
-                format!("The {right} names the {left} `{id}` in `{}`, which belongs to another {right}. Empty that column", flow.right.key),
-            ),
-            Reason::Deleted(PairSide::Left) => {
-                ("deleted", format!("The {left} was deleted. A deletion is not carried over: the {right} stays as it is"))
-            }
-            Reason::Deleted(PairSide::Right) => {
-                ("deleted", format!("The {right} was deleted. A deletion is not carried over: the {left} stays as it is"))
-            }
-        };
+        let (code, message) = stuck(self.shared, reason);
         self.failure(code, message, None)
     }
 

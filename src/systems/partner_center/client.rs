@@ -68,6 +68,18 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The names of headers. The value is shown only of those that say yes or no, since any other could be secret: the header that confirms
+/// multifactor authentication is not documented.
+fn shown(headers: &HeaderMap) -> String {
+    let one = |(name, value): (&HeaderName, &HeaderValue)| match value.to_str().map(str::trim) {
+        Ok(value) if ["true", "false", "yes", "no", "0", "1"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
+            format!("{name}: {value}")
+        }
+        Ok(_) | Err(_) => name.to_string(),
+    };
+    headers.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 impl PartnerCenter {
     /// A client for the person who signed in. Makes no call and reads no file.
     ///
@@ -75,24 +87,35 @@ impl PartnerCenter {
     /// [`ConnectError::Config`].
     pub fn of(http: Http, config: &PartnerCenterConfig) -> Result<Self, ConnectError> {
         let tokens = config.access(http.clone())?.tokens(&config.audience);
-        PartnerCenter::new(http, &config.url, Arc::new(tokens))
+        PartnerCenter::connect(http, &config.url, Arc::new(tokens), config.portal_link.clone())
     }
 
     /// A client of the host at `url`, with tokens of a person who signed in. Makes no call.
     ///
     /// # Errors
     /// [`ConnectError::Config`].
+    #[cfg(test)]
     pub(crate) fn new(http: Http, url: &Url, tokens: Arc<dyn Tokens>) -> Result<Self, ConnectError> {
+        PartnerCenter::connect(http, url, tokens, None)
+    }
+
+    fn connect(http: Http, url: &Url, tokens: Arc<dyn Tokens>, portal_link: Option<String>) -> Result<Self, ConnectError> {
         service_url(API, "url", url)?;
         let list = format!("{}/{REFERRALS}", url.as_str().trim_end_matches('/'));
         let list = Url::parse(&list)
             .map_err(|_| ConnectError::config("partner-center: `url` is not an address", "use https://api.partner.microsoft.com"))?;
-        Ok(Self(Arc::new(Inner { http, list, tokens, index: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner { http, list, tokens, portal_link, headers_logged: false.into(), index: tokio::sync::Mutex::default() })))
     }
 
     /// How long a request may still take effect after it was given up.
     pub fn request_lifetime(&self) -> std::time::Duration {
         self.0.http.config().request_lifetime
+    }
+
+    /// The address of a referral for people, if there is to be one.
+    pub(super) fn portal_page(&self, id: &str) -> Option<String> {
+        let link = self.0.portal_link.as_ref()?;
+        Some(link.replace(super::ID_IN_LINK, &utf8_percent_encode(id, SEGMENT).to_string()))
     }
 
     /// The address of a referral.
@@ -130,7 +153,11 @@ impl PartnerCenter {
     }
 
     async fn exchange(&self, request: &Request<'_>) -> Result<Reply, ConnectError> {
-        self.0.http.exchange(request).await.map_err(understood)
+        let reply = self.0.http.exchange(request).await.map_err(understood)?;
+        if !self.0.headers_logged.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            tracing::debug!(headers = shown(&reply.headers), "the headers of the first answer of Partner Center");
+        }
+        Ok(reply)
     }
 
     /// Returns a referral as it is now; `None` if there is none.

@@ -10,6 +10,10 @@ use crate::connect::{ConnectError, Delegated, DelegatedCredential, Http, SignInC
 pub const REFERRALS: &str = "https://api.partner.microsoft.com";
 /// The address of the webhooks API, which is its audience too.
 pub const WEBHOOKS: &str = "https://api.partnercenter.microsoft.com";
+/// The address of a deal in the portal. Assumed: only that of the list of leads is documented.
+pub const PORTAL_LINK: &str = "https://partner.microsoft.com/dashboard/referrals/v2/coselldeals/{id}";
+/// What stands for the id of the referral in such an address.
+pub const ID_IN_LINK: &str = "{id}";
 
 /// A connection to Partner Center. `C` is the credential, or where it is kept.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub struct PartnerCenterConfig<C = DelegatedCredential> {
     pub webhooks_url: Url,
     /// The audience of tokens for the webhooks API.
     pub webhooks_audience: String,
+    /// The address of a deal in the portal, with `{id}`; `None` if opportunities get no link.
+    pub portal_link: Option<String>,
     /// The app and the directory that a person signs in to.
     pub sign_in: SignInConfig,
     /// The secret of the app, if it has one, and the refresh token of the person.
@@ -31,12 +37,13 @@ pub struct PartnerCenterConfig<C = DelegatedCredential> {
 impl<C> PartnerCenterConfig<C> {
     /// The same with another credential, such as the one that was kept where the first one says.
     pub fn with_credential<D>(&self, credential: D) -> PartnerCenterConfig<D> {
-        let PartnerCenterConfig { url, audience, webhooks_url, webhooks_audience, sign_in, .. } = self;
+        let PartnerCenterConfig { url, audience, webhooks_url, webhooks_audience, portal_link, sign_in, .. } = self;
         PartnerCenterConfig {
             url: url.clone(),
             audience: audience.clone(),
             webhooks_url: webhooks_url.clone(),
             webhooks_audience: webhooks_audience.clone(),
+            portal_link: portal_link.clone(),
             sign_in: sign_in.clone(),
             credential,
         }

@@ -1,7 +1,8 @@
 //! Microsoft Partner Center: referrals, which are deals that partners and Microsoft share, over the referrals API.
 //!
 //! [`config`] says how it is reached, [`referral`] reads a referral and keeps what it does not know, [`patch`] says how two differ,
-//! [`transitions`] which status may follow which. [`client`] makes the calls, `reading` finds what has changed; [`webhooks`] registers the
+//! [`transitions`] which status may follow which, `requirements` what a deal must have,
+//! `siblings` what Microsoft's part of it says. [`client`] makes the calls, `reading` finds what has changed; [`webhooks`] registers the
 //! address for notifications, which `src/ingest` receives.
 //!
 //! Sources: Partner Center REST, *Referrals API*: *Referral resources*, *Create a referral*, *Patch a referral*, *Get a list of referrals*,
@@ -13,7 +14,9 @@ mod config;
 pub mod patch;
 mod reading;
 pub mod referral;
+mod requirements;
 mod seam;
+mod siblings;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -21,6 +24,7 @@ pub mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Mutex;
 use url::Url;
@@ -30,7 +34,7 @@ use crate::connect::http::{Http, Tokens};
 pub(crate) use crate::transitions;
 pub use account::{Account, MfaAdoption};
 pub use client::{ListQuery, ReferralPage};
-pub use config::{PartnerCenterConfig, REFERRALS, WEBHOOKS};
+pub use config::{ID_IN_LINK, PORTAL_LINK, PartnerCenterConfig, REFERRALS, WEBHOOKS};
 
 /// A client of the referrals API; clones share the token and the connections.
 #[derive(Clone)]
@@ -41,6 +45,10 @@ struct Inner {
     /// The address of the list of referrals.
     list: Url,
     tokens: Arc<dyn Tokens>,
+    /// The address of a referral for people, with `{id}`.
+    portal_link: Option<String>,
+    /// Whether the headers of an answer were logged.
+    headers_logged: AtomicBool,
     /// Which referral has which external reference.
     index: Mutex<reading::Index>,
 }

@@ -14,12 +14,15 @@ use super::client::SYSTEM;
 use super::patch::difference;
 use super::reading::Place;
 use super::referral::Referral;
+use super::requirements;
+use super::siblings;
+use super::transitions::{Substatus, status_of};
 use super::tree::Node;
 use crate::connect::trail::hash_of;
 use crate::connect::{Call, ConnectError};
 use crate::system::SystemId;
 use crate::systems::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
-use crate::systems::target::{Found, Link, Linked, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
+use crate::systems::target::{Found, Link, Linked, Missing, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
 use crate::systems::{Connection, Environment};
 
 /// The one collection.
@@ -79,6 +82,19 @@ impl PartnerCenter {
             _ => Err(self.refused("the body is not a JSON object")),
         }
     }
+
+    /// The body of a write. If it has a substatus alone, it gets the status that this belongs to.
+    fn written(&self, body: &Payload) -> Result<Node, ConnectError> {
+        let mut node = self.object(&body.to_text())?;
+        if let Node::Object(properties) = &mut node
+            && !properties.contains_key("status")
+            && let Some(Node::Text(substatus)) = properties.get("substatus")
+            && let Some(status) = status_of(&Substatus::from(substatus.as_str()))
+        {
+            properties.insert("status".to_owned(), Node::from(status.as_str()));
+        }
+        Ok(node)
+    }
 }
 
 #[async_trait]
@@ -118,7 +134,11 @@ impl Source for PartnerCenter {
     }
 
     async fn retrieve(&self, query: &Query, id: &str) -> Result<Option<Box<RawValue>>, ConnectError> {
-        self.named(&query.primary_key, id).await?.map(|referral| self.raw(&referral)).transpose()
+        let Some(mut referral) = self.named(&query.primary_key, id).await? else { return Ok(None) };
+        if siblings::is_asked(&query.select) {
+            referral = self.with_microsoft(referral).await?;
+        }
+        self.raw(&referral).map(Some)
     }
 
     /// Those of the same engagement.
@@ -127,6 +147,14 @@ impl Source for PartnerCenter {
         let Some(engagement) = referral.engagement_id() else { return Ok(Vec::new()) };
         let referrals = self.engagement(engagement).await?;
         Ok(referrals.iter().map(|other| other.id().to_owned()).filter(|other| !other.eq_ignore_ascii_case(id)).collect())
+    }
+
+    fn is_of_another(&self, record: &str) -> bool {
+        self.object(record).is_ok_and(|referral| siblings::is_of_microsoft(&referral))
+    }
+
+    fn page_for_people(&self, id: &str) -> Option<String> {
+        self.portal_page(id)
     }
 
     fn collection_of(&self, cursor: &Cursor) -> Option<String> {
@@ -167,7 +195,7 @@ impl Target for PartnerCenter {
                 "use `externalReferenceId` as the key",
             ));
         }
-        let body = self.object(&body.to_text())?;
+        let body = self.written(&body)?;
         let reference = body.text(&[REFERENCE]).ok_or_else(|| self.refused("`externalReferenceId` is missing"))?;
         let mut index = self.0.index.lock().await;
         index.refresh(self).await?;
@@ -196,7 +224,7 @@ impl Target for PartnerCenter {
     /// Reads the referral and sends only what differs, under the version that was read. Objects in the body are joined with those of the
     /// referral, lists replace them.
     async fn update(&self, record: RecordKey<'_>, body: Payload, version: Option<&str>) -> Result<Written, ConnectError> {
-        let over = self.object(&body.to_text())?;
+        let over = self.written(&body)?;
         let mut collisions = 0;
         loop {
             let Some(referral) = self.named(record.attribute, record.value).await? else { return Ok(Written::Missing) };
@@ -224,6 +252,13 @@ impl Target for PartnerCenter {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn missing(&self, _table: Table<'_>, before: Option<&str>, body: &str) -> Vec<Missing> {
+        // What cannot be read is refused by the write itself.
+        let Ok(body) = self.object(body) else { return Vec::new() };
+        let before = before.and_then(|before| self.object(before).ok());
+        requirements::missing(before.as_ref(), body)
     }
 
     async fn delete(&self, _record: RecordKey<'_>) -> Result<Written, ConnectError> {

@@ -43,12 +43,26 @@ impl Deal {
         Deal { place, http, token }
     }
 
-    /// Runs the mapping once.
-    pub(super) async fn run(&self) {
-        let mut command = self.place.command(&["run", "--format", "json"]);
+    /// The output of a command that ends with this status.
+    async fn output(&self, args: &[&str], status: i32) -> String {
+        let mut command = self.place.command(args);
         let output = command.env("D365MAP_DYNAMICS_SECRET", self.place.running.credentials().dataverse.secret).output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs the mapping once.
+    pub(super) async fn run(&self) {
+        self.output(&["run", "--format", "json"], 0).await;
+    }
+
+    /// Runs the mapping once, with dead letters at its end.
+    pub(super) async fn run_with_dead_letters(&self) -> Vec<Value> {
+        self.output(&["run", "--format", "json"], 1).await;
+        let text = self.output(&["dead-letters", "list", "--format", "json"], 0).await;
+        let listed: Value = serde_json::from_str(&text).expect("JSON");
+        listed["dead_letters"].as_array().expect("a list").clone()
     }
 
     /// Runs the mapping once, and returns the codes of the dead letters.
@@ -105,6 +119,22 @@ impl Deal {
 
     pub(super) async fn referral(&self, id: &Value) -> Value {
         self.referrals().await.into_iter().find(|referral| referral["id"] == *id).expect("the referral")
+    }
+
+    /// The opportunity of a referral.
+    pub(super) async fn opportunity_of(&self, id: &Value) -> Value {
+        self.opportunities().await.into_iter().find(|one| one[IDENTIFIER] == *id).expect("its opportunity")
+    }
+
+    /// The id of a new referral.
+    pub(super) async fn referral_named(&self, name: &str, status: &str, substatus: &str) -> Value {
+        let body = json!({
+            "name": name, "type": "Independent", "qualification": "SalesQualified", "status": status, "substatus": substatus,
+            "customerProfile": {"name": "Contoso", "address": {"country": "US", "postalCode": "98052"}},
+            "consent": {"consentToToShareInfoWithOthers": true, "consentToContact": true, "consentToShareReferralWithMicrosoftSellers": true},
+            "details": {"dealValue": 5000, "currency": "USD", "requirements": {"solutions": [{"id": "SOL-1-A", "type": "Name"}]}},
+        });
+        self.admin(Method::POST, "partner/referrals", body).await["id"].clone()
     }
 
     /// Changes sent to Dynamics and to Partner Center since the last call.

@@ -1,10 +1,14 @@
 //! Partner Center: its section of the project file, signing in, notifications, and deals that are kept in step.
 
 mod answers;
+mod audit;
+mod closed;
 mod deal;
 mod example;
 mod in_step;
 mod linked;
+mod requirements;
 mod section;
+mod siblings;
 mod sign_in;
 mod webhook;

@@ -29,6 +29,7 @@ fn a_tenant_and_a_client_id_are_enough_for_a_public_client() {
         (config.webhooks_url.as_str(), config.webhooks_audience.as_str()),
         ("https://api.partnercenter.microsoft.com/", "https://api.partnercenter.microsoft.com")
     );
+    assert_eq!(config.portal_link.as_deref(), Some("https://partner.microsoft.com/dashboard/referrals/v2/coselldeals/{id}"));
     assert_eq!(config.sign_in.authority.as_str(), "https://login.microsoftonline.com/");
     assert_eq!((config.sign_in.method, config.sign_in.require_mfa), (SignInMethod::DeviceCode, true));
     assert_eq!((config.credential.client, config.credential.refresh_token), (None, RefreshTokenPlace::Default));
@@ -45,11 +46,13 @@ fn every_default_can_be_set() {
     url: http://127.0.0.1:8084
     audience: https://api.example
     webhooks-url: http://127.0.0.1:8085
-    webhooks-audience: https://hooks.example\n"
+    webhooks-audience: https://hooks.example
+    portal-link: \"https://portal.example/deals/{{id}}?tab=1\"\n"
     ));
     let config = connection.unwrap().config;
     assert_eq!((config.url.port(), config.webhooks_url.port(), config.sign_in.authority.port()), (Some(8084), Some(8085), Some(8083)));
     assert_eq!((config.audience.as_str(), config.webhooks_audience.as_str()), ("https://api.example", "https://hooks.example"));
+    assert_eq!(config.portal_link.as_deref(), Some("https://portal.example/deals/{id}?tab=1"));
     assert_eq!((config.sign_in.method, config.sign_in.require_mfa), (SignInMethod::AuthorizationCode, false));
     assert_eq!(config.credential.client, Some(EntraCredential::Secret(SecretRef::Env("A".into()))));
     assert_eq!(config.credential.refresh_token, RefreshTokenPlace::File("secrets/partner.json".into()));
@@ -67,6 +70,12 @@ fn a_refresh_token_is_a_reference_and_has_one_place() {
 }
 
 #[test]
+fn no_link_is_written_if_the_file_says_so() {
+    assert_eq!(load(&format!("{LEAST}    portal-link: off\n")).unwrap().config.portal_link, None);
+    assert_eq!(load(&format!("{LEAST}    portal-link: \"off\"\n")).unwrap().config.portal_link, None);
+}
+
+#[test]
 fn wrong_values_are_told_with_what_to_write() {
     for (lines, message, help) in [
         ("    sign-in: password\n", "`password` is not a way to sign in", "device-code"),
@@ -76,6 +85,8 @@ fn wrong_values_are_told_with_what_to_write() {
             "`https://api.partner.microsoft.com`",
         ),
         ("    webhooks-url: http://example.com\n", "a secret would go over the network in the clear", "https"),
+        ("    portal-link: https://a.example/deals\n", "`portal-link` must be a web address with `{id}`", "`off`"),
+        ("    portal-link: \"deal {id}\"\n", "`portal-link` must be a web address with `{id}`", "`off`"),
         (
             "    client-secret: { env: A }\n    client-certificate: { certificate: a.pem, private-key: { env: B } }\n",
             "the connection to Partner Center has a secret and a certificate",

@@ -51,6 +51,8 @@ pub(super) struct Game {
     pub(super) start: World,
     /// People may close the referral.
     pub(super) closes: bool,
+    /// People may close the opportunity.
+    pub(super) wins: bool,
     /// People may switch the gate.
     pub(super) gates: bool,
     /// The right system keeps another value than it was sent.
@@ -103,7 +105,7 @@ fn values(record: &Record, ways: &[FieldWay], reader: FieldWay) -> Vec<Option<Fi
 
 impl Game {
     pub(super) fn new(ways: [FieldWay; FIELDS], policy: Policy) -> Game {
-        let rule = Rule { ways: ways.to_vec(), piecewise: Vec::new(), policy };
+        let rule = Rule { ways: ways.to_vec(), piecewise: Vec::new(), policy, state: None };
         let start = World {
             lefts: Vec::new(),
             rights: Vec::new(),
@@ -117,7 +119,7 @@ impl Game {
             conflicts: Vec::new(),
             stuck: None,
         };
-        Game { rule, start, closes: false, gates: false, normalizes: false, deletes: false, breaks: false, flaw: None }
+        Game { rule, start, closes: false, wins: false, gates: false, normalizes: false, deletes: false, breaks: false, flaw: None }
     }
 
     pub(super) fn acts(mut self, acts: u8) -> Game {
@@ -181,6 +183,7 @@ impl Game {
                 untouched: record.version == 0,
                 gate: Some(record.gate),
                 identifier: record.other.map(left_id),
+                closed: record.closed && self.flaw != Some(Flaw::WritesClosed),
                 values: values(record, &self.rule.ways, FieldWay::ToLeft),
             }),
         }
@@ -273,8 +276,10 @@ impl Game {
                 }
             }
         }
-        if self.closes {
-            act(true, &|record| !std::mem::replace(&mut record.closed, true), None);
+        for left in [true, false] {
+            if if left { self.closes } else { self.wins } {
+                act(left, &|record| !std::mem::replace(&mut record.closed, true), None);
+            }
         }
         if self.gates {
             act(
@@ -412,6 +417,7 @@ impl Game {
             work.right = Look::Missing;
             return;
         }
+        assert!(!record.closed, "a closed opportunity was written");
         record.values = sent(&left.values, &write.fields, record.values, self.normalizes);
         if write.identity {
             (record.other, record.gate) = (Some(left_number), true);
@@ -500,7 +506,8 @@ impl Game {
         let linked = right.other == Some(0);
         if !right.gate || !linked {
             // Only an opportunity that was taken out before anything was stored of it may stay alone.
-            assert!(self.gates || left.closed || world.stuck.is_some(), "the records are not a pair: {from:?} ends as {world:?}");
+            let closed = left.closed || right.closed;
+            assert!(self.gates || closed || world.stuck.is_some(), "the records are not a pair: {from:?} ends as {world:?}");
             return;
         }
         assert!(left.other == Some(0) || left.closed, "the referral does not name the opportunity: {from:?} ends as {world:?}");
@@ -518,9 +525,10 @@ impl Game {
                 FieldWay::ToLeft => matches!(right.values[field], 0 | DEFAULT),
                 FieldWay::Both => false,
             };
-            let excused = unsaid || self.normalizes || world.conflicts.contains(&field) || (left.closed && of_right.is_some());
+            let late = (left.closed && of_right.is_some()) || (right.closed && of_left.is_some());
+            let excused = unsaid || self.normalizes || world.conflicts.contains(&field) || late;
             assert!(equal || excused, "field {field} differs: {from:?} ends as {world:?}");
-            if self.normalizes || left.closed {
+            if self.normalizes || left.closed || right.closed {
                 continue;
             }
             let expected = match (of_left, of_right) {

@@ -9,7 +9,7 @@
 //! 2. *No change is lost*: a field that people changed on one side only has that side's value in the end.
 //! 3. *Rest*: then nothing is written, however often both sides are told of again, and the writes until then are few.
 //! 4. *One referral per opportunity*, and the other way round.
-//! 5. *Closed referrals never change* by the flow.
+//! 5. *Closed records never change* by the flow.
 //! 6. *A conflict that is to be reported changes neither side.*
 
 mod game;
@@ -62,6 +62,13 @@ fn closed_referrals_never_change_and_their_opportunities_get_their_last_values()
 }
 
 #[test]
+fn closed_opportunities_never_change_and_their_referrals_get_their_last_values() {
+    explore_some("won", &[Policy::Newest], &KINDS[1..], |game| Game { wins: true, ..game.in_step() });
+    explore_some("won while new", &[Policy::Newest], &KINDS[1..], |game| Game { wins: true, ..game.with_right().acts(1) });
+    explore_some("both closed", &[Policy::Newest], &KINDS[1..], |game| Game { closes: true, wins: true, ..game.in_step() });
+}
+
+#[test]
 fn an_opportunity_that_is_taken_out_and_in_again_is_in_step_again() {
     explore_some("gate", &[Policy::Newest], &KINDS[1..], |game| Game { gates: true, ..game.in_step() });
     explore_some("gate while new", &[Policy::Newest], &KINDS[1..], |game| Game { gates: true, ..game.with_right().acts(1) });
@@ -96,6 +103,7 @@ fn a_flow_that_is_built_wrongly_is_found_out() {
         (Flaw::NoSearch, both().with_left().acts(0)),
         (Flaw::NoSearch, both().with_right().acts(0)),
         (Flaw::WritesClosed, Game { closes: true, ..both().in_step() }),
+        (Flaw::WritesClosed, Game { wins: true, ..both().in_step() }),
         (Flaw::NoIntent, both().in_step()),
         (Flaw::TakesPartsForChanges, Game { flaw: Some(Flaw::TakesPartsForChanges), ..both() }.in_step().piecewise()),
         (Flaw::ForgetsWrites, Game { normalizes: true, ..both().in_step() }),
