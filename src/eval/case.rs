@@ -28,7 +28,7 @@ struct ReadyBranch<'p> {
 
 #[derive(Debug)]
 enum ReadyResult<'p> {
-    Value(Piped<'p>),
+    Value(Box<Piped<'p>>),
     Reject,
     Unchanged,
     /// Only for values of this slot that its schema does not know.
@@ -39,7 +39,7 @@ impl<'p> ReadyCase<'p> {
     pub(super) fn new(branches: &'p [Branch]) -> Result<ReadyCase<'p>, EvalError> {
         let ready = |branch: &'p Branch| -> Result<ReadyBranch<'p>, EvalError> {
             let result = match &branch.result {
-                BranchResult::Value { source, steps } => ReadyResult::Value(Piped::new(branch.at, source, steps)?),
+                BranchResult::Value { source, steps } => ReadyResult::Value(Box::new(Piped::new(branch.at, source, steps)?)),
                 BranchResult::Reject => ReadyResult::Reject,
                 BranchResult::Unchanged => ReadyResult::Unchanged,
                 BranchResult::Uncovered(slot) => ReadyResult::Uncovered(*slot as usize),
@@ -112,7 +112,7 @@ impl<'p> ReadyCase<'p> {
 
     fn results_mut(&mut self) -> impl Iterator<Item = &mut Piped<'p>> {
         self.branches.iter_mut().filter_map(|branch| match &mut branch.result {
-            ReadyResult::Value(piped) => Some(piped),
+            ReadyResult::Value(piped) => Some(piped.as_mut()),
             ReadyResult::Reject | ReadyResult::Unchanged | ReadyResult::Uncovered(_) => None,
         })
     }

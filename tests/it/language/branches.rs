@@ -379,8 +379,12 @@ fn a_mapping_in_both_directions_has_cases_that_do_not_ask_the_time_and_no_when()
 
 // ---------------------------------------------------------------------------------- comparisons in replacements
 
-/// The cases of a replacement of a number, each with whether it takes a number.
-const NUMBERS: &[(&str, fn(i64) -> bool)] = &[
+/// A case of a replacement, and whether it takes a value.
+type Case<T> = (&'static str, fn(T) -> bool);
+type TextCase = (&'static str, fn(&str) -> bool);
+
+/// The cases of a replacement of a number.
+const NUMBERS: &[Case<i64>] = &[
     ("< 2", |n| n < 2),
     ("<= 5", |n| n <= 5),
     ("> 8", |n| n > 8),
@@ -393,7 +397,7 @@ const NUMBERS: &[(&str, fn(i64) -> bool)] = &[
 ];
 
 /// As [`NUMBERS`], for a text. Comparisons pay no regard to case; values do.
-const TEXTS: &[(&str, fn(&str) -> bool)] = &[
+const TEXTS: &[TextCase] = &[
     ("starts with \"a\"", |t| t.to_lowercase().starts_with('a')),
     ("ends with \"b\"", |t| t.to_lowercase().ends_with('b')),
     ("contains \"ab\"", |t| t.to_lowercase().contains("ab")),
@@ -403,11 +407,11 @@ const TEXTS: &[(&str, fn(&str) -> bool)] = &[
 ];
 
 /// The result of the first case that takes a value: `c` with its number.
-fn first<T: Copy>(cases: &[usize], all: &[(&str, fn(T) -> bool)], value: T) -> String {
+fn first<T: Copy>(cases: &[usize], all: &[Case<T>], value: T) -> String {
     cases.iter().find(|case| all[**case].1(value)).map_or_else(|| "other".to_owned(), |case| format!("c{case}"))
 }
 
-fn table<T>(cases: &[usize], all: &[(&str, fn(T) -> bool)]) -> String {
+fn table<T>(cases: &[usize], all: &[Case<T>]) -> String {
     let lines: Vec<String> = cases.iter().map(|case| format!("{} => \"c{case}\"; ", all[*case].0)).collect();
     format!("{{ {}null => \"none\"; else => \"other\" }}", lines.concat())
 }
