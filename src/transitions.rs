@@ -141,6 +141,14 @@ pub fn status_of(substatus: &Substatus) -> Option<Status> {
     RULES.iter().find(|rule| rule.substatus.contains(substatus)).map(|rule| rule.status.clone())
 }
 
+/// The substatus of a status that has only one.
+pub fn substatus_of(status: &Status) -> Option<Substatus> {
+    match rule(status)?.substatus {
+        [only] => Some(only.clone()),
+        _ => None,
+    }
+}
+
 fn rule(status: &Status) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.status == *status)
 }
@@ -232,6 +240,7 @@ mod tests {
         }
         assert_eq!(status_of(&Substatus::Won), Some(Status::Closed));
         assert_eq!(status_of(&Substatus::Received), Some(Status::New));
+        assert_eq!((substatus_of(&Status::Active), substatus_of(&Status::Closed)), (Some(Substatus::Accepted), None));
         assert_eq!((status_of(&Substatus::None), status_of(&"Engaged".into())), (None, None));
     }
 

@@ -16,7 +16,7 @@ use super::reading::Place;
 use super::referral::Referral;
 use super::requirements;
 use super::siblings;
-use super::transitions::{Substatus, status_of};
+use super::transitions::{Status, Substatus, status_of, substatus_of};
 use super::tree::Node;
 use crate::connect::trail::hash_of;
 use crate::connect::{Call, ConnectError};
@@ -83,15 +83,18 @@ impl PartnerCenter {
         }
     }
 
-    /// The body of a write. If it has a substatus alone, it gets the status that this belongs to.
+    /// The body of a write. If it has a substatus alone, it gets the status that this belongs to; a status alone gets its substatus if there
+    /// is only one.
     fn written(&self, body: &Payload) -> Result<Node, ConnectError> {
         let mut node = self.object(&body.to_text())?;
-        if let Node::Object(properties) = &mut node
-            && !properties.contains_key("status")
-            && let Some(Node::Text(substatus)) = properties.get("substatus")
-            && let Some(status) = status_of(&Substatus::from(substatus.as_str()))
-        {
-            properties.insert("status".to_owned(), Node::from(status.as_str()));
+        let given = |name: &str| node.text(&[name]).map(str::to_owned);
+        let added = match (given("status"), given("substatus")) {
+            (None, Some(substatus)) => status_of(&Substatus::from(substatus.as_str())).map(|status| ("status", status.to_string())),
+            (Some(status), None) => substatus_of(&Status::from(status.as_str())).map(|substatus| ("substatus", substatus.to_string())),
+            _ => None,
+        };
+        if let (Some((name, word)), Node::Object(properties)) = (added, &mut node) {
+            properties.insert(name.to_owned(), Node::from(word.as_str()));
         }
         Ok(node)
     }
