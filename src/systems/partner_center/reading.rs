@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant as Moment};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,11 @@ use crate::time::{Instant, format_instant, parse_instant};
 
 /// How far a reading goes back before the last change of the reading before it.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// How far a question of [`Index`] goes back that follows another one closely. With the whole overlap, the first load of many deals would read
+/// all that it has created itself again for each of them.
+const NEAR: TimeDelta = TimeDelta::seconds(10);
+/// How often the index reads the whole overlap.
+const WHOLE_EVERY: Duration = Duration::from_secs(60);
 
 /// A place in a reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +84,18 @@ impl Place {
         self.mark.map(|mark| mark - OVERLAP)
     }
 
+    /// Begins the next reading this far before the newest change that was read.
+    fn go_back(&mut self, by: TimeDelta) {
+        if let Some(mark) = self.mark {
+            self.from = Some(format_instant(mark - by));
+        }
+    }
+
     /// Forgets fingerprints that no later page can bring again.
     fn prune(&mut self) {
         let Some(since) = self.since() else { return };
         let from = self.from.as_deref().and_then(parse_instant).unwrap_or(since);
+        // Another reading may go back to `since` again.
         let least = from.min(since).timestamp_micros();
         self.recent.retain(|(at, _)| *at >= least);
     }
@@ -158,6 +172,8 @@ impl PartnerCenter {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     place: Place,
+    /// When the whole overlap was read.
+    whole: Option<Moment>,
     /// The ids by external reference, the oldest referral first.
     ids: HashMap<String, BTreeSet<(String, String)>>,
     /// The reverse, by id.
@@ -167,11 +183,17 @@ pub(super) struct Index {
 impl Index {
     /// Reads what has changed.
     pub(super) async fn refresh(&mut self, service: &PartnerCenter) -> Result<(), ConnectError> {
+        let began = Moment::now();
+        let near = self.whole.is_some_and(|whole| whole.elapsed() < WHOLE_EVERY);
+        self.place.go_back(if near { NEAR } else { OVERLAP });
         loop {
             let part = service.read_from(&self.place, usize::MAX).await?;
             part.referrals.iter().flatten().for_each(|referral| self.learn(referral));
             self.place = part.place;
             if !part.more {
+                if !near {
+                    self.whole = Some(began);
+                }
                 return Ok(());
             }
         }
