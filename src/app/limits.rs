@@ -16,7 +16,7 @@ const INITIAL: u64 = 15_000_000;
 
 /// The logical name of a flow's table: `contact` of `d365.contact`.
 pub fn logical_name(flow: &IngressFlow) -> String {
-    flow.source.table.split_once('.').map_or(flow.source.table.as_str(), |(_, name)| name).to_owned()
+    flow.source.name().to_owned()
 }
 
 /// What is known of a first load.

@@ -14,7 +14,7 @@ use crate::syntax::ast::{self, FieldMapping, LiteralValue, Operand, Path};
 /// A checked result.
 struct Checked {
     result: BranchResult,
-    /// The type; `None` for a result that is no value.
+    /// The type; `None` for a result without a value.
     typed: Option<Typed>,
     span: Span,
 }

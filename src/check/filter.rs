@@ -183,7 +183,7 @@ impl Tester<'_, '_, '_, '_> {
         Some(Operand::Relative(base, moment.offset))
     }
 
-    /// A word on the right that names a field. An option of the left field comes first, but both is no answer.
+    /// A word on the right that names a field. An option of the left field comes first; a word that is both is an error.
     fn other_field(&mut self, path: &ast::Path, value: &Value) -> Option<Operand> {
         let word = path.text();
         if resolve(value, self.field()).is_ok() {

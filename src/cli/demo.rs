@@ -108,7 +108,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
     let emulators = start(config).await.map_err(|e| format!("the emulators could not be started: {e}"))?;
     say(&format!("The services run on this machine, with {} sample contacts.", args.contacts));
     let project = project(&emulators, folder)?;
-    let plan = Arc::new(shipped_plan()?);
+    let plan = Arc::new(shipped_plan(&template::SHIPPED)?);
     let store = Store::open_for_run(&project.state)?;
 
     let mut runs = Vec::new();
@@ -204,9 +204,9 @@ fn project(emulators: &Running, folder: &Path) -> Result<Project, DemoError> {
     Ok(Project::load(&folder.join(FILE_NAME))?)
 }
 
-/// The plan of the mappings that are shipped, against the built-in schemas.
-fn shipped_plan() -> Result<ExecutionPlan, DemoError> {
-    let inputs = template::SHIPPED.iter().map(|(name, text)| Input { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() });
+/// The plan of mappings that are shipped, against the built-in schemas.
+fn shipped_plan(files: &[(&str, &str)]) -> Result<ExecutionPlan, DemoError> {
+    let inputs = files.iter().map(|(name, text)| Input { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() });
     let compiled = compile(inputs.collect(), Catalogue::builtin());
     let findings = || render(&compiled.diagnostics, &compiled.sources, Rendering::Human, Style::PLAIN);
     compiled.plan.ok_or_else(|| format!("the shipped mappings have errors\n{}", findings()).into())

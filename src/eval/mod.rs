@@ -110,7 +110,7 @@ pub struct MappedField<'m, 'a> {
     pub path: &'m str,
     /// The value.
     pub value: &'m Value<'a>,
-    /// Whether the field is left as it is at the target. There is no value then.
+    /// Whether the field is left as it is at the target. It has no value then.
     pub unchanged: bool,
     /// Its program in the plan.
     pub program: &'m FieldProgram,

@@ -60,7 +60,7 @@ pub(super) fn sides<'c>(mapping: &Mapping, catalogue: &'c Catalogue) -> Sides<'c
 pub(super) fn linked_sides<'c>(linked: &Linked, outer: &Sides<'c>, catalogue: &'c Catalogue) -> Sides<'c> {
     let source = match linked.kind {
         LinkedKind::Record => outer.source,
-        LinkedKind::Rows => outer.source.and_then(|source| catalogue.get(&source.items(&linked.path.names())?).map(AsRef::as_ref)),
+        LinkedKind::Rows => outer.source.and_then(|source| catalogue.items(source, &linked.path.names()).map(AsRef::as_ref)),
     };
     Sides { source, target: table(&linked.table, catalogue) }
 }

@@ -438,6 +438,25 @@ impl Side {
     }
 }
 
+impl LinkedRecord {
+    /// The table's name within its system.
+    pub fn name(&self) -> &str {
+        name_within(&self.table)
+    }
+
+    /// The property of the right side's record with the id that the lookup holds.
+    pub fn property(&self) -> String {
+        format!("_{}_value", self.column)
+    }
+}
+
+impl LinkedRows {
+    /// The table's name within its system.
+    pub fn name(&self) -> &str {
+        name_within(&self.table)
+    }
+}
+
 impl TargetResource {
     /// The system; a plan that was compiled names one.
     pub fn system(&self) -> Option<SystemId> {

@@ -153,7 +153,11 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                 });
             }
             Entry::Linked(linked) => {
-                let (from, to) = linked_tables(linked, source, catalogue);
+                let to = table(&linked.table);
+                let from = match linked.kind {
+                    ast::LinkedKind::Record => source,
+                    ast::LinkedKind::Rows => source.and_then(|source| catalogue.items(source, &linked.path.names()).map(AsRef::as_ref)),
+                };
                 let mut rows: Vec<Vec<String>> = linked
                     .keys
                     .iter()
@@ -197,17 +201,6 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
     let when = if field.flags.iter().any(|f| f.text == "initial") { "first load and replay" } else { "every change" };
     let remark = remark_of(text, field.span.start, field.span.end);
     vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), remark]
-}
-
-/// The tables between which the lines of a block of linked records go.
-fn linked_tables<'c>(linked: &ast::Linked, source: Option<&'c Table>, catalogue: &'c Catalogue) -> (Option<&'c Table>, Option<&'c Table>) {
-    let get = |id: TableId| catalogue.get(&id).map(AsRef::as_ref);
-    let from = match linked.kind {
-        ast::LinkedKind::Record => source,
-        ast::LinkedKind::Rows => source.and_then(|source| get(source.items(&linked.path.names())?)),
-    };
-    let to = SystemId::from_name(&linked.table.system.text).and_then(|system| get(TableId::new(system, linked.table.table.text.clone())));
-    (from, to)
 }
 
 /// A `case` in one line, without its comments.

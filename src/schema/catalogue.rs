@@ -112,6 +112,11 @@ impl Catalogue {
         self.tables.get(id)
     }
 
+    /// The table that describes the items of a list, if the field of a table at a path is one.
+    pub fn items(&self, table: &Table, path: &[&str]) -> Option<&Arc<Table>> {
+        self.get(&table.items(path)?)
+    }
+
     /// Every table, by name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()

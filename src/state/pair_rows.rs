@@ -3,8 +3,11 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::error::StateError;
-use super::pairs::{PairIntake, PairMark, PairNotice, PairSide};
+use super::pairs::{PairIntake, PairMark, PairNotice, PairSide, Readings};
 use super::store::Store;
+
+/// The readings of tables with rows.
+const TABLES: Readings = Readings { table: "pair_row_cursor", column: "source" };
 
 /// A row that its table told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +26,7 @@ impl Store {
     pub fn pair_row_cursor(&self, flow: &str, table: &str, plan: &str) -> Result<Option<String>, StateError> {
         self.write("begin to read rows", |tx| {
             let mapping = tx.mapping(flow)?;
-            let known: Option<(String, Option<String>)> = tx
-                .conn
-                .prepare_cached("SELECT plan, link FROM pair_row_cursor WHERE mapping = ?1 AND source = ?2")?
-                .query_row(params![mapping, table], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            if let Some((_, link)) = known.filter(|(known, _)| known == plan) {
-                return Ok(link);
-            }
-            tx.conn
-                .prepare_cached("INSERT OR REPLACE INTO pair_row_cursor (mapping, source, plan, link) VALUES (?1, ?2, ?3, NULL)")?
-                .execute(params![mapping, table, plan])?;
-            Ok(None)
+            tx.begin_reading(&TABLES, mapping, &table, plan)
         })
     }
 
@@ -45,11 +37,7 @@ impl Store {
     pub fn take_pair_rows(&self, flow: &str, table: &str, notices: &[PairRowNotice], mark: &PairMark) -> Result<PairIntake, StateError> {
         self.write("take in notices of rows", |tx| {
             let mapping = tx.mapping(flow)?;
-            let moved = tx
-                .conn
-                .prepare_cached("UPDATE pair_row_cursor SET link = ?3 WHERE mapping = ?1 AND source = ?2 AND link IS ?4")?
-                .execute(params![mapping, table, mark.to, mark.from])?;
-            if moved == 0 {
+            if !tx.advance_reading(&TABLES, mapping, &table, mark)? {
                 let detail = format!("another page of {table} was committed");
                 return Err(StateError::CursorMoved { mapping: flow.to_owned(), detail }.into());
             }
@@ -75,8 +63,7 @@ impl Store {
                     tx.take_pair(mapping, PairSide::Right, &PairNotice { id, version: None, begins: false }, &mut intake)?;
                 }
             }
-            let rows = "SELECT COUNT(*) FROM outbox WHERE mapping = ?1";
-            intake.backlog = tx.conn.prepare_cached(rows)?.query_row([mapping], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            intake.backlog = tx.backlog_of(mapping)?;
             Ok(intake)
         })
     }

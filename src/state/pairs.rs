@@ -3,7 +3,7 @@
 //! A pair waits in the outbox as a `refetch` under its anchor, the id by which it was met first. So it waits once however often it is told
 //! of, is claimed, postponed, given back and counted as any other operation, and `dead-letters retry` works as for records.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
@@ -41,6 +41,15 @@ impl PairSide {
 }
 
 const BOTH: i64 = 3;
+
+/// Where readings are kept: a table with `mapping`, `plan` and `link`, and its column that names what is read.
+pub(super) struct Readings {
+    pub(super) table: &'static str,
+    pub(super) column: &'static str,
+}
+
+/// The readings of the two sides.
+const SIDES: Readings = Readings { table: "pair_cursor", column: "side" };
 
 /// What is stored of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -220,18 +229,7 @@ impl Store {
     pub fn pair_cursor(&self, flow: &str, side: PairSide, plan: &str) -> Result<Option<String>, StateError> {
         self.write("begin to read a side", |tx| {
             let mapping = tx.mapping(flow)?;
-            let known: Option<(String, Option<String>)> = tx
-                .conn
-                .prepare_cached("SELECT plan, link FROM pair_cursor WHERE mapping = ?1 AND side = ?2")?
-                .query_row(params![mapping, side], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            if let Some((_, link)) = known.filter(|(known, _)| known == plan) {
-                return Ok(link);
-            }
-            tx.conn
-                .prepare_cached("INSERT OR REPLACE INTO pair_cursor (mapping, side, plan, link) VALUES (?1, ?2, ?3, NULL)")?
-                .execute(params![mapping, side, plan])?;
-            Ok(None)
+            tx.begin_reading(&SIDES, mapping, &side, plan)
         })
     }
 
@@ -248,22 +246,17 @@ impl Store {
     ) -> Result<PairIntake, StateError> {
         self.write("take in notices of a side", |tx| {
             let mapping = tx.mapping(flow)?;
-            if let Some(mark) = mark {
-                let moved = tx
-                    .conn
-                    .prepare_cached("UPDATE pair_cursor SET link = ?3 WHERE mapping = ?1 AND side = ?2 AND link IS ?4")?
-                    .execute(params![mapping, side, mark.to, mark.from])?;
-                if moved == 0 {
-                    let detail = format!("another page of the {side} side was committed");
-                    return Err(StateError::CursorMoved { mapping: flow.to_owned(), detail }.into());
-                }
+            if let Some(mark) = mark
+                && !tx.advance_reading(&SIDES, mapping, &side, mark)?
+            {
+                let detail = format!("another page of the {side} side was committed");
+                return Err(StateError::CursorMoved { mapping: flow.to_owned(), detail }.into());
             }
             let mut intake = PairIntake::default();
             for notice in notices {
                 tx.take_pair(mapping, side, notice, &mut intake)?;
             }
-            let rows = "SELECT COUNT(*) FROM outbox WHERE mapping = ?1";
-            intake.backlog = tx.conn.prepare_cached(rows)?.query_row([mapping], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            intake.backlog = tx.backlog_of(mapping)?;
             Ok(intake)
         })
     }
@@ -414,6 +407,39 @@ impl Store {
 }
 
 impl Tx<'_> {
+    /// Returns the link by which a reading goes on; `None` at its beginning. If the plan is another one than before, it begins again.
+    pub(super) fn begin_reading(&mut self, readings: &Readings, mapping: i64, name: &dyn ToSql, plan: &str) -> Inside<Option<String>> {
+        let Readings { table, column } = readings;
+        let known: Option<(String, Option<String>)> = self
+            .conn
+            .prepare_cached(&format!("SELECT plan, link FROM {table} WHERE mapping = ?1 AND {column} = ?2"))?
+            .query_row(params![mapping, name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((_, link)) = known.filter(|(known, _)| known == plan) {
+            return Ok(link);
+        }
+        self.conn
+            .prepare_cached(&format!("INSERT OR REPLACE INTO {table} (mapping, {column}, plan, link) VALUES (?1, ?2, ?3, NULL)"))?
+            .execute(params![mapping, name, plan])?;
+        Ok(None)
+    }
+
+    /// Moves a reading on; `false` if it is at another place than the page was read from.
+    pub(super) fn advance_reading(&mut self, readings: &Readings, mapping: i64, name: &dyn ToSql, mark: &PairMark) -> Inside<bool> {
+        let Readings { table, column } = readings;
+        let moved = self
+            .conn
+            .prepare_cached(&format!("UPDATE {table} SET link = ?3 WHERE mapping = ?1 AND {column} = ?2 AND link IS ?4"))?
+            .execute(params![mapping, name, mark.to, mark.from])?;
+        Ok(moved > 0)
+    }
+
+    /// How many pairs wait.
+    pub(super) fn backlog_of(&mut self, mapping: i64) -> Inside<u64> {
+        let rows = "SELECT COUNT(*) FROM outbox WHERE mapping = ?1";
+        Ok(self.conn.prepare_cached(rows)?.query_row([mapping], |row| row.get::<_, i64>(0))?.unsigned_abs())
+    }
+
     pub(super) fn take_pair(&mut self, mapping: i64, side: PairSide, notice: &PairNotice, intake: &mut PairIntake) -> Inside<()> {
         if self.is_forgotten(&notice.id)? {
             intake.forgotten += 1;

@@ -82,22 +82,10 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         return Err(Wrong::arguments("a pattern consists of yyyy, yy, MM, M, dd, d, HH, mm, ss and the characters between them"));
     };
     let timed = parts.iter().any(|p| matches!(p, FormatPart::Hour | FormatPart::Minute | FormatPart::Second));
-    match &call.input.ty {
-        Ty::Date if timed => return Err(Wrong::arguments("a day has no time of day")),
-        Ty::Date | Ty::Instant | Ty::Local => {}
-        Ty::Null
-        | Ty::Boolean
-        | Ty::Integer { .. }
-        | Ty::Decimal { .. }
-        | Ty::Double
-        | Ty::Text { .. }
-        | Ty::Words(_)
-        | Ty::Guid
-        | Ty::Choice(_)
-        | Ty::Options(_) => {
-            return Err(Wrong::ty("a date", "remove the step, or read the text as a date first: `| date(\"…\") or null`"));
-        }
+    if call.input.ty == Ty::Date && timed {
+        return Err(Wrong::arguments("a day has no time of day"));
     }
+    call.moment()?;
     let longest = parts.iter().map(longest).sum();
     let operation = Operation::FormatDate(FormatDate { parts, zone: zone.map(str::to_owned) });
     Ok(Checked::sure(operation, call.typed(Ty::Text { max: Some(longest) })))

@@ -21,7 +21,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`local(new_zone)`, `local(new_zone, \"Europe/Berlin\")`",
             takes: "an instant",
-            gives: "the same in the zone whose name a field holds. If the field is empty, the second argument is the zone. Fails if there is no zone, or no zone of that name",
+            gives: "the same in the zone whose name a field holds. If the field is empty, the second argument is the zone. Fails if the zone is empty or unknown",
         },
     ],
     samples: &["local(\"Europe/Berlin\")", "local(nickname)", "local(nickname, \"UTC\")"],
@@ -51,10 +51,7 @@ pub fn check_instant(ty: &Ty) -> Result<(), Wrong> {
 impl Operate for LocalTime {
     fn ready(&self) -> Result<Ready<'_>, NotReady> {
         let zone = ready_zone(&self.0)?;
-        Ok(Ready::new(move |value| match value {
-            Value::Instant(instant) => Ok(Value::Local(instant.with_timezone(&zone).naive_local())),
-            _ => Err(OTHER_TYPE),
-        }))
+        Ok(Ready::new(move |value| in_zone(&value, zone)))
     }
 
     fn written(&self) -> String {
@@ -65,7 +62,10 @@ impl Operate for LocalTime {
 /// The time in the zone of this name.
 pub fn local_in<'a>(value: Value<'a>, zone: Option<&str>) -> Result<Value<'a>, Failed> {
     let name = zone.ok_or(Failed("the record has no time zone"))?;
-    let zone = time_zone(name.trim()).ok_or(Failed("the field does not hold the name of a time zone"))?;
+    in_zone(&value, time_zone(name.trim()).ok_or(Failed("the field does not hold the name of a time zone"))?)
+}
+
+fn in_zone<'a>(value: &Value<'a>, zone: chrono_tz::Tz) -> Result<Value<'a>, Failed> {
     match value {
         Value::Instant(instant) => Ok(Value::Local(instant.with_timezone(&zone).naive_local())),
         _ => Err(OTHER_TYPE),

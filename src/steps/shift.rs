@@ -39,22 +39,10 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let [Argument::Period(Period { months, seconds })] = call.arguments() else {
         return Err(Wrong::arguments("expected a period, such as `6 months`, `-90d` or `1 year`"));
     };
-    match &call.input.ty {
-        Ty::Date if seconds % DAY != 0 => return Err(Wrong::arguments("a day has no time of day: write years, months, weeks or days")),
-        Ty::Date | Ty::Instant | Ty::Local => {}
-        Ty::Null
-        | Ty::Boolean
-        | Ty::Integer { .. }
-        | Ty::Decimal { .. }
-        | Ty::Double
-        | Ty::Text { .. }
-        | Ty::Words(_)
-        | Ty::Guid
-        | Ty::Choice(_)
-        | Ty::Options(_) => {
-            return Err(Wrong::ty("a date", "remove the step, or read the text as a date first: `| date(\"…\") or null`"));
-        }
+    if call.input.ty == Ty::Date && seconds % DAY != 0 {
+        return Err(Wrong::arguments("a day has no time of day: write years, months, weeks or days"));
     }
+    call.moment()?;
     if (*months, *seconds) == (0, 0) {
         call.no_effect("the period is zero");
     }

@@ -9,14 +9,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{DemoError, DemoRun, Sales, admin, show, write};
+use super::{DemoError, DemoRun, Sales, admin, shipped_plan, show, write};
 use crate::app::{options, services, sign_in};
-use crate::check::{Input, compile};
 use crate::cli::emulated;
-use crate::plan::{ExecutionPlan, TwoWayFlow};
+use crate::plan::TwoWayFlow;
 use crate::project::{FILE_NAME, Project, template};
 use crate::run::{Pace, Publisher, run as execute};
-use crate::schema::Catalogue;
 use crate::state::Store;
 
 /// The runs of this part.
@@ -55,7 +53,7 @@ impl Referrals {
 /// Lets the deals travel. Everything is kept in `folder`, the sign-in too.
 pub async fn demo(emulators: &Running, folder: &Path, say: impl Fn(&str)) -> Result<Referrals, DemoError> {
     let project = project(emulators, folder)?;
-    let plan = Arc::new(plan()?);
+    let plan = Arc::new(shipped_plan(&[template::REFERRALS])?);
     let flow = plan.two_way.first().ok_or("the shipped mapping of referrals is missing")?;
     sign_in(&project).await?;
     say("Signed in to Partner Center, which runs on this machine too.");
@@ -96,13 +94,6 @@ fn project(emulators: &Running, folder: &Path) -> Result<Project, DemoError> {
     let partner = emulated::partner_center(emulators).ok_or("Partner Center was not started")?;
     write(folder, FILE_NAME, &format!("version: 1\n{connections}{partner}    token-file: partner-center.json\n"))?;
     Ok(Project::load(&folder.join(FILE_NAME))?)
-}
-
-/// The plan of the shipped mapping, against the built-in schemas.
-fn plan() -> Result<ExecutionPlan, DemoError> {
-    let (name, text) = template::REFERRALS;
-    let compiled = compile(vec![Input { name: name.to_owned(), bytes: text.as_bytes().to_vec() }], Catalogue::builtin());
-    compiled.plan.ok_or_else(|| "the shipped mapping of referrals has errors".into())
 }
 
 /// Signs in with a device code, which the emulator confirms.

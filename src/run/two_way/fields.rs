@@ -216,9 +216,7 @@ impl<'a> Reading<'a> {
     /// Adds what is shown of lookups and lists to the results of fields.
     fn with_lists(&self, results: &mut [Option<String>], linked: &[Vec<String>], lists: &[List]) {
         for (field, result) in self.fields.list.iter().zip(results) {
-            if let (Some(link), Some(values)) =
-                (field.link.and_then(|link| self.flow.links.get(link)), field.link.and_then(|link| linked.get(link)))
-            {
+            if let Some((link, values)) = field.link.and_then(|link| self.flow.links.get(link).zip(linked.get(link))) {
                 let values: Option<Vec<String>> =
                     link.sought(values).map(|sought| sought.into_iter().map(|(_, value)| value.clone()).collect());
                 *result = Some(values.map_or_else(|| "null".to_owned(), |values| format!("[{}]", values.join(","))));
@@ -243,11 +241,12 @@ impl<'a> Reading<'a> {
         let linked = self.linked(&values);
         let lists = self.flow.rows.iter().map(|rows| List::of_items(rows, raw, self.now)).collect::<Result<Vec<_>, _>>()?;
         self.with_lists(&mut results, &linked, &lists);
+        let changed = seconds(raw, "updatedDateTime");
         let sight = LeftSight {
             id: text_at(raw, &self.flow.left.primary_key).unwrap_or_default().to_ascii_lowercase(),
             version: version(raw, PairSide::Left),
-            changed: seconds(raw, "updatedDateTime"),
-            untouched: seconds(raw, "updatedDateTime") == seconds(raw, "createdDateTime"),
+            changed,
+            untouched: changed == seconds(raw, "createdDateTime"),
             closed: text_at(raw, "status").is_some_and(|status| status.eq_ignore_ascii_case("Closed")),
             admitted: admitted && in_scope(raw, self.flow.scope),
             crm_id: text_at(raw, CRM_ID).map(|id| id.trim().to_ascii_lowercase()).filter(|id| !id.is_empty()),
@@ -267,11 +266,12 @@ impl<'a> Reading<'a> {
         let rows = self.flow.rows.iter().enumerate().map(|(place, list)| List::of_rows(list, rows.get(place).unwrap_or(&empty), self.now));
         let lists = rows.collect::<Result<Vec<_>, _>>()?;
         self.with_lists(&mut results, &[], &lists);
+        let changed = seconds(&raw, "modifiedon");
         let sight = RightSight {
             id: text_at(&raw, &self.flow.right.primary_key).unwrap_or_default().to_ascii_lowercase(),
             version: version(&raw, PairSide::Right),
-            changed: seconds(&raw, "modifiedon"),
-            untouched: seconds(&raw, "modifiedon") == seconds(&raw, "createdon"),
+            changed,
+            untouched: changed == seconds(&raw, "createdon"),
             gate: self.fields.columns.gate.map(|gate| raw_at(&raw, gate).as_deref() == Some("true")),
             identifier: identifier(self.flow, &raw),
             closed: self
@@ -425,11 +425,6 @@ impl LinkedRecord {
         let sought: Vec<(&str, &String)> =
             self.by.iter().filter_map(|column| value(column).map(|(_, value)| (column.as_str(), value))).collect();
         sought.iter().any(|(_, value)| !is_empty(value)).then_some(sought)
-    }
-
-    /// The property of a record with the id that the lookup holds.
-    fn property(&self) -> String {
-        format!("_{}_value", self.column)
     }
 }
 

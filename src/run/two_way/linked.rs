@@ -45,7 +45,7 @@ impl Job<'_> {
         if let Some(id) = known.get(&key) {
             return Ok(id.clone());
         }
-        let table = Table { name: link.table.split_once('.').map_or(link.table.as_str(), |(_, name)| name), collection: &link.collection };
+        let table = Table { name: link.name(), collection: &link.collection };
         let mut wanted: Vec<(&str, Value)> =
             sought.iter().map(|(column, value)| (*column, serde_json::from_str(value).unwrap_or_default())).collect();
         if link.active {

@@ -17,6 +17,7 @@ mod fields;
 #[cfg(test)]
 mod flows;
 mod linked;
+mod lists;
 #[cfg(test)]
 mod model;
 mod notifications;

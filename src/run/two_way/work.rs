@@ -9,7 +9,6 @@ use super::Shared;
 use super::audit::{self, Mark};
 use super::fields::{CRM_ID, Record};
 use super::requirements;
-use super::rows::{self, RowWrite, rows_query};
 use super::rule::{FieldWay, LeftSight, Look, Reason, RightSight, Rule, SideWrite, Step, Work};
 use super::trouble::{conflict, fault, problem, service_answers, stuck};
 use super::values::{Body, Fault};
@@ -24,7 +23,7 @@ use crate::run::failure::{of_rejection, place};
 use crate::run::trouble::{FailedCall, Trouble, with_trouble};
 use crate::run::{Pace, RunError};
 use crate::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairSide, StateError};
-use crate::systems::{Payload, RecordKey, Table, Written};
+use crate::systems::{Payload, RecordKey, Written};
 use crate::time::Instant;
 
 /// Pairs claimed at once, per call that may be under way.
@@ -224,7 +223,7 @@ pub(super) struct Job<'a> {
     work: Work,
     left: Option<Record>,
     right: Option<Record>,
-    written: u64,
+    pub(super) written: u64,
 }
 
 impl Job<'_> {
@@ -330,62 +329,6 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Reads the rows that lead to a right record, and takes both in.
-    async fn right_as_it_is(&self, id: &str, raw: &str) -> Result<(Record, RightSight), Break> {
-        let flow = self.shared.flow();
-        let mut lists = Vec::with_capacity(flow.rows.len());
-        for rows in &flow.rows {
-            let query = rows_query(rows);
-            let found = self.answer(CallKind::Look, None, self.shared.right.source.children(&query, &rows.lookup, id).await)?;
-            lists.push(found.iter().map(|row| row.get().to_owned()).collect());
-        }
-        Ok(self.shared.reading().right(raw, &lists)?)
-    }
-
-    /// What is to be written to the tables of lists, each with its list.
-    fn row_writes(&self, fields: &[usize], left: &Record, right: &Record, id: &str) -> Vec<(usize, Vec<RowWrite>)> {
-        let place = |field: &usize| self.shared.fields.list.get(*field).and_then(|field| field.list);
-        let lists = fields.iter().filter_map(place).filter_map(|list| {
-            let rows = self.shared.flow().rows.get(list)?;
-            Some((list, rows::writes(rows, left.lists.get(list)?, right.lists.get(list)?, id, &self.shared.printer)))
-        });
-        lists.collect()
-    }
-
-    async fn write_rows(&mut self, lists: Vec<(usize, Vec<RowWrite>)>, id: &str) -> Result<(), Break> {
-        let shared = self.shared;
-        for (list, writes) in lists {
-            let Some(rows) = shared.flow().rows.get(list) else { continue };
-            let table =
-                Table { name: rows.table.split_once('.').map_or(rows.table.as_str(), |(_, name)| name), collection: &rows.collection };
-            fn key<'a>(table: Table<'a>, attribute: &'a str, value: &'a str) -> RecordKey<'a> {
-                RecordKey { table, attribute, value }
-            }
-            let target = &shared.right.target;
-            for write in writes {
-                match write {
-                    RowWrite::Create { body } => {
-                        let mut body = Body::read(&body);
-                        let parent = format!("/{}({id})", shared.flow().right.collection);
-                        body.set_text(&format!("{}@odata.bind", rows.navigation), &parent);
-                        let body = body.to_json();
-                        self.created(CallKind::Create, body.clone(), target.create(table, &rows.primary_key, Payload::from(&body)).await)?;
-                    }
-                    RowWrite::Update { id, body } => {
-                        let answer = target.update(key(table, &rows.primary_key, &id), Payload::from(&body), None).await;
-                        self.answer(CallKind::Update, Some(body), answer)?;
-                    }
-                    RowWrite::Delete { id } => {
-                        let answer = target.delete(key(table, &rows.primary_key, &id)).await;
-                        self.answer(CallKind::Delete, None, answer)?;
-                    }
-                }
-                self.written += 1;
-            }
-        }
-        Ok(())
-    }
-
     async fn read_right(&mut self, id: &str) -> Result<(), Break> {
         match self.fetch(PairSide::Right, id).await? {
             Some(raw) => {
@@ -486,7 +429,7 @@ impl Job<'_> {
     }
 
     /// Takes the answer to a create. A record that has the key already is found by the look that follows.
-    fn created(&self, kind: CallKind, body: String, answer: Result<(), ConnectError>) -> Result<(), Break> {
+    pub(super) fn created(&self, kind: CallKind, body: String, answer: Result<(), ConnectError>) -> Result<(), Break> {
         match answer {
             Err(ConnectError::Duplicate { .. }) => Ok(()),
             answer => {

@@ -218,6 +218,14 @@ impl<'c> Call<'c> {
         Wrong::ty("a field with options", help)
     }
 
+    /// Checks that the value before the step is a day, an instant or a local time.
+    pub fn moment(&self) -> Result<(), Wrong> {
+        if matches!(self.input.ty, Ty::Date | Ty::Instant | Ty::Local) {
+            return Ok(());
+        }
+        Err(Wrong::ty("a date", "remove the step, or read the text as a date first: `| date(\"…\") or null`"))
+    }
+
     /// A type that is empty after the step if it was empty before it.
     pub fn typed(&self, ty: Ty) -> Typed {
         Typed::new(ty, self.input.nullable)

@@ -321,6 +321,24 @@ async fn a_lost_create_that_is_not_found_in_its_time_window_is_reported_as_unkno
     service.asked();
 }
 
+#[tokio::test]
+async fn a_search_that_follows_another_one_closely_does_not_read_the_whole_overlap_again() {
+    let service = StandIn::start().await;
+    let client = service.client();
+    let by = RecordKey { attribute: "externalReferenceId", ..key("crm-none") };
+    for _ in 0..2 {
+        service.answer(200, &[], list(&[referral("r1", 1, "2026-01-02T00:00:00Z")], None));
+        assert_eq!(client.find(by, "id").await.unwrap(), None);
+    }
+    assert_eq!(
+        service.lines(),
+        [
+            format!("GET {LIST}?$orderby=updatedDateTime asc"),
+            format!("GET {LIST}?$filter=updatedDateTime ge 2026-01-01T23:59:50Z&$orderby=updatedDateTime asc"),
+        ]
+    );
+}
+
 fn query() -> Query {
     Query { collection: "referrals".to_owned(), primary_key: "id".to_owned(), ..Query::default() }
 }

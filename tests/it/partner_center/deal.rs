@@ -67,9 +67,7 @@ impl Deal {
 
     /// Runs the mapping once, and returns the codes of the dead letters.
     pub(super) async fn rejections(&self) -> Vec<String> {
-        let mut command = self.place.command(&["run", "--format", "json"]);
-        let output = command.env("D365MAP_DYNAMICS_SECRET", self.place.running.credentials().dataverse.secret).output().await.unwrap();
-        let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let summary: Value = serde_json::from_str(&self.output(&["run", "--format", "json"], 1).await).expect("JSON");
         let rejections = summary["summary"]["flows"][0]["rejections"].as_array().expect("rejections");
         let mut codes: Vec<String> = rejections.iter().map(|one| one["code"].as_str().unwrap_or_default().to_owned()).collect();
         codes.sort();
