@@ -21,6 +21,7 @@ use crate::project::{
     CampaignConnection, DynamicsConnection, EntraCredential, PartnerCenterConnection, Project, RefreshTokenPlace, SecretError, SecretRef,
     SftpConnection,
 };
+use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::time;
 
@@ -91,8 +92,8 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
     };
     bench.ok("project.file", "project file", files::display(&project.root.join(crate::project::FILE_NAME)));
     let (group, plan) = mappings(&mut bench, &project);
-    connections(&mut bench, args, &project);
     let needs = plan.as_ref().map(Needs::of).unwrap_or_default();
+    connections(&mut bench, args, &project, &needs);
 
     let mut machine = Bench::new(Group::Machine, limit);
     local::examine(&mut machine, &project.state);
@@ -109,7 +110,7 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
             Vec::new()
         }
     };
-    schemas(&mut bench, args, &project, group.zip(plan), &found, limit);
+    schemas(&mut bench, args, &project, group.zip(plan).map(|(group, plan)| (group, plan, &needs)), &found, limit);
 
     let mut checks = bench.done();
     checks.extend(machine.done());
@@ -164,23 +165,27 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
     (Some(group), Some(plan))
 }
 
-/// Whether the project names the connections that are asked for. The SFTP server and Partner Center are needed by those alone who name them.
-fn connections(bench: &mut Bench, args: &Args, project: &Project) {
+/// Whether the project has the connections that are asked for, or those that its mappings need. The SFTP server is needed only if it is
+/// asked for.
+fn connections(bench: &mut Bench, args: &Args, project: &Project, needs: &Needs) {
     let (id, subject) = ("project.connections", "connections");
-    let campaign = project.connections.campaign.as_ref();
+    let (dynamics, campaign, partner) =
+        (project.connections.dynamics.is_some(), project.connections.campaign.as_ref(), project.connections.partner_center.is_some());
+    let needed = |name: Name, system: SystemId| match (args.connection.is_empty(), needs.systems.is_empty()) {
+        (false, _) => args.connection.contains(&name),
+        (true, false) => needs.systems.contains(&system),
+        // No mapping tells: referrals do without Campaign.
+        (true, true) => system == SystemId::D365 || (system == SystemId::Campaign && !partner),
+    };
     let have = [
-        ("dynamics", project.connections.dynamics.is_some(), asked(args, Name::Dynamics)),
-        ("campaign", campaign.is_some(), asked(args, Name::Campaign)),
-        ("campaign.sftp", campaign.is_some_and(|c| c.sftp.is_some()), args.connection.contains(&Name::Sftp)),
-        ("partner-center", project.connections.partner_center.is_some(), args.connection.contains(&Name::PartnerCenter)),
+        ("dynamics", dynamics, needed(Name::Dynamics, SystemId::D365), asked(args, Name::Dynamics)),
+        ("campaign", campaign.is_some(), needed(Name::Campaign, SystemId::Campaign), asked(args, Name::Campaign)),
+        ("campaign.sftp", campaign.is_some_and(|c| c.sftp.is_some()), args.connection.contains(&Name::Sftp), asked(args, Name::Sftp)),
+        ("partner-center", partner, needed(Name::PartnerCenter, SystemId::Partner), asked(args, Name::PartnerCenter)),
     ];
-    let missing: Vec<&str> = have.iter().filter(|(_, there, wanted)| *wanted && !there).map(|(name, ..)| *name).collect();
+    let missing: Vec<&str> = have.iter().filter(|(_, there, needed, _)| *needed && !there).map(|(name, ..)| *name).collect();
     if missing.is_empty() {
-        let there = have.iter().filter(|(name, there, wanted)| {
-            let optional =
-                *name == "campaign.sftp" && asked(args, Name::Sftp) || *name == "partner-center" && asked(args, Name::PartnerCenter);
-            *there && (*wanted || optional)
-        });
+        let there = have.iter().filter(|(_, there, needed, asked)| *there && (*needed || *asked));
         bench.ok(id, subject, there.map(|(name, ..)| *name).collect::<Vec<_>>().join(", "));
     } else {
         bench.fail(
@@ -445,12 +450,12 @@ fn schemas(
     bench: &mut Bench,
     args: &Args,
     project: &Project,
-    compiled: Option<(files::Group, ExecutionPlan)>,
+    compiled: Option<(files::Group, ExecutionPlan, &Needs)>,
     found: &[Check],
     limit: Duration,
 ) {
     let (id, subject) = ("project.schemas", "schemas");
-    let Some((group, plan)) = compiled else {
+    let Some((group, plan, needs)) = compiled else {
         bench.skip(id, subject, "no mapping was compiled");
         return;
     };
@@ -459,8 +464,9 @@ fn schemas(
         return;
     }
     let well = |id: &str| found.iter().any(|c| c.id == id && matches!(c.outcome, Outcome::Ok { .. }));
-    if !(well("dynamics.user") && well("campaign.access")) {
-        bench.skip(id, subject, "the services do not both answer");
+    let answers = [(SystemId::D365, "dynamics.user"), (SystemId::Campaign, "campaign.access")];
+    if answers.iter().any(|(system, check)| needs.systems.contains(system) && !well(check)) {
+        bench.skip(id, subject, "not all services answer");
         return;
     }
     let (sender, receiver) = mpsc::channel();

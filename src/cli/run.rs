@@ -272,6 +272,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
     match format {
         Format::Human => {
             print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());
+            print(&dry.two_way.iter().map(crate::run::DryPairs::describe).collect::<String>());
             print(&dry.orphans.iter().map(|o| format!("{}\n", o.describe_orphan())).collect::<String>());
             print(&dry.events.iter().map(crate::run::DryEvents::describe).collect::<String>());
             print(&reports.iter().map(Reconciliation::describe).collect::<String>());
@@ -281,7 +282,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
             print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry, "reconciliations": reports, "calls": http.stats()})))
         }
     }
-    Ok(if dry.flows.iter().any(|f| f.rejected > 0) { Exit::Findings } else { Exit::Clean })
+    Ok(if dry.has_rejections() { Exit::Findings } else { Exit::Clean })
 }
 
 /// What mappings and opt-outs would write.

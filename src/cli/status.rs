@@ -153,10 +153,11 @@ fn events_stand(events: &EventsStatus) -> String {
 
 /// Where a flow stands in its source, and how much waits.
 fn counts(m: &MappingStatus) -> String {
-    let stands = match (&m.cursor, &m.events) {
-        (None, Some(events)) => events_stand(events),
-        (None, None) => "has not run".to_owned(),
-        (Some(c), _) => {
+    let stands = match (&m.cursor, &m.events, &m.pairs) {
+        (None, Some(events), _) => events_stand(events),
+        (None, None, Some(_)) => "follows changes on both sides".to_owned(),
+        (None, None, None) => "has not run".to_owned(),
+        (Some(c), ..) => {
             let phase = match (c.phase, c.link.is_some()) {
                 (Phase::Delta, _) => "follows changes",
                 (Phase::Full, true) => "in a full load",
@@ -179,7 +180,10 @@ fn counts(m: &MappingStatus) -> String {
         out.push_str(&row("note", note));
     }
     out.push_str(&row("dead letters", &format!("{:>8}   {} being retried", m.dead_letters, m.retrying)));
-    out.push_str(&row("records", &format!("{:>8}   at the target", m.ledger_rows)));
+    out.push_str(&match &m.pairs {
+        Some(pairs) => row("pairs", &format!("{:>8}   {} with a record on one side only", pairs.linked, pairs.single)),
+        None => row("records", &format!("{:>8}   at the target", m.ledger_rows)),
+    });
     if let Some(next) = m.due.next {
         let due = format!("{:>8}   to be evaluated again as time passes, the next {}", m.due.records, time::format_instant(next));
         out.push_str(&row("due", &due));
@@ -269,6 +273,7 @@ mod tests {
             ledger_rows: 100_000,
             totals: Totals::default(),
             events: None,
+            pairs: None,
             notes: Vec::new(),
         }
     }

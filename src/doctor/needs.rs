@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Direction, ExecutionPlan, Side};
+use crate::plan::{Direction, ExecutionPlan, LinkedRecord, LinkedRows, Otherwise, Side};
+use crate::system::SystemId;
 
 /// The needs of all flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// The systems that flows read or write.
+    pub systems: BTreeSet<SystemId>,
     /// By the logical name of the Dataverse table: `contact`.
     pub tables: BTreeMap<String, TableNeeds>,
     /// By the Campaign resource as an address names it: `profile`.
@@ -26,8 +29,6 @@ pub struct TableNeeds {
     pub read: bool,
     /// What is done to its rows.
     pub writes: BTreeSet<Verb>,
-    /// Columns by which its rows are addressed beside the primary key.
-    pub keys: BTreeSet<String>,
     /// The flows.
     pub flows: BTreeSet<String>,
 }
@@ -48,6 +49,8 @@ pub enum Verb {
     Create,
     /// `prvWrite…`
     Write,
+    /// `prvDelete…`
+    Delete,
     /// `prvAppend…`: to attach it to another row.
     Append,
     /// `prvAppendTo…`: to attach another row to it.
@@ -60,6 +63,7 @@ impl Verb {
         match self {
             Verb::Create => "Create",
             Verb::Write => "Write",
+            Verb::Delete => "Delete",
             Verb::Append => "Append",
             Verb::AppendTo => "AppendTo",
         }
@@ -73,6 +77,9 @@ impl Needs {
     /// What a plan's flows need.
     pub fn of(plan: &ExecutionPlan) -> Needs {
         let mut needs = Needs::default();
+        if !(plan.ingress.is_empty() && plan.optouts.is_empty() && plan.events.is_empty()) {
+            needs.systems.extend([SystemId::D365, SystemId::Campaign]);
+        }
         for flow in &plan.ingress {
             if let Some(table) = needs.table(&flow.source.table, &flow.name) {
                 let key = usize::try_from(flow.source.primary_key).ok().and_then(|n| flow.source.slots.get(n));
@@ -116,19 +123,56 @@ impl Needs {
         for flow in &plan.two_way {
             needs.side(&flow.left, &flow.name);
             needs.side(&flow.right, &flow.name);
+            for link in &flow.links {
+                needs.link(&flow.right, link, &flow.name);
+            }
+            for rows in &flow.rows {
+                needs.rows(&flow.right, rows, &flow.name);
+            }
         }
         needs
     }
 
     fn side(&mut self, side: &Side, flow: &str) {
+        self.systems.extend(side.system());
         if let Some(table) = self.table(&side.table, flow) {
             table.set.clone_from(&side.collection);
             table.primary_key.clone_from(&side.primary_key);
             table.read = true;
             table.tracked = true;
             table.writes.extend([Verb::Create, Verb::Write]);
-            if side.key != side.primary_key {
-                table.keys.insert(side.key.clone());
+        }
+    }
+
+    /// A record that a lookup of the right side leads to.
+    fn link(&mut self, right: &Side, link: &LinkedRecord, flow: &str) {
+        if let Some(table) = self.table(&right.table, flow) {
+            table.writes.insert(Verb::Append);
+        }
+        if let Some(table) = self.table(&link.table, flow) {
+            table.set.clone_from(&link.collection);
+            table.primary_key.clone_from(&link.primary_key);
+            table.read = true;
+            table.writes.insert(Verb::AppendTo);
+            if link.otherwise == Otherwise::Create {
+                table.writes.insert(Verb::Create);
+            }
+        }
+    }
+
+    /// The rows that are the items of a list.
+    fn rows(&mut self, right: &Side, rows: &LinkedRows, flow: &str) {
+        let written = !rows.forward.is_empty();
+        if written && let Some(table) = self.table(&right.table, flow) {
+            table.writes.insert(Verb::AppendTo);
+        }
+        if let Some(table) = self.table(&rows.table, flow) {
+            table.set.clone_from(&rows.collection);
+            table.primary_key.clone_from(&rows.primary_key);
+            table.read = true;
+            table.tracked = true;
+            if written {
+                table.writes.extend([Verb::Create, Verb::Write, Verb::Delete, Verb::Append]);
             }
         }
     }

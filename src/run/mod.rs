@@ -7,6 +7,7 @@
 mod binding;
 mod calls;
 mod counters;
+mod dry;
 mod events;
 mod exports;
 mod failure;
@@ -31,13 +32,15 @@ pub use crate::engine::clock::Clock;
 pub use crate::engine::events::{Note, Problem, Publisher, Receiver, RunEvent, Subscriber};
 pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
+pub use dry::{DryRun, dry_run};
 pub use events::{DryEvents, Repair, repair_events};
-pub use ingress::{DryFlow, DryRun, dry_run, outbox_text, paths};
+pub use ingress::{DryFlow, outbox_text, paths};
 pub use memory::Memories;
 pub use optout::{
     AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,
 };
 pub use summary::{FlowSummary, RejectionSummary, Summary};
+pub use two_way::{DryPairExample, DryPairs, DryTable};
 pub use watch::{PlanSource, PlanSourceError, Supervision, Upkeep, watch};
 pub use workflow::{Kind, Workflow, workflows};
 

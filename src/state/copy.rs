@@ -29,6 +29,10 @@ const MAPPING: &[(&str, &str)] = &[
     ("mass_change", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("mass_passed", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("dead_letter", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("pair", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("pair_cursor", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("pair_row", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("pair_row_cursor", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("workflow", "name = ?2 AND ?1 IS NOT NULL"),
     ("forgotten", "?1 IS NOT NULL AND ?2 IS NOT NULL"),
 ];

@@ -4,6 +4,7 @@
 //! of, is claimed, postponed, given back and counted as any other operation, and `dead-letters retry` works as for records.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde::Serialize;
 
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
@@ -50,6 +51,27 @@ pub(super) struct Readings {
 
 /// The readings of the two sides.
 const SIDES: Readings = Readings { table: "pair_cursor", column: "side" };
+
+/// How many pairs a two-way mapping has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PairsStatus {
+    /// Records of both sides that belong together.
+    pub linked: u64,
+    /// Records that do not have one on the other side: what created them there is waiting or has failed, or they have left the mapping.
+    pub single: u64,
+}
+
+/// The pairs of a mapping; `None` if neither of its sides has been read.
+pub(super) fn pairs_status(conn: &Connection, mapping: i64) -> Inside<Option<PairsStatus>> {
+    let read: bool =
+        conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM pair_cursor WHERE mapping = ?1)")?.query_row([mapping], |row| row.get(0))?;
+    if !read {
+        return Ok(None);
+    }
+    let count = "SELECT COUNT(*), COUNT(left_id IS NOT NULL AND right_id IS NOT NULL OR NULL) FROM pair WHERE mapping = ?1";
+    let (all, linked): (i64, i64) = conn.prepare_cached(count)?.query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Some(PairsStatus { linked: linked.unsigned_abs(), single: (all - linked).unsigned_abs() }))
+}
 
 /// What is stored of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

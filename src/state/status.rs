@@ -11,6 +11,7 @@ use super::exports::export_notes;
 use super::links::{Waiting, waiting_for};
 use super::lock::Holder;
 use super::mass::mass_change;
+use super::pairs::{PairsStatus, pairs_status};
 use super::run::{RunRecord, last_run};
 use super::store::Store;
 use super::tx::mapping_id;
@@ -84,6 +85,8 @@ pub struct MappingStatus {
     pub totals: Totals,
     /// How it stands in its sources, where it is a flow of events.
     pub events: Option<EventsStatus>,
+    /// Its pairs, if it is a two-way mapping.
+    pub pairs: Option<PairsStatus>,
     /// What somebody has to know or to do.
     pub notes: Vec<String>,
 }
@@ -215,6 +218,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         ledger_rows,
         totals,
         events: events_status(conn, id)?,
+        pairs: pairs_status(conn, id)?,
         notes,
     })
 }

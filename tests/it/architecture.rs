@@ -61,7 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "yaml",
         ],
     ),
-    ("doctor", &["connect", "count", "plan", "printable", "project", "state", "systems", "time"]),
+    ("doctor", &["connect", "count", "plan", "printable", "project", "state", "system", "systems", "time"]),
     // Rounds, state, services.
     // What comes in over HTTP goes into a port of the state.
     ("ingest", &["connect", "engine", "store", "time"]),
@@ -75,7 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The language.
     ("import", &["check", "diagnostics", "format", "project", "schema", "syntax", "time", "yaml"]),
     ("report", &["printable", "schema", "syntax"]),
-    ("testing", &["check", "eval", "plan", "time"]),
+    ("testing", &["check", "count", "eval", "plan", "time"]),
     ("check", &["count", "diagnostics", "eval", "plan", "schema", "steps", "syntax", "time", "transitions", "unicode", "value"]),
     ("eval", &["json", "plan", "steps", "time", "unicode", "value"]),
     ("plan", &["count", "steps", "syntax", "system", "time", "value"]),

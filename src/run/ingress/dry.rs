@@ -1,4 +1,4 @@
-//! A dry run: what would be written, found out without changing anything.
+//! A dry run of a mapping: what would be written, found out without changing anything.
 //!
 //! Reads on from where the workflow is, into a copy of its state, by the code of the run; so deletions at the end of a full load,
 //! the guard against mass changes, and renamed mappings come out as in a run. Neither the state nor a service is changed; a delta
@@ -21,29 +21,12 @@ use crate::plan::{ExecutionPlan, IngressFlow, Policy, Rejected};
 use crate::printable::inline;
 use crate::run::counters::FlowCounters;
 use crate::run::summary::RejectionSummary;
-use crate::run::workflow::{self, Kind};
-use crate::run::{Options, RunError, Services, binding};
-use crate::store::{
-    Comparison, DueCommit, Judged, KnownWorkflow, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RenamedWorkflow,
-    RunKind, Stores,
-};
+use crate::run::{Options, RunError, Services};
+use crate::store::{Comparison, DueCommit, Judged, MassChange, PageCommit, PageOutcome, Phase, QueuedChange, Reason, RunKind, Stores};
 use std::sync::Arc;
 
 /// Records of each kind that are named; the counts are of all.
 const EXAMPLES: usize = 10;
-
-/// What a run would do.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct DryRun {
-    /// By flow.
-    pub flows: Vec<DryFlow>,
-    /// By event block.
-    pub events: Vec<crate::run::DryEvents>,
-    /// Workflows that would go on with the state of their old name.
-    pub renamed: Vec<RenamedWorkflow>,
-    /// Workflows of the state that the mapping files no longer have: their records would no longer be updated or deleted.
-    pub orphans: Vec<KnownWorkflow>,
-}
 
 /// What a run would do in one flow.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -98,38 +81,8 @@ pub struct DryExample {
     pub fields: Vec<String>,
 }
 
-/// Finds out what a run would write. `stores` is the state as it is, opened for reading; an empty one in memory if there is none yet.
-///
-/// # Errors
-/// [`RunError`], as a run would end with it before it reads, or while it reads.
-pub async fn dry_run(
-    plan: &ExecutionPlan,
-    services: &Services,
-    stores: &Stores,
-    options: &Options,
-    stop: &CancellationToken,
-) -> Result<DryRun, RunError> {
-    crate::run::check_environment(services, stores).await?;
-    let flows = workflow::selected(plan, options.mappings.as_deref())?;
-    let found = binding::find(plan, stores).await?;
-    let mut result = DryRun { renamed: found.renamed.clone(), orphans: found.orphans.clone(), ..DryRun::default() };
-    for workflow in flows.iter().filter(|w| w.kind == Kind::Ingress) {
-        let flow = &plan.ingress[workflow.index];
-        let before = found.name_in_state(&flow.name);
-        let copy = stores.previews.copy_of_mapping(before).await?;
-        if before != flow.name {
-            copy.control.rename_workflow(before, &flow.name).await?;
-        }
-        let mut dry = dry_flow(plan, flow, services, &copy, options, stop).await?;
-        dry.renamed_from = (before != flow.name).then(|| before.to_owned());
-        result.flows.push(dry);
-    }
-    result.events = crate::run::events::dry_run(plan, &flows, services, stores, &found, options, stop).await?;
-    Ok(result)
-}
-
 /// Reads a round into a copy of the flow's state.
-async fn dry_flow(
+pub(in crate::run) async fn dry_flow(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     services: &Services,

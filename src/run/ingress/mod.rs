@@ -21,7 +21,8 @@ use std::sync::atomic::AtomicBool;
 
 use chrono::TimeDelta;
 
-pub use dry::{DryFlow, DryRun, dry_run};
+pub use dry::DryFlow;
+pub(super) use dry::dry_flow;
 pub(super) use leftovers::leftovers;
 pub use reader::{outbox_text, paths};
 

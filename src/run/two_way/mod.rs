@@ -10,9 +10,10 @@
 //! each page with its cursor in one transaction. Then each pair is worked at (`work.rs`): both records are read, `rule.rs` decides, which does no I/O, and what it decides is
 //! written under the versions that were compared. `fields.rs` says what a record shows of the fields of the mapping,
 //! `requirements.rs` what a system requires of a record, `audit.rs` what the opportunity tells people, `values.rs` when two
-//! values mean the same. `model.rs` checks the rule exhaustively.
+//! values mean the same. `dry.rs` does a round without writing. `model.rs` checks the rule exhaustively.
 
 mod audit;
+mod dry;
 mod fields;
 #[cfg(test)]
 mod flows;
@@ -22,6 +23,7 @@ mod lists;
 mod model;
 mod notifications;
 mod reader;
+mod rehearsal;
 mod requirements;
 mod rows;
 mod rule;
@@ -31,6 +33,9 @@ mod values;
 mod work;
 
 use std::sync::Arc;
+
+pub(super) use dry::dry_run;
+pub use dry::{DryPairExample, DryPairs, DryTable};
 
 use super::calls::CallKind;
 use super::{Context, RunError};
@@ -149,10 +154,8 @@ impl Shared {
 pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError> {
     let shared = Arc::new(Shared::new(context, index).await?);
     notifications::take(&shared).await?;
-    reader::read(&shared, Part::Side(PairSide::Left)).await?;
-    reader::read(&shared, Part::Side(PairSide::Right)).await?;
-    for list in 0..shared.flow().rows.len() {
-        reader::read(&shared, Part::Rows(list)).await?;
+    for part in Part::all(shared.flow()) {
+        reader::read(&shared, part).await?;
     }
     work::work(&shared).await
 }

@@ -10,6 +10,7 @@ use super::values::Fault;
 use crate::connect::{ConnectError, Trail};
 use crate::engine::events::RunEvent;
 use crate::eval::raw_at;
+use crate::plan::TwoWayFlow;
 use crate::run::{RunError, failure};
 use crate::store::{PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, StateError};
 use crate::systems::{Cursor, PageRequest, Query, Row, Source};
@@ -24,6 +25,12 @@ pub(super) enum Part {
 }
 
 impl Part {
+    /// Everything that is read for a mapping, in its order.
+    pub(super) fn all(flow: &TwoWayFlow) -> impl Iterator<Item = Part> + use<> {
+        let sides = [Part::Side(PairSide::Left), Part::Side(PairSide::Right)];
+        sides.into_iter().chain((0..flow.rows.len()).map(Part::Rows))
+    }
+
     fn source(self, shared: &Shared) -> &dyn Source {
         match self {
             Part::Side(side) => shared.system(side).source.as_ref(),

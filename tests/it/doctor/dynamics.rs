@@ -6,7 +6,7 @@ use d365map_emulator::Config;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use super::fake::{self, READS, TWO_WAY, WRITES, definition, examined, key, privileges, services};
+use super::fake::{self, READS, WRITES, definition, examined, privileges, services};
 use super::{about, doctor, stable};
 use crate::connect_server::{Reply, closed_port};
 use crate::flow::support::{CONTACTS, World};
@@ -144,23 +144,6 @@ async fn change_tracking_that_is_off_is_told_with_the_way_to_the_switch() {
     let (status, out) = call(&world, &["--connection", "dynamics"]).await;
     assert_eq!(status, 1, "{out}");
     assert_snapshot!(out);
-}
-
-#[tokio::test]
-async fn an_alternate_key_that_a_flow_needs_fails_unless_it_is_active() {
-    let mut told = Vec::new();
-    for keys in [
-        key("msft_microsoftpartnercenterreferralidentifier", "Active"),
-        key("msft_microsoftpartnercenterreferralidentifier", "Pending"),
-        key("msft_microsoftpartnercenterreferralidentifier", "Failed"),
-        json!([]),
-    ] {
-        let answer = definition("opportunity", "opportunities", true, &keys);
-        let server = services(move |seen| seen.target.contains("EntityDefinitions").then(|| Reply::json(200, answer.to_string()))).await;
-        let (_, out) = examined(&server, TWO_WAY, "dynamics").await;
-        told.push(about(&out, "key opportunity.msft_microsoftpartnercenterreferralidentifier"));
-    }
-    assert_snapshot!(told.join("\n"));
 }
 
 #[tokio::test]

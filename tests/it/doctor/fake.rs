@@ -27,13 +27,6 @@ optout contacts {
 }
 ";
 
-/// Referrals and opportunities, the latter found by an alternate key.
-pub const TWO_WAY: &str = "mapping referrals: partner.referral <-> d365.opportunity {
-  key id <-> msft_microsoftpartnercenterreferralidentifier
-  customerProfile.name -> name | truncate(300)
-}
-";
-
 /// The services, with other answers where `other` gives them.
 pub async fn services(other: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static) -> Server {
     Server::start(move |seen, n| other(seen).unwrap_or_else(|| healthy(seen, n))).await

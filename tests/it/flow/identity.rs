@@ -65,7 +65,7 @@ async fn a_dry_run_of_a_renamed_mapping_goes_on_with_its_state_and_leaves_the_na
     let mut other = ExecutionPlan::clone(&called("customers", DELETES));
     other.ingress[0].key.path = vec!["cusCode".to_owned()];
     let stop = tokio_util::sync::CancellationToken::new();
-    let refused = d365map::run::dry_run(&other, &world.services().1, &store.into(), &world.options, &stop).await;
+    let refused = d365map::run::dry_run(&std::sync::Arc::new(other), &world.services().1, &store.into(), &world.options, &stop).await;
     assert!(matches!(refused, Err(RunError::State(StateError::Orphan { .. }))), "{refused:?}");
 }
 

@@ -18,6 +18,11 @@ pub(super) struct Deal {
 
 impl Deal {
     pub(super) async fn new() -> Deal {
+        Deal::with(|mapping| mapping).await
+    }
+
+    /// With a changed mapping.
+    pub(super) async fn with(change: impl FnOnce(String) -> String) -> Deal {
         let place = Place::with(Config { partner_center: Some(settings()), ..Config::default() }).await;
         let running = &place.running;
         let dynamics = running.credentials().dataverse;
@@ -32,7 +37,7 @@ impl Deal {
         std::fs::write(path.join("d365map.yaml"), text + &section).unwrap();
         std::fs::create_dir(path.join("mappings")).unwrap();
         let mapping = include_str!("../../../mappings/referrals.d365map").replace("scope co-sell", "scope all");
-        std::fs::write(path.join("mappings/referrals.d365map"), mapping).unwrap();
+        std::fs::write(path.join("mappings/referrals.d365map"), change(mapping)).unwrap();
         place.sign_in().await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let scope = format!("{}/.default", running.dataverse_url());
@@ -44,7 +49,7 @@ impl Deal {
     }
 
     /// The output of a command that ends with this status.
-    async fn output(&self, args: &[&str], status: i32) -> String {
+    pub(super) async fn output(&self, args: &[&str], status: i32) -> String {
         let mut command = self.place.command(args);
         let output = command.env("D365MAP_DYNAMICS_SECRET", self.place.running.credentials().dataverse.secret).output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
