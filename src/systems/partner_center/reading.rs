@@ -28,6 +28,10 @@ const NEAR: TimeDelta = TimeDelta::seconds(10);
 /// How often the index reads the whole overlap.
 const WHOLE_EVERY: Duration = Duration::from_secs(60);
 
+/// How old the index may be for a question. What others create in this time can be overlooked by a question that is asked just before it,
+/// too; a create of ours whose answer was lost is asked for later than this after it can take effect ([`PartnerCenter::request_lifetime`]).
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
 /// A place in a reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
@@ -168,10 +172,12 @@ impl PartnerCenter {
 }
 
 /// Which referral has which external reference. The service has no documented filter on it, so all are read once, and what has changed since
-/// is read before each question.
+/// is read before a question, unless that was done just before ([`FRESH`]).
 #[derive(Debug, Default)]
 pub(super) struct Index {
     place: Place,
+    /// When it was last read.
+    read: Option<Moment>,
     /// When the whole overlap was read.
     whole: Option<Moment>,
     /// The ids by external reference, the oldest referral first.
@@ -181,8 +187,11 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads what has changed.
+    /// Reads what has changed, if that was not done just before.
     pub(super) async fn refresh(&mut self, service: &PartnerCenter) -> Result<(), ConnectError> {
+        if self.read.is_some_and(|read| read.elapsed() < FRESH) {
+            return Ok(());
+        }
         let began = Moment::now();
         let near = self.whole.is_some_and(|whole| whole.elapsed() < WHOLE_EVERY);
         self.place.go_back(if near { NEAR } else { OVERLAP });
@@ -191,6 +200,7 @@ impl Index {
             part.referrals.iter().flatten().for_each(|referral| self.learn(referral));
             self.place = part.place;
             if !part.more {
+                self.read = Some(began);
                 if !near {
                     self.whole = Some(began);
                 }

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::PartnerCenter;
 use super::client::SYSTEM;
 use super::patch::difference;
-use super::reading::Place;
+use super::reading::{FRESH, Place};
 use super::referral::Referral;
 use super::requirements;
 use super::siblings;
@@ -60,10 +60,14 @@ impl PartnerCenter {
                     index.refresh(self).await?;
                     index.id(value)
                 };
-                match id {
-                    Some(id) => self.referral(&id).await,
-                    None => Ok(None),
+                let Some(id) = id else { return Ok(None) };
+                let found = self.referral(&id).await?;
+                // It can have got another reference since the index was read.
+                if let Some(referral) = found.as_ref().filter(|referral| referral.external_reference() != Some(value)) {
+                    self.0.index.lock().await.learn(referral);
+                    return Ok(None);
                 }
+                Ok(found)
             }
             other => Err(ConnectError::config(
                 format!("partner-center: a referral cannot be named by `{other}`"),
@@ -176,7 +180,7 @@ impl Target for PartnerCenter {
     }
 
     fn request_lifetime(&self) -> Duration {
-        PartnerCenter::request_lifetime(self)
+        PartnerCenter::request_lifetime(self) + FRESH
     }
 
     async fn get(&self, record: RecordKey<'_>) -> Result<Option<Found>, ConnectError> {
