@@ -77,8 +77,18 @@ fn in_list(entry: &[&str], next: Option<&str>) -> bool {
     open && (matches!(entry.last(), Some(&"(" | &",")) || matches!(next, Some(")" | ",")))
 }
 
+/// Whether the cursor is among the values of a test, perhaps in an item of a list.
 fn in_values(place: &Place<'_>) -> bool {
-    place.blocks.last().is_some_and(|b| matches!(b.header.first(), Some(&"given" | &"expect")))
+    place.blocks.iter().rev().take(2).any(|b| matches!(b.header.first(), Some(&"given" | &"expect")))
+}
+
+/// The table of an item of a list in a test: the items of the list that its block names, or the rows of the table.
+fn list_in_test<'g>(place: &Place<'_>, tables: &Tables<'g>, group: &'g Group) -> Option<&'g Table> {
+    let [.., clause, list] = place.blocks.as_slice() else { return None };
+    let record = tables.named(&clause.header)?;
+    let names = dotted(&list.header);
+    let of_rows = || group.catalogue.get(&TableId::new(record.id.system, *names.first()?));
+    group.catalogue.items(record, &names).or_else(of_rows).map(AsRef::as_ref)
 }
 
 /// The tables of the mapping that the cursor is in, or that its block names.
@@ -97,12 +107,43 @@ impl<'g> Tables<'g> {
 
     /// The systems of a mapping in both directions.
     fn systems(&self) -> Vec<&'static str> {
-        let two_way = self.mapping.and_then(|m| m.head.as_ref()).is_some_and(|head| head.way == Way::Both);
-        [self.source, self.target].into_iter().flatten().filter(|_| two_way).map(|table| table.id.system.name()).collect()
+        let tables = [self.source, self.target].into_iter().flatten().filter(|_| self.two_way());
+        tables.map(|table| table.id.system.name()).collect()
+    }
+
+    /// Whether the mapping goes both ways, as far as its tables tell.
+    fn two_way(&self) -> bool {
+        let by_head = self.mapping.and_then(|m| m.head.as_ref()).is_some_and(|head| head.way == Way::Both);
+        by_head || self.source.is_some_and(|table| table.id.system == SystemId::Partner)
     }
 }
 
+/// The tables between which the lines of the innermost block go.
 fn tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
+    let mut tables = outer_tables(place, group);
+    for block in place.blocks.iter().skip(1) {
+        if let [keyword @ ("link" | "rows"), words @ ..] = block.header.as_slice() {
+            let (path, table) = linked(words, group);
+            if *keyword == "rows" {
+                tables.source = tables.source.and_then(|source| group.catalogue.items(source, &dotted(path)).map(AsRef::as_ref));
+            }
+            tables.target = table;
+        }
+    }
+    tables
+}
+
+/// The path of a block of linked records, and its table: `A . B : d365 . account by …`.
+fn linked<'t, 'g>(words: &'t [&'t str], group: &'g Group) -> (&'t [&'t str], Option<&'g Table>) {
+    let colon = words.iter().position(|word| *word == ":").unwrap_or(words.len());
+    let table = match words.get(colon + 1..) {
+        Some([system, ".", name, ..]) => SystemId::from_name(system).map(|system| TableId::new(system, *name)),
+        _ => None,
+    };
+    (&words[..colon], table.and_then(|table| group.catalogue.get(&table)).map(AsRef::as_ref))
+}
+
+fn outer_tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
     let none = Tables { source: None, target: None, mapping: None };
     let Some(outer) = place.blocks.first() else { return none };
     let mappings = || group.files.iter().flat_map(|f| &f.tree.mappings);
@@ -144,15 +185,20 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
         (_, "optout") => optout(entry, &tables),
         (_, "test") => clauses(entry, &tables),
         (_, "given" | "expect") => values(entry, tables.named(header)),
+        _ if in_values(&place) => values(entry, list_in_test(&place, &tables, group)),
         // A block of conditions, and that of a `case`, whose conditions have results.
         (_, "filter" | "all" | "any" | "not") => conditions(entry, &tables),
         (_, "when" | "else") => entries(entry, last, &tables, group),
         _ if matches!(header.last(), Some(&("all" | "any"))) => conditions(entry, &tables),
         _ if header.last() == Some(&"case") => branches(entry, last, &tables, group),
-        (_, "replace") => arms(entry, header.get(1).copied(), &tables),
+        (_, "replace") => arms(entry, header.get(1).copied(), None, &tables),
         // The block of a `map` step.
-        (depth, _) if depth > 1 && header.last() == Some(&"map") => arms(entry, header.first().copied(), &tables),
-        (_, "mapping") => entries(entry, last, &tables, group),
+        (depth, _) if depth > 1 && header.last() == Some(&"map") => {
+            // `field -> target | map`
+            let target = header.iter().position(|w| matches!(*w, "->" | "<->")).and_then(|at| header[at + 1..].split(|w| *w == "|").next());
+            arms(entry, header.first().copied(), target, &tables)
+        }
+        (_, "mapping" | "link" | "rows") => entries(entry, last, &tables, group),
         (_, _) => Vec::new(),
     }
 }
@@ -423,7 +469,8 @@ fn operators(field: &Field) -> Vec<CompletionItem> {
     all.into_iter().map(|o| item(o, CompletionItemKind::OPERATOR, "")).collect()
 }
 
-fn arms(entry: &[&str], field: Option<&str>, tables: &Tables<'_>) -> Vec<CompletionItem> {
+/// A case of a replacement of a field. `target`: the path of the field that it is for, if the same entry says so.
+fn arms(entry: &[&str], field: Option<&str>, target: Option<&[&str]>, tables: &Tables<'_>) -> Vec<CompletionItem> {
     let name = field.unwrap_or_default().trim_matches('`');
     match entry {
         [] => {
@@ -435,13 +482,15 @@ fn arms(entry: &[&str], field: Option<&str>, tables: &Tables<'_>) -> Vec<Complet
             all.extend(field.map(operators).unwrap_or_default().into_iter().filter(compares));
             all
         }
-        [.., "=>"] => {
+        [.., "=>" | "<=>"] => {
             // What the target of the field admits, where an entry says which that is.
+            let here = target;
             let target = tables.mapping.into_iter().flat_map(Mapping::fields).find_map(|f| match &f.source {
                 Source::Field(path) if path.text() == name => Some(&f.target),
                 Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
             });
-            let mut all = target.and_then(|t| tables.target?.field(&t.names())).map(field_values).unwrap_or_default();
+            let names = here.map(dotted).or_else(|| target.map(|path| path.names()));
+            let mut all = names.and_then(|names| tables.target?.field(&names)).map(field_values).unwrap_or_default();
             all.extend(words(&["keep", "null", "reject"]));
             all
         }
@@ -452,13 +501,18 @@ fn arms(entry: &[&str], field: Option<&str>, tables: &Tables<'_>) -> Vec<Complet
 fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
     let arrow = entry.iter().position(|w| matches!(*w, "->" | "<-" | "<->"));
     let piped = entry.contains(&"|");
+    if let [keyword @ ("link" | "rows"), words @ ..] = entry
+        && tables.two_way()
+    {
+        return linked_header(keyword, words, tables, group);
+    }
     let shared = || {
         let names = group.files.iter().flat_map(|f| &f.tree.tables);
         names.map(|t| item(&t.name.text, CompletionItemKind::ENUM, "shared replacement")).collect::<Vec<_>>()
     };
     match entry {
         [] => {
-            let mut all = fields(&[], tables.source, |f| f.readable);
+            let mut all = fields(&[], tables.source, |f| f.readable || (tables.two_way() && f.creatable));
             all.extend(words(&["key"]));
             all.extend([
                 snippet("replace", "replace ${1:field} {\n  $0\n}", "what each value becomes"),
@@ -471,6 +525,16 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
                 ),
                 snippet("when", "when ${1:condition} {\n  $2\n} else {\n  $0\n}", "field mappings for some records"),
             ]);
+            if tables.two_way() {
+                all.extend([
+                    snippet(
+                        "link",
+                        "link ${1:lookup}: d365.${2:account} by ${3:name} or create {\n  $0\n}",
+                        "the record that a lookup leads to",
+                    ),
+                    snippet("rows", "rows ${1:list}: d365.${2:table} by ${3:lookup} {\n  key id <-> $0\n}", "the items of a list, as rows"),
+                ]);
+            }
             all.extend(FUNCTIONS.iter().map(|f| snippet(f.name, &format!("{}($0)", f.name), f.summary)));
             let constants = group.files.iter().flat_map(|f| &f.tree.constants);
             all.extend(constants.map(|c| item(format!("${}", c.name.text), CompletionItemKind::CONSTANT, "constant")));
@@ -501,11 +565,46 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
         [.., "@"] => words(&["initial"]),
         _ if last == "(" || last == "," => fields(&[], tables.source, |f| f.readable),
         _ => match arrow {
+            Some(at) if !piped && entry[at] == "<-" => {
+                let mut all = fields(&entry[at + 1..], tables.target, |f| f.readable);
+                if at + 1 == entry.len() {
+                    all.push(snippet("text", "\"$0\"", "a fixed value"));
+                }
+                all
+            }
             Some(at) if !piped => fields(&entry[at + 1..], tables.target, |f| f.creatable || f.updatable),
             Some(_) => words(&["or"]),
             None if last == "." => fields(entry, tables.source, |f| f.readable),
             None => Vec::new(),
         },
+    }
+}
+
+/// The words before the brace of a block of linked records: `link COLUMN: TABLE by COLUMNS or create`, `rows LIST: TABLE by LOOKUP`.
+fn linked_header(keyword: &str, entry: &[&str], tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
+    let (path, table) = linked(entry, group);
+    let record = keyword == "link";
+    let lookup = |f: &Field| matches!(f.ty, FieldType::Lookup { .. });
+    let after = entry.get(path.len() + 1..).unwrap_or_default();
+    match after {
+        _ if path.len() == entry.len() && record => fields(path, tables.target, |f| lookup(f) && f.readable),
+        _ if path.len() == entry.len() => {
+            fields(path, tables.source, |f| matches!(f.ty, FieldType::Item(_) | FieldType::Collection { .. }))
+        }
+        [] => vec![item(SystemId::D365.name(), CompletionItemKind::MODULE, "")],
+        [system, "."] => {
+            let of_system = group.catalogue.tables().filter(|t| t.id.system.name() == *system);
+            of_system.map(|t| item(&t.id.name, CompletionItemKind::STRUCT, &t.label)).collect()
+        }
+        [_, ".", _] => words(&["by"]),
+        [.., "or"] if record => vec![
+            item("create", CompletionItemKind::VALUE, "the record is created"),
+            item("null", CompletionItemKind::VALUE, "the lookup stays as it is"),
+            item("reject", CompletionItemKind::VALUE, "the deal becomes a dead letter"),
+        ],
+        [.., "by" | ","] => fields(&[], table, |f| f.readable && (record || lookup(f))),
+        [_, ".", _, "by", ..] if record => words(&["or"]),
+        _ => Vec::new(),
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::diagnostics::Span;
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    Argument, Arm, ArmFrom, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group as Conditions, Ident, Linked,
-    LinkedKind, Literal, LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value, Way,
+    Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File,
+    Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName,
+    TemplatePart, Test, Value, Way,
 };
 
 /// What a name stands for.
@@ -113,10 +114,7 @@ pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -
                 }
                 Clause::Expect { .. } | Clause::Clock { .. } => continue,
             };
-            for value in values {
-                walk.path(&value.field, side);
-                value.value.iter().for_each(|value| walk.value(value));
-            }
+            walk.assignments(values, side);
         }
     }
     walk.marks
@@ -125,6 +123,29 @@ pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -
 impl<'c> Walk<'c, '_> {
     fn add(&mut self, span: Span, name: Name, declares: bool) {
         self.marks.push(Mark { span, name, declares });
+    }
+
+    /// What a test gives or expects of a record of a table.
+    fn assignments(&mut self, values: &[Assignment], table: Option<&'c Table>) {
+        for assignment in values {
+            match &assignment.value {
+                Assigned::Value(value) => {
+                    self.path(&assignment.field, table);
+                    self.value(value);
+                }
+                Assigned::Absent => self.path(&assignment.field, table),
+                Assigned::Item(values) => {
+                    let names = assignment.field.names();
+                    let list = table.filter(|table| table.field(&names).is_some());
+                    self.path(&assignment.field, list);
+                    let of_list = list.and_then(|table| self.catalogue.items(table, &names));
+                    // Rows are named by their table.
+                    let of_rows = || self.catalogue.get(&TableId::new(table?.id.system, names.first().copied()?));
+                    let items = of_list.or_else(of_rows).map(AsRef::as_ref);
+                    self.assignments(values, items);
+                }
+            }
+        }
     }
 
     fn refer(&mut self, ident: &Ident, name: fn(String) -> Name) {

@@ -189,6 +189,41 @@ fn completion_knows_what_can_stand_at_each_place() {
 }
 
 #[test]
+fn completion_in_a_mapping_of_both_directions_knows_linked_records_and_lists() {
+    let mut s = Session::new(FILE);
+    let head = "mapping deals: partner.referral <-> d365.opportunity {\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n";
+    let has = |list: &[String], wanted: &[&str]| wanted.iter().all(|w| list.iter().any(|l| l == w));
+    let mut at = |text: String, wanted: &[&str], unwanted: &[&str]| {
+        let list = s.offered(&text);
+        assert!(has(&list, wanted), "{text}\n{list:?}");
+        assert!(unwanted.iter().all(|u| !list.iter().any(|l| l == u)), "{text}\n{list:?}");
+    };
+    at(format!("{head}  §\n}}"), &["name", "link", "rows"], &["estimatedvalue"]);
+    at(format!("{head}  name <- §\n}}"), &["name", "description"], &["customerProfile"]);
+    at(format!("{head}  name <-> §\n}}"), &["name", "description"], &["customerProfile"]);
+    at(format!("{head}  link §\n}}"), &["parentaccountid"], &["name", "customerProfile"]);
+    at(format!("{head}  link parentaccountid: §\n}}"), &["d365"], &["campaign"]);
+    at(format!("{head}  link parentaccountid: d365.§\n}}"), &["account", "systemuser"], &["profile"]);
+    at(format!("{head}  link parentaccountid: d365.account §\n}}"), &["by"], &[]);
+    at(format!("{head}  link parentaccountid: d365.account by §\n}}"), &["name", "address1_postalcode"], &["estimatedvalue"]);
+    at(format!("{head}  link parentaccountid: d365.account by name, §\n}}"), &["address1_postalcode"], &["estimatedvalue"]);
+    at(format!("{head}  link parentaccountid: d365.account by name or §\n}}"), &["create", "null", "reject"], &["keep"]);
+    let link = format!("{head}  link parentaccountid: d365.account by name or create {{\n");
+    at(format!("{link}    §\n  }}\n}}"), &["customerProfile"], &["address1_city"]);
+    at(format!("{link}    customerProfile.name -> §\n  }}\n}}"), &["name", "address1_city"], &["estimatedvalue", "customerProfile"]);
+    at(format!("{link}    customerProfile.name <- §\n  }}\n}}"), &["name", "address1_city"], &["estimatedvalue"]);
+    let rows = format!("{head}  rows details.requirements.solutions: d365.msft_microsoftpartnercentersolution by ");
+    at(format!("{rows}§\n}}"), &["msft_opportunityid"], &["msft_name"]);
+    at(format!("{rows}msft_opportunityid {{\n    §\n  }}\n}}"), &["id", "name", "key"], &["customerProfile", "estimatedvalue"]);
+    at(format!("{rows}msft_opportunityid {{\n    name -> §\n  }}\n}}"), &["msft_name"], &["estimatedvalue"]);
+    let test = format!("{head}}}\ntest deals \"one\" {{\n  ");
+    let solutions = "details.requirements.solutions";
+    at(format!("{test}given partner {{ {solutions} {{ §"), &["id", "name"], &["customerProfile"]);
+    at(format!("{test}expect d365 {{ msft_microsoftpartnercentersolution {{ §"), &["msft_name"], &["estimatedvalue"]);
+    at(format!("{head}  status <-> statecode | map {{ Active <=> § }}\n}}"), &["Open", "Won"], &[]);
+}
+
+#[test]
 fn completion_shows_label_and_type_of_a_field() {
     let mut s = Session::new(FILE);
     let params = json!({ "textDocument": { "uri": s.uri }, "position": s.position("§firstname  ->") });
