@@ -10,9 +10,9 @@ use super::types::constant;
 use super::values::resolve;
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{Condition, Const, FORMATTED_VALUE, FieldProgram, Fit, IngressFlow, LinkedRecord, Scope, Slot, TwoWayFlow};
+use crate::plan::{Condition, Const, FORMATTED_VALUE, FieldProgram, Fit, IngressFlow, LinkedRecord, LinkedRows, Scope, Slot, TwoWayFlow};
 use crate::schema::{Field, FieldType, Table, TableId};
-use crate::syntax::ast::{Assignment, Clause, Expectation, Ident, LiteralValue, MomentBase, Path, TestBlock, Value, Way};
+use crate::syntax::ast::{Assigned, Assignment, Clause, Expectation, Ident, LiteralValue, MomentBase, Path, TestBlock, Value, Way};
 use crate::time::{self, Instant};
 
 /// One test, ready to run.
@@ -28,6 +28,8 @@ pub struct TestCase {
     pub span: Span,
     /// The record as the source sends it (JSON).
     pub record: String,
+    /// The items of the record's lists, and the rows that lead to it.
+    pub items: Vec<GivenItem>,
     /// The time of the run; `None` for that of the test's run.
     pub now: Option<Instant>,
     /// What should become of the record.
@@ -39,12 +41,41 @@ pub struct TestCase {
 /// What should become of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
-    /// It is mapped, and these fields have these values.
-    Mapped(Vec<ExpectedField>),
+    /// It is mapped.
+    Mapped(ExpectedRecord),
     /// The filter keeps it out.
     Filtered,
     /// It is rejected, under this code where one is given.
     Rejected(Option<String>),
+}
+
+/// An item of a list that a test gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenItem {
+    /// The place of the list in the mapping.
+    pub list: usize,
+    /// The item as its system sends it (JSON).
+    pub record: String,
+}
+
+/// What a mapped record should have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExpectedRecord {
+    /// Fields with their values.
+    pub fields: Vec<ExpectedField>,
+    /// Lists with all their items.
+    pub lists: Vec<ExpectedList>,
+}
+
+/// The items that a list should have, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedList {
+    /// The place of the list in the mapping.
+    pub list: usize,
+    /// Its name in the test.
+    pub name: String,
+    /// The fields of each item.
+    pub items: Vec<Vec<ExpectedField>>,
 }
 
 /// The value that a field should have.
@@ -71,9 +102,46 @@ struct Lowered<'f> {
     scope: bool,
     /// The records that lookups of the Dynamics 365 side lead to.
     links: &'f [LinkedRecord],
+    /// The lists whose items are rows.
+    rows: &'f [LinkedRows],
+    /// Whether the record is one of the right side.
+    backward: bool,
 }
 
-impl Lowered<'_> {
+/// A list that a test gives or expects items of.
+struct ListOf<'f> {
+    place: usize,
+    table: Arc<Table>,
+    /// The property that tells items apart.
+    key: &'f str,
+    /// What one item is put through.
+    item: Lowered<'f>,
+}
+
+impl<'f> Lowered<'f> {
+    /// The list of a path: by its path on the left side, by the name of the rows' table on the right side. `of`: the record's table,
+    /// `given`: whether it is the record that is given.
+    fn list(&self, path: &Path, of: &Table, given: bool, context: &Context<'_>) -> Option<ListOf<'f>> {
+        let of_rows = self.backward == given;
+        let wire = of.wire_path(&path.names()).map(|(wire, _)| wire);
+        let named = |rows: &LinkedRows| if of_rows { rows.name() == path.text() } else { wire.as_ref() == Some(&rows.list.join(".")) };
+        let (place, rows) = self.rows.iter().enumerate().find(|(_, rows)| named(rows))?;
+        let table =
+            if of_rows { context.catalogue.get(&TableId::parse(&rows.table)?)? } else { context.catalogue.items(of, &path.names())? };
+        let (slots, programs) = if self.backward { (&rows.rows, &rows.backward) } else { (&rows.items, &rows.forward) };
+        let item = Lowered {
+            slots,
+            programs: programs.iter().collect(),
+            asks_the_time: false,
+            scope: false,
+            links: &[],
+            rows: &[],
+            backward: self.backward,
+        };
+        let key = if of_rows { &rows.row_key } else { &rows.item_key };
+        Some(ListOf { place, table: table.clone(), key, item })
+    }
+
     fn reads(&self, name: &str) -> bool {
         self.slots.iter().any(|slot| slot.field == name) || (self.scope && matches!(name, "qualification" | "type"))
     }
@@ -102,8 +170,15 @@ impl<'f> Flows<'f> {
         let one_way = ingress.iter().map(|flow| {
             let today = flow.fields.iter().any(|field| field.steps_of_today().next().is_some());
             let programs = flow.fields.iter().chain(std::iter::once(&flow.key)).collect();
-            let lowered =
-                Lowered { slots: &flow.source.slots, programs, asks_the_time: today || flow.asks_the_time(), scope: false, links: &[] };
+            let lowered = Lowered {
+                slots: &flow.source.slots,
+                programs,
+                asks_the_time: today || flow.asks_the_time(),
+                scope: false,
+                links: &[],
+                rows: &[],
+                backward: false,
+            };
             ((flow.name.as_str(), false), lowered)
         });
         let both = two_way.iter().flat_map(|flow| {
@@ -113,6 +188,8 @@ impl<'f> Flows<'f> {
                 asks_the_time: asks(&flow.filter),
                 scope: flow.scope != Scope::All,
                 links: &flow.links,
+                rows: &flow.rows,
+                backward: false,
             };
             let to_left = Lowered {
                 slots: &flow.right.slots,
@@ -120,6 +197,8 @@ impl<'f> Flows<'f> {
                 asks_the_time: false,
                 scope: false,
                 links: &flow.links,
+                rows: &flow.rows,
+                backward: true,
             };
             [((flow.name.as_str(), false), to_right), ((flow.name.as_str(), true), to_left)]
         });
@@ -225,7 +304,10 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
     let (source, target) = (context.catalogue.get(info.source.as_ref()?)?.clone(), context.catalogue.get(info.target.as_ref()?)?.clone());
     let (source, target) = if way == Way::Backward { (target, source) } else { (source, target) };
     let flow = flows.0.get(&(block.mapping.text.as_str(), way == Way::Backward));
-    let record = record(values, &source, matches!(kind, Expectation::Rejected(_)), flow, context);
+    let may_be_wrong = matches!(kind, Expectation::Rejected(_));
+    let (values, items): (Vec<&Assignment>, Vec<&Assignment>) = values.iter().partition(|a| !matches!(a.value, Assigned::Item(_)));
+    let record = record(&values, &source, may_be_wrong, flow, context);
+    let items = given_items(&items, &source, may_be_wrong, flow, context);
     let now = match clock.map(|(at, _)| &at.value) {
         Some(LiteralValue::Date(date)) => Some(time::midnight(*date)),
         Some(LiteralValue::Instant(instant)) => Some(*instant),
@@ -259,7 +341,11 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
                 None
             }
         },
-        Expectation::Mapped(values) => mapped(values, &target, flow, context).map(Expected::Mapped),
+        Expectation::Mapped(values) => {
+            let (lists, fields) = expected_lists(values, &target, flow, context);
+            let fields = mapped(&fields, &target, flow, context);
+            lists.zip(fields).map(|(lists, fields)| Expected::Mapped(ExpectedRecord { fields, lists }))
+        }
     };
     let LiteralValue::Text(title) = &block.title.value else { return None };
     Some(TestCase {
@@ -268,6 +354,7 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
         title: title.clone(),
         span: block.span,
         record: record?,
+        items: items?,
         now,
         expected: expected?,
         expected_span,
@@ -276,7 +363,7 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
 
 /// The record as the source would send it.
 fn record(
-    values: &[Assignment],
+    values: &[&Assignment],
     source: &Table,
     may_be_wrong: bool,
     flow: Option<&Lowered<'_>>,
@@ -299,7 +386,7 @@ fn record(
             wire = format!("{}.{wire}", link.navigation);
             found.name = format!("{}.{}", link.column, found.name);
         }
-        let Some(value) = &assignment.value else {
+        let Assigned::Value(value) = &assignment.value else {
             complete = false;
             let help = "remove the line: a field that is not given is empty";
             context.report(cannot(assignment.span, format!("`{}` is given as `absent`", found.name), "only in `expect`", help));
@@ -364,6 +451,92 @@ fn record(
     Some(text)
 }
 
+/// The items of lists as their system would send them.
+fn given_items(
+    values: &[&Assignment],
+    source: &Table,
+    may_be_wrong: bool,
+    flow: Option<&Lowered<'_>>,
+    context: &mut Context<'_>,
+) -> Option<Vec<GivenItem>> {
+    let mut items = Vec::new();
+    let mut complete = true;
+    for assignment in values {
+        let Assigned::Item(fields) = &assignment.value else { continue };
+        // Without a flow, the mapping has an error of its own.
+        let Some(flow) = flow else { continue };
+        let Some(list) = flow.list(&assignment.field, source, true, context) else {
+            context.report(not_a_list(assignment, flow, true));
+            complete = false;
+            continue;
+        };
+        if !fields.iter().any(|field| field.field.text() == list.key) {
+            let message = format!("this item of `{}` has no `{}`", assignment.field.text(), list.key);
+            let help = format!("write `{}: …`: the items of a list are told apart by it", list.key);
+            context.report(cannot(assignment.field.span, message, "its key is missing", &help));
+            complete = false;
+            continue;
+        }
+        let fields: Vec<&Assignment> = fields.iter().collect();
+        match record(&fields, &list.table, may_be_wrong, Some(&list.item), context) {
+            Some(record) => items.push(GivenItem { list: list.place, record }),
+            None => complete = false,
+        }
+    }
+    complete.then_some(items)
+}
+
+/// The lists that are expected, and the other values.
+fn expected_lists<'a>(
+    values: &'a [Assignment],
+    target: &Table,
+    flow: Option<&Lowered<'_>>,
+    context: &mut Context<'_>,
+) -> (Option<Vec<ExpectedList>>, Vec<&'a Assignment>) {
+    let (mut lists, mut others): (Vec<ExpectedList>, Vec<&Assignment>) = (Vec::new(), Vec::new());
+    let mut complete = true;
+    for assignment in values {
+        let list = flow.and_then(|flow| flow.list(&assignment.field, target, false, context));
+        let item = match (&assignment.value, list, flow) {
+            (Assigned::Item(fields), Some(list), _) => {
+                let fields: Vec<&Assignment> = fields.iter().collect();
+                let fields = mapped(&fields, &list.table, Some(&list.item), context);
+                complete &= fields.is_some();
+                (list.place, fields)
+            }
+            (Assigned::Absent, Some(list), _) => (list.place, None),
+            (Assigned::Item(_), None, Some(flow)) => {
+                context.report(not_a_list(assignment, flow, false));
+                complete = false;
+                continue;
+            }
+            (Assigned::Item(_), None, None) => continue,
+            (Assigned::Value(_), ..) | (Assigned::Absent, None, _) => {
+                others.push(assignment);
+                continue;
+            }
+        };
+        let (place, fields) = item;
+        match lists.iter_mut().find(|list| list.list == place) {
+            Some(list) => list.items.extend(fields),
+            None => lists.push(ExpectedList { list: place, name: assignment.field.text(), items: fields.into_iter().collect() }),
+        }
+    }
+    (complete.then_some(lists), others)
+}
+
+/// An item of what is not a list of the mapping.
+fn not_a_list(assignment: &Assignment, flow: &Lowered<'_>, given: bool) -> Diagnostic {
+    let name = |rows: &LinkedRows| if flow.backward == given { rows.name().to_owned() } else { rows.list.join(".") };
+    let names: Vec<String> = flow.rows.iter().map(name).collect();
+    let text = assignment.field.text();
+    let help = match names.as_slice() {
+        [] => format!("write `{text}: value`; a mapping has lists if it has a `rows` block"),
+        names => format!("its lists are `{}`; a field is written `{text}: value`", names.join("`, `")),
+    };
+    cannot(assignment.field.span, format!("`{text}` is not a list of this mapping"), "not a list", &help)
+}
+
 /// The text that a test gives for a lookup, where it is no id: the name of the record that it points to.
 fn name_of_record<'v>(value: &'v Value, field: &Field) -> Option<&'v str> {
     match (value, &field.ty) {
@@ -423,7 +596,7 @@ fn const_json(constant: &Const) -> String {
 }
 
 /// The values that are expected, each against what its field admits.
-fn mapped(values: &[Assignment], target: &Table, flow: Option<&Lowered<'_>>, context: &mut Context<'_>) -> Option<Vec<ExpectedField>> {
+fn mapped(values: &[&Assignment], target: &Table, flow: Option<&Lowered<'_>>, context: &mut Context<'_>) -> Option<Vec<ExpectedField>> {
     let mut fields: Vec<ExpectedField> = Vec::new();
     let mut complete = true;
     for assignment in values {
@@ -445,7 +618,7 @@ fn mapped(values: &[Assignment], target: &Table, flow: Option<&Lowered<'_>>, con
             fault(assignment.span, format!("`{path}` is expected twice"), "the second time".to_owned(), "remove one of the two".to_owned());
             continue;
         }
-        let Some(value) = &assignment.value else {
+        let Assigned::Value(value) = &assignment.value else {
             fields.push(ExpectedField { path, value: None, span: assignment.span });
             continue;
         };

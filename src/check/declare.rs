@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Context;
 use crate::diagnostics::{Code, Diagnostic, FileId, Span, near};
 use crate::syntax::ast::{
-    Argument, Arm, ArmFrom, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident, Literal, LiteralValue,
-    Moment, MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
+    Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident,
+    Literal, LiteralValue, Moment, MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -264,11 +264,22 @@ impl Resolver<'_, '_, '_> {
                     }
                     Clause::Expect { .. } => continue,
                 };
-                for assignment in values {
-                    test.unread |= !assignment.value.as_mut().is_none_or(|value| self.value(value));
-                }
+                test.unread |= !self.assignments(values);
             }
         }
+    }
+
+    /// Resolves the constants of a test; `false` if one cannot be.
+    fn assignments(&mut self, values: &mut [Assignment]) -> bool {
+        let mut complete = true;
+        for assignment in values {
+            complete &= match &mut assignment.value {
+                Assigned::Value(value) => self.value(value),
+                Assigned::Absent => true,
+                Assigned::Item(values) => self.assignments(values),
+            };
+        }
+        complete
     }
 
     /// The arms of a shared table, constants of its own file resolved.

@@ -40,7 +40,7 @@ mod values;
 use std::collections::BTreeMap;
 
 pub use crate::plan::EventField;
-pub use cases::{Expected, ExpectedField, TestCase};
+pub use cases::{Expected, ExpectedField, ExpectedList, GivenItem, TestCase};
 pub use consent::{ATTRIBUTES, is_optout};
 pub use declare::{included_name, included_paths};
 pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};

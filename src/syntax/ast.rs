@@ -176,15 +176,26 @@ pub enum Expectation {
     Rejected(Option<Literal>),
 }
 
-/// `field: value`, or `field absent`.
+/// `field: value`, `field absent`, or `list { field: value … }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
     /// The whole.
     pub span: Span,
     /// The field.
     pub field: Path,
-    /// Its value; `None` for `absent`.
-    pub value: Option<Value>,
+    /// What it has.
+    pub value: Assigned,
+}
+
+/// What a test gives or expects of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Assigned {
+    /// `field: value`.
+    Value(Value),
+    /// `field absent`.
+    Absent,
+    /// `list { … }`: one item of a list.
+    Item(Vec<Assignment>),
 }
 
 /// The way of a mapping, a key or an entry.

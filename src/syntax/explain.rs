@@ -451,6 +451,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::kw_absent => "`absent`",
         Rule::expect_rejected | Rule::kw_rejected => "`rejected`",
         Rule::assignment => "`field: value`",
+        Rule::list_item => "`list { field: value }`",
         Rule::pair => "a pair such as `donotemail <-> denyListEmail`",
         Rule::direction | Rule::kw_direction => "`direction`",
         Rule::constant_item | Rule::kw_let => "`let`",

@@ -222,8 +222,8 @@ impl Builder<'_> {
         let mut values = Vec::new();
         for line in pair.into_inner() {
             match line.as_rule() {
-                Rule::assignment => {
-                    let assignment = self.assignment(line);
+                Rule::assignment | Rule::list_item => {
+                    let assignment = self.assignment(line, unread);
                     *unread |= assignment.is_none();
                     values.extend(assignment);
                 }
@@ -237,13 +237,14 @@ impl Builder<'_> {
         values
     }
 
-    fn assignment(&mut self, pair: Pair<'_, Rule>) -> Option<Assignment> {
+    fn assignment(&mut self, pair: Pair<'_, Rule>, unread: &mut bool) -> Option<Assignment> {
         let span = self.span(&pair);
-        let (mut field, mut value) = (None, None);
+        let (mut field, mut value) = (None, Assigned::Absent);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::path => field = Some(self.path(part)),
-                Rule::value => value = Some(self.value(part)?),
+                Rule::value => value = Assigned::Value(self.value(part)?),
+                Rule::values => value = Assigned::Item(self.assignments(part, unread)),
                 _ => {}
             }
         }

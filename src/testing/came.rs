@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::coverage::MappingCoverage;
-use crate::eval::{EvalError, Evaluated, Programs, Rejection, Value, in_scope, written};
+use crate::check::{GivenItem, TestCase};
+use crate::eval::{EvalError, Evaluated, Programs, Rejection, Value, in_scope, raw_at, written};
 use crate::plan::{Const, ExecutionPlan, FieldProgram, TwoWayFlow};
 use crate::time::Instant;
 
@@ -16,6 +17,8 @@ pub(super) struct Came {
 
 pub(super) enum End {
     Mapped {
+        /// The items of each list that the mapping writes, in the order in which they are given.
+        lists: Vec<Vec<BTreeMap<String, String>>>,
         /// Each field that is written with its value as JSON.
         values: BTreeMap<String, String>,
         /// The whole record.
@@ -52,10 +55,34 @@ impl Came {
                 values.insert(key, Value::Text(mapped.key.clone()).json());
                 let mut json = Vec::new();
                 mapped.write_json(&mut json);
-                End::Mapped { values, json: String::from_utf8(json).ok(), written: Value::constant_json }
+                End::Mapped { lists: Vec::new(), values, json: String::from_utf8(json).ok(), written: Value::constant_json }
             }
         };
         Came { target: "a record in Campaign".to_owned(), end }
+    }
+}
+
+/// A list of a mapping, made ready.
+struct ListPrograms<'p> {
+    programs: Programs<'p>,
+    fields: &'p [FieldProgram],
+    /// The property that tells items apart.
+    key: &'p str,
+}
+
+impl ListPrograms<'_> {
+    /// What becomes of the items that have a key: of two with the same key, of the first.
+    fn run(&self, items: &[&str], now: Instant) -> Result<Vec<Vec<String>>, Rejection> {
+        let mut keys = Vec::new();
+        let mut mapped = Vec::new();
+        for item in items {
+            let Some(key) = raw_at(item, self.key).filter(|key| !matches!(key.as_str(), "null" | "\"\"") && !keys.contains(key)) else {
+                continue;
+            };
+            keys.push(key);
+            mapped.push(self.programs.run(&self.programs.flat(item), now)?.1);
+        }
+        Ok(mapped)
     }
 }
 
@@ -64,6 +91,7 @@ struct Direction<'p> {
     flow: &'p TwoWayFlow,
     programs: Programs<'p>,
     fields: &'p [FieldProgram],
+    lists: Vec<ListPrograms<'p>>,
     backward: bool,
     coverage: MappingCoverage,
 }
@@ -78,11 +106,33 @@ impl<'p> Direction<'p> {
         // What a lookup is to lead to follows the fields.
         let linked = flow.links.iter().filter(|_| !backward).flat_map(|link| &link.fields);
         let programs = Programs::new(&from.slots, fields.iter().chain(linked), filter, flow.at)?.counting();
-        let coverage = MappingCoverage::of(format!("{} -> {}", flow.name, to.table), fields.iter(), filter);
-        Ok(Direction { flow, programs, fields, backward, coverage })
+        let mut lists = Vec::new();
+        for rows in &flow.rows {
+            let (slots, fields, key) =
+                if backward { (&rows.rows, &rows.backward, &rows.row_key) } else { (&rows.items, &rows.forward, &rows.item_key) };
+            lists.push(ListPrograms { programs: Programs::new(slots, fields.iter(), None, rows.at)?.counting(), fields, key });
+        }
+        let lines = fields.iter().chain(lists.iter().flat_map(|list| list.fields));
+        let coverage = MappingCoverage::of(format!("{} -> {}", flow.name, to.table), lines, filter);
+        Ok(Direction { flow, programs, fields, lists, backward, coverage })
     }
 
-    fn run(&mut self, record: &str, now: Instant, plan: &ExecutionPlan) -> Came {
+    /// What becomes of the items of the lists, by the names of their fields.
+    fn run_lists(&mut self, items: &[GivenItem], now: Instant) -> Result<Vec<Vec<BTreeMap<String, String>>>, Rejection> {
+        let mut first = self.fields.len();
+        let mut all = Vec::new();
+        for (place, list) in self.lists.iter().enumerate() {
+            let given: Vec<&str> = items.iter().filter(|item| item.list == place).map(|item| item.record.as_str()).collect();
+            let mapped = list.run(&given, now)?;
+            mapped.iter().for_each(|values| self.coverage.filled_from(first, values.iter().map(|json| json != "null")));
+            let named = |values: Vec<String>| list.fields.iter().map(|field| field.path.join(".")).zip(values).collect();
+            all.push(mapped.into_iter().map(named).collect());
+            first += list.fields.len();
+        }
+        Ok(all)
+    }
+
+    fn run(&mut self, record: &str, items: &[GivenItem], now: Instant, plan: &ExecutionPlan) -> Came {
         let to = if self.backward { &self.flow.left } else { &self.flow.right };
         let target = format!("a record of {}", to.table);
         let flat = self.programs.flat(record);
@@ -101,8 +151,12 @@ impl<'p> Direction<'p> {
                         linked.flat_map(|link| link.fields.iter().map(|field| format!("{}.{}", link.column, field.path.join("."))));
                     let names = self.fields.iter().map(|field| field.path.join(".")).chain(linked);
                     let values: BTreeMap<String, String> = names.zip(values).collect();
+                    let lists = match self.run_lists(items, now) {
+                        Ok(lists) => lists,
+                        Err(rejection) => return Came { target, end: rejected(&rejection, plan) },
+                    };
                     let whole = values.iter().map(|(name, json)| format!("{name:?}:{json}")).collect::<Vec<_>>().join(",");
-                    End::Mapped { values, json: Some(format!("{{{whole}}}")), written: constant }
+                    End::Mapped { lists, values, json: Some(format!("{{{whole}}}")), written: constant }
                 }
             }
         };
@@ -126,15 +180,16 @@ impl<'p> BothWays<'p> {
     }
 
     /// Puts a record through one of the directions.
-    pub(super) fn run(&mut self, record: &str, backward: bool, now: Instant, plan: &ExecutionPlan) -> Came {
-        let direction = if backward { &mut self.to_left } else { &mut self.to_right };
-        direction.run(record, now, plan)
+    pub(super) fn run(&mut self, case: &TestCase, now: Instant, plan: &ExecutionPlan) -> Came {
+        let direction = if case.backward { &mut self.to_left } else { &mut self.to_right };
+        direction.run(&case.record, &case.items, now, plan)
     }
 
     /// What the tests reached, for each direction.
     pub(super) fn finish(self) -> [MappingCoverage; 2] {
         [self.to_right, self.to_left].map(|mut direction| {
-            let arms = direction.programs.arms();
+            let mut arms = direction.programs.arms();
+            arms.extend(direction.lists.iter_mut().flat_map(|list| list.programs.arms()));
             direction.coverage.finish(arms)
         })
     }

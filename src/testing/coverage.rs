@@ -50,7 +50,12 @@ impl MappingCoverage {
 
     /// Notes which lines had a value.
     pub(super) fn filled(&mut self, lines: impl Iterator<Item = bool>) {
-        for (line, filled) in self.lines.iter_mut().zip(lines) {
+        self.filled_from(0, lines);
+    }
+
+    /// Notes which lines had a value, from one line on.
+    pub(super) fn filled_from(&mut self, first: usize, lines: impl Iterator<Item = bool>) {
+        for (line, filled) in self.lines.iter_mut().skip(first).zip(lines) {
             line.2 |= filled;
         }
     }

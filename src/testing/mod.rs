@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use came::{BothWays, Came, End};
 pub use coverage::{Coverage, MappingCoverage, Unreached};
 
-use crate::check::{Expected, ExpectedField, TestCase};
+use crate::check::{Expected, ExpectedField, ExpectedList, TestCase};
+use crate::count::counted;
 use crate::eval::{EvalError, Evaluator};
 use crate::plan::{Const, ExecutionPlan};
 use crate::time::Instant;
@@ -75,7 +76,7 @@ pub fn run<'t>(plan: &ExecutionPlan, tests: impl Iterator<Item = &'t TestCase>, 
             coverage.count(&result);
             Came::of(&case.mapping, &result, plan)
         } else if let Some(pair) = pairs.get_mut(case.mapping.as_str()) {
-            pair.run(&case.record, case.backward, now, plan)
+            pair.run(case, now, plan)
         } else {
             continue;
         };
@@ -99,8 +100,10 @@ fn compare(case: &TestCase, came: Came) -> Outcome {
             }
             Some(_) | None => Outcome::Passed,
         },
-        (Expected::Mapped(fields), End::Mapped { values, written, .. }) => {
-            let differences: Vec<Difference> = fields.iter().filter_map(|field| difference(field, &values, written)).collect();
+        (Expected::Mapped(expected), End::Mapped { lists, values, written, .. }) => {
+            let mut differences: Vec<Difference> = expected.fields.iter().filter_map(|field| difference(field, &values, written)).collect();
+            differences
+                .extend(expected.lists.iter().flat_map(|list| of_list(list, lists.get(list.list).map_or(&[], Vec::as_slice), written)));
             if differences.is_empty() { Outcome::Passed } else { Outcome::Failed(differences) }
         }
         (expected, end) => {
@@ -118,6 +121,20 @@ fn compare(case: &TestCase, came: Came) -> Outcome {
             }
         }
     }
+}
+
+/// The differences of a list: the number of its items, else those of each item.
+fn of_list(expected: &ExpectedList, actual: &[BTreeMap<String, String>], written: fn(&Const) -> String) -> Vec<Difference> {
+    let count = |items: usize| counted(items as u64, "item");
+    if expected.items.len() != actual.len() {
+        let (expected, actual, field) = (count(expected.items.len()), count(actual.len()), expected.name.clone());
+        return vec![Difference { field, expected, actual, reason: None }];
+    }
+    let of_item = |(number, (fields, values)): (usize, (&Vec<ExpectedField>, &BTreeMap<String, String>))| -> Vec<Difference> {
+        let found = fields.iter().filter_map(|field| difference(field, values, written));
+        found.map(|one| Difference { field: format!("{} {}: {}", expected.name, number + 1, one.field), ..one }).collect()
+    };
+    expected.items.iter().zip(actual).enumerate().flat_map(of_item).collect()
 }
 
 fn difference(field: &ExpectedField, values: &BTreeMap<String, String>, written: fn(&Const) -> String) -> Option<Difference> {

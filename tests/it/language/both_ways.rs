@@ -249,3 +249,74 @@ fn only_what_partner_center_accepts_is_written_as_the_status_of_a_deal() {
         assert!(!found(&lines).contains(&"D512"), "{lines}");
     }
 }
+
+const LISTS: &str = "\
+mapping referrals: partner.referral <-> d365.opportunity {
+  key id <-> msft_microsoftpartnercenterreferralidentifier
+  name -> name | truncate(100)
+
+  rows details.requirements.solutions: d365.msft_microsoftpartnercentersolution by msft_opportunityid {
+    key id <-> msft_solutionid
+    name -> msft_name | upper | truncate(100)
+    name <- msft_name
+  }
+}
+";
+
+/// What a test of the items of a list ends with, or what the compiler says about it.
+fn of_lists(given: &str, expect: &str) -> String {
+    let text = format!("{LISTS}\ntest referrals \"one\" {{\n  given {given}\n  expect {expect}\n}}\n");
+    let compiled = compiled(&text);
+    if let Some(first) = compiled.diagnostics.iter().find(|d| d.code.name() != "D201") {
+        return first.message.clone();
+    }
+    let plan = compiled.plan.unwrap_or_else(|| panic!("{}", rendered(&text)));
+    let report = run(&plan, compiled.tests.iter(), d365map::time::now()).expect("a plan that can be run");
+    match &report.ran[0].outcome {
+        Outcome::Passed => "passed".to_owned(),
+        Outcome::Failed(all) => all.iter().map(|d| format!("{}: {}, {}", d.field, d.expected, d.actual)).collect::<Vec<_>>().join("; "),
+    }
+}
+
+#[test]
+fn a_test_gives_and_expects_the_items_of_a_list_in_either_direction() {
+    let list = "details.requirements.solutions";
+    let table = "msft_microsoftpartnercentersolution";
+    let two = format!("partner {{\n    {list} {{ id: \"S1\", name: \"Backup\" }}\n    {list} {{ id: \"S2\" }}\n    name: \"x\"\n  }}");
+    let cases = [
+        (
+            two.clone(),
+            format!("d365 {{ {table} {{ msft_solutionid: \"S1\", msft_name: \"BACKUP\" }}; {table} {{ msft_name: null }} }}"),
+            "passed",
+        ),
+        (two.clone(), "d365 { name: \"x\" }".to_owned(), "passed"),
+        (two.clone(), format!("d365 {{ {table} {{ msft_solutionid: \"S1\" }} }}"), "msft_microsoftpartnercentersolution: 1 item, 2 items"),
+        (
+            two.clone(),
+            format!("d365 {{ {table} {{ msft_name: \"Backup\" }}, {table} {{ msft_solutionid: \"S2\" }} }}"),
+            "msft_microsoftpartnercentersolution 1: msft_name: \"Backup\", \"BACKUP\"",
+        ),
+        (two.clone(), format!("d365 {{ {table} absent }}"), "msft_microsoftpartnercentersolution: 0 items, 2 items"),
+        ("partner { name: \"x\" }".to_owned(), format!("d365 {{ {table} absent }}"), "passed"),
+        (
+            format!("partner {{ {list} {{ id: \"S1\", name: \"a\" }}, {list} {{ id: \"S1\", name: \"b\" }} }}"),
+            format!("d365 {{ {table} {{ msft_name: \"A\" }} }}"),
+            "passed",
+        ),
+        (
+            format!("d365 {{ {table} {{ msft_solutionid: \"S1\", msft_name: \"Backup\" }} }}"),
+            format!("partner {{ {list} {{ id: \"S1\", name: \"Backup\" }} }}"),
+            "passed",
+        ),
+        (
+            format!("partner {{ {list} {{ name: \"a\" }} }}"),
+            "d365 { name: null }".to_owned(),
+            "this item of `details.requirements.solutions` has no `id`",
+        ),
+        ("partner { tags { id: \"a\" } }".to_owned(), "d365 { name: null }".to_owned(), "`tags` is not a list of this mapping"),
+        (two.clone(), "d365 { name { msft_name: \"a\" } }".to_owned(), "`name` is not a list of this mapping"),
+    ];
+    for (given, expect, outcome) in cases {
+        assert_eq!(of_lists(&given, &expect), outcome, "{given} {expect}");
+    }
+}
