@@ -189,11 +189,16 @@ pub(super) struct Index {
 impl Index {
     /// Reads what has changed, if that was not done just before.
     pub(super) async fn refresh(&mut self, service: &PartnerCenter) -> Result<(), ConnectError> {
-        if self.read.is_some_and(|read| read.elapsed() < FRESH) {
+        self.refresh_at(service, Moment::now()).await
+    }
+
+    /// The same, by another clock.
+    pub(super) async fn refresh_at(&mut self, service: &PartnerCenter, began: Moment) -> Result<(), ConnectError> {
+        let within = |last: Option<Moment>, time: Duration| last.is_some_and(|last| began.duration_since(last) < time);
+        if within(self.read, FRESH) {
             return Ok(());
         }
-        let began = Moment::now();
-        let near = self.whole.is_some_and(|whole| whole.elapsed() < WHOLE_EVERY);
+        let near = within(self.whole, WHOLE_EVERY);
         self.place.go_back(if near { NEAR } else { OVERLAP });
         loop {
             let part = service.read_from(&self.place, usize::MAX).await?;

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::patch::{Change, Verb};
+use super::reading::Index;
 use super::referral::Referral;
 use super::*;
 use crate::connect::http::TokenSource;
@@ -322,21 +323,45 @@ async fn a_lost_create_that_is_not_found_in_its_time_window_is_reported_as_unkno
 }
 
 #[tokio::test]
-async fn a_search_that_follows_another_one_closely_does_not_read_the_whole_overlap_again() {
+async fn a_search_reads_nothing_again_at_once_and_little_soon_after() {
     let service = StandIn::start().await;
     let client = service.client();
     let by = RecordKey { attribute: "externalReferenceId", ..key("crm-none") };
-    for _ in 0..2 {
-        service.answer(200, &[], list(&[referral("r1", 1, "2026-01-02T00:00:00Z")], None));
-        assert_eq!(client.find(by, "id").await.unwrap(), None);
+    let answer = || service.answer(200, &[], list(&[referral("r1", 1, "2026-01-02T00:00:00Z")], None));
+    let began = std::time::Instant::now();
+    let at = |seconds: u64| began + Duration::from_secs(seconds);
+    let mut index = Index::default();
+    for seconds in [0, 2, 61] {
+        answer();
+        index.refresh_at(&client, at(seconds)).await.unwrap();
+        // Within a second the answer is the same.
+        index.refresh_at(&client, at(seconds)).await.unwrap();
     }
-    assert_eq!(
-        service.lines(),
-        [
-            format!("GET {LIST}?$orderby=updatedDateTime asc"),
-            format!("GET {LIST}?$filter=updatedDateTime ge 2026-01-01T23:59:50Z&$orderby=updatedDateTime asc"),
-        ]
-    );
+    let since = |time: &str| format!("GET {LIST}?$filter=updatedDateTime ge {time}&$orderby=updatedDateTime asc");
+    let whole = format!("GET {LIST}?$orderby=updatedDateTime asc");
+    assert_eq!(service.lines(), [whole, since("2026-01-01T23:59:50Z"), since("2026-01-01T23:50:00Z")]);
+    answer();
+    assert_eq!((client.find(by, "id").await.unwrap(), client.find(by, "id").await.unwrap()), (None, None));
+    assert_eq!(service.lines().len(), 1, "one reading for both");
+}
+
+#[tokio::test]
+async fn a_referral_that_has_got_another_reference_since_the_list_was_read_is_not_found_by_the_old_one() {
+    let service = StandIn::start().await;
+    let client = service.client();
+    let by = RecordKey { attribute: "externalReferenceId", ..key("crm-1") };
+    let with = |reference: &str| {
+        let mut referral = referral("r1", 1, "2026-01-02T00:00:00Z");
+        referral["externalReferenceId"] = json!(reference);
+        referral
+    };
+    service.answer(200, &[], list(&[with("crm-1")], None));
+    service.answer(200, &[], with("crm-2"));
+    assert_eq!(client.find(by, "id").await.unwrap(), None);
+    // It is known by the new one, without another reading.
+    service.answer(200, &[], with("crm-2"));
+    let by = RecordKey { attribute: "externalReferenceId", ..key("crm-2") };
+    assert_eq!(client.find(by, "id").await.unwrap().as_deref(), Some("r1"));
 }
 
 fn query() -> Query {
