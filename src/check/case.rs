@@ -1,7 +1,7 @@
 //! `case` and `when`: what a field gets depends on conditions.
 
 use super::Context;
-use super::entry::{Checker, Origin, Piped};
+use super::entry::{Checker, Flags, Origin, Piped};
 use super::filter;
 use super::names::{self, TargetField};
 use super::reach::{self, Rest};
@@ -114,7 +114,7 @@ impl Checker<'_> {
             needs_a_value(span, field, "may be empty", context);
             return None;
         }
-        Some(Checked { result: BranchResult::Value { source: Box::new(source), steps }, typed: Some(typed), span })
+        Some(Checked { result: BranchResult::Value { source: Box::new(source), steps, present: false }, typed: Some(typed), span })
     }
 
     /// A word without quotes as a result: a value of the target's enumeration, or else a field.
@@ -202,7 +202,7 @@ impl Checker<'_> {
         let mut targets: Vec<WhenTarget<'w>> = Vec::new();
         for (at, block) in when.blocks.iter().enumerate() {
             for field in &block.fields {
-                let initial = self.flags(field, context);
+                let Flags { initial, .. } = self.flags(field, context);
                 let Some(target) = names::target_field(&field.target, &table, initial, context) else {
                     // What its source says is checked all the same.
                     self.piped(field, None, false, context);
@@ -281,6 +281,7 @@ impl Checker<'_> {
             fit: target.fit.clone(),
             initial: *initial,
             create_only: false,
+            present: false,
         })
     }
 
@@ -291,7 +292,10 @@ impl Checker<'_> {
             needs_a_value(field.span, field, "may be empty", context);
             return None;
         }
-        Some(BranchResult::Value { source: Box::new(source), steps })
+        // Unknown flags were reported with the targets.
+        let flags = Flags { present: field.flags.iter().any(|flag| flag.text == "present"), ..Flags::default() };
+        self.presence(field, target, &typed, flags, context);
+        Some(BranchResult::Value { source: Box::new(source), steps, present: flags.present })
     }
 }
 
@@ -366,7 +370,7 @@ fn joined(results: &mut [Checked], context: &mut Context<'_>) -> Option<Typed> {
     }
     for checked in results.iter_mut() {
         let at = context.at(checked.span);
-        let BranchResult::Value { source, steps } = &mut checked.result else { continue };
+        let BranchResult::Value { source, steps, .. } = &mut checked.result else { continue };
         if let (Source::Constant(value), true) = (&**source, steps.is_empty()) {
             **source = Source::Constant(joined.ty.represent(value.clone()));
         }

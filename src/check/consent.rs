@@ -175,6 +175,7 @@ fn program(
         fit: to.fit,
         initial: false,
         create_only: false,
+        present: false,
     }
 }
 

@@ -49,6 +49,15 @@ pub(super) struct Lookup {
     pub(super) navigation: String,
 }
 
+/// The flags of a field mapping.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Flags {
+    /// `@initial`.
+    pub(super) initial: bool,
+    /// `@present`.
+    pub(super) present: bool,
+}
+
 /// A value on its way: what it is read from, the conversions a replacement has settled already, its type.
 pub(super) struct Origin {
     pub(super) source: Source,
@@ -278,11 +287,11 @@ impl<'m> Checker<'m> {
 
     /// Checks an entry that goes from this checker's source to its target.
     pub(super) fn field(&mut self, field: &ast::FieldMapping, context: &mut Context<'_>) -> Option<FieldProgram> {
-        let initial = self.flags(field, context);
+        let flags = self.flags(field, context);
         let table = self.target.clone();
         // A fixed value of a referral is written when it is created.
         let fixed = field.turned && matches!(field.source, ast::Source::Literal(_));
-        let target = names::target_field(&field.target, &table, initial || self.at_creation || fixed, context);
+        let target = names::target_field(&field.target, &table, flags.initial || self.at_creation || fixed, context);
         if let Some(target) = &target {
             self.claim(target.path.join("."), field.target.span, context);
             consent::ordinary(self.name, field, target, &table, context);
@@ -308,8 +317,10 @@ impl<'m> Checker<'m> {
             );
             return None;
         }
+        self.presence(field, &target, &typed, flags, context);
         let create_only = field.turned && matches!(source, Source::Constant(_));
-        Some(FieldProgram { at, path: target.path, source, steps, fit: target.fit, initial, create_only })
+        let Flags { initial, present } = flags;
+        Some(FieldProgram { at, path: target.path, source, steps, fit: target.fit, initial, create_only, present })
     }
 
     /// A source through its steps. `ends`: what comes of it goes straight into the target.
@@ -481,21 +492,6 @@ impl<'m> Checker<'m> {
         } else {
             self.written.insert(name, span);
         }
-    }
-
-    pub(super) fn flags(&self, field: &ast::FieldMapping, context: &mut Context<'_>) -> bool {
-        let mut initial = false;
-        for flag in &field.flags {
-            if flag.text == "initial" {
-                initial = true;
-            } else {
-                context.report(
-                    Diagnostic::new(Code::D108, flag.span, format!("there is no flag `@{}`", flag.text), "unknown flag")
-                        .help("`@initial` is the one flag: the value goes with the initial load and a replay, not with later changes"),
-                );
-            }
-        }
-        initial
     }
 
     fn report_mismatch(&self, mismatch: &Mismatch, ty: &Ty, field: &ast::FieldMapping, target: &TargetField, context: &mut Context<'_>) {

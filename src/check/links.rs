@@ -101,6 +101,7 @@ impl Checker<'_> {
             fit: Fit::Link { key },
             initial: field.flags.iter().any(|f| f.text == "initial"),
             create_only: false,
+            present: field.flags.iter().any(|f| f.text == "present"),
         })
     }
 

@@ -25,6 +25,7 @@ mod mismatch;
 mod mutual;
 mod names;
 mod options;
+mod presence;
 mod reach;
 mod replace;
 mod source;

@@ -152,5 +152,17 @@ fn key<'m>(
     let slot = forward.slot(&from, key.source.span, context);
     let read = Read { slot, replace: None, labels: None };
     let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
-    Some((FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false, create_only: false }, key))
+    Some((
+        FieldProgram {
+            at,
+            path: to.path,
+            source: Source::Field(read),
+            steps,
+            fit: to.fit,
+            initial: false,
+            create_only: false,
+            present: false,
+        },
+        key,
+    ))
 }

@@ -106,6 +106,8 @@ codes! {
     D215 Warning "an option's number goes into text";
     D216 Warning "a text in quotes that is the name of a field";
     D217 Warning "the id of a lookup goes into text";
+    D221 Warning "an empty value that Campaign stores as 0";
+    D222 Warning "a flag without effect";
     D301 Warning "a replacement for a field that is not mapped";
     D302 Error "a replacement for a value that the field cannot have";
     D303 Error "a value is replaced twice";

@@ -201,6 +201,7 @@ mod tests {
             fit: Fit::Text { max: None },
             initial: false,
             create_only: false,
+            present: false,
         };
         let flow = IngressFlow {
             name: "contacts".to_owned(),

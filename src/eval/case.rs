@@ -28,7 +28,8 @@ struct ReadyBranch<'p> {
 
 #[derive(Debug)]
 enum ReadyResult<'p> {
-    Value(Box<Piped<'p>>),
+    /// The value, and whether an empty one leaves the target as it is.
+    Value(Box<Piped<'p>>, bool),
     Reject,
     Unchanged,
     /// Only for values of this slot that its schema does not know.
@@ -39,7 +40,9 @@ impl<'p> ReadyCase<'p> {
     pub(super) fn new(branches: &'p [Branch]) -> Result<ReadyCase<'p>, EvalError> {
         let ready = |branch: &'p Branch| -> Result<ReadyBranch<'p>, EvalError> {
             let result = match &branch.result {
-                BranchResult::Value { source, steps } => ReadyResult::Value(Box::new(Piped::new(branch.at, source, steps)?)),
+                BranchResult::Value { source, steps, present } => {
+                    ReadyResult::Value(Box::new(Piped::new(branch.at, source, steps)?), *present)
+                }
                 BranchResult::Reject => ReadyResult::Reject,
                 BranchResult::Unchanged => ReadyResult::Unchanged,
                 BranchResult::Uncovered(slot) => ReadyResult::Uncovered(*slot as usize),
@@ -63,7 +66,7 @@ impl<'p> ReadyCase<'p> {
             taken.borrow_mut().insert(at);
         }
         match &branch.result {
-            ReadyResult::Value(piped) => piped.run(slots, now),
+            ReadyResult::Value(piped, present) => Ok(piped.run(slots, now)?.filter(|value| !present || !value.is_null())),
             ReadyResult::Reject => Err(Fault::new("D902", branch.at, "the `case` says to reject this record")),
             ReadyResult::Unchanged => Ok(None),
             ReadyResult::Uncovered(slot) => match slots.get(*slot) {
@@ -78,7 +81,7 @@ impl<'p> ReadyCase<'p> {
         let of_branch = |branch: &ReadyBranch<'p>| {
             let own = branch.condition.as_ref().and_then(|condition| condition.next_change(slots, now));
             let within = match &branch.result {
-                ReadyResult::Value(piped) => piped.next_change(slots, now),
+                ReadyResult::Value(piped, _) => piped.next_change(slots, now),
                 ReadyResult::Reject | ReadyResult::Unchanged | ReadyResult::Uncovered(_) => None,
             };
             own.into_iter().chain(within).min()
@@ -98,7 +101,7 @@ impl<'p> ReadyCase<'p> {
             let taken = taken.borrow();
             for (i, branch) in self.branches.iter().enumerate() {
                 let written = match branch.result {
-                    ReadyResult::Value(_) | ReadyResult::Reject => true,
+                    ReadyResult::Value(..) | ReadyResult::Reject => true,
                     ReadyResult::Unchanged => branch.condition.is_some(),
                     ReadyResult::Uncovered(_) => false,
                 };
@@ -112,7 +115,7 @@ impl<'p> ReadyCase<'p> {
 
     fn results_mut(&mut self) -> impl Iterator<Item = &mut Piped<'p>> {
         self.branches.iter_mut().filter_map(|branch| match &mut branch.result {
-            ReadyResult::Value(piped) => Some(piped.as_mut()),
+            ReadyResult::Value(piped, _) => Some(piped.as_mut()),
             ReadyResult::Reject | ReadyResult::Unchanged | ReadyResult::Uncovered(_) => None,
         })
     }

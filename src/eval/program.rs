@@ -261,6 +261,8 @@ pub(super) struct Program<'p> {
     at: At,
     piped: Piped<'p>,
     fit: &'p Fit,
+    /// An empty value leaves the target as it is.
+    present: bool,
 }
 
 impl<'p> Piped<'p> {
@@ -373,7 +375,7 @@ impl<'p> Piped<'p> {
 
 impl<'p> Program<'p> {
     pub(super) fn new(field: &'p FieldProgram) -> Result<Program<'p>, EvalError> {
-        Ok(Program { at: field.at, piped: Piped::new(field.at, &field.source, &field.steps)?, fit: &field.fit })
+        Ok(Program { at: field.at, piped: Piped::new(field.at, &field.source, &field.steps)?, fit: &field.fit, present: field.present })
     }
 
     /// Begins to count which cases and branches are taken.
@@ -397,6 +399,9 @@ impl<'p> Program<'p> {
         'p: 'a,
     {
         let Some(mut value) = self.piped.run(slots, now)? else { return Ok(None) };
+        if self.present && value.is_null() {
+            return Ok(None);
+        }
         // A day may stand where days and instants meet: a default, the first of several fields.
         if let (Fit::Instant, Value::Date(date)) = (self.fit, &value) {
             value = Value::Instant(time::midnight(*date));

@@ -86,7 +86,7 @@ impl<'p> Programs<'p> {
                 at: fault.at,
                 message: fault.message,
             })?;
-            // Only a `when`, which such a mapping cannot have, leaves a field as it is.
+            // Only a `when` and `@present`, which such a mapping cannot have, leave a field as it is.
             values.push(value.as_ref().map_or_else(|| "null".to_owned(), written));
         }
         Ok((admitted, values))

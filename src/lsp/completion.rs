@@ -562,7 +562,7 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
             item("keep", CompletionItemKind::VALUE, "the value before the step"),
             item("reject", CompletionItemKind::VALUE, "the record is kept aside"),
         ],
-        [.., "@"] => words(&["initial"]),
+        [.., "@"] => words(&["initial", "present"]),
         _ if last == "(" || last == "," => fields(&[], tables.source, |f| f.readable),
         _ => match arrow {
             Some(at) if !piped && entry[at] == "<-" => {

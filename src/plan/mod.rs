@@ -180,7 +180,7 @@ fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
                     condition.reads(slots);
                 }
                 match &branch.result {
-                    BranchResult::Value { source, steps } => reads_of(source, steps, slots),
+                    BranchResult::Value { source, steps, .. } => reads_of(source, steps, slots),
                     BranchResult::Uncovered(slot) => slots.push(*slot),
                     BranchResult::Reject | BranchResult::Unchanged => {}
                 }
@@ -223,7 +223,7 @@ fn steps_of<'p>(source: &'p Source, own: &'p [Step], steps: &mut Vec<&'p Step>) 
     steps.extend(own);
     if let Source::Case(branches) = source {
         for branch in branches {
-            if let BranchResult::Value { source, steps: own } = &branch.result {
+            if let BranchResult::Value { source, steps: own, .. } = &branch.result {
                 steps_of(source, own, steps);
             }
         }

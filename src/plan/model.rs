@@ -12,7 +12,7 @@ use crate::system::SystemId;
 pub use crate::value::{Const, Fit};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -584,6 +584,9 @@ pub struct FieldProgram {
     /// Written when the record is made and never again: an opt-out that a flow of its own keeps from then on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub create_only: bool,
+    /// `@present`: an empty value leaves the target as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub present: bool,
 }
 
 impl FieldProgram {
@@ -647,7 +650,7 @@ impl Source {
                     if let Some(condition) = &branch.condition {
                         condition.reads(columns);
                     }
-                    if let BranchResult::Value { source, steps } = &branch.result {
+                    if let BranchResult::Value { source, steps, .. } = &branch.result {
                         source.columns(columns);
                         columns_of_steps(steps, columns);
                     }
@@ -722,6 +725,9 @@ pub enum BranchResult {
         source: Box<Source>,
         /// What is done to it, in order.
         steps: Vec<Step>,
+        /// `@present`: an empty value leaves the target as it is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        present: bool,
     },
     /// The record is rejected.
     Reject,

@@ -165,7 +165,8 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
             (.., true) => "   when the record is made",
             (false, false, false) => "",
         };
-        line(format!("          {:width$} <- {}{mark}   (line {})", program.path.join("."), value(program, &field), program.at.line));
+        let present = if program.present { "   @present" } else { "" };
+        line(format!("          {:width$} <- {}{mark}{present}   (line {})", program.path.join("."), value(program, &field), program.at.line));
     }
     let policy = flow.policy;
     line(format!(
@@ -268,7 +269,10 @@ fn branches(branches: &[Branch], field: &dyn Fn(u32) -> String) -> String {
     let texts = branches.iter().map(|branch| {
         let condition = branch.condition.as_ref().map_or_else(|| "else".to_owned(), |c| in_one_line(c, 0, field));
         let result = match &branch.result {
-            BranchResult::Value { source, steps } => piped(source, steps, field),
+            BranchResult::Value { source, steps, present } => {
+                let unless = if *present { " (unchanged if empty)" } else { "" };
+                format!("{}{unless}", piped(source, steps, field))
+            }
             BranchResult::Reject => "reject".to_owned(),
             BranchResult::Unchanged => "unchanged".to_owned(),
             BranchResult::Uncovered(slot) => format!("null if {} is empty, reject if not (not in the schema)", field(*slot)),

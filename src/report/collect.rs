@@ -198,7 +198,13 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
     let to = described(&field.target, if field.turned { source } else { target });
     // As in the file: what is written stands before the arrow.
     let (from, to) = if field.turned { (to, from) } else { (from, to) };
-    let when = if field.flags.iter().any(|f| f.text == "initial") { "first load and replay" } else { "every change" };
+    let flagged = |name: &str| field.flags.iter().any(|f| f.text == name);
+    let when = match (flagged("initial"), flagged("present")) {
+        (false, false) => "every change",
+        (true, false) => "first load and replay",
+        (false, true) => "every change, if not empty",
+        (true, true) => "first load and replay, if not empty",
+    };
     let remark = remark_of(text, field.span.start, field.span.end);
     vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), remark]
 }

@@ -41,7 +41,7 @@ const MAPPING: &[(&str, &str)] = &[
 fn in_copy(table: &str, column: &str, value: Value) -> Value {
     match (table, column) {
         // A page that another process is reading is leased to a run that the copy does not have.
-        ("cursor", "leased_by") | ("dead_letter", "run_id" | "request" | "response") | ("outbox", "last_error") => Value::Null,
+        ("cursor", "leased_by") | ("dead_letter", "run_id" | "request" | "response") | ("outbox", "last_error" | "waited") => Value::Null,
         ("dead_letter", "message") => Value::Text(String::new()),
         ("outbox", "payload") if value != Value::Null => Value::Text(r#"{"fields":{}}"#.to_owned()),
         _ => value,

@@ -33,6 +33,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_v5_environment.sql"),
     concat!(include_str!("schema_v6_notifications.sql"), include_str!("schema_v6_pairs.sql")),
     include_str!("schema_v7_pair_rows.sql"),
+    include_str!("schema_v8_waited.sql"),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {

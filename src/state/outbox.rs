@@ -191,18 +191,20 @@ struct Waiting {
     seq: i64,
     op: Op,
     source_id: String,
+    /// Its values; of a refetch, those of the upsert whose place it has taken.
     payload: Option<String>,
 }
 
 impl Tx<'_> {
     /// Queues an operation: it takes the place of the one that waits for the same record, or waits behind a claimed one.
     ///
-    /// The newest operation counts. A refetch too: when it is carried out it reads what is newest then.
+    /// The newest operation counts. A refetch too: when it is carried out it reads what is newest then. It keeps the values that waited, for
+    /// fields that what it reads leaves out.
     pub fn enqueue(&mut self, mapping: i64, new: &NewOp<'_>) -> Inside<Queued> {
         self.forget_ahead(new.key);
         let waiting = self
             .conn
-            .prepare_cached("SELECT seq, op, source_id, payload FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+            .prepare_cached("SELECT seq, op, source_id, coalesce(payload, waited) FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
             .query_row(params![mapping, new.key], |row| {
                 Ok(Waiting { seq: row.get(0)?, op: row.get(1)?, source_id: row.get(2)?, payload: row.get(3)? })
             })
@@ -212,9 +214,11 @@ impl Tx<'_> {
             return Ok(Queued::Inserted);
         };
         self.tally(mapping).queued += 1;
-        let payload = match new.payload {
-            Some(newer) => Some(coalesced(&waiting, newer, new.source_id)?),
-            None => None,
+        let (payload, waited) = match (new.payload, new.op) {
+            (Some(newer), _) => (Some(coalesced(&waiting, newer, new.source_id)?), None),
+            // What is read then may leave fields out, and these keep the values that wait.
+            (None, Op::Refetch) if waiting.source_id == new.source_id => (None, waiting.payload),
+            (None, Op::Upsert | Op::Delete | Op::Refetch) => (None, None),
         };
         // It keeps its place in the order, its back-off, and the doubt about an earlier attempt.
         self.conn
@@ -222,7 +226,7 @@ impl Tx<'_> {
                 "UPDATE outbox SET source_id = ?2, op = ?3, payload = ?4, with_initial = with_initial OR ?5, rewrite = rewrite OR ?6,
                    generation = max(generation, ?7), change_no = ?8,
                    enqueued_at = CASE WHEN ?3 = 'delete' AND op <> 'delete' THEN ?9 ELSE enqueued_at END,
-                   held = CASE WHEN ?3 = 'delete' AND op <> 'delete' THEN 0 ELSE held END
+                   held = CASE WHEN ?3 = 'delete' AND op <> 'delete' THEN 0 ELSE held END, waited = ?10
                  WHERE seq = ?1",
             )?
             .execute(params![
@@ -234,7 +238,8 @@ impl Tx<'_> {
                 new.rewrite,
                 new.generation,
                 new.change_no,
-                millis(self.now)
+                millis(self.now),
+                waited
             ])?;
         self.tally(mapping).coalesced += 1;
         Ok(Queued::Coalesced)
@@ -270,7 +275,7 @@ impl Tx<'_> {
     pub fn requeue(&mut self, seq: i64, uncertain: bool, failed: Option<(Instant, &str)>) -> Inside<()> {
         let (mapping, key, op, source_id, payload): (i64, String, Op, String, Option<String>) = self
             .conn
-            .prepare_cached("SELECT mapping, key, op, source_id, payload FROM outbox WHERE seq = ?1")?
+            .prepare_cached("SELECT mapping, key, op, source_id, coalesce(payload, waited) FROM outbox WHERE seq = ?1")?
             .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         // Nothing has been sent for a refetch: it only reads.
         let uncertain = uncertain && op != Op::Refetch;
@@ -278,7 +283,7 @@ impl Tx<'_> {
         let newer: Option<Newer> = self
             .conn
             .prepare_cached(
-                "SELECT seq, op, source_id, payload, with_initial, rewrite, generation, change_no FROM outbox
+                "SELECT seq, op, source_id, coalesce(payload, waited), with_initial, rewrite, generation, change_no FROM outbox
                  WHERE mapping = ?1 AND key = ?2 AND state = 'ready'",
             )?
             .query_row(params![mapping, key], |row| {
@@ -286,20 +291,22 @@ impl Tx<'_> {
             })
             .optional()?;
         if let Some((newer_seq, newer_op, newer_source, newer_payload, with_initial, rewrite, generation, change_no)) = newer {
-            let payload = match newer_payload {
+            let values = match newer_payload {
                 Some(newer) => {
                     let older = Waiting { seq, op, source_id, payload };
                     Some(coalesced(&older, &Payload::from_json(&newer)?, &newer_source)?)
                 }
+                None if newer_op == Op::Refetch && newer_source == source_id => payload,
                 None => None,
             };
+            let (payload, waited) = if newer_op == Op::Refetch { (None, values) } else { (values, None) };
             self.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([newer_seq])?;
             self.conn
                 .prepare_cached(
                     "UPDATE outbox SET source_id = ?2, op = ?3, payload = ?4, with_initial = with_initial OR ?5, rewrite = rewrite OR ?6,
-                       generation = max(generation, ?7), change_no = ?8 WHERE seq = ?1",
+                       generation = max(generation, ?7), change_no = ?8, waited = ?9 WHERE seq = ?1",
                 )?
-                .execute(params![seq, newer_source, newer_op, payload, with_initial, rewrite, generation, change_no])?;
+                .execute(params![seq, newer_source, newer_op, payload, with_initial, rewrite, generation, change_no, waited])?;
             let tally = self.tally(mapping);
             tally.outbox_rows -= 1;
             tally.coalesced += 1;
@@ -473,7 +480,7 @@ impl Tx<'_> {
 fn coalesced(older: &Waiting, newer: &Payload, newer_source: &str) -> Inside<String> {
     match (older.op, &older.payload) {
         // Of another source record nothing is taken over: it does not own the target record any more.
-        (Op::Upsert, Some(text)) if older.source_id == newer_source => Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json()),
+        (Op::Upsert | Op::Refetch, Some(text)) if older.source_id == newer_source => Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json()),
         (Op::Upsert | Op::Delete | Op::Refetch, _) => Ok(newer.to_json()),
     }
 }

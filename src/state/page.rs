@@ -207,18 +207,19 @@ impl Store {
     ) -> Result<RefetchOutcome, StateError> {
         self.write("take in a refetched record", |tx| {
             let mapping = tx.mapping(mapping)?;
-            type Row = (String, String, bool, i64, bool, bool, i64);
+            type Row = (String, String, bool, i64, bool, bool, i64, Option<String>);
             let row: Option<Row> = tx
                 .conn
                 .prepare_cached(
-                    "SELECT key, source_id, uncertain, superseded, with_initial, rewrite, generation FROM outbox
+                    "SELECT key, source_id, uncertain, superseded, with_initial, rewrite, generation, waited FROM outbox
                      WHERE seq = ?1 AND mapping = ?2 AND op = 'refetch' AND state = 'claimed' AND claimed_by = ?3",
                 )?
                 .query_row(params![seq, mapping, run], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                    let (rewrite, generation, waited) = (row.get(5)?, row.get(6)?, row.get(7)?);
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, rewrite, generation, waited))
                 })
                 .optional()?;
-            let Some((key, source_id, uncertain, superseded, with_initial, rewrite, generation)) = row else {
+            let Some((key, source_id, uncertain, superseded, with_initial, rewrite, generation, waited)) = row else {
                 return Ok(RefetchOutcome::Stale);
             };
             if uncertain {
@@ -230,10 +231,22 @@ impl Store {
                 tx.requeue(seq, false, None)?;
                 return Ok(RefetchOutcome::Superseded);
             }
+            if superseded == NEWER_STATE && waited.is_some() && tx.is_waiting(mapping, &key)? {
+                // The newer state takes over the values of fields that it leaves out.
+                tx.requeue(seq, false, None)?;
+                return Ok(RefetchOutcome::Superseded);
+            }
             tx.remove_op(mapping, seq)?;
             if superseded == NEWER_STATE {
                 return Ok(RefetchOutcome::Superseded);
             }
+            let change = match (change, waited) {
+                (Change::Upsert { source_id: id, key: target, payload }, Some(waited)) if id == source_id && target == key => {
+                    let payload = Payload::from_json(&waited)?.followed_by(payload);
+                    Change::Upsert { source_id: id, key: target, payload }
+                }
+                (change, _) => change,
+            };
             let cursor = cursor_of(tx.conn, mapping)?;
             let full = cursor.as_ref().is_some_and(|cursor| cursor.phase == Phase::Full);
             let generation = cursor.as_ref().map_or(generation, |cursor| cursor.generation);
@@ -587,6 +600,13 @@ impl Tx<'_> {
             self.remove_dead_letter(mapping, source_id, i64::MAX)?;
         }
         Ok(())
+    }
+
+    /// Whether an operation on a target record waits.
+    fn is_waiting(&self, mapping: i64, key: &str) -> Inside<bool> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready')")?;
+        Ok(statement.query_row(params![mapping, key], |row| row.get(0))?)
     }
 
     /// The source record of the newest operation in the outbox on a target record.

@@ -72,7 +72,7 @@ const HOLDINGS: &[Holding] = &[
         mapping: Some("mapping"),
         label: "op || ' ' || source_id",
         own: &[("source_id", Some("mapping")), ("key", Some("mapping"))],
-        text: &["payload", "last_error"],
+        text: &["payload", "waited", "last_error"],
         otherwise: Removal::Refetch,
     },
     Holding {
@@ -497,8 +497,9 @@ impl Tx<'_> {
                         "UPDATE outbox SET op = 'refetch', payload = NULL, last_error = NULL WHERE op = 'upsert' AND mentions(payload, ?1)",
                         [needle],
                     )?;
+                    let waited = self.conn.execute("UPDATE outbox SET waited = NULL WHERE mentions(waited, ?1)", [needle])?;
                     let words = self.conn.execute("UPDATE outbox SET last_error = NULL WHERE mentions(last_error, ?1)", [needle])?;
-                    *forgotten.cleaned.entry(table).or_default() += (refetched + words) as u64;
+                    *forgotten.cleaned.entry(table).or_default() += (refetched + waited + words) as u64;
                 }
                 Removal::Words => {
                     let mut cleaned = 0;

@@ -20,8 +20,8 @@ pub struct WrittenPath {
 }
 
 impl Store {
-    /// Takes all fields out of a mapping's waiting upserts that it does not write any more. A field that was a link to another mapping's
-    /// record counts as another field. Returns how many upserts had such fields. For the start of a run: nothing of the mapping may be in
+    /// Takes all fields out of a mapping's waiting operations that it does not write any more. A field that was a link to another mapping's
+    /// record counts as another field. Returns how many operations had such fields. For the start of a run: nothing of the mapping may be in
     /// a worker's hands.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Store {
         self.write("drop fields that are not written any more", |tx| {
             let id = tx.mapping(mapping)?;
             let mut changed: Vec<(i64, String)> = Vec::new();
-            let mut statement = tx.conn.prepare_cached("SELECT seq, payload FROM outbox WHERE mapping = ?1 AND op = 'upsert'")?;
+            let mut statement = tx.conn.prepare_cached("SELECT seq, coalesce(payload, waited) FROM outbox WHERE mapping = ?1")?;
             let mut rows = statement.query([id])?;
             while let Some(row) = rows.next()? {
                 let Some(text) = row.get::<_, Option<String>>(1)? else { continue };
@@ -47,7 +47,7 @@ impl Store {
             for (seq, payload) in &changed {
                 // It may have waited for the record to which such a field linked; if it waits for another, that is found again.
                 tx.conn.prepare_cached("DELETE FROM link_wait WHERE seq = ?1")?.execute([seq])?;
-                tx.conn.prepare_cached("UPDATE outbox SET payload = ?2, waits = 0 WHERE seq = ?1")?.execute(params![seq, payload])?;
+                tx.conn.prepare_cached("UPDATE outbox SET payload = CASE op WHEN 'upsert' THEN ?2 END, waited = CASE op WHEN 'refetch' THEN ?2 END, waits = 0 WHERE seq = ?1")?.execute(params![seq, payload])?;
             }
             Ok(changed.len() as u64)
         })

@@ -425,7 +425,7 @@ pub struct FieldMapping {
     pub turned: bool,
     /// What is done to the value, in order.
     pub steps: Vec<Step>,
-    /// `@initial`.
+    /// `@initial`, `@present`.
     pub flags: Vec<Ident>,
 }
 

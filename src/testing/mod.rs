@@ -143,10 +143,10 @@ fn difference(field: &ExpectedField, values: &BTreeMap<String, String>, written:
         None => ("absent".to_owned(), actual.is_none()),
         Some(value) => {
             let expected = written(value);
-            let same = actual.map_or("null", String::as_str) == expected;
+            let same = actual.is_some_and(|actual| *actual == expected);
             (expected, same)
         }
     };
-    let actual = actual.cloned().unwrap_or_else(|| "null".to_owned());
+    let actual = actual.cloned().unwrap_or_else(|| "absent".to_owned());
     (!same).then(|| Difference { field: field.path.clone(), expected, actual, reason: None })
 }

@@ -175,6 +175,62 @@ fn a_refetch_passes_on_the_doubt_of_the_operation_whose_place_it_took(store: New
     assert_eq!(flow.page(vec![tombstone("a")]).deletes_queued, 1, "the lost answer may have been a creation");
 }
 
+/// A field that a refetch leaves out (`@present`) keeps the value that waits, wherever the two meet.
+fn a_refetch_keeps_the_waiting_value_of_a_field_that_it_leaves_out(store: New) {
+    let queued = || {
+        let flow = Flow::in_delta(store);
+        flow.write_all(vec![upsert("a", &[("x", json!(1)), ("y", json!(1))])]);
+        flow.page(vec![upsert("a", &[("x", json!(2)), ("y", json!(2))])]);
+        flow
+    };
+    let resolve = |flow: &Flow, seq, change| wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, seq, change, None, false)).unwrap();
+    let written = |flow: &Flow, expected: &[(&str, &str)]| {
+        let expected: Vec<_> = expected.iter().map(|(path, json)| field(path, json)).collect();
+        assert_eq!(sent(&flow.claim_one(), false), expected);
+    };
+    let refetch = |flow: &Flow| {
+        flow.page(vec![Change::Reject { source_id: "a".into(), key: Some("K-a".into()), failure: failure("x") }]);
+        wait(flow.stores.dead_letters.retry_dead_letters(&DeadLetterFilter::default())).unwrap();
+    };
+
+    // The refetch takes the place of what waits, and is resolved.
+    let flow = queued();
+    refetch(&flow);
+    let op = flow.claim_one();
+    assert!(matches!(op.work, Work::Refetch), "{op:?}");
+    assert!(matches!(resolve(&flow, op.seq, upsert("a", &[("y", json!(3))])), RefetchOutcome::Applied(_)));
+    written(&flow, &[("x", "2"), ("y", "3")]);
+
+    // A page comes while it waits, or while it is under way.
+    for claimed in [false, true] {
+        let flow = queued();
+        refetch(&flow);
+        let op = claimed.then(|| flow.claim_one());
+        flow.page(vec![upsert("a", &[("y", json!(4))])]);
+        if let Some(op) = op {
+            assert_eq!(resolve(&flow, op.seq, upsert("a", &[("y", json!(3))])), RefetchOutcome::Superseded);
+        }
+        written(&flow, &[("x", "2"), ("y", "4")]);
+    }
+
+    // What is under way is put off while a refetch waits.
+    let flow = queued();
+    let op = flow.claim_one();
+    refetch(&flow);
+    flow.settle(vec![op.released()]);
+    let op = flow.claim_one();
+    assert!(matches!(op.work, Work::Refetch), "{op:?}");
+    assert!(matches!(resolve(&flow, op.seq, upsert("a", &[("y", json!(3))])), RefetchOutcome::Applied(_)));
+    written(&flow, &[("x", "2"), ("y", "3")]);
+
+    // Of another source record nothing is kept, and a deletion ends it.
+    let flow = queued();
+    refetch(&flow);
+    let Change::Upsert { payload, .. } = upsert("b", &[("y", json!(5))]) else { unreachable!() };
+    flow.page(vec![Change::Upsert { source_id: "b".into(), key: "K-a".into(), payload }]);
+    written(&flow, &[("y", "5")]);
+}
+
 fn a_retry_that_fails_again_is_a_dead_letter_again(store: New) {
     let flow = Flow::in_delta(store);
     flow.page(vec![reject("a")]);
@@ -318,6 +374,7 @@ rules![
     the_failure_of_an_older_state_does_not_hide_that_of_a_newer,
     a_retry_reads_the_record_again_and_its_success_clears_the_dead_letter,
     a_refetch_passes_on_the_doubt_of_the_operation_whose_place_it_took,
+    a_refetch_keeps_the_waiting_value_of_a_field_that_it_leaves_out,
     a_retry_that_fails_again_is_a_dead_letter_again,
     a_refetch_never_overwrites_a_change_that_came_while_it_was_under_way,
     a_record_whose_initial_load_failed_is_still_owed_its_initial_fields,

@@ -1,5 +1,6 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
+mod absent;
 mod bad_items;
 mod beside;
 mod contacts;

@@ -228,7 +228,7 @@ fn all_options_need_no_else_an_empty_field_stays_empty_and_an_unknown_option_is_
     assert_eq!(map(text, json!({ "gendercode": 2 }))["cusOrigin"], "f");
     assert_eq!(map(text, json!({}))["cusOrigin"], json!(null));
     assert!(map(text, json!({ "gendercode": 9 })).as_str().expect("a rejection").starts_with("D903 cusOrigin"));
-    assert_eq!(codes(&whole("case { donotemail = true => 1; donotemail = false => 2 } -> cusPoints")), [""; 0]);
+    assert_eq!(codes(&whole("case { donotemail = true => 1; donotemail = false => 2 } -> cusPoints @present")), [""; 0]);
     assert_eq!(codes(&whole("case { donotemail = true => 1 } -> cusPoints")), ["D315"]);
     // What may stay empty does not go into a required field.
     assert_eq!(codes(&whole("case { gendercode = Male => \"m\"; gendercode = Female => \"f\" } -> cusRequired")), ["D205"]);

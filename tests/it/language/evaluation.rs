@@ -117,7 +117,7 @@ fn periods_and_days_that_do_not_fit_are_errors() {
     }
     assert_eq!(codes(&whole("lastname -> lastName | shift(6 months)")), ["D208"]);
     assert_eq!(codes(&whole("birthdate -> birthDate | shift(1001 years)")), ["D011"]);
-    assert_eq!(codes(&whole("birthdate -> cusPoints | years(today)")), ["D127"]);
+    assert_eq!(codes(&whole("birthdate -> cusPoints | years(today) @present")), ["D127"]);
 }
 
 #[test]

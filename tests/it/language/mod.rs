@@ -1,5 +1,6 @@
 //! The language: what compiles to what, what is refused with which words, what comes out of a record.
 
+mod absent;
 mod bad_input;
 mod both_ways;
 mod branches;

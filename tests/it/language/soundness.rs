@@ -288,7 +288,12 @@ fn evaluate(compiled: &Compiled, record: &str) -> Result<String, String> {
     let evaluator = Evaluator::new(&plan.ingress[0]).expect("a compiled plan");
     let now = d365map::time::parse_instant("2026-11-21T12:00:00Z").expect("an instant");
     match evaluator.evaluate(record, now) {
-        Evaluated::Mapped(mapped) => Ok(mapped.fields().next().expect("one field").json()),
+        Evaluated::Mapped(mapped) => {
+            let field = mapped.fields().next().expect("one field");
+            // `@present` leaves out what is empty, and nothing else.
+            assert_eq!(field.unchanged, field.program.present && field.json() == "null");
+            Ok(field.json())
+        }
         Evaluated::Filtered { .. } => Err("filtered".to_owned()),
         Evaluated::Rejected(r) => Err(format!("{} {}", r.code, r.message)),
     }
@@ -334,7 +339,7 @@ fn holds(runner: &mut TestRunner, source: &FieldType, target: &FieldType, requir
     // The same mapping where the one step that can fail rejects, to tell when it does.
     let rejecting = (text.matches(" or ").count() == 1).then(|| {
         let at = text.find(" or ").expect("just counted");
-        let end = text[at..].find(['|', '\n']).map_or(text.len(), |n| at + n);
+        let end = text[at..].find(['|', '@', '\n']).map_or(text.len(), |n| at + n);
         let other = format!("{} or reject {}", &text[..at], &text[end..]);
         (text[at..end].trim().to_owned(), compiled(&other, &catalogue))
     });
@@ -360,7 +365,7 @@ fn holds(runner: &mut TestRunner, source: &FieldType, target: &FieldType, requir
                 (Err(code), _) if code.starts_with("D901") => match or.as_str() {
                     // What later steps make of the outcome is theirs; where there are none, it is the outcome itself.
                     "or reject" => assert!(outcome.is_err(), "{text}"),
-                    "or null" if text.trim_end().lines().nth(2).is_some_and(|l| l.ends_with("or null")) => {
+                    "or null" if text.trim_end().lines().nth(2).is_some_and(|l| l.trim_end_matches(" @present").ends_with("or null")) => {
                         assert_eq!(outcome, Ok("null".to_owned()), "{text}");
                     }
                     _ => {}

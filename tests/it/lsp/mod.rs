@@ -18,7 +18,7 @@ mapping contacts: d365.contact -> campaign.profile {
   $origin    -> salutation
 
   replace gendercode {
-    Male => male
+    null => male
     else => unknown
   }
   filter all { statecode = Active }
