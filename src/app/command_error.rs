@@ -148,7 +148,7 @@ impl From<ServiceError> for CommandError {
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> CommandError {
         let kind = match &error {
-            AppError::Files(_) | AppError::Plan(_) | AppError::Limit(_) => ErrorKind::Usage,
+            AppError::Files(_) | AppError::Plan(_) | AppError::Revision(_) | AppError::Limit(_) => ErrorKind::Usage,
             AppError::Services(ServiceError::State(_)) | AppError::State(_) => ErrorKind::State,
             // What is wrong is in the project file or in a secret that it names.
             AppError::Services(_) => ErrorKind::Usage,

@@ -21,6 +21,9 @@ pub enum AppError {
     /// A compiled plan cannot be used.
     #[error(transparent)]
     Plan(#[from] PlanFileError),
+    /// A revision cannot be compared.
+    #[error(transparent)]
+    Revision(#[from] super::revision::RevisionError),
     /// The clients of the services cannot be made.
     #[error(transparent)]
     Services(#[from] ServiceError),

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod metadata;
 pub mod options;
 pub mod plan;
+pub mod revision;
 pub mod services;
 pub mod sign_in;
 pub mod source;

@@ -1,18 +1,21 @@
 //! `d365map plan`: what the runner would do, for people, and what that costs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::compile::load;
-use super::output::{print, print_json};
+use super::output::{print, print_json, stderr_style};
 use super::{Exit, Global};
 use crate::app::limits::{counts, logical_name};
 use crate::app::plan::read_plan;
-use crate::app::{AppError, CommandError, files};
+use crate::app::{AppError, CommandError, files, revision};
+use crate::diagnostics::render::{Format, render};
+use crate::plan::changes::changes;
 use crate::plan::estimate::{Pace, estimate};
 use crate::plan::{ExecutionPlan, describe};
 use crate::project::{Limits, Project};
 use crate::run::workflows;
+use crate::state::{StateError, Store};
 use crate::system::SystemId;
 use crate::systems::dataverse::ROWS_PER_REQUEST;
 
@@ -22,7 +25,7 @@ pub enum PlanFormat {
     /// For people.
     #[default]
     Human,
-    /// The plan itself; with --estimate, the estimate.
+    /// The plan itself; with --estimate the estimate, with --against the changes.
     Json,
 }
 
@@ -31,11 +34,16 @@ pub enum PlanFormat {
 pub struct Args {
     /// Files and folders, or one compiled plan (*.json); without them the mapping folder of the project.
     paths: Vec<PathBuf>,
-    /// Tell what it costs: calls by the vendor's rule and here, and the time under the project's limits.
-    #[arg(long)]
+    /// Show what it costs: calls by the vendor's rule and here, and the time under the project's limits.
+    #[arg(long, group = "costs")]
     estimate: bool,
-    /// So many records or events has a workflow (NAME=N); of mappings that are not named Dataverse is asked.
-    #[arg(long, value_name = "NAME=N", requires = "estimate", value_parser = number)]
+    /// Show what has changed since a compiled plan (FILE.json) or a revision of the Git repository, such as HEAD or main, and what the
+    /// change costs.
+    #[arg(long, value_name = "FILE|REVISION", group = "costs")]
+    against: Option<String>,
+    /// The number of records or events of a workflow. Otherwise, --estimate asks Dataverse, and --against takes the number of records that
+    /// the state has.
+    #[arg(long, value_name = "NAME=N", requires = "costs", value_parser = number)]
     records: Vec<(String, u64)>,
     /// Assumed time of one request with its answer.
     #[arg(long, value_name = "MILLISECONDS", requires = "estimate", default_value_t = 200)]
@@ -59,6 +67,10 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         [one] if one.extension().is_some_and(|e| e == "json") => read_plan(one).map_err(AppError::from)?,
         paths => load(paths, global)?,
     };
+    if let Some(old) = &args.against {
+        print(&against(args, old, &plan, global)?);
+        return Ok(Exit::Clean);
+    }
     if args.estimate {
         print(&cost(args, &plan, global)?);
         return Ok(Exit::Clean);
@@ -70,13 +82,49 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     Ok(Exit::Clean)
 }
 
+/// What has changed since an old plan.
+fn against(args: &Args, old: &str, plan: &ExecutionPlan, global: &Global) -> Result<String, CommandError> {
+    let project = files::project(global.project.as_deref())?;
+    let before = if Path::new(old).is_file() {
+        read_plan(Path::new(old)).map_err(AppError::from)?
+    } else {
+        let project = project.as_ref().ok_or_else(|| CommandError::from(files::FilesError::NoProject))?;
+        let (_folder, group) = revision::at(project, old).map_err(AppError::from)?;
+        let compiled = group.compile();
+        let errors = render(&compiled.diagnostics, &compiled.sources, Format::Human, stderr_style());
+        compiled.plan.ok_or_else(|| CommandError::findings(format!("{errors}the mapping files of `{old}` have errors")))?
+    };
+    let mut records: BTreeMap<String, u64> = args.records.iter().cloned().collect();
+    refuse_unknown(plan, &records)?;
+    if let Some(project) = &project {
+        let stored = match Store::open_read(&project.state).and_then(|store| store.status()) {
+            Ok(status) => status.mappings,
+            Err(StateError::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        for mapping in stored {
+            let count = mapping.pairs.map_or(mapping.ledger_rows, |pairs| pairs.linked + pairs.single);
+            records.entry(mapping.mapping).or_insert(count);
+        }
+    }
+    let page_size = project.as_ref().map(|p| p.limits.page_size).unwrap_or_else(|| Limits::default().page_size);
+    let changes = changes(&before, plan, &records, page_size);
+    Ok(match args.format {
+        PlanFormat::Human => changes.describe(),
+        PlanFormat::Json => format!("{}\n", serde_json::json!({"version": 1, "changes": changes})),
+    })
+}
+
+fn refuse_unknown(plan: &ExecutionPlan, records: &BTreeMap<String, u64>) -> Result<(), CommandError> {
+    let Some(name) = records.keys().find(|name| !workflows_of(plan).contains(*name)) else { return Ok(()) };
+    let known = workflows_of(plan).into_iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    Err(CommandError::usage(format!("there is no workflow `{name}` in the plan; it has {known}")))
+}
+
 fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, CommandError> {
     let project = files::project(global.project.as_deref())?;
     let mut records: BTreeMap<String, u64> = args.records.iter().cloned().collect();
-    if let Some(name) = records.keys().find(|name| !workflows_of(plan).contains(*name)) {
-        let known = workflows_of(plan).into_iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-        return Err(CommandError::usage(format!("there is no workflow `{name}` in the plan; it has {known}")));
-    }
+    refuse_unknown(plan, &records)?;
     ask(plan, project.as_ref(), &mut records)?;
     let limits = project.as_ref().map(|p| p.limits.clone()).unwrap_or_default();
     let pace = pace(&limits, args.latency);

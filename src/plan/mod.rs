@@ -1,5 +1,6 @@
 //! The typed execution plan: what the runner executes and nothing else.
 
+pub mod changes;
 pub mod estimate;
 mod model;
 mod print;

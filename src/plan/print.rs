@@ -34,6 +34,37 @@ pub fn describe(plan: &ExecutionPlan) -> String {
     out
 }
 
+/// What a mapping does, without places in files.
+pub(super) fn flow_text(plan: &ExecutionPlan, flow: &IngressFlow) -> String {
+    without_places(|out| describe_flow(plan, flow, out))
+}
+
+/// As [`flow_text`], for opt-outs.
+pub(super) fn optout_text(plan: &ExecutionPlan, flow: &OptoutFlow) -> String {
+    without_places(|out| describe_optout(plan, flow, out))
+}
+
+/// As [`flow_text`], for events.
+pub(super) fn events_text(plan: &ExecutionPlan, flow: &EventFlow) -> String {
+    without_places(|out| describe_events(plan, flow, out))
+}
+
+/// As [`flow_text`], for a two-way mapping.
+pub(super) fn two_way_text(plan: &ExecutionPlan, flow: &TwoWayFlow) -> String {
+    without_places(|out| describe_two_way(plan, flow, out))
+}
+
+/// A description whose lines do not end with their places: the first one with that of the workflow, others with `(line 12)`.
+fn without_places(describe: impl FnOnce(&mut String)) -> String {
+    let mut text = String::new();
+    describe(&mut text);
+    let line = |(number, line): (usize, &str)| {
+        let place = line.rfind("   (").filter(|at| number == 0 || line[*at..].starts_with("   (line "));
+        format!("{}\n", place.map_or(line, |at| &line[..at]))
+    };
+    text.lines().enumerate().map(line).collect()
+}
+
 fn describe_events(plan: &ExecutionPlan, flow: &EventFlow, out: &mut String) {
     let names: Vec<&str> = flow.types.iter().map(|t| t.name()).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::flow::support::{World, ada, id};
 
-fn d365map(folder: &Path, args: &[&str]) -> (i32, String, String) {
+pub fn d365map(folder: &Path, args: &[&str]) -> (i32, String, String) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_d365map")).args(args).current_dir(folder).env("NO_COLOR", "1").output().expect("the command runs");
     let Output { status, stdout, stderr } = output;

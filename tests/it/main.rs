@@ -21,6 +21,7 @@ mod import;
 mod language;
 mod lsp;
 mod partner_center;
+mod plan_changes;
 mod project;
 mod schema;
 mod security;
