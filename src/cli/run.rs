@@ -1,5 +1,6 @@
 //! `d365map run`: executes a plan.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use crate::plan::ExecutionPlan;
 use crate::printable;
 use crate::project::Project;
 use crate::run::{
-    Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Summary, Supervision, dry_run, dry_run_of_optouts,
-    run as execute, watch, workflows,
+    Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Shown, ShownRecord, ShownResult, Summary, Supervision,
+    dry_run, dry_run_of_optouts, run as execute, show, watch, workflows,
 };
 use crate::state::{MassChange, MassLimits, StateError, Store};
 use crate::store::Stores;
@@ -44,6 +45,16 @@ pub struct Args {
     /// Show what would be written, and write nothing anywhere.
     #[arg(long, conflicts_with_all = ["once", "watch"])]
     dry_run: bool,
+    /// With --dry-run: show one record by its id in Dynamics, with what it is made of, what Campaign has and what would be written.
+    /// Can be repeated.
+    #[arg(long, value_name = "ID", requires = "dry_run")]
+    show: Vec<String>,
+    /// With --dry-run: show the first N records of each mapping in the same way.
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with = "show", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    sample: Option<u32>,
+    /// Show the values of records even if the output is not a terminal. They may be personal data.
+    #[arg(long, requires = "dry_run")]
+    show_values: bool,
     /// Approve in advance what the two sides of opt-outs disagree about when they are first compared; `d365map optout reconcile` shows it.
     #[arg(long)]
     accept_reconciliation: bool,
@@ -72,6 +83,14 @@ impl Args {
     pub fn watches(&self) -> bool {
         self.watch
     }
+
+    /// The records that are to be shown, if any.
+    fn shown(&self) -> Option<Shown> {
+        match self.sample {
+            Some(records) => Some(Shown::Sample(records)),
+            None => Some(self.show.clone()).filter(|ids| !ids.is_empty()).map(Shown::Ids),
+        }
+    }
 }
 
 /// The formats of a summary.
@@ -97,6 +116,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         options.mass_limits = MassLimits::unlimited();
     }
     options.optouts.accept = args.accept_reconciliation;
+    if args.dry_run
+        && let Some(shown) = args.shown()
+    {
+        return show_records(&project, &plan, &options, &shown, args);
+    }
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
     }
@@ -283,6 +307,33 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
         }
     }
     Ok(if dry.has_rejections() { Exit::Findings } else { Exit::Clean })
+}
+
+/// Shows single records. Values go to a terminal, or wherever the user says so: they may be personal data.
+fn show_records(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, shown: &Shown, args: &Args) -> Result<Exit, CommandError> {
+    let (_, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
+    let store = match Store::open_read(&project.state) {
+        Err(StateError::NotFound { .. }) => Store::in_memory(),
+        other => other,
+    }?;
+    let mut records = runtime()?.block_on(show(plan, &clients, &store.into(), options, shown))?;
+    let values = args.show_values || std::io::stdout().is_terminal();
+    match args.format {
+        Format::Human => {
+            print(&records.iter().map(|record| record.describe(values)).collect::<String>());
+            if !values && records.iter().any(|record| matches!(record.result, ShownResult::Mapped { .. })) {
+                say!("values are shown on a terminal only; `--show-values` shows them here too");
+            }
+        }
+        Format::Json => {
+            if !args.show_values {
+                records.iter_mut().for_each(ShownRecord::hide_values);
+            }
+            print_json(&format!("{}\n", json!({"version": 1, "records": records})));
+        }
+    }
+    let missing = records.iter().any(|record| matches!(record.result, ShownResult::NotFound | ShownResult::Rejected { .. }));
+    Ok(if missing { Exit::Findings } else { Exit::Clean })
 }
 
 /// What mappings and opt-outs would write.

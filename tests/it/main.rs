@@ -26,6 +26,7 @@ mod project;
 mod schema;
 mod security;
 mod sftp;
+mod show;
 mod state;
 mod state_file;
 mod state_speed;

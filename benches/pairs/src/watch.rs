@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Result;
 use super::place::Place;
@@ -56,8 +56,7 @@ pub async fn measure(place: &Place, changes: usize) -> Result<()> {
             let began = Instant::now();
             place.dynamics(Method::PATCH, &format!("opportunities({opportunity})"), Some(json!({"estimatedvalue": value}))).await?;
             until(began, || async {
-                let all: Vec<Value> = place.referrals().await?;
-                let one = all.iter().find(|one| one["id"] == referral).ok_or("the referral is gone")?;
+                let one = place.admin(Method::GET, &format!("partner/referrals/{referral}"), json!({})).await?;
                 Ok(one["details"]["dealValue"].as_f64() == Some(value as f64))
             })
             .await?;

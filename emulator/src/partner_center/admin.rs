@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/partner/clock", get(read_clock).post(move_clock))
         .route("/partner/referrals", get(dump).post(receive))
-        .route("/partner/referrals/{id}", axum::routing::patch(change))
+        .route("/partner/referrals/{id}", get(one).patch(change))
         .route("/partner/seller", post(act))
         .route("/partner/sign-in", post(sign_in))
         .route("/partner/device", post(device))
@@ -105,6 +105,14 @@ async fn dump(State(app): AppState) -> Response {
     work::<Value>(&app, "", |center, _| {
         let state = lock(&center.state);
         Ok(state.referrals.values().map(|referral| referral.body.clone()).collect())
+    })
+}
+
+async fn one(State(app): AppState, Path(id): Path<String>) -> Response {
+    work::<Value>(&app, "", |center, _| {
+        let state = lock(&center.state);
+        let referral = state.referrals.values().find(|referral| referral.body["id"] == *id);
+        referral.map(|referral| referral.body.clone()).ok_or_else(|| Refused(404, format!("there is no referral `{id}`")))
     })
 }
 

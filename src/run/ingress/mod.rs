@@ -14,6 +14,7 @@ mod due;
 mod ended;
 mod leftovers;
 mod reader;
+mod show;
 mod writer;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use dry::DryFlow;
 pub(super) use dry::dry_flow;
 pub(super) use leftovers::leftovers;
 pub use reader::{outbox_text, paths};
+pub use show::{FieldChange, Shown, ShownField, ShownRecord, ShownResult, ShownSource, show};
 
 use super::calls::CallKind;
 use super::{Context, Pace, RunError};
