@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::files::{self, FilesError, Group};
+use crate::disk::{self, Access};
 use crate::project::Project;
 
 /// Files that a mapping is made of; others are not read.
@@ -81,7 +82,7 @@ pub fn at(project: &Project, name: &str) -> Result<(tempfile::TempDir, Group), R
         if let Some(parent) = to.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        std::fs::write(&to, git(root, &["cat-file", "blob", &format!("{commit}:./{path}")])?)?;
+        disk::write(&to, &git(root, &["cat-file", "blob", &format!("{commit}:./{path}")])?, Access::Private)?;
     }
     let no_project = || RevisionError::NoProject { name: name.to_owned(), root: root.clone() };
     if !folder.path().join(crate::project::FILE_NAME).is_file() {

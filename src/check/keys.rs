@@ -100,7 +100,16 @@ pub(super) fn check(
     };
     let read = Read { slot: slot(&from.name, key.source.span, context)?, replace: None, labels: None };
     let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
-    Some(FieldProgram { at, path: to.path, source: Source::Field(read), steps, fit: to.fit, initial: false, create_only: false, present: false })
+    Some(FieldProgram {
+        at,
+        path: to.path,
+        source: Source::Field(read),
+        steps,
+        fit: to.fit,
+        initial: false,
+        create_only: false,
+        present: false,
+    })
 }
 
 /// The fields that identify a record from outside: keys of one field. Campaign's PKey is not among them, since its

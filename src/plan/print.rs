@@ -197,7 +197,12 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
             (false, false, false) => "",
         };
         let present = if program.present { "   @present" } else { "" };
-        line(format!("          {:width$} <- {}{mark}{present}   (line {})", program.path.join("."), value(program, &field), program.at.line));
+        line(format!(
+            "          {:width$} <- {}{mark}{present}   (line {})",
+            program.path.join("."),
+            value(program, &field),
+            program.at.line
+        ));
     }
     let policy = flow.policy;
     line(format!(

@@ -337,7 +337,10 @@ impl Tx<'_> {
     fn rename_links(&mut self, from: &str, to: &str) -> Inside<()> {
         for (rows, update) in [
             ("SELECT seq, '', payload FROM outbox", "UPDATE outbox SET payload = ?3 WHERE seq = ?1 AND ?2 = ''"),
-            ("SELECT seq, '', payload FROM (SELECT seq, waited AS payload FROM outbox)", "UPDATE outbox SET waited = ?3 WHERE seq = ?1 AND ?2 = ''"),
+            (
+                "SELECT seq, '', payload FROM (SELECT seq, waited AS payload FROM outbox)",
+                "UPDATE outbox SET waited = ?3 WHERE seq = ?1 AND ?2 = ''",
+            ),
             ("SELECT mapping, key, payload FROM held", "UPDATE held SET payload = ?3 WHERE mapping = ?1 AND key = ?2"),
         ] {
             let found: Vec<(i64, String, String)> = {

@@ -204,7 +204,9 @@ impl Tx<'_> {
         self.forget_ahead(new.key);
         let waiting = self
             .conn
-            .prepare_cached("SELECT seq, op, source_id, coalesce(payload, waited) FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'")?
+            .prepare_cached(
+                "SELECT seq, op, source_id, coalesce(payload, waited) FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready'",
+            )?
             .query_row(params![mapping, new.key], |row| {
                 Ok(Waiting { seq: row.get(0)?, op: row.get(1)?, source_id: row.get(2)?, payload: row.get(3)? })
             })
@@ -480,7 +482,9 @@ impl Tx<'_> {
 fn coalesced(older: &Waiting, newer: &Payload, newer_source: &str) -> Inside<String> {
     match (older.op, &older.payload) {
         // Of another source record nothing is taken over: it does not own the target record any more.
-        (Op::Upsert | Op::Refetch, Some(text)) if older.source_id == newer_source => Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json()),
+        (Op::Upsert | Op::Refetch, Some(text)) if older.source_id == newer_source => {
+            Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json())
+        }
         (Op::Upsert | Op::Delete | Op::Refetch, _) => Ok(newer.to_json()),
     }
 }
