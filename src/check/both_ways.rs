@@ -20,7 +20,7 @@ pub(super) fn entry_both_ways(
             Some(FieldMapping { source: ast::Source::Field(field.target.clone()), target: path.clone(), ..field.clone() })
         }
         _ if field.turned => Some(field.clone()),
-        ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Call(_) | ast::Source::Case(_) => None,
+        ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Call(_) | ast::Source::Case(_) | ast::Source::Formula(_) => None,
     };
     let not_both = |span: Span, label: &str| {
         Diagnostic::new(Code::D509, span, "this entry cannot go both ways", label)

@@ -84,7 +84,7 @@ impl Checker<'_> {
             typed.nullable |= empty;
             branches.push(Branch { at: context.at(case.span), condition: None, result: BranchResult::Uncovered(slot) });
         }
-        Some(Origin { source: Source::Case(branches), typed, settled: ends.then(Vec::new), first_done: false })
+        Some(Origin { settled: ends.then(Vec::new), ..Origin::new(Source::Case(branches), typed) })
     }
 
     /// One result of a `case`: checked against the target at its own place if nothing follows.

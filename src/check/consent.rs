@@ -246,7 +246,9 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
                     _ => computed(&name, checker, context),
                 }
             }
-            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Case(_) => computed(&name, checker, context),
+            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Case(_) | Source::Formula(_) => {
+                computed(&name, checker, context)
+            }
         }
     }
     (!pairs.is_empty()).then(|| OptoutFlow { mapping: checker.name.to_owned(), at, direction: Direction::D365ToCampaign, pairs })
@@ -377,6 +379,7 @@ fn read_by<'s>(source: &'s ast::Source, fields: &mut Vec<&'s ast::Path>) {
                 }
             }
         }
+        ast::Source::Formula(formula) => fields.extend(formula.root.fields()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::Context;
 use crate::diagnostics::{Code, Diagnostic, FileId, Span, near};
 use crate::syntax::ast::{
     Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident,
-    Literal, LiteralValue, Moment, MomentBase, Operand, OrKind, Source, Step, TemplatePart, Test, Value,
+    Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Source, Step, TemplatePart, Test, Value,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -342,6 +342,10 @@ impl Resolver<'_, '_, '_> {
                 }
                 true
             }
+            Source::Formula(formula) => {
+                let unknown = formula.root.literals_mut().into_iter().filter_map(|literal| (!self.literal(literal)).then_some(())).count();
+                self.or(formula.or.as_mut()) && unknown == 0
+            }
         }
     }
 
@@ -355,12 +359,15 @@ impl Resolver<'_, '_, '_> {
         } else if let Some(Operand::Table { arms, unread_arms, .. }) = &mut step.operand {
             *unread_arms |= !self.arms(arms);
         }
-        if let Some(or) = &mut step.or
-            && let OrKind::Default(literal) = &mut or.kind
-        {
-            known &= self.literal(literal);
+        self.or(step.or.as_mut()) && known
+    }
+
+    /// What happens if something fails.
+    fn or(&mut self, or: Option<&mut Or>) -> bool {
+        match or.map(|or| &mut or.kind) {
+            Some(OrKind::Default(literal)) => self.literal(literal),
+            Some(OrKind::Null | OrKind::Keep | OrKind::Reject) | None => true,
         }
-        known
     }
 
     fn arguments(&mut self, arguments: &mut [Argument]) -> bool {

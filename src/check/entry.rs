@@ -65,6 +65,15 @@ pub(super) struct Origin {
     pub(super) settled: Option<Vec<Op>>,
     /// The entry's first step is done: it said what of the field is read.
     pub(super) first_done: bool,
+    /// A division that can fail, if the formula does not say what happens then. The first `or` of the steps must say it.
+    pub(super) unanswered: Option<Span>,
+}
+
+impl Origin {
+    /// A value on which nothing is settled or done.
+    pub(super) fn new(source: Source, typed: Typed) -> Origin {
+        Origin { source, typed, settled: None, first_done: false, unanswered: None }
+    }
 }
 
 /// A source through its steps.
@@ -333,7 +342,12 @@ impl<'m> Checker<'m> {
     ) -> Option<Piped> {
         let origin = self.origin(field, target, ends, context);
         let target = target?;
-        let Origin { source, mut typed, mut settled, first_done } = origin?;
+        let Origin { mut source, mut typed, mut settled, first_done, unanswered } = origin?;
+        // The step whose `or` says what happens if a division fails.
+        let answering = match unanswered {
+            Some(division) => Some(Self::answering(field, division, context)?),
+            None => None,
+        };
         let mut steps = Vec::new();
         for (i, step) in field.steps.iter().enumerate().skip(usize::from(first_done)) {
             let name = field.target.text();
@@ -342,11 +356,16 @@ impl<'m> Checker<'m> {
             let mut read = |path: &Path, context: &mut Context<'_>| {
                 self.read(path, field.span, &Expect::Any(None), None, context).map(|r| (r.read, r.typed))
             };
-            let use_ = steps::Use { input: &typed, fit: &target.fit, first: i == 0, entry: field.span, expect: &expect };
+            let answers = answering == Some(i);
+            let use_ = steps::Use { input: &typed, fit: &target.fit, first: i == 0, entry: field.span, expect: &expect, answers };
             let checked = steps::check(step, &use_, &mut read, context)?;
             steps.extend(checked.step);
             typed = checked.output;
             settled = checked.settled;
+            if let (true, Source::Formula(formula)) = (answers, &mut source) {
+                formula.steps = std::mem::take(&mut steps);
+                formula.on_failure = checked.on_failure;
+            }
         }
         Some(Piped { source, steps, typed, settled })
     }
@@ -412,7 +431,7 @@ impl<'m> Checker<'m> {
                 Some(ast::Argument::Path(path)) => path,
                 _ => return,
             },
-            ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Case(_) => return,
+            ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Case(_) | ast::Source::Formula(_) => return,
         };
         if self.is_lookup(path) {
             context.report(

@@ -213,6 +213,13 @@ fn value(source: &Source, context: &mut Context<'_>) -> Option<Vec<EventPiece>> 
                 TemplatePart::Field(path) => of_event(path),
             })
             .collect(),
+        Source::Formula(formula) => {
+            context.report(
+                cannot(formula.span, "what is written of an event is one of its fields, or text", "a formula")
+                    .help("write text with fields in it: `\"{campaign} {delivery}\"`"),
+            );
+            None
+        }
         Source::Call(call) => {
             context.report(
                 cannot(call.span, "what is written of an event is one of its fields, or text", "a function")

@@ -16,6 +16,7 @@ mod declare;
 mod entry;
 mod events;
 mod filter;
+mod formula;
 mod keys;
 mod limits;
 mod linked;

@@ -40,7 +40,7 @@ impl Checker<'_> {
                     _ => None,
                 };
                 let reading = self.read(path, field.span, &expect, labelled, context)?;
-                Some(Origin { source: Source::Field(reading.read), typed: reading.typed, settled: reading.settled, first_done: false })
+                Some(Origin { settled: reading.settled, ..Origin::new(Source::Field(reading.read), reading.typed) })
             }
             ast::Source::Literal(literal) => {
                 if let LiteralValue::Duration(_) = literal.value {
@@ -53,16 +53,12 @@ impl Checker<'_> {
                 self.quoted_name(literal, true, context);
                 let ty = Ty::of_literal(&literal.value);
                 let nullable = ty == Ty::Null;
-                Some(Origin {
-                    source: Source::Constant(constant(&literal.value)),
-                    typed: Typed::new(ty, nullable),
-                    settled: None,
-                    first_done: false,
-                })
+                Some(Origin::new(Source::Constant(constant(&literal.value)), Typed::new(ty, nullable)))
             }
             ast::Source::Template(template) => self.template(template, field.span, context),
             ast::Source::Call(call) => self.call(call, field.span, context),
             ast::Source::Case(case) => self.case(case, field, target, ends && field.steps.is_empty(), context),
+            ast::Source::Formula(formula) => self.formula(formula, field.span, context),
         }
     }
 
@@ -106,7 +102,8 @@ impl Checker<'_> {
         let slot = self.beside(&found, FORMATTED_VALUE, path.span, context);
         // As long as the primary name of the other table, whose schema need not be at hand.
         let typed = Typed::new(Ty::Text { max: None }, true);
-        Some(Origin { source: Source::Field(Read { slot, replace: None, labels: None }), typed, settled: None, first_done: true })
+        let source = Source::Field(Read { slot, replace: None, labels: None });
+        Some(Origin { first_done: true, ..Origin::new(source, typed) })
     }
 
     /// Text with fields in it, each given as a piece.
@@ -194,7 +191,7 @@ impl Checker<'_> {
                 context,
             );
         };
-        Some(Origin { source: Source::Coalesce(reads), typed, settled: None, first_done: false })
+        Some(Origin::new(Source::Coalesce(reads), typed))
     }
 
     fn concat(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
@@ -257,12 +254,7 @@ impl Checker<'_> {
             return self.wrong_arguments(call, call.span, "expected two fields or more", help, context);
         }
         let longest = longest.map(|n| n.saturating_sub(super::types::length(&separator)));
-        Some(Origin {
-            source: Source::Join { separator, reads },
-            typed: Typed::new(Ty::Text { max: longest }, nullable),
-            settled: None,
-            first_done: false,
-        })
+        Some(Origin::new(Source::Join { separator, reads }, Typed::new(Ty::Text { max: longest }, nullable)))
     }
 }
 
@@ -300,14 +292,9 @@ impl Pieces {
                 let value = LiteralValue::Text(text);
                 let ty = Ty::of_literal(&value);
                 let nullable = ty == Ty::Null;
-                Origin { source: Source::Constant(constant(&value)), typed: Typed::new(ty, nullable), settled: None, first_done: false }
+                Origin::new(Source::Constant(constant(&value)), Typed::new(ty, nullable))
             }
-            None => Origin {
-                source: Source::Template(self.pieces),
-                typed: Typed::new(Ty::Text { max: self.longest }, self.nullable),
-                settled: None,
-                first_done: false,
-            },
+            None => Origin::new(Source::Template(self.pieces), Typed::new(Ty::Text { max: self.longest }, self.nullable)),
         }
     }
 }

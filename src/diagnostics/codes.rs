@@ -106,6 +106,9 @@ codes! {
     D215 Warning "an option's number goes into text";
     D216 Warning "a text in quotes that is the name of a field";
     D217 Warning "the id of a lookup goes into text";
+    D218 Error "a formula with a value that is not a number";
+    D219 Error "a formula whose result can have more than 28 digits";
+    D220 Error "a formula that can divide by zero and does not say what happens then";
     D221 Warning "an empty value that Campaign stores as 0";
     D222 Warning "a flag without effect";
     D301 Warning "a replacement for a field that is not mapped";

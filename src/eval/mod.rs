@@ -8,6 +8,7 @@ mod case;
 mod decode;
 mod due;
 mod filter;
+mod formula;
 mod number;
 mod output;
 mod program;
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 
 use decode::Decoder;
 pub use filter::meets;
+pub(crate) use formula::quotient;
 use output::Layout;
 use program::Program;
 pub use program::{Arm, ArmUse};

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use super::EvalError;
 use super::case::ReadyCase;
 use super::filter::ReadyTest;
+use super::formula::ReadyFormula;
 use super::steps::{ReadyStep, some_text};
 use super::text::fits;
 use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source, Step, Test};
@@ -209,6 +210,7 @@ enum ReadySource<'p> {
     Coalesce(Vec<ReadyRead<'p>>),
     Join(&'p str, Vec<ReadyRead<'p>>),
     Case(ReadyCase<'p>),
+    Formula(ReadyFormula<'p>),
 }
 
 #[derive(Debug)]
@@ -274,6 +276,7 @@ impl<'p> Piped<'p> {
             Source::Coalesce(reads) => ReadySource::Coalesce(reads.iter().map(ReadyRead::new).collect::<Result<_, _>>()?),
             Source::Join { separator, reads } => ReadySource::Join(separator, reads.iter().map(ReadyRead::new).collect::<Result<_, _>>()?),
             Source::Case(branches) => ReadySource::Case(ReadyCase::new(branches)?),
+            Source::Formula(formula) => ReadySource::Formula(ReadyFormula::new(formula)?),
         };
         let steps = steps.iter().map(ReadyStep::new).collect::<Result<_, _>>()?;
         Ok(Piped { at, source, steps })
@@ -291,6 +294,7 @@ impl<'p> Piped<'p> {
                 pieces.iter_mut().filter_map(ReadyPiece::read_mut).for_each(|r| of_reads(std::slice::from_mut(r), each))
             }
             ReadySource::Coalesce(reads) | ReadySource::Join(_, reads) => of_reads(reads, each),
+            ReadySource::Formula(formula) => formula.tables_mut(each),
         }
         for step in &mut self.steps {
             step.tables_mut(each);
@@ -321,7 +325,8 @@ impl<'p> Piped<'p> {
             | ReadySource::Constant(_)
             | ReadySource::Template(_)
             | ReadySource::Coalesce(_)
-            | ReadySource::Join(..) => None,
+            | ReadySource::Join(..)
+            | ReadySource::Formula(_) => None,
         }
     }
 
@@ -340,6 +345,7 @@ impl<'p> Piped<'p> {
                 Some(value) => value,
                 None => return Ok(None),
             },
+            ReadySource::Formula(formula) => formula.run(slots, now, self.at)?,
         };
         for step in &self.steps {
             value = step.run(value, slots, now)?;

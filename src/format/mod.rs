@@ -9,6 +9,7 @@
 //! text files out with CRLF, and a clean checkout must be in form. A block that its author wrote in one line stays in one while
 //! it fits.
 
+mod formula;
 mod print;
 mod tree;
 

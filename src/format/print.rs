@@ -1,5 +1,6 @@
 //! Lists of entries as text: indentation, columns, blocks in one line or in several.
 
+use super::formula::Formula;
 use super::tree::{Block, Entry, Node, Part};
 use crate::syntax::TokenKind;
 
@@ -141,13 +142,16 @@ fn flush(run: &mut Vec<Row>, indent: &str, out: &mut String) {
 /// An entry as a row; `None` where it takes several lines.
 fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     let arrow = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "->" | "<-" | "<->" | "=>")));
-    let steps = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "|" | "@")));
+    // Steps of a formula may stand before the arrow.
+    let from = arrow.unwrap_or(0);
+    let steps = entry.parts[from..].iter().position(|p| matches!(p, Part::Word(_, "|" | "@"))).map(|at| from + at);
+    let broken_at_bars = entry.parts.iter().any(|p| matches!(p, Part::Word(_, "|" | "@")));
     let comment = entry.comment.map(str::to_owned);
     let all = words(&entry.parts)?;
     let blocks = entry.parts.iter().any(|p| matches!(p, Part::Block(_)));
     let room = if blocks { BLOCK_WIDTH } else { LINE_WIDTH };
     let item = depth == 0 && blocks;
-    if item || ((blocks || steps.is_some()) && width(&all) + 2 * depth > room) {
+    if item || ((blocks || broken_at_bars) && width(&all) + 2 * depth > room) {
         return None;
     }
     let columns = |left: &[Part<'_>], middle: &[Part<'_>], right: &[Part<'_>], comment| {
@@ -156,7 +160,7 @@ fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     match arrow {
         // A key is no field among others.
         Some(at) if first_word(entry) != "key" || at == 0 => {
-            let end = steps.filter(|s| *s > at).unwrap_or(entry.parts.len());
+            let end = steps.unwrap_or(entry.parts.len());
             columns(&entry.parts[..at], &entry.parts[at..end], &entry.parts[end..], comment)
         }
         None if matches!(owner, "options" | "events") && entry.parts.len() == 2 => {
@@ -168,13 +172,19 @@ fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
 
 /// Words with the blanks between them, blocks in one line; `None` where a block or a list takes several.
 fn words(parts: &[Part<'_>]) -> Option<String> {
+    words_in(parts, &mut Formula::default())
+}
+
+/// The same, where a formula may go on from the words before.
+fn words_in(parts: &[Part<'_>], formula: &mut Formula) -> Option<String> {
     let mut out = String::new();
     let mut before: Option<(TokenKind, &str)> = None;
     // The word before the last: a minus behind `now` is no sign of a number.
     for part in parts {
         match part {
             Part::Word(kind, text) => {
-                if before.is_some_and(|b| blank_between(b, (*kind, text), &out)) {
+                let in_formula = formula.blank_before(before.map(|(_, word)| word), text);
+                if before.is_some_and(|left| in_formula.unwrap_or_else(|| blank_between(left, (*kind, text), &out))) {
                     out.push(' ');
                 }
                 out.push_str(text);
@@ -193,14 +203,15 @@ fn words(parts: &[Part<'_>]) -> Option<String> {
 
 /// Words with the blanks between them, and lists over several lines. `indent` is that of the first line.
 fn broken(parts: &[Part<'_>], indent: &str) -> String {
+    let mut formula = Formula::default();
     let mut pieces = parts.split(|part| matches!(part, Part::Break));
-    let mut out = pieces.next().and_then(words).unwrap_or_default();
+    let mut out = pieces.next().and_then(|piece| words_in(piece, &mut formula)).unwrap_or_default();
     for piece in pieces {
         let closes = matches!(piece.first(), Some(Part::Word(_, ")")));
         out.push('\n');
         out.push_str(indent);
         out.push_str(if closes { "" } else { "  " });
-        out.push_str(&words(piece).unwrap_or_default());
+        out.push_str(&words_in(piece, &mut formula).unwrap_or_default());
     }
     out
 }

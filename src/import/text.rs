@@ -335,7 +335,8 @@ impl Writer<'_> {
         let source = match from {
             text if text.starts_with('"') => text.to_owned(),
             text if text.contains('{') => format!("\"{}\"", text.replace('"', "\\\"")),
-            // A function over fields.
+            // A formula, or a function over fields.
+            text if text.starts_with('=') => text.to_owned(),
             text if text.contains('(') && find(text, self.source).is_none() => text.to_owned(),
             text => self.name(text, self.source, file, row),
         };

@@ -1,6 +1,9 @@
 //! Completion, in half-typed text too: what can stand at the cursor is told from the words of the entry before it and from
 //! the blocks around it, not from the tree, which has nothing where an entry cannot be read yet.
 
+mod formula;
+
+use formula::{constants, formula, outcomes};
 use lsp_types::{CompletionItem, CompletionItemKind, Documentation, InsertTextFormat, MarkupContent, MarkupKind};
 
 use super::documents::Group;
@@ -487,7 +490,9 @@ fn arms(entry: &[&str], field: Option<&str>, target: Option<&[&str]>, tables: &T
             let here = target;
             let target = tables.mapping.into_iter().flat_map(Mapping::fields).find_map(|f| match &f.source {
                 Source::Field(path) if path.text() == name => Some(&f.target),
-                Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
+                Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) | Source::Formula(_) => {
+                    None
+                }
             });
             let names = here.map(dotted).or_else(|| target.map(|path| path.names()));
             let mut all = names.and_then(|names| tables.target?.field(&names)).map(field_values).unwrap_or_default();
@@ -523,6 +528,7 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
                     "case {\n  ${1:condition} => ${2:result}\n  else => null\n} -> $0",
                     "the first condition that holds decides",
                 ),
+                snippet("=", "= $0 ->", "a formula"),
                 snippet("when", "when ${1:condition} {\n  $2\n} else {\n  $0\n}", "field mappings for some records"),
             ]);
             if tables.two_way() {
@@ -536,8 +542,7 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
                 ]);
             }
             all.extend(FUNCTIONS.iter().map(|f| snippet(f.name, &format!("{}($0)", f.name), f.summary)));
-            let constants = group.files.iter().flat_map(|f| &f.tree.constants);
-            all.extend(constants.map(|c| item(format!("${}", c.name.text), CompletionItemKind::CONSTANT, "constant")));
+            all.extend(constants(group));
             all
         }
         ["key"] => tables.source.map(|t| vec![item(&t.primary_key, CompletionItemKind::FIELD, "primary key")]).unwrap_or_default(),
@@ -550,18 +555,14 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
         ["replace", _] => words(&["with"]),
         ["filter"] => words(&["all", "any"]),
         ["when", condition @ ..] => conditions(condition, tables),
+        ["=", calculation @ ..] if arrow.is_none() && !piped => formula(calculation, tables, group),
         [.., "|"] => steps(),
         [.., "link"] if piped => {
             let heads = group.files.iter().flat_map(|f| &f.tree.mappings).filter_map(|m| m.head.as_ref());
             heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping")).collect()
         }
         [.., "map"] if piped => shared(),
-        [.., "or"] if piped => vec![
-            item("null", CompletionItemKind::VALUE, "the field becomes empty"),
-            snippet("default", "default($0)", "this value is written"),
-            item("keep", CompletionItemKind::VALUE, "the value before the step"),
-            item("reject", CompletionItemKind::VALUE, "the record is kept aside"),
-        ],
+        [.., "or"] if piped => outcomes(true),
         [.., "@"] => words(&["initial", "present"]),
         _ if last == "(" || last == "," => fields(&[], tables.source, |f| f.readable),
         _ => match arrow {

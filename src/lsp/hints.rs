@@ -17,7 +17,7 @@ pub(super) fn of(group: &Group, file: usize, range: Range) -> Vec<InlayHint> {
         for entry in mapping.fields() {
             let left = match &entry.source {
                 Source::Field(path) => field(sides.source, path).map(|f| (path.span, f)),
-                Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
+                Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) | Source::Formula(_) => None,
             };
             let right = field(sides.target, &entry.target).map(|f| (entry.target.span, f));
             for (span, field) in left.into_iter().chain(right) {

@@ -7,7 +7,7 @@ use super::marks::{Mark, Name};
 use crate::count::counted;
 use crate::diagnostics::Code;
 use crate::schema::{Field, FieldType, Provenance, TableId};
-use crate::steps::{FUNCTIONS, STEPS};
+use crate::steps::{FORMULA_FUNCTIONS, FUNCTIONS, STEPS};
 
 /// Options shown at most.
 const MOST_OPTIONS: usize = 12;
@@ -41,7 +41,7 @@ pub(super) fn of_mark(mark: &Mark, group: &Group) -> Option<String> {
 }
 
 pub(super) fn of_step(name: &str) -> Option<String> {
-    let info = STEPS.iter().chain(FUNCTIONS).find(|s| s.name == name)?;
+    let info = STEPS.iter().chain(FUNCTIONS).chain(FORMULA_FUNCTIONS).find(|s| s.name == name)?;
     Some(format!("`{}`\n\n{}", info.usage, info.summary))
 }
 

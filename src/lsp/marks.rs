@@ -3,8 +3,8 @@
 use crate::diagnostics::Span;
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File,
-    Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, OrKind, Path, Source, Step, TableName,
+    Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, ExpressionKind, FieldMapping, File,
+    Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, Or, OrKind, Path, Source, Step, TableName,
     TemplatePart, Test, Value, Way,
 };
 
@@ -256,6 +256,17 @@ impl<'c> Walk<'c, '_> {
                     branch.steps.iter().for_each(|step| self.step(step, table));
                 }
             }
+            Source::Formula(formula) => {
+                for part in formula.root.all() {
+                    match &part.kind {
+                        ExpressionKind::Field(path) => self.path(path, table),
+                        ExpressionKind::Number(literal) => self.literal(literal),
+                        ExpressionKind::Call(name, _) => self.add(name.span, Name::Step(name.text.clone()), false),
+                        ExpressionKind::Negate(_) | ExpressionKind::Chain(..) => {}
+                    }
+                }
+                self.or(formula.or.as_ref());
+            }
         }
     }
 
@@ -268,9 +279,11 @@ impl<'c> Walk<'c, '_> {
             Some(Operand::Table { arms, .. }) => self.arms(arms),
             None => {}
         }
-        if let Some(or) = &step.or
-            && let OrKind::Default(literal) = &or.kind
-        {
+        self.or(step.or.as_ref());
+    }
+
+    fn or(&mut self, or: Option<&Or>) {
+        if let Some(Or { kind: OrKind::Default(literal), .. }) = or {
             self.literal(literal);
         }
     }

@@ -145,7 +145,7 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
             let detail = match entry {
                 Entry::Field(field) => match &field.source {
                     Source::Field(path) => Some(path.text()),
-                    Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) => None,
+                    Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) | Source::Formula(_) => None,
                 },
                 Entry::Key(key) => Some(key.source.text()),
                 Entry::Linked(linked) => Some(linked.table.table.text.clone()),

@@ -98,7 +98,14 @@ pub(super) fn of(group: &Group, file: usize, marks: &[Mark]) -> SemanticTokens {
             TokenKind::Text => 1,
             TokenKind::Number => 2,
             TokenKind::Word if KEYWORDS.contains(&word) => 0,
-            TokenKind::Sign if matches!(word, "->" | "<-" | "<->" | "=>" | "<=>" | "|" | "=" | "!=" | "<" | "<=" | ">" | ">=") => 4,
+            TokenKind::Sign
+                if matches!(
+                    word,
+                    "->" | "<-" | "<->" | "=>" | "<=>" | "|" | "=" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/"
+                ) =>
+            {
+                4
+            }
             TokenKind::Word | TokenKind::Sign | TokenKind::Newline => continue,
         };
         let first = marked.partition_point(|(r, _, _)| r.end <= token.range.start);

@@ -2,11 +2,13 @@
 
 pub mod changes;
 pub mod estimate;
+mod formula;
 mod model;
 mod print;
 
 use std::hash::Hasher;
 
+pub use formula::{Formula, Operator, QUOTIENT_SCALE, Term, TermPart};
 pub use model::*;
 pub use print::describe;
 pub(crate) use print::test_text;
@@ -164,12 +166,6 @@ fn conditions_of<'p>(source: &'p Source, conditions: &mut Vec<&'p Condition>) {
 }
 
 fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
-    fn of_pieces(pieces: &[Piece], slots: &mut Vec<u32>) {
-        slots.extend(pieces.iter().filter_map(|p| match p {
-            Piece::Text(_) => None,
-            Piece::Field(read) => Some(read.slot),
-        }));
-    }
     match source {
         Source::Field(read) => slots.push(read.slot),
         Source::Constant(_) => {}
@@ -187,7 +183,22 @@ fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
                 }
             }
         }
+        Source::Formula(formula) => {
+            slots.extend(formula.term.reads().iter().map(|r| r.slot));
+            reads_of_steps(&formula.steps, slots);
+        }
     }
+    reads_of_steps(steps, slots);
+}
+
+fn of_pieces(pieces: &[Piece], slots: &mut Vec<u32>) {
+    slots.extend(pieces.iter().filter_map(|p| match p {
+        Piece::Text(_) => None,
+        Piece::Field(read) => Some(read.slot),
+    }));
+}
+
+fn reads_of_steps(steps: &[Step], slots: &mut Vec<u32>) {
     for step in steps {
         if let Op::Coalesce(reads) = &step.op {
             slots.extend(reads.iter().map(|r| r.slot));
@@ -219,15 +230,19 @@ impl FieldProgram {
     }
 }
 
-/// Every step of a value, those of the results of a `case` among them.
+/// Every step of a value, those of a formula and of the results of a `case` among them.
 fn steps_of<'p>(source: &'p Source, own: &'p [Step], steps: &mut Vec<&'p Step>) {
     steps.extend(own);
-    if let Source::Case(branches) = source {
-        for branch in branches {
-            if let BranchResult::Value { source, steps: own, .. } = &branch.result {
-                steps_of(source, own, steps);
+    match source {
+        Source::Case(branches) => {
+            for branch in branches {
+                if let BranchResult::Value { source, steps: own, .. } = &branch.result {
+                    steps_of(source, own, steps);
+                }
             }
         }
+        Source::Formula(formula) => steps.extend(&formula.steps),
+        Source::Field(_) | Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => {}
     }
 }
 

@@ -6,13 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::steps::{CalendarUnit, Operate, Operation};
+use super::formula::{Formula, outlive};
+use crate::steps::{CalendarUnit, Operation};
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::system::SystemId;
 pub use crate::value::{Const, Fit};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 6;
+pub const FORMAT: u32 = 7;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -606,21 +607,10 @@ impl FieldProgram {
         let replaces = match &self.source {
             Source::Field(read) => read.replace.is_some(),
             Source::Case(_) => true,
+            Source::Formula(formula) => formula.outlives_its_columns(),
             Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => false,
         };
-        let steps = self.steps.iter().any(|step| match &step.op {
-            Op::Map(_) => true,
-            Op::Step(operation) => operation.instead_of_empty().is_some(),
-            Op::Coalesce(_)
-            | Op::Midnight
-            | Op::Concat(_)
-            | Op::PhoneIn(_)
-            | Op::LocalIn(_)
-            | Op::Elapsed(_)
-            | Op::Labels { .. }
-            | Op::Not
-            | Op::Link { .. } => false,
-        });
+        let steps = outlive(&self.steps);
         match self.columns().len() {
             0 => false,
             1 => replaces || steps,
@@ -655,6 +645,10 @@ impl Source {
                         columns_of_steps(steps, columns);
                     }
                 }
+            }
+            Source::Formula(formula) => {
+                columns.extend(formula.term.reads().iter().map(|read| read.slot));
+                columns_of_steps(&formula.steps, columns);
             }
         }
     }
@@ -701,6 +695,8 @@ pub enum Source {
     },
     /// The result of the first branch whose condition holds.
     Case(Vec<Branch>),
+    /// Arithmetic over fields.
+    Formula(Formula),
 }
 
 /// A branch of a `case`.

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::{
     Branch, BranchResult, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
-    FieldProgram, FilteredOut, IngressFlow, Mode, OnFailure, Op, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected,
-    RelativeBase, Replacement, Scope, Slot, Source, Step, Test, TwoWayFlow, Until,
+    FieldProgram, FilteredOut, Formula, IngressFlow, Mode, OnFailure, Op, Operator, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read,
+    Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test, TwoWayFlow, Until,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -367,19 +367,73 @@ fn reads(reads: &[Read], field: &dyn Fn(u32) -> String) -> String {
     reads.iter().map(|r| read(r, field)).collect::<Vec<_>>().join(", ")
 }
 
+/// What happens if a step or a formula fails.
+fn outcome(on_failure: &OnFailure) -> String {
+    match on_failure {
+        OnFailure::Null => " or null".to_owned(),
+        OnFailure::Default(value) => format!(" or default({})", constant(value)),
+        OnFailure::Keep => " or keep".to_owned(),
+        OnFailure::Reject => " or reject".to_owned(),
+    }
+}
+
+/// A formula. The steps that a failure skips are within parentheses with it, unless the `or` of the last one says the same.
+fn formula(one: &Formula, field: &dyn Fn(u32) -> String) -> String {
+    let calculation = format!("= {}", term(&one.term, field, 0));
+    let or = one.on_failure.as_ref().map(outcome).unwrap_or_default();
+    match one.steps.last() {
+        None => format!("{calculation}{or}"),
+        Some(last) if last.on_failure == one.on_failure => with_steps(calculation, &one.steps, field),
+        Some(_) => with_steps(calculation, &one.steps, field) + &or,
+    }
+}
+
+/// A part of a formula; in parentheses if what is around it binds tighter. `strength`: 1 within a sum, 2 within a product, 3 behind a
+/// minus.
+fn term(one: &Term, field: &dyn Fn(u32) -> String, strength: u8) -> String {
+    let all = |name: &str, terms: &[Term]| {
+        let terms: Vec<String> = terms.iter().map(|one| term(one, field, 0)).collect();
+        format!("{name}({})", terms.join(", "))
+    };
+    match one {
+        Term::Field(one) => read(one, field),
+        Term::Number(number) => number.to_string(),
+        Term::Negative(inner) => format!("-{}", term(inner, field, 3)),
+        Term::Absolute(inner) => all("abs", std::slice::from_ref(inner)),
+        Term::Chain { first, rest } => {
+            let sum = rest.iter().any(|part| matches!(part.operator, Operator::Add | Operator::Subtract));
+            let own = if sum { 1 } else { 2 };
+            // A chain has the operators of one level.
+            let mut text = term(first, field, own + 1);
+            for part in rest {
+                let _ = write!(text, " {} {}", part.operator.sign(), term(&part.term, field, own + 1));
+            }
+            if own < strength { format!("({text})") } else { text }
+        }
+        Term::Coalesce(terms) => all("coalesce", terms),
+        Term::Min(terms) => all("min", terms),
+        Term::Max(terms) => all("max", terms),
+    }
+}
+
 fn value(program: &FieldProgram, field: &dyn Fn(u32) -> String) -> String {
     piped(&program.source, &program.steps, field)
 }
 
 fn piped(source: &Source, steps: &[Step], field: &dyn Fn(u32) -> String) -> String {
-    let mut text = match source {
+    let text = match source {
         Source::Field(one) => read(one, field),
         Source::Constant(one) => constant(one),
         Source::Template(pieces) => template(pieces, field),
         Source::Coalesce(fields) => format!("coalesce({})", reads(fields, field)),
         Source::Join { separator, reads: fields } => format!("join({separator:?}, {})", reads(fields, field)),
         Source::Case(list) => branches(list, field),
+        Source::Formula(one) => formula(one, field),
     };
+    with_steps(text, steps, field)
+}
+
+fn with_steps(mut text: String, steps: &[Step], field: &dyn Fn(u32) -> String) -> String {
     for step in steps {
         let op = match &step.op {
             Op::Step(operation) => operation.written(),
@@ -403,15 +457,7 @@ fn piped(source: &Source, steps: &[Step], field: &dyn Fn(u32) -> String) -> Stri
             Op::Link { mapping, .. } => format!("link {mapping}"),
         };
         let _ = write!(text, " | {op}");
-        match &step.on_failure {
-            None => {}
-            Some(OnFailure::Null) => text.push_str(" or null"),
-            Some(OnFailure::Default(value)) => {
-                let _ = write!(text, " or default({})", constant(value));
-            }
-            Some(OnFailure::Keep) => text.push_str(" or keep"),
-            Some(OnFailure::Reject) => text.push_str(" or reject"),
-        }
+        text.push_str(&step.on_failure.as_ref().map(outcome).unwrap_or_default());
     }
     text
 }

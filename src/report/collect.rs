@@ -193,6 +193,7 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
         Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
         Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
         Source::Case(case) => (branches(text.get(case.span.range()).unwrap_or_default()), "by condition".to_owned()),
+        Source::Formula(formula) => (slice(text, formula.span.start, formula.span.end), "formula".to_owned()),
     };
     let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
     let to = described(&field.target, if field.turned { source } else { target });

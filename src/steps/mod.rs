@@ -185,6 +185,14 @@ pub const FUNCTIONS: &[Step] = &[
     function("join", "join(\", \", address1_city, address1_country)", "the fields that have a value, with a text between them"),
 ];
 
+/// The functions of formulas. They calculate with numbers.
+pub const FORMULA_FUNCTIONS: &[Step] = &[
+    function("coalesce", "coalesce(a, 0)", "the first of these numbers that has a value"),
+    function("min", "min(a, 100)", "the least of these numbers"),
+    function("max", "max(a, 1)", "the greatest of these numbers"),
+    function("abs", "abs(a)", "the number without its sign"),
+];
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

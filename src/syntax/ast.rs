@@ -2,10 +2,14 @@
 //!
 //! Nothing outside [`super::parse`] sees the parser's own types, so that another parser could take its place.
 
+mod formula;
+
 use rust_decimal::Decimal;
 
 use crate::diagnostics::Span;
 use crate::time::{Date, Instant};
+
+pub use formula::{Expression, ExpressionKind, Formula, Operator};
 
 /// One file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -442,6 +446,8 @@ pub enum Source {
     Call(Call),
     /// The result of the first condition that holds.
     Case(Case),
+    /// Arithmetic over fields.
+    Formula(Formula),
 }
 
 impl Source {
@@ -453,6 +459,7 @@ impl Source {
             Source::Template(template) => template.span,
             Source::Call(call) => call.span,
             Source::Case(case) => case.span,
+            Source::Formula(formula) => formula.span,
         }
     }
 }
@@ -488,6 +495,7 @@ impl Case {
         let of_branch = |branch: &Branch| {
             let result = match &branch.result {
                 Source::Case(case) => case.depth(),
+                Source::Formula(formula) => formula.root.depth(),
                 Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Call(_) => 0,
             };
             branch.condition.as_ref().map_or(0, Condition::depth).max(result)

@@ -193,8 +193,9 @@ impl<'a> Builder<'a> {
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::source => source = Some(self.source(part.into_inner().next()?)?),
-                Rule::call | Rule::literal => {
-                    turned = true;
+                // Of these, a formula may also stand before the arrow.
+                Rule::formula | Rule::call | Rule::literal => {
+                    turned = target.is_some();
                     source = Some(self.source(part)?);
                 }
                 Rule::path => target = Some(self.path(part)),
@@ -222,6 +223,7 @@ impl<'a> Builder<'a> {
             }
             Rule::path => Some(Source::Field(self.path(pair))),
             Rule::case => self.case(pair).map(Source::Case),
+            Rule::formula => self.formula(pair).map(Source::Formula),
             _ => {
                 let inner = pair.into_inner().next()?;
                 if inner.as_rule() != Rule::string {
@@ -309,7 +311,8 @@ impl<'a> Builder<'a> {
                 LiteralValue::Text(texts.collect())
             }
             Rule::integer => self.or_fault(&pair, Code::D011, literal::integer(text))?,
-            Rule::decimal => self.or_fault(&pair, Code::D011, literal::decimal(text))?,
+            Rule::amount if !text.contains('.') => self.or_fault(&pair, Code::D011, literal::integer(text))?,
+            Rule::amount | Rule::decimal => self.or_fault(&pair, Code::D011, literal::decimal(text))?,
             Rule::date => self.or_fault(&pair, Code::D011, literal::date(text))?,
             Rule::instant => self.or_fault(&pair, Code::D011, literal::instant(text))?,
             Rule::duration => self.or_fault(&pair, Code::D011, literal::duration(text))?,
@@ -430,7 +433,7 @@ impl<'a> Builder<'a> {
         Some((word?, operand?))
     }
 
-    fn or_clause(&mut self, pair: Pair<'_, Rule>) -> Option<Or> {
+    pub(super) fn or_clause(&mut self, pair: Pair<'_, Rule>) -> Option<Or> {
         let span = self.span(&pair);
         let choice = pair.into_inner().find(|p| matches!(p.as_rule(), Rule::or_default | Rule::ident))?;
         if choice.as_rule() == Rule::or_default {

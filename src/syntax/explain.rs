@@ -125,6 +125,7 @@ foreign! {
     r"(//|/\*).*$" in [Entry, Arm, Branch, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
     r"(,)\s*$" in [Entry, Arm, Branch, Condition, Setting] "entries are not separated by commas", "this comma is too much", "remove it: an entry ends at the end of its line, or at `;`";
     r"^[^{]*?[\w`\x22)]\s*(=>|:=|==|=|<-|:)\s*[\w`]" in [Entry] "a field mapping is written with `->`", "expected `->` here", "write `source -> target`";
+    r"^\s*[\w(`$][^={}|]*?[\w)`]\s*([*/+]|\s-\s)\s*[\w(`$][^={}|]*->" in [Entry] "a formula begins with `=`", "an operator of a formula", "write `= a * b -> target`";
     r"(->|:=|==|:)" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
     r"[^=<>!](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
     r"(->)" in [Branch] "a case is written with `=>`", "expected `=>` here", "write `condition => result`; the arrow `->` and the target follow the closing brace";
@@ -289,6 +290,7 @@ fn reread(text: &str, context: Context) -> Finding {
         Rule::only_linked => {
             "write `link parentaccountid: d365.account by name or create { customerProfile.name <-> name }`, or `rows LIST: TABLE by COLUMN { … }`"
         }
+        _ if text.trim_start().starts_with('=') => "write `= a * 5 + 1 -> target`; behind a division that can fail, `or null` and the like",
         _ => "write `source -> target`, then steps as `| step` and at last `@initial` where it is wanted",
     };
     let Err(error) = Grammar::parse(rule, text) else {
@@ -410,6 +412,11 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::operand
         | Rule::moment
         | Rule::null => "a value",
+        Rule::sum | Rule::product | Rule::wide_sum | Rule::wide_product | Rule::factor | Rule::nested | Rule::amount | Rule::minus => {
+            "a number or a field"
+        }
+        Rule::formula | Rule::formula_call => "a formula",
+        Rule::plus_minus | Rule::times_over => "`+`, `-`, `*` or `/`",
         Rule::duration => "a duration such as `30d`",
         Rule::period | Rule::period_unit => "a period such as `6 months`",
         Rule::mode | Rule::kw_all | Rule::kw_any => "`all` or `any`",

@@ -8,6 +8,7 @@ pub mod ast;
 mod build;
 mod conditions;
 mod explain;
+mod formula;
 mod items;
 mod literal;
 mod parse;

@@ -102,7 +102,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CIRCLES: &[(&str, &[&str], &str)] = &[
     ("check", &["consent", "entry", "source", "steps"], "one walk over the tree: an entry has steps, and a step has sources"),
     ("systems/campaign", &["list", "record"], "a record can be addressed by a filter, and a list is read from a record on"),
-    ("eval", &["case", "program", "steps"], "a program has steps and branches, and some of these have programs of their own"),
+    (
+        "eval",
+        &["case", "formula", "program", "steps"],
+        "a program has steps, branches and formulas, and some of these have programs of their own",
+    ),
     ("run", &["counters", "summary"], "a summary is made of counters, which keep examples of rejections"),
     ("run", &["binding", "events", "ingress", "optout", "workflow"], "the list of workflows knows the rounds of each kind"),
     ("run/ingress", &["due", "reader"], "records that become due are read like those of a page"),

@@ -37,6 +37,14 @@ fn lines(imported: &Imported) -> Vec<String> {
     inner.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
+#[test]
+fn a_formula_is_taken_over_as_it_is() {
+    let text = "source,target,steps\n= 100 / numberofchildren,cusPoints,round(0) or null\n= 5 +,cusOrigin,\n";
+    let found = entries(text);
+    assert_eq!(found[0], "= 100 / numberofchildren -> cusPoints | round(0) or null", "{found:?}");
+    assert!(found[1].starts_with("# TODO"), "{found:?}");
+}
+
 const WORKBOOK: &str = "tests/data/import/contacts.xlsx";
 
 #[test]

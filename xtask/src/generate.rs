@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use d365map::steps::{FUNCTIONS, STEPS};
+use d365map::steps::{FORMULA_FUNCTIONS, FUNCTIONS, STEPS};
 
 /// A file of the repository with a generated part.
 pub struct Generated {
@@ -47,7 +47,9 @@ fn unknown_step(file: &str) -> Result<String, String> {
         let names: Vec<String> = steps.iter().map(|step| format!("`{}`", step.name)).collect();
         names.split_last().map_or_else(String::new, |(last, others)| format!("{} and {last}", others.join(", ")))
     };
-    between(file, BEGIN, END, &format!("The steps are {}; the functions are {}.\n", names(STEPS), names(FUNCTIONS)))
+    let text =
+        format!("The steps are {}; the functions are {}, and in formulas {}.\n", names(STEPS), names(FUNCTIONS), names(FORMULA_FUNCTIONS));
+    between(file, BEGIN, END, &text)
 }
 
 /// Steps for which the TextMate grammar has rules of their own, since they take more than arguments in parentheses.
@@ -76,16 +78,18 @@ fn text_mate(file: &str) -> Result<String, String> {
 
 /// The functions in Vim's syntax; what stands behind a bar is a step there, whatever its name.
 fn vim(file: &str) -> Result<String, String> {
-    let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+    let mut names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+    names.extend(FORMULA_FUNCTIONS.iter().map(|function| function.name).filter(|name| FUNCTIONS.iter().all(|f| f.name != *name)));
     between(file, r"syntax match d365mapStep /\<\%(", r"\)\ze\s*(/", &names.join(r"\|"))
 }
 
-/// The samples of the steps as words of libFuzzer's dictionary, at its end.
+/// The samples of the steps, and the functions of formulas, as words of libFuzzer's dictionary, at its end.
 fn dictionary(file: &str) -> Result<String, String> {
     let begin = "# steps: written by `cargo xtask generate` from src/steps\n";
     let at = file.find(begin).ok_or_else(|| format!("there is no line `{}`", begin.trim_end()))? + begin.len();
     let mut out = file[..at].to_owned();
-    for sample in STEPS.iter().flat_map(|step| step.samples) {
+    let formulas = FORMULA_FUNCTIONS.iter().map(|function| function.usage);
+    for sample in STEPS.iter().flat_map(|step| step.samples).copied().chain(formulas) {
         let mut word = String::new();
         for byte in sample.bytes() {
             match byte {

@@ -22,7 +22,9 @@ syntax keyword d365mapConstant true false null
 syntax match d365mapConstant /\<\%(now\|today\)\>\%(\s*\%(->\|<-\|[.:]\)\)\@!/
 
 syntax match d365mapStep /|\s*\zs\h\w*/
-syntax match d365mapStep /\<\%(coalesce\|concat\|join\)\ze\s*(/
+syntax match d365mapStep /\<\%(coalesce\|concat\|join\|min\|max\|abs\)\ze\s*(/
+syntax match d365mapOperator /\%(^\|[;{}]\|=>\|<-\)\s*\zs=[=>]\@!/
+syntax match d365mapOperator /[[:alnum:]_`)]\s*\zs\%([+*\/]\|-\s\)/
 syntax match d365mapFlag /@\h\w*/
 syntax match d365mapName /\$\h\w*/
 syntax match d365mapQuoted /`[^`]*`/
@@ -51,6 +53,7 @@ highlight default link d365mapFlag StorageClass
 highlight default link d365mapName Identifier
 highlight default link d365mapQuoted Identifier
 highlight default link d365mapArrow Operator
+highlight default link d365mapOperator Operator
 highlight default link d365mapNumber Number
 highlight default link d365mapString String
 highlight default link d365mapEscape SpecialChar

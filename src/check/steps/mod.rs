@@ -31,12 +31,16 @@ pub(super) struct Use<'u> {
     pub(super) entry: Span,
     /// What its result must be.
     pub(super) expect: &'u Expect<'u>,
+    /// Whether its `or` also says what happens if a division before it fails.
+    pub(super) answers: bool,
 }
 
 /// A checked step.
 pub(super) struct CheckedStep {
     /// The step of the plan; `None` where nothing is to be done.
     pub(super) step: Option<Step>,
+    /// What its `or` says.
+    pub(super) on_failure: Option<OnFailure>,
     /// The type behind it.
     pub(super) output: Typed,
     /// The conversions that are left to do, where a table has settled that its results fit.
@@ -60,9 +64,11 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
         },
     };
     let Checked { op, output, fallible, settled } = checked;
+    let own = fallible.is_some();
     let (on_failure, output) = checker.outcome(fallible, output)?;
     let at = context.at(step.span);
-    Some(CheckedStep { step: op.map(|op| Step { at, op, on_failure }), output, settled })
+    let step = op.map(|op| Step { at, op, on_failure: on_failure.clone().filter(|_| own) });
+    Some(CheckedStep { step, on_failure, output, settled })
 }
 
 fn unknown<T>(name: &ast::Ident, context: &mut Context<'_>) -> Option<T> {
@@ -221,7 +227,7 @@ impl StepChecker<'_, '_, '_> {
     fn outcome(&mut self, reason: Option<String>, output: Typed) -> Option<(Option<OnFailure>, Typed)> {
         let or = match (reason, &self.step.or) {
             (None, None) => return Some((None, output)),
-            (None, Some(or)) => {
+            (None, Some(or)) if !self.use_.answers => {
                 let before = self.context.sources.get(or.span.file).and_then(|f| f.text.get(..or.span.start as usize)).unwrap_or_default();
                 let start = u32::try_from(before.trim_end().len()).unwrap_or(or.span.start);
                 let diagnostic = Diagnostic::new(Code::D207, or.span, format!("`{}` cannot fail here", self.name()), "this never happens")
@@ -246,7 +252,7 @@ impl StepChecker<'_, '_, '_> {
                 self.context.report(diagnostic);
                 return None;
             }
-            (Some(_), Some(or)) => or,
+            (_, Some(or)) => or,
         };
         let mut mismatch = |label: String, help: &str| {
             let diagnostic = Diagnostic::new(Code::D213, or.span, "the value that `or` leaves does not fit", label).help(help);
@@ -255,6 +261,10 @@ impl StepChecker<'_, '_, '_> {
         match &or.kind {
             OrKind::Null => Some((Some(OnFailure::Null), Typed::new(output.ty, true))),
             OrKind::Reject => Some((Some(OnFailure::Reject), output)),
+            OrKind::Keep if self.use_.answers => {
+                mismatch("a division that fails has no value to keep".to_owned(), "write `or null`, `or default(…)` or `or reject`");
+                None
+            }
             OrKind::Keep => {
                 let Some(ty) = output.ty.join(&self.input.ty) else {
                     mismatch(

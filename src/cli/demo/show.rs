@@ -90,6 +90,7 @@ fn reads(source: &Source) -> Vec<&Read> {
         Source::Field(read) => vec![read],
         Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().collect(),
         Source::Constant(_) | Source::Case(_) => Vec::new(),
+        Source::Formula(formula) => formula.term.reads(),
         Source::Template(pieces) => pieces
             .iter()
             .filter_map(|piece| match piece {

@@ -118,6 +118,11 @@ fn periods_and_days_that_do_not_fit_are_errors() {
     assert_eq!(codes(&whole("lastname -> lastName | shift(6 months)")), ["D208"]);
     assert_eq!(codes(&whole("birthdate -> birthDate | shift(1001 years)")), ["D011"]);
     assert_eq!(codes(&whole("birthdate -> cusPoints | years(today) @present")), ["D127"]);
+    // In a branch of a `case` or of a `when` too.
+    let day = "birthdate | years(today) | default(0)";
+    assert_eq!(codes(&whole(&format!("case {{ donotemail = true => {day}; else => 0 }} -> cusPoints"))), ["D127"]);
+    let when = "when donotemail = true { birthdate -> cusPoints | years(today) | default(0) } else { 0 -> cusPoints }";
+    assert_eq!(codes(&whole(when)), ["D127"]);
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod findings;
 mod fixes;
 mod formats;
 mod formatting;
+mod formula_values;
+mod formulas;
 mod properties;
 mod soundness;
 pub mod support;

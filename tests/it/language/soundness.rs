@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
-const KEY: &str = "8f1d0000-0000-4000-8000-000000000001";
+pub(super) const KEY: &str = "8f1d0000-0000-4000-8000-000000000001";
 
 fn field(name: &str, ty: FieldType, required: bool) -> Field {
     Field {
@@ -50,7 +50,7 @@ fn table(system: SystemId, name: &str, key: &str, fields: Vec<Field>) -> Table {
 }
 
 /// A catalogue of one table on either side: the field `a` and its neighbour `b` of the same type, the field `x`.
-fn catalogue(source: &FieldType, target: &FieldType, required: bool) -> Catalogue {
+pub(super) fn catalogue(source: &FieldType, target: &FieldType, required: bool) -> Catalogue {
     let mut catalogue = Catalogue::default();
     let from = vec![field("id", FieldType::Guid, true), field("a", source.clone(), false), field("b", source.clone(), false)];
     catalogue.insert(table(SystemId::D365, "thing", "id", from));
@@ -123,6 +123,18 @@ fn target_type() -> impl Strategy<Value = FieldType> {
 /// The samples of every step.
 static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| d365map::steps::STEPS.iter().flat_map(|step| step.samples).copied().collect());
 
+/// Formulas with each operator and function.
+const FORMULAS: [&str; 8] = [
+    "= a * 3 + b",
+    "= -a * (b - 2)",
+    "= coalesce(a, 0) / 4",
+    "= 100 / a or null",
+    "= a / (b + 1) or default(-7)",
+    "= min(a, b, 50)",
+    "= max(abs(a), 1.25)",
+    "= 10 / max(abs(b), 1)",
+];
+
 fn step() -> impl Strategy<Value = String> {
     let plain = prop::sample::select(STEPS.as_slice());
     let or = prop::sample::select(vec![
@@ -145,6 +157,8 @@ fn entry() -> impl Strategy<Value = (String, Option<String>)> {
         1 => Just("case { a is present => a; else => b }"), 1 => Just("case { a = b => a; else => null }"),
         1 => Just("case { a is empty => 42; else => a }"), 1 => Just("case { a is present and b is present => \"male\"; else => \"unknown\" }"),
         1 => Just("case { b is empty => a | default(7); a != b => b; else => 2024-02-29 }"),
+        1 => Just("= a * 2 - b"), 1 => Just("= coalesce(a, 3) / b or default(0)"), 1 => Just("= 1 / a"),
+        1 => Just("case { a is present => = min(a, 9) / 4; else => 1 }"),
     ];
     let replace = prop::option::weighted(
         0.15,
@@ -167,7 +181,7 @@ fn entry() -> impl Strategy<Value = (String, Option<String>)> {
 }
 
 /// A value that a field of this type can have, as the source sends it.
-fn value(ty: &FieldType) -> BoxedStrategy<Json> {
+pub(super) fn value(ty: &FieldType) -> BoxedStrategy<Json> {
     let some = match ty {
         FieldType::Boolean { .. } => any::<bool>().prop_map(Json::from).boxed(),
         FieldType::Integer { min, max } => prop_oneof![Just(*min), Just(*max), *min..=*max, (0_i64..=1).prop_filter("in range", |_| true)]
@@ -278,12 +292,12 @@ fn admits(ty: &FieldType, required: bool, value: &str) -> bool {
     }
 }
 
-fn compiled(text: &str, catalogue: &Catalogue) -> Compiled {
+pub(super) fn compiled(text: &str, catalogue: &Catalogue) -> Compiled {
     compile(vec![Input { name: "a.d365map".to_owned(), bytes: text.as_bytes().to_vec() }], catalogue)
 }
 
 /// What `x` becomes, or the code under which the record is rejected.
-fn evaluate(compiled: &Compiled, record: &str) -> Result<String, String> {
+pub(super) fn evaluate(compiled: &Compiled, record: &str) -> Result<String, String> {
     let plan = compiled.plan.as_ref().expect("a clean mapping has a plan");
     let evaluator = Evaluator::new(&plan.ingress[0]).expect("a compiled plan");
     let now = d365map::time::parse_instant("2026-11-21T12:00:00Z").expect("an instant");
@@ -376,7 +390,7 @@ fn holds(runner: &mut TestRunner, source: &FieldType, target: &FieldType, requir
     }
 }
 
-fn runner(seed: u8) -> TestRunner {
+pub(super) fn runner(seed: u8) -> TestRunner {
     TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
 }
 
@@ -412,6 +426,13 @@ fn each_step_gives_what_the_narrowest_target_admits_for_every_type_of_source() {
         for source in &sources {
             for target in &targets {
                 holds(&mut runner, source, target, false, &format!("a -> x | {step}"), 8, &mut counts);
+            }
+        }
+    }
+    for formula in FORMULAS {
+        for source in &sources {
+            for target in &targets {
+                holds(&mut runner, source, target, false, &format!("{formula} -> x"), 8, &mut counts);
             }
         }
     }

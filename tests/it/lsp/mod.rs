@@ -170,6 +170,13 @@ fn completion_knows_what_can_stand_at_each_place() {
         &["else", "between", "<"],
         &["is present"],
     );
+    at(format!("{head}  = §\n}}"), &["numberofchildren", "min"], &["firstname", "concat", "key"]);
+    at(format!("{head}  = numberofchildren * (2 + §\n}}"), &["creditlimit", "abs"], &["lastname"]);
+    at(format!("{head}  = numberofchildren §\n}}"), &["*", "or"], &["creditlimit"]);
+    at(format!("{head}  = 2 / numberofchildren or §\n}}"), &["null", "reject"], &["keep"]);
+    at(format!("{head}  = 2 / 3 | §\n}}"), &["round"], &["firstname"]);
+    at(format!("{head}  = 2 / 3 -> §\n}}"), &["firstName"], &["firstname"]);
+    at(format!("{head}  case {{\n    gendercode = Male => = §\n  }} -> salutation\n}}"), &["creditlimit", "max"], &["key"]);
     // A list goes on in the next line; a parenthesis that is not closed yet takes nothing from the entries below it.
     at(format!("{head}  filter all {{\n    gendercode in (\n      Male,\n      §\n    )\n  }}\n}}"), &["Female"], &["statecode"]);
     at(format!("{head}  coalesce(\n    firstname,\n    §\n  ) -> firstName\n}}"), &["nickname"], &["replace"]);
