@@ -366,7 +366,7 @@ impl Resolver<'_, '_, '_> {
     fn or(&mut self, or: Option<&mut Or>) -> bool {
         match or.map(|or| &mut or.kind) {
             Some(OrKind::Default(literal)) => self.literal(literal),
-            Some(OrKind::Null | OrKind::Keep | OrKind::Reject) | None => true,
+            Some(OrKind::Null | OrKind::Keep | OrKind::Reject | OrKind::Later) | None => true,
         }
     }
 

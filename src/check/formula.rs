@@ -294,6 +294,7 @@ fn outcome(or: &ast::Or, number: &mut Number, context: &mut Context<'_>) -> Opti
         }
         OrKind::Reject => Some(OnFailure::Reject),
         OrKind::Keep => mismatch(or.span, "a formula has no value to keep"),
+        OrKind::Later => mismatch(or.span, "only a link can be written later"),
         OrKind::Default(literal) => {
             let value = constant(&literal.value);
             let Some(other) = Number::of(&Typed::new(Ty::of_constant(&value), false)) else {

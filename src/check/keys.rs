@@ -2,10 +2,10 @@
 
 use super::Context;
 use super::names::{source_field, target_field};
-use super::types::{convert, list};
+use super::types::{Ty, convert, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{FieldProgram, Read, Source, Step};
-use crate::schema::Table;
+use crate::schema::{FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Entry, Key, Mapping};
 
 /// Checks the key of a mapping. `slot` gives the slot of a source field.
@@ -49,16 +49,17 @@ pub(super) fn check(
     let to = target_field(&key.target, target, true, context);
     let (from, to) = (from?, to?);
     if from.name != source.primary_key {
-        context.report(
-            Diagnostic::new(
-                Code::D502,
-                key.source.span,
-                format!("`{}` is not the primary key of `{}`", from.name, source.id),
-                "not the primary key",
-            )
-            .help(format!("write `key {} -> {}`", source.primary_key, key.target.text())),
-        );
-        return None;
+        let of_profiles = target.id == TableId::new(SystemId::Campaign, "profile");
+        if of_profiles || !matches!(from.typed.ty, Ty::Text { .. } | Ty::Integer { .. } | Ty::Guid) || is_lookup(&from.field.ty) {
+            let why =
+                if of_profiles { "opt-outs and events find a profile by the primary key of the contact" } else { "not the primary key" };
+            context.report(
+                Diagnostic::new(Code::D502, key.source.span, format!("`{}` is not the primary key of `{}`", from.name, source.id), why)
+                    .help(format!("write `key {} -> {}`", source.primary_key, key.target.text())),
+            );
+            return None;
+        }
+        may_not_be_unique(&from.name, key.source.span, source, context);
     }
     let target_name = to.path.join(".");
     if !identifying.contains(&target_name.as_str()) {
@@ -93,7 +94,10 @@ pub(super) fn check(
                     format!("`{target_name}` cannot hold {}", from.typed.ty.describe()),
                     "does not hold the key",
                 )
-                .help("the key must be a text field of at least 36 characters"),
+                .help(match from.typed.ty.text_length() {
+                    Some(Some(longest)) => format!("the key must be a text field of at least {longest} characters"),
+                    Some(None) | None => "the key must be a text field that can hold every value".to_owned(),
+                }),
             );
             return None;
         }
@@ -110,6 +114,37 @@ pub(super) fn check(
         create_only: false,
         present: false,
     })
+}
+
+fn is_lookup(ty: &FieldType) -> bool {
+    matches!(ty, FieldType::Lookup { .. })
+}
+
+/// Warns of a key column of which the schema does not say that each record has a value of its own.
+fn may_not_be_unique(name: &str, span: Span, source: &Table, context: &mut Context<'_>) {
+    let keys = || source.alternate_keys.iter().filter(move |key| key.fields.iter().any(|field| field == name));
+    if keys().any(|key| key.fields.len() == 1) {
+        return;
+    }
+    let (what, help) = match keys().next() {
+        Some(key) => (
+            format!("`{name}` alone may not be unique in `{}`", source.id),
+            format!(
+                "the alternate key `{}` consists of {}: only together are they unique",
+                key.name,
+                list(key.fields.iter().map(String::as_str), 4)
+            ),
+        ),
+        None => (
+            format!("no alternate key of `{}` with `{name}` is known", source.id),
+            format!(
+                "if Dynamics 365 has such a key, run `d365map schema pull {id}`, or write `alternate-keys: {{ {name}: [{name}] }}` into the schema \
+                 file; of two records with one value, the one that is read last wins",
+                id = source.id
+            ),
+        ),
+    };
+    context.report(Diagnostic::new(Code::D514, span, what, "two records may have the same value").help(help));
 }
 
 /// The fields that identify a record from outside: keys of one field. Campaign's PKey is not among them, since its

@@ -8,9 +8,9 @@ use super::entry::Checker;
 use super::names::{self, TargetField};
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{FieldProgram, Fit, IngressFlow, LOOKUP_TABLE, Op, Read, Source, Step, TableOf};
+use crate::plan::{FieldProgram, Fit, IngressFlow, LOOKUP_TABLE, LinkAbsent, Op, Read, Source, Step, TableOf};
 use crate::schema::FieldType;
-use crate::syntax::ast::{self, FieldMapping, Operand};
+use crate::syntax::ast::{self, FieldMapping, Operand, OrKind};
 
 /// The greatest number of links in one mapping.
 const MOST_LINKS: usize = 5;
@@ -35,13 +35,18 @@ impl Checker<'_> {
             context.report(unresolved(extra.span, "another step beside `link`", "a link has no other step: remove it".to_owned()));
             return None;
         }
-        if let Some(or) = &step.or {
-            context.report(
-                Diagnostic::new(Code::D207, or.span, "`link` cannot fail here", "this never happens")
-                    .help("remove the `or`: a record waits until the one that it refers to is there"),
-            );
-            return None;
-        }
+        let absent = match step.or.as_ref().map(|or| (&or.kind, or.span)) {
+            None => LinkAbsent::Wait,
+            Some((OrKind::Null, _)) => LinkAbsent::Null,
+            Some((OrKind::Later, _)) => LinkAbsent::Later,
+            Some((OrKind::Default(_) | OrKind::Keep | OrKind::Reject, span)) => {
+                context.report(Diagnostic::new(Code::D207, span, "`link` cannot fail here", "this never happens").help(
+                    "remove the `or`: the record waits until the one that it links to is there. Write `or later` to write the record at once and \
+                     its link when it is possible, or `or null` to write an empty link",
+                ));
+                return None;
+            }
+        };
         let ast::Source::Field(path) = &field.source else {
             context.report(unresolved(field.span, "not a field", "only a lookup of the source table can be linked".to_owned()));
             return None;
@@ -97,7 +102,7 @@ impl Checker<'_> {
             at,
             path: target.path.clone(),
             source: Source::Field(Read { slot, replace: None, labels: None }),
-            steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone(), table }, on_failure: None }],
+            steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone(), table, absent }, on_failure: None }],
             fit: Fit::Link { key },
             initial: field.flags.iter().any(|f| f.text == "initial"),
             create_only: false,
@@ -127,6 +132,11 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
     flows.sort_by(|a, b| a.name.cmp(&b.name));
     let edges: BTreeMap<&str, Vec<&str>> =
         flows.iter().map(|f| (f.name.as_str(), f.depends_on.iter().map(String::as_str).collect())).collect();
+    // A record does not wait for the one that such a link leads to.
+    let must_wait =
+        |flow: &IngressFlow, to: &str| flow.fields.iter().any(|f| f.link() == Some(to) && f.link_absent() == Some(LinkAbsent::Wait));
+    let hard: BTreeMap<&str, Vec<&str>> =
+        flows.iter().map(|f| (f.name.as_str(), f.depends_on.iter().map(String::as_str).filter(|to| must_wait(f, to)).collect())).collect();
     // How many tables lie on the longest way that begins at a mapping; circles have none.
     let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
     let mut open: Vec<&str> = edges.keys().copied().collect();
@@ -141,15 +151,20 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
             below.is_none()
         });
         if open.len() == before {
-            break;
+            // In a circle, links that may be written later decide nothing.
+            let free = |name: &&str| hard[*name].iter().all(|to| levels.contains_key(to) || !edges.contains_key(to));
+            let Some(at) = open.iter().position(free) else { break };
+            let name = open.remove(at);
+            let below = edges[name].iter().filter_map(|to| levels.get(to)).max().copied().unwrap_or(0);
+            levels.insert(name, below + 1);
         }
     }
     for name in &open {
         // Only those that lie on a circle themselves, not those that lead to one.
-        if on_a_circle(name, &edges)
+        if on_a_circle(name, &hard)
             && let Some(info) = mappings.get(*name)
         {
-            let next = edges[name].iter().filter(|n| open.contains(n)).copied().collect::<Vec<_>>();
+            let next = hard[name].iter().filter(|n| open.contains(n)).copied().collect::<Vec<_>>();
             context.report(
                 Diagnostic::new(
                     Code::D506,

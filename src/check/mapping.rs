@@ -44,7 +44,8 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
             consent::without_block(&checker, &mut fields, at, context)
         }
     };
-    let primary_key = *checker.index.get(&checker.source.primary_key)?;
+    let primary_key = checker.source.primary_key.clone();
+    let primary_key = checker.slot_by_name(&primary_key, head_span, context)?;
     if fields.is_empty() && optout.is_none() {
         style::writes_nothing(mapping, context);
     }

@@ -148,6 +148,7 @@ codes! {
     D511 Error "a status of a deal without its substatus";
     D512 Error "a status that Partner Center refuses";
     D513 Warning "a status that a deal never gets";
+    D514 Warning "a key that may not be unique";
     D530 Error "a block of linked records that is repeated or has a line that it cannot have";
     D531 Error "a block of linked records in a mapping that goes one way";
     D532 Error "a block of linked records that does not fit its tables";

@@ -545,7 +545,11 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
             all.extend(constants(group));
             all
         }
-        ["key"] => tables.source.map(|t| vec![item(&t.primary_key, CompletionItemKind::FIELD, "primary key")]).unwrap_or_default(),
+        ["key"] => {
+            let own = tables.source.map(|t| item(&t.primary_key, CompletionItemKind::FIELD, "primary key"));
+            let others = tables.source.into_iter().flat_map(|t| &t.alternate_keys).filter(|key| key.fields.len() == 1);
+            own.into_iter().chain(others.map(|key| item(&key.fields[0], CompletionItemKind::FIELD, "alternate key"))).collect()
+        }
         ["key", .., "->" | "<->"] => {
             let keys = tables.target.into_iter().flat_map(|t| &t.alternate_keys).flat_map(|k| &k.fields);
             keys.map(|f| item(f, CompletionItemKind::FIELD, "identifies a record")).collect()
@@ -562,7 +566,10 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
             heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping")).collect()
         }
         [.., "map"] if piped => shared(),
-        [.., "or"] if piped => outcomes(true),
+        [.., "or"] if piped => {
+            let later = item("later", CompletionItemKind::VALUE, "of a link: it is written when the other record is there");
+            outcomes(true).into_iter().chain([later]).collect()
+        }
         [.., "@"] => words(&["initial", "present"]),
         _ if last == "(" || last == "," => fields(&[], tables.source, |f| f.readable),
         _ => match arrow {

@@ -470,6 +470,13 @@ impl TargetResource {
     }
 }
 
+impl IngressFlow {
+    /// Whether the key of a record can change, since it does not come from the primary key.
+    pub fn keys_may_change(&self) -> bool {
+        !matches!(&self.key.source, Source::Field(read) if read.slot == self.source.primary_key)
+    }
+}
+
 impl SourceQuery {
     /// The system; a plan that was compiled names one.
     pub fn system(&self) -> Option<SystemId> {
@@ -616,6 +623,14 @@ impl FieldProgram {
             1 => replaces || steps,
             _ => true,
         }
+    }
+
+    /// What happens while the record is not at the target that the field links to; `None` if the field is not a link.
+    pub fn link_absent(&self) -> Option<LinkAbsent> {
+        self.steps.iter().rev().find_map(|step| match &step.op {
+            Op::Link { absent, .. } => Some(*absent),
+            _ => None,
+        })
     }
 
     /// The mapping whose record the field links to, where it is a link.
@@ -838,10 +853,32 @@ pub enum Op {
         /// Of a lookup that may point to several tables: which of them the mapping reads. A reference to a record of another
         /// one is no link.
         table: Option<TableOf>,
+        /// What happens while the other record is not at the target.
+        #[serde(default, skip_serializing_if = "LinkAbsent::is_wait")]
+        absent: LinkAbsent,
     },
     /// A step whose file has all of it. In JSON it has the form of [`Operation`].
     #[serde(untagged)]
     Step(Operation),
+}
+
+/// What happens to a link while the record that it leads to is not at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkAbsent {
+    /// The record waits for the other one.
+    #[default]
+    Wait,
+    /// The record is written, and its link is empty.
+    Null,
+    /// The record is written, and its link follows.
+    Later,
+}
+
+impl LinkAbsent {
+    fn is_wait(&self) -> bool {
+        *self == LinkAbsent::Wait
+    }
 }
 
 /// Where the country of a phone number comes from.

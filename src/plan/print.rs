@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::{
     Branch, BranchResult, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
-    FieldProgram, FilteredOut, Formula, IngressFlow, Mode, OnFailure, Op, Operator, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read,
-    Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test, TwoWayFlow, Until,
+    FieldProgram, FilteredOut, Formula, IngressFlow, LinkAbsent, Mode, OnFailure, Op, Operator, OptoutFlow, Otherwise, Outcome, Picklists,
+    Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test, TwoWayFlow, Until,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -454,7 +454,14 @@ fn with_steps(mut text: String, steps: &[Step], field: &dyn Fn(u32) -> String) -
             Op::Labels { separator, sorted: false, .. } => format!("label({separator:?})"),
             Op::Map(table) => format!("{} {}", if table.labels { "label" } else { "map" }, replacement(table)),
             Op::Not => "not".to_owned(),
-            Op::Link { mapping, .. } => format!("link {mapping}"),
+            Op::Link { mapping, absent, .. } => {
+                let or = match absent {
+                    LinkAbsent::Wait => "",
+                    LinkAbsent::Null => " or null",
+                    LinkAbsent::Later => " or later",
+                };
+                format!("link {mapping}{or}")
+            }
         };
         let _ = write!(text, " | {op}");
         text.push_str(&step.on_failure.as_ref().map(outcome).unwrap_or_default());

@@ -398,7 +398,15 @@ mod tests {
             if let Some(parent) = link {
                 let value = serde_json::value::to_raw_value(parent).unwrap().into();
                 let link = Some("accounts".into());
-                payload.push(Field { path: "parent".into(), value, initial_only: false, create_only: false, filled: None, link });
+                payload.push(Field {
+                    path: "parent".into(),
+                    value,
+                    initial_only: false,
+                    create_only: false,
+                    filled: None,
+                    link,
+                    absent: crate::state::IfAbsent::Wait,
+                });
             }
             let from = store.cursor_or_first(flow, "plan").unwrap();
             let changes = vec![Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }];

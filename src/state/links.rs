@@ -159,6 +159,33 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A record was written without links that follow: it is read and linked as soon as one of these parents is there. An operation that
+    /// waits for it already is newer, and knows its links itself.
+    pub fn link_later(
+        &mut self,
+        mapping: i64,
+        (key, source_id): (&str, &str),
+        (generation, with_initial): (i64, bool),
+        parents: &[(String, String)],
+    ) -> Inside<()> {
+        if parents.is_empty() || self.is_waiting(mapping, key)? {
+            return Ok(());
+        }
+        let change_no = self.next_change()?;
+        let new = NewOp { key, source_id, op: Op::Refetch, payload: None, with_initial, rewrite: false, generation, change_no };
+        self.enqueue_first(mapping, &new)?;
+        let seq = self.conn.last_insert_rowid();
+        let mut missing = Vec::new();
+        for (parent, id) in parents {
+            match self.parent_key(parent, id)? {
+                // It has come meanwhile: the links are due.
+                Some(_) => return Ok(()),
+                None => missing.push((parent.as_str(), id.clone())),
+            }
+        }
+        self.wait_for(seq, &missing)
+    }
+
     /// Empties links that lead to a person who was forgotten.
     pub fn unlink_forgotten(&mut self, payload: &mut Payload) -> Inside<()> {
         for field in payload.links_mut() {

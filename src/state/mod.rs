@@ -81,7 +81,7 @@ pub use outbox::{ClaimedField, ClaimedLink, ClaimedOp, Destination, Work};
 pub use page::{Absence, Change, PageCommit, PageOutcome, RefetchOutcome};
 pub use pair_rows::PairRowNotice;
 pub use pairs::{ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairSide, PairsStatus};
-pub use payload::{Field, JsonText, Payload};
+pub use payload::{Field, IfAbsent, JsonText, Payload};
 pub use person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 pub use preview::QueuedChange;
 pub use privacy::{Forgotten, Trace, Traces};

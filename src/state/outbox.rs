@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
+use serde_json::value::RawValue;
 
 use super::error::{Inside, StateError};
 use super::fingerprint::Fingerprint;
 use super::links::parent_id;
-use super::payload::{JsonText, Payload};
+use super::payload::{IfAbsent, JsonText, Payload};
 use super::person::Flags;
 use super::store::Store;
 use super::tx::{Tx, json_list};
@@ -68,6 +69,8 @@ pub struct ClaimedField {
     pub differs: bool,
     /// For a link: where it leads.
     pub link: Option<ClaimedLink>,
+    /// A link that is not written now: it follows when the record is there that it leads to.
+    pub later: bool,
     pub(super) slot: u32,
     pub(super) hash: u64,
     pub(super) filled: Option<u8>,
@@ -124,6 +127,14 @@ impl std::fmt::Debug for ClaimedField {
     }
 }
 
+impl ClaimedField {
+    /// Of a link: the mapping and the source record that it leads to.
+    pub(super) fn leads_to(&self) -> Option<(String, String)> {
+        let link = self.link.as_ref()?;
+        Some((link.mapping.to_string(), link.to.source_id()?.to_owned()))
+    }
+}
+
 impl ClaimedOp {
     /// The fields to send. `create`: the record is not there yet, so all of them; otherwise those that differ from what was
     /// last written, `@initial` ones only with an initial load or replay. Empty: there is nothing to do, and the operation
@@ -133,7 +144,8 @@ impl ClaimedOp {
             Work::Upsert(fields) => fields,
             Work::Delete | Work::Refetch => &[],
         };
-        fields.iter().filter(move |field| create || (field.differs && !field.create_only && (self.with_initial || !field.initial_only)))
+        let fields = fields.iter().filter(|field| !field.later);
+        fields.filter(move |field| create || (field.differs && !field.create_only && (self.with_initial || !field.initial_only)))
     }
 }
 
@@ -423,26 +435,38 @@ impl Tx<'_> {
                         Some(slot) => slot,
                         None => self.slot_or_new(mapping, &field.path)?,
                     };
-                    let hash = self.key().hash(&field.path, field.value.get());
-                    let differs = !trusted.is_some_and(|known| known.has(slot, hash));
-                    let link = match &field.link {
+                    let mut value = field.value.clone();
+                    let mut hash = self.key().hash(&field.path, value.get());
+                    let mut differs = !trusted.is_some_and(|known| known.has(slot, hash));
+                    let mut link = match &field.link {
                         Some(parent) => Some(ClaimedLink { mapping: parent.clone(), to: self.destination(parent, field.value.get())? }),
                         None => None,
                     };
                     // A record that may have to be made needs all of its links, one that is there those that changed.
                     let needed = ledger.is_none() || uncertain || (differs && (with_initial || !field.initial_only));
+                    let mut later = false;
                     if let (true, Some(ClaimedLink { to: Destination::Absent { source_id }, .. }), Some(parent)) =
                         (needed, &link, &field.link)
                     {
-                        missing.push((&**parent, source_id.clone()));
+                        match field.absent {
+                            IfAbsent::Wait => missing.push((&**parent, source_id.clone())),
+                            IfAbsent::Later => later = true,
+                            IfAbsent::Null => {
+                                value = RawValue::NULL.to_owned().into();
+                                hash = self.key().hash(&field.path, value.get());
+                                differs = !trusted.is_some_and(|known| known.has(slot, hash));
+                                link = Some(ClaimedLink { mapping: parent.clone(), to: Destination::Nowhere });
+                            }
+                        }
                     }
                     fields.push(ClaimedField {
                         path: field.path.clone(),
-                        value: field.value.clone(),
+                        value,
                         initial_only: field.initial_only,
                         create_only: field.create_only,
                         differs,
                         link,
+                        later,
                         slot,
                         hash,
                         filled: field.filled,

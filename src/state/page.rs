@@ -37,6 +37,17 @@ pub enum Change {
         /// The values.
         payload: Payload,
     },
+    /// As `Upsert`, of a flow whose keys may change, since they are not made from the identity of the source record.
+    Rekeyed {
+        /// The source record's identity.
+        source_id: String,
+        /// The target record's business key.
+        key: String,
+        /// The values.
+        payload: Payload,
+        /// Whether what was written under another key of the source record is to be deleted (`deletes propagate`).
+        remove: bool,
+    },
     /// It does not belong at the target.
     Absent {
         /// The source record's identity.
@@ -61,13 +72,16 @@ impl Change {
     /// The source record's identity.
     pub fn source_id(&self) -> &str {
         match self {
-            Change::Upsert { source_id, .. } | Change::Absent { source_id, .. } | Change::Reject { source_id, .. } => source_id,
+            Change::Upsert { source_id, .. }
+            | Change::Rekeyed { source_id, .. }
+            | Change::Absent { source_id, .. }
+            | Change::Reject { source_id, .. } => source_id,
         }
     }
 
     fn upserted_key(&self) -> Option<&str> {
         match self {
-            Change::Upsert { key, .. } => Some(key),
+            Change::Upsert { key, .. } | Change::Rekeyed { key, .. } => Some(key),
             Change::Absent { .. } | Change::Reject { .. } => None,
         }
     }
@@ -245,6 +259,10 @@ impl Store {
                     let payload = Payload::from_json(&waited)?.followed_by(payload);
                     Change::Upsert { source_id: id, key: target, payload }
                 }
+                (Change::Rekeyed { source_id: id, key: target, payload, remove }, Some(waited)) if id == source_id && target == key => {
+                    let payload = Payload::from_json(&waited)?.followed_by(payload);
+                    Change::Rekeyed { source_id: id, key: target, payload, remove }
+                }
                 (change, _) => change,
             };
             let cursor = cursor_of(tx.conn, mapping)?;
@@ -389,6 +407,13 @@ impl Tx<'_> {
                 if intake.has_forgotten {
                     self.unlink_forgotten(&mut payload)?;
                 }
+                self.take_in_upsert(intake, &source_id, &key, &payload, outcome)
+            }
+            Change::Rekeyed { source_id, key, mut payload, remove } => {
+                if intake.has_forgotten {
+                    self.unlink_forgotten(&mut payload)?;
+                }
+                self.leave_other_keys(intake, &source_id, &key, remove, outcome)?;
                 self.take_in_upsert(intake, &source_id, &key, &payload, outcome)
             }
             Change::Absent { source_id, why, remove } => self.take_in_absent(intake, &source_id, why, remove, outcome),
@@ -546,6 +571,35 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The source record has another key now. What was written under an earlier one is a record of its own at the target: it is deleted
+    /// as a deletion of the source record would delete it, or stays. What only waits to be written under it is not written any more.
+    fn leave_other_keys(&mut self, intake: &mut Intake, source_id: &str, key: &str, remove: bool, outcome: &mut PageOutcome) -> Inside<()> {
+        let mapping = intake.mapping;
+        for old in keys_of(self.conn, mapping, source_id)? {
+            if old == key || self.newest_owner(mapping, &old)?.is_some_and(|owner| owner != source_id) {
+                continue;
+            }
+            let is_written = self.ledger_row(mapping, &old)?.is_some();
+            if is_written && !remove {
+                continue;
+            }
+            if is_written && intake.guarded {
+                self.hold_delete(intake, &old, source_id, HeldCause::Deleted)?;
+            } else {
+                self.queue_delete(intake, &old, source_id)?;
+            }
+            outcome.deletes_queued += u64::from(is_written);
+        }
+        Ok(())
+    }
+
+    fn queue_delete(&mut self, intake: &Intake, key: &str, source_id: &str) -> Inside<()> {
+        let change_no = self.next_change()?;
+        let (op, generation) = (Op::Delete, intake.generation);
+        let new = NewOp { key, source_id, op, payload: None, with_initial: false, rewrite: false, generation, change_no };
+        self.enqueue(intake.mapping, &new).map(drop)
+    }
+
     fn take_in_absent(
         &mut self,
         intake: &mut Intake,
@@ -575,18 +629,7 @@ impl Tx<'_> {
                     outcome.deletes_queued += 1;
                     continue;
                 }
-                let change_no = self.next_change()?;
-                let new = NewOp {
-                    key: &key,
-                    source_id,
-                    op: Op::Delete,
-                    payload: None,
-                    with_initial: false,
-                    rewrite: false,
-                    generation: intake.generation,
-                    change_no,
-                };
-                self.enqueue(mapping, &new)?;
+                self.queue_delete(intake, &key, source_id)?;
                 outcome.deletes_queued += 1;
             }
             // A record that never passed the filter is the ordinary case, not a deletion that went into the void.
@@ -603,7 +646,7 @@ impl Tx<'_> {
     }
 
     /// Whether an operation on a target record waits.
-    fn is_waiting(&self, mapping: i64, key: &str) -> Inside<bool> {
+    pub fn is_waiting(&self, mapping: i64, key: &str) -> Inside<bool> {
         let mut statement =
             self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE mapping = ?1 AND key = ?2 AND state = 'ready')")?;
         Ok(statement.query_row(params![mapping, key], |row| row.get(0))?)
@@ -664,6 +707,7 @@ mod tests {
                 create_only: false,
                 filled: None,
                 link: Some("parents".into()),
+                absent: crate::state::IfAbsent::Wait,
             });
         }
         Change::Upsert { source_id: id.into(), key: format!("K-{id}"), payload }

@@ -58,6 +58,32 @@ pub struct Field {
     pub filled: Option<u8>,
     /// For a link to another target record: the mapping that writes that one. The value is then its source id.
     pub link: Option<Arc<str>>,
+    /// For a link: what happens while the other record is not at the target.
+    pub absent: IfAbsent,
+}
+
+/// What happens to a link while the record that it leads to is not at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IfAbsent {
+    /// The record waits for the other one.
+    #[default]
+    Wait,
+    /// The record is written, and its link is empty.
+    Null,
+    /// The record is written, and its link follows.
+    Later,
+}
+
+impl IfAbsent {
+    /// The word in the outbox; none for waiting.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            IfAbsent::Wait => None,
+            IfAbsent::Null => Some("null"),
+            IfAbsent::Later => Some("later"),
+        }
+    }
 }
 
 /// The values of one target record. Paths are unique; a path left out is left alone at the target.
@@ -82,7 +108,8 @@ impl std::fmt::Debug for Field {
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
         let flat = |field: &Field| {
-            (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.filled, field.link.clone())
+            let link = (field.link.clone(), field.absent);
+            (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.filled, link)
         };
         self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
     }
@@ -127,6 +154,7 @@ impl Payload {
             create_only: false,
             filled: None,
             link: None,
+            absent: IfAbsent::Wait,
         });
         Ok(())
     }
@@ -170,6 +198,9 @@ impl Payload {
         push_map(&mut text, "links", self.fields.iter().filter_map(|field| Some((field, field.link.as_ref()?))), |text, link| {
             push_string(text, link);
         });
+        push_map(&mut text, "absent", self.fields.iter().filter_map(|field| Some((field, field.absent.word()?))), |text, word| {
+            push_string(text, word);
+        });
         text.push('}');
         text
     }
@@ -192,6 +223,8 @@ impl Payload {
             filled: Entries<'a, u8>,
             #[serde(borrow, default)]
             links: Entries<'a, Arc<str>>,
+            #[serde(borrow, default)]
+            absent: Entries<'a, IfAbsent>,
         }
         let stored: Stored<'_> =
             serde_json::from_str(text).map_err(|e| StateError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
@@ -204,6 +237,7 @@ impl Payload {
                 create_only: stored.create.contains(name),
                 filled: stored.filled.get(name).copied(),
                 link: stored.links.get(name).cloned(),
+                absent: stored.absent.get(name).copied().unwrap_or_default(),
             }
         });
         Ok(Payload { fields: fields.collect() })
@@ -343,6 +377,10 @@ mod tests {
         let mut linked = before;
         linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields[0].clone() });
         assert_eq!(Payload::from_json(&linked.to_json()).unwrap(), linked);
+        for absent in [IfAbsent::Null, IfAbsent::Later] {
+            let later = Payload::from_fields(linked.fields().iter().map(|field| Field { absent, ..field.clone() }));
+            assert_eq!(Payload::from_json(&later.to_json()).unwrap(), later);
+        }
     }
 
     #[test]

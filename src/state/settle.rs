@@ -10,7 +10,7 @@ use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
 use super::fingerprint::{FilledColumns, Fingerprint};
 use super::links::WrittenLink;
-use super::outbox::{ClaimedOp, Work, is_keyless};
+use super::outbox::{ClaimedField, ClaimedOp, Work, is_keyless};
 use super::store::Store;
 use super::tx::{LedgerRow, Tx, json_list, ledger_columns};
 use super::types::{Op, RunId, millis};
@@ -38,6 +38,8 @@ pub enum Settled {
         filled: Vec<(u32, Option<u8>)>,
         /// Where the links among them lead.
         links: Vec<WrittenLink>,
+        /// Links that follow when the records are there that they lead to: the mapping of each and the source record there.
+        later: Vec<(String, String)>,
     },
     /// The target record is gone, or was not there.
     Deleted,
@@ -84,7 +86,11 @@ impl ClaimedOp {
             Work::Upsert(fields) => fields.iter().map(|field| (field.slot, field.filled)).collect(),
             Work::Delete | Work::Refetch => Vec::new(),
         };
-        Settlement { seq: self.seq, result: Settled::Written { created, hashes, filled, links: links.collect() } }
+        let later = match &self.work {
+            Work::Upsert(fields) => fields.iter().filter(|field| field.later).filter_map(ClaimedField::leads_to).collect(),
+            Work::Delete | Work::Refetch => Vec::new(),
+        };
+        Settlement { seq: self.seq, result: Settled::Written { created, hashes, filled, links: links.collect(), later } }
     }
 
     /// Nothing was sent: this link leads to a record that is not at the target. `gone`: the target itself was asked, though
@@ -167,7 +173,9 @@ impl Store {
             let mut writes = Vec::new();
             for Settlement { seq, result } in settlements {
                 match result {
-                    Settled::Written { created, hashes, filled, links } if links.is_empty() && !tx.has_links()? && !tx.has_waits()? => {
+                    Settled::Written { created, hashes, filled, links, later }
+                        if links.is_empty() && later.is_empty() && !tx.has_links()? && !tx.has_waits()? =>
+                    {
                         writes.push((seq, Write { created, hashes, filled }));
                     }
                     // What it changes may concern the records before and after it, so the order is kept.
@@ -258,7 +266,7 @@ impl Tx<'_> {
 
     fn settle(&mut self, run: RunId, row: &Row, result: Settled, outcome: &mut SettleOutcome) -> Inside<()> {
         match (result, row.op) {
-            (Settled::Written { created, hashes, filled, links }, Op::Upsert) => {
+            (Settled::Written { created, hashes, filled, links, later }, Op::Upsert) => {
                 let old = self.ledger_row(row.mapping, &row.key)?;
                 let appeared = self.note_written(row, old, &Write { created, hashes, filled }, outcome)?;
                 self.note_links(row.mapping, &row.key, &links)?;
@@ -267,6 +275,7 @@ impl Tx<'_> {
                     self.link_again(row.mapping, &row.source_id)?;
                 }
                 self.remove_op(row.mapping, row.seq)?;
+                self.link_later(row.mapping, (row.key.as_str(), row.source_id.as_str()), (row.generation, row.with_initial), &later)?;
             }
             (Settled::Deleted, Op::Delete) => {
                 let parents = self.links_of(row.mapping, &row.key)?;

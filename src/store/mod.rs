@@ -47,9 +47,9 @@ pub use sqlite::in_memory;
 pub use crate::state::{
     ATTRIBUTES, Absence, Approval, Backlog, Change, Claim, ClaimedField, ClaimedLink, ClaimedOp, ClaimedPair, ClaimedPerson, Comparison,
     Contact, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, EmptiedField, Environment, EventGap, EventIntake,
-    EventMark, EventResult, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten, HeldCause, Joined, JournalCursor,
-    JsonText, Judged, KnownWorkflow, Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState,
-    PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition,
+    EventMark, EventResult, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten, HeldCause, IfAbsent, Joined,
+    JournalCursor, JsonText, Judged, KnownWorkflow, Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage,
+    OptoutState, PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition,
     PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery,
     RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status,
     Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState,

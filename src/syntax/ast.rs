@@ -643,6 +643,8 @@ pub enum OrKind {
     Keep,
     /// The record is rejected.
     Reject,
+    /// The link is written once the record is there that it leads to.
+    Later,
 }
 
 /// A literal with its place.

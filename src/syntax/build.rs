@@ -445,6 +445,7 @@ impl<'a> Builder<'a> {
             "null" => OrKind::Null,
             "keep" => OrKind::Keep,
             "reject" => OrKind::Reject,
+            "later" => OrKind::Later,
             other => {
                 let help = match other {
                     "default" => "write the value in parentheses: or default(\"none\")",

@@ -13,7 +13,7 @@ syntax match d365mapOutcome /\%([[:alnum:]_`]\s\+\)\@<=absent\>\ze\s*\%($\|[,;}#
 " Words of filters and arms; a field of such a name stands before an arrow and is none of them.
 syntax match d365mapWord /\<\%(all\|any\|not\|in\|between\|and\|or\|contains\|matches\)\>\%(\s*\%(->\|<-\|[.:]\)\)\@!/
 syntax match d365mapWord /\<\%(is\s\+\%(present\|empty\)\|changed\s\+within\|every\ze\s\+\d\+[dhm]\|\%(starts\|ends\)\s\+with\)\>/
-syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|default\)\|else\ze\s*\%(=>\|{\|when\>\)\|case\ze\s*{\)/
+syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|later\|default\)\|else\ze\s*\%(=>\|{\|when\>\)\|case\ze\s*{\)/
 syntax match d365mapWord /\%(\<replace\s\+\S\+\s\+\)\@<=with\>/
 syntax match d365mapWord /\%(\<\%(link\|rows\)\s\+\S\+\s\+\S\+\s\+\)\@<=by\>/
 syntax match d365mapOutcome /\%(\<or\s\+\)\@<=create\>/

@@ -265,6 +265,10 @@ impl StepChecker<'_, '_, '_> {
                 mismatch("a division that fails has no value to keep".to_owned(), "write `or null`, `or default(…)` or `or reject`");
                 None
             }
+            OrKind::Later => {
+                mismatch("only a link can be written later".to_owned(), "write `or null`, `or default(…)` or `or reject`");
+                None
+            }
             OrKind::Keep => {
                 let Some(ty) = output.ty.join(&self.input.ty) else {
                     mismatch(

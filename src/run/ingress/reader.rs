@@ -12,11 +12,11 @@ use super::{Shared, due};
 use crate::connect::{ConnectError, Trail};
 use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::eval::{Evaluated, Evaluator, Rejection, ValidUntil};
-use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, Rejected};
+use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, LinkAbsent, Rejected};
 use crate::run::{RunError, failure};
 use crate::store::{
-    Absence, Change, Claim, Cursor, CursorMove, Failure, Field, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes, Partition,
-    Payload, Privacy, Reason, StateError, Unseen,
+    Absence, Change, Claim, Cursor, CursorMove, Failure, Field, IfAbsent, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
+    Partition, Payload, Privacy, Reason, StateError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::{self, Instant};
@@ -488,6 +488,11 @@ pub(super) fn evaluate(
                     continue;
                 }
                 let link = field.program.link().map(Arc::from);
+                let absent = match field.program.link_absent() {
+                    None | Some(LinkAbsent::Wait) => IfAbsent::Wait,
+                    Some(LinkAbsent::Null) => IfAbsent::Null,
+                    Some(LinkAbsent::Later) => IfAbsent::Later,
+                };
                 payload.push(Field {
                     path: path.clone(),
                     value,
@@ -495,9 +500,15 @@ pub(super) fn evaluate(
                     create_only: field.program.create_only,
                     filled: field.filled,
                     link,
+                    absent,
                 });
             }
-            let change = Change::Upsert { source_id: mapped.source_id.into_owned(), key: mapped.key.into_owned(), payload };
+            let (source_id, key) = (mapped.source_id.into_owned(), mapped.key.into_owned());
+            let change = if flow.keys_may_change() {
+                Change::Rekeyed { source_id, key, payload, remove: removes(flow, Absence::Deleted) }
+            } else {
+                Change::Upsert { source_id, key, payload }
+            };
             Ok((change, due(flow, true, until)))
         }
         Evaluated::Filtered { source_id } => {
@@ -524,7 +535,7 @@ pub fn outbox_text(
     let flow = evaluator.flow();
     let (change, _) = evaluate(plan, flow, evaluator, paths, record, now)?;
     Ok(match change {
-        Change::Upsert { payload, .. } => Some(payload.to_json()),
+        Change::Upsert { payload, .. } | Change::Rekeyed { payload, .. } => Some(payload.to_json()),
         Change::Absent { .. } | Change::Reject { .. } => None,
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use d365map::store::{
-    Absence, Change, ClaimedOp, CursorMove, Destination, Field, MassLimits, PageCommit, Payload, RefetchOutcome, RunId, RunKind,
+    Absence, Change, ClaimedOp, CursorMove, Destination, Field, IfAbsent, MassLimits, PageCommit, Payload, RefetchOutcome, RunId, RunKind,
     Settlement, Stores, Unseen, Work,
 };
 use d365map::time::now;
@@ -18,6 +18,10 @@ const PARENTS: &str = "parents";
 const CHILDREN: &str = "children";
 
 fn payload(x: u8, parent: Option<Option<&str>>) -> Payload {
+    payload_if(x, parent, IfAbsent::Wait)
+}
+
+fn payload_if(x: u8, parent: Option<Option<&str>>, absent: IfAbsent) -> Payload {
     let mut payload = Payload::default();
     payload.push_value("x", &json!(x), false).unwrap();
     if let Some(parent) = parent {
@@ -29,6 +33,7 @@ fn payload(x: u8, parent: Option<Option<&str>>) -> Payload {
             create_only: false,
             filled: None,
             link: Some(PARENTS.into()),
+            absent,
         });
     }
     payload
@@ -109,6 +114,71 @@ fn parent_to_be_created_again(store: New) -> (Bench, ClaimedOp) {
     let op = bench.claim(PARENTS, 1).remove(0);
     assert!(wait(bench.stores.outbox.note_remade(bench.run, op.seq)).unwrap());
     (bench, op)
+}
+
+fn resolve(bench: &Bench, flow: &str, op: &ClaimedOp, change: Change) {
+    let outcome = wait(bench.stores.outbox.resolve_refetch(bench.run, flow, op.seq, change, None, false)).unwrap();
+    assert!(matches!(outcome, RefetchOutcome::Applied(_)), "{outcome:?}");
+}
+
+fn paths(op: &ClaimedOp, create: bool) -> Vec<String> {
+    op.write_set(create).map(|field| field.path.to_string()).collect()
+}
+
+fn a_link_that_may_come_later_is_left_out_and_follows_when_its_parent_is_written(store: New) {
+    let bench = Bench::new(store);
+    let child = |x| put("c", payload_if(x, Some(Some("p")), IfAbsent::Later));
+    bench.page(CHILDREN, child(1));
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    assert_eq!(paths(&op, true), ["x"]);
+    bench.settle(op.written(true));
+    assert_eq!(bench.waiting(), [(PARENTS.to_owned(), 1, "p".to_owned())]);
+    assert!(bench.claim(CHILDREN, 1).is_empty(), "it waits for its parent");
+    // A change of the child meanwhile goes at once, and waits for the link again.
+    bench.page(CHILDREN, child(2));
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    assert_eq!(paths(&op, false), ["x"]);
+    bench.settle(op.written(false));
+    assert!(bench.claim(CHILDREN, 1).is_empty());
+
+    bench.page(PARENTS, put("p", payload(1, None)));
+    bench.settle(bench.claim(PARENTS, 1)[0].written(true));
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    assert!(matches!(op.work, Work::Refetch), "{op:?}");
+    resolve(&bench, CHILDREN, &op, child(2));
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    assert_eq!(paths(&op, false), ["parent"]);
+    bench.settle(op.written(false));
+    assert!(bench.waiting().is_empty() && bench.claim(CHILDREN, 1).is_empty());
+}
+
+fn a_link_that_may_come_later_is_due_if_its_parent_came_while_the_record_was_written(store: New) {
+    let bench = Bench::new(store);
+    bench.page(CHILDREN, put("c", payload_if(1, Some(Some("p")), IfAbsent::Later)));
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    bench.page(PARENTS, put("p", payload(1, None)));
+    bench.settle(bench.claim(PARENTS, 1)[0].written(true));
+    bench.settle(op.written(true));
+    assert!(matches!(bench.claim(CHILDREN, 1)[0].work, Work::Refetch));
+}
+
+fn a_link_that_may_be_empty_is_empty_while_its_parent_is_missing_and_differs_when_it_is_there(store: New) {
+    let bench = Bench::new(store);
+    let child = || put("c", payload_if(1, Some(Some("p")), IfAbsent::Null));
+    bench.page(CHILDREN, child());
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    let value = |op: &ClaimedOp| op.write_set(true).find(|field| &*field.path == "parent").map(|field| field.value.get().to_owned());
+    assert_eq!(value(&op).as_deref(), Some("null"));
+    bench.settle(op.written(true));
+    // Nothing to do while the parent is missing.
+    bench.page(CHILDREN, child());
+    let op = bench.claim(CHILDREN, 1).remove(0);
+    assert!(paths(&op, false).is_empty());
+    bench.settle(op.written(false));
+    bench.page(PARENTS, put("p", payload(1, None)));
+    bench.settle(bench.claim(PARENTS, 1)[0].written(true));
+    bench.page(CHILDREN, child());
+    assert_eq!(paths(&bench.claim(CHILDREN, 1)[0], false), ["parent"]);
 }
 
 fn children_are_linked_again_when_the_run_is_killed_after_the_create_of_their_parent(store: New) {
@@ -474,6 +544,9 @@ rules![
     children_are_linked_again_when_their_parent_was_created_again_and_given_up_without_an_answer,
     a_child_is_not_given_out_before_its_parent_is_on_file_and_is_due_in_the_same_transaction,
     a_waiting_child_holds_up_no_other,
+    a_link_that_may_come_later_is_left_out_and_follows_when_its_parent_is_written,
+    a_link_that_may_come_later_is_due_if_its_parent_came_while_the_record_was_written,
+    a_link_that_may_be_empty_is_empty_while_its_parent_is_missing_and_differs_when_it_is_there,
     a_link_that_did_not_change_is_neither_looked_up_nor_waited_for,
     a_delete_waits_for_those_that_link_to_its_record_until_it_is_let_go,
     a_full_load_that_misses_too_many_queues_nothing,

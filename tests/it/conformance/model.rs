@@ -427,7 +427,7 @@ fn change_of(record: usize, truth: &Truth) -> Change {
             Change::Reject { source_id, key, failure } => {
                 Change::Reject { source_id, key: key.filter(|_| record.is_multiple_of(2)), failure }
             }
-            other @ (Change::Upsert { .. } | Change::Absent { .. }) => other,
+            other @ (Change::Upsert { .. } | Change::Rekeyed { .. } | Change::Absent { .. }) => other,
         },
     }
 }

@@ -270,6 +270,52 @@ fn a_tombstone_does_not_delete_a_target_record_that_another_source_record_has_ta
     assert_eq!(flow.page(vec![tombstone("new")]).deletes_queued, 1);
 }
 
+fn rekeyed(id: &str, key: &str, remove: bool) -> Change {
+    Change::Rekeyed { source_id: id.into(), key: key.into(), payload: payload(&[("x", json!(1))]), remove }
+}
+
+/// The operations that wait: the key of each, and whether it deletes what was written.
+fn waiting(flow: &Flow) -> Vec<(String, &'static str)> {
+    let what = |op: &d365map::store::ClaimedOp| match (&op.work, op.known) {
+        (Work::Delete, true) => "delete",
+        (Work::Delete, false) => "nothing",
+        (Work::Upsert(_), false) => "create",
+        (Work::Upsert(_), true) => "update",
+        (Work::Refetch, _) => "read",
+    };
+    let mut found: Vec<_> = flow.claim(10).iter().map(|op| (op.key.clone(), what(op))).collect();
+    found.sort();
+    found
+}
+
+fn a_record_with_another_key_leaves_the_one_under_its_old_key_as_a_deletion_would(store: New) {
+    let is = |found: Vec<(String, &'static str)>, wanted: &[(&str, &'static str)]| {
+        assert_eq!(found.iter().map(|(key, what)| (key.as_str(), *what)).collect::<Vec<_>>(), wanted);
+    };
+    for (remove, wanted) in [(true, &[("K-1", "delete"), ("K-2", "create")][..]), (false, &[("K-2", "create")])] {
+        let flow = Flow::in_delta(store);
+        flow.write_all(vec![rekeyed("a", "K-1", remove)]);
+        assert_eq!(flow.page(vec![rekeyed("a", "K-1", remove)]).unchanged, 1, "the same key");
+        assert_eq!(flow.page(vec![rekeyed("a", "K-2", remove)]).deletes_queued, u64::from(remove));
+        is(waiting(&flow), wanted);
+    }
+    // What only waits under the old key is not written.
+    let flow = Flow::in_delta(store);
+    flow.page(vec![rekeyed("a", "K-1", false)]);
+    flow.page(vec![rekeyed("a", "K-2", false)]);
+    is(waiting(&flow), &[("K-1", "nothing"), ("K-2", "create")]);
+    // Two records that exchange their keys.
+    let flow = Flow::in_delta(store);
+    flow.write_all(vec![rekeyed("a", "K-1", true), rekeyed("b", "K-2", true)]);
+    flow.page(vec![rekeyed("a", "K-2", true), rekeyed("b", "K-1", true)]);
+    is(waiting(&flow), &[("K-1", "update"), ("K-2", "update")]);
+    // A deletion takes what is left under every key.
+    let flow = Flow::in_delta(store);
+    flow.write_all(vec![rekeyed("a", "K-1", false)]);
+    flow.write_all(vec![rekeyed("a", "K-2", false)]);
+    assert_eq!(flow.page(vec![tombstone("a")]).deletes_queued, 2);
+}
+
 // --- the end of a full load -------------------------------------------------------------------------------------------------
 
 fn after_a_first_load(store: New, ids: &[&str]) -> Flow {
@@ -436,6 +482,7 @@ rules![
     a_tombstone_finds_its_key_in_the_ledger_or_in_the_outbox,
     a_record_that_leaves_the_filter_is_kept_or_deleted_as_the_mapping_says,
     a_tombstone_does_not_delete_a_target_record_that_another_source_record_has_taken_over,
+    a_record_with_another_key_leaves_the_one_under_its_old_key_as_a_deletion_would,
     a_full_load_deletes_what_it_did_not_see_and_nothing_else,
     a_full_load_removes_the_dead_letters_of_records_that_are_gone_and_keeps_all_others,
     a_deletion_from_before_a_rejection_leaves_no_dead_letter_once_a_full_load_misses_the_record,

@@ -269,6 +269,70 @@ async fn a_child_waits_without_a_call_while_its_parent_is_kept_out_and_goes_when
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_does_not_wait_is_written_at_once_and_linked_when_its_parent_comes() {
+    for (or, linked) in [("or later", true), ("or null", false)] {
+        let world = world().await;
+        let plan = plan_of(&MAPPINGS.replace("new_firm -> cusFirm | link firms", &format!("new_firm -> cusFirm | link firms {or}")));
+        world.put("new_group", 1, json!({"new_name": "Hidden"})).await;
+        world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+        world.put("new_order", 1, json!({"new_name": "O", "new_Firm@odata.bind": bind("new_firm", 1)})).await;
+        let first = world.all(&plan).await;
+        assert_eq!((flow(&first, "firms").created, flow(&first, "orders").created), (0, 1), "{or}");
+        let link = async |world: &World| world.rows("cusOrder").await[0].get("cusFirm").cloned().unwrap_or_default();
+        assert_eq!(link(&world).await, Value::Null);
+        let waiting = if linked { vec![("firms".to_owned(), 1)] } else { vec![] };
+        assert_eq!(waits(&first, "orders"), waiting, "{or}");
+
+        world.change("new_group", 1, json!({"new_name": "Shown"})).await;
+        let second = world.all(&plan).await;
+        assert!(!second.needs_attention(), "{second:?}");
+        let firm = Value::from(id("new_firm", 1));
+        assert_eq!(link(&world).await, if linked { firm.clone() } else { Value::Null }, "{or}");
+        world.change("new_order", 1, json!({"new_name": "O2"})).await;
+        world.all(&plan).await;
+        assert_eq!(link(&world).await, firm, "{or}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_key_changes_gets_a_new_record_and_the_old_one_goes_as_a_deletion_goes() {
+    for (deletes, left) in [("propagate", 1), ("ignore", 2)] {
+        let world = world().await;
+        let text = MAPPINGS.replace(
+            "key new_groupid -> cusGroupId\n  new_name -> cusName | truncate(10)",
+            "key new_name -> cusGroupId\n  new_name -> cusName | truncate(10)",
+        );
+        let text = text.replacen("deletes propagate", &format!("deletes {deletes}"), 1);
+        let schema = "alternate-keys: { name: [new_name] }\n";
+        let schemas: Vec<String> = SCHEMAS
+            .iter()
+            .map(|s| if s.contains("d365.new_group") { s.replace("fields:", &format!("{schema}fields:")) } else { (*s).to_owned() })
+            .collect();
+        let schemas: Vec<&str> = schemas
+            .iter()
+            .map(|s| s.replace("new_name: { type: string, max: 100 }", "new_name: { type: string, max: 36 }"))
+            .map(|s| &*s.leak())
+            .collect();
+        let plan = super::entities::plan_of(&schemas, &text);
+        world.put("new_group", 1, json!({"new_name": "First"})).await;
+        world.put("new_firm", 1, json!({"new_name": "F", "new_Group@odata.bind": bind("new_group", 1)})).await;
+        world.all(&plan).await;
+        assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], "First");
+        world.change("new_group", 1, json!({"new_name": "Second"})).await;
+        let run = world.all(&plan).await;
+        assert!(!run.needs_attention(), "{run:?}");
+        let rows = world.rows("cusGroup").await;
+        assert_eq!(rows.len(), left, "{rows:?}");
+        assert!(rows.iter().any(|row| row["cusGroupId"] == "Second"));
+        assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], "Second", "{deletes}");
+        // A deletion in Dynamics takes every record of it, and nothing else.
+        world.gone("new_group", 1).await;
+        world.all(&plan).await;
+        assert_eq!(world.rows("cusGroup").await.len(), if deletes == "propagate" { 0 } else { 2 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_within_one_table_is_written_from_its_top_whatever_the_order_of_the_page() {
     let world = world().await;
     // Each links to the next one, so the page begins with the lowest.

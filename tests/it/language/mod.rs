@@ -16,6 +16,7 @@ mod formats;
 mod formatting;
 mod formula_values;
 mod formulas;
+mod linked_later;
 mod properties;
 mod soundness;
 pub mod support;

@@ -148,7 +148,7 @@ fn completion_knows_what_can_stand_at_each_place() {
     at(format!("{head}  address1_city -> location.§\n}}"), &["city", "countryCode"], &["firstName"]);
     at(format!("{head}  firstname -> firstName | §\n}}"), &["trim", "truncate", "phone"], &["firstName"]);
     at(format!("{head}  jobtitle -> birthDate | date(\"dd.MM.yyyy\") or §\n}}"), &["null", "reject"], &[]);
-    at(format!("{head}  firstname -> firstName | truncate(30) @§\n}}"), &["initial"], &[]);
+    at(format!("{head}  firstname -> firstName | truncate(30) @§\n}}"), &["initial", "present"], &[]);
     at(format!("{head}  gendercode -> gender\n  replace gendercode {{\n    §\n  }}\n}}"), &["Male", "Female", "else"], &["male"]);
     at(format!("{head}  gendercode -> gender\n  replace gendercode {{\n    Male => §\n  }}\n}}"), &["male", "unknown", "keep"], &["Male"]);
     at(format!("{head}  gendercode -> gender | map {{ Male => male; § }}\n}}"), &["Female", "null"], &[]);
