@@ -129,7 +129,7 @@ pub fn within_if_exists(folder: &Path, path: &Path) -> Result<PathBuf> {
     Err(Error::new(ErrorKind::PermissionDenied, format!("the path leads out of the project folder {}", folder.display())))
 }
 
-/// Reads a regular file of at most `most` bytes that nobody but its owner may read.
+/// Reads a regular file of at most `most` bytes that only its owner may read.
 ///
 /// # Errors
 ///
@@ -228,7 +228,7 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // The name is on disk once the folder is. Not every file system lets a folder be opened; the file itself is there all the same.
+    // The name is on disk once the folder is. Not every file system lets a folder be opened; the file itself is still there.
     #[cfg(unix)]
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_regular_file_is_replaced_and_a_failed_write_leaves_no_trace() {
+    fn only_a_regular_file_is_replaced_and_a_failed_write_leaves_no_trace() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();

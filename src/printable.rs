@@ -64,28 +64,28 @@ pub fn block(text: &str) -> Cow<'_, str> {
     written(text, false)
 }
 
-/// As [`block`], for text that this program has coloured: sequences that set colours (`ESC [ … m`) stay. What came from
-/// elsewhere must have gone through [`inline`] or [`block`] before it was coloured.
-pub fn coloured(text: &str) -> Cow<'_, str> {
+/// As [`block`], for text that this program has colored: sequences that set colors (`ESC [ … m`) stay. What came from
+/// elsewhere must have gone through [`inline`] or [`block`] before it was colored.
+pub fn colored(text: &str) -> Cow<'_, str> {
     written(text, true)
 }
 
-fn written(text: &str, colours: bool) -> Cow<'_, str> {
-    let stays = |c: char| matches!(c, '\n' | '\t') || (colours && c == '\u{1b}');
+fn written(text: &str, colors: bool) -> Cow<'_, str> {
+    let stays = |c: char| matches!(c, '\n' | '\t') || (colors && c == '\u{1b}');
     let hidden = text.contains(|c| is_hidden(c) && !stays(c));
     let command = text.contains("::") || text.contains("##");
-    let coloured = colours && text.contains('\u{1b}');
-    if !(hidden || command || coloured) {
+    let colored = colors && text.contains('\u{1b}');
+    if !(hidden || command || colored) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for line in text.split_inclusive('\n') {
         let mut rest = line;
-        // Whether only white space and colours were seen so far.
+        // Whether only white space and colors were seen so far.
         let mut beginning = true;
         while let Some(c) = rest.chars().next() {
             let mut length = c.len_utf8();
-            if colours && let Some(sequence) = colour_sequence(rest) {
+            if colors && let Some(sequence) = color_sequence(rest) {
                 out.push_str(sequence);
                 rest = &rest[sequence.len()..];
                 continue;
@@ -109,7 +109,7 @@ fn written(text: &str, colours: bool) -> Cow<'_, str> {
 }
 
 /// `ESC [`, digits and semicolons, `m`.
-fn colour_sequence(text: &str) -> Option<&str> {
+fn color_sequence(text: &str) -> Option<&str> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let length = parameters.find(|c: char| !(c.is_ascii_digit() || c == ';'))?;
     parameters[length..].starts_with('m').then(|| &text[..2 + length + 1])
@@ -121,7 +121,7 @@ fn names_command(text: &str) -> bool {
     rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).starts_with('[')
 }
 
-/// JSON text: what JSON lets stand in a string although a terminal obeys it is escaped as JSON does it. Such characters can
+/// JSON text: characters that JSON allows in a string, but that a terminal obeys, are escaped as in JSON. Such characters can
 /// be nowhere but in strings, so the document stays the same.
 pub fn json(text: &str) -> Cow<'_, str> {
     let escape = |c: char| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t');
@@ -169,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn colours_stay_where_this_program_has_set_them_and_nothing_else_does() {
-        assert_eq!(coloured("\u{1b}[31mred\u{1b}[0m"), "\u{1b}[31mred\u{1b}[0m");
-        assert_eq!(coloured("\u{1b}[2J\u{1b}]0;title\u{7}"), "\\u{1b}[2J\\u{1b}]0;title\\u{7}");
-        assert_eq!(coloured("\u{1b}[1m::error::x"), "\u{1b}[1m\\u{3a}:error::x");
+    fn colors_stay_where_this_program_has_set_them_and_nothing_else_does() {
+        assert_eq!(colored("\u{1b}[31mred\u{1b}[0m"), "\u{1b}[31mred\u{1b}[0m");
+        assert_eq!(colored("\u{1b}[2J\u{1b}]0;title\u{7}"), "\\u{1b}[2J\\u{1b}]0;title\\u{7}");
+        assert_eq!(colored("\u{1b}[1m::error::x"), "\u{1b}[1m\\u{3a}:error::x");
         assert_eq!(block("\u{1b}[31mred"), "\\u{1b}[31mred");
     }
 

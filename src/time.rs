@@ -58,7 +58,7 @@ pub fn write_date(date: Date, out: &mut Vec<u8>) {
     let _ = write!(out, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day());
 }
 
-/// Reads a wall-clock time; a trailing `Z`, which Dataverse writes though no zone is meant, is passed over.
+/// Reads a wall-clock time; a trailing `Z`, which Dataverse writes though no zone is meant, is skipped.
 pub fn parse_local(text: &str) -> Option<LocalDateTime> {
     let text = text.strip_suffix(['Z', 'z']).unwrap_or(text);
     NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()

@@ -46,7 +46,7 @@ words! {
     Status {
         /// Not said.
         None
-        /// Nobody has answered yet.
+        /// There is no answer yet.
         New
         /// Accepted.
         Active
@@ -70,9 +70,9 @@ words! {
         Won
         /// The deal is lost.
         Lost
-        /// Nobody took it.
+        /// It was not accepted.
         Declined
-        /// Nobody answered within 14 days.
+        /// There was no answer within 14 days.
         Expired
     }
 }

@@ -25,12 +25,12 @@ pub const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Parts a fault's message from its remedy in the text of an error that passes through serde.
 const SEPARATOR: char = '\u{1f}';
 
-/// A value and the bytes of the text that it stands in.
+/// A value and its range of bytes in the text.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it stands.
+    /// Its place.
     pub span: Range<usize>,
 }
 
@@ -110,7 +110,7 @@ pub fn custom<E: serde::de::Error>(message: impl fmt::Display, help: impl fmt::D
     E::custom(format_args!("{message}{SEPARATOR}{help}"))
 }
 
-/// Reads a whole file as UTF-8 text of bounded size; a byte-order mark is passed over.
+/// Reads a whole file as UTF-8 text of bounded size; a byte-order mark is skipped.
 pub fn read(path: &Path) -> Result<Arc<str>, Box<FileProblem>> {
     let bytes = crate::disk::read(path, MAX_BYTES).map_err(|e| Box::new(FileProblem::unreadable(path, e, None)))?;
     match String::from_utf8(bytes) {
@@ -175,13 +175,13 @@ fn problem(path: &Path, text: &Arc<str>, error: &Error) -> FileProblem {
     let at = |message: String| FileProblem::new(path, text, span.clone(), message);
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
-            at(format!("unknown key `{field}`")).label("not a key that can stand here").help(choices(field, expected, "the keys here are"))
+            at(format!("unknown key `{field}`")).label("this key is not allowed here").help(choices(field, expected, "the keys here are"))
         }
         Error::SerdeMissingField { field, .. } => {
             at(format!("the key `{field}` is missing")).label("missing here").help(format!("add `{field}: …`"))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            at(format!("`{variant}` cannot stand here")).label("not one of the values").help(choices(variant, expected, "the values are"))
+            at(format!("`{variant}` is not allowed here")).label("not one of the values").help(choices(variant, expected, "the values are"))
         }
         Error::DuplicateMappingKey { key, .. } => at(match key {
             Some(key) => format!("the key `{key}` is written twice"),

@@ -1,7 +1,7 @@
 //! The built-in schemas against the vendors' own lists: one trial for each attribute and each rule.
 //!
 //! The lists are not part of the project. Where one is absent its trials are reported as ignored, never as passed.
-//! `D365MAP_BLESS=1 cargo test --test catalogue` writes the built-in contact table anew from the metadata document.
+//! `D365MAP_BLESS=1 cargo test --test catalogue` rewrites the built-in contact table from the metadata document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ const PROFILE_CSV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/c
 const BUILTIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema/builtin");
 
 /// Prefixes of Microsoft's own solutions (portals, marketing, partner management). Other custom columns of the
-/// document belong to the organisation that it was exported from.
+/// document belong to the organization that it was exported from.
 const MICROSOFT: [&str; 4] = ["adx_", "msa_", "msdyn_", "mspp_"];
 
-/// Options that the organisation of the document has renamed, with Microsoft's own labels (contact table reference).
+/// Options that the organization of the document has renamed, with Microsoft's own labels (contact table reference).
 const RENAMED: [(&str, &[(i64, &str)]); 1] =
     [("preferredcontactmethodcode", &[(1, "Any"), (2, "Email"), (3, "Phone"), (4, "Fax"), (5, "Mail")])];
 
@@ -192,7 +192,7 @@ fn generated(root: &Xml) -> Table {
         attributes,
         subtypes: BTreeMap::new(),
         many_to_one: root.child("ManyToOneRelationships").unwrap().json(),
-        // A fresh contact table has no alternate key; those of the document are the organisation's own.
+        // A fresh contact table has no alternate key; those of the document are the organization's own.
         language: None,
         secured: std::collections::BTreeMap::new(),
         keys: Value::Array(Vec::new()),
@@ -241,7 +241,7 @@ fn contact_trials(trials: &mut Vec<Trial>) {
         same("attributes", ours, names)
     }));
     let document = root.clone();
-    trials.push(trial("contact::what_is_left_out_is_unreadable_or_the_organisations_own", false, move || {
+    trials.push(trial("contact::what_is_left_out_is_unreadable_or_the_organizations_own", false, move || {
         let table = builtin(SystemId::D365, "contact");
         for attribute in document.all("Attributes").filter(|a| !table.fields.contains_key(a.get("LogicalName").unwrap())) {
             let name = attribute.get("LogicalName").unwrap();
@@ -306,14 +306,14 @@ fn attribute_agrees(root: &Xml, attribute: &Xml) -> Result<(), Failed> {
             same("labels", labels.clone(), Some((side("FalseOption"), side("TrueOption"))))
         }
         ("DateTimeType", ty) => {
-            let behaviour = attribute.get("DateTimeBehavior/Value").unwrap();
-            let expected = match behaviour {
+            let behavior = attribute.get("DateTimeBehavior/Value").unwrap();
+            let expected = match behavior {
                 "DateOnly" => FieldType::Date,
                 "UserLocal" => FieldType::DateTime,
                 "TimeZoneIndependent" => FieldType::LocalDateTime,
-                other => return Err(format!("unknown behaviour {other}").into()),
+                other => return Err(format!("unknown behavior {other}").into()),
             };
-            same("behaviour", ty, &expected)
+            same("behavior", ty, &expected)
         }
         ("PicklistType" | "StateType" | "StatusType", FieldType::Choice(set))
         | ("MultiSelectPicklistType", FieldType::MultiChoice(set)) => {
@@ -368,13 +368,13 @@ fn known_rows() -> Result<(), Failed> {
     same("birthdate", &field("birthdate").ty, &FieldType::Date)?;
     same("createdon", &field("createdon").ty, &FieldType::DateTime)?;
     same("lastusedincampaign shows a day and is an instant", &field("lastusedincampaign").ty, &FieldType::DateTime)?;
-    let FieldType::Choice(gender) = &field("gendercode").ty else { return Err("gendercode is no choice".into()) };
+    let FieldType::Choice(gender) = &field("gendercode").ty else { return Err("gendercode is not a choice".into()) };
     same("gendercode", gender.by_label("female").first().map(|o| o.value), Some(2))?;
-    let FieldType::Choice(state) = &field("statecode").ty else { return Err("statecode is no choice".into()) };
+    let FieldType::Choice(state) = &field("statecode").ty else { return Err("statecode is not a choice".into()) };
     same("statecode", state.by_value(1).map(|o| o.label.as_str()), Some("Inactive"))?;
     ensure(!field("statecode").creatable && field("statecode").updatable, || "statecode is set by an update only".to_owned())?;
     same("donotsendmm", &field("donotsendmm").ty, &FieldType::Boolean { labels: Some(("Send".into(), "Do Not Send".into())) })?;
-    let FieldType::Lookup { targets } = &field("parentcustomerid").ty else { return Err("parentcustomerid is no lookup".into()) };
+    let FieldType::Lookup { targets } = &field("parentcustomerid").ty else { return Err("parentcustomerid is not a lookup".into()) };
     let targets: Vec<_> = targets.iter().map(|t| (t.table.as_str(), t.navigation.as_deref().unwrap())).collect();
     same("parentcustomerid", targets, vec![("account", "parentcustomerid_account"), ("contact", "parentcustomerid_contact")])?;
     same("wire name", field("parentcustomerid").wire_name(SystemId::D365), "_parentcustomerid_value".to_owned())?;
@@ -477,7 +477,7 @@ fn row_agrees(row: &Row) -> Result<(), Failed> {
             same("target", target.clone(), row.target.clone())
         }
         ("enumeration", FieldType::Enumeration(values)) => {
-            // Each value of ours stands in the list as label - name - stored, and the list holds no more.
+            // Each of our values is in the list as label - name - stored, and the list holds no more.
             let mut rest = row.values.replace("INVALID VALUE - __Invalid_value__ - __Invalid_value__", "");
             let mut longest: Vec<_> =
                 values.iter().map(|v| format!("{} - {} - {}", v.label, v.name, v.stored.as_deref().unwrap_or(""))).collect();

@@ -5,7 +5,7 @@ use super::partner_center::{self, PartnerCredentials};
 use super::tokens::Client;
 use super::{ORGANIZATION, TENANT, journal};
 
-/// What to log in with. The secrets are printed in the documentation and open nothing but the emulator.
+/// What to log in with. The secrets are printed in the documentation and open only the emulator.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The directory's tenant id.
@@ -20,7 +20,7 @@ pub struct Credentials {
     pub campaign_scope: String,
     /// The deprecated service account of that client; its keys are given by [`Config::jwt_keys`] and the admin interface.
     pub campaign_account: TechnicalAccount,
-    /// Campaign's organisation.
+    /// Campaign's organization.
     pub organization: String,
     /// The applications and people of Partner Center.
     pub partner: PartnerCredentials,

@@ -1,4 +1,4 @@
-//! The admin interface: what a test looks at and turns. It needs no authentication and is no part of either vendor's API.
+//! The admin interface: what a test reads and sets. It needs no authentication and is not part of either vendor's API.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

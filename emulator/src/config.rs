@@ -45,7 +45,7 @@ pub struct Config {
     pub delta_retention: Duration,
     /// The HTTP status of an expired delta token. Not documented; 400 by default.
     pub expired_delta_status: u16,
-    /// Where the one answer of a failed change set stands: in a response of its own set, or directly in the batch's. Seen with
+    /// Where the one answer of a failed change set is: in the response of that change set, or directly in the batch's. Seen with
     /// clients only; nested by default.
     pub nested_change_set_error: bool,
     /// Whether every expanded collection of Dataverse comes with a link to itself, as the documents' examples show.

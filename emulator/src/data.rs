@@ -34,7 +34,7 @@ pub(super) struct Data(Mutex<Connection>);
 type Sql<T> = rusqlite::Result<T>;
 
 /// The version counter, the definitions with the versions from which delta tokens are good, and the rows.
-type Organisation = (u64, Vec<(String, u64)>, Vec<rows::Kept>);
+type Organization = (u64, Vec<(String, u64)>, Vec<rows::Kept>);
 
 /// A counter of ours never reaches the sign bit.
 fn signed(number: u64) -> i64 {
@@ -82,10 +82,10 @@ impl Data {
         }
     }
 
-    /// Dataverse's organisation as it was kept; none in a new file.
-    pub(super) fn organisation(&self, users: Vec<Uuid>) -> Result<Option<Store>, String> {
+    /// Dataverse's organization as it was kept; none in a new file.
+    pub(super) fn organization(&self, users: Vec<Uuid>) -> Result<Option<Store>, String> {
         let sql = lock(&self.0);
-        let read = || -> Sql<Option<Organisation>> {
+        let read = || -> Sql<Option<Organization>> {
             let Some(version) = get(&sql, "version")? else { return Ok(None) };
             let mut query = sql.prepare("SELECT definition, valid_from FROM tables ORDER BY place")?;
             let tables = query.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?.collect::<Sql<_>>()?;
@@ -126,13 +126,13 @@ impl Data {
     pub(super) fn save(&self, dataverse: &Dataverse, campaign: &Campaign) -> Result<(), String> {
         // The file first: of two requests, the later one to come here writes the later state.
         let mut sql = lock(&self.0);
-        let organisation = super::write(&dataverse.store).changes()?;
+        let organization = super::write(&dataverse.store).changes()?;
         let instance = super::write(&campaign.world).changes()?;
         let mut write = || -> Sql<()> {
             let sql = sql.transaction()?;
             set(&sql, "format", FORMAT)?;
-            set(&sql, "version", signed(organisation.version))?;
-            if let Some(tables) = &organisation.tables {
+            set(&sql, "version", signed(organization.version))?;
+            if let Some(tables) = &organization.tables {
                 for (place, (definition, valid_from)) in tables.iter().enumerate() {
                     sql.prepare_cached("INSERT OR REPLACE INTO tables VALUES (?1, ?2, ?3)")?.execute(params![
                         signed(place as u64),
@@ -141,10 +141,10 @@ impl Data {
                     ])?;
                 }
             }
-            for place in &organisation.dropped {
+            for place in &organization.dropped {
                 sql.execute("DELETE FROM rows WHERE place = ?1", [signed(*place as u64)])?;
             }
-            for (place, id, version, body) in &organisation.rows {
+            for (place, id, version, body) in &organization.rows {
                 sql.prepare_cached("INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3, ?4)")?.execute(params![
                     signed(*place as u64),
                     id.to_string(),

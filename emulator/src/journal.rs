@@ -41,7 +41,7 @@ pub(super) const PATH: &str = "/events/organizations/365/integrations/36500/d365
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JournalSeed {
-    /// Events, each the whole document that stands under `event`.
+    /// Events, each the whole document under `event`.
     #[serde(default)]
     events: Vec<Box<RawValue>>,
     /// Events that are made up when they are asked for; they come before the others.
@@ -154,7 +154,7 @@ impl Journal {
             None => Generator::default(),
             Some(generate) => {
                 let from = generate.from.unwrap_or_else(|| "2026-01-01T00:00:00Z".to_owned());
-                let from = parse_instant(&from).ok_or_else(|| format!("`{from}` is no instant"))?.timestamp_millis();
+                let from = parse_instant(&from).ok_or_else(|| format!("`{from}` is not an instant"))?.timestamp_millis();
                 Generator { events: generate.events, contacts: generate.contacts, from }
             }
         };
@@ -202,7 +202,7 @@ impl Journal {
         let last = store.last();
         let after = match since.map(number) {
             Some(Some(after)) if after <= last => after,
-            Some(_) => return refuse(400, "400001", "since is no position of this journal"),
+            Some(_) => return refuse(400, "400001", "since is not a position of this journal"),
             None if latest => last.saturating_sub(1).max(store.dropped),
             None => store.dropped,
         };
@@ -278,7 +278,7 @@ async fn describe(State(app): AppState) -> axum::response::Response {
     Json(json!({"kept": store.last() - store.dropped, "dropped": store.dropped})).into_response()
 }
 
-/// The body is a list of events, each the whole document that stands under `event`.
+/// The body is a list of events, each the whole document under `event`.
 async fn append(State(app): AppState, body: String) -> axum::response::Response {
     match serde_json::from_str(&body) {
         Ok(events) => {

@@ -71,7 +71,7 @@ pub const SAMPLE_SEED: &str = include_str!("sample.seed.json");
 
 /// The tenant of the emulated directory.
 pub(crate) const TENANT: &str = "7e2f1c3a-0000-4000-8000-00000000d365";
-/// The organisation of the emulated instance.
+/// The organization of the emulated instance.
 pub(crate) const ORGANIZATION: &str = "emulated-org";
 
 /// Everything behind the ports.
@@ -303,7 +303,7 @@ fn build(config: &Config, mut seed: Seed, ports: [u16; 4], partner: Option<[u16;
         inactive_read_only: config.inactive_read_only,
     };
     let users: Vec<_> = clients.iter().map(|client| client.user).collect();
-    let kept = data.as_ref().map_or(Ok(None), |data| data.organisation(users.clone()))?;
+    let kept = data.as_ref().map_or(Ok(None), |data| data.organization(users.clone()))?;
     let fresh = kept.is_none();
     let mut store = kept.unwrap_or_else(|| dataverse::store::Store::new(tables, users));
     if data.is_some() {

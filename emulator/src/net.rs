@@ -288,7 +288,7 @@ pub(super) fn set(response: &mut Response<Body>, name: &'static str, value: &str
     }
 }
 
-/// Decodes percent escapes; `None` when the result is no UTF-8.
+/// Decodes percent escapes; `None` if the result is not UTF-8.
 pub(super) fn decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
 }

@@ -1,4 +1,4 @@
-//! The seed file: what an emulated organisation and instance hold at the start. JSON; unknown keys are errors.
+//! The seed file: what an emulated organization and instance hold at the start. JSON; unknown keys are errors.
 
 use std::collections::BTreeMap;
 
@@ -58,10 +58,10 @@ pub(super) struct TableSeed {
     /// The most rows that one of these messages takes.
     #[serde(default)]
     pub(super) max_targets: Option<usize>,
-    /// What becomes of a state in a create.
+    /// What happens to a state in a create.
     #[serde(default)]
     pub(super) state_on_create: Option<StateOnCreate>,
-    /// Bodies as in a `POST`; `statecode` may stand in them.
+    /// Bodies as in a `POST`, which may contain `statecode`.
     #[serde(default)]
     pub(super) rows: Vec<Box<RawValue>>,
 }

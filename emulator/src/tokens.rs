@@ -62,7 +62,7 @@ impl Tokens {
     pub(super) fn issue(&self, client: usize, now: Instant) -> (String, u64) {
         let token = format!("emulated.{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let mut issued = super::write(&self.issued);
-        // Dead tokens are kept a while, so that they can be told from made-up ones, but not for ever.
+        // Dead tokens are kept for a while, to distinguish them from made-up ones, but not forever.
         if issued.len() >= 1024 {
             issued.retain(|_, grant| grant.until > now);
         }

@@ -70,7 +70,7 @@ impl CommandError {
         CommandError::usage(format!("{path}: {error}"))
     }
 
-    /// Adds what the user can do; shown on a line of its own.
+    /// Adds what the user can do; shown on a separate line.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> CommandError {
         self.hints.push(hint.into());
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_lines_of_their_own_and_a_list_in_json() {
+    fn hints_are_separate_lines_and_a_list_in_json() {
         let error = CommandError::usage("the number of records is not known").hint("use `--records contacts=N`").context("plan");
         assert_eq!(error.to_string(), "plan: the number of records is not known\nuse `--records contacts=N`");
         let expected =

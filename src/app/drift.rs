@@ -1,8 +1,8 @@
 //! Drift: what has changed in the services since the schemas were committed, and which lines of the mappings it touches.
 //!
 //! A change is breaking where the mappings no longer compile against the live schemas, or where the plan would read a value
-//! as another kind than it is; both are told by compiling the same files against both catalogues, so that what blocks a
-//! run is just what `check` would say after a pull.
+//! as a different kind than it is; both are detected by compiling the same files against both catalogs, so that exactly
+//! the findings of `check` after a pull block a run.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -168,7 +168,7 @@ fn other_kinds(old: &ExecutionPlan, new: &ExecutionPlan, compiled: &Compiled) ->
             let message = format!("`{}` has another type now", slot.field);
             let label = format!("{:?} before, {:?} now", slot.kind, other.kind).to_lowercase();
             found.push(
-                Diagnostic::new(Code::D119, span, message, label).help("fetch the schema with `d365map schema pull`, and look at the line"),
+                Diagnostic::new(Code::D119, span, message, label).help("fetch the schema with `d365map schema pull`, and check the line"),
             );
         }
     }

@@ -108,7 +108,7 @@ pub enum PlanFileError {
 pub enum LimitError {
     /// A replay of too many records.
     #[error(
-        "{}: {what}; a replay is for less than {}. Nothing was changed. `d365map explain {}` says why; `--ignore-limits` replays all the same",
+        "{}: {what}; a replay is for less than {}. Nothing was changed. `d365map explain {}` says why; `--ignore-limits` replays anyway",
         Code::D705,
         grouped(*limit),
         Code::D705
@@ -120,7 +120,7 @@ pub enum LimitError {
         limit: u64,
     },
     /// How much a replay would read is not known.
-    #[error("the number of records in {table} was not found out: {source}")]
+    #[error("the number of records in {table} is not known: {source}")]
     ReplayUnknown {
         /// The table.
         table: String,
@@ -129,7 +129,7 @@ pub enum LimitError {
     },
     /// A first load of too many records.
     #[error(
-        "{}: {} records are to be loaded for the first time ({tables}), and the integration is for {} at most. Nothing was read. `d365map explain {}` says more; `--ignore-limits` loads all the same",
+        "{}: {} records are to be loaded for the first time ({tables}), and the integration is for {} at most. Nothing was read. `d365map explain {}` says more; `--ignore-limits` loads anyway",
         Code::D706, grouped(*records), grouped(*limit), Code::D706
     )]
     Initial {

@@ -13,7 +13,7 @@ use crate::syntax::{self, MAX_FILE_BYTES};
 /// The ending of mapping files.
 const ENDING: &str = "d365map";
 
-/// Why files could not be had: usage or I/O, exit status 2.
+/// Why files could not be read: usage or I/O, exit status 2.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A file or folder that is not there or cannot be read.
@@ -25,7 +25,7 @@ pub enum FilesError {
         source: std::io::Error,
     },
     /// A folder without a mapping file.
-    #[error("{}: no *.{ENDING} file in this folder. Write one, or begin with `d365map init`", path.display())]
+    #[error("{}: no *.{ENDING} file in this folder. Write one, or start with `d365map init`", path.display())]
     NoMappings {
         /// The folder.
         path: PathBuf,
@@ -246,7 +246,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), FilesError> {
     for entry in entries {
         let path = entry.path();
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        // A link to a folder is not followed: it could lead in a circle.
+        // A link to a folder is not followed: it could form a cycle.
         let kind = entry.file_type().map_err(|source| FilesError::Io { path: path.clone(), source })?;
         if kind.is_dir() && !hidden {
             collect(&path, files)?;

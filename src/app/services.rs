@@ -331,7 +331,7 @@ pub fn exports(project: &Project) -> Result<Option<Sftp>, ServiceError> {
     Ok(Some(Sftp::new(sftp_config(project, connection, key, passphrase))?))
 }
 
-/// Puts down what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A
+/// Stores what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A
 /// process that is killed forgets a few seconds' worth.
 pub struct Ledger {
     store: Store,
@@ -364,7 +364,7 @@ impl Drop for Ledger {
 fn note(store: &Store, http: &Http) {
     let usage: Vec<_> = http.spent().into_iter().map(|(api, day, spent)| (api.to_owned(), day, spent)).collect();
     if let Err(error) = store.note_usage(&usage) {
-        tracing::warn!(%error, "the day's number of requests was not put down");
+        tracing::warn!(%error, "the number of requests of the day was not stored");
     }
 }
 

@@ -22,7 +22,7 @@ pub fn account_with(project: &Project, http: Http) -> Result<Account, ServiceErr
 }
 
 /// Who is signed in to Partner Center, for a project with a token file; makes no call. The outer `None` says that the project has no
-/// connection with a token file, the inner one that nobody has signed in.
+/// connection with a token file, the inner one that no account is signed in.
 pub fn signed_in(project: &Project) -> Option<Result<Option<SignedIn>, ServiceError>> {
     let connection = project.connections.partner_center.as_ref()?;
     if matches!(connection.config.credential.refresh_token, RefreshTokenPlace::Given(_)) {

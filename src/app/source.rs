@@ -166,7 +166,7 @@ mod tests {
         };
         write("mappings/a.d365map", "include \"../shared/words.d365map\"\n");
         write("shared/words.d365map", "include \"more.d365map\"\n");
-        write("shared/more.d365map", "# a circle is no harm\ninclude \"words.d365map\"\n");
+        write("shared/more.d365map", "# a cycle does no harm\ninclude \"words.d365map\"\n");
         let mut files = BTreeSet::new();
         gather(&folder.path().join("mappings"), &mut files);
         for file in files.clone() {

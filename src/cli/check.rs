@@ -88,7 +88,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     } else {
         print_file(&text)
     }
-    // Without it, nobody would miss what the report leaves out.
+    // Without it, users would not notice what the report leaves out.
     let beyond = sarif::beyond_limit(counts.errors + counts.warnings);
     if args.format == Format::Sarif && beyond > 0 {
         say!("warning: {}", sarif::left_out(beyond));

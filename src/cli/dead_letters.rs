@@ -19,18 +19,18 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// One line for each.
+    /// List dead letters, one line for each.
     List {
         #[command(flatten)]
         which: Which,
-        /// At most so many.
+        /// Maximum number of dead letters to show
         #[arg(long, default_value_t = 100)]
         limit: usize,
         /// How they are printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// All that is known of one: the request, the answer, the line of the mapping.
+    /// Show everything about one dead letter: the request, the answer, the line of the mapping.
     Show {
         /// Its number.
         id: i64,
@@ -38,7 +38,7 @@ enum Action {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Put back: the next run reads the source record anew and tries again.
+    /// Queue again: the next run reads the source record and tries to write it.
     Retry {
         /// Numbers; without them all that the options name.
         ids: Vec<i64>,
@@ -79,7 +79,7 @@ impl Which {
     /// Retry and drop act on what was named, never on everything by default.
     fn chosen(&self, ids: &[i64], all: bool) -> Result<DeadLetterFilter, CommandError> {
         if ids.is_empty() && self.mapping.is_none() && self.code.is_none() && !all {
-            return Err(CommandError::usage("name what is meant: numbers, --mapping NAME, --code CODE, or --all"));
+            return Err(CommandError::usage("say which ones: numbers, --mapping NAME, --code CODE, or --all"));
         }
         Ok(self.filter(ids))
     }
@@ -117,7 +117,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         },
         Action::Retry { ids, which, all } => act(&project, &which.chosen(ids, *all)?, |store, filter| {
             let count = store.retry_dead_letters(filter)?;
-            print(&format!("{} put back; the next run tries again\n", counted(count, "dead letter")));
+            print(&format!("{} queued again; the next run retries\n", counted(count, "dead letter")));
             Ok(count)
         }),
         Action::Drop { ids, which, all } => act(&project, &which.chosen(ids, *all)?, |store, filter| {
@@ -181,7 +181,7 @@ fn show(letter: &DeadLetter, format: Format) -> String {
     let mut out = format!("dead letter {} of mapping {}\n", letter.id, letter.mapping);
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {
-            // What was sent and answered can have several lines, none of which may look like a row of its own.
+            // What was sent and answered can have several lines, none of which may look like a separate row.
             out.push_str(&format!("  {name:<10} {}\n", printable::indented(value, 13)));
         }
     };
@@ -196,6 +196,9 @@ fn show(letter: &DeadLetter, format: Format) -> String {
     row("request", f.request.as_deref().unwrap_or_default());
     row("status", &f.status.map(|s| s.to_string()).unwrap_or_default());
     row("answer", f.response.as_deref().unwrap_or_default());
-    out.push_str(&format!("`d365map dead-letters retry {0}` reads the record anew and tries again, `drop {0}` forgets it\n", letter.id));
+    out.push_str(&format!(
+        "`d365map dead-letters retry {0}` reads the record again and retries it, `drop {0}` deletes the dead letter\n",
+        letter.id
+    ));
     out
 }

@@ -54,7 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     Ok(Exit::Clean)
 }
 
-/// Whatever ends a demonstration: it needs nothing but this machine.
+/// Any error of a demonstration, which needs only this machine.
 type DemoError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A folder for the state that goes with the demonstration.
@@ -97,7 +97,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
     let config = Config {
         contacts: args.contacts,
         seed_text: Some(without_referrals(d365map_emulator::SAMPLE_SEED)?),
-        // Nobody has to confirm the sign-in.
+        // No user has to confirm the sign-in.
         partner_center: Some(PartnerCenterConfig {
             device_sign_in: DeviceSignIn::AfterPolls(0),
             device_interval: Duration::ZERO,
@@ -142,7 +142,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
             };
             let numbers = show::numbers(&runs, &letters);
             let referrals = referrals.text();
-            format!("{example}\n{CHANGES}\n{numbers}\n{referrals}\nStart a project of your own with `d365map init`.\n")
+            format!("{example}\n{CHANGES}\n{numbers}\n{referrals}\nStart your project with `d365map init`.\n")
         }
         Format::Json => {
             format!("{}\n", json!({"version": 1, "runs": runs_json(&runs), "dead_letters": letters, "referrals": referrals.json()}))

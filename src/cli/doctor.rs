@@ -81,12 +81,12 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
                 "project.file",
                 "project file",
                 "there is no d365map.yaml here or in the folders above",
-                "go to the project's folder, name the file with --project FILE, or begin one with `d365map init`",
+                "go to the project's folder, name the file with --project FILE, or start a project with `d365map init`",
             );
             return (bench.done(), false);
         }
         Err(error) => {
-            bench.fail("project.file", "project file", error.to_string(), "mend the file; docs/project-file.md lists every key");
+            bench.fail("project.file", "project file", error.to_string(), "fix the file; docs/project-file.md lists every key");
             return (bench.done(), false);
         }
     };
@@ -101,7 +101,7 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
     let found = match runtime() {
         Ok(runtime) => {
             let found = services(args, &project, &needs, limit, &runtime);
-            // A look that hangs is left alone.
+            // Does not wait for a check that hangs.
             runtime.shutdown_background();
             found
         }
@@ -137,7 +137,7 @@ fn mappings(bench: &mut Bench, project: &Project) -> (Option<files::Group>, Opti
             return (None, None);
         }
         Err(error) => {
-            bench.fail(id, subject, error.to_string(), "`d365map check` shows the same with its place");
+            bench.fail(id, subject, error.to_string(), "`d365map check` shows the place");
             return (None, None);
         }
     };
@@ -345,7 +345,7 @@ async fn to_dynamics_365(
                 }
                 Err(error) => {
                     let (cause, fix) = error.parts();
-                    let fix = fix.unwrap_or_else(|| "give the certificate and its own key, both as PEM".to_owned());
+                    let fix = fix.unwrap_or_else(|| "use the certificate and its key, both in PEM format".to_owned());
                     bench.fail("dynamics.certificate", "certificate", cause, fix);
                     Err(Unusable::because("the certificate cannot be used"))
                 }
@@ -383,7 +383,7 @@ async fn to_adobe_campaign(
                 "campaign.secret",
                 "service account",
                 cause,
-                fix.as_deref().unwrap_or("give the key as the console made it, as PEM"),
+                fix.as_deref().unwrap_or("use the key as the console created it, in PEM format"),
             );
             Unusable::because(error)
         }),
@@ -443,7 +443,7 @@ async fn to_the_sftp_server(project: &Project, connection: &SftpConnection, limi
     bench.done()
 }
 
-const NO_SECRET: &str = "the secret cannot be had";
+const NO_SECRET: &str = "the secret cannot be read";
 
 /// Compares the committed schemas with those of the services, as a run does before it begins.
 fn schemas(
@@ -471,27 +471,27 @@ fn schemas(
     }
     let (sender, receiver) = mpsc::channel();
     let project = project.clone();
-    // On a thread of its own, which is left behind when the time is over.
+    // On a separate thread, which is abandoned when the time is over.
     std::thread::spawn(move || {
         let drift = metadata::connect(&project).and_then(|source| drift::of_group(source.as_ref(), group, &drift::tables_of(&plan)));
-        // Nobody listens any more when the time was over.
+        // The receiver is gone when the time is over.
         let _ = sender.send(drift);
     });
     match receiver.recv_timeout(limit) {
         Err(_) => bench.fail(
             id,
             subject,
-            format!("the services' schemas did not come within {} seconds", limit.as_secs()),
-            "ask again when the services are faster, or give it longer with `--timeout SECONDS`",
+            format!("the services did not return their schemas within {} seconds", limit.as_secs()),
+            "try again when the services are faster, or allow more time with `--timeout SECONDS`",
         ),
-        Ok(Err(error)) => bench.warn(id, subject, format!("not compared: {error}"), "mend what fails below, then ask again"),
+        Ok(Err(error)) => bench.warn(id, subject, format!("not compared: {error}"), "fix what fails below, then try again"),
         Ok(Ok(drift)) if drift.is_breaking() => bench.fail(
             id,
             subject,
             breaking(&drift),
-            "`d365map schema diff` shows the lines; after they are changed, `d365map schema pull` takes the services' schemas over",
+            "`d365map schema diff` shows the lines; after they are changed, `d365map schema pull` updates the committed schemas",
         ),
-        Ok(Ok(drift)) if drift.is_none() => bench.ok(id, subject, "every field that the mappings use is there as committed"),
+        Ok(Ok(drift)) if drift.is_none() => bench.ok(id, subject, "every field that the mappings use is as committed"),
         Ok(Ok(drift)) => bench.ok(
             id,
             subject,

@@ -109,9 +109,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60.0,
         "h" => 3600.0,
         "d" => 86400.0,
-        _ => return Err(format!("`{unit}` is no unit of time: ms, s, m, h or d")),
+        _ => return Err(format!("`{unit}` is not a unit of time: use ms, s, m, h or d")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
@@ -182,7 +182,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
             CommandError::usage(text)
         };
         let running = emulator::start(config).await.map_err(failed)?;
-        // Whoever reads the line may have gone; that is no reason to end.
+        // The reader of the line may be gone; that is not a reason to stop.
         let _ = print(&running, args.format, global.quiet);
         ended().await;
         running.stop().await;
@@ -233,7 +233,7 @@ fn print(running: &Running, format: Format, quiet: bool) -> std::io::Result<()> 
                     out,
                     "# Paste the section `connections` into d365map.yaml, and set the two variables in the terminal of `d365map run`."
                 )?;
-                writeln!(out, "# The secrets belong to the emulators and open nothing else. Press Ctrl-C to quit.")?;
+                writeln!(out, "# The secrets belong to the emulators and give access to nothing else. Press Ctrl-C to quit.")?;
             }
         }
     }

@@ -63,7 +63,7 @@ fn describe(repair: &Repair, dry: bool) -> String {
     let done = if dry { "would be made".to_owned() } else { format!("{} made", repair.created) };
     let mut out = format!("{}: history has {history}; on the timeline {}, missing {}, {done}\n", repair.flow, repair.there, repair.missing);
     if repair.passed_over > 0 {
-        out.push_str(&format!("  passed over: {} of other types or of the last hour\n", counted(repair.passed_over, "entry")));
+        out.push_str(&format!("  skipped: {} of other types or of the last hour\n", counted(repair.passed_over, "entry")));
     }
     if repair.backlog > 0 {
         out.push_str(&format!("  {} waiting; run again\n", counted(repair.backlog, "event")));

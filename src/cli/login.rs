@@ -104,7 +104,7 @@ pub fn logout(args: &LogoutArgs, global: &Global) -> Result<Exit, CommandError> 
     print(if removed {
         "signed out of Partner Center: the token file was removed. To end the sign-in in Entra ID as well, revoke the sessions of the account there\n"
     } else {
-        "nobody was signed in to Partner Center\n"
+        "no account was signed in to Partner Center\n"
     });
     Ok(Exit::Clean)
 }

@@ -53,7 +53,7 @@ pub fn pages() -> std::io::Result<Vec<(String, String)>> {
 }
 
 fn page(command: &clap::Command, name: String, pages: &mut Vec<(String, String)>) -> std::io::Result<()> {
-    // Subcommands are referred to by the name of their own page.
+    // Subcommands are referred to by the names of their pages.
     let named = command.clone().display_name(name.clone());
     let man = Man::new(named).manual("d365map manual").source(concat!("d365map ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();

@@ -108,13 +108,13 @@ enum Command {
     Run(run::Args),
     /// Read all records of a mapping again.
     Replay(replay::Args),
-    /// Examine the project, this machine and both services, and say how to mend what is missing.
+    /// Examine the project, this machine and both services, and say how to fix what is missing.
     Doctor(doctor::Args),
     /// Sign in to a connection that accepts calls only in the name of a person.
     Login(login::LoginArgs),
     /// Sign out: remove the file in which a sign-in is kept.
     Logout(login::LogoutArgs),
-    /// Show where every workflow stands.
+    /// Show the state of every workflow.
     Status(status::Args),
     /// The state file: list its workflows, rename or drop one, move it to other services.
     State(state::Args),

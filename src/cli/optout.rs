@@ -118,8 +118,8 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> 
 
 fn next(approval: Option<Approval>, differences: u64) -> &'static str {
     match (approval, differences) {
-        (_, 0) => "nothing is to be written; `d365map run` keeps it so",
-        (Some(Approval::Write), _) => "approved; `d365map run` compares again and writes what then differs",
+        (_, 0) => "there is nothing to write; `d365map run` keeps both sides in sync",
+        (Some(Approval::Write), _) => "approved; `d365map run` compares again and writes the differences",
         (Some(Approval::Leave), _) => "noted; opt-outs that only Campaign has stay, and `d365map run` no longer asks about them",
         (None, _) => "nothing was written; `d365map optout reconcile --accept` approves this, and the next `d365map run` writes it",
     }

@@ -1,4 +1,4 @@
-//! How commands talk: results on standard output, everything else on standard error, colours only on a terminal.
+//! How commands talk: results on standard output, everything else on standard error, colors only on a terminal.
 //!
 //! Nothing else in `cli` writes to these streams (a lint sees to that): here, what came from mapping files and services is made
 //! safe to show, see [`printable`].
@@ -29,12 +29,12 @@ fn style(terminal: bool) -> Style {
     Style { color: terminal && !refused, width }
 }
 
-/// Writes a result for people, without colours.
+/// Writes a result for people, without colors.
 pub fn print(text: &str) {
     out(&printable::block(text));
 }
 
-/// Writes a result for people that has colours if [`stdout_style`] has.
+/// Writes a result for people that has colors if [`stdout_style`] has.
 pub fn print_styled(text: &str) {
     out(&styled(text, stdout_style()));
 }
@@ -80,14 +80,14 @@ pub fn say(text: &str) {
     let _ = writeln!(err, "{}", printable::block(text));
 }
 
-/// Writes findings and the like on standard error; the text has colours if [`stderr_style`] has, and its own line breaks.
+/// Writes findings and the like on standard error; the text has colors if [`stderr_style`] has, and its own line breaks.
 pub fn say_styled(text: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(styled(text, stderr_style()).as_bytes());
 }
 
 fn styled(text: &str, style: Style) -> std::borrow::Cow<'_, str> {
-    if style.color { printable::coloured(text) } else { printable::block(text) }
+    if style.color { printable::colored(text) } else { printable::block(text) }
 }
 
 /// Says why a command failed, and returns the exit status that follows from it.
@@ -106,7 +106,7 @@ pub fn fail(error: &CommandError) -> Exit {
 pub struct LogWriter {
     /// Whether the lines are JSON objects.
     pub json: bool,
-    /// Whether the lines have colours.
+    /// Whether the lines have colors.
     pub color: bool,
 }
 
@@ -119,14 +119,14 @@ impl<'a> MakeWriter<'a> for LogWriter {
 }
 
 impl LogWriter {
-    /// A line as it is written. The lines of a message of several lines are indented, so that none looks like an event of
-    /// its own.
+    /// A line as it is written. The lines of a message of several lines are indented, so that none looks like a
+    /// separate event.
     fn line(self, text: &str) -> String {
         if self.json {
             return printable::json(text).into_owned();
         }
         let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
-        let safe = if self.color { printable::coloured(body) } else { printable::block(body) };
+        let safe = if self.color { printable::colored(body) } else { printable::block(body) };
         format!("{}{end}", safe.replace('\n', "\n    "))
     }
 }

@@ -57,7 +57,7 @@ fn number(text: &str) -> Result<(String, u64), String> {
     let (name, number) = text.split_once('=').ok_or("write NAME=N, as in contacts=100000")?;
     // As people write large numbers: 100_000, 100,000.
     let digits: String = number.chars().filter(|c| !matches!(c, '_' | ',')).collect();
-    let number = digits.parse().map_err(|_| format!("`{number}` is no number of records"))?;
+    let number = digits.parse().map_err(|_| format!("`{number}` is not a number of records"))?;
     Ok((name.to_owned(), number))
 }
 
@@ -148,7 +148,7 @@ fn ask(plan: &ExecutionPlan, project: Option<&Project>, records: &mut BTreeMap<S
         return Ok(());
     }
     let names = open.iter().map(|f| format!("--records {}=N", f.name)).collect::<Vec<_>>().join(" ");
-    let without = |error: CommandError| error.context("the number of records was not found out").hint(format!("say it yourself: {names}"));
+    let without = |error: CommandError| error.context("the number of records is not known").hint(format!("say it yourself: {names}"));
     let missing = || CommandError::usage("there is no project with a connection to Dynamics");
     let project = project.ok_or_else(|| without(missing()))?;
     let tables: BTreeSet<String> = open.iter().map(|f| logical_name(f)).collect();

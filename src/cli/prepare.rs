@@ -36,8 +36,8 @@ pub(super) fn prepare(plan: Option<&Path>, global: &Global) -> Result<Prepared, 
     Ok(Prepared { project, plan: Arc::new(plan), group })
 }
 
-/// Compares the services with the committed schemas before anything is read or written: a run that would fail midway, or
-/// write what nobody meant, does not begin.
+/// Compares the services with the committed schemas before anything is read or written: a run that would fail midway,
+/// or write unintended values, does not start.
 pub(super) fn refuse_drift(
     prepared: &mut Prepared,
     mappings: Option<&[String]>,
@@ -52,7 +52,7 @@ pub(super) fn refuse_drift(
     let source = metadata::connect(project)?;
     let moved = moved(&prepared.plan, mappings);
     match drift::of_project(source.as_ref(), project, prepared.group.take(), &moved) {
-        // A user who may move records and may not read metadata is no reason to stop.
+        // A user who may move records but not read metadata does not stop the run.
         // Nor is a service that is down when a watch begins: its workflows wait for it, each by itself.
         Err(error) if watch || error.is_forbidden() => {
             warning(&format!("the services' schemas were not compared with the committed ones: {error}"));
@@ -63,7 +63,7 @@ pub(super) fn refuse_drift(
             say_styled(&drift.text(stderr_style()));
             Err(CommandError::new(
                 ErrorKind::Service,
-                "the services have changed in a way that breaks the mappings; nothing was read or written. `d365map schema diff` says the same; after the mappings are changed, `d365map schema pull` takes the changes over. `--ignore-drift` starts all the same",
+                "the services have changed in a way that breaks the mappings; nothing was read or written. `d365map schema diff` lists the changes; after the mappings are changed, `d365map schema pull` updates the committed schemas. `--ignore-drift` starts anyway",
             ))
         }
         Ok(drift) => {
@@ -113,7 +113,7 @@ fn moved(plan: &ExecutionPlan, mappings: Option<&[String]>) -> ExecutionPlan {
     moved
 }
 
-/// Two-way mappings of a project that does not say how Partner Center is reached: said rather than passed over.
+/// Two-way mappings of a project that does not say how Partner Center is reached: said rather than skipped.
 fn not_moved(names: &[String], quiet: bool) {
     if !quiet && !names.is_empty() {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();

@@ -125,7 +125,7 @@ fn search(path: &Path, needle: &str, found: &mut Vec<InLog>) -> std::io::Result<
     if path.is_dir() {
         let mut entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
-        // A link is not followed: it could lead in a circle. A pipe or a socket keeps no log.
+        // A link is not followed: it could form a cycle. A pipe or a socket keeps no log.
         let searched = |e: &&std::fs::DirEntry| e.file_type().is_ok_and(|t| t.is_file() || t.is_dir());
         return entries.iter().filter(searched).try_for_each(|e| search(&e.path(), needle, found));
     }
@@ -195,7 +195,7 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
         out.push_str(&format!("of the {} {}\n", noun_for(others.len(), "source record"), inline(&others.join(", "))));
     }
     if let Some(at) = traces.forgotten_at {
-        out.push_str(&format!("forgotten {}: nothing of it is taken in any more\n", time::format_instant(at)));
+        out.push_str(&format!("forgotten {}: no flow stores it any more\n", time::format_instant(at)));
     }
     for log in logs {
         let lines: Vec<String> = log.lines.iter().map(ToString::to_string).collect();
@@ -204,7 +204,7 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
         out.push_str(&format!("log {}: {}: {}{more}\n", inline(&file), counted(log.count, "line"), lines.join(", ")));
     }
     out.push_str(match asked {
-        [] => "logs: d365map keeps none; `--log PATH` looks into those that are made of its output elsewhere\n",
+        [] => "logs: d365map keeps none; `--log PATH` searches logs that other programs make of its output\n",
         _ if logs.is_empty() => "the logs hold no trace\n",
         _ => "lines of logs are removed where they are kept\n",
     });
@@ -240,7 +240,7 @@ fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, Co
 
 fn confirm(key: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err(CommandError::usage("nothing was removed; say `--yes` where nobody can be asked"));
+        return Err(CommandError::usage("nothing was removed; add `--yes` if there is no terminal to confirm"));
     }
     say_styled("this cannot be undone. Remove all of it? Type the id or key again: ");
     let _ = std::io::stderr().flush();
@@ -258,20 +258,20 @@ fn told(key: &str, forgotten: &Forgotten) -> String {
         out.push_str(&format!("{table}: {count} without it now\n"));
     }
     let ids: Vec<&str> = forgotten.ids.iter().map(String::as_str).collect();
-    out.push_str(&format!("{} is forgotten; nothing of {} is taken in any more\n", inline(key), inline(&ids.join(" and "))));
+    out.push_str(&format!("{} is forgotten; no flow stores {} any more\n", inline(key), inline(&ids.join(" and "))));
     if !forgotten.log_is_empty {
         out.push_str(
-            "the log of the state file (-wal) could not be emptied, since another process reads; the same command again does it\n",
+            "the log of the state file (-wal) could not be emptied, because another process reads it; run the same command again\n",
         );
     }
-    out.push_str("Campaign and Dynamics are as they were: docs/privacy.md tells the order of steps there\n");
+    out.push_str("Campaign and Dynamics were not changed: docs/privacy.md lists the steps there\n");
     out
 }
 
 fn lift(state: &Path, key: &str) -> Result<Exit, CommandError> {
     match Store::open(state).and_then(|store| store.lift_tombstone(key))? {
         true => {
-            print(&format!("{} is taken in again when it changes, or by a replay\n", inline(key)));
+            print(&format!("{} is stored again when it changes, or by a replay\n", inline(key)));
             Ok(Exit::Clean)
         }
         false => Err(CommandError::usage(format!("{} is not forgotten; name the id under which it was", inline(key)))),
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_line_of_any_length_is_searched_and_counted_once() {
         let long = "x".repeat(PIECE - 5);
-        // Across the end of the first piece, and once more in the same line.
+        // Across the end of the first piece, and again in the same line.
         let text = format!("nothing\n{long}ada@example.com{long}ada@example.com\nADA@example.com\n\nada@example.com");
         assert_eq!(matching_lines(text.as_bytes(), "ada@example.com").unwrap(), (3, vec![2, 3, 5]));
         assert_eq!(matching_lines("".as_bytes(), "ada").unwrap(), (0, Vec::new()));

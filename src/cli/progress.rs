@@ -15,7 +15,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the line; shows nothing where standard error is no terminal or `quiet` is set.
+    /// Starts the line; shows nothing if standard error is not a terminal or `quiet` is set.
     pub fn start(counters: Arc<Counters>, quiet: bool) -> Progress {
         let bar = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {

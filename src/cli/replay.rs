@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::prepare::{Prepared, prepare, refuse_drift};
-use super::run::{Format, Watched, wet};
+use super::run::{Format, Watched, real_run};
 use super::{Exit, Global};
 use crate::app::{CommandError, limits, options};
 use crate::run::Pace;
@@ -40,7 +40,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let Some(flow) = prepared.plan.flow(&args.mapping).cloned() else {
         if crate::run::workflows(&prepared.plan).iter().any(|w| w.name == args.mapping) {
             return Err(CommandError::usage(format!(
-                "`{}` is no mapping to Campaign; opt-outs and events are not replayed (`d365map optout reconcile` compares, `d365map events repair` reads a history)",
+                "`{}` is not a mapping to Campaign; opt-outs and events are not replayed (`d365map optout reconcile` compares, `d365map events repair` reads a history)",
                 args.mapping
             )));
         }
@@ -74,7 +74,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if args.allow_mass_delete {
         options.mass_limits = MassLimits::unlimited();
     }
-    wet(
+    real_run(
         &project,
         plan,
         options,

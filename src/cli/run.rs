@@ -134,7 +134,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         && let FirstLoad::Unknown(error) = limits::refuse_initial(&project, &plan, options.mappings.as_deref())?
         && !global.quiet
     {
-        say!("warning: the number of records to load was not found out: {error}");
+        say!("warning: the number of records to load is not known: {error}");
     }
     let source = Watched {
         plan: args.plan.clone(),
@@ -142,7 +142,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         approved: args.approve_mass_change.clone(),
         approve_all: args.allow_mass_delete,
     };
-    wet(&project, plan, options, args.format, global.quiet, source)
+    real_run(&project, plan, options, args.format, global.quiet, source)
 }
 
 /// What a watch needs to take up changed mapping files.
@@ -155,7 +155,7 @@ pub(super) struct Watched {
     pub(super) approve_all: bool,
 }
 
-pub(super) fn wet(
+pub(super) fn real_run(
     project: &Project,
     plan: Arc<ExecutionPlan>,
     options: Options,
@@ -252,7 +252,7 @@ fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) 
         Ok(summary) => summary,
         Err(error @ RunError::Rejected { .. }) => return Err(error.into()),
         Err(error) => {
-            let hint = "Nothing is lost: the next run goes on from where this one stood (`d365map status`)";
+            let hint = "Nothing is lost: the next run continues where this one stopped (`d365map status`)";
             return Err(CommandError::from(error).hint(hint));
         }
     };
@@ -264,7 +264,7 @@ fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) 
         return Ok(Exit::Clean);
     }
     if format == Format::Human && summary.flows.iter().any(|f| f.rejected + f.failed > 0) {
-        say!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` puts it back");
+        say!("`d365map dead-letters list` shows what was not written, `d365map dead-letters retry` queues it again");
     }
     Ok(Exit::Findings)
 }
@@ -276,7 +276,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
         out.push_str(&format!("{}: {}\n{}", flow.mapping, summary.outcome, flow.describe()));
     }
     for name in &summary.left_out {
-        out.push_str(&format!("{name}: STOPPED, and left out; `d365map start {name}` takes it in again\n"));
+        out.push_str(&format!("{name}: STOPPED, and left out; `d365map start {name}` starts it again\n"));
     }
     for (name, reason) in &summary.failed {
         out.push_str(&format!("{name}: FAILED: {}\n", printable::indented(reason, 2)));

@@ -197,7 +197,7 @@ fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<E
         let verdict = match (drift.is_none(), drift.is_breaking()) {
             (true, _) => "the committed schemas are those of the services",
             (false, true) => "a run would refuse to start: change the mappings or the services, then `d365map schema pull`",
-            (false, false) => "no mapping is touched; `d365map schema pull` takes the changes over",
+            (false, false) => "no mapping is touched; `d365map schema pull` updates the committed schemas",
         };
         say!("{verdict}");
     }

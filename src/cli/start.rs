@@ -1,4 +1,4 @@
-//! `d365map start`, and what it shares with `stop`: what people want of workflows, written beside the process that runs them.
+//! `d365map start`, and what it shares with `stop`: requests to workflows, written while another process runs them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ fn meant(which: &Which, project: &Project) -> Result<Vec<String>, CommandError> 
         return if planned.is_empty() { Ok(known.into_iter().collect()) } else { Ok(planned) };
     }
     if which.names.is_empty() {
-        return Err(CommandError::usage("name what is meant: workflows, or --all"));
+        return Err(CommandError::usage("say which ones: workflows, or --all"));
     }
     known.extend(planned);
     if let Some(name) = which.names.iter().find(|n| !known.contains(*n)) {
@@ -159,13 +159,13 @@ fn told(record: &WorkflowRecord, wish: Wish, new: bool, holder: &Holder, runs: b
         (Wish::Stop, WorkflowState::Stopped) => (state, true),
         (Wish::Stop, WorkflowState::Failed) => ("STOPPED (it had failed)".to_owned(), true),
         (Wish::Stop, WorkflowState::Running | WorkflowState::Starting) => {
-            (format!("{} still: what is in flight is being finished; `d365map status` shows when it has stopped", record.state), false)
+            (format!("still {}: requests in flight are being finished; `d365map status` shows when it has stopped", record.state), false)
         }
-        (Wish::Run, WorkflowState::Running) if !new => (format!("{state} already; `--restart` starts it anew"), true),
+        (Wish::Run, WorkflowState::Running) if !new => (format!("{state} already; `--restart` starts it again"), true),
         (Wish::Run, WorkflowState::Running | WorkflowState::Starting) => (state, true),
         (Wish::Run, WorkflowState::Failed) => (state, false),
         (Wish::Run, WorkflowState::Stopped) if !runs => {
-            (format!("STOPPED still: {holder} does not run it; it runs with the next run that takes it in"), false)
+            (format!("still STOPPED: {holder} does not run it; the next run that includes it starts it"), false)
         }
         (Wish::Run, WorkflowState::Stopped) => (format!("{state}; it has not started yet, `d365map status` shows when it has"), false),
     }

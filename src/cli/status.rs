@@ -1,4 +1,4 @@
-//! `d365map status`: where every workflow stands.
+//! `d365map status`: the state of every workflow.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +69,7 @@ fn sign_in_line(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::I
                 counted(kept.days_left(now).max(0), "day")
             )
         }
-        Ok(None) => "nobody has signed in; run `d365map login partner-center`".to_owned(),
+        Ok(None) => "no account is signed in; run `d365map login partner-center`".to_owned(),
         Err(error) => error.to_string(),
     };
     format!("{}: {}\n", SystemId::Partner.title(), printable::indented(&text, 2))
@@ -77,7 +77,7 @@ fn sign_in_line(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::I
 
 fn describe(status: &Status, process: Option<&Holder>) -> String {
     if status.mappings.is_empty() && status.workflows.is_empty() {
-        return "nothing has run yet; begin with `d365map run`\n".to_owned();
+        return "nothing has run yet; start with `d365map run`\n".to_owned();
     }
     let mut out = match process {
         Some(holder) => format!("running: {holder}\n"),
@@ -102,7 +102,7 @@ fn describe(status: &Status, process: Option<&Holder>) -> String {
         let end = match (&run.outcome, run.ended_at, process) {
             (Some(outcome), Some(at), _) => format!("{outcome} {}", time::format_instant(at)),
             (_, _, Some(_)) => format!("running as process {} on {}", run.pid, run.host),
-            (_, _, None) => format!("its process {} on {} ended without a word", run.pid, run.host),
+            (_, _, None) => format!("its process {} on {} ended without a message", run.pid, run.host),
         };
         out.push_str(&format!("last run: {} ({}), started {}, {end}\n", run.id, run.kind, time::format_instant(run.started_at)));
     }
@@ -113,7 +113,7 @@ fn describe(status: &Status, process: Option<&Holder>) -> String {
 fn head(w: &WorkflowRecord) -> String {
     // In the vendor's words it is STOPPED, which reads as if somebody had stopped it.
     if w.state == WorkflowState::Stopped && w.wish == Wish::Run && w.reason.as_deref() == Some(FINISHED) {
-        return format!("{}: finished {}; `d365map run` goes on from there\n", w.name, time::format_instant(w.since));
+        return format!("{}: finished {}; `d365map run` continues from there\n", w.name, time::format_instant(w.since));
     }
     let mut out = format!("{}: {} since {}\n", w.name, w.state, time::format_instant(w.since));
     let wanted = match (w.wish, w.state) {
@@ -130,8 +130,8 @@ fn row(name: &str, text: &str) -> String {
     format!("  {name:<12}  {}\n", printable::indented(text, 16))
 }
 
-/// Where a flow of events stands, and what the journal did not keep long enough.
-fn events_stand(events: &EventsStatus) -> String {
+/// Returns the position of an event flow, and the events that the journal did not keep long enough.
+fn events_position(events: &EventsStatus) -> String {
     let mut out = match events.read_up_to {
         Some(at) => format!("journal read up to {}", time::format_instant(at)),
         None => "no event of the journal read yet".to_owned(),
@@ -151,10 +151,10 @@ fn events_stand(events: &EventsStatus) -> String {
     out
 }
 
-/// Where a flow stands in its source, and how much waits.
+/// Returns the position of a flow in its source, and its backlog.
 fn counts(m: &MappingStatus) -> String {
     let stands = match (&m.cursor, &m.events, &m.pairs) {
-        (None, Some(events), _) => events_stand(events),
+        (None, Some(events), _) => events_position(events),
         (None, None, Some(_)) => "follows changes on both sides".to_owned(),
         (None, None, None) => "has not run".to_owned(),
         (Some(c), ..) => {
@@ -169,7 +169,7 @@ fn counts(m: &MappingStatus) -> String {
     };
     let b = &m.backlog;
     let mut out = row("source", &stands);
-    let backlog = format!("{:>8}   {} waiting, {} of them put off, {} in hand", b.total(), b.ready, b.delayed, b.claimed);
+    let backlog = format!("{:>8}   {} waiting, {} of them postponed, {} in hand", b.total(), b.ready, b.delayed, b.claimed);
     out.push_str(&row("backlog", &backlog));
     for w in &b.waiting_for {
         let waiting =

@@ -110,7 +110,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
 fn human(ran: &Ran<'_>, compiled: &Compiled, style: Style, out: &mut String) {
     let (red, green, end) = if style.color { ("\u{1b}[31m", "\u{1b}[32m", "\u{1b}[0m") } else { ("", "", "") };
     let case = ran.case;
-    // What tests hold must not look like a colour of ours.
+    // What tests hold must not look like a color of ours.
     let (mapping, title) = (printable::inline(&case.mapping), printable::inline(&case.title));
     match &ran.outcome {
         Outcome::Passed => {

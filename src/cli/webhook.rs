@@ -69,7 +69,7 @@ async fn register(webhooks: &Webhooks, section: &WebhookConnection, args: &Regis
         Format::Human => print(&match &registered {
             Registered::New => format!("{url} is registered; run `d365map webhook validate` to test it\n"),
             Registered::Renewed => format!("{url} was registered and is registered again, with the events of the project file\n"),
-            Registered::Replaced(before) => format!("{url} is registered in place of {}\n", before.url),
+            Registered::Replaced(before) => format!("{url} replaces {}\n", before.url),
         }),
         Format::Json => {
             let replaced = match &registered {
@@ -130,7 +130,7 @@ fn described(validation: &Validation) -> String {
         let whose = if result.system_error { " (an error of Partner Center)" } else { "" };
         text.push_str(&format!("attempt {}: {}{message}{whose}\n", number + 1, result.response_code));
     }
-    text.push_str(if validation.is_good() { "the address takes notifications\n" } else { "the address did not take the test\n" });
+    text.push_str(if validation.is_good() { "the address takes notifications\n" } else { "the address did not accept the test\n" });
     text
 }
 

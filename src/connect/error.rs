@@ -78,7 +78,7 @@ pub enum ConnectError {
         call: Box<Call>,
     },
     /// The address leads nowhere: no such table, resource or record.
-    #[error("{call}; nothing is at this address: check the names, and the connection's `url`")]
+    #[error("{call}; there is nothing at this address: check the names, and the connection's `url`")]
     NotFound {
         /// The call.
         call: Box<Call>,
@@ -90,7 +90,7 @@ pub enum ConnectError {
         call: Box<Call>,
     },
     /// The service has a record of that key already.
-    #[error("{call}; a record with this key exists already")]
+    #[error("{call}; a record with this key already exists")]
     Duplicate {
         /// The call.
         call: Box<Call>,
@@ -158,7 +158,7 @@ pub enum ConnectError {
         /// What to do.
         remedy: String,
     },
-    /// A person must sign in, once more or for the first time: the refresh token is missing or no longer accepted, or the sign-in had no
+    /// A person must sign in, again or for the first time: the refresh token is missing or no longer accepted, or the sign-in had no
     /// multifactor authentication.
     #[error("{problem}; {remedy}")]
     SignIn {
@@ -206,7 +206,7 @@ macro_rules! call_in {
 }
 
 impl ConnectError {
-    /// Whether the same call may succeed later. [`ConnectError::OutcomeUnknown`] is among these, but wants a look-up first.
+    /// Whether the same call may succeed later. [`ConnectError::OutcomeUnknown`] is among these, but needs a lookup first.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Throttled { .. } | Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::BudgetSpent { .. } => true,

@@ -1,4 +1,4 @@
-//! What every connector stands on: one HTTP layer, the journal of events and Campaign's SFTP server. Does not know plans.
+//! What every connector is based on: one HTTP layer, the journal of events and Campaign's SFTP server. Does not know plans.
 //!
 //! [`Http`] sends requests: time limits, retry with back-off, pauses asked for by a service, tokens, counts. Everything returns
 //! [`ConnectError`], whose variants say what a caller can do about it, not merely which status was seen.

@@ -1,4 +1,4 @@
-//! Pages that lead nowhere: links that go in a circle, pages that come again, and pages that bring nothing.
+//! Pages that lead nowhere: links that form a cycle, pages that come again, and pages that bring nothing.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +10,7 @@ const EMPTY_PAGES: u32 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndlessPages {
     /// A link to the next page was followed before.
-    #[error("the links to the next page lead in a circle")]
+    #[error("the links to the next page form a cycle")]
     Circle,
     /// [`EMPTY_PAGES`] in a row were empty.
     #[error("{EMPTY_PAGES} pages in a row brought nothing, and each has a link to the next one")]
@@ -29,7 +29,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Takes in a page: the link it was read by (none for the first page), the link to the next one, its number of items, and a
+    /// Records a page: the link it was read by (none for the first page), the link to the next one, its number of items, and a
     /// hash of them.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Trail {
             return Ok(());
         }
         self.empty = 0;
-        // Of two pages alike one is a repetition: each item has an id or a position of its own.
+        // If two pages are alike, one is a repetition: each item has a unique id or position.
         if self.contents.insert(content) { Ok(()) } else { Err(EndlessPages::Repeated) }
     }
 }

@@ -1,8 +1,8 @@
-//! The form of Dynamics' address: what can be told before anything is sent.
+//! The form of Dynamics' address: what can be checked before anything is sent.
 //!
 //! Sources: Power Platform admin, *Datacenter regions* and *National clouds*; Dataverse, *View developer resources* (where an
-//! environment shows its address). Which number stands for which region is seen in third parties' code; a number that is
-//! not in the list is no fault.
+//! environment shows its address). Which number stands for which region is known from third parties' code; a number that is not
+//! in the list is not an error.
 
 use url::{Host, Url};
 
@@ -23,7 +23,7 @@ const REGIONS: [(&str, &str); 11] = [
     ("crm12", "France"),
 ];
 
-/// Clouds of their own, whose tokens come from elsewhere.
+/// Separate clouds, whose tokens come from elsewhere.
 const CLOUDS: [(&str, &str); 4] = [
     (".dynamics.cn", "login.partner.microsoftonline.cn"),
     (".microsoftdynamics.us", "login.microsoftonline.us"),
@@ -47,10 +47,10 @@ pub enum Form {
         name: String,
         /// `crm4`
         region: String,
-        /// Whether `.api` stands between the two; both forms serve.
+        /// Whether `.api` is between the two; both forms work.
         api: bool,
     },
-    /// An environment of a cloud of its own, with the host that its tokens come from.
+    /// An environment of a separate cloud, with the host that its tokens come from.
     Cloud(&'static str),
     /// Something else of the vendor's, which has no Dataverse Web API.
     Other(&'static str),
@@ -74,7 +74,7 @@ pub fn form(url: &Url) -> Form {
         return Form::Other("a portal's, not an environment's");
     }
     if within("operations.dynamics.com") || within("cloudax.dynamics.com") {
-        return Form::Other("that of a finance and operations environment, which is another service than Dataverse");
+        return Form::Other("that of a finance and operations environment, which is a different service than Dataverse");
     }
     if let Some((_, tokens)) = CLOUDS.iter().find(|(domain, _)| host.ends_with(domain)) {
         return Form::Cloud(tokens);
@@ -118,7 +118,7 @@ pub fn check(bench: &mut Bench, url: &Url, token_url: bool) {
             ID,
             subject,
             format!("{} is not of the form https://NAME.crmN.dynamics.com", shown(url)),
-            format!("if it is a gateway of your own, nothing; else {WHERE}"),
+            format!("if it is your gateway, nothing; otherwise {WHERE}"),
         ),
     }
 }

@@ -68,7 +68,7 @@ impl Bench {
     /// The group's time is over at this check.
     pub fn over(&mut self, id: &'static str, subject: impl Into<String>) {
         let cause = format!("no answer within {} seconds for all checks of this connection", self.limit.as_secs());
-        self.fail(id, subject, cause, "ask again when the service is faster, or give it longer with `--timeout SECONDS`");
+        self.fail(id, subject, cause, "try again when the service is faster, or allow more time with `--timeout SECONDS`");
     }
 
     /// The checks.

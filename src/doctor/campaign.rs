@@ -1,4 +1,4 @@
-//! The connection to Adobe Campaign Standard, from the outside in: address, connection, clock, token, organisation and API
+//! The connection to Adobe Campaign Standard, from the outside in: address, connection, clock, token, organization and API
 //! key, resources with their keys.
 //!
 //! Sources: Campaign Standard API, *Troubleshooting* (403023, 401013, the answer to a wrong URI), *Metadata*, *Custom
@@ -18,7 +18,7 @@ use crate::systems::campaign::Campaign;
 
 /// What is known of the connection.
 pub struct Connection<'a> {
-    /// The organisation's address.
+    /// The organization's address.
     pub url: &'a Url,
     /// Where tokens come from.
     pub token_url: &'a Url,
@@ -29,7 +29,7 @@ pub struct Connection<'a> {
 }
 
 const CONSOLE: &str = "the project's credential in the Adobe developer console";
-const FIND: &str = "write `organization:` as it stands in the instance's API address, https://mc.adobe.io/ORGANIZATION/campaign";
+const FIND: &str = "write `organization:` as it appears in the instance's API address, https://mc.adobe.io/ORGANIZATION/campaign";
 /// No record has this key: nothing makes such a one.
 const NOBODY: &str = "d365map-doctor-asks-for-a-record-that-does-not-exist";
 
@@ -37,7 +37,7 @@ const REST: [(&str, &str); 5] = [
     ("campaign.clock", "clock"),
     ("campaign.token-service", "token service"),
     ("campaign.token", "token"),
-    ("campaign.access", "organisation and API key"),
+    ("campaign.access", "organization and API key"),
     ("campaign.resources", "resources"),
 ];
 
@@ -57,9 +57,7 @@ pub async fn journal(bench: &mut Bench, client: Option<&Journal>) {
         Err(_) => bench.over(id, subject),
         Ok(Ok(Reading::Events { .. } | Reading::Quiet { .. })) => bench.ok(id, subject, "it can be read"),
         // Said of its oldest position: an odd answer, but one of the journal's.
-        Ok(Ok(Reading::Gone)) => {
-            bench.warn(id, subject, "it keeps no event at all", "check in the console whether events are registered for it")
-        }
+        Ok(Ok(Reading::Gone)) => bench.warn(id, subject, "it has no events", "check in the console whether events are registered for it"),
         Ok(Err(error)) => {
             let text = error.to_string();
             let (cause, fix) = text.rsplit_once("; ").unwrap_or((&text, "check `journal.url` and the credential's access to the events"));
@@ -85,7 +83,7 @@ pub async fn examine(bench: &mut Bench, http: &Http, at: &Connection<'_>, client
         Some(look) => reach::clock(bench, "campaign.clock", look),
         None => bench.skip(REST[0].0, REST[0].1, "the service does not answer"),
     }
-    if reach::token_service(bench, http, "campaign.token-service", at.token_url, "check `token-url`; without it Adobe's is taken")
+    if reach::token_service(bench, http, "campaign.token-service", at.token_url, "check `token-url`; without it Adobe's is used")
         .await
         .is_none()
     {
@@ -123,7 +121,7 @@ fn address(bench: &mut Bench, at: &Connection<'_>) {
             id,
             subject,
             format!("{shown} is not Adobe's gateway"),
-            "unless it is a gateway of your own, leave `url` out: https://mc.adobe.io is taken then",
+            "unless it is your gateway, leave `url` out: https://mc.adobe.io is then used",
         );
     }
 }
@@ -151,13 +149,13 @@ async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, ne
         if n == 0 {
             match denied(at, &look) {
                 Some((cause, mend)) => {
-                    bench.fail("campaign.access", "organisation, API key", cause, mend);
+                    bench.fail("campaign.access", "organization, API key", cause, mend);
                     bench.skip("campaign.resources", "resources", "the gateway does not let the client in");
                     return;
                 }
                 None if look.is_success() => {
                     let_in = true;
-                    bench.ok("campaign.access", "organisation, API key", format!("the gateway lets {} in", at.client_id));
+                    bench.ok("campaign.access", "organization, API key", format!("the gateway lets {} in", at.client_id));
                 }
                 None => {}
             }
@@ -199,7 +197,7 @@ async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, ne
     }
 }
 
-/// Looks a record up by a key that nobody has: 404 says that the key is one.
+/// Looks up a record by an unused key: 404 shows that the attribute is a key.
 async fn by_key(bench: &mut Bench, client: &Campaign, resource: &str, key: &str) {
     let (id, subject) = ("campaign.key", format!("key {resource}.{key}"));
     match bench.step(client.look_record(resource, NOBODY)).await {
@@ -208,7 +206,7 @@ async fn by_key(bench: &mut Bench, client: &Campaign, resource: &str, key: &str)
         Ok(Ok(look)) => bench.warn(
             id,
             subject,
-            format!("a look-up by a key that nobody has was answered with {} ({}), not with 404", look.status, look.said()),
+            format!("a lookup of an unused key was answered with {} ({}), not with 404", look.status, look.said()),
             format!("make sure that `{key}` is the resource's identification key (Custom resources › the resource › Identification keys) and that the resource is published"),
         ),
         Ok(Err(miss)) => {
@@ -224,9 +222,9 @@ fn denied(at: &Connection<'_>, look: &Look) -> Option<(String, String)> {
     let code = look.code.as_deref().unwrap_or_default();
     let (cause, mend) = match (look.status, code) {
         (403, "403023") => (
-            format!("the client has no access to the organisation in {} ({})", at.url.path(), look.said()),
+            format!("the client has no access to the organization in {} ({})", at.url.path(), look.said()),
             format!(
-                "{FIND}; and give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"
+                "{FIND}; also give the credential the product profile of this instance: {CONSOLE} › Campaign Standard › Edit product profiles"
             ),
         ),
         (403, "403000" | "403003") => (
@@ -254,14 +252,14 @@ fn no_resource(at: &Connection<'_>, name: &str, look: &Look) -> (String, String)
         404 | 500 if look.status == 404 || oops => (
             format!("{} has no resource `{name}` ({})", at.api, look.said()),
             format!(
-                "check the resource's API name, that it is published, and its API: resources that are not linked to profiles lie under customResources{}",
+                "check the resource's API name, that it is published, and its API: resources that are not linked to profiles are under customResources{}",
                 plain_api(at)
             ),
         ),
         429 => (format!("the service limits requests ({})", look.said()), "wait, then ask again".to_owned()),
         _ if look.html => (
             format!("an HTML page came in place of the description of `{name}` (status {})", look.status),
-            "a portal or a proxy stands between".to_owned(),
+            "a portal or a proxy answered instead".to_owned(),
         ),
         500..=599 => (format!("the service fails ({})", look.said()), "ask again later".to_owned()),
         _ => (
@@ -272,14 +270,14 @@ fn no_resource(at: &Connection<'_>, name: &str, look: &Look) -> (String, String)
 }
 
 fn plain_api(at: &Connection<'_>) -> &'static str {
-    if at.api == "profileAndServices" { "; `api: profileAndServices` knows neither added fields nor keys: leave it out" } else { "" }
+    if at.api == "profileAndServices" { "; `api: profileAndServices` supports neither added fields nor keys: leave it out" } else { "" }
 }
 
 fn missed(miss: &Miss) -> (String, String) {
     match miss {
         Miss::Connect(error) => token::plain(error),
         Miss::Unreachable(unreachable) => {
-            (format!("no answer: {}", unreachable.message), "ask again; if it stays so, check proxy and firewall".to_owned())
+            (format!("no answer: {}", unreachable.message), "try again; if it fails again, check proxy and firewall".to_owned())
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The connection to Dynamics 365, from the outside in: address, connection, clock, token, application user, limits, tables.
 //!
 //! Sources: Dataverse Web API, *WhoAmI*; Dataverse, *Manage application users*, *Security concepts*, *Service protection API
-//! limits*, *Enable change tracking*, *Work with alternate keys*. The words by which a missing, disabled or roleless user is
-//! told are assumed; what matches none of them is shown as it came.
+//! limits*, *Enable change tracking*, *Work with alternate keys*. The words that report a missing, disabled or roleless
+//! user are assumed; what matches none of them is shown unchanged.
 
 use serde_json::Value;
 use url::Url;
@@ -108,7 +108,7 @@ pub fn certificate(bench: &mut Bench, not_after: Option<Instant>, now: Instant) 
     let (id, subject) = ("dynamics.certificate", "certificate");
     let mend = "make a new one, upload its public part in the app registration under Certificates & secrets, and put both where the project file points";
     let Some(not_after) = not_after else {
-        bench.skip(id, subject, "it does not say how long it is good for");
+        bench.skip(id, subject, "it does not say how long it is valid");
         return;
     };
     let day = time::format_instant(not_after);
@@ -143,7 +143,7 @@ fn belongs(bench: &mut Bench, at: &Connection<'_>, look: &Look) {
             "dynamics.tenant",
             "environment",
             format!("the environment calls itself {resource}"),
-            "write that address as the connection's `url`, unless a gateway of your own stands between",
+            "write that address as the connection's `url`, unless you use a gateway",
         );
     }
 }
@@ -221,8 +221,8 @@ fn limits(bench: &mut Bench, at: &Connection<'_>, look: &Look) {
         bench.warn(
             id,
             subject,
-            format!("little is left of what this user may do: {known}"),
-            "something else works as the same application user: give d365map one of its own, or run at another time",
+            format!("this user is close to its limits: {known}"),
+            "something else uses the same application user: give d365map a separate one, or run at another time",
         );
     } else if known.is_empty() {
         bench.skip(id, subject, "the service names none in its answer");
@@ -248,7 +248,7 @@ async fn tables(bench: &mut Bench, client: &Dataverse, user: Uuid, needs: &Needs
             read(bench, client, name, table, table.tracked && tracking != Some(false), &privileges).await;
         }
         let schema = match name.as_str() {
-            // Its privileges have a name of their own, `prvAppendToUser` (Dataverse: *Security role privileges*).
+            // Its privileges have a different name, `prvAppendToUser` (Dataverse: *Security role privileges*).
             "systemuser" => "User",
             _ => definition.as_ref().and_then(|d| d.get("SchemaName")).and_then(Value::as_str).unwrap_or(name),
         };
@@ -289,7 +289,7 @@ async fn definition(bench: &mut Bench, client: &Dataverse, name: &str, table: &T
         bench.warn(
             id,
             subject,
-            format!("its definition may not be read ({})", look.said()),
+            format!("its definition cannot be read ({})", look.said()),
             format!("give the application user's role Read on Entity and Attribute (tab Customization): {ROLES} › Security roles. Without it change tracking, keys and drift are not checked"),
         );
         return Some(None);
@@ -305,7 +305,7 @@ async fn definition(bench: &mut Bench, client: &Dataverse, name: &str, table: &T
             id,
             subject,
             format!("the environment calls its rows `{set}`, the project's schema `{}`", table.set),
-            format!("`d365map schema pull d365.{name}` fetches the schema anew"),
+            format!("`d365map schema pull d365.{name}` fetches the schema again"),
         );
         return None;
     }
@@ -408,11 +408,11 @@ fn key_status(bench: &mut Bench, subject: &str, key: &Value) {
         }
         "Pending" | "InProgress" => (
             format!("the index of the alternate key {name} is being built ({status}): it cannot be used yet"),
-            "wait; a large table takes hours. If it stays so, look at the system jobs of the environment (Settings › Audit and logs › System jobs)",
+            "wait; a large table takes hours. If it stays so, check the system jobs of the environment (Settings › Audit and logs › System jobs)",
         ),
         "Failed" => (
             format!("the index of the alternate key {name} could not be built"),
-            "probably two rows have the same value: the system job names the reason. Mend the rows, then make.powerapps.com › Tables › the table › Keys › Reactivate key",
+            "probably two rows have the same value: the system job names the reason. Fix the rows, then make.powerapps.com › Tables › the table › Keys › Reactivate key",
         ),
         other => {
             bench.skip(id, subject, format!("the state `{other}` of the alternate key {name} is not known"));
@@ -422,7 +422,7 @@ fn key_status(bench: &mut Bench, subject: &str, key: &Value) {
     bench.warn(id, subject, format!("{cause}; no workflow needs it"), mend);
 }
 
-/// One look within the time; what comes of no answer is said.
+/// Makes one request within the time, and reports if there is no answer.
 async fn looked(bench: &mut Bench, id: &'static str, subject: &str, look: impl Future<Output = Result<Look, Miss>>) -> Option<Look> {
     match bench.step(look).await {
         Ok(Ok(look)) => Some(look),
@@ -432,7 +432,12 @@ async fn looked(bench: &mut Bench, id: &'static str, subject: &str, look: impl F
             None
         }
         Ok(Err(Miss::Unreachable(unreachable))) => {
-            bench.fail(id, subject, format!("no answer: {}", unreachable.message), "ask again; if it stays so, check proxy and firewall");
+            bench.fail(
+                id,
+                subject,
+                format!("no answer: {}", unreachable.message),
+                "try again; if it fails again, check proxy and firewall",
+            );
             None
         }
         Err(_) => {
@@ -454,7 +459,7 @@ fn unexpected(look: &Look, what: &str) -> (String, String) {
     if look.html {
         return (
             format!("an HTML page came in place of {what} (status {})", look.status),
-            format!("a sign-in page or a proxy stands between: {}", address::WHERE),
+            format!("a sign-in page or a proxy answered instead: {}", address::WHERE),
         );
     }
     match look.status {
@@ -462,11 +467,11 @@ fn unexpected(look: &Look, what: &str) -> (String, String) {
             let wait = look.limits.retry_after.map_or(String::new(), |d| format!(", and asks to wait {} s", d.as_secs()));
             (
                 format!("the service limits requests{wait} ({})", look.said()),
-                "something else works as the same application user: wait, or give d365map a user of its own".to_owned(),
+                "something else uses the same application user: wait, or give d365map a separate user".to_owned(),
             )
         }
-        500..=599 => (format!("the service fails ({})", look.said()), "ask again later; see the vendor's service health page".to_owned()),
-        200..=299 => (format!("{what} is not what Dataverse answers"), format!("check that no proxy changes answers; {}", address::WHERE)),
+        500..=599 => (format!("the service fails ({})", look.said()), "try again later; see the vendor's service health page".to_owned()),
+        200..=299 => (format!("{what} is not an answer of Dataverse"), format!("check that no proxy changes answers; {}", address::WHERE)),
         _ => (format!("{what} was refused with {} ({})", look.status, look.said()), "run with -vv to see the requests".to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use crate::count::counted;
 use crate::state::{StateError, Store, run_in_progress};
 use crate::time;
 
-/// Room below which a run is likely to stop for want of it: SQLite's log alone may grow to 64 MiB before it is folded in.
+/// Free space below which a run is likely to stop: SQLite's log alone may grow to 64 MiB before it is folded in.
 const LITTLE: u64 = 256 * 1024 * 1024;
 /// Room below which nothing works.
 const NONE: u64 = 16 * 1024 * 1024;
@@ -48,7 +48,7 @@ fn folder(bench: &mut Bench, state: &Path) {
             id,
             subject,
             format!("{} cannot be written to: {error}", folder.display()),
-            "give this user the right to write there, or set `state:` in the project file to another place on a local disk",
+            "give this user write permission there, or set `state:` in the project file to another place on a local disk",
         ),
     }
 }
@@ -56,7 +56,7 @@ fn folder(bench: &mut Bench, state: &Path) {
 fn file(bench: &mut Bench, state: &Path) {
     let (id, subject) = ("machine.state", "state");
     if !state.exists() {
-        bench.ok(id, subject, "none yet: the first run makes it");
+        bench.ok(id, subject, "none yet: the first run creates it");
         return;
     }
     let status = match Store::open_read(state).and_then(|store| store.status()) {
@@ -89,7 +89,7 @@ fn file(bench: &mut Bench, state: &Path) {
         bench.warn(
             id,
             subject,
-            format!("the last run began {} from now, by this machine's clock", super::reach::span(ahead)),
+            format!("the last run starts {} from now, by this machine's clock", super::reach::span(ahead)),
             "check this machine's clock (`date -u`)",
         );
         return;
@@ -151,13 +151,13 @@ fn free(_: &Path) -> Option<u64> {
 fn room(bench: &mut Bench, state: &Path) {
     let (id, subject) = ("machine.disk", "disk");
     let folder = existing(state);
-    let mend = "free some, or set `state:` in the project file to another disk";
+    let mend = "free some space, or set `state:` in the project file to another disk";
     let Some(free) = free(&folder) else {
-        bench.skip(id, subject, "the system does not say how much room there is");
+        bench.skip(id, subject, "the system does not say how much space is free");
         return;
     };
     let (id, subject, cause, few) = match free {
-        0..NONE => (id, subject, format!("{} MiB are left at {}: a run would stop at once", free >> 20, folder.display()), true),
+        0..NONE => (id, subject, format!("{} MiB are left at {}: a run would stop immediately", free >> 20, folder.display()), true),
         NONE..LITTLE => (id, subject, format!("only {} MiB are left at {}", free >> 20, folder.display()), false),
         _ => {
             bench.ok(id, subject, format!("{} are free", size(free)));

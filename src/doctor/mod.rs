@@ -1,4 +1,4 @@
-//! `doctor`: whether everything that a run needs is there, and how to mend what is not.
+//! `doctor`: whether everything that a run needs is there, and how to fix what is not.
 //!
 //! Checks are data: each has a name that stays, a group, a subject and an outcome with cause and remedy. One file per family
 //! makes them; nothing here prints, and nothing here writes to a service. Each service is examined from the outside in
@@ -70,7 +70,7 @@ pub enum Outcome {
         /// What was found.
         detail: String,
     },
-    /// A run works all the same, or the check cannot tell.
+    /// A run still works, or the check has no clear result.
     Warning {
         /// What is odd.
         cause: String,

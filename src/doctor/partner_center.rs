@@ -29,7 +29,7 @@ pub async fn examine(bench: &mut Bench, account: Result<&Account, &Unusable>, cl
         }
     };
     if !signed_in(bench, account) {
-        bench.skip_all(&STEPS, "nobody has signed in");
+        bench.skip_all(&STEPS, "no account is signed in");
         return;
     }
     if !mfa(bench, account, client_id).await {
@@ -74,7 +74,7 @@ fn signed_in(bench: &mut Bench, account: &Account) -> bool {
     let kept = match account.access().signed_in() {
         Ok(Some(kept)) => kept,
         Ok(None) => {
-            bench.fail(id, subject, "nobody has signed in", "run `d365map login partner-center`");
+            bench.fail(id, subject, "no account is signed in", "run `d365map login partner-center`");
             return false;
         }
         Err(error) => {

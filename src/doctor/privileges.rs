@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_shape_is_no_statement() {
+    fn an_answer_of_another_shape_says_nothing() {
         assert_eq!(Privileges::read(&json!({"value": []})), None);
         assert_eq!(Privileges::read(&json!({"RolePrivileges": [{"PrivilegeId": "x", "Depth": "Global"}]})), None);
         assert_eq!(Privileges::read(&json!({"RolePrivileges": []})), Some(Privileges::default()));

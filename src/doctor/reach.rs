@@ -25,12 +25,12 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
             (format!("the name {host} cannot be resolved: there is no such host, or the name service does not answer"), absent)
         }
         Why::Refused => (
-            format!("nobody listens at {}", shown(url)),
-            "check the address and its port; where a firewall refuses, let this machine out to it".to_owned(),
+            format!("nothing listens at {}", shown(url)),
+            "check the address and its port; if a firewall blocks it, allow this machine to connect".to_owned(),
         ),
         Why::Slow => (
             format!("{} does not answer in time", shown(url)),
-            "check that a firewall lets this machine out, and whether a proxy is needed (HTTPS_PROXY); `--timeout` waits longer".to_owned(),
+            "check that no firewall blocks this machine, and whether a proxy is needed (HTTPS_PROXY); `--timeout` waits longer".to_owned(),
         ),
         Why::ProxyLogin => (
             format!("the proxy for {host} asks for a user name and password (407)"),
@@ -38,12 +38,12 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
         ),
         Why::Proxy => (
             format!("the proxy does not connect to {host}: {words}"),
-            "check HTTPS_PROXY and NO_PROXY, and that the proxy lets this host pass".to_owned(),
+            "check HTTPS_PROXY and NO_PROXY, and that the proxy allows this host".to_owned(),
         ),
         Why::Untrusted => (
-            format!("nobody whom this machine trusts vouches for the certificate of {host}"),
+            format!("this machine does not trust the certificate of {host}"),
             format!(
-                "{verified}. If a proxy of your company inspects connections, add its root certificate to this machine's store (or name the store's file in SSL_CERT_FILE); if not, somebody may stand between: do not go on"
+                "{verified}. If a proxy of your company inspects connections, add its root certificate to this machine's store (or name the store's file in SSL_CERT_FILE); if not, the connection may be intercepted: do not continue"
             ),
         ),
         Why::Expired => (
@@ -61,20 +61,19 @@ pub fn explain(url: &Url, unreachable: &Unreachable, absent: String) -> (String,
             (
                 format!("the certificate is not for {host}{others}"),
                 format!(
-                    "{verified}. Write the address by which the service is known; if it is that already, a proxy or the name service leads elsewhere"
+                    "{verified}. Write the address in the service's certificate; if it is already that, a proxy or the name service leads elsewhere"
                 ),
             )
         }
-        Why::Revoked => {
-            (format!("the certificate of {host} was withdrawn"), format!("{verified}. The service's operator must put another in place"))
-        }
+        Why::Revoked => (format!("the certificate of {host} was revoked"), format!("{verified}. The service's operator must replace it")),
         Why::NotTls => (
-            format!("what answers at {} does not speak TLS as it should: {words}", shown(url)),
-            "check the port, and that no proxy or portal answers in the service's place".to_owned(),
+            format!("what answers at {} does not use TLS correctly: {words}", shown(url)),
+            "check the port, and that no proxy or portal answers instead of the service".to_owned(),
         ),
-        Why::Other => {
-            (format!("the connection to {} broke: {words}", shown(url)), "ask again; if it stays so, check proxy and firewall".to_owned())
-        }
+        Why::Other => (
+            format!("the connection to {} broke: {words}", shown(url)),
+            "try again; if it fails again, check proxy and firewall".to_owned(),
+        ),
     }
 }
 
@@ -88,7 +87,7 @@ pub fn clock(bench: &mut Bench, id: &'static str, look: &Look) {
     let apart = span(ahead.abs());
     let way = if ahead > 0 { "behind" } else { "ahead of" };
     let cause = format!("this machine's clock is {apart} {way} the service's");
-    let mend = "let this machine's clock be set by NTP (`timedatectl set-ntp true`; on Windows `w32tm /resync`)";
+    let mend = "set this machine's clock by NTP (`timedatectl set-ntp true`; on Windows `w32tm /resync`)";
     match ahead.abs() {
         0 => bench.ok(id, subject, "agrees with the service's"),
         1..NOTICED => bench.ok(id, subject, format!("{apart} {way} the service's")),
@@ -128,7 +127,7 @@ pub struct Door<'a> {
     pub find: &'a str,
 }
 
-/// Looks at an address without a token: whether a connection comes about, and whether the service itself answers. A service
+/// Checks an address without a token: whether a connection is made, and whether the service itself answers. A service
 /// that is there refuses with 401 or, behind some gateways, 403.
 pub async fn door(bench: &mut Bench, http: &crate::connect::Http, door: &Door<'_>) -> Option<Look> {
     let (connection, service) = ("connection", "service");
@@ -153,14 +152,14 @@ pub async fn door(bench: &mut Bench, http: &crate::connect::Http, door: &Door<'_
     let name = door.name;
     let find = door.find;
     let (cause, mend) = match (look.status, &look.redirect) {
-        (_, Some(to)) if *to == host => (format!("{host} redirects to another page of its own instead of answering"), find.to_owned()),
+        (_, Some(to)) if *to == host => (format!("{host} redirects to another of its pages instead of answering"), find.to_owned()),
         (_, Some(to)) => (
-            format!("{host} redirects to {to}; redirects are not followed, since the token would go along"),
+            format!("{host} redirects to {to}; redirects are not followed, because they would send the token along"),
             format!("that is not {name}: {find}"),
         ),
         (status, None) if look.html => (
             format!("an HTML page comes from {host} in place of {name}'s answer (status {status})"),
-            format!("a sign-in page, a portal or a proxy stands there: {find}"),
+            format!("a sign-in page, a portal or a proxy answered instead: {find}"),
         ),
         (401, None) => {
             bench.ok(door.service, service, format!("{name} answers and asks for a token"));
@@ -171,27 +170,27 @@ pub async fn door(bench: &mut Bench, http: &crate::connect::Http, door: &Door<'_
             return Some(look);
         }
         (403, None) => (
-            format!("{host} refuses this machine before it has shown who it is"),
-            "an IP firewall or a gateway keeps it out: let this machine's address in".to_owned(),
+            format!("{host} refuses this machine before authentication"),
+            "an IP firewall or a gateway blocks it: allow this machine's address".to_owned(),
         ),
         (404, None) => (format!("{host} answers, but has no API at {}", door.url.path()), find.to_owned()),
         (429, None) => {
-            bench.warn(door.service, service, format!("{name} asks for fewer requests already"), "wait a few minutes, then ask again");
+            bench.warn(door.service, service, format!("{name} already asks for fewer requests"), "wait a few minutes, then try again");
             return Some(look);
         }
         (500..=599, None) => {
             let said = look.message.as_deref().map_or(String::new(), |m| format!(": {m}"));
             (
                 format!("{name} is not available (status {}{said})", look.status),
-                "ask again later; see the vendor's service health page".to_owned(),
+                "try again later; see the vendor's service health page".to_owned(),
             )
         }
         (status, None) => {
             bench.warn(
                 door.service,
                 service,
-                format!("what answers at {host} wants no token (status {status}): it may not be {name}"),
-                format!("unless it is a gateway of your own, {find}"),
+                format!("what answers at {host} does not ask for a token (status {status}): it is probably not {name}"),
+                format!("unless it is your gateway, {find}"),
             );
             return Some(look);
         }

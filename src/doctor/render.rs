@@ -55,7 +55,7 @@ pub fn human(checks: &[Check], color: bool, width: Option<usize>) -> String {
             };
             let word = paint(code, &format!("{word:<8}"));
             let room = width.map(|w| w.saturating_sub(INDENT).max(30));
-            // Before the colours: what a service says must not look like one.
+            // Before the colors: what a service says must not look like one.
             let text = lines(&printable::block(text), room).join(&format!("\n{indent}"));
             let _ = writeln!(out, "  {word} {:<SUBJECT$} {text}", printable::inline(&check.subject));
             if let Some(mend) = mend {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_there_only_when_asked_for() {
+    fn colors_are_there_only_when_asked_for() {
         assert!(!human(&checks(), false, None).contains('\u{1b}'));
         assert!(human(&checks(), true, None).contains("\u{1b}[31mfailed"));
     }

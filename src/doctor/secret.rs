@@ -1,4 +1,4 @@
-//! Whether a secret can be had, and whether it looks like one. Nothing of it is ever said.
+//! Whether a secret can be read, and whether it looks like one. No part of it is ever shown.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub enum Use {
     Other,
 }
 
-/// Fetches a secret and says how that went; `None` where it cannot be had.
+/// Fetches a secret and says how that went; `None` if it cannot be read.
 pub fn check(
     bench: &mut Bench,
     id: &'static str,
@@ -49,10 +49,10 @@ pub fn check(
             id,
             subject,
             format!("{} holds a secret with white space at its end or beginning", place(reference)),
-            "take it away unless it belongs to the secret",
+            "remove it unless it belongs to the secret",
         );
     } else if open_to_all(reference, root) {
-        bench.warn(id, subject, format!("everybody on this machine can read {}", place(reference)), "`chmod 600` the file");
+        bench.warn(id, subject, format!("every user of this machine can read {}", place(reference)), "`chmod 600` the file");
     } else {
         bench.ok(id, subject, format!("from {}", place(reference)));
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_id_of_a_secret_is_told_from_its_value() {
+    async fn the_id_of_a_secret_is_distinguished_from_its_value() {
         let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
         assert!(matches!(checked(id, Use::Entra).outcome, Outcome::Warning { .. }));
         assert!(matches!(checked(id, Use::Other).outcome, Outcome::Ok { .. }));

@@ -1,7 +1,7 @@
-//! The connection to Campaign's SFTP server: who vouches for it, whether it lets the user in, the folders, and how old the
+//! The connection to Campaign's SFTP server: whether its key is trusted, whether it lets the user in, the folders, and how old the
 //! newest export is.
 //!
-//! The connection tells its faults by kind; here they are put in the order in which a connection comes about, so that what
+//! The connection reports faults by kind; here they are put in the order in which a connection is made, so that what
 //! went well before the fault is said too.
 
 use std::time::Duration;
@@ -34,8 +34,8 @@ pub async fn examine(bench: &mut Bench, client: &Sftp) {
         }
     };
     bench.ok(STEPS[0].0, STEPS[0].1, client.server());
-    bench.ok(STEPS[1].0, STEPS[1].1, "it is the one that is known");
-    bench.ok(STEPS[2].0, STEPS[2].1, "let in by its key");
+    bench.ok(STEPS[1].0, STEPS[1].1, "it is the known key");
+    bench.ok(STEPS[2].0, STEPS[2].1, "accepted with its key");
     let (id, subject) = STEPS[3];
     let files = access.exports.len();
     match freshness(&access.exports, time::now(), STALE) {
@@ -48,20 +48,20 @@ pub async fn examine(bench: &mut Bench, client: &Sftp) {
             bench.warn(
                 id,
                 subject,
-                format!("the newest export, {name}, is {age} old, and they come once a day: opt-outs may be missed"),
-                "see in Campaign whether the workflow that exports them has stopped, and start it",
+                format!("the newest export, {name}, is {age} old, and exports come once a day: opt-outs may be missed"),
+                "check in Campaign whether the workflow that exports them has stopped, and start it",
             );
         }
         Freshness::Missing => bench.warn(
             id,
             subject,
             "the folder can be read and holds no export",
-            "see in Campaign whether the workflow that exports opt-outs and logs is there and has run",
+            "check in Campaign whether the workflow that exports opt-outs and logs is there and has run",
         ),
     }
     match access.logs {
         None => {}
-        Some(true) => bench.ok("sftp.logs", "logs", "the folder can be listed; whether it can be written to is not tried"),
+        Some(true) => bench.ok("sftp.logs", "logs", "the folder can be listed; writing to it is not tested"),
         Some(false) => bench.fail(
             "sftp.logs",
             "logs",
@@ -94,7 +94,7 @@ fn failed(bench: &mut Bench, error: &SftpError) {
     }
     let (cause, mend) = parted(error);
     bench.fail(STEPS[at].0, STEPS[at].1, cause, mend);
-    bench.skip_all(&STEPS[at + 1..], "the connection goes no further");
+    bench.skip_all(&STEPS[at + 1..], "an earlier step failed");
 }
 
 /// An error's cause and remedy: each text has the remedy behind a semicolon, the first one that is not part of the cause.
@@ -103,7 +103,7 @@ pub fn parted(error: &SftpError) -> (String, String) {
     let text = text.strip_prefix("sftp ").or_else(|| text.strip_prefix("sftp: ")).unwrap_or(&text);
     match text.split_once("; ") {
         Some((cause, mend)) => (cause.to_owned(), mend.to_owned()),
-        None => (text.to_owned(), "docs/sftp.md tells how the connection is set up".to_owned()),
+        None => (text.to_owned(), "docs/sftp.md says how to set up the connection".to_owned()),
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_stands_at_its_step_and_what_went_before_it_is_well() {
+    async fn a_fault_is_reported_at_its_step_and_earlier_steps_are_ok() {
         let server = || "u@h:22".to_owned();
         let unreachable = SftpError::Unreachable { server: server(), cause: "refused".into() };
         let changed =

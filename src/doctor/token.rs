@@ -1,4 +1,4 @@
-//! What a token service's refusal means, and how to mend it.
+//! What a token service's refusal means, and how to fix it.
 //!
 //! Sources: Microsoft Entra, *error codes*; RFC 6749, 5.2; Adobe, *OAuth server-to-server*. Which code IMS gives for what is
 //! assumed.
@@ -50,7 +50,7 @@ pub fn explain(error: &ConnectError, issuer: Issuer, client_id: &str) -> (String
     };
     let (cause, mend) = known.unwrap_or_else(|| ("the token service refuses the client".to_owned(), remedy.clone()));
     let shown = if code.is_empty() || said.starts_with(code) { said.to_owned() } else { format!("{code}: {said}") };
-    let shown = if shown.is_empty() { format!("it answered{status} and said nothing") } else { shown };
+    let shown = if shown.is_empty() { format!("it answered{status} without a message") } else { shown };
     (format!("{cause} ({shown})"), mend)
 }
 
@@ -81,12 +81,12 @@ fn entra(code: &str, client_id: &str) -> Option<(String, String)> {
             "make a new one in the app registration under Certificates & secrets, put it where the project file points, and note when it ends".to_owned(),
         ),
         "AADSTS7000216" => (
-            "the token service saw no credential".to_owned(),
+            "the token service received no credential".to_owned(),
             "check that the secret's reference in the project file leads to a secret".to_owned(),
         ),
         "AADSTS700016" => (
             format!("the application {client_id} is not known in this tenant"),
-            "check `client-id` (the registration's Application (client) ID, not its object ID) and `tenant` (the directory that the registration lies in)".to_owned(),
+            "check `client-id` (the registration's Application (client) ID, not its object ID) and `tenant` (the directory of the registration)".to_owned(),
         ),
         "AADSTS90002" | "AADSTS900023" => (
             "there is no such tenant".to_owned(),
@@ -94,7 +94,7 @@ fn entra(code: &str, client_id: &str) -> Option<(String, String)> {
         ),
         "AADSTS500011" => (
             "the token service does not know this environment".to_owned(),
-            format!("the environment's address is wrong, or it lies in another tenant: {}", super::address::WHERE),
+            format!("the environment's address is wrong, or it is in another tenant: {}", super::address::WHERE),
         ),
         "AADSTS1002012" | "AADSTS70011" => (
             "the scope is not accepted".to_owned(),
@@ -106,7 +106,7 @@ fn entra(code: &str, client_id: &str) -> Option<(String, String)> {
         ),
         "AADSTS700027" => (
             "the certificate is not accepted".to_owned(),
-            "check that this very certificate is uploaded in the app registration under Certificates & secrets, and has not expired".to_owned(),
+            "check that this certificate is uploaded in the app registration under Certificates & secrets, and has not expired".to_owned(),
         ),
         "AADSTS700024" => (
             "the signed assertion is outside its time".to_owned(),
@@ -136,7 +136,7 @@ fn ims(code: &str, said: &str, client_id: &str) -> Option<(String, String)> {
             "write the scopes that the developer console shows for the credential into `scope`; if Campaign's are not among them, add the Campaign Standard API to the project".to_owned(),
         ),
         "invalid_request" => (
-            "the token service misses something in the request".to_owned(),
+            "the token service found something missing in the request".to_owned(),
             "check `scope` and `token-url` of the connection".to_owned(),
         ),
         _ => return None,

@@ -10,7 +10,7 @@ pub(crate) const FIRST: usize = 100;
 pub(crate) const MOST: usize = 1000;
 /// A request is quick if it took at most this part of the time limit. Twice the rows then take at most half of the limit.
 const QUICK: u32 = 4;
-/// Full, quick requests in a row after which a size that failed is tried once more.
+/// Full, quick requests in a row after which a size that failed is tried again.
 const FORGIVEN_AFTER: u32 = 16;
 
 /// The number of rows of the next request.
@@ -154,7 +154,7 @@ mod tests {
         }
 
         #[test]
-        fn a_service_that_takes_so_many_rows_is_soon_given_more_than_half_of_them(capacity in 2_usize..2000) {
+        fn a_service_with_a_limit_of_rows_soon_receives_more_than_half_of_them(capacity in 2_usize..2000) {
             let mut size = BatchSize::default();
             let mut requests = 0;
             while requests < 30 {

@@ -10,7 +10,7 @@ use crate::time::{self, Instant};
 
 /// The clock of a run. Clones are the same clock.
 ///
-/// It goes as the machine's does, or stands still if a test made it with [`Clock::standing`]. [`Clock::advance`] moves both kinds, and
+/// It follows the machine's clock, or does not move if a test created it with [`Clock::stopped`]. [`Clock::advance`] moves both kinds, and
 /// ends the waits that are over then.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
@@ -19,7 +19,7 @@ pub struct Clock(Arc<Inner>);
 struct Inner {
     /// When the clock was made, by the machine's monotonic clock.
     made: Moment,
-    /// The time that a standing clock shows at first.
+    /// The time that a stopped clock shows at first.
     stands_at: Option<Instant>,
     /// How far it was moved.
     ahead: watch::Sender<TimeDelta>,
@@ -41,7 +41,7 @@ impl Clock {
 
     /// Returns a clock that shows one time until it is moved.
     #[cfg(any(test, feature = "internals"))]
-    pub fn standing(at: Instant) -> Clock {
+    pub fn stopped(at: Instant) -> Clock {
         Clock::of(Some(at))
     }
 
@@ -129,8 +129,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_on_a_standing_clock_ends_when_the_clock_was_moved_far_enough() {
-        let clock = Clock::standing(noon());
+    async fn a_wait_on_a_stopped_clock_ends_when_the_clock_was_moved_far_enough() {
+        let clock = Clock::stopped(noon());
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move { clock.sleep(Duration::from_secs(3600)).await }
@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_for_the_past_ends_at_once() {
-        let clock = Clock::standing(noon());
+        let clock = Clock::stopped(noon());
         clock.sleep_until(noon() - TimeDelta::hours(1)).await;
         clock.advance(TimeDelta::hours(-1));
         assert_eq!((clock.now(), clock.elapsed()), (noon() - TimeDelta::hours(1), Duration::ZERO));

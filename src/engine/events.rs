@@ -39,7 +39,7 @@ pub enum RunEvent<'a> {
     DeletedWithoutEffect(u64),
     /// Records could not be mapped.
     Rejected(u64),
-    /// The target refused operations for good.
+    /// The target refused operations permanently.
     Failed(u64),
     /// Attempts were postponed.
     Postponed(u64),

@@ -74,7 +74,7 @@ pub(crate) fn doubt(error: &ConnectError) -> Option<Doubt> {
 /// What is done about an error.
 pub(crate) fn action(error: &ConnectError, scope: Scope) -> Action {
     match (error, scope) {
-        // A fresh token was refused as well, or none can be had: the next call would fare no better, whoever makes it.
+        // A fresh token was refused as well, or none is available: the next call would fail too.
         (
             ConnectError::Unauthorized { .. }
             | ConnectError::Token { .. }
@@ -92,7 +92,7 @@ pub(crate) fn action(error: &ConnectError, scope: Scope) -> Action {
         (ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::Changed { .. }, Scope::Record | Scope::Unknown) => {
             Action::Reject
         }
-        // That a record is missing is an answer of its own; what is not found here is the address, or a record to which a row links.
+        // A missing record is a different answer; what is not found here is the address, or a record to which a row links.
         (ConnectError::NotFound { .. }, Scope::Record) => Action::Reject,
         (ConnectError::NotFound { .. }, Scope::Unknown | Scope::Everything) => Action::Pause,
         (ConnectError::Forbidden { .. } | ConnectError::Protocol { .. }, scope) => match (doubt(error), scope) {
@@ -120,7 +120,7 @@ pub(crate) fn is_rejection(error: &ConnectError) -> bool {
     action(error, Scope::Unknown) == Action::Reject
 }
 
-/// Whether an error of a look shows that the service itself answers.
+/// Whether an error of a read shows that the service itself answers.
 pub(crate) fn is_answer_of_service(error: &ConnectError) -> bool {
     doubt(error) == Some(Doubt::Denied) || is_rejection(error)
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_unknown_outcome_is_tried_again_after_a_look() {
+    fn a_write_of_unknown_outcome_is_tried_again_after_a_read() {
         assert_eq!(actions(&ConnectError::OutcomeUnknown { call: call() }), [LOOK_FIRST, LOOK_FIRST, Action::Pause]);
     }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_page_and_a_403_without_a_word_say_nothing_about_a_record() {
+    fn a_web_page_and_a_403_without_a_message_say_nothing_about_a_record() {
         let page = ConnectError::Protocol { call: call(), problem: "an HTML page".to_owned() };
         for error in [page, ConnectError::Forbidden { call: call() }] {
             assert_eq!(actions(&error), [LOOK_FIRST, LOOK_FIRST, Action::Pause], "{error}");

@@ -1,7 +1,7 @@
 //! The work loop of every flow: claims units of work, carries out some of them at the same time, settles what became of them in
 //! batches, and rests while nothing is due.
 //!
-//! Whatever ends the loop, be it the end of the work, a request to stop or an error: units that are being carried out are awaited and
+//! Whatever ends the loop, whether the end of the work, a request to stop or an error: units that are being carried out are awaited and
 //! their answers are settled, and units that were claimed and not begun are given back. Only a loop that is dropped does neither; its
 //! state then has the units as those of a process that died.
 
@@ -24,7 +24,7 @@ const NOTHING_CLAIMED: Duration = Duration::from_millis(100);
 
 /// Where units of work come from, and where their answers go.
 pub(crate) trait Queue<H: Handler>: Send {
-    /// Claims units; they are nobody else's until they are settled. `limit` is the number to claim at most.
+    /// Claims units for this loop alone until they are settled. `limit` is the number to claim at most.
     fn claim(&mut self, limit: usize) -> impl Future<Output = Result<Vec<H::Unit>, H::Error>> + Send;
 
     /// Takes the answers of units in.
@@ -68,7 +68,7 @@ pub(crate) trait Handler: Sized + Send + Sync + 'static {
     /// Why the round ends for a refusal that is about all units.
     fn refused(&self, refused: Refused<Self::Call>) -> Self::Error;
 
-    /// Why the round ends after failures in a row: the service is down, and not a record at fault.
+    /// Why the round ends after failures in a row: the service is down, and it is not because of a record.
     fn unavailable(&self, failures: u32, last: Self::Failure) -> Self::Error;
 }
 
@@ -102,13 +102,13 @@ pub(crate) enum Course<F> {
 }
 
 impl<H: Handler> Outcome<H> {
-    /// The outcome of a unit without a word of the service on it.
+    /// The outcome of a unit without an answer of the service about it.
     pub fn silent(unit: i64, answers: Vec<H::Answer>) -> Outcome<H> {
         Outcome { unit, answers, course: Course::Silent, answered: false, exhausted: false, unclear: Vec::new(), end: None }
     }
 }
 
-/// What the queue is told when it is asked what to do next.
+/// What the queue receives when it is asked what to do next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     /// The reader may queue more.
@@ -171,7 +171,7 @@ pub(crate) async fn run<H: Handler, Q: Queue<H>>(queue: Q, handler: Arc<H>, size
     };
     let worked = pump.work().await;
     if (worked.is_err() || pump.end.is_some()) && round.signals.is_reading() {
-        // The reader need not go on for a round that ends, and would wait for room in vain.
+        // The reader need not go on for a round that ends, and would wait for room that never comes.
         round.stop.cancel();
     }
     let drained = pump.drain().await;
@@ -282,7 +282,7 @@ impl<H: Handler, Q: Queue<H>> Pump<'_, H, Q> {
         }
     }
 
-    /// Takes in what became of a unit.
+    /// Records the result of a unit.
     fn take(&mut self, ended: Result<Result<Outcome<H>, H::Error>, JoinError>) -> Result<(), H::Error> {
         let outcome = ended??;
         if outcome.answered {

@@ -1,4 +1,4 @@
-//! The work loop on a queue in memory, by a clock that stands still.
+//! The work loop on a queue in memory, with a stopped clock.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,7 +60,7 @@ struct World {
     /// Each unit takes one permit before it ends.
     gate: Semaphore,
     denials: Denials<&'static str>,
-    /// Whether the service answers a look.
+    /// Whether the service answers a read.
     answers: bool,
     /// What the queue says while units are neither ready nor under way; then [`Rest::Over`].
     rests: Mutex<VecDeque<Rest>>,
@@ -95,7 +95,7 @@ impl World {
             failing_claim: None,
             failing_settle: false,
             views: Mutex::default(),
-            clock: Clock::standing(crate::time::midnight(crate::time::Date::default())),
+            clock: Clock::stopped(crate::time::midnight(crate::time::Date::default())),
             signals: Signals::without_reader(),
             stop: CancellationToken::new(),
         }
@@ -332,7 +332,7 @@ async fn units_that_are_due_and_cannot_be_claimed_do_not_keep_the_loop_busy() {
     lock(&world.rests).extend([Rest::Due; 1000]);
     let ended = world.spawn();
     world.clock.is_awaited().await;
-    assert_eq!(world.claims.load(Ordering::SeqCst), 2, "once more at once, then by the clock");
+    assert_eq!(world.claims.load(Ordering::SeqCst), 2, "again immediately, then by the clock");
     world.stop.cancel();
     assert_eq!(ended.await.expect("no panic"), Ok(()));
 }
@@ -379,7 +379,7 @@ async fn denials_end_the_loop_only_if_no_call_of_their_kind_passed() {
 }
 
 #[tokio::test]
-async fn answers_of_something_else_end_the_loop_only_if_the_service_does_not_answer_a_look() {
+async fn answers_of_something_else_end_the_loop_only_if_the_service_does_not_answer_a_read() {
     let world = Arc::new(World { answers: false, ..World::of([Unit::Answered(Doubt::Stranger); 3]) });
     assert_eq!(world.run().await, Err(TestError::Stranger(3)));
     let world = Arc::new(World::of([Unit::Answered(Doubt::Stranger); 30]));

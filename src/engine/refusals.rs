@@ -1,7 +1,7 @@
 //! Refusals that may be about one record or about all: a documented 403, and answers that did not come from the service.
 //!
 //! Both are told apart by what happens to other calls. If the service lets calls of the same kind pass, a 403 is about the record. If
-//! the service answers a look at the record itself, a web page in answer to a write is about that write. Otherwise the workflow ends
+//! the service answers a read of the record itself, a web page in answer to a write is about that write. Otherwise the workflow ends
 //! its round.
 
 use std::collections::HashMap;
@@ -136,14 +136,14 @@ impl<K: Copy + Eq + Hash> Undecided<K> {
         denials.is_of_all(call).then_some(Refused::Denied(call, error))
     }
 
-    /// Takes the answers of a stranger so far. They are about their records if the service itself answers a look at the one of `key`.
+    /// Takes the answers of a stranger so far. They are about their records if the service itself answers a read of the record of `key`.
     pub fn take_stranger(&mut self) -> Option<Suspicion<K>> {
         let (call, key, last) = self.stranger.take()?;
         Some(Suspicion { call, key, answers: std::mem::take(&mut self.strangers), last })
     }
 }
 
-/// Answers that did not come from the service, before a look at the record.
+/// Answers that did not come from the service, before a read of the record.
 #[derive(Debug)]
 pub(crate) struct Suspicion<K> {
     /// The last call that was answered so.
@@ -155,7 +155,7 @@ pub(crate) struct Suspicion<K> {
 }
 
 impl<K> Suspicion<K> {
-    /// A look was not answered by the service either.
+    /// A read was not answered by the service either.
     pub fn confirmed(self) -> Refused<K> {
         Refused::Stranger { call: self.call, answers: self.answers, last: self.last }
     }

@@ -52,7 +52,7 @@ impl Signals {
         *self.reading.borrow()
     }
 
-    /// Waits until the reader has queued something or has ended; for ever if it had ended before.
+    /// Waits until the reader has queued something or has ended; forever if it had ended before.
     pub async fn more(&self) {
         let mut reading = self.reading.subscribe();
         if !*reading.borrow_and_update() {

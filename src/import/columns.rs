@@ -178,7 +178,7 @@ pub(super) fn header(grid: &Grid, wanted: Option<Kind>, headings: &Headings) -> 
         for ((roles, named), is_below) in below.into_iter().chain(alone) {
             let kind = match wanted {
                 Some(kind) => has_all(kind, &renamed(&roles, kind)).then_some(kind),
-                None => [Kind::Fields, Kind::Filters, Kind::Replacements].into_iter().find(|kind| is_told(*kind, &roles)),
+                None => [Kind::Fields, Kind::Filters, Kind::Replacements].into_iter().find(|kind| is_known(*kind, &roles)),
             };
             let known = roles.len();
             match (kind, wanted) {
@@ -231,7 +231,7 @@ fn assign(grid: &Grid, at: usize, above: Option<&GridRow>, headings: &Headings) 
 }
 
 /// Whether columns are those of this kind of table and of no other.
-fn is_told(kind: Kind, roles: &BTreeMap<usize, &'static str>) -> bool {
+fn is_known(kind: Kind, roles: &BTreeMap<usize, &'static str>) -> bool {
     let has = |name: &str| roles.values().any(|role| *role == name);
     match kind {
         Kind::Fields => has("source") && has("target"),

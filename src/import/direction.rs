@@ -33,7 +33,7 @@ impl Direction {
     }
 }
 
-/// An arrow that stands alone.
+/// An arrow without fields.
 fn arrow(text: &str) -> Option<Direction> {
     let sign: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     match sign.as_str() {

@@ -65,7 +65,7 @@ pub fn import(name: &str, source: &Schema, target: &Schema, tables: &[Table], da
             (t.file.as_str(), row, way.ok())
         })
         .collect();
-    // Opt-outs that do not only go to Campaign are not field mappings but a block of their own.
+    // Opt-outs that do not only go to Campaign are not field mappings but a separate block.
     let block = fields.iter().filter(|f| writer.is_optout_row(f.1)).filter_map(|f| f.2).find(|way| *way != Direction::Forward);
     let (optouts, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|f| block.is_some() && writer.is_optout_row(f.1));
     writer.fields(&fields);
@@ -163,7 +163,7 @@ fn steps(cell: &str) -> String {
     parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" | ")
 }
 
-/// Whether lines can stand in a mapping.
+/// Whether a mapping can contain the lines.
 fn reads(lines: &str) -> bool {
     let mut diagnostics = Diagnostics::default();
     syntax::parse(FileId(0), &format!("mapping a: d365.contact -> campaign.profile {{\n{lines}\n}}\n"), &mut diagnostics);
@@ -213,7 +213,7 @@ impl Writer<'_> {
             && field(row.cell("source"), self.source).is_some_and(|f| matches!(f.ty, FieldType::Boolean { .. }))
     }
 
-    /// A cell as a value of a field of this type, or why it is none.
+    /// Returns a cell as a value of a field of this type, or why it is not one.
     fn value(&mut self, cell: &str, ty: Option<&FieldType>, file: &str, row: &Row) -> Result<String, String> {
         let Some(FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime) = ty else { return Ok(value(cell, ty)) };
         let found = match date::read(cell, self.dates) {
@@ -295,7 +295,7 @@ impl Writer<'_> {
                 "" => "",
                 "not" => "not ",
                 _ => {
-                    self.leave(file, row, "an opt-out cannot have steps but `not`");
+                    self.leave(file, row, "an opt-out can only have the step `not`");
                     continue;
                 }
             };
@@ -431,7 +431,7 @@ impl Writer<'_> {
         if either && both {
             self.notes.push(Note {
                 place: "the filter".to_owned(),
-                text: "rows are joined by And and by Or; those joined by Or stand in an `any { … }` of their own".to_owned(),
+                text: "rows are joined by And and by Or; those joined by Or are in a separate `any { … }`".to_owned(),
             });
         }
         self.line(String::new(), None);

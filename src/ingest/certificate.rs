@@ -248,18 +248,18 @@ impl Certificates {
         if !chains {
             return Err(Refused::Certificate(match refused {
                 Some(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => "is not valid at this time",
-                Some(webpki::Error::CaUsedAsEndEntity) => "is one of an authority",
+                Some(webpki::Error::CaUsedAsEndEntity) => "belongs to an authority",
                 _ => "does not lead to a trusted certificate",
             }));
         }
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| Refused::Certificate("cannot be read"))?;
         if !parsed.issuer().iter_organization().any(|name| name.as_str() == Ok(self.organization.as_str())) {
-            return Err(Refused::Certificate("has another issuer than the one that is asked for"));
+            return Err(Refused::Certificate("does not have the required issuer"));
         }
         if let Some(name) = &self.name {
             let valid = ServerName::try_from(name.as_str()).is_ok_and(|name| end_entity.verify_is_valid_for_subject_name(&name).is_ok());
             if !valid {
-                return Err(Refused::Certificate("has another name than the one that is asked for"));
+                return Err(Refused::Certificate("does not have the required name"));
             }
         }
         end_entity.verify_signature(RSA_PKCS1_2048_8192_SHA256, body, &signed.signature).map_err(|_| Refused::Signature)
@@ -285,10 +285,10 @@ fn allowed(address: &str, hosts: &[String]) -> Result<Url, &'static str> {
         None => false,
     };
     if !local && !matches!(url.host(), Some(Host::Domain(_))) {
-        return Err("names a machine by its number");
+        return Err("names a machine by its IP address");
     }
     if url.scheme() != "https" && !(local && url.scheme() == "http") {
-        return Err("is not one of https");
+        return Err("is not an https address");
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("has a user name");

@@ -6,7 +6,7 @@
 //!
 //! The service sends a notification up to ten times and does not wait long, so the answer does not wait for the work: a notification is
 //! answered with 200 as soon as it is in the state, and handled later. There is no time stamp in a signature, so an old delivery can be
-//! sent again by anyone who has seen it: it is known by event, resource and time of change, and it only leads to a look at the resource.
+//! sent again by anyone who has seen it: it is known by event, resource and time of change, and it only causes the resource to be read.
 //!
 //! Source: Partner Center, *Partner Center webhooks*.
 
@@ -105,7 +105,7 @@ enum Refusal {
     #[error("the content type is not application/json")]
     ContentType,
     /// Too many deliveries at once.
-    #[error("{AT_ONCE} deliveries are being checked already")]
+    #[error("{AT_ONCE} deliveries are already being checked")]
     Busy,
     /// A header is missing, or is not as documented.
     #[error(transparent)]

@@ -100,7 +100,7 @@ impl Bench {
     }
 
     async fn with(trust: Trust, change: impl FnOnce(&mut ReceiverConfig)) -> Bench {
-        let (shelf, stores, clock) = (Arc::new(Shelf::default()), in_memory().unwrap(), Clock::standing(now()));
+        let (shelf, stores, clock) = (Arc::new(Shelf::default()), in_memory().unwrap(), Clock::stopped(now()));
         let mut config = ReceiverConfig {
             path: "/hooks/partner".to_owned(),
             certificate_hosts: vec!["certs.example".to_owned()],
@@ -338,7 +338,7 @@ async fn a_certificate_is_fetched_once_an_hour_and_sooner_when_the_key_was_repla
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_had_asks_for_another_delivery_and_fetches_are_limited() {
+async fn a_certificate_that_cannot_be_fetched_asks_for_another_delivery_and_fetches_are_limited() {
     let (bench, _, signer) = bench().await;
     let statuses = [503; 12];
     for (number, status) in statuses.into_iter().enumerate() {

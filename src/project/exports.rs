@@ -1,8 +1,8 @@
 //! The sections `deliveries`, `tracking` and `opt-outs` of `connections.campaign.sftp`: which files of the exports are what, and how
 //! their columns are called.
 //!
-//! No document of the vendor fixes names: files and columns are chosen in Campaign's workflow. A kind of export is read where its section
-//! stands, and what the section leaves out has the defaults of the connector (`connect::sftp`), whose own types the sections become; these defaults are our own.
+//! No document of the vendor fixes names: files and columns are chosen in Campaign's workflow. A kind of export is read if its section is
+//! present, and what the section leaves out has the defaults of the connector (`connect::sftp`), whose own types the sections become; these defaults are our own.
 
 use encoding_rs::{Encoding, UTF_8};
 use schemars::JsonSchema;
@@ -149,7 +149,7 @@ struct DeliveryWordsDoc {
     failed: Option<Vec<Spanned<String>>>,
     /// Values of the failure type for a hard bounce.
     hard: Option<Vec<Spanned<String>>>,
-    /// Values of the status that are passed over.
+    /// Values of the status that are skipped.
     passed_over: Option<Vec<Spanned<String>>>,
 }
 
@@ -160,7 +160,7 @@ struct TrackingWordsDoc {
     open: Option<Vec<Spanned<String>>>,
     /// Values of the type for a click.
     click: Option<Vec<Spanned<String>>>,
-    /// Values of the type that are passed over.
+    /// Values of the type that are skipped.
     passed_over: Option<Vec<Spanned<String>>>,
 }
 
@@ -223,9 +223,9 @@ impl Reader<'_> {
         {
             self.problem(
                 &other.span,
-                "opt-outs stand one attribute a line or one profile a line, not both",
+                "an export of opt-outs has one attribute per line or one profile per line, not both",
                 "beside `changed-suffix`",
-                "with one profile a line the columns have the attributes' names: leave this one out",
+                "with one profile per line the columns have the names of the attributes: leave this one out",
             );
         }
         let d = OptOutColumns::default();
@@ -254,7 +254,7 @@ impl Reader<'_> {
         if form.files.value.contains(['/', '\\']) {
             self.problem(
                 &form.files.span,
-                "the names of files have no folder",
+                "the names of files must not have a folder",
                 "with a folder",
                 "write the names alone, as in `delivery_*.csv`; the folder is `exports`",
             );
@@ -264,7 +264,7 @@ impl Reader<'_> {
             if !known {
                 self.problem(
                     &times.span,
-                    format!("`{}` is no zone of times here", times.value),
+                    format!("`{}` is not a time zone that is supported here", times.value),
                     "not a zone",
                     "write `utc`, or have the workflow write times with their zone",
                 );
@@ -276,7 +276,12 @@ impl Reader<'_> {
         if let Some(given) = form.quote
             && delimiter == quote
         {
-            self.problem(&given.span, "a field ends and is quoted by the same character", "the delimiter too", "write another one");
+            self.problem(
+                &given.span,
+                "the delimiter and the quotation mark are the same character",
+                "the delimiter too",
+                "write another one",
+            );
         }
         let format = CsvFormat {
             delimiter,

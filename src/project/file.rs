@@ -112,7 +112,7 @@ struct DynamicsDoc {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ServiceAccountDoc {
-    /// The id of the organisation, `…@AdobeOrg`.
+    /// The id of the organization, `…@AdobeOrg`.
     organization_id: Spanned<String>,
     /// The id of the technical account, `…@techacct.adobe.com`.
     technical_account: Spanned<String>,
@@ -125,9 +125,9 @@ struct ServiceAccountDoc {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct CampaignDoc {
-    /// The address of the gateway; the organisation is added to it. Default: https://mc.adobe.io.
+    /// The address of the gateway; the organization is added to it. Default: https://mc.adobe.io.
     url: Option<Spanned<String>>,
-    /// The organisation's id, as in https://mc.adobe.io/ORGANIZATION/campaign. Required unless `url` ends with it.
+    /// The organization's id, as in https://mc.adobe.io/ORGANIZATION/campaign. Required unless `url` ends with it.
     organization: Option<Spanned<String>>,
     /// Where tokens come from, if not from Adobe's public service.
     token_url: Option<Spanned<String>>,
@@ -143,7 +143,7 @@ struct CampaignDoc {
     journal: Option<JournalDoc>,
     /// The scopes of the credential, separated by commas, as Adobe's developer console shows them.
     scope: Option<Spanned<String>>,
-    /// The API for profiles. `profileAndServices` knows neither added fields nor a key of your own. Default: profileAndServicesExt.
+    /// The API for profiles. `profileAndServices` supports neither added fields nor a custom key. Default: profileAndServicesExt.
     #[schemars(extend("enum" = ["profileAndServicesExt", "profileAndServices", null]))]
     api: Option<Spanned<String>>,
     /// How a link to another record is written. Default: pkey.
@@ -283,16 +283,21 @@ impl Reader<'_> {
                 // YAML 1.1 tools write `off` as `false`.
                 "off" | "false" => Level::Off,
                 other => {
-                    self.problem(&level.span, format!("`{other}` is no severity"), "not a severity", "write `error`, `warning` or `off`");
+                    self.problem(
+                        &level.span,
+                        format!("`{other}` is not a severity"),
+                        "not a severity",
+                        "write `error`, `warning` or `off`",
+                    );
                     continue;
                 }
             };
             if code.severity() == Severity::Error && level != Level::Error {
                 self.problem(
                     &name.span,
-                    format!("{code} is an error and cannot be less"),
+                    format!("{code} is an error and cannot be reduced to a warning"),
                     "an error",
-                    "only warnings can be set: what is an error cannot be run",
+                    "only the severity of warnings can be set: a mapping with an error cannot run",
                 );
                 continue;
             }
@@ -322,7 +327,7 @@ impl Reader<'_> {
         let folder = self.folder(given, root, default);
         let Err(error) = crate::disk::within_if_exists(root, &folder) else { return folder };
         let (message, label, help) = match error.kind() {
-            // Of our own, not of the system.
+            // d365map's own, not the system's.
             std::io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => (
                 format!("the folder `{key}` is outside of the project folder {}", root.display()),
                 "leads out of the project folder",
@@ -373,7 +378,7 @@ impl Reader<'_> {
             self.problem(
                 &client_id.span,
                 "the connection to Dynamics has no tenant",
-                "nobody says where tokens come from",
+                "the address of the token service is unknown",
                 "add `tenant:` with the directory's id",
             );
         }
@@ -392,7 +397,7 @@ impl Reader<'_> {
             (None, None) => {
                 self.problem(
                     &client_id.span,
-                    "the connection to Dynamics has nothing to prove itself with",
+                    "the connection to Dynamics has no credential",
                     "neither `client-secret` nor `client-certificate`",
                     "add `client-secret: { env: NAME }`, or `client-certificate:` with `certificate` and `private-key`",
                 );
@@ -409,7 +414,7 @@ impl Reader<'_> {
         let tenant = tenant.as_ref().map(|t| t.value.clone());
         let token_url = match &own_token_url {
             Some(url) => url.clone(),
-            // What cannot be a tenant was told.
+            // An invalid tenant was reported before.
             None => tenant.as_deref().and_then(|tenant| entra_token_url(tenant).ok()),
         };
         let client_id = client_id.value.clone();
@@ -447,7 +452,7 @@ impl Reader<'_> {
         } else if let Some(organization) = organization {
             self.problem(
                 &organization.span,
-                "this is not an organisation's id",
+                "this is not an organization's id",
                 "not an id",
                 "write the part of the address between mc.adobe.io/ and /campaign",
             );
@@ -457,12 +462,12 @@ impl Reader<'_> {
             if matches!(url.path(), "" | "/") {
                 self.problem(
                     &place,
-                    "the connection to Campaign names no organisation",
-                    "without an organisation",
-                    "add `organization:` with the organisation's id, or write it at the end of `url`",
+                    "the connection to Campaign names no organization",
+                    "without an organization",
+                    "add `organization:` with the organization's id, or write it at the end of `url`",
                 );
             } else if url.path().trim_end_matches('/').ends_with("/campaign") {
-                self.problem(&place, "the address of Campaign ends with the organisation", "goes too far", "leave `/campaign` out");
+                self.problem(&place, "the address of Campaign ends with the organization", "goes too far", "leave `/campaign` out");
             }
         }
         let token_url = token_url.as_ref().map(|t| self.url(t));
@@ -581,7 +586,7 @@ mod tests {
     use super::masked;
 
     #[test]
-    fn an_excerpt_never_shows_what_stands_in_place_of_a_reference() {
+    fn an_excerpt_never_shows_what_is_written_in_place_of_a_reference() {
         let text = "a:\n  client-secret: hush # x\n  other: 1\n  client_secret: \"hüsh\"\n  password: |\n    hush\n    hush\n  b: { client-secret: hush, c: 1 }\n  client-secret: { env: NAME }\n";
         let shown = masked(text);
         assert_eq!(shown.len(), text.len());

@@ -13,7 +13,7 @@ use crate::yaml::Spanned;
 pub struct JournalConnection {
     /// The registration's own address, as Adobe's developer console shows it.
     pub url: Url,
-    /// The organisation, `…@AdobeOrg`.
+    /// The organization, `…@AdobeOrg`.
     pub ims_organization: String,
     /// The scopes of its token; those of Campaign's connection where none are written.
     pub scope: Option<String>,
@@ -26,7 +26,7 @@ pub struct JournalConnection {
 pub(super) struct JournalDoc {
     /// The journaling address of the event registration, as Adobe's developer console shows it.
     url: Spanned<String>,
-    /// The id of the organisation, `…@AdobeOrg`.
+    /// The id of the organization, `…@AdobeOrg`.
     ims_organization: Spanned<String>,
     /// The scopes of the journal's token. Default: those of the connection.
     scope: Option<Spanned<String>>,
@@ -84,7 +84,7 @@ impl Reader<'_> {
         if !ims_organization.value.trim().ends_with("@AdobeOrg") {
             self.problem(
                 &ims_organization.span,
-                "this is not the id of an Adobe organisation",
+                "this is not the id of an Adobe organization",
                 "not an id",
                 "write it as the developer console shows it: `0123456789ABCDEF@AdobeOrg`",
             );

@@ -184,7 +184,7 @@ impl Default for Limits {
 /// Why there is no project.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// The file cannot be had.
+    /// The file cannot be read.
     #[error("the project file {}: {source}. Make one with `d365map init`, or name another with --project", path.display())]
     Io {
         /// The file.

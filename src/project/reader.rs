@@ -72,13 +72,13 @@ impl Reader<'_> {
             ("http", Some(host)) if loopback(&host) => {}
             ("http", Some(_)) => self.problem(
                 &given.span,
-                "a secret would go over the network in the clear",
+                "a secret would be sent over the network unencrypted",
                 "http",
                 "write https; http is for addresses of this machine (127.0.0.1, localhost)",
             ),
             (scheme, _) => self.problem(
                 &given.span,
-                format!("an address of the scheme `{scheme}` is of no use here"),
+                format!("an address with the scheme `{scheme}` is not supported here"),
                 "not https",
                 "write it in full: `https://contoso.crm4.dynamics.com`",
             ),
@@ -86,13 +86,13 @@ impl Reader<'_> {
         if !url.username().is_empty() || url.password().is_some() {
             self.problem(
                 &given.span,
-                "an address holds no user and no password",
+                "an address must not contain a user or a password",
                 "with a user",
-                "leave them out; the client's id and secret have keys of their own",
+                "leave them out; the client's id and secret have separate keys",
             );
         }
         if url.query().is_some() || url.fragment().is_some() {
-            self.problem(&given.span, "an address has no query here", "with a query", "leave everything from `?` or `#` out");
+            self.problem(&given.span, "a query is not allowed in this address", "with a query", "leave everything from `?` or `#` out");
         }
         (self.problems.len() == before).then_some(url)
     }

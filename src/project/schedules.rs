@@ -62,7 +62,7 @@ impl Reader<'_> {
             self.read(b, "a range of hours", "`06:00-22:00`, or `22:00-06:00` for the night", |text| hours(text).filter(|(a, b)| a != b))
         });
         if let (Some(When::At(_)), Some(_), Some(given)) = (&when, between, &doc.between) {
-            self.problem(&given.span, "times of the day need no hours", "beside `at`", "leave `between` out");
+            self.problem(&given.span, "times of the day cannot be combined with hours", "beside `at`", "leave `between` out");
         }
         let zone = match zone {
             Some(zone) => self.read(zone, "a time zone", "`Europe/Vienna` or another name of the IANA database", parse_zone)?,

@@ -32,11 +32,11 @@ pub enum SecretRef {
     Command(Vec<String>),
 }
 
-/// Why a secret could not be had. No variant holds any part of it.
+/// Why a secret could not be read. No variant holds any part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The variable is not set or empty.
-    #[error("the environment variable {name} is {state}. Set it to the secret before the call")]
+    #[error("the environment variable {name} is {state}. Set it to the secret before you run the command")]
     Env {
         /// Its name.
         name: String,
@@ -131,7 +131,7 @@ impl SecretRef {
 fn warn_if_open_to_all(path: &Path, metadata: &std::fs::Metadata) {
     use std::os::unix::fs::PermissionsExt;
     if open_to_all(metadata.permissions().mode()) {
-        tracing::warn!(path = %path.display(), "everybody on this machine can read this secret; mend it with `chmod 600`");
+        tracing::warn!(path = %path.display(), "every user of this machine can read this secret; fix it with `chmod 600`");
     }
 }
 
@@ -243,7 +243,7 @@ impl JsonSchema for SecretRef {
 struct Reference;
 
 fn literal<E: de::Error>() -> E {
-    yaml::custom("a secret must not stand in the project file", WAYS)
+    yaml::custom("a secret must not be written in the project file", WAYS)
 }
 
 /// One program with arguments, or just the program.
@@ -322,7 +322,7 @@ impl<'de> Visitor<'de> for Reference {
                 return Err(yaml::custom("a secret has one place", "keep one of `env`, `file` and `command`"));
             }
         }
-        found.ok_or_else(|| yaml::custom("the secret refers to nothing", WAYS))
+        found.ok_or_else(|| yaml::custom("the secret has no reference", WAYS))
     }
 
     fn visit_str<E: de::Error>(self, _: &str) -> Result<SecretRef, E> {
@@ -346,7 +346,7 @@ impl<'de> Visitor<'de> for Reference {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<SecretRef, E> {
-        Err(yaml::custom("the secret refers to nothing", WAYS))
+        Err(yaml::custom("the secret has no reference", WAYS))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<SecretRef, A::Error> {
@@ -393,7 +393,10 @@ mod tests {
     #[test]
     fn a_variable_that_is_not_set_is_named() {
         let error = SecretRef::Env("D365MAP_TEST_NEVER_SET".into()).resolve(Path::new(".")).unwrap_err();
-        assert_eq!(error.to_string(), "the environment variable D365MAP_TEST_NEVER_SET is not set. Set it to the secret before the call");
+        assert_eq!(
+            error.to_string(),
+            "the environment variable D365MAP_TEST_NEVER_SET is not set. Set it to the secret before you run the command"
+        );
     }
 
     #[cfg(unix)]

@@ -79,7 +79,7 @@ impl Reader<'_> {
             (Some(_), Some(print)) => {
                 self.problem(
                     &print.span,
-                    "the server's key is vouched for twice",
+                    "the server's key is given twice",
                     "beside `known-hosts`",
                     "leave one of them out; with several keys use the file",
                 );
@@ -88,7 +88,7 @@ impl Reader<'_> {
             (None, None) => {
                 self.problem(
                     &host.span,
-                    "nothing says by which key the SFTP server is known",
+                    "the key of the SFTP server is not configured",
                     "neither `known-hosts` nor `host-key`",
                     "add `known-hosts:` with a file in OpenSSH's form, or `host-key: SHA256:…`",
                 );

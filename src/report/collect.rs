@@ -37,7 +37,7 @@ pub struct Grid {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Gathers a file. Names that the catalogue does not know stand without label and type.
+/// Gathers a file. Names that the catalog does not know have no label and type.
 pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Document {
     let mut document = Document::default();
     let section = |title: String, start: u32, intro: Vec<String>, tables: Vec<Grid>| Section {
@@ -64,7 +64,7 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
             _ => "not at all",
         };
         let rows = block.pairs.iter().map(|p| {
-            let meaning = if p.inverted { "yes on one side is no on the other" } else { "the same on both sides" };
+            let meaning = if p.inverted { "yes on one side means no on the other" } else { "the same on both sides" };
             vec![p.source.text(), p.target.text(), meaning.to_owned(), remark_of(text, p.span.start, p.span.end)]
         });
         let grid = Grid { title: "Pairs".to_owned(), head: vec!["Dynamics", "Campaign", "Meaning", "Remark"], rows: rows.collect() };
@@ -197,7 +197,7 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
     };
     let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
     let to = described(&field.target, if field.turned { source } else { target });
-    // As in the file: what is written stands before the arrow.
+    // As in the file: what is written is before the arrow.
     let (from, to) = if field.turned { (to, from) } else { (from, to) };
     let flagged = |name: &str| field.flags.iter().any(|f| f.text == name);
     let when = match (flagged("initial"), flagged("present")) {

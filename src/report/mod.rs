@@ -1,4 +1,4 @@
-//! Mappings as documentation for the people who sign them off: Markdown, and HTML that stands by itself.
+//! Mappings as documentation for the people who sign them off: Markdown, and HTML that needs no other file.
 //!
 //! [`collect`] gathers what a mapping says with the types of both sides; [`markdown`] and [`html`] print it. The same files
 //! give the same bytes.

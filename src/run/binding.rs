@@ -54,7 +54,7 @@ pub async fn check_environment(services: &Services, stores: &Stores) -> Result<(
 /// workflows that run now.
 ///
 /// # Errors
-/// [`RunError::State`] if that cannot be told for certain.
+/// [`RunError::State`] if that is not certain.
 pub(super) async fn recognize(
     plan: &ExecutionPlan,
     selected: &[Workflow],
@@ -64,7 +64,7 @@ pub(super) async fn recognize(
     let planned: Vec<PlannedWorkflow> = planned(plan, selected);
     let found = stores.control.recognize_workflows(&planned, &busy).await?;
     for renamed in &found.renamed {
-        tracing::warn!("`{}` is now called `{}`: it goes on with the state that it had under its old name", renamed.from, renamed.to);
+        tracing::warn!("`{}` is now called `{}`: it continues with the state of its old name", renamed.from, renamed.to);
     }
     for orphan in &found.orphans {
         tracing::warn!("{}", orphan.describe_orphan());

@@ -8,7 +8,7 @@ use crate::system::SystemId;
 /// Calls that need the same right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CallKind {
-    /// A look at a record in the target.
+    /// A read of a record in the target.
     Look,
     /// A record is created in the target.
     Create,
@@ -36,7 +36,7 @@ impl CallKind {
     /// For people: what is denied.
     fn words(self) -> String {
         match self {
-            CallKind::Look => "every look at a record".to_owned(),
+            CallKind::Look => "every read of a record".to_owned(),
             CallKind::Create | CallKind::CreateBack => "every create".to_owned(),
             CallKind::Update | CallKind::UpdateBack => "every update".to_owned(),
             CallKind::Delete => "every delete".to_owned(),
@@ -63,7 +63,7 @@ impl CallKind {
     }
 }
 
-/// The systems that a mapping reads and writes. Events and opt-outs go by the direction of mappings too.
+/// The systems that a mapping reads and writes. Events and opt-outs follow the direction of mappings too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sides {
     pub source: SystemId,

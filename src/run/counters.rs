@@ -45,13 +45,13 @@ pub struct FlowCounters {
     pub unchanged: Count,
     /// Records that the filter keeps out.
     pub filtered_out: Count,
-    /// Records of persons who were forgotten: not taken in.
+    /// Records of forgotten persons, which are not stored.
     pub forgotten: Count,
     /// Deletes in the source that the mapping ignores, or of records never written.
     pub deletes_without_effect: Count,
     /// Records that could not be mapped.
     pub rejected: Count,
-    /// Operations that the target refused for good.
+    /// Operations that the target refused permanently.
     pub failed: Count,
     /// Attempts that were postponed.
     pub retried: Count,
@@ -61,7 +61,7 @@ pub struct FlowCounters {
     notes: Mutex<BTreeMap<Note, u64>>,
 }
 
-/// Kinds of rejections that are told apart in a summary; there are no more than lines in a mapping times codes, but a plan
+/// Kinds of rejections that a summary distinguishes; there are no more than lines in a mapping times codes, but a plan
 /// may be large.
 const REJECTION_KINDS: usize = 100;
 

@@ -97,7 +97,7 @@ fn texts(value: &Value, into: &mut Vec<String>) {
     }
 }
 
-/// Without what stands in quotation marks, unless it is the name of a field.
+/// Without text in quotation marks, unless it is the name of a field.
 fn unquoted(message: &str, names: &[&str]) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;

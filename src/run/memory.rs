@@ -1,5 +1,5 @@
 //! What workflows remember from round to round as long as a process lives. Nothing depends on it but how often something is done or
-//! said: a process that starts again only does it once more.
+//! said: a process that starts again only does it again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! Flows: move records from source to target by a plan, through the durable state.
 //!
 //! A plan holds flows of several kinds; each has a folder here, and a `round` that reads all that there is and writes it. What
-//! of them is started and stopped by itself, under which name and in what order, stands in `workflow.rs`. All flows of a run
+//! of them is started and stopped by itself, under which name and in what order, is defined in `workflow.rs`. All flows of a run
 //! share the clients of the services, and with them one budget of calls.
 
 mod binding;
@@ -196,7 +196,7 @@ pub enum RunError {
     },
     /// `options { rejected stop }`.
     #[error(
-        "{place}: record {source_id} is rejected ({code}: {message}), and the mapping says to stop then. Mend the record or the mapping, or write `rejected dead-letter`"
+        "{place}: record {source_id} is rejected ({code}: {message}), and the mapping says to stop then. Fix the record or the mapping, or write `rejected dead-letter`"
     )]
     Rejected {
         /// The line of the mapping file.
@@ -209,7 +209,7 @@ pub enum RunError {
         message: String,
     },
     /// The source gave records that cannot even be named. Of a single one the round goes on without it.
-    #[error("{place}: no row of a page says which record it is about ({message}); nothing of the page was read in")]
+    #[error("{place}: no row of a page says which record it is about ({message}); nothing of the page was stored")]
     Nameless {
         /// The line of the mapping file.
         place: String,
@@ -238,7 +238,7 @@ pub enum RunError {
     },
     /// Something other than the service answers.
     #[error(
-        "`{name}` pauses: its last {answers} writes were answered by something other than {service}, and so was a look at a record. Last: {last}. Nothing is concluded from these answers: the records are looked up before they are written again. {waiting} operations wait in the state"
+        "`{name}` pauses: its last {answers} writes were answered by something other than {service}, and so was a read of a record. Last: {last}. Nothing is concluded from these answers: the records are looked up before they are written again. {waiting} operations wait in the state"
     )]
     Stranger {
         /// The workflow.
@@ -254,7 +254,7 @@ pub enum RunError {
     },
     /// Change tracking is off for a table.
     #[error(
-        "Dynamics does not track the changes of `{table}`, which mapping `{name}` reads ({message}). Nothing was read: switch \"Track changes\" on in the table's advanced options; `d365map doctor` looks at all tables at once"
+        "Dynamics does not track the changes of `{table}`, which mapping `{name}` reads ({message}). Nothing was read: switch \"Track changes\" on in the table's advanced options; `d365map doctor` checks all tables"
     )]
     Untracked {
         /// The mapping.
@@ -266,7 +266,7 @@ pub enum RunError {
     },
     /// The attribute that the target's records are addressed by is another one than before.
     #[error(
-        "mapping `{name}` addresses records by `{now}`, and has written them by `{before}`: those that do not have the new key yet would be made a second time. When Campaign has it in all of them, `d365map replay {name}` goes on by it; until then write `{before}` again"
+        "mapping `{name}` addresses records by `{now}`, and has written them by `{before}`: records that do not have the new key yet would be created a second time. When all of them have it in Campaign, run `d365map replay {name}`; until then write `{before}` again"
     )]
     KeyChanged {
         /// The mapping.
@@ -283,7 +283,7 @@ pub enum RunError {
         table: String,
     },
     /// Another reader is at the flow.
-    #[error("another reader is at mapping `{name}`; wait for it to end")]
+    #[error("another process reads mapping `{name}`; wait until it ends")]
     Taken {
         /// The mapping.
         name: String,
@@ -300,7 +300,7 @@ impl From<JoinError> for RunError {
 }
 
 impl RunError {
-    /// Whether only a person can remove the reason. A watch tries again by itself all the same, after the longest pause.
+    /// Whether only a person can remove the reason. A watch still tries again by itself, after the longest pause.
     pub fn needs_person(&self) -> bool {
         match self {
             RunError::State(error) => error.needs_person(),
@@ -319,7 +319,7 @@ impl RunError {
     }
 
     /// Whether it is one source beside the two services that failed: exports or the journal. What the flow's other sources gave was read
-    /// and written all the same.
+    /// and still written.
     pub fn is_of_one_source(&self) -> bool {
         self.reach() == Reach::Source
     }
@@ -436,7 +436,7 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
     // What is shown of a round is not worth the round.
     let note = async |note: WorkflowNote| {
         if let Err(error) = context.stores.control.note_workflow(&flow.name, &note).await {
-            tracing::warn!(workflow = flow.name, %error, "the workflow's state was not put down");
+            tracing::warn!(workflow = flow.name, %error, "the state of the workflow was not stored");
         }
     };
     if flow.kind == Kind::Ingress {
@@ -459,9 +459,9 @@ async fn shown(context: Context, flow: Workflow) -> Result<(), RunError> {
 }
 
 /// Runs a plan. The store must be open for running. Ends when everything is moved ([`Pace::Once`]), when `stop` is cancelled
-/// (what is in flight is finished first), or with an error; in each case the state says where it stands.
+/// (what is in flight is finished first), or with an error; in each case the state has its position.
 ///
-/// A workflow that was stopped by hand stays out of a run of all workflows; one that `options` name is run all the same.
+/// A workflow that was stopped by hand stays out of a run of all workflows; one that `options` name is still run.
 pub async fn run(
     plan: Arc<ExecutionPlan>,
     services: Services,
@@ -517,7 +517,7 @@ async fn once(
         for stage in workflow::stages(&plan, &flows) {
             let wanted = stage.into_iter().filter(|f| tokens.get(&f.name).is_none_or(|t| !t.is_cancelled()));
             let ended = together(wanted.map(|flow| (context_of(&flow.name), flow))).await;
-            // A mapping that fails for a reason of its own keeps nobody's opt-outs from being moved; children wait for their
+            // A mapping that fails for its own reasons does not delay opt-outs; children wait for their
             // parents by themselves. A service that is down, or a state that cannot be written, would fail them all.
             let concerns_all = ended.iter().any(|e| e.as_ref().is_err_and(|e| e.reach() == Reach::All));
             result = ended.into_iter().fold(std::mem::replace(&mut result, Ok(())), both);
@@ -525,7 +525,7 @@ async fn once(
                 break;
             }
         }
-        // What the mappings left for one another does not wait for a source that is none of theirs.
+        // What the mappings left for one another does not wait for an unrelated source.
         if result.as_ref().err().is_none_or(RunError::is_of_one_source) && !stop.is_cancelled() {
             let left = ingress::leftovers(&flows, context_of).await;
             result = both(std::mem::replace(&mut result, Ok(())), left);
@@ -559,7 +559,7 @@ async fn heed_stops(clock: &Clock, stores: &Stores, tokens: &BTreeMap<String, Ca
                 }
             }
             // The rounds meet the same trouble with the file and say so.
-            Err(error) => tracing::warn!(%error, "the wishes of workflows were not read"),
+            Err(error) => tracing::warn!(%error, "the requests to workflows were not read"),
         }
     }
 }
@@ -571,7 +571,7 @@ async fn begin(stores: &Stores, services: &Services, kind: RunKind, names: &[Str
         tracing::info!(
             operations = recovery.recovered_operations,
             seconds = lifetime.as_secs(),
-            "the last run was interrupted: what it had in progress rests, since its requests may still arrive, and is looked up before it is written again"
+            "the last run was interrupted: its operations in progress are postponed, because their requests may still arrive; their records are looked up before they are written again"
         );
     }
     Ok((run, recovery))
@@ -600,7 +600,7 @@ async fn end(
     }
     let mut summary = Summary::new(run, outcome, recovery, counters, names, &backlogs, took);
     summary.left_out = left_out;
-    // A person who was forgotten while the run went on is nobody's example.
+    // A person who was forgotten during the run is not used as an example.
     let examples = summary.flows.iter().flat_map(|f| &f.rejections).map(|rejection| rejection.example.clone()).collect();
     let forgotten = stores.privacy.forgotten_among(examples).await?;
     for rejection in summary.flows.iter_mut().flat_map(|f| &mut f.rejections) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::counters::FlowCounters;
 use crate::engine::events::{Receiver, RunEvent, Subscriber};
 
-/// Rounds that find nothing are told once in this time, with their number: a watch has one every few seconds.
+/// Rounds that find nothing are logged once in this time, with their number: a watch has one every few seconds.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Writes the rounds of all workflows to the log.
@@ -28,7 +28,7 @@ struct WorkflowLog {
     told: Mutex<Told>,
 }
 
-/// What the log was told of a workflow so far. Times are those since the run's clock was made.
+/// What was logged of a workflow so far. Times are those since the run's clock was made.
 #[derive(Default)]
 struct Told {
     began: Option<Duration>,
@@ -57,13 +57,13 @@ impl Told {
     fn round_ended(&mut self, workflow: &str, counters: &FlowCounters, failed: bool, now: Duration) {
         self.rounds += 1;
         if failed {
-            // The reason is told by the one who decides what follows from it.
+            // The reason is logged where its consequence is decided.
             self.failing.get_or_insert(now);
             return;
         }
         if let Some(since) = self.failing.take() {
             let seconds = now.saturating_sub(since).as_secs();
-            tracing::info!(workflow, seconds, "recovered: a round went well after those that failed");
+            tracing::info!(workflow, seconds, "recovered: a round was successful after failed rounds");
         }
         let counts = [
             counters.read.get(),

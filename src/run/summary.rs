@@ -58,9 +58,9 @@ pub struct FlowSummary {
     pub rejected: u64,
     /// Refused by the target.
     pub failed: u64,
-    /// Attempts put off.
+    /// Postponed attempts.
     pub retried: u64,
-    /// Records of persons who were forgotten: not taken in.
+    /// Records of forgotten persons, which are not stored.
     pub forgotten: u64,
     /// Operations still waiting.
     pub backlog: u64,
@@ -178,7 +178,7 @@ impl FlowSummary {
             let _ = writeln!(out, "  deletes    {:>8}   without effect on the target", self.deletes_without_effect);
         }
         if self.forgotten > 0 {
-            let _ = writeln!(out, "  forgotten  {:>8}   not taken in: tombstones of forgotten persons", self.forgotten);
+            let _ = writeln!(out, "  forgotten  {:>8}   not stored: tombstones of forgotten persons", self.forgotten);
         }
         if self.backlog > 0 {
             let _ = writeln!(out, "  waiting    {:>8}   operations; run again", self.backlog);

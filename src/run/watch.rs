@@ -61,7 +61,7 @@ pub trait PlanSource: Send + Sync {
     /// Makes sure that the services still fit the plan of a workflow that is about to start, and gives what it is to talk to.
     ///
     /// # Errors
-    /// For people: what does not fit, or which secret cannot be had.
+    /// For people: what does not fit, or which secret cannot be read.
     fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, PlanSourceError>;
 }
 
@@ -78,7 +78,7 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// One plan for ever, and the same schedule for all.
+    /// One plan that never changes, and the same schedule for all.
     pub fn fixed(plan: Arc<ExecutionPlan>, services: Services) -> Supervision {
         Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new(), upkeep: Vec::new(), news: None }
     }
@@ -244,7 +244,7 @@ struct Supervisor {
     tasks: JoinSet<Report>,
     disk: Disk,
     notes: Notebook,
-    /// The last look at the wishes failed.
+    /// The last read of the wishes failed.
     unread: bool,
 }
 
@@ -459,7 +459,7 @@ impl Supervisor {
         self.entries[at].waits = None;
         self.note(&name, WorkflowNote::Round).await;
         self.tasks.spawn(async move {
-            // In a task of its own: a panic in a flow ends that flow's round and nothing else.
+            // In a separate task: a panic in a flow ends only that flow's round.
             let round = tokio::spawn(async move { loaded.workflow.round(context).await });
             let result = round.await.unwrap_or_else(|e| Err(RunError::Task(e.to_string())));
             Report::Round(name, result)
@@ -643,7 +643,7 @@ impl Supervisor {
                         workflow = name,
                         %error,
                         next = at,
-                        "the round failed, and a person must act; it is tried again by itself at the time `next`, and at once by `d365map start {name}`"
+                        "the round failed, and a person must act; it is tried again at the time `next`, or immediately with `d365map start {name}`"
                     );
                 } else {
                     tracing::warn!(workflow = name, %error, next = at, "the round failed; it will be tried again");
@@ -693,7 +693,7 @@ impl Supervisor {
         }
     }
 
-    /// Has a look at the mapping files, unless one is under way.
+    /// Checks the mapping files, unless a check is under way.
     fn look_at_files(&mut self) {
         if self.disk.looking {
             return;
@@ -732,7 +732,7 @@ impl Supervisor {
                 continue;
             };
             let due = match &found {
-                Err(reason) => Some(format!("the mapping files cannot be used as they are, and the plan from before goes on: {reason}")),
+                Err(reason) => Some(format!("the mapping files cannot be used, so the earlier plan stays in use: {reason}")),
                 Ok(plan) => match workflows(plan).into_iter().find(|w| w.name == running.workflow.name) {
                     None => Some("it is no longer in the mapping files".to_owned()),
                     Some(w) if w.fingerprint(plan) != running.fingerprint => Some("its mapping has changed".to_owned()),
@@ -748,7 +748,7 @@ impl Supervisor {
                 let reason = "it is new in the mapping files";
                 tracing::warn!(workflow = new.name, "a new workflow; `d365map start {}` starts it", new.name);
                 if let Err(error) = self.stores.control.note_restart_due(&new.name, Some(reason)).await {
-                    tracing::warn!(%error, "the state was not put down");
+                    tracing::warn!(%error, "the state was not stored");
                 }
             }
         }
@@ -762,15 +762,11 @@ impl Supervisor {
         entry.restart_due.clone_from(&due);
         let name = entry.name.clone();
         if let Some(reason) = &due {
-            tracing::warn!(
-                workflow = name,
-                reason,
-                "a restart is due: `d365map start {name} --restart` takes up the mapping files as they are"
-            );
+            tracing::warn!(workflow = name, reason, "a restart is due: `d365map start {name} --restart` uses the present mapping files");
         }
         self.events.restarts_due(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
         if let Err(error) = self.stores.control.note_restart_due(&name, due.as_deref()).await {
-            tracing::warn!(%error, "the state was not put down");
+            tracing::warn!(%error, "the state was not stored");
         }
     }
 }

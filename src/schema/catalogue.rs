@@ -13,7 +13,7 @@ use crate::yaml;
 /// The built-in tables, in the format of schema files.
 ///
 /// `d365.contact` holds every attribute of the contact table that the Web API gives, Microsoft's own solutions included;
-/// columns that an organisation made for itself are not in it. `campaign.profile` holds the documented attributes of the
+/// columns that an organization made for itself are not in it. `campaign.profile` holds the documented attributes of the
 /// resource; custom fields (`cus…`) are not in it. Both kinds come in by a pull or by a file written by hand.
 ///
 /// `partner.referral` holds the fields of Partner Center's referrals resource as its documentation and published answers show
@@ -175,7 +175,7 @@ fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        // A pipe or a link that leads nowhere is not passed over: reading it is an error.
+        // A pipe or a link that leads nowhere is not skipped: reading it is an error.
         if !hidden && path.extension().is_some_and(|e| e == "yaml" || e == "yml") && !path.is_dir() {
             paths.push(path);
         }
@@ -184,7 +184,7 @@ fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The file of a folder that describes a table, and whether it only extends the built-in one. Faulty files are passed over.
+/// The file of a folder that describes a table, and whether it only extends the built-in one. Faulty files are skipped.
 ///
 /// # Errors
 ///

@@ -39,7 +39,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// The differences in what a mapping could notice; where a fact comes from is none.
+/// The differences in what a mapping could notice; the origin of a fact does not count.
 pub fn diff(before: &Table, after: &Table) -> Vec<Change> {
     let mut changes = Vec::new();
     let facts = [

@@ -1,4 +1,4 @@
-//! The shape of schema files, as it stands in them: every key, nothing of what it means.
+//! The shape of schema files as they are written: every key, without its meaning.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

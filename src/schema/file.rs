@@ -237,7 +237,7 @@ impl Reader<'_> {
     fn fields(&mut self, docs: &Map<FieldDoc>, fields: &mut IndexMap<String, Field>) {
         for (name, doc) in &docs.0 {
             if name.value.is_empty() || name.value.contains('.') {
-                let help = "a nested field stands below `fields` of a field of type item";
+                let help = "write a nested field below `fields` of a field of type item";
                 self.problem(&name.span, format!("`{}` cannot be a field's name", name.value), "a name has no dot and is not empty", help);
                 continue;
             }
@@ -303,7 +303,7 @@ impl Reader<'_> {
         if doc.read_only.is_some() && (doc.creatable.is_some() || doc.updatable.is_some()) {
             self.problem(
                 &name.span,
-                "`read-only` stands beside `creatable` or `updatable`",
+                "`read-only` cannot be combined with `creatable` or `updatable`",
                 "says the same thing twice",
                 "`read-only: true` means `creatable: false` and `updatable: false`; keep one spelling",
             );

@@ -94,7 +94,7 @@ fn whole(value: Option<&Value>) -> Option<i64> {
 }
 
 /// The label in the language of the project (`prefer_language` puts it there), else in that of the user that pulls, which is the
-/// organisation's unless the user chose another; else the first. Dataverse writes formatted values in that language too, so `label` of an option and of a lookup agree.
+/// organization's unless the user chose another; else the first. Dataverse writes formatted values in that language too, so `label` of an option and of a lookup agree.
 fn label(value: Option<&Value>) -> Option<String> {
     let value = value?;
     let localized = list(value.get("LocalizedLabels").unwrap_or(&Value::Null));
@@ -176,7 +176,7 @@ fn prefer_language(document: &mut Value, language: u32, in_options: bool) -> usi
                 object.insert("UserLocalizedLabel".to_owned(), found.clone());
                 return 0;
             }
-            // Options have descriptions too, which nobody reads.
+            // Options have descriptions too, which are not used.
             let inner = object.iter_mut().filter(|(key, _)| *key != "Description");
             inner
                 .map(|(key, value)| {
@@ -320,7 +320,7 @@ fn dataverse_type(logical: &str, vendor: &str, attribute: &Attribute<'_>, relati
             Some("TimeZoneIndependent") => FieldType::LocalDateTime,
             Some("UserLocal") | None => FieldType::DateTime,
             Some(other) => {
-                notes.push(format!("{logical}: the behaviour {other} of a date is not known; taken as an instant"));
+                notes.push(format!("{logical}: the behavior {other} of a date is not known; taken as an instant"));
                 FieldType::DateTime
             }
         },
@@ -556,7 +556,7 @@ fn campaign_type(path: &str, vendor: &str, entry: &Value, known: Option<&Field>,
     }
 }
 
-/// The values of an enumeration: a list of objects, or an object by name. What marks an invalid value is none.
+/// The values of an enumeration: a list of objects, or an object by name. A mark for an invalid value is not a value.
 fn values(entry: &Value) -> Arc<[EnumValue]> {
     let stored = |v: &Value| match v.get("value") {
         Some(Value::String(s)) => Some(s.clone()),

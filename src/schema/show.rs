@@ -21,7 +21,7 @@ pub fn show(table: &Table) -> String {
         let _ = writeln!(out, "  primary name     {name}");
     }
     if let Some(on) = table.change_tracking {
-        let _ = writeln!(out, "  change tracking  {}", if on { "on" } else { "off: the table cannot be synchronised incrementally" });
+        let _ = writeln!(out, "  change tracking  {}", if on { "on" } else { "off: the table cannot be synchronized incrementally" });
     }
     for key in &table.alternate_keys {
         let _ = writeln!(out, "  alternate key    {} ({})", key.name, key.fields.join(", "));

@@ -8,7 +8,7 @@ use super::file::VERSION;
 use super::model::{ChoiceSet, Field, FieldType, Provenance, SystemId, Table};
 use super::words::{Kind, Word, decimal_range, integer_range};
 
-/// What stands on one line at most; longer mappings are spread over several.
+/// The maximum length of one line; longer mappings are spread over several.
 const WIDTH: usize = 120;
 
 /// A tree between the table and its text: YAML and JSON are written from it.

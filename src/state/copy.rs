@@ -7,7 +7,7 @@ use super::error::StateError;
 use super::store::Store;
 use super::tx::mapping_id;
 
-/// What a workflow of opt-outs goes by: each table with the condition on its rows. ?1 is the workflow's number, ?2 its name.
+/// What a workflow of opt-outs uses: each table with the condition on its rows. ?1 is the workflow's number, ?2 its name.
 const OPTOUTS: &[(&str, &str)] = &[
     ("mapping", "id = ?1 AND ?2 IS NOT NULL"),
     ("cursor", "mapping = ?1 AND ?2 IS NOT NULL"),
@@ -59,7 +59,7 @@ impl Store {
         Ok(copy)
     }
 
-    /// Copies what a mapping knows into a store of its own, whose file has no name and goes with it: a ledger may be larger than
+    /// Copies what a mapping knows into a separate store, whose file has no name and goes with it: a ledger may be larger than
     /// the memory. Queued operations are copied without their values.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ mod tests {
         let person = Person { owed: Flags::of(2), ..Person::default() };
         let mark = Mark::Contacts { from: cursor, to: CursorMove::Next("next".to_owned()) };
         let sights = vec![(ID.to_owned(), person.clone())];
-        store.take_in_optouts(FLOW, sights, mark, |_, _, person| Fate::Keep { person, due: false }).unwrap();
+        store.store_optouts(FLOW, sights, mark, |_, _, person| Fate::Keep { person, due: false }).unwrap();
         store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
         store.forget("c0000000-0000-4000-8000-000000000009").unwrap();
         let copy = store.copy_of_optouts(FLOW).unwrap();

@@ -1,4 +1,4 @@
-//! Where a flow stands in its source.
+//! The position of a flow in its source.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -31,7 +31,7 @@ words! {
     }
 }
 
-/// Where a flow stands. A page is read with a cursor and committed from it.
+/// The position of a flow. A page is read with a cursor and committed from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cursor {
     /// Full load or changes.
@@ -68,14 +68,14 @@ pub enum CursorMove {
     ///
     /// `link` is the new delta link. Without one a flow in its delta phase keeps the link it has (the answer "no changes"
     /// may lack it \[K\]), and a flow in a full load starts another one next time: its source tracks no changes.
-    /// `unseen` says what becomes of target records that a full load did not see; it means nothing in the delta phase.
+    /// `unseen` says what happens to target records that a full load did not see; it means nothing in the delta phase.
     RoundEnd {
         /// The delta link, if the service gave one.
         link: Option<String>,
-        /// What becomes of target records that the source no longer has.
+        /// What happens to target records that the source no longer has.
         unseen: Unseen,
     },
-    /// Read everything anew: the link has expired (Dataverse Web API: change tracking), or the plan has changed.
+    /// Read everything again: the link has expired (Dataverse Web API: change tracking), or the plan has changed.
     /// A first load or replay that is under way stays one, since its work is not done.
     Restart {
         /// Why.
@@ -125,7 +125,7 @@ pub(super) fn full_at(conn: &Connection, mapping: i64) -> Inside<Option<Instant>
 }
 
 impl Store {
-    /// Where the flow stands; none if it has never run.
+    /// Returns the position of the flow; `None` if it has never run.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -136,7 +136,7 @@ impl Store {
         })
     }
 
-    /// Where the flow stands; a flow that has never run is put to the start of its first full load.
+    /// Returns the position of the flow; a flow that has never run is put to the start of its first full load.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -268,7 +268,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Refuses a page that was read from another place than the one where the flow stands now.
+    /// Refuses a page that was read from another position than the present one of the flow.
     pub fn expect_cursor(&mut self, name: &str, mapping: i64, from: &Cursor) -> Inside<()> {
         let moved = |detail: String| StateError::CursorMoved { mapping: name.to_owned(), detail };
         let Some(current) = cursor_of(self.conn, mapping)? else {

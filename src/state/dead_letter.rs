@@ -30,7 +30,7 @@ pub struct Place {
 pub struct Failure {
     /// A stable word or the service's own code, to filter by.
     pub code: String,
-    /// For people: what happened and what mends it.
+    /// For people: what happened and how to fix it.
     pub message: String,
     /// The field, where one is to blame.
     pub field: Option<String>,
@@ -196,7 +196,7 @@ impl Store {
         })
     }
 
-    /// Queues a new attempt for each: the record is read anew from the source and evaluated by the present plan, so that an
+    /// Queues a new attempt for each: the record is read again from the source and evaluated with the present plan, so that an
     /// old state never overwrites a newer one. The dead letter stays, marked, until the attempt has come to its end. Gives
     /// their number. May be called beside a run, which then carries it out.
     ///

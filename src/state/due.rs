@@ -1,4 +1,4 @@
-//! Records that are to be evaluated again at an instant, although nobody changes them: the answer of a filter that asks the time
+//! Records that are to be evaluated again at an instant, even if they do not change: the answer of a filter that asks the time
 //! changes then. Each is noted in the transaction that takes the record in, and evaluated again when its instant has come.
 
 use std::collections::BTreeMap;
@@ -71,13 +71,13 @@ impl Store {
         })
     }
 
-    /// Takes in records that were due, like a page: operations, rejects and the next instants, all or nothing. What may be part of a
+    /// Stores records that were due, like a page: operations, rejects and the next instants, all or nothing. What may be part of a
     /// mass change is held until [`Store::judge_held`].
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn take_in_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError> {
-        self.write("take in due records", |tx| {
+    pub fn store_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError> {
+        self.write("store due records", |tx| {
             let DueCommit { run, mapping: name, records, changes, times } = commit;
             let mapping = tx.mapping(&name)?;
             let mut outcome = PageOutcome::default();
@@ -89,7 +89,7 @@ impl Store {
             let mut intake = tx.intake(run, mapping, &from, false, true)?;
             for change in changes {
                 let due = times.due.get(change.source_id()).copied();
-                tx.take_in(&mut intake, change, due, &mut outcome)?;
+                tx.store_change(&mut intake, change, due, &mut outcome)?;
             }
             tx.mark_seen(&mut intake)?;
             outcome.cursor = Some(from);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_due_from_the_millisecond_at_which_its_answer_has_changed_until_it_is_taken_in_again() {
+    fn a_record_is_due_from_the_millisecond_at_which_its_answer_has_changed_until_it_is_stored_again() {
         let store = Store::in_memory().unwrap();
         let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
         let later = at(10) + TimeDelta::nanoseconds(1);
@@ -181,7 +181,7 @@ mod tests {
         times.note("b", Some(at(50)));
         let records = vec!["a".to_owned(), "b".to_owned()];
         let changes = vec![filtered("a"), filtered("b")];
-        let outcome = store.take_in_due(DueCommit { run, mapping: FLOW.into(), records, changes, times }).unwrap();
+        let outcome = store.store_due(DueCommit { run, mapping: FLOW.into(), records, changes, times }).unwrap();
         assert_eq!((outcome.records, outcome.filtered_out), (2, 2));
         assert_eq!(store.due_records(FLOW, at(100), 9).unwrap(), ["b", "c"]);
         assert_eq!(store.status().unwrap().mappings[0].due, DueStatus { records: 2, next: Some(at(50)) });
@@ -218,7 +218,7 @@ mod tests {
         let mut times = PageTimes::default();
         times.note(id, Some(at(2)));
         let records = vec![id.to_owned()];
-        store.take_in_due(DueCommit { run, mapping: FLOW.into(), records, changes: vec![change], times }).unwrap();
+        store.store_due(DueCommit { run, mapping: FLOW.into(), records, changes: vec![change], times }).unwrap();
         assert!(store.due_records(FLOW, at(9), 9).unwrap().is_empty());
     }
 }

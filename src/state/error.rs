@@ -30,7 +30,7 @@ pub enum StateError {
         fix: String,
     },
     /// A command that only reads found no state file.
-    #[error("there is no state file {}; it is made by the first `d365map run`", path.display())]
+    #[error("there is no state file {}; the first `d365map run` creates it", path.display())]
     NotFound {
         /// Where it was looked for.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum StateError {
     },
     /// The file was written by a newer version of this program.
     #[error(
-        "the state file {} has format {found}, this program knows up to {known}; use the newer d365map that wrote it, or another `state` path",
+        "the state file {} has format {found}, this version supports up to {known}; use the newer d365map that wrote it, or another `state` path",
         path.display()
     )]
     NewerFormat {
@@ -99,14 +99,14 @@ pub enum StateError {
         source: rusqlite::Error,
     },
     /// The file holds something that this program never writes.
-    #[error("the state file is damaged: {what}; restore it from a copy, or remove it: the next run then loads everything anew")]
+    #[error("the state file is damaged: {what}; restore it from a copy, or remove it: the next run then loads everything again")]
     Damaged {
         /// What was found where.
         what: String,
     },
-    /// So many deletions, or so many fields that would become empty, that they need approval.
+    /// The number of deletions, or of fields that would become empty, needs approval.
     #[error(
-        "`{mapping}` stops before it writes: it would {change}. A filter, a permission or an environment gone wrong looks like this; what is held has not been written. If it is meant, run `d365map run --approve-mass-change {mapping}` (beside a watch: `d365map start {mapping} --approve-mass-change`). If not, correct the cause and read everything again with `d365map replay {mapping}`"
+        "`{mapping}` stops before it writes: it would {change}. The cause may be a wrong filter, permission or environment. The held changes have not been written. If they are intended, run `d365map run --approve-mass-change {mapping}` (beside a watch: `d365map start {mapping} --approve-mass-change`). If not, correct the cause and read everything again with `d365map replay {mapping}`"
     )]
     MassChange {
         /// The workflow.
@@ -129,7 +129,7 @@ pub enum StateError {
     },
     /// A new workflow may be an old one under another name.
     #[error(
-        "`{new}` is new, and the state still has `{name}` ({} at the target), which no mapping file has any more. `{new}` may be its new name, but {why}. Nothing was read or written. If it was renamed: `d365map state rename {name} {new}`; if not: `d365map state drop {name}`; `d365map state list` shows both",
+        "`{new}` is new, and the state still has `{name}` ({} at the target), which no mapping file has. `{new}` may be its new name, but {why}. Nothing was read or written. If it was renamed: `d365map state rename {name} {new}`; if not: `d365map state drop {name}`; `d365map state list` shows both",
         counted(*records, "record")
     )]
     Orphan {
@@ -139,7 +139,7 @@ pub enum StateError {
         records: u64,
         /// The new workflow.
         new: String,
-        /// Why it cannot be told for certain.
+        /// Why it is not certain.
         why: String,
     },
     /// A workflow that was renamed is running.
@@ -248,7 +248,7 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::SystemIoFailure) => "; check that disk and its free space",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => "; check the rights on the file and its folder",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "; restore it from a copy, or remove it: the next run then loads everything anew"
+            "; restore it from a copy, or remove it: the next run then loads everything again"
         }
         _ => "",
     }

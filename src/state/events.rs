@@ -1,8 +1,8 @@
-//! Marketing events on their way to timelines: what was taken in, what waits, where the journal was read up to.
+//! Marketing events on their way to timelines: what was stored, what waits, where the journal was read up to.
 //!
-//! An event comes from several sources, and from each at least once. It is told apart by a log's id where its source has that, and by
+//! An event comes from several sources, and from each at least once. It is identified by a log's id where its source has that, and by
 //! its values otherwise; both are kept as keyed hashes, so that an event without an id is known to be the one that came with one, in
-//! either order. Two events with ids of their own are two, whatever their values. The payload is kept while the event waits.
+//! either order. Two events with different ids are two, whatever their values. The payload is kept while the event waits.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -31,7 +31,7 @@ const OF_LOG: i64 = 0;
 const OF_VALUES: i64 = 1;
 const OF_VALUES_WITH_LOG: i64 = 2;
 
-/// An event to take in.
+/// An event to store.
 #[derive(Clone)]
 pub struct NewEvent {
     /// The id under which its activity is made; it follows from the event alone.
@@ -73,12 +73,12 @@ pub enum EventMark {
     None,
 }
 
-/// What became of events that were taken in.
+/// The result of storing events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct EventIntake {
     /// Waiting now.
     pub new: u64,
-    /// Taken in before, from this or another source.
+    /// Stored before, from this or another source.
     pub known: u64,
     /// Of a person who was forgotten.
     pub forgotten: u64,
@@ -119,13 +119,13 @@ pub enum EventResult {
     Written,
     /// Its contact is no more: there is no timeline to write to.
     Gone,
-    /// Refused for good.
+    /// Refused permanently.
     Failed(Failure),
     /// To be tried again.
     Later,
 }
 
-/// Where a flow stands in the journal.
+/// The position of a flow in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct JournalCursor {
     /// The link to follow; none before the first answer and after a gap.
@@ -138,7 +138,7 @@ pub struct JournalCursor {
     pub gone: u64,
 }
 
-/// How a flow of events stands.
+/// The status of a flow of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventsStatus {
     /// The latest time of an event of the journal that was read.
@@ -161,12 +161,12 @@ pub struct EventGap {
 }
 
 impl Store {
-    /// Takes in events and moves their source's mark, all or nothing.
+    /// Stores events and moves their source's mark, all or nothing.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn take_events(&self, flow: &str, events: &[NewEvent], mark: &EventMark) -> Result<EventIntake, StateError> {
-        self.write("take in events", |tx| {
+        self.write("store events", |tx| {
             let id = tx.mapping(flow)?;
             let origin = origin_of(tx.conn, flow)?;
             let mut intake = EventIntake::default();
@@ -247,12 +247,12 @@ impl Store {
         })
     }
 
-    /// Where a flow stands in the journal.
+    /// The position of a flow in the journal.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn journal_cursor(&self, flow: &str) -> Result<JournalCursor, StateError> {
-        self.read("read where the journal stands", |conn, _| {
+        self.read("read the position in the journal", |conn, _| {
             let Some(id) = mapping_id(conn, flow)? else { return Ok(JournalCursor::default()) };
             let mut statement = conn.prepare_cached("SELECT link, quiet_until, read_up_to, gone FROM event_cursor WHERE flow = ?1")?;
             let row = statement.query_row([id], |row| {
@@ -278,7 +278,7 @@ impl Store {
         })
     }
 
-    /// How many events of a flow wait that are of none of these types: those of a type that was switched off since they were taken in.
+    /// How many events of a flow wait that are of none of these types: those of a type that was switched off since they were stored.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -399,13 +399,13 @@ impl Store {
         })
     }
 
-    /// Forgets what was taken in long ago, once a day for all flows: one part of it, so that other flows need not wait for the whole.
-    /// Begin with `i64::MIN` and call it again with what it gives, until that is nothing. Where it is left off, it begins anew.
+    /// Forgets what was stored long ago, once a day for all flows: one part of it, so that other flows need not wait for the whole.
+    /// Begin with `i64::MIN` and call it again with what it gives, until that is nothing. If it is interrupted, it begins again.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn prune_events(&self, from: i64) -> Result<Option<i64>, StateError> {
-        self.write("forget what was taken in long ago", |tx| {
+        self.write("forget what was stored long ago", |tx| {
             let today = day_number(tx.now);
             let pruned: Option<i64> = tx.conn.query_row("SELECT max(pruned_on) FROM event_cursor", [], |row| row.get(0))?;
             if pruned.is_none_or(|day| day >= today) {
@@ -457,7 +457,7 @@ impl Store {
     }
 }
 
-/// Types as a text in which each stands between commas.
+/// Types as a text in which each is between commas.
 fn list(kinds: &[&str]) -> String {
     format!(",{},", kinds.join(","))
 }
@@ -485,7 +485,7 @@ fn gaps(conn: &Connection, flow: i64) -> Inside<Vec<EventGap>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// How a flow of events stands; none for a flow of another kind.
+/// Returns the status of a flow of events; `None` for a flow of another kind.
 pub(super) fn events_status(conn: &Connection, flow: i64) -> Inside<Option<EventsStatus>> {
     let row: Option<(Option<i64>, i64)> = conn
         .prepare_cached("SELECT read_up_to, gone FROM event_cursor WHERE flow = ?1")?
@@ -516,7 +516,7 @@ impl Tx<'_> {
         Ok(rows.len() as u64)
     }
 
-    /// Whether an event was taken in before; notes it otherwise.
+    /// Whether an event was stored before; notes it otherwise.
     fn seen(&mut self, origin: &str, event: &NewEvent) -> Inside<bool> {
         let (key, path) = (self.key(), path(origin));
         let values = key.hash(&path, &event.value_key).cast_signed();
@@ -680,7 +680,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_sources_are_mixed_and_repeated_each_event_is_taken_in_once(
+        fn however_sources_are_mixed_and_repeated_each_event_is_stored_once(
             given in proptest::collection::vec((0..4u8, proptest::option::of(0..4u8)), 0..40),
             pages in 1..5usize,
         ) {
@@ -763,7 +763,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_leaves_nothing_but_its_hash_and_what_is_refused_waits_for_a_retry() {
+    fn what_is_written_leaves_only_its_hash_and_what_is_refused_waits_for_a_retry() {
         let store = Store::in_memory().unwrap();
         store.begin_events("email").unwrap();
         let (run, _) = store.start_run(RunKind::Once, &["email".to_owned()]).unwrap();
@@ -790,7 +790,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_in_long_ago_is_forgotten_once_a_day() {
+    fn what_was_stored_long_ago_is_forgotten_once_a_day() {
         let store = Store::in_memory().unwrap();
         store.begin_events("email").unwrap();
         take(&store, &[event(Some("1"), "a"), event(Some("2"), "b")]);

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_last_reading_skipped_is_told_of_its_flow_and_a_few_files_by_name() {
+    fn what_the_last_reading_skipped_is_shown_for_its_flow_and_a_few_files_by_name() {
         let store = Store::in_memory().unwrap();
         let told = |flow: &str| store.read("test", |conn, _| export_notes(conn, flow)).unwrap();
         let files = |names: &[&str]| -> Vec<(String, String)> { names.iter().map(|n| ((*n).to_owned(), "no header".to_owned())).collect() };

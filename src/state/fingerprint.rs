@@ -5,7 +5,7 @@
 //!
 //! The hash is SipHash-1-3 under a random key of the store, so that values chosen from outside cannot be made to collide
 //! (which would hide a change), and fingerprints of two stores cannot be compared. By chance, one changed field in 2^64
-//! goes unseen. The key lies in the same file: this is no encryption.
+//! goes unseen. The key is in the same file: this is not encryption.
 
 use std::hash::Hasher;
 
@@ -51,7 +51,7 @@ pub struct Fingerprint(Vec<u64>);
 
 impl Fingerprint {
     pub(super) fn from_blob(blob: &[u8]) -> Self {
-        // A blob whose length is no multiple of eight is damaged at its end; what is missing reads as unknown, which
+        // A blob whose length is not a multiple of eight is damaged at its end; what is missing reads as unknown, which
         // costs a write and hides nothing.
         Fingerprint(blob.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
     }
@@ -94,7 +94,7 @@ impl Fingerprint {
 }
 
 /// For each slot, which of the source columns that its field reads had a value at the last write. A column that the user may no
-/// longer read is empty in every record; where a mapping has a default, the target shows a value all the same.
+/// longer read is empty in every record; where a mapping has a default, the target still shows a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FilledColumns(Vec<u8>);
 

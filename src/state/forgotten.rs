@@ -19,7 +19,7 @@ pub(super) fn hash(key: &HashKey, source_id: &str) -> i64 {
 }
 
 impl Store {
-    /// Whether a record of this id is not to be taken in any more.
+    /// Whether a record of this id must not be stored any more.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -53,7 +53,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Whether a record of this id is not to be taken in any more.
+    /// Whether a record of this id must not be stored any more.
     pub fn is_forgotten(&self, source_id: &str) -> Inside<bool> {
         let mut statement = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE id_hash = ?1)")?;
         Ok(statement.query_row([hash(&self.key(), source_id)], |row| row.get(0))?)

@@ -1,5 +1,5 @@
 //! Workflows and their names. A workflow is what it reads, what it writes and by which key; its name is only how people call
-//! it. A mapping that is renamed keeps its outbox, its ledger, its cursor and all that belongs to it; what cannot be told for
+//! it. A mapping that is renamed keeps its outbox, its ledger, its cursor and all that belongs to it; what is not
 //! certain is refused, since deletions that were missed under the old name would never be carried out.
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -175,7 +175,7 @@ impl Store {
     /// renamed. One transaction.
     ///
     /// # Errors
-    /// [`StateError::Orphan`] if a new workflow may be an old one under another name, and that cannot be told for certain;
+    /// [`StateError::Orphan`] if a new workflow may be an old one under another name, and that is not certain;
     /// [`StateError::Busy`]; when the file cannot be written.
     pub fn recognize_workflows(&self, plan: &[PlannedWorkflow], busy: &[String]) -> Result<Recognition, StateError> {
         self.write("compare workflows", |tx| {
@@ -309,7 +309,7 @@ fn unknown(name: &str, known: &[KnownWorkflow]) -> StateError {
 
 impl Tx<'_> {
     fn rename(&mut self, from: &str, to: &str) -> Inside<()> {
-        // A row of the new name has no state: a wish or a look has made it.
+        // A row of the new name has no state: a wish or a status query has made it.
         if let Some(id) = mapping_id(self.conn, to)? {
             self.remove_mapping(id)?;
         }

@@ -35,7 +35,7 @@ pub struct Lease {
     pub run: RunId,
     /// Where to read.
     pub cursor: Cursor,
-    /// How often this page was tried in vain.
+    /// How often this page was tried without success.
     pub attempts: u32,
 }
 
@@ -57,13 +57,13 @@ pub enum Claim {
 pub struct PartitionStatus {
     /// Which.
     pub partition: Partition,
-    /// Where it stands.
+    /// Its position.
     pub cursor: Cursor,
     /// Somebody is reading a page.
     pub leased: bool,
     /// It will not be given out in this run.
     pub cancelled: bool,
-    /// How often the present page was tried in vain.
+    /// How often the present page was tried without success.
     pub attempts: u32,
     /// Not given out before then.
     pub not_before: Option<Instant>,
@@ -77,7 +77,7 @@ impl Store {
     /// # Errors
     /// As [`Store::commit_page`].
     pub fn checkpoint(&self, lease: &Lease, page: PageCommit) -> Result<PageOutcome, StateError> {
-        self.write("take in a page", |tx| {
+        self.write("store a page", |tx| {
             let mapping = tx.mapping(&lease.partition.mapping)?;
             tx.conn
                 .prepare_cached(
@@ -93,7 +93,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn reschedule(&self, lease: &Lease, not_before: Instant, error: &str) -> Result<(), StateError> {
-        self.write("put off a page", |tx| {
+        self.write("postpone a page", |tx| {
             let mapping = tx.mapping(&lease.partition.mapping)?;
             tx.conn.execute(
                 "UPDATE cursor SET leased_by = NULL, not_before = ?3, attempts = attempts + 1, last_error = ?4
@@ -116,7 +116,7 @@ impl Store {
         })
     }
 
-    /// Where all partitions stand, by name.
+    /// The positions of all partitions, by name.
     ///
     /// # Errors
     /// When the file cannot be read.

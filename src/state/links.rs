@@ -5,7 +5,7 @@
 //! is claimed. An upsert whose parent is not at the target is not given out; it waits until the parent's row in the ledger is
 //! written, in whose transaction it becomes due again.
 //!
-//! The links that were written are kept as well: when a parent is made anew (it came back into the filter, somebody had
+//! The links that were written are kept as well: when a parent is created again (it came back into the filter, somebody had
 //! deleted it at the target, it has another key), the service has emptied the links that led to it, and the records that had
 //! them are read and linked again.
 //!
@@ -26,7 +26,7 @@ use super::tx::{Tx, mapping_id};
 use super::types::{Op, millis};
 use crate::time::Instant;
 
-/// Records that wait for records of another mapping, or of their own.
+/// Records that wait for records of another or the same mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// The mapping whose records they wait for.
@@ -90,7 +90,7 @@ impl Store {
         })
     }
 
-    /// How many operations of a flow wait for a record that is not at the target. One look-up, however many there are.
+    /// How many operations of a flow wait for a record that is not at the target. One lookup, however many there are.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -123,7 +123,7 @@ pub(super) fn waiting_for(conn: &Connection, mapping: i64) -> Inside<Vec<Waiting
 }
 
 impl Tx<'_> {
-    /// The key under which a source record stands at the target, as far as that is sure. One that is about to be deleted is
+    /// The key of a source record at the target, as far as that is certain. One that is about to be deleted is
     /// not there any more to be linked to.
     pub fn parent_key(&mut self, parent: &str, source_id: &str) -> Inside<Option<String>> {
         let parent = self.mapping(parent)?;
@@ -251,7 +251,7 @@ impl Tx<'_> {
         self.release_deletes(&before)
     }
 
-    /// A record was made anew: links that led to it are empty at the target now. Those who had them are read again, and what
+    /// A record was created again: links that led to it are empty at the target now. Those who had them are read again, and what
     /// is on file of these links is forgotten, so that they are written. Costs nothing while no link is on file.
     pub fn link_again(&mut self, parent: i64, source_id: &str) -> Inside<()> {
         if !self.has_links()? {

@@ -133,7 +133,7 @@ impl RunLock {
             expect_own(path, &file)?;
             match file.try_lock() {
                 Ok(()) if leads_to(path, &file).map_err(io)? => return Ok(file),
-                // Somebody removed the file after it was opened: the lock on it keeps nobody out.
+                // Somebody removed the file after it was opened: the lock on it keeps no process out.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(StateError::InUse { path: state.to_owned(), holder: read_holder(&mut file) }),
                 Err(TryLockError::Error(source)) => return Err(io(source)),
@@ -182,7 +182,7 @@ pub(super) fn host_name() -> String {
     }
 }
 
-/// Who runs on a state file at this moment; none where nobody does. Changes nothing: a look takes a shared lock for an
+/// Returns the process that runs on a state file at this moment, if any. Changes nothing: the check takes a shared lock for an
 /// instant, and a run that begins in that very instant is refused and may be started again.
 ///
 /// # Errors

@@ -24,7 +24,7 @@ use crate::count::counted;
 const FEW: u64 = 10;
 /// The share, in percent, beyond which few changes are a mass change as well.
 const MOST: u8 = 50;
-/// Held changes that are released in one go; more than one go is one transaction all the same.
+/// Held changes that are released in one go; more than one go is still one transaction.
 const CHUNK: usize = 1000;
 /// Records that are named as examples.
 const EXAMPLES: i64 = 3;
@@ -33,7 +33,7 @@ const WINDOW: TimeDelta = TimeDelta::hours(24);
 /// `mass_passed.path` of deletions.
 const DELETIONS: &str = "";
 
-/// When changes are so many that they need approval.
+/// The number of changes from which they need approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MassLimits {
     /// As many changes as this need approval if their share is above `percent`.
@@ -175,7 +175,7 @@ impl std::fmt::Display for MassChange {
 /// What became of held changes when a load was over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
-    /// So many were released.
+    /// The number that was released.
     Released(u64),
     /// They need approval.
     Held(MassChange),
@@ -568,7 +568,7 @@ impl Tx<'_> {
     }
 }
 
-/// Source columns of a field that are told apart.
+/// Source columns of a field that are distinguished.
 const COLUMN_BITS: u32 = 7;
 /// A loss is a slot, with the number of the lost source column, from 1, from this bit on; 0 if the field becomes empty.
 const LOSS_SHIFT: u32 = 24;

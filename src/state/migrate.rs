@@ -233,7 +233,7 @@ mod tests {
         assert_eq!((contact.out.len(), contact.ours.len(), contact.changed, contact.version.as_deref()), (2, 1, at(1000), Some("v1")));
         assert_eq!((profile.out.len(), profile.seen, profile.created), (3, at(2000), Some(at(500))));
         assert_eq!(profile.consent(Flags::of(3)), Some(at(1500)));
-        // Nobody knows when Campaign got these opt-outs: only a consent after the migration is certain to be later.
+        // It is not known when Campaign got these opt-outs: only a consent after the migration is certain to be later.
         let migrated = before..=crate::time::now() + chrono::TimeDelta::seconds(1);
         assert!(migrated.contains(&profile.no_later), "{profile:?}");
         // What was perhaps under way is known to be, and the profile is read before anything is written.

@@ -16,7 +16,7 @@
 //! * [`Store::settle`]: a batch of answers, with the ledger and the dead letters they change.
 //! * [`Store::start_run`]: what a dead run left claimed becomes waiting again, marked uncertain.
 //!
-//! The tables and what survives what are told in `docs/state.md`. The data of a record is held only while it waits
+//! `docs/state.md` describes the tables and what survives what. The data of a record is held only while it waits
 //! (outbox) or has failed (dead letter); the ledger keeps keyed hashes.
 
 mod copy;

@@ -36,7 +36,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn take_notification(&self, notification: &Notification, received: Instant) -> Result<bool, StateError> {
-        self.write("take in a notification", |tx| {
+        self.write("store a notification", |tx| {
             let Notification { event, resource, changed } = notification;
             let added = tx
                 .conn

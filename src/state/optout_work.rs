@@ -1,4 +1,4 @@
-//! Persons in workers' hands: handed out, intentions noted before anything is sent, answers taken in.
+//! Persons in workers' hands: handed out, intentions noted before anything is sent, answers stored.
 
 use super::dead_letter::{Failure, NewDeadLetter};
 use super::error::{Inside, StateError};
@@ -67,7 +67,7 @@ impl Store {
         })
     }
 
-    /// Puts down what is known of a person, and what is about to be written, before it is written. Gives `false` where the
+    /// Stores what is known of a person, and what is about to be written, before it is written. Gives `false` where the
     /// person is not in this file any more, so that nothing may be written.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn settle_optouts(&self, run: RunId, flow: &str, ends: Vec<(i64, Flags, PersonEnd)>) -> Result<(), StateError> {
-        self.write("take in answers", |tx| {
+        self.write("store answers", |tx| {
             let mapping = tx.mapping(flow)?;
             let stage = state_of(tx.conn, mapping)?.map_or(OptoutStage::Baseline, |(_, state)| state.stage);
             for (seq, owed, end) in ends {
@@ -134,7 +134,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Puts down what a worker knows of a person. `owed`: what the person was owed when the worker began. What the person was given
+    /// Stores what a worker knows of a person. `owed`: what the person was owed when the worker began. What the person was given
     /// since then, by a mapping that deleted the profile or by a merged contact, stays.
     fn put_worked(&mut self, mapping: i64, id: &str, mut person: Person, owed: Flags, stage: OptoutStage) -> Inside<()> {
         let known = person_of(self.conn, mapping, id)?.unwrap_or_default();

@@ -23,7 +23,7 @@ words! {
     pub enum OptoutStage {
         /// Not both sides have been read in full.
         Baseline = "baseline",
-        /// The sides disagree, and nobody has said yet that the differences may be written.
+        /// The sides disagree, and the differences are not approved yet.
         Held = "held",
         /// Differences are written.
         Live = "live",
@@ -40,7 +40,7 @@ words! {
     }
 }
 
-/// Where a flow of opt-outs stands.
+/// The phase of a flow of opt-outs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OptoutState {
     /// How far it has come.
@@ -65,7 +65,7 @@ pub struct OptoutState {
     pub warning: Option<String>,
 }
 
-/// What becomes of a person whom something was seen of.
+/// What happens to a person whom something was seen of.
 #[derive(Debug)]
 pub enum Fate {
     /// It is kept so; `due`: there is something to write.
@@ -132,7 +132,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
     let profile = match (row.get::<_, Option<i64>>(4)?, row.get::<_, Option<i64>>(5)?) {
         (Some(out), Some(seen)) => {
             let mut consents = [None; ATTRIBUTES];
-            // Our own JSON; were it damaged, the times would be unknown, and unknown times speak for the opt-out.
+            // Our own JSON; if it were damaged, the times would be unknown, and unknown times favor the opt-out.
             let known: Vec<(usize, i64)> = row.get::<_, Option<String>>(7)?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
             for (place, at) in known {
                 if let Some(consent) = consents.get_mut(place) {
@@ -191,19 +191,19 @@ pub(super) fn state_of(conn: &Connection, mapping: i64) -> Inside<Option<(String
 }
 
 impl Store {
-    /// Where a flow of opt-outs stands; none if it has never run.
+    /// Returns the phase of a flow of opt-outs; `None` if it has never run.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn optout_state(&self, flow: &str) -> Result<Option<OptoutState>, StateError> {
-        self.read("read where opt-outs stand", |conn, _| match mapping_id(conn, flow)? {
+        self.read("read the phase of opt-outs", |conn, _| match mapping_id(conn, flow)? {
             Some(mapping) => Ok(state_of(conn, mapping)?.map(|(_, state)| state)),
             None => Ok(None),
         })
     }
 
     /// Begins a flow, or goes on with it. `pairs` tells which fields are compared: where it is another than before, both sides
-    /// are read anew and the differences have to be accepted again. Gives where the flow stands and its cursor on contacts.
+    /// are read again and the differences have to be accepted again. Returns the phase of the flow and its cursor on contacts.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -236,24 +236,24 @@ impl Store {
             )?;
             match state_of(tx.conn, mapping)? {
                 Some((_, state)) => Ok((state, cursor)),
-                None => Err(StateError::Damaged { what: "a flow of opt-outs is gone in the middle of its beginning".into() }.into()),
+                None => Err(StateError::Damaged { what: "a workflow of opt-outs was removed while it started".into() }.into()),
             }
         })
     }
 
-    /// Takes in what was seen of persons, and how far was read, in one transaction. `judge` says what becomes of each;
+    /// Stores what was seen of persons, and how far was read, in one transaction. `judge` says what happens to each;
     /// persons who were forgotten are not shown to it. Nothing is queued until both sides have been read in full.
     ///
     /// # Errors
     /// [`StateError::CursorMoved`] when a page was read from another place; when the file cannot be written.
-    pub fn take_in_optouts<S>(
+    pub fn store_optouts<S>(
         &self,
         flow: &str,
         sights: Vec<(String, S)>,
         mark: Mark,
         mut judge: impl FnMut(&str, Option<Person>, S) -> Fate,
     ) -> Result<OptoutIntake, StateError> {
-        self.write("take in opt-outs", |tx| {
+        self.write("store opt-outs", |tx| {
             let mapping = tx.mapping(flow)?;
             let stage = state_of(tx.conn, mapping)?.map_or(OptoutStage::Baseline, |(_, state)| state.stage);
             let generation = match &mark {
@@ -357,7 +357,7 @@ impl Store {
         })
     }
 
-    /// Carries out a decision about the opt-outs that only Campaign had at first sight: Dynamics' consents are queued, or the opt-outs stay
+    /// Carries out a decision about the opt-outs that only Campaign had when they were first seen: Dynamics' consents are queued, or the opt-outs stay
     /// and are no longer held.
     ///
     /// # Errors
@@ -407,7 +407,7 @@ impl Store {
         })
     }
 
-    /// Notes how far a flow has come. What was held is free to go once it is live, except opt-outs that need a decision of their own.
+    /// Notes how far a flow has come. What was held is free to go once it is live, except opt-outs that need a separate decision.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -438,7 +438,7 @@ impl Store {
         })
     }
 
-    /// Queues those of up to `limit` persons behind `after` of whom `due` says so; `held`: not before somebody has said yes. Gives
+    /// Queues those of up to `limit` persons behind `after` of whom `due` says so; `held`: not before they are approved. Gives
     /// the last of them, none at the end, and how many were queued.
     ///
     /// # Errors
@@ -496,7 +496,7 @@ fn page_of(conn: &Connection, mapping: i64, after: &str, limit: usize) -> Inside
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Contacts that were merged into one another, one after the other, at most: a cycle must not go on for ever.
+/// Contacts that were merged into one another, one after the other, at most: a cycle must not go on forever.
 const MERGES: usize = 16;
 
 impl Tx<'_> {
@@ -602,7 +602,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Queues a person; `held`: not before somebody has said yes.
+    /// Queues a person; `held`: not before they are approved.
     fn queue_person(&mut self, mapping: i64, id: &str, held: bool) -> Inside<()> {
         let change_no = self.next_change()?;
         let new =
@@ -650,8 +650,8 @@ impl Tx<'_> {
         let kept = Person { owed, master, passed, ..Person::default() };
         match profile {
             Some(profile) => {
-                // With the contact the profile may have gone too, or have been made anew: whoever comes back is looked at, as at
-                // first sight.
+                // With the contact the profile may have gone too, or have been created again: a contact that comes back is read, as when it
+                // is first seen.
                 let person = Person { fresh: profile.out, look: true, profile: Some(profile), ..kept };
                 self.put_person(mapping, id, &person, None)
             }
@@ -749,7 +749,7 @@ mod tests {
 
     fn seen(store: &Store, person: &Person) -> OptoutIntake {
         store
-            .take_in_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles, |_, _, person| Fate::Keep { person, due: true })
+            .store_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles, |_, _, person| Fate::Keep { person, due: true })
             .unwrap()
     }
 
@@ -769,10 +769,10 @@ mod tests {
         store.begin_optouts(FLOW, "pairs").unwrap();
         let (run, _) = store.start_run(crate::state::RunKind::Once, &[FLOW.to_owned()]).unwrap();
         assert_eq!(seen(&store, &Person { held: Flags::NONE, ..person() }).backlog, 0);
-        store.set_optout_stage(FLOW, OptoutStage::Held, Some("a yes is wanted")).unwrap();
+        store.set_optout_stage(FLOW, OptoutStage::Held, Some("approval is needed")).unwrap();
         assert_eq!(seen(&store, &Person { held: Flags::NONE, ..person() }).backlog, 1);
         assert!(store.claim_optouts(run, FLOW, 10, now()).unwrap().is_empty());
-        assert!(store.due(now()).unwrap().is_empty(), "nobody is woken for it");
+        assert!(store.due(now()).unwrap().is_empty(), "no person is due for it");
         store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
         assert_eq!(store.claim_optouts(run, FLOW, 10, now()).unwrap().len(), 1);
     }
@@ -805,7 +805,7 @@ mod tests {
         store.begin_optouts(FLOW, "pairs").unwrap();
         store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
         seen(&store, &person());
-        let gone = || store.take_in_optouts(FLOW, vec![(ID.to_owned(), ())], Mark::Profiles, |_, _, ()| Fate::Drop);
+        let gone = || store.store_optouts(FLOW, vec![(ID.to_owned(), ())], Mark::Profiles, |_, _, ()| Fate::Drop);
         gone().unwrap();
         let Person { owed, master, passed, profile, .. } = person();
         let kept = Person { profile, fresh: Flags::of(1), look: true, owed, master, passed, ..Person::default() };
@@ -818,7 +818,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pairs_begin_anew_and_the_same_pairs_go_on() {
+    fn other_pairs_begin_again_and_the_same_pairs_go_on() {
         let store = Store::in_memory().unwrap();
         store.begin_optouts(FLOW, "pairs").unwrap();
         store.accept_optouts(FLOW).unwrap();

@@ -19,7 +19,7 @@ use crate::time::Instant;
 /// An operation that a worker has in its hands.
 #[derive(Debug, Clone)]
 pub struct ClaimedOp {
-    /// Its number; answers go by it.
+    /// Its number; answers refer to it.
     pub seq: i64,
     /// The target record's business key. Of a refetch whose record has never had a key: a stand-in, see [`Work::Refetch`].
     pub key: String,
@@ -50,7 +50,7 @@ pub enum Work {
     Upsert(Vec<ClaimedField>),
     /// Remove the record.
     Delete,
-    /// Read the source record anew, evaluate it, and hand in what comes out with `Store::resolve_refetch`.
+    /// Read the source record again, evaluate it, and store the result with `Store::resolve_refetch`.
     Refetch,
 }
 
@@ -98,7 +98,7 @@ pub enum Destination {
         key: String,
     },
     /// To a record that is not at the target as far as the ledger says. Only a link that need not be written has this: should
-    /// the record have to be made anew after all, see [`ClaimedOp::unlinked`].
+    /// the record have to be created again after all, see [`ClaimedOp::unlinked`].
     Absent {
         /// Its id in the source.
         source_id: String,
@@ -423,7 +423,7 @@ impl Tx<'_> {
                 let trusted = ledger.as_ref().filter(|_| !uncertain && !rewrite).map(|(fingerprint, _)| fingerprint);
                 let mut slots = Vec::new();
                 let payload = Payload::from_shared(&payload, |path| {
-                    // What cannot be read is asked for once more below, where it is an error.
+                    // What cannot be read is asked for again below, where it is an error.
                     let known = self.slot_at(mapping, slots.len(), path).ok().flatten();
                     slots.push(known.map(|(_, slot)| *slot));
                     known.map_or_else(|| path.into(), |(known, _)| known.clone())

@@ -1,4 +1,4 @@
-//! Taking in a page: what its records become in the outbox, and the cursor behind it, in one transaction.
+//! Storing a page: what its records become in the outbox, and the cursor after it, in one transaction.
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::tx::{Ahead, LedgerRow, Tx, json_list, mapping_id};
 use super::types::{Op, RunId, millis};
 use crate::time::Instant;
 
-/// Why a source record has no place at the target.
+/// Why a source record does not belong at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Absence {
@@ -138,17 +138,17 @@ pub struct PageOutcome {
     pub mass_change: Option<MassChange>,
     /// Operations of this flow in the outbox afterwards, waiting and claimed: the backlog.
     pub backlog: u64,
-    /// Where the flow stands now.
+    /// The present position of the flow.
     pub cursor: Option<Cursor>,
 }
 
 /// What became of a refetched record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefetchOutcome {
-    /// It was taken in as a page of one record.
+    /// It was stored as a page of one record.
     Applied(Box<PageOutcome>),
     /// What was read may be old: a page brought a newer state of the record in the meantime, or a full load ended without
-    /// it (then it will be read once more). Nothing was taken in.
+    /// it (then it will be read again). Nothing was stored.
     Superseded,
     /// The operation is not (any more) in this run's hands.
     Stale,
@@ -185,15 +185,15 @@ pub(super) struct Intake {
 }
 
 impl Store {
-    /// Takes in a page: operations, rejects, ledger marks and cursor, all or nothing.
+    /// Stores a page: operations, rejects, ledger marks and cursor, all or nothing.
     ///
     /// An upsert is not queued when its values equal what was last written and nothing of the same record is in the
     /// outbox. One transaction; at the end of a full load it includes the sweep of what was not seen.
     ///
     /// # Errors
-    /// [`StateError::CursorMoved`] when the flow does not stand where the page was read; when the file cannot be written.
+    /// [`StateError::CursorMoved`] when the flow is not at the position where the page was read; when the file cannot be written.
     pub fn commit_page(&self, page: PageCommit) -> Result<PageOutcome, StateError> {
-        self.write("take in a page", |tx| tx.commit_page(page))
+        self.write("store a page", |tx| tx.commit_page(page))
     }
 
     /// Hands in what a claimed refetch has read and evaluated.
@@ -219,7 +219,7 @@ impl Store {
         due: Option<Instant>,
         guarded: bool,
     ) -> Result<RefetchOutcome, StateError> {
-        self.write("take in a refetched record", |tx| {
+        self.write("store a refetched record", |tx| {
             let mapping = tx.mapping(mapping)?;
             type Row = (String, String, bool, i64, bool, bool, i64, Option<String>);
             let row: Option<Row> = tx
@@ -284,7 +284,7 @@ impl Store {
                 seen: Vec::new(),
             };
             let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
-            tx.take_in(&mut intake, change, due, &mut outcome)?;
+            tx.store_change(&mut intake, change, due, &mut outcome)?;
             tx.mark_seen(&mut intake)?;
             outcome.backlog = tx.backlog(mapping)?;
             Ok(RefetchOutcome::Applied(Box::new(outcome)))
@@ -314,7 +314,7 @@ impl Tx<'_> {
         self.read_ahead(mapping, &keys)?;
         for change in changes {
             let due = times.due.get(change.source_id()).copied();
-            self.take_in(&mut intake, change, due, &mut outcome)?;
+            self.store_change(&mut intake, change, due, &mut outcome)?;
         }
         self.mark_seen(&mut intake)?;
         if intake.full {
@@ -389,8 +389,8 @@ impl Tx<'_> {
         Ok(u64::try_from(before + self.tally(mapping).outbox_rows).unwrap_or(0))
     }
 
-    /// Takes in one change. `due`: when its record is to be evaluated again.
-    pub fn take_in(&mut self, intake: &mut Intake, change: Change, due: Option<Instant>, outcome: &mut PageOutcome) -> Inside<()> {
+    /// Stores one change. `due`: when its record is to be evaluated again.
+    pub fn store_change(&mut self, intake: &mut Intake, change: Change, due: Option<Instant>, outcome: &mut PageOutcome) -> Inside<()> {
         outcome.records += 1;
         if intake.has_refetches {
             self.supersede_refetch(intake.mapping, change.source_id())?;
@@ -407,16 +407,16 @@ impl Tx<'_> {
                 if intake.has_forgotten {
                     self.unlink_forgotten(&mut payload)?;
                 }
-                self.take_in_upsert(intake, &source_id, &key, &payload, outcome)
+                self.store_upsert(intake, &source_id, &key, &payload, outcome)
             }
             Change::Rekeyed { source_id, key, mut payload, remove } => {
                 if intake.has_forgotten {
                     self.unlink_forgotten(&mut payload)?;
                 }
                 self.leave_other_keys(intake, &source_id, &key, remove, outcome)?;
-                self.take_in_upsert(intake, &source_id, &key, &payload, outcome)
+                self.store_upsert(intake, &source_id, &key, &payload, outcome)
             }
-            Change::Absent { source_id, why, remove } => self.take_in_absent(intake, &source_id, why, remove, outcome),
+            Change::Absent { source_id, why, remove } => self.store_absent(intake, &source_id, why, remove, outcome),
             Change::Reject { source_id, key, failure } => {
                 outcome.rejected += 1;
                 if intake.full {
@@ -455,7 +455,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn take_in_upsert(
+    fn store_upsert(
         &mut self,
         intake: &mut Intake,
         source_id: &str,
@@ -571,7 +571,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The source record has another key now. What was written under an earlier one is a record of its own at the target: it is deleted
+    /// The source record has another key now. What was written under an earlier one is a separate record at the target: it is deleted
     /// as a deletion of the source record would delete it, or stays. What only waits to be written under it is not written any more.
     fn leave_other_keys(&mut self, intake: &mut Intake, source_id: &str, key: &str, remove: bool, outcome: &mut PageOutcome) -> Inside<()> {
         let mapping = intake.mapping;
@@ -600,14 +600,7 @@ impl Tx<'_> {
         self.enqueue(intake.mapping, &new).map(drop)
     }
 
-    fn take_in_absent(
-        &mut self,
-        intake: &mut Intake,
-        source_id: &str,
-        why: Absence,
-        remove: bool,
-        outcome: &mut PageOutcome,
-    ) -> Inside<()> {
+    fn store_absent(&mut self, intake: &mut Intake, source_id: &str, why: Absence, remove: bool, outcome: &mut PageOutcome) -> Inside<()> {
         let mapping = intake.mapping;
         match (why, remove) {
             (Absence::FilteredOut, _) => outcome.filtered_out += 1,
@@ -622,7 +615,7 @@ impl Tx<'_> {
                     continue;
                 }
                 found = true;
-                // What was never written is nobody's loss.
+                // Dropping what was never written loses nothing.
                 if intake.guarded && self.ledger_row(mapping, &key)?.is_some() {
                     let cause = if why == Absence::Deleted { HeldCause::Deleted } else { HeldCause::Filtered };
                     self.hold_delete(intake, &key, source_id, cause)?;
@@ -714,7 +707,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_person_is_taken_in_no_more_and_linked_to_no_more() {
+    fn a_forgotten_person_is_neither_stored_nor_linked_to_any_more() {
         let store = Store::in_memory().unwrap();
         let (run, _) = store.start_run(RunKind::Once, &[]).unwrap();
         store.write("test", |tx| tx.forget_id("p")).unwrap();

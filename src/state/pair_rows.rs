@@ -30,12 +30,12 @@ impl Store {
         })
     }
 
-    /// Takes in what a table of rows told, and how far it was read: the records that the rows lead to, or led to, are to be looked at.
+    /// Stores what a table of rows reported, and how far it was read: the records that the rows lead to, or led to, are to be looked at.
     ///
     /// # Errors
     /// [`StateError::CursorMoved`] if the page was read from another place; when the file cannot be written.
     pub fn take_pair_rows(&self, flow: &str, table: &str, notices: &[PairRowNotice], mark: &PairMark) -> Result<PairIntake, StateError> {
-        self.write("take in notices of rows", |tx| {
+        self.write("store notices of rows", |tx| {
             let mapping = tx.mapping(flow)?;
             if !tx.advance_reading(&TABLES, mapping, &table, mark)? {
                 let detail = format!("another page of {table} was committed");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_leads_to_a_look_at_its_record_also_when_it_is_gone_or_leads_elsewhere() {
+    fn a_row_causes_a_check_of_its_record_also_when_it_is_gone_or_leads_elsewhere() {
         let store = Store::in_memory().unwrap();
         let begin = |id: &str| PairNotice { id: id.to_owned(), version: None, begins: true };
         store.take_pairs("deals", PairSide::Right, &[begin("a"), begin("b")], None).unwrap();

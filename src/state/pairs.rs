@@ -1,7 +1,7 @@
 //! Pairs of records that are kept in step both ways, and what is to be looked at.
 //!
-//! A pair waits in the outbox as a `refetch` under its anchor, the id by which it was met first. So it waits once however often it is told
-//! of, is claimed, postponed, given back and counted as any other operation, and `dead-letters retry` works as for records.
+//! A pair waits in the outbox as a `refetch` under its anchor, the id by which it was met first. So it waits once however often it is
+//! reported, is claimed, postponed, given back and counted as any other operation, and `dead-letters retry` works as for records.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::types::{Op, RunId, instant, millis, words};
 use crate::time::Instant;
 
 words! {
-    /// A side of a two-way mapping, as the arrow stands between them.
+    /// A side of a two-way mapping, left or right of the arrow.
     pub enum PairSide {
         /// Before the arrow.
         Left = "left",
@@ -94,9 +94,9 @@ pub struct Pair {
     pub left_sent: Vec<Option<u64>>,
     /// The same of the right side.
     pub right_sent: Vec<Option<u64>>,
-    /// Something was told of the left record.
+    /// Something was reported of the left record.
     pub look_left: bool,
-    /// Something was told of the right record.
+    /// Something was reported of the right record.
     pub look_right: bool,
     /// Until when a create whose answer was not seen may still take effect.
     pub create_until: Option<Instant>,
@@ -107,13 +107,13 @@ pub struct Pair {
 pub struct PairNotice {
     /// Its id.
     pub id: String,
-    /// Its version, if it came with the notice. A version that is known is no news.
+    /// Its version, if it came with the notice. A known version is not news.
     pub version: Option<String>,
     /// Whether it begins a pair if it is in none.
     pub begins: bool,
 }
 
-/// Where a reading stands, and where it goes with a page.
+/// The position of a reading, and where it goes with a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairMark {
     /// The link that the page was read by.
@@ -244,7 +244,7 @@ impl Store {
         self.read("read its key", |_, key| Ok(Fingerprinter(*key)))
     }
 
-    /// Where the reading of a side stands. If the plan is another one than before, it begins again.
+    /// The position of the reading of a side. If the plan is another one than before, it begins again.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -255,7 +255,7 @@ impl Store {
         })
     }
 
-    /// Takes in what a side told, and how far it was read. A pair that is told of is queued once.
+    /// Stores what a side reported, and how far it was read. A reported pair is queued once.
     ///
     /// # Errors
     /// [`StateError::CursorMoved`] if the page was read from another place; when the file cannot be written.
@@ -266,7 +266,7 @@ impl Store {
         notices: &[PairNotice],
         mark: Option<&PairMark>,
     ) -> Result<PairIntake, StateError> {
-        self.write("take in notices of a side", |tx| {
+        self.write("store notices of a side", |tx| {
             let mapping = tx.mapping(flow)?;
             if let Some(mark) = mark
                 && !tx.advance_reading(&SIDES, mapping, &side, mark)?
@@ -295,7 +295,7 @@ impl Store {
         })
     }
 
-    /// Takes up to `limit` pairs into a run's hands that are due at `now`. A pair of which nothing was told is looked at on both sides.
+    /// Takes up to `limit` pairs into a run's hands that are due at `now`. A pair without a notice is read on both sides.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -387,7 +387,7 @@ impl Store {
             }
             tx.drop_pair(mapping, other.number)?;
             tx.set_ids(number, left, right)?;
-            // What the other row was told is still to be looked at.
+            // What was reported for the other row is still to be checked.
             tx.look_again(mapping, number, &anchor)?;
             Ok(Joined::Done)
         })
@@ -413,12 +413,12 @@ impl Store {
         })
     }
 
-    /// Settles claimed pairs. What was told of them meanwhile stays to be looked at.
+    /// Settles claimed pairs. What was reported of them in the meantime is still to be checked.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn settle_pairs(&self, run: RunId, flow: &str, fields: &[String], ends: Vec<(i64, PairEnd)>) -> Result<(), StateError> {
-        self.write("take in answers about pairs", |tx| {
+        self.write("store answers about pairs", |tx| {
             let mapping = tx.mapping(flow)?;
             for (seq, end) in ends {
                 tx.settle_pair(run, mapping, fields, seq, end)?;

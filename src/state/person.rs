@@ -54,7 +54,7 @@ impl Flags {
     }
 
     pub(super) fn from_bits(bits: i64) -> Flags {
-        // Eight bits were written; what else a damaged file has is passed over.
+        // Eight bits were written; what else a damaged file has is skipped.
         Flags((bits & 0xff) as u8)
     }
 }
@@ -97,7 +97,7 @@ impl FromIterator<Flags> for Flags {
 pub struct Contact {
     /// Its opt-outs, in Campaign's sense.
     pub out: Flags,
-    /// Those of them that we wrote, and that nobody in Dynamics can have repeated since.
+    /// Those of them that we wrote, and that no one in Dynamics can have repeated since.
     pub ours: Flags,
     /// When somebody else than us last changed the record, in whole seconds, by Dynamics' clock.
     pub changed: Instant,
@@ -128,7 +128,7 @@ impl Profile {
         flag.places().next().and_then(|place| self.consents[place])
     }
 
-    /// Takes in a time at which an attribute was set to false; an earlier one than is known says nothing new.
+    /// Stores a time at which an attribute was set to false; an earlier one than is known says nothing new.
     pub fn note_consent(&mut self, flag: Flags, at: Instant) {
         for place in flag.places() {
             self.consents[place] = self.consents[place].max(Some(at));

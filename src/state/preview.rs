@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// Takes operations that were queued after a change out of the outbox; none when there are no more. For a copy, whose operations
-    /// nobody carries out. With `round_over` also those of records of which something was held in the round; before its end, that may
+    /// are never carried out. With `round_over` also those of records of which something was held in the round; before its end, that may
     /// still become part of them.
     ///
     /// # Errors

@@ -21,18 +21,18 @@ use crate::time::Instant;
 const NAMED: usize = 100;
 /// A key of a target record is looked for in texts only where it is as long as this: shorter ones are found in every other word.
 const LONG_ENOUGH: usize = 8;
-/// What stands in a text in place of an id.
+/// The text that replaces an id.
 const IN_PLACE: &str = "(forgotten)";
 
 /// A column with a keyed hash of the id in place of the id.
 const HASHED: &str = "id_hash";
 
-/// What becomes of a row in which a person is found.
+/// What happens to a row in which a person is found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Removal {
     /// It goes.
     Row,
-    /// It is another record's operation that names the person: the record is read anew, without the person.
+    /// It is another record's operation that names the person: the record is read again, without the person.
     Refetch,
     /// The words about the person go.
     Words,
@@ -50,9 +50,9 @@ struct Holding {
     /// Columns that hold an id or a key, and nothing else: the row belongs to the person. Each with the column before it in its
     /// index, if there is one: tables of millions of rows are not searched.
     own: &'static [(&'static str, Option<&'static str>)],
-    /// Columns of words or documents in which one may stand.
+    /// Columns of words or documents that may contain one.
     text: &'static [&'static str],
-    /// What becomes of a row that has the person in its words only.
+    /// What happens to a row that has the person in its words only.
     otherwise: Removal,
 }
 
@@ -215,7 +215,7 @@ const HOLDINGS: &[Holding] = &[
     },
 ];
 
-/// Tables that hold nobody: settings, counts, names of flows, paths and files, hashes.
+/// Tables that hold no person: settings, counts, names of flows, paths and files, hashes.
 #[cfg(test)]
 const NOBODY: &[&str] = &[
     "meta",
@@ -380,7 +380,7 @@ impl Store {
     }
 
     /// Removes every trace of a source record, by its id or a target record's key, and leaves a tombstone, so that nothing of it
-    /// is taken in again. One transaction; then the log of the state file is emptied.
+    /// is stored again. One transaction; then the log of the state file is emptied.
     ///
     /// # Errors
     /// [`StateError::InFlight`] while a running process has an operation of the record in its hands;
@@ -418,7 +418,7 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// Takes a tombstone away: the record is taken in again when it changes, or by a replay. Gives whether there was one.
+    /// Takes a tombstone away: the record is stored again when it changes, or by a replay. Gives whether there was one.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -431,7 +431,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// The ids under which a person is to be forgotten: the source record's, and keys long enough to be nobody else's.
+    /// The ids under which a person is to be forgotten: the source record's, and keys long enough to belong to no other person.
     fn ids_of(&self, key: &str) -> Inside<BTreeSet<String>> {
         let mut records: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut by_id = false;
@@ -543,7 +543,7 @@ impl Tx<'_> {
         Ok(removed as u64)
     }
 
-    /// Puts other words in place of an id, in whatever case it stands.
+    /// Replaces an id, in upper or lower case, by other words.
     fn clean(&mut self, table: &str, column: &str, needle: &str) -> Inside<u64> {
         let texts: Vec<String> = {
             let mut statement = self.conn.prepare(&format!("SELECT DISTINCT {column} FROM {table} WHERE mentions({column}, ?1)"))?;
@@ -633,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn every_table_either_holds_persons_and_says_where_or_holds_nobody() {
+    fn every_table_either_holds_persons_and_says_where_or_holds_no_person() {
         let store = Store::in_memory().unwrap();
         let tables: Vec<String> = store
             .read("list tables", |conn, _| {
@@ -659,7 +659,7 @@ mod tests {
         assert_eq!(by_address.counts, BTreeMap::from([("outbox", 1), ("dead_letter", 1)]));
         assert_eq!(by_address.records, BTreeSet::from([ADA.to_owned()]));
         assert!(by_address.found.iter().any(|t| t.columns == ["response"] && t.mapping.as_deref() == Some("thirds")));
-        let nobody = store.trace("nobody at all").unwrap();
+        let nobody = store.trace("unknown person").unwrap();
         assert_eq!((nobody.total(), nobody.by_id_only), (0, BTreeMap::from([("ledger", 1)])), "what no text finds is said");
     }
 
@@ -688,7 +688,7 @@ mod tests {
         let rows = |name: &str| status.mappings.iter().find(|m| m.mapping == name).map(|m| (m.ledger_rows, m.backlog.total())).unwrap();
         assert_eq!((rows("contacts"), rows("others")), ((0, 0), (0, 1)));
         assert_eq!(store.trace(EVE).unwrap().counts, BTreeMap::from([("outbox", 1)]));
-        // What comes later of Ada is not taken in, what comes of Eve is.
+        // What comes later of Ada is not stored, what comes of Eve is.
         let outcome = page(&store, run, "contacts", vec![upsert(ADA, "ada@example.com"), upsert(EVE, "eve@example.com")]);
         assert_eq!((outcome.records, outcome.upserts_queued), (2, 1));
         assert_eq!(store.trace(ADA).unwrap().total(), 0);
@@ -710,7 +710,7 @@ mod tests {
             value_key: "values".to_owned(),
             payload: "{}".to_owned(),
         };
-        // What a run that is over had in its hands is in nobody's.
+        // What a finished run had claimed is not claimed any more.
         let (old, _) = store.start_run(RunKind::Once, &["email".into()]).unwrap();
         store.take_events("email", &[event], &EventMark::None).unwrap();
         let seq = store.waiting_events("email", &["open"], 0, 10).unwrap()[0].seq;
@@ -742,7 +742,7 @@ mod tests {
         assert_eq!(store.trace(ADA).unwrap().counts, BTreeMap::from([("event", 2), ("dead_letter", 1)]));
         let seqs: Vec<i64> = waiting.iter().map(|e| e.seq).collect();
         let claimed = store.claim_events(run, "email", &seqs).unwrap();
-        assert_eq!(claimed, seqs[1..], "a dead one is nobody's work");
+        assert_eq!(claimed, seqs[1..], "a dead one is not claimed");
         let back = claimed.iter().map(|seq| (*seq, EventResult::Later)).collect::<Vec<_>>();
         store.settle_events(run, "email", &back).unwrap();
         let forgotten = store.forget(ADA).unwrap();
@@ -791,7 +791,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_who_was_never_seen_gets_a_tombstone_all_the_same() {
+    fn a_person_who_was_never_seen_still_gets_a_tombstone() {
         let store = Store::in_memory().unwrap();
         assert!(store.forget(ADA).unwrap().removed.is_empty());
         assert!(store.is_forgotten(ADA).unwrap());
@@ -827,7 +827,7 @@ mod tests {
     }
 
     #[test]
-    fn words_go_in_whatever_case_they_stand() {
+    fn words_go_in_upper_and_lower_case() {
         assert_eq!(replace_ignoring_case("a ABC-1 b abc-1", "abc-1"), "a (forgotten) b (forgotten)");
         assert_eq!(replace_ignoring_case("äöü", "abc"), "äöü");
     }

@@ -74,7 +74,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     Ok(RunRecord {
         id: row.get(0)?,
         kind: row.get(1)?,
-        // Both are our own JSON; were they damaged, a run's record is no reason to fail.
+        // Both are our own JSON; if they are damaged, the record of a run is not a reason to fail.
         mappings: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
         started_at: instant(row.get(3)?),
         ended_at: row.get::<_, Option<i64>>(4)?.map(instant),
@@ -107,7 +107,7 @@ impl Store {
             tx.conn.execute("UPDATE cursor SET leased_by = NULL", [])?;
             tx.conn.execute("UPDATE mapping SET cancelled = 0 WHERE cancelled", [])?;
             let recovered = tx.requeue_claimed(None)?;
-            tx.rest_workflows("the process that ran it ended without a word")?;
+            tx.rest_workflows("the process that ran it ended without a message")?;
             tx.conn.execute("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [KEPT_RUNS - 1])?;
             tx.conn.execute(
                 "INSERT INTO run (kind, mappings, started_at, pid, host) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -118,7 +118,7 @@ impl Store {
         })
     }
 
-    /// Puts down a run's counters while it goes on, for `status`.
+    /// Stores a run's counters while it goes on, for `status`.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -1,4 +1,4 @@
-//! Taking in the answers to claimed operations: outbox, ledger and dead letters, in one transaction for a whole batch.
+//! Storing the answers to claimed operations: outbox, ledger and dead letters, in one transaction for a whole batch.
 
 use std::collections::HashMap;
 
@@ -47,7 +47,7 @@ pub enum Settled {
     Failed {
         /// What went wrong.
         failure: Failure,
-        /// It may have been carried out all the same.
+        /// It may still have been carried out.
         uncertain: bool,
     },
     /// It is to be tried again.
@@ -56,7 +56,7 @@ pub enum Settled {
         not_before: Instant,
         /// What went wrong, for `status`.
         error: String,
-        /// It may have been carried out all the same (no answer was seen).
+        /// It may still have been carried out (no answer was seen).
         uncertain: bool,
     },
     /// It was not tried: a record that it links to is not at the target. It waits for that one.
@@ -73,7 +73,7 @@ pub enum Settled {
 }
 
 impl ClaimedOp {
-    /// What [`ClaimedOp::write_set`] gave for the same `created` stands at the target.
+    /// What [`ClaimedOp::write_set`] gave for the same `created` is at the target.
     pub fn written(&self, created: bool) -> Settlement {
         let hashes = self.write_set(created).map(|field| (field.slot, field.hash)).collect();
         let links = self.write_set(created).filter_map(|field| {
@@ -104,7 +104,7 @@ impl ClaimedOp {
         Settlement { seq: self.seq, result: Settled::Deleted }
     }
 
-    /// It cannot be written as it is. `uncertain`: it may have been all the same.
+    /// It cannot be written as it is. `uncertain`: it may still have been written.
     pub fn failed(&self, failure: Failure, uncertain: bool) -> Settlement {
         Settlement { seq: self.seq, result: Settled::Failed { failure, uncertain } }
     }
@@ -125,7 +125,7 @@ impl ClaimedOp {
 pub struct SettleOutcome {
     /// Records created.
     pub created: u64,
-    /// Records that were there and have the values now.
+    /// Records that existed and have the values now.
     pub updated: u64,
     /// Records deleted.
     pub deleted: u64,
@@ -162,13 +162,13 @@ struct Row {
 }
 
 impl Store {
-    /// Takes in answers: each operation leaves the outbox or waits again, the ledger has what was written, and a success
+    /// Stores answers: each operation leaves the outbox or waits again, the ledger has what was written, and a success
     /// clears the record's dead letter unless that is of a newer state. All of the batch or nothing.
     ///
     /// # Errors
     /// [`StateError::Misfit`] when an answer does not fit its operation; when the file cannot be written.
     pub fn settle(&self, run: RunId, settlements: Vec<Settlement>) -> Result<SettleOutcome, StateError> {
-        self.write("take in answers", |tx| {
+        self.write("store answers", |tx| {
             let mut outcome = SettleOutcome::default();
             let mut writes = Vec::new();
             for Settlement { seq, result } in settlements {
@@ -214,7 +214,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Takes in writes, each of its own record: what [`Tx::settle`] does for one, with one statement for all of them where that is
+    /// Stores writes, each of another record: what [`Tx::settle`] does for one, with one statement for all of them where that is
     /// possible.
     fn settle_writes(&mut self, run: RunId, writes: Vec<(i64, Write)>, outcome: &mut SettleOutcome) -> Inside<()> {
         if writes.is_empty() {
@@ -322,7 +322,7 @@ impl Tx<'_> {
                 if gone {
                     self.write_again(&parent, &parent_id)?;
                 }
-                // The worker may have found that this record has to be made anew: then all of its links are needed, and the
+                // The worker may have found that this record has to be created again: then all of its links are needed, and the
                 // next claim must know.
                 self.conn
                     .prepare_cached("UPDATE ledger SET doubtful = 1, fingerprints = x'' WHERE mapping = ?1 AND key = ?2")?
@@ -367,7 +367,7 @@ impl Tx<'_> {
         let is_new = old.is_none();
         let appeared = created || old.as_ref().is_none_or(|row| row.remade);
         let (mut fingerprint, mut columns, generation) = match old {
-            // A partial write: the paths it left out keep what they had. Not so where that is not sure to stand there:
+            // A partial write: the paths it left out keep what they had. Not so if that is not certain to be there:
             // a record made just now, an unseen answer, another source record's values.
             Some(old) => {
                 let keep = !created && !row.uncertain && !old.doubtful && old.source_id == row.source_id;
@@ -406,7 +406,7 @@ impl Tx<'_> {
         Ok(appeared)
     }
 
-    /// Something may have been written whose answer was not seen, and nobody will look any more: from now on the ledger says
+    /// Something may have been written whose answer was not seen, and no one will check any more: from now on the ledger says
     /// of this record only that it may exist, so that the next change writes all fields and a deletion finds it.
     pub fn doubt_ledger(&mut self, mapping: i64, key: &str, source_id: &str, generation: i64) -> Inside<()> {
         let known = self

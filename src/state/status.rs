@@ -1,4 +1,4 @@
-//! What `status` shows: where each flow stands and how much waits.
+//! What `status` shows: the position of each flow and its backlog.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -22,9 +22,9 @@ use crate::time::Instant;
 /// What waits in the outbox for a flow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Backlog {
-    /// Operations that wait for a worker, with those put off.
+    /// Operations that wait for a worker, including postponed ones.
     pub ready: u64,
-    /// Of them, put off to a later time after a failed attempt.
+    /// Of them, postponed after a failed attempt.
     pub delayed: u64,
     /// Of those that wait: for a record that they link to, or, a delete, for records that link to theirs. No call is made for
     /// them until then.
@@ -35,7 +35,7 @@ pub struct Backlog {
     pub claimed: u64,
     /// When the oldest of all was queued.
     pub oldest: Option<Instant>,
-    /// When the first of those put off is due.
+    /// When the first postponed one is due.
     pub next_due: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ pub struct Totals {
 pub struct MappingStatus {
     /// Its name.
     pub mapping: String,
-    /// Where it stands; none if it has never run.
+    /// Its position; `None` if it has never run.
     pub cursor: Option<Cursor>,
     /// What waits.
     pub backlog: Backlog,
@@ -77,13 +77,13 @@ pub struct MappingStatus {
     pub retrying: u64,
     /// When its last full load was complete; none if that is not known.
     pub full_at: Option<Instant>,
-    /// Records that are to be evaluated again at an instant, although nobody changes them.
+    /// Records that are to be evaluated again at an instant, even if they do not change.
     pub due: DueStatus,
     /// Target records on file.
     pub ledger_rows: u64,
     /// What has gone through.
     pub totals: Totals,
-    /// How it stands in its sources, where it is a flow of events.
+    /// Its position in its sources, if it is a flow of events.
     pub events: Option<EventsStatus>,
     /// Its pairs, if it is a two-way mapping.
     pub pairs: Option<PairsStatus>,
@@ -103,7 +103,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether the process that holds the state file has begun its run: until then, what stands here is of the one before.
+    /// Whether the process that holds the state file has begun its run: until then, this is of the one before.
     pub fn is_of(&self, holder: &Holder) -> bool {
         self.last_run
             .as_ref()
@@ -112,7 +112,7 @@ impl Status {
 }
 
 impl Store {
-    /// Where all flows stand.
+    /// The positions of all flows.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -139,7 +139,7 @@ impl Store {
         })
     }
 
-    /// How many operations are in the outbox for a flow. Costs one look-up, however many there are: for the high-water mark.
+    /// How many operations are in the outbox for a flow. Costs one lookup, however many there are: for the high-water mark.
     ///
     /// # Errors
     /// When the file cannot be read.

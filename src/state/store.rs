@@ -187,7 +187,7 @@ impl Store {
             // operating system; a power cut can lose the last commits, but never a part of one and never one before a kept
             // one. That is safe here: the state goes back as a whole, cursor, outbox and ledger together, so the runner reads
             // the same pages again and repeats writes that have been made, and those are idempotent: upserts by key, deletes,
-            // and a look at the record first where an answer is not on file.
+            // and a read of the record first if an answer is not on file.
             //
             // wal_autocheckpoint: the pages that a load writes again and again are copied into the file once per 16 MiB of log, not once
             // per 4 MiB.

@@ -42,7 +42,7 @@ impl Tx<'_> {
             )?
         };
         // What waits to be written for the first time, from before this load. A refetch finds out by itself. What waits to be
-        // written once more is deleted when its held deletion is released.
+        // written again is deleted when its held deletion is released.
         let waiting = self.conn.execute(
             "UPDATE outbox SET op = 'delete', payload = NULL, generation = ?2, change_no = ?3
              WHERE mapping = ?1 AND state = 'ready' AND op = 'upsert' AND generation < ?2
@@ -70,7 +70,7 @@ impl Tx<'_> {
              WHERE mapping = ?1 AND state = 'claimed' AND op = 'refetch' AND superseded = 0 AND generation < ?2",
             params![mapping, generation, READ_AGAIN],
         )?;
-        // Some rows were new and some were changed: the count is taken anew.
+        // Some rows were new and some were changed: they are counted again.
         let rows: i64 = self.conn.query_row("SELECT COUNT(*) FROM outbox WHERE mapping = ?1", [mapping], |row| row.get(0))?;
         let before: i64 = self.conn.query_row("SELECT outbox_rows FROM mapping WHERE id = ?1", [mapping], |row| row.get(0))?;
         let swept = written + waiting + in_flight;

@@ -135,7 +135,7 @@ impl<'a> Tx<'a> {
 
     /// Reads what ledger and outbox have of these target records in one statement, for [`Tx::take_ahead`].
     ///
-    /// What is read ahead is used once: whoever changes a record of it in the outbox, or has taken it, makes the next one look again.
+    /// What is read ahead is used once: whoever changes a record of it in the outbox, or has taken it, causes the next one to read again.
     pub fn read_ahead(&mut self, mapping: i64, keys: &[&str]) -> Inside<()> {
         let mut statement = self.conn.prepare_cached(
             "SELECT j.key, EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = j.value),
@@ -247,7 +247,7 @@ impl<'a> Tx<'a> {
         })
     }
 
-    /// The number of the next change taken in: says which of two changes of a record is the newer, across rows that coalesce.
+    /// The number of the next stored change: says which of two changes of a record is the newer, across rows that coalesce.
     pub fn next_change(&mut self) -> Inside<i64> {
         let last = match self.change_no {
             Some(last) => last,

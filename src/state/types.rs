@@ -45,7 +45,7 @@ macro_rules! words {
         pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
-            /// The word, as it stands in the state file and in output.
+            /// The word in the state file and in output.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word,)+ }
             }
@@ -72,7 +72,7 @@ macro_rules! words {
 pub(super) use words;
 
 pub(super) fn unknown_word(of: &str, word: &str) -> FromSqlError {
-    FromSqlError::Other(format!("`{word}` is no {of}").into())
+    FromSqlError::Other(format!("`{word}` is not a {of}").into())
 }
 
 words! {
@@ -82,7 +82,7 @@ words! {
         Upsert = "upsert",
         /// Remove the record.
         Delete = "delete",
-        /// Read the source record anew, evaluate it, and queue what comes out: how a dead letter is retried.
+        /// Read the source record again, evaluate it, and queue the result: how a dead letter is retried.
         Refetch = "refetch",
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn millis(instant: Instant) -> i64 {
     instant.timestamp_millis()
 }
 
-/// The reverse of [`millis`]; a number that is no date (a damaged file) shows as 1970.
+/// The reverse of [`millis`]; a number that is not a date (a damaged file) shows as 1970.
 pub(super) fn instant(millis: i64) -> Instant {
     Instant::from_timestamp_millis(millis).unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use super::store::Store;
 const KEPT_DAYS: i64 = 31;
 
 impl Store {
-    /// Puts down what an API has been sent on a day, the day's earlier runs included. Days are counted from 1970, in UTC.
+    /// Stores what an API has been sent on a day, the day's earlier runs included. Days are counted from 1970, in UTC.
     ///
     /// # Errors
     /// When the file cannot be written.

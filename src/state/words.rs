@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn backslashes_that_are_no_escapes_are_left_alone() {
+    fn backslashes_that_are_not_escapes_are_left_alone() {
         for text in [r"C:\x\y", r"\u12", r"\ud83d", "\\", r"\u12é4"] {
             assert!(mentions(text, &text[..1]), "{text}");
             assert!(!mentions(text, "nobody"), "{text}");

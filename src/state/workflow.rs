@@ -1,4 +1,4 @@
-//! Workflows: what people want of each, and how it stands.
+//! Workflows: what people request of each, and its state.
 //!
 //! The wish is written by commands beside the running process and outlives it; the state is written by the process that runs.
 //! That process may die between two instructions, so a state counts only while its process lives: see
@@ -16,7 +16,7 @@ use super::types::{HELD, instant, latest_postponement, millis, words};
 use crate::time::{Instant, now};
 
 words! {
-    /// How a workflow stands, in the words of the vendor's own integration.
+    /// The state of a workflow, in the words of the vendor's own integration.
     pub enum WorkflowState {
         /// It runs: a round is under way, or the next one is waited for.
         Running = "RUNNING",
@@ -29,8 +29,8 @@ words! {
     }
 }
 
-/// The reason of a workflow that does not run because its run went through once and is over.
-pub const FINISHED: &str = "its run went through once";
+/// The reason of a workflow that does not run because its run is complete and is over.
+pub const FINISHED: &str = "its run is complete";
 
 words! {
     /// What is wanted of a workflow.
@@ -54,7 +54,7 @@ pub struct WorkflowRecord {
     pub request: i64,
     /// All its records are read again when it starts next.
     pub replay: bool,
-    /// How it stands.
+    /// Its state.
     pub state: WorkflowState,
     /// Since when.
     pub since: Instant,
@@ -68,7 +68,7 @@ pub struct WorkflowRecord {
     pub round_ended: Option<Instant>,
     /// When its next round is due.
     pub next_round: Option<Instant>,
-    /// What went wrong last, be it mended since or not.
+    /// The last error, whether it is fixed or not.
     pub last_error: Option<String>,
     /// When that was.
     pub error_at: Option<Instant>,
@@ -83,14 +83,16 @@ impl WorkflowRecord {
             Some(Holder { trouble: Some(trouble), .. }) if active => WorkflowRecord {
                 state: WorkflowState::Failed,
                 since: trouble.since,
-                reason: Some(format!("{}. The process goes on by itself as soon as it can write the file", trouble.reason)),
+                reason: Some(format!("{}. The process continues as soon as it can write the file", trouble.reason)),
                 next_round: None,
                 ..self
             },
             Some(_) => self,
             None if active => WorkflowRecord {
                 state: WorkflowState::Stopped,
-                reason: Some("the process that ran it ended without a word (killed, or the machine went down); nothing is lost".to_owned()),
+                reason: Some(
+                    "the process that ran it ended without a message (it was killed, or the machine stopped); nothing is lost".to_owned(),
+                ),
                 restart_due: None,
                 next_round: None,
                 ..self
@@ -137,7 +139,7 @@ pub enum WorkflowNote {
 const SELECT: &str = "SELECT name, wish, request, replay, state, since, reason, restart_due, round_began, round_ended, next_round,
   last_error, error_at FROM workflow";
 
-/// Look-ups by their own indexes for each flow, however many operations there are.
+/// Lookups by their own indexes for each flow, however many operations there are.
 const DUE: &str = "SELECT name FROM mapping AS m WHERE EXISTS (SELECT 1 FROM due_record WHERE mapping = m.id AND due_at <= ?1) OR outbox_rows > 0 AND (
   EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before = 0 AND waits = 0)
   OR EXISTS (SELECT 1 FROM outbox WHERE mapping = m.id AND state = 'ready' AND not_before > 0 AND not_before <= ?1 AND waits = 0)
@@ -177,7 +179,7 @@ impl Store {
         self.read("list workflows", |conn, _| workflows(conn))
     }
 
-    /// Notes what is wanted of workflows; a process that runs them sees it at its next look. Gives those for which that is
+    /// Notes what is wanted of workflows; a process that runs them sees it at its next check. Gives those for which that is
     /// anything new. To want a workflow to run that failed, or that no process runs, is new; with `again`, also one that
     /// runs already: it is stopped and started.
     ///
@@ -215,7 +217,7 @@ impl Store {
         })
     }
 
-    /// Puts a workflow back to the start of a full load if a replay was asked for. The caller starts it, so that nobody reads
+    /// Puts a workflow back to the start of a full load if a replay was asked for. The caller starts it, so that no process reads
     /// by its cursor. Gives the cursor where there was such a request.
     ///
     /// # Errors

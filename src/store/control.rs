@@ -20,7 +20,7 @@ pub trait Control: Send + Sync {
     /// Returns all workflows that were ever run or mentioned, by name, as their processes left them.
     async fn workflows(&self) -> Result<Vec<WorkflowRecord>, StateError>;
 
-    /// Notes what is wanted of workflows; a process that runs them sees it at its next look. Returns those for which that is news. To
+    /// Notes what is wanted of workflows; a process that runs them sees it at its next check. Returns those for which that is news. To
     /// want a workflow to run that failed, or that no process runs, is news; with `again`, so is one that runs: it is restarted.
     async fn wish(&self, names: &[String], wish: Wish, again: bool) -> Result<Vec<String>, StateError>;
 
@@ -56,7 +56,7 @@ pub trait Control: Send + Sync {
     /// identity and keeps its state, and the identities of all are noted, in one transaction. `busy` run now and are not renamed.
     ///
     /// # Errors
-    /// [`StateError::Orphan`] if a new workflow may be an old one under another name, and that cannot be told for certain;
+    /// [`StateError::Orphan`] if a new workflow may be an old one under another name, and that is not certain;
     /// [`StateError::Busy`].
     async fn recognize_workflows(&self, plan: &[PlannedWorkflow], busy: &[String]) -> Result<Recognition, StateError>;
 

@@ -40,7 +40,7 @@ pub trait Cursors: Send + Sync {
     /// Gives out no more pages of a partition until the next run. A page that is being read may still be committed.
     async fn cancel(&self, partition: &Partition) -> Result<(), StateError>;
 
-    /// Returns where all partitions stand, by name.
+    /// Returns the positions of all partitions, by name.
     async fn partitions(&self) -> Result<Vec<PartitionStatus>, StateError>;
 
     /// Commits a page: its operations, its dead letters, the marks of its records and the cursor behind it are one transaction; at the
@@ -50,7 +50,7 @@ pub trait Cursors: Send + Sync {
     /// operation replaces a waiting one of its record. A record of a forgotten person is counted and skipped.
     ///
     /// # Errors
-    /// [`StateError::CursorMoved`] if the mapping does not stand where the page was read.
+    /// [`StateError::CursorMoved`] if the mapping is not at the position where the page was read.
     async fn commit_page(&self, page: PageCommit) -> Result<PageOutcome, StateError>;
 
     /// Returns the source ids of up to `limit` records that are to be evaluated again at `now`, in the order in which they became due.
@@ -58,7 +58,7 @@ pub trait Cursors: Send + Sync {
 
     /// Commits records that were due, as [`Cursors::commit_page`] does, without a cursor. The records of the commit are no longer due,
     /// but at the instants that it gives. What may be part of a mass change is held until [`super::Outbox::judge_held`].
-    async fn take_in_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError>;
+    async fn store_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError>;
 
     /// Returns how far a workflow has read each export file.
     async fn exports(&self, workflow: &str) -> Result<Vec<ExportMark>, StateError>;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{EventGap, EventIntake, EventMark, EventResult, JournalCursor, NewEvent, RunId, StateError, WaitingEvent};
 
-/// Events that become activities, each of them once. An event is told apart by its keys, which are remembered after it was written.
+/// Events that become activities, each of them once. An event is identified by its keys, which are remembered after it was written.
 #[async_trait]
 pub trait Events: Send + Sync {
     /// Begins a round: failed events whose retry was requested wait again, and those whose dead letter was dropped are removed.

@@ -16,7 +16,7 @@ pub trait Notifications: Send + Sync {
     /// Returns up to `limit` notifications that wait, the one that was received first at the beginning.
     async fn waiting_notifications(&self, limit: usize) -> Result<Vec<WaitingNotification>, StateError>;
 
-    /// Marks notifications as handled. Numbers that are not known, or were handled before, are passed over. Returns how many wait now.
+    /// Marks notifications as handled. Numbers that are not known, or were handled before, are skipped. Returns how many wait now.
     async fn settle_notifications(&self, seqs: &[i64], handled: Instant) -> Result<u64, StateError>;
 
     /// Forgets notifications that were handled before an instant; those that wait stay. Returns how many.

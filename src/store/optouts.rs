@@ -7,7 +7,7 @@ use super::{
 };
 use crate::time::Instant;
 
-/// Says what becomes of a person: of its place among the ids of the [`Sightings`], and of what is known of it.
+/// Says what happens to a person: of its place among the ids of the [`Sightings`], and of what is known of it.
 pub type Judge = Box<dyn FnMut(usize, Option<Person>) -> Fate + Send>;
 
 /// Says whether there is something to write for a person.
@@ -16,7 +16,7 @@ pub type IsDue = Box<dyn Fn(&Person) -> bool + Send>;
 /// Says what a person is once its profile is deleted, and whether there is something to write for it.
 pub type AfterDelete = Box<dyn FnOnce(Option<Person>) -> (Person, bool) + Send>;
 
-/// What was seen of persons, with the rule that says what becomes of them.
+/// What was seen of persons, with the rule that says what happens to them.
 pub struct Sightings {
     /// The contacts' ids, in the order in which they were seen; one may be repeated.
     pub ids: Vec<String>,
@@ -63,7 +63,7 @@ pub trait OptOuts: Send + Sync {
     ///
     /// # Errors
     /// [`StateError::CursorMoved`] if a page was read from another place.
-    async fn take_in_optouts(&self, workflow: &str, sightings: Sightings, mark: Mark) -> Result<OptoutIntake, StateError>;
+    async fn store_optouts(&self, workflow: &str, sightings: Sightings, mark: Mark) -> Result<OptoutIntake, StateError>;
 
     /// Notes that a complete reading of profiles is over, which began at `began`; `full`: of all profiles. `high_water`: up to which
     /// change it reaches, by Campaign's clock; it never goes back. Not to be called after a reading that broke off.
@@ -73,7 +73,7 @@ pub trait OptOuts: Send + Sync {
     /// workflow.
     async fn decide_optouts(&self, workflow: &str, approval: Approval) -> Result<bool, StateError>;
 
-    /// Carries out a decision about the opt-outs that only Campaign had at first sight: Dynamics' consents are queued, or the opt-outs
+    /// Carries out a decision about the opt-outs that only Campaign had when they were first seen: Dynamics' consents are queued, or the opt-outs
     /// stay and are no longer held.
     async fn carry_out_approval(&self, workflow: &str, approval: Approval) -> Result<(), StateError>;
 
@@ -83,7 +83,7 @@ pub trait OptOuts: Send + Sync {
     /// Returns how many queued operations need approval first.
     async fn held_operations(&self, workflow: &str) -> Result<u64, StateError>;
 
-    /// Notes how far a workflow has come. When it is live, what was held becomes due, except opt-outs that need a decision of their own.
+    /// Notes how far a workflow has come. When it is live, what was held becomes due, except opt-outs that need a separate decision.
     async fn set_optout_stage(&self, workflow: &str, stage: OptoutStage, note: Option<&str>) -> Result<(), StateError>;
 
     /// Notes what is wrong with the exports of a workflow; `None` if nothing is.

@@ -7,11 +7,11 @@ use super::{QueuedChange, StateError, Stores};
 /// Copies for dry runs, which read by the code of the run and change nothing in the store.
 #[async_trait]
 pub trait Previews: Send + Sync {
-    /// Copies what a mapping knows into a store of its own, which goes with its last clone. Queued operations are copied without their
+    /// Copies what a mapping knows into a separate store, which goes with its last clone. Queued operations are copied without their
     /// values.
     async fn copy_of_mapping(&self, mapping: &str) -> Result<Stores, StateError>;
 
-    /// Copies what a workflow of opt-outs knows into a store of its own, which goes with its last clone. The backlog is not copied.
+    /// Copies what a workflow of opt-outs knows into a separate store, which goes with its last clone. The backlog is not copied.
     async fn copy_of_optouts(&self, workflow: &str) -> Result<Stores, StateError>;
 
     /// Returns the number of the last change that was read.

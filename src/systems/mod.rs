@@ -1,4 +1,4 @@
-//! The systems whose records are moved, each in a folder of its own, on the HTTP layer of [`crate::connect`].
+//! The systems whose records are moved, each in a separate folder, on the HTTP layer of [`crate::connect`].
 //!
 //! A system is a [`Source`], a [`Target`] or both. What moves records knows systems only by these traits and by [`SystemId`];
 //! [`Systems`] holds those that a project connects to.

@@ -119,7 +119,7 @@ impl Page {
             ConnectError::Protocol {
                 call: Box::new(Call { api: system.api(), method: "GET".to_owned(), url, ..Call::default() }),
                 problem: format!(
-                    "{problem}: reading was ended; check that no proxy stands between, then read from the beginning with `d365map replay`"
+                    "{problem}: the read was stopped; check that no proxy is in between, then read from the beginning with `d365map replay`"
                 ),
             }
         })
@@ -156,7 +156,7 @@ pub trait Source: Send + Sync {
     /// [`ConnectError`].
     async fn retrieve(&self, query: &Query, id: &str) -> Result<Option<Box<RawValue>>, ConnectError>;
 
-    /// Returns records by their ids. One that is missing in the answer may be there all the same: only [`Source::retrieve`] tells.
+    /// Returns records by their ids. One that is missing in the answer may still exist: only [`Source::retrieve`] is certain.
     ///
     /// # Errors
     /// [`ConnectError`].

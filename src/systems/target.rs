@@ -96,7 +96,7 @@ pub struct Link<'a> {
 /// A body with its links, as far as the other records are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Linked {
-    /// To be sent soon: what links hold need not live for ever.
+    /// To be sent soon: what links hold may expire.
     Ready(Payload),
     /// The record that this link leads to is not there.
     Absent {

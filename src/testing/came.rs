@@ -71,7 +71,7 @@ struct ListPrograms<'p> {
 }
 
 impl ListPrograms<'_> {
-    /// What becomes of the items that have a key: of two with the same key, of the first.
+    /// What happens to the items that have a key: of two with the same key, of the first.
     fn run(&self, items: &[&str], now: Instant) -> Result<Vec<Vec<String>>, Rejection> {
         let mut keys = Vec::new();
         let mut mapped = Vec::new();
@@ -117,7 +117,7 @@ impl<'p> Direction<'p> {
         Ok(Direction { flow, programs, fields, lists, backward, coverage })
     }
 
-    /// What becomes of the items of the lists, by the names of their fields.
+    /// What happens to the items of the lists, by the names of their fields.
     fn run_lists(&mut self, items: &[GivenItem], now: Instant) -> Result<Vec<Vec<BTreeMap<String, String>>>, Rejection> {
         let mut first = self.fields.len();
         let mut all = Vec::new();

@@ -85,7 +85,7 @@ impl Schedule {
             .filter(|day| self.days.is_empty() || self.days.contains(&day.weekday()))
     }
 
-    /// A time of a day; one that the clocks pass over is taken an hour later, one that they show twice at its first.
+    /// A time of a day; one that the clocks skip is taken an hour later, one that they show twice at its first.
     fn instant(&self, day: NaiveDate, time: NaiveTime) -> Instant {
         let local = day.and_time(time);
         let found = |local| self.zone.from_local_datetime(&local).earliest();

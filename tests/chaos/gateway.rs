@@ -245,7 +245,7 @@ impl Gateway {
             *lock(&self.counts).entry(fate.name()).or_default() += 1;
             let (done, answer) = tokio::sync::oneshot::channel();
             self.in_flight.fetch_add(1, Ordering::SeqCst);
-            // A task of its own: it goes on when the runner's connection is gone.
+            // A separate task: it continues when the runner's connection is gone.
             tokio::spawn(Arc::clone(&self).carry_out(request, service.clone(), host, fate, done));
             let Ok(answer) = answer.await else { return };
             let bytes = answer.bytes();
@@ -440,7 +440,7 @@ impl Gateway {
     }
 }
 
-/// Delivers a request on a connection of its own; `None` if the service does not answer.
+/// Delivers a request on a separate connection; `None` if the service does not answer.
 async fn forward(request: &Request, port: u16) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let mut out = format!("{} {} HTTP/1.1\r\n", request.method, request.target).into_bytes();

@@ -1,4 +1,4 @@
-//! The chaos run: the real commands as processes of their own, people who change things on both sides, a gateway that delays, loses and
+//! The chaos run: the real commands as separate processes, people who change things on both sides, a gateway that delays, loses and
 //! repeats, kills, moved clocks; in the end a model of the mappings compares every record. See README.md beside this file.
 
 mod dice;

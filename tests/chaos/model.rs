@@ -1,7 +1,7 @@
 //! The model of the mappings, written from the documentation: what each target record must be for what is in Dynamics. It uses no code
 //! of d365map.
 //!
-//! The runner sees the rows of Dynamics at moments that nobody can predict. So where the result depends on what it saw (a record that left
+//! The runner sees the rows of Dynamics at unpredictable moments. So where the result depends on what it saw (a record that left
 //! the filter and is kept, a rejected record, a record whose parent is missing), every version since the last checkpoint is allowed, and
 //! nothing else. Everywhere else there is exactly one right record.
 
@@ -391,7 +391,7 @@ fn opt_outs(record: &Record, found: &Found, options: Options, out: &mut Vec<Dive
     let id = record.id();
     let row = found.rows.get(&Kind::Contact).and_then(|rows| rows.get(&id));
     let profile = found.targets.get(&Kind::Contact).and_then(|targets| targets.get(&id));
-    // Without the contact there is nobody to compare with; the profile goes with it.
+    // Without the contact there is nothing to compare with; the profile is deleted with it.
     let Some(row) = row else { return };
     let steady = record.was_steady(leaves(Kind::Contact, options)) && !record.deleted_in_campaign;
     for (said, (flag, consent, attribute)) in record.said.iter().zip(PAIRS) {

@@ -258,7 +258,7 @@ impl People {
         for _ in 0..8 {
             self.create(dice, services, Kind::Order, None).await?;
         }
-        // Some profiles are older than the integration, with opt-outs of their own.
+        // Some profiles are older than the integration, with opt-outs that only they have.
         for number in 1..=4 {
             let outs: Vec<bool> = PAIRS.iter().map(|_| dice.percent(40)).collect();
             let mut body = json!({"externalId": Kind::Contact.id(number), "lastName": BEFORE});

@@ -1,4 +1,4 @@
-//! The runner as a process of its own.
+//! The runner as a separate process.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -56,7 +56,7 @@ impl Runner {
         command
     }
 
-    /// Starts `run` or `run --watch`; its output goes to a log of its own.
+    /// Starts `run` or `run --watch`; its output goes to a separate log.
     pub fn start(&mut self, watch: bool) -> std::io::Result<()> {
         self.started += 1;
         let log = std::fs::File::create(self.folder.join(format!("runner-{:03}.log", self.started)))?;

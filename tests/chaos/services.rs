@@ -1,4 +1,4 @@
-//! The emulators as a process of their own, and their admin interface.
+//! The emulators as a separate process, and their admin interface.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

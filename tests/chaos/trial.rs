@@ -329,10 +329,10 @@ impl Trial {
             self.ensure_runner(true)?;
             // A watch that has just been started still shows how the one before ended.
             let began = Instant::now();
-            let mut standing = self.standing_still().await;
+            let mut standing = self.unchanged_workflows().await;
             while !standing.is_empty() && began.elapsed() < COMMAND {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                standing = self.standing_still().await;
+                standing = self.unchanged_workflows().await;
             }
             for workflow in standing {
                 self.diverge("standstill", format!("the watch does not go on with this workflow by itself: {workflow}"));
@@ -355,7 +355,7 @@ impl Trial {
     }
 
     /// Workflows that have failed and are not going to be tried again.
-    async fn standing_still(&self) -> Vec<Value> {
+    async fn unchanged_workflows(&self) -> Vec<Value> {
         let status = self.runner.call(&["status", "--format", "json"], COMMAND).await;
         let mut status: Value = serde_json::from_str(&status.out).unwrap_or_default();
         let workflows = status["status"]["workflows"].as_array_mut().map(std::mem::take).unwrap_or_default();

@@ -12,7 +12,7 @@ use d365map::connect::{Http, HttpConfig};
 fn server(variable: &str) -> Url {
     let text =
         std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: call tests/interop/run.sh, which starts the servers"));
-    text.parse().unwrap_or_else(|e| panic!("{variable} is no address: {e}"))
+    text.parse().unwrap_or_else(|e| panic!("{variable} is not an address: {e}"))
 }
 
 fn http() -> Http {

@@ -51,7 +51,7 @@ fn rows(page: &Page) -> Vec<Value> {
         .iter()
         .map(|row| match row {
             Row::Changed(raw) => serde_json::from_str(raw.get()).unwrap(),
-            Row::Deleted { id, .. } => panic!("{id} is told as deleted"),
+            Row::Deleted { id, .. } => panic!("{id} is reported as deleted"),
             Row::Unusable { .. } => panic!("a row cannot be used"),
         })
         .collect()
@@ -106,7 +106,7 @@ async fn a_row_is_made_read_changed_and_deleted() {
         (&Value::Null, &Value::from(3), &Value::from("名"))
     );
     assert_eq!(dataverse.delete(&contacts(), &RowKey::Id(id), None).await.unwrap(), Outcome::Written);
-    // Which of the two is missing, row or table, Dataverse tells by a code of its own; without it neither is assumed.
+    // Which of the two is missing, row or table, Dataverse shows by separate codes; without it neither is assumed.
     let error = dataverse.row(&contacts(), &RowKey::Id(id), &[], false).await.unwrap_err();
     assert!(matches!(error, ConnectError::NotFound { .. }), "{error}");
     let error = dataverse.delete(&contacts(), &RowKey::Id(id), None).await.unwrap_err();
@@ -190,7 +190,7 @@ async fn an_upsert_makes_a_row_or_changes_it_and_tells_which() {
 }
 
 #[tokio::test]
-async fn an_alternate_key_that_would_break_an_address_goes_by_a_filter() {
+async fn an_alternate_key_that_would_break_an_address_uses_a_filter() {
     let dataverse = connected();
     let mark = mark();
     let email = format!("{mark}+a/b?c&d@example.org");

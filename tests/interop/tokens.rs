@@ -116,7 +116,7 @@ async fn a_certificates_assertion_is_verified_in_both_signatures() {
         .await;
         let id = client["client_id"].as_str().unwrap();
         let certificate = || ClientCertificate::new(&made.certificate, &made.key, signature).unwrap();
-        // Each client begins anew, so each asks with an assertion of its own: one that was used is refused.
+        // Each client starts from the beginning, so each asks with a new assertion: a used one is refused.
         for _ in 0..2 {
             dataverse(oidc(), id, Credential::Certificate(certificate())).sign_in().await.unwrap_or_else(|e| panic!("{name}: {e}"));
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use syn::visit::Visit;
 
-/// For each layer, the layers that its code may name. Every module below `src` belongs to one. The emulator is a package of its own,
-/// which knows nothing of this one.
+/// For each layer, the layers that its code may name. Every module below `src` belongs to one. The emulator is a separate package, which
+/// knows nothing of this one.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Front ends.
     (
@@ -84,7 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schema", &["diagnostics", "disk", "printable", "project", "system", "unicode", "value", "yaml"]),
     ("syntax", &["diagnostics", "time"]),
     ("project", &["connect", "diagnostics", "disk", "system", "systems", "time", "yaml"]),
-    // What everything may stand on.
+    // What everything may use.
     ("yaml", &["diagnostics", "disk"]),
     ("diagnostics", &["count", "printable"]),
     ("count", &[]),
@@ -98,15 +98,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("value", &["count", "time", "unicode"]),
 ];
 
-/// Modules of one folder that import each other in a circle, each set with the reason why it is kept. There is none between layers.
+/// Modules of one folder that import each other in a cycle, each set with the reason why it is kept. There is none between layers.
 const CIRCLES: &[(&str, &[&str], &str)] = &[
     ("check", &["consent", "entry", "source", "steps"], "one walk over the tree: an entry has steps, and a step has sources"),
     ("systems/campaign", &["list", "record"], "a record can be addressed by a filter, and a list is read from a record on"),
-    (
-        "eval",
-        &["case", "formula", "program", "steps"],
-        "a program has steps, branches and formulas, and some of these have programs of their own",
-    ),
+    ("eval", &["case", "formula", "program", "steps"], "a program has steps, branches and formulas, and some of these contain programs"),
     ("run", &["counters", "summary"], "a summary is made of counters, which keep examples of rejections"),
     ("run", &["binding", "events", "ingress", "optout", "workflow"], "the list of workflows knows the rounds of each kind"),
     ("run/ingress", &["due", "reader"], "records that become due are read like those of a page"),
@@ -146,7 +142,7 @@ impl Module {
         self.path.join("/")
     }
 
-    /// The modules with a file of their own that it declares for tests only.
+    /// The modules in separate files that it declares for tests only.
     fn files_for_tests(&self) -> Vec<Vec<String>> {
         let declared = self.tree.items.iter().filter_map(|item| match item {
             syn::Item::Mod(module) if module.content.is_none() && is_for_tests(&module.attrs) => Some(module.ident.to_string()),
@@ -423,7 +419,7 @@ fn data_flows_one_way() {
 }
 
 #[test]
-fn no_layers_and_no_modules_of_a_folder_import_each_other_in_a_circle() {
+fn no_layers_and_no_modules_of_a_folder_import_each_other_in_a_cycle() {
     let mut found = Vec::new();
     for (folder, edges) in Library::read().between_siblings() {
         for circle in circles(&edges) {
@@ -566,7 +562,7 @@ fn no_decision_is_made_by_the_words_of_an_error() {
 }
 
 #[test]
-fn the_libraries_behind_a_module_of_their_own_stay_there() {
+fn libraries_that_belong_to_one_module_are_used_only_there() {
     let mut files = Vec::new();
     for folder in ["src", "emulator/src"] {
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
@@ -632,7 +628,7 @@ const OTHER_CLOCKS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_a_run_does_goes_by_the_clock_of_the_run() {
+fn what_a_run_does_uses_the_clock_of_the_run() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for folder in ["src/run", "src/engine"] {

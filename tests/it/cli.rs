@@ -116,7 +116,7 @@ fn the_demo_tells_of_three_runs_within_its_time_and_cleans_up_behind_itself() {
     let began = std::time::Instant::now();
     let (status, out, error) = d365map(folder.path(), &["demo", "--format", "json", "--contacts", "300"]);
     assert_eq!(status, 0, "{error}");
-    assert!(began.elapsed().as_secs() < 60, "an unoptimised build may take its time, but not that much");
+    assert!(began.elapsed().as_secs() < 60, "an unoptimized build may take its time, but not that much");
     let result: Value = serde_json::from_str(&out).expect("one JSON object");
     let flow = |run: usize, flow: usize| result["runs"][run]["summary"]["flows"][flow].clone();
     let counts = |flow: &Value| ["created", "updated", "deleted", "failed"].map(|name| flow[name].as_u64().expect("a count"));
@@ -224,7 +224,7 @@ async fn a_whole_project_from_plan_to_replay() {
     let (status, _, error) = world.call(&["dead-letters", "retry"]).await;
     assert!(status == 2 && error.contains("--all"), "{error}");
     let (status, out, _) = world.call(&["dead-letters", "retry", &number]).await;
-    assert!(status == 0 && out.starts_with("1 dead letter put back"), "{out}");
+    assert!(status == 0 && out.starts_with("1 dead letter queued again"), "{out}");
     world.update(2, json!({"emailaddress1": "b@example.com"})).await;
     let (status, out, error) = world.call(&["run"]).await;
     assert_eq!(status, 0, "{out}{error}");

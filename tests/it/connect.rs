@@ -114,7 +114,7 @@ async fn every_page_of_a_reading_is_asked_for_with_the_same_preferences_and_its_
 }
 
 #[tokio::test]
-async fn tombstones_are_told_from_rows_and_rows_keep_their_text() {
+async fn tombstones_are_distinguished_from_rows_and_rows_keep_their_text() {
     let id = Uuid::from_u128(7);
     let row = r#"{"@odata.etag":"W/\"915244\"","creditlimit":20000.0000,"versionnumber":9007199254740993}"#;
     let body = format!(
@@ -161,7 +161,7 @@ async fn a_link_to_another_host_is_refused_before_anything_is_sent_there() {
 }
 
 #[tokio::test]
-async fn a_row_that_does_not_exist_is_none_and_a_table_that_does_not_is_an_error() {
+async fn a_missing_row_gives_no_row_and_a_missing_table_is_an_error() {
     let server = Server::with_tokens(|_, n| match n {
         1 => Reply::json(200, r#"{"firstname":"a","contactid":"00000000-0000-0000-0000-000000000001"}"#),
         2 => Reply::json(404, r#"{"error":{"code":"0x80040217","message":"contact With Id = x Does Not Exist"}}"#),
@@ -274,7 +274,7 @@ async fn campaign_is_written_to_by_the_custom_key_as_one_path_segment() {
 }
 
 #[tokio::test]
-async fn a_missing_record_is_none_or_missing_but_a_page_for_people_with_404_is_a_fault() {
+async fn a_missing_record_is_reported_as_missing_but_a_page_for_people_with_404_is_a_fault() {
     let server =
         Server::with_tokens(
             |_, n| if n <= 3 { Reply::json(404, r#"{"error_code":"404000","message":"not found"}"#) } else { Reply::html(404) },
@@ -386,7 +386,7 @@ async fn a_token_is_replaced_before_it_expires() {
 }
 
 #[tokio::test]
-async fn an_old_token_serves_while_a_new_one_cannot_be_had() {
+async fn an_old_token_is_used_while_a_new_one_is_not_available() {
     let server = Server::start(|seen, n| match (seen.is_token(), n) {
         (true, 1) => Reply::token(1, 4),
         (true, _) => Reply::empty(503),
@@ -462,7 +462,7 @@ async fn a_429_lets_the_whole_host_rest_for_as_long_as_it_asks() {
     while !http.stats().api("dataverse").outcomes.contains_key("throttled") {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    // Another worker, which was told nothing, waits as well.
+    // Another worker, which got no such answer, waits as well.
     read(&dataverse).await.unwrap();
     throttled.await.unwrap().unwrap();
     let calls = server.calls();
@@ -672,7 +672,7 @@ async fn a_delete_is_the_last_request_on_its_connection() {
 }
 
 #[tokio::test]
-async fn a_link_to_another_table_is_refused_and_pages_that_lead_in_a_circle_end() {
+async fn a_link_to_another_table_is_refused_and_pages_that_form_a_cycle_end() {
     let server = Server::with_tokens(|seen, _| {
         let root = format!("http://{}/api/data/v9.2", seen.header("host").unwrap());
         Reply::json(200, json!({"value": [], "@odata.nextLink": format!("{root}/accounts?$skiptoken=1")}).to_string())
@@ -695,7 +695,7 @@ async fn a_link_to_another_table_is_refused_and_pages_that_lead_in_a_circle_end(
         }
         request = follow(page.next.unwrap());
     };
-    assert!(error.to_string().contains("circle") && error.to_string().contains("replay"), "{error}");
+    assert!(error.to_string().contains("cycle") && error.to_string().contains("replay"), "{error}");
     assert_eq!(server.calls().len(), 3);
 }
 
@@ -859,7 +859,7 @@ async fn compressed_answers_are_read_and_the_limit_counts_what_comes_out() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_before_a_document_is_passed_over() {
+async fn a_byte_order_mark_before_a_document_is_skipped() {
     let server = Server::start(|seen, _| match (seen.is_token(), seen.method.as_str()) {
         (true, _) => Reply::json(200, "\u{feff}{\"token_type\":\"Bearer\",\"expires_in\":3600,\"access_token\":\"t\"}"),
         (false, "GET") => Reply::json(200, format!("\u{feff}{EMPTY_PAGE}")),

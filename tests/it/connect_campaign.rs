@@ -159,7 +159,7 @@ async fn a_key_of_two_parts_is_looked_up_by_its_filter() {
     assert_eq!(campaign.get("profile", ID).await.unwrap().unwrap()["lastName"], "Roe");
     assert!(campaign.get("profile", &not_there).await.unwrap().is_none());
     assert_eq!(campaign.update("profile", &not_there, "{}").await.unwrap(), Written::Missing);
-    // A filter that finds several is no key.
+    // A filter that finds several is not a key.
     campaign.create("profile", None, r#"{"externalId":"x","lastName":"Roe"}"#).await.unwrap();
     let vague = Filter::new("byText").with("text", "roe");
     let error = campaign.delete("profile", &vague).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn a_link_is_written_in_each_form_and_emptied() {
         let Linked::Ready(payload) = campaign.linked("{}", &nobody).await.unwrap() else { panic!("{form:?}") };
         assert_eq!(campaign.update("cusTransaction", code, payload).await.unwrap(), Written::Done);
         assert!(campaign.get("cusTransaction", code).await.unwrap().unwrap().get("buyer").is_none());
-        // A parent that is not there: seen by the look-up, or told by the service.
+        // A missing parent: found by the lookup, or reported by the service.
         let absent = [Link { name: "buyer", to: Some(Target { key: Key::from(OTHER_ID), ..buyer }) }];
         match (form, campaign.linked("{}", &absent).await.unwrap()) {
             (LinkForm::PKey | LinkForm::Href, linked) => assert_eq!(linked, Linked::Absent { link: "buyer".to_owned() }),
@@ -245,7 +245,7 @@ async fn a_list_is_read_to_its_end_ordered_filtered_and_counted_on_a_big_table()
     let amounts: Vec<i64> = descending.iter().map(|record| record["amount"].as_i64().unwrap()).collect();
     assert_eq!(amounts, (0..120).rev().collect::<Vec<_>>());
     assert_eq!(campaign.count("cusTransaction", &Query::new()).await.unwrap(), 120);
-    // A page that is full and the last is no cut list.
+    // A page that is full and the last one is not an incomplete list.
     assert_eq!(campaign.list("cusTransaction", &Query::new().lines(120)).await.unwrap().all().await.unwrap().len(), 120);
     let wrong = campaign.list("cusTransaction", &Query::new().order("code", false)).await.unwrap().all().await.unwrap_err();
     assert!(matches!(wrong, ConnectError::Rejected { .. }), "{wrong}");
@@ -355,7 +355,7 @@ async fn statuses_that_no_document_names_do_not_mislead() {
 }
 
 #[tokio::test]
-async fn a_service_account_signs_in_and_one_with_another_key_is_told_so() {
+async fn a_service_account_signs_in_and_one_with_another_key_is_refused() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["d365map.test".to_owned()]).unwrap().self_signed(&key).unwrap();
     let running = seeded(Config { jwt_keys: vec![certificate.pem()], ..Config::default() }).await;
@@ -422,13 +422,13 @@ fn at(server: &Server) -> Campaign {
 async fn an_address_that_leads_elsewhere_is_not_followed_from_any_answer() {
     let stranger = Server::with_tokens(|_, _| Reply::json(200, r#"{"content":[],"count":1}"#)).await;
     let elsewhere = stranger.url.join("org/campaign/profileAndServicesExt/profile/@x").unwrap().to_string();
-    // The same host, another organisation.
-    let neighbour = |seen: &Seen| format!("http://{}/other/campaign/x", seen.header("host").unwrap());
+    // The same host, another organization.
+    let neighbor = |seen: &Seen| format!("http://{}/other/campaign/x", seen.header("host").unwrap());
     for which in ["href", "next", "count", "events", "mirrorPage", "filters", "subscriptions"] {
         for near in [false, true] {
             let elsewhere = elsewhere.clone();
             let (server, campaign) = answering(move |seen| {
-                let foreign = if near { neighbour(seen) } else { elsewhere.clone() };
+                let foreign = if near { neighbor(seen) } else { elsewhere.clone() };
                 let own = |path: &str| format!("http://{}/org/campaign/{path}", seen.header("host").unwrap());
                 let link = |name: &str, path: &str| json!({"href": if name == which { foreign.clone() } else { own(path) }});
                 let path = seen.target.split('?').next().unwrap();
@@ -468,7 +468,7 @@ async fn an_address_that_leads_elsewhere_is_not_followed_from_any_answer() {
 }
 
 #[tokio::test]
-async fn pages_that_go_round_in_a_circle_or_end_too_early_are_faults() {
+async fn pages_that_form_a_cycle_or_end_too_early_are_faults() {
     let (server, campaign) = answering(|seen| {
         let host = seen.header("host").unwrap();
         let next = if seen.target.contains("page=2") { "page=1" } else { "page=2" };
@@ -478,7 +478,7 @@ async fn pages_that_go_round_in_a_circle_or_end_too_early_are_faults() {
     })
     .await;
     let error = campaign.list("profile", &Query::new()).await.unwrap().all().await.unwrap_err();
-    assert!(matches!(error, ConnectError::Protocol { .. }) && error.to_string().contains("circle"), "{error}");
+    assert!(matches!(error, ConnectError::Protocol { .. }) && error.to_string().contains("cycle"), "{error}");
     assert!(server.calls().len() <= 4);
 
     let (_server, campaign) = answering(|seen| {

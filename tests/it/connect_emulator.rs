@@ -145,7 +145,7 @@ async fn updates_come_through_a_network_in_trouble_and_creates_are_never_doubled
                     assert_eq!(written, Written::Done);
                     break;
                 }
-                // Nobody else writes to it here, so it may be sent again at once.
+                // Nothing else writes to it here, so it may be sent again immediately.
                 Err(ConnectError::OutcomeUnknown { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -155,7 +155,7 @@ async fn updates_come_through_a_network_in_trouble_and_creates_are_never_doubled
 }
 
 #[tokio::test]
-async fn a_certificate_signs_in_by_either_signature_and_one_that_is_not_registered_is_told() {
+async fn a_certificate_signs_in_by_either_signature_and_one_that_is_not_registered_is_reported() {
     use d365map::connect::{ClientCertificate, Credential, Signature};
     let made = || {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();

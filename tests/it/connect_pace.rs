@@ -1,4 +1,4 @@
-//! How fast the HTTP layer goes: concurrency that follows the host, the circuit breaker, and credentials made anew.
+//! How fast the HTTP layer goes: concurrency that follows the host, the circuit breaker, and new credentials.
 
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ async fn a_host_that_is_down_gets_one_probe_at_a_time_and_calls_go_through_when_
 }
 
 #[tokio::test]
-async fn an_assertion_is_signed_anew_for_each_attempt() {
+async fn an_assertion_is_signed_again_for_each_attempt() {
     let server = Server::start(|seen, n| match (seen.is_token(), n) {
         (true, 1) => Reply::empty(503),
         (true, _) => Reply::token(n, 3600),

@@ -142,7 +142,7 @@ impl Server {
     }
 }
 
-/// A server below HTTP: reads each request whole, then writes `answer` as it stands and closes the connection.
+/// A server below HTTP: reads each request whole, then writes `answer` unchanged and closes the connection.
 /// An empty answer is a lost one. Gives the address and the count of requests.
 pub async fn raw_server(answer: &'static str) -> (Url, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -207,7 +207,7 @@ fn complete(request: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-/// An address where nobody listens.
+/// An address where nothing listens.
 pub async fn closed_port() -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap()

@@ -107,7 +107,7 @@ async fn a_row_is_made_changed_and_deleted_by_its_id_and_the_outcome_says_what_w
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_the_rows_is_told_and_nothing_is_written() {
+async fn a_version_that_is_not_the_rows_is_reported_and_nothing_is_written() {
     let bench = Bench::new().await;
     let (dataverse, contact, key) = (&bench.dataverse, contact(), RowKey::Id(Uuid::from_u128(7)));
     dataverse.write(&contact, &key, r#"{"lastname":"a"}"#, &Condition::Absent).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_key_that_another_row_has_is_a_duplicate_and_not_taken_for_existence()
 }
 
 #[tokio::test]
-async fn a_lost_answer_makes_one_row_under_an_id_of_ours_and_is_told_under_one_of_theirs() {
+async fn a_lost_answer_makes_one_row_under_an_id_of_ours_and_is_reported_under_one_of_theirs() {
     let bench = Bench::new().await;
     let (dataverse, contact) = (&bench.dataverse, contact());
     bench.fail_next(json!({"api": "dataverse", "kind": "lost-answer", "method": "PATCH"})).await;

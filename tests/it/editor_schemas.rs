@@ -192,5 +192,5 @@ fn a_new_project_has_the_json_schemas_and_its_files_lead_to_them() {
     assert_eq!(table, Format::Table.json_schema());
     let printed = Command::new(env!("CARGO_BIN_EXE_d365map")).args(["schema", "json", "table"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&printed.stdout), table);
-    assert!(template::PROJECT.lines().next().is_some_and(|line| line.starts_with('#')), "the template has no line of its own for editors");
+    assert!(template::PROJECT.lines().next().is_some_and(|line| line.starts_with('#')), "the template has no line for editors");
 }

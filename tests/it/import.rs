@@ -138,7 +138,7 @@ fn a_sheet_takes_memory_by_its_cells_and_not_by_their_places() {
 }
 
 #[test]
-fn titles_before_the_headings_and_a_declared_separator_are_passed_over() {
+fn titles_before_the_headings_and_a_declared_separator_are_skipped() {
     let wanted = ["lastname -> lastName"];
     assert_eq!(entries("Contacts, version 2;;\n;;\nSource;Target;Notes\nlastname;lastName;\n"), wanted);
     assert_eq!(entries("sep=;\nSource;Target\nlastname;lastName\n"), wanted);

@@ -32,3 +32,4 @@ mod state_file;
 mod state_speed;
 mod state_support;
 mod tables;
+mod voice;

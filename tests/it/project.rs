@@ -99,7 +99,7 @@ limits: { page-size: 5000, concurrency: 1, backlog-high-water: 5000, attempts: 2
 }
 
 #[test]
-fn an_unknown_key_is_a_fault_with_a_suggestion_wherever_it_stands() {
+fn an_unknown_key_is_a_fault_with_a_suggestion_wherever_it_is() {
     for (text, key, near) in [
         ("version: 1\nmapings: a\n", "mapings", "mappings"),
         ("version: 1\nlimits:\n  page_size: 3\n", "page_size", "page-size"),
@@ -115,7 +115,7 @@ fn a_secret_in_the_file_is_a_fault_that_explains_the_three_ways_and_shows_nothin
         let text = dynamics(&format!("    client-secret: {secret}\n"));
         let problems = load(&text).unwrap_err();
         let problem = &problems[0];
-        assert_eq!(problem.message, "a secret must not stand in the project file", "{secret}");
+        assert_eq!(problem.message, "a secret must not be written in the project file", "{secret}");
         let help = problem.help.as_deref().unwrap();
         assert!(["env", "file", "command"].iter().all(|way| help.contains(way)), "{help}");
         // Of a block of lines the first one is marked, below the key.
@@ -139,7 +139,7 @@ fn a_secret_does_not_show_in_the_excerpt_of_another_fault_either() {
 fn a_reference_to_a_secret_names_one_place() {
     let message = |reference: &str| load(&dynamics(&format!("    client-secret: {reference}\n"))).unwrap_err()[0].message.clone();
     assert_eq!(message("{ env: A, file: b }"), "a secret has one place");
-    assert_eq!(message("{}"), "the secret refers to nothing");
+    assert_eq!(message("{}"), "the secret has no reference");
     assert_eq!(message("{ enf: A }"), "a secret is referred to by `env`, `file` or `command`");
     assert_eq!(message("{ env: hunter2-is-no-name }"), "this is not the name of an environment variable");
     assert_eq!(message("{ command: [] }"), "the command has no program");
@@ -153,16 +153,16 @@ fn http_is_for_this_machine_alone() {
         assert!(url(fine).is_ok(), "{fine}");
     }
     let message = |u: &str| url(u).unwrap_err()[0].message.clone();
-    assert_eq!(message("http://contoso.crm4.dynamics.com"), "a secret would go over the network in the clear");
-    assert_eq!(message("http://127.0.0.1.example.com"), "a secret would go over the network in the clear");
-    assert_eq!(message("ftp://x"), "an address of the scheme `ftp` is of no use here");
+    assert_eq!(message("http://contoso.crm4.dynamics.com"), "a secret would be sent over the network unencrypted");
+    assert_eq!(message("http://127.0.0.1.example.com"), "a secret would be sent over the network unencrypted");
+    assert_eq!(message("ftp://x"), "an address with the scheme `ftp` is not supported here");
     assert_eq!(message("contoso"), "this is not an address: relative URL without a base");
-    assert_eq!(message("https://a:b@c.example"), "an address holds no user and no password");
+    assert_eq!(message("https://a:b@c.example"), "an address must not contain a user or a password");
     assert_eq!(message("https://contoso.crm4.dynamics.com/api/data/v9.2"), "the address of Dynamics is that of the environment alone");
 }
 
 #[test]
-fn campaign_needs_an_organisation_by_itself_or_in_the_address() {
+fn campaign_needs_an_organization_by_itself_or_in_the_address() {
     let campaign =
         |lines: &str| load(&format!("version: 1\nconnections:\n  campaign:\n    client-id: a\n    client-secret: {{ env: A }}\n{lines}"));
     let url = |lines: &str| campaign(lines).unwrap().connections.campaign.unwrap().config.url.to_string();
@@ -170,9 +170,9 @@ fn campaign_needs_an_organisation_by_itself_or_in_the_address() {
     assert_eq!(url("    url: http://127.0.0.1:5/contoso\n"), "http://127.0.0.1:5/contoso");
     assert_eq!(url("    url: http://127.0.0.1:5/contoso\n    organization: contoso\n"), "http://127.0.0.1:5/contoso");
     let message = |lines: &str| campaign(lines).unwrap_err()[0].message.clone();
-    assert_eq!(message(""), "the connection to Campaign names no organisation");
-    assert_eq!(message("    url: https://mc.adobe.io/contoso/campaign\n"), "the address of Campaign ends with the organisation");
-    assert_eq!(message("    organization: a/b\n"), "this is not an organisation's id");
+    assert_eq!(message(""), "the connection to Campaign names no organization");
+    assert_eq!(message("    url: https://mc.adobe.io/contoso/campaign\n"), "the address of Campaign ends with the organization");
+    assert_eq!(message("    organization: a/b\n"), "this is not an organization's id");
 }
 
 #[test]
@@ -439,11 +439,11 @@ fn dynamics_takes_a_secret_or_a_certificate_and_not_both() {
     let expected = EntraCredential::Certificate { certificate: "d.pem".into(), private_key: SecretRef::File("d.key".into()), rs256: true };
     assert_eq!(project.connections.dynamics.unwrap().config.credential, expected);
     let fault = |lines: &str| load(&dynamics(lines)).unwrap_err()[0].to_string();
-    assert!(fault("").contains("nothing to prove itself with"), "{}", fault(""));
+    assert!(fault("").contains("has no credential"), "{}", fault(""));
     assert!(fault(&format!("{certificate}    client-secret: {{ env: A }}\n")).contains("a secret and a certificate"));
     assert!(fault(&certificate.replace("rs256", "HS256")).contains("not a signature of an assertion"));
     let literal = fault(&certificate.replace("{ file: d.key }", "hunter2"));
-    assert!(literal.contains("must not stand in the project file") && !literal.contains("hunter2"), "{literal}");
+    assert!(literal.contains("must not be written in the project file") && !literal.contains("hunter2"), "{literal}");
 }
 
 #[test]
@@ -470,7 +470,7 @@ fn a_service_account_and_budgets_are_read_with_their_ranges() {
 }
 
 #[test]
-fn an_sftp_server_has_a_user_with_a_key_and_somebody_who_vouches_for_it() {
+fn an_sftp_server_has_a_user_with_a_key_and_a_known_host_key() {
     let file = |lines: &str| {
         format!(
             "version: 1\nconnections:\n  campaign:\n    organization: contoso\n    client-id: a\n    client-secret: {{ env: A }}\n    sftp:\n      host: \
@@ -492,14 +492,14 @@ fn an_sftp_server_has_a_user_with_a_key_and_somebody_who_vouches_for_it() {
     assert_eq!((full.passphrase, full.host_key), (Some(SecretRef::Env("P".into())), HostKey::Fingerprint(print.clone())));
 
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
-    assert!(fault(key).contains("nothing says by which key"), "{}", fault(key));
-    assert!(fault(&format!("{key}{known}      host-key: {print}\n")).contains("vouched for twice"));
+    assert!(fault(key).contains("the key of the SFTP server is not configured"), "{}", fault(key));
+    assert!(fault(&format!("{key}{known}      host-key: {print}\n")).contains("given twice"));
     assert!(fault(&format!("{key}      host-key: 16:27:ac\n")).contains("not the fingerprint"));
     assert!(fault(&format!("{key}{known}      port: 70000\n")).contains("not a port"));
     for secret in ["key: hunter2\n", "key: { file: k }\n      passphrase: hunter2\n"] {
         let problems = load(&file(&format!("      {secret}{known}"))).unwrap_err();
         let everything = format!("{problems:?}");
-        assert!(problems[0].message.contains("must not stand in the project file") && !everything.contains("hunter2"), "{everything}");
+        assert!(problems[0].message.contains("must not be written in the project file") && !everything.contains("hunter2"), "{everything}");
     }
 }
 
@@ -522,7 +522,7 @@ fn schedules_say_when_in_one_way_and_their_faults_are_all_told() {
         ("a: { every: 5m, days: [someday] }", "`someday` is not a day of the week"),
         ("a: { every: 5m, between: 06:00-06:00 }", "is not a range of hours"),
         ("a: { every: 5m, zone: Mars/Phobos }", "`Mars/Phobos` is not a time zone"),
-        ("a: { at: [02:00], between: 01:00-03:00 }", "need no hours"),
+        ("a: { at: [02:00], between: 01:00-03:00 }", "cannot be combined with hours"),
         ("a: { every: 5m }\n  a: { every: 6m }", "written twice"),
     ] {
         let problems = load(&format!("version: 1\nschedules:\n  {fault}\n")).unwrap_err();
@@ -562,11 +562,11 @@ fn the_exports_that_are_read_have_files_columns_and_words() {
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
     for (lines, expected) in [
         ("      opt-outs: {}\n", "files"),
-        ("      deliveries: { files: in/d.csv }\n", "no folder"),
+        ("      deliveries: { files: in/d.csv }\n", "must not have a folder"),
         ("      deliveries: { files: d.csv, delimiter: \";;\" }\n", "not one character"),
         ("      deliveries: { files: d.csv, quote: \",\" }\n", "same character"),
         ("      tracking: { files: t.csv, times: cet }\n", "no zone"),
-        ("      opt-outs: { files: o.csv, changed-suffix: X, columns: { at: y } }\n", "one profile a line"),
+        ("      opt-outs: { files: o.csv, changed-suffix: X, columns: { at: y } }\n", "one profile per line"),
         ("      tracking: { files: t.csv, columns: { stauts: x } }\n", "stauts"),
     ] {
         assert!(fault(lines).contains(expected), "{lines}: {}", fault(lines));
@@ -574,7 +574,7 @@ fn the_exports_that_are_read_have_files_columns_and_words() {
 }
 
 #[test]
-fn a_journal_has_the_address_of_its_registration_and_an_organisation() {
+fn a_journal_has_the_address_of_its_registration_and_an_organization() {
     let file = |lines: &str| {
         format!(
             "version: 1\nconnections:\n  campaign:\n    organization: contoso\n    client-id: a\n    client-secret: {{ env: A }}\n    journal:\n{lines}"
@@ -591,5 +591,5 @@ fn a_journal_has_the_address_of_its_registration_and_an_organisation() {
     );
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
     assert!(fault(&format!("      url: https://events.adobe.io\n{org}")).contains("no registration"));
-    assert!(fault(&format!("{url}      ims-organization: contoso\n")).contains("not the id of an Adobe organisation"));
+    assert!(fault(&format!("{url}      ims-organization: contoso\n")).contains("not the id of an Adobe organization"));
 }

@@ -7,7 +7,7 @@ use crate::conformance::wait;
 use crate::state_support::{Flow, reject, temp_file, upsert};
 
 #[test]
-fn a_copy_of_the_file_taken_in_the_middle_of_a_run_can_be_run_from_there() {
+fn a_copy_of_the_file_made_in_the_middle_of_a_run_can_be_run_from_there() {
     let file = temp_file();
     let flow = Flow::open(&file.path);
     flow.page((0..50).map(|i| upsert(&i.to_string(), &[("x", json!(i))])).collect());

@@ -1,4 +1,4 @@
-//! The state file on the disk: one runner for one file whatever name it is reached by, and nobody else reads it. The second
+//! The state file on the disk: one runner for one file whatever name it is reached by, and no other user reads it. The second
 //! runner is another process: locks of one process say nothing about two.
 
 #![cfg(unix)]
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use d365map::state::{StateError, Store};
 
-/// Carried out by [`elsewhere`] in a process of its own.
+/// Carried out by [`elsewhere`] in a separate process.
 #[test]
 #[ignore = "the other process of the tests below"]
 fn open_a_store_for_a_run() {
@@ -21,7 +21,7 @@ fn open_a_store_for_a_run() {
     }
 }
 
-/// What another process is told that opens this path for a run.
+/// What another process gets that opens this path for a run.
 fn elsewhere(path: &Path) -> String {
     asked(Command::new(std::env::current_exe().unwrap()).args(ARGS), path)
 }

@@ -114,7 +114,7 @@ impl Flow {
         wait(self.stores.outbox.settle(self.run, settlements)).unwrap()
     }
 
-    /// Takes in these values and writes all that waits, as creations or deletions.
+    /// Stores these values and writes the backlog, as creations or deletions.
     pub fn write_all(&self, changes: Vec<Change>) {
         self.page(changes);
         loop {

@@ -95,7 +95,7 @@ proptest! {
         prop_assert!(!compiled.diagnostics.iter().any(|d| d.code.name().starts_with("D0")), "{}", result.text);
         let filled = rows.iter().filter(|(a, b, c, d)| [a, b, c, d].iter().any(|x| !x.trim().is_empty())).count();
         let entries = result.text.lines().filter(|l| l.contains("# TODO ")).count() + result.text.lines().filter(|l| !l.trim_start().starts_with('#') && l.contains("->")).count();
-        // The head and the key are no rows; a row may be the key itself.
+        // The head and the key are not rows; a row may be the key itself.
         prop_assert!(entries >= filled, "{} of {}\n{}", entries, filled, result.text);
     }
 

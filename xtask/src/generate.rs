@@ -52,7 +52,7 @@ fn unknown_step(file: &str) -> Result<String, String> {
     between(file, BEGIN, END, &text)
 }
 
-/// Steps for which the TextMate grammar has rules of their own, since they take more than arguments in parentheses.
+/// Steps for which the TextMate grammar has separate rules, because they take more than arguments in parentheses.
 const OWN_RULES: [&str; 5] = ["matches", "extract", "replace_matches", "map", "link"];
 
 /// The words behind a bar in the TextMate grammar.
@@ -76,7 +76,7 @@ fn text_mate(file: &str) -> Result<String, String> {
     if found == 2 { Ok(out) } else { Err(format!("2 lists of steps were expected, {found} were found")) }
 }
 
-/// The functions in Vim's syntax; what stands behind a bar is a step there, whatever its name.
+/// The functions in Vim's syntax; what follows a bar is a step there, whatever its name.
 fn vim(file: &str) -> Result<String, String> {
     let mut names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
     names.extend(FORMULA_FUNCTIONS.iter().map(|function| function.name).filter(|name| FUNCTIONS.iter().all(|f| f.name != *name)));

@@ -1,4 +1,4 @@
-" Colours of mapping files, for Vim as well as Neovim. A language server adds to them what only it knows: which names exist.
+" Colors of mapping files, for Vim as well as Neovim. A language server adds to them what only it knows: which names exist.
 if exists("b:current_syntax")
   finish
 endif

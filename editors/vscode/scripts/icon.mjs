@@ -35,8 +35,8 @@ for (let y = 0; y < SIZE; y++) {
       }
     }
     const share = ground === 0 ? 0 : sign / ground;
-    const colour = GROUND.map((value, c) => Math.round(value + (SIGN[c] - value) * share));
-    row.set([...colour, Math.round((255 * ground) / POINTS ** 2)], 1 + x * 4);
+    const color = GROUND.map((value, c) => Math.round(value + (SIGN[c] - value) * share));
+    row.set([...color, Math.round((255 * ground) / POINTS ** 2)], 1 + x * 4);
   }
   rows.push(row);
 }
@@ -53,7 +53,7 @@ const chunk = (type, data) => {
 const header = Buffer.alloc(13);
 header.writeUInt32BE(SIZE, 0);
 header.writeUInt32BE(SIZE, 4);
-// Eight bits a channel, colour with opacity.
+// Eight bits a channel, color with opacity.
 header.set([8, 6, 0, 0, 0], 8);
 const png = Buffer.concat([
   Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),

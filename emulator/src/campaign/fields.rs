@@ -54,7 +54,7 @@ pub(crate) enum Cardinality {
     One,
 }
 
-/// What becomes of a link to a record that is not there. Not documented for the REST API. [K]
+/// What happens to a link to a record that is not there. Not documented for the REST API. [K]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unknown {
@@ -103,7 +103,7 @@ pub(crate) struct Field {
     pub(super) within: Option<&'static str>,
 }
 
-/// The parts of `location`. The documents name the item and not its parts; the names stand in answers that others published [C],
+/// The parts of `location`. The documents name the item and not its parts; the names are in answers that others published [C],
 /// the lengths are assumed [K].
 const LOCATION: [(&str, usize); 8] = [
     ("address1", 80),
@@ -140,7 +140,7 @@ pub(super) enum To {
 }
 
 impl Cell {
-    /// The value as a part of an identification key; links are no part of one.
+    /// The value as a part of an identification key; links are not part of one.
     pub(super) fn key_text(&self, field: &Field) -> String {
         match self {
             Cell::Text(text) => text.to_string(),
@@ -200,8 +200,8 @@ impl Fields {
         Fields::index(list)
     }
 
-    /// The attributes of a resource of an organisation's own, and those that every resource has.
-    /// `own`: the resource is an organisation's own, not the product's.
+    /// The attributes of a resource of an organization's own, and those that every resource has.
+    /// `own`: the resource is an organization's own, not the product's.
     pub(crate) fn custom(given: Vec<Field>, own: bool) -> Result<Fields, String> {
         let mut list = vec![
             Field { readonly: true, ..Field::plain("PKey", Kind::String) },
@@ -279,7 +279,7 @@ impl Field {
         self.within.map_or_else(|| self.name.clone(), |item| format!("{item}.{}", self.name))
     }
 
-    /// What becomes of a link to a record that is not there.
+    /// What happens to a link to a record that is not there.
     pub(super) fn unknown(&self) -> Unknown {
         self.unknown.unwrap_or(match self.cardinality {
             Cardinality::Optional => Unknown::Refuse,
@@ -343,7 +343,7 @@ impl Field {
                     Some(index) => Ok(Some(Cell::Choice(index as u16))),
                     None => {
                         let names: Vec<&str> = self.values.iter().map(|(_, name, _)| name.as_str()).collect();
-                        Err(format!("'{text}' is no value of attribute '{}': {}", self.name, names.join(", ")))
+                        Err(format!("'{text}' is not a value of attribute '{}': {}", self.name, names.join(", ")))
                     }
                 }
             }
@@ -362,7 +362,7 @@ impl Field {
                 let valid =
                     trimmed.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
                 if !valid || trimmed.contains(char::is_whitespace) {
-                    return Err(format!("'{trimmed}' is no e-mail address (attribute '{}')", self.name));
+                    return Err(format!("'{trimmed}' is not an e-mail address (attribute '{}')", self.name));
                 }
                 Ok(if policies.lower_email { trimmed.to_lowercase() } else { trimmed.to_owned() })
             }

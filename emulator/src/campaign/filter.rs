@@ -1,7 +1,7 @@
 //! Filters of lists: the two that every instance has for profiles, and those that an instance defines for itself.
 //!
 //! Source: Campaign Standard API: *Filtering*; *Calling a resource using a composite identification key*. A filter is a piece of
-//! the address (`by<Name>`), its parameters stand in the query, several filters are joined by "and".
+//! the address (`by<Name>`), its parameters are in the query, several filters are joined by "and".
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -71,7 +71,7 @@ impl Filter {
             for name in &parameter.fields {
                 let known = resource.fields.find(name).map(|index| resource.fields.at(index).kind);
                 if !known.is_some_and(|kind| !matches!(kind, Kind::Link | Kind::Collection | Kind::Item)) {
-                    return Err(format!("filter `{}`: `{name}` is no plain attribute of `{}`", self.name, resource.name));
+                    return Err(format!("filter `{}`: `{name}` is not a plain attribute of `{}`", self.name, resource.name));
                 }
             }
         }
@@ -109,7 +109,7 @@ impl Filter {
             for field in &fields {
                 let field = resource.fields.at(*field);
                 if !readable(field, value) {
-                    return Err(format!("'{value}' is no value for the parameter '{}' ({})", parameter.name, field.kind.name()));
+                    return Err(format!("'{value}' is not a value for the parameter '{}' ({})", parameter.name, field.kind.name()));
                 }
             }
             conditions.push(Condition { fields, operator: parameter.operator, value });

@@ -1,8 +1,8 @@
 //! Marketing history: what was sent to a profile, under `profileAndServices/history`.
 //!
 //! Source: Campaign Standard API: *Interacting with marketing history*. Documented: the two steps (the profile by PKey, then its `events`
-//! address) and an event's `category`, `date`, `label`, `mirrorPage`, `type`. Assumed: that a custom key is no address here, that
-//! events come newest first and in pages like any list, and what stands behind a mirror page's address. [K]
+//! address) and an event's `category`, `date`, `label`, `mirrorPage`, `type`. Assumed: that a custom key is not an address here, that
+//! events come newest first and in pages like any list, and what is at a mirror page's address. [K]
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -47,7 +47,7 @@ pub(crate) struct EventSeed {
     /// Whether the message has a mirror page.
     #[serde(default = "yes")]
     mirror: bool,
-    /// So many events in place of one, an hour apart.
+    /// Number of events in place of one, an hour apart.
     #[serde(default = "one")]
     repeat: u32,
 }
@@ -77,7 +77,7 @@ impl Campaign {
     pub(crate) fn add_events(&self, seed: &EventSeed) -> Result<(), String> {
         let mut world = crate::write(&self.world);
         let profile = world.resources[0].by_key(&seed.profile).ok_or_else(|| format!("no profile has the key `{}`", seed.profile))?;
-        let date = parse_instant(&seed.date).ok_or_else(|| format!("`{}` is no instant", seed.date))?;
+        let date = parse_instant(&seed.date).ok_or_else(|| format!("`{}` is not an instant", seed.date))?;
         let first = world.history.values().map(Vec::len).sum::<usize>() as u64;
         let events = world.history.entry(profile).or_default();
         for number in 0..u64::from(seed.repeat) {
@@ -171,11 +171,11 @@ fn events_page(world: &World, base: &str, events: &[Event], query: &[(String, St
     let option = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
     let lines = match option("_lineCount") {
         None => LINES,
-        Some(text) => text.parse::<usize>().ok().filter(|n| *n > 0).ok_or((400, format!("'{text}' is no _lineCount")))?,
+        Some(text) => text.parse::<usize>().ok().filter(|n| *n > 0).ok_or((400, format!("'{text}' is not a _lineCount")))?,
     };
     let from = match option("_lineStart") {
         None => 0,
-        Some(text) => world.unseal(LINE, text).ok_or((400, format!("'{text}' is no _lineStart")))? as usize,
+        Some(text) => world.unseal(LINE, text).ok_or((400, format!("'{text}' is not a _lineStart")))? as usize,
     };
     let content: Vec<Json> = events.iter().skip(from).take(lines).map(|event| event.write(world, base)).collect();
     let start = net::encode(&world.seal(LINE, from as u64));

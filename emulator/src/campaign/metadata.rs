@@ -72,7 +72,7 @@ impl Campaign {
         })
     }
 
-    /// `GET resourceType/history`: that it is there is seen in the vendor's tests of its own client [C], its content is assumed [K].
+    /// `GET resourceType/history`: that it exists is known from the vendor's tests of its client [C], its content is assumed [K].
     pub(super) fn history_metadata(&self, world: &World) -> Json {
         let base = format!("{}/campaign/{}", self.site.base, Endpoint::Standard.name());
         json!({

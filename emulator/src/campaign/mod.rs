@@ -37,7 +37,7 @@ const JSON: &str = "application/json;charset=utf-8";
 
 /// What answers need to know of the instance.
 pub(super) struct Site {
-    /// `http://127.0.0.1:port/<organisation>`
+    /// `http://127.0.0.1:port/<organization>`
     pub(super) base: String,
     /// The token service's origin.
     pub(super) ims: String,
@@ -94,7 +94,7 @@ fn ok(status: StatusCode, value: &Json) -> Response<Body> {
 
 /// A record that is not there; its status is set when it is answered, see [`Site::missing_status`].
 fn missing(resource: &str, key: &str) -> Fail {
-    // The words for a PKey that is none stand in the vendor's tests of its own client. [C]
+    // The words for an invalid PKey are in the vendor's tests of its client. [C]
     if key.starts_with('@') {
         return (404, format!("'{key}' is not a valid constant"));
     }
@@ -129,7 +129,7 @@ impl Campaign {
         }
     }
 
-    /// An ordered or random fault in this API's error shape; `None` for those that are no answer.
+    /// An ordered or random fault in this API's error shape; `None` for those that are not an answer.
     pub(super) fn fault(&self, fault: &Fault) -> Option<Response<Body>> {
         match fault {
             Fault::Status { status: 500, code: None, retry_after: None } => Some(oops()),
@@ -331,7 +331,7 @@ impl Campaign {
         });
         let Some(index) = index else { return Ok(None) };
         let field = resource.fields.at(index);
-        // A key is no address for what is linked: that is reached by the addresses of an answer. [D]
+        // A key is not an address of linked records: they are reached by the addresses of an answer. [D]
         if matches!(field.kind, Kind::Link | Kind::Collection) && !key.starts_with('@') {
             return Ok(None);
         }

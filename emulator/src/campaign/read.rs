@@ -128,7 +128,7 @@ impl Campaign {
         record
     }
 
-    /// What the filters of an address ask for; `None` where one of them is no filter of the resource.
+    /// What the filters of an address ask for; `None` if one of them is not a filter of the resource.
     fn conditions<'a>(&self, resource: &'a Resource, filters: &[&str], query: &'a [(String, String)]) -> Result<Vec<Condition<'a>>, Fail> {
         let mut conditions = Vec::new();
         for name in filters {
@@ -161,14 +161,14 @@ impl Campaign {
         let lines = match option("_lineCount") {
             None => LINES,
             Some(text) => {
-                text.parse::<usize>().ok().filter(|lines| *lines > 0).ok_or_else(|| refused(format!("'{text}' is no _lineCount")))?
+                text.parse::<usize>().ok().filter(|lines| *lines > 0).ok_or_else(|| refused(format!("'{text}' is not a _lineCount")))?
             }
         };
         let start = match option("_lineStart") {
             None => None,
-            Some(text) => {
-                Some(world.unseal(LINE, text).ok_or_else(|| refused(format!("'{text}' is no _lineStart: follow `next` as it was given")))?)
-            }
+            Some(text) => Some(
+                world.unseal(LINE, text).ok_or_else(|| refused(format!("'{text}' is not a _lineStart: follow `next` as it was given")))?,
+            ),
         };
         let conditions = self.conditions(resource, of.filters, query)?;
         let fits = |id: u64, row: &Row| matches(world, number, of, &conditions, id, row);

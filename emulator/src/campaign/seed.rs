@@ -38,7 +38,7 @@ pub(crate) struct CampaignSeed {
     /// Marketing history.
     #[serde(default)]
     history: Vec<EventSeed>,
-    /// Profiles without an organisational unit are invisible.
+    /// Profiles without an organizational unit are invisible.
     #[serde(default, rename = "orgUnitRequired")]
     org_units: bool,
     #[serde(default)]
@@ -93,7 +93,7 @@ struct ResourceSeed {
     rows: Vec<Box<RawValue>>,
 }
 
-/// The product's own list of organisational units.
+/// The product's own list of organizational units.
 const ORG_UNITS: &str = r#"{
     "label": "Organizational units",
     "fields": [{"name": "name", "type": "string"}, {"name": "label", "type": "string"}, {"name": "desc", "type": "string"}],
@@ -154,7 +154,7 @@ impl CampaignSeed {
         for (name, resource) in &mut self.resources {
             let known = ["orgUnitBase", "countries", "state", "service"].contains(&name.as_str());
             if !name.starts_with("cus") && !known {
-                return Err(format!("resource `{name}`: the name of a resource of one's own begins with `cus`"));
+                return Err(format!("resource `{name}`: the name of a custom resource begins with `cus`"));
             }
             let fields = Fields::custom(std::mem::take(&mut resource.fields), !known).map_err(|why| format!("resource `{name}`: {why}"))?;
             let label = if resource.label.is_empty() { name } else { &resource.label };
@@ -194,7 +194,7 @@ impl CampaignSeed {
                 };
                 waiting.iter().copied().filter(|name| !waits(name)).collect()
             };
-            // Links that go round in a circle: any order is as good as another.
+            // Links that form a cycle: any order will do.
             let ready = if ready.is_empty() { waiting.clone() } else { ready };
             for name in &ready {
                 rows(name, &self.resources[*name].rows)?;

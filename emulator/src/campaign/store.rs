@@ -85,7 +85,7 @@ impl Resource {
             let mut parts = Vec::new();
             for part in key {
                 let index = fields.find(part).filter(|index| !matches!(fields.at(*index).kind, Kind::Link | Kind::Collection | Kind::Item));
-                parts.push(index.ok_or_else(|| format!("the identification key `{part}` is no attribute of the {name}"))?);
+                parts.push(index.ok_or_else(|| format!("the identification key `{part}` is not an attribute of the {name}"))?);
             }
             if parts.is_empty() {
                 return Err(format!("an identification key of the {name} has no attribute"));
@@ -122,7 +122,7 @@ impl Resource {
         if parts.iter().all(String::is_empty) { None } else { Some(parts.join("\u{1f}").into()) }
     }
 
-    /// The first key of one attribute: what stands in addresses and identifies a record in links.
+    /// The first key of one attribute, which is used in addresses and identifies a record in links.
     pub(super) fn address_key(&self) -> Option<u16> {
         self.keys.iter().find(|key| key.len() == 1).map(|key| key[0])
     }
@@ -233,7 +233,7 @@ pub(crate) struct World {
     seed: u64,
     /// Primary keys given out in an earlier epoch are not known any more.
     pub(crate) epoch: u64,
-    /// Whether profiles without an organisational unit are invisible to the API's user.
+    /// Whether profiles without an organizational unit are invisible to the API's user.
     pub(super) org_units: bool,
     /// Marketing history by profile, oldest event first.
     pub(super) history: HashMap<u64, Vec<Event>>,
@@ -258,7 +258,7 @@ impl World {
                 if let Some(via) = &field.via {
                     let back = target.fields.find(via).map(|index| target.fields.at(index));
                     if !back.is_some_and(|back| back.kind == Kind::Link && back.target.as_deref() == Some(&resource.name)) {
-                        return Err(format!("attribute `{}` of `{}`: `{via}` is no link back", field.name, resource.name));
+                        return Err(format!("attribute `{}` of `{}`: `{via}` is not a link back", field.name, resource.name));
                     }
                 }
             }
@@ -322,7 +322,7 @@ impl World {
         self.seal(ROWS + resource as u64, id)
     }
 
-    /// The key that stands in the addresses of a record's collections: another text than the record's own. [C]
+    /// The key in the addresses of a record's collections: another text than the record's own. [C]
     pub(super) fn nested_pkey(&self, resource: usize, id: u64) -> String {
         self.seal(NESTED + resource as u64, id)
     }
@@ -352,7 +352,7 @@ impl World {
     }
 
     /// Whether a record is seen through the API: each link of cardinality 1 must lead to a visible record, and a profile must have
-    /// an organisational unit where those are required.
+    /// an organizational unit where those are required.
     pub(super) fn visible(&self, resource: usize, id: u64) -> bool {
         self.visible_to(resource, id, DEPTH)
     }

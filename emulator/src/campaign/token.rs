@@ -23,11 +23,11 @@ const LONGEST: i64 = 24 * 3600;
 /// The service account (technical account) that the exchange is for.
 #[derive(Clone, Debug)]
 pub struct TechnicalAccount {
-    /// The organisation that the assertion is issued by: `…@AdobeOrg`.
+    /// The organization that the assertion is issued by: `…@AdobeOrg`.
     pub organization: String,
     /// The assertion's subject: `…@techacct.adobe.com`.
     pub account: String,
-    /// The metascopes that may be asked for, by name: `ent_campaign_sdk`. In the assertion they stand as an address under the token
+    /// The metascopes that may be asked for, by name: `ent_campaign_sdk`. In the assertion they are written as an address under the token
     /// service's own: `https://ims-na1.adobelogin.com/s/ent_campaign_sdk`.
     pub metascopes: Vec<String>,
     /// Certificates or public keys (PEM) that are bound to the client. None means that no assertion is accepted.
@@ -57,7 +57,7 @@ impl Binding {
             .collect();
         let der = base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| format!("no certificate: {error}"))?;
         let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| format!("no certificate: {error}"))?;
-        // The key as it stands in the certificate's subjectPublicKeyInfo, for RSA a PKCS#1 public key.
+        // The key in the form of the certificate's subjectPublicKeyInfo, for RSA a PKCS#1 public key.
         let key = DecodingKey::from_rsa_der(&certificate.public_key().subject_public_key.data);
         Ok(Binding { key, until: Some(certificate.validity().not_after.timestamp()) })
     }

@@ -50,7 +50,7 @@ impl Campaign {
         let refused = |why: String| (self.site.refusal_status, why);
         let resource = &world.resources[number];
         let given: IndexMap<String, Box<RawValue>> =
-            serde_json::from_slice(body).map_err(|error| refused(format!("The body is no JSON object: {error}")))?;
+            serde_json::from_slice(body).map_err(|error| refused(format!("The body is not a JSON object: {error}")))?;
         let unknown = |name: &str| refused(format!("'{name}' property is not valid for the '{}' resource.", resource.name));
         let mut changes = Changes::with_capacity(given.len());
         for (name, raw) in &given {
@@ -162,7 +162,7 @@ impl Campaign {
         let mut world = crate::write(&self.world);
         let changes = self.payload(call, &world, resource, endpoint)?;
         let name = world.resources[resource].name.clone();
-        // A hidden record holds its key too: the caller is told of a duplicate that it cannot see.
+        // A hidden record holds its key too: the caller gets an error about a duplicate that it cannot see.
         let id = world
             .insert(resource, changes, crate::time::now().timestamp_millis())
             .map_err(|key| (self.site.duplicate_status, format!("A {name} with the key '{key}' already exists.")))?;

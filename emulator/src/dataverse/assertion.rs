@@ -99,7 +99,7 @@ pub(super) fn verify(
     })?;
     let (_, parsed) = x509_parser::parse_x509_certificate(&certificate.der).map_err(|_| malformed("The certificate cannot be read."))?;
     let key = DecodingKey::from_rsa_der(&parsed.public_key().subject_public_key.data);
-    // The signature alone; the claims are checked below, each with an error of its own.
+    // The signature alone; the claims are checked below, each with a separate error.
     let mut validation = Validation::new(header.alg);
     validation.validate_exp = false;
     validation.validate_nbf = false;

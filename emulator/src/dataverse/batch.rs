@@ -37,7 +37,7 @@ pub(super) struct Entity(pub(super) String);
 struct Operation {
     content_id: Option<String>,
     method: Method,
-    /// As it stands in the request line.
+    /// As in the request line.
     url: String,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -83,7 +83,7 @@ fn boundary(content_type: &str) -> Result<String> {
     Err(malformed("The batch request must have a boundary specification in the 'Content-Type' header."))
 }
 
-/// Splits a multipart body. Every delimiter is a line of its own, the closing one included.
+/// Splits a multipart body. Every delimiter is a separate line, including the closing one.
 fn split<'a>(text: &'a str, boundary: &str) -> Result<Vec<&'a str>> {
     let delimiter = format!("--{boundary}");
     let mut parts = Vec::new();
@@ -380,7 +380,7 @@ impl Dataverse {
     pub(super) fn batch(&self, call: &Call<'_>, client: usize, faults: &[Option<Fault>]) -> (Response<Body>, u64) {
         let items = match parse(text_of(call.headers, "content-type"), call.body) {
             Ok(items) => items,
-            // A batch that cannot be read is answered in the form of a batch, with the error as its one part. [C] What is no
+            // A batch that cannot be read is answered in the form of a batch, with the error as its one part. [C] What is not at at at at at at at at at at at at a
             // multipart message at all has no such form.
             Err(fail) if boundary(text_of(call.headers, "content-type")).is_err() => return (fail.response(), 1),
             Err(fail) => return (unreadable_batch(&fail), 1),
@@ -410,7 +410,7 @@ impl Dataverse {
                         None => self.change_set(call, &operations, client),
                     };
                     let failed = answers.first().map(|(_, response)| response.status()).filter(|_| !done);
-                    // The failed set's one answer stands in a response of its own set, as the service's OData library writes
+                    // The failed set's one answer is in the response of that set, as the service's OData library writes
                     // it, or directly in the batch. [C]
                     if done || self.site.nested_change_set_error {
                         let inner = format!("changesetresponse_{}", Uuid::new_v4());

@@ -66,7 +66,7 @@ fn key_of(store: &Store, table: usize, target: &Fields) -> Result<Option<RowKey>
     let description = &store.tables[table].table;
     let Some(raw) = target.get("@odata.id") else { return Ok(None) };
     let link = text(Some(raw)).ok_or_else(|| Fail::payload(&description.set, "'@odata.id' needs a text"))?;
-    // An absolute URL is refused here, though it is taken in other places. [C]
+    // An absolute URL is refused here, although it is accepted elsewhere. [C]
     if link.contains("://") {
         return Err(Fail::payload(&description.set, format!("Invalid URI '{link}': '@odata.id' is relative to the service root.")));
     }

@@ -48,7 +48,7 @@ pub(super) fn fingerprint(set: &str, raw: &str) -> u64 {
 }
 
 impl Cookie {
-    /// The token as it stands in a link: XML within XML, escaped twice, like the service's.
+    /// The token in the form of a link: XML within XML, escaped twice, like the service's.
     pub(super) fn to_link(&self, key: &str) -> String {
         let (kind, at) = match self.position {
             Position::After(id) => ("a", id.to_string()),

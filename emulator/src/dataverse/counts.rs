@@ -28,7 +28,7 @@ pub(super) fn total(site: &Site, store: &Store, snapshots: &Snapshots, path: &st
         false => value,
     };
     let list = text.trim().strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    let list = list.ok_or_else(|| Fail::query(format!("The parameter 'EntityNames' is no collection: {text}")))?;
+    let list = list.ok_or_else(|| Fail::query(format!("The parameter 'EntityNames' is not a collection: {text}")))?;
     let names: Vec<&str> = list.split(',').map(|name| name.trim().trim_matches(['\'', '"'])).filter(|name| !name.is_empty()).collect();
     let mut counts = Vec::with_capacity(names.len());
     for name in &names {

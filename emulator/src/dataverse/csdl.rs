@@ -1,4 +1,4 @@
-//! `$metadata`: the organisation's types as CSDL.
+//! `$metadata`: the organization's types as CSDL.
 //!
 //! The outline is the documented one: `mscrm.crmbaseentity` as the base of all types and `mscrm.activitypointer` as that of activities,
 //! lookups as a Guid and a navigation property bound to it, alternate keys as annotations. With `?annotations=true` it says what is
@@ -85,7 +85,7 @@ fn keys(out: &mut String, table: &Table) {
     out.push_str("</Collection></Annotation>");
 }
 
-/// The table that a relation leads to, when this organisation has it.
+/// The table that a relation leads to, when this organization has it.
 fn target<'a>(store: &'a Store, name: &str) -> Option<&'a Table> {
     store.by_name(if name == "owner" { "systemuser" } else { name }).map(|index| &store.tables[index].table)
 }

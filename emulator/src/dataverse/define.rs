@@ -249,7 +249,7 @@ fn kind_of(json: &Json) -> Result<Type> {
         "LookupAttributeMetadata" => Type::Lookup,
         "FileAttributeMetadata" => Type::File,
         "ImageAttributeMetadata" => Type::Image,
-        _ => return Err(Fail::payload("Attributes", format!("'{name}' is no type of a column that can be created"))),
+        _ => return Err(Fail::payload("Attributes", format!("'{name}' is not the type of a column that can be created"))),
     })
 }
 
@@ -344,7 +344,7 @@ pub(super) fn create_table(store: &mut Store, json: &Json) -> Result<usize> {
 }
 
 /// Changes a table by a whole `EntityMetadata`: its labels and whether its changes are tracked. [D: table definitions are updated by PUT of
-/// all of it; what the emulator does not keep of a definition is passed over]
+/// all of it; what the emulator does not keep of a definition is skipped]
 pub(super) fn update_table(store: &mut Store, table: usize, json: &Json) -> Result<()> {
     let mut definition = store.tables[table].table.clone();
     if text(json, "SchemaName").is_some_and(|schema| !schema.eq_ignore_ascii_case(&definition.name)) {

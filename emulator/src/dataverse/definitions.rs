@@ -1,4 +1,4 @@
-//! Metadata requests that change definitions, and those over the whole organisation: relationships, changes of metadata.
+//! Metadata requests that change definitions, and those over the whole organization: relationships, changes of metadata.
 //!
 //! Names of properties and the answers' headers are the documented ones; `CreateEntities` is known from Microsoft's own Python client. [C]
 
@@ -17,7 +17,7 @@ use crate::net;
 
 fn json(call: &Call<'_>) -> Result<Json> {
     super::route::json_body(call)?;
-    serde_json::from_slice(call.body).map_err(|error| Fail::payload("EntityDefinitions", format!("the body is no JSON object: {error}")))
+    serde_json::from_slice(call.body).map_err(|error| Fail::payload("EntityDefinitions", format!("the body is not a JSON object: {error}")))
 }
 
 /// 204 with the address of what was made.
@@ -298,7 +298,7 @@ pub(super) fn bulk_delete(site: &Site, access: &mut Access<'_>, call: &Call<'_>)
         let ids: Vec<Uuid> = values.iter().filter_map(|value| value["Value"].as_str()).filter_map(|id| Uuid::try_parse(id).ok()).collect();
         access.write(|store| {
             for id in ids {
-                // The job passes over rows that are gone by then.
+                // The job skips rows that no longer exist.
                 if store.tables[table].rows.contains_key(&id) {
                     store.delete(table, id)?;
                 }

@@ -1,5 +1,5 @@
 //! Properties of metadata that nothing here depends on: Dataverse documents them for every table and column, and discovery tools
-//! select them. [D: EntityMetadata and AttributeMetadata entity types] Their values are those of a plain table of an organisation
+//! select them. [D: EntityMetadata and AttributeMetadata entity types] Their values are those of a plain table of an organization
 //! as it comes. [C]
 
 use serde_json::{Map, Value as Json, json};

@@ -455,7 +455,7 @@ impl Parser<'_> {
                 _ => Literal::bare(text),
             };
             let value = literal.and_then(|literal| literal.to_value(column));
-            value.ok_or_else(|| Fail::query(format!("'{text}' is no value of '{property}'.")))
+            value.ok_or_else(|| Fail::query(format!("'{text}' is not a value of '{property}'.")))
         };
         let typed: Result<Vec<Value>> = values.iter().map(value).collect();
         match name {
@@ -549,7 +549,7 @@ fn moment(name: &str, text: &str, column: &Column, path: Path) -> Result<Filter>
         "LastXHours" => count().map(|hours| (now - hours * 3600, now)),
         _ => count().map(|days| (i64::MIN, today - days * DAY - 1)),
     }
-    .ok_or_else(|| Fail::query(format!("'{text}' is no value for {name}.")))?;
+    .ok_or_else(|| Fail::query(format!("'{text}' is not a value for {name}.")))?;
     let edge = |at: i64| match column.is_date_only() {
         true => Value::Day(super::value::instant(at.clamp(-60_000_000_000, 250_000_000_000)).date_naive()),
         false => Value::Time(at),

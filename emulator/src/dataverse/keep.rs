@@ -1,4 +1,4 @@
-//! The organisation's rows and definitions in the form in which they are kept over restarts.
+//! The organization's rows and definitions in the form in which they are kept over restarts.
 //!
 //! Cells are kept by their columns' names, so that a changed definition needs no change of the rows.
 
@@ -68,7 +68,7 @@ impl Store {
         Ok(changes)
     }
 
-    /// Builds an organisation from what was kept.
+    /// Builds an organization from what was kept.
     pub(crate) fn restore(version: u64, tables: Vec<(String, u64)>, rows: Vec<Kept>, users: Vec<Uuid>) -> Result<Store, String> {
         let mut definitions = Vec::with_capacity(tables.len());
         for (text, _) in &tables {

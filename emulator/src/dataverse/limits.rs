@@ -135,7 +135,7 @@ impl Protection {
         self.servers.store(servers.max(1), Ordering::Release);
     }
 
-    /// New limits; the windows begin anew.
+    /// New limits; the windows begin again.
     pub(crate) fn set(&self, limits: Limits) {
         *lock(&self.state) = State { limits, meters: HashMap::new() };
     }

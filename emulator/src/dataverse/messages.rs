@@ -12,7 +12,7 @@ use crate::net::mix;
 const PLAIN: [&str; 6] = ["Create", "Update", "Delete", "Retrieve", "RetrieveMultiple", "Upsert"];
 const BULK: [&str; 2] = ["CreateMultiple", "UpdateMultiple"];
 
-/// The same id for the same name in every organisation.
+/// The same id for the same name in every organization.
 fn id(name: &str) -> Uuid {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     Uuid::from_u64_pair(mix(hash), mix(hash ^ 0x3c3c))

@@ -66,7 +66,7 @@ pub(super) struct Site {
     /// The status of an expired delta token; 400 by default, for the service's own was never documented.
     pub(super) expired_status: u16,
     pub(super) clock: Clock,
-    /// Whether the error of a failed change set stands in a response of its own set.
+    /// Whether the error of a failed change set is in the response of that set.
     pub(super) nested_change_set_error: bool,
     /// Whether `null` in `@odata.bind` is refused, as some clients report, or clears the lookup.
     pub(super) refuse_null_bind: bool,
@@ -218,7 +218,7 @@ impl Dataverse {
         Answer::new("token", token::answer(self, call))
     }
 
-    /// An ordered or random fault in this API's error shape; `None` for those that are no answer.
+    /// An ordered or random fault in this API's error shape; `None` for those that are not an answer.
     pub(super) fn fault(&self, fault: &Fault) -> Option<Response<Body>> {
         match fault {
             Fault::Status { status, code, retry_after } => {
@@ -358,7 +358,7 @@ fn throttled(code: &str, message: String, retry_after: u64) -> Response<Body> {
 }
 
 impl Dataverse {
-    /// Fills in the rows every organisation has, and sample contacts.
+    /// Fills in the rows every organization has, and sample contacts.
     pub(super) fn populate(&self, contacts: usize, seed: u64) -> std::result::Result<(), String> {
         let store = &mut *super::write(&self.store);
         let text = |fail: Fail| fail.message;
@@ -408,7 +408,7 @@ impl Dataverse {
         Ok(())
     }
 
-    /// Creates a row from a seed: a body as in a `POST`, in which `statecode` may stand.
+    /// Creates a row from a seed: a body as in a `POST`, which may contain `statecode`.
     pub(super) fn seed(&self, table: &str, body: &str) -> std::result::Result<(), String> {
         let store = &mut *super::write(&self.store);
         let table = store.by_name(table).ok_or_else(|| format!("no table `{table}`"))?;
@@ -453,7 +453,7 @@ impl Dataverse {
         Ok(())
     }
 
-    /// Changes a table's settings. Switching change tracking on or off is no change of its definition.
+    /// Changes a table's settings. Switching change tracking on or off does not change its definition.
     pub(super) fn change_table(&self, change: &table::TableChange) -> std::result::Result<(), String> {
         let mut store = super::write(&self.store);
         let store = &mut *store;

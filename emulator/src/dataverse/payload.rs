@@ -76,7 +76,7 @@ impl<'de> serde::Deserialize<'de> for Fields {
 }
 
 pub(super) fn fields(table: &Table, body: &[u8]) -> Result<Fields> {
-    serde_json::from_slice(body).map_err(|error| Fail::payload(&table.set, format!("the body is no JSON object: {error}")))
+    serde_json::from_slice(body).map_err(|error| Fail::payload(&table.set, format!("the body is not a JSON object: {error}")))
 }
 
 pub(super) fn payload(store: &Store, table: usize, fields: &Fields, mode: Mode, references: Option<&References>) -> Result<Payload> {
@@ -89,7 +89,7 @@ pub(super) fn payload(store: &Store, table: usize, fields: &Fields, mode: Mode, 
                 let (column, value) = bind(store, table, property, raw.get(), references)?;
                 result.changes.push((column, value));
             }
-            // Control information and annotations that a client sends back are passed over.
+            // Control information and annotations that a client sends back are skipped.
             continue;
         }
         let Some(index) = description.column(name).filter(|index| description.at(*index).has('o')) else {
@@ -195,7 +195,7 @@ pub(super) fn bind(store: &Store, table: usize, nav: &str, raw: &str, references
         relation.table == target_table.name
     };
     if !fits {
-        return Err(Fail::payload(&description.set, format!("'{link}' is no reference that '{nav}' can hold")));
+        return Err(Fail::payload(&description.set, format!("'{link}' is not a reference that '{nav}' can hold")));
     }
     Ok((index, Value::Link(target as u8, id.into())))
 }

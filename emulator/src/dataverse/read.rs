@@ -99,7 +99,7 @@ impl Notes {
     }
 }
 
-/// Appends the properties of a row, etag first; an annotation stands before the property it describes.
+/// Appends the properties of a row, etag first; an annotation comes before the property it describes.
 pub(super) fn write_properties(out: &mut String, store: &Store, table: usize, id: Uuid, row: &Row, view: &View, notes: Notes) {
     let description = &store.tables[table].table;
     let _ = write!(out, "\"@odata.etag\":\"W/\\\"{}\\\"\"", row.version);
@@ -217,7 +217,7 @@ pub(super) fn one(
     let row = &store.tables[table].rows[&id];
     let etag = format!("W/\"{}\"", row.version);
     let notes = Notes::new(prefer);
-    // A conditional read is honoured unless annotations or related rows were asked for. [D]
+    // A conditional read is honored unless annotations or related rows were asked for. [D]
     let same = headers.get("if-none-match").and_then(|value| value.to_str().ok()) == Some(etag.as_str());
     if same && !notes.any() && expand.is_empty() {
         return Ok(net::empty(StatusCode::NOT_MODIFIED));
@@ -390,7 +390,7 @@ pub(super) fn set(site: &Site, store: &Store, table: usize, scope: &Scope, optio
     Ok(response)
 }
 
-/// Names the honoured preferences.
+/// Names the honored preferences.
 pub(super) fn apply(response: &mut Response<Body>, prefer: &Prefer) {
     if !prefer.applied.is_empty() {
         net::set(response, "preference-applied", &prefer.applied.join(", "));

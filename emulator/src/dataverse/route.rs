@@ -14,7 +14,7 @@ impl Dataverse {
     /// Runs one operation, alone or as a part of a batch.
     pub(super) fn route(&self, call: &Call<'_>, client: usize, route: &mut String, access: &mut Access<'_>) -> Result<Response<Body>> {
         check_headers(call)?;
-        // Acting as somebody else would be a wrong answer, not a missing one, were it passed over.
+        // Ignoring a request to act as another user would give a wrong answer, not a missing one.
         if ["callerobjectid", "mscrmcallerid"].iter().any(|name| call.headers.contains_key(*name)) {
             return Err(Fail::not_emulated("impersonation"));
         }
@@ -23,7 +23,7 @@ impl Dataverse {
             .filter(|(version, _)| matches!(*version, "0" | "1" | "2"))
             .ok_or_else(|| Fail::new(404, "0x8006088a", format!("Resource not found: '{}'.", call.path)))?;
         let site = &*self.site.at(version);
-        // Its argument is no key.
+        // Its argument is not a key.
         if below.starts_with("RetrieveMetadataChanges(") && *call.method == Method::GET {
             *route = "RetrieveMetadataChanges".to_owned();
             return access.read(|store| definitions::metadata_changes(site, store, below, call.query));

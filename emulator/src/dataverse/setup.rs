@@ -1,6 +1,6 @@
 //! What an administrator has set up, rightly or wrongly: application users, secrets, certificates, privileges, the clock.
 //!
-//! All of it can stand in a seed and be changed while the emulator runs, so that a client meets every set-up that fails.
+//! All of it can be set in a seed and changed while the emulator runs, so that a client meets every set-up that fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -74,7 +74,7 @@ pub(super) enum SecretState {
 pub(super) enum Operation {
     Create,
     Read,
-    /// Reading at the level of the organisation, which change tracking needs. [D]
+    /// Reading at the level of the organization, which change tracking needs. [D]
     ReadOrganization,
     Write,
     Delete,
@@ -116,7 +116,7 @@ impl Certificate {
             .ok_or("a certificate in PEM form is needed (BEGIN CERTIFICATE)")?;
         let certificate = pem.parse_x509().map_err(|error| format!("the certificate cannot be read: {error}"))?;
         if !matches!(certificate.public_key().parsed(), Ok(x509_parser::public_key::PublicKey::RSA(_))) {
-            return Err("the certificate's key is no RSA key".to_owned());
+            return Err("the certificate's key is not an RSA key".to_owned());
         }
         let sha1 = sha1::Sha1::digest(&pem.contents).to_vec();
         let sha256 = sha2::Sha256::digest(&pem.contents).to_vec();
@@ -171,7 +171,7 @@ impl Application {
         self.denied.iter().any(|denial| {
             (denial.table == "*" || denial.table == table)
                 && (denial.operation == operation
-                    // Who may not read at all may not read the organisation's rows either.
+                    // Who may not read at all may not read the organization's rows either.
                     || (denial.operation == Operation::Read && operation == Operation::ReadOrganization))
         })
     }

@@ -1,6 +1,6 @@
-//! The rows of the emulated organisation, with what change tracking needs.
+//! The rows of the emulated organization, with what change tracking needs.
 //!
-//! One version counter runs through the whole organisation, as the database's row version does. Each table keeps its live rows by id
+//! One version counter runs through the whole organization, as the database's row version does. Each table keeps its live rows by id
 //! and by version, and its deleted ids by the version of the deletion, so that a delta is two range reads.
 //!
 //! Every change of a row is noted with the state before it, so that a request, a change set or a bulk message that fails leaves
@@ -50,7 +50,7 @@ pub(super) struct Rows {
     pub(super) valid_from: u64,
 }
 
-/// The organisation.
+/// The organization.
 pub(crate) struct Store {
     pub(super) tables: Vec<Rows>,
     pub(super) version: u64,
@@ -364,7 +364,7 @@ impl Rows {
         }
     }
 
-    /// Builds the indexes of the alternate keys anew. A key whose values are not unique fails, as its index does in the service.
+    /// Rebuilds the indexes of the alternate keys. A key whose values are not unique fails, as its index does in the service.
     pub(super) fn index_keys(&mut self) {
         self.keys = vec![HashMap::new(); self.table.keys.len()];
         let rows = std::mem::take(&mut self.rows);

@@ -1,7 +1,7 @@
-//! What the emulated organisation knows of its tables: columns, option sets, lookups, alternate keys.
+//! What the emulated organization knows of its tables: columns, option sets, lookups, alternate keys.
 //!
 //! The descriptions are data files beside this module, in a format of the emulator's own, made from the exported metadata of a
-//! live organisation's contact table. Flags of a column: `c` valid for create, `u` for update, `r` for read, `o` a property of the
+//! live organization's contact table. Flags of a column: `c` valid for create, `u` for update, `r` for read, `o` a property of the
 //! Web API, `l` logical (stored elsewhere), `x` custom, `s` secured, `h` secured and hidden from the application users.
 
 use std::collections::HashMap;
@@ -166,7 +166,7 @@ impl Column {
         self.has('r') && self.has('o') && !matches!(self.kind, Type::Virtual | Type::EntityName | Type::File)
     }
 
-    /// The value a new row has without being told: a default, or the active state's status.
+    /// The value of a new row that does not set it: a default, or the active state's status.
     pub(super) fn initial(&self) -> Option<i64> {
         let status = || self.options.iter().find(|choice| self.kind == Type::Status && choice.other == Some(0)).map(|choice| choice.value);
         self.default.or_else(status)
@@ -226,7 +226,7 @@ pub(crate) struct Table {
     /// The most rows that one of those messages takes; a request with more is too long.
     #[serde(default)]
     pub(super) max_targets: Option<usize>,
-    /// What becomes of a state that is given when a row is created.
+    /// What happens to a state that is given when a row is created.
     #[serde(default)]
     pub(super) state_on_create: StateOnCreate,
     /// Whether clients may write its rows.
@@ -236,7 +236,7 @@ pub(crate) struct Table {
     pub(super) activity: bool,
     #[serde(default)]
     pub(super) custom: bool,
-    /// A deleted table keeps its place, for cells hold tables by number; nobody sees it.
+    /// A deleted table keeps its place, because cells refer to tables by number; no client sees it.
     #[serde(default)]
     pub(super) dropped: bool,
     pub(super) columns: Vec<Column>,
@@ -268,7 +268,7 @@ pub(crate) struct TableChange {
     pub(super) keys: std::collections::BTreeMap<String, KeyStatus>,
 }
 
-/// What becomes of `statecode` in a create. The definition tells whether it is valid for create, which differs by table [C: issue 1276 of
+/// What happens to `statecode` in a create. The definition tells whether it is valid for create, which differs by table [C: issue 1276 of
 /// verbb/formie: it is for `account`, and not for `contact`]; what the service does with it then is not documented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -388,7 +388,7 @@ impl Table {
         self.finish()
     }
 
-    /// Builds the look-ups; to be called after every change of the columns.
+    /// Builds the indexes; to be called after every change of the columns.
     pub(super) fn finish(&mut self) -> Result<(), String> {
         self.columns.sort_by(|a, b| a.name.cmp(&b.name));
         self.by_name = self.columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i as u16)).collect();
@@ -450,7 +450,7 @@ impl Table {
         &self.name
     }
 
-    /// Sets what becomes of a state in a create; the definition of the column says whether it may be there.
+    /// Sets what happens to a state in a create; the definition of the column says whether it may be there.
     pub(crate) fn set_state_on_create(&mut self, state: StateOnCreate) {
         self.state_on_create = state;
         if let Some(column) = self.columns.iter_mut().find(|column| column.name == "statecode") {
@@ -479,7 +479,7 @@ impl Table {
     }
 }
 
-/// The tables every organisation of the emulator has.
+/// The tables every organization of the emulator has.
 pub(crate) fn standard() -> Result<Vec<Table>, String> {
     let sources = [
         include_str!("contact.json"),
@@ -513,7 +513,7 @@ mod tests {
         assert!(contact.property("emailaddress1").is_some());
         assert!(contact.property("_parentcustomerid_value").is_some());
         assert!(contact.property("parentcustomerid").is_none());
-        assert!(contact.property("accountidname").is_none(), "a companion column is no property of the Web API");
+        assert!(contact.property("accountidname").is_none(), "a companion column is not a property of the Web API");
         assert!(contact.many_to_one.iter().any(|relation| relation.nav == "parentcustomerid_account" && relation.table == "account"));
     }
 }

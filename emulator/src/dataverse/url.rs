@@ -132,7 +132,7 @@ pub(super) fn segment(raw: &str) -> Result<Segment> {
         } else {
             let end = rest.find(',').unwrap_or(rest.len());
             let value = rest[..end].trim();
-            literal = Literal::bare(value).ok_or_else(|| bad(&format!("'{value}' is no key value")))?;
+            literal = Literal::bare(value).ok_or_else(|| bad(&format!("'{value}' is not a key value")))?;
             rest = rest[end..].trim_start();
         }
         parts.push((column, literal));
@@ -207,7 +207,7 @@ impl Options {
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in &pairs {
             let Some(known) = KNOWN.iter().find(|known| **known == name) else {
-                // Other ways of asking, which would be passed over in silence.
+                // Other ways of asking, which would be skipped in silence.
                 if matches!(name.as_str(), "$apply" | "fetchXml" | "sql" | "savedQuery" | "userQuery") {
                     return Err(Fail::not_emulated(&format!("the query parameter {name}")));
                 }
@@ -275,7 +275,7 @@ pub(super) struct Prefer {
     annotations: Vec<String>,
     pub(super) track: bool,
     pub(super) continue_on_error: bool,
-    /// The honoured preferences, for `Preference-Applied`.
+    /// The honored preferences, for `Preference-Applied`.
     pub(super) applied: Vec<String>,
 }
 

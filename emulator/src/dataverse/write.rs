@@ -253,7 +253,7 @@ impl Writer<'_> {
                 let text: String = serde_json::from_str(link.get()).map_err(|error| Fail::payload(&set, error))?;
                 let (target, row) = refer(store, &set, &text, self.references)?;
                 if target != child {
-                    return Err(Fail::payload(&set, format!("'{text}' is no row of '{}'", child_table.set)));
+                    return Err(Fail::payload(&set, format!("'{text}' is not a row of '{}'", child_table.set)));
                 }
                 store.update(child, row, vec![(lookup, Value::Link(table as u8, id.into()))], self.user, self.site.now())?;
             }

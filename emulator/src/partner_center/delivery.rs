@@ -50,7 +50,7 @@ enum Kind {
     Drop,
     /// Its signature is that of another body.
     WrongSignature,
-    /// Its certificate comes from an authority that nobody trusts.
+    /// Its certificate comes from an untrusted authority.
     ForeignCertificate,
     /// Its signature is missing.
     NoSignature,

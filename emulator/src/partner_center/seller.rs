@@ -1,4 +1,4 @@
-//! What happens by itself: invitations expire, and a scripted Microsoft seller answers them. Both go by the virtual clock.
+//! What happens by itself: invitations expire, and a scripted Microsoft seller answers them. Both use the virtual clock.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -29,7 +29,7 @@ impl PartnerCenter {
             .collect();
         let more = !due.is_empty();
         for (id, action) in due {
-            // A step that the state of the referral does not allow is passed over.
+            // A step that the state of the referral does not allow is skipped.
             let _ = self.carry_out(&mut state, &id, action, None);
             if let Some(referral) = state.referrals.get_mut(&id) {
                 referral.steps += 1;

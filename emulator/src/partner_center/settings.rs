@@ -174,7 +174,7 @@ pub struct PartnerUser {
     pub password: String,
 }
 
-/// What to sign in to Partner Center with. The secrets are printed in the documentation and open nothing but the emulator.
+/// What to sign in to Partner Center with. The secrets are printed in the documentation and open only the emulator.
 #[derive(Clone, Debug)]
 pub struct PartnerCredentials {
     /// The directory's tenant id.

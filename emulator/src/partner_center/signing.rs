@@ -14,7 +14,7 @@ use rcgen::{
 /// The keys of a process.
 struct Keys {
     root: KeyPair,
-    /// The root of a chain that nobody trusts.
+    /// The root of an untrusted chain.
     foreign: KeyPair,
     issuer: KeyPair,
     leaf: KeyPair,

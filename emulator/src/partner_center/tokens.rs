@@ -115,7 +115,7 @@ struct State {
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<State>);
 
-/// A text that nobody can guess.
+/// A text that cannot be guessed.
 pub(super) fn secret(prefix: &str) -> String {
     format!("{prefix}.{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }

@@ -43,7 +43,7 @@ async fn a_device_code_waits_for_its_user_and_is_declined_slowed_down_or_expired
 }
 
 #[tokio::test]
-async fn a_client_that_polls_faster_than_the_interval_is_told_to_slow_down() {
+async fn a_client_that_polls_faster_than_the_interval_is_asked_to_slow_down() {
     let bench = Bench::bare(PartnerCenterConfig { device_interval: std::time::Duration::from_secs(5), ..settings() }, json!({})).await;
     let client = bench.people.public_client.clone();
     let device = json(bench.post_form("oauth2/devicecode", &[("client_id", &client), ("resource", REFERRALS)]).await).await;
@@ -174,7 +174,7 @@ async fn a_sign_in_without_mfa_gives_a_token_that_the_api_refuses() {
 }
 
 #[tokio::test]
-async fn each_host_takes_tokens_of_its_own_audience_only() {
+async fn each_host_takes_only_tokens_for_its_audience() {
     let mut bench = Bench::new().await;
     assert_eq!(bench.api(Method::GET, "").send().await.unwrap().status(), 200);
     let alias = format!("{}/engagements/v1/referrals/x", bench.running.webhooks_url().unwrap());

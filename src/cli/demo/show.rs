@@ -28,7 +28,7 @@ pub struct Pair {
 
 /// The fields of a contact and of its profile that the mapping connects, without those that the contact does not have.
 pub fn pairs(flow: &IngressFlow, contact: &Value, profile: &Value) -> Vec<Pair> {
-    // Opt-outs have a workflow of their own, whose numbers follow.
+    // Opt-outs are a separate workflow, whose numbers follow.
     let all = std::iter::once(&flow.key).chain(flow.fields.iter().filter(|program| !program.create_only));
     chosen(all.map(|program| pair(&flow.source.slots, program, contact, profile)))
 }

@@ -3,7 +3,7 @@
 //! Dataverse: `{"error":{"code","message"}}` (Dataverse Web API: *Compose HTTP requests and handle errors*). Token services:
 //! `{"error","error_description"}` (RFC 6749, 5.2). Campaign: `{"error_code","message"}` from its gateway, `{"code","message"}`
 //! from the application (Campaign Standard: *Troubleshooting*). Partner Center: `{"error":{"code","message","innerError":{"code",…}}}`, and
-//! `{"code","description"}` for webhooks. That a duplicate key is recognisable by the words of the
+//! `{"code","description"}` for webhooks. That a duplicate key is recognizable by the words of the
 //! message is assumed: Campaign documents no code for it.
 
 use reqwest::header::HeaderMap;
@@ -29,7 +29,7 @@ const DUPLICATE_WORDS: [&str; 4] = ["already exist", "duplicate key", "duplicate
 /// Campaign's words for any failure it has no words for, a wrong address among them. They do not say that a write was refused.
 const CATCH_ALL: &str = "something went wrong";
 
-/// Reads an error body. What is no error document gives [`Body::Mute`].
+/// Reads an error body. Anything other than an error document gives [`Body::Mute`].
 pub(super) fn read(body: &[u8]) -> (Said, Body) {
     let value = serde_json::from_slice::<Value>(strip_bom(body)).ok();
     let inner = value.as_ref().map(inner_codes).unwrap_or_default();
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_key_is_recognised_by_code_in_any_case_or_by_words() {
+    fn a_taken_key_is_recognized_by_code_in_any_case_or_by_words() {
         assert_eq!(parts(r#"{"error":{"code":"0X80060892","message":"Entity Key violated."}}"#).2, Body::Duplicate);
         assert_eq!(parts(r#"{"error_code":"500","message":"A profile with this externalId Already Exists"}"#).2, Body::Duplicate);
     }
 
     #[test]
-    fn what_is_no_error_document_says_nothing() {
+    fn what_is_not_an_error_document_says_nothing() {
         for body in ["", "<html><body>502</body></html>", "{", "{}", "[]", "null", r#"{"value":[]}"#, "upstream timed out"] {
             assert_eq!(parts(body), (None, None, Body::Mute), "{body}");
         }

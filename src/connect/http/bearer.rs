@@ -49,7 +49,7 @@ impl Token {
     }
 }
 
-/// One token for ever, for tests.
+/// A token that never expires, for tests.
 #[cfg(test)]
 pub(crate) struct FixedTokens(Token);
 

@@ -124,7 +124,7 @@ impl Breaker {
         }
     }
 
-    /// Whether nothing but a probe is sent at the moment.
+    /// Whether only a probe is sent at the moment.
     fn is_open(&self) -> bool {
         !matches!(self.inner().state, State::Closed)
     }
@@ -145,7 +145,7 @@ impl Breaker {
                 if self.settings.failures > 0 && inner.failures >= self.settings.failures {
                     let pause = self.settings.pause;
                     inner.state = State::Open { until: Instant::now() + pause, pause };
-                    tracing::warn!(host = self.host, failures = inner.failures, ?pause, "the host is left alone for a while");
+                    tracing::warn!(host = self.host, failures = inner.failures, ?pause, "requests to the host are paused");
                 }
             }
             (Some(false), State::HalfOpen { pause }) if probe => {
@@ -253,7 +253,7 @@ mod tests {
         let breaker = Breaker::new("h", SETTINGS);
         fail(&breaker, 3).await;
         drop(breaker.pass().await.unwrap());
-        // At once: were the pause to begin anew, it would be twice as long.
+        // Immediately: if the pause began again, it would be twice as long.
         let again = breaker.pass().await.unwrap();
         assert!(again.probe);
     }

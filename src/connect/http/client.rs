@@ -147,7 +147,7 @@ impl Attempt {
 
     fn unsent(open: Open) -> Self {
         let message = format!(
-            "nothing was sent: the host failed {} in a row and is left alone for {} s more",
+            "nothing was sent: the host failed {} in a row, and requests to it are paused for {} s more",
             crate::count::counted(open.failures, "time"),
             open.wait.as_secs_f64().ceil()
         );
@@ -291,7 +291,7 @@ impl Http {
                             api = request.api,
                             host = origin(&request.url),
                             seconds,
-                            "the service limits requests; it is left alone"
+                            "the service limits requests; they are paused"
                         );
                     }
                     if last || too_long {
@@ -318,7 +318,7 @@ impl Http {
         &self.0.config
     }
 
-    /// The client for an address: loopback hosts have one of their own.
+    /// The client for an address: loopback hosts have a separate one.
     pub(super) fn client(&self, url: &Url) -> Client {
         let clients = self.0.clients.read().unwrap_or_else(PoisonError::into_inner);
         if is_loopback(url) { clients.local.clone() } else { clients.remote.clone() }
@@ -327,7 +327,7 @@ impl Http {
     /// Leaves all connections: none of them takes another request, and those under way are closed when they end. For a caller that got
     /// the answer to another request: those that follow on the connection may be shifted as well.
     pub(crate) fn leave_connections(&self) {
-        // Where the clients cannot be built again the old ones go on; their bad connection is not believed all the same.
+        // If the clients cannot be built again the old ones stay in use; their bad connection is still not trusted.
         if let Ok(fresh) = Clients::new(&self.0.config) {
             *self.0.clients.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
@@ -418,7 +418,7 @@ impl Http {
             }
         }
         // A page for people is the same for every request, so it says nothing about the order of answers. It is not the service's
-        // either: what stands between may have mixed up more.
+        // either: a proxy in between may have mixed up more.
         let page = answer::is_html(&headers, &body);
         if page {
             self.leave_connections();
@@ -430,7 +430,7 @@ impl Http {
             && self.is_shifted(request, ends, given, line::answer_hash(given, &headers, &body)).await
         {
             self.leave_connections();
-            return Attempt::without_answer(Seen::Lost, "the answer to an earlier request came again in place of the answer".to_owned());
+            return Attempt::without_answer(Seen::Lost, "the response to an earlier request came again instead of the response".to_owned());
         }
         let mut fault = None;
         let body = match line::plain(&headers, body, limit) {
@@ -443,7 +443,9 @@ impl Http {
                 Vec::new()
             }
             Plain::Unknown(encoding) => {
-                fault = Some(format!("the answer is compressed as `{encoding}`, which was not asked for: check what stands between"));
+                fault = Some(format!(
+                    "the answer is compressed as `{encoding}`, which was not asked for: check proxies between d365map and the service"
+                ));
                 Vec::new()
             }
         };
@@ -477,7 +479,7 @@ impl Http {
         }
         // An earlier request on this connection may have its answer, and not have been looked at yet.
         tokio::task::yield_now().await;
-        // Two requests about one record in one second have the same answer by right: two changes, or a look and a change of a record
+        // Two requests about one record in one second can have the same answer: two changes, or a read and a change of a record
         // that is not there. So neither method nor body counts, but for creates, which all have the same address.
         let body = match &request.body {
             Payload::Fixed(body) if request.own_answer => Some(body),
@@ -492,7 +494,7 @@ impl Http {
 const FIRST_CAPACITY: usize = 1 << 16;
 
 const HTML: &str =
-    "an HTML page came in place of JSON, probably a sign-in page: check the connection's `url`, and that no proxy or portal stands between";
+    "an HTML page came in place of JSON, probably a sign-in page: check the connection's `url`, and that no proxy or portal is in between";
 
 fn call_of(request: &Request<'_>, attempt: Attempt, number: u32) -> Call {
     let mut message = attempt.said.message.clone();
@@ -521,7 +523,7 @@ pub(crate) fn refusal(request: &Request<'_>, repeat: Repeat, status: u16, header
     let page = is_page(&attempt);
     let call = Box::new(call_of(request, attempt, 1));
     match retry::classify(repeat, seen) {
-        Verdict::Done => ConnectError::Protocol { call, problem: "an answer of success was taken for an error".to_owned() },
+        Verdict::Done => ConnectError::Protocol { call, problem: "a success response was treated as an error".to_owned() },
         Verdict::Refresh => ConnectError::Unauthorized { call },
         Verdict::Throttled => ConnectError::Throttled { call, retry_after: asked },
         Verdict::Retry => ConnectError::Unavailable { call },
@@ -535,7 +537,7 @@ fn is_page(attempt: &Attempt) -> bool {
     answer::is_html(&attempt.headers, &attempt.body)
 }
 
-/// The error of a refusal. `page`: the answer is a page for people, so a caller must not conclude that the record is at fault or gone.
+/// The error of a refusal. `page`: the answer is a page for people, so a caller must not conclude that the record is faulty or gone.
 fn refused(refusal: Refusal, page: bool, call: Box<Call>) -> ConnectError {
     match refusal {
         Refusal::Forbidden | Refusal::NotFound | Refusal::Duplicate | Refusal::Changed | Refusal::Rejected if page => {

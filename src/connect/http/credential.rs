@@ -25,7 +25,7 @@ use crate::time;
 const ASSERTION_LIFE: Duration = Duration::from_secs(300);
 /// How far an assertion reaches back, for a token service whose clock is behind ours.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
-/// Where a client that proves itself by an assertion says so (RFC 7523, 2.2).
+/// Where a client that authenticates by an assertion says so (RFC 7523, 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a client has to show.
@@ -137,7 +137,7 @@ fn x5t(thumbprint: &[u8]) -> String {
 pub struct AdobeServiceAccount {
     /// The client secret of the project's credential, which the exchange asks for too.
     pub client_secret: SecretString,
-    /// The organisation: `0123456789ABCDEF@AdobeOrg`.
+    /// The organization: `0123456789ABCDEF@AdobeOrg`.
     pub organization: String,
     /// The technical account: `0123456789ABCDEF@techacct.adobe.com`.
     pub technical_account: String,
@@ -150,7 +150,7 @@ impl AdobeServiceAccount {
     /// Takes an account with its RSA private key as PEM.
     ///
     /// # Errors
-    /// [`ConnectError::Config`] when the key is none.
+    /// [`ConnectError::Config`] if the key is not valid.
     pub fn new(
         client_secret: SecretString,
         organization: impl Into<String>,
@@ -228,7 +228,7 @@ impl Credential {
     /// What a token's `expires_in` counts, in seconds: Adobe's exchange counts milliseconds. [K]
     pub(super) fn life(&self, expires_in: f64) -> f64 {
         match self {
-            // No token of Adobe's lives for 28 hours or more, so a greater number is no number of seconds.
+            // No token of Adobe's lives for 28 hours or more, so a greater number is not in seconds.
             Self::AdobeJwt(_) if expires_in > 100_000.0 => expires_in / 1000.0,
             Self::AdobeJwt(_) | Self::Secret(_) | Self::Certificate(_) => expires_in,
         }
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_or_key_is_named_and_not_quoted() {
+    fn what_is_not_a_certificate_or_key_is_named_and_not_quoted() {
         let (pem, key) = made();
         for (certificate, key) in [("hunter2", &key), (key.expose_secret(), &key), (pem.as_str(), &SecretString::from("hunter2"))] {
             let error = ClientCertificate::new(certificate, key, Signature::Ps256).unwrap_err();
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn adobes_account_signs_for_its_organisation_and_its_life_is_in_milliseconds() {
+    fn adobes_account_signs_for_its_organization_and_its_life_is_in_milliseconds() {
         let (_, key) = made();
         let account =
             AdobeServiceAccount::new("s3cr3t".into(), "o@AdobeOrg", "t@techacct.adobe.com", vec!["ent_campaign_sdk".into()], &key);

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resting_host_lets_nobody_in_before_the_longest_wait_is_over() {
+    async fn a_resting_host_lets_no_request_in_before_the_longest_wait_is_over() {
         let host = hosts(4).get("h");
         host.pause(Duration::from_millis(80));
         host.pause(Duration::from_millis(5));

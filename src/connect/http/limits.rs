@@ -23,7 +23,7 @@ pub struct ServiceLimits {
 }
 
 impl ServiceLimits {
-    /// Reads an answer's headers. The time left is in seconds; a span as .NET writes it (`00:19:59.8`) is passed over. [K]
+    /// Reads an answer's headers. The time left is in seconds; a span as .NET writes it (`00:19:59.8`) is skipped. [K]
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(|t| t.trim().replace(',', ""));
         Self {

@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 pairs answers with requests by their order alone. Where something on the way sends the bytes of an answer twice, the
 //! second copy is taken for the answer to the next request on that connection, and from then on each answer is one too late. The
-//! HTTP library drops a connection when it finds bytes that nobody asked for, but a copy that arrives while the next request is
+//! HTTP library drops a connection when it finds unrequested bytes, but a copy that arrives while the next request is
 //! being sent looks like its answer. So each answer is compared with the one before it on the same connection: two answers
 //! that are alike to the last byte, headers included, to two different requests are taken for one answer that came twice.
 //! HTTP/2 numbers its streams and needs none of this.
@@ -47,7 +47,7 @@ impl Lines {
         Self { last: Mutex::default(), doubt }
     }
 
-    /// Takes in an answer; gives whether it is another request's. Once it was, no answer on that connection is believed.
+    /// Records an answer; returns whether it belongs to another request. After that, no answer on that connection is trusted.
     pub(super) fn is_shifted(&self, ends: Ends, request: u64, answer: u64) -> bool {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_longer_than_the_limit_damaged_or_of_another_encoding_is_told() {
+    fn a_body_that_is_longer_than_the_limit_damaged_or_of_another_encoding_is_reported() {
         assert_eq!(plain(&encoded("gzip"), gzip("abcdef"), 3), Plain::Body(b"abc".to_vec(), true));
         let whole = gzip("abcdef");
         assert!(matches!(plain(&encoded("gzip"), whole[..whole.len() - 4].to_vec(), 100), Plain::Broken(_)));

@@ -1,4 +1,4 @@
-//! One look at an address: what answers there, or why nothing does. For diagnosis, where every outcome is a finding and none
+//! One request to an address: what answers there, or why nothing does. For diagnosis, where every outcome is a finding and none
 //! is an error: nothing is repeated, no wait is asked for, and what an answer's headers say is kept.
 //!
 //! Source: RFC 9110 (`Date`, `Location`, `WWW-Authenticate`). That Dataverse's challenge names tenant and environment is seen in third
@@ -59,7 +59,7 @@ impl fmt::Debug for Look {
 }
 
 impl Look {
-    /// Whether the status promises success and the body is none for people.
+    /// Whether the status is a success and the body is not a web page.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status) && !self.html && self.cut.is_none()
     }
@@ -119,10 +119,10 @@ impl Challenge {
     }
 }
 
-/// Why a look with a token brought nothing.
+/// Why a request with a token failed.
 #[derive(Debug, Clone)]
 pub enum Miss {
-    /// No token was to be had, or the request could not be made.
+    /// No token was available, or the request could not be made.
     Connect(ConnectError),
     /// Nothing answered.
     Unreachable(Unreachable),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_within_the_exchange_and_the_whole_second_of_the_header_is_none() {
+    fn a_difference_within_the_exchange_and_the_whole_second_of_the_header_does_not_count() {
         let at = crate::time::parse_instant("2026-01-01T12:00:00Z").unwrap();
         let look = |date: &str, took: u64| Look {
             status: 200,

@@ -13,9 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// Shorter ones would be found in every other word.
 const SHORTEST: usize = 4;
-/// Tokens and assertions are short-lived: so many of the newest are remembered.
+/// How many of the newest tokens and assertions, which are short-lived, are remembered.
 const REMEMBERED: usize = 64;
-/// What stands in their place.
+/// What is written in their place.
 const MASK: &str = "***";
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -78,7 +78,7 @@ impl Redactor {
         known.passing.push_back(SecretString::from(token));
     }
 
-    /// A body without what must not come out. Bytes that are no UTF-8 are replaced only where something was found.
+    /// A body without what must not come out. Bytes that are not UTF-8 are replaced only where something was found.
     pub(super) fn clean(&self, body: Vec<u8>) -> Vec<u8> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let secrets = || known.lasting.iter().chain(&known.passing).map(ExposeSecret::expose_secret);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn just_the_newest_tokens_are_remembered_and_secrets_for_ever() {
+    fn just_the_newest_tokens_are_remembered_and_all_secrets() {
         let redactor = redactor();
         for n in 0..REMEMBERED {
             redactor.pass(&format!("token-{n}"));

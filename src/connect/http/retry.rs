@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_is_told_from_other_refusals() {
+    fn a_duplicate_is_distinguished_from_other_refusals() {
         assert_eq!(both(Seen::Answer(500, Body::Duplicate)), Verdict::Refused(Refusal::Duplicate));
         assert_eq!(both(Seen::Answer(412, Body::Duplicate)), Verdict::Refused(Refusal::Duplicate));
         assert_eq!(both(Seen::Answer(409, MUTE)), Verdict::Refused(Refusal::Duplicate));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told_from_other_refusals() {
+    fn another_version_is_distinguished_from_other_refusals() {
         assert_eq!(both(Seen::Answer(412, Body::Changed)), Verdict::Refused(Refusal::Changed));
     }
 
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_407_is_no_word_on_the_record() {
+    fn a_proxys_407_says_nothing_about_the_record() {
         assert_eq!(both(Seen::Answer(407, MUTE)), Verdict::Refused(Refusal::Proxy));
     }
 

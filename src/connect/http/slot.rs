@@ -15,7 +15,7 @@ use crate::connect::error::ConnectError;
 const REFRESH_BEFORE: Duration = Duration::from_secs(300);
 /// The life of a token whose answer does not state it.
 const UNSTATED_LIFE: Duration = Duration::from_secs(600);
-/// How long an old, still valid token serves when a new one cannot be had, before the next try.
+/// How long an old, still valid token is used when a new one is not available, before the next try.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 /// No service gives longer lives; keeps arithmetic on instants in range.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);

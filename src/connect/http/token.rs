@@ -56,7 +56,7 @@ impl TokenSource {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"));
-        // Signed here for a fault of the key to be told as such, and again for each attempt.
+        // Signed here so that a fault of the key is reported as such, and again for each attempt.
         let first = self.encoded()?;
         let fresh = || self.encoded().map_or_else(|_| first.clone(), Into::into);
         let request = Request {
@@ -73,7 +73,7 @@ impl TokenSource {
         let text = value.get("access_token").and_then(Value::as_str).filter(|t| !t.is_empty());
         let text = text.ok_or_else(|| problem("the token service's answer has no `access_token`"))?;
         self.http.redactor().pass(text);
-        let mut header = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| problem("the token cannot stand in a header"))?;
+        let mut header = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| problem("the token cannot be used in a header"))?;
         header.set_sensitive(true);
         let life = slot::bounded(slot::stated_life(&value).map(|life| self.credential.life(life)));
         Ok((header, life))

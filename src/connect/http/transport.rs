@@ -22,7 +22,7 @@ pub struct Unreachable {
 pub enum Why {
     /// There is no host of that name, or the name service does not answer.
     NoSuchHost,
-    /// Nobody listens at that port.
+    /// Nothing listens at that port.
     Refused,
     /// No answer within the time.
     Slow,
@@ -136,7 +136,7 @@ pub(super) fn lasting(why: Why, url: &Url) -> Option<(String, String)> {
             told(format!("the certificate of {host} is for another host name{names}"), "check the connection's `url`")
         }
         Why::Revoked => {
-            told(format!("the certificate of {host} was revoked"), "check the connection's `url`, and that no proxy stands between")
+            told(format!("the certificate of {host} was revoked"), "check the connection's `url`, and that no proxy is in between")
         }
         Why::ProxyLogin => told(
             format!("the proxy for {host} asks for a user name and password (407)"),
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_not_known_and_a_port_where_nobody_listens_are_found_in_the_chain() {
+    fn a_name_that_is_not_known_and_a_port_where_nothing_listens_are_found_in_the_chain() {
         #[derive(Debug, thiserror::Error)]
         #[error("{words}")]
         struct Layer {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificates_fault_is_told_from_the_others() {
+    fn a_certificates_fault_is_distinguished_from_the_others() {
         let fault = |error| tls(&rustls::Error::InvalidCertificate(error));
         assert_eq!(fault(CertificateError::UnknownIssuer), Why::Untrusted);
         assert_eq!(fault(CertificateError::Expired), Why::Expired);

@@ -63,7 +63,7 @@ pub enum JournalKind {
     Open,
     /// A link in it was.
     Click,
-    /// It came back for good.
+    /// It came back permanently.
     HardBounce,
     /// It came back for now, or the payload does not say how: the integration carries just hard bounces.
     OtherBounce,
@@ -96,7 +96,7 @@ pub struct JournalEvent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// No JSON object.
-    #[error("the event is no JSON object")]
+    #[error("the event is not a JSON object")]
     Shape,
     /// A needed field is not there.
     #[error("the event has no `{field}`: name the field that holds it in `connections.campaign.journal.fields`")]
@@ -105,7 +105,7 @@ pub enum Unreadable {
         field: String,
     },
     /// No instant.
-    #[error("`{field}` of the event is no instant, such as 2019-09-25T23:20:35Z")]
+    #[error("`{field}` of the event is not an instant, such as 2019-09-25T23:20:35Z")]
     Instant {
         /// The field's name.
         field: String,
@@ -157,7 +157,7 @@ impl JournalFields {
     }
 }
 
-/// A field's text by its dotted name; a name with dots of its own comes before nested ones.
+/// A field's text by its dotted name; a name that itself contains dots comes before nested ones.
 fn text(event: &Value, path: &str) -> Option<String> {
     let value = event.get(path).or_else(|| path.split('.').try_fold(event, |value, name| value.get(name)))?;
     let text = match value {

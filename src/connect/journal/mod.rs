@@ -42,7 +42,7 @@ pub struct JournalConfig {
     pub credential: Credential,
     /// The scopes, separated by commas.
     pub scope: String,
-    /// The organisation, `…@AdobeOrg`.
+    /// The organization, `…@AdobeOrg`.
     pub ims_organization: String,
     /// How the payload's fields are called.
     pub fields: JournalFields,
@@ -121,7 +121,10 @@ impl Journal {
         service_url(API, "token-url", &config.token_url)?;
         let value = |text: &str, what: &str| {
             HeaderValue::try_from(text).map_err(|_| {
-                ConnectError::config(format!("journal: `{what}` cannot stand in a header"), "copy it again from Adobe's developer console")
+                ConnectError::config(
+                    format!("journal: `{what}` cannot be used in a header"),
+                    "copy it again from Adobe's developer console",
+                )
             })
         };
         let mut key = value(&config.client_id, "client-id")?;
@@ -170,7 +173,7 @@ impl Journal {
         }
         let page: Page = serde_json::from_slice(reply.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&reply.body)).map_err(|e| {
             request.protocol(format!(
-                "the answer is no page of a journal (line {}, column {}): check the journal's `url`",
+                "the answer is not a page of a journal (line {}, column {}): check the journal's `url`",
                 e.line(),
                 e.column()
             ))
@@ -204,7 +207,7 @@ pub fn follow(trail: &mut Trail, from: Option<&str>, next: &str, entries: &[Entr
     let content = if positions.iter().all(|p| p.is_empty()) { hash_of(next) } else { hash_of(positions) };
     trail.step(from, next, entries.len(), content).map_err(|problem| ConnectError::Protocol {
         call: Box::new(Call { api: API, method: "GET".to_owned(), ..Call::default() }),
-        problem: format!("{problem}: reading was ended; check that no proxy stands between"),
+        problem: format!("{problem}: the read was stopped; check that no proxy is in between"),
     })
 }
 

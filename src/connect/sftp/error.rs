@@ -45,7 +45,7 @@ pub enum SftpError {
         /// What the server offers.
         theirs: String,
     },
-    /// Nothing is known of the server's key, so nobody vouches for the server.
+    /// Nothing is known of the server's key, so the server is not trusted.
     #[error(
         "sftp {server}: the server's key {found} is not known{note}; ask the server's operator for its fingerprint, compare, and then {remedy}"
     )]
@@ -61,8 +61,8 @@ pub enum SftpError {
     },
     /// The server shows another key than the one that is known.
     #[error(
-        "sftp {server}: the server's key has changed: it shows {found}, known is {expected} ({place}); either the server was set up anew, or \
-         somebody stands between here and the server: nothing was sent. Ask the server's operator for the new fingerprint by another way before you replace the known one"
+        "sftp {server}: the server's key has changed: it shows {found}, known is {expected} ({place}); either the server was set up again, \
+         or the connection is intercepted: nothing was sent. Ask the server's operator for the new fingerprint by another way before you replace the known one"
     )]
     HostKeyChanged {
         /// `user@host:port`.
@@ -71,12 +71,12 @@ pub enum SftpError {
         found: String,
         /// Kind and fingerprint of the known key.
         expected: String,
-        /// Where the known key stands.
+        /// Where the known key is written.
         place: String,
     },
     /// The server shows a key that is marked as revoked.
     #[error(
-        "sftp {server}: the server's key {found} is revoked ({place}): whoever holds it may not be the server; ask the server's operator for the new key"
+        "sftp {server}: the server's key {found} is revoked ({place}): the machine that has it may not be the server; ask the server's operator for the new key"
     )]
     HostKeyRevoked {
         /// `user@host:port`.
@@ -108,7 +108,7 @@ pub enum SftpError {
         cause: String,
     },
     /// No such file or folder.
-    #[error("sftp {server}: there is no `{path}`; check `exports` and `logs`, which are relative to the folder that the user begins in")]
+    #[error("sftp {server}: there is no `{path}`; check `exports` and `logs`, which are relative to the start folder of the user")]
     NotFound {
         /// `user@host:port`.
         server: String,
@@ -117,7 +117,7 @@ pub enum SftpError {
     },
     /// The server does not tell the size or the time of change of a file.
     #[error(
-        "sftp {server}: the server does not tell the size and the time of the last change of `{path}`, so nothing shows whether the file is complete; \
+        "sftp {server}: the server does not return the size and the time of the last change of `{path}`, so d365map cannot know whether the file is complete; \
          ask the server's operator to send file attributes (SFTP version 3, SSH_FXP_STAT)"
     )]
     Untold {
@@ -137,7 +137,7 @@ pub enum SftpError {
         action: &'static str,
     },
     /// The connection broke.
-    #[error("sftp {server}: the connection was lost while {doing}: {cause}; run again: what was read stays read")]
+    #[error("sftp {server}: the connection was lost while {doing}: {cause}; run again: what was read is not read again")]
     Lost {
         /// `user@host:port`.
         server: String,
@@ -156,8 +156,8 @@ pub enum SftpError {
         /// The limit.
         after: Duration,
     },
-    /// The server failed at a request, for a reason of its own.
-    #[error("sftp {server}: the server failed while {doing}: {cause}; see the server's log, and its free space")]
+    /// The server failed at a request, for an internal reason.
+    #[error("sftp {server}: the server failed while {doing}: {cause}; check the server's log and its free space")]
     Failed {
         /// `user@host:port`.
         server: String,
@@ -189,7 +189,7 @@ pub enum SftpError {
 }
 
 impl SftpError {
-    /// Whether it is one file that cannot be read, and not the server that fails: the others can be read all the same.
+    /// Whether it is one file that cannot be read, and not the server that fails: the others can still be read.
     pub fn is_of_the_file(&self) -> bool {
         matches!(self, Self::Content { .. } | Self::Denied { .. } | Self::NotFound { .. } | Self::Replaced { .. })
     }

@@ -1,7 +1,7 @@
-//! Who vouches for the server: a known_hosts file (OpenSSH: sshd(8), *SSH_KNOWN_HOSTS FILE FORMAT*) or a pinned fingerprint.
+//! What confirms the key of the server: a known_hosts file (OpenSSH: sshd(8), *SSH_KNOWN_HOSTS FILE FORMAT*) or a pinned fingerprint.
 //!
 //! A key that is not known is never taken on trust, not even the first time. Certificates of host authorities are not
-//! supported: a server is asked for a bare key, and a line marked `@cert-authority` vouches for none.
+//! supported: a server is asked for a bare key, and a line marked `@cert-authority` confirms no bare key.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use sha1::Sha1;
 use super::SftpError;
 use super::key::describe;
 
-/// How the server's key is recognised.
+/// How the server's key is recognized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKey {
     /// A file in the form of OpenSSH's known_hosts, plain or hashed; it is read at every connection.
@@ -65,7 +65,7 @@ impl HostKey {
         match self {
             HostKey::KnownHosts(_) => Ok(()),
             HostKey::Fingerprint(text) => pin(text).map(|_| ()).ok_or_else(|| SftpError::Config {
-                problem: format!("`{}` is no fingerprint of a host key", super::error::words(text)),
+                problem: format!("`{}` is not the fingerprint of a host key", super::error::words(text)),
                 remedy: "write it as `ssh-keygen -l` prints it: SHA256: and 43 letters".to_owned(),
             }),
         }
@@ -80,7 +80,7 @@ impl HostKey {
             HostKey::KnownHosts(path) => {
                 let text = crate::disk::read(path, crate::disk::SMALL).map_err(|e| SftpError::Config {
                     problem: format!("the known hosts {} cannot be read: {e}", path.display()),
-                    remedy: "write the server's key there, after you compared its fingerprint with the operator's".to_owned(),
+                    remedy: "write the server's key there after you have compared its fingerprint with the operator's".to_owned(),
                 })?;
                 Ok(known_hosts(path, &String::from_utf8_lossy(&text), host, port))
             }
@@ -109,7 +109,7 @@ fn known_hosts(path: &Path, text: &str, host: &str, port: u16) -> Known {
         }
         // Host, kind and key, after a marker if there is one; what follows is a comment.
         let parts: Vec<&str> = line.split_whitespace().take(if line.starts_with('@') { 4 } else { 3 }).collect();
-        // A line that cannot be read vouches for nobody; it may be of a kind of key that a newer OpenSSH knows.
+        // A line that cannot be read confirms no key; it may be of a kind of key that a newer OpenSSH knows.
         let Ok(entry) = parts.join(" ").parse::<Entry>() else { continue };
         if !named(entry.host_patterns(), &name) {
             continue;
@@ -217,7 +217,7 @@ impl Known {
                 let note = if !known.is_empty() {
                     format!(": {} knows the server by {}, which the server does not show", path.display(), known.join(" and "))
                 } else if *authority {
-                    format!(": {} vouches by an authority's certificate alone, which is not supported here", path.display())
+                    format!(": {} confirms the key only by the certificate of an authority, which is not supported", path.display())
                 } else {
                     format!(" in {}", path.display())
                 };
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_key_is_refused_even_where_another_line_vouches_for_it() {
+    fn a_revoked_key_is_refused_even_where_another_line_confirms_it() {
         let known = file(&format!("h {ONE}\n@revoked * {ONE}\n"), "h", 22);
         assert!(matches!(known.judge(&key(ONE)), Err(Doubt::Revoked { place, .. }) if place == "known:2"));
     }

@@ -31,11 +31,11 @@ pub(super) fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> R
         Ok(key) if key.is_encrypted() => Err(wrong("it is protected by a passphrase", "add `passphrase` with a reference to it")),
         Ok(key) => Ok(Arc::new(key)),
         Err(_) if encrypted => {
-            Err(wrong("the passphrase does not open it, or it is damaged", "check `passphrase`; `ssh-keygen -y -f FILE` tries it"))
+            Err(wrong("the passphrase is wrong, or the key is damaged", "check `passphrase`; `ssh-keygen -y -f FILE` tries it"))
         }
         Err(_) => Err(wrong(
-            "it is in no form that is known here, or damaged",
-            "make one with `ssh-keygen -t ed25519`, or turn this one into OpenSSH's form with `ssh-keygen -p -f FILE`",
+            "its format is not supported, or it is damaged",
+            "make one with `ssh-keygen -t ed25519`, or convert this one to OpenSSH's format with `ssh-keygen -p -f FILE`",
         )),
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_private_key_is_told_apart_and_not_repeated() {
+    fn what_is_not_a_private_key_is_told_apart_and_not_repeated() {
         assert!(problem("").contains("it is empty"));
         assert!(problem("ssh-ed25519 AAAAC3Nz hunter2").contains("it is a public key"));
         let damaged = problem("-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n-----END OPENSSH PRIVATE KEY-----");

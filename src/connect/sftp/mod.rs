@@ -2,7 +2,7 @@
 //!
 //! Documented: the integration has a workflow in Campaign export opt-out changes once a day to `d365_loads/exports`; the server is
 //! `<instance>.campaign.adobe.com`, users come in with a key. Assumed, and settable where it matters: what the files are called, which columns
-//! they have ([`records`](self)), that a file is complete once its size and time stand still, and that a file under way has a
+//! they have ([`records`](self)), that a file is complete when its size and time no longer change, and that a file under way has a
 //! temporary suffix or a leading dot if it shows at all.
 //!
 //! Nothing is remembered here: the caller keeps what it has consumed ([`Consumed`]) and hands it back.
@@ -62,7 +62,7 @@ pub struct SftpConfig<K = SecretString> {
     pub key: K,
     /// What opens the key, where it is protected.
     pub passphrase: Option<K>,
-    /// Who vouches for the server.
+    /// What confirms the key of the server.
     pub host_key: HostKey,
     /// The folder of the exports.
     pub exports: String,
@@ -123,7 +123,7 @@ impl<K> SftpConfig<K> {
     }
 }
 
-/// A file on the server, as it stood in a listing.
+/// A file on the server, as it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     /// Its name, without a folder.
@@ -182,7 +182,7 @@ pub enum Freshness {
 impl Freshness {
     /// What to tell the operator, if there is anything.
     pub fn warning(&self) -> Option<String> {
-        let remedy = "see in Campaign whether the workflow that exports them has stopped: opt-outs are missed meanwhile";
+        let remedy = "check in Campaign whether the workflow that exports them has stopped: until it runs, opt-outs are missed";
         match self {
             Freshness::Fresh { .. } => None,
             Freshness::Stale { name, age, limit } => {
@@ -237,13 +237,13 @@ impl Sftp {
         let wrong = |problem: &str, remedy: &str| SftpError::Config { problem: problem.to_owned(), remedy: remedy.to_owned() };
         let bad = |text: &str| text.trim().is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace());
         if bad(&config.host) || config.host.contains(['/', '@']) {
-            return Err(wrong("`host` is no name of a server", "write the name alone, as in contoso.campaign.adobe.com"));
+            return Err(wrong("`host` is not the name of a server", "write the name alone, as in contoso.campaign.adobe.com"));
         }
         if bad(&config.user) {
-            return Err(wrong("`user` is no name of a user", "write the SFTP user that Campaign's Control Panel shows"));
+            return Err(wrong("`user` is not the name of a user", "write the SFTP user that Campaign's Control Panel shows"));
         }
         if config.exports.trim().is_empty() || config.logs.as_ref().is_some_and(|logs| logs.trim().is_empty()) {
-            return Err(wrong("a folder's path is empty", "write the path, or `.` for the folder that the user begins in"));
+            return Err(wrong("a folder's path is empty", "write the path, or `.` for the start folder of the user"));
         }
         config.host_key.check()?;
         let key = key::parse(&config.key, config.passphrase.as_ref())?;
@@ -267,7 +267,7 @@ impl Sftp {
     /// Connects and looks at the folders.
     ///
     /// # Errors
-    /// [`SftpError`]; a folder for logs that cannot be listed is no error here.
+    /// [`SftpError`]; a folder for logs that cannot be listed is not an error here.
     pub async fn check(&self) -> Result<Access, SftpError> {
         let exports = self.exports().await?;
         let logs = match &self.0.config.logs {
@@ -290,7 +290,7 @@ impl Sftp {
         self.list(&self.0.config.exports).await
     }
 
-    /// The files to read now: whose name fits `pattern` (`*` and `?`), which stand still, and which hold something that was not consumed.
+    /// The files to read now: whose name fits `pattern` (`*` and `?`), which no longer change, and which hold something that was not consumed.
     ///
     /// Files that changed within the last `settle` are looked at twice, `settle` apart. A file that has grown is read on where it was
     /// left; one that became shorter, or whose time changed and not its size, is read from its beginning. Ages are by the server's
@@ -357,11 +357,11 @@ impl Sftp {
             return Err(wrong("there is no folder for logs".to_owned(), "add `logs:` to `connections.campaign.sftp`"));
         };
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
-            return Err(wrong(format!("`{}` is no name of a file", error::words(name)), "use letters, digits, `-`, `_` and `.`"));
+            return Err(wrong(format!("`{}` is not the name of a file", error::words(name)), "use letters, digits, `-`, `_` and `.`"));
         }
         let mut pauses = self.pauses();
         loop {
-            // A name of its own for each try: what a broken one left behind is in nobody's way.
+            // A separate name for each try, so that the remains of a failed one are not in the way.
             let temporary = format!(".{name}.{}.part", uuid::Uuid::new_v4().simple());
             let put = async {
                 let session = self.session().await?;
@@ -479,7 +479,7 @@ async fn files_in(session: &Session, folder: &str, reported: &Reported) -> Resul
     Ok(files)
 }
 
-/// Whether this is a file and no folder, link or device, by the bits of its mode; a server that sends no mode is taken at its word. (The library's
+/// Whether this is a file and no folder, link or device, by the bits of its mode; for a server that sends no mode the entry counts as a file. (The library's
 /// own question takes a link for a file.)
 fn regular(attributes: &FileAttributes) -> bool {
     attributes.permissions.is_none_or(|mode| mode & 0o170_000 == 0o100_000)
@@ -503,7 +503,7 @@ impl Reported {
     /// More names than this are not kept: the server is up to something.
     const MOST: usize = 1000;
 
-    /// Warns of a file that is not read because of its name. Nobody would notice otherwise that an export is missing.
+    /// Warns of a file that is not read because of its name. Otherwise a missing export would go unnoticed.
     fn warn(&self, folder: &str, name: &str) {
         let mut names = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if names.len() < Self::MOST && names.insert(name.to_owned()) {
@@ -539,8 +539,8 @@ mod tests {
         let stale = freshness(&files[1..], now, limit);
         assert_eq!(
             stale.warning().unwrap(),
-            "the newest export, a.csv, is 138 h old, more than 26 h; see in Campaign whether the workflow that exports them has stopped: \
-             opt-outs are missed meanwhile"
+            "the newest export, a.csv, is 138 h old, more than 26 h; check in Campaign whether the workflow that exports them has stopped: until \
+             it runs, opt-outs are missed"
         );
         assert!(freshness(&[], now, limit).warning().is_some());
         assert_eq!(freshness(&[file("c", 1_000_060)], now, limit), Freshness::Fresh { age: Duration::ZERO });

@@ -22,7 +22,7 @@ pub struct Batch<R> {
     pub records: Vec<(u64, R)>,
     /// What could not be read, in the order of the file.
     pub bad: Vec<BadLine>,
-    /// Where reading stands after this batch: what the caller keeps once the batch is safe.
+    /// The position after this batch: what the caller stores once the batch is safe.
     pub position: Position,
 }
 
@@ -78,7 +78,7 @@ impl<R: Record> ExportReader<R> {
         Ok(reader)
     }
 
-    /// Where reading stands: after what the last batch held, but before a last line that has no line break.
+    /// The position: after what the last batch held, but before a last line that has no line break.
     pub fn position(&self) -> Position {
         self.tail.clone().unwrap_or_else(|| self.splitter.position())
     }
@@ -169,12 +169,12 @@ impl<R: Record> ExportReader<R> {
         }
     }
 
-    /// Errors name no column that they find: what stands in the first line may be a person's data.
+    /// Errors name no column that they find: the first line may contain a person's data.
     fn shaped(&mut self, names: &[String]) -> Result<(), SftpError> {
         let mut seen = HashSet::new();
         if let Some(at) = names.iter().position(|name| !seen.insert(name.as_str())) {
-            let problem = format!("the name of column {} of the header has been there before", at + 1);
-            return Err(self.content(problem, "give each its own name in the workflow"));
+            let problem = format!("the name of column {} of the header is repeated", at + 1);
+            return Err(self.content(problem, "give each column a different name in the workflow"));
         }
         let shape = R::shape(&self.columns, names).map_err(|MissingColumn(missing)| {
             let problem = format!("there is no column `{missing}` among the {} of the header", names.len());
@@ -188,10 +188,7 @@ impl<R: Record> ExportReader<R> {
                 Some(other) => {
                     self.content(problem, &format!("the line has `{}` in it: set that as the delimiter", other.escape_default()))
                 }
-                None => self.content(
-                    problem,
-                    "add it in the workflow, or set the name that it has there; for files without a header give the columns",
-                ),
+                None => self.content(problem, "add it in the workflow, or set its name there; for files without a header list the columns"),
             }
         })?;
         self.splitter.set_width(names.len());
@@ -215,7 +212,7 @@ impl<R: Record> ExportReader<R> {
             }
         };
         if digest(&[&before]) != from.mark {
-            return Err(self.replaced("the lines before the kept position are others now"));
+            return Err(self.replaced("the lines before the stored position have changed"));
         }
         self.splitter = Splitter::at(self.format.clone(), from, &before, width);
         Ok(())
@@ -232,7 +229,7 @@ impl<R: Record> ExportReader<R> {
         }
     }
 
-    /// Rests before another try with a connection of its own; the error where there is none.
+    /// Waits before another try with a new connection; returns the error if there are no more tries.
     async fn rest(&mut self, error: SftpError, pause: Option<Duration>) -> Result<(), SftpError> {
         if !error.is_transient() {
             return Err(error);
@@ -241,7 +238,7 @@ impl<R: Record> ExportReader<R> {
             self.sftp.forget(&session).await;
         }
         let Some(pause) = pause else { return Err(error) };
-        tracing::warn!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "the connection is taken up again");
+        tracing::warn!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "the connection is made again");
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -253,7 +250,7 @@ impl<R: Record> ExportReader<R> {
         }
         let Some((session, file)) = &mut self.open else { return Ok(()) };
         let limit = self.sftp.request_timeout();
-        // The library has a limit for each request; this one covers a connection whose other side is gone without a word.
+        // The library has a limit for each request; this one covers a connection whose other side has silently disappeared.
         let read = within(limit.saturating_mul(2), file.read(&mut self.piece)).await;
         let read = read.ok_or_else(|| self.sftp.late(format!("reading `{}`", self.path)))?;
         let count = read.map_err(|e| session.read_failed(&e, &self.path))?;
@@ -261,7 +258,7 @@ impl<R: Record> ExportReader<R> {
             let size = session.size(file, &self.path).await?;
             let fetched = self.splitter.fetched();
             if size > fetched {
-                // It grew between the last read and this question, or the server ended a read early: once more, at that place.
+                // It grew between the last read and this question, or the server ended a read early: read again from that place.
                 self.open_at(fetched, None).await?;
                 let again = match &mut self.open {
                     Some((session, file)) => file.read(&mut self.piece).await.map_err(|e| session.read_failed(&e, &self.path))?,
@@ -293,7 +290,7 @@ impl<R: Record> ExportReader<R> {
         Ok(())
     }
 
-    /// Opens the file at a place and returns the bytes before it; `expected` are those that must stand there.
+    /// Opens the file at a place and returns the bytes before it; `expected` are those that must be there.
     async fn open_at(&mut self, offset: u64, expected: Option<&[u8]>) -> Result<Vec<u8>, SftpError> {
         self.open = None;
         let session = self.sftp.session().await?;
@@ -313,7 +310,7 @@ impl<R: Record> ExportReader<R> {
             });
         }
         if expected.is_some_and(|expected| expected != before) {
-            return Err(self.replaced("its bytes are others than those that were read"));
+            return Err(self.replaced("its bytes differ from those that were read"));
         }
         self.open = Some((session, file));
         Ok(before)

@@ -47,7 +47,7 @@ pub enum FieldProblem {
     },
     /// No instant.
     #[error(
-        "`{column}` is no instant; write it as 2019-09-25 23:20:35.000Z or 2019-09-25T23:20:35Z, or say that times without a zone are in UTC"
+        "`{column}` is not an instant; write it as 2019-09-25 23:20:35.000Z or 2019-09-25T23:20:35Z, or say that times without a zone are in UTC"
     )]
     Instant {
         /// The column.
@@ -60,7 +60,7 @@ pub enum FieldProblem {
         column: String,
     },
     /// A word that is not among the configured ones.
-    #[error("`{column}` has a value that stands for nothing here: add it to the words of this column")]
+    #[error("`{column}` has an unknown value: add it to the words of this column")]
     Word {
         /// The column.
         column: String,
@@ -108,7 +108,7 @@ pub struct DeliveryLog {
 pub enum DeliveryOutcome {
     /// It was sent.
     Sent,
-    /// It came back for good: the address does not exist. The integration carries just these bounces.
+    /// It came back permanently: the address does not exist. The integration carries just these bounces.
     HardBounce {
         /// Campaign's words for it.
         reason: Option<String>,
@@ -148,7 +148,7 @@ pub enum TrackingKind {
     Click,
 }
 
-/// One opt-out attribute of one profile, with the time of its own change.
+/// One opt-out attribute of one profile, with the time of its change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptOutChange {
     /// The profile's `externalId`.
@@ -278,7 +278,7 @@ pub struct DeliveryLogColumns {
     pub failed: Vec<String>,
     /// Values of `failure_type` for a hard bounce.
     pub hard: Vec<String>,
-    /// Values of `status` for what is passed over: a message that waits, or was left out on purpose.
+    /// Values of `status` for what is skipped: a message that waits, or was left out on purpose.
     pub passed_over: Vec<String>,
 }
 
@@ -323,7 +323,7 @@ pub struct TrackingLogColumns {
     pub open: Vec<String>,
     /// Values of `kind` for a click.
     pub click: Vec<String>,
-    /// Values of `kind` that are passed over: the mirror page, the page for opting out.
+    /// Values of `kind` that are skipped: the mirror page, the page for opting out.
     pub passed_over: Vec<String>,
 }
 
@@ -347,13 +347,13 @@ impl Default for TrackingLogColumns {
 pub struct OptOutColumns {
     /// The profile's `externalId`.
     pub external_id: String,
-    /// How the attributes stand in a line.
+    /// How a line contains the attributes.
     pub layout: OptOutLayout,
     /// Whether times without a zone are in UTC; they are an error otherwise.
     pub zoneless_is_utc: bool,
 }
 
-/// How the attributes stand in a line.
+/// How a line contains the attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OptOutLayout {
     /// A line for each attribute that changed.
@@ -651,7 +651,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracking_log_keeps_the_address_of_a_click_and_may_be_of_nobody() {
+    fn a_tracking_log_keeps_the_address_of_a_click_and_may_have_no_recipient() {
         let header = "logId,externalId,eventDate,type,url,campaignLabel";
         let records =
             read::<TrackingLog>(&TrackingLogColumns::default(), header, "7,,2019-09-25 23:20:35.000Z,Email click,https://x/y,Spring")
@@ -661,7 +661,7 @@ mod tests {
     }
 
     #[test]
-    fn opt_outs_stand_in_lines_or_in_columns_under_either_name() {
+    fn opt_outs_are_in_lines_or_in_columns_under_either_name() {
         let change = |attribute, value| OptOutChange {
             external_id: "c1".into(),
             attribute,
@@ -681,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_without_a_zone_is_read_only_where_somebody_vouches_for_it() {
+    fn a_time_without_a_zone_is_read_only_if_the_zone_is_configured() {
         let line = "c1,blackList,1,2024-01-02 03:04:05";
         let header = "externalId,attribute,value,lastModified";
         assert_eq!(

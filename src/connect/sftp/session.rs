@@ -64,7 +64,7 @@ impl Handler for Checker {
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
         let judged = match shown {
             PublicKeyOrCertificate::PublicKey { key, .. } => self.known.judge(key),
-            // None is asked for; a server that sends one all the same is not the one we know.
+            // None is asked for; a server that still sends one is not the known one.
             PublicKeyOrCertificate::Certificate(_) => return Ok(false),
         };
         match judged {
@@ -193,7 +193,7 @@ impl Session {
     /// Writes a file beside its place and moves it there in one step: a reader sees the old file or the whole new one.
     #[cfg(any(test, feature = "internals"))]
     pub(super) async fn put(&self, folder: &str, name: &str, temporary: &str, content: &[u8]) -> Result<(), SftpError> {
-        // A channel of its own: the other session does not offer extensions.
+        // A separate channel: the other session does not offer extensions.
         let stream = channel(&self.target, &self.ssh).await?;
         let raw = RawSftpSession::new(stream);
         raw.set_timeout(self.target.request_timeout.as_secs().max(1));
@@ -260,7 +260,7 @@ fn failed(target: &Target, error: &ProtocolError, path: &str, action: &'static s
         ProtocolError::IO(cause) | ProtocolError::UnexpectedBehavior(cause) => SftpError::Lost { server, doing, cause: words(cause) },
         ProtocolError::Limited(cause) => SftpError::Failed { server, doing, cause: words(cause) },
         ProtocolError::UnexpectedPacket => {
-            SftpError::Failed { server, doing, cause: "its answer is not what SFTP version 3 promises".to_owned() }
+            SftpError::Failed { server, doing, cause: "its answer does not follow SFTP version 3".to_owned() }
         }
     }
 }
@@ -275,7 +275,7 @@ async fn handshake(target: &Target, known: &Known, algorithms: Vec<Algorithm>) -
     let unreachable = |cause: String| Handshake::Failed(SftpError::Unreachable { server: target.server.clone(), cause: words(&cause) });
     let config = Config {
         preferred: russh::Preferred { key: algorithms.into(), kex: key_exchanges().into(), ..russh::Preferred::DEFAULT },
-        // A peer that is gone without a word is noticed after three of these.
+        // A peer that has silently disappeared is noticed after three of these.
         keepalive_interval: Some(Duration::from_secs(15)),
         keepalive_max: 3,
         nodelay: true,

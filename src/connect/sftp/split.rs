@@ -39,14 +39,14 @@ impl Default for CsvFormat {
     }
 }
 
-/// Where reading stands in a file; the caller keeps it. Holds nothing of the content but a digest.
+/// The position in a file; the caller stores it. Holds nothing of the content but a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Bytes from the beginning of the file to the next record.
     pub offset: u64,
     /// The line on which the next record begins, from 1.
     pub line: u64,
-    /// SHA-256, in hex, of the up to 512 bytes before `offset`: by it a file that was replaced is told from one that has grown.
+    /// SHA-256, in hex, of the up to 512 bytes before `offset`: it distinguishes a file that was replaced from one that has grown.
     pub mark: String,
     /// Bytes after `offset` that were read as a last line without a line break. The offset stays before them: if the file grows,
     /// that line is read again as a whole.
@@ -67,7 +67,7 @@ pub struct BadLine {
     pub file: String,
     /// The line on which the record begins, from 1.
     pub line: u64,
-    /// What is wrong with it, and what may mend it.
+    /// What is wrong with it, and what may fix it.
     pub problem: String,
 }
 
@@ -137,7 +137,7 @@ impl Splitter {
         self.width
     }
 
-    /// Counts a byte order mark at the beginning of the file, which is no part of the first record.
+    /// Counts a byte order mark at the beginning of the file, which is not part of the first record.
     pub(super) fn pass_mark(&mut self) {
         self.pass(b"\xEF\xBB\xBF");
     }
@@ -234,14 +234,14 @@ impl Splitter {
         // A writer that wraps a line break in quotation marks doubles those inside, so they come in pairs.
         let quotes = text.iter().filter(|b| **b == self.format.quote).count();
         if quotes % 2 == 1 && text.trim_ascii_end().contains(&b'\n') {
-            return Some("a quotation mark is not closed on its line, nor where a later one stands".to_owned());
+            return Some("a quotation mark is not closed on its line or by a later one".to_owned());
         }
         if let Some(width) = self.width
             && record.len() != width
         {
             let delimiter = char::from(self.format.delimiter);
             return Some(format!(
-                "{} where {width} are due; check the delimiter (`{delimiter}`) and the quotation marks",
+                "{} instead of {width}; check the delimiter (`{delimiter}`) and the quotation marks",
                 counted(record.len(), "field")
             ));
         }
@@ -261,7 +261,7 @@ impl Splitter {
         Ok(record.iter().map(|field| self.format.encoding.decode_without_bom_handling(field).0).collect())
     }
 
-    /// Whether a record would go on after a line break: then a line after it is not a record of its own.
+    /// Whether a record would go on after a line break: then a line after it is not a separate record.
     fn unclosed(&self, text: &[u8]) -> bool {
         if !text.contains(&self.format.quote) {
             return false;

@@ -166,6 +166,6 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style, limit
         }
     }
     // A sentence that is wrapped could begin a line with what a CI service takes for a command.
-    let safe = if style.color { printable::coloured(&out) } else { printable::block(&out) };
+    let safe = if style.color { printable::colored(&out) } else { printable::block(&out) };
     safe.into_owned()
 }

@@ -1,8 +1,8 @@
 //! Carries out one batch of events of one type: makes their activities, their follow-up tasks, and completes them.
 //!
-//! As much of it as possible goes in one request; what that leaves is done by requests of its own, which tell whose an error is. All rows
+//! As much of it as possible goes in one request; the rest is done by separate requests, which show which row an error belongs to. All rows
 //! have ids of ours, so a batch that may have been made already is looked up and not made again, and nothing needs to be remembered
-//! between the steps of a batch: after a crash it is done once more from its beginning, without effect where it was done.
+//! between the steps of a batch: after a crash it is done again from its beginning, without effect where it was done.
 
 use std::collections::{HashMap, HashSet};
 
@@ -103,7 +103,7 @@ pub(super) async fn write_batch(
     Ok(progress.settle())
 }
 
-/// A batch whose table cannot be had.
+/// A batch whose table is not available.
 fn stopped(events: &[WaitingEvent], error: ConnectError) -> Batch {
     let results = events.iter().map(|event| (event.seq, EventResult::Later)).collect();
     let batch = Batch { results, ..Batch::default() };

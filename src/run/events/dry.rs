@@ -28,7 +28,7 @@ pub struct DryEvents {
     pub read: u64,
     /// Activities that would be made, by type.
     pub create: BTreeMap<&'static str, u64>,
-    /// Taken in before, or read twice.
+    /// Stored before, or read twice.
     pub known: u64,
     /// Of types that are not carried.
     pub filtered_out: u64,
@@ -203,7 +203,7 @@ impl DryEvents {
             let _ = writeln!(out, "  + {kind:<10} {count:>8}");
         }
         let others = [
-            (self.known, "taken in before"),
+            (self.known, "stored before"),
             (self.filtered_out, "of types that are not carried"),
             (self.foreign, words(Note::ForeignProfiles)),
             (self.forgotten, words(Note::ForgottenPersons)),

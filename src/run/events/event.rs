@@ -2,7 +2,7 @@
 //!
 //! Where a source gives the log's own id, that and the type are the event's identity: a delivery log's row is a send, and may become a
 //! bounce later. Where it does not, the values are: type, contact, delivery, second, address. Both are kept (see the state), so that the same event
-//! from a source with ids and from one without is one event, in either order; two events with ids of their own are two, though a mail
+//! from a source with ids and from one without is one event, in either order; two events with different ids are two, although a mail
 //! client may open a message twice within a second. The sources agree on a log's id as far as their columns and fields are chosen so:
 //! assumed for the journal, whose payload no document shows.
 
@@ -48,9 +48,9 @@ pub(super) struct Event {
 /// An event that is not carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
-    /// Of a type that is switched off, or that is none here: soft bounces, other channels.
+    /// Of a type that is switched off, or that is not used here: soft bounces, other channels.
     Type,
-    /// Of a profile that the integration did not make: its externalId is no contact's id.
+    /// Of a profile that the integration did not make: its externalId is not a contact's id.
     Foreign,
     /// At a time that Dynamics 365 cannot hold, so that the activity would be rejected.
     Time,
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_id_that_is_no_contacts_id_is_of_a_stranger() {
+    fn an_external_id_that_is_not_a_contacts_id_is_of_a_stranger() {
         let foreign = |id: Option<&str>| opened(id, "2026-01-02T03:04:05Z");
         for id in [None, Some("shop-17"), Some("00000000-0000-0000-0000-000000000000")] {
             assert_eq!(foreign(id), Err(Passed::Foreign), "{id:?}");

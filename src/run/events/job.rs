@@ -67,7 +67,7 @@ pub(super) fn unclear(doubt: Doubt, call: CallKind, error: ConnectError) -> Uncl
 pub(super) enum Meaning {
     /// Rows of the request may be there already, or may have been made by it.
     Look,
-    /// A row binds a record that is not there, or one is at fault otherwise.
+    /// A row binds a record that does not exist, or is faulty in another way.
     Row,
     /// It may be about one row or about all.
     Doubt(Doubt),

@@ -37,7 +37,7 @@ struct Shared {
     context: Context,
     flow: usize,
     signals: Signals,
-    /// Events that wait for their type to be switched on again. They stay as many during a round, and take nobody's room.
+    /// Events that wait for their type to be switched on again. Their number does not change during a round, and they do not take room from other events.
     aside: u64,
 }
 

@@ -38,7 +38,7 @@ pub struct Repair {
     pub flow: String,
     /// Whether Campaign has a profile of that key.
     pub profile: bool,
-    /// Entries of history, by type; others are passed over.
+    /// Entries of history, by type; others are skipped.
     pub history: BTreeMap<&'static str, u64>,
     /// Entries of types that are switched off or not carried, or too young to tell.
     pub passed_over: u64,
@@ -55,7 +55,7 @@ pub struct Repair {
 /// Compares a contact's timeline with history and makes what is missing; with `dry`, only compares. The store must be open for running.
 ///
 /// # Errors
-/// [`RunError::UnknownMapping`] for a block that is not there; [`RunError::Service`] for a key that is no contact's id, and as the services answer.
+/// [`RunError::UnknownMapping`] for a block that is not there; [`RunError::Service`] for a key that is not a contact's id, and as the services answer.
 pub async fn repair_events(
     plan: Arc<ExecutionPlan>,
     services: Services,
@@ -122,14 +122,14 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
             }
         }
     }
-    // What is put off or refused comes later, under an id of its own.
+    // What is postponed or refused comes later, under its own id.
     let unwritten = shared.context.stores.events.unwritten_events_of(&name, &key).await?;
     let mut missing = Vec::new();
     for (kind, mut entries) in entries {
         let mut there = activities(&shared.context.services.dataverse, shared.flow(), kind, contact).await?;
         for waiting in unwritten.iter().filter(|waiting| waiting.kind == kind.name()) {
             if let (Ok(id), Ok(event)) = (Uuid::try_parse(&waiting.activity), serde_json::from_str::<Event>(&waiting.payload)) {
-                // Its activity may be there and not completed: one all the same.
+                // Its activity may exist without being completed: it still counts.
                 there.entry(id).or_insert(event.at);
             }
         }
@@ -172,7 +172,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
     Ok(repair)
 }
 
-/// The type of an entry of history. Assumed: the label has the word; documented is one for a send, `Send via email`. A bounce is passed over, since
+/// The type of an entry of history. Assumed: the label contains the word; documented is one for a send, `Send via email`. A bounce is skipped, since
 /// history does not say whether it is hard.
 fn kind_of(entry: &Entry) -> Option<EventType> {
     if !entry.category.eq_ignore_ascii_case("email") {
@@ -197,7 +197,7 @@ async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, co
     let date = flow.columns.iter().find(|c| c.value == [EventPiece::Field(EventField::Date)]).map(|c| c.column.as_str());
     let (Some(date), Some(activity)) = (date, flow.activities.iter().find(|a| a.kind == kind)) else {
         return Err(RunError::Service(ConnectError::Config {
-            problem: "the event block writes no date, by which an activity could be known".to_owned(),
+            problem: "the event block writes no date, which is needed to recognize an activity".to_owned(),
             remedy: "write it to a column: `date -> actualend`".to_owned(),
         }));
     };

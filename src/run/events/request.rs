@@ -95,7 +95,7 @@ async fn look_at_states(job: &Job<'_>, made: &[Uuid]) -> HashSet<Uuid> {
             job.table.closes.note(made.iter().all(|id| closed.contains(id)));
             closed
         }
-        // They are completed by a request of their own, which does no harm to those that are completed already.
+        // They are completed by a separate request, which does no harm to those that are completed already.
         Err(_) => HashSet::new(),
     }
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_part_of_a_batch_did_not_do_is_left_to_requests_of_its_own() {
+    fn what_a_part_of_a_batch_did_not_do_is_left_to_separate_requests() {
         let way = Way { closed: false, tasks: true, completing: true };
         let id = Uuid::from_u128(1);
         let error = || ConnectError::Rejected { call: Box::default() };

@@ -64,7 +64,7 @@ pub(super) async fn make(job: Job<'_>, rows: Vec<Row>) -> Made {
     let Making { mut made, refused, halved, .. } = making;
     refused.judge(job.calls, &mut made);
     if halved > 0 && made.failed.is_empty() && made.end.is_none() && made.postponed.is_none() {
-        // No row was at fault.
+        // No row was faulty.
         job.calls.sizes.too_many(job.calls.kind, job.rows_of(halved));
     }
     made
@@ -248,7 +248,7 @@ impl Made {
         self.there.push((id, state.is_some_and(|state| state != 0)));
     }
 
-    /// The rows are refused for good.
+    /// The rows are refused permanently.
     fn fail(&mut self, rows: HashMap<Uuid, Row>, error: &ConnectError) {
         self.failed.extend(rows.into_keys().map(|id| (id, error.clone())));
     }

@@ -1,4 +1,4 @@
-//! How many rows the requests of a round carry, by the kind of the call: each table and operation has a size of its own.
+//! How many rows the requests of a round carry, by the kind of the call: each table and operation has a separate size.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,7 +99,7 @@ mod tests {
 
     fn sizes() -> BatchSizes {
         let noon = time::parse_instant("2024-05-01T12:00:00Z").expect("an instant");
-        BatchSizes::new(Clock::standing(noon), Duration::from_secs(60), Arc::default())
+        BatchSizes::new(Clock::stopped(noon), Duration::from_secs(60), Arc::default())
     }
 
     #[test]

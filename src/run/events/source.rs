@@ -57,13 +57,13 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
     let mut trail = Trail::default();
     while room(shared).await? {
         match journal.read(link.as_deref(), shared.context.options.page_size).await? {
-            // Nothing newer, told without 204; the link leads on all the same, and the old one grows too old.
+            // Nothing newer, but without 204; the link still leads on, and the old one becomes too old.
             Reading::Events { entries, next } if entries.is_empty() => {
                 take(shared, Vec::new(), EventMark::Journal { link: Some(next), span: None, quiet_until: None }).await?;
                 return Ok(());
             }
             Reading::Events { entries, next } => {
-                // What a page brought is kept either way; a link that leads in a circle is not.
+                // What a page brought is kept either way; a link that forms a cycle is not.
                 let ends = journal::follow(&mut trail, link.as_deref(), &next, &entries);
                 let (events, span) = of_entries(shared, entries);
                 let kept = if ends.is_ok() { Some(next) } else { link };
@@ -76,7 +76,7 @@ async fn journal(shared: &Shared) -> Result<(), RunError> {
                 take(shared, Vec::new(), EventMark::Journal { link: next, span: None, quiet_until }).await?;
                 return Ok(());
             }
-            // A service that says so of its oldest position as well would be asked for ever.
+            // A service that says so of its oldest position as well would be asked forever.
             Reading::Gone if restarted => return Ok(()),
             Reading::Gone => {
                 let gap = shared.context.stores.events.note_event_gap(&shared.flow().name).await?;

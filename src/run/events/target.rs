@@ -34,7 +34,7 @@ impl ActivityTable {
     /// Asks the service for a table.
     ///
     /// # Errors
-    /// [`ConnectError::Config`] for a table that is no activity, or lacks a column; others as they come.
+    /// [`ConnectError::Config`] for a table that is not an activity, or lacks a column; others as they come.
     pub(super) async fn resolve(
         dataverse: &Dataverse,
         kind: EventType,
@@ -51,7 +51,7 @@ impl ActivityTable {
         };
         let text = |name: &str| metadata.definition.get(name).and_then(Value::as_str).map(str::to_owned);
         let (Some(set), Some(primary)) = (text("EntitySetName"), text("PrimaryIdAttribute")) else {
-            return Err(config(format!("the definition of `{table}` has no entity set"), "check that it is a table of activities"));
+            return Err(config(format!("the definition of `{table}` has no entity set"), "check that it is an activity table"));
         };
         let regarding = Lookups::of(&metadata).property("regardingobjectid", "contact")?.to_owned();
         let entity = Entity::new(set, table, primary);

@@ -193,7 +193,7 @@ fn count(results: &[(i64, EventResult)], test: impl Fn(&EventResult) -> bool) ->
     results.iter().filter(|(_, result)| test(result)).count() as u64
 }
 
-/// Whether Dynamics 365 itself answers a look.
+/// Whether Dynamics 365 itself answers a read.
 async fn dynamics_answers(dataverse: &Dataverse) -> bool {
     // Any contact: what counts is who answers.
     let contacts = Entity::new("contacts", "contact", "contactid");

@@ -40,7 +40,7 @@ pub struct DryFlow {
     pub full_load: bool,
     /// Source records read.
     pub read: u64,
-    /// Of them, records that nobody changed: the answer of the filter has changed because time has passed.
+    /// Of them, records that were not changed: the answer of the filter has changed because time has passed.
     pub due: u64,
     /// Would be created.
     pub create: u64,
@@ -167,7 +167,7 @@ pub(in crate::run) async fn dry_flow(
         note_rejections(plan, flow, &Emitter::to(counters.clone()), &evaluation);
         let Evaluation { changes, times, .. } = evaluation;
         let commit = DueCommit { run, mapping: name.clone(), records: ids, changes, times };
-        let outcome = copy.cursors.take_in_due(commit).await?;
+        let outcome = copy.cursors.store_due(commit).await?;
         dry.add(outcome, 0);
     }
     if dry.due > 0 {
@@ -227,10 +227,10 @@ impl DryFlow {
         let mut out = String::new();
         // Writing into a String cannot fail.
         if let Some(before) = &self.renamed_from {
-            let _ = writeln!(out, "{}: would go on with the state that it has as `{before}`, its name before", self.mapping);
+            let _ = writeln!(out, "{}: would continue with the state of `{before}`, its earlier name", self.mapping);
         }
         if self.held_already {
-            let _ = writeln!(out, "{}: would read nothing until changes that are held are approved", self.mapping);
+            let _ = writeln!(out, "{}: would read nothing until held changes are approved", self.mapping);
         } else {
             let what = if self.full_load { "everything" } else { "the changes since the last run" };
             let _ = writeln!(out, "{}: would read {what}: {}", self.mapping, counted(self.read, "record"));

@@ -1,4 +1,4 @@
-//! Records that are due: the answer of their filter has changed since they were evaluated, although nobody has changed them. They are
+//! Records that are due: the answer of their filter has changed since they were evaluated, although they were not changed. They are
 //! fetched by their ids and take the usual way from there.
 
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Resu
         note_rejections(&context.plan, flow, &context.events, &evaluation);
         let Evaluation { changes, times, .. } = evaluation;
         let commit = DueCommit { run: context.run, mapping: flow.name.clone(), records: ids, changes, times };
-        let outcome = context.stores.cursors.take_in_due(commit).await?;
+        let outcome = context.stores.cursors.store_due(commit).await?;
         count(shared, &outcome);
     }
 }

@@ -9,7 +9,7 @@ use crate::store::{RefetchOutcome, Settlement};
 pub(super) enum Ended {
     /// To be handed to the state.
     Settle(Settlement, Tally),
-    /// A refetch, which the state has taken in already.
+    /// A refetch, which the state has already stored.
     Refetched(RefetchOutcome),
     /// A refusal that may be about this record or about all.
     Unclear(Settlement, Box<Unclear<CallKind>>),
@@ -30,7 +30,7 @@ pub(super) enum Tally {
     NothingToDelete,
     /// Not tried: the target does not have a record that it links to.
     Waits,
-    /// Refused for good.
+    /// Refused permanently.
     Failed,
     /// Postponed after this number of attempts.
     Retried { attempts: u32 },

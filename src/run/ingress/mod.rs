@@ -71,7 +71,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         let longest = context.now() - LONGEST_HOLD;
         let before = context.now() - TimeDelta::from_std(interval).unwrap_or_default();
         let since = match children.as_slice() {
-            // Records of its own table alone: they came with the same pages.
+            // Only records of the same table: they came with the same pages.
             [] => Some(before),
             children => context.stores.control.rounds_since(children).await?.map(|at| at.min(before)),
         };

@@ -54,7 +54,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
             }
             Claim::Page(lease) => {
                 if page(shared, &mut evaluator, lease, &fingerprint, &mut unnamed, &mut trail).await? == Round::Over {
-                    // After the changes: what they have brought or deleted need not be fetched once more.
+                    // After the changes: what they have brought or deleted need not be fetched again.
                     due::read(shared, &mut evaluator).await?;
                     shared.round_over.store(true, Ordering::Release);
                     return Ok(());
@@ -83,7 +83,7 @@ pub(super) fn compared_before(flow: &IngressFlow, now: Instant) -> Option<Instan
     every.max(daily)
 }
 
-/// Goes back to the beginning of a full load if the comparison of `reconcile every …` or the evaluation of `refresh daily` is due. After the look for changes that need
+/// Goes back to the beginning of a full load if the comparison of `reconcile every …` or the evaluation of `refresh daily` is due. After the check for changes that need
 /// approval: a full load drops what is held.
 async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
     let flow = shared.flow();
@@ -280,7 +280,7 @@ pub(super) fn note_rejections(plan: &ExecutionPlan, flow: &IngressFlow, events: 
         }
     }
     for problem in unusable {
-        tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is passed over");
+        tracing::warn!(mapping = flow.name, problem, "a row does not say which record it is about; it is skipped");
         failure::nameless(events, plan, flow.at, problem);
     }
     events.emit(RunEvent::Read(unusable.len() as u64));
@@ -351,8 +351,8 @@ impl Rows {
     /// Returns what is to be committed. Asks the store once, and only if records are rejected.
     ///
     /// # Errors
-    /// The first error of a record, except of a forgotten person: that stops nobody with `rejected stop`, and is handed in without being
-    /// taken in. [`RunError::Nameless`] if no row says which record it is about.
+    /// The first error of a record, except of a forgotten person: that never stops a mapping with `rejected stop`, and is passed on without
+    /// being stored. [`RunError::Nameless`] if no row says which record it is about.
     pub(super) async fn evaluation(self, plan: &ExecutionPlan, flow: &IngressFlow, privacy: &dyn Privacy) -> Result<Evaluation, RunError> {
         let rejected = self.rows.iter().filter_map(|row| match row {
             Ok((Change::Reject { source_id, .. }, _)) | Err(RunError::Rejected { source_id, .. }) => Some(source_id.clone()),
@@ -423,7 +423,7 @@ pub fn paths(flow: &IngressFlow) -> Vec<Arc<str>> {
     flow.fields.iter().map(|f| f.path.join(".").into()).collect()
 }
 
-/// A change, and the instant at which its record is to be evaluated again although nobody changes it.
+/// A change, and the instant at which its record is to be evaluated again even if it does not change.
 pub(super) type Timed = (Change, Option<Instant>);
 
 /// Evaluates a record that was asked for by its id; `None` if Dynamics does not have it any more.

@@ -34,12 +34,12 @@ pub struct ShownRecord {
     pub mapping: String,
     /// The record's id in Dynamics.
     pub id: String,
-    /// What becomes of it.
+    /// What happens to it.
     #[serde(flatten)]
     pub result: ShownResult,
 }
 
-/// What becomes of a record.
+/// What happens to a record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum ShownResult {
@@ -56,7 +56,7 @@ pub enum ShownResult {
     Rejected {
         /// The code.
         code: String,
-        /// The field at fault.
+        /// The faulty field.
         field: String,
         /// What is wrong.
         message: String,

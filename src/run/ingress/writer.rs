@@ -292,13 +292,13 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
         Ok(request) => request,
         Err(ended) => return *ended,
     };
-    // On disk before the request: should its answer never be seen, the links that led to the old record are written again all the
-    // same. A record that the ledger does not have needs no note: the row that its write adds says as much.
+    // On disk before the request: if its answer is never seen, the links that led to the old record are still written
+    // again. A record that the ledger does not have needs no note: the row that its write adds says as much.
     if op.known {
         let seq = op.seq;
         match shared.context.stores.outbox.note_remade(shared.context.run, seq).await {
             Ok(true) => {}
-            Ok(false) => return Ended::Abort(op.released(), RunError::Task(format!("operation {seq} is not in progress any more"))),
+            Ok(false) => return Ended::Abort(op.released(), RunError::Task(format!("operation {seq} is no longer in progress"))),
             Err(error) => return Ended::Abort(op.released(), error.into()),
         }
     }
@@ -314,7 +314,7 @@ async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
                 return match update(shared, op).await {
                     Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
                     Update::Missing => Ended::Settle(
-                        op.retry(shared.context.later(op.attempts), "the record came and went", true),
+                        op.retry(shared.context.later(op.attempts), "the record appeared and disappeared", true),
                         Tally::Retried { attempts: op.attempts + 1 },
                     ),
                     Update::Ended(ended) => *ended,
@@ -349,7 +349,7 @@ async fn delete(shared: &Shared, op: &ClaimedOp) -> Ended {
     }
 }
 
-/// Reads a record again and takes in what it comes to now.
+/// Reads a record again and stores its present result.
 async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     let flow = shared.flow();
     if !shared.source.is_id(&op.source_id) {
@@ -405,7 +405,7 @@ async fn failed(shared: &Shared, op: &ClaimedOp, kind: CallKind, error: &Connect
     }
 }
 
-/// Whether Campaign itself answers a look at a record.
+/// Whether Campaign itself answers a read of a record.
 async fn target_answers(shared: &Shared, key: &str) -> bool {
     let record = RecordKey { table: body::table(shared.flow()), attribute: &shared.key, value: key };
     match shared.target.get(record).await {
@@ -414,8 +414,8 @@ async fn target_answers(shared: &Shared, key: &str) -> bool {
     }
 }
 
-/// Whether it is the record and not the service: Campaign answers some refusals with 500 as it does failures of its own, so one
-/// that is answered so again and again, while the service does its other work, would be tried for ever. [C] So would one that a
+/// Whether it is the record and not the service: Campaign answers some refusals with 500, like its own failures, so a record
+/// that keeps getting that answer while the service does its other work would be tried forever. [C] So would one that a
 /// firewall blocks for what is in it.
 async fn poisoned(shared: &Shared, op: &ClaimedOp, error: &ConnectError) -> bool {
     let of_the_record = error.status() == Some(500) || policy::doubt(error) == Some(Doubt::Stranger);

@@ -22,7 +22,7 @@ enum Sight {
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let pairs = shared.fingerprint();
     let (state, mut cursor) = shared.optouts().begin_optouts(&shared.name, &pairs).await?;
-    // After the first listing every profile is known that was there: of a contact that comes later nobody has looked.
+    // After the first listing every profile is known that was there: the profile of a contact that comes later has not been read.
     let listed = state.listed_at.is_some();
     // The round has met a row that does not say which record it is about.
     let mut unnamed = false;
@@ -49,7 +49,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 tracing::warn!(flow = shared.name, "the change-tracking token has expired: reading all contacts again");
                 let to = CursorMove::Restart { reason: Reason::Resync, plan_fingerprint: pairs.clone() };
                 let mark = Mark::Contacts { from: cursor, to };
-                shared.optouts().take_in_optouts(&shared.name, Sightings::none(), mark).await?;
+                shared.optouts().store_optouts(&shared.name, Sightings::none(), mark).await?;
                 cursor = moved(shared, &pairs).await?;
                 trail = Trail::default();
                 continue;
@@ -61,9 +61,9 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             match row {
                 Row::Changed(record) => match read_contact(shared, record.get()) {
                     Some(sight) => sights.push(sight),
-                    None => passed_over(shared, "the record has no readable id", &mut unnamed),
+                    None => skipped(shared, "the record has no readable id", &mut unnamed),
                 },
-                Row::Unusable { problem } => passed_over(shared, problem, &mut unnamed),
+                Row::Unusable { problem } => skipped(shared, problem, &mut unnamed),
                 // Also one that has merely become invisible to us: what cannot be read cannot be compared.
                 Row::Deleted { id, .. } => sights.push((id.to_string(), Sight::Gone)),
             }
@@ -94,7 +94,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             let due = rule.is_due(&person);
             Fate::Keep { person, due }
         });
-        let outcome = shared.optouts().take_in_optouts(&shared.name, sightings, mark).await?;
+        let outcome = shared.optouts().store_optouts(&shared.name, sightings, mark).await?;
         shared.count_page(&outcome);
         if over {
             return Ok(());
@@ -119,8 +119,8 @@ fn read_contact(shared: &Shared, text: &str) -> Option<(String, Sight)> {
 }
 
 /// Counts a row that does not say whose it is.
-fn passed_over(shared: &Shared, problem: &str, unnamed: &mut bool) {
-    tracing::warn!(flow = shared.name, problem, "a row does not say which contact it is about; it is passed over");
+fn skipped(shared: &Shared, problem: &str, unnamed: &mut bool) {
+    tracing::warn!(flow = shared.name, problem, "a row does not say which contact it is about; it is skipped");
     failure::nameless(&shared.context.events, &shared.context.plan, shared.flow().at, problem);
     *unnamed = true;
 }

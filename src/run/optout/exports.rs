@@ -13,7 +13,7 @@ use crate::run::RunError;
 use crate::run::exports::{Skipped, consumed};
 use crate::store::{ExportMark, Fate, Mark, Sightings};
 
-/// Lines of an export that are taken in at once.
+/// Lines of an export that are stored at once.
 const LINES: usize = 1000;
 
 /// Reads what is new on the server, if there is one and the project says which files to read.
@@ -84,7 +84,7 @@ async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, e
             let due = rule.is_due(&person);
             Fate::Keep { person, due }
         });
-        let outcome = shared.optouts().take_in_optouts(&shared.name, sightings, Mark::Export(mark)).await?;
+        let outcome = shared.optouts().store_optouts(&shared.name, sightings, Mark::Export(mark)).await?;
         shared.context.emit(RunEvent::Read(outcome.records));
         shared.context.emit(RunEvent::Unchanged(outcome.unchanged));
         if over {
@@ -106,6 +106,6 @@ fn of_contacts(shared: &Shared, file: &str, batch: Batch<OptOutChange>) -> Vec<(
         }));
         shared.context.emit(RunEvent::Rejected(1));
     }
-    // Profiles whose key is no contact's id are not the integration's.
+    // Profiles whose key is not a contact's id do not belong to the integration.
     batch.records.into_iter().filter_map(|(_, change)| Some((contact_of(&change.external_id)?, change))).collect()
 }

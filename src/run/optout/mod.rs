@@ -67,7 +67,7 @@ pub struct OptoutSettings {
     pub accept: bool,
 }
 
-/// A filter on the time of a profile's last change. The product has none of its own: it is defined in Campaign.
+/// A filter on the time of a profile's last change. The product has none: it is defined in Campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedProfiles {
     /// Its name in addresses: `byLastModified`.
@@ -206,7 +206,7 @@ pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError
     if live(&shared).await? && !shared.stopped() {
         work::work(&shared).await?;
     }
-    // A server of exports that fails keeps nobody's opt-out from being read in Campaign itself.
+    // If the server of exports fails, opt-outs are still read in Campaign itself.
     exported
 }
 
@@ -253,7 +253,7 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
     Ok(false)
 }
 
-/// Whether a flow from Dynamics to Campaign may write. Opt-outs never need approval; those that only Campaign had at first sight are held,
+/// Whether a flow from Dynamics to Campaign may write. Opt-outs never need approval; those that only Campaign had when they were first seen are held,
 /// and lifted only if somebody approves it.
 async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Result<bool, RunError> {
     if state.stage != OptoutStage::Live {
@@ -306,7 +306,7 @@ impl Shared {
         &*self.context.stores.optouts
     }
 
-    /// Counts a page of either side that was taken in.
+    /// Counts a stored page of either side.
     fn count_page(&self, outcome: &OptoutIntake) {
         let events = &self.context.events;
         events.emit(RunEvent::PagesRead(1));
@@ -342,7 +342,7 @@ pub async fn reconcile(
     Ok(reports)
 }
 
-/// Reads both sides of a flow into a store of its own, and compares what is known then.
+/// Reads both sides of a flow into a separate store, and compares what is known then.
 async fn compare(
     plan: &Arc<ExecutionPlan>,
     services: &Services,

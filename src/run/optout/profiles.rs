@@ -20,7 +20,7 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
 /// The filter that docs/optout.md describes, and its parameter.
 const CHANGED_FILTER: (&str, &str) = ("byLastModified", "lastModified_parameter");
-/// How often all profiles are listed beside a filter that was found and not configured: nobody has vouched for what it gives.
+/// How often all profiles are listed beside a filter that was found and not configured: its results are not confirmed.
 const LISTING_BESIDE_FOUND_FILTER: Duration = Duration::from_secs(24 * 3600);
 /// The pause after a listing, as a multiple of the time that it took: listing takes 2 % of the time at most.
 const LISTING_PAUSE: u32 = 50;
@@ -65,7 +65,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             let due = rule.is_due(&person);
             Fate::Keep { person, due }
         });
-        let outcome = shared.optouts().take_in_optouts(&shared.name, sightings, Mark::Profiles).await?;
+        let outcome = shared.optouts().store_optouts(&shared.name, sightings, Mark::Profiles).await?;
         shared.count_page(&outcome);
     }
     if full {

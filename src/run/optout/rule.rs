@@ -5,15 +5,15 @@
 //! Campaign's value. Dynamics newer, or equal: true if either is true.
 //!
 //! Where the sides agree nothing is to be done, and where they differ one of them is an opt-out. So the rule comes to this: the
-//! opt-out wins, unless it is Dynamics that has it and Campaign's consent is strictly newer. Hence
+//! opt-out wins, unless it is Dynamics that has it and Campaign's consent is strictly newer. Therefore
 //!
 //! * Campaign is only ever *raised* (written `true`), never lowered: nothing that we send can take an opt-out from it;
 //! * Dynamics is *lowered* only for a consent given in Campaign after the last change that anybody but us made to the record,
-//!   after a look at the profile as it is now, and under the version of the record that was compared.
+//!   after a read of the current profile, and under the version of the record that was compared.
 //!
 //! **In one direction** what *changes* in the source overwrites the target. Without history nothing is known to have changed, and only
 //! opt-outs are written. Towards Campaign that is: an opt-out of Dynamics is one of Campaign, always; a consent is written if Dynamics
-//! changed to it while Campaign was known to have the opt-out, and after a look; opt-outs that only Campaign has at first sight are
+//! changed to it while Campaign was known to have the opt-out, and after a read; opt-outs that only Campaign has when they are first seen are
 //! *held* until somebody approves that they are lifted.
 //!
 //! Campaign does not tell who set an opt-out. Any that it has may be its own word, also one that we have written, since somebody may have
@@ -31,8 +31,8 @@
 //! * Of a consent the *latest known* time is kept ([`Profile::consents`]), and every source can only give a time that is not
 //!   after the real one: an export the time itself, a reading that finds `false` where `true` was seen the time of the reading
 //!   before. So an unclear time speaks for the opt-out, and the order in which sources report does not matter.
-//! * Our own writes move Dynamics' `modifiedon` too. They are known by being ours (`modifiedby`), by changing nothing but what
-//!   was intended, and by having been made under the version that we knew: nobody else's change can hide behind them. They do
+//! * Our own writes move Dynamics' `modifiedon` too. They are known by being ours (`modifiedby`), by changing only what
+//!   was intended, and by having been made under the version that we knew: they cannot hide another change. They do
 //!   not count as changes of Dynamics; or else what came from Campaign would win over Campaign.
 //! * `modifiedon` has whole seconds, so what is in the same second is not "strictly newer", and clocks may differ by a tolerance.
 //!
@@ -44,7 +44,7 @@ use crate::plan::Direction;
 use crate::store::{Contact, Flags, Person, Profile};
 use crate::time::Instant;
 
-/// What the rule goes by in one flow.
+/// What the rule depends on in one flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     /// Any but [`Direction::Disabled`].
@@ -181,7 +181,7 @@ impl Rule {
     /// Whether Campaign's consent is strictly newer than Dynamics' opt-out.
     fn consent_is_newer(&self, contact: &Contact, profile: &Profile, flag: Flags) -> bool {
         let Some(consent) = profile.consent(flag) else { return false };
-        // An opt-out that we brought from Campaign has no time of its own in Dynamics: nobody there has said it.
+        // An opt-out that we brought from Campaign has no time in Dynamics: it was not set there.
         if contact.ours.has(flag) {
             return true;
         }
@@ -253,7 +253,7 @@ impl Rule {
             }
             Some(_) if unchanged => {}
             contact => {
-                // What is known of the profile may be old: if it lost an opt-out that the contact has, nobody would notice until it is
+                // What is known of the profile may be old: if it lost an opt-out that the contact has, that would not be noticed until it is
                 // read again. And from now on a consent there is the later word, which it is only known to be if the profile was read
                 // after this change.
                 person.look |= person.profile.as_ref().is_some_and(|profile| !(out & profile.out & self.pairs).is_empty());
@@ -304,14 +304,14 @@ impl Rule {
                 if !news.is_empty() {
                     known.no_later = known.no_later.max(sight.answered);
                 } else if !sight.out.is_empty() {
-                    // Nobody but the profile's time tells whether an opt-out was taken back and set again since the last reading.
+                    // Only the profile's time shows whether an opt-out was taken back and set again since the last reading.
                     known.no_later = known.no_later.max(sight.modified.unwrap_or(sight.answered));
                 }
                 known.out = sight.out;
                 // Also where it is older than what was seen before: what an old view shows held no later than it was taken.
                 known.seen = sight.at;
             }
-            // Seen for the first time, or another record than before: what it does not have, nobody has taken away.
+            // Seen for the first time, or another record than before: what it does not have was not taken away.
             profile => {
                 *profile = Some(Profile {
                     out: sight.out,
@@ -331,8 +331,8 @@ impl Rule {
         self.spend(person);
     }
 
-    /// A write that was to lift opt-outs of the profile was not answered. If the profile has one of them all the same, the write has not
-    /// been carried out, or somebody has opted out after it. It is the first if the profile has not changed since the look that came
+    /// A write that was to lift opt-outs of the profile was not answered. If the profile still has one of them, the write has not
+    /// been carried out, or somebody has opted out after it. It is the first if the profile has not changed since the read that came
     /// before the write; otherwise the opt-out is held.
     fn judge_lifting(&self, person: &mut Person, sight: &ProfileSight) {
         let Some(known) = &person.profile else {
@@ -340,7 +340,7 @@ impl Rule {
             return;
         };
         let unchanged = known.created == sight.created
-            // Times may have whole seconds: what is in the same second may have come after the look.
+            // Times may have whole seconds: what is in the same second may have come after the read.
             && sight.modified.is_some_and(|modified| modified.timestamp() + whole_seconds(self.tolerance) < known.seen.timestamp());
         if !unchanged {
             let unclear = person.lifting & sight.out;

@@ -1,4 +1,4 @@
-//! What a contact's record in Dynamics says about opt-outs: read from pages by change tracking and from single look-ups alike.
+//! What a contact's record in Dynamics says about opt-outs: read from pages by change tracking and from single lookups alike.
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
     }
 }
 
-/// The opt-outs of a record in Campaign's sense. A missing flag is no opt-out, a missing consent is one.
+/// The opt-outs of a record in Campaign's sense. An empty flag is not an opt-out, an empty consent is one.
 fn out_of(flow: &OptoutFlow, record: &Value) -> Flags {
     let out = flow.pairs.iter().filter(|pair| {
         let value = record.get(&pair.source).and_then(Value::as_bool).unwrap_or(false);

@@ -78,7 +78,7 @@ impl Queue<Shared> for Persons {
     }
 
     async fn rest(&mut self, view: View) -> Result<Rest, RunError> {
-        // What needs approval does not go by waiting.
+        // What needs approval is not resolved by waiting.
         let backlog = self.shared.context.stores.outbox.backlog(&self.shared.name).await?;
         let held = self.shared.optouts().held_operations(&self.shared.name).await?;
         self.shared.context.note_backlog(backlog.total());
@@ -204,7 +204,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
             Step::WriteCampaign { raise, lower } => {
                 let (raise, lower) = (refusals.portion(raise), refusals.portion(lower));
                 let body = campaign_body(shared, raise, lower);
-                // If the answer to a consent is lost, the next look has to know that it may have been written.
+                // If the answer to a consent is lost, the next read has to know that it may have been written.
                 if !lower.is_empty() {
                     person.lifting = person.lifting | lower;
                     if !shared.optouts().note_intent(&shared.name, &id, &person).await? {
@@ -260,7 +260,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                         written += 1;
                         shared.rule.dynamics_written(&mut person, raise, lower, sent);
                     }
-                    // Somebody was faster, or it was ourselves and the answer was lost: what stands there now decides.
+                    // Somebody was faster, or it was our own write and the answer was lost: the present value decides.
                     Err(ConnectError::Changed { .. }) => match ask_dynamics(shared, guid, &mut person).await {
                         Ok(true) => looked = looked && lower.is_empty(),
                         Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
@@ -279,7 +279,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
             }
         }
     }
-    let error = "others work on the same record at the same time".to_owned();
+    let error = "the record is being changed by others at the same time".to_owned();
     Ok(ended(PersonEnd::Retry { person: Some(person), not_before: shared.context.later(attempts), error }, written))
 }
 
@@ -391,7 +391,7 @@ fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &Co
     PersonEnd::Failed { person: Some(person.clone()), failure }
 }
 
-/// Whether the service that a call of this kind goes to answers a look at a person itself.
+/// Whether the service that a call of this kind goes to answers a read of a person itself.
 async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
     let error = if kind.is_of_target() {
         let key = Key::Identity { attribute: &shared.key_attribute, value: id };

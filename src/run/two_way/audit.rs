@@ -1,4 +1,4 @@
-//! What an opportunity says of its own state for people: the Audit column, and a mark in its name.
+//! What an opportunity shows people about its state: the Audit column, and a mark in its name.
 //!
 //! The reason of a dead letter is written into the Audit column of the opportunity, and that it is in step again when it is. Nothing is
 //! written if the column says so already: otherwise each round would cause the next one.
@@ -115,11 +115,11 @@ pub(super) async fn tell(shared: &Shared, seen: &RightSight, right: &Record, end
     Some(Told { version })
 }
 
-/// The version of our own write, which is not news.
+/// The version of the write by d365map, which is not news.
 async fn version_after(shared: &Shared, seen: &RightSight) -> Option<String> {
     let raw = shared.right.source.retrieve(&shared.right.query, &seen.id).await.ok()??;
     let (_, now) = shared.reading().right(raw.get(), &[]).ok()?;
-    // Rows of other tables have versions of their own.
+    // Rows of other tables have separate versions.
     let own = |values: &[Option<FieldValue>]| -> Vec<Option<FieldValue>> {
         shared.fields.list.iter().zip(values).filter(|(field, _)| field.list.is_none()).map(|(_, value)| *value).collect()
     };
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_stands_before_a_name_once_and_is_left_out_if_the_name_would_be_too_long() {
+    fn a_mark_is_written_before_a_name_once_and_is_left_out_if_the_name_would_be_too_long() {
         assert_eq!(marked("Deal", Mark::Check, 300), "✔ Deal");
         assert_eq!(marked("✔ Deal", Mark::Cross, 300), "✖ Deal");
         assert_eq!(marked("Deal", Mark::Check, 6), "✔ Deal");

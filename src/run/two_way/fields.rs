@@ -392,7 +392,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What a record with these values shows; nothing where that cannot be told, which only makes a lost answer look like a change.
+    /// What a record with these values shows; nothing if that is not known, which only makes a lost answer look like a change.
     fn expected(&self, programs: &Programs<'_>, flat: &Flat, place: impl Fn(&Field) -> Option<usize>) -> Vec<Option<FieldValue>> {
         match programs.run(flat, self.now) {
             Ok((_, values)) => self.seen(&self.results(&values, place)),

@@ -21,7 +21,7 @@ pub(super) struct FoundRecords(Mutex<HashMap<Sought, Option<String>>>);
 /// The place of a link, and the values by which its record is found.
 type Sought = (usize, Vec<String>);
 
-/// Records kept in [`FoundRecords`]; beyond it every look is a call.
+/// Records kept in [`FoundRecords`]; beyond it every lookup is a call.
 const KEPT: usize = 10_000;
 
 impl Job<'_> {

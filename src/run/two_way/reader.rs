@@ -60,7 +60,7 @@ impl Part {
         }
     }
 
-    /// Takes in a page and how far it was read.
+    /// Stores a page and how far it was read.
     async fn take(self, shared: &Shared, rows: &[Row], mark: PairMark) -> Result<PairIntake, StateError> {
         let pairs = &shared.context.stores.pairs;
         match self {
@@ -160,12 +160,12 @@ fn notice(shared: &Shared, side: PairSide, row: &Row) -> Option<PairNotice> {
         Row::Changed(record) => record.get(),
         Row::Deleted { id, .. } => return Some(PairNotice { id: id.to_ascii_lowercase(), version: None, begins: false }),
         Row::Unusable { problem } => {
-            passed_over(shared, problem);
+            skipped(shared, problem);
             return None;
         }
     };
     let Some(id) = text_at(raw, &shared.system(side).query.primary_key).filter(|id| !id.is_empty()) else {
-        passed_over(shared, "the record has no readable id");
+        skipped(shared, "the record has no readable id");
         return None;
     };
     let begins = match side {
@@ -183,7 +183,7 @@ fn notice(shared: &Shared, side: PairSide, row: &Row) -> Option<PairNotice> {
 }
 
 /// Counts a row that does not say which record it is about.
-fn passed_over(shared: &Shared, problem: &str) {
-    tracing::warn!(flow = shared.name(), problem, "a row does not say which record it is about; it is passed over");
+fn skipped(shared: &Shared, problem: &str) {
+    tracing::warn!(flow = shared.name(), problem, "a row does not say which record it is about; it is skipped");
     failure::nameless(&shared.context.events, &shared.context.plan, shared.flow().at, problem);
 }

@@ -1,7 +1,7 @@
 //! Lists of the left side whose items are rows of the right side: what either side shows of such a list, and what is to be written.
 //!
 //! A list is one field: it is compared as a whole, by the keys of its items. An item of the left side is a part of its record and goes with
-//! it in one write. A row of the right side is a record of its own, so a list is written there row by row, each under an id that follows
+//! it in one write. A row of the right side is a separate record, so a list is written there row by row, each under an id that follows
 //! from the record and the key: a row that is created again meets itself.
 
 use uuid::Builder;
@@ -134,7 +134,7 @@ pub(super) fn items_of(rows: &LinkedRows, right: &List, left: Option<&List>) -> 
     format!("[{}]", right.items.iter().map(item).collect::<Vec<_>>().join(","))
 }
 
-/// What the other side shows when it has the list; nothing if that cannot be told.
+/// What the other side shows when it has the list; nothing if that is not known.
 pub(super) fn expected(
     from: &List,
     programs: &[FieldProgram],

@@ -18,10 +18,10 @@
 //!   not count as a change of that side.
 //! * A write goes out under the version that was compared. If the record has another version, it is read and decided again.
 //! * What is written back (the id of the opportunity to the referral, the id of the referral to the opportunity) is not remembered as work:
-//!   it follows from what both records show. So a crash between two writes is completed by the next look.
+//!   it follows from what both records show. So a crash between two writes is completed by the next check.
 //! * Before a record is created, the other system is asked whether it has one already.
 //! * What a system puts into a record that is created there by itself (a default) does not go back through a field that goes one way,
-//!   as long as nobody has changed the record.
+//!   as long as the record has not been changed.
 //! * Nothing is sent to a closed referral. What the opportunity would have sent is noted and dropped.
 
 use crate::store::{Pair, PairSide};
@@ -79,7 +79,7 @@ pub(super) struct RightSight {
     pub(super) changed: i64,
     /// It is as it was created.
     pub(super) untouched: bool,
-    /// The column that lets it take part says yes. `None`: there is no such column.
+    /// Whether the column that lets it take part is set. `None`: there is no such column.
     pub(super) gate: Option<bool>,
     /// The id of the left side's record that it names.
     pub(super) identifier: Option<String>,
@@ -176,7 +176,7 @@ pub(super) enum Step {
     Stuck(Reason),
 }
 
-/// What becomes of a field.
+/// What happens to a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Nothing,
@@ -192,7 +192,7 @@ enum Verdict {
 enum Change {
     No,
     Yes,
-    /// It is what an earlier attempt sent, of which nobody knows whether it was noted.
+    /// It is what an earlier attempt sent, of which it is not known whether it was stored.
     Ours,
     /// Nothing is stored.
     New {
@@ -301,7 +301,7 @@ impl Rule {
     fn verdict(&self, field: usize, pair: &Pair, left: &LeftSight, right: &RightSight, same: &dyn Fn(usize) -> bool) -> Verdict {
         let (sent_left, sent_right) = (at(&pair.left_sent, field), at(&pair.right_sent, field));
         let from_left = change(at(&pair.left_prints, field), sent_left, value(&left.values, field));
-        // What an earlier attempt has begun to write to the right side is completed, and is nobody's change.
+        // What an earlier attempt has begun to write to the right side is completed, and does not count as a change.
         let unfinished =
             self.is_piecewise(field) && sent_right.is_some_and(|sent| value(&right.values, field).is_some_and(|now| now.print != sent));
         let from_right = match value(&right.values, field) {
@@ -320,7 +320,7 @@ impl Rule {
         if same(field) {
             return Verdict::Note;
         }
-        // What a system put into a record that we have just created there is nobody's wish.
+        // What a system put into a record that we have just created there is not a user's change.
         let created = pair.create_until.is_some() && !self.is_piecewise(field);
         let verdict = match (way, from_left, from_right) {
             (FieldWay::ToRight, Change::New { .. }, _) if created && left.untouched => Verdict::Note,
@@ -555,7 +555,7 @@ mod tests {
     fn of_records_of_which_one_is_closed_the_other_follows_and_two_results_are_a_conflict() {
         use Verdict::{Conflict, Note, ToLeft, ToRight};
         let rule = Rule { ways: vec![FieldWay::Both; 2], piecewise: Vec::new(), policy: Policy::Newest, state: Some(0) };
-        // The field that closes, closed on the left and on the right, whether the two just met, what the rule says, what becomes of it.
+        // The field that closes, closed on the left and on the right, whether the two just met, what the rule says, what happens to it.
         for (state, closed, joins, verdict, expected) in [
             (true, (true, false), false, ToRight, ToRight),
             (true, (true, false), true, ToLeft, ToRight),

@@ -1,6 +1,6 @@
 //! Other records of the same deal: a shared deal is one referral of ours and one of Microsoft.
 //!
-//! Microsoft's part begins nothing, whoever tells of it. If the mapping reads what it says, a change of it leads to a look at ours.
+//! Microsoft's part starts nothing, wherever the notice comes from. If the mapping reads it, a change of it causes a check of our part.
 
 use super::Shared;
 use crate::connect::ConnectError;

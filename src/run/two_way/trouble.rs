@@ -94,7 +94,7 @@ fn given_up(shared: &Shared, anchor: &str, error: &ConnectError, request: Option
     PairEnd::Failed(failure)
 }
 
-/// Whether the service that a call of this kind goes to answers a look at a record itself.
+/// Whether the service that a call of this kind goes to answers a read of a record itself.
 pub(super) async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
     let system = if kind.is_of_target() { &shared.right } else { &shared.left };
     if !system.source.is_id(id) {

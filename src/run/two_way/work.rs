@@ -243,11 +243,11 @@ async fn attempt(shared: &Shared, anchor: &str, attempts: u32, pair: Pair) -> Re
             Err(Break::End(gone)) => end = *gone,
             Ok(()) | Err(Break::Call(_) | Break::Fault(_)) => {}
         }
-        // What ends without a fault is postponed for a reason of its own.
+        // What ends without a fault is postponed for its own reason.
         let waits = !call && matches!(end, PairEnd::Retry { .. });
         return Ok(Ended { trouble, waits, ..Ended::with(end, job.written) });
     }
-    let error = "others work on the same records at the same time".to_owned();
+    let error = "the records are being changed by others at the same time".to_owned();
     Ok(Ended::with(PairEnd::Retry { not_before: shared.context.later(attempts), error }, job.written))
 }
 
@@ -293,7 +293,7 @@ impl Job<'_> {
                     Joined::Done => Rule::joined(&mut self.work, &left, &right),
                     Joined::TakenOver => return Ok(Some(PairEnd::Gone)),
                     Joined::Busy => {
-                        let error = "its other record is in another worker's hands".to_owned();
+                        let error = "another worker has its other record".to_owned();
                         return Ok(Some(PairEnd::Retry { not_before: self.shared.context.now() + BUSY, error }));
                     }
                 }
@@ -463,7 +463,7 @@ impl Job<'_> {
         Break::End(Box::new(PairEnd::Retry { not_before: self.shared.context.later(0), error }))
     }
 
-    /// Takes the answer to a create. A record that has the key already is found by the look that follows.
+    /// Takes the answer to a create. A record that has the key already is found by the read that follows.
     pub(super) fn created(&self, kind: CallKind, body: String, answer: Result<(), ConnectError>) -> Result<(), Break> {
         match answer {
             Err(ConnectError::Duplicate { .. }) => Ok(()),

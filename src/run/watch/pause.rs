@@ -13,7 +13,7 @@ pub(super) const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
 /// The pause where the state, the plan or the project names a reason that only a person can remove. `d365map start` tries at once.
 const PROBE: Duration = Duration::from_secs(3600);
 
-/// The pause after a round that failed for this reason, and after so many failures in a row before it.
+/// The pause after a round that failed for this reason, and after this number of failures in a row before it.
 pub(super) fn after(error: &RunError, failures: u32) -> Duration {
     match error {
         // A portal or a gateway that answers in the service's place does so for a while, and each request may be passed on late.
@@ -26,7 +26,7 @@ pub(super) fn after(error: &RunError, failures: u32) -> Duration {
     }
 }
 
-/// The pause after so many failures in a row before this one.
+/// The pause after this number of failures in a row before this one.
 pub(super) fn back_off(failures: u32) -> Duration {
     BACK_OFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACK_OFF)
 }

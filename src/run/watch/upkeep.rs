@@ -81,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn an_upkeep_is_asked_at_the_start_and_every_hour_and_a_failure_does_not_end_it() {
         let noon = crate::time::parse_instant("2026-05-01T12:00:00Z").unwrap();
-        let clock = Clock::standing(noon);
+        let clock = Clock::stopped(noon);
         let (noting, stop) = (Arc::new(Noting::default()), CancellationToken::new());
         let task = tokio::spawn(run(vec![noting.clone()], clock.clone(), stop.clone()));
         for hour in 1..=3 {

@@ -52,7 +52,7 @@ impl Control for Store {
 
     async fn note_trouble(&self, reason: Option<&str>) {
         let (store, reason) = (self.clone(), reason.map(str::to_owned));
-        // It can only fail by a panic, and nobody waits for it to succeed.
+        // It can only fail by a panic, and nothing waits for it to succeed.
         let _ = tokio::task::spawn_blocking(move || store.note_trouble(reason.as_deref())).await;
     }
 

@@ -66,8 +66,8 @@ impl Cursors for Store {
         blocking(self, move |store| store.due_records(&mapping, now, limit)).await
     }
 
-    async fn take_in_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError> {
-        blocking(self, move |store| store.take_in_due(commit)).await
+    async fn store_due(&self, commit: DueCommit) -> Result<PageOutcome, StateError> {
+        blocking(self, move |store| store.store_due(commit)).await
     }
 
     async fn exports(&self, workflow: &str) -> Result<Vec<ExportMark>, StateError> {

@@ -20,11 +20,11 @@ impl OptOuts for Store {
         blocking(self, move |store| store.begin_optouts(&workflow, &pairs)).await
     }
 
-    async fn take_in_optouts(&self, workflow: &str, sightings: Sightings, mark: Mark) -> Result<OptoutIntake, StateError> {
+    async fn store_optouts(&self, workflow: &str, sightings: Sightings, mark: Mark) -> Result<OptoutIntake, StateError> {
         let workflow = workflow.to_owned();
         let Sightings { ids, mut judge } = sightings;
         let sights = ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
-        blocking(self, move |store| store.take_in_optouts(&workflow, sights, mark, |_, known, place| judge(place, known))).await
+        blocking(self, move |store| store.store_optouts(&workflow, sights, mark, |_, known, place| judge(place, known))).await
     }
 
     async fn end_poll(&self, workflow: &str, began: Instant, full: bool, high_water: Option<Instant>) -> Result<(), StateError> {

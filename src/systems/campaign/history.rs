@@ -26,7 +26,7 @@ pub struct Event {
     pub kind: String,
     /// What people read: `Send via email`.
     pub label: String,
-    /// When it happened; none where the service's text is no instant.
+    /// When it happened; empty if the service's text is not an instant.
     pub date: Option<Instant>,
     /// The message as it was sent, where the service has it.
     pub mirror_page: Option<MirrorPage>,

@@ -53,11 +53,11 @@ impl Campaign {
     /// Adds links to the body of a write.
     ///
     /// # Errors
-    /// [`ConnectError`] of the look-ups; [`ConnectError::Rejected`] when `body` is no JSON object.
+    /// [`ConnectError`] of the lookups; [`ConnectError::Rejected`] if `body` is not a JSON object.
     pub async fn linked(&self, body: &str, links: &[Link<'_>]) -> Result<Linked, ConnectError> {
         // Raw, so that numbers keep their digits.
         let mut fields: IndexMap<String, Box<RawValue>> =
-            serde_json::from_str(body).map_err(|_| self.refused("the body of a write is no JSON object".to_owned()))?;
+            serde_json::from_str(body).map_err(|_| self.refused("the body of a write is not a JSON object".to_owned()))?;
         for link in links {
             let value = match link.to {
                 None => Value::Null,

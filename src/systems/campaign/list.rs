@@ -1,7 +1,7 @@
 //! Lists: filtered, ordered, counted, and followed page by page.
 //!
 //! Source: Campaign Standard API, *Filtering*, *Pagination*, *Sorting*, *Counting*. A list of a table of more than 100,000 records
-//! (option `XtkBigTableThreshold`) has no `next` unless `_forcePagination=true` is asked for, and ends without a word: so it is
+//! (option `XtkBigTableThreshold`) has no `next` unless `_forcePagination=true` is asked for, and ends silently: so it is
 //! always asked for, and a first page that is full and the last is held against the count.
 
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ const LINES: u32 = 200;
 /// Pages in a row that may be empty though more are to come.
 const EMPTY_PAGES: u32 = 1000;
 
-/// A filter with its parameters: `byEmail?email=…`. Filters of an organisation's own are defined in Campaign; their parameters are
+/// A filter with its parameters: `byEmail?email=…`. Filters of an organization's own are defined in Campaign; their parameters are
 /// often called `<name>_parameter`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Filter {
@@ -55,7 +55,7 @@ impl Filter {
     }
 
     /// With an instant as parameter, as Campaign writes it: for incremental reads by a filter on `lastModified`, which must be
-    /// defined in Campaign: the product has none of its own.
+    /// defined in Campaign: the product has none.
     #[must_use]
     pub fn since(self, parameter: impl Into<String>, instant: Instant) -> Self {
         self.with(parameter, format_instant_campaign(instant))
@@ -96,7 +96,7 @@ impl Query {
         self
     }
 
-    /// So many records per page; 1 at least.
+    /// Number of records per page; 1 at least.
     #[must_use]
     pub fn lines(mut self, lines: u32) -> Self {
         self.lines = Some(lines.max(1));
@@ -159,7 +159,7 @@ impl Pages {
     /// The records of the next page, without PKeys and addresses; none after the last one.
     ///
     /// # Errors
-    /// [`ConnectError::ForeignLink`] when a page leads elsewhere. [`ConnectError::Protocol`] when the pages go round in a circle, or
+    /// [`ConnectError::ForeignLink`] when a page leads elsewhere. [`ConnectError::Protocol`] when the pages form a cycle, or
     /// when the service ends the list though it has more. Others as they come.
     pub async fn next(&mut self) -> Result<Option<Vec<Value>>, ConnectError> {
         let page = self.raw().await?;
@@ -182,7 +182,7 @@ impl Pages {
         if let Some(next) = &next
             && (next == &url || self.followed.contains(&hash(next)))
         {
-            return fault("the pages of the list go round in a circle: the reading was ended");
+            return fault("the pages of the list form a cycle: the read was stopped");
         }
         if let Some(next) = &next
             && place_of(next, &campaign.0.root) != place_of(&url, &campaign.0.root)
@@ -191,7 +191,7 @@ impl Pages {
         }
         self.empty = if page.content.is_empty() { self.empty + 1 } else { 0 };
         if next.is_some() && self.empty >= EMPTY_PAGES {
-            return fault("1000 pages of the list in a row brought nothing: the reading was ended");
+            return fault("1000 pages of the list in a row brought nothing: the read was stopped");
         }
         if next.is_none() && self.followed.is_empty() && page.content.len() >= self.lines {
             // Either the list happens to end here, or it was cut off.
@@ -200,7 +200,7 @@ impl Pages {
                 if count > page.content.len() as u64 {
                     return fault(
                         "the service ends the list though it has more records: its option XtkBigTableThreshold asks for pages, and \
-                         `_forcePagination` was not heeded",
+                         `_forcePagination` had no effect",
                     );
                 }
             }
@@ -259,13 +259,13 @@ impl Campaign {
     /// The records that a query asks for.
     ///
     /// # Errors
-    /// [`ConnectError::Rejected`] when a name in it cannot stand in an address. Those of the question which endpoint has the resource.
+    /// [`ConnectError::Rejected`] when a name in it cannot be used in an address. Those of the question which endpoint has the resource.
     pub async fn list(&self, resource: &str, query: &Query) -> Result<Pages, ConnectError> {
         let url = self.queried(&self.place(resource).await?, &query.filters, query.order.as_deref())?;
         Ok(Pages::of(self, url, query.lines))
     }
 
-    /// How many records a query asks for. Two calls: the count's address stands in a page.
+    /// How many records a query asks for. Two calls: the address of the count is in a page.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -284,7 +284,7 @@ impl Campaign {
         }
     }
 
-    /// The records behind a collection of a record (`subscriptions`), by the address that the record gives for it; none when there
+    /// Returns the records of a collection of a record (`subscriptions`), by the address that the record gives for it; empty if there
     /// is no such record.
     ///
     /// # Errors

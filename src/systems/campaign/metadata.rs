@@ -181,7 +181,7 @@ impl Campaign {
             Some(None) | None => {
                 let asked = self.filters(resource).await;
                 if let Err(error) = &asked {
-                    tracing::debug!(resource, %error, "Campaign did not tell the filters of a resource");
+                    tracing::debug!(resource, %error, "Campaign did not return the filters of a resource");
                 }
                 let filters: Option<Arc<[FilterType]>> = asked.ok().map(Into::into);
                 kept().insert(resource.to_owned(), filters.clone());

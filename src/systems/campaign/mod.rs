@@ -1,7 +1,7 @@
 //! Reads from and writes to Adobe Campaign Standard over its REST API. Records are addressed by a key of ours: the PKey that
 //! answers carry belongs to Campaign and must not be kept outside, so that no method returns or takes one. What is behind an
 //! address of an answer (`href`, `next`, `count`, `events`) is reached by that address, after a check that it leads to the
-//! configured organisation.
+//! configured organization.
 //!
 //! [`record`] reads and writes single records, [`link`] writes links between them, [`list`] follows pages, [`metadata`] describes
 //! resources, [`history`] reads what was sent to a profile.
@@ -56,7 +56,7 @@ const PKEY: &AsciiSet = &SEGMENT.remove(b'@');
 /// A connection to one instance. `C` is the credential, or where it is kept.
 #[derive(Debug, Clone)]
 pub struct CampaignConfig<C = Credential> {
-    /// The organisation's address: `https://mc.adobe.io/<ORGANIZATION>`.
+    /// The organization's address: `https://mc.adobe.io/<ORGANIZATION>`.
     pub url: Url,
     /// Where tokens come from.
     pub token_url: Url,
@@ -156,15 +156,15 @@ impl Campaign {
         service_url(API, "token-url", &config.token_url)?;
         if config.api.is_empty() || !config.api.chars().all(|c| c.is_ascii_alphanumeric()) {
             return Err(ConnectError::config(
-                format!("campaign: `{}` is no endpoint", config.api),
+                format!("campaign: `{}` is not an endpoint", config.api),
                 "use profileAndServicesExt or customResources",
             ));
         }
         let root = format!("{}/campaign/", config.url.as_str().trim_end_matches('/'));
         let root = Url::parse(&root)
-            .map_err(|_| ConnectError::config("campaign: `url` is no address", "use https://mc.adobe.io/<ORGANIZATION>"))?;
+            .map_err(|_| ConnectError::config("campaign: `url` is not an address", "use https://mc.adobe.io/<ORGANIZATION>"))?;
         let mut key = HeaderValue::try_from(&config.client_id).map_err(|_| {
-            ConnectError::config("campaign: `client-id` cannot stand in a header", "copy it again from the project's credential")
+            ConnectError::config("campaign: `client-id` cannot be used in a header", "copy it again from the project's credential")
         })?;
         key.set_sensitive(true);
         let mut headers = HeaderMap::new();
@@ -204,7 +204,7 @@ impl Campaign {
             return Ok(Place { api: Cow::Borrowed(api), resource });
         }
         let mut place = Place { api: Cow::Borrowed(self.0.api.as_str()), resource };
-        // Every resource of one's own begins so; others are the product's. [D]
+        // Every custom resource begins so; others are the product's. [D]
         if resource.starts_with("cus") && self.0.api == EXTENDED {
             let linked = self.0.linked.get_or_try_init(|| async { self.resources(EXTENDED).await.map(HashSet::from_iter) }).await?;
             if !linked.contains(resource) {
@@ -217,7 +217,7 @@ impl Campaign {
     /// An address below the instance's root, of segments and parameters as they are meant: both are encoded here.
     ///
     /// # Errors
-    /// [`ConnectError::Rejected`] for a segment that cannot stand in an address.
+    /// [`ConnectError::Rejected`] for a segment that cannot be used in an address.
     fn address<'a>(
         &self,
         path: impl IntoIterator<Item = &'a str>,
@@ -233,14 +233,14 @@ impl Campaign {
             address.push('/');
             address.extend(utf8_percent_encode(segment, if segment.starts_with('@') { PKEY } else { SEGMENT }));
         }
-        // Scheme and host are not parsed once more for each request.
+        // Scheme and host are not parsed again for each request.
         let mut url = root.clone();
         url.set_path(&address);
         extend_query(&mut url, query);
         Ok(url)
     }
 
-    /// An address from an answer, when it leads to this organisation's API. One without a host is taken from the root; no document
+    /// An address from an answer, when it leads to this organization's API. One without a host is taken from the root; no document
     /// shows any. [K]
     ///
     /// # Errors
@@ -255,7 +255,7 @@ impl Campaign {
             url.set_fragment(None);
             Ok(url)
         } else if url.origin() == root.origin() && bare {
-            Err(foreign(format!("another organisation at {}", origin(&url))))
+            Err(foreign(format!("another organization at {}", origin(&url))))
         } else {
             Err(foreign(origin(&url)))
         }
@@ -305,7 +305,7 @@ impl Campaign {
         json::read(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&body)).map_err(|e| {
             let place = format!("line {}, column {}", e.line(), e.column());
             let problem = match e.classify() {
-                serde_json::error::Category::Data => format!("the answer has not the documented shape ({place})"),
+                serde_json::error::Category::Data => format!("the answer does not have the documented shape ({place})"),
                 serde_json::error::Category::Io | serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
                     format!("the answer is not JSON ({place})")
                 }
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_of_this_organisations_api_are_followed() {
+    fn only_addresses_of_this_organizations_api_are_followed() {
         let campaign = new(config("https://mc.adobe.io/org")).unwrap();
         for good in [
             "https://mc.adobe.io/org/campaign/profileAndServicesExt/profile/@4W1bK-5q0",

@@ -29,8 +29,8 @@ pub enum Key<'a> {
         /// Its value.
         value: &'a str,
     },
-    /// A filter that finds one record at most: for identification keys of several attributes, and for values that cannot stand
-    /// in an address. Costs one call more.
+    /// A filter that finds one record at most: for identification keys of several attributes, and for values that cannot be
+    /// used in an address. Costs one call more.
     Filter(&'a Filter),
 }
 
@@ -56,7 +56,7 @@ impl Campaign {
     /// A record by its key, without PKeys and addresses at any depth; none when there is none, or none that this client sees.
     ///
     /// # Errors
-    /// [`ConnectError::Rejected`] when a filter finds several records, or when the key cannot stand in an address. Others as they come.
+    /// [`ConnectError::Rejected`] when a filter finds several records, or when the key cannot be used in an address. Others as they come.
     pub async fn get<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Option<Value>, ConnectError> {
         let record = self.raw(&self.place(resource).await?, key.into()).await?;
         Ok(record.map(|fields| {
@@ -160,11 +160,11 @@ impl Campaign {
         let mut found = self.matching(place, filter, 2).await?;
         match found.len() {
             0 | 1 => Ok(found.pop()),
-            _ => Err(self.refused(format!("the filter `{}` finds more than one `{}`: no key", filter.name(), place.resource))),
+            _ => Err(self.refused(format!("the filter `{}` finds more than one `{}`, so it is not a key", filter.name(), place.resource))),
         }
     }
 
-    /// The address of a record; none when a look-up finds none.
+    /// The address of a record; `None` if the lookup finds nothing.
     async fn locate(&self, place: &Place<'_>, key: Key<'_>) -> Result<Option<Url>, ConnectError> {
         match key {
             Key::Value(value) | Key::Identity { value, .. } => self.addressed(place, value).map(Some),
@@ -313,7 +313,7 @@ fn odd(request: &Request<'_>, answer: &[u8]) -> ConnectError {
         _ if serde_json::from_slice::<serde::de::IgnoredAny>(answer).is_ok() => "another JSON document",
         _ => "something that is not JSON",
     };
-    without_pkeys(request.unknown(&format!("{what} came in place of the documented answer: check what stands between")))
+    without_pkeys(request.unknown(&format!("{what} came in place of the documented answer: check proxies between d365map and the service")))
 }
 
 /// A value as a key: text, or a number as text.

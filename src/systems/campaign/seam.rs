@@ -18,7 +18,7 @@ use crate::systems::{Connection, Environment};
 
 #[async_trait]
 impl Connection for Campaign {
-    /// Campaign's interface names nothing but its address.
+    /// Campaign's interface names only its address.
     async fn environment(&self) -> Result<Environment, ConnectError> {
         Ok(Environment { address: self.instance().to_owned(), organization: None })
     }
@@ -45,7 +45,7 @@ impl Source for Campaign {
         SystemId::Campaign
     }
 
-    /// The product has no change tracking, and no filter of its own on the time of a change.
+    /// The product has no change tracking, and no built-in filter on the time of a change.
     fn capabilities(&self) -> SourceCapabilities {
         SourceCapabilities { change_tracking: false, deletes: false }
     }

@@ -14,7 +14,7 @@ for_each_system! {
     any_text_can_be_a_key
     of_many_records_one_that_is_refused_costs_none_of_the_others
     a_write_under_an_old_version_changes_nothing
-    a_link_to_a_record_that_is_missing_is_told
+    a_link_to_a_record_that_is_missing_is_reported
 }
 
 async fn a_record_that_is_created_is_found_with_its_values(subject: &Subject) {
@@ -115,7 +115,7 @@ async fn a_write_under_an_old_version_changes_nothing(subject: &Subject) {
     assert_eq!(subject.text(&key(1)).await.as_deref(), Some("After"));
 }
 
-async fn a_link_to_a_record_that_is_missing_is_told(subject: &Subject) {
+async fn a_link_to_a_record_that_is_missing_is_reported(subject: &Subject) {
     let parent = key(1);
     let link = |to| [Link { name: "other", to: Some(to) }];
     let absent = subject.target.linked("{}", &link(subject.key(&parent))).await.unwrap();

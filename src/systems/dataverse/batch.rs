@@ -164,7 +164,7 @@ impl Dataverse {
             {
                 return Err(ConnectError::config(
                     "dataverse: a change set is empty or reads",
-                    "a change set has one or more writes, and no reading",
+                    "a change set must have one or more writes, and no reads",
                 ));
             }
         }
@@ -233,7 +233,7 @@ fn write_operation(text: &mut String, operation: &Operation, id: Option<usize>, 
         let _ = write!(text, "{name}: {value}\r\n");
     }
     if let Some(body) = &operation.body {
-        // A body of several lines is none of a part's business; what ends it is the boundary.
+        // A body may have several lines; the boundary ends it.
         let _ = write!(text, "Content-Type: application/json; type=entry\r\n\r\n{body}\r\n");
     } else {
         text.push_str("\r\n\r\n");
@@ -264,7 +264,7 @@ fn multipart(content_type: &str, body: &[u8]) -> Result<Vec<Piece>, String> {
         let length = match response.parse(rest) {
             Ok(httparse::Status::Complete(length)) => length,
             // An answer without a body may lack the empty line after its headers.
-            Ok(httparse::Status::Partial) | Err(_) => return Err("has a part that is no answer".to_owned()),
+            Ok(httparse::Status::Partial) | Err(_) => return Err("has a part that is not an answer".to_owned()),
         };
         let status = response.code.ok_or("has a part without a status")?;
         let mut inner = HeaderMap::new();

@@ -1,7 +1,7 @@
 //! CreateMultiple, UpdateMultiple, UpsertMultiple: many rows of one table in one request, which is one transaction.
 //!
-//! An error rolls the whole request back and does not name the row, so a request that fails is halved until the row stands
-//! alone. Source: Dataverse Web API, *Use bulk operation messages*. Elastic tables, whose rows succeed one by one, report their
+//! An error rolls the whole request back and does not name the row, so a request that fails is halved until only that row is
+//! left. Source: Dataverse Web API, *Use bulk operation messages*. Elastic tables, whose rows succeed one by one, report their
 //! failures in annotations whose spelling is not documented; they are halved too, and a row that was written is written again.
 
 use std::collections::{HashSet, VecDeque};
@@ -114,7 +114,7 @@ pub fn is_too_much(error: &ConnectError) -> bool {
 
 /// What an error of a whole request means for its rows.
 enum Meaning {
-    /// One of them is at fault: halve.
+    /// One of them is faulty: halve.
     ARow,
     /// All of them, and those to come.
     All,
@@ -134,7 +134,7 @@ const TOO_MUCH: [&str; 4] = ["0x80044151", "-2147204783", "0x8004418a", "-214720
 fn meaning(error: &ConnectError, bulk: Bulk) -> Meaning {
     match error {
         ConnectError::Forbidden { .. } => Meaning::OneOrAll,
-        // Whatever answered may have passed the request on; a create must not be sent again without a look.
+        // Whatever answered may have passed the request on; a create must not be sent again without a lookup.
         ConnectError::Protocol { .. } if bulk != Bulk::Create => Meaning::OneOrAll,
         ConnectError::Rejected { .. } | ConnectError::Duplicate { .. } | ConnectError::NotFound { .. } | ConnectError::Changed { .. } => {
             Meaning::ARow
@@ -252,11 +252,11 @@ impl Dataverse {
             return if reply.status == 204 && reply.body.is_empty() {
                 Ok(Vec::new())
             } else {
-                Err(request.unknown("something else came in place of the documented answer: check what stands between"))
+                Err(request.unknown("something else came in place of the documented answer: check proxies between d365map and the service"))
             };
         }
         let Ids { ids } = json(&request, &reply.body)?;
-        if ids.len() == count { Ok(ids) } else { Err(request.protocol(format!("{} ids came for {count} rows", ids.len()))) }
+        if ids.len() == count { Ok(ids) } else { Err(request.protocol(format!("the answer has {} ids for {count} rows", ids.len()))) }
     }
 }
 
@@ -270,7 +270,7 @@ fn unnamed(entity: &Entity, bulk: Bulk) -> ConnectError {
     )
 }
 
-/// Groups of rows that may stand in one request: a row that comes twice would be ignored (update) or refused (upsert).
+/// Groups of rows that one request may contain: a row that comes twice would be ignored (update) or refused (upsert).
 /// Rows that must be written alone are put into `alone`.
 fn apart(bulk: Bulk, targets: &[Target], alone: &mut Vec<usize>) -> Vec<Vec<usize>> {
     let mut groups: Vec<(HashSet<String>, Vec<usize>)> = vec![Default::default()];

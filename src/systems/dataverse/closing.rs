@@ -156,7 +156,9 @@ impl Dataverse {
         let request = self.change(Method::POST, self.url(state.action(), "")?, Some(&body.to_string()), Vec::new())?;
         let error = match self.0.http.exchange(&request).await {
             Ok(reply) if matches!(reply.status, 200 | 204) => return Ok(Outcome::Updated { id: Some(id) }),
-            Ok(_) => request.unknown("something else came in place of the documented answer: check what stands between"),
+            Ok(_) => {
+                request.unknown("something else came in place of the documented answer: check proxies between d365map and the service")
+            }
             Err(error) if no_row(&error) => return Ok(Outcome::Missing),
             Err(error) => error,
         };

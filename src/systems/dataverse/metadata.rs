@@ -113,7 +113,7 @@ impl Dataverse {
         let path = format!("systemusers({user})/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()");
         let readable: Option<HashSet<Uuid>> = match self.get::<Privileges>(self.url(&path, "")?).await {
             Ok(found) => Some(found.attribute_privileges.into_iter().filter(|p| p.can_read > 0).map(|p| p.attribute_id).collect()),
-            // Without the right to ask, nobody knows.
+            // Without the right to ask, it is not known.
             Err(ConnectError::Forbidden { .. } | ConnectError::NotFound { .. } | ConnectError::Rejected { .. }) => None,
             Err(error) => return Err(error),
         };

@@ -81,7 +81,7 @@ impl<C> DataverseConfig<C> {
 /// # Errors
 /// [`ConnectError::Config`] when the text cannot be a tenant.
 pub fn entra_token_url(tenant: &str) -> Result<Url, ConnectError> {
-    let wrong = || ConnectError::config(format!("`{tenant}` is no tenant"), "give the directory's id (a GUID) or one of its domains");
+    let wrong = || ConnectError::config(format!("`{tenant}` is not a tenant"), "give the directory's id (a GUID) or one of its domains");
     let plausible =
         tenant.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.') && tenant.chars().any(|c| c.is_ascii_alphanumeric());
     if !plausible {
@@ -255,7 +255,7 @@ impl Dataverse {
     }
 
     fn url(&self, path: &str, query: &str) -> Result<Url, ConnectError> {
-        let wrong = |_| ConnectError::config(format!("dataverse: `{path}` is no path"), "check the table's entity set name");
+        let wrong = |_| ConnectError::config(format!("dataverse: `{path}` is not a path"), "check the table's entity set name");
         let mut url = Url::parse(&format!("{}{path}", self.0.root)).map_err(wrong)?;
         url.set_query((!query.is_empty()).then_some(query));
         Ok(url)
@@ -269,7 +269,7 @@ impl Dataverse {
         // The literal word: keeps caches on the way from answering.
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("null"));
         if let Some(prefer) = prefer {
-            let wrong = |_| ConnectError::config("dataverse: the preferences cannot stand in a header", "check the page size");
+            let wrong = |_| ConnectError::config("dataverse: the preferences cannot be used in a header", "check the page size");
             headers.insert(HeaderName::from_static("prefer"), HeaderValue::try_from(prefer).map_err(wrong)?);
         }
         Ok(Request { headers, token: Some(&self.0.token), ..Request::new(API, Method::GET, url) })

@@ -73,7 +73,7 @@ impl Lookups {
         let property = self.property(lookup, &target.logical_name)?;
         let segment = key.segment().ok_or_else(|| {
             ConnectError::config(
-                format!("dataverse: a value of the key to {} cannot stand in an address", target.logical_name),
+                format!("dataverse: a value of the key to {} cannot be used in an address", target.logical_name),
                 "find the row's id by its key first",
             )
         })?;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_lookup_or_target_is_told_with_what_there_is() {
+    fn a_wrong_lookup_or_target_is_reported_with_the_valid_ones() {
         let lookups = lookups();
         let text = lookups.property("parentcustomerid", "lead").unwrap_err().to_string();
         assert!(text.contains("does not point to lead") && text.contains("account, contact"), "{text}");

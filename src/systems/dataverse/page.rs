@@ -102,7 +102,7 @@ impl Query {
                 .find_map(|(given, name)| given.as_ref().map(|_| name))
         {
             return Err(ConnectError::config(
-                format!("dataverse: `{option}` cannot stand beside change tracking"),
+                format!("dataverse: `{option}` cannot be combined with change tracking"),
                 "read without change tracking, or look at the rows here",
             ));
         }
@@ -166,7 +166,7 @@ impl Page {
         trail.step(from, &next.0, self.rows.len(), self.content).map_err(|problem| ConnectError::Protocol {
             call: Box::new(Call { api: API, method: "GET".to_owned(), url: bare(&next.0).to_owned(), ..Call::default() }),
             problem: format!(
-                "{problem}: reading was ended; check that no proxy stands between, then read from the beginning with `d365map replay`"
+                "{problem}: the read was stopped; check that no proxy is in between, then read from the beginning with `d365map replay`"
             ),
         })
     }
@@ -326,7 +326,7 @@ fn row(raw: &RawValue) -> Row {
         if marked || (reason.is_some() && id.is_some() && etag.is_none()) {
             return match id {
                 Some(id) => Row::Deleted { id, reason: reason.map_or_else(|| "deleted".to_owned(), Cow::into_owned) },
-                None => Row::Unusable { problem: "a deleted row has no readable id; `d365map replay` finds out what was deleted" },
+                None => Row::Unusable { problem: "a deleted row has no readable id; `d365map replay` detects what was deleted" },
             };
         }
     }
@@ -416,7 +416,7 @@ mod tests {
         for (link, to) in [
             ("contacts?$skiptoken=50", "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=50"),
             ("/api/data/v9.2/contacts?$skiptoken=50", "https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=50"),
-            // Another host all the same, and refused as such.
+            // Still another host, and refused as such.
             ("//evil.example/api/data/v9.2/contacts", "https://evil.example/api/data/v9.2/contacts"),
             ("HTTPS://o.crm4.dynamics.com/api/%7E?$a=%2f", "HTTPS://o.crm4.dynamics.com/api/%7E?$a=%2f"),
         ] {

@@ -1,7 +1,7 @@
 //! Rows under ids of ours: made many at once, all or none, and looked for by their ids.
 //!
 //! A row's id may be given when it is made (Dataverse Web API: *Create a table row*); making it twice is refused, with 412
-//! `0x80040237` by the documents. So a request whose answer was not seen is followed by a look at which rows are there.
+//! `0x80040237` by the documents. So a request whose answer was not seen is followed by a read of which rows exist.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ impl Dataverse {
         if together::is_about(targets, &made) { Ok(()) } else { Err(together::other_rows()) }
     }
 
-    /// Which of these rows are there, each with a whole number of its own where one was asked for (`statecode`).
+    /// Which of these rows are there, each with one of its whole numbers if that was asked for (`statecode`).
     ///
     /// # Errors
     /// [`ConnectError`].

@@ -1,6 +1,6 @@
 //! Several bulk requests in one `$batch`: one HTTP request, whose parts are carried out in order.
 //!
-//! Each part is a transaction of its own. The first that fails ends the batch; what came before stays done (Dataverse Web API, *Execute
+//! Each part is a separate transaction. The first that fails ends the batch; what came before stays done (Dataverse Web API, *Execute
 //! batch operations*). A batch counts as one request for the limit of requests in five minutes, and with each of its rows for the daily
 //! limit.
 

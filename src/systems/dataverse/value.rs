@@ -42,7 +42,7 @@ impl ColumnValue {
             Self::Boolean(value) => value.to_string(),
             Self::Integer(value) => value.to_string(),
             Self::Decimal(value) => value.to_string(),
-            // One text, with commas; none chosen is no value.
+            // One text, with commas; no choice is an empty value.
             Self::Choices(values) if values.is_empty() => "null".to_owned(),
             Self::Choices(values) => format!("\"{}\"", values.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
             Self::Instant(at) => format!("\"{}\"", time::format_instant(*at)),
@@ -67,7 +67,7 @@ pub fn decimal(json: &RawValue) -> Option<Decimal> {
     text.parse().ok().or_else(|| Decimal::from_scientific(text).ok())
 }
 
-/// The values of a multi-select choice: `"1,9"`; blanks may stand between them.
+/// The values of a multi-select choice: `"1,9"`; spaces may be between them.
 #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "part of the connector that only tests use yet"))]
 pub fn choices(text: &str) -> Option<Vec<i64>> {
     text.split(',').map(|t| t.trim().parse().ok()).collect()

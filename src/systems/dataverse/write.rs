@@ -108,7 +108,9 @@ impl Dataverse {
         let request = self.change(Method::DELETE, url, None, headers)?;
         match self.0.http.exchange(&request).await {
             Ok(reply) if reply.status == 204 && reply.body.is_empty() => Ok(Outcome::Written),
-            Ok(_) => Err(request.unknown("something else came in place of the documented answer: check what stands between")),
+            Ok(_) => {
+                Err(request.unknown("something else came in place of the documented answer: check proxies between d365map and the service"))
+            }
             Err(error) if no_row(&error) => Ok(Outcome::Missing),
             Err(error) => Err(error),
         }
@@ -165,7 +167,7 @@ impl Dataverse {
                     return Err(request.unknown(if other {
                         "the answer is about another row"
                     } else {
-                        "something else came in place of the documented answer: check what stands between"
+                        "something else came in place of the documented answer: check proxies between d365map and the service"
                     }));
                 }
                 Ok(match (condition, reply.status) {
@@ -212,7 +214,7 @@ impl Dataverse {
         }
         Err(ConnectError::Protocol {
             call: Box::default(),
-            problem: format!("a row of {} comes and goes while it is written: try again", entity.logical_name),
+            problem: format!("a row of {} appears and disappears while it is written: try again", entity.logical_name),
         })
     }
 
@@ -302,7 +304,7 @@ mod tests {
     use crate::systems::dataverse::KeyValue;
 
     #[test]
-    fn an_id_is_read_from_an_address_and_an_alternate_key_is_none() {
+    fn an_id_is_read_from_an_address_and_not_from_an_alternate_key() {
         let id = Uuid::from_u128(7);
         assert_eq!(id_in(&format!("https://o/api/data/v9.2/contacts({id})")), Some(id));
         assert_eq!(id_in("https://o/api/data/v9.2/contacts(emailaddress1='a(b)')"), None);

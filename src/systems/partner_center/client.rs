@@ -68,7 +68,7 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The names of headers. The value is shown only of those that say yes or no, since any other could be secret: the header that confirms
+/// The names of headers. The value is shown only of those that contain a yes or no, since any other could be secret: the header that confirms
 /// multifactor authentication is not documented.
 fn shown(headers: &HeaderMap) -> String {
     let one = |(name, value): (&HeaderName, &HeaderValue)| match value.to_str().map(str::trim) {
@@ -257,7 +257,7 @@ impl PartnerCenter {
             let Some(next) = page.next else { return Ok(()) };
             if let Err(problem) = trail.step(Some(&query), &next, items, content) {
                 let request = self.request(Method::GET, self.0.list.clone(), None, None)?;
-                return Err(request.protocol(format!("{problem}: check that no proxy stands between")));
+                return Err(request.protocol(format!("{problem}: check that no proxy is in between")));
             }
             query = next;
         }

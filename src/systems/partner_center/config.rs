@@ -1,4 +1,4 @@
-//! How Partner Center is reached: its two hosts, each with an audience of its own, and the sign-in that serves both.
+//! How Partner Center is reached: its two hosts, each with a separate audience, and the sign-in that serves both.
 //!
 //! Source: Partner Center, *Referrals API*, *Partner Center webhooks*, *API authentication*.
 

@@ -214,7 +214,7 @@ impl Index {
         }
     }
 
-    /// Takes in a referral.
+    /// Records a referral.
     pub(super) fn learn(&mut self, referral: &Referral) {
         let id = referral.id().to_owned();
         if let Some((reference, created)) = self.references.remove(&id)

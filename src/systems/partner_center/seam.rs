@@ -34,7 +34,7 @@ const COLLISIONS: u32 = 3;
 
 #[async_trait]
 impl Connection for PartnerCenter {
-    /// The API names nothing but its address.
+    /// The API names only its address.
     async fn environment(&self) -> Result<Environment, ConnectError> {
         let address = self.0.list.origin().ascii_serialization();
         Ok(Environment { address, organization: None })
@@ -207,7 +207,7 @@ impl Target for PartnerCenter {
         let mut index = self.0.index.lock().await;
         index.refresh(self).await?;
         if index.id(reference).is_some() {
-            let message = Some("a referral with this `externalReferenceId` exists already".to_owned());
+            let message = Some("a referral with this `externalReferenceId` already exists".to_owned());
             let call = Call { api: SYSTEM.api(), method: "POST".to_owned(), url: self.0.list.to_string(), message, ..Call::default() };
             return Err(ConnectError::Duplicate { call: Box::new(call) });
         }

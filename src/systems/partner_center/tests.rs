@@ -48,7 +48,7 @@ struct Script {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-/// A service that gives the answers it was told, in their order.
+/// A service that gives the prepared answers, in their order.
 pub(super) struct StandIn {
     script: Script,
     pub(super) url: url::Url,
@@ -128,7 +128,7 @@ fn list(referrals: &[Value], next: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn each_call_has_the_token_an_id_of_its_own_and_no_cookie() {
+async fn each_call_has_the_token_a_unique_id_and_no_cookie() {
     let service = StandIn::start().await;
     let client = service.client();
     for _ in 0..2 {
@@ -170,7 +170,7 @@ async fn a_page_is_followed_by_the_query_of_its_link_at_the_configured_host() {
 }
 
 #[tokio::test]
-async fn links_to_the_next_page_that_lead_in_a_circle_are_an_error() {
+async fn links_to_the_next_page_that_form_a_cycle_are_an_error() {
     let service = StandIn::start().await;
     for _ in 0..2 {
         service.answer(200, &[], list(&[referral("r1", 1, "2026-01-02T00:00:00Z")], Some("http://x/?$skiptoken=1")));
@@ -260,7 +260,7 @@ async fn a_change_whose_answer_was_lost_is_known_again_and_not_taken_for_one_of_
         body
     };
     service.answer(200, &[], changed(1, "A"));
-    // A gateway gives up, the change was made all the same; sent again, it meets its own version.
+    // A gateway gives up, but the change was made; sent again, it finds its own version.
     service.answer(504, &[], "");
     service.answer(412, &[], json!({"error": {"code": "preconditionFailed"}}));
     service.answer(200, &[], changed(2, "B"));

@@ -29,7 +29,7 @@ const REGISTRATION: &str = "webhooks/v1/registration";
 pub const REFERRAL_EVENTS: [&str; 4] = ["referral-created", "referral-updated", "related-referral-created", "related-referral-updated"];
 /// The event of a validation.
 pub const TEST_EVENT: &str = "test-created";
-/// How long to wait before the first look at a validation, and between two.
+/// How long to wait before the first check of a validation, and between two checks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How many looks.
 const LOOKS: u32 = 24;
@@ -139,7 +139,7 @@ impl Webhooks {
             .map_err(|_| ConnectError::config("partner-center: the id of a validation is not usable", "run the validation again"))?;
         let mut headers = headers();
         if let Some(id) = headers.get("client-request-id").cloned() {
-            // The webhooks API has names of its own for the same.
+            // The webhooks API has different names for the same.
             headers.insert("ms-correlationid", id.clone());
             headers.insert("ms-requestid", id);
         }
@@ -189,7 +189,7 @@ impl Webhooks {
         {
             return Err(ConnectError::config(
                 format!(
-                    "partner-center: the address {} is registered, and would get no notifications any more",
+                    "partner-center: the address {} is registered, and would no longer get notifications",
                     printable::one_line(&before.url)
                 ),
                 "register with `--take-over` if this address is to take its place",

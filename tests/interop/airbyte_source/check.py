@@ -134,7 +134,7 @@ class Airbyte(unittest.TestCase):
         self.assertEqual(contact["supported_sync_modes"], ["full_refresh", "incremental"])
         self.assertEqual(contact["default_cursor_field"], ["modifiedon"])
         types = contact["json_schema"]["properties"]
-        # The behaviour of a date column comes by a batch of one request for each table.
+        # The behavior of a date column comes by a batch of one request for each table.
         self.assertEqual(types["birthdate"].get("format"), "date")
         self.assertEqual(types["modifiedon"].get("format"), "date-time")
         self.assertEqual(types["donotemail"]["type"], ["null", "boolean"])

@@ -55,7 +55,7 @@ async function connect (tenant, key, bearer) {
 
 const organization = () => new URL(instance.url).pathname.split('/').filter(Boolean)[0]
 
-check('a bad token is refused with 401, a bad key with 403, a bad organisation somehow', async () => {
+check('a bad token is refused with 401, a bad key with 403, a bad organization somehow', async () => {
   assert.match(await refused((await connect(organization(), instance.client_id, 'bad_access_token')).getAllProfiles()), /401/)
   assert.match(await refused((await connect(organization(), 'bad_api_key', token)).getAllProfiles()), /403/)
   await refused((await connect('bad_tenant_id', instance.client_id, token)).getAllProfiles())
@@ -134,7 +134,7 @@ check('a custom resource is created, changed, listed and deleted, and linked to 
   assert.match(await refused(sdk.updateCustomResource('cusTransaction', '@gibberish', {})), /'@gibberish' is not a valid constant/)
 })
 
-check('organisational units are listed, changed, and given to a profile', async () => {
+check('organizational units are listed, changed, and given to a profile', async () => {
   const units = (await sdk.getAllOrgUnits({ limit: 5, page: 0 })).body.content
   const unit = units.find(unit => unit.name === 'brand4')
   assert.ok((await sdk.updateOrgUnit(unit.PKey, { label: 'Brand four' })).ok)

@@ -1,4 +1,4 @@
-//! The files for editors other than VS Code (that one has tests of its own in `editors/vscode`).
+//! The files for editors other than VS Code (its tests are in `editors/vscode`).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! JUnit's XML, read back and held against the rules of the schemas that its readers go by.
+//! JUnit's XML, read back and compared with the rules of the schemas that its readers use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -181,7 +181,7 @@ fn the_name_of_a_case_does_not_change_with_the_lines_above() {
 }
 
 #[test]
-fn a_report_of_every_outcome_keeps_its_text_whatever_stands_in_it() {
+fn a_report_of_every_outcome_keeps_its_text_whatever_it_contains() {
     let nasty = "<b> & \"q\" 'a' ]]> \u{1B}[31m ünï\nline\ttab";
     let trouble = |kind: &str| Trouble { message: nasty.to_owned(), kind: kind.to_owned(), text: nasty.to_owned() };
     let case = |name: &str, outcome| Case {

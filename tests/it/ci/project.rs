@@ -4,7 +4,7 @@ use d365map::check::{Compiled, Input, compile};
 use d365map::diagnostics::Severity;
 use d365map::schema::Catalogue;
 
-/// A file name that is no address as it stands.
+/// A file name that is not a valid address.
 pub const ODD_NAME: &str = "mappings/Kontakte für 100%.d365map";
 
 const FIRST: &str = "\

@@ -22,7 +22,7 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     block.captures_iter(page).map(|c| (c[1].to_owned(), c[2].to_owned())).collect()
 }
 
-/// Every call of the command in a page: in blocks from `d365map` to the end of the call, in the text what stands in back-ticks.
+/// Every call of the command in a page: in blocks from `d365map` to the end of the call, in the text what is in back-ticks.
 fn calls(page: &str) -> Vec<String> {
     let mut calls = Vec::new();
     let in_block = Regex::new(r"(?m)(?:^|[-:|&$] |\|\| )\s*(d365map [a-z][^\n]*)").expect("an expression");
@@ -52,7 +52,7 @@ fn every_call_in_the_page_on_ci_is_accepted() {
     for command in ["fmt", "check", "test", "explain", "completions", "man"] {
         assert!(calls.iter().any(|c| c.starts_with(&format!("d365map {command}"))), "the page has no `d365map {command}`: {calls:#?}");
     }
-    // None is passed over: each mention with a subcommand behind it is one that was parsed.
+    // None is skipped: each mention with a subcommand behind it is one that was parsed.
     let mentions =
         Regex::new(r"d365map (?:init|fmt|check|test|schema|explain|completions|man)\b").expect("an expression").find_iter(&page).count();
     assert_eq!(calls.len(), mentions, "{calls:#?}");

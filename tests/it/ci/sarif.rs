@@ -49,7 +49,7 @@ fn the_log_of_every_code_follows_the_published_schema() {
 }
 
 #[test]
-fn the_schema_refuses_what_is_no_sarif() {
+fn the_schema_refuses_what_is_not_sarif() {
     let mut log = sarif(&project::faulty());
     log["runs"][0]["results"][0]["level"] = "fatal".into();
     log["runs"][0]["results"][1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] = "a b%".into();
@@ -71,7 +71,7 @@ fn every_rule_says_what_it_is_and_every_result_names_its_rule() {
     let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules");
     assert_eq!(rules.len(), Code::ALL.len());
     let names: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["name"].as_str()).collect();
-    assert_eq!(names.len(), rules.len(), "each rule has a name of its own");
+    assert_eq!(names.len(), rules.len(), "each rule has a different name");
     assert!(
         names.iter().all(|n| n.starts_with(|c: char| c.is_ascii_uppercase()) && n.chars().all(|c| c.is_ascii_alphanumeric())),
         "{names:?}"

@@ -29,7 +29,7 @@ fn what_a_dead_run_had_in_its_hands_waits_again_and_must_be_looked_at_before_it_
     let ops = flow.claim(10);
     let a = ops.iter().find(|op| op.key == "K-a").unwrap();
     assert!(ops.iter().all(|op| op.uncertain));
-    assert_eq!(sent(a, false), [field("x", "1"), field("y", "1")], "the ledger says 1, but 2 may stand there");
+    assert_eq!(sent(a, false), [field("x", "1"), field("y", "1")], "the ledger says 1, but 2 may be there");
     assert_eq!(
         wait(flow.stores.outbox.settle(dead_run, in_hand.iter().map(|op| op.released()).collect())).unwrap().stale,
         2,
@@ -74,7 +74,7 @@ fn a_run_that_stops_in_order_gives_back_what_it_never_sent_without_doubt(store: 
     assert_eq!((record.outcome, &record.counters["read"]), (Some(RunOutcome::Stopped), &json!(2)));
 }
 
-fn an_answer_that_does_not_fit_its_operation_is_refused_and_nothing_of_its_batch_is_taken_in(store: New) {
+fn an_answer_that_does_not_fit_its_operation_is_refused_and_nothing_of_its_batch_is_stored(store: New) {
     let flow = Flow::in_delta(store);
     flow.page(vec![upsert("a", &[("x", json!(1))]), upsert("b", &[("x", json!(1))])]);
     let ops = flow.claim(2);
@@ -119,10 +119,10 @@ fn a_dead_letter_keeps_request_answer_and_mapping_line(store: New) {
 fn a_successful_write_or_deletion_or_a_return_to_the_written_state_clears_the_dead_letter(store: New) {
     let flow = Flow::in_delta(store);
     flow.write_all(vec![upsert("back", &[("x", json!(1))]), upsert("gone", &[("x", json!(1))])]);
-    flow.page(["mended", "back", "gone", "never written", "filtered"].map(reject).into());
+    flow.page(["fixed", "back", "gone", "never written", "filtered"].map(reject).into());
     assert_eq!(dead_letters(&flow).len(), 5);
     flow.write_all(vec![
-        upsert("mended", &[("x", json!(1))]),
+        upsert("fixed", &[("x", json!(1))]),
         upsert("back", &[("x", json!(1))]),
         tombstone("gone"),
         tombstone("never written"),
@@ -213,7 +213,7 @@ fn a_refetch_keeps_the_waiting_value_of_a_field_that_it_leaves_out(store: New) {
         written(&flow, &[("x", "2"), ("y", "4")]);
     }
 
-    // What is under way is put off while a refetch waits.
+    // What is in progress is postponed while a refetch waits.
     let flow = queued();
     let op = flow.claim_one();
     refetch(&flow);
@@ -366,7 +366,7 @@ rules![
     an_answer_that_was_not_seen_makes_the_next_attempt_uncertain,
     a_write_given_up_with_its_answer_unseen_is_found_by_a_deletion_and_distrusted_by_a_change,
     a_run_that_stops_in_order_gives_back_what_it_never_sent_without_doubt,
-    an_answer_that_does_not_fit_its_operation_is_refused_and_nothing_of_its_batch_is_taken_in,
+    an_answer_that_does_not_fit_its_operation_is_refused_and_nothing_of_its_batch_is_stored,
     a_newer_failure_of_the_same_record_takes_the_place_of_the_older,
     a_dead_letter_keeps_request_answer_and_mapping_line,
     a_successful_write_or_deletion_or_a_return_to_the_written_state_clears_the_dead_letter,

@@ -80,7 +80,7 @@ enum Step {
     Crash(Vec<Unanswered>),
     /// A late request is carried out.
     Arrive(usize),
-    /// The lifetime of all late requests goes by; some of them are carried out before its end.
+    /// The lifetime of all late requests passes; some of them are carried out before its end.
     Wait(Vec<bool>),
     RetryDeadLetters,
     Resync(Vec<Option<Vec<Fate>>>),
@@ -100,7 +100,7 @@ struct World {
     target: BTreeMap<String, BTreeMap<String, String>>,
     /// The highest version ever seen at the target.
     newest: BTreeMap<String, u64>,
-    /// `y` as it must stand where the newest state keeps it; none where a failure in between leaves that open.
+    /// `y` as it must be if the newest state keeps it; `None` if a failure in between leaves that open.
     kept_y: [Option<u8>; RECORDS],
     in_hand: Vec<(ClaimedOp, Option<Truth>)>,
     version: u64,
@@ -185,7 +185,7 @@ impl World {
             }
             Unanswered::NeverArrived => {}
             Unanswered::Late => {
-                // What a worker sends first: a look decides where there is a doubt, the ledger otherwise.
+                // What a worker sends first: a read decides if there is a doubt, the ledger otherwise.
                 let exists = if op.uncertain { self.target.contains_key(&op.key) } else { op.known };
                 let held = match &op.work {
                     Work::Upsert(_) if exists => Held::Update(sent(op, false)),
@@ -203,7 +203,7 @@ impl World {
         match (held, self.target.contains_key(&key)) {
             (Held::Create(values), false) | (Held::Update(values), true) => self.put(&key, values),
             (Held::Delete, true) => drop(self.target.remove(&key)),
-            // Refused by the service, and nobody hears it.
+            // Refused by the service, and the answer is lost.
             (Held::Create(_), true) | (Held::Update(_) | Held::Delete, false) => {}
         }
     }

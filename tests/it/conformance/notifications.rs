@@ -7,7 +7,7 @@ use d365map::time::{Instant, parse_instant};
 use super::{New, rules, wait};
 
 rules! {
-    a_notification_is_taken_in_once_however_often_it_comes,
+    a_notification_is_stored_once_however_often_it_comes,
     notifications_wait_in_the_order_in_which_they_were_received_until_they_are_handled,
     a_handled_notification_is_remembered_until_it_is_pruned_and_a_waiting_one_stays,
     what_was_received_survives_the_death_of_the_process,
@@ -31,7 +31,7 @@ fn waiting(stores: &Stores) -> (Vec<String>, Vec<i64>) {
     waiting.into_iter().map(|waiting| (waiting.notification.resource, waiting.seq)).unzip()
 }
 
-fn a_notification_is_taken_in_once_however_often_it_comes(store: New) {
+fn a_notification_is_stored_once_however_often_it_comes(store: New) {
     let mut store = store();
     let stores = store.open();
     let first = notification("r1", "2026-01-01T00:00:00.000000001Z");

@@ -213,7 +213,7 @@ fn a_newer_operation_waits_until_the_one_under_way_on_the_same_record_is_settled
     assert_eq!(sent(&second, false), [field("x", "3")], "what waited behind has coalesced");
 }
 
-fn an_operation_put_off_is_not_claimed_before_its_time_and_takes_in_the_newer_one_behind_it(store: New) {
+fn a_postponed_operation_is_not_claimed_before_its_time_and_merges_the_newer_one_after_it(store: New) {
     let flow = Flow::in_delta(store);
     flow.page(vec![upsert("a", &[("x", json!(1)), ("y", json!(1))])]);
     let op = flow.claim_one();
@@ -400,7 +400,7 @@ fn a_write_that_fails_after_the_record_was_deleted_leaves_a_dead_letter_only_unt
     wait(flow.stores.cursors.restart(FLOW, Reason::Resync, "plan-1")).unwrap();
     flow.end_of_load(vec![upsert("b", &[("x", json!(1))])], Unseen::Delete);
     let kept: Vec<_> = dead_letters(&flow).into_iter().map(|letter| letter.source_id).collect();
-    assert_eq!(kept, ["b"], "it waits to be written once more");
+    assert_eq!(kept, ["b"], "it waits to be written again");
 }
 
 fn a_full_load_leaves_what_it_did_not_see_alone_where_deletes_are_ignored(store: New) {
@@ -477,7 +477,7 @@ rules![
     a_delete_wins_over_a_waiting_upsert_and_an_upsert_over_a_waiting_delete,
     an_increment_that_coalesces_with_an_initial_load_still_writes_initial_fields,
     a_newer_operation_waits_until_the_one_under_way_on_the_same_record_is_settled,
-    an_operation_put_off_is_not_claimed_before_its_time_and_takes_in_the_newer_one_behind_it,
+    a_postponed_operation_is_not_claimed_before_its_time_and_merges_the_newer_one_after_it,
     a_tombstone_for_an_unknown_id_is_a_no_op,
     a_tombstone_finds_its_key_in_the_ledger_or_in_the_outbox,
     a_record_that_leaves_the_filter_is_kept_or_deleted_as_the_mapping_says,

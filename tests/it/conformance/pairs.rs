@@ -1,4 +1,4 @@
-//! Pairs: what is told is looked at once, a pair is in one worker's hands, and two rows of one deal become one.
+//! Pairs: a notice is handled once, one worker at a time has a pair, and two rows of one deal become one.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ impl Bench {
     }
 }
 
-fn told_often_a_pair_waits_once_and_a_known_version_is_no_news(store: New) {
+fn a_pair_waits_once_however_many_notices_come_and_a_known_version_is_not_news(store: New) {
     let bench = Bench::new(store);
     assert_eq!(bench.tell(PairSide::Left, "l", Some("1")), (1, 0));
     assert_eq!(bench.tell(PairSide::Left, "l", Some("1")), (1, 0));
@@ -84,7 +84,7 @@ fn told_often_a_pair_waits_once_and_a_known_version_is_no_news(store: New) {
     assert_eq!(bench.tell(PairSide::Left, "l", None), (1, 0));
 }
 
-fn what_is_told_of_a_pair_in_hands_waits_until_it_is_settled(store: New) {
+fn a_notice_about_a_claimed_pair_waits_until_it_is_settled(store: New) {
     let bench = Bench::new(store);
     bench.tell(PairSide::Left, "l", None);
     let (seq, pair) = bench.claim_one();
@@ -131,7 +131,7 @@ fn two_rows_of_one_deal_become_one(store: New) {
     let (seq, pair) = bench.claim_one();
     bench.tell(PairSide::Right, "r", None);
     assert_eq!(bench.join(&pair, "l", "r"), Joined::Done);
-    assert_eq!(bench.backlog(), 2, "what the other row was told is looked at again");
+    assert_eq!(bench.backlog(), 2, "the notice of the other row is handled again");
     bench.settle(seq, PairEnd::Done(Box::new(bench.of(PairSide::Left, "l").unwrap())));
     assert_eq!(bench.of(PairSide::Right, "r").map(|pair| pair.number), Some(pair.number));
     let (seq, again) = bench.claim_one();
@@ -207,8 +207,8 @@ fn a_page_moves_the_reading_of_its_side_and_one_from_another_place_is_refused(st
 }
 
 rules! {
-    told_often_a_pair_waits_once_and_a_known_version_is_no_news,
-    what_is_told_of_a_pair_in_hands_waits_until_it_is_settled,
+    a_pair_waits_once_however_many_notices_come_and_a_known_version_is_not_news,
+    a_notice_about_a_claimed_pair_waits_until_it_is_settled,
     a_pair_in_the_hands_of_a_process_that_dies_is_looked_at_again,
     fingerprints_and_what_was_sent_are_kept_by_the_names_of_fields,
     two_rows_of_one_deal_become_one,

@@ -21,7 +21,7 @@ const EVENTS: &str = "email";
 
 // --- persons who were forgotten ---------------------------------------------------------------------------------------------
 
-fn a_forgotten_person_is_named_as_asked_for_and_is_not_taken_in_again_by_any_port(store: New) {
+fn a_forgotten_person_is_named_as_asked_for_and_is_not_stored_again_by_any_port(store: New) {
     let flow = Flow::in_delta(store);
     let stores = &flow.stores;
     wait(stores.privacy.forget(ADA)).unwrap();
@@ -69,7 +69,7 @@ fn link(to: &str) -> EventMark {
     EventMark::Journal { link: Some(to.to_owned()), span: None, quiet_until: None }
 }
 
-fn an_event_is_taken_in_once_and_the_mark_moves_with_it(store: New) {
+fn an_event_is_stored_once_and_the_mark_moves_with_it(store: New) {
     let flow = Flow::new(store);
     let events = &flow.stores.events;
     let taken = wait(events.take_events(EVENTS, vec![event(1, ADA), event(2, BOB), event(1, ADA)], link("second"))).unwrap();
@@ -120,7 +120,7 @@ fn contacts(stores: &Stores, sights: Vec<(&str, Flags)>, to: CursorMove) -> d365
     let from = wait(stores.optouts.begin_optouts(OPTOUTS, "pairs")).unwrap().1;
     let sights = sights.into_iter().map(|(id, flags)| (id.to_owned(), flags)).collect();
     let sightings = Sightings::new(sights, |_, flags| Fate::Keep { person: owed(flags), due: true });
-    wait(stores.optouts.take_in_optouts(OPTOUTS, sightings, Mark::Contacts { from, to })).unwrap()
+    wait(stores.optouts.store_optouts(OPTOUTS, sightings, Mark::Contacts { from, to })).unwrap()
 }
 
 /// Both sides were read in full, and the work has begun.
@@ -141,7 +141,7 @@ fn a_rule_is_shown_each_person_once_in_order_with_what_is_known_and_no_forgotten
         seen.lock().unwrap().push((sight, known.map(|person| person.owed)));
         Fate::Keep { person: owed(Flags::of(2)), due: false }
     });
-    let intake = wait(stores.optouts.take_in_optouts(OPTOUTS, sightings, Mark::Profiles)).unwrap();
+    let intake = wait(stores.optouts.store_optouts(OPTOUTS, sightings, Mark::Profiles)).unwrap();
     assert_eq!((intake.records, intake.forgotten), (4, 1));
     assert_eq!(*shown.lock().unwrap(), [(1, None), (3, Some(Flags::of(1))), (4, Some(Flags::of(2)))], "what came before is known");
 }
@@ -153,7 +153,7 @@ fn contacts_that_were_read_from_an_old_cursor_change_nothing(store: New) {
     contacts(stores, vec![], CursorMove::Next("next".to_owned()));
     let sightings = Sightings::new(vec![(ADA.to_owned(), ())], |_, ()| Fate::Keep { person: owed(Flags::of(1)), due: true });
     let mark = Mark::Contacts { from, to: CursorMove::Next("elsewhere".to_owned()) };
-    assert!(matches!(wait(stores.optouts.take_in_optouts(OPTOUTS, sightings, mark)), Err(StateError::CursorMoved { .. })));
+    assert!(matches!(wait(stores.optouts.store_optouts(OPTOUTS, sightings, mark)), Err(StateError::CursorMoved { .. })));
     assert_eq!(wait(stores.optouts.optouts(OPTOUTS, "", 10)).unwrap(), []);
     assert_eq!(wait(stores.cursors.cursor(OPTOUTS)).unwrap().unwrap().link.as_deref(), Some("next"));
 }
@@ -296,9 +296,9 @@ fn what_is_done_to_a_copy_leaves_the_store_alone(store: New) {
 }
 
 rules![
-    a_forgotten_person_is_named_as_asked_for_and_is_not_taken_in_again_by_any_port,
+    a_forgotten_person_is_named_as_asked_for_and_is_not_stored_again_by_any_port,
     a_person_is_not_forgotten_while_a_worker_has_the_record_in_its_hands,
-    an_event_is_taken_in_once_and_the_mark_moves_with_it,
+    an_event_is_stored_once_and_the_mark_moves_with_it,
     events_wait_in_their_order_until_they_are_settled_and_a_failed_one_until_its_retry,
     a_rule_is_shown_each_person_once_in_order_with_what_is_known_and_no_forgotten_one,
     contacts_that_were_read_from_an_old_cursor_change_nothing,

@@ -18,7 +18,7 @@ async fn a_healthy_instance_is_all_well_and_what_cannot_be_asked_is_said() {
 }
 
 #[tokio::test]
-async fn another_organisation_is_told() {
+async fn another_organization_is_reported() {
     let world = World::new(Config::default()).await;
     world.project(READS);
     let file = world.folder.path().join("d365map.yaml");
@@ -33,8 +33,8 @@ async fn another_organisation_is_told() {
 async fn each_refusal_has_its_cause_and_remedy() {
     let mut told = Vec::new();
     for (subject, path, status, body) in [
-        ("organisation", "resourceType", 403, r#"{"error_code":"403003","message":"Api Key is invalid"}"#),
-        ("organisation", "resourceType", 401, r#"{"error_code":"401013","message":"Oauth token is not valid"}"#),
+        ("organization", "resourceType", 403, r#"{"error_code":"403003","message":"Api Key is invalid"}"#),
+        ("organization", "resourceType", 401, r#"{"error_code":"401013","message":"Oauth token is not valid"}"#),
         ("resource", "resourceType", 500, r#"{"code":500,"message":"Oops. Something went wrong. Check your URI and try again."}"#),
         ("key", "resourceType", 200, r#"{"content":{"lastName":{}}}"#),
         ("key", "profile/d365map-doctor", 500, r#"{"code":500,"message":"Oops. Something went wrong. Check your URI and try again."}"#),

@@ -44,7 +44,7 @@ async fn a_good_set_up_is_all_well_and_doctor_only_reads() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_told_and_what_needs_a_token_is_left_out() {
+async fn a_wrong_secret_is_reported_and_what_needs_a_token_is_left_out() {
     let world = emulated(Config::default(), READS).await;
     let output = world.command(&["doctor"]).env("TEST_DYNAMICS_SECRET", "wr0ng-secret").output().await.expect("the command runs");
     let out = stable(&String::from_utf8(output.stdout).expect("UTF-8"), world.folder.path());
@@ -139,7 +139,7 @@ async fn write_privileges_are_known_without_writing() {
 }
 
 #[tokio::test]
-async fn change_tracking_that_is_off_is_told_with_the_way_to_the_switch() {
+async fn change_tracking_that_is_off_is_reported_with_the_way_to_the_switch() {
     let world = emulated(seed(json!({"dataverse": {"tables": {"contact": {"tracking": false}}}})), READS).await;
     let (status, out) = call(&world, &["--connection", "dynamics"]).await;
     assert_eq!(status, 1, "{out}");
@@ -158,7 +158,7 @@ async fn an_alternate_key_that_no_flow_needs_is_worth_a_warning() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_or_has_another_set_is_told() {
+async fn a_table_that_is_not_there_or_has_another_set_is_reported() {
     let missing = services(|seen| {
         seen.target.contains("EntityDefinitions").then(|| Reply::json(404, r#"{"error":{"code":"0x80040217","message":"no such table"}}"#))
     })
@@ -183,7 +183,7 @@ async fn a_table_that_is_not_there_or_has_another_set_is_told() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_by_how_much_and_fails_beyond_five_minutes() {
+async fn a_clock_that_is_off_is_reported_by_how_much_and_fails_beyond_five_minutes() {
     // The seconds that pass meanwhile are rounded away.
     let about_90 = regex::Regex::new(r"\b(8\d|9\d) s\b").expect("a pattern");
     let mut told = Vec::new();
@@ -204,7 +204,7 @@ async fn a_clock_that_is_off_is_told_by_how_much_and_fails_beyond_five_minutes()
 #[tokio::test]
 async fn an_address_of_the_wrong_region_is_asked_for_its_region() {
     let folder = tempfile::tempdir().expect("a folder");
-    // A label of more than 63 characters is no name to any name service, so that none is asked.
+    // A label of more than 63 characters is not a valid name, so that no name service is asked.
     let url = format!("https://contoso{}.crm.dynamics.com", "x".repeat(60));
     let tokens = services(|_| None).await;
     fake::project_with(folder.path(), &url, tokens.token_url().as_str(), fake::TENANT, READS);
@@ -214,7 +214,7 @@ async fn an_address_of_the_wrong_region_is_asked_for_its_region() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_services_place_is_told() {
+async fn what_answers_in_place_of_the_service_is_reported() {
     let mut told = Vec::new();
     let away = Reply::empty(302).with("location", "https://login.example.com/sign-in?secret=1");
     for reply in [Reply::html(200), away, Reply::empty(404), Reply::empty(403), Reply::empty(503), Reply::json(200, "{}")] {
@@ -227,7 +227,7 @@ async fn what_stands_in_the_services_place_is_told() {
 }
 
 #[tokio::test]
-async fn an_environment_of_another_tenant_is_told() {
+async fn an_environment_of_another_tenant_is_reported() {
     let server = services(|_| None).await;
     let folder = tempfile::tempdir().expect("a folder");
     let other = "00000000-0000-4000-8000-000000000001";
@@ -256,7 +256,7 @@ async fn little_room_under_the_services_limits_is_worth_a_warning() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_is_told() {
+async fn an_address_where_nothing_listens_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     fake::project(folder.path(), closed_port().await.as_str(), READS);
     let (status, out) = doctor(folder.path(), &["--connection", "dynamics"], &[("TEST_SECRET", "s3cr3t-value")]).await;
@@ -277,7 +277,7 @@ async fn a_service_that_never_answers_does_not_hold_doctor_up() {
 }
 
 #[tokio::test]
-async fn set_ups_that_the_emulated_environment_can_have_are_told_as_those_by_hand() {
+async fn set_ups_that_the_emulated_environment_can_have_are_reported_like_those_by_hand() {
     let keys = json!({"dataverse": {"tables": {"contact": {"keys": [{"name": "new_byid", "columns": ["employeeid"]}]}}}});
     let mut told = Vec::new();
     for (setup, subject, exit) in [

@@ -55,7 +55,7 @@ async fn json_holds_every_check_with_its_name_and_a_summary() {
 }
 
 #[tokio::test]
-async fn a_run_under_way_is_told_and_is_no_failure() {
+async fn a_run_under_way_is_reported_and_is_not_a_failure() {
     let server = services(|_| None).await;
     let folder = tempfile::tempdir().expect("a folder");
     fake::project(folder.path(), server.url.as_str(), READS);
@@ -90,7 +90,8 @@ async fn a_state_of_another_program_fails() {
     let folder = tempfile::tempdir().expect("a folder");
     fake::project(folder.path(), server.url.as_str(), READS);
     std::fs::create_dir(folder.path().join(".d365map")).expect("a folder");
-    std::fs::write(folder.path().join(".d365map/state.db"), "this is no database, whatever its name says. ".repeat(200)).expect("a file");
+    std::fs::write(folder.path().join(".d365map/state.db"), "this is not a database, whatever its name says. ".repeat(200))
+        .expect("a file");
     let (status, out) = doctor(folder.path(), &["--connection", "campaign"], &SECRET).await;
     assert_eq!(status, 1, "{out}");
     assert!(about(&out, "state  ").contains("failed"), "{out}");
@@ -138,7 +139,7 @@ fn every_check_is_on_its_page() {
         ids.extend(id.captures_iter(&text).map(|c| c[1].to_owned()));
     }
     assert!(ids.len() > 30, "{ids:?}");
-    // The name of a section of the project file is none.
+    // The name of a section of the project file is not one.
     let missing: Vec<_> = ids.iter().filter(|id| *id != "campaign.sftp" && !page.contains(&format!("`{id}`"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -1,4 +1,4 @@
-//! `doctor` against good and broken set-ups: each fault is told by its cause, with what mends it.
+//! `doctor` against good and broken set-ups: each fault is reported with its cause and its fix.
 
 mod campaign;
 mod dynamics;

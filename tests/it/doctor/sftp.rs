@@ -67,14 +67,14 @@ async fn an_empty_folder_is_worth_a_warning_and_a_missing_folder_for_logs_fails(
     let (status, out) = examined(folder.path(), &server).await;
     assert_eq!(status, 1, "{out}");
     assert!(about(&out, "exports").contains("warning") && about(&out, "logs").contains("failed"), "{out}");
-    // A file that vouches for nobody.
+    // A file that confirms no key.
     std::fs::write(folder.path().join("known"), "").expect("known hosts");
     let (status, out) = examined(folder.path(), &server).await;
     assert!(status == 1 && about(&out, "host key").contains("is not known"), "{out}");
 }
 
 #[tokio::test]
-async fn a_strange_host_key_a_refused_key_and_a_missing_folder_are_told_at_their_step() {
+async fn a_strange_host_key_a_refused_key_and_a_missing_folder_are_reported_at_their_step() {
     let server = Server::start(&Options::default());
     let folder = tempfile::tempdir().expect("a folder");
     let stranger = folder.path().join("stranger");

@@ -1,4 +1,4 @@
-//! Certificates that must not be accepted, over real TLS; also for security: nothing but the certificate of a trusted issuer,
+//! Certificates that must not be accepted, over real TLS; also for security: only the certificate of a trusted issuer,
 //! for this name, within its time, is let pass.
 
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn issuer() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
 }
 
-/// A certificate for a name, of an issuer or of its own.
+/// A certificate for a name, of an issuer or self-signed.
 pub fn certificate(
     name: &str,
     years: (i32, i32),
@@ -71,7 +71,7 @@ pub async fn counting_server(certificate: (CertificateDer<'static>, PrivateKeyDe
     (port, received)
 }
 
-/// What is said of a connection to a port, with the given issuers trusted beside nobody else.
+/// What is said of a connection to a port, with only the given issuers trusted.
 async fn told(port: u16, trusted: Option<&Path>) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     fake::project(folder.path(), &format!("https://localhost:{port}"), READS);
@@ -107,7 +107,7 @@ async fn a_certificate_is_refused_by_its_fault_and_a_good_one_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_no_tls_is_told() {
+async fn a_port_that_speaks_no_tls_is_reported() {
     let server = fake::services(|_| None).await;
     assert_snapshot!(told(server.url.port().expect("a port"), None).await);
 }

@@ -272,7 +272,7 @@ async fn update_multiple_takes_the_first_of_duplicates_and_only_primary_keys() {
 }
 
 #[tokio::test]
-async fn upsert_multiple_goes_by_key_or_id_and_refuses_duplicates() {
+async fn upsert_multiple_uses_key_or_id_and_refuses_duplicates() {
     let bench = Bench::seeded(keyed()).await;
     bench.contact(ID, json!({"lastname": "A", "employeeid": "1"})).await;
     let body = targets(&[
@@ -319,7 +319,7 @@ async fn support_of_bulk_messages_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_table_takes_as_many_targets_as_it_is_told_to() {
+async fn a_table_takes_as_many_targets_as_it_is_set_to() {
     let bench = Bench::new().await;
     bench.admin("table", json!({"table": "contact", "max_targets": 1})).await;
     let two = targets(&[json!({"lastname": "A"}), json!({"lastname": "B"})]);
@@ -330,17 +330,17 @@ async fn a_table_takes_as_many_targets_as_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn a_state_in_a_create_is_refused_ignored_dropped_or_kept_as_the_table_is_told_to() {
+async fn a_state_in_a_create_is_refused_ignored_dropped_or_kept_as_the_table_is_set_to() {
     let bench = Bench::new().await;
     let closed = json!({"contactid": ID, "lastname": "A", "statecode": 1, "statuscode": 2});
     let state = async || bench.get(&format!("contacts({ID})?$select=statecode")).await["statecode"].clone();
     assert_eq!(refused(bench.dv(Method::POST, "contacts").json(&closed)).await.0, 400, "it is not valid for create");
     bench.admin("table", json!({"table": "contact", "state_on_create": "ignored"})).await;
     assert_eq!(refused(bench.dv(Method::POST, "contacts").json(&closed)).await.1, "0x80048408");
-    for (behaviour, kept) in [("dropped", 0), ("kept", 1)] {
-        bench.admin("table", json!({"table": "contact", "state_on_create": behaviour})).await;
-        assert_eq!(bench.dv(Method::POST, "contacts").json(&closed).send().await.unwrap().status(), 204, "{behaviour}");
-        assert_eq!(state().await, kept, "{behaviour}");
+    for (behavior, kept) in [("dropped", 0), ("kept", 1)] {
+        bench.admin("table", json!({"table": "contact", "state_on_create": behavior})).await;
+        assert_eq!(bench.dv(Method::POST, "contacts").json(&closed).send().await.unwrap().status(), 204, "{behavior}");
+        assert_eq!(state().await, kept, "{behavior}");
         let gone = bench.dv(Method::DELETE, &format!("contacts({ID})")).send().await.unwrap();
         assert_eq!(gone.status(), 204);
     }

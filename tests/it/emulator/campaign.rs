@@ -41,7 +41,7 @@ async fn a_token_needs_the_right_client_and_secret() {
 }
 
 #[tokio::test]
-async fn access_needs_a_token_a_key_and_the_organisation() {
+async fn access_needs_a_token_a_key_and_the_organization() {
     let bench = Bench::new().await;
     let url = format!("{}/campaign/{EXT}", bench.running.campaign_url());
     let key = credentials().campaign.id;

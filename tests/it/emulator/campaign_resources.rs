@@ -1,4 +1,4 @@
-//! Custom resources, links, filters, organisational units, marketing history and the service account of the emulated Campaign Standard.
+//! Custom resources, links, filters, organizational units, marketing history and the service account of the emulated Campaign Standard.
 
 use d365map_emulator::{Config, LinkForms, credentials};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -162,7 +162,7 @@ async fn a_child_of_cardinality_1_is_hidden_until_its_parent_is_there_and_holds_
         assert_eq!(turned_down(bench.ac(method, &format!("{at}/T1"))).await.0, 404);
     }
     assert_eq!(turned_down(bench.ac(Method::PATCH, &format!("{at}/T1")).json(&json!({"amount": 1}))).await.0, 404);
-    assert_eq!(turned_down(bench.ac(Method::POST, &at).json(&early)).await.0, 409, "hidden, and a duplicate all the same");
+    assert_eq!(turned_down(bench.ac(Method::POST, &at).json(&early)).await.0, 409, "hidden, and still a duplicate");
     let list = ok(bench.ac(Method::GET, &at)).await;
     assert_eq!(list["content"].as_array().unwrap().len(), 1);
     assert_eq!(ok(bench.ac(Method::GET, list["count"]["href"].as_str().unwrap())).await, json!({"count": 1}));
@@ -173,7 +173,7 @@ async fn a_child_of_cardinality_1_is_hidden_until_its_parent_is_there_and_holds_
     bench.ac(Method::DELETE, &format!("{EXT}/profile/{OTHER_ID}")).send().await.unwrap();
     assert_eq!(turned_down(bench.ac(Method::GET, &format!("{at}/T1"))).await.0, 404, "its parent is gone");
 
-    // Without any link at all, and with a link that may be empty but names nobody.
+    // Without any link at all, and with a link that may be empty but names no record.
     assert_eq!(bench.ac(Method::POST, &at).json(&json!({"code": "T2"})).send().await.unwrap().status(), 201);
     assert_eq!(turned_down(bench.ac(Method::GET, &format!("{at}/T2"))).await.0, 404);
     let nobody = json!({"code": "T3", "buyer": {"externalId": ID}, "shop": {"number": 99}});
@@ -188,7 +188,7 @@ async fn a_collection_is_reached_by_its_address_and_never_by_a_key() {
     }
     let profile = ok(bench.ac(Method::GET, &format!("{EXT}/profile/{ID}"))).await;
     let href = profile["cusTransactions"]["href"].as_str().unwrap();
-    assert!(!href.contains(profile["PKey"].as_str().unwrap()), "a collection's address has a key of its own: {href}");
+    assert!(!href.contains(profile["PKey"].as_str().unwrap()), "a collection's address has a different key: {href}");
     let page = ok(bench.ac(Method::GET, &format!("{href}?_lineCount=3"))).await;
     assert_eq!(page["content"].as_array().unwrap().len(), 3);
     let rest = ok(bench.ac(Method::GET, page["next"]["href"].as_str().unwrap())).await;
@@ -225,7 +225,7 @@ async fn filters_compare_instants_and_numbers_and_an_absent_optional_parameter_f
     assert_eq!(count("cusTransaction/byAmount?amount_parameter=5").await, 1);
     assert_eq!(count("cusTransaction/byAmount?amount_parameter=5.01").await, 0);
     assert_eq!(turned_down(bench.ac(Method::GET, &of("profile/byModified?from_parameter=soon"))).await.0, 400);
-    assert_eq!(turned_down(bench.ac(Method::GET, &of("profile/byNothing?x=1"))).await.0, 404, "a word that is no filter is a key");
+    assert_eq!(turned_down(bench.ac(Method::GET, &of("profile/byNothing?x=1"))).await.0, 404, "a word that is not a filter is a key");
 }
 
 #[tokio::test]
@@ -392,10 +392,10 @@ async fn a_seed_with_links_that_lead_nowhere_is_refused() {
     for (seed, why) in [
         (json!({"fields": [{"name": "cusX", "type": "link"}]}), "needs a `target`"),
         (json!({"fields": [{"name": "cusX", "type": "link", "target": "cusNo"}]}), "no resource to lead to"),
-        (json!({"fields": [{"name": "cusX", "type": "collection", "target": "profile", "via": "email"}]}), "no link back"),
+        (json!({"fields": [{"name": "cusX", "type": "collection", "target": "profile", "via": "email"}]}), "not a link back"),
         (json!({"resources": {"shop": {}}}), "begins with `cus`"),
-        (json!({"resources": {"cusX": {"keys": [["no"]]}}}), "no attribute"),
-        (json!({"filters": [{"name": "byX", "parameters": [{"name": "p", "fields": ["location"]}]}]}), "no plain attribute"),
+        (json!({"resources": {"cusX": {"keys": [["no"]]}}}), "not an attribute"),
+        (json!({"filters": [{"name": "byX", "parameters": [{"name": "p", "fields": ["location"]}]}]}), "not a plain attribute"),
         (json!({"history": [{"profile": "no", "date": "2020-01-01T00:00:00Z"}]}), "no profile"),
     ] {
         let config = Config { seed_text: Some(json!({"campaign": seed}).to_string()), ..Config::default() };

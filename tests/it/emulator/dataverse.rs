@@ -95,7 +95,7 @@ async fn a_read_gives_the_selected_columns_the_key_and_explicit_nulls() {
 }
 
 #[tokio::test]
-async fn annotations_stand_before_their_property() {
+async fn annotations_come_before_their_property() {
     let bench = Bench::with(Config { contacts: 40, ..Config::default() }).await;
     let request = bench.dv(Method::GET, "contacts?$select=statecode,creditlimit,birthdate,_parentcustomerid_value&$filter=_parentcustomerid_value ne null and creditlimit ne null and birthdate ne null");
     let answer = request.header("Prefer", "odata.include-annotations=\"*\"").send().await.unwrap();
@@ -382,7 +382,7 @@ async fn sample_contacts_are_the_same_for_the_same_seed() {
 }
 
 #[tokio::test]
-async fn a_client_may_prove_itself_by_http_basic_authentication() {
+async fn a_client_may_authenticate_by_http_basic_authentication() {
     let bench = Bench::new().await;
     let good = credentials().dataverse;
     let scope = format!("{}/.default", bench.running.dataverse_url());
@@ -487,7 +487,7 @@ async fn what_every_environment_has_and_the_emulator_does_not_play_is_said_to_be
 }
 
 #[tokio::test]
-async fn impersonation_is_refused_in_plain_words_and_not_passed_over() {
+async fn impersonation_is_refused_in_plain_words_and_not_ignored() {
     let bench = Bench::new().await;
     for header in ["CallerObjectId", "MSCRMCallerID"] {
         let (status, _, message) = refused(bench.dv(Method::GET, "WhoAmI").header(header, ID)).await;

@@ -61,6 +61,6 @@ async fn an_older_position_is_410_in_plain_text_and_the_documented_headers_are_n
     assert_eq!(bare().send().await.unwrap().status(), 401);
     assert_eq!(bare().bearer_auth(&bench.campaign).send().await.unwrap().status(), 403);
     let keyed = bare().bearer_auth(&bench.campaign).header("x-api-key", credentials.campaign.id);
-    assert_eq!(keyed.send().await.unwrap().status(), 403, "the organisation is missing");
+    assert_eq!(keyed.send().await.unwrap().status(), 403, "the organization is missing");
     assert_eq!(get(&bench, "?since=made-up").send().await.unwrap().status(), 400);
 }

@@ -121,7 +121,7 @@ async fn the_discovery_document_names_the_token_endpoint() {
 }
 
 #[tokio::test]
-async fn an_expired_secret_is_told_from_a_wrong_one() {
+async fn an_expired_secret_is_distinguished_from_a_wrong_one() {
     let seed = json!({"dataverse": {"setup": [{"client": credentials().dataverse_other.id, "secret": "expired"}]}});
     let bench = Bench::seeded(seed).await;
     let other = credentials().dataverse_other;
@@ -284,7 +284,7 @@ async fn a_client_that_keeps_the_affinity_cookie_meets_the_limit_earlier() {
 }
 
 #[tokio::test]
-async fn execution_time_and_concurrency_have_limits_of_their_own() {
+async fn execution_time_and_concurrency_have_separate_limits() {
     let bench = Bench::with(Config { latency: Duration::from_millis(60), ..Config::default() }).await;
     bench.admin("throttle", json!({"execution": 100, "window": 60_000})).await;
     let mut codes = Vec::new();

@@ -1,4 +1,4 @@
-//! Commands beside a watch that runs in a process of its own.
+//! Commands beside a watch that runs in a separate process.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ async fn workflows_are_stopped_and_started_from_beside_and_a_second_watch_is_ref
     assert!(status == 0 && out.contains("contacts: STOPPED, and left out"), "{out}{error}");
     assert!(world.profile(1).await.is_none());
     let (status, out, error) = world.call(&["run", "--mapping", "contacts"]).await;
-    assert!(status == 0 && out.contains("created           1"), "named, it runs all the same: {out}{error}");
+    assert!(status == 0 && out.contains("created           1"), "named, it still runs: {out}{error}");
     let (status, out, _) = world.call(&["start", "--all"]).await;
     assert!(status == 0 && out.contains("will run with the next"), "{out}");
 
@@ -108,7 +108,7 @@ async fn a_killed_process_is_not_shown_as_running() {
     assert_eq!(stopped["state"], "STOPPED");
     assert!(stopped["reason"].as_str().is_some_and(|r| r.contains("killed")) && stopped["next_round"].is_null(), "{stopped}");
     let (_, out, _) = world.call(&["status"]).await;
-    assert!(out.starts_with("nothing runs now\ncontacts: STOPPED since") && out.contains("ended without a word"), "{out}");
+    assert!(out.starts_with("nothing runs now\ncontacts: STOPPED since") && out.contains("ended without a message"), "{out}");
     // The next one goes on as if nothing had been.
     let mut child = watched(&world).await;
     terminate(&child);

@@ -183,7 +183,7 @@ async fn a_changed_mapping_reads_everything_again_and_writes_only_what_differs()
 }",
     );
     let run = world.run(&changed).await;
-    // The field is new in both records; in one of them it has no value, which the target must be told once.
+    // The field is new in both records; in one of them it has no value, which must be sent to the target once.
     assert_eq!(run.read, 2);
     assert_eq!(run.updated, 2);
     assert_eq!(world.profile(2).await.expect("kept")["fax"], "12");
@@ -206,7 +206,7 @@ async fn what_campaign_refuses_becomes_a_dead_letter_with_its_line() {
     assert!(failure.request.as_ref().is_some_and(|r| r.contains("not an address")));
     assert!(failure.response.is_some() && failure.status == Some(400));
 
-    // A retry reads the record anew: the old payload is not written over the mended one.
+    // A retry reads the record again: the old payload is not written over the fixed one.
     world.update(1, json!({"emailaddress1": "a@example.com"})).await;
     {
         let store = d365map::state::Store::open(&world.state()).expect("the state opens");
@@ -218,7 +218,7 @@ async fn what_campaign_refuses_becomes_a_dead_letter_with_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_stop_ends_the_run_before_the_record_and_goes_on_once_it_is_mended() {
+async fn rejected_stop_ends_the_run_before_the_record_and_goes_on_once_it_is_fixed() {
     let world = World::empty().await;
     let plan = plan_of(
         "mapping contacts: d365.contact -> campaign.profile {

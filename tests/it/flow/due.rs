@@ -1,4 +1,4 @@
-//! Filters that ask the time: a record is evaluated again when the answer changes, although nobody changes it.
+//! Filters that ask the time: a record is evaluated again when the answer changes, even if it does not change.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ async fn dynamics_calls(world: &World) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_is_written_when_its_time_comes_and_deleted_when_it_is_over_though_nobody_changes_it() {
+async fn a_record_is_written_when_its_time_comes_and_deleted_when_it_is_over_without_a_change() {
     let world = World::empty().await;
     let plan = filtered("lastonholdtime <= now; lastonholdtime >= now - 10h", GONE);
     world.create(1, json!({"lastname": "Soon", "lastonholdtime": in_hours(5)})).await;
@@ -168,7 +168,7 @@ async fn a_watch_begins_a_round_at_the_instant_although_its_schedule_is_far_away
     assert_eq!(world.profile(1).await.expect("a profile")["externalId"], id(1).as_str());
 }
 
-async fn stands(world: &World) -> (Phase, i64, Option<d365map::time::Instant>) {
+async fn position(world: &World) -> (Phase, i64, Option<d365map::time::Instant>) {
     let store = Store::open_read(&world.state()).expect("the state opens");
     let cursor = store.cursor("contacts").expect("the state can be read").expect("a cursor");
     (cursor.phase, cursor.generation, store.status().expect("the state can be read").mappings[0].full_at)
@@ -182,11 +182,11 @@ async fn a_comparison_begins_when_it_is_due_and_deletes_what_is_missing_without_
         world.create(n, json!({"lastname": format!("L{n}")})).await;
     }
     assert_eq!(world.run(&plan).await.created, 3);
-    let (phase, generation, first) = stands(&world).await;
+    let (phase, generation, first) = position(&world).await;
     assert_eq!((phase, generation), (Phase::Delta, 1));
     world.options.clock.advance(TimeDelta::days(6));
     assert_eq!(world.run(&plan).await.read, 0, "6 days are not 7");
-    assert_eq!(stands(&world).await.1, 1);
+    assert_eq!(position(&world).await.1, 1);
     world.options.clock.advance(TimeDelta::days(2));
     // The message of this deletion is lost with the link of the changes: the comparison does not find the record.
     world.delete(1).await;
@@ -194,11 +194,11 @@ async fn a_comparison_begins_when_it_is_due_and_deletes_what_is_missing_without_
     let done = world.run(&plan).await;
     assert_eq!((done.read, done.unchanged, done.updated, done.deleted), (2, 2, 0, 1));
     assert_eq!(world.campaign_writes().await - writes, 1);
-    let (phase, generation, second) = stands(&world).await;
+    let (phase, generation, second) = position(&world).await;
     assert_eq!((phase, generation), (Phase::Delta, 2));
     assert!(second > first);
     assert_eq!(world.run(&plan).await.read, 0, "the next one is 7 days away");
-    assert_eq!(stands(&world).await.1, 2);
+    assert_eq!(position(&world).await.1, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,18 +228,18 @@ async fn an_interrupted_comparison_goes_on_and_counts_as_complete_only_at_its_la
         world.create(n, json!({"lastname": format!("L{n}")})).await;
     }
     world.run(&plan).await;
-    let first = stands(&world).await.2;
+    let first = position(&world).await.2;
     world.options.clock.advance(TimeDelta::days(8));
     world.options.page_size = 10;
     // The second page fails.
     let fault = json!({"api": "dataverse", "kind": "status", "status": 400, "method": "GET", "path": "/contacts", "skip": 1});
     world.admin("fail-next", fault).await;
     world.try_run(&plan).await.expect_err("the service fails");
-    let (phase, generation, at) = stands(&world).await;
+    let (phase, generation, at) = position(&world).await;
     assert_eq!((phase, generation, at), (Phase::Full, 2, first));
     let done = world.run(&plan).await;
-    assert!(done.read < 30, "{} records were read: it began anew", done.read);
-    let (phase, generation, at) = stands(&world).await;
+    assert!(done.read < 30, "{} records were read: it started again", done.read);
+    let (phase, generation, at) = position(&world).await;
     assert_eq!((phase, generation), (Phase::Delta, 2));
     assert!(at > first);
 }
@@ -263,7 +263,7 @@ async fn a_comparison_that_would_delete_many_records_is_held_and_does_not_begin_
         }
         world.options.clock.advance(TimeDelta::days(8));
     }
-    assert_eq!((world.profiles().await.len(), stands(&world).await.1), (12, 2));
+    assert_eq!((world.profiles().await.len(), position(&world).await.1), (12, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::support::World;
 
-/// The plan of mappings against schemas of one's own beside the built-in ones.
+/// The plan of mappings against custom schemas beside the built-in ones.
 pub fn plan_of(schemas: &[impl AsRef<str>], text: &str) -> Arc<ExecutionPlan> {
     let folder = tempfile::tempdir().expect("a folder");
     for (n, schema) in schemas.iter().enumerate() {
@@ -209,7 +209,7 @@ fn generated() -> Generated {
     Generated { seed: json!({"dataverse": {"tables": tables}, "campaign": {"resources": resources}}), schemas, mappings, expected }
 }
 
-/// Whether a record has these values; the service adds some of its own, and leaves out what is its type's empty value.
+/// Whether a record has these values; the service adds others, and leaves out what is its type's empty value.
 fn has(record: &Value, wanted: &Value) -> bool {
     let Value::Object(wanted) = wanted else { return false };
     wanted.iter().all(|(name, value)| match record.get(name) {
@@ -234,7 +234,7 @@ async fn twenty_entities_of_fifty_columns_on_three_levels_share_one_budget_of_ca
     assert!(plan.ingress.iter().all(|f| f.fields.len() + 1 == COLUMNS as usize));
     let mut world = World::new(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await;
 
-    // A budget that the first two levels do not exhaust by themselves: whoever comes last must not have one of its own.
+    // A budget that the first two levels do not exhaust by themselves: the last one must not have a separate one.
     world.http.budgets.insert("campaign", Budget { per_day: Some(70), ..Budget::default() });
     let error = world.try_run(&plan).await.expect_err("the budget is spent").to_string();
     assert!(error.contains("budget") || error.contains("70"), "{error}");
@@ -306,7 +306,7 @@ fields:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_that_is_a_contact_is_no_link_to_an_account_and_its_name_comes_all_the_same() {
+async fn a_customer_that_is_a_contact_is_not_a_link_to_an_account_but_its_name_comes() {
     let (seed, schemas) = customers();
     let world = World::new(Config { seed_text: Some(seed.to_string()), ..Config::default() }).await;
     let plan = plan_of(&schemas, CUSTOMERS);

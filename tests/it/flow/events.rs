@@ -132,7 +132,7 @@ async fn what_dynamics_cannot_hold_is_rejected_or_removed_before_the_call_and_ma
 }
 
 #[tokio::test]
-async fn what_is_switched_off_is_passed_over_and_an_event_that_comes_twice_is_made_once() {
+async fn what_is_switched_off_is_skipped_and_an_event_that_comes_twice_is_made_once() {
     let twice = event("open", 2, 1, json!({}));
     let world = world(&[event("send", 1, 1, json!({})), twice.clone(), twice.clone()]).await;
     let plan = plan_of("events email: campaign.email -> d365.contact { open on; send off }");
@@ -318,7 +318,7 @@ async fn a_missing_table_or_column_ends_the_flow_and_nothing_is_lost() {
 async fn a_refused_event_is_a_dead_letter_that_can_be_retried_and_costs_none_of_the_others() {
     let events: Vec<Value> = (0..20).map(|n| event("open", n, 1, json!({"deliveryLabel": format!("D{n}")}))).collect();
     let world = world(&events).await;
-    // A number that the service holds to its range; the event's text is none.
+    // A number that the service holds to its range; the event's text is not a number.
     world
         .admin(
             "add-column",
@@ -366,7 +366,7 @@ async fn a_journal_whose_next_link_leads_to_itself_ends_the_round_and_its_events
     for _ in 0..2 {
         let asked = server.calls().len();
         let error = try_run(&world, &plan, services.clone()).await.expect_err("the round ends");
-        assert!(matches!(&error, RunError::Journal(_)) && error.to_string().contains("reading was ended"), "{error}");
+        assert!(matches!(&error, RunError::Journal(_)) && error.to_string().contains("the read was stopped"), "{error}");
         assert!(server.calls().len() - asked <= 3, "it stops asking");
         assert_eq!(count(&world).await, counts(0, 1, 0, 0));
     }

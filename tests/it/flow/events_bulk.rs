@@ -100,27 +100,27 @@ async fn a_table_that_keeps_the_state_of_a_create_needs_no_second_write_for_a_ro
     assert_eq!((done.created, done.failed, done.backlog), (700, 0, 0));
     all_completed(&world, "adobe_emailopen", 700).await;
     let (requests, operations) = (requests(&world).await, operations(&world).await);
-    // 100 + 200 + 400 rows, the seven parts of the definition, one look at the first rows, one at the environment.
+    // 100 + 200 + 400 rows, the seven parts of the definition, one read of the first rows, one of the environment.
     assert_eq!((operations, requests), (700 + 7 + 1 + 1, 3 + 1 + 1 + 1));
 }
 
 #[tokio::test]
-async fn a_table_that_ignores_or_refuses_the_state_of_a_create_is_found_out_and_its_rows_are_completed_all_the_same() {
-    for behaviour in ["refused", "ignored", "dropped"] {
+async fn a_table_that_ignores_or_refuses_the_state_of_a_create_is_detected_and_its_rows_are_still_completed() {
+    for behavior in ["refused", "ignored", "dropped"] {
         let world = waiting(&["click"], 700).await;
-        world.admin("table", json!({"table": "adobe_emailclick", "state_on_create": behaviour})).await;
+        world.admin("table", json!({"table": "adobe_emailclick", "state_on_create": behavior})).await;
         let done = go(&world, &plan_of(TASKS)).await;
-        assert_eq!((done.created, done.failed, done.backlog, done.notes.get("follow-up tasks")), (700, 0, 0, Some(&700)), "{behaviour}");
+        assert_eq!((done.created, done.failed, done.backlog, done.notes.get("follow-up tasks")), (700, 0, 0, Some(&700)), "{behavior}");
         all_completed(&world, "adobe_emailclick", 700).await;
-        assert_eq!(rows(&world, "task").await.len(), 700, "{behaviour}");
-        // A look at the environment, the definitions of two tables, 100 + 200 + 400 rows, and what the first batch needs besides: one that is refused and the tasks
-        // and the completion by themselves, or a look and the completion.
-        let more = match behaviour {
+        assert_eq!(rows(&world, "task").await.len(), 700, "{behavior}");
+        // A read of the environment, the definitions of two tables, 100 + 200 + 400 rows, and what the first batch needs besides: one that is refused and the tasks
+        // and the completion by themselves, or a read and the completion.
+        let more = match behavior {
             "refused" => 0,
             "ignored" => 3,
             _ => 2,
         };
-        assert_eq!(requests(&world).await, 1 + 2 + 3 + more, "{behaviour}");
+        assert_eq!(requests(&world).await, 1 + 2 + 3 + more, "{behavior}");
     }
 }
 
@@ -195,9 +195,9 @@ async fn a_task_that_is_refused_costs_its_own_event_and_the_others_of_its_batch_
 
 #[tokio::test]
 async fn whatever_answers_are_lost_events_with_tasks_are_made_once() {
-    for behaviour in ["refused", "kept"] {
+    for behavior in ["refused", "kept"] {
         let world = world(&events_of("click", 900)).await;
-        world.admin("table", json!({"table": "adobe_emailclick", "state_on_create": behaviour})).await;
+        world.admin("table", json!({"table": "adobe_emailclick", "state_on_create": behavior})).await;
         for fault in [
             json!({"api": "dataverse", "kind": "lost-answer", "path": "emailclicks/Microsoft.Dynamics.CRM.CreateMultiple", "skip": 1}),
             json!({"api": "dataverse", "kind": "duplicate", "path": "tasks/Microsoft.Dynamics.CRM.CreateMultiple", "skip": 2}),
@@ -207,18 +207,18 @@ async fn whatever_answers_are_lost_events_with_tasks_are_made_once() {
             world.admin("fail-next", fault).await;
         }
         let done = go(&world, &plan_of(TASKS)).await;
-        assert_eq!((done.backlog, done.failed), (0, 0), "{behaviour}");
+        assert_eq!((done.backlog, done.failed), (0, 0), "{behavior}");
         all_completed(&world, "adobe_emailclick", 900).await;
-        assert_eq!(rows(&world, "task").await.len(), 900, "{behaviour}");
+        assert_eq!(rows(&world, "task").await.len(), 900, "{behavior}");
     }
 }
 
 #[tokio::test]
 async fn a_run_that_ends_at_any_request_leaves_nothing_that_the_next_one_does_not_finish() {
-    for behaviour in ["refused", "kept"] {
+    for behavior in ["refused", "kept"] {
         let mut world = world(&events_of("click", 450)).await;
         (world.http.attempts, world.options.concurrency) = (1, 2);
-        world.admin("table", json!({"table": "adobe_emailclick", "state_on_create": behaviour})).await;
+        world.admin("table", json!({"table": "adobe_emailclick", "state_on_create": behavior})).await;
         let plan = plan_of(TASKS);
         for request in 0..12 {
             // Ends a run at this request: dropped in the middle, as by a kill, once it was sent.
@@ -232,9 +232,9 @@ async fn a_run_that_ends_at_any_request_leaves_nothing_that_the_next_one_does_no
             }
         }
         let done = go(&world, &plan).await;
-        assert_eq!((done.backlog, done.failed), (0, 0), "{behaviour}");
+        assert_eq!((done.backlog, done.failed), (0, 0), "{behavior}");
         all_completed(&world, "adobe_emailclick", 450).await;
         let contacts = rows(&world, "task").await.iter().filter(|task| task["_regardingobjectid_value"] == id(1).as_str()).count();
-        assert_eq!((rows(&world, "task").await.len(), contacts), (450, 150), "{behaviour}");
+        assert_eq!((rows(&world, "task").await.len(), contacts), (450, 150), "{behavior}");
     }
 }

@@ -59,7 +59,7 @@ async fn a_dry_run_of_a_renamed_mapping_goes_on_with_its_state_and_leaves_the_na
     assert_eq!(dry.renamed.iter().map(|r| (&*r.from, &*r.to)).collect::<Vec<_>>(), [("contacts", "customers")]);
     let flow = dry.flows.remove(0);
     assert_eq!((flow.create, flow.update, flow.delete, flow.unchanged), (0, 1, 1, 1), "{flow:?}");
-    assert!(flow.describe().contains("would go on with the state that it has as `contacts`"), "{}", flow.describe());
+    assert!(flow.describe().contains("would continue with the state of `contacts`"), "{}", flow.describe());
     let store = Store::open_read(&world.state()).unwrap();
     assert_eq!(store.known_workflows().unwrap().iter().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["contacts"]);
     let mut other = ExecutionPlan::clone(&called("customers", DELETES));
@@ -103,7 +103,7 @@ async fn a_state_from_before_identities_were_noted_is_refused_under_a_new_name_a
 }
 
 #[tokio::test]
-async fn a_mapping_that_is_removed_while_another_stays_stops_nobody_and_can_be_dropped() {
+async fn a_mapping_that_is_removed_while_another_stays_stops_no_workflow_and_can_be_dropped() {
     let world = loaded(&small(DELETES)).await;
     let mut others = ExecutionPlan::clone(&called("leads", DELETES));
     others.ingress[0].source.table = "d365.lead".to_owned();
@@ -121,7 +121,7 @@ async fn a_renamed_events_block_writes_no_event_again_and_a_new_block_of_the_old
     let first = events::event("open", 1, 1, json!({}));
     let world = events::world(&[first.clone(), events::event("send", 2, 1, json!({}))]).await;
     assert_eq!(events::go(&world, &plan("email")).await.created, 2);
-    // The same event once more from the journal, and a new one.
+    // The same event again from the journal, and a new one.
     world.admin("journal/events", json!([first, events::event("open", 3, 1, json!({}))])).await;
     let done = events::go(&world, &plan("newsletter")).await;
     assert_eq!((done.created, done.unchanged), (1, 1));

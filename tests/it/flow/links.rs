@@ -343,7 +343,7 @@ async fn a_chain_within_one_table_is_written_from_its_top_whatever_the_order_of_
         }
         world.put("new_firm", n, firm).await;
     }
-    world.put("new_firm", 7, json!({"new_name": "of its own", "new_city": "x"})).await;
+    world.put("new_firm", 7, json!({"new_name": "separate", "new_city": "x"})).await;
     let run = world.all(&plan()).await;
     assert!(!run.needs_attention(), "{run:?}");
     let rows = world.rows("cusFirm").await;
@@ -369,7 +369,7 @@ async fn links_are_changed_and_cleared_by_one_write_each_and_a_waiting_child_tak
     assert_eq!(world.campaign_writes().await, 1);
     assert_eq!(world.rows("cusFirm").await[0]["cusGroup"], id("new_group", 2).as_str());
 
-    // To a parent that is not there: the whole change waits, and what stands at the target stays.
+    // To a parent that is not there: the whole change waits, and the value at the target stays.
     world.change("new_firm", 1, json!({"new_name": "F2", "new_Group@odata.bind": bind("new_group", 3)})).await;
     assert_eq!(waits(&world.all(&plan).await, "firms"), [("groups".to_owned(), 1)]);
     assert_eq!(world.rows("cusFirm").await[0]["cusName"], "F");
@@ -429,9 +429,9 @@ async fn a_parent_that_somebody_deleted_in_campaign_is_written_again_before_a_ne
     world.all(&plan).await;
     world.in_campaign_screens("DELETE", &format!("cusGroup/{}", id("new_group", 1))).await;
     world.put("new_firm", 2, json!({"new_name": "F2", "new_Group@odata.bind": bind("new_group", 1)})).await;
-    // Found out by the look-up of the link, when the parent's flow is over; it is taken up once more.
-    let mended = world.all(&plan).await;
-    assert!(!mended.needs_attention(), "{mended:?}");
+    // Detected by the lookup of the link, when the parent's flow is over; it is processed again.
+    let fixed = world.all(&plan).await;
+    assert!(!fixed.needs_attention(), "{fixed:?}");
     assert_eq!(world.rows("cusGroup").await.len(), 1);
     let firms = world.rows("cusFirm").await;
     assert_eq!(firms.len(), 2);
@@ -488,7 +488,7 @@ async fn a_write_that_is_rejected_is_sent_once_if_the_pkeys_of_its_links_are_sti
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_of_a_refused_parent_waits_until_the_parent_is_mended() {
+async fn a_child_of_a_refused_parent_waits_until_the_parent_is_fixed() {
     let world = world().await;
     let plan = plan_of(
         &MAPPINGS
@@ -550,7 +550,7 @@ async fn more_waiting_children_than_the_backlog_may_have_do_not_stop_the_reading
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parent_is_deleted_after_the_children_that_link_to_it() {
-    // Of cardinality 1: were the parent deleted first, the child would be hidden and hold its key for ever.
+    // Of cardinality 1: if the parent were deleted first, the child would be hidden and hold its key forever.
     let world = World::new(Config { seed_text: Some(seed("1").to_string()), ..Config::default() }).await;
     let plan = plan();
     world.put("new_firm", 1, json!({"new_name": "F"})).await;
@@ -580,7 +580,7 @@ async fn a_parents_delete_is_held_no_longer_than_the_childrens_round() {
     world.put("new_firm", 1, json!({"new_name": "F"})).await;
     world.put("new_order", 1, json!({"new_name": "O", "new_Firm@odata.bind": bind("new_firm", 1)})).await;
     world.all(&plan).await;
-    // The order stays in Campaign, and so does its link; the firm goes all the same.
+    // The order stays in Campaign, and so does its link; the firm is still deleted.
     world.gone("new_order", 1).await;
     world.gone("new_firm", 1).await;
     let run = world.all(&plan).await;
@@ -607,7 +607,7 @@ async fn a_run_of_the_parents_alone_holds_their_deletes_for_the_children_and_say
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_form_without_a_look_up_costs_one_call_for_each_record() {
+async fn a_link_form_without_a_lookup_costs_one_call_for_each_record() {
     let mut world = world().await;
     world.link_form = d365map::systems::campaign::LinkForm::Key;
     world.put("new_group", 1, json!({"new_name": "G"})).await;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::support::CONTACTS;
 
-/// The emulators as a process of their own, so that their memory is not counted.
+/// The emulators as a separate process, so that their memory is not counted.
 pub struct Emulators {
     child: Child,
     line: Value,

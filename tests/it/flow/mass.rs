@@ -11,7 +11,7 @@ use super::support::{World, id, plan_of, small};
 
 const DELETES: &str = "deletes propagate; filtered-out delete";
 
-/// A world in which so many contacts have been written.
+/// A world in which this number of contacts has been written.
 async fn loaded(contacts: u32, plan: &Arc<ExecutionPlan>) -> World {
     let world = World::empty().await;
     for n in 1..=contacts {
@@ -54,7 +54,7 @@ async fn deletions_over_several_pages_of_changes_are_held_together_and_go_on_whe
     let change = held(&world, &plan).await;
     assert_eq!((change.deleted, change.known, change.examples.len()), (20, 30, 3));
     assert_eq!(world.profiles().await.len(), 30);
-    assert_eq!(world.profile(30).await.unwrap()["lastName"], "Changed", "what is no deletion goes on");
+    assert_eq!(world.profile(30).await.unwrap()["lastName"], "Changed", "what is not a deletion goes on");
     // Nothing is read or written until somebody decides.
     world.update(29, json!({"lastname": "Later"})).await;
     assert_eq!(held(&world, &plan).await.deleted, 20);
@@ -220,7 +220,7 @@ async fn the_command_says_what_it_would_do_and_goes_on_when_told_to() {
     assert!(world.profiles().await.is_empty());
 }
 
-/// The same mapping with a filter that nobody passes.
+/// The same mapping with a filter that no record passes.
 fn wrong_filter() -> Arc<ExecutionPlan> {
     let text = super::support::small_text(DELETES).replace("statecode = Active", "statecode = Inactive");
     plan_of(&text)
@@ -299,7 +299,7 @@ async fn the_dry_run_command_names_the_held_changes_in_the_words_of_the_run_and_
     assert!(text.contains(words) && run.contains(words), "{text}{error}{run}");
     assert!(text.contains("approve it with `d365map run --approve-mass-change contacts`"), "{text}");
     let (_, text, _) = world.call(&["run", "--dry-run"]).await;
-    assert!(text.contains("would read nothing until changes that are held are approved") && text.contains(words), "{text}");
+    assert!(text.contains("would read nothing until held changes are approved") && text.contains(words), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

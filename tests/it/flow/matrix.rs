@@ -295,7 +295,7 @@ impl Bench {
         self.change(6, json!({"jobtitle": "03.04.1990"}), |c| c.job = Some("03.04.1990")).await;
         // A load that stopped is still the first one.
         let stopped = self.model.case.stop_at_rejects;
-        self.step("a rejected record is mended", stopped, stopped).await;
+        self.step("a rejected record is fixed", stopped, stopped).await;
 
         self.change(2, json!({"lastname": "Bakerson", "address1_city": "Paris", "jobtitle": null}), |c| {
             (c.lastname, c.city, c.job) = ("Bakerson", "Paris", None);
@@ -309,7 +309,7 @@ impl Bench {
         self.change(5, json!({"emailaddress1": "five@example.com"}), |c| c.email = "five@example.com").await;
         self.change(3, json!({"statecode": 0}), |c| c.active = true).await;
         self.change(4, json!({"lastname": "Seen"}), |c| c.lastname = "Seen").await;
-        self.step("an address is mended, records come into the filter", false, false).await;
+        self.step("an address is fixed, records come into the filter", false, false).await;
 
         self.delete(2).await;
         self.change(1, json!({"emailaddress1": "none any more"}), |c| c.email = "none any more").await;
@@ -320,7 +320,7 @@ impl Bench {
         self.step("a change of a record whose address is invalid still; a delete of an inactive one", false, false).await;
 
         self.change(1, json!({"emailaddress1": "one@example.com"}), |c| c.email = "one@example.com").await;
-        self.step("the address is mended: all that has changed goes", false, false).await;
+        self.step("the address is fixed: all that has changed goes", false, false).await;
 
         self.change(3, json!({"lastname": "Hidden"}), |c| c.lastname = "Hidden").await;
         self.change(4, json!({"address1_city": "Rome", "familystatuscode": 2}), |c| (c.city, c.family) = ("Rome", 2)).await;
@@ -338,7 +338,7 @@ impl Bench {
         }
         self.step("a replay, in which one fails", true, true).await;
         self.change(4, json!({"emailaddress1": "four@example.com"}), |c| c.email = "four@example.com").await;
-        self.step("what failed in the replay is mended, and gets its initial fields", false, false).await;
+        self.step("what failed in the replay is fixed, and gets its initial fields", false, false).await;
 
         self.delete(6).await;
         self.change(5, json!({"address1_city": "Kyiv"}), |c| c.city = "Kyiv").await;
@@ -359,7 +359,7 @@ async fn every_combination_of_options_leaves_in_campaign_what_the_model_says() {
             stories.spawn(async move { Bench::new(case).await.story().await });
         }
         match stories.join_next().await {
-            Some(ended) => ended.expect("the story is told to its end"),
+            Some(ended) => ended.expect("the story is complete"),
             None => return,
         }
     }

@@ -261,7 +261,7 @@ async fn a_consent_after_our_own_write_to_dynamics_is_not_beaten_by_that_write()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_disagrees_at_first_waits_for_a_yes_and_then_the_opt_out_wins() {
+async fn what_disagrees_at_first_waits_for_approval_and_then_the_opt_out_wins() {
     let mut world = world().await;
     let plan = plan("bidirectional");
     // Both systems have been there before: profiles by the contacts' ids, one of somebody else.
@@ -299,7 +299,7 @@ async fn what_disagrees_at_first_waits_for_a_yes_and_then_the_opt_out_wins() {
     assert_eq!((world.flags(4).await, world.lists(4).await), ((false, false, false), (false, false, true)));
     let other = world.profiles().await.into_iter().find(|p| p["externalId"] == "other").unwrap();
     assert_eq!(other["blackListEmail"], true);
-    // From then on nobody is asked.
+    // From then on no approval is needed.
     world.options.optouts.accept = false;
     world.marketing(3, json!({"blackListPhone": true})).await;
     world.sync(&plan).await;
@@ -307,7 +307,7 @@ async fn what_disagrees_at_first_waits_for_a_yes_and_then_the_opt_out_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_pairs_are_compared_anew_before_anything_is_written() {
+async fn other_pairs_are_compared_again_before_anything_is_written() {
     let world = world().await;
     world.person(1, json!({"donotfax": true})).await;
     let first = plan("bidirectional");
@@ -335,7 +335,7 @@ async fn a_contact_without_a_profile_waits_for_nothing_and_is_compared_when_it_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_that_was_deleted_and_made_again_is_no_consent() {
+async fn a_profile_that_was_deleted_and_made_again_is_not_a_consent() {
     let world = world().await;
     let plan = plan("bidirectional");
     world.person(1, json!({"donotemail": true})).await;

@@ -164,7 +164,7 @@ async fn towards_campaign_a_consent_whose_answer_was_lost_lifts_no_opt_out_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_opt_out_that_campaign_gets_later_stays_and_nobody_is_asked() {
+async fn an_opt_out_that_campaign_gets_later_stays_without_approval() {
     let world = world().await;
     let plan = plan_of(&mapping("d365-to-campaign", "deletes ignore"));
     world.person(1, json!({})).await;
@@ -243,7 +243,7 @@ async fn an_opt_out_is_on_disk_before_the_profile_goes() {
     world.admin("fail-next", json!({"kind": "status", "status": 403, "api": "campaign", "method": "DELETE", "count": 1})).await;
     let _ = world.try_run(&plan).await;
     assert!(!Store::open_read(&world.state()).unwrap().kept_optouts("contacts", &id(1)).unwrap().is_empty());
-    // Without a look there is no delete.
+    // Without a read there is no delete.
     world.person(2, json!({})).await;
     world.sync(&plan).await;
     world.delete(2).await;

@@ -59,7 +59,7 @@ async fn an_exported_time_decides_whose_word_is_the_later_even_at_the_first_comp
     server.write("optout_1.csv", format!("{HEADER}{stories}"));
     server.write("other.csv", format!("{HEADER}{}", line(3, "blackListEmail", false, 5)));
     sync(&world, &server, &plan).await;
-    // Given after the change, before the change, and in a file that is none of ours.
+    // Given after the change, before the change, and in a file of another name.
     assert_eq!((world.flags(1).await.0, world.lists(1).await.0), (false, false));
     assert_eq!((world.flags(2).await.0, world.lists(2).await.0), (true, true));
     assert_eq!((world.flags(3).await.0, world.lists(3).await.0), (true, true));
@@ -109,7 +109,7 @@ async fn a_line_that_cannot_be_read_is_counted_and_costs_no_other_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_written_anew_each_day_is_read_from_its_beginning() {
+async fn a_file_that_is_rewritten_each_day_is_read_from_its_beginning() {
     let server = Server::start(&Options::default());
     let mut world = world().await;
     // It is the export that leads to the profile.
@@ -121,7 +121,7 @@ async fn a_file_that_is_written_anew_each_day_is_read_from_its_beginning() {
     server.write("optout_daily.csv", format!("{HEADER}{}", line(1, "blackListPhone", true, 0)));
     sync(&world, &server, &plan).await;
     assert_eq!(world.flags(1).await, (false, true, true));
-    // The next day's is longer, and nothing but its header is as before.
+    // The next day's is longer, and only its header is as before.
     world.marketing(1, json!({"blackListEmail": true})).await;
     let news = [line(7, "blackListFax", false, 10), line(1, "blackListEmail", true, 0)].concat();
     server.write("optout_daily.csv", format!("{HEADER}{news}"));

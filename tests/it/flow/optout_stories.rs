@@ -1,5 +1,5 @@
 //! Opt-outs under generated histories: people on both sides change their minds, readings fail, answers are lost, the process
-//! dies; in the end both systems agree, nobody's opt-out is lost, and nothing is written any more.
+//! dies; in the end both systems agree, no opt-out is lost, and nothing is written any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ enum Event {
     Pause,
     /// A run to its end.
     Run,
-    /// A run that dies after so many milliseconds.
+    /// A run that dies after this number of milliseconds.
     Killed(u64),
     /// The next requests meet this.
     Fault(usize),

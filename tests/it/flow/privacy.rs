@@ -80,7 +80,7 @@ async fn after_forget_no_byte_of_the_person_is_in_state_log_or_shared_memory_and
     let (status, out, error) = world.call(&["privacy", "report", ADA.2, "--format", "json"]).await;
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{error}"));
     assert_eq!((status, &report["traces"]["records"]), (1, &json!([id(1)])), "{report}");
-    // An address is no key: it says whose it is, and nothing goes.
+    // An address is not a key: the report says whose it is, and nothing is removed.
     let (status, _, error) = world.call(&["privacy", "forget", ADA.2, "--yes"]).await;
     assert!(status == 2 && error.contains(&id(1)), "{error}");
     let (status, _, error) = world.call(&["privacy", "forget", &id(1)]).await;
@@ -112,7 +112,7 @@ async fn after_forget_no_byte_of_the_person_is_in_state_log_or_shared_memory_and
     }
     assert_eq!(world.profile(2).await.expect("written")["lastName"], EVE.1);
 
-    // A mistake can be mended.
+    // A mistake can be fixed.
     assert_eq!(world.call(&["privacy", "lift", &id(1)]).await.0, 0);
     assert_eq!(world.call(&["privacy", "lift", &id(1)]).await.0, 2);
     let (status, out, error) = world.call(&["replay", "contacts"]).await;

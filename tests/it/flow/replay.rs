@@ -52,7 +52,7 @@ async fn a_replay_is_refused_where_table_or_backlog_has_two_million_records() {
     db.execute("UPDATE mapping SET outbox_rows = 0", []).expect("a change");
     drop(db);
 
-    // The flag asks nobody.
+    // With the flag there is no question.
     world.admin("record-count", json!({"table": "contact", "count": 2_000_000})).await;
     let (status, out, error) = world.call(&["replay", "contacts", "--ignore-limits"]).await;
     assert!(status == 0 && out.contains("unchanged         3"), "{out}{error}");
@@ -116,7 +116,7 @@ async fn an_estimate_takes_its_numbers_from_dataverse_or_from_the_command_line()
     insta::assert_json_snapshot!(estimate);
     let (status, _, error) = world.call(&["plan", "--estimate", "--records", "contakts=1"]).await;
     assert!(status == 2 && error.contains("`contakts`") && error.contains("`contacts`"), "{error}");
-    // A plan without a project: the numbers must be said, and then nobody is asked.
+    // A plan without a project: the numbers must be given, and then there is no question.
     let alone = tempfile::tempdir().expect("a folder");
     std::fs::write(alone.path().join("a.d365map"), MAPPING).expect("a file");
     let call = async |args: &[&str]| {

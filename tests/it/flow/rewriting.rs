@@ -14,7 +14,7 @@ use url::Url;
 
 use super::support::World;
 
-/// A text in answers, and what stands there instead.
+/// A text in answers, and its replacement.
 pub type Rules = &'static [(&'static str, &'static str)];
 /// The same, to be exchanged later: links that the state keeps name the proxy.
 pub type Rewritten = Arc<Mutex<Rules>>;

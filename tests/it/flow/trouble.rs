@@ -34,7 +34,7 @@ async fn a_lost_answer_to_a_create_makes_no_second_profile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_of_the_moment_are_passed_over() {
+async fn temporary_errors_do_not_stop_a_run() {
     for fault in [
         json!({"kind": "status", "status": 503, "api": "campaign", "count": 4}),
         json!({"kind": "status", "status": 500, "api": "campaign", "method": "PATCH", "count": 2}),
@@ -55,7 +55,7 @@ async fn errors_of_the_moment_are_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_expire_in_the_middle_are_fetched_anew() {
+async fn tokens_that_expire_in_the_middle_are_fetched_again() {
     let world = World::empty().await;
     loaded(&world, 3).await;
     let plan = small("");
@@ -324,7 +324,7 @@ async fn reading_pauses_at_the_high_water_mark() {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     running.await.expect("no panic").expect("the run completes");
-    // A page may be taken in while the backlog is just below the mark.
+    // A page may be stored while the backlog is just below the mark.
     assert!(most <= 150, "{most} operations waited");
     assert!(world.profiles().await.len() > 500);
 }
@@ -387,12 +387,12 @@ async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_be
     loaded(&world, 1).await;
     world.run(&plan).await;
     world.admin("fail-next", json!({"kind": "status", "status": 500, "api": "campaign", "method": "PATCH", "count": 1000})).await;
-    // Seventeen attempts have gone by over earlier runs; their pauses are minutes.
+    // Seventeen attempts were made in earlier runs; their pauses are minutes.
     tried(&world, 17);
     let run = world.run(&plan).await;
     assert_eq!((run.failed, run.backlog), (1, 0), "{run:?}");
     assert_eq!(world.dead_letters()[0].failure.status, Some(500));
-    // Put back it is read anew, and comes to what the target has.
+    // Queued again it is read again, and equals what the target has.
     world.admin("clear-faults", Value::Null).await;
     d365map::state::Store::open(&world.state()).and_then(|s| s.retry_dead_letters(&Default::default())).expect("put back");
     world.run(&plan).await;
@@ -401,7 +401,7 @@ async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mapping_that_stops_for_a_reason_of_its_own_keeps_no_opt_out_from_being_moved() {
+async fn a_mapping_that_stops_for_its_own_reason_keeps_no_opt_out_from_being_moved() {
     let world = World::empty().await;
     let plan = super::support::plan_of(
         "mapping contacts: d365.contact -> campaign.profile {

@@ -272,7 +272,7 @@ async fn a_full_disk_fails_the_round_and_the_watch_goes_on_when_there_is_room() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_shows_as_failed_with_the_next_attempt_and_mends_itself() {
+async fn an_outage_shows_as_failed_with_the_next_attempt_and_ends_without_help() {
     let mut world = World::empty().await;
     world.http.attempts = 1;
     world.create(1, ada()).await;
@@ -318,7 +318,7 @@ async fn eventually(what: &str, so: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exports_that_cannot_be_had_until_somebody_mends_it_keep_no_opt_out_from_travelling() {
+async fn exports_that_cannot_be_read_until_a_person_fixes_them_keep_no_opt_out_from_traveling() {
     let server = Server::start(&Options::default());
     let mut world = optout::world().await;
     world.person(1, json!({})).await;
@@ -338,7 +338,7 @@ async fn exports_that_cannot_be_had_until_somebody_mends_it_keep_no_opt_out_from
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_that_lets_nobody_in_keeps_no_event_of_the_exports_from_travelling() {
+async fn a_journal_that_refuses_the_login_keeps_no_event_of_the_exports_from_traveling() {
     let server = Server::start(&Options::default());
     let mut world = events::world(&[events::event("open", 1, 1, json!({}))]).await;
     world.admin("fail-next", json!({"api": "journal", "kind": "status", "status": 403, "count": 100_000})).await;
@@ -398,7 +398,7 @@ async fn a_changed_mapping_is_noted_and_taken_up_at_the_next_start_and_not_befor
     world.create(3, ada()).await;
     assert!(profile_of(&world, 3).await["lastName"].as_str().is_none_or(str::is_empty), "by the new plan");
 
-    // Files that are no plan stop nothing, but they do not start anything either.
+    // Files that do not compile stop nothing, but they do not start anything either.
     watching.files.change(Err("1 error, the first at a.d365map:1:1".to_owned()));
     let due = watching.until("contacts", "due for a restart", |w| w.restart_due.is_some()).await;
     assert!(due.restart_due.is_some_and(|r| r.contains("a.d365map:1:1")));

@@ -140,7 +140,7 @@ impl Client {
         self.process.wait().expect("it ends").code().unwrap_or(-1)
     }
 
-    /// Closes the stream without a word; the exit status.
+    /// Closes the stream without a message; returns the exit status.
     pub fn vanish(mut self) -> i32 {
         self.input = None;
         self.process.wait().expect("it ends").code().unwrap_or(-1)

@@ -64,7 +64,7 @@ impl Session {
         self.client.request(method, params)
     }
 
-    /// The labels that are offered where `§` stands in a text that takes the file's place.
+    /// The labels that are offered at `§` in a text that replaces the file's.
     fn offered(&mut self, text: &str) -> Vec<String> {
         let at = text.find('§').expect("a cursor");
         let plain = text.replace('§', "");
@@ -91,7 +91,7 @@ fn codes(findings: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn findings_come_as_one_types_and_go_when_they_are_mended_or_closed() {
+fn findings_come_as_one_types_and_go_when_they_are_fixed_or_closed() {
     let mut s = Session::new(FILE);
     assert_eq!(s.client.findings(&s.uri), json!([]));
     let wrong = FILE.replace("firstname  ->", "firstnmae  ->");
@@ -129,7 +129,7 @@ fn findings_of_included_files_use_what_the_editor_has_open() {
 }
 
 #[test]
-fn completion_knows_what_can_stand_at_each_place() {
+fn completion_knows_what_is_allowed_at_each_place() {
     let mut s = Session::new(FILE);
     let head = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n";
     let has = |list: &[String], wanted: &[&str]| wanted.iter().all(|w| list.iter().any(|l| l == w));
@@ -321,7 +321,7 @@ fn formatting_gives_the_form_of_the_command() {
 }
 
 #[test]
-fn code_actions_mend_or_allow_a_finding() {
+fn code_actions_fix_or_allow_a_finding() {
     let text = format!("let other = 1\n{}", FILE.replace("firstname  ->", "firstnmae  ->"));
     let mut s = Session::new(&text);
     let everything = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 99, "character": 0 } });
@@ -370,7 +370,7 @@ fn columns_are_utf_16_unless_the_client_offers_bytes() {
 fn after_any_edits_the_findings_are_those_of_the_command() {
     let mut s = Session::new(FILE);
     let mut text = FILE.to_owned();
-    // A small generator of its own: the same edits in every run.
+    // A small local generator: the same edits in every run.
     let mut seed = 42_u64;
     let mut random = |below: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,4 +1,4 @@
-//! What becomes of an invitation, and of a private deal with which Microsoft is asked to help later.
+//! What happens to an invitation, and of a private deal with which Microsoft is asked to help later.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -59,7 +59,7 @@ async fn a_deal_that_is_won_in_dynamics_is_closed_in_partner_center_and_does_not
     deal.run().await;
     assert_eq!(deal.writes().await, (0, 0));
 
-    // It is reopened in Dynamics: the referral is closed for good.
+    // It is reopened in Dynamics: the referral is closed permanently.
     deal.dynamics(Method::PATCH, &format!("opportunities({opportunity})"), json!({"statecode": 0})).await;
     deal.writes().await;
     deal.run().await;

@@ -25,7 +25,7 @@ async fn with_check_mark_on_a_name_shows_whether_the_deal_is_in_step_and_no_mark
     assert_eq!(deal.opportunity_of(&open).await["name"], "✔ Data platform, phase 1");
     deal.writes().await;
     deal.run().await;
-    assert_eq!(deal.writes().await, (0, 0), "a mark is no change");
+    assert_eq!(deal.writes().await, (0, 0), "a mark is not a change");
 
     // A change of Partner Center comes with the mark.
     let path = format!("partner/referrals/{}", open.as_str().unwrap());

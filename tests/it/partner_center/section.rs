@@ -64,7 +64,7 @@ fn a_refresh_token_is_a_reference_and_has_one_place() {
     assert_eq!(given.config.credential.refresh_token, RefreshTokenPlace::Given(SecretRef::Env("TOKEN".into())));
     let literal = load(&format!("{LEAST}    refresh-token: hunter2\n")).unwrap_err();
     let text = format!("{literal:?}");
-    assert!(text.contains("must not stand in the project file") && !text.contains("hunter2"), "{text}");
+    assert!(text.contains("must not be written in the project file") && !text.contains("hunter2"), "{text}");
     let both = load(&format!("{LEAST}    token-file: a\n    refresh-token: {{ env: TOKEN }}\n")).unwrap_err();
     assert_eq!(both[0].message, "the connection to Partner Center has two places for the refresh token");
 }
@@ -76,7 +76,7 @@ fn no_link_is_written_if_the_file_says_so() {
 }
 
 #[test]
-fn wrong_values_are_told_with_what_to_write() {
+fn wrong_values_are_reported_with_what_to_write() {
     for (lines, message, help) in [
         ("    sign-in: password\n", "`password` is not a way to sign in", "device-code"),
         (
@@ -84,7 +84,7 @@ fn wrong_values_are_told_with_what_to_write() {
             "`url` must be the address of a host, without a path",
             "`https://api.partner.microsoft.com`",
         ),
-        ("    webhooks-url: http://example.com\n", "a secret would go over the network in the clear", "https"),
+        ("    webhooks-url: http://example.com\n", "a secret would be sent over the network unencrypted", "https"),
         ("    portal-link: https://a.example/deals\n", "`portal-link` must be a web address with `{id}`", "`off`"),
         ("    portal-link: \"deal {id}\"\n", "`portal-link` must be a web address with `{id}`", "`off`"),
         (

@@ -90,9 +90,9 @@ fn check<'a>(report: &'a Value, id: &str) -> &'a Value {
 async fn a_device_code_signs_in_and_doctor_status_and_logout_know_of_it() {
     let place = Place::new(settings()).await;
     let (_, out, _) = place.run(&["status"]).await;
-    assert!(out.contains("Partner Center: nobody has signed in; run `d365map login partner-center`"), "{out}");
+    assert!(out.contains("Partner Center: no account is signed in; run `d365map login partner-center`"), "{out}");
     let (status, report) = place.doctor().await;
-    assert_eq!((status, check(&report, "partner-center.sign-in")["cause"].as_str()), (1, Some("nobody has signed in")));
+    assert_eq!((status, check(&report, "partner-center.sign-in")["cause"].as_str()), (1, Some("no account is signed in")));
 
     let (status, out, error) = place.run(&["login", "partner-center"]).await;
     assert_eq!(status, 0, "{out}{error}");
@@ -113,7 +113,7 @@ async fn a_device_code_signs_in_and_doctor_status_and_logout_know_of_it() {
     let (status, out, _) = place.run(&["logout", "partner-center"]).await;
     assert!(status == 0 && out.contains("the token file was removed"), "{out}");
     let (status, out, _) = place.run(&["logout", "partner-center"]).await;
-    assert!(status == 0 && out.contains("nobody was signed in"), "{out}");
+    assert!(status == 0 && out.contains("no account was signed in"), "{out}");
 }
 
 #[cfg(unix)]
@@ -161,7 +161,7 @@ async fn a_sign_in_without_mfa_is_refused_and_stores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_sign_in_is_told_with_the_command_that_signs_in() {
+async fn a_revoked_sign_in_is_reported_with_the_command_that_signs_in() {
     let place = Place::new(settings()).await;
     place.sign_in().await;
     place.admin("partner/revoke", json!({})).await;

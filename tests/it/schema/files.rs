@@ -128,7 +128,7 @@ fn version_table_and_extension_are_checked_before_anything_else() {
     assert_eq!(fault(&HEAD.replace("d365.thing", "crm.thing")), "`crm.thing` is not the name of a table");
     assert_eq!(fault(&HEAD.replace("collection:", "extends: builtin\ncollection:")), "`builtin` cannot be extended");
     assert_eq!(fault(&HEAD.replace("collection: things\n", "")), "the key `collection` is missing");
-    assert_eq!(fault("a: ["), read("a: [").unwrap_err()[0].message, "what is no YAML is a fault too");
+    assert_eq!(fault("a: ["), read("a: [").unwrap_err()[0].message, "what is not YAML is a fault too");
 }
 
 #[test]

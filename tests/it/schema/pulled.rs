@@ -93,7 +93,7 @@ async fn properties_that_were_not_selected_are_done_without() {
 }
 
 #[tokio::test]
-async fn a_pull_of_the_profile_agrees_with_the_built_in_one_and_knows_no_lengths_of_its_own() {
+async fn a_pull_of_the_profile_agrees_with_the_built_in_one_and_adds_no_lengths() {
     let bench = Bench::new().await;
     let document = ok(bench.ac(Method::GET, "profileAndServicesExt/resourceType/profile")).await;
     let known = builtin(SystemId::Campaign, "profile");

@@ -1,4 +1,4 @@
-//! The option sets of the built-in tables of Dynamics 365 hold Microsoft's standard options and labels, not those of some organisation.
+//! The option sets of the built-in tables of Dynamics 365 hold Microsoft's standard options and labels, not those of some organization.
 
 use d365map::schema::{Catalogue, FieldType, SystemId};
 
@@ -26,7 +26,7 @@ const STANDARD: &[(&str, &str, &str)] = &[
     ("opportunity", "statecode", "0 Open; 1 Won; 2 Lost"),
 ];
 
-/// Languages by their Windows number, which are the same in every organisation.
+/// Languages by their Windows number, which are the same in every organization.
 const LANGUAGES: &str = "mspp_userpreferredlcid";
 
 #[test]
@@ -47,7 +47,7 @@ fn option_sets_of_built_in_tables_have_microsofts_standard_labels() {
 }
 
 #[test]
-fn labels_of_built_in_tables_carry_no_mark_of_an_organisation() {
+fn labels_of_built_in_tables_carry_no_mark_of_an_organization() {
     let marks = ["test", "demo", "sample", "sandbox", "todo"];
     for table in Catalogue::builtin().tables() {
         for field in table.fields.values() {

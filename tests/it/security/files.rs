@@ -173,7 +173,7 @@ fn what_is_not_a_regular_file_of_a_sensible_size_is_an_error_at_once() {
         if !matches!(name, "large" | "folder") {
             refused("a log", &["privacy", "report", "ada@example.com", "--log", name]);
         }
-        // The project's own files: secrets have an error of their own for one that is too large.
+        // The project's own files: secrets have a separate error for one that is too large.
         std::fs::write(at("d365map.yaml"), connections(name, "fields.csv", "fields.csv")).expect("a file");
         refused("a client certificate", &["schema", "pull", "d365.contact"]);
         if name != "large" {

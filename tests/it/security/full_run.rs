@@ -32,7 +32,7 @@ const PERSONS: [(&str, &str, &str); 3] = [
     ("Oksaniella", "Vyshnevetska", "oksaniella@private.example"),
 ];
 
-/// Stands between d365map and the token services: keeps every token that goes by, and misbehaves when told to.
+/// A proxy between d365map and the token services: keeps every token that passes, and misbehaves on request.
 #[derive(Clone, Default)]
 struct Tokens {
     /// The addresses of the token services, for `/dataverse` and `/campaign`.

@@ -24,7 +24,7 @@ const HOSTILE: &str =
 enum Trouble {
     /// Campaign refuses each record.
     Records = 0,
-    /// Dynamics lets nobody read.
+    /// Dynamics refuses every read.
     Reading,
     /// There are no tokens.
     Tokens,

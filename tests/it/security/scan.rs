@@ -1,4 +1,4 @@
-//! Looks for what must not be there, in every form in which it may stand.
+//! Looks for what must not be there, in every possible form.
 
 use std::path::Path;
 
@@ -55,9 +55,9 @@ impl Scan {
         }
     }
 
-    /// What is found in some bytes, with a little of what stands before it.
+    /// What is found in some bytes, with a little of what is before it.
     pub fn find(&self, bytes: &[u8]) -> Vec<String> {
-        // Bytes that are no text become marks; what is looked for is text and stays as it is.
+        // Bytes that are not text become marks; what is looked for is text and stays as it is.
         let text = String::from_utf8_lossy(bytes);
         let lower = text.to_ascii_lowercase();
         let mut found = Vec::new();

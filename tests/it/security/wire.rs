@@ -40,7 +40,7 @@ fn page() -> PageRequest {
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 #[tokio::test]
-async fn no_redirect_of_any_kind_takes_a_token_or_a_body_along_be_it_to_another_host_or_to_the_same() {
+async fn no_redirect_of_any_kind_takes_a_token_or_a_body_along_to_another_host_or_to_the_same() {
     for status in REDIRECTS {
         let stranger = Server::with_tokens(|_, _| Reply::json(200, r#"{"value":[]}"#)).await;
         for elsewhere in [Some(stranger.url.clone()), None] {
@@ -53,9 +53,9 @@ async fn no_redirect_of_any_kind_takes_a_token_or_a_body_along_be_it_to_another_
                 }
             })
             .await;
-            let read = dataverse(&server.url, server.token_url()).page(&page()).await.expect_err("a redirect is no answer");
+            let read = dataverse(&server.url, server.token_url()).page(&page()).await.expect_err("a redirect is not an answer");
             let written = campaign(&server.url, server.token_url()).create("profile", None, r#"{"lastName":"L"}"#).await;
-            for error in [read, written.expect_err("a redirect is no answer")] {
+            for error in [read, written.expect_err("a redirect is not an answer")] {
                 assert!(matches!(error, ConnectError::Protocol { .. }), "{status}: {error}");
             }
             assert!(server.calls().iter().all(|c| c.target != "/moved"), "{status}");
@@ -115,7 +115,7 @@ async fn a_command_says_that_a_certificate_is_not_trusted_and_ends_with_2() {
     }
 }
 
-/// A proxy that asks who is there (407) and lets nobody pass. Gives its port and the number of requests that came.
+/// A proxy that asks for a login (407) and lets no request pass. Returns its port and the number of requests that came.
 async fn proxy_that_asks_for_a_login() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -138,7 +138,7 @@ async fn proxy_that_asks_for_a_login() -> (u16, Arc<AtomicUsize>) {
 async fn a_command_says_at_once_that_a_proxy_asks_for_a_login_or_has_an_unsupported_scheme_and_how_to_fix_it() {
     let (port, asked) = proxy_that_asks_for_a_login().await;
     let folder = tempfile::tempdir().expect("a folder");
-    // Nobody is reached: the proxy stands in between.
+    // No service is reached: the proxy is in between.
     crate::doctor::fake::project(folder.path(), "https://contoso.invalid", crate::doctor::fake::READS);
     for (proxy, words) in [
         (format!("http://127.0.0.1:{port}"), ["asks for a user name and password (407)", "HTTPS_PROXY: http://USER:PASSWORD@PROXY:PORT"]),
@@ -196,7 +196,7 @@ async fn plain_http_to_another_machine_is_refused_by_the_connectors_and_by_the_p
         ] {
             std::fs::write(&file, text).expect("a file");
             let error = Project::load(&file).expect_err("refused").to_string();
-            assert!(error.contains("in the clear"), "{host}: {error}");
+            assert!(error.contains("unencrypted"), "{host}: {error}");
         }
     }
 }
@@ -212,7 +212,7 @@ async fn endless(head: &'static str) -> Url {
             let _ = stream.read(&mut request).await;
             let _ = stream.write_all(head.as_bytes()).await;
             let chunk = format!("10000\r\n{}\r\n", " ".repeat(65_536));
-            // Bounded, should nobody hang up.
+            // Bounded, in case the client does not hang up.
             for _ in 0..4096 {
                 if stream.write_all(chunk.as_bytes()).await.is_err() {
                     break;
@@ -224,7 +224,7 @@ async fn endless(head: &'static str) -> Url {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut_off_be_it_of_the_token_service_an_error_or_a_page() {
+async fn an_answer_without_end_is_cut_off_for_the_token_service_an_error_and_a_page() {
     let tokens = Server::with_tokens(|_, _| Reply::empty(404)).await;
     let start = std::time::Instant::now();
     // A token.
@@ -323,7 +323,7 @@ fn what_is_named_a_secret_in_the_program_is_of_a_type_that_shows_none() {
     ];
     let mut seen = 0;
     for (path, text) in program() {
-        // The emulators' secrets open nothing but the emulators.
+        // The emulators' secrets open only the emulators.
         if path.contains("/emulator/") {
             continue;
         }

@@ -84,7 +84,7 @@ async fn keys_of_every_kind_and_form_open_the_door() {
         let access = Sftp::new(config.clone()).unwrap().check().await;
         assert_eq!(access.unwrap_or_else(|e| panic!("{name}: {e}")), Access { exports: Vec::new(), logs: Some(true) }, "{name}");
         if passphrase.is_some() {
-            for (given, says) in [(None, "add `passphrase`"), (Some("hunter2"), "the passphrase does not open it")] {
+            for (given, says) in [(None, "add `passphrase`"), (Some("hunter2"), "the passphrase is wrong")] {
                 config.passphrase = given.map(SecretString::from);
                 let error = Sftp::new(config.clone()).unwrap_err().to_string();
                 assert!(error.contains(says) && !error.contains("hunter2"), "{name}: {error}");
@@ -104,7 +104,7 @@ async fn a_key_that_is_not_registered_is_refused_with_its_fingerprint() {
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
+async fn a_server_with_an_unconfirmed_key_is_not_spoken_to() {
     let server = Server::start(&Options::default());
     let other = keygen(&server.path("other"), &["-t", "ed25519", "-N", ""]);
     assert!(other.contains("PRIVATE KEY"));
@@ -115,7 +115,7 @@ async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
         Sftp::new(config).unwrap()
     };
     let empty = server.path("empty");
-    std::fs::write(&empty, "# nobody\nelsewhere.example.org ssh-ed25519 AAAA\n").unwrap();
+    std::fs::write(&empty, "# none\nelsewhere.example.org ssh-ed25519 AAAA\n").unwrap();
     let error = with(HostKey::KnownHosts(empty)).exports().await.unwrap_err();
     let SftpError::HostKeyUnknown { found, .. } = &error else { panic!("{error}") };
     assert_eq!(found, &format!("ssh-ed25519 {}", server.fingerprint("ed25519")));
@@ -124,7 +124,7 @@ async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
     let changed = server.known_hosts("changed", other.trim());
     let error = with(HostKey::KnownHosts(changed.clone())).exports().await.unwrap_err();
     assert!(matches!(&error, SftpError::HostKeyChanged { place, .. } if *place == format!("{}:1", changed.display())), "{error}");
-    assert!(error.to_string().contains("somebody stands between"), "{error}");
+    assert!(error.to_string().contains("the connection is intercepted"), "{error}");
 
     let revoked = server.known_hosts("revoked", &server.host_key("ed25519"));
     let lines = std::fs::read_to_string(&revoked).unwrap();
@@ -295,7 +295,7 @@ async fn a_connection_that_breaks_in_mid_file_is_taken_up_where_it_broke() {
     assert_eq!(found, (0..count).collect::<Vec<_>>());
     assert!(bad.is_empty(), "{bad:?}");
     assert_eq!(line.connections.load(Ordering::SeqCst), 4);
-    // It went on and did not begin anew: little more than the file itself has gone over the line.
+    // It continued and did not start again: little more than the file itself was transferred.
     let bytes = line.bytes.load(Ordering::SeqCst);
     assert!(bytes < text.len() as u64 * 3 / 2 + 1_000_000, "{bytes} of {}", text.len());
 }
@@ -351,7 +351,7 @@ async fn a_line_that_breaks_every_time_is_given_up_and_the_position_stays() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_being_written_waits_until_it_stands_still() {
+async fn a_file_that_is_being_written_waits_until_it_no_longer_changes() {
     let server = Server::start(&Options::default());
     server.write("optout.csv", HEADER);
     let sftp = server.client();
@@ -417,7 +417,7 @@ async fn a_last_line_without_a_line_break_is_read_only_after_the_file_has_not_ch
     let kept = consumed(&export, reader.position());
     assert_eq!((kept.position.offset, kept.position.tail), (whole.len() as u64, line.trim_end().len() as u64));
     assert_eq!(sftp.settled("*.csv", std::slice::from_ref(&kept)).await.unwrap(), []);
-    // It grows all the same: the line is read again, as a whole, and so is what follows.
+    // It still grows: the line is read again, as a whole, and so is what follows.
     server.append("optout.csv", &format!("\n{}", opt_out(2)));
     let export = only(&sftp, std::slice::from_ref(&kept)).await;
     let mut reader = open(&sftp, &export).await;
@@ -533,10 +533,10 @@ async fn a_file_of_the_wrong_columns_encoding_or_delimiter_is_refused_as_a_whole
     let sftp = server.client();
     let utf16: Vec<u8> = std::iter::once(0xfeff).chain(HEADER.encode_utf16()).flat_map(u16::to_le_bytes).collect();
     let files: [(&str, Vec<u8>, &str); 5] = [
-        ("headless.csv", b"secret-person,denyListEmail,true,2024\n".to_vec(), "for files without a header give the columns"),
+        ("headless.csv", b"secret-person,denyListEmail,true,2024\n".to_vec(), "for files without a header list the columns"),
         ("columns.csv", b"externalId,attribute,value\n".to_vec(), "there is no column `lastModified` among the 3 of the header"),
         ("delimiter.csv", HEADER.replace(',', ";").into_bytes(), "set that as the delimiter"),
-        ("twice.csv", b"externalId,value,value\n".to_vec(), "the name of column 3 of the header has been there before"),
+        ("twice.csv", b"externalId,value,value\n".to_vec(), "the name of column 3 of the header is repeated"),
         ("utf16.csv", utf16, "the file is UTF-16"),
     ];
     for (name, content, says) in files {
@@ -621,7 +621,7 @@ async fn a_log_is_uploaded_whole_and_replaces_its_elder_in_one_step() {
 }
 
 #[tokio::test]
-async fn an_upload_over_a_line_that_breaks_is_made_once_more() {
+async fn an_upload_over_a_line_that_breaks_is_made_again() {
     let server = Server::start(&Options::default());
     let line = Line::to(server.port, &[3000]);
     let mut config = server.config();

@@ -1,4 +1,4 @@
-//! OpenSSH's server, started without privileges on a free port of this machine, with keys of its own that live as long as the test.
+//! OpenSSH's server, started without privileges on a free port of this machine, with keys that live as long as the test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -135,7 +135,7 @@ impl Server {
         SecretString::from(std::fs::read_to_string(self.path("user")).expect("a key"))
     }
 
-    /// The public host key of a kind, as it stands in its file: kind, key, comment.
+    /// The public host key of a kind, as in its file: kind, key, comment.
     pub fn host_key(&self, kind: &str) -> String {
         std::fs::read_to_string(self.path(&format!("host_{kind}.pub"))).expect("a key").trim().to_owned()
     }
@@ -170,7 +170,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Why it refuses somebody is told to nobody else.
+            // Only this log says why it refuses a client.
             eprintln!("sshd: {}", std::fs::read_to_string(self.path("log")).unwrap_or_default());
         }
         let _ = self.child.kill();
@@ -183,7 +183,7 @@ fn greets(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).and_then(|mut s| s.read_exact(&mut greeting)).is_ok() && &greeting == b"SSH-"
 }
 
-/// A line to the server that breaks: each of the first connections ends after so many bytes from the server.
+/// A line to the server that breaks: each of the first connections ends after this number of bytes from the server.
 pub struct Line {
     pub port: u16,
     pub connections: Arc<AtomicUsize>,

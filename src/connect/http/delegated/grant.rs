@@ -139,7 +139,7 @@ impl TokenService {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", &self.client_id).append_pair("scope", &scope(audience));
         let body = Payload::Fixed(form.finish().into());
-        // A code that nobody uses expires.
+        // An unused code expires.
         let request =
             Request { headers: headers(), body, repeat: Repeat::Safe, ..Request::new("token", Method::POST, self.device_url.clone()) };
         let answer = self.http.send(&request).await.map_err(|error| self.explained(error))?;
@@ -226,7 +226,7 @@ pub(super) fn oauth_error(call: &Call) -> Option<String> {
 /// Why a person must act, by Entra ID's code; and whether consent is what is missing.
 fn reason(code: &str) -> (&'static str, bool) {
     match code {
-        "AADSTS65001" | "AADSTS650056" => ("nobody has consented to the permissions of the app", true),
+        "AADSTS65001" | "AADSTS650056" => ("no one has consented to the permissions of the app", true),
         "AADSTS700082" | "AADSTS70043" => ("the sign-in has expired", false),
         "AADSTS50173" | "AADSTS50133" => ("the sign-in ended because the password was changed or reset", false),
         "AADSTS50076" | "AADSTS50079" | "AADSTS50158" => ("the token service asks for multifactor authentication", false),

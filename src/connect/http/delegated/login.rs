@@ -29,7 +29,7 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 /// How a caller waits, so that tests need not.
 pub(crate) type Wait<'a> = &'a (dyn Fn(Duration) -> Pending<'static, ()> + Send + Sync);
 
-/// Why nobody is signed in.
+/// Why no account is signed in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The project keeps the refresh token elsewhere.
@@ -41,8 +41,8 @@ pub enum LoginError {
     /// The person declined.
     #[error("the sign-in was declined")]
     Declined,
-    /// Nobody signed in within the time.
-    #[error("nobody signed in within the time: run the command again")]
+    /// No person signed in within the time.
+    #[error("no one signed in within the time: run the command again")]
     Expired,
     /// The sign-in had no multifactor authentication.
     #[error(

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_in_the_words_of_the_service_on_one_line() {
+    async fn a_refusal_is_reported_in_the_words_of_the_service_on_one_line() {
         let loopback = Loopback::open("s1".to_owned()).await.unwrap();
         let port = loopback.port;
         let task = tokio::spawn(loopback.answer());

@@ -179,7 +179,7 @@ impl Delegated {
         self.use_refresh_token(audience, now).await.map(|_| true)
     }
 
-    /// What the token file says; `None` if nobody has signed in, or if the refresh token is not in a file.
+    /// What the token file says; `None` if no account is signed in, or if the refresh token is not in a file.
     ///
     /// # Errors
     /// [`ConnectError::Config`] if the file cannot be used.
@@ -215,7 +215,7 @@ impl Delegated {
                 let _lock = self.lock(path).await?;
                 // Read under the lock: another process may have put a newer one there.
                 let mut kept =
-                    file::read(path)?.ok_or_else(|| self.sign_in(format!("nobody has signed in: {} is missing", path.display())))?;
+                    file::read(path)?.ok_or_else(|| self.sign_in(format!("no account is signed in: {} is missing", path.display())))?;
                 kept.about.expect(&inner.config, path)?;
                 let granted = inner.service.refresh(&kept.refresh_token, audience).await?;
                 if let Some(token) = &granted.refresh {

@@ -80,7 +80,7 @@ async fn token(State(service): State<Service>, Form(fields): Form<Fields>) -> Re
         let is_refresh = fields["grant_type"] == "refresh_token";
         inside.asked.push(fields);
         if let Some(error) = inside.polls.pop_front() {
-            // Entra ID puts a code of its own into the description.
+            // Entra ID puts another code into the description.
             let error = json!({"error": error, "error_description": "AADSTS70016: Continue polling."});
             return (StatusCode::BAD_REQUEST, Json(error)).into_response();
         }
@@ -276,7 +276,7 @@ async fn a_401_with_the_code_900421_asks_to_sign_in_and_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn any_other_401_is_tried_once_more_with_a_fresh_token() {
+async fn any_other_401_is_tried_again_once_with_a_fresh_token() {
     let (service, url) = Service::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
@@ -305,7 +305,7 @@ async fn a_refused_refresh_token_asks_to_sign_in_and_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_if_nobody_has_signed_in() {
+async fn nothing_is_sent_if_no_account_is_signed_in() {
     let (service, url) = Service::start().await;
     let folder = tempfile::tempdir().unwrap();
     let error = access(&url, &folder.path().join("tokens.json")).refresh("https://api.partner.microsoft.com").await.unwrap_err();

@@ -41,13 +41,13 @@ impl Game {
     /// What is under way comes to its end.
     fn finish(&self, world: &mut World) -> u32 {
         if let Some(sight) = world.held_contact.take() {
-            self.take_in_contact(world, sight);
+            self.store_contact(world, sight);
         }
         if let Some(sent) = world.asked.take() {
             world.held_profile = self.profile(world, sent);
         }
         if let Some(sight) = world.held_profile.take() {
-            self.take_in_profile(world, &sight);
+            self.store_profile(world, &sight);
         }
         self.work_alone(world)
     }

@@ -21,7 +21,7 @@ pub(super) struct Game {
     pub(super) filter: bool,
     /// Contacts leave the filter and come back, and their records are held back; the mapping deletes their profiles and makes them.
     pub(super) mapping: bool,
-    /// Views may be taken in after newer ones, and while something is written. The flow itself reads first and writes then.
+    /// Views may be stored after newer ones, and while something is written. The flow itself reads first and writes then.
     pub(super) stale: bool,
     /// Requests, what the services do about them, and answers are three moments.
     pub(super) slow: bool,
@@ -142,7 +142,7 @@ impl Game {
                 }
             }
             Act::Anew => {
-                // A profile made anew carries nobody's will: not what the old one had, and no consent.
+                // A profile that is created again expresses no choice: neither the old one's values nor a consent.
                 world.c_out = false;
                 world.c_made = world.now;
                 world.c_changed = world.now;
@@ -286,7 +286,7 @@ impl Game {
         world.work = None;
     }
 
-    pub(super) fn take_in_contact(&self, world: &mut World, sight: ContactSight) {
+    pub(super) fn store_contact(&self, world: &mut World, sight: ContactSight) {
         if self.flaw == Some(Flaw::WithTheRecord) && world.held_back {
             return;
         }
@@ -304,7 +304,7 @@ impl Game {
         }
     }
 
-    pub(super) fn take_in_profile(&self, world: &mut World, sight: &ProfileSight) {
+    pub(super) fn store_profile(&self, world: &mut World, sight: &ProfileSight) {
         if let (Some(profile), Some(Flaw::TimeOfReading)) = (&mut world.stored.profile, self.flaw) {
             profile.seen = sight.at;
         }
@@ -342,14 +342,14 @@ impl Game {
     pub(super) fn read_profile(&self, world: &mut World) {
         if let Some(sight) = self.profile(world, world.now) {
             world.unread_consent = false;
-            self.take_in_profile(world, &sight);
+            self.store_profile(world, &sight);
         }
     }
 
     /// A reading of the contact that is answered at once.
     pub(super) fn read_contact(&self, world: &mut World) {
         world.unread_lift = false;
-        self.take_in_contact(world, self.contact(world));
+        self.store_contact(world, self.contact(world));
     }
 
     /// All that may happen next.
@@ -365,7 +365,7 @@ impl Game {
                 let may = match act {
                     Act::Dynamics(_) | Act::Touch => true,
                     Act::Campaign(_) => world.c_exists,
-                    // A profile is not made anew in the second in which it was made.
+                    // A profile is not created again in the second in which it was created.
                     Act::Anew => self.anew && world.c_exists && world.now != world.c_made,
                     Act::Filter | Act::HoldBack => self.mapping,
                 };
@@ -408,7 +408,7 @@ impl Game {
             None if !held => with(&|w| self.read_contact(w)),
             None => with(&|w| w.held_contact = Some(self.contact(w))),
             Some(sight) => with(&|w| {
-                self.take_in_contact(w, sight.clone());
+                self.store_contact(w, sight.clone());
                 w.held_contact = None;
             }),
         }
@@ -418,7 +418,7 @@ impl Game {
         }
         match (&world.held_profile, world.asked) {
             (Some(sight), _) => with(&|w| {
-                self.take_in_profile(w, sight);
+                self.store_profile(w, sight);
                 w.held_profile = None;
             }),
             (None, None) if self.filter => {

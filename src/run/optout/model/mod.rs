@@ -5,12 +5,12 @@
 //! What is asked of each:
 //!
 //! 1. *Agreement*: in a few rounds both services say the same.
-//! 2. *No opt-out is lost*: where somebody said "no" in Campaign and nobody there took it back, the end is an opt-out; where
+//! 2. *No opt-out is lost*: where somebody said "no" in Campaign and it was not taken back there, the end is an opt-out; where
 //!    somebody said "no" in Dynamics last, the end is an opt-out, unless a consent in Campaign is strictly newer.
 //! 3. *Rest*: then nothing is written any more, however often everything is read and exported again; and the writes until then
 //!    are few.
 //! 4. *Consent comes through*: given in Campaign while everything is at rest, it reaches Dynamics.
-//! 5. *Our own writes beat nobody*: while Dynamics is silent, Campaign's last word is the end, whatever we wrote on the way.
+//! 5. *Our own writes win against no one*: while Dynamics is silent, Campaign's last word is the end, whatever we wrote on the way.
 //! 6. *Campaign is never lowered* by the flow.
 //!
 //! In a workflow from Dynamics to Campaign, in place of these: an opt-out of Dynamics is one of Campaign in the end; an opt-out of Campaign
@@ -80,7 +80,7 @@ fn explored(what: &str, game: &Game) {
     let began = std::time::Instant::now();
     let states = game.explore();
     println!("{what}: {states} states in {:?}", began.elapsed());
-    assert!(states > 1_000, "{what}: {states} states are no world");
+    assert!(states > 1_000, "{what}: {states} states are too few");
 }
 
 /// Whether a game finds that something does not hold.
@@ -109,8 +109,8 @@ fn while_dynamics_is_silent_campaigns_last_word_is_the_end_whatever_we_wrote_on_
 }
 
 #[test]
-fn a_profile_made_anew_is_no_consent_whenever_it_happens() {
-    explored("anew", &Game { anew: true, ..game() });
+fn a_profile_created_again_is_not_a_consent_whenever_it_happens() {
+    explored("created again", &Game { anew: true, ..game() });
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn stories(limit: Limit) -> [Vec<Option<Act>>; 2] {
         Limit::TwoChanges => [vec![consent, back, out], vec![consent, other, other]],
         Limit::TimeOfRecord => [vec![consent, out, Some(Act::Touch)], vec![Some(Act::Touch), out, consent]],
         Limit::LookToDelete => [vec![out], vec![other]],
-        Limit::LateConsent => unreachable!("what arrives late is shown to nobody"),
+        Limit::LateConsent => unreachable!("no client sees what arrives late"),
     }
 }
 

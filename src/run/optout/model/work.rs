@@ -51,7 +51,7 @@ impl Game {
         }
     }
 
-    /// When a request is sent that is sent now. Where answers come at once nobody asks for it.
+    /// When a request is sent that is sent now. It is not used if answers come immediately.
     fn sent(&self, world: &World) -> i64 {
         if self.slow { world.now } else { 0 }
     }

@@ -12,11 +12,11 @@ pub(super) enum Act {
     Touch,
     /// The attribute of the profile is set.
     Campaign(bool),
-    /// The profile is deleted and made anew by somebody.
+    /// Somebody deletes the profile and creates it again.
     Anew,
     /// The contact leaves the mapping's filter, or comes back.
     Filter,
-    /// Another field of the contact becomes one that the mapping rejects, Campaign refuses, or that waits for a link; or is put right.
+    /// Another field of the contact becomes one that the mapping rejects, Campaign refuses, or that waits for a link; or is fixed.
     HoldBack,
 }
 
@@ -41,9 +41,9 @@ pub(super) enum Late {
 /// An answer that is on its way to the flow.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
-    /// To a look at the profile, or to a write to one that is gone.
+    /// To a read of the profile, or to a write to one that is gone.
     Profile(Option<ProfileSight>),
-    /// To a look at the contact, or to a write under a version that is not the present one.
+    /// To a read of the contact, or to a write under a version that is not the present one.
     Contact(ContactSight),
     WrittenToCampaign {
         raise: Flags,
@@ -68,7 +68,7 @@ pub(super) struct Work {
     pub(super) answer: Option<Answer>,
 }
 
-/// What no client can see, or protect; see docs/optout.md. A game asks for it all the same, to show that the limit is there.
+/// What no client can see, or protect; see docs/optout.md. A game still asks for it, to show that the limit exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     /// Somebody opts out in Campaign whose profile has the opt-out already: nothing changes there.
@@ -77,7 +77,7 @@ pub(super) enum Limit {
     TwoChanges,
     /// Dynamics tells when the record changed, not when the flag did.
     TimeOfRecord,
-    /// Somebody opts out between the look at a profile and its deletion.
+    /// Somebody opts out between the read of a profile and its deletion.
     LookToDelete,
     /// A consent arrives after its sender's end.
     LateConsent,
@@ -125,7 +125,7 @@ pub(super) struct World {
     pub(super) unread_consent: bool,
     /// Somebody has taken the opt-out of the contact back since it was read last.
     pub(super) unread_lift: bool,
-    /// Nobody in Dynamics has said or done anything, and there was no opt-out there.
+    /// In Dynamics nothing was said or done, and there was no opt-out there.
     pub(super) silent: bool,
     // What is left of the story.
     pub(super) acts: u8,
@@ -140,7 +140,7 @@ impl World {
         what(&self.stored) || self.work.as_ref().is_some_and(|work| what(&work.person))
     }
 
-    /// Versions are compared and nothing else: they are numbered anew, so that worlds that differ in their numbers are one.
+    /// Versions are compared and nothing else: they are renumbered, so that worlds that differ in their numbers are one.
     pub(super) fn number_versions(&mut self) {
         let mut versions: Vec<&mut String> = Vec::new();
         versions.extend(self.stored.contact.as_mut().and_then(|c| c.version.as_mut()));
@@ -174,23 +174,23 @@ pub(super) enum Flaw {
     TimeOfReading,
     /// Our own writes are not known again.
     OwnWritesCount,
-    /// A profile made anew is taken for the one before.
+    /// A profile that was created again is mistaken for the one before.
     NoCreated,
     /// A listing dates the profiles that it did not bring too.
     DatedByListing,
     /// The mark of a reading of changes moves with each of its pages.
     MarkOfPage,
-    /// A profile is deleted without a look.
+    /// A profile is deleted without being read.
     BlindDelete,
     /// A profile is deleted, and then what it had is kept.
     KeepsAfterwards,
     /// Opt-outs of Dynamics are read with the record, and held back with it.
     WithTheRecord,
-    /// What Campaign has at first sight is overwritten.
+    /// What Campaign has when it is first read is overwritten.
     LiftsAtFirstSight,
     /// A consent in Dynamics lifts an opt-out of Campaign that was not seen before it.
     LiftsUnseen,
-    /// An opt-out that we have written to Campaign counts as nobody else's.
+    /// An opt-out that we have written to Campaign counts as set by no one else.
     OwnWritesAreOurs,
     /// A reading is taken to hold from the time at which it was asked for.
     TimeOfRequest,

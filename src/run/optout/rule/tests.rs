@@ -38,7 +38,7 @@ fn decided(raise_campaign: Flags, raise_dynamics: Flags, lower_dynamics: Flags) 
 }
 
 #[test]
-fn where_the_sides_disagree_at_first_sight_the_opt_out_wins_on_either_side() {
+fn where_the_sides_disagree_when_first_seen_the_opt_out_wins_on_either_side() {
     let rule = both();
     let person = person(&rule, EMAIL, 1_000, PHONE, 900_000);
     assert_eq!(rule.decide(&person), decided(EMAIL, PHONE, Flags::NONE));
@@ -71,17 +71,17 @@ fn a_consent_that_a_reading_finds_was_given_at_the_earliest_after_the_reading_be
     let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
     rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000));
     assert_eq!(rule.decide(&person).lower_dynamics, EMAIL);
-    // The contact was changed between the two readings: before or after the consent, nobody knows.
+    // The contact was changed between the two readings: it is not known whether before or after the consent.
     rule.contact_seen(&mut person, contact(EMAIL, 15_000));
     assert_eq!(rule.decide(&person).raise_campaign, EMAIL);
 }
 
 #[test]
-fn a_change_of_a_contact_whose_profile_has_the_opt_out_too_asks_for_a_look_that_dates_a_later_consent() {
+fn a_change_of_a_contact_whose_profile_has_the_opt_out_too_asks_for_a_read_that_dates_a_later_consent() {
     let rule = both();
     let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
     assert_eq!(rule.step(&person, false), Step::Done);
-    // Nobody knows whether Campaign still says so, nor from when on a consent there would be the later word.
+    // It is not known whether Campaign still says so, nor from when on a consent there would be the later word.
     rule.contact_seen(&mut person, contact(EMAIL, 15_000));
     assert_eq!(rule.step(&person, false), Step::AskCampaign);
     rule.profile_seen(&mut person, &profile(EMAIL, 16_000));
@@ -137,7 +137,7 @@ fn a_write_whose_answer_was_lost_is_known_again_by_what_was_intended() {
 }
 
 #[test]
-fn dynamics_is_lowered_only_after_a_look_at_the_profile_and_under_a_known_version() {
+fn dynamics_is_lowered_only_after_a_read_of_the_profile_and_under_a_known_version() {
     let rule = both();
     let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
     rule.profile_seen(&mut person, &profile(Flags::NONE, 30_000));
@@ -148,7 +148,7 @@ fn dynamics_is_lowered_only_after_a_look_at_the_profile_and_under_a_known_versio
 }
 
 #[test]
-fn an_old_export_changes_no_value_and_a_new_one_asks_for_a_look() {
+fn an_old_export_changes_no_value_and_a_new_one_asks_for_a_read() {
     let rule = both();
     let mut person = person(&rule, Flags::NONE, 1_000, Flags::NONE, 20_000);
     assert!(!rule.exported(&mut person, EMAIL, true, at(15_000), at(30_000)));
@@ -174,7 +174,7 @@ fn exports_say_the_same_in_any_order_and_however_often() {
 }
 
 #[test]
-fn a_time_that_is_not_yet_is_no_time() {
+fn a_time_in_the_future_does_not_count() {
     let rule = both();
     let mut person = person(&rule, EMAIL, 10_000, Flags::NONE, 20_000);
     assert!(!rule.exported(&mut person, EMAIL, false, at(99_000), at(30_000)));
@@ -182,7 +182,7 @@ fn a_time_that_is_not_yet_is_no_time() {
 }
 
 #[test]
-fn a_profile_made_anew_has_not_consented() {
+fn a_profile_created_again_has_not_consented() {
     let rule = both();
     let mut person = person(&rule, EMAIL, 10_000, EMAIL, 12_000);
     rule.profile_seen(&mut person, &ProfileSight { created: Some(at(20_000)), ..profile(Flags::NONE, 30_000) });
@@ -192,7 +192,7 @@ fn a_profile_made_anew_has_not_consented() {
 #[test]
 fn towards_dynamics_only_campaigns_changes_overwrite_and_campaign_is_never_written() {
     let rule = rule(Direction::CampaignToD365);
-    // First sight: an opt-out goes over, what Campaign merely lacks does not.
+    // First read: an opt-out goes over, what Campaign merely lacks does not.
     let mut person = person(&rule, EMAIL, 10_000, PHONE, 12_000);
     assert_eq!(rule.decide(&person), decided(Flags::NONE, PHONE, Flags::NONE));
     rule.dynamics_written(&mut person, PHONE, Flags::NONE, at(9_000));
@@ -210,12 +210,12 @@ fn towards_dynamics_only_campaigns_changes_overwrite_and_campaign_is_never_writt
 fn towards_campaign_an_opt_out_always_goes_over_and_a_consent_only_if_dynamics_changed_to_it() {
     let rule = rule(Direction::D365ToCampaign);
     let to_campaign = |raise, lower| Decision { raise_campaign: raise, lower_campaign: lower, ..Decision::default() };
-    // First sight: the opt-out goes over, the one that only Campaign has stays and is held.
+    // First read: the opt-out goes over, the one that only Campaign has stays and is held.
     let mut person = person(&rule, EMAIL, 10_000, PHONE, 12_000);
     assert_eq!((rule.decide(&person), person.held), (to_campaign(EMAIL, Flags::NONE), PHONE));
     rule.campaign_written(&mut person, EMAIL, Flags::NONE, at(13_000));
     assert!(!rule.is_due(&person));
-    // Dynamics takes its own opt-out back: that is a change. It goes over after a look.
+    // Dynamics takes its own opt-out back: that is a change. It goes over after a read.
     rule.contact_seen(&mut person, contact(Flags::NONE, 20_000));
     assert_eq!(rule.decide(&person), to_campaign(Flags::NONE, EMAIL));
     assert_eq!(rule.step(&person, false), Step::AskCampaign);

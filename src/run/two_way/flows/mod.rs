@@ -62,7 +62,7 @@ impl Bench {
         let (partner, dynamics) = (Service::partner(world.clone()), Service::dynamics(world));
         let systems = Systems::default().with(SystemId::Partner, partner.clone()).with(SystemId::D365, dynamics.clone());
         let services = Services { systems, ..like.clone() };
-        let clock = Clock::standing(crate::time::now());
+        let clock = Clock::stopped(crate::time::now());
         Bench { plan: plan(conflicts), partner, dynamics, services, stores: in_memory().unwrap(), clock }
     }
 
@@ -244,7 +244,7 @@ async fn a_create_whose_answer_is_lost_is_looked_for_and_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_sides_changed_goes_by_the_policy() {
+async fn both_sides_changed_follows_the_policy() {
     let services = others().await;
     for (conflicts, expected) in [("partner", 1), ("d365", 2), ("newest", 2)] {
         let bench = Bench::of(&services, conflicts);
@@ -332,7 +332,7 @@ enum Event {
         right: u32,
     },
     Run,
-    /// A run that dies after so many calls.
+    /// A run that dies after this number of calls.
     Die(u8),
 }
 

@@ -146,7 +146,7 @@ impl Hooked {
         let (dataverse, campaign) = clients(&emulators);
         let systems = Systems::default().with(SystemId::Partner, partner.clone()).with(SystemId::D365, dynamics.clone());
         let services = Services { systems, ..Services::new(dataverse, campaign) };
-        let (stores, clock) = (in_memory().unwrap(), Clock::standing(crate::time::now()));
+        let (stores, clock) = (in_memory().unwrap(), Clock::stopped(crate::time::now()));
 
         let folder = tempfile::tempdir().unwrap();
         // Deliveries are signed by a certificate of an issuing authority, which is below the root.
@@ -260,7 +260,7 @@ async fn the_other_referrals_of_a_deal_are_found_and_an_unknown_one_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_notification_of_microsofts_part_of_a_deal_leads_to_a_look_at_ours_and_begins_nothing() {
+async fn a_notification_of_microsofts_part_of_a_deal_causes_a_check_of_ours_and_begins_nothing() {
     let bench = Bench::new().await;
     let of_the_deal = || {
         let mut referral = deal("Contoso", 500);

@@ -488,7 +488,7 @@ impl Game {
         if alive(&world.lefts) == 1 && alive(&world.rights) == 1 {
             self.check_values(from, &world);
         }
-        // Both sides are told of again, in either order.
+        // Both sides are reported again, in either order.
         for _ in 0..2 {
             let writes = world.writes;
             world.lefts.iter_mut().chain(&mut world.rights).for_each(|record| {
@@ -497,7 +497,7 @@ impl Game {
                 record.version += 1;
             });
             self.settle_down(&mut world);
-            assert_eq!(world.writes, writes, "a second look writes again: {from:?} ends as {world:?}");
+            assert_eq!(world.writes, writes, "a second check writes again: {from:?} ends as {world:?}");
         }
     }
 
@@ -637,7 +637,7 @@ fn join(world: &mut World, work: &mut Work, left: &str, right: &str) -> bool {
     world.pairs.retain(|pair| !other(pair));
     let known = world.pairs.iter_mut().find(|pair| pair.number == number).unwrap();
     if swallowed {
-        // What the other row was told is still to be looked at.
+        // What was reported for the other row is still to be checked.
         (known.look_left, known.look_right) = (true, true);
     }
     (known.left, known.right) = (Some(left.to_owned()), Some(right.to_owned()));

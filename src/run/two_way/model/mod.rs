@@ -7,7 +7,7 @@
 //! 1. *Agreement*: both records hold the same values, unless the referral is closed, the opportunity was taken out, or a conflict waits
 //!    for a person.
 //! 2. *No change is lost*: a field that people changed on one side only has that side's value in the end.
-//! 3. *Rest*: then nothing is written, however often both sides are told of again, and the writes until then are few.
+//! 3. *Rest*: then nothing is written, however often both sides are reported again, and the writes until then are few.
 //! 4. *One referral per opportunity*, and the other way round.
 //! 5. *Closed records never change* by the flow.
 //! 6. *A conflict that is to be reported changes neither side.*
@@ -31,7 +31,7 @@ fn explore_some(what: &str, policies: &[Policy], kinds: &[[FieldWay; FIELDS]], o
         for &ways in kinds {
             let states = of(Game::new(ways, policy)).explore();
             println!("{what}, {policy:?}, {ways:?}: {states} states");
-            assert!(states > 50, "{what}: {states} states are no world");
+            assert!(states > 50, "{what}: {states} states are too few");
         }
     }
 }
