@@ -81,6 +81,10 @@ mod schema;
 #[cfg(feature = "internals")]
 pub mod schema;
 #[cfg(not(feature = "internals"))]
+mod sheets;
+#[cfg(feature = "internals")]
+pub mod sheets;
+#[cfg(not(feature = "internals"))]
 mod state;
 #[cfg(feature = "internals")]
 pub mod state;

@@ -138,6 +138,20 @@ pub fn from_str<T: DeserializeOwned>(path: &Path, text: &Arc<str>) -> Result<T, 
     serde_saphyr::from_str_with_options::<T>(text, options).map_err(|error| Box::new(problem(path, text, &error)))
 }
 
+/// Reads a value from YAML text that may have as many nodes as a table of many rows, within the same limits of depth and size.
+///
+/// # Errors
+///
+/// As [`from_str`].
+pub fn rows_from_str<T: DeserializeOwned>(path: &Path, text: &Arc<str>) -> Result<T, Box<FileProblem>> {
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { max_events: 12_000_000, max_nodes: 6_000_000 },
+    };
+    serde_saphyr::from_str_with_options::<T>(text, options).map_err(|error| Box::new(problem(path, text, &error)))
+}
+
 fn range(location: &Location) -> Range<usize> {
     let span = location.span();
     let number = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());

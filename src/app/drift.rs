@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::error::{AppError, MetadataError, PullError};
 use super::files::{self, Group};
 use super::metadata::{Source, fetch};
-use crate::check::{Compiled, compile_with};
+use crate::check::{Compiled, compile_project};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span};
 use crate::plan::{ExecutionPlan, FieldProgram, Fit};
@@ -133,8 +133,8 @@ pub fn of_project(source: &dyn Source, project: &Project, group: Option<Group>, 
 /// A table could not be read.
 pub fn of_group(source: &dyn Source, group: Group, tables: &BTreeSet<TableId>) -> Result<Drift, AppError> {
     let (now, missing) = live(source, tables, &group.catalogue)?;
-    let before = compile_with(group.inputs.clone(), &group.catalogue, &group.levels);
-    let after = compile_with(group.inputs, &now, &group.levels);
+    let before = compile_project(group.inputs.clone(), &group.tables, &group.catalogue, &group.levels);
+    let after = compile_project(group.inputs, &group.tables, &now, &group.levels);
     let known = |d: &Diagnostic| before.diagnostics.iter().any(|b| b.code == d.code && b.span == d.span && b.message == d.message);
     let mut breaking: Vec<Diagnostic> =
         after.diagnostics.iter().filter(|d| d.severity() == Severity::Error && !known(d)).cloned().collect();

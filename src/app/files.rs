@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::check::{self, Compiled, Input};
+use crate::check::{self, Compiled, Input, TableFile, TableFiles};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, FileProblem, Levels, Sources, Span};
 use crate::project::{Project, ProjectError};
 use crate::schema::{Catalogue, SchemaFolder};
+use crate::sheets;
 use crate::syntax::{self, MAX_FILE_BYTES};
 
 /// The ending of mapping files.
@@ -72,6 +73,8 @@ pub struct Group {
     pub inputs: Vec<Input>,
     /// Where each of them lies.
     pub paths: Vec<PathBuf>,
+    /// The files of the tables that they declare.
+    pub tables: TableFiles,
     /// How many of them were asked for; those behind are there because these include them.
     pub asked: usize,
     /// The severities that the project sets.
@@ -88,6 +91,7 @@ impl Group {
         let asked = files.len();
         let (mut paths, mut inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
         let mut at = 0;
+        let mut tables = TableFiles::new();
         while at < inputs.len() {
             // Of a file that is too large, only the first bytes are looked at.
             let (text, _) = syntax::decode(inputs[at].bytes.clone());
@@ -102,17 +106,23 @@ impl Group {
                     paths.push(paths[at].parent().unwrap_or(Path::new("")).join(&included));
                 }
             }
+            for table in check::table_paths(&text) {
+                let Some(name) = check::included_name(&inputs[at].name, &table) else { continue };
+                if !tables.contains_key(&name) {
+                    tables.extend(table_file(root, &paths[at], &table).map(|file| (name, file)));
+                }
+            }
             at += 1;
         }
-        Ok(Group { catalogue, inputs, paths, asked, levels, project })
+        Ok(Group { catalogue, inputs, paths, tables, asked, levels, project })
     }
 
     /// Compiles the group.
     pub fn compile(self) -> Compiled {
-        let Group { catalogue, inputs, asked, levels, .. } = self;
-        let mut compiled = check::compile_with(inputs, &catalogue, &levels);
+        let Group { catalogue, inputs, tables, asked, levels, .. } = self;
+        let mut compiled = check::compile_project(inputs, &tables, &catalogue, &levels);
         // A file that others include as well is not idle for being included by few of them.
-        let idle = |d: &Diagnostic| matches!(d.code, Code::D801 | Code::D802) && d.span.file.0 as usize >= asked;
+        let idle = |d: &Diagnostic| matches!(d.code, Code::D801 | Code::D802 | Code::D814 | Code::D815) && d.span.file.0 as usize >= asked;
         compiled.diagnostics.retain(|d| !idle(d));
         compiled
     }
@@ -263,6 +273,37 @@ pub fn included_file(root: &Path, from: &Path, included: &str) -> Option<PathBuf
     let fits = |path: &Path| path.extension().is_some_and(|e| e == ENDING);
     let real = crate::disk::within(root, &path).ok()?;
     (!Path::new(included).is_absolute() && fits(&path) && fits(&real) && real.is_file()).then_some(real)
+}
+
+/// The file of a table that a mapping file declares; `None` if there is no such file. It is read only if it is below `root`, whatever links
+/// lead to it, and named as a table is: a mapping file from somebody else must not print files of the machine.
+fn table_file(root: &Path, from: &Path, table: &str) -> Option<TableFile> {
+    let path = from.parent().unwrap_or(Path::new("")).join(table);
+    Some(match table_path(root, from, table) {
+        Ok(real) => match crate::disk::read(&real, sheets::MAX_BYTES) {
+            Ok(bytes) => TableFile::Bytes(bytes.into()),
+            Err(error) => TableFile::Unreadable(error.to_string()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.symlink_metadata().is_err() => return None,
+        Err(error) => TableFile::Unreadable(error.to_string()),
+    })
+}
+
+/// The resolved path of the file of a table.
+///
+/// # Errors
+///
+/// There is no such file, it is outside of `root`, or its name does not end as that of a table.
+pub fn table_path(root: &Path, from: &Path, table: &str) -> std::io::Result<PathBuf> {
+    let path = from.parent().unwrap_or(Path::new("")).join(table);
+    let fits = |path: &Path| {
+        path.extension().and_then(|e| e.to_str()).is_some_and(|e| sheets::ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(e)))
+    };
+    if Path::new(table).is_absolute() {
+        return Err(std::io::Error::other("an absolute path; the path is relative to the folder of the mapping file"));
+    }
+    let real = crate::disk::within(root, &path)?;
+    if fits(&path) && fits(&real) { Ok(real) } else { Err(std::io::Error::other(sheets::TableError::Ending.to_string())) }
 }
 
 /// The resolved path of a mapping file: a link must lead to a mapping file of the same project.

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use super::plan::{self, read_plan};
 use super::{AppError, drift, files, metadata, services};
-use crate::check::included_paths;
+use crate::check::{included_paths, table_paths};
 use crate::connect::Http;
 use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
@@ -124,10 +124,15 @@ fn only(plan: &ExecutionPlan, workflow: &Workflow) -> ExecutionPlan {
     plan
 }
 
-/// The files that a mapping file includes, and what those include.
+/// The files that a mapping file includes or reads tables from, and those of what it includes.
 fn includes(root: &Path, file: &Path, files: &mut BTreeSet<PathBuf>) {
     // What cannot be read is reported when the plan is made, not here.
     let Ok(text) = crate::disk::within(root, file).and_then(|real| crate::disk::read_text(&real, MAX_FILE_BYTES as u64)) else { return };
+    for table in table_paths(&text) {
+        if let (true, Ok(path)) = (files.len() < MOST_FILES, files::table_path(root, file, &table)) {
+            files.insert(path);
+        }
+    }
     for included in included_paths(&text) {
         // Resolved, in one spelling: files that include each other come to an end.
         let Some(path) = files::included_file(root, file, &included) else { continue };
@@ -155,6 +160,25 @@ fn gather(folder: &Path, files: &mut BTreeSet<PathBuf>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_files_of_tables_belong_to_the_files_that_are_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mappings")).unwrap();
+        let file = folder.path().join("mappings/a.d365map");
+        std::fs::write(
+            &file,
+            "table a from \"../a.csv\" { key k }; table b from \"b.txt\" { key k }\n  table c from \"c.yaml\" { key k }\n",
+        )
+        .unwrap();
+        for name in ["a.csv", "mappings/b.txt", "mappings/c.yaml"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut files = BTreeSet::new();
+        includes(folder.path(), &file, &mut files);
+        let names: BTreeSet<_> = files.iter().filter_map(|f| f.file_name()).collect();
+        assert_eq!(names, ["a.csv", "c.yaml"].map(std::ffi::OsStr::new).into());
+    }
 
     #[test]
     fn files_that_are_included_from_elsewhere_belong_to_the_files_that_are_watched() {

@@ -172,6 +172,7 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
     }
     tree.constants.iter().for_each(|c| add(c.span));
     tree.includes.iter().for_each(|i| add(i.span));
+    tree.lookups.iter().for_each(|t| add(t.span));
     for table in &tree.tables {
         add(Span { end: table.name.span.end, ..table.span });
         table.arms.iter().for_each(|a| add(a.span));

@@ -246,7 +246,7 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
                     _ => computed(&name, checker, context),
                 }
             }
-            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Case(_) | Source::Formula(_) => {
+            Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Case(_) | Source::Formula(_) | Source::Lookup(_) => {
                 computed(&name, checker, context)
             }
         }

@@ -10,7 +10,7 @@ use super::Context;
 use crate::diagnostics::{Code, Diagnostic, FileId, Span, near};
 use crate::syntax::ast::{
     Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident,
-    Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Source, Step, TemplatePart, Test, Value,
+    Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Path, Source, Step, TemplatePart, Test, Value,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -25,6 +25,8 @@ pub(super) struct Parsed {
 struct Declared {
     constants: BTreeMap<String, (Literal, Span)>,
     tables: BTreeMap<String, (Vec<Arm>, bool, Span)>,
+    /// Tables of files, by their numbers in the list of all files.
+    lookups: BTreeMap<String, (usize, Span)>,
 }
 
 /// What of the declarations was used: (file, name), files by their place in the list.
@@ -73,9 +75,32 @@ pub fn included_paths(text: &str) -> Vec<String> {
     paths
 }
 
+/// The paths of the files that tables are read from, as they stand in a file, whatever else is wrong with it.
+pub fn table_paths(text: &str) -> Vec<String> {
+    let declares = |line: &str| line.split(';').any(|item| item.trim_start_matches('\u{feff}').trim_start().starts_with("table"));
+    if !text.lines().any(declares) {
+        return Vec::new();
+    }
+    let tokens = tokens(text);
+    let mut paths = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        let first = i == 0 || matches!(tokens[i - 1].text(text), ";" | "}") || tokens[i - 1].kind == TokenKind::Newline;
+        let word = |at: usize| tokens.get(i + at).map_or("", |t| t.text(text));
+        if first
+            && token.text(text) == "table"
+            && word(2) == "from"
+            && let Some(path) = tokens.get(i + 3).filter(|t| t.kind == TokenKind::Text)
+        {
+            paths.push(path.text(text).trim_matches('"').to_owned());
+        }
+    }
+    paths
+}
+
 /// Puts every declared name's meaning in its place. An entry with a name that nothing declares is reported and left out.
 pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
-    let declared: Vec<Declared> = files.iter().map(|f| declarations(&f.file, context)).collect();
+    let mut lookups = 0;
+    let declared: Vec<Declared> = files.iter().map(|f| declarations(&f.file, &mut lookups, context)).collect();
     let mut used = Used::default();
     for at in 0..files.len() {
         let (visible, includes) = visible(at, files, context);
@@ -104,7 +129,8 @@ pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
     }
 }
 
-fn declarations(file: &File, context: &mut Context<'_>) -> Declared {
+/// What a file declares. `lookups`: how many tables of files those before it declare.
+fn declarations(file: &File, lookups: &mut usize, context: &mut Context<'_>) -> Declared {
     let mut declared = Declared::default();
     let mut twice = |name: &Ident, first: Span, what: &str| {
         context.report(
@@ -128,6 +154,15 @@ fn declarations(file: &File, context: &mut Context<'_>) -> Declared {
                 declared.tables.insert(table.name.text.clone(), (table.arms.clone(), table.unread_arms, table.name.span));
             }
         }
+    }
+    for table in &file.lookups {
+        match declared.lookups.get(&table.name.text) {
+            Some((_, first)) => twice(&table.name, *first, "tables"),
+            None => {
+                declared.lookups.insert(table.name.text.clone(), (*lookups, table.name.span));
+            }
+        }
+        *lookups += 1;
     }
     declared
 }
@@ -305,6 +340,40 @@ impl Resolver<'_, '_, '_> {
         None
     }
 
+    /// The number of the table that `TABLE.COLUMN` names.
+    fn lookup(&mut self, path: &Path) -> Option<usize> {
+        let name = path.parts.first()?;
+        let declared = self.scope.declared;
+        let found = self.scope.visible.iter().find_map(|file| declared[*file].lookups.get(&name.text).map(|(number, _)| (*file, *number)));
+        let Some((file, number)) = found else {
+            let known = self.scope.visible.iter().flat_map(|f| declared[*f].lookups.keys()).map(String::as_str);
+            let near = near(&name.text, known);
+            let diagnostic = Diagnostic::new(Code::D116, name.span, format!("there is no table `{}`", name.text), "not declared").meant(
+                near,
+                name.span,
+                || format!("declare it outside of mappings: `table {0} from \"tables/{0}.csv\" {{ key code }}`, here or in a file that is included", name.text),
+            );
+            self.context.report(diagnostic);
+            return None;
+        };
+        self.used.between.insert((self.at, file));
+        self.context.tables.note_use(number);
+        if path.parts.len() != 2 {
+            let example = self.context.tables.example(number).unwrap_or_else(|| format!("{}.column", name.text));
+            self.context.report(
+                Diagnostic::new(
+                    Code::D323,
+                    path.span,
+                    format!("this does not name a column of the table `{}`", name.text),
+                    "expected TABLE.COLUMN",
+                )
+                .help(format!("write the table and one column of it: `{example}`")),
+            );
+            return None;
+        }
+        Some(number)
+    }
+
     fn field(&mut self, field: &mut FieldMapping) -> bool {
         let mut known = self.source(&mut field.source);
         for step in &mut field.steps {
@@ -326,7 +395,19 @@ impl Resolver<'_, '_, '_> {
                 }
                 known
             }
-            Source::Call(call) => self.arguments(&mut call.arguments),
+            Source::Call(call) => {
+                let mut known = self.arguments(&mut call.arguments);
+                if let (true, Some(Argument::Path(column))) = (call.name.text == "lookup", call.arguments.first()) {
+                    call.table = self.lookup(&column.clone());
+                    known &= call.table.is_some();
+                }
+                if let Some(or) = &mut call.or
+                    && let OrKind::Default(literal) = &mut or.kind
+                {
+                    known &= self.literal(literal);
+                }
+                known
+            }
             Source::Case(case) => {
                 for mut branch in std::mem::take(&mut case.branches) {
                     let mut known = branch.condition.as_mut().is_none_or(|condition| self.condition(condition));
@@ -358,6 +439,9 @@ impl Resolver<'_, '_, '_> {
             }
         } else if let Some(Operand::Table { arms, unread_arms, .. }) = &mut step.operand {
             *unread_arms |= !self.arms(arms);
+        } else if let Some(Operand::Lookup { column, table }) = &mut step.operand {
+            *table = self.lookup(column);
+            known &= table.is_some();
         }
         self.or(step.or.as_mut()) && known
     }

@@ -427,6 +427,7 @@ impl<'m> Checker<'m> {
     fn id_as_text(&self, field: &ast::FieldMapping, context: &mut Context<'_>) {
         let path = match &field.source {
             ast::Source::Field(path) => path,
+            ast::Source::Call(call) if call.name.text == "lookup" => return,
             ast::Source::Call(call) => match call.arguments.first() {
                 Some(ast::Argument::Path(path)) => path,
                 _ => return,

@@ -4,7 +4,7 @@
 //! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
 //! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
 //! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`case`] and [`reach`] what depends on them, [`keys`], [`links`] and [`two_way`]
-//! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`cases`] makes test blocks ready to run.
+//! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`tables`] reads files with rows, and [`lookup`] looks values up in them. [`cases`] makes test blocks ready to run.
 
 mod allow;
 mod both_ways;
@@ -21,6 +21,7 @@ mod keys;
 mod limits;
 mod linked;
 mod links;
+mod lookup;
 mod mapping;
 mod mismatch;
 mod mutual;
@@ -33,6 +34,7 @@ mod source;
 mod status;
 mod steps;
 mod style;
+mod tables;
 mod today;
 mod together;
 mod two_way;
@@ -44,8 +46,9 @@ use std::collections::BTreeMap;
 pub use crate::plan::EventField;
 pub use cases::{Expected, ExpectedField, ExpectedList, GivenItem, TestCase};
 pub use consent::{ATTRIBUTES, is_optout};
-pub use declare::{included_name, included_paths};
+pub use declare::{included_name, included_paths, table_paths};
 pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
+pub use tables::{TableFile, TableFiles, TableInfo};
 
 use declare::Parsed;
 
@@ -77,6 +80,8 @@ pub struct Compiled {
     pub tests: Vec<TestCase>,
     /// How many mappings were read, faulty ones included.
     pub mappings: usize,
+    /// The tables of files that are declared.
+    pub tables: Vec<TableInfo>,
 }
 
 /// Where the parts of a checker put what they find, and how spans become places of the plan.
@@ -86,6 +91,8 @@ pub(crate) struct Context<'a> {
     diagnostics: &'a mut Diagnostics,
     /// The mappings of all files by their names.
     mappings: BTreeMap<String, MappingInfo>,
+    /// The tables that the files declare.
+    tables: tables::Tables,
 }
 
 /// What other blocks need to know of a mapping.
@@ -120,6 +127,11 @@ pub fn compile(inputs: Vec<Input>, catalogue: &Catalogue) -> Compiled {
 
 /// Compiles with the severities that a project sets.
 pub fn compile_with(inputs: Vec<Input>, catalogue: &Catalogue, levels: &Levels) -> Compiled {
+    compile_project(inputs, &TableFiles::new(), catalogue, levels)
+}
+
+/// Compiles with the files that tables are read from.
+pub fn compile_project(inputs: Vec<Input>, table_files: &TableFiles, catalogue: &Catalogue, levels: &Levels) -> Compiled {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let mut ids = Vec::new();
@@ -134,26 +146,37 @@ pub fn compile_with(inputs: Vec<Input>, catalogue: &Catalogue, levels: &Levels) 
     let text_of = |id: FileId| sources.get(id).map(|f| f.text.clone()).unwrap_or_default();
     let mut files: Vec<Parsed> = ids.into_iter().map(|id| Parsed { id, file: syntax::parse(id, &text_of(id), &mut diagnostics) }).collect();
 
-    let mut context = Context { catalogue, sources: &sources, diagnostics: &mut diagnostics, mappings: BTreeMap::new() };
+    let mut context =
+        Context { catalogue, sources: &sources, diagnostics: &mut diagnostics, mappings: BTreeMap::new(), tables: Default::default() };
+    tables::load(&files, table_files, &mut context);
     declare::resolve(&mut files, &mut context);
     let checked = check_files(&files, &mut context);
     for parsed in &files {
         style::direction_marks(parsed.id, &text_of(parsed.id), &mut context);
     }
+    tables::unused(&mut context);
+    let tables = context.tables;
+    let table_infos = tables.infos();
 
     let texts: Vec<_> = files.iter().map(|f| (f.id, text_of(f.id))).collect();
     let trees: Vec<(FileId, &str, &File)> = files.iter().zip(&texts).map(|(f, (id, text))| (*id, &**text, &f.file)).collect();
     allow::apply(&trees, levels, &mut diagnostics);
-    let plan = (!diagnostics.has_errors()).then(|| ExecutionPlan {
-        format: FORMAT,
-        files: sources.iter().map(|(_, f)| f.name.clone()).collect(),
-        ingress: checked.ingress,
-        optouts: checked.optouts,
-        events: checked.events,
-        two_way: checked.two_way,
+    let plan = (!diagnostics.has_errors()).then(|| {
+        let mut plan = ExecutionPlan {
+            format: FORMAT,
+            files: sources.iter().map(|(_, f)| f.name.clone()).collect(),
+            tables: tables.into_plan(),
+            ingress: checked.ingress,
+            optouts: checked.optouts,
+            events: checked.events,
+            two_way: checked.two_way,
+        };
+        // What was just made holds together.
+        let _ = plan.attach_tables();
+        plan
     });
     let mappings = files.iter().map(|f| f.file.mappings.len()).sum();
-    Compiled { diagnostics: diagnostics.into_sorted(), plan, tests: checked.tests, mappings, sources }
+    Compiled { diagnostics: diagnostics.into_sorted(), plan, tests: checked.tests, mappings, tables: table_infos, sources }
 }
 
 #[derive(Default)]

@@ -36,7 +36,7 @@ impl Checker<'_> {
                 };
                 // The first step may say by itself what of a picklist is wanted; it works on the number.
                 let labelled = match field.steps.first().map(|s| s.name.text.as_str()) {
-                    Some("label" | "value") => Some(false),
+                    Some("label" | "value" | "lookup") => Some(false),
                     _ => None,
                 };
                 let reading = self.read(path, field.span, &expect, labelled, context)?;
@@ -56,7 +56,18 @@ impl Checker<'_> {
                 Some(Origin::new(Source::Constant(constant(&literal.value)), Typed::new(ty, nullable)))
             }
             ast::Source::Template(template) => self.template(template, field.span, context),
-            ast::Source::Call(call) => self.call(call, field.span, context),
+            ast::Source::Call(call) if call.name.text == "lookup" => {
+                let name = field.target.text();
+                let expect = match target {
+                    Some(target) if ends && field.steps.is_empty() => Expect::Target(&target.fit, &name),
+                    _ => Expect::Any(target.map(|t| &t.fit)),
+                };
+                self.lookup(call, field.span, &expect, context)
+            }
+            ast::Source::Call(call) => {
+                self.no_outcome(call, context)?;
+                self.call(call, field.span, context)
+            }
             ast::Source::Case(case) => self.case(case, field, target, ends && field.steps.is_empty(), context),
             ast::Source::Formula(formula) => self.formula(formula, field.span, context),
         }
@@ -136,7 +147,7 @@ impl Checker<'_> {
                     };
                     format!("`{name}` is a step: write `{inner} -> … | {name}`")
                 } else {
-                    "the functions are `coalesce(field, field)`, `concat(field, \" \", field)` and `join(\", \", field, field)`; everything else is a step"
+                    "the functions are `coalesce(field, field)`, `concat(field, \" \", field)`, `join(\", \", field, field)` and `lookup(table.column, field)`; everything else is a step"
                         .to_owned()
                 };
                 context.report(

@@ -1,6 +1,6 @@
 //! The one registry of diagnostic codes. A released number is never used again for something else (D010 is gone).
 //!
-//! Families: D0xx syntax, D1xx names and schema, D2xx types and loss, D3xx replacements, D4xx filters, D5xx keys, links and
+//! Families: D0xx syntax, D1xx names and schema, D2xx types and loss, D3xx replacements and tables, D4xx filters, D5xx keys, links and
 //! ways, D6xx opt-out and privacy, D7xx limits, D8xx style, D9xx records that a run rejects. Each code has a page in `docs/codes/`, which `explain` prints; a test holds that
 //! each has a page, an accepted and a rejected example.
 
@@ -126,6 +126,15 @@ codes! {
     D313 Warning "a field that is written in one branch only";
     D314 Error "a case of a replacement that is never reached";
     D315 Error "a `case` without `else`";
+    D321 Error "the file of a table that cannot be read";
+    D322 Error "a row or column of a table that cannot be used";
+    D323 Error "a column that the table does not have";
+    D324 Error "two rows of a table have one key";
+    D325 Error "a field that does not fit the key of a table";
+    D326 Error "a table with too many rows";
+    D327 Error "values of a table do not fit the target";
+    D328 Warning "keys of a table that differ only in case or spaces";
+    D329 Error "a table without a key, or with two";
     D401 Error "a filter compares with a value that the field cannot have";
     D402 Error "a comparison that this type of field does not have";
     D403 Error "a regular expression that cannot be read";
@@ -180,6 +189,8 @@ codes! {
     D809 Warning "two tests have one title";
     D810 Warning "a mapping that writes nothing but its key";
     D811 Warning "a test gives a field that the mapping does not read";
+    D814 Warning "a table that nothing uses";
+    D815 Warning "columns of a table that nothing uses";
     D901 Error "a step failed on a record and `or reject` says to reject it";
     D902 Error "a replacement or a `case` says to reject this record";
     D903 Error "a record holds a value that its schema does not admit";

@@ -224,6 +224,7 @@ mod tests {
         let mut plan = ExecutionPlan {
             format: crate::plan::FORMAT,
             files: Vec::new(),
+            tables: Vec::new(),
             ingress: vec![flow],
             optouts: vec![optout(Direction::D365ToCampaign)],
             events: Vec::new(),

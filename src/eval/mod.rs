@@ -9,6 +9,7 @@ mod decode;
 mod due;
 mod filter;
 mod formula;
+mod lookup;
 mod number;
 mod output;
 mod program;

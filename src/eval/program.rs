@@ -8,6 +8,7 @@ use super::EvalError;
 use super::case::ReadyCase;
 use super::filter::ReadyTest;
 use super::formula::ReadyFormula;
+use super::lookup::ReadyLookup;
 use super::steps::{ReadyStep, some_text};
 use super::text::fits;
 use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source, Step, Test};
@@ -211,6 +212,7 @@ enum ReadySource<'p> {
     Join(&'p str, Vec<ReadyRead<'p>>),
     Case(ReadyCase<'p>),
     Formula(ReadyFormula<'p>),
+    Lookup(ReadyLookup<'p>),
 }
 
 #[derive(Debug)]
@@ -277,6 +279,7 @@ impl<'p> Piped<'p> {
             Source::Join { separator, reads } => ReadySource::Join(separator, reads.iter().map(ReadyRead::new).collect::<Result<_, _>>()?),
             Source::Case(branches) => ReadySource::Case(ReadyCase::new(branches)?),
             Source::Formula(formula) => ReadySource::Formula(ReadyFormula::new(formula)?),
+            Source::Lookup(by) => ReadySource::Lookup(ReadyLookup::new(by)?),
         };
         let steps = steps.iter().map(ReadyStep::new).collect::<Result<_, _>>()?;
         Ok(Piped { at, source, steps })
@@ -295,6 +298,7 @@ impl<'p> Piped<'p> {
             }
             ReadySource::Coalesce(reads) | ReadySource::Join(_, reads) => of_reads(reads, each),
             ReadySource::Formula(formula) => formula.tables_mut(each),
+            ReadySource::Lookup(lookup) => of_reads(&mut lookup.keys, each),
         }
         for step in &mut self.steps {
             step.tables_mut(each);
@@ -326,7 +330,8 @@ impl<'p> Piped<'p> {
             | ReadySource::Template(_)
             | ReadySource::Coalesce(_)
             | ReadySource::Join(..)
-            | ReadySource::Formula(_) => None,
+            | ReadySource::Formula(_)
+            | ReadySource::Lookup(_) => None,
         }
     }
 
@@ -346,6 +351,7 @@ impl<'p> Piped<'p> {
                 None => return Ok(None),
             },
             ReadySource::Formula(formula) => formula.run(slots, now, self.at)?,
+            ReadySource::Lookup(lookup) => lookup.run(slots)?,
         };
         for step in &self.steps {
             value = step.run(value, slots, now)?;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::EvalError;
+use super::lookup::{NO_ROW, ReadyColumn};
 use super::program::{Fault, ReadyPiece, ReadyRead, Table, first_of, labels_text};
 use crate::plan::{At, Elapsed, OnFailure, Op, Step, TableOf, Until};
 use crate::steps::{CalendarUnit, Failed, Operate, Ready, day_of, local_in, phone_in};
@@ -37,6 +38,7 @@ enum Tool<'p> {
         entries: &'p [(i64, String)],
         sorted: bool,
     },
+    Lookup(ReadyColumn<'p>),
     Link(Option<&'p TableOf>),
     Midnight,
     Not,
@@ -61,6 +63,7 @@ impl<'p> ReadyStep<'p> {
                 },
             ),
             Op::Map(replacement) => Tool::Map(Table::new(replacement)?),
+            Op::Lookup(lookup) => Tool::Lookup(ReadyColumn::new(lookup, step.at)?),
             Op::Labels { separator, entries, sorted } => Tool::Labels { separator, entries, sorted: *sorted },
             Op::Link { table, .. } => Tool::Link(table.as_ref()),
             Op::Midnight => Tool::Midnight,
@@ -80,7 +83,13 @@ impl<'p> ReadyStep<'p> {
             Tool::Concat(pieces) => {
                 pieces.iter_mut().filter_map(ReadyPiece::read_mut).filter_map(|r| r.replace.as_mut()).for_each(each);
             }
-            Tool::Step(..) | Tool::Elapsed(_, None) | Tool::Labels { .. } | Tool::Link(_) | Tool::Midnight | Tool::Not => {}
+            Tool::Step(..)
+            | Tool::Lookup(_)
+            | Tool::Elapsed(_, None)
+            | Tool::Labels { .. }
+            | Tool::Link(_)
+            | Tool::Midnight
+            | Tool::Not => {}
         }
     }
 
@@ -124,6 +133,7 @@ impl<'p> ReadyStep<'p> {
                 | Tool::LocalIn(..)
                 | Tool::Elapsed(..)
                 | Tool::Labels { .. }
+                | Tool::Lookup(_)
                 | Tool::Link(_)
                 | Tool::Midnight
                 | Tool::Not => Value::Null,
@@ -137,6 +147,7 @@ impl<'p> ReadyStep<'p> {
             }),
             (Tool::Coalesce(_) | Tool::Link(None), value) => Ok(value),
             (Tool::Map(table), value) => Ok(table.apply(&value)?),
+            (Tool::Lookup(column), value) => column.find(&[value]).ok_or(NO_ROW),
             (Tool::Concat(pieces), value) => {
                 let mut out = value.into_text().unwrap_or_default().into_owned();
                 for piece in pieces {

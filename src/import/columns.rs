@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::grid::{Grid, GridRow};
 use super::kind::Kind;
+use crate::sheets::{Grid, GridRow};
 
 /// The names that people give a column, in small letters without spaces and punctuation.
 const COLUMNS: &[(&str, &[&str])] = &[

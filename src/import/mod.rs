@@ -8,11 +8,9 @@ mod columns;
 mod date;
 mod direction;
 mod error;
-mod grid;
 mod kind;
 mod table;
 mod text;
-mod workbook;
 
 pub use columns::{HeadingError, Headings};
 pub use date::DateOrder;

@@ -8,9 +8,8 @@ use serde::Deserialize;
 use super::columns::{self, Headings};
 use super::date::DateOrder;
 use super::error::TableError;
-use super::grid::{Grid, GridRow};
 use super::kind::Kind;
-use super::workbook::{self, NamedGrid};
+use crate::sheets::{Grid, GridRow, NamedGrid, is_workbook, read_workbook};
 use crate::yaml;
 
 /// A table.
@@ -94,7 +93,7 @@ pub struct Found {
 /// [`TableError`].
 pub fn read(path: &Path, file: &str, bytes: &[u8], reading: &Reading) -> Result<Found, TableError> {
     let extension = path.extension().and_then(|e| e.to_str());
-    if workbook::is_one(extension, bytes) {
+    if is_workbook(extension, bytes) {
         return of_workbook(file, bytes, reading);
     }
     let text = decode(bytes);
@@ -117,7 +116,8 @@ fn decode(bytes: &[u8]) -> String {
 }
 
 fn of_workbook(file: &str, bytes: &[u8], reading: &Reading) -> Result<Found, TableError> {
-    let workbook = workbook::read(file, bytes, &reading.sheets)?;
+    let unreadable = |error: crate::sheets::WorkbookError| TableError::Workbook { file: file.to_owned(), reason: error.to_string() };
+    let workbook = read_workbook(bytes, &reading.sheets).map_err(unreadable)?;
     let mut found = Found::default();
     for NamedGrid { name, grid } in &workbook.sheets {
         let place = format!("{file} sheet `{name}`");

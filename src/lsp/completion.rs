@@ -183,6 +183,7 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
     let word = header.first().copied().unwrap_or_default();
     match (place.blocks.len(), word) {
         (0, _) => top(entry, group),
+        (_, "table") => table_lines(entry, header.get(1).copied(), group),
         (_, "options") => settings(entry, if tables.source.is_some_and(|t| t.id.system == SystemId::Partner) { TWO_WAY } else { INGRESS }),
         (_, "events") => event_lines(entry),
         (_, "optout") => optout(entry, &tables),
@@ -204,6 +205,35 @@ pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionIte
         (_, "mapping" | "link" | "rows") => entries(entry, last, &tables, group),
         (_, _) => Vec::new(),
     }
+}
+
+/// A line of a table: its key.
+fn table_lines(entry: &[&str], table: Option<&str>, group: &Group) -> Vec<CompletionItem> {
+    match entry {
+        [] => words(&["key"]),
+        ["key"] | ["key", .., ","] => columns(table.unwrap_or_default(), group),
+        _ => Vec::new(),
+    }
+}
+
+/// The tables of files.
+fn tables_of_files(group: &Group) -> Vec<CompletionItem> {
+    let tables = group.files.iter().flat_map(|f| &f.tree.lookups);
+    tables.map(|t| item(&t.name.text, CompletionItemKind::ENUM, "table of a file")).collect()
+}
+
+/// The columns of a table of a file.
+fn columns(table: &str, group: &Group) -> Vec<CompletionItem> {
+    let table = group.compiled.tables.iter().find(|t| t.name == table.trim_matches('`'));
+    let columns = table.into_iter().flat_map(|t| t.columns.iter().map(move |column| (column, t.keys.contains(column))));
+    columns
+        .map(|(column, key)| {
+            let plain = column.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let text = if plain { column.clone() } else { format!("`{column}`") };
+            CompletionItem { insert_text: Some(text), ..item(column, CompletionItemKind::FIELD, if key { "key column" } else { "column" }) }
+        })
+        .collect()
 }
 
 fn item(label: impl Into<String>, kind: CompletionItemKind, detail: impl Into<String>) -> CompletionItem {
@@ -249,6 +279,7 @@ fn top(entry: &[&str], group: &Group) -> Vec<CompletionItem> {
             snippet("let", "let ${1:name} = $0", "a constant"),
             snippet("include", "include \"$0\"", "names of another file"),
             snippet("replace", "replace ${1:name} {\n  $0\n}", "a shared replacement"),
+            snippet("table", "table ${1:name} from \"tables/${2:name}.csv\" {\n  key ${0:column}\n}", "a table of a file"),
         ],
         ["test" | "optout"] => mapping_names(),
         [.., system, "."] => group
@@ -566,6 +597,11 @@ fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Ve
             heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping")).collect()
         }
         [.., "map"] if piped => shared(),
+        // What a function gives that finds no row.
+        [.., ")", "or"] if !piped => outcomes(false),
+        [.., "lookup"] if piped => tables_of_files(group),
+        [.., "lookup", "("] => tables_of_files(group),
+        [.., "lookup", table, "."] | [.., "lookup", "(", table, "."] => columns(table, group),
         [.., "or"] if piped => {
             let later = item("later", CompletionItemKind::VALUE, "of a link: it is written when the other record is there");
             outcomes(true).into_iter().chain([later]).collect()

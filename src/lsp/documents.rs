@@ -8,7 +8,7 @@ use lsp_types::Uri;
 
 use super::position::{Encoding, Lines};
 use crate::app::files::{self, FilesError};
-use crate::check::{self, Compiled, Input};
+use crate::check::{self, Compiled, Input, TableFiles};
 use crate::diagnostics::{Diagnostics, FileId};
 use crate::project::Project;
 use crate::schema::Catalogue;
@@ -88,15 +88,15 @@ impl Documents {
                 None
             }
         });
-        let (mut texts, catalogue, levels) = match loaded {
+        let (mut texts, catalogue, levels, tables) = match loaded {
             Some(group) => {
                 let files = group.inputs.into_iter().zip(group.paths).filter_map(|(input, path)| {
                     let address = uri_of(&std::path::absolute(&path).ok()?)?;
                     Some((address.as_str().to_owned(), (input.name, String::from_utf8_lossy(&input.bytes).into_owned())))
                 });
-                (files.collect::<BTreeMap<_, _>>(), group.catalogue, group.levels)
+                (files.collect::<BTreeMap<_, _>>(), group.catalogue, group.levels, group.tables)
             }
-            None => (BTreeMap::new(), Catalogue::builtin().clone(), crate::diagnostics::Levels::new()),
+            None => (BTreeMap::new(), Catalogue::builtin().clone(), crate::diagnostics::Levels::new(), TableFiles::new()),
         };
         for (address, (_, text)) in &mut texts {
             if let Some(open) = self.open.get(address) {
@@ -121,7 +121,7 @@ impl Documents {
             let text: Arc<str> = text.into();
             files.push(Source { uri, lines: Lines::new(text.clone(), self.encoding), text, tree });
         }
-        let compiled = check::compile_with(inputs, &catalogue, &levels);
+        let compiled = check::compile_project(inputs, &tables, &catalogue, &levels);
         Group { files, compiled, catalogue, problem }
     }
 }

@@ -37,6 +37,25 @@ pub(super) fn of_mark(mark: &Mark, group: &Group) -> Option<String> {
         }
         Name::Field(id, name) => of_field(id, name, group),
         Name::Step(name) => of_step(name),
+        Name::Rows(name) => {
+            let table = group.compiled.tables.iter().find(|t| t.name == *name)?;
+            let mut out = format!("table `{name}`: {} of `{}`\n", counted(table.rows, "row"), table.file);
+            for column in table.columns.iter().take(MOST_OPTIONS) {
+                let key = if table.keys.contains(column) { ": key" } else { "" };
+                // Writing into a String cannot fail.
+                let _ = write!(out, "\n- `{column}`{key}");
+            }
+            if table.columns.len() > MOST_OPTIONS {
+                let _ = write!(out, "\n- and {} more", table.columns.len() - MOST_OPTIONS);
+            }
+            Some(out)
+        }
+        Name::Column(name, column) => {
+            let table = group.compiled.tables.iter().find(|t| t.name == *name)?;
+            table.columns.iter().find(|known| *known == column)?;
+            let what = if table.keys.contains(column) { "key column" } else { "column" };
+            Some(format!("{what} `{column}` of the table `{name}`\n\n{} of `{}`", counted(table.rows, "row"), table.file))
+        }
     }
 }
 

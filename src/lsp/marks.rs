@@ -18,6 +18,10 @@ pub(super) enum Name {
     /// A field of a table, by its dotted name.
     Field(TableId, String),
     Step(String),
+    /// A table of a file.
+    Rows(String),
+    /// A column of such a table.
+    Column(String, String),
 }
 
 /// A name at a place.
@@ -90,6 +94,12 @@ pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -
     for shared in &file.tables {
         walk.add(shared.name.span, Name::Shared(shared.name.text.clone()), true);
         walk.arms(&shared.arms);
+    }
+    for table in &file.lookups {
+        walk.add(table.name.span, Name::Rows(table.name.text.clone()), true);
+        for column in table.keys.iter().flat_map(|key| &key.columns) {
+            walk.add(column.span, Name::Column(table.name.text.clone(), column.text.clone()), false);
+        }
     }
     for block in &file.optouts {
         walk.refer(&block.mapping, Name::Mapping);
@@ -246,7 +256,19 @@ impl<'c> Walk<'c, '_> {
                     }
                 }
             }
-            Source::Call(call) => self.arguments(&call.arguments, table),
+            Source::Call(call) => {
+                let mut arguments = call.arguments.as_slice();
+                if let ("lookup", [Argument::Path(column), fields @ ..]) = (call.name.text.as_str(), arguments) {
+                    self.column(column);
+                    arguments = fields;
+                }
+                self.arguments(arguments, table);
+                if let Some(or) = &call.or
+                    && let OrKind::Default(literal) = &or.kind
+                {
+                    self.literal(literal);
+                }
+            }
             Source::Case(case) => {
                 for branch in &case.branches {
                     if let Some(condition) = &branch.condition {
@@ -276,6 +298,7 @@ impl<'c> Walk<'c, '_> {
         match &step.operand {
             Some(Operand::Shared(name)) => self.refer(name, Name::Shared),
             Some(Operand::Link(name)) => self.refer(name, Name::Mapping),
+            Some(Operand::Lookup { column, .. }) => self.column(column),
             Some(Operand::Table { arms, .. }) => self.arms(arms),
             None => {}
         }
@@ -285,6 +308,15 @@ impl<'c> Walk<'c, '_> {
     fn or(&mut self, or: Option<&Or>) {
         if let Some(Or { kind: OrKind::Default(literal), .. }) = or {
             self.literal(literal);
+        }
+    }
+
+    /// `TABLE.COLUMN`
+    fn column(&mut self, path: &Path) {
+        let [table, rest @ ..] = path.parts.as_slice() else { return };
+        self.refer(table, Name::Rows);
+        if let [column] = rest {
+            self.add(column.span, Name::Column(table.text.clone(), column.text.clone()), false);
         }
     }
 

@@ -32,8 +32,13 @@ pub(super) fn definition(group: &Group, file: usize, offset: usize) -> Option<Ve
     let all = all_marks(group);
     let mark = mark_at(&all[file], offset)?;
     let files = std::iter::once(file).chain((0..all.len()).filter(|f| *f != file));
+    // A column is declared in the file of its table.
+    let wanted = match &mark.name {
+        Name::Column(table, _) => Name::Rows(table.clone()),
+        name => name.clone(),
+    };
     let found: Vec<Location> = files
-        .flat_map(|f| all[f].iter().filter(|m| m.declares && m.name == mark.name).map(move |m| (f, m)))
+        .flat_map(|f| all[f].iter().filter(|m| m.declares && m.name == wanted).map(move |m| (f, m)))
         .filter(|(f, _)| !matches!(mark.name, Name::Field(..)) || *f == file)
         .map(|(f, m)| location(group, f, m))
         .collect();
@@ -62,6 +67,8 @@ pub(super) enum RenameError {
     Table(String),
     #[error("`{0}` is a step of the language")]
     Step(String),
+    #[error("`{0}` is a column: its name is in the file of the table")]
+    Column(String),
     #[error("`{0}` is not a name: use letters, digits and `_`, and do not begin with a digit")]
     NotAName(String),
     #[error("`{0}` is another's name already")]
@@ -73,7 +80,8 @@ pub(super) fn renameable(group: &Group, file: usize, offset: usize) -> Result<(l
     let all = all_marks(group);
     let mark = mark_at(&all[file], offset).ok_or(RenameError::Nothing)?;
     let name = match &mark.name {
-        Name::Mapping(name) | Name::Constant(name) | Name::Shared(name) => name.clone(),
+        Name::Mapping(name) | Name::Constant(name) | Name::Shared(name) | Name::Rows(name) => name.clone(),
+        Name::Column(_, name) => return Err(RenameError::Column(name.to_string())),
         Name::Field(table, name) => return Err(RenameError::Field { name: name.to_string(), table: table.to_string() }),
         Name::Table(table) => return Err(RenameError::Table(table.to_string())),
         Name::Step(name) => return Err(RenameError::Step(name.to_string())),
@@ -95,6 +103,7 @@ pub(super) fn rename(group: &Group, file: usize, offset: usize, new: &str) -> Re
         Name::Mapping(_) => Name::Mapping(new.to_owned()),
         Name::Constant(_) => Name::Constant(new.to_owned()),
         Name::Shared(_) => Name::Shared(new.to_owned()),
+        Name::Rows(_) => Name::Rows(new.to_owned()),
         other => other.clone(),
     };
     if *old != wanted && all.iter().flatten().any(|m| m.declares && m.name == wanted) {
@@ -175,6 +184,9 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
     }
     for table in &tree.tables {
         symbols.push(symbol(table.name.text.clone(), None, SymbolKind::ENUM, table.span, table.name.span, None));
+    }
+    for table in &tree.lookups {
+        symbols.push(symbol(table.name.text.clone(), None, SymbolKind::ARRAY, table.span, table.name.span, None));
     }
     for block in &tree.optouts {
         symbols.push(symbol(format!("optout {}", block.mapping.text), None, SymbolKind::INTERFACE, block.span, block.mapping.span, None));

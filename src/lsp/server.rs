@@ -159,9 +159,10 @@ impl Server<'_> {
         let _ = self.connection.sender.send(message);
     }
 
-    /// Asks the client to tell when a mapping, a schema or the project file changes on disk.
+    /// Asks the client to tell when a mapping, a table, a schema or the project file changes on disk.
     fn watch(&self) {
-        let watchers = ["**/*.d365map", "**/*.yaml", "**/*.yml"].map(|glob| serde_json::json!({ "globPattern": glob }));
+        let watchers =
+            ["**/*.d365map", "**/*.yaml", "**/*.yml", "**/*.csv", "**/*.xlsx"].map(|glob| serde_json::json!({ "globPattern": glob }));
         let registration = serde_json::json!({ "registrations": [{
             "id": "files", "method": "workspace/didChangeWatchedFiles", "registerOptions": { "watchers": watchers },
         }] });

@@ -7,7 +7,10 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that stand by themselves.
-const KEYWORDS: [&str; 40] = [
+const KEYWORDS: [&str; 43] = [
+    "table",
+    "from",
+    "sheet",
     "rows",
     "by",
     "mapping",
@@ -83,7 +86,8 @@ pub(super) fn of(group: &Group, file: usize, marks: &[Mark]) -> SemanticTokens {
                 Name::Table(_) => 7,
                 Name::Mapping(_) => 8,
                 Name::Constant(_) => 9,
-                Name::Shared(_) => 10,
+                Name::Shared(_) | Name::Rows(_) => 10,
+                Name::Column(..) => 5,
             };
             (mark.span.range(), kind, u32::from(mark.declares && !matches!(mark.name, Name::Field(..))))
         })

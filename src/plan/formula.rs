@@ -82,6 +82,7 @@ pub(super) fn outlive(steps: &[Step]) -> bool {
         | Op::LocalIn(_)
         | Op::Elapsed(_)
         | Op::Labels { .. }
+        | Op::Lookup(_)
         | Op::Not
         | Op::Link { .. } => false,
     })

@@ -3,12 +3,14 @@
 pub mod changes;
 pub mod estimate;
 mod formula;
+mod lookup;
 mod model;
 mod print;
 
 use std::hash::Hasher;
 
 pub use formula::{Formula, Operator, QUOTIENT_SCALE, Term, TermPart};
+pub use lookup::{Cells, Column, Lookup, LookupBy, LookupTable};
 pub use model::*;
 pub use print::describe;
 pub(crate) use print::test_text;
@@ -51,13 +53,38 @@ impl ExecutionPlan {
         if format != u64::from(FORMAT) {
             return Err(PlanError::Format { found: format });
         }
-        let plan: ExecutionPlan = serde_json::from_str(text)?;
+        let mut plan: ExecutionPlan = serde_json::from_str(text)?;
+        plan.attach_tables()?;
         plan.ingress.iter().try_for_each(IngressFlow::verify)?;
         plan.two_way.iter().try_for_each(TwoWayFlow::verify)?;
         if let Some(flow) = plan.optouts.iter().find(|flow| plan.flow(&flow.mapping).is_none()) {
             return Err(PlanError::Damaged(format!("the opt-outs of `{}` belong to no flow", flow.mapping)));
         }
         Ok(plan)
+    }
+
+    /// Gives every use of a table the table itself.
+    pub(crate) fn attach_tables(&mut self) -> Result<(), PlanError> {
+        if let Some(table) = self.tables.iter().find(|table| !table.is_whole()) {
+            return Err(PlanError::Damaged(format!("the columns of the table `{}` are not equally long", table.name)));
+        }
+        let tables = &self.tables;
+        let mut damaged = None;
+        let mut attach = |lookup: &mut Lookup, keys: usize| {
+            lookup.table = tables.get(lookup.table_index as usize).filter(|table| table.keys.len() == keys).cloned();
+            if lookup.column().is_none() {
+                damaged = Some(format!("the table {} has no column {}", lookup.table_index, lookup.column_index));
+            }
+        };
+        let ingress = self.ingress.iter_mut().flat_map(|flow| std::iter::once(&mut flow.key).chain(&mut flow.fields));
+        ingress.for_each(|program| program.lookups_mut(&mut attach));
+        for flow in &mut self.two_way {
+            let programs = flow.forward.iter_mut().chain(&mut flow.backward);
+            let programs = programs.chain(flow.links.iter_mut().flat_map(|link| &mut link.fields));
+            let programs = programs.chain(flow.rows.iter_mut().flat_map(|rows| rows.forward.iter_mut().chain(&mut rows.backward)));
+            programs.for_each(|program| program.lookups_mut(&mut attach));
+        }
+        damaged.map_or(Ok(()), |why| Err(PlanError::Damaged(why)))
     }
 
     /// The flow of a mapping.
@@ -171,6 +198,7 @@ fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
         Source::Constant(_) => {}
         Source::Template(pieces) => of_pieces(pieces, slots),
         Source::Coalesce(reads) | Source::Join { reads, .. } => slots.extend(reads.iter().map(|r| r.slot)),
+        Source::Lookup(lookup) => slots.extend(lookup.keys.iter().map(|r| r.slot)),
         Source::Case(branches) => {
             for branch in branches {
                 if let Some(condition) = &branch.condition {
@@ -222,11 +250,40 @@ fn reads_of_steps(steps: &[Step], slots: &mut Vec<u32>) {
 }
 
 impl FieldProgram {
+    /// Visits every use of a table, with the number of its keys.
+    fn lookups_mut(&mut self, each: &mut dyn FnMut(&mut Lookup, usize)) {
+        lookups_of(&mut self.source, &mut self.steps, each);
+    }
+
     /// The steps in which the day of the run enters the value.
     pub fn steps_of_today(&self) -> impl Iterator<Item = &Step> {
         let mut steps = Vec::new();
         steps_of(&self.source, &self.steps, &mut steps);
         steps.into_iter().filter(|step| matches!(step.op, Op::Elapsed(Elapsed { until: Until::Today, .. })))
+    }
+}
+
+fn lookups_of(source: &mut Source, steps: &mut [Step], each: &mut dyn FnMut(&mut Lookup, usize)) {
+    match source {
+        Source::Lookup(by) => each(&mut by.lookup, by.keys.len()),
+        Source::Case(branches) => {
+            for branch in branches {
+                if let BranchResult::Value { source, steps, .. } = &mut branch.result {
+                    lookups_of(source, steps, each);
+                }
+            }
+        }
+        Source::Formula(formula) => lookups_of_steps(&mut formula.steps, each),
+        Source::Field(_) | Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => {}
+    }
+    lookups_of_steps(steps, each);
+}
+
+fn lookups_of_steps(steps: &mut [Step], each: &mut dyn FnMut(&mut Lookup, usize)) {
+    for step in steps {
+        if let Op::Lookup(lookup) = &mut step.op {
+            each(lookup, 1);
+        }
     }
 }
 
@@ -242,7 +299,7 @@ fn steps_of<'p>(source: &'p Source, own: &'p [Step], steps: &mut Vec<&'p Step>) 
             }
         }
         Source::Formula(formula) => steps.extend(&formula.steps),
-        Source::Field(_) | Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => {}
+        Source::Field(_) | Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Lookup(_) => {}
     }
 }
 
@@ -269,7 +326,7 @@ impl Condition {
     }
 }
 
-/// A fingerprint of a part of a plan: what it does, wherever it stands in its file.
+/// A fingerprint of a part of a plan: what it does, wherever it stands in its file and whatever else is in the plan.
 pub fn fingerprint(part: &impl serde::Serialize) -> String {
     let mut tree = serde_json::to_value(part).unwrap_or_default();
     without_places(&mut tree);
@@ -279,11 +336,13 @@ pub fn fingerprint(part: &impl serde::Serialize) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Takes every place out of a plan's JSON tree.
+/// Takes every place out of a plan's JSON tree, and where in the plan a table is: its fingerprint stays.
 fn without_places(tree: &mut serde_json::Value) {
     match tree {
         serde_json::Value::Object(object) => {
             object.remove("at");
+            object.remove("table_index");
+            object.remove("column_index");
             object.values_mut().for_each(without_places);
         }
         serde_json::Value::Array(items) => items.iter_mut().for_each(without_places),

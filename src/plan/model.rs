@@ -4,9 +4,12 @@
 //! typed constants, replacements to tables, implicit conversions to steps; every node keeps its place in the mapping file,
 //! so that a rejected record points at the line that rejected it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::formula::{Formula, outlive};
+use super::lookup::{Lookup, LookupBy, LookupTable};
 use crate::steps::{CalendarUnit, Operation};
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::system::SystemId;
@@ -23,6 +26,9 @@ pub struct ExecutionPlan {
     pub format: u32,
     /// The mapping files, by their paths with `/` relative to the project; [`At::file`] counts in this list.
     pub files: Vec<String>,
+    /// The tables that values are looked up in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Arc<LookupTable>>,
     /// The flows from Dynamics to Campaign, in order of dependence, then of name.
     pub ingress: Vec<IngressFlow>,
     /// Opt-outs, in every direction but `disabled`, by name of their mapping.
@@ -613,7 +619,7 @@ impl FieldProgram {
     pub fn outlives_its_columns(&self) -> bool {
         let replaces = match &self.source {
             Source::Field(read) => read.replace.is_some(),
-            Source::Case(_) => true,
+            Source::Case(_) | Source::Lookup(_) => true,
             Source::Formula(formula) => formula.outlives_its_columns(),
             Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => false,
         };
@@ -650,6 +656,7 @@ impl Source {
             Source::Constant(_) => {}
             Source::Template(template) => columns.extend(pieces(template)),
             Source::Coalesce(reads) | Source::Join { reads, .. } => columns.extend(reads.iter().map(|read| read.slot)),
+            Source::Lookup(lookup) => columns.extend(lookup.keys.iter().map(|read| read.slot)),
             Source::Case(branches) => {
                 for branch in branches {
                     if let Some(condition) = &branch.condition {
@@ -712,6 +719,8 @@ pub enum Source {
     Case(Vec<Branch>),
     /// Arithmetic over fields.
     Formula(Formula),
+    /// The value of a table's row.
+    Lookup(Box<LookupBy>),
 }
 
 /// A branch of a `case`.
@@ -844,6 +853,8 @@ pub enum Op {
     },
     /// A table of values.
     Map(Replacement),
+    /// The value of the row of a table whose key is the value.
+    Lookup(Lookup),
     /// True becomes false and the other way round.
     Not,
     /// The key of a record that another mapping writes.

@@ -6,9 +6,9 @@ use crate::value::constant;
 use std::fmt::Write;
 
 use super::{
-    Branch, BranchResult, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
-    FieldProgram, FilteredOut, Formula, IngressFlow, LinkAbsent, Mode, OnFailure, Op, Operator, OptoutFlow, Otherwise, Outcome, Picklists,
-    Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test, TwoWayFlow, Until,
+    Branch, BranchResult, Column, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
+    FieldProgram, FilteredOut, Formula, IngressFlow, LinkAbsent, Lookup, LookupTable, Mode, OnFailure, Op, Operator, OptoutFlow, Otherwise,
+    Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test, TwoWayFlow, Until,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -28,6 +28,10 @@ pub fn describe(plan: &ExecutionPlan) -> String {
     }
     for flow in &plan.two_way {
         describe_two_way(plan, flow, &mut out);
+        out.push('\n');
+    }
+    for table in &plan.tables {
+        describe_table(plan, table, &mut out);
         out.push('\n');
     }
     out.pop();
@@ -63,6 +67,17 @@ fn without_places(describe: impl FnOnce(&mut String)) -> String {
         format!("{}\n", place.map_or(line, |at| &line[..at]))
     };
     text.lines().enumerate().map(line).collect()
+}
+
+fn describe_table(plan: &ExecutionPlan, table: &LookupTable, out: &mut String) {
+    let names = |columns: &[Column]| columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let rows = counted(table.len(), "row");
+    // Writing into a String cannot fail, here and below.
+    let _ = writeln!(out, "table {}: {rows} of {}   ({})", table.name, table.file, plan.place(table.at));
+    let _ = writeln!(out, "  key     {}", names(&table.keys));
+    for (at, column) in table.columns.iter().enumerate() {
+        let _ = writeln!(out, "  value   {} (rows {})", column.name, table.hash(at).get(..8).unwrap_or_default());
+    }
 }
 
 fn describe_events(plan: &ExecutionPlan, flow: &EventFlow, out: &mut String) {
@@ -429,6 +444,13 @@ fn piped(source: &Source, steps: &[Step], field: &dyn Fn(u32) -> String) -> Stri
         Source::Join { separator, reads: fields } => format!("join({separator:?}, {})", reads(fields, field)),
         Source::Case(list) => branches(list, field),
         Source::Formula(one) => formula(one, field),
+        Source::Lookup(by) => format!(
+            "lookup({}, {}) {}{}",
+            by.lookup.name(),
+            reads(&by.keys, field),
+            rows_of(&by.lookup),
+            by.on_failure.as_ref().map(outcome).unwrap_or_default()
+        ),
     };
     with_steps(text, steps, field)
 }
@@ -453,6 +475,7 @@ fn with_steps(mut text: String, steps: &[Step], field: &dyn Fn(u32) -> String) -
             Op::Labels { separator, sorted: true, .. } => format!("label({separator:?}, sorted)"),
             Op::Labels { separator, sorted: false, .. } => format!("label({separator:?})"),
             Op::Map(table) => format!("{} {}", if table.labels { "label" } else { "map" }, replacement(table)),
+            Op::Lookup(lookup) => format!("lookup {} {}", lookup.name(), rows_of(lookup)),
             Op::Not => "not".to_owned(),
             Op::Link { mapping, absent, .. } => {
                 let or = match absent {
@@ -467,4 +490,9 @@ fn with_steps(mut text: String, steps: &[Step], field: &dyn Fn(u32) -> String) -
         text.push_str(&step.on_failure.as_ref().map(outcome).unwrap_or_default());
     }
     text
+}
+
+/// Which rows a lookup finds: another fingerprint tells that they have changed.
+fn rows_of(lookup: &Lookup) -> String {
+    format!("(rows {})", lookup.hash.get(..8).unwrap_or(&lookup.hash))
 }

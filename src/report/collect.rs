@@ -56,6 +56,13 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
         let grid = Grid { title: "Values".to_owned(), head: vec!["Value", "Becomes"], rows: arms(&shared.arms, text) };
         document.sections.push(section(format!("Replacement {}", shared.name.text), shared.span.start, Vec::new(), vec![grid]));
     }
+    for table in &file.lookups {
+        let path = slice(text, table.path.span.start, table.path.span.end);
+        let sheet = table.sheet.as_ref().map(|s| format!(", sheet {}", slice(text, s.span.start, s.span.end))).unwrap_or_default();
+        let columns: Vec<&str> = table.keys.iter().flat_map(|key| &key.columns).map(|column| column.text.as_str()).collect();
+        let intro = vec![format!("The rows of {path}{sheet}. A row is found by {}.", columns.join(", "))];
+        document.sections.push(section(format!("Table {}", table.name.text), table.span.start, intro, Vec::new()));
+    }
     for block in &file.optouts {
         let direction = match block.directions.first().map(|d| d.value.text.as_str()) {
             Some("bidirectional") => "both ways: the later change wins; where that is not decided, an opt-out does",
@@ -191,6 +198,7 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
         Source::Field(path) => described(path, source),
         Source::Literal(literal) => (slice(text, literal.span.start, literal.span.end), "fixed".to_owned()),
         Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
+        Source::Call(call) if call.name.text == "lookup" => (slice(text, call.span.start, call.span.end), "from a table".to_owned()),
         Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
         Source::Case(case) => (branches(text.get(case.span.range()).unwrap_or_default()), "by condition".to_owned()),
         Source::Formula(formula) => (slice(text, formula.span.start, formula.span.end), "formula".to_owned()),

@@ -3,7 +3,7 @@
 //! fuzzing. [`shared`] has what several steps use.
 //!
 //! Some steps have only their documentation here: `coalesce`, `concat`, `years`, `months` and `days` read other fields, `map` and `label` make
-//! tables, and `link` makes one mapping depend on another. The checker and the evaluator have the rest of them.
+//! tables, `lookup` needs one of a file, and `link` makes one mapping depend on another. The checker and the evaluator have the rest of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,7 @@ steps! {
     label,
     value,
     map,
+    lookup,
     link,
 }
 
@@ -183,6 +184,11 @@ pub const FUNCTIONS: &[Step] = &[
     function("coalesce", "coalesce(telephone1, telephone2)", "the first of these fields that has a value"),
     function("concat", "concat(firstname, \" \", lastname)", "texts and fields one behind the other"),
     function("join", "join(\", \", address1_city, address1_country)", "the fields that have a value, with a text between them"),
+    function(
+        "lookup",
+        "lookup(salutations.text, gendercode, new_language)",
+        "the value of the row of a table by the values of several fields",
+    ),
 ];
 
 /// The functions of formulas. They calculate with numbers.
@@ -214,8 +220,8 @@ mod tests {
             assert!(!step.rows.is_empty(), "{} is not documented", step.name);
             assert!(step.rows.iter().all(|row| row.signature.contains(&format!("`{}", step.name))), "{}", step.name);
             assert!(step.samples.iter().all(|call| call.starts_with(step.name)), "{}", step.name);
-            // `link` needs another mapping.
-            assert!(!step.samples.is_empty() || step.name == "link", "{} has no sample", step.name);
+            // `link` needs another mapping, and `lookup` a table.
+            assert!(!step.samples.is_empty() || ["link", "lookup"].contains(&step.name), "{} has no sample", step.name);
             assert_eq!(STEPS.iter().filter(|other| other.name == step.name).count(), 1, "{} is listed twice", step.name);
         }
     }

@@ -20,6 +20,8 @@ pub struct File {
     pub constants: Vec<Constant>,
     /// Replacement tables that several mappings use.
     pub tables: Vec<SharedTable>,
+    /// Tables that values are looked up in.
+    pub lookups: Vec<LookupTable>,
     /// Files whose constants and tables are used here.
     pub includes: Vec<Include>,
     /// Test blocks.
@@ -38,6 +40,7 @@ impl File {
         self.mappings.is_empty()
             && self.constants.is_empty()
             && self.tables.is_empty()
+            && self.lookups.is_empty()
             && self.includes.is_empty()
             && self.tests.is_empty()
             && self.optouts.is_empty()
@@ -67,6 +70,32 @@ pub struct SharedTable {
     pub arms: Vec<Arm>,
     /// An arm that could not be read.
     pub unread_arms: bool,
+}
+
+/// `table NAME from "path" { key column }`: rows of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LookupTable {
+    /// The whole.
+    pub span: Span,
+    /// The name.
+    pub name: Ident,
+    /// The file's path, relative to this file's folder, with `/`.
+    pub path: Literal,
+    /// The sheet of a workbook.
+    pub sheet: Option<Literal>,
+    /// Every `key` line in order; there is one.
+    pub keys: Vec<TableKey>,
+    /// A line that could not be read.
+    pub unread: bool,
+}
+
+/// `key column, column` of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableKey {
+    /// The whole.
+    pub span: Span,
+    /// The columns in order.
+    pub columns: Vec<Ident>,
 }
 
 /// `include "path"`.
@@ -526,7 +555,7 @@ pub struct WhenBlock {
     pub unread_fields: bool,
 }
 
-/// `NAME(argument, …)`.
+/// `NAME(argument, …)`, for a lookup perhaps with `or …`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The whole.
@@ -535,6 +564,10 @@ pub struct Call {
     pub name: Ident,
     /// What stands in the parentheses.
     pub arguments: Vec<Argument>,
+    /// `or …`
+    pub or: Option<Or>,
+    /// Of a lookup the number of its table, once the checker has found it.
+    pub table: Option<usize>,
 }
 
 /// A string with placeholders.
@@ -566,13 +599,13 @@ pub struct Step {
     pub name: Ident,
     /// What stands in parentheses; `None` where there are none.
     pub arguments: Option<Vec<Argument>>,
-    /// What follows the name of `map` and `link`.
+    /// What follows the name of `map`, `link` and `lookup`.
     pub operand: Option<Operand>,
     /// `or …`.
     pub or: Option<Or>,
 }
 
-/// What follows the name of `map` and `link`.
+/// What follows the name of `map`, `link` and `lookup`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
     /// `map { … }`
@@ -588,6 +621,13 @@ pub enum Operand {
     Shared(Ident),
     /// `link NAME`: a mapping.
     Link(Ident),
+    /// `lookup TABLE.COLUMN`.
+    Lookup {
+        /// The table and its column.
+        column: Path,
+        /// The number of the table, once the checker has found it.
+        table: Option<usize>,
+    },
 }
 
 /// An argument of a step or function.

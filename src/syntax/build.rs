@@ -219,7 +219,11 @@ impl<'a> Builder<'a> {
                 let mut inner = pair.into_inner();
                 let name = self.ident(&inner.next()?);
                 let arguments = self.arguments(inner.next()?)?;
-                Some(Source::Call(Call { span, name, arguments }))
+                let or = match inner.next() {
+                    Some(or) => Some(self.or_clause(or)?),
+                    None => None,
+                };
+                Some(Source::Call(Call { span, name, arguments, or, table: None }))
             }
             Rule::path => Some(Source::Field(self.path(pair))),
             Rule::case => self.case(pair).map(Source::Case),
@@ -393,7 +397,7 @@ impl<'a> Builder<'a> {
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::ident => name = Some(self.ident(&part)),
-                Rule::map_table | Rule::link_to => {
+                Rule::map_table | Rule::link_to | Rule::lookup_in => {
                     let (word, what) = self.operand(part)?;
                     name = Some(word);
                     operand = Some(what);
@@ -409,14 +413,15 @@ impl<'a> Builder<'a> {
         Some(Step { span, name: name?, arguments, operand, or })
     }
 
-    /// A `map_table` or `link_to` pair: the step's name and what follows it.
+    /// A `map_table`, `link_to` or `lookup_in` pair: the step's name and what follows it.
     fn operand(&mut self, pair: Pair<'_, Rule>) -> Option<(Ident, Operand)> {
         let whole = self.span(&pair);
         let link = pair.as_rule() == Rule::link_to;
         let (mut word, mut operand, mut opened) = (None, None, None);
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::kw_map | Rule::kw_link => word = Some(self.ident(&part)),
+                Rule::path => operand = Some(Operand::Lookup { column: self.path(part), table: None }),
+                Rule::kw_map | Rule::kw_link | Rule::kw_lookup => word = Some(self.ident(&part)),
                 Rule::name => {
                     let name = self.ident(&part.into_inner().next()?);
                     operand = Some(if link { Operand::Link(name) } else { Operand::Shared(name) });

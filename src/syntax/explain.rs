@@ -39,6 +39,8 @@ pub(super) enum Context {
     Clause,
     /// A record in a test.
     Assignment,
+    /// A table of a file.
+    TableLine,
 }
 
 /// What is wrong, with a byte range within the entry.
@@ -193,7 +195,7 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
     let word = first_word(text);
     let rest = text[word.len()..].trim_start();
     let (keywords, must_be): (&[&str], bool) = match context {
-        Context::Item => (&["mapping", "optout", "events", "test", "replace", "let", "include"], true),
+        Context::Item => (&["mapping", "optout", "events", "test", "replace", "table", "let", "include"], true),
         // `key` and the block words are plain names too, so only what cannot be a field mapping is taken for one.
         Context::Entry if rest.contains('{') && !blank_strings(text).split('{').next().is_some_and(|head| head.contains("->")) => {
             (&["replace", "filter", "options", "when", "case"], true)
@@ -208,7 +210,8 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
         | Context::Setting
         | Context::Event
         | Context::Pair
-        | Context::Assignment => (&[], false),
+        | Context::Assignment
+        | Context::TableLine => (&[], false),
     };
     if !must_be || keywords.contains(&word) {
         return None;
@@ -218,7 +221,7 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
     let help = match (nearest(word, keywords.iter().copied()), context) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, Context::Item) => {
-            "a file consists of `mapping NAME: d365.table -> campaign.table { … }`, with `test`, `optout`, `events`, `let`, `include` and `replace` beside it"
+            "a file consists of `mapping NAME: d365.table -> campaign.table { … }`, with `test`, `optout`, `events`, `let`, `include`, `replace` and `table` beside it"
                 .to_owned()
         }
         (None, _) => format!("the blocks that can stand here are {list}"),
@@ -247,9 +250,11 @@ fn reread(text: &str, context: Context) -> Finding {
         (Context::Pair, _) => Rule::only_pair,
         (Context::Clause, _) => Rule::only_clause,
         (Context::Assignment, _) => Rule::only_assignment,
+        (Context::TableLine, _) => Rule::only_table_key,
         (Context::Item, "let") => Rule::only_let,
         (Context::Item, "include") => Rule::only_include,
         (Context::Item, "replace") => Rule::only_shared,
+        (Context::Item, "table") => Rule::only_lookup_table,
         (Context::Item, "optout") => Rule::only_optout,
         (Context::Item, "events") => Rule::only_events,
         (Context::Item, "test") => Rule::only_test,
@@ -280,6 +285,8 @@ fn reread(text: &str, context: Context) -> Finding {
         Rule::only_let => "write `let name = \"value\"`; the value is used as `$name`",
         Rule::only_include => "write `include \"shared/tables.d365map\"`",
         Rule::only_shared => "write `replace name { value => value }`; a mapping uses it by `replace field with name`",
+        Rule::only_lookup_table => "write `table name from \"tables/name.csv\" { key column }`",
+        Rule::only_table_key => "write the columns by which a row is found: `key column`, or `key column, column`",
         Rule::only_optout => "write `optout MAPPING { direction bidirectional`, pairs such as `donotemail <-> denyListEmail`, then `}`",
         Rule::only_events => "write `events email: campaign.email -> d365.contact { send on }`",
         Rule::only_test => "write `test MAPPING \"what it shows\" { given { … } expect { … } }`",
@@ -370,9 +377,9 @@ fn expectation(rules: &[Rule]) -> Vec<&'static str> {
             words.push(word);
         }
     }
-    // Any name could go on as a function call, which nobody means who has written no arrow yet.
+    // Any name could go on as a function call, and a call with `or`, which nobody means who has written no arrow yet.
     if words.contains(&"`->`") {
-        words.retain(|w| *w != "`(`");
+        words.retain(|w| !matches!(*w, "`(`" | "`or`"));
     }
     words
 }
@@ -465,6 +472,11 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::include | Rule::kw_include => "`include`",
         Rule::shared => "`replace`",
         Rule::optout | Rule::kw_optout => "`optout`",
+        Rule::lookup_table | Rule::kw_table => "`table`",
+        Rule::kw_from => "`from`",
+        Rule::kw_sheet => "`sheet`",
+        Rule::lookup_in | Rule::kw_lookup => "`lookup`",
+        Rule::table_key => "`key column`",
         Rule::events | Rule::kw_events => "`events`",
         Rule::test | Rule::kw_test => "`test`",
         Rule::shared_name => "`with`",
@@ -520,6 +532,9 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::only_include
         | Rule::only_shared
         | Rule::only_optout
+        | Rule::table_lines
+        | Rule::only_lookup_table
+        | Rule::only_table_key
         | Rule::only_events
         | Rule::only_event_line
         | Rule::event_lines

@@ -23,6 +23,10 @@ impl Builder<'_> {
                 let item = self.shared(pair);
                 tree.tables.extend(item);
             }
+            Rule::lookup_table => {
+                let item = self.lookup_table(pair);
+                tree.lookups.extend(item);
+            }
             Rule::optout => {
                 let item = self.optout(pair);
                 tree.optouts.extend(item);
@@ -58,6 +62,32 @@ impl Builder<'_> {
         let name = self.name_in(pair.clone())?;
         let (arms, unread_arms) = self.arms(pair.into_inner().find(|p| p.as_rule() == Rule::arms)?);
         Some(SharedTable { span, name, arms, unread_arms })
+    }
+
+    fn lookup_table(&mut self, pair: Pair<'_, Rule>) -> Option<LookupTable> {
+        let span = self.span(&pair);
+        let name = self.name_in(pair.clone())?;
+        let (mut texts, mut keys, mut unread) = (Vec::new(), Vec::new(), false);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::string => texts.push(self.literal(part)?),
+                Rule::table_lines => {
+                    for line in part.into_inner() {
+                        if line.as_rule() == Rule::table_key {
+                            let span = self.span(&line);
+                            let columns = line.into_inner().filter(|p| p.as_rule() == Rule::ident).map(|p| self.ident(&p)).collect();
+                            keys.push(TableKey { span, columns });
+                        } else {
+                            unread = true;
+                            self.bad(&line, Context::TableLine);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut texts = texts.into_iter();
+        Some(LookupTable { span, name, path: texts.next()?, sheet: texts.next(), keys, unread })
     }
 
     fn optout(&mut self, pair: Pair<'_, Rule>) -> Option<Optout> {

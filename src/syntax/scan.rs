@@ -234,7 +234,7 @@ fn begins_item(rest: &str, inside: bool) -> bool {
     let line = rest.split('\n').next().unwrap_or_default();
     let word_end = line.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(line.len());
     let (word, after) = line.split_at(word_end);
-    if !matches!(word, "mapping" | "optout" | "events" | "test" | "let" | "include") {
+    if !matches!(word, "mapping" | "optout" | "events" | "test" | "table" | "let" | "include") {
         return false;
     }
     if !inside {
@@ -249,6 +249,7 @@ fn begins_item(rest: &str, inside: bool) -> bool {
             "mapping" | "events" => after.starts_with(':'),
             "optout" => after.starts_with('{'),
             "test" => after.starts_with('"'),
+            "table" => after.strip_prefix("from").is_some_and(|rest| rest.trim_start().starts_with('"')),
             _ => false,
         }
 }

@@ -53,7 +53,7 @@ fn unknown_step(file: &str) -> Result<String, String> {
 }
 
 /// Steps for which the TextMate grammar has separate rules, because they take more than arguments in parentheses.
-const OWN_RULES: [&str; 5] = ["matches", "extract", "replace_matches", "map", "link"];
+const OWN_RULES: [&str; 6] = ["matches", "extract", "replace_matches", "map", "lookup", "link"];
 
 /// The words behind a bar in the TextMate grammar.
 fn text_mate(file: &str) -> Result<String, String> {

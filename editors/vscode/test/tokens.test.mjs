@@ -66,7 +66,7 @@ test("every example in the document of the language has scopes, and none is inva
   assert.ok(blocks.length > 10);
   for (const block of blocks) {
     // Entries by themselves stand for those of a mapping.
-    const whole = /^(?:#.*\n)*(?:mapping|test|optout|events|let|include|replace \w+ \{)/.test(block) && /^(?:mapping|let|include)\b/m.test(block);
+    const whole = /^(?:#.*\n)*(?:mapping|test|optout|events|table|let|include|replace \w+ \{)/.test(block) && /^(?:mapping|table|let|include)\b/m.test(block);
     assert.deepEqual(faults(whole ? block : `mapping a: d365.b -> campaign.c {\n${block}}\n`), [], block);
   }
 });
@@ -87,7 +87,7 @@ test("the steps of the document are known to the grammar", () => {
   const steps = section.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) => [...line.split("|")[1].matchAll(/`(\w+)/g)].map((m) => m[1]));
   assert.ok(steps.length > 25);
   for (const step of new Set(steps)) {
-    const argument = step === "map" || step === "link" ? " name" : "(1)";
+    const argument = ["map", "link", "lookup"].includes(step) ? " name" : "(1)";
     const line = tokens(`mapping a: d365.b -> campaign.c {\n  x -> y | ${step}${argument}\n}`);
     assert.ok(line.some((t) => t.words === step && t.scopes.includes("support.function.step.d365map")), step);
   }

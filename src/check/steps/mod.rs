@@ -3,10 +3,13 @@
 //! Fallibility depends on types: rounding money to two decimals cannot fail for a decimal target, and can for a
 //! floating-point one, which holds fifteen digits. A step that can fail must say what happens then; one that cannot may not.
 //! [`crate::steps`] has the type rules. Here are those of the steps that need more than their arguments: [`reads`] has those that read
-//! other fields, [`tables`] those that make tables; `links` has `link`.
+//! other fields, [`tables`] those that make tables, [`lookup`] the one that needs a table of a file; `links` has `link`.
 
+mod lookup;
 mod reads;
 mod tables;
+
+pub(super) use lookup::outcome_of_call;
 
 use super::Context;
 use super::replace::Expect;
@@ -55,6 +58,7 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
         "concat" => checker.concat(read)?,
         "label" => checker.label()?,
         "map" => checker.map()?,
+        "lookup" => checker.lookup()?,
         "local" if matches!(checker.arguments().first(), Some(Argument::Path(_))) => checker.local_in(read)?,
         "years" | "months" | "days" => checker.elapsed(read)?,
         "phone" if matches!(checker.arguments().first(), Some(Argument::Path(_))) => checker.phone_in(read)?,

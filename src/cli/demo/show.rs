@@ -88,6 +88,7 @@ pub fn interest(pairs: &[Pair]) -> Option<usize> {
 fn reads(source: &Source) -> Vec<&Read> {
     match source {
         Source::Field(read) => vec![read],
+        Source::Lookup(by) => by.keys.iter().collect(),
         Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().collect(),
         Source::Constant(_) | Source::Case(_) => Vec::new(),
         Source::Formula(formula) => formula.term.reads(),

@@ -82,6 +82,19 @@ const LINES: &[(&str, &[(&str, &str)])] = &[
     ("  reconcile every 7d", &[("every", "d365mapWord"), ("7d", "d365mapNumber")]),
     ("# allow(D304): why", &[("# allow", "d365mapAllow"), ("why", "d365mapComment")]),
     ("let origin = \"crm\"; include \"a\"", &[("let", "d365mapInclude"), ("include", "d365mapInclude")]),
+    (
+        "table names from \"a.xlsx\" sheet \"b\" { key code }",
+        &[
+            ("table", "d365mapBlock"),
+            ("names", ""),
+            ("from", "d365mapWord"),
+            ("sheet", "d365mapWord"),
+            ("\"b", "d365mapString"),
+            ("key", "d365mapBlock"),
+        ],
+    ),
+    ("  a -> b | lookup names.label or keep", &[("lookup", "d365mapStep"), ("names", ""), ("or", "d365mapWord")]),
+    ("  lookup(names.label, a) or null -> b", &[("lookup", "d365mapStep"), ("or", "d365mapWord")]),
     ("  expect rejected \"D901\"", &[("expect", "d365mapBlock"), ("rejected", "d365mapOutcome")]),
     ("  expect d365 { absent: 1, name absent }", &[("expect", "d365mapBlock"), ("absent: 1", ""), ("absent }", "d365mapOutcome")]),
 ];

@@ -17,6 +17,7 @@ mod formatting;
 mod formula_values;
 mod formulas;
 mod linked_later;
+mod lookups;
 mod properties;
 mod soundness;
 pub mod support;

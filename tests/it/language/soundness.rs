@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use d365map::app::fixed;
-use d365map::check::{Compiled, Input, compile};
-use d365map::diagnostics::Safety;
+use d365map::check::{Compiled, Input, TableFile, compile_project};
+use d365map::diagnostics::{Levels, Safety};
 use d365map::eval::{Evaluated, Evaluator};
 use d365map::schema::{AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, SystemId, Table, TableId};
 use proptest::prelude::*;
@@ -121,7 +121,10 @@ fn target_type() -> impl Strategy<Value = FieldType> {
 }
 
 /// The samples of every step.
-static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| d365map::steps::STEPS.iter().flat_map(|step| step.samples).copied().collect());
+static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let lookups = ["lookup words.v", "lookup numbers.v", "lookup options.v", "lookup flags.v", "lookup days.v"];
+    d365map::steps::STEPS.iter().flat_map(|step| step.samples).copied().chain(lookups).collect()
+});
 
 /// Formulas with each operator and function.
 const FORMULAS: [&str; 8] = [
@@ -154,6 +157,7 @@ fn step() -> impl Strategy<Value = String> {
 fn entry() -> impl Strategy<Value = (String, Option<String>)> {
     let source = prop_oneof![
         12 => Just("a"), 1 => Just("\"<{a}>\""), 1 => Just("coalesce(a, b)"), 1 => Just("concat(a, \" \", b)"), 1 => Just("join(\", \", a, b)"), 1 => Just("42"), 1 => Just("\"male\""), 1 => Just("2024-02-29"),
+        1 => Just("lookup(words.v, a) or null"), 1 => Just("lookup(options.v, a) or default(0)"), 1 => Just("lookup(numbers.v, b) or reject"),
         1 => Just("case { a is present => a; else => b }"), 1 => Just("case { a = b => a; else => null }"),
         1 => Just("case { a is empty => 42; else => a }"), 1 => Just("case { a is present and b is present => \"male\"; else => \"unknown\" }"),
         1 => Just("case { b is empty => a | default(7); a != b => b; else => 2024-02-29 }"),
@@ -292,8 +296,22 @@ fn admits(ty: &FieldType, required: bool, value: &str) -> bool {
     }
 }
 
+/// Tables that steps look values up in: the keys are texts, whole numbers, labels of options, flags and days.
+const TABLES: &[(&str, &str)] = &[
+    ("words", "k,v\nmale,male\nyes,female\na,unknown\na a a a,male\n"),
+    ("numbers", "k,v\n0,7\n1,-3\n-300,12.5\n42,\n"),
+    ("options", "k,v\nOne,1\n2,22\nDrei,333\n100000000,4444\n"),
+    ("flags", "k,v\ntrue,2024-02-29\nno,2020-01-31\n"),
+    ("days", "k,v\n2024-02-29,x\n1850-01-01,yy\n"),
+];
+
+/// Compiles a text with the tables that it names, which are declared behind it.
 pub(super) fn compiled(text: &str, catalogue: &Catalogue) -> Compiled {
-    compile(vec![Input { name: "a.d365map".to_owned(), bytes: text.as_bytes().to_vec() }], catalogue)
+    let used = TABLES.iter().filter(|(name, _)| text.contains(&format!("lookup {name}.")) || text.contains(&format!("lookup({name}.")));
+    let declarations: String = used.map(|(name, _)| format!("table {name} from \"{name}.csv\" {{ key k }}\n")).collect();
+    let files = TABLES.iter().map(|(name, rows)| (format!("{name}.csv"), TableFile::Bytes(rows.as_bytes().into()))).collect();
+    let bytes = format!("{text}{declarations}").into_bytes();
+    compile_project(vec![Input { name: "a.d365map".to_owned(), bytes }], &files, catalogue, &Levels::new())
 }
 
 /// What `x` becomes, or the code under which the record is rejected.

@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use d365map::check::{Compiled, Input, compile};
+use d365map::check::{Compiled, Input, TableFile, TableFiles, compile, compile_project};
+use d365map::diagnostics::Levels;
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::eval::{Evaluated, Evaluator};
 use d365map::plan::ExecutionPlan;
@@ -80,9 +81,34 @@ fn field(name: &str, ty: FieldType, required: bool, readable: bool) -> Field {
     }
 }
 
+/// The files of `tests/data/tables` in the folder of the mapping file, and one with too many rows.
+pub fn table_files() -> &'static TableFiles {
+    static FILES: OnceLock<TableFiles> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tables");
+        let entries = std::fs::read_dir(folder).expect("the tables of the tests").flatten();
+        let file = |entry: std::fs::DirEntry| {
+            let name = format!("mappings/tables/{}", entry.file_name().to_string_lossy());
+            (name, TableFile::Bytes(std::fs::read(entry.path()).expect("a table").into()))
+        };
+        let mut files: TableFiles = entries.map(file).collect();
+        let rows: String = (0..=100_000).map(|n| format!("{n},x\n")).collect();
+        files.insert("mappings/tables/too-many.csv".to_owned(), TableFile::Bytes(format!("code,label\n{rows}").into_bytes().into()));
+        files
+    })
+}
+
 /// Compiles one file.
 pub fn compiled(text: &str) -> Compiled {
-    compile(vec![Input { name: "mappings/test.d365map".to_owned(), bytes: text.as_bytes().to_vec() }], catalogue())
+    let input = Input { name: "mappings/test.d365map".to_owned(), bytes: text.as_bytes().to_vec() };
+    compile_project(vec![input], table_files(), catalogue(), &Levels::new())
+}
+
+/// Compiles one file with tables that are given by their names and texts.
+pub fn compiled_with_tables(text: &str, tables: &[(&str, &str)]) -> Compiled {
+    let input = Input { name: "mappings/test.d365map".to_owned(), bytes: text.as_bytes().to_vec() };
+    let file = |(name, text): &(&str, &str)| (format!("mappings/{name}"), TableFile::Bytes(text.as_bytes().into()));
+    compile_project(vec![input], &tables.iter().map(file).collect(), catalogue(), &Levels::new())
 }
 
 /// Compiles several files of one folder, each given by its name and its text.

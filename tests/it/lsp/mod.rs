@@ -129,6 +129,31 @@ fn findings_of_included_files_use_what_the_editor_has_open() {
 }
 
 #[test]
+fn tables_of_files_are_completed_explained_found_and_read_again_when_they_change() {
+    let text = "table names from \"names.csv\" { key code }\n\nmapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  nickname -> middleName | lookup names.text or null\n}\n";
+    let mut s = Session::new(text);
+    assert_eq!(codes(&s.client.settled(&s.uri)), ["D321"]);
+    std::fs::write(s.folder.path().join("names.csv"), "code,text\na,Ada\n").expect("a file");
+    s.client.notify("workspace/didChangeWatchedFiles", json!({ "changes": [] }));
+    assert_eq!(s.client.settled(&s.uri), json!([]));
+    let hover = s.at("textDocument/hover", "lookup na§mes")["contents"]["value"].as_str().expect("a text").to_owned();
+    assert!(hover.contains("1 row of `names.csv`") && hover.contains("`code`: key"), "{hover}");
+    assert!(s.at("textDocument/hover", "names.te§xt")["contents"]["value"].as_str().is_some_and(|t| t.starts_with("column `text`")));
+    for place in ["lookup na§mes", "names.te§xt"] {
+        let found = s.at("textDocument/definition", place);
+        assert_eq!(found[0]["range"]["start"], json!({ "line": 0, "character": 6 }), "{place}: {found}");
+    }
+    let head = "table names from \"names.csv\" { key code }\nmapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n";
+    let offered = |s: &mut Session, line: &str| s.offered(&format!("{head}  {line}\n}}"));
+    assert_eq!(offered(&mut s, "nickname -> middleName | lookup §"), ["names"]);
+    assert_eq!(offered(&mut s, "nickname -> middleName | lookup names.§"), ["code", "text"]);
+    assert_eq!(offered(&mut s, "lookup(names.§"), ["code", "text"]);
+    assert!(offered(&mut s, "lookup(names.text, §").contains(&"nickname".to_owned()));
+    assert_eq!(s.offered("table names from \"names.csv\" { key § }"), ["code", "text"]);
+    assert_eq!(s.client.stop(), 0);
+}
+
+#[test]
 fn completion_knows_what_is_allowed_at_each_place() {
     let mut s = Session::new(FILE);
     let head = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n";

@@ -58,6 +58,44 @@ fn what_is_outside_of_the_project_is_neither_read_nor_quoted() {
     }
 }
 
+/// A table is read only if it is a regular file of the project with the ending of one.
+#[cfg(target_os = "linux")]
+#[test]
+fn tables_outside_of_the_project_and_what_is_not_a_file_are_findings() {
+    let outside = tempfile::tempdir().expect("a folder");
+    std::fs::write(outside.path().join("secret.csv"), "code,label\ns3cr3t-0f-ci,x\ns3cr3t-0f-ci,y\n").expect("a file");
+    let absolute = outside.path().join("secret.csv").display().to_string();
+    let relative = format!("{}{absolute}", "../".repeat(20).trim_end_matches('/'));
+    for (path, words) in [
+        ("/proc/self/environ", "cannot be read"),
+        (absolute.as_str(), "cannot be read"),
+        (relative.as_str(), "outside of the project folder"),
+        ("link.csv", "leads out of the project folder"),
+        ("inner.csv", "must end in"),
+        (".env", "must end in"),
+        ("pipe.csv", "not a regular file"),
+        ("folder.csv", "not a regular file"),
+        ("large.csv", "larger than 32 MiB"),
+        ("nothing.csv", "there is no file"),
+    ] {
+        let folder =
+            project(&format!("table t from \"{path}\" {{ key code }}\n{HEAD}  nickname -> middleName | lookup t.label or null\n}}\n"));
+        let at = |name: &str| folder.path().join("mappings").join(name);
+        std::os::unix::fs::symlink(&absolute, at("link.csv")).expect("a link");
+        std::fs::write(at(".env"), "s3cr3t-0f-ci").expect("a file");
+        std::os::unix::fs::symlink(".env", at("inner.csv")).expect("a link");
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe.csv"), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).expect("a pipe");
+        std::fs::create_dir(at("folder.csv")).expect("a folder");
+        std::fs::File::create(at("large.csv")).expect("a file").set_len(1 << 40).expect("a sparse file of a terabyte");
+        for args in [&["check"][..], &["check", "mappings/contacts.d365map"], &["plan"]] {
+            let (status, out, error) = run(folder.path(), args);
+            let said = format!("{out}{error}").replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(matches!(status, 1 | 2) && said.contains("D321") && said.contains(words), "{path} {args:?}: {status} {said}");
+            assert!(!said.contains("s3cr3t"), "{path} {args:?}: {said}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn folders_schema_files_and_the_project_file_stay_within_the_project() {

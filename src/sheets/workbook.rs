@@ -9,7 +9,6 @@ use std::io::{self, Cursor, Read};
 
 use calamine::{DataRef, Reader, Sheet, SheetType, SheetVisible, Xlsx};
 
-use super::error::TableError;
 use super::grid::{Grid, GridRow};
 
 /// The largest size of a workbook's files together when they are unpacked, and of the text of its cells, in bytes.
@@ -24,35 +23,42 @@ const ZIP: &[u8] = b"PK\x03\x04";
 /// The first bytes of an OLE file: a workbook of Excel 97 to 2003, or one with a password.
 const OLE: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
 
+/// Why a workbook cannot be read, with what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WorkbookError(String);
+
 /// Whether a file is, or says that it is, a workbook.
-pub(super) fn is_one(extension: Option<&str>, bytes: &[u8]) -> bool {
+pub fn is_one(extension: Option<&str>, bytes: &[u8]) -> bool {
     let named = extension.is_some_and(|e| ["xlsx", "xlsm", "xls", "xlsb"].iter().any(|known| e.eq_ignore_ascii_case(known)));
     named || bytes.starts_with(ZIP) || bytes.starts_with(OLE)
 }
 
 /// The cells of a sheet, with its name.
 #[derive(Debug)]
-pub(super) struct NamedGrid {
+pub struct NamedGrid {
     /// The sheet's name, without control characters.
-    pub(super) name: String,
-    pub(super) grid: Grid,
+    pub name: String,
+    /// Its cells.
+    pub grid: Grid,
 }
 
 /// What a workbook holds.
 #[derive(Debug, Default)]
-pub(super) struct Workbook {
-    pub(super) sheets: Vec<NamedGrid>,
+pub struct Workbook {
+    /// The sheets that are read, in order.
+    pub sheets: Vec<NamedGrid>,
     /// The names of the hidden sheets, which are not read unless they are asked for.
-    pub(super) hidden: Vec<String>,
+    pub hidden: Vec<String>,
 }
 
 /// Reads the visible sheets, or those that are named (upper and lower case aside).
 ///
 /// # Errors
 ///
-/// [`TableError::Workbook`].
-pub(super) fn read(file: &str, bytes: &[u8], wanted: &[String]) -> Result<Workbook, TableError> {
-    sheets(bytes, wanted).map_err(|reason| TableError::Workbook { file: file.to_owned(), reason })
+/// [`WorkbookError`].
+pub fn read(bytes: &[u8], wanted: &[String]) -> Result<Workbook, WorkbookError> {
+    sheets(bytes, wanted).map_err(WorkbookError)
 }
 
 fn sheets(bytes: &[u8], wanted: &[String]) -> Result<Workbook, String> {
@@ -121,7 +127,7 @@ impl Budget {
                 Ok(())
             }
             _ => Err(format!(
-                "the workbook has more than {MAX_CELLS} cells or {} MiB of text. Keep only the sheets that describe the mapping",
+                "the workbook has more than {MAX_CELLS} cells or {} MiB of text. Keep only the sheets that are needed",
                 MAX_UNPACKED / 1024 / 1024
             )),
         }
