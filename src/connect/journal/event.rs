@@ -199,7 +199,7 @@ mod tests {
         let read = |text: &str| JournalFields::default().read(text).unwrap_err().to_string();
         assert!(read(r#"{"type": "open", "data": {}}"#).contains("data.eventDate"));
         let text = read(r#"{"type": "open", "data": {"eventDate": "ann@example.com"}}"#);
-        assert!(text.contains("no instant") && !text.contains("ann"), "{text}");
+        assert!(text.contains("not an instant") && !text.contains("ann"), "{text}");
         assert_eq!(read("[]"), Unreadable::Shape.to_string());
     }
 }

@@ -345,7 +345,7 @@ mod tests {
         let (good, bad, _) = read(b"a,1\nb\nc,3,3\nd,4\n", 3, 2, 1000);
         assert_eq!(lines(&good), [(1, "a"), (4, "d")]);
         assert_eq!(bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
-        assert!(bad[0].1.starts_with("1 field where 2 are due"), "{}", bad[0].1);
+        assert!(bad[0].1.starts_with("1 field instead of 2"), "{}", bad[0].1);
     }
 
     #[test]
