@@ -565,7 +565,7 @@ fn the_exports_that_are_read_have_files_columns_and_words() {
         ("      deliveries: { files: in/d.csv }\n", "must not have a folder"),
         ("      deliveries: { files: d.csv, delimiter: \";;\" }\n", "not one character"),
         ("      deliveries: { files: d.csv, quote: \",\" }\n", "same character"),
-        ("      tracking: { files: t.csv, times: cet }\n", "no zone"),
+        ("      tracking: { files: t.csv, times: cet }\n", "not a time zone"),
         ("      opt-outs: { files: o.csv, changed-suffix: X, columns: { at: y } }\n", "one profile per line"),
         ("      tracking: { files: t.csv, columns: { stauts: x } }\n", "stauts"),
     ] {

@@ -495,6 +495,25 @@ fn whatever_happens_the_target_ends_as_the_source_and_no_record_goes_back(store:
     }
 }
 
+fn a_doubt_about_a_write_outlives_a_retry_that_is_rejected(store: New) {
+    let mut world = World::new(store, true);
+    let put = Act::Put { x: 0, y: None };
+    for step in [
+        Step::Page(vec![(2, put)]),
+        Step::Page(vec![(2, Act::Spoil), (0, put)]),
+        Step::Claim(1),
+        Step::Crash(vec![Unanswered::CarriedOut; 6]),
+        Step::RetryDeadLetters,
+        Step::Wait(vec![false; 3]),
+        Step::Claim(1),
+        Step::Page(vec![(2, Act::Spoil)]),
+        Step::SilentDelete(2),
+    ] {
+        world.step(step);
+    }
+    world.check();
+}
+
 fn the_model_finds_the_fault_when_operations_of_unknown_fate_do_not_rest(store: New) {
     let mut runner = TestRunner::deterministic();
     // No shrinking: any failure will do.
@@ -506,5 +525,6 @@ fn the_model_finds_the_fault_when_operations_of_unknown_fate_do_not_rest(store: 
 
 rules![
     whatever_happens_the_target_ends_as_the_source_and_no_record_goes_back,
+    a_doubt_about_a_write_outlives_a_retry_that_is_rejected,
     the_model_finds_the_fault_when_operations_of_unknown_fate_do_not_rest,
 ];
