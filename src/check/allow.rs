@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Level, Levels, Severity, Span};
-use crate::syntax::ast::{Clause, Condition, ConditionKind, Entry, FieldMapping, File, Group, Operand, Source, Step};
+use crate::syntax::ast::{Argument, Clause, Condition, ConditionKind, Entry, FieldMapping, File, Group, Operand, Source, Step};
 use crate::syntax::{Token, TokenKind, tokens};
 
 /// One comment that allows.
@@ -200,29 +200,43 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
 }
 
 /// The cases and branches of a field mapping.
-fn of_field(field: &FieldMapping, add: &mut impl FnMut(Span)) {
+fn of_field(field: &FieldMapping, add: &mut dyn FnMut(Span)) {
     of_steps(&field.steps, add);
     of_source(&field.source, add);
 }
 
-fn of_source(source: &Source, add: &mut impl FnMut(Span)) {
-    let Source::Case(case) = source else { return };
-    for branch in &case.branches {
-        add(branch.span);
-        of_steps(&branch.steps, add);
-        of_source(&branch.result, add);
+fn of_source(source: &Source, add: &mut dyn FnMut(Span)) {
+    match source {
+        Source::Case(case) => {
+            for branch in &case.branches {
+                add(branch.span);
+                of_steps(&branch.steps, add);
+                of_source(&branch.result, add);
+            }
+        }
+        Source::Call(call) => of_arguments(&call.arguments, add),
+        Source::Field(_) | Source::Literal(_) | Source::Template(_) | Source::Formula(_) => {}
     }
 }
 
-fn of_steps(steps: &[Step], add: &mut impl FnMut(Span)) {
-    for step in steps {
-        if let Some(Operand::Table { arms, .. }) = &step.operand {
-            arms.iter().for_each(|a| add(a.span));
+fn of_arguments(arguments: &[Argument], add: &mut dyn FnMut(Span)) {
+    for argument in arguments {
+        if let Argument::Piped(_, steps) = argument {
+            of_steps(steps, add);
         }
     }
 }
 
-fn conditions(group: &Group, add: &mut impl FnMut(Span)) {
+fn of_steps(steps: &[Step], add: &mut dyn FnMut(Span)) {
+    for step in steps {
+        if let Some(Operand::Table { arms, .. }) = &step.operand {
+            arms.iter().for_each(|a| add(a.span));
+        }
+        of_arguments(step.arguments.as_deref().unwrap_or_default(), add);
+    }
+}
+
+fn conditions(group: &Group, add: &mut dyn FnMut(Span)) {
     for Condition { span, kind, .. } in &group.conditions {
         add(*span);
         if let ConditionKind::Group(inner) = kind {

@@ -170,7 +170,7 @@ fn program(
     FieldProgram {
         at,
         path: to.path,
-        source: Source::Field(Read { slot, replace: None, labels: None }),
+        source: Source::Field(Read::plain(slot)),
         steps: ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect(),
         fit: to.fit,
         initial: false,
@@ -370,6 +370,8 @@ fn read_by<'s>(source: &'s ast::Source, fields: &mut Vec<&'s ast::Path>) {
         })),
         ast::Source::Call(call) => fields.extend(call.arguments.iter().filter_map(|a| match a {
             ast::Argument::Path(path) => Some(path),
+            ast::Argument::Piped(path, steps) if steps.iter().all(|s| s.name.text != "hash") => Some(path),
+            ast::Argument::Piped(..) => None,
             ast::Argument::Literal(_) | ast::Argument::Period(_) => None,
         })),
         ast::Source::Case(case) => {

@@ -457,6 +457,7 @@ impl Resolver<'_, '_, '_> {
     fn arguments(&mut self, arguments: &mut [Argument]) -> bool {
         arguments.iter_mut().fold(true, |known, argument| match argument {
             Argument::Literal(literal) => self.literal(literal) && known,
+            Argument::Piped(_, steps) => steps.iter_mut().fold(known, |known, step| self.step(step) && known),
             Argument::Path(_) | Argument::Period(_) => known,
         })
     }

@@ -11,7 +11,7 @@ use super::replace::{self, CheckedReplace, Expect};
 use super::steps;
 use super::types::{Mismatch, Ty, Typed, convert, convert_constant, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{FORMATTED_VALUE, FieldProgram, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
+use crate::plan::{FORMATTED_VALUE, FieldProgram, Fit, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
 use crate::schema::{Derived, FieldType, SystemId, Table};
 use crate::steps::Operation;
 use crate::syntax::ast::{self, Entry, Mapping, Path};
@@ -276,22 +276,54 @@ impl<'m> Checker<'m> {
                 checked.left_out.clear();
                 return None;
             };
-            let read = Read { slot, replace: Some(applied.replacement), labels: None };
+            let read = Read { replace: Some(applied.replacement), ..Read::plain(slot) };
             return Some(Reading { read, typed: applied.typed, settled: applied.conversions });
         }
         let nullable = found.typed.nullable;
         if let Some(set) = choice {
             let table = replace::labels_of(&set, context.at(path.span));
-            let read = Read { slot, replace: Some(table), labels: None };
+            let read = Read { replace: Some(table), ..Read::plain(slot) };
             return Some(Reading { read, typed: Typed::labels(&set, nullable), settled: None });
         }
         if let (FieldType::MultiChoice(set), true) = (&found.field.ty, labelled) {
             let labels: Vec<(i64, String)> = set.options.iter().map(|o| (o.value, o.label.clone())).collect();
             let longest = labels.iter().map(|(_, l)| super::types::length(l) + 2).sum();
-            let read = Read { slot, replace: None, labels: Some(labels) };
+            let read = Read { labels: Some(labels), ..Read::plain(slot) };
             return Some(Reading { read, typed: Typed::new(Ty::Text { max: Some(longest) }, nullable), settled: None });
         }
-        Some(Reading { read: Read { slot, replace: None, labels: None }, typed: found.typed, settled: None })
+        Some(Reading { read: Read::plain(slot), typed: found.typed, settled: None })
+    }
+
+    /// A field as an argument, through steps of its own.
+    pub(super) fn argument(
+        &mut self,
+        path: &Path,
+        steps: &[ast::Step],
+        entry: Span,
+        fit: &Fit,
+        context: &mut Context<'_>,
+    ) -> Option<(Read, Typed)> {
+        let labelled = match steps.first().map(|step| step.name.text.as_str()) {
+            Some("label" | "value") => Some(false),
+            _ => None,
+        };
+        let Reading { mut read, mut typed, .. } = self.read(path, entry, &Expect::Any(None), labelled, context)?;
+        for (i, step) in steps.iter().enumerate() {
+            if matches!(step.operand, Some(ast::Operand::Link(_))) {
+                context.report(
+                    Diagnostic::new(Code::D508, step.span, "a link cannot be an argument", "only a step of a field mapping")
+                        .help("write the link as a field mapping of its own: `lookup -> link | link MAPPING`"),
+                );
+                return None;
+            }
+            let mut reader = |path: &Path, steps: &[ast::Step], context: &mut Context<'_>| self.argument(path, steps, entry, fit, context);
+            let expect = Expect::Any(None);
+            let use_ = super::steps::Use { input: &typed, fit, first: i == 0, entry, expect: &expect, answers: false };
+            let checked = super::steps::check(step, &use_, &mut reader, context)?;
+            read.steps.extend(checked.step);
+            typed = checked.output;
+        }
+        Some((read, typed))
     }
 
     /// Checks an entry that goes from this checker's source to its target.
@@ -353,9 +385,8 @@ impl<'m> Checker<'m> {
             let name = field.target.text();
             let last = ends && i + 1 == field.steps.len();
             let expect = if last { Expect::Target(&target.fit, &name) } else { Expect::Any(Some(&target.fit)) };
-            let mut read = |path: &Path, context: &mut Context<'_>| {
-                self.read(path, field.span, &Expect::Any(None), None, context).map(|r| (r.read, r.typed))
-            };
+            let mut read =
+                |path: &Path, steps: &[ast::Step], context: &mut Context<'_>| self.argument(path, steps, field.span, &target.fit, context);
             let answers = answering == Some(i);
             let use_ = steps::Use { input: &typed, fit: &target.fit, first: i == 0, entry: field.span, expect: &expect, answers };
             let checked = steps::check(step, &use_, &mut read, context)?;

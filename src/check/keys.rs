@@ -102,7 +102,7 @@ pub(super) fn check(
             return None;
         }
     };
-    let read = Read { slot: slot(&from.name, key.source.span, context)?, replace: None, labels: None };
+    let read = Read::plain(slot(&from.name, key.source.span, context)?);
     let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
     Some(FieldProgram {
         at,

@@ -101,7 +101,7 @@ impl Checker<'_> {
         Some(FieldProgram {
             at,
             path: target.path.clone(),
-            source: Source::Field(Read { slot, replace: None, labels: None }),
+            source: Source::Field(Read::plain(slot)),
             steps: vec![Step { at: context.at(step.span), op: Op::Link { mapping: name.text.clone(), table, absent }, on_failure: None }],
             fit: Fit::Link { key },
             initial: field.flags.iter().any(|f| f.text == "initial"),

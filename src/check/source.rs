@@ -1,12 +1,12 @@
 //! Where the value of an entry comes from: a field, a literal, text with fields in it, a function over fields.
 
 use super::Context;
-use super::entry::{Checker, Origin, Reading};
+use super::entry::{Checker, Origin};
 use super::names::{self, TargetField};
 use super::replace::Expect;
 use super::types::{Ty, Typed, constant, convert_constant};
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{Const, FORMATTED_VALUE, Op, Piece, Read, Source};
+use crate::plan::{Const, FORMATTED_VALUE, Fit, Op, Piece, Read, Source};
 use crate::schema::{Field, FieldType};
 use crate::steps::Operation;
 use crate::syntax::ast::{self, Argument, LiteralValue, TemplatePart};
@@ -66,7 +66,7 @@ impl Checker<'_> {
             }
             ast::Source::Call(call) => {
                 self.no_outcome(call, context)?;
-                self.call(call, field.span, context)
+                self.call(call, field.span, target.map(|target| &target.fit), context)
             }
             ast::Source::Case(case) => self.case(case, field, target, ends && field.steps.is_empty(), context),
             ast::Source::Formula(formula) => self.formula(formula, field.span, context),
@@ -113,7 +113,7 @@ impl Checker<'_> {
         let slot = self.beside(&found, FORMATTED_VALUE, path.span, context);
         // As long as the primary name of the other table, whose schema need not be at hand.
         let typed = Typed::new(Ty::Text { max: None }, true);
-        let source = Source::Field(Read { slot, replace: None, labels: None });
+        let source = Source::Field(Read::plain(slot));
         Some(Origin { first_done: true, ..Origin::new(source, typed) })
     }
 
@@ -134,11 +134,13 @@ impl Checker<'_> {
         Some(text.origin())
     }
 
-    fn call(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+    /// A function. `fit`: what the target admits; without one nothing comes of it, but its fields are checked all the same.
+    fn call(&mut self, call: &ast::Call, entry: Span, fit: Option<&Fit>, context: &mut Context<'_>) -> Option<Origin> {
+        let fit = fit.unwrap_or(&Fit::Text { max: None });
         match call.name.text.as_str() {
-            "coalesce" => self.coalesce(call, entry, context),
-            "concat" => self.concat(call, entry, context),
-            "join" => self.join(call, entry, context),
+            "coalesce" => self.coalesce(call, entry, fit, context),
+            "concat" => self.concat(call, entry, fit, context),
+            "join" => self.join(call, entry, fit, context),
             name => {
                 let help = if crate::steps::STEPS.iter().any(|s| s.name == name) {
                     let inner = match call.arguments.first() {
@@ -164,15 +166,15 @@ impl Checker<'_> {
         None
     }
 
-    fn coalesce(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+    fn coalesce(&mut self, call: &ast::Call, entry: Span, fit: &Fit, context: &mut Context<'_>) -> Option<Origin> {
         let mut reads = Vec::new();
         let mut typed: Option<Typed> = None;
         for argument in &call.arguments {
-            let Argument::Path(path) = argument else {
+            let Some((path, steps)) = argument.field() else {
                 let help = "write `coalesce(telephone1, telephone2)`; a fixed value comes by a step: `| default(\"…\")`";
                 return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
             };
-            let Reading { read, typed: one, .. } = self.read(path, entry, &Expect::Any(None), None, context)?;
+            let (read, one) = self.argument(path, steps, entry, fit, context)?;
             reads.push(read);
             typed = Some(match typed {
                 None => one,
@@ -182,7 +184,7 @@ impl Checker<'_> {
                         context.report(
                             Diagnostic::new(
                                 Code::D208,
-                                path.span,
+                                argument.span(),
                                 "`coalesce` would mix values of different types",
                                 format!("{} beside {}", one.ty.describe(), before.ty.describe()),
                             )
@@ -205,7 +207,7 @@ impl Checker<'_> {
         Some(Origin::new(Source::Coalesce(reads), typed))
     }
 
-    fn concat(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+    fn concat(&mut self, call: &ast::Call, entry: Span, fit: &Fit, context: &mut Context<'_>) -> Option<Origin> {
         let mut text = Pieces::default();
         let mut fields = 0;
         for argument in &call.arguments {
@@ -224,11 +226,14 @@ impl Checker<'_> {
                     let help = "write `concat(firstname, \" \", lastname)`";
                     return self.wrong_arguments(call, period.span, "a period is not a text", help, context);
                 }
-                Argument::Path(path) => {
+                Argument::Path(path) | Argument::Piped(path, _) => {
                     fields += 1;
-                    let reading = self.read(path, entry, &Expect::Any(None), None, context)?;
-                    self.piece_of_text(path, &reading.read, context);
-                    text.field(reading.read, &reading.typed);
+                    let steps = argument.field().map_or(&[][..], |(_, steps)| steps);
+                    let (read, typed) = self.argument(path, steps, entry, fit, context)?;
+                    if steps.is_empty() {
+                        self.piece_of_text(path, &read, context);
+                    }
+                    text.field(read, &typed);
                 }
             }
         }
@@ -239,7 +244,7 @@ impl Checker<'_> {
         Some(text.origin())
     }
 
-    fn join(&mut self, call: &ast::Call, entry: Span, context: &mut Context<'_>) -> Option<Origin> {
+    fn join(&mut self, call: &ast::Call, entry: Span, fit: &Fit, context: &mut Context<'_>) -> Option<Origin> {
         let help = "write `join(\", \", address1_city, address1_country)`";
         let separator = match call.arguments.first() {
             Some(Argument::Literal(literal)) => match &literal.value {
@@ -250,16 +255,18 @@ impl Checker<'_> {
         };
         let (mut reads, mut longest, mut nullable) = (Vec::new(), Some(0_u32), true);
         for argument in &call.arguments[1..] {
-            let Argument::Path(path) = argument else {
+            let Some((path, steps)) = argument.field() else {
                 return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
             };
-            let reading = self.read(path, entry, &Expect::Any(None), None, context)?;
-            self.piece_of_text(path, &reading.read, context);
+            let (read, typed) = self.argument(path, steps, entry, fit, context)?;
+            if steps.is_empty() {
+                self.piece_of_text(path, &read, context);
+            }
             // One separator too many: an upper bound is all that is needed.
-            let length = reading.typed.ty.text_length().flatten();
+            let length = typed.ty.text_length().flatten();
             longest = longest.zip(length).map(|(a, b)| a.saturating_add(b).saturating_add(super::types::length(&separator)));
-            nullable &= reading.typed.nullable;
-            reads.push(reading.read);
+            nullable &= typed.nullable;
+            reads.push(read);
         }
         if reads.len() < 2 {
             return self.wrong_arguments(call, call.span, "expected two fields or more", help, context);

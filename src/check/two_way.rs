@@ -150,7 +150,7 @@ fn key<'m>(
     };
     let at = context.at(key.span);
     let slot = forward.slot(&from, key.source.span, context);
-    let read = Read { slot, replace: None, labels: None };
+    let read = Read::plain(slot);
     let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
     Some((
         FieldProgram {

@@ -58,7 +58,7 @@ impl<'p> ReadyFormula<'p> {
     where
         'p: 'a,
     {
-        let mut value = match self.term.value(slots, at) {
+        let mut value = match self.term.value(slots, now, at) {
             Ok(None) => Value::Null,
             Ok(Some(number)) if self.whole => match i64::try_from(number) {
                 Ok(whole) if number.is_integer() => Value::Integer(whole),
@@ -103,7 +103,7 @@ impl<'p> ReadyTerm<'p> {
 
     fn tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
         match self {
-            ReadyTerm::Field(read) => read.replace.as_mut().into_iter().for_each(each),
+            ReadyTerm::Field(read) => read.tables_mut(each),
             ReadyTerm::Number(_) => {}
             ReadyTerm::Negative(inner) | ReadyTerm::Absolute(inner) => inner.tables_mut(each),
             ReadyTerm::Chain(first, rest) => {
@@ -117,22 +117,22 @@ impl<'p> ReadyTerm<'p> {
     }
 
     /// The number; `None` if an operand is missing.
-    fn value(&self, slots: &[Value<'_>], at: At) -> Result<Option<Decimal>, Stop> {
+    fn value(&self, slots: &[Value<'_>], now: Instant, at: At) -> Result<Option<Decimal>, Stop> {
         Ok(match self {
             ReadyTerm::Number(number) => Some(*number),
-            ReadyTerm::Field(read) => match read.value(slots, at).map_err(Stop::Fault)? {
+            ReadyTerm::Field(read) => match read.value(slots, now, at).map_err(Stop::Fault)? {
                 Value::Null => None,
                 Value::Integer(n) => Some(n.into()),
                 Value::Decimal(d) => Some(d.normalize()),
                 _ => return Err(Stop::Failed("the value is not a number")),
             },
-            ReadyTerm::Negative(inner) => inner.value(slots, at)?.map(|n| -n),
-            ReadyTerm::Absolute(inner) => inner.value(slots, at)?.map(|n| n.abs()),
+            ReadyTerm::Negative(inner) => inner.value(slots, now, at)?.map(|n| -n),
+            ReadyTerm::Absolute(inner) => inner.value(slots, now, at)?.map(|n| n.abs()),
             ReadyTerm::Chain(first, rest) => {
-                let mut left = first.value(slots, at)?;
+                let mut left = first.value(slots, now, at)?;
                 for (operator, term) in rest {
                     // Every operand is calculated: what fails in it does so whether or not another one is missing.
-                    let right = term.value(slots, at)?;
+                    let right = term.value(slots, now, at)?;
                     left = match left.zip(right) {
                         Some((left, right)) => Some(calculate(*operator, left, right)?),
                         None => None,
@@ -142,21 +142,21 @@ impl<'p> ReadyTerm<'p> {
             }
             ReadyTerm::Coalesce(terms) => {
                 for term in terms {
-                    if let Some(number) = term.value(slots, at)? {
+                    if let Some(number) = term.value(slots, now, at)? {
                         return Ok(Some(number));
                     }
                 }
                 None
             }
-            ReadyTerm::Min(terms) => all(terms, slots, at)?.and_then(|numbers| numbers.into_iter().min()),
-            ReadyTerm::Max(terms) => all(terms, slots, at)?.and_then(|numbers| numbers.into_iter().max()),
+            ReadyTerm::Min(terms) => all(terms, slots, now, at)?.and_then(|numbers| numbers.into_iter().min()),
+            ReadyTerm::Max(terms) => all(terms, slots, now, at)?.and_then(|numbers| numbers.into_iter().max()),
         })
     }
 }
 
 /// The numbers of all terms; `None` if one is missing.
-fn all(terms: &[ReadyTerm<'_>], slots: &[Value<'_>], at: At) -> Result<Option<Vec<Decimal>>, Stop> {
-    let numbers: Vec<Option<Decimal>> = terms.iter().map(|term| term.value(slots, at)).collect::<Result<_, _>>()?;
+fn all(terms: &[ReadyTerm<'_>], slots: &[Value<'_>], now: Instant, at: At) -> Result<Option<Vec<Decimal>>, Stop> {
+    let numbers: Vec<Option<Decimal>> = terms.iter().map(|term| term.value(slots, now, at)).collect::<Result<_, _>>()?;
     Ok(numbers.into_iter().collect())
 }
 

@@ -4,6 +4,7 @@ use super::EvalError;
 use super::program::{Fault, ReadyRead};
 use crate::plan::{At, Cells, Lookup, LookupBy, LookupTable, OnFailure};
 use crate::steps::Failed;
+use crate::time::Instant;
 use crate::value::Value;
 
 /// No row of a table has the value as its key.
@@ -53,11 +54,11 @@ impl<'p> ReadyLookup<'p> {
     }
 
     /// The value for a record. No row has a key that is empty.
-    pub(super) fn run<'a>(&self, slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    pub(super) fn run<'a>(&self, slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
-        let keys: Vec<Value<'a>> = self.keys.iter().map(|key| key.value(slots, self.at)).collect::<Result<_, _>>()?;
+        let keys: Vec<Value<'a>> = self.keys.iter().map(|key| key.value(slots, now, self.at)).collect::<Result<_, _>>()?;
         if let Some(value) = self.column.find(&keys) {
             return Ok(value);
         }

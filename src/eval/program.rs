@@ -58,8 +58,9 @@ pub struct ArmUse {
 #[derive(Debug)]
 pub(super) struct ReadyRead<'p> {
     slot: usize,
-    pub(super) replace: Option<Table<'p>>,
+    replace: Option<Table<'p>>,
     labels: Option<&'p [(i64, String)]>,
+    steps: Vec<ReadyStep<'p>>,
 }
 
 /// A replacement sorted for look-up by its kind of key.
@@ -182,10 +183,32 @@ impl<'p> Table<'p> {
 impl<'p> ReadyRead<'p> {
     pub(super) fn new(read: &'p Read) -> Result<ReadyRead<'p>, EvalError> {
         let replace = read.replace.as_ref().map(Table::new).transpose()?;
-        Ok(ReadyRead { slot: read.slot as usize, replace, labels: read.labels.as_deref() })
+        let steps = read.steps.iter().map(ReadyStep::new).collect::<Result<_, _>>()?;
+        Ok(ReadyRead { slot: read.slot as usize, replace, labels: read.labels.as_deref(), steps })
     }
 
-    pub(super) fn value<'a>(&self, slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault>
+    /// Its table, and those of its steps.
+    pub(super) fn tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
+        if let Some(table) = &mut self.replace {
+            each(table);
+        }
+        for step in &mut self.steps {
+            step.tables_mut(each);
+        }
+    }
+
+    pub(super) fn value<'a>(&self, slots: &[Value<'a>], now: Instant, at: At) -> Result<Value<'a>, Fault>
+    where
+        'p: 'a,
+    {
+        let mut value = self.read(slots, at)?;
+        for step in &self.steps {
+            value = step.run(value, slots, now)?;
+        }
+        Ok(value)
+    }
+
+    fn read<'a>(&self, slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
@@ -237,11 +260,11 @@ impl<'p> ReadyPiece<'p> {
     }
 
     /// Appends the piece; whether it is a field that has a value.
-    pub(super) fn append(&self, slots: &[Value<'_>], at: At, out: &mut String) -> Result<bool, Fault> {
+    pub(super) fn append(&self, slots: &[Value<'_>], now: Instant, at: At, out: &mut String) -> Result<bool, Fault> {
         match self {
             ReadyPiece::Text(text) => out.push_str(text),
             ReadyPiece::Field(read) => {
-                if let Some(text) = read.value(slots, at)?.into_text() {
+                if let Some(text) = read.value(slots, now, at)?.into_text() {
                     out.push_str(&text);
                     return Ok(true);
                 }
@@ -288,7 +311,7 @@ impl<'p> Piped<'p> {
     /// Every table of the source and the steps, but for those within a `case`.
     fn own_tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
         let of_reads = |reads: &mut [ReadyRead<'p>], each: &mut dyn FnMut(&mut Table<'p>)| {
-            reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each);
+            reads.iter_mut().for_each(|read| read.tables_mut(each));
         };
         match &mut self.source {
             ReadySource::Field(read) => of_reads(std::slice::from_mut(read), each),
@@ -341,17 +364,17 @@ impl<'p> Piped<'p> {
         'p: 'a,
     {
         let mut value = match &self.source {
-            ReadySource::Field(read) => read.value(slots, self.at)?,
+            ReadySource::Field(read) => read.value(slots, now, self.at)?,
             ReadySource::Constant(constant) => Value::of(constant),
-            ReadySource::Template(pieces) => self.template(pieces, slots)?,
-            ReadySource::Coalesce(reads) => first_of(reads, slots, self.at)?,
-            ReadySource::Join(separator, reads) => self.join(separator, reads, slots)?,
+            ReadySource::Template(pieces) => self.template(pieces, slots, now)?,
+            ReadySource::Coalesce(reads) => first_of(reads, slots, now, self.at)?,
+            ReadySource::Join(separator, reads) => self.join(separator, reads, slots, now)?,
             ReadySource::Case(case) => match case.run(slots, now)? {
                 Some(value) => value,
                 None => return Ok(None),
             },
             ReadySource::Formula(formula) => formula.run(slots, now, self.at)?,
-            ReadySource::Lookup(lookup) => lookup.run(slots)?,
+            ReadySource::Lookup(lookup) => lookup.run(slots, now)?,
         };
         for step in &self.steps {
             value = step.run(value, slots, now)?;
@@ -360,26 +383,26 @@ impl<'p> Piped<'p> {
     }
 
     /// Missing fields leave nothing; where all are missing, so is the whole.
-    fn template<'a>(&self, pieces: &[ReadyPiece<'p>], slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    fn template<'a>(&self, pieces: &[ReadyPiece<'p>], slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
         let mut out = String::with_capacity(64);
         let mut any = false;
         for piece in pieces {
-            any |= piece.append(slots, self.at, &mut out)?;
+            any |= piece.append(slots, now, self.at, &mut out)?;
         }
         Ok(if any { Value::Text(Cow::Owned(out)) } else { Value::Null })
     }
 
     /// The fields that have a value.
-    fn join<'a>(&self, separator: &str, reads: &[ReadyRead<'p>], slots: &[Value<'a>]) -> Result<Value<'a>, Fault>
+    fn join<'a>(&self, separator: &str, reads: &[ReadyRead<'p>], slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
     {
         let mut texts = Vec::with_capacity(reads.len());
         for read in reads {
-            texts.extend(read.value(slots, self.at)?.into_text());
+            texts.extend(read.value(slots, now, self.at)?.into_text());
         }
         Ok(if texts.is_empty() { Value::Null } else { Value::Text(Cow::Owned(texts.join(separator))) })
     }
@@ -489,9 +512,9 @@ pub(super) fn labels_text(numbers: &str, labels: &[(i64, String)], separator: &s
 }
 
 /// The first of several fields that has a value.
-pub(super) fn first_of<'a, 'p: 'a>(reads: &[ReadyRead<'p>], slots: &[Value<'a>], at: At) -> Result<Value<'a>, Fault> {
+pub(super) fn first_of<'a, 'p: 'a>(reads: &[ReadyRead<'p>], slots: &[Value<'a>], now: Instant, at: At) -> Result<Value<'a>, Fault> {
     for read in reads {
-        let value = read.value(slots, at)?;
+        let value = read.value(slots, now, at)?;
         if !value.is_null() {
             return Ok(value);
         }

@@ -76,12 +76,12 @@ impl<'p> ReadyStep<'p> {
     pub(super) fn tables_mut(&mut self, each: &mut dyn FnMut(&mut Table<'p>)) {
         match &mut self.tool {
             Tool::Map(table) => each(table),
-            Tool::Coalesce(reads) => reads.iter_mut().filter_map(|r| r.replace.as_mut()).for_each(each),
+            Tool::Coalesce(reads) => reads.iter_mut().for_each(|read| read.tables_mut(each)),
             Tool::PhoneIn(read, _) | Tool::LocalIn(read, _) | Tool::Elapsed(_, Some(read)) => {
-                read.replace.as_mut().into_iter().for_each(each)
+                read.tables_mut(each);
             }
             Tool::Concat(pieces) => {
-                pieces.iter_mut().filter_map(ReadyPiece::read_mut).filter_map(|r| r.replace.as_mut()).for_each(each);
+                pieces.iter_mut().filter_map(ReadyPiece::read_mut).for_each(|read| read.tables_mut(each));
             }
             Tool::Step(..)
             | Tool::Lookup(_)
@@ -126,7 +126,7 @@ impl<'p> ReadyStep<'p> {
         if value.is_null() {
             return Ok(Ok(match &self.tool {
                 Tool::Step(_, instead) => instead.clone(),
-                Tool::Coalesce(reads) => first_of(reads, slots, self.at)?,
+                Tool::Coalesce(reads) => first_of(reads, slots, now, self.at)?,
                 Tool::Map(table) => table.apply(&value)?,
                 Tool::Concat(_)
                 | Tool::PhoneIn(..)
@@ -151,22 +151,22 @@ impl<'p> ReadyStep<'p> {
             (Tool::Concat(pieces), value) => {
                 let mut out = value.into_text().unwrap_or_default().into_owned();
                 for piece in pieces {
-                    piece.append(slots, self.at, &mut out)?;
+                    piece.append(slots, now, self.at, &mut out)?;
                 }
                 Ok(Value::Text(Cow::Owned(out)))
             }
             (Tool::PhoneIn(country, otherwise), Value::Text(text)) => {
-                let country = country.value(slots, self.at)?.into_text();
+                let country = country.value(slots, now, self.at)?.into_text();
                 phone_in(&text, country.as_deref().or(*otherwise))
             }
             (Tool::LocalIn(zone, otherwise), value) => {
-                let zone = zone.value(slots, self.at)?.into_text();
+                let zone = zone.value(slots, now, self.at)?.into_text();
                 local_in(value, zone.as_deref().or(*otherwise))
             }
             (Tool::Elapsed(unit, until), value) => {
                 let until = match until {
                     None => Some(now.date_naive()),
-                    Some(read) => match read.value(slots, self.at)? {
+                    Some(read) => match read.value(slots, now, self.at)? {
                         Value::Null => return Ok(Ok(Value::Null)),
                         other => day_of(&other),
                     },

@@ -139,19 +139,33 @@ fn flush(run: &mut Vec<Row>, indent: &str, out: &mut String) {
     }
 }
 
+/// Where the steps and the flags of an entry begin: those in parentheses are of an argument.
+fn bars(parts: &[Part<'_>]) -> Vec<usize> {
+    let mut depth = 0_usize;
+    let mut found = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        match part {
+            Part::Word(_, "(") => depth += 1,
+            Part::Word(_, ")") => depth = depth.saturating_sub(1),
+            Part::Word(_, "|" | "@") if depth == 0 => found.push(at),
+            Part::Word(..) | Part::Block(_) | Part::Break => {}
+        }
+    }
+    found
+}
+
 /// An entry as a row; `None` where it takes several lines.
 fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     let arrow = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "->" | "<-" | "<->" | "=>")));
     // Steps of a formula may stand before the arrow.
-    let from = arrow.unwrap_or(0);
-    let steps = entry.parts[from..].iter().position(|p| matches!(p, Part::Word(_, "|" | "@"))).map(|at| from + at);
-    let broken_at_bars = entry.parts.iter().any(|p| matches!(p, Part::Word(_, "|" | "@")));
+    let bars = bars(&entry.parts);
+    let steps = bars.iter().copied().find(|at| arrow.is_none_or(|arrow| arrow < *at));
     let comment = entry.comment.map(str::to_owned);
     let all = words(&entry.parts)?;
     let blocks = entry.parts.iter().any(|p| matches!(p, Part::Block(_)));
     let room = if blocks { BLOCK_WIDTH } else { LINE_WIDTH };
     let item = depth == 0 && blocks;
-    if item || ((blocks || broken_at_bars) && width(&all) + 2 * depth > room) {
+    if item || ((blocks || !bars.is_empty()) && width(&all) + 2 * depth > room) {
         return None;
     }
     let columns = |left: &[Part<'_>], middle: &[Part<'_>], right: &[Part<'_>], comment| {
@@ -258,11 +272,9 @@ fn several_lines(entry: &Entry<'_>, depth: usize, out: &mut String) {
     if !has_block {
         // Broken at its bars.
         let mut from = 0;
-        for (i, part) in entry.parts.iter().enumerate().skip(1) {
-            if matches!(part, Part::Word(_, "|")) {
-                piece(&entry.parts[from..i], from, &indent, "", out);
-                from = i;
-            }
+        for i in bars(&entry.parts).into_iter().filter(|i| *i > 0 && matches!(entry.parts[*i], Part::Word(_, "|"))) {
+            piece(&entry.parts[from..i], from, &indent, "", out);
+            from = i;
         }
         piece(&entry.parts[from..], from, &indent, &comment, out);
         return;

@@ -325,6 +325,10 @@ impl<'c> Walk<'c, '_> {
             match argument {
                 Argument::Literal(literal) => self.literal(literal),
                 Argument::Path(path) => self.path(path, table),
+                Argument::Piped(path, steps) => {
+                    self.path(path, table);
+                    steps.iter().for_each(|step| self.step(step, table));
+                }
                 Argument::Period(_) => {}
             }
         }

@@ -194,11 +194,11 @@ fn conditions_of<'p>(source: &'p Source, conditions: &mut Vec<&'p Condition>) {
 
 fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
     match source {
-        Source::Field(read) => slots.push(read.slot),
+        Source::Field(read) => of_read(read, slots),
         Source::Constant(_) => {}
         Source::Template(pieces) => of_pieces(pieces, slots),
-        Source::Coalesce(reads) | Source::Join { reads, .. } => slots.extend(reads.iter().map(|r| r.slot)),
-        Source::Lookup(lookup) => slots.extend(lookup.keys.iter().map(|r| r.slot)),
+        Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().for_each(|read| of_read(read, slots)),
+        Source::Lookup(lookup) => lookup.keys.iter().for_each(|read| of_read(read, slots)),
         Source::Case(branches) => {
             for branch in branches {
                 if let Some(condition) = &branch.condition {
@@ -212,7 +212,7 @@ fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
             }
         }
         Source::Formula(formula) => {
-            slots.extend(formula.term.reads().iter().map(|r| r.slot));
+            formula.term.reads().iter().for_each(|read| of_read(read, slots));
             reads_of_steps(&formula.steps, slots);
         }
     }
@@ -220,28 +220,34 @@ fn reads_of(source: &Source, steps: &[Step], slots: &mut Vec<u32>) {
 }
 
 fn of_pieces(pieces: &[Piece], slots: &mut Vec<u32>) {
-    slots.extend(pieces.iter().filter_map(|p| match p {
-        Piece::Text(_) => None,
-        Piece::Field(read) => Some(read.slot),
-    }));
+    for piece in pieces {
+        if let Piece::Field(read) = piece {
+            of_read(read, slots);
+        }
+    }
+}
+
+fn of_read(read: &Read, slots: &mut Vec<u32>) {
+    slots.push(read.slot);
+    reads_of_steps(&read.steps, slots);
 }
 
 fn reads_of_steps(steps: &[Step], slots: &mut Vec<u32>) {
     for step in steps {
         if let Op::Coalesce(reads) = &step.op {
-            slots.extend(reads.iter().map(|r| r.slot));
+            reads.iter().for_each(|read| of_read(read, slots));
         }
         if let Op::Concat(pieces) = &step.op {
             of_pieces(pieces, slots);
         }
         if let Op::PhoneIn(phone) = &step.op {
-            slots.push(phone.country.slot);
+            of_read(&phone.country, slots);
         }
         if let Op::LocalIn(local) = &step.op {
-            slots.push(local.zone.slot);
+            of_read(&local.zone, slots);
         }
         if let Op::Elapsed(Elapsed { until: Until::Field(read), .. }) = &step.op {
-            slots.push(read.slot);
+            of_read(read, slots);
         }
         if let Op::Link { table: Some(table), .. } = &step.op {
             slots.push(table.slot);
@@ -274,22 +280,39 @@ fn lookups_of(source: &mut Source, steps: &mut [Step], each: &mut dyn FnMut(&mut
             }
         }
         Source::Formula(formula) => lookups_of_steps(&mut formula.steps, each),
-        Source::Field(_) | Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => {}
+        Source::Coalesce(reads) | Source::Join { reads, .. } => lookups_of_reads(reads, each),
+        Source::Template(pieces) => lookups_of_pieces(pieces, each),
+        Source::Field(_) | Source::Constant(_) => {}
     }
     lookups_of_steps(steps, each);
 }
 
+fn lookups_of_reads(reads: &mut [Read], each: &mut dyn FnMut(&mut Lookup, usize)) {
+    reads.iter_mut().for_each(|read| lookups_of_steps(&mut read.steps, each));
+}
+
+fn lookups_of_pieces(pieces: &mut [Piece], each: &mut dyn FnMut(&mut Lookup, usize)) {
+    for piece in pieces {
+        if let Piece::Field(read) = piece {
+            lookups_of_steps(&mut read.steps, each);
+        }
+    }
+}
+
 fn lookups_of_steps(steps: &mut [Step], each: &mut dyn FnMut(&mut Lookup, usize)) {
     for step in steps {
-        if let Op::Lookup(lookup) = &mut step.op {
-            each(lookup, 1);
+        match &mut step.op {
+            Op::Lookup(lookup) => each(lookup, 1),
+            Op::Coalesce(reads) => lookups_of_reads(reads, each),
+            Op::Concat(pieces) => lookups_of_pieces(pieces, each),
+            _ => {}
         }
     }
 }
 
 /// Every step of a value, those of a formula and of the results of a `case` among them.
 fn steps_of<'p>(source: &'p Source, own: &'p [Step], steps: &mut Vec<&'p Step>) {
-    steps.extend(own);
+    of_steps(own, steps);
     match source {
         Source::Case(branches) => {
             for branch in branches {
@@ -298,8 +321,30 @@ fn steps_of<'p>(source: &'p Source, own: &'p [Step], steps: &mut Vec<&'p Step>) 
                 }
             }
         }
-        Source::Formula(formula) => steps.extend(&formula.steps),
-        Source::Field(_) | Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Lookup(_) => {}
+        Source::Formula(formula) => of_steps(&formula.steps, steps),
+        Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().for_each(|read| of_steps(&read.steps, steps)),
+        Source::Template(pieces) => steps_of_pieces(pieces, steps),
+        Source::Field(_) | Source::Constant(_) | Source::Lookup(_) => {}
+    }
+}
+
+/// The steps, and those of their arguments.
+fn of_steps<'p>(own: &'p [Step], steps: &mut Vec<&'p Step>) {
+    for step in own {
+        steps.push(step);
+        match &step.op {
+            Op::Coalesce(reads) => reads.iter().for_each(|read| of_steps(&read.steps, steps)),
+            Op::Concat(pieces) => steps_of_pieces(pieces, steps),
+            _ => {}
+        }
+    }
+}
+
+fn steps_of_pieces<'p>(pieces: &'p [Piece], steps: &mut Vec<&'p Step>) {
+    for piece in pieces {
+        if let Piece::Field(read) = piece {
+            of_steps(&read.steps, steps);
+        }
     }
 }
 

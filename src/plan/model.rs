@@ -16,7 +16,7 @@ use crate::system::SystemId;
 pub use crate::value::{Const, Fit};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -621,7 +621,8 @@ impl FieldProgram {
             Source::Field(read) => read.replace.is_some(),
             Source::Case(_) | Source::Lookup(_) => true,
             Source::Formula(formula) => formula.outlives_its_columns(),
-            Source::Constant(_) | Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } => false,
+            Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().any(|read| outlive(&read.steps)),
+            Source::Constant(_) | Source::Template(_) => false,
         };
         let steps = outlive(&self.steps);
         match self.columns().len() {
@@ -652,11 +653,11 @@ impl Source {
     /// Adds the slots of the source columns that the value comes from.
     fn columns(&self, columns: &mut Vec<u32>) {
         match self {
-            Source::Field(read) => columns.push(read.slot),
+            Source::Field(read) => read.columns(columns),
             Source::Constant(_) => {}
-            Source::Template(template) => columns.extend(pieces(template)),
-            Source::Coalesce(reads) | Source::Join { reads, .. } => columns.extend(reads.iter().map(|read| read.slot)),
-            Source::Lookup(lookup) => columns.extend(lookup.keys.iter().map(|read| read.slot)),
+            Source::Template(template) => pieces(template, columns),
+            Source::Coalesce(reads) | Source::Join { reads, .. } => reads.iter().for_each(|read| read.columns(columns)),
+            Source::Lookup(lookup) => lookup.keys.iter().for_each(|read| read.columns(columns)),
             Source::Case(branches) => {
                 for branch in branches {
                     if let Some(condition) = &branch.condition {
@@ -669,28 +670,29 @@ impl Source {
                 }
             }
             Source::Formula(formula) => {
-                columns.extend(formula.term.reads().iter().map(|read| read.slot));
+                formula.term.reads().iter().for_each(|read| read.columns(columns));
                 columns_of_steps(&formula.steps, columns);
             }
         }
     }
 }
 
-fn pieces(pieces: &[Piece]) -> impl Iterator<Item = u32> {
-    pieces.iter().filter_map(|piece| match piece {
-        Piece::Text(_) => None,
-        Piece::Field(read) => Some(read.slot),
-    })
+fn pieces(pieces: &[Piece], columns: &mut Vec<u32>) {
+    for piece in pieces {
+        if let Piece::Field(read) = piece {
+            read.columns(columns);
+        }
+    }
 }
 
 fn columns_of_steps(steps: &[Step], columns: &mut Vec<u32>) {
     for step in steps {
         match &step.op {
-            Op::Coalesce(reads) => columns.extend(reads.iter().map(|read| read.slot)),
-            Op::Concat(concat) => columns.extend(pieces(concat)),
-            Op::PhoneIn(phone) => columns.push(phone.country.slot),
-            Op::LocalIn(local) => columns.push(local.zone.slot),
-            Op::Elapsed(Elapsed { until: Until::Field(read), .. }) => columns.push(read.slot),
+            Op::Coalesce(reads) => reads.iter().for_each(|read| read.columns(columns)),
+            Op::Concat(concat) => pieces(concat, columns),
+            Op::PhoneIn(phone) => phone.country.columns(columns),
+            Op::LocalIn(local) => local.zone.columns(columns),
+            Op::Elapsed(Elapsed { until: Until::Field(read), .. }) => read.columns(columns),
             _ => {}
         }
     }
@@ -768,6 +770,22 @@ pub struct Read {
     pub replace: Option<Replacement>,
     /// For several chosen options read by their labels: the label of each number.
     pub labels: Option<Vec<(i64, String)>>,
+    /// What is done to the value, in order, where it is an argument.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+impl Read {
+    /// A slot as it is.
+    pub fn plain(slot: u32) -> Read {
+        Read { slot, replace: None, labels: None, steps: Vec::new() }
+    }
+
+    /// Adds the slots that it reads, those of its steps among them.
+    pub(super) fn columns(&self, columns: &mut Vec<u32>) {
+        columns.push(self.slot);
+        columns_of_steps(&self.steps, columns);
+    }
 }
 
 /// A piece of a template.

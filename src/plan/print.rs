@@ -344,10 +344,11 @@ fn duration(seconds: u64) -> String {
 
 fn read(one: &Read, field: &dyn Fn(u32) -> String) -> String {
     let name = field(one.slot);
-    match &one.replace {
+    let text = match &one.replace {
         None => name,
         Some(table) => format!("{name} {}", replacement(table)),
-    }
+    };
+    with_steps(text, &one.steps, field)
 }
 
 fn replacement(table: &Replacement) -> String {
@@ -373,7 +374,7 @@ fn replacement(table: &Replacement) -> String {
 fn template(pieces: &[Piece], field: &dyn Fn(u32) -> String) -> String {
     let inner = pieces.iter().map(|p| match p {
         Piece::Text(text) => text.clone(),
-        Piece::Field(one) => format!("{{{}}}", field(one.slot)),
+        Piece::Field(one) => format!("{{{}}}", with_steps(field(one.slot), &one.steps, field)),
     });
     format!("\"{}\"", inner.collect::<String>())
 }

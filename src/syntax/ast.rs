@@ -637,6 +637,8 @@ pub enum Argument {
     Literal(Literal),
     /// A field, or a bare word.
     Path(Path),
+    /// A field through steps: `telephone1 | phone("DE") or null`.
+    Piped(Path, Vec<Step>),
     /// `6 months`, `-90d`
     Period(Period),
 }
@@ -653,11 +655,27 @@ pub struct Period {
 }
 
 impl Argument {
+    /// The field that it reads, and the steps behind it.
+    pub fn field(&self) -> Option<(&Path, &[Step])> {
+        match self {
+            Argument::Path(path) => Some((path, &[])),
+            Argument::Piped(path, steps) => Some((path, steps)),
+            Argument::Literal(_) | Argument::Period(_) => None,
+        }
+    }
+
+    /// How many arguments with steps are within each other, this one included.
+    pub fn depth(&self) -> usize {
+        let Argument::Piped(_, steps) = self else { return 0 };
+        1 + steps.iter().flat_map(|step| step.arguments.iter().flatten()).map(Argument::depth).max().unwrap_or(0)
+    }
+
     /// Where it stands.
     pub fn span(&self) -> Span {
         match self {
             Argument::Literal(l) => l.span,
             Argument::Path(p) => p.span,
+            Argument::Piped(path, steps) => steps.last().map_or(path.span, |step| path.span.to(step.span)),
             Argument::Period(p) => p.span,
         }
     }

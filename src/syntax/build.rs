@@ -14,6 +14,9 @@ use super::parse::Rule;
 use super::scan::Piece;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Edit, FileId, Near, Safety, Span};
 
+/// How deep arguments with steps may be within each other.
+const DEEPEST_ARGUMENT: usize = 6;
+
 /// Steps whose first argument is a regular expression.
 const EXPRESSIONS: [&str; 3] = ["matches", "extract", "replace_matches"];
 
@@ -363,7 +366,20 @@ impl<'a> Builder<'a> {
     }
 
     fn argument(&mut self, pair: Pair<'_, Rule>) -> Option<Argument> {
-        let inner = pair.clone().into_inner().next()?;
+        let span = self.span(&pair);
+        let mut parts = pair.clone().into_inner();
+        let inner = parts.next()?;
+        let steps: Vec<Pair<'_, Rule>> = parts.filter(|part| part.as_rule() == Rule::step).collect();
+        if !steps.is_empty() {
+            let steps = steps.into_iter().map(|step| self.step(step)).collect::<Option<_>>()?;
+            let argument = Argument::Piped(self.path(inner), steps);
+            if argument.depth() > DEEPEST_ARGUMENT {
+                let message = format!("arguments with steps are nested more than {DEEPEST_ARGUMENT} deep");
+                self.diagnostics.push(Diagnostic::new(Code::D004, span, message, "too deep").help("write fewer steps within arguments"));
+                return None;
+            }
+            return Some(argument);
+        }
         if inner.as_rule() == Rule::period {
             let (months, seconds) = self.or_fault(&inner, Code::D011, literal::period(inner.as_str().trim_end()))?;
             return Some(Argument::Period(Period { span: self.span(&inner), months, seconds }));

@@ -19,8 +19,8 @@ use crate::plan::{Const, Fit, OnFailure, Op, Read, Step};
 use crate::steps::{self, Call, Rule, STEPS, Wrong};
 use crate::syntax::ast::{self, Argument, LiteralValue, OrKind, Path};
 
-/// Reads a field on behalf of a step: its slot and type.
-pub(super) type Reader<'r> = dyn FnMut(&Path, &mut Context<'_>) -> Option<(Read, Typed)> + 'r;
+/// Reads a field on behalf of a step, through steps of its own: its slot and type.
+pub(super) type Reader<'r> = dyn FnMut(&Path, &[ast::Step], &mut Context<'_>) -> Option<(Read, Typed)> + 'r;
 
 /// What surrounds a step.
 pub(super) struct Use<'u> {
@@ -97,7 +97,9 @@ fn argument(argument: &Argument) -> steps::Argument {
             LiteralValue::Text(text) => steps::Argument::Constant(Const::Text(text.clone())),
             value => steps::Argument::Constant(constant(value)),
         },
+        // Rules that take a word know no steps: it is none of their words.
         Argument::Path(path) => steps::Argument::Word(path.text()),
+        Argument::Piped(path, _) => steps::Argument::Word(format!("{} |", path.text())),
         Argument::Period(period) => steps::Argument::Period(steps::Period { months: period.months, seconds: period.seconds }),
     }
 }

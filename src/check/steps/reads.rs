@@ -20,10 +20,10 @@ impl StepChecker<'_, '_, '_> {
         let mut reads = Vec::new();
         let mut output = self.input.clone();
         for argument in arguments {
-            let Argument::Path(path) = argument else {
+            let Some((path, steps)) = argument.field() else {
                 return self.wrong_arguments("expected fields; for a fixed value use `default`");
             };
-            let (one, typed) = read(path, self.context)?;
+            let (one, typed) = read(path, steps, self.context)?;
             let Some(ty) = output.ty.join(&typed.ty) else {
                 let diagnostic = Diagnostic::new(
                     Code::D208,
@@ -55,7 +55,7 @@ impl StepChecker<'_, '_, '_> {
         let until = match path.text().as_str() {
             "today" => Until::Today,
             _ => {
-                let (one, typed) = read(path, self.context)?;
+                let (one, typed) = read(path, &[], self.context)?;
                 if !is_date(&typed.ty) {
                     let label = format!("expected `today` or a field with a date, not {}", typed.ty.describe());
                     return self.wrong_argument(path.span, &label);
@@ -89,7 +89,7 @@ impl StepChecker<'_, '_, '_> {
         if let Err(Wrong::Type { takes, help }) = check_instant(&self.input.ty) {
             return self.wrong_type(takes, help);
         }
-        let (zone, typed) = read(path, self.context)?;
+        let (zone, typed) = read(path, &[], self.context)?;
         if !matches!(typed.ty, Ty::Text { .. } | Ty::Words(_)) {
             return self.wrong_argument(path.span, "expected a text field that holds the name of a time zone");
         }
@@ -119,7 +119,7 @@ impl StepChecker<'_, '_, '_> {
         if !matches!(self.input.ty, Ty::Text { .. } | Ty::Words(_)) {
             return self.wrong_type("text", "remove the step, or make the value text first: `| string`");
         }
-        let (country, typed) = read(path, self.context)?;
+        let (country, typed) = read(path, &[], self.context)?;
         if !matches!(typed.ty, Ty::Text { .. } | Ty::Words(_)) {
             return self.wrong_argument(path.span, "expected a text field that holds a country of two letters (ISO 3166)");
         }
@@ -147,8 +147,12 @@ impl StepChecker<'_, '_, '_> {
                     pieces.push(Piece::Text(text));
                 }
                 Argument::Period(period) => return self.wrong_argument(period.span, "a period is not a text"),
-                Argument::Path(path) => {
-                    let (one, typed) = read(path, self.context)?;
+                Argument::Path(path) | Argument::Piped(path, _) => {
+                    let steps = argument.field().map_or(&[][..], |(_, steps)| steps);
+                    let (one, typed) = read(path, steps, self.context)?;
+                    if typed.ty.text_length().is_none() {
+                        return self.wrong_argument(argument.span(), "expected a value that can be written as text");
+                    }
                     longest = longest.zip(typed.ty.text_length().flatten()).map(|(a, b)| a.saturating_add(b));
                     pieces.push(Piece::Field(one));
                 }

@@ -161,6 +161,8 @@ fn entry() -> impl Strategy<Value = (String, Option<String>)> {
         1 => Just("case { a is present => a; else => b }"), 1 => Just("case { a = b => a; else => null }"),
         1 => Just("case { a is empty => 42; else => a }"), 1 => Just("case { a is present and b is present => \"male\"; else => \"unknown\" }"),
         1 => Just("case { b is empty => a | default(7); a != b => b; else => 2024-02-29 }"),
+        1 => Just("coalesce(a | truncate(3), b)"), 1 => Just("coalesce(a | number or null, b | integer or null)"),
+        1 => Just("concat(a | string, \"-\", b | label)"), 1 => Just("join(\"/\", a | upper, b | prefix(\"x\"))"),
         1 => Just("= a * 2 - b"), 1 => Just("= coalesce(a, 3) / b or default(0)"), 1 => Just("= 1 / a"),
         1 => Just("case { a is present => = min(a, 9) / 4; else => 1 }"),
     ];
@@ -332,7 +334,7 @@ pub(super) fn evaluate(compiled: &Compiled, record: &str) -> Result<String, Stri
 }
 
 /// What can be mended is mended, so that more mappings are clean.
-fn mended(mut text: String, catalogue: &Catalogue) -> (String, Compiled) {
+pub(super) fn mended(mut text: String, catalogue: &Catalogue) -> (String, Compiled) {
     let mut result = compiled(&text, catalogue);
     for _ in 0..4 {
         let (mended, fixes) = fixed(&text, 0, &result.diagnostics, Safety::Unsafe);
