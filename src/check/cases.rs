@@ -640,8 +640,14 @@ fn mapped(values: &[&Assignment], target: &Table, flow: Option<&Lowered<'_>>, co
             None => fault(
                 value.span(),
                 format!("`{path}` never has this value"),
-                format!("the field holds {}", super::mismatch::fit_text(&found.fit)),
-                "write a value that the field can have, or `null`".to_owned(),
+                match super::mismatch::fit_text(&found.fit) {
+                    fit if fit.starts_with("holds ") => format!("the field {fit}"),
+                    fit => format!("the field holds {fit}"),
+                },
+                match (value, &found.fit) {
+                    (Value::Word(word), Fit::Text { .. }) => format!("write a text in quotes: \"{}\"", word.text()),
+                    _ => "write a value that the field can have, or `null`".to_owned(),
+                },
             ),
         }
     }

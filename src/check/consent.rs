@@ -179,6 +179,11 @@ fn program(
     }
 }
 
+/// Whether a path of a profile is an opt-out attribute.
+pub(super) fn is_opt_out(path: &ast::Path, table: &Table) -> bool {
+    table.id == TableId::new(SystemId::Campaign, "profile") && table.field(&path.names()).is_some_and(is_optout)
+}
+
 /// An entry of an ordinary mapping that writes an opt-out attribute.
 pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField, table: &Table, context: &mut Context<'_>) {
     if table.id != TableId::new(SystemId::Campaign, "profile") || !is_optout(&target.field) {

@@ -101,15 +101,18 @@ pub fn table_paths(text: &str) -> Vec<String> {
 pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
     let mut lookups = 0;
     let declared: Vec<Declared> = files.iter().map(|f| declarations(&f.file, &mut lookups, context)).collect();
+    // What could not be read may declare or use a name.
+    let unread: Vec<bool> = files.iter().map(|f| f.file.unread_items).collect();
+    let all_read = !unread.contains(&true) && files.iter().all(|f| f.file.mappings.iter().all(|m| !m.unread_entries));
     let mut used = Used::default();
     for at in 0..files.len() {
         let (visible, includes) = visible(at, files, context);
-        let scope = Scope { visible: &visible, declared: &declared };
+        let scope = Scope { visible: &visible, declared: &declared, unread: &unread };
         let mut resolver = Resolver { at, scope: &scope, used: &mut used, context };
         resolver.file(&mut files[at].file);
         unused_includes(at, &includes, &used, files, context);
     }
-    for (at, names) in declared.iter().enumerate() {
+    for (at, names) in declared.iter().enumerate().filter(|_| all_read) {
         for (name, (_, span)) in &names.constants {
             if !used.constants.contains(&(at, name.clone())) {
                 context.report(
@@ -222,6 +225,8 @@ fn unused_includes(at: usize, includes: &[(usize, Span)], used: &Used, files: &[
 struct Scope<'s> {
     visible: &'s [usize],
     declared: &'s [Declared],
+    /// Which files have items that could not be read.
+    unread: &'s [bool],
 }
 
 struct Resolver<'r, 'c, 'd> {
@@ -325,7 +330,7 @@ impl Resolver<'_, '_, '_> {
                 self.used.tables.insert((*file, name.text.clone()));
                 self.used.between.insert((self.at, *file));
                 let mut arms = arms.clone();
-                let scope = Scope { visible: &[*file], declared };
+                let scope = Scope { visible: &[*file], declared, unread: self.scope.unread };
                 let known = Resolver { at: *file, scope: &scope, used: self.used, context: self.context }.arms(&mut arms);
                 return Some((arms, *unread || !known));
             }
@@ -540,6 +545,9 @@ impl Resolver<'_, '_, '_> {
                 literal.value = value.value.clone();
                 return true;
             }
+        }
+        if self.scope.visible.iter().any(|file| self.scope.unread[*file]) {
+            return false;
         }
         let known = self.scope.visible.iter().flat_map(|f| self.scope.declared[*f].constants.keys()).map(String::as_str);
         let near = near(name, known).map(|n| n.written(|n| format!("${n}")));

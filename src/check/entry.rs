@@ -548,6 +548,16 @@ impl<'m> Checker<'m> {
     fn report_mismatch(&self, mismatch: &Mismatch, ty: &Ty, field: &ast::FieldMapping, target: &TargetField, context: &mut Context<'_>) {
         let name = field.target.text();
         let (code, message, label, help) = fit_mismatch(mismatch, ty, &target.fit, &name);
+        let help = match mismatch {
+            Mismatch::TooLong(_, max) if field.way == ast::Way::Both => {
+                let from = if let ast::Source::Field(path) = &field.source { path.text() } else { "left".to_owned() };
+                match field.source.span().start < field.target.span.start {
+                    true => format!("write an entry for each way: `{from} -> {name} | truncate({max})` and `{from} <- {name}`"),
+                    false => format!("write an entry for each way: `{name} -> {from}` and `{name} <- {from} | truncate({max})`"),
+                }
+            }
+            _ => help,
+        };
         let literal = matches!(field.source, ast::Source::Literal(_)) && field.steps.is_empty();
         let code = if literal { Code::D211 } else { code };
         let target_label = match &target.field.label {

@@ -232,11 +232,14 @@ impl Tester<'_, '_, '_, '_> {
         if let Value::Literal(Literal { value: literal, span }) = value
             && constant(literal) == Const::Null
         {
-            let title =
-                if *literal == LiteralValue::Null { "nothing equals null" } else { "empty text is no value, and nothing equals it" };
+            let title = if *literal == LiteralValue::Null {
+                "a field cannot be compared with `null`"
+            } else {
+                "a field cannot be compared with an empty text"
+            };
             self.context.report(
                 Diagnostic::new(Code::D404, *span, title, "this comparison is never true")
-                    .help(format!("write `{0} is empty` or `{0} is present`", self.name)),
+                    .help(format!("write `{0} is present`, or `{0} is empty` for a field without a value", self.name)),
             );
             return None;
         }

@@ -53,9 +53,13 @@ pub(super) fn check(
         if of_profiles || !matches!(from.typed.ty, Ty::Text { .. } | Ty::Integer { .. } | Ty::Guid) || is_lookup(&from.field.ty) {
             let why =
                 if of_profiles { "opt-outs and events find a profile by the primary key of the contact" } else { "not the primary key" };
+            let right = match to.path.join(".") {
+                name if identifying.contains(&name.as_str()) => name,
+                name => identifying.first().map_or(name, |known| (*known).to_owned()),
+            };
             context.report(
                 Diagnostic::new(Code::D502, key.source.span, format!("`{}` is not the primary key of `{}`", from.name, source.id), why)
-                    .help(format!("write `key {} -> {}`", source.primary_key, key.target.text())),
+                    .help(format!("write `key {} -> {right}`", source.primary_key)),
             );
             return None;
         }

@@ -4,9 +4,10 @@ use super::Context;
 use super::entry::Checker;
 use super::names;
 use super::{consent, filter, keys, linked, options, style, today};
-use crate::diagnostics::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic, Safety};
 use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, SourceQuery, TargetResource};
-use crate::syntax::ast::{Entry, Mapping, Optout, Way};
+use crate::schema::Table;
+use crate::syntax::ast::{Entry, FieldMapping, Mapping, Optout, Source, Way};
 
 /// Checks a mapping with its opt-out block. The flow is complete only where no diagnostic is an error.
 pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Context<'_>) -> Option<(IngressFlow, Option<OptoutFlow>)> {
@@ -99,6 +100,10 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
                     );
                     continue;
                 }
+                if field.way != Way::Forward && wrong_way(field, &head.name.text, &source, &target, context) {
+                    complete = false;
+                    continue;
+                }
                 one_way(field.way, field.way_span, context);
                 match checker.field(field, context) {
                     Some(program) => fields.push(program),
@@ -138,9 +143,34 @@ pub(super) fn condition(checker: &mut Checker<'_>, mapping: &Mapping, context: &
 pub(super) fn one_way(way: Way, span: crate::diagnostics::Span, context: &mut Context<'_>) {
     if way != Way::Forward {
         context.report(
-            Diagnostic::new(Code::D510, span, format!("`{}` has no place in this mapping", way.sign()), "values go to Campaign only")
+            Diagnostic::new(Code::D510, span, format!("`{}` is not allowed here", way.sign()), "this mapping only writes to Campaign")
                 .help("write `->`; opt-outs go both ways in an `optout` block")
-                .fix(crate::diagnostics::Safety::Unsafe, "write `->`", span, "->"),
+                .fix(Safety::Unsafe, "write `->`", span, "->"),
         );
     }
+}
+
+/// Reports an arrow whose sides are exchanged, and an opt-out that is written as a field mapping of both ways.
+fn wrong_way(field: &FieldMapping, mapping: &str, source: &Table, target: &Table, context: &mut Context<'_>) -> bool {
+    let Source::Field(from) = &field.source else { return false };
+    let (left, right) = (from.text(), field.target.text());
+    let diagnostic = Diagnostic::new(
+        Code::D510,
+        field.way_span,
+        format!("`{}` is not allowed here", field.way.sign()),
+        "this mapping only writes to Campaign",
+    );
+    if field.way == Way::Both && source.field(&from.names()).is_some() && consent::is_opt_out(&field.target, target) {
+        context.report(diagnostic.help(format!(
+            "remove this entry, and write after the mapping: `optout {mapping} {{ direction bidirectional; {left} <-> {right} }}`"
+        )));
+        return true;
+    }
+    if source.field(&from.names()).is_none() && source.field(&field.target.names()).is_some() && target.field(&from.names()).is_some() {
+        let span = from.span.to(field.target.span);
+        let line = format!("{right} -> {left}");
+        context.report(diagnostic.help(format!("write `{line}`")).fix(Safety::Unsafe, format!("write `{line}`"), span, line.clone()));
+        return true;
+    }
+    false
 }

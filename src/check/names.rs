@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::types::{Ty, Typed, fit_of, list};
-use crate::diagnostics::{Code, Diagnostic, Near, near};
+use crate::diagnostics::{Code, Diagnostic, Near, Safety, near};
 use crate::plan::Fit;
 use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Path, TableName};
@@ -206,11 +206,78 @@ pub(super) fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnosti
         let same = |n: &&String| n.contains('.') && n.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(&name));
         names.iter().find(same).map(Near::guess)
     };
-    let near = near(&name, names.iter().map(String::as_str)).or_else(by_last);
+    if let Some(diagnostic) = through_a_lookup(code, path, table) {
+        return diagnostic;
+    }
+    let near = near(&name, names.iter().map(String::as_str));
+    let near = match near {
+        Some(near) if near.safety == Safety::Safe => Some(near),
+        near => by_table(path, table).or_else(|| by_label(&name, table)).or_else(|| in_german(&name, table)).or(near).or_else(by_last),
+    };
     Diagnostic::new(code, path.span, format!("`{}` has no field `{name}`", table.id), "unknown field").meant(near, path.span, || {
         format!(
             "see the fields with `d365map schema show {id}`; custom fields come by `d365map schema pull {id}` or a file in the schema folder",
             id = table.id
         )
     })
+}
+
+/// `contact.lastname` for `lastname`.
+fn by_table(path: &Path, table: &Table) -> Option<Near> {
+    let (first, rest) = path.parts.split_first()?;
+    let names: Vec<&str> = rest.iter().map(|part| part.text.as_str()).collect();
+    let found = !names.is_empty() && first.text.eq_ignore_ascii_case(&table.id.name) && table.field(&names).is_some();
+    found.then(|| Near::guess(names.join(".")))
+}
+
+/// The field that people know by a label, such as `Business Phone`; without the part before a colon too, such as `Address 1: City`.
+fn by_label(name: &str, table: &Table) -> Option<Near> {
+    let same = |label: &str| label.trim().to_lowercase() == name.to_lowercase();
+    let labelled = |field: &&Field, whole: bool| {
+        field.label.as_deref().is_some_and(|label| same(if whole { label } else { label.rsplit(": ").next().unwrap_or(label) }))
+    };
+    // A label that two fields have names neither.
+    let one = |whole: bool| {
+        let mut fields = table.fields.values().filter(|field| labelled(field, whole));
+        fields.next().filter(|_| fields.next().is_none())
+    };
+    let first = || table.fields.values().find(|field| labelled(field, false));
+    one(true).or_else(|| one(false)).or_else(first).map(|field| Near::guess(field.name.clone()))
+}
+
+/// A field of the record that a lookup leads to.
+fn through_a_lookup(code: Code, path: &Path, table: &Table) -> Option<Diagnostic> {
+    let [lookup, inner] = path.parts.as_slice() else { return None };
+    let field = table.field(&[lookup.text.as_str()]).filter(|field| matches!(field.ty, FieldType::Lookup { .. }))?;
+    let name = &field.name;
+    Some(
+        Diagnostic::new(
+            code,
+            path.span,
+            format!("`{}` is a field of another record, and cannot be read through `{name}`", path.text()),
+            format!("`{name}` leads to the record that has `{}`", inner.text),
+        )
+        .help(format!("write `{name} -> target | label` for the name of that record; map its other fields in a mapping of its table")),
+    )
+}
+
+/// The field of a person that a German form calls by this name.
+fn in_german(name: &str, table: &Table) -> Option<Near> {
+    let names: &[&str] = match name.to_lowercase().as_str() {
+        "vorname" => &["firstname", "firstName"],
+        "nachname" | "familienname" => &["lastname", "lastName"],
+        "anrede" => &["salutation"],
+        "e-mail" | "e-mail-adresse" | "mail" => &["emailaddress1", "email"],
+        "telefon" | "telefonnummer" => &["telephone1", "phone"],
+        "mobiltelefon" | "handy" | "mobil" => &["mobilephone", "mobilePhone"],
+        "geburtsdatum" | "geburtstag" => &["birthdate", "birthDate"],
+        "geschlecht" => &["gendercode", "gender"],
+        "straße" | "strasse" => &["address1_line1", "location.address1"],
+        "plz" | "postleitzahl" => &["address1_postalcode", "location.zipCode"],
+        "ort" | "stadt" => &["address1_city", "location.city"],
+        "land" => &["address1_country"],
+        _ => return None,
+    };
+    let known = |name: &&&str| table.field(&name.split('.').collect::<Vec<_>>()).is_some();
+    names.iter().find(known).map(|name| Near::guess(*name))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Context;
 use super::types::list;
-use crate::diagnostics::{Code, Diagnostic, Span, near};
+use crate::diagnostics::{Code, Diagnostic, Near, Span, near};
 use crate::plan::{Conflicts, Deletes, FilteredOut, Picklists, Policy, Rejected, Scope};
 use crate::syntax::ast::{Entry, Mapping, Setting};
 
@@ -140,6 +140,15 @@ pub(super) fn chosen<'s>(
             let diagnostic = Diagnostic::new(Code::D108, setting.name.span, format!("there is no option `{name}`"), "unknown option")
                 .meant(near(name, names()), setting.name.span, || format!("the options here are {}", list(names(), 9)));
             context.report(diagnostic);
+            // The value may be written in the wrong way too.
+            let meant = near(name, names()).and_then(|meant| known.iter().find(|k| k.0 == meant.text));
+            let lower = setting.value.text.to_lowercase();
+            if let Some(value) = meant.and_then(|(_, values)| values.iter().find(|v| **v == lower && **v != setting.value.text)) {
+                context.report(
+                    Diagnostic::new(Code::D108, setting.value.span, format!("`{}` is not a value", setting.value.text), "unknown value")
+                        .meant(near(&setting.value.text, [*value]), setting.value.span, String::new),
+                );
+            }
             continue;
         };
         let value = setting.value.text.as_str();
@@ -160,10 +169,23 @@ pub(super) fn chosen<'s>(
                     )
                     .collect();
                 let diagnostic = Diagnostic::new(Code::D108, setting.value.span, format!("`{name}` cannot be `{value}`"), "unknown value")
-                    .meant(near(value, values.iter().copied()), setting.value.span, || format!("write {}", written.join(" or ")));
+                    .meant(known_elsewhere(value, values).or_else(|| near(value, values.iter().copied())), setting.value.span, || {
+                        format!("write {}", written.join(" or "))
+                    });
                 context.report(diagnostic);
             }
         }
     }
     chosen
+}
+
+/// The value that is called by another name elsewhere.
+fn known_elsewhere(value: &str, values: &[&'static str]) -> Option<Near> {
+    let meant = match value.to_lowercase().as_str() {
+        "yes" | "true" | "y" => "on",
+        "no" | "false" | "n" | "none" => "off",
+        "both" | "two-way" | "twoway" | "bidirection" | "both-ways" => "bidirectional",
+        _ => return None,
+    };
+    values.contains(&meant).then(|| Near::guess(meant))
 }

@@ -5,7 +5,7 @@ use super::consent::is_optout;
 use super::entry::{Checker, Flags};
 use super::names::TargetField;
 use super::types::{Ty, Typed};
-use crate::diagnostics::{Code, Diagnostic, Safety, Span};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::Fit;
 use crate::schema::{FieldType, SystemId};
 use crate::syntax::ast::FieldMapping;
@@ -22,12 +22,21 @@ impl Checker<'_> {
                     Diagnostic::new(Code::D108, flag.span, "`@present` is not allowed here", "only in a mapping to Campaign")
                         .help("remove the flag: a mapping in both directions compares the values of both records"),
                 ),
-                name => context.report(
-                    Diagnostic::new(Code::D108, flag.span, format!("there is no flag `@{name}`"), "unknown flag").help(
-                        "the flags are `@initial` (the value goes with the initial load and a replay, not with later changes) and `@present` (an \
-                         empty value leaves the target as it is)",
-                    ),
-                ),
+                name => {
+                    let diagnostic = Diagnostic::new(Code::D108, flag.span, format!("there is no flag `@{name}`"), "unknown flag");
+                    context.report(match near(name, ["initial", "present"]) {
+                        Some(near) => diagnostic.help(format!("did you mean `@{}`?", near.text)).fix(
+                            near.safety,
+                            format!("write `@{}`", near.text),
+                            flag.span,
+                            near.text,
+                        ),
+                        None => diagnostic.help(
+                            "the flags are `@initial` (the value goes with the initial load and a replay, not with later changes) and \
+                             `@present` (an empty value leaves the target as it is)",
+                        ),
+                    });
+                }
             }
         }
         flags

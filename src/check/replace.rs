@@ -226,13 +226,20 @@ fn covered(test: &Test, before: &[(Test, Span)], span: Span, context: &mut Conte
 }
 
 /// The words with which other languages begin the case for all other values.
-const ELSE: [&str; 6] = ["default", "otherwise", "other", "others", "any", "rest"];
+const ELSE: [&str; 7] = ["default", "otherwise", "other", "others", "any", "rest", "_"];
+
+/// The words with which other languages write an empty value.
+const NULL: [&str; 5] = ["empty", "blank", "none", "missing", "nil"];
 
 /// The finding about the left side of a case, which proposes a keyword if the word looks like one.
 fn keyword_or(diagnostic: Diagnostic, value: &Value) -> Diagnostic {
     let Value::Word(path) = value else { return diagnostic };
     let word = path.text();
-    let keyword = if ELSE.contains(&word.to_lowercase().as_str()) { Some("else") } else { near_keyword(&word, &["else", "null"]) };
+    let keyword = match word.to_lowercase() {
+        word if ELSE.contains(&word.as_str()) => Some("else"),
+        word if NULL.contains(&word.as_str()) => Some("null"),
+        word => near_keyword(&word, &["else", "null"]),
+    };
     match keyword {
         Some(keyword) => diagnostic.meant(Some(Near::guess(keyword)), path.span, String::new),
         None => diagnostic,

@@ -147,7 +147,7 @@ impl Checker<'_> {
                         Some(Argument::Path(path)) => path.text(),
                         _ => "field".to_owned(),
                     };
-                    format!("`{name}` is a step: write `{inner} -> … | {name}`")
+                    format!("`{name}` is a step: write `{inner} -> target | {name}`")
                 } else {
                     "the functions are `coalesce(field, field)`, `concat(field, \" \", field)`, `join(\", \", field, field)` and `lookup(table.column, field)`; everything else is a step"
                         .to_owned()

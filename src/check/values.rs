@@ -44,7 +44,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
         FieldType::Integer { .. } => match value {
             Value::Literal(l) => match l.value {
                 LiteralValue::Integer(n) => Ok(Const::Integer(n)),
-                _ => Err(expected(field, "a whole number such as 42")),
+                _ => Err(expected_without_quotes(value, field, "a whole number such as 42")),
             },
             Value::Word(_) | Value::Moment(_) => Err(expected(field, "a whole number such as 42")),
         },
@@ -52,7 +52,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
             Value::Literal(l) => match l.value {
                 LiteralValue::Integer(n) => Ok(Const::Decimal(n.into())),
                 LiteralValue::Decimal(d) => Ok(Const::Decimal(d)),
-                _ => Err(expected(field, "a number such as 42 or 4.2")),
+                _ => Err(expected_without_quotes(value, field, "a number such as 42 or 4.2")),
             },
             Value::Word(_) | Value::Moment(_) => Err(expected(field, "a number such as 42 or 4.2")),
         },
@@ -72,7 +72,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
         FieldType::Date => match value {
             Value::Literal(l) => match l.value {
                 LiteralValue::Date(date) => Ok(Const::Date(date)),
-                _ => Err(expected(field, "a date such as 2024-01-31")),
+                _ => Err(expected_without_quotes(value, field, "a date such as 2024-01-31")),
             },
             Value::Word(_) | Value::Moment(_) => Err(expected(field, "a date such as 2024-01-31")),
         },
@@ -80,7 +80,11 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
             Value::Literal(l) => match l.value {
                 LiteralValue::Date(date) => Ok(Const::Instant(time::midnight(date))),
                 LiteralValue::Instant(instant) => Ok(Const::Instant(instant)),
-                _ => Err(expected(field, "a date (2024-01-31, its midnight in UTC) or an instant (2024-01-31T10:00:00Z)")),
+                _ => Err(expected_without_quotes(
+                    value,
+                    field,
+                    "a date (2024-01-31, its midnight in UTC) or an instant (2024-01-31T10:00:00Z)",
+                )),
             },
             Value::Word(_) | Value::Moment(_) => Err(expected(field, "a date or an instant, such as 2024-01-31T10:00:00Z")),
         },
@@ -110,6 +114,23 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
 
 fn expected(field: &Field, what: &str) -> Unfit {
     unfit(format!("not a value of `{}` ({})", field.name, field.vendor_type), format!("`{}` is compared with {what}", field.name))
+}
+
+/// The same for a value in quotes that is one without them.
+fn expected_without_quotes(value: &Value, field: &Field, what: &str) -> Unfit {
+    let unfit = expected(field, what);
+    let Some(text) = text_of(value).filter(|_| matches!(value, Value::Literal(_))) else { return unfit };
+    let number = matches!(field.ty, FieldType::Integer { .. } | FieldType::Decimal { .. } | FieldType::Double);
+    let right = match number {
+        true => {
+            text.parse::<i64>().is_ok() || (!matches!(field.ty, FieldType::Integer { .. }) && text.parse::<rust_decimal::Decimal>().is_ok())
+        }
+        false => time::parse_date(&text).is_some() || time::parse_instant(&text).is_some(),
+    };
+    match right {
+        true => Unfit { help: format!("write `{text}` without quotes"), meant: Some(Near { text, safety: Safety::Safe }), ..unfit },
+        false => unfit,
+    }
 }
 
 /// A bare word or a string as text.

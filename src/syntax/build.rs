@@ -11,7 +11,7 @@ use super::ast::*;
 use super::explain::{self, Context};
 use super::literal::{self, Fault, Piece as StringPiece};
 use super::parse::Rule;
-use super::scan::Piece;
+use super::scan::{Piece, visible_length};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Edit, FileId, Near, Safety, Span};
 
 /// How deep arguments with steps may be within each other.
@@ -20,11 +20,14 @@ const DEEPEST_ARGUMENT: usize = 6;
 /// Steps whose first argument is a regular expression.
 const EXPRESSIONS: [&str; 3] = ["matches", "extract", "replace_matches"];
 
+/// With more findings than this, a file is not a mapping that a person wrote, and habits of other programs are not looked for.
+const MANY: usize = 20_000;
+
 /// Builds the tree of one piece of a file.
 pub(super) struct Builder<'a> {
-    file: FileId,
-    piece: &'a Piece,
-    reported: &'a [Range<usize>],
+    pub(super) file: FileId,
+    pub(super) piece: &'a Piece,
+    pub(super) reported: &'a [Range<usize>],
     pub(super) diagnostics: &'a mut Diagnostics,
 }
 
@@ -80,7 +83,11 @@ impl<'a> Builder<'a> {
         if text.chars().all(char::is_whitespace) || self.reported.iter().any(|r| r.start <= range.end && range.start <= r.end) {
             return;
         }
-        for finding in explain::explain(text, context) {
+        let findings = match self.diagnostics.len() < MANY {
+            true => explain::explain(text, context),
+            false => vec![explain::reread(text, context)],
+        };
+        for finding in findings {
             let span = self.range_span(start + finding.range.start..start + finding.range.end);
             let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
             if !finding.edits.is_empty() {
@@ -90,6 +97,12 @@ impl<'a> Builder<'a> {
                 };
                 let edits: Vec<Edit> = finding.edits.into_iter().map(edit).collect();
                 self.diagnostics.push(diagnostic.fixes(Safety::Safe, "replace the characters that a text program put in", edits));
+                continue;
+            }
+            if let Some((range, text, safety)) = finding.rewrite {
+                let place = self.range_span(start + range.start..start + range.end);
+                let title = if text.trim().is_empty() { "remove it".to_owned() } else { format!("write `{}`", text.trim()) };
+                self.diagnostics.push(diagnostic.fix(safety, title, place, text));
                 continue;
             }
             self.diagnostics.push(match finding.instead {
@@ -111,7 +124,12 @@ impl<'a> Builder<'a> {
                 Rule::bad_head => self.bad(&part, Context::Head),
                 Rule::body => {
                     for entry in part.into_inner() {
-                        unread_key |= entry.as_rule() == Rule::bad_entry && entry.as_str().split_whitespace().next() == Some("key");
+                        unread_key |= entry.as_rule() == Rule::bad_entry
+                            && entry
+                                .as_str()
+                                .trim_start_matches(['-', ' '])
+                                .strip_prefix("key")
+                                .is_some_and(|rest| rest.starts_with([' ', '\t', ':', '=']));
                         let built = self.entry(entry);
                         unread_entries |= built.is_none();
                         entries.extend(built);
@@ -150,8 +168,11 @@ impl<'a> Builder<'a> {
             Rule::linked => self.linked(pair).map(Entry::Linked),
             Rule::when => self.when(pair).map(Entry::When),
             _ => {
-                self.bad(&pair, Context::Entry);
-                None
+                let labelled = self.labelled(&pair);
+                if labelled.is_none() {
+                    self.bad(&pair, Context::Entry);
+                }
+                labelled.map(Entry::Field)
             }
         }
     }
@@ -470,6 +491,7 @@ impl<'a> Builder<'a> {
             other => {
                 let help = match other {
                     "default" => "write the value in parentheses: or default(\"none\")",
+                    "empty" | "blank" | "none" | "nothing" | "clear" => "write `or null`: it empties the field",
                     "skip" | "ignore" => "`or null` empties the field, `or reject` leaves the whole record out and reports it",
                     "fail" | "error" | "stop" => "write `or reject`; `options { rejected stop }` makes the run stop at such a record",
                     _ => "write `or null`, `or default(value)`, `or keep` or `or reject`",
@@ -478,7 +500,7 @@ impl<'a> Builder<'a> {
                     Diagnostic::new(
                         Code::D008,
                         self.span(&choice),
-                        format!("`{other}` is no outcome"),
+                        format!("`{other}` is not allowed after `or`"),
                         "expected null, default(…), keep or reject",
                     )
                     .help(help),
@@ -583,57 +605,4 @@ impl<'a> Builder<'a> {
 /// Whether a name needs no back-ticks.
 fn is_plain_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// Whether the grammar passes over a character between words. A non-breaking space is not one of these: it is a fault of its entry.
-fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\r' | '\n')
-}
-
-/// The length of a text without the blanks and comments at its end, which the grammar counts to a rule whose last part is
-/// optional.
-fn visible_length(text: &str) -> usize {
-    if !text.contains('#') {
-        return text.trim_end_matches(is_blank).len();
-    }
-    let (mut end, mut quote, mut escaped, mut comment) = (0, None, false, false);
-    for (at, c) in text.char_indices() {
-        match (comment, quote, c) {
-            (true, _, '\n') => comment = false,
-            (true, _, _) => continue,
-            (false, Some('"'), '\\') if !escaped => {
-                escaped = true;
-                end = at + 1;
-                continue;
-            }
-            (false, Some(q), c) if c == q && !escaped => quote = None,
-            (false, None, '"' | '`') => quote = Some(c),
-            (false, None, '#') => {
-                comment = true;
-                continue;
-            }
-            (false, _, _) => {}
-        }
-        escaped = false;
-        if !is_blank(c) {
-            end = at + c.len_utf8();
-        }
-    }
-    end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::visible_length;
-
-    #[test]
-    fn comments_and_blanks_at_the_end_are_not_part_of_an_entry() {
-        assert_eq!(visible_length("a -> b  # why \n "), 6);
-        assert_eq!(visible_length("\"#\\\"#\" -> b #x"), 11);
-        assert_eq!(visible_length("a { # one\n b }"), 14);
-        assert_eq!(visible_length("# only"), 0);
-        // A space that the grammar does not pass over is part of the entry, so that it is found.
-        assert_eq!(visible_length("a -> b\u{a0} "), 8);
-        assert_eq!(visible_length("a -> b\u{a0} # why"), 8);
-    }
 }

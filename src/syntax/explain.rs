@@ -1,69 +1,38 @@
 //! What is wrong with an entry that the grammar did not accept.
 //!
-//! Four looks, from the most telling to the least: characters that text programs put in ([`pasted`]), signs and words of other languages (`=`, `==`, `&&`, `'…'`), a
-//! misspelt keyword, and at last a second reading by the strict rule, whose expectations are put into the author's words.
+//! Four looks, from the most telling to the least: characters that text programs put in ([`pasted`]), habits from other languages and programs
+//! ([`mistakes`]), a misspelt keyword, and at last a second reading by the strict rule, whose expectations are put into the author's words.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
-use regex::Regex;
 
+pub(super) use super::faulty::Context;
+use super::faulty::{Finding, blank_strings};
 use super::parse::{Grammar, Rule};
-use super::pasted;
-use crate::diagnostics::{Code, Near, Safety, near, nearest};
-
-/// Which list the entry stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Context {
-    /// The file itself.
-    Item,
-    /// Between `mapping` and `{`.
-    Head,
-    /// A mapping.
-    Entry,
-    /// A replacement.
-    Arm,
-    /// A `case`.
-    Branch,
-    /// A filter or a group.
-    Condition,
-    /// Options.
-    Setting,
-    /// An event block.
-    Event,
-    /// An opt-out block.
-    Pair,
-    /// A test.
-    Clause,
-    /// A record in a test.
-    Assignment,
-    /// A table of a file.
-    TableLine,
-}
-
-/// What is wrong, with a byte range within the entry.
-#[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) code: Code,
-    pub(super) range: Range<usize>,
-    pub(super) message: String,
-    pub(super) label: String,
-    pub(super) help: Option<String>,
-    /// What takes the place of the range, if that alone fixes it.
-    pub(super) instead: Option<Near>,
-    /// What takes the place of which ranges, where the fix has several; each is safe.
-    pub(super) edits: Vec<(Range<usize>, &'static str)>,
-}
+use super::{mistakes, pasted};
+use crate::diagnostics::{Code, near, nearest};
 
 fn finding(code: Code, range: Range<usize>, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Finding {
-    Finding { code, range, message: message.into(), label: label.into(), help: Some(help.into()), instead: None, edits: Vec::new() }
+    Finding {
+        code,
+        range,
+        message: message.into(),
+        label: label.into(),
+        help: Some(help.into()),
+        instead: None,
+        edits: Vec::new(),
+        rewrite: None,
+    }
 }
 
 /// All that can be said of a swallowed entry; at least one finding.
 pub(super) fn explain(text: &str, context: Context) -> Vec<Finding> {
-    if let Some(found) = pasted_characters(text, context).or_else(|| foreign(text, context)).or_else(|| misspelt_keyword(text, context)) {
+    if let Some(found) = pasted_characters(text, context)
+        .or_else(|| mistakes::explain(text, context, usage(strict_rule(text, context), text), &|text| reads(text, context)))
+        .or_else(|| misspelt_keyword(text, context))
+    {
         return vec![found];
     }
     vec![reread(text, context)]
@@ -74,121 +43,17 @@ fn first_word(text: &str) -> &str {
     &text[..end]
 }
 
-/// The text with strings and comments blanked out (same length), so that signs are found only where they are signs.
-fn blank_strings(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut quote = false;
-    let mut comment = false;
-    let mut escaped = false;
-    for c in text.chars() {
-        let hide = comment || quote;
-        match c {
-            '\n' => comment = false,
-            '"' if !comment && !escaped => quote = !quote,
-            '#' if !quote => comment = true,
-            _ => {}
-        }
-        escaped = quote && c == '\\' && !escaped;
-        let closes = c == '"' && !quote;
-        if hide && c != '\n' && !closes {
-            out.extend(std::iter::repeat_n(' ', c.len_utf8()));
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-struct Foreign {
-    pattern: Regex,
-    contexts: &'static [Context],
-    message: &'static str,
-    label: &'static str,
-    help: &'static str,
-}
-
-macro_rules! foreign {
-    ($($pattern:literal in [$($context:ident),*] $message:literal, $label:literal, $help:literal;)*) => {
-        static FOREIGN: LazyLock<Vec<Foreign>> = LazyLock::new(|| vec![$(Foreign {
-            // The patterns are constants that the tests compile, so `expect` cannot be reached by any input.
-            pattern: Regex::new($pattern).expect("a constant pattern"),
-            contexts: &[$(Context::$context),*],
-            message: $message,
-            label: $label,
-            help: $help,
-        }),*]);
-    };
-}
-
-// Each pattern's first group is the part that is underlined.
-foreign! {
-    r"('[^'\n]*')" in [Entry, Arm, Branch, Condition] "text stands in double quotes", "single quotes", "write \"…\"";
-    r"^\s*(//|--|/\*)" in [Item, Entry, Arm, Branch, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
-    r"(//|/\*).*$" in [Entry, Arm, Branch, Condition, Setting] "comments begin with `#`", "not a comment here", "write `# …`";
-    r"(,)\s*$" in [Entry, Arm, Branch, Condition, Setting] "entries are not separated by commas", "this comma is too much", "remove it: an entry ends at the end of its line, or at `;`";
-    r"^[^{]*?[\w`\x22)]\s*(=>|:=|==|=|<-|:)\s*[\w`]" in [Entry] "a field mapping is written with `->`", "expected `->` here", "write `source -> target`";
-    r"^\s*[\w(`$][^={}|]*?[\w)`]\s*([*/+]|\s-\s)\s*[\w(`$][^={}|]*->" in [Entry] "a formula begins with `=`", "an operator of a formula", "write `= a * b -> target`";
-    r"(->|:=|==|:)" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
-    r"[^=<>!](=)[^=>]" in [Arm] "a replacement is written with `=>`", "expected `=>` here", "write `value => value`";
-    r"(->)" in [Branch] "a case is written with `=>`", "expected `=>` here", "write `condition => result`; the arrow `->` and the target follow the closing brace";
-    r"(==)" in [Branch, Condition] "equality is written with one `=`", "one `=` is enough", "write `=`";
-    r"(<>)" in [Branch, Condition] "inequality is written `!=`", "not a comparison here", "write `!=`";
-    r"(&&)" in [Branch, Condition] "conditions are joined by words", "a sign of another language", "write `and`";
-    r"(\|\|)" in [Branch, Condition] "conditions are joined by words", "a sign of another language", "write `or`";
-    r"\s(AND|OR|NOT)\s" in [Branch, Condition] "the words of the language are written in small letters", "in capital letters", "write `and`, `or`, `not`";
-    r"\s(is\s+not\s+(?:null|empty)|IS\s+NOT\s+NULL|not\s+null)\b" in [Condition] "a value that is there is asked for by `is present`", "not a comparison here", "write `is present`";
-    r"\s(is\s+(?:null|blank|none)|IS\s+NULL)\b" in [Condition] "a missing value is asked for by `is empty`", "not a comparison here", "write `is empty`";
-    r"\s(eq|ne|gt|ge|lt|le)\s" in [Condition] "comparisons are written with signs", "a word of OData", "write `=`, `!=`, `>`, `>=`, `<` or `<=`";
-    r"(?i)\s(like)\s" in [Condition] "patterns are written with words", "a word of SQL", "write `contains`, `starts with`, `ends with` or `matches \"regular expression\"`";
-    r"^\s*(!)\s*[\w`]" in [Condition] "a negation is written `not`", "expected `not` here", "write `not field = value`, or `field != value`";
-    r"(==|=>|:=|=|<-|->)" in [Assignment] "a value is given with a colon", "expected `:` here", "write `field: value`";
-    r"^\s*direction\s*(->|<->|=|:)" in [Pair] "`direction` and its value are separated by a blank", "too much", "write `direction bidirectional`";
-    r"[\w`]\s*(->|<-|=>|==|=|:)\s*(?:not\s+)?[\w`]" in [Pair] "an opt-out pair is written with `<->`", "expected `<->` here", "write `donotemail <-> denyListEmail`; the direction is set by `direction …`";
-    r"^\s*(?:send|open|click|bounce|completed)\s*(=>|=|:)\s*(?:on|off)\b" in [Event] "a type and its value are separated by a blank", "too much", "write `send on`";
-    r"[\w`\x22]\s*(<->|=>|==|=|:)\s*[\w`]" in [Event] "what goes where is written with `->`", "expected `->` here", "write `campaign -> COLUMN`";
-    r"[\w-]\s*(->|=>|=|:)\s*[\w-]" in [Setting] "an option and its value are separated by a blank", "too much", "write `deletes propagate`";
-}
-
 fn pasted_characters(text: &str, context: Context) -> Option<Finding> {
     let pasted::Found { first: (range, kind), edits } = pasted::find(&blank_strings(text), context)?;
     let (message, label, help) = kind.words(context);
+    let mut line = text.to_owned();
+    for (range, instead) in edits.iter().rev() {
+        line.replace_range(range.clone(), instead);
+    }
+    let shown =
+        !edits.is_empty() && line.len() < 200 && !line.contains('\n') && !matches!(kind, pasted::Pasted::Space | pasted::Pasted::Invisible);
+    let help = if shown { format!("write `{line}`") } else { help.to_owned() };
     Some(Finding { edits, ..finding(Code::D009, range, message, label, help) })
-}
-
-fn foreign(text: &str, context: Context) -> Option<Finding> {
-    let visible = blank_strings(text);
-    FOREIGN.iter().filter(|f| f.contexts.contains(&context)).find_map(|f| {
-        let range = f.pattern.captures(&visible)?.get(1)?.range();
-        let instead = substitute(&visible[range.clone()]);
-        // What the pattern saw is what stands there, or the text of a string that was blanked out.
-        let instead = instead.filter(|_| visible[range.clone()] == text[range.clone()]);
-        Some(Finding { instead, ..finding(Code::D009, range, f.message, f.label, f.help) })
-    })
-}
-
-/// Our own sign for one of another language, where nothing else about the entry needs to change.
-fn substitute(sign: &str) -> Option<Near> {
-    let text = match sign {
-        "==" => "=".to_owned(),
-        "<>" => "!=".to_owned(),
-        "," => String::new(),
-        "!" => "not ".to_owned(),
-        "&&" => "and".to_owned(),
-        "||" => "or".to_owned(),
-        "AND" | "OR" | "NOT" => sign.to_lowercase(),
-        "//" => "#".to_owned(),
-        sign if sign.starts_with("//") => format!("#{}", &sign[2..]),
-        quoted if quoted.len() > 1 && quoted.starts_with('\'') && quoted.ends_with('\'') && !quoted.contains(['\\', '{', '}', '"']) => {
-            format!("\"{}\"", &quoted[1..quoted.len() - 1])
-        }
-        // In other languages `null` and an empty text are not the same.
-        words => match words.to_lowercase().split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["is", "not", "null" | "empty"] => return Some(Near::guess("is present")),
-            ["is", "null" | "blank" | "none"] => return Some(Near::guess("is empty")),
-            _ => return None,
-        },
-    };
-    Some(Near { text, safety: Safety::Safe })
 }
 
 fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
@@ -233,13 +98,15 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
     Some(Finding { instead, ..found })
 }
 
-/// Reads the entry again by the strict rule of its kind.
-fn reread(text: &str, context: Context) -> Finding {
-    if context == Context::Item && first_word(text) == "mapping" {
-        let help = "write `mapping NAME: d365.contact -> campaign.profile {`, then the entries, then `}`";
-        return finding(Code::D008, 0..text.len(), "this mapping is not complete", "expected a name, two tables and a block", help);
-    }
-    let rule = match (context, first_word(text)) {
+/// Whether the grammar accepts an entry. It swallows what is wrong inside a block, so that is looked for.
+fn reads(text: &str, context: Context) -> bool {
+    let swallowed = |rule: Rule| matches!(rule, Rule::bad_entry | Rule::bad_item | Rule::bad_head);
+    Grammar::parse(strict_rule(text, context), text).is_ok_and(|pairs| !pairs.flatten().any(|pair| swallowed(pair.as_rule())))
+}
+
+/// The rule with which a swallowed entry is read again.
+fn strict_rule(text: &str, context: Context) -> Rule {
+    match (context, first_word(text)) {
         (Context::Head, _) => Rule::only_head,
         (Context::Arm, _) => Rule::only_arm,
         (Context::Branch, _) => Rule::only_branch,
@@ -264,8 +131,12 @@ fn reread(text: &str, context: Context) -> Finding {
         (Context::Entry, "options") => Rule::only_options,
         (Context::Entry, "link" | "rows") => Rule::only_linked,
         (Context::Entry | Context::Item, _) => Rule::only_field,
-    };
-    let usage = match rule {
+    }
+}
+
+/// How an entry of a rule is written.
+fn usage(rule: Rule, text: &str) -> &'static str {
+    match rule {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
         Rule::only_arm => "write `value => value`, a comparison such as `< 18 => value`, `else => value`, or `else => keep`",
         Rule::only_branch => "write `condition => result`, such as `gendercode = Male => \"Mr\"`, and at last `else => result`",
@@ -299,7 +170,17 @@ fn reread(text: &str, context: Context) -> Finding {
         }
         _ if text.trim_start().starts_with('=') => "write `= a * 5 + 1 -> target`; behind a division that can fail, `or null` and the like",
         _ => "write `source -> target`, then steps as `| step` and at last `@initial` where it is wanted",
-    };
+    }
+}
+
+/// Reads the entry again by the strict rule of its kind.
+pub(super) fn reread(text: &str, context: Context) -> Finding {
+    if context == Context::Item && first_word(text) == "mapping" {
+        let help = "write `mapping NAME: d365.contact -> campaign.profile {`, then the entries, then `}`";
+        return finding(Code::D008, 0..text.len(), "this mapping is not complete", "expected a name, two tables and a block", help);
+    }
+    let rule = strict_rule(text, context);
+    let usage = usage(rule, text);
     let Err(error) = Grammar::parse(rule, text) else {
         // The strict rule accepts it, so something behind the entry is the matter.
         return finding(
@@ -579,21 +460,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pattern_of_foreign_signs_compiles_and_has_a_group() {
-        for f in FOREIGN.iter() {
-            assert_eq!(f.pattern.captures_len(), 2, "{}", f.pattern.as_str());
-        }
-    }
-
-    #[test]
-    fn strings_and_comments_are_blanked_without_shifting_anything() {
-        let text = "a \"x -> é\\\" y\" -> b # ->";
-        let blank = blank_strings(text);
-        assert_eq!(blank.len(), text.len());
-        assert_eq!(blank.find("->"), Some(text.rfind("-> b").unwrap()));
-    }
-
-    #[test]
     fn a_foreign_sign_is_named_before_the_grammar_is_asked() {
         let code = |text, context| explain(text, context).pop().unwrap().code;
         assert_eq!(code("firstname = firstName", Context::Entry), Code::D009);
@@ -601,5 +467,24 @@ mod tests {
         assert_eq!(code("a && b", Context::Condition), Code::D009);
         assert_eq!(code("deletes: propagate", Context::Setting), Code::D009);
         assert_eq!(code("filtre all { }", Context::Entry), Code::D008);
+    }
+
+    #[test]
+    fn several_mistakes_in_one_entry_are_rewritten_together() {
+        for (text, context, right) in [
+            ("- lastname => lastName | truncate 30", Context::Entry, "lastname -> lastName | truncate(30)"),
+            ("a == 1 && b <> 2 AND c = 'x'", Context::Condition, "a = 1 and b != 2 and c = \"x\""),
+            (
+                "WHERE statecode == Active AND donotemail = false",
+                Context::Entry,
+                "filter all { statecode = Active and donotemail = false }",
+            ),
+        ] {
+            let found = explain(text, context).pop().unwrap_or_else(|| panic!("{text}"));
+            let (range, instead, _) = found.rewrite.unwrap_or_else(|| panic!("{text}: {:?}", found.help));
+            let mut fixed = text.to_owned();
+            fixed.replace_range(range, &instead);
+            assert_eq!(fixed, right);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::explain::Context;
+use super::faulty::Context;
 
 /// What such a character is, for the message about the first one of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Span};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Safety, Span};
 
 /// How deep blocks may be nested. Deeper than any person reads; shallow enough for every recursive walk over the tree, and
 /// for the readers of JSON, which stop at 128 levels (a group takes four of them in a plan).
@@ -110,6 +110,10 @@ impl Scanner<'_> {
                     self.parens = self.parens.saturating_sub(1).max(self.outer_parens());
                     at += 1;
                 }
+                b';' if self.parens > self.outer_parens() && self.is_separator(at) => {
+                    self.separator(at, diagnostics);
+                    at += 1;
+                }
                 b';' => {
                     self.parens = self.outer_parens();
                     at += 1;
@@ -184,6 +188,27 @@ impl Scanner<'_> {
         end
     }
 
+    /// Whether a `;` stands between the values of a call or a list, which are closed on the same line.
+    fn is_separator(&self, at: usize) -> bool {
+        let line_start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let before = &self.text[line_start..at];
+        let closes = self.text[at..self.line_end(at)].find([')', '{', '}', '(']).is_some_and(|n| self.bytes[at + n] == b')');
+        let Some(open) = before.rfind('(') else { return false };
+        let word = before[..open].trim_end().rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+        closes && !word.is_empty() && !matches!(word, "and" | "or" | "not" | "when" | "all" | "any") && !before[open..].contains(')')
+    }
+
+    /// Reports a `;` between values, and reads it as a comma.
+    fn separator(&mut self, at: usize, diagnostics: &mut Diagnostics) {
+        let span = self.span(at..at + 1);
+        diagnostics.push(
+            Diagnostic::new(Code::D009, span, "values in parentheses are separated by commas", "expected `,` here")
+                .help("write `,` instead of `;`")
+                .fix(Safety::Safe, "write `,`", span, ","),
+        );
+        self.mended[at] = b',';
+    }
+
     fn close(&mut self, at: usize, line_start: usize, diagnostics: &mut Diagnostics) {
         match self.stack.pop() {
             Some(opener) => {
@@ -252,4 +277,57 @@ fn begins_item(rest: &str, inside: bool) -> bool {
             "table" => after.strip_prefix("from").is_some_and(|rest| rest.trim_start().starts_with('"')),
             _ => false,
         }
+}
+
+/// Whether the grammar passes over a character between words. A non-breaking space is not one of these: it is a fault of its entry.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+/// The length of a text without the blanks and comments at its end, which the grammar counts to a rule whose last part is
+/// optional.
+pub(super) fn visible_length(text: &str) -> usize {
+    if !text.contains('#') {
+        return text.trim_end_matches(is_blank).len();
+    }
+    let (mut end, mut quote, mut escaped, mut comment) = (0, None, false, false);
+    for (at, c) in text.char_indices() {
+        match (comment, quote, c) {
+            (true, _, '\n') => comment = false,
+            (true, _, _) => continue,
+            (false, Some('"'), '\\') if !escaped => {
+                escaped = true;
+                end = at + 1;
+                continue;
+            }
+            (false, Some(q), c) if c == q && !escaped => quote = None,
+            (false, None, '"' | '`') => quote = Some(c),
+            (false, None, '#') => {
+                comment = true;
+                continue;
+            }
+            (false, _, _) => {}
+        }
+        escaped = false;
+        if !is_blank(c) {
+            end = at + c.len_utf8();
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible_length;
+
+    #[test]
+    fn comments_and_blanks_at_the_end_are_not_part_of_an_entry() {
+        assert_eq!(visible_length("a -> b  # why \n "), 6);
+        assert_eq!(visible_length("\"#\\\"#\" -> b #x"), 11);
+        assert_eq!(visible_length("a { # one\n b }"), 14);
+        assert_eq!(visible_length("# only"), 0);
+        // A space that the grammar does not pass over is part of the entry, so that it is found.
+        assert_eq!(visible_length("a -> b\u{a0} "), 8);
+        assert_eq!(visible_length("a -> b\u{a0} # why"), 8);
+    }
 }

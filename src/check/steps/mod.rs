@@ -14,10 +14,10 @@ pub(super) use lookup::outcome_of_call;
 use super::Context;
 use super::replace::Expect;
 use super::types::{Ty, Typed, constant, list};
-use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
+use crate::diagnostics::{Code, Diagnostic, Near, Safety, Span, near};
 use crate::plan::{Const, Fit, OnFailure, Op, Read, Step};
 use crate::steps::{self, Call, Rule, STEPS, Wrong};
-use crate::syntax::ast::{self, Argument, LiteralValue, OrKind, Path};
+use crate::syntax::ast::{self, Argument, Literal, LiteralValue, OrKind, Path};
 
 /// Reads a field on behalf of a step, through steps of its own: its slot and type.
 pub(super) type Reader<'r> = dyn FnMut(&Path, &[ast::Step], &mut Context<'_>) -> Option<(Read, Typed)> + 'r;
@@ -76,13 +76,67 @@ pub(super) fn check(step: &ast::Step, use_: &Use<'_>, read: &mut Reader<'_>, con
 }
 
 fn unknown<T>(name: &ast::Ident, context: &mut Context<'_>) -> Option<T> {
+    if let "link" | "map" = name.text.as_str() {
+        let help = format!("write a name after `{0}`, without parentheses, such as `| {0} accounts`", name.text);
+        context.report(
+            Diagnostic::new(Code::D107, name.span, format!("`{}` is written without parentheses", name.text), "not like this").help(help),
+        );
+        return None;
+    }
     let names = || STEPS.iter().map(|s| s.name);
     context.report(Diagnostic::new(Code::D107, name.span, format!("there is no step `{}`", name.text), "unknown step").meant(
-        near(&name.text, names()),
+        known_elsewhere(&name.text).map(Near::guess).or_else(|| near(&name.text, names())),
         name.span,
         || format!("the steps are {}", list(names(), 60)),
     ));
     None
+}
+
+/// The help of a step's usage; of several forms, each is a line that can be written.
+fn usage_help(usage: &str) -> String {
+    match usage.contains(", or ") {
+        true => format!("write {usage}"),
+        false => format!("write `{usage}`"),
+    }
+}
+
+/// A pattern of dates with the letters of another language or program, in those of this one.
+fn right_pattern(pattern: &str) -> Option<String> {
+    let mut right = pattern.replace('Y', "y").replace('J', "y").replace('j', "y").replace('D', "d").replace('T', "d");
+    let date = right.split([' ', 'H', 'h']).next().unwrap_or_default().to_owned();
+    if !date.contains('M') && date.contains("mm") {
+        right = right.replacen(&date, &date.replacen("mm", "MM", 1), 1);
+    }
+    right = right.replace("hh", "HH").replace(":MM", ":mm").replace("SS", "ss");
+    let known = right.chars().all(|c| !c.is_alphabetic() || matches!(c, 'y' | 'M' | 'd' | 'H' | 'm' | 's'));
+    (known && right != pattern && right.contains("yy")).then_some(right)
+}
+
+/// The step that is called by another name in spreadsheets and other languages.
+fn known_elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name.to_lowercase().replace('_', "").as_str() {
+        "uppercase" | "toupper" | "touppercase" | "ucase" | "capitals" | "upcase" => "upper",
+        "lowercase" | "tolower" | "tolowercase" | "lcase" | "small" | "downcase" => "lower",
+        "proper" | "propercase" | "titlecase" | "capitalize" | "capitalise" | "initcap" => "title",
+        "left" | "cut" | "shorten" | "limit" | "max" | "maxlength" | "trunc" | "crop" => "truncate",
+        "mid" | "substr" | "slice" => "substring",
+        "strip" | "ltrim" | "rtrim" | "clean" => "trim",
+        "substitute" | "replace" => "replace_text",
+        "ifempty" | "ifnull" | "isnull" | "nvl" | "fallback" | "otherwise" => "default",
+        "text" | "tostring" | "str" => "string",
+        "todate" | "parsedate" | "datevalue" => "date",
+        "int" | "tointeger" => "integer",
+        "tonumber" | "float" | "decimal" => "number",
+        "bool" | "toboolean" => "boolean",
+        "telephone" | "phonenumber" | "e164" => "phone",
+        "age" => "years",
+        "append" | "add" => "suffix",
+        "prepend" => "prefix",
+        "lpad" | "rpad" | "padleft" | "zerofill" => "pad",
+        "name" => "label",
+        "lookup" | "translate" | "switch" => "map",
+        _ => return None,
+    })
 }
 
 /// An argument as type rules see it.
@@ -182,10 +236,39 @@ impl StepChecker<'_, '_, '_> {
     }
 
     fn wrong_argument<T>(&mut self, span: Span, label: &str) -> Option<T> {
-        let diagnostic = Diagnostic::new(Code::D209, span, format!("`{}` has the wrong arguments", self.name()), label)
-            .help(format!("write `{}`", self.usage()));
+        let diagnostic =
+            Diagnostic::new(Code::D209, span, format!("`{}` has the wrong arguments", self.name()), label).help(usage_help(self.usage()));
+        let argument = self.arguments().iter().find(|argument| argument.span() == span);
+        let diagnostic = match argument.and_then(|argument| self.right_argument(argument)) {
+            Some(right) => {
+                diagnostic.help(format!("write `{}`", self.with(&right))).fix(Safety::Unsafe, format!("write `{right}`"), span, right)
+            }
+            None => diagnostic,
+        };
         self.context.report(diagnostic);
         None
+    }
+
+    /// The step with another text in place of one argument, if it has just that one.
+    fn with(&self, right: &str) -> String {
+        match self.arguments().len() {
+            1 => format!("{}({right})", self.name()),
+            _ => right.to_owned(),
+        }
+    }
+
+    /// An argument as it was probably meant: a pattern with the letters of another language, a number in quotes, a text without them.
+    fn right_argument(&self, argument: &Argument) -> Option<String> {
+        match (self.name(), argument) {
+            ("date" | "datetime" | "format", Argument::Literal(Literal { value: LiteralValue::Text(pattern), .. })) => {
+                right_pattern(pattern).map(|pattern| format!("\"{pattern}\""))
+            }
+            ("truncate" | "round" | "pad", Argument::Literal(Literal { value: LiteralValue::Text(number), .. })) => {
+                number.parse::<u16>().ok().filter(|n| *n > 0).map(|number| number.to_string())
+            }
+            ("default" | "prefix" | "suffix", Argument::Path(path)) => Some(format!("\"{}\"", path.text())),
+            _ => None,
+        }
     }
 
     fn wrong_arguments<T>(&mut self, label: &str) -> Option<T> {

@@ -59,7 +59,7 @@ impl StepChecker<'_, '_, '_> {
         }
         // The table's left sides are checked as those of a field of this type.
         let field = Field {
-            name: "the value".to_owned(),
+            name: "this value".to_owned(),
             label: None,
             ty: field_type(&self.input.ty),
             vendor_type: self.input.ty.describe(),
@@ -73,7 +73,7 @@ impl StepChecker<'_, '_, '_> {
             deprecated: None,
             derived: None,
         };
-        let source = SourceField { name: "the value".to_owned(), field, typed: self.input.clone() };
+        let source = SourceField { name: "this value".to_owned(), field, typed: self.input.clone() };
         let checked = replace::check_arms(arms, *unread_arms, *span, &source, self.context)?;
         let applied = replace::apply(&checked, self.input, None, self.use_.expect, self.use_.entry, self.context)?;
         if !checked.left_out.is_empty() {

@@ -2,7 +2,7 @@
 //! change what a mapping means.
 
 use d365map::app::fixed;
-use d365map::diagnostics::Safety;
+use d365map::diagnostics::{Code, Safety};
 
 use super::support::{codes, compiled, whole};
 
@@ -111,6 +111,69 @@ fn two_fixes_of_one_place_are_made_one_after_the_other() {
     let (third, done) = mended(&second);
     assert_eq!(third, entry("lastname -> lastName | trim"), "{left:?}");
     assert!(done.is_empty());
+}
+
+#[test]
+fn habits_of_other_programs_become_entries_of_the_language() {
+    for (wrong, right) in [
+        ("lastname --> lastName", "lastname -> lastName"),
+        ("lastname => lastName", "lastname -> lastName"),
+        ("lastname > lastName", "lastname -> lastName"),
+        ("lastname to lastName", "lastname -> lastName"),
+        ("- lastname -> lastName", "lastname -> lastName"),
+        ("1. lastname -> lastName", "lastname -> lastName"),
+        ("[lastname] -> lastName", "lastname -> lastName"),
+        ("\"lastname\" -> \"lastName\"", "lastname -> lastName"),
+        ("contact.lastname -> lastName", "lastname -> lastName"),
+        ("Last Name -> lastName", "lastname -> lastName"),
+        ("lastname | trim -> lastName", "lastname -> lastName | trim"),
+        ("lastname.trim() -> lastName", "lastname -> lastName | trim"),
+        ("lastname -> lastName | trim, upper", "lastname -> lastName | trim | upper"),
+        ("lastname -> lastName | uppercase", "lastname -> lastName | upper"),
+        ("firstname -> firstName | truncate 30", "firstname -> firstName | truncate(30)"),
+        ("firstname -> firstName | truncate(\"30\")", "firstname -> firstName | truncate(30)"),
+        ("{firstname} {lastname} -> salutation | truncate(20)", "\"{firstname} {lastname}\" -> salutation | truncate(20)"),
+        ("firstname & \" \" & lastname -> salutation | truncate(20)", "\"{firstname} {lastname}\" -> salutation | truncate(20)"),
+        (
+            "if gendercode = Male then \"Mr\" else \"Mrs\" -> salutation",
+            "case { gendercode = Male => \"Mr\"; else => \"Mrs\" } -> salutation",
+        ),
+        ("jobtitle -> birthDate | date(\"dd/mm/yyyy\") or null", "jobtitle -> birthDate | date(\"dd/MM/yyyy\") or null"),
+        ("birthdate -> salutation | format(\"YYYY-MM-DD\")", "birthdate -> salutation | format(\"yyyy-MM-dd\")"),
+        ("lastname -> lastName\nfilter statecode = Active", "lastname -> lastName\nfilter all { statecode = Active }"),
+    ] {
+        // With a field mapping before it, the line is the only one that is wrong.
+        becomes(&format!("fax -> fax | truncate(32)\n{wrong}"), &format!("fax -> fax | truncate(32)\n{right}"));
+    }
+    for (wrong, right) in [
+        ("createdon > 31.01.2020", "createdon > 2020-01-31"),
+        ("createdon >= \"2020-01-01\"", "createdon >= 2020-01-01"),
+        ("creditlimit > 1.000,50 EUR", "creditlimit > 1000.50"),
+        ("gendercode in Male, Female", "gendercode in (Male, Female)"),
+        ("gendercode in (Male; Female)", "gendercode in (Male, Female)"),
+        ("gendercode not in (Male)", "not gendercode in (Male)"),
+        ("gendercode = Male or Female", "gendercode in (Male, Female)"),
+        ("lastname LIKE '%test%'", "lastname contains \"test\""),
+        ("modifiedon in last 30 days", "modifiedon changed within 30d"),
+        ("modifiedon > now - 1 year", "modifiedon > now - 365d"),
+        ("donotemail", "donotemail = true"),
+    ] {
+        becomes(&format!("lastname -> lastName\nfilter all {{ {wrong} }}"), &format!("lastname -> lastName\nfilter all {{ {right} }}"));
+    }
+}
+
+/// What a message tells people to type must not lead to another error.
+#[test]
+fn no_line_that_is_written_right_is_wrong_again() {
+    let is_syntax = |code: Code| matches!(code, Code::D008 | Code::D009);
+    insta::glob!("../../corpus/rejected", "*.d365map", |path| {
+        let text = std::fs::read_to_string(path).expect("a file of the corpus");
+        let before = compiled(&text);
+        let unfixed = before.diagnostics.iter().filter(|d| is_syntax(d.code) && d.fix.is_none()).count();
+        let (out, _) = fixed(&text, 0, &before.diagnostics, Safety::Unsafe);
+        let left = compiled(&out).diagnostics.iter().filter(|d| is_syntax(d.code)).count();
+        assert!(left <= unfixed, "{}:\n{out}", path.display());
+    });
 }
 
 /// The text after one round of `check --fix`.
