@@ -64,10 +64,11 @@ impl Tx<'_> {
                AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.mapping = ?1 AND o.key = c.key AND o.state = 'ready')",
             params![mapping, generation, change_no, now, guarded],
         )?;
-        // A refetch under way may have read the record before it went.
+        // A refetch under way may have read the record before it went. One that a newer state has superseded is over, unless it must say
+        // what became of an earlier write: a newer state that was rejected writes nothing, and the load has not seen the record.
         self.conn.execute(
             "UPDATE outbox SET superseded = ?3
-             WHERE mapping = ?1 AND state = 'claimed' AND op = 'refetch' AND superseded = 0 AND generation < ?2",
+             WHERE mapping = ?1 AND state = 'claimed' AND op = 'refetch' AND (superseded = 0 OR uncertain) AND generation < ?2",
             params![mapping, generation, READ_AGAIN],
         )?;
         // Some rows were new and some were changed: they are counted again.

@@ -285,9 +285,10 @@ fn admits(ty: &FieldType, required: bool, value: &str) -> bool {
         (FieldType::Decimal { scale, min, max }, Json::Number(_)) => {
             number().is_some_and(|n| n.normalize().scale() <= *scale && *min <= n && n <= *max)
         }
-        // A floating-point target must read back the digits that it was given.
+        // A floating-point target must read back the digits that it was given. Of two shortest texts of a number, each writer has its own:
+        // 1667146035777853.25 is written with .2 or .3.
         (FieldType::Double, Json::Number(_)) => match value.parse::<Decimal>() {
-            Ok(exact) => value.parse::<f64>().is_ok_and(|f| f.to_string().parse() == Ok(exact)),
+            Ok(exact) => value.parse::<f64>().is_ok_and(|f| f.to_string().parse() == Ok(exact) || Json::from(f).to_string().parse() == Ok(exact)),
             Err(_) => value.parse::<f64>().is_ok(),
         },
         (FieldType::Text { max }, Json::String(t)) => max.is_none_or(|m| t.encode_utf16().count() <= m as usize),
@@ -463,7 +464,7 @@ fn each_step_gives_what_the_narrowest_target_admits_for_every_type_of_source() {
 #[test]
 fn what_compiles_without_a_finding_gives_what_the_target_admits_or_what_its_or_names() {
     let (mut runner, mut counts) = (runner(7), Counts::default());
-    for _ in 0..2200 {
+    for _ in 0..2800 {
         let case = (source_type(), target_type(), entry(), prop::bool::weighted(0.2)).new_tree(&mut runner).expect("a case").current();
         let (source, target, (entry, replace), required) = case;
         let lines = replace.map_or_else(|| entry.clone(), |r| format!("{entry}\n  {r}"));
