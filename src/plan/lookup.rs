@@ -63,7 +63,7 @@ pub enum Cells {
 
 impl Cells {
     /// How many rows there are.
-    pub fn len(&self) -> usize {
+    pub fn row_count(&self) -> usize {
         match self {
             Cells::Texts(cells) => cells.len(),
             Cells::Integers(cells) => cells.len(),
@@ -163,7 +163,7 @@ struct Index {
 impl Index {
     /// The index of the rows, and the pairs of rows with the same keys: a later one, and the first one.
     fn new(keys: &[Column]) -> (Index, Vec<(usize, usize)>) {
-        let count = keys.first().map_or(0, |key| key.cells.len());
+        let count = keys.first().map_or(0, |key| key.cells.row_count());
         let hasher = std::hash::RandomState::new();
         let mut rows: HashTable<u32> = HashTable::with_capacity(count);
         let mut twice = Vec::new();
@@ -199,8 +199,8 @@ impl LookupTable {
     }
 
     /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.keys.first().map_or(0, |key| key.cells.len())
+    pub fn row_count(&self) -> usize {
+        self.keys.first().map_or(0, |key| key.cells.row_count())
     }
 
     /// The row with these keys, of which none is empty.
@@ -240,7 +240,7 @@ impl LookupTable {
 
     /// Whether every column has a cell for each row.
     pub(super) fn is_whole(&self) -> bool {
-        !self.keys.is_empty() && self.keys.iter().chain(&self.columns).all(|column| column.cells.len() == self.len())
+        !self.keys.is_empty() && self.keys.iter().chain(&self.columns).all(|column| column.cells.row_count() == self.row_count())
     }
 }
 

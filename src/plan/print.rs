@@ -71,7 +71,7 @@ fn without_places(describe: impl FnOnce(&mut String)) -> String {
 
 fn describe_table(plan: &ExecutionPlan, table: &LookupTable, out: &mut String) {
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
-    let rows = counted(table.len(), "row");
+    let rows = counted(table.row_count(), "row");
     // Writing into a String cannot fail, here and below.
     let _ = writeln!(out, "table {}: {rows} of {}   ({})", table.name, table.file, plan.place(table.at));
     let _ = writeln!(out, "  key     {}", names(&table.keys));

@@ -102,7 +102,7 @@ fn usage_help(usage: &str) -> String {
 
 /// A pattern of dates with the letters of another language or program, in those of this one.
 fn right_pattern(pattern: &str) -> Option<String> {
-    let mut right = pattern.replace('Y', "y").replace('J', "y").replace('j', "y").replace('D', "d").replace('T', "d");
+    let mut right = pattern.replace(['Y', 'J', 'j'], "y").replace(['D', 'T'], "d");
     let date = right.split([' ', 'H', 'h']).next().unwrap_or_default().to_owned();
     if !date.contains('M') && date.contains("mm") {
         right = right.replacen(&date, &date.replacen("mm", "MM", 1), 1);

@@ -187,7 +187,7 @@ fn unfit(cells: &Cells, fit: &Fit, content: &Content, at: usize, wrong: &mut Vec
                 Cells::Decimals(cells) => cells[row],
                 _ => None,
             };
-            for row in 0..cells.len() {
+            for row in 0..cells.row_count() {
                 let Some(n) = number(row) else { continue };
                 let (low, high, scale) = match fit {
                     Fit::Integer { min, max } => (Decimal::from(*min), Decimal::from(*max), 0),

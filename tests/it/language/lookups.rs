@@ -140,7 +140,7 @@ proptest! {
         prop_assert_eq!(&again, &plan);
         for record in records {
             let key = record.map(str::to_owned);
-            let wanted = search(&rows, &[key.clone()], or, is_step).map(|value| json!({ "cusNote": value }));
+            let wanted = search(&rows, std::slice::from_ref(&key), or, is_step).map(|value| json!({ "cusNote": value }));
             for plan in [&plan, &again] {
                 prop_assert_eq!(became(plan, &json!({ "nickname": key })), wanted.clone(), "{}\n{}\n{:?}", mapping, text, key);
             }

@@ -288,7 +288,9 @@ fn admits(ty: &FieldType, required: bool, value: &str) -> bool {
         // A floating-point target must read back the digits that it was given. Of two shortest texts of a number, each writer has its own:
         // 1667146035777853.25 is written with .2 or .3.
         (FieldType::Double, Json::Number(_)) => match value.parse::<Decimal>() {
-            Ok(exact) => value.parse::<f64>().is_ok_and(|f| f.to_string().parse() == Ok(exact) || Json::from(f).to_string().parse() == Ok(exact)),
+            Ok(exact) => {
+                value.parse::<f64>().is_ok_and(|f| f.to_string().parse() == Ok(exact) || Json::from(f).to_string().parse() == Ok(exact))
+            }
             Err(_) => value.parse::<f64>().is_ok(),
         },
         (FieldType::Text { max }, Json::String(t)) => max.is_none_or(|m| t.encode_utf16().count() <= m as usize),
