@@ -10,7 +10,7 @@ use super::names::{self, SourceField, TargetField};
 use super::options::{self, DIRECTIONS};
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Read, SlotKind, Source, Step};
+use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, SlotKind, Source, Step};
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{Operate, default_to};
 use crate::syntax::ast::{self, FieldMapping, Optout};
@@ -167,16 +167,7 @@ fn program(
     if pair.inverted {
         ops.push(Op::Not);
     }
-    FieldProgram {
-        at,
-        path: to.path,
-        source: Source::Field(Read::plain(slot)),
-        steps: ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect(),
-        fit: to.fit,
-        initial: false,
-        create_only: false,
-        present: false,
-    }
+    to.written_from(at, slot, ops)
 }
 
 /// Whether a path of a profile is an opt-out attribute.

@@ -4,7 +4,7 @@ use super::Context;
 use super::names::{source_field, target_field};
 use super::types::{Ty, convert, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{FieldProgram, Read, Source, Step};
+use crate::plan::FieldProgram;
 use crate::schema::{FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Entry, Key, Mapping};
 
@@ -106,18 +106,8 @@ pub(super) fn check(
             return None;
         }
     };
-    let read = Read::plain(slot(&from.name, key.source.span, context)?);
-    let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
-    Some(FieldProgram {
-        at,
-        path: to.path,
-        source: Source::Field(read),
-        steps,
-        fit: to.fit,
-        initial: false,
-        create_only: false,
-        present: false,
-    })
+    let slot = slot(&from.name, key.source.span, context)?;
+    Some(to.written_from(at, slot, ops))
 }
 
 fn is_lookup(ty: &FieldType) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Context;
 use super::types::{Ty, Typed, fit_of, list};
 use crate::diagnostics::{Code, Diagnostic, Near, Safety, near};
-use crate::plan::Fit;
+use crate::plan::{At, FieldProgram, Fit, Op, Read, Source, Step};
 use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Path, TableName};
 
@@ -96,6 +96,22 @@ pub(super) struct TargetField {
     pub(super) fit: Fit,
     pub(super) required: bool,
     pub(super) field: Field,
+}
+
+impl TargetField {
+    /// The program that writes one column to this field, by these operations. It has no flags and no `or`.
+    pub(super) fn written_from(self, at: At, slot: u32, ops: impl IntoIterator<Item = Op>) -> FieldProgram {
+        FieldProgram {
+            at,
+            path: self.path,
+            source: Source::Field(Read::plain(slot)),
+            steps: ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect(),
+            fit: self.fit,
+            initial: false,
+            create_only: false,
+            present: false,
+        }
+    }
 }
 
 /// Finds a field of the target table and checks that it can be written.

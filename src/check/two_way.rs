@@ -6,7 +6,7 @@ use super::today;
 use super::types::convert;
 use super::{Context, linked, mapping as ingress, names, options, status};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
-use crate::plan::{FieldProgram, Policy, Read, Side, Source, Step, TwoWayFlow};
+use crate::plan::{FieldProgram, Policy, Side, TwoWayFlow};
 use crate::schema::{SystemId, Table};
 use crate::syntax::ast::{Entry, Key, Mapping, Way};
 
@@ -150,19 +150,5 @@ fn key<'m>(
     };
     let at = context.at(key.span);
     let slot = forward.slot(&from, key.source.span, context);
-    let read = Read::plain(slot);
-    let steps = ops.into_iter().map(|op| Step { at, op, on_failure: None }).collect();
-    Some((
-        FieldProgram {
-            at,
-            path: to.path,
-            source: Source::Field(read),
-            steps,
-            fit: to.fit,
-            initial: false,
-            create_only: false,
-            present: false,
-        },
-        key,
-    ))
+    Some((to.written_from(at, slot, ops), key))
 }

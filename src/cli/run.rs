@@ -286,12 +286,17 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
     out
 }
 
-fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Result<Exit, CommandError> {
-    let (http, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
-    let store = match Store::open_read(&project.state) {
+/// The state as it is, for commands that change nothing; an empty one in memory if nothing has run yet.
+fn state_or_empty(project: &Project) -> Result<Store, StateError> {
+    match Store::open_read(&project.state) {
         Err(StateError::NotFound { .. }) => Store::in_memory(),
         other => other,
-    }?;
+    }
+}
+
+fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Result<Exit, CommandError> {
+    let (http, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
+    let store = state_or_empty(project)?;
     let (dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store.into(), options))?;
     match format {
         Format::Human => {
@@ -312,10 +317,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
 /// Shows single records. Values go to a terminal, or wherever the user says so: they may be personal data.
 fn show_records(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, shown: &Shown, args: &Args) -> Result<Exit, CommandError> {
     let (_, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
-    let store = match Store::open_read(&project.state) {
-        Err(StateError::NotFound { .. }) => Store::in_memory(),
-        other => other,
-    }?;
+    let store = state_or_empty(project)?;
     let mut records = runtime()?.block_on(show(plan, &clients, &store.into(), options, shown))?;
     let values = args.show_values || std::io::stdout().is_terminal();
     match args.format {

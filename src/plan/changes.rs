@@ -1,6 +1,6 @@
 //! What differs between two plans, and what the change costs: which workflows read their records again, and how many records they may write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -91,83 +91,76 @@ enum Compares {
     Events,
 }
 
-fn workflows(plan: &ExecutionPlan) -> BTreeMap<&str, Compared> {
+fn workflows(plan: &ExecutionPlan) -> BTreeMap<String, Compared> {
     let mut all = BTreeMap::new();
     for flow in &plan.ingress {
         let tables = format!("{} -> {}", flow.source.table, flow.target.collection);
         let (fingerprint, text) = (IngressFlow::fingerprint(flow), print::flow_text(plan, flow));
-        all.insert(flow.name.as_str(), Compared { fingerprint, text, kind: Compares::Records, tables, key: flow.key.path.join(".") });
+        all.insert(flow.name.clone(), Compared { fingerprint, text, kind: Compares::Records, tables, key: flow.key.path.join(".") });
+    }
+    for flow in &plan.optouts {
+        let (fingerprint, text) = (fingerprint(flow), print::optout_text(plan, flow));
+        let compared = Compared { fingerprint, text, kind: Compares::OptOuts, tables: String::new(), key: String::new() };
+        all.insert(format!("{}.optout", flow.mapping), compared);
     }
     for flow in &plan.events {
         let (fingerprint, text) = (fingerprint(flow), print::events_text(plan, flow));
         let tables = format!("events -> {}", flow.table);
-        all.insert(flow.name.as_str(), Compared { fingerprint, text, kind: Compares::Events, tables, key: String::new() });
+        all.insert(flow.name.clone(), Compared { fingerprint, text, kind: Compares::Events, tables, key: String::new() });
     }
     for flow in &plan.two_way {
         let (fingerprint, text) = (fingerprint(flow), print::two_way_text(plan, flow));
         let tables = format!("{} <-> {}", flow.left.table, flow.right.table);
-        all.insert(flow.name.as_str(), Compared { fingerprint, text, kind: Compares::Pairs, tables, key: flow.right.key.clone() });
+        all.insert(flow.name.clone(), Compared { fingerprint, text, kind: Compares::Pairs, tables, key: flow.right.key.clone() });
     }
     all
 }
 
-/// The opt-outs of each mapping.
-fn optouts(plan: &ExecutionPlan) -> BTreeMap<&str, Compared> {
-    let compared = |flow| {
-        let (fingerprint, text) = (fingerprint(flow), print::optout_text(plan, flow));
-        Compared { fingerprint, text, kind: Compares::OptOuts, tables: String::new(), key: String::new() }
-    };
-    plan.optouts.iter().map(|flow| (flow.mapping.as_str(), compared(flow))).collect()
+/// The old name of a workflow that is new: that of the only one that is gone and read and wrote the same.
+fn old_name<'o>(name: &str, old: &'o BTreeMap<String, Compared>, new: &BTreeMap<String, Compared>) -> Option<&'o str> {
+    let after = new.get(name).filter(|after| !old.contains_key(name) && !after.tables.is_empty())?;
+    let mut gone = old.iter().filter(|(old, before)| !new.contains_key(*old) && before.tables == after.tables && before.key == after.key);
+    let (before, _) = gone.next()?;
+    gone.next().is_none().then_some(before.as_str())
 }
 
 /// Compares two plans. `records` are the numbers of records by workflow, as far as they are known; `page_size` the records in a page.
 pub fn changes(old: &ExecutionPlan, new: &ExecutionPlan, records: &BTreeMap<String, u64>, page_size: u32) -> PlanChanges {
+    let (old, new) = (workflows(old), workflows(new));
+    let renamed: BTreeMap<&str, &str> = new.keys().filter_map(|name| Some((name.as_str(), old_name(name, &old, &new)?))).collect();
+    let gone = old.keys().filter(|name| !new.contains_key(*name) && !renamed.values().any(|was| was == name));
+    let names: BTreeSet<&str> = new.keys().chain(gone).map(String::as_str).collect();
     let mut found = PlanChanges::default();
-    let mut compare = |old: BTreeMap<&str, Compared>, new: BTreeMap<&str, Compared>, name_of: fn(&str) -> String| {
-        let renamed = |name: &str, after: &Compared| {
-            let gone =
-                old.iter().filter(|(old, before)| !new.contains_key(**old) && before.tables == after.tables && before.key == after.key);
-            let mut gone = gone.map(|(old, _)| *old);
-            gone.next().filter(|_| !old.contains_key(name) && !after.tables.is_empty() && gone.next().is_none())
+    for name in names {
+        let renamed_from = renamed.get(name).copied();
+        let (before, after) = (old.get(renamed_from.unwrap_or(name)), new.get(name));
+        let (change, effect) = match (before, after) {
+            (Some(before), Some(after)) if before.fingerprint == after.fingerprint && before.text == after.text => {
+                found.unchanged += 1;
+                continue;
+            }
+            (Some(before), Some(after)) => (ChangeKind::Changed, effect(before, after)),
+            (None, Some(after)) if after.kind == Compares::Events => (ChangeKind::Added, Effect::FromNowOn),
+            (None, _) => (ChangeKind::Added, Effect::FirstLoad),
+            (Some(_), None) => (ChangeKind::Removed, Effect::NoLongerRun),
         };
-        let was: BTreeMap<&str, &str> = new.iter().filter_map(|(name, after)| Some((*name, renamed(name, after)?))).collect();
-        let gone = old.keys().copied().filter(|name| !new.contains_key(name) && !was.values().any(|was| was == name));
-        let mut names: Vec<&str> = new.keys().copied().chain(gone).collect();
-        names.sort_unstable();
-        for name in names {
-            let renamed_from = was.get(name).copied();
-            let (before, after) = (old.get(renamed_from.unwrap_or(name)), new.get(name));
-            let (change, effect) = match (before, after) {
-                (Some(before), Some(after)) if before.fingerprint == after.fingerprint && before.text == after.text => {
-                    found.unchanged += 1;
-                    continue;
-                }
-                (Some(before), Some(after)) => (ChangeKind::Changed, effect(before, after)),
-                (None, Some(after)) if after.kind == Compares::Events => (ChangeKind::Added, Effect::FromNowOn),
-                (None, _) => (ChangeKind::Added, Effect::FirstLoad),
-                (Some(_), None) => (ChangeKind::Removed, Effect::NoLongerRun),
-            };
-            let text = |side: Option<&Compared>| side.map(|side| side.text.clone()).unwrap_or_default();
-            let (removed, added, lines) = difference(&text(before), &text(after));
-            let name = name_of(name);
-            let known = records.get(&name).or_else(|| records.get(&name_of(renamed_from?))).copied();
-            let known = known.filter(|_| matches!(effect, Effect::ReadAgain | Effect::FirstLoad));
-            found.workflows.push(WorkflowChange {
-                name,
-                renamed_from: renamed_from.map(name_of),
-                change,
-                effect,
-                records: known,
-                read_calls: known.map(|n| n.div_ceil(u64::from(page_size.max(1))).max(1)),
-                writes_at_most: known,
-                before: removed,
-                after: added,
-                lines,
-            });
-        }
-    };
-    compare(workflows(old), workflows(new), str::to_owned);
-    compare(optouts(old), optouts(new), |mapping| format!("{mapping}.optout"));
+        let text = |side: Option<&Compared>| side.map(|side| side.text.clone()).unwrap_or_default();
+        let (removed, added, lines) = difference(&text(before), &text(after));
+        let known = records.get(name).or_else(|| records.get(renamed_from?)).copied();
+        let known = known.filter(|_| matches!(effect, Effect::ReadAgain | Effect::FirstLoad));
+        found.workflows.push(WorkflowChange {
+            name: name.to_owned(),
+            renamed_from: renamed_from.map(str::to_owned),
+            change,
+            effect,
+            records: known,
+            read_calls: known.map(|n| n.div_ceil(u64::from(page_size.max(1))).max(1)),
+            writes_at_most: known,
+            before: removed,
+            after: added,
+            lines,
+        });
+    }
     found
 }
 

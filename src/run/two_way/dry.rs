@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{self, Part};
 use super::rehearsal::{Change, Operation, Rehearsal};
-use super::{Shared, System, work};
+use super::work::{BUSY, CLAIM_PER_CALL};
+use super::{Shared, System};
 use crate::count::counted;
 use crate::engine::events::Emitter;
+use crate::engine::pump::Handler;
 use crate::plan::{ExecutionPlan, TwoWayFlow};
 use crate::printable::inline;
 use crate::run::counters::FlowCounters;
@@ -116,7 +119,7 @@ pub(in crate::run) async fn dry_run(
     for part in Part::all(flow) {
         reader::read(&shared, part).await?;
     }
-    let postponed = work::rehearse(&shared).await?;
+    let postponed = work(&shared).await?;
     let mut dry = DryPairs {
         mapping: name.clone(),
         full_load,
@@ -131,6 +134,38 @@ pub(in crate::run) async fn dry_run(
     };
     left.changes().into_iter().chain(right.changes()).for_each(|change| dry.note(change));
     Ok(dry)
+}
+
+/// Works on what can be done now, without waiting for what is postponed. Returns how many pairs are postponed.
+async fn work(shared: &Arc<Shared>) -> Result<u64, RunError> {
+    let context = &shared.context;
+    let at_once = context.options.concurrency.max(1);
+    let (pairs, fields) = (&context.stores.pairs, &shared.fields.names);
+    while !context.stop.is_cancelled() {
+        // What another worker had in its hands was settled with the workers before.
+        let now = context.now() + BUSY;
+        let mut claimed = pairs.claim_pairs(context.run, shared.name(), fields, at_once * CLAIM_PER_CALL, now).await?.into_iter();
+        let mut workers = JoinSet::new();
+        let mut ends = Vec::new();
+        loop {
+            while workers.len() < at_once
+                && let Some(pair) = claimed.next()
+            {
+                workers.spawn(shared.clone().carry_out(pair));
+            }
+            let Some(outcome) = workers.join_next().await else { break };
+            let outcome = outcome??;
+            if let Some(error) = outcome.end {
+                return Err(error);
+            }
+            ends.extend(outcome.answers);
+        }
+        if ends.is_empty() {
+            break;
+        }
+        pairs.settle_pairs(context.run, shared.name(), fields, ends).await?;
+    }
+    Ok(context.stores.outbox.backlog_size(shared.name()).await?)
 }
 
 /// Lets a system rehearse.

@@ -3,7 +3,7 @@
 //! What is read comes from the service, with what would have been written before on top of it. So a record that would be created is found
 //! again, and what follows from it (the id that is written back, the rows of its lists) comes out as in a run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,7 +54,28 @@ type Place = (String, String);
 #[derive(Default)]
 struct Writes {
     records: HashMap<Place, Kept>,
+    /// The ids of the records to which a text was written, by table, property and text. They may have another value by now.
+    texts: HashMap<(String, String, String), BTreeSet<String>>,
     changes: Vec<Change>,
+}
+
+impl Writes {
+    /// Notes where texts were written, so that a record is found by one without a search through all.
+    fn index(&mut self, (collection, id): &Place, written: &Map<String, Value>) {
+        for (property, value) in written {
+            if let Some(text) = value.as_str() {
+                let text = (collection.clone(), property.clone(), text.to_owned());
+                self.texts.entry(text).or_default().insert(id.clone());
+            }
+        }
+    }
+
+    /// The records to which a text was written, in the order of their ids.
+    fn with_text<'w>(&'w self, collection: &str, property: &str, text: &str) -> impl Iterator<Item = (&'w String, &'w Kept)> + use<'w> {
+        let ids = self.texts.get(&(collection.to_owned(), property.to_owned(), text.to_owned()));
+        let collection = collection.to_owned();
+        ids.into_iter().flatten().filter_map(move |id| Some((id, self.records.get(&(collection.clone(), id.clone()))?)))
+    }
 }
 
 /// A system whose writes stay in memory.
@@ -116,9 +137,14 @@ impl Rehearsal {
     /// The ids of records that exist only here and have these values.
     fn created_with(&self, collection: &str, primary_key: &str, values: &[(&str, Value)]) -> Vec<String> {
         let writes = self.writes();
-        let created = writes.records.iter().filter_map(|((of, _), kept)| match kept {
-            Kept::Created(record) if of == collection => Some(record),
-            _ => None,
+        let text = values.iter().find_map(|(name, value)| Some((*name, value.as_str()?)));
+        let candidates: Vec<&Kept> = match text {
+            Some((property, text)) => writes.with_text(collection, property, text).map(|(_, kept)| kept).collect(),
+            None => writes.records.iter().filter(|((of, _), _)| of == collection).map(|(_, kept)| kept).collect(),
+        };
+        let created = candidates.into_iter().filter_map(|kept| match kept {
+            Kept::Created(record) => Some(record),
+            Kept::Changed(_) | Kept::Deleted => None,
         });
         // A record is created active.
         let has =
@@ -127,11 +153,11 @@ impl Rehearsal {
         found.filter_map(|record| record.get(primary_key)?.as_str().map(str::to_owned)).collect()
     }
 
-    /// The ids of records of the service to which this value was written.
+    /// The id of a record of the service to which this value was written.
     fn changed_to(&self, collection: &str, attribute: &str, value: &str) -> Option<String> {
         let writes = self.writes();
         let has = |kept: &Kept| matches!(kept, Kept::Changed(written) if written.get(attribute).is_some_and(|v| v.as_str() == Some(value)));
-        writes.records.iter().find(|((of, _), kept)| of == collection && has(kept)).map(|((_, id), _)| id.clone())
+        writes.with_text(collection, attribute, value).find(|(_, kept)| has(kept)).map(|(id, _)| id.clone())
     }
 
     fn note(&self, operation: Operation, table: Table<'_>, key: &str, written: &Map<String, Value>) {
@@ -272,6 +298,7 @@ impl Target for Rehearsal {
         let number = writes.records.len() as u128 + 1;
         let id = record.entry(primary_key.clone()).or_insert_with(|| Value::from(Uuid::from_u128(number).to_string()));
         let place = place(table.collection, id.as_str().unwrap_or_default());
+        writes.index(&place, &record);
         writes.records.insert(place, Kept::Created(record));
         Ok(())
     }
@@ -279,10 +306,12 @@ impl Target for Rehearsal {
     async fn update(&self, record: RecordKey<'_>, body: Payload, _version: Option<&str>) -> Result<Written, ConnectError> {
         let written = self.written(&body);
         let mut writes = self.writes();
-        match writes.records.entry(place(record.table.collection, record.value)).or_insert_with(|| Kept::Changed(Map::new())) {
+        let place = place(record.table.collection, record.value);
+        match writes.records.entry(place.clone()).or_insert_with(|| Kept::Changed(Map::new())) {
             Kept::Deleted => return Ok(Written::Missing),
             Kept::Created(there) | Kept::Changed(there) => merge(there, written.clone()),
         }
+        writes.index(&place, &written);
         drop(writes);
         self.note(Operation::Update, record.table, record.value, &written);
         Ok(Written::Done)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::task::JoinSet;
 
 use super::Shared;
 use super::audit::{self, Mark};
@@ -28,7 +27,7 @@ use crate::systems::{Payload, RecordKey, Written};
 use crate::time::Instant;
 
 /// Pairs claimed at once, per call that may be under way.
-const CLAIM_PER_CALL: usize = 16;
+pub(super) const CLAIM_PER_CALL: usize = 16;
 /// Answers settled at once.
 const SETTLE_BATCH: usize = 64;
 /// Steps in one attempt at a pair. Ten do it unless somebody works on the same records at the same time.
@@ -36,7 +35,7 @@ const STEPS: usize = 40;
 /// The pause between looks at what was postponed.
 const LOOK: Duration = Duration::from_millis(100);
 /// The pause before a pair is tried again whose other record is in another worker's hands.
-const BUSY: TimeDelta = TimeDelta::seconds(1);
+pub(super) const BUSY: TimeDelta = TimeDelta::seconds(1);
 
 /// How one attempt ended.
 struct Ended {
@@ -82,40 +81,6 @@ pub(super) async fn work(shared: &Arc<Shared>) -> Result<(), RunError> {
     let result = pump::run(Pairs { shared: shared.clone() }, shared.clone(), sizes, shared.context.round(&signals)).await;
     let backlog = shared.context.stores.outbox.backlog_size(shared.name()).await;
     result.and(backlog.map_err(RunError::from).map(|backlog| shared.context.note_backlog(backlog)))
-}
-
-/// Does the work of a dry run: what can be done now, without waiting for what is postponed. Returns how many pairs are.
-pub(super) async fn rehearse(shared: &Arc<Shared>) -> Result<u64, RunError> {
-    let context = &shared.context;
-    let at_once = context.options.concurrency.max(1);
-    let mut queue = Pairs { shared: shared.clone() };
-    while !context.stop.is_cancelled() {
-        // What another worker had in its hands is settled with the workers of the last turn.
-        let now = context.now() + BUSY;
-        let (pairs, fields) = (&context.stores.pairs, &shared.fields.names);
-        let claimed = pairs.claim_pairs(context.run, shared.name(), fields, at_once * CLAIM_PER_CALL, now).await?;
-        let mut claimed = claimed.into_iter();
-        let mut workers = JoinSet::new();
-        let mut ends = Vec::new();
-        loop {
-            while workers.len() < at_once
-                && let Some(pair) = claimed.next()
-            {
-                workers.spawn(shared.clone().carry_out(pair));
-            }
-            let Some(outcome) = workers.join_next().await else { break };
-            let outcome = outcome??;
-            if let Some(error) = outcome.end {
-                return Err(error);
-            }
-            ends.extend(outcome.answers);
-        }
-        if ends.is_empty() {
-            break;
-        }
-        queue.settle(ends).await?;
-    }
-    Ok(context.stores.outbox.backlog_size(shared.name()).await?)
 }
 
 /// The pairs that are to be looked at.

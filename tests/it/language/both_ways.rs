@@ -23,18 +23,22 @@ mapping referrals: partner.referral <-> d365.opportunity {
 }
 ";
 
-/// What each test of a text ends with, the differences as `field: expected, actual`.
+/// How a test ended, the differences as `field: expected, actual`.
+fn shown(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Passed => "passed".to_owned(),
+        Outcome::Failed(all) => all.iter().map(|d| format!("{}: {}, {}", d.field, d.expected, d.actual)).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// What each test of a text ends with.
 fn outcomes(tests: &str) -> Vec<String> {
     let text = format!("{MAPPING}\n{tests}");
     let compiled = compiled(&text);
     assert!(compiled.diagnostics.is_empty(), "{}", rendered(&text));
     let plan = compiled.plan.expect("a plan");
     let Report { ran, .. } = run(&plan, compiled.tests.iter(), d365map::time::now()).expect("a plan that can be run");
-    let text = |outcome: &Outcome| match outcome {
-        Outcome::Passed => "passed".to_owned(),
-        Outcome::Failed(all) => all.iter().map(|d| format!("{}: {}, {}", d.field, d.expected, d.actual)).collect::<Vec<_>>().join("; "),
-    };
-    ran.iter().map(|ran| text(&ran.outcome)).collect()
+    ran.iter().map(|ran| shown(&ran.outcome)).collect()
 }
 
 fn outcome(given: &str, expect: &str) -> String {
@@ -272,10 +276,7 @@ fn of_lists(given: &str, expect: &str) -> String {
     }
     let plan = compiled.plan.unwrap_or_else(|| panic!("{}", rendered(&text)));
     let report = run(&plan, compiled.tests.iter(), d365map::time::now()).expect("a plan that can be run");
-    match &report.ran[0].outcome {
-        Outcome::Passed => "passed".to_owned(),
-        Outcome::Failed(all) => all.iter().map(|d| format!("{}: {}, {}", d.field, d.expected, d.actual)).collect::<Vec<_>>().join("; "),
-    }
+    shown(&report.ran[0].outcome)
 }
 
 #[test]
