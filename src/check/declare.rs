@@ -429,7 +429,14 @@ impl Resolver<'_, '_, '_> {
                 true
             }
             Source::Formula(formula) => {
-                let unknown = formula.root.literals_mut().into_iter().filter_map(|literal| (!self.literal(literal)).then_some(())).count();
+                let mut unknown =
+                    formula.root.literals_mut().into_iter().filter_map(|literal| (!self.literal(literal)).then_some(())).count();
+                for call in formula.root.lookups_mut() {
+                    if let Some(Argument::Path(column)) = call.arguments.first() {
+                        call.table = self.lookup(column);
+                        unknown += usize::from(call.table.is_none());
+                    }
+                }
                 self.or(formula.or.as_mut()) && unknown == 0
             }
         }

@@ -11,7 +11,7 @@ use super::replace::Expect;
 use super::types::{Ty, Typed, constant};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::eval::quotient;
-use crate::plan::{Const, Formula, OnFailure, QUOTIENT_SCALE, Source, Term, TermPart};
+use crate::plan::{Const, Formula, LookupBy, OnFailure, QUOTIENT_SCALE, Source, Term, TermPart};
 use crate::steps::FORMULA_FUNCTIONS;
 use crate::syntax::ast::{self, Expression, ExpressionKind, Operator, OrKind};
 
@@ -171,6 +171,17 @@ impl Checker<'_> {
             }
             ExpressionKind::Chain(first, rest) => self.chain(first, rest, walk, context),
             ExpressionKind::Call(name, arguments) => self.function(name, arguments, expression.span, walk, context),
+            ExpressionKind::Lookup(call) => {
+                let (by, typed, missing) = self.lookup_by(call, walk.entry, &Expect::Any(None), context)?;
+                let Some(number) = Number::of(&typed) else {
+                    let span = call.arguments.first().map_or(call.span, ast::Argument::span);
+                    return not_a_number(span, &typed.ty, context);
+                };
+                // As a field that is empty: `coalesce` gives another number.
+                let on_failure = missing.is_some().then_some(OnFailure::Null);
+                let nullable = number.nullable || on_failure.is_some();
+                Some((Term::Lookup(Box::new(LookupBy { on_failure, ..by })), Number { nullable, ..number }))
+            }
         }
     }
 
@@ -208,8 +219,7 @@ impl Checker<'_> {
         Some((Term::Chain { first: Box::new(first_term), rest: parts }, number))
     }
 
-    /// A function of [`FORMULA_FUNCTIONS`]. One that reads something else than numbers, such as a table, belongs here too: it gives a
-    /// [`Term`] with the range of its results.
+    /// A function of [`FORMULA_FUNCTIONS`] that calculates with numbers.
     fn function(
         &mut self,
         name: &ast::Ident,
@@ -228,6 +238,13 @@ impl Checker<'_> {
             ));
             return None;
         };
+        if function.name == "lookup" {
+            context.report(
+                Diagnostic::new(Code::D209, span, "`lookup` has the wrong arguments", "expected a column of a table and fields")
+                    .help("write `lookup(table.column, field)`, with a field for each key column of the table"),
+            );
+            return None;
+        }
         let checked: Vec<Option<(Term, Number)>> = arguments.iter().map(|a| self.term(a, walk, context)).collect();
         let (mut terms, numbers): (Vec<Term>, Vec<Number>) = checked.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
         let wanted = if function.name == "abs" { 1..=1 } else { 1..=usize::MAX };

@@ -11,7 +11,21 @@ use crate::plan::{LookupBy, Source};
 use crate::syntax::ast::{self, Argument};
 
 impl Checker<'_> {
+    /// A lookup as the source of a value.
     pub(super) fn lookup(&mut self, call: &ast::Call, entry: Span, expect: &Expect<'_>, context: &mut Context<'_>) -> Option<Origin> {
+        let (by, typed, missing) = self.lookup_by(call, entry, expect, context)?;
+        let (on_failure, typed) = outcome_of_call(call, missing, typed, context)?;
+        Some(Origin::new(Source::Lookup(Box::new(LookupBy { on_failure, ..by })), typed))
+    }
+
+    /// A lookup without what happens if no row is found; the type of its values, and why there may be no row.
+    pub(super) fn lookup_by(
+        &mut self,
+        call: &ast::Call,
+        entry: Span,
+        expect: &Expect<'_>,
+        context: &mut Context<'_>,
+    ) -> Option<(LookupBy, Typed, Option<String>)> {
         let wrong = |span: Span, label: &str, context: &mut Context<'_>| {
             context.report(
                 Diagnostic::new(Code::D209, span, "`lookup` has the wrong arguments", label)
@@ -44,10 +58,9 @@ impl Checker<'_> {
             })
             .collect();
         let found = tables::find(call.table, column, &keys, expect, context)?;
-        let (on_failure, typed) = outcome_of_call(call, found.missing, found.typed, context)?;
         let keys = readings.into_iter().map(|(_, reading)| reading.read).collect();
-        let by = LookupBy { at: context.at(call.span), lookup: found.lookup, keys, on_failure };
-        Some(Origin::new(Source::Lookup(Box::new(by)), typed))
+        let by = LookupBy { at: context.at(call.span), lookup: found.lookup, keys, on_failure: None };
+        Some((by, found.typed, found.missing))
     }
 
     /// Reports an `or` after a function that cannot fail.

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use super::EvalError;
+use super::lookup::ReadyLookup;
 use super::program::{Fault, ReadyRead, Table};
 use super::steps::ReadyStep;
 use crate::plan::{At, Formula, OnFailure, Operator, QUOTIENT_SCALE, Term, TermPart};
@@ -28,6 +29,7 @@ enum ReadyTerm<'p> {
     Coalesce(Vec<ReadyTerm<'p>>),
     Min(Vec<ReadyTerm<'p>>),
     Max(Vec<ReadyTerm<'p>>),
+    Lookup(Box<ReadyLookup<'p>>),
 }
 
 /// Why a formula has no result.
@@ -98,6 +100,7 @@ impl<'p> ReadyTerm<'p> {
             Term::Coalesce(terms) => ReadyTerm::Coalesce(all(terms)?),
             Term::Min(terms) => ReadyTerm::Min(all(terms)?),
             Term::Max(terms) => ReadyTerm::Max(all(terms)?),
+            Term::Lookup(by) => ReadyTerm::Lookup(Box::new(ReadyLookup::new(by)?)),
         })
     }
 
@@ -105,6 +108,7 @@ impl<'p> ReadyTerm<'p> {
         match self {
             ReadyTerm::Field(read) => read.tables_mut(each),
             ReadyTerm::Number(_) => {}
+            ReadyTerm::Lookup(lookup) => lookup.keys.iter_mut().for_each(|key| key.tables_mut(each)),
             ReadyTerm::Negative(inner) | ReadyTerm::Absolute(inner) => inner.tables_mut(each),
             ReadyTerm::Chain(first, rest) => {
                 first.tables_mut(each);
@@ -120,12 +124,8 @@ impl<'p> ReadyTerm<'p> {
     fn value(&self, slots: &[Value<'_>], now: Instant, at: At) -> Result<Option<Decimal>, Stop> {
         Ok(match self {
             ReadyTerm::Number(number) => Some(*number),
-            ReadyTerm::Field(read) => match read.value(slots, now, at).map_err(Stop::Fault)? {
-                Value::Null => None,
-                Value::Integer(n) => Some(n.into()),
-                Value::Decimal(d) => Some(d.normalize()),
-                _ => return Err(Stop::Failed("the value is not a number")),
-            },
+            ReadyTerm::Field(read) => number(&read.value(slots, now, at).map_err(Stop::Fault)?)?,
+            ReadyTerm::Lookup(lookup) => number(&lookup.run(slots, now).map_err(Stop::Fault)?)?,
             ReadyTerm::Negative(inner) => inner.value(slots, now, at)?.map(|n| -n),
             ReadyTerm::Absolute(inner) => inner.value(slots, now, at)?.map(|n| n.abs()),
             ReadyTerm::Chain(first, rest) => {
@@ -152,6 +152,15 @@ impl<'p> ReadyTerm<'p> {
             ReadyTerm::Max(terms) => all(terms, slots, now, at)?.and_then(|numbers| numbers.into_iter().max()),
         })
     }
+}
+
+fn number(value: &Value<'_>) -> Result<Option<Decimal>, Stop> {
+    Ok(match value {
+        Value::Null => None,
+        Value::Integer(n) => Some((*n).into()),
+        Value::Decimal(d) => Some(d.normalize()),
+        _ => return Err(Stop::Failed("the value is not a number")),
+    })
 }
 
 /// The numbers of all terms; `None` if one is missing.

@@ -3,9 +3,9 @@
 use crate::diagnostics::Span;
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, ExpressionKind, FieldMapping, File,
-    Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, Or, OrKind, Path, Source, Step, TableName,
-    TemplatePart, Test, Value, Way,
+    self, Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, ExpressionKind, FieldMapping,
+    File, Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, Or, OrKind, Path, Source, Step,
+    TableName, TemplatePart, Test, Value, Way,
 };
 
 /// What a name stands for.
@@ -256,19 +256,7 @@ impl<'c> Walk<'c, '_> {
                     }
                 }
             }
-            Source::Call(call) => {
-                let mut arguments = call.arguments.as_slice();
-                if let ("lookup", [Argument::Path(column), fields @ ..]) = (call.name.text.as_str(), arguments) {
-                    self.column(column);
-                    arguments = fields;
-                }
-                self.arguments(arguments, table);
-                if let Some(or) = &call.or
-                    && let OrKind::Default(literal) = &or.kind
-                {
-                    self.literal(literal);
-                }
-            }
+            Source::Call(call) => self.call(call, table),
             Source::Case(case) => {
                 for branch in &case.branches {
                     if let Some(condition) = &branch.condition {
@@ -284,12 +272,26 @@ impl<'c> Walk<'c, '_> {
                         ExpressionKind::Field(path) => self.path(path, table),
                         ExpressionKind::Number(literal) => self.literal(literal),
                         ExpressionKind::Call(name, _) => self.add(name.span, Name::Step(name.text.clone()), false),
+                        ExpressionKind::Lookup(call) => {
+                            self.add(call.name.span, Name::Step(call.name.text.clone()), false);
+                            self.call(call, table);
+                        }
                         ExpressionKind::Negate(_) | ExpressionKind::Chain(..) => {}
                     }
                 }
                 self.or(formula.or.as_ref());
             }
         }
+    }
+
+    fn call(&mut self, call: &ast::Call, table: Option<&Table>) {
+        let mut arguments = call.arguments.as_slice();
+        if let ("lookup", [Argument::Path(column), fields @ ..]) = (call.name.text.as_str(), arguments) {
+            self.column(column);
+            arguments = fields;
+        }
+        self.arguments(arguments, table);
+        self.or(call.or.as_ref());
     }
 
     fn step(&mut self, step: &Step, table: Option<&Table>) {

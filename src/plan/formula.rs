@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{OnFailure, Op, Read, Step};
+use super::{LookupBy, OnFailure, Op, Read, Step};
 use crate::steps::Operate;
 pub use crate::syntax::ast::Operator;
 
@@ -50,6 +50,8 @@ pub enum Term {
     Min(Vec<Term>),
     /// The greatest.
     Max(Vec<Term>),
+    /// The number in the row of a table. It is missing if no row has these keys.
+    Lookup(Box<LookupBy>),
 }
 
 /// An operator and the operand behind it. A quotient is rounded to [`QUOTIENT_SCALE`] digits, half away from zero.
@@ -92,7 +94,7 @@ impl Term {
     /// The parts directly below it.
     fn parts(&self) -> Vec<&Term> {
         match self {
-            Term::Field(_) | Term::Number(_) => Vec::new(),
+            Term::Field(_) | Term::Number(_) | Term::Lookup(_) => Vec::new(),
             Term::Negative(inner) | Term::Absolute(inner) => vec![inner],
             Term::Chain { first, rest } => std::iter::once(&**first).chain(rest.iter().map(|part| &part.term)).collect(),
             Term::Coalesce(terms) | Term::Min(terms) | Term::Max(terms) => terms.iter().collect(),
@@ -103,7 +105,22 @@ impl Term {
     pub fn reads(&self) -> Vec<&Read> {
         match self {
             Term::Field(read) => vec![read],
+            Term::Lookup(by) => by.keys.iter().collect(),
             term => term.parts().into_iter().flat_map(Term::reads).collect(),
+        }
+    }
+
+    /// Visits every lookup in it.
+    pub(super) fn lookups_mut(&mut self, each: &mut dyn FnMut(&mut LookupBy)) {
+        match self {
+            Term::Lookup(by) => each(by),
+            Term::Field(_) | Term::Number(_) => {}
+            Term::Negative(inner) | Term::Absolute(inner) => inner.lookups_mut(each),
+            Term::Chain { first, rest } => {
+                first.lookups_mut(each);
+                rest.iter_mut().for_each(|part| part.term.lookups_mut(each));
+            }
+            Term::Coalesce(terms) | Term::Min(terms) | Term::Max(terms) => terms.iter_mut().for_each(|term| term.lookups_mut(each)),
         }
     }
 

@@ -279,7 +279,10 @@ fn lookups_of(source: &mut Source, steps: &mut [Step], each: &mut dyn FnMut(&mut
                 }
             }
         }
-        Source::Formula(formula) => lookups_of_steps(&mut formula.steps, each),
+        Source::Formula(formula) => {
+            formula.term.lookups_mut(&mut |by| each(&mut by.lookup, by.keys.len()));
+            lookups_of_steps(&mut formula.steps, each);
+        }
         Source::Coalesce(reads) | Source::Join { reads, .. } => lookups_of_reads(reads, each),
         Source::Template(pieces) => lookups_of_pieces(pieces, each),
         Source::Field(_) | Source::Constant(_) => {}

@@ -429,6 +429,9 @@ fn term(one: &Term, field: &dyn Fn(u32) -> String, strength: u8) -> String {
         Term::Coalesce(terms) => all("coalesce", terms),
         Term::Min(terms) => all("min", terms),
         Term::Max(terms) => all("max", terms),
+        Term::Lookup(by) => {
+            format!("lookup({}, {}) {}", by.lookup.name(), reads(&by.keys, field), rows_of(&by.lookup)).trim_end().to_owned()
+        }
     }
 }
 

@@ -197,6 +197,7 @@ pub const FORMULA_FUNCTIONS: &[Step] = &[
     function("min", "min(a, 100)", "the least of these numbers"),
     function("max", "max(a, 1)", "the greatest of these numbers"),
     function("abs", "abs(a)", "the number without its sign"),
+    function("lookup", "lookup(weights.points, code)", "the number in the row of a table, empty if there is no such row"),
 ];
 
 #[cfg(test)]

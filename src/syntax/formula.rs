@@ -6,7 +6,7 @@ use super::ast::*;
 use super::build::Builder;
 use super::parse::Rule;
 use super::scan::MAX_DEPTH;
-use crate::diagnostics::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic, Span};
 
 impl Builder<'_> {
     /// A `formula` pair.
@@ -75,8 +75,8 @@ impl Builder<'_> {
                     let mut inner = part.into_inner();
                     let name = self.ident(&inner.next()?);
                     let arguments: Vec<_> = inner.filter(|p| p.as_rule() == Rule::wide_sum).collect();
-                    let arguments = arguments.into_iter().map(|p| self.chain(p)).collect::<Option<_>>()?;
-                    found = Some(Expression { span, kind: ExpressionKind::Call(name, arguments) });
+                    let arguments = arguments.into_iter().map(|p| self.chain(p)).collect::<Option<Vec<_>>>()?;
+                    found = Some(Expression { span, kind: call(span, name, arguments) });
                 }
                 Rule::path => found = Some(Expression { span, kind: ExpressionKind::Field(self.path(part)) }),
                 Rule::amount | Rule::constant => found = Some(Expression { span, kind: ExpressionKind::Number(self.literal(part)?) }),
@@ -85,5 +85,17 @@ impl Builder<'_> {
         }
         let inner = found?;
         Some(if negated { Expression { span: whole, kind: ExpressionKind::Negate(Box::new(inner)) } } else { inner })
+    }
+}
+
+/// A function; `lookup(TABLE.COLUMN, FIELD, …)` reads no numbers, so it is a call as elsewhere.
+fn call(span: Span, name: Ident, arguments: Vec<Expression>) -> ExpressionKind {
+    let path = |argument: &Expression| match &argument.kind {
+        ExpressionKind::Field(path) => Some(Argument::Path(path.clone())),
+        _ => None,
+    };
+    match arguments.iter().map(path).collect::<Option<Vec<_>>>() {
+        Some(arguments) if name.text == "lookup" => ExpressionKind::Lookup(Box::new(Call { span, name, arguments, or: None, table: None })),
+        _ => ExpressionKind::Call(name, arguments),
     }
 }

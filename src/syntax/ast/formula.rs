@@ -1,6 +1,6 @@
 //! Formulas in the tree: `= a * 5 + coalesce(b, 0) or null`.
 
-use super::{Ident, Literal, Or, Path};
+use super::{Argument, Call, Ident, Literal, Or, Path};
 use crate::diagnostics::Span;
 
 /// Arithmetic over fields.
@@ -36,13 +36,15 @@ pub enum ExpressionKind {
     Chain(Box<Expression>, Vec<(Operator, Expression)>),
     /// `min(a, b)`
     Call(Ident, Vec<Expression>),
+    /// `lookup(weights.points, code)`
+    Lookup(Box<Call>),
 }
 
 impl Expression {
     /// The parts directly below it.
     fn parts(&self) -> Vec<&Expression> {
         match &self.kind {
-            ExpressionKind::Field(_) | ExpressionKind::Number(_) => Vec::new(),
+            ExpressionKind::Field(_) | ExpressionKind::Number(_) | ExpressionKind::Lookup(_) => Vec::new(),
             ExpressionKind::Negate(inner) => vec![inner],
             ExpressionKind::Chain(first, rest) => std::iter::once(&**first).chain(rest.iter().map(|(_, part)| part)).collect(),
             ExpressionKind::Call(_, arguments) => arguments.iter().collect(),
@@ -58,16 +60,32 @@ impl Expression {
 
     /// Every field in it.
     pub fn fields(&self) -> impl Iterator<Item = &Path> {
-        self.all().into_iter().filter_map(|part| match &part.kind {
-            ExpressionKind::Field(path) => Some(path),
-            _ => None,
+        self.all().into_iter().flat_map(|part| match &part.kind {
+            ExpressionKind::Field(path) => vec![path],
+            ExpressionKind::Lookup(call) => call.arguments.iter().skip(1).filter_map(Argument::field).map(|(path, _)| path).collect(),
+            _ => Vec::new(),
         })
+    }
+
+    /// Every lookup in it, to be changed.
+    pub fn lookups_mut(&mut self) -> Vec<&mut Call> {
+        match &mut self.kind {
+            ExpressionKind::Field(_) | ExpressionKind::Number(_) => Vec::new(),
+            ExpressionKind::Lookup(call) => vec![call],
+            ExpressionKind::Negate(inner) => inner.lookups_mut(),
+            ExpressionKind::Chain(first, rest) => {
+                let rest = rest.iter_mut().flat_map(|(_, part)| part.lookups_mut());
+                first.lookups_mut().into_iter().chain(rest).collect()
+            }
+            ExpressionKind::Call(_, arguments) => arguments.iter_mut().flat_map(Expression::lookups_mut).collect(),
+        }
     }
 
     /// Every number and constant in it, to be changed.
     pub fn literals_mut(&mut self) -> Vec<&mut Literal> {
         match &mut self.kind {
-            ExpressionKind::Field(_) => Vec::new(),
+            // The keys of a lookup are fields.
+            ExpressionKind::Field(_) | ExpressionKind::Lookup(_) => Vec::new(),
             ExpressionKind::Number(literal) => vec![literal],
             ExpressionKind::Negate(inner) => inner.literals_mut(),
             ExpressionKind::Chain(first, rest) => {

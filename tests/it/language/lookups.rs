@@ -166,6 +166,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lookup_in_a_formula_is_the_number_of_the_row_and_empty_without_one(
+        keys in prop::sample::subsequence(KEYS, 1..=8), points in prop::collection::vec(prop::option::weighted(0.8, -200_i64..900), 8),
+        records in prop::collection::vec((prop::option::of(prop::sample::select(KEYS)), prop::option::of(0_i64..50)), 6),
+    ) {
+        // An empty cell, and no row, leave the first result empty; the second has another number then.
+        prop_assume!(points[..keys.len()].iter().any(Option::is_some));
+        let quarters = |n: i64| format!("{}{}.{:02}", if n < 0 { "-" } else { "" }, n.abs() / 4, n.abs() % 4 * 25);
+        let rows: String = keys.iter().zip(&points).map(|(key, n)| format!("\"{key}\",{}\n", n.map(quarters).unwrap_or_default())).collect();
+        let entries = "= lookup(t.points, nickname) * 4 + numberofchildren | string -> cusNote\n  \
+                       = coalesce(lookup(t.points, nickname), 7) * 4 | string -> middleName";
+        let compiled = compiled_with_tables(&with_table("k", entries), &[("t.csv", &format!("k,points\n{rows}"))]);
+        prop_assert!(codes(&compiled).iter().all(|code| *code == "D328"), "{}", said(&compiled));
+        let plan = compiled.plan.expect("warnings leave a plan");
+        let again = ExecutionPlan::from_json(&plan.to_json()).expect("a plan that can be read");
+        let form = |text: &str| text.replace("e\u{301}", "é");
+        for (key, children) in records {
+            let found = key.and_then(|key| keys.iter().zip(&points).find(|(own, _)| form(own) == form(key))).and_then(|(_, n)| *n);
+            let wanted = json!({
+                "cusNote": found.zip(children).map(|(n, children)| (n + children).to_string()),
+                "middleName": found.unwrap_or(28).to_string(),
+            });
+            for plan in [&plan, &again] {
+                let record = json!({ "nickname": key, "numberofchildren": children });
+                prop_assert_eq!(became(plan, &record), Ok(wanted.clone()), "{}\n{:?}", rows, key);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_formula_looks_up_numbers_only_and_names_a_column_and_fields() {
+    let compile = |entry: &str| compiled_with_tables(&with_table("k", entry), &[("t.csv", "k,v,n\na,x,1\nb,y,2\n")]);
+    for (entry, code) in [
+        ("= lookup(t.v, nickname) + 1 -> cusPoints", "D218"),
+        ("= lookup(t.n) + 1 -> cusPoints", "D209"),
+        ("= lookup(t.n, nickname, lastname) + 1 -> cusPoints", "D209"),
+        ("= lookup(t.n, numberofchildren + 1) + 1 -> cusPoints", "D209"),
+        ("= lookup(t.m, nickname) + 1 -> cusPoints", "D323"),
+        ("= lookup(u.n, nickname) + 1 -> cusPoints", "D116"),
+        ("= lookup(t.n, nicknam) + 1 -> cusPoints", "D103"),
+    ] {
+        let compiled = compile(entry);
+        assert!(codes(&compiled).contains(&code), "{entry}: {}", said(&compiled));
+    }
+    // What the target can hold follows from the rows.
+    let within = compile("= coalesce(lookup(t.n, nickname), 0) * 2 -> cusPoints");
+    assert!(within.plan.is_some(), "{}", said(&within));
+}
+
 // --------------------------------------------------------------------------------------------------------- types
 
 #[test]
