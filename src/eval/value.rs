@@ -32,8 +32,15 @@ impl Value<'_> {
             Value::Null => out.write_all(b"null"),
             Value::Boolean(true) => out.write_all(b"true"),
             Value::Boolean(false) => out.write_all(b"false"),
-            Value::Integer(n) => write!(out, "{n}"),
-            Value::Decimal(d) => write!(out, "{}", d.normalize()),
+            // The writer of JSON is faster than the formatter.
+            Value::Integer(n) => serde_json::to_writer(&mut *out, n).map_err(std::io::Error::from),
+            Value::Decimal(d) => {
+                let d = d.normalize();
+                match i64::try_from(d.mantissa()) {
+                    Ok(whole) if d.scale() == 0 => serde_json::to_writer(&mut *out, &whole).map_err(std::io::Error::from),
+                    _ => write!(out, "{d}"),
+                }
+            }
             Value::Double(d) => serde_json::to_writer(&mut *out, d).map_err(std::io::Error::from),
             Value::Text(text) => serde_json::to_writer(&mut *out, text.as_ref()).map_err(std::io::Error::from),
             Value::Date(date) => {

@@ -5,6 +5,7 @@
     lastName: (if .lastname == null then null else (.lastname | trim) end),
     email: (if .emailaddress1 == null then null else (.emailaddress1 | trim | ascii_downcase) end),
     middleName: (if .jobtitle == null then null else $industries[.jobtitle] end),
+    cusScore: (if .numberofchildren == null then null else .numberofchildren * 10 + (.annualincome // 0) * 0.5 - 3 end),
     salutation: (
       if .gendercode == 1 and $old then "Sehr geehrter Herr"
       elif .gendercode == 2 and $old then "Sehr geehrte Frau"

@@ -59,6 +59,9 @@ pub fn generate(count: usize) -> Vec<String> {
                 "address1_postalcode": dice.maybe(6, format!("d{:05}", i % 100_000)),
                 "address1_country": dice.maybe(6, COUNTRY[i % COUNTRY.len()].to_owned()),
                 "statecode": u8::from(dice.roll(20) == 0),
+                "numberofchildren": if dice.roll(4) == 0 { serde_json::Value::Null } else { dice.roll(6).into() },
+                // Quarters, which floating-point numbers hold exactly too.
+                "annualincome": if dice.roll(3) == 0 { serde_json::Value::Null } else { (dice.roll(400_000) as f64 / 4.0).into() },
                 // Of some, the table of industries has no row.
                 "jobtitle": if i % 9 == 0 { serde_json::Value::Null } else { format!("K{:04}", i % 3_200).into() },
             });
