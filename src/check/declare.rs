@@ -97,7 +97,7 @@ pub fn table_paths(text: &str) -> Vec<String> {
     paths
 }
 
-/// Puts every declared name's meaning in its place. An entry with a name that nothing declares is reported and left out.
+/// Puts every declared name's meaning in its place. An entry with a name that is not declared is reported and left out.
 pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
     let mut lookups = 0;
     let declared: Vec<Declared> = files.iter().map(|f| declarations(&f.file, &mut lookups, context)).collect();

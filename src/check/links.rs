@@ -169,7 +169,7 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
                 Diagnostic::new(
                     Code::D506,
                     info.span,
-                    "these links lead in a circle",
+                    "these mappings link to each other in a cycle",
                     format!("`{name}` links to {}", super::types::list(next, 3)),
                 )
                 .help("one of the records must come first: remove one of the links"),

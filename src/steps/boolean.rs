@@ -1,4 +1,4 @@
-//! `boolean`: yes, no, true, false, 1, 0 as true or false.
+//! `boolean`: converts yes, no, true, false, 1 and 0 to true or false.
 
 use super::shared::ready::Failed;
 use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step, Wrong};
@@ -8,12 +8,12 @@ use crate::value::{Ty, Value};
 pub const STEP: Step = Step {
     name: "boolean",
     usage: "boolean",
-    summary: "yes, no, true, false, 1, 0 as true or false",
+    summary: "converts yes, no, true, false, 1 and 0 to true or false",
     rows: &[
         Row {
             signature: "`boolean`",
             takes: "text, whole numbers",
-            gives: "true for `true`, `yes`, `1`; false for `false`, `no`, `0`. Fails for anything else",
+            gives: "true for `true`, `yes`, `1`; false for `false`, `no`, `0`. Fails for any other text",
         },
     ],
     samples: &["boolean"],
@@ -29,11 +29,11 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     match &call.input.ty {
         Ty::Text { .. } | Ty::Words(_) | Ty::Integer { .. } => {}
         Ty::Boolean => {
-            call.no_effect("the value is true or false already");
+            call.no_effect("the value is already true or false");
             return Ok(call.unchanged());
         }
         Ty::Null | Ty::Decimal { .. } | Ty::Double | Ty::Date | Ty::Instant | Ty::Local | Ty::Guid | Ty::Choice(_) | Ty::Options(_) => {
-            return Err(Wrong::ty("text or a whole number", "say which value is true: `| map { … => true; else => false }`"));
+            return Err(Wrong::ty("text or a whole number", "write which value is true: `| map { … => true; else => false }`"));
         }
     }
     let sure = match &call.input.ty {
@@ -47,7 +47,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     Ok(if sure {
         Checked::sure(Operation::ToBoolean, output)
     } else {
-        Checked::fallible(Operation::ToBoolean, output, "the value may be neither yes nor no")
+        Checked::fallible(Operation::ToBoolean, output, "the value may not be yes or no")
     })
 }
 
@@ -62,7 +62,7 @@ impl Operate for ToBoolean {
 }
 
 fn to_boolean(value: &Value<'_>) -> Result<bool, Failed> {
-    let failed = Failed("the value is neither yes nor no");
+    let failed = Failed("the value is not yes or no");
     match value {
         Value::Boolean(b) => Ok(*b),
         Value::Integer(0) => Ok(false),

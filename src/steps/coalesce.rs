@@ -1,4 +1,4 @@
-//! `coalesce`: the first of these fields that has a value, where there is none.
+//! `coalesce`: the value; if it is empty, the first of these fields that has a value.
 
 use super::{Row, Rule, Step};
 
@@ -6,12 +6,12 @@ use super::{Row, Rule, Step};
 pub const STEP: Step = Step {
     name: "coalesce",
     usage: "coalesce(telephone1, telephone2)",
-    summary: "the first of these fields that has a value, where there is none",
+    summary: "the first of these fields that has a value, if the value is empty",
     rows: &[
         Row {
             signature: "`coalesce(a, b)`",
             takes: "anything",
-            gives: "the first of these fields that has a value, where there is none",
+            gives: "the value; if it is empty, the first of these fields that has a value",
         },
     ],
     samples: &["coalesce(b)"],

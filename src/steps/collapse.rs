@@ -1,4 +1,4 @@
-//! `collapse`: runs of white space become one space.
+//! `collapse`: replaces each run of white space with one space.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use super::{Row, Rule, Step, Text};
 pub const STEP: Step = Step {
     name: "collapse",
     usage: "collapse",
-    summary: "runs of white space become one space",
+    summary: "replaces each run of white space with one space",
     rows: &[
         Row {
             signature: "`collapse`",
             takes: "text",
-            gives: "with one space in place of each run of white space, line ends among it; `trim` removes what is left at the ends",
+            gives: "each run of white space, including line endings, replaced with one space; `trim` removes the space at the ends",
         },
     ],
     samples: &["collapse"],

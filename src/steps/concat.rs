@@ -1,4 +1,4 @@
-//! `concat`: puts texts and fields behind the value.
+//! `concat`: adds texts and fields after the value.
 
 use super::{Row, Rule, Step};
 
@@ -6,12 +6,12 @@ use super::{Row, Rule, Step};
 pub const STEP: Step = Step {
     name: "concat",
     usage: "concat(\" \", lastname)",
-    summary: "puts texts and fields behind the value",
+    summary: "adds texts and fields after the value",
     rows: &[
         Row {
             signature: "`concat(\" \", lastname)`",
             takes: "anything",
-            gives: "the value as text, and texts and fields behind it",
+            gives: "the value as text, followed by texts and fields",
         },
     ],
     samples: &["concat(\"-\", b)"],

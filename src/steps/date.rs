@@ -56,19 +56,19 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
             Ok(Checked::sure(day(zone), output))
         }
         (Ty::Local, None) => Ok(Checked::sure(day(None), output)),
-        (Ty::Local, Some(_)) => Err(Wrong::arguments("this value has a day of its own, whatever the zone: write `date`")),
+        (Ty::Local, Some(_)) => Err(Wrong::arguments("this value has the same day in every time zone: write `date`")),
         (Ty::Date, Some(_)) => {
-            Err(Wrong::arguments("a pattern is for text; this value is a date already (`format` writes one as text)"))
+            Err(Wrong::arguments("a pattern is for text, but this value is already a date; use `format` to write it as text"))
         }
         (Ty::Date, None) => {
-            call.no_effect("the value is a date already");
+            call.no_effect("the value is already a date");
             Ok(Checked::sure(day(None), output))
         }
         (Ty::Text { .. } | Ty::Words(_), pattern) => {
             let pattern = pattern.unwrap_or("yyyy-MM-dd");
             let Some(parts) = date_pattern(pattern, false) else {
                 return Err(Wrong::arguments(
-                    "a pattern holds a year (yyyy), a month (MM or M) and a day (dd or d), each once; `M` and `d` need another character after them",
+                    "a pattern needs a year (yyyy), a month (MM or M) and a day (dd or d), each once; `M` and `d` need another character after them",
                 ));
             };
             let why = format!("the text may not be a date written `{pattern}`");
@@ -84,7 +84,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
 impl Operate for ParseDate {
     fn ready(&self) -> Result<Ready<'_>, NotReady> {
         Ok(Ready::new(|value| match value {
-            Value::Text(text) => parse_date(&text, &self.0).map(Value::Date).ok_or(Failed("the text is not a date of this pattern")),
+            Value::Text(text) => parse_date(&text, &self.0).map(Value::Date).ok_or(Failed("the text is not a date in this pattern")),
             _ => Err(OTHER_TYPE),
         }))
     }

@@ -1,4 +1,4 @@
-//! `datetime`: a day, a time without a zone or text as an instant, by a time zone.
+//! `datetime`: converts a day, a time without a zone or text to an instant, using a time zone.
 
 use chrono::{NaiveTime, TimeZone};
 use serde::{Deserialize, Serialize};
@@ -14,17 +14,17 @@ use crate::value::{Ty, Value};
 pub const STEP: Step = Step {
     name: "datetime",
     usage: "datetime(\"Europe/Berlin\"), or datetime(\"dd.MM.yyyy HH:mm\", \"Europe/Berlin\") for text",
-    summary: "a day, a time without a zone or text as an instant, by a time zone",
+    summary: "converts a day, a time without a zone or text to an instant, using a time zone",
     rows: &[
         Row {
             signature: "`datetime(\"Europe/Berlin\")`",
             takes: "a day, text, a time without a zone",
-            gives: "the instant by that [zone](#time-zones). Text is written `2024-01-31T10:00:30`; a space instead of `T` and missing seconds are accepted, and an offset (`Z`, `+02:00`) counts before the zone",
+            gives: "the instant in that [zone](#time-zones). The format of text is `2024-01-31T10:00:30`; a space instead of `T` and missing seconds are accepted, and an offset (`Z`, `+02:00`) takes precedence over the zone",
         },
         Row {
             signature: "`datetime(\"dd.MM.yyyy HH:mm\", \"Europe/Berlin\")`",
             takes: "text",
-            gives: "the same for text of a pattern: as for `date`, with `HH` or `H`, `mm`, `ss`",
+            gives: "the same for text in a pattern, as for `date`, with `HH` or `H`, `mm`, `ss`",
         },
     ],
     samples: &["datetime(\"Europe/Berlin\")", "datetime(\"UTC\")", "datetime(\"dd.MM.yyyy HH:mm\", \"Europe/Vienna\")"],
@@ -52,18 +52,18 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     check_zone(zone)?;
     let no_pattern = || {
         Wrong::arguments(
-            "a pattern holds yyyy, MM or M, dd or d, HH or H, and perhaps mm and ss, each once; `M`, `d` and `H` need another character after them",
+            "a pattern needs yyyy, MM or M, dd or d, HH or H, and optionally mm and ss, each once; `M`, `d` and `H` need another character after them",
         )
     };
     let pattern = pattern.map(|pattern| date_pattern(pattern, true).ok_or_else(no_pattern)).transpose()?;
     let fallible = match &call.input.ty {
         // UTC skips no hour.
         Ty::Local | Ty::Date if zone == "UTC" => None,
-        Ty::Local | Ty::Date => Some("where the clocks are set forward, an hour of that day does not exist".to_owned()),
-        Ty::Text { .. } | Ty::Words(_) if pattern.is_some() => Some("the text may not be a date with time of this pattern".to_owned()),
+        Ty::Local | Ty::Date => Some("when the clocks are set forward, an hour of that day does not exist".to_owned()),
+        Ty::Text { .. } | Ty::Words(_) if pattern.is_some() => Some("the text may not be a date with time in this pattern".to_owned()),
         Ty::Text { .. } | Ty::Words(_) => Some("the text may not be a date with time (2024-01-31T10:00:00)".to_owned()),
         Ty::Instant => {
-            return Err(Wrong::ty("a day, text, or a time without a zone", "remove the step: the value is an instant already"));
+            return Err(Wrong::ty("a day, text, or a time without a zone", "remove the step: the value is already an instant"));
         }
         Ty::Null | Ty::Boolean | Ty::Integer { .. } | Ty::Decimal { .. } | Ty::Double | Ty::Guid | Ty::Choice(_) | Ty::Options(_) => {
             return Err(Wrong::ty("a day, text, or a time without a zone", "remove the step"));

@@ -1,4 +1,4 @@
-//! `default`: the value where there is none.
+//! `default`: the value, or this one if it is empty.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,12 @@ use crate::value::{Const, Ty, Typed, constant};
 pub const STEP: Step = Step {
     name: "default",
     usage: "default(\"none\")",
-    summary: "the value where there is none",
+    summary: "a value to use if the value is empty",
     rows: &[
         Row {
             signature: "`default(value)`",
             takes: "anything",
-            gives: "the value where there is none",
+            gives: "the value, or this one if it is empty",
         },
     ],
     samples: &["default(\"none\")", "default(0)", "default(1.5)", "default(true)", "default(2024-01-31)"],
@@ -36,7 +36,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         return Err(Wrong::arguments("`null`, empty text and durations cannot be used as a default value"));
     };
     if !call.input.nullable {
-        call.no_effect("the value is never missing");
+        call.no_effect("the value is never empty");
     }
     let other = Ty::of_constant(value);
     let Some(ty) = call.input.ty.join(&other) else { return Err(Wrong::Mixture(other)) };

@@ -13,7 +13,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`digits`",
             takes: "text",
-            gives: "its digits; nothing where it has none",
+            gives: "its digits; empty if it has none",
         },
     ],
     samples: &["digits"],

@@ -1,4 +1,4 @@
-//! `email`: checks an e-mail address and puts its domain in lower case.
+//! `email`: checks an email address and converts its domain to lower case.
 
 use super::lower::lower;
 use super::shared::ready::{Failed, OTHER_TYPE, owned};
@@ -9,12 +9,12 @@ use crate::value::{Ty, Value, length};
 pub const STEP: Step = Step {
     name: "email",
     usage: "email",
-    summary: "checks an e-mail address and puts its domain in lower case",
+    summary: "checks an email address and converts its domain to lower case",
     rows: &[
         Row {
             signature: "`email`",
             takes: "text",
-            gives: "the address, its domain in small letters. Fails where it is none",
+            gives: "the address, with its domain in lower case. Fails if the text is not an email address",
         },
     ],
     samples: &["email"],
@@ -32,7 +32,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         Ty::Words(words) => Ty::Text { max: words.iter().map(|w| length(w)).max() },
         other => other,
     };
-    Ok(Checked::fallible(Operation::Email, call.typed(ty), "the text may not be an e-mail address"))
+    Ok(Checked::fallible(Operation::Email, call.typed(ty), "the text may not be an email address"))
 }
 
 impl Operate for Email {
@@ -53,7 +53,7 @@ fn email<'a>(text: &str) -> Result<Value<'a>, Failed> {
     let text = text.trim();
     let options = email_address::Options::default().with_required_tld().without_display_text().without_domain_literal();
     let address =
-        email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is not an e-mail address"))?;
+        email_address::EmailAddress::parse_with_options(text, options).map_err(|_| Failed("the text is not an email address"))?;
     Ok(owned(format!("{}@{}", address.local_part(), lower(address.domain()))))
 }
 

@@ -74,7 +74,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     call.at_most(2)?;
     if let Some(name) = zone {
         if matches!(call.input.ty, Ty::Date | Ty::Local) {
-            return Err(Wrong::argument(1, "only an instant has another time in each zone; remove the zone"));
+            return Err(Wrong::argument(1, "only an instant depends on the time zone; remove the zone"));
         }
         check_zone(name)?;
     }

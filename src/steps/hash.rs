@@ -1,4 +1,4 @@
-//! `hash`: a fingerprint of the text.
+//! `hash`: a hash of the text.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::value::{Ty, Value};
 pub const STEP: Step = Step {
     name: "hash",
     usage: "hash(sha256)",
-    summary: "a fingerprint of the text",
+    summary: "a hash of the text",
     rows: &[
         Row {
             signature: "`hash(sha256)`",
@@ -32,7 +32,7 @@ pub struct Sha256;
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     match call.arguments() {
         [Argument::Word(word)] if word == "sha256" => {}
-        _ => return Err(Wrong::arguments("the one kind of hash is `sha256`")),
+        _ => return Err(Wrong::arguments("the only supported hash is `sha256`")),
     }
     call.same_text()?;
     Ok(Checked::sure(Operation::Sha256, call.typed(Ty::Text { max: Some(64) })))

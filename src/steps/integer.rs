@@ -17,7 +17,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`integer`",
             takes: "text, numbers",
-            gives: "a whole number. Fails where there are decimals, or it does not fit",
+            gives: "a whole number. Fails if there are decimals, or if the number does not fit",
         },
     ],
     samples: &["integer"],
@@ -51,13 +51,13 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         Ty::Text { .. } | Ty::Words(_) | Ty::Decimal { .. } | Ty::Double => {}
         Ty::Integer { min: low, max: high } => {
             if min <= *low && *high <= max {
-                call.no_effect("the value is a whole number that fits");
+                call.no_effect("the value is already a whole number that fits");
                 return Ok(call.unchanged());
             }
         }
-        Ty::Choice(_) => return Err(Wrong::ty("text or a number", "an option's number needs no step; write `| value`")),
+        Ty::Choice(_) => return Err(Wrong::ty("text or a number", "to get the number of an option, write `| value`")),
         Ty::Null | Ty::Boolean | Ty::Date | Ty::Instant | Ty::Local | Ty::Guid | Ty::Options(_) => {
-            return Err(Wrong::ty("text or a number", "remove the step, or say what each value becomes: `| map { … }`"));
+            return Err(Wrong::ty("text or a number", "remove the step, or write what each value becomes: `| map { … }`"));
         }
     }
     let why = format!("the value may not be a whole number from {min} to {max}; `round(0)` rounds decimals");
@@ -88,7 +88,7 @@ fn to_integer<'a>(value: Value<'a>, min: i64, max: i64) -> Result<Value<'a>, Fai
             return Err(Failed("the value is no number"));
         }
     };
-    if (min..=max).contains(&number) { Ok(Value::Integer(number)) } else { Err(Failed("the number is outside what the target holds")) }
+    if (min..=max).contains(&number) { Ok(Value::Integer(number)) } else { Err(Failed("the number is outside the range of the target")) }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let Ty::Options(set) = &call.input.ty else {
         return Err(Wrong::ty(
             "a field with several options",
-            "several fields are joined by the function: `join(\", \", city, country) -> …`",
+            "to join several fields, use the function: `join(\", \", city, country) -> …`",
         ));
     };
     let longest = set.options.iter().map(|o| length(&o.value.to_string()) + length(&separator)).sum();

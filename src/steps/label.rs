@@ -11,17 +11,17 @@ pub const STEP: Step = Step {
         Row {
             signature: "`label`, `label(\", \")`",
             takes: "options",
-            gives: "the label, or several with a text between them, whatever `picklists` says",
+            gives: "the label, or several labels with a text between them, regardless of `picklists`",
         },
         Row {
             signature: "`label(\", \", sorted)`",
             takes: "several options",
-            gives: "their labels in alphabetical order with a text between them, without regard to case and accents; otherwise they are in the order in which Dynamics has the options",
+            gives: "their labels in alphabetical order with a text between them, ignoring case and accents. Without `sorted`, they are in the order of the options in Dynamics",
         },
         Row {
             signature: "`label`",
             takes: "a lookup",
-            gives: "the name of the record that it points to, as Dynamics shows it; none where it is empty. A changed name is written with the next change of the record that has the lookup, or by the comparison of `reconcile every 7d` (`D126`)",
+            gives: "the name of the record that it points to, as Dynamics shows it; empty if the lookup is empty. A changed name is written when the record with the lookup changes the next time, or by `reconcile every 7d` (`D126`)",
         },
     ],
     samples: &["label", "label(\", \")", "label(\"/\", sorted)"],

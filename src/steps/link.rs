@@ -1,4 +1,4 @@
-//! `link`: the record that another mapping makes of the one a lookup points to.
+//! `link`: the record that another mapping writes for the one that a lookup points to.
 
 use super::{Row, Rule, Step};
 
@@ -6,12 +6,12 @@ use super::{Row, Rule, Step};
 pub const STEP: Step = Step {
     name: "link",
     usage: "link accounts",
-    summary: "the record that another mapping makes of the one a lookup points to",
+    summary: "the record that another mapping writes for the one that a lookup points to",
     rows: &[
         Row {
             signature: "`link accounts`",
             takes: "a lookup",
-            gives: "the record that another mapping makes of the one it points to, see [links](#links)",
+            gives: "the record that another mapping writes for the one that it points to, see [links](#links)",
         },
     ],
     samples: &[],

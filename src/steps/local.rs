@@ -10,18 +10,18 @@ use crate::value::{Ty, Value};
 /// The step.
 pub const STEP: Step = Step {
     name: "local",
-    usage: "local(\"Europe/Berlin\"), or local(zonefield, \"Europe/Berlin\") if a field holds the zone",
-    summary: "the time that clocks of a time zone show",
+    usage: "local(\"Europe/Berlin\"), or local(zonefield, \"Europe/Berlin\") if a field contains the zone",
+    summary: "the local time in a time zone",
     rows: &[
         Row {
             signature: "`local(\"Europe/Berlin\")`",
             takes: "an instant",
-            gives: "the time that clocks of that [zone](#time-zones) show, for `date`, `format`, `shift` and their like after it",
+            gives: "the local time in that [zone](#time-zones), for `date`, `format`, `shift` and similar steps after it",
         },
         Row {
             signature: "`local(new_zone)`, `local(new_zone, \"Europe/Berlin\")`",
             takes: "an instant",
-            gives: "the same in the zone whose name a field holds. If the field is empty, the second argument is the zone. Fails if the zone is empty or unknown",
+            gives: "the same in the zone whose name a field contains. If the field is empty, the second argument is the zone. Fails if the zone is empty or unknown",
         },
     ],
     samples: &["local(\"Europe/Berlin\")", "local(nickname)", "local(nickname, \"UTC\")"],
@@ -33,7 +33,7 @@ pub const STEP: Step = Step {
 pub struct LocalTime(String);
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
-    let zone = call.one_text("expected a time zone in quotes, such as \"Europe/Berlin\", or a field that holds one")?;
+    let zone = call.one_text("expected a time zone in quotes, such as \"Europe/Berlin\", or a field that contains one")?;
     check_zone(zone)?;
     check_instant(&call.input.ty)?;
     Ok(Checked::sure(Operation::LocalTime(LocalTime(zone.to_owned())), call.typed(Ty::Local)))
@@ -43,7 +43,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
 pub fn check_instant(ty: &Ty) -> Result<(), Wrong> {
     match ty {
         Ty::Instant => Ok(()),
-        Ty::Local | Ty::Date => Err(Wrong::ty("an instant", "remove the step: this value is the same in each zone")),
+        Ty::Local | Ty::Date => Err(Wrong::ty("an instant", "remove the step: this value is the same in every time zone")),
         _ => Err(Wrong::ty("an instant", "remove the step, or read the text as an instant first: `| datetime(\"…\") or null`")),
     }
 }
@@ -62,7 +62,7 @@ impl Operate for LocalTime {
 /// The time in the zone of this name.
 pub fn local_in<'a>(value: Value<'a>, zone: Option<&str>) -> Result<Value<'a>, Failed> {
     let name = zone.ok_or(Failed("the record has no time zone"))?;
-    in_zone(&value, time_zone(name.trim()).ok_or(Failed("the field does not hold the name of a time zone"))?)
+    in_zone(&value, time_zone(name.trim()).ok_or(Failed("the field does not contain the name of a time zone"))?)
 }
 
 fn in_zone<'a>(value: &Value<'a>, zone: chrono_tz::Tz) -> Result<Value<'a>, Failed> {

@@ -14,7 +14,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`lower`",
             takes: "text",
-            gives: "in small letters, letter for letter: `İ` stays `İ`, so that nothing gets longer",
+            gives: "in lower case, letter for letter: `İ` stays `İ`, so that the text never gets longer",
         },
     ],
     samples: &["lower"],

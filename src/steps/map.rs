@@ -11,7 +11,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`map { a => b; else => keep }`",
             takes: "anything",
-            gives: "what each value becomes, as in a [replacement](#replacements), for this entry only; `map name` uses a shared one",
+            gives: "what each value becomes, as in a [replacement](#replacements), but only for this field mapping; `map name` uses a shared one",
         },
     ],
     samples: &["map { 1 => male; One => male; 2 => female; -7 => unknown; 100000000 => unknown; null => unknown }", "map { true => male; false => female; null => unknown }", "map { \"x\" => \"y\"; else => keep }", "map { 1 => \"a\"; else => reject }", "map { else => male; null => female }", "map { else => null }", "map { \"male\" => male; else => unknown; null => unknown }"],

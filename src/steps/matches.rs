@@ -1,4 +1,4 @@
-//! `matches`: fails where the text does not match the expression.
+//! `matches`: fails if the text does not match the expression.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,12 @@ use crate::value::Value;
 pub const STEP: Step = Step {
     name: "matches",
     usage: "matches(\"^[A-Z]{2}$\")",
-    summary: "fails where the text does not match the expression",
+    summary: "fails if the text does not match the expression",
     rows: &[
         Row {
             signature: "`matches(\"expression\")`",
             takes: "text",
-            gives: "the text; fails where it does not match the [expression](#regular-expressions)",
+            gives: "the text; fails if it does not match the [expression](#regular-expressions)",
         },
     ],
     samples: &["matches(\"^[a-z0-9 ]+$\")"],

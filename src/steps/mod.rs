@@ -182,12 +182,12 @@ const fn function(name: &'static str, usage: &'static str, summary: &'static str
 /// The functions that can stand where a field could.
 pub const FUNCTIONS: &[Step] = &[
     function("coalesce", "coalesce(telephone1, telephone2)", "the first of these fields that has a value"),
-    function("concat", "concat(firstname, \" \", lastname)", "texts and fields one behind the other"),
+    function("concat", "concat(firstname, \" \", lastname)", "texts and fields in sequence"),
     function("join", "join(\", \", address1_city, address1_country)", "the fields that have a value, with a text between them"),
     function(
         "lookup",
         "lookup(salutations.text, gendercode, new_language)",
-        "the value of the row of a table by the values of several fields",
+        "a value from a row of a table, found by the values of several fields",
     ),
 ];
 

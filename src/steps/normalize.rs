@@ -7,12 +7,12 @@ use crate::unicode::nfc;
 pub const STEP: Step = Step {
     name: "normalize",
     usage: "normalize",
-    summary: "the text in Unicode's normalization form C",
+    summary: "the text in Unicode normalization form C",
     rows: &[
         Row {
             signature: "`normalize`",
             takes: "text",
-            gives: "the text in Unicode's normalization form C: `e` with a combining accent becomes `é`. A few characters become up to three, so a text of up to n characters may have 3 × n: put `truncate` after it if the target cannot hold them",
+            gives: "the text in Unicode normalization form C: `e` with a combining accent becomes `é`. A few characters become up to three characters, so a text of n characters can become up to 3 × n long: put `truncate` after the step if the target cannot hold that",
         },
     ],
     samples: &["normalize"],

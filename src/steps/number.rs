@@ -38,7 +38,7 @@ pub struct ParseNumber {
 }
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
-    let what = "expected the sign before the decimals: \".\" or \",\"";
+    let what = "expected the decimal separator: \".\" or \",\"";
     let point = if call.has_arguments() {
         match call.one_text(what)? {
             "." => '.',
@@ -49,7 +49,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         '.'
     };
     if !matches!(call.input.ty, Ty::Text { .. } | Ty::Words(_)) {
-        return Err(Wrong::ty("text", "remove the step: the value is no text"));
+        return Err(Wrong::ty("text", "remove the step: the value is not text"));
     }
     let (scale, (min, max)) = match call.fit {
         Fit::Integer { min, max } => (0, (Decimal::from(*min), Decimal::from(*max))),
@@ -84,10 +84,10 @@ impl Operate for ParseNumber {
 fn parse_number<'a>(text: &str, point: char, scale: u32, bounds: &(Decimal, Decimal)) -> Result<Value<'a>, Failed> {
     let value = read(text, point).ok_or(Failed("the text is not a number"))?;
     if value.normalize().scale() > scale {
-        return Err(Failed("the number has more decimals than the target holds"));
+        return Err(Failed("the number has more decimals than the target can hold"));
     }
     if value < bounds.0 || bounds.1 < value {
-        return Err(Failed("the number is outside what the target holds"));
+        return Err(Failed("the number is outside the range of the target"));
     }
     Ok(Value::Decimal(value))
 }

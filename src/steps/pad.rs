@@ -1,4 +1,4 @@
-//! `pad`: fills up to a length, in front; with `right` behind.
+//! `pad`: fills the text up to a length, on the left; with `right`, on the right.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use super::{Call, Checked, NotReady, Operate, Operation, Ready, Row, Rule, Step,
 pub const STEP: Step = Step {
     name: "pad",
     usage: "pad(8, \"0\")",
-    summary: "fills up to a length, in front; with `right` behind",
+    summary: "fills the text up to a length, on the left; with `right`, on the right",
     rows: &[
         Row {
             signature: "`pad(n, \"0\")`",
             takes: "text",
-            gives: "filled up to n characters in front; `pad(n, \" \", right)` behind",
+            gives: "filled up to n characters on the left; `pad(n, \" \", right)` fills on the right",
         },
     ],
     samples: &["pad(7, \"0\")", "pad(3, \"é\", right)"],
@@ -35,7 +35,7 @@ pub struct Pad {
 }
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
-    let length = call.number_at(0, 1..=1_000_000, "expected the length, a number from 1")?;
+    let length = call.number_at(0, 1..=1_000_000, "expected the length, a number of at least 1")?;
     let mut letters = call.text_at(1, "expected one character in quotes")?.chars();
     let (Some(with), None) = (letters.next(), letters.next()) else {
         return Err(Wrong::arguments("expected one character in quotes"));

@@ -15,12 +15,12 @@ pub const STEP: Step = Step {
         Row {
             signature: "`phone(\"DE\")`",
             takes: "text",
-            gives: "a phone number in E.164; the country is for numbers without a country code. Fails if the text is not one valid number and nothing else; an extension fails too",
+            gives: "a phone number in E.164; the country is for numbers without a country code. Fails if the text is not exactly one valid number; an extension fails too",
         },
         Row {
             signature: "`phone(address1_country)`, `phone(address1_country, \"DE\")`",
             takes: "text",
-            gives: "the same with the country that a field holds, as a code of two letters (ISO 3166). If the field is empty, the second argument is the country; without one, and if the field holds anything else, a number without a country code fails",
+            gives: "the same, but a field contains the country as a code of two letters (ISO 3166). If the field is empty, the second argument is the country. Without a second argument, and if the field contains anything else, a number without a country code fails",
         },
     ],
     samples: &["phone(\"DE\")", "phone", "phone(nickname)", "phone(nickname, \"DE\")"],
@@ -39,9 +39,9 @@ pub struct Phone {
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let region = if call.has_arguments() {
-        let code = call.one_text("expected a country's two letters in quotes, such as \"DE\"")?;
+        let code = call.one_text("expected the two letters of a country in quotes, such as \"DE\"")?;
         if phone_region(code).is_none() {
-            return Err(Wrong::arguments("no country of ISO 3166 with phone numbers; two capital letters, such as \"DE\""));
+            return Err(Wrong::arguments("not a country of ISO 3166 that has phone numbers; write two capital letters, such as \"DE\""));
         }
         Some(code.to_owned())
     } else {
@@ -49,7 +49,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     };
     call.same_text()?;
     let why = match &region {
-        Some(code) => format!("the text may not be a phone number of {code} or with a country code"),
+        Some(code) => format!("the text may not be a phone number of {code}, or one with a country code"),
         None => "the text may not be a phone number with a country code".to_owned(),
     };
     Ok(Checked::fallible(Operation::Phone(Phone { region }), call.typed(Ty::Text { max: Some(E164) }), why))
@@ -86,7 +86,7 @@ pub fn in_country<'a>(text: &str, country: Option<&str>) -> Result<Value<'a>, Fa
     let region = country.and_then(|code| phone_region(&code.trim().to_ascii_uppercase()));
     phone(text, region).map_err(|failed| match (region, country) {
         (None, None) => Failed("the text is not a phone number with a country code, and the field with the country is empty"),
-        (None, Some(_)) => Failed("the text is not a phone number with a country code, and the field does not hold a country of ISO 3166"),
+        (None, Some(_)) => Failed("the text is not a phone number with a country code, and the field does not contain a country of ISO 3166"),
         (Some(_), _) => failed,
     })
 }

@@ -1,4 +1,4 @@
-//! `replace_matches`: a text in place of whatever a regular expression finds.
+//! `replace_matches`: replaces each match of a regular expression with a text.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,12 @@ use crate::value::length;
 pub const STEP: Step = Step {
     name: "replace_matches",
     usage: "replace_matches(\"\\\\s+\", \" \")",
-    summary: "a text in place of whatever a regular expression finds",
+    summary: "replaces each match of a regular expression with a text",
     rows: &[
         Row {
             signature: "`replace_matches(\"\\\\s+\", \" \")`",
             takes: "text",
-            gives: "one text in place of each match of the [expression](#regular-expressions). `$1` to `$9` stand for what the groups match, `$0` for the whole match, `$$` for a dollar sign",
+            gives: "each match of the [expression](#regular-expressions) replaced with another text. `$1` to `$9` stand for the matches of the groups, `$0` for the whole match, `$$` for a dollar sign",
         },
     ],
     samples: &["replace_matches(\"[0-9]+\", \"\")", "replace_matches(\"(a)|b\", \"<$1>\")", "replace_matches(\"x*\", \"-\")"],
@@ -61,7 +61,7 @@ fn pieces(with: &str) -> Option<Vec<Piece<'_>>> {
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let pattern = call.text_at(0, "expected a regular expression in quotes")?;
-    let with = call.text_at(1, "expected the text that takes the place of a match, in quotes")?;
+    let with = call.text_at(1, "expected the text that replaces a match, in quotes")?;
     call.at_most(2)?;
     let expression = check_expression(pattern)?;
     let Some(parts) = pieces(with) else {

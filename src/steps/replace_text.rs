@@ -1,4 +1,4 @@
-//! `replace_text`: one text becomes another wherever it occurs.
+//! `replace_text`: replaces a text with another one wherever it occurs.
 
 use std::borrow::Cow;
 
@@ -13,12 +13,12 @@ use crate::value::length;
 pub const STEP: Step = Step {
     name: "replace_text",
     usage: "replace_text(\"a\", \"b\")",
-    summary: "one text becomes another wherever it occurs",
+    summary: "replaces a text with another one wherever it occurs",
     rows: &[
         Row {
             signature: "`replace_text(\"a\", \"b\")`",
             takes: "text",
-            gives: "one text in place of another, wherever it occurs",
+            gives: "each occurrence of a text replaced with another one",
         },
     ],
     samples: &["replace_text(\"a\", \"bcd\")", "replace_text(\" \", \"\")", "replace_text(\"a\", \"\")"],
@@ -35,11 +35,11 @@ pub struct ReplaceText {
 }
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
-    let from = call.text_at(0, "expected the text that is looked for, in quotes")?;
-    let to = call.text_at(1, "expected the text that takes its place, in quotes")?;
+    let from = call.text_at(0, "expected the text to replace, in quotes")?;
+    let to = call.text_at(1, "expected the replacement, in quotes")?;
     call.at_most(2)?;
     if from.is_empty() {
-        return Err(Wrong::arguments("the text that is looked for is empty"));
+        return Err(Wrong::arguments("the text to replace is empty"));
     }
     let (old, new) = (length(from), length(to));
     let longest = |max: Option<u32>| {

@@ -1,4 +1,4 @@
-//! `round`: so many decimals, half away from zero.
+//! `round`: rounds to a number of decimals, half away from zero.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
@@ -11,12 +11,12 @@ use crate::value::{Fit, Ty, Value, exact_in_double};
 pub const STEP: Step = Step {
     name: "round",
     usage: "round(2)",
-    summary: "so many decimals, half away from zero",
+    summary: "rounds to a number of decimals, half away from zero",
     rows: &[
         Row {
             signature: "`round(n)`",
             takes: "a number",
-            gives: "with n decimals, half away from zero",
+            gives: "rounded to n decimals, half away from zero",
         },
     ],
     samples: &["round(0)", "round(2)"],
@@ -49,14 +49,14 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let (min, max, scale) = match &call.input.ty {
         Ty::Decimal { scale, min, max } => {
             if *scale <= digits && bounds.is_none_or(|(low, high)| low <= *min && *max <= high) {
-                call.no_effect(format!("the value has at most {scale} decimals anyway"));
+                call.no_effect(format!("the value has at most {scale} decimals"));
             }
             // Rounding may carry the bounds outwards by less than one unit of the last digit kept.
             (half_away(*min, digits), half_away(*max, digits), (*scale).min(digits))
         }
         Ty::Integer { min, max } => {
             if bounds.is_none_or(|(low, high)| low <= Decimal::from(*min) && Decimal::from(*max) <= high) {
-                call.no_effect("the value is a whole number anyway");
+                call.no_effect("the value is already a whole number");
             }
             (Decimal::from(*min), Decimal::from(*max), 0)
         }
@@ -74,7 +74,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         (true, _) => Some("a floating-point number may be too large".to_owned()),
         (false, true) => None,
         (false, false) => Some(format!(
-            "the field may hold {}, the target takes {} to {}",
+            "the field can contain {}, but the target only {} to {}",
             call.input.ty.describe(),
             min.normalize(),
             max.normalize()
@@ -111,7 +111,7 @@ fn round<'a>(value: Value<'a>, scale: u32, bounds: Option<&(Decimal, Decimal)>) 
     };
     let rounded = half_away(exact, scale);
     match bounds {
-        Some((low, high)) if rounded < *low || *high < rounded => Err(Failed("the number is outside what the target holds")),
+        Some((low, high)) if rounded < *low || *high < rounded => Err(Failed("the number is outside the range of the target")),
         _ => Ok(Value::Decimal(rounded)),
     }
 }

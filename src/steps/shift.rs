@@ -12,12 +12,12 @@ use crate::value::{Ty, Value};
 pub const STEP: Step = Step {
     name: "shift",
     usage: "shift(6 months), shift(-90d) or shift(1 year)",
-    summary: "a date that many years, months, days or hours later, or earlier with a minus",
+    summary: "moves a date by years, months, days or hours; earlier with a minus",
     rows: &[
         Row {
             signature: "`shift(6 months)`, `shift(-90d)`",
             takes: "a date",
-            gives: "the date that much later, or earlier with a minus, in `years`, `months`, `weeks`, `days`, `hours` or `minutes` (`90d`, `12h`, `5m` for short). 31 January and a month are the last of February. It stays within the years 1 to 9999. An instant is shifted in UTC",
+            gives: "the date moved by `years`, `months`, `weeks`, `days`, `hours` or `minutes` (`90d`, `12h`, `5m` for short); earlier with a minus. One month after 31 January is the last day of February. The result stays within the years 1 to 9999. An instant is moved in UTC",
         },
     ],
     samples: &["shift(6 months)", "shift(-90d)", "shift(-3 hours)", "shift(999 years)"],
@@ -40,7 +40,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
         return Err(Wrong::arguments("expected a period, such as `6 months`, `-90d` or `1 year`"));
     };
     if call.input.ty == Ty::Date && seconds % DAY != 0 {
-        return Err(Wrong::arguments("a day has no time of day: write years, months, weeks or days"));
+        return Err(Wrong::arguments("this value has no time of day: write years, months, weeks or days"));
     }
     call.moment()?;
     if (*months, *seconds) == (0, 0) {

@@ -15,7 +15,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`slug`",
             takes: "text",
-            gives: "for addresses and codes: small letters and digits, one hyphen between words. Apostrophes and loose accents are left out (`O'Neil & Söhne` becomes `oneil-söhne`); nothing where there is no letter or digit",
+            gives: "for addresses and codes: lower-case letters and digits, with one hyphen between words. Apostrophes and separate accents are removed (`O'Neil & Söhne` becomes `oneil-söhne`); empty if there is no letter or digit",
         },
     ],
     samples: &["slug"],

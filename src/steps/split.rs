@@ -1,4 +1,4 @@
-//! `split`: one piece of a text that something separates.
+//! `split`: one part of a text with separators.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use crate::unicode::nfc;
 pub const STEP: Step = Step {
     name: "split",
     usage: "split(\"-\", 1)",
-    summary: "one piece of a text that something separates",
+    summary: "one part of a text with separators",
     rows: &[
         Row {
             signature: "`split(\"-\", n)`",
             takes: "text",
-            gives: "the n-th piece between separators, counted from 1; nothing where there are fewer",
+            gives: "the n-th part between separators, counted from 1; empty if there are fewer",
         },
     ],
     samples: &["split(\" \", 2)"],
@@ -34,11 +34,11 @@ pub struct Split {
 }
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
-    let separator = call.text_at(0, "expected the text between the pieces, in quotes")?;
-    let index = call.number_at(1, 1..=1000, "expected which piece, counted from 1")? - 1;
+    let separator = call.text_at(0, "expected the separator, in quotes")?;
+    let index = call.number_at(1, 1..=1000, "expected the number of the part, counted from 1")? - 1;
     call.at_most(2)?;
     if separator.is_empty() {
-        return Err(Wrong::arguments("the text between the pieces is empty"));
+        return Err(Wrong::arguments("the separator is empty"));
     }
     let ty = call.text(|w| piece(w, separator, index as usize), |max| max)?;
     Ok(call.perhaps_empty(Operation::Split(Split { separator: separator.to_owned(), index }), ty))

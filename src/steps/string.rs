@@ -27,7 +27,7 @@ pub struct ToText;
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     call.no_arguments()?;
     if matches!(call.input.ty, Ty::Text { .. } | Ty::Words(_)) {
-        call.no_effect("the value is text already");
+        call.no_effect("the value is already text");
     }
     let Some(longest) = call.input.ty.text_length() else {
         return Err(Wrong::ty("a value that can be written as text", "choose another field"));

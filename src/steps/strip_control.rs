@@ -8,12 +8,12 @@ use super::{Row, Rule, Step, Text};
 pub const STEP: Step = Step {
     name: "strip_control",
     usage: "strip_control",
-    summary: "without line ends, tabs and invisible characters",
+    summary: "removes line endings, tabs and invisible characters",
     rows: &[
         Row {
             signature: "`strip_control`",
             takes: "text",
-            gives: "one line: a space in place of each line end and tab, and no invisible characters (zero-width spaces, soft hyphens, marks of direction). The joiners of emojis and of Persian stay. Other control characters never get here, see [empty values](#empty-values)",
+            gives: "the text on one line: each line ending and tab becomes a space, and invisible characters are removed (zero-width spaces, soft hyphens, direction marks). Joiners, which emojis and Persian need, stay. Other control characters are already removed, see [empty values](#empty-values)",
         },
     ],
     samples: &["strip_control"],

@@ -8,12 +8,12 @@ use super::{Row, Rule, Step, Text};
 pub const STEP: Step = Step {
     name: "strip_html",
     usage: "strip_html",
-    summary: "the text of HTML, without tags and with characters in place of their names",
+    summary: "the text of HTML, without tags and character names",
     rows: &[
         Row {
             signature: "`strip_html`",
             takes: "text",
-            gives: "the text of HTML: without tags, comments, scripts and styles, with `&` in place of `&amp;`, a line end after a paragraph, a row and `<br>`, and one space in place of each other run of white space. A text without HTML keeps its words. `<` that no tag name follows stays",
+            gives: "the text of HTML: without tags, comments, scripts and styles, with `&` instead of `&amp;`, a line break after a paragraph, a row and `<br>`, and one space instead of any other run of white space. A text without HTML keeps its words. A `<` without a tag name after it stays",
         },
     ],
     samples: &["strip_html"],

@@ -1,4 +1,4 @@
-//! `substring`: a part: from which character, at most how many.
+//! `substring`: a part of the text: the first character, and the maximum length.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use crate::unicode;
 pub const STEP: Step = Step {
     name: "substring",
     usage: "substring(1, 3)",
-    summary: "a part: from which character, at most how many",
+    summary: "a part of the text: the first character, and the maximum length",
     rows: &[
         Row {
             signature: "`substring(from, n)`",
             takes: "text",
-            gives: "at most n characters from the given one, counted from 1; nothing where the text is shorter",
+            gives: "at most n characters from the given one, counted from 1; empty if the text is shorter",
         },
     ],
     samples: &["substring(2, 3)"],
@@ -35,7 +35,7 @@ pub struct Substring {
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     let start = call.number_at(0, 1..=1_000_000, "expected the first character, counted from 1")? - 1;
-    let length = call.number_at(1, 1..=1_000_000, "expected the greatest length, a number from 1")?;
+    let length = call.number_at(1, 1..=1_000_000, "expected the maximum length, a number of at least 1")?;
     call.at_most(2)?;
     let longest = |max: Option<u32>| Some(max.map_or(length, |m| m.saturating_sub(start).min(length)));
     let ty = call.text(|w| substring(w, start, length).to_owned(), longest)?;

@@ -1,4 +1,4 @@
-//! `title`: a capital at the beginning of each word.
+//! `title`: a capital letter at the beginning of each word.
 
 use std::borrow::Cow;
 
@@ -9,17 +9,17 @@ use super::{Argument, Call, Checked, NotReady, Operate, Operation, Ready, Row, R
 pub const STEP: Step = Step {
     name: "title",
     usage: "title, or title(names)",
-    summary: "a capital at the beginning of each word",
+    summary: "a capital letter at the beginning of each word",
     rows: &[
         Row {
             signature: "`title`",
             takes: "text",
-            gives: "a capital at the beginning of each word, small letters behind it",
+            gives: "each word with a capital letter at its beginning and lower case after it",
         },
         Row {
             signature: "`title(names)`",
             takes: "text",
-            gives: "the same for the names of persons: `McDonald`, `O'Neill`, `D'Angelo`, and small letters in `van der Berg`, `de la Cruz`, `zu Guttenberg` and their like if a name follows. `Mac` stays as any other beginning, since `Mack` and `Macey` are names too",
+            gives: "the same for names of persons: `McDonald`, `O'Neill`, `D'Angelo`, and lower case for the particles of `van der Berg`, `de la Cruz`, `zu Guttenberg` and similar names, if a name follows. `Mac` is not special, because `Mack` and `Macey` are names too",
         },
     ],
     samples: &["title", "title(names)"],

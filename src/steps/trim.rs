@@ -1,4 +1,4 @@
-//! `trim`: takes white space off both ends.
+//! `trim`: removes white space at both ends.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use super::{Row, Rule, Step, Text};
 pub const STEP: Step = Step {
     name: "trim",
     usage: "trim",
-    summary: "takes white space off both ends",
+    summary: "removes white space at both ends",
     rows: &[
         Row {
             signature: "`trim`",

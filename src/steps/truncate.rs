@@ -1,4 +1,4 @@
-//! `truncate`: at most this many characters; cuts no character in two.
+//! `truncate`: at most this many characters; never splits a character.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use crate::value::Ty;
 pub const STEP: Step = Step {
     name: "truncate",
     usage: "truncate(30)",
-    summary: "at most this many characters; cuts no character in two",
+    summary: "at most this many characters; never splits a character",
     rows: &[
         Row {
             signature: "`truncate(n)`",
             takes: "text",
-            gives: "at most n characters, counted in UTF-16 code units. It cuts between characters as people see them: no flag, no letter with its accent and no emoji of several people is cut in two",
+            gives: "at most n characters, counted in UTF-16 code units. It cuts only between visible characters: a flag, a letter with an accent or an emoji of several people is never split",
         },
     ],
     samples: &["truncate(5)", "truncate(40)", "truncate(1)"],
@@ -29,7 +29,7 @@ pub const STEP: Step = Step {
 pub struct Truncate(u32);
 
 fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
-    let most = call.one_number(1..=1_000_000, "expected the greatest length, a number from 1")?;
+    let most = call.one_number(1..=1_000_000, "expected the maximum length, a number of at least 1")?;
     let short_enough = matches!(call.input.ty, Ty::Text { max: Some(max) } if max <= most);
     if short_enough {
         call.no_effect(format!("the value is {} anyway", call.input.ty.describe()));

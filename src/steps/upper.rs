@@ -14,7 +14,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`upper`",
             takes: "text",
-            gives: "in capital letters, letter for letter: `ß` stays `ß`, so that nothing gets longer",
+            gives: "in upper case, letter for letter: `ß` stays `ß`, so that the text never gets longer",
         },
     ],
     samples: &["upper"],

@@ -12,7 +12,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`value`",
             takes: "options",
-            gives: "the number, whatever `picklists` says",
+            gives: "the number, regardless of `picklists`",
         },
     ],
     samples: &["value"],

@@ -11,7 +11,7 @@ pub const STEP: Step = Step {
         Row {
             signature: "`years(today)`, `years(createdon)`",
             takes: "a date",
-            gives: "the whole years from the value to today, such as an age; negative if the value is later. With a field, the years to the day in that field. An instant counts as its day in UTC, and `today` is a day in UTC too (`D127`)",
+            gives: "the whole years from the value to today, such as an age; negative if the value is later. With a field, the years until the day in that field. An instant counts as its day in UTC, and `today` is also a day in UTC (`D127`)",
         },
     ],
     samples: &["years(today)", "years(b)"],

@@ -199,7 +199,7 @@ fn every_outcome_of_or_is_what_it_says() {
 fn a_step_with_or_reject_rejects_the_record_at_its_line() {
     let entry = "lastname -> lastName\njobtitle -> birthDate | date(\"dd.MM.yyyy\") or reject";
     let out = map(entry, json!({"jobtitle": "x"}));
-    assert_eq!(out, "D901 birthDate line 4: the text is not a date of this pattern");
+    assert_eq!(out, "D901 birthDate line 4: the text is not a date in this pattern");
 }
 
 #[test]
