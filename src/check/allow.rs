@@ -1,6 +1,6 @@
 //! Comments that allow a finding at one place, and the severities that a project sets.
 //!
-//! `# allow(D304): why` stands above an entry or at the end of its first line, and holds for that entry, block or head. Only
+//! `# allow(D304): why` is above an entry or at the end of its first line, and applies to that entry, block or header. Only
 //! warnings can be allowed: what is an error cannot be run.
 
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub(super) fn apply(files: &[(FileId, &str, &File)], levels: &Levels, diagnostic
             return true;
         }
         let allowed = allows.get_mut(&d.span.file).and_then(|list| {
-            // The narrowest place first, so that each comment is used by what stands nearest to it.
+            // The narrowest place first, so that each comment applies to what is nearest to it.
             let holding = list.iter_mut().filter(|a| a.code == Some(d.code) && a.holds.contains(&d.span.start));
             holding.min_by_key(|a| a.holds.len())
         });
@@ -56,8 +56,8 @@ pub(super) fn apply(files: &[(FileId, &str, &File)], levels: &Levels, diagnostic
         // In a file that could not be read in full, what it allows may just not have been found.
         let Some(code) = allow.code.filter(|_| !faulty_files.contains(&allow.span.file)) else { continue };
         diagnostics.push(
-            Diagnostic::new(Code::D805, allow.span, format!("nothing here is found under {code}"), "allows nothing")
-                .help("remove the comment; it must stand above the entry, or at the end of its first line"),
+            Diagnostic::new(Code::D805, allow.span, format!("there is no finding {code} here"), "allows nothing")
+                .help("remove the comment; it must be above the entry, or at the end of its first line"),
         );
     }
     for diagnostic in diagnostics.items_mut() {
@@ -80,17 +80,17 @@ fn in_file(id: FileId, text: &str, tree: &File, diagnostics: &mut Diagnostics) -
     for (i, token) in tokens.iter().enumerate().filter(|(_, t)| t.kind == TokenKind::Comment) {
         let Some(found) = ALLOW.captures(token.text(text)) else { continue };
         let Some(inside) = found.get(1) else {
-            // A sentence that begins with the word is no allow; a code behind it means one.
+            // A sentence that begins with the word is not an allow comment; with a code after the word, it is one.
             if found.get(3).is_some_and(|rest| {
                 rest.as_str().split_whitespace().next().is_some_and(|w| Code::from_name(w.trim_end_matches(':')).is_some())
             }) {
-                diagnostics.push(written(id, token, "an allow names its code in parentheses", "no parentheses"));
+                diagnostics.push(written(id, token, "an allow comment needs a code in parentheses", "no parentheses"));
             }
             continue;
         };
         let reason = found.get(2).is_some_and(|c| !c.is_empty()) && found.get(3).is_some_and(|r| !r.as_str().trim().is_empty());
         if !reason {
-            diagnostics.push(written(id, token, "an allow says why", "no reason"));
+            diagnostics.push(written(id, token, "an allow comment needs a reason", "no reason"));
         }
         let places = places.get_or_insert_with(|| entry_places(tree));
         let holds = place(&tokens, i, places);
@@ -116,7 +116,7 @@ fn in_file(id: FileId, text: &str, tree: &File, diagnostics: &mut Diagnostics) -
 
 fn written(id: FileId, token: &Token, message: &str, label: &str) -> Diagnostic {
     Diagnostic::new(Code::D806, Span::new(id, token.range.clone()), message, label)
-        .help("write `# allow(D304): why this is meant`, for a warning")
+        .help("write `# allow(D304): the reason`, with the code of a warning")
 }
 
 /// What an allow at a comment holds for: the entry whose line it ends, or the next one below it.

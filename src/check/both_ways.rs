@@ -25,7 +25,7 @@ pub(super) fn entry_both_ways(
     let not_both = |span: Span, label: &str| {
         Diagnostic::new(Code::D509, span, "this entry cannot go both ways", label)
             .related(field.way_span, "both ways")
-            .help("write an entry for each way: `left -> right | step` and `left <- right | step`")
+            .help("write an entry for each direction: `left -> right | step` and `left <- right | step`")
     };
     let (there, back) = match (field.way, turned) {
         (Way::Forward, _) => (mutual::with_options(field, &forward.target, context), None),
@@ -38,7 +38,7 @@ pub(super) fn entry_both_ways(
             if let ast::Source::Field(path) = &field.source
                 && forward.is_replaced(&path.text())
             {
-                context.report(not_both(path.span, "replaced, which works one way"));
+                context.report(not_both(path.span, "replaced, which works in one direction"));
                 return false;
             }
             match field.steps.as_slice() {
@@ -50,7 +50,7 @@ pub(super) fn entry_both_ways(
                     (Some(there), Some(back))
                 }
                 [step, ..] => {
-                    context.report(not_both(step.span, "a step works one way"));
+                    context.report(not_both(step.span, "a step works in one direction"));
                     return false;
                 }
             }

@@ -50,8 +50,8 @@ impl Checker<'_> {
         if case.branches.is_empty() {
             if !case.unread_branches {
                 context.report(
-                    Diagnostic::new(Code::D315, case.span, "this `case` has no branch", "nothing between the braces")
-                        .help("write `condition => result`, and at last `else => result`"),
+                    Diagnostic::new(Code::D315, case.span, "this `case` is empty", "nothing between the braces")
+                        .help("write `condition => result`, and at the end `else => result`"),
                 );
             }
             return None;
@@ -169,7 +169,7 @@ impl Checker<'_> {
         let Some(step) = field.steps.iter().find(|s| matches!(s.operand, Some(Operand::Link(_)))) else { return Some(()) };
         context.report(
             Diagnostic::new(Code::D508, step.span, "a link cannot depend on a condition", "only outside of `case` and `when`")
-                .help("write the link as a field mapping of its own: `lookup -> link | link MAPPING`"),
+                .help("write the link as a separate field mapping: `lookup -> link | link MAPPING`"),
         );
         None
     }
@@ -204,7 +204,7 @@ impl Checker<'_> {
             for field in &block.fields {
                 let Flags { initial, .. } = self.flags(field, context);
                 let Some(target) = names::target_field(&field.target, &table, initial, context) else {
-                    // What its source says is checked all the same.
+                    // Its source is still checked.
                     self.piped(field, None, false, context);
                     *complete = false;
                     continue;
@@ -310,7 +310,7 @@ struct WhenTarget<'w> {
 
 fn needs_a_value(span: Span, field: &FieldMapping, label: &str, context: &mut Context<'_>) {
     context.report(
-        Diagnostic::new(Code::D205, span, format!("`{}` needs a value, and the source may have none", field.target.text()), label)
+        Diagnostic::new(Code::D205, span, format!("`{}` needs a value, but the source may be empty", field.target.text()), label)
             .related(field.target.span, "required")
             .help("add `| default(…)`, or give another value"),
     );
@@ -320,7 +320,7 @@ fn needs_a_value(span: Span, field: &FieldMapping, label: &str, context: &mut Co
 fn unchanged(target: &TargetField, field: &FieldMapping, has_else: bool, context: &mut Context<'_>) -> Option<()> {
     let name = field.target.text();
     if target.required {
-        needs_a_value(field.span, field, "not written in every branch, and so missing in a new record", context);
+        needs_a_value(field.span, field, "not written in every branch, so it is missing in a new record", context);
         return None;
     }
     let label = if has_else { "keeps its old value in the other branch" } else { "keeps its old value in all other records" };
@@ -333,8 +333,8 @@ fn unchanged(target: &TargetField, field: &FieldMapping, has_else: bool, context
 
 /// Reports a `case` without `else`.
 fn without_else(case: &ast::Case, context: &mut Context<'_>) {
-    let diagnostic = Diagnostic::new(Code::D315, case.span, "this `case` has no `else`", "a record may meet none of the conditions")
-        .help("write what the field gets then: `else => null` empties it, `else => reject` rejects the record");
+    let diagnostic = Diagnostic::new(Code::D315, case.span, "this `case` has no `else`", "a record may not meet any of the conditions")
+        .help("write the value for that case: `else => null` empties it, `else => reject` rejects the record");
     let Some(last) = case.branches.last() else { return };
     let text = context.sources.get(case.span.file).map(|f| f.text.clone()).unwrap_or_default();
     let inside = text.get(last.span.end as usize..case.span.end as usize).unwrap_or_default();

@@ -32,13 +32,13 @@ pub struct TestCase {
     pub items: Vec<GivenItem>,
     /// The time of the run; `None` for that of the test's run.
     pub now: Option<Instant>,
-    /// What should become of the record.
+    /// What should happen to the record.
     pub expected: Expected,
-    /// Where the expectation stands.
+    /// The place of the expectation.
     pub expected_span: Span,
 }
 
-/// What should become of a record.
+/// What should happen to a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// It is mapped.
@@ -85,7 +85,7 @@ pub struct ExpectedField {
     pub path: String,
     /// The value; `None` for a field that is not written.
     pub value: Option<Const>,
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
 }
 
@@ -96,7 +96,7 @@ const SOME_ID: &str = "00000000-0000-0000-0000-000000000001";
 struct Lowered<'f> {
     slots: &'f [Slot],
     programs: Vec<&'f FieldProgram>,
-    /// Whether what becomes of a record depends on the time of the run.
+    /// Whether the result of a record depends on the time of the run.
     asks_the_time: bool,
     /// Whether the scope decides by fields that no program reads.
     scope: bool,
@@ -239,21 +239,21 @@ fn way(
             return None;
         }
         None => {
-            let message = format!("`{name}` goes both ways, and this test does not say which way it tests");
+            let message = format!("`{name}` is a two-way mapping, but this test does not say which direction it tests");
             let help = format!(
-                "write `given {left} {{ … }}` to test what {} gets, or `given {right} {{ … }}` to test what {} gets",
+                "write `given {left} {{ … }}` to test what is written to {}, or `given {right} {{ … }}` to test what is written to {}",
                 right.title(),
                 left.title()
             );
-            context.report(cannot(given.1, message, "a record of which system?", &help));
+            context.report(cannot(given.1, message, "expected the system of the record", &help));
             return None;
         }
     };
     let to = if way == Way::Forward { right } else { left };
     match expect {
         Some(word) if word.text != to.name() => {
-            let message = format!("the record of this test goes to {}, not to `{}`", to.title(), word.text);
-            context.report(cannot(word.span, message, "not the system that gets it", &format!("write `expect {to} {{ … }}`")));
+            let message = format!("the record of this test is written to {}, not to `{}`", to.title(), word.text);
+            context.report(cannot(word.span, message, "not the target system", &format!("write `expect {to} {{ … }}`")));
             None
         }
         _ => Some(way),
@@ -318,10 +318,10 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
             Diagnostic::new(
                 Code::D804,
                 block.title.span,
-                "this test depends on the day it is run",
+                "this test depends on the day on which it is run",
                 "what the mapping writes depends on the time",
             )
-            .help("say what time it is in the test: `now 2024-01-31`"),
+            .help("set the time of the test: `now 2024-01-31`"),
         );
     }
     let expected = match kind {
@@ -334,9 +334,9 @@ pub(super) fn check(block: &TestBlock, flows: &Flows<'_>, context: &mut Context<
             _ => {
                 context.report(cannot(
                     code.span,
-                    "records are not rejected under this code".to_owned(),
-                    "not a code of a rejection",
-                    "the codes are D901 to D906: `d365map explain` lists them; or leave the code out",
+                    "this is not the code of a rejection".to_owned(),
+                    "unknown code of a rejection",
+                    "the codes are D901 to D906: `d365map explain` lists them; or omit the code",
                 ));
                 None
             }
@@ -374,7 +374,7 @@ fn record(
     let mut named: Vec<(String, Span)> = Vec::new();
     let mut complete = true;
     for assignment in values {
-        // A column of the record that a lookup leads to.
+        // A column of the record that a lookup points to.
         let linked = flow.and_then(|flow| flow.linked(&assignment.field, context));
         let (path, table) = linked.as_ref().map_or((&assignment.field, source), |(_, table, path)| (path, table.as_ref()));
         let Some(mut found) = names::source_field(path, table, context) else {
@@ -411,7 +411,7 @@ fn record(
                     Code::D811,
                     assignment.field.span,
                     format!("the mapping does not read `{}`", found.name),
-                    "given for nothing",
+                    "given without effect",
                 )
                 .help("remove it from the test, or map it"),
             );
@@ -463,7 +463,7 @@ fn given_items(
     let mut complete = true;
     for assignment in values {
         let Assigned::Item(fields) = &assignment.value else { continue };
-        // Without a flow, the mapping has an error of its own.
+        // Without a flow, the mapping has another error.
         let Some(flow) = flow else { continue };
         let Some(list) = flow.list(&assignment.field, source, true, context) else {
             context.report(not_a_list(assignment, flow, true));
@@ -472,7 +472,7 @@ fn given_items(
         };
         if !fields.iter().any(|field| field.field.text() == list.key) {
             let message = format!("this item of `{}` has no `{}`", assignment.field.text(), list.key);
-            let help = format!("write `{}: …`: the items of a list are told apart by it", list.key);
+            let help = format!("write `{}: …`: it identifies the items of the list", list.key);
             context.report(cannot(assignment.field.span, message, "its key is missing", &help));
             complete = false;
             continue;
@@ -631,7 +631,7 @@ fn mapped(values: &[&Assignment], target: &Table, flow: Option<&Lowered<'_>>, co
                 assignment.field.span,
                 format!("the mapping does not write `{path}`"),
                 "never has a value".to_owned(),
-                format!("remove it from the test, map it, or write `{path} absent` if this is what the test shows"),
+                format!("remove it from the test, map it, or write `{path} absent` if that is what the test expects"),
             );
             continue;
         }

@@ -50,7 +50,7 @@ pub(super) fn direction(block: &Optout) -> Option<Direction> {
 pub(super) struct CheckedOptout {
     /// Fields of the mapping itself, written when a record is made and never again.
     pub(super) programs: Vec<FieldProgram>,
-    /// A workflow of its own, unless the direction is `disabled`.
+    /// A separate workflow, unless the direction is `disabled`.
     pub(super) flow: Option<OptoutFlow>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
             Diagnostic::new(
                 Code::D606,
                 block.mapping.span,
-                "opt-outs are those of contacts and profiles",
+                "only contacts and profiles have opt-outs",
                 format!("`{}` maps {} to {}", block.mapping.text, source.id, target.id),
             )
             .help("name the mapping from d365.contact to campaign.profile"),
@@ -91,9 +91,9 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
             if let Some(first) = seen.insert(name, path.span) {
                 complete = false;
                 context.report(
-                    Diagnostic::new(Code::D605, path.span, format!("`{}` stands in two pairs", path.text()), "the second one")
+                    Diagnostic::new(Code::D605, path.span, format!("`{}` is in two pairs", path.text()), "the second one")
                         .related(first, "the first one")
-                        .help("each field has one counterpart: remove one of the two"),
+                        .help("each field can be in only one pair: remove one of the two"),
                 );
             }
         }
@@ -103,7 +103,7 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
     complete.then_some(())?;
     match direction? {
         Direction::Disabled => Some(CheckedOptout { programs: Vec::new(), flow: None }),
-        // Opt-outs are a workflow of their own in every direction: whatever happens to the record, they go on.
+        // Opt-outs are a separate workflow in every direction: whatever happens to the record, they continue.
         direction @ (Direction::D365ToCampaign | Direction::CampaignToD365 | Direction::Bidirectional) => {
             let mut kept = Vec::with_capacity(pairs.len());
             let mut programs = Vec::with_capacity(pairs.len());
@@ -142,18 +142,22 @@ fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &
     }
     if !is_optout(&to.field) {
         fits = false;
-        let diagnostic =
-            Diagnostic::new(Code::D601, pair.target.span, format!("`{}` is no opt-out attribute", pair.target.text()), "not an opt-out")
-                .meant(near(&pair.target.text(), ATTRIBUTES), pair.target.span, || {
-                    format!("the attributes are {}", super::types::list(ATTRIBUTES, 8))
-                });
+        let diagnostic = Diagnostic::new(
+            Code::D601,
+            pair.target.span,
+            format!("`{}` is not an opt-out attribute", pair.target.text()),
+            "not an opt-out",
+        )
+        .meant(near(&pair.target.text(), ATTRIBUTES), pair.target.span, || {
+            format!("the attributes are {}", super::types::list(ATTRIBUTES, 8))
+        });
         context.report(diagnostic);
     }
     fits.then_some((from, to))
 }
 
-/// An opt-out as a field of the ingress flow. A missing flag says nothing against a message; a missing consent, which the
-/// pair turns round, is no consent.
+/// An opt-out as a field of the ingress flow. An empty opt-out field is not an opt-out. An empty consent field, which the
+/// pair negates, is not a consent.
 fn program(
     pair: &ast::OptoutPair,
     from: &SourceField,
@@ -183,7 +187,7 @@ pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField
     let name = field.target.text();
     match context.mappings.get(mapping).and_then(|m| m.optout) {
         Some((Direction::CampaignToD365 | Direction::Bidirectional, span)) => context.report(
-            Diagnostic::new(Code::D603, field.target.span, format!("`{name}` would be overwritten at every change"), "an opt-out attribute")
+            Diagnostic::new(Code::D603, field.target.span, format!("`{name}` would be overwritten by every change"), "an opt-out attribute")
                 .related(span, "Campaign is a source of opt-outs here")
                 .help("move the pair into the `optout` block, and remove this entry"),
         ),
@@ -191,7 +195,7 @@ pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField
             let (what, related) = match direction {
                 Direction::Disabled => (format!("`{name}` is written here, although opt-outs are disabled"), "opt-outs are disabled here"),
                 Direction::D365ToCampaign | Direction::CampaignToD365 | Direction::Bidirectional => {
-                    (format!("`{name}` would be held back whenever something else is wrong with the record"), "the opt-out block of this mapping")
+                    (format!("`{name}` would be delayed whenever something else is wrong with the record"), "the opt-out block of this mapping")
                 }
             };
             context.report(
@@ -202,7 +206,7 @@ pub(super) fn ordinary(mapping: &str, field: &FieldMapping, target: &TargetField
         }
         None => context.report(
             Diagnostic::new(Code::D609, field.target.span, format!("`{name}` is an opt-out without an opt-out block"), "an opt-out attribute")
-                .help(format!("write `optout {mapping} {{ direction d365-to-campaign; field <-> {name} }}`: it says who wins, and a missing value is handled")),
+                .help(format!("write `optout {mapping} {{ direction d365-to-campaign; field <-> {name} }}`: it decides which side wins, and handles empty values")),
         ),
     }
 }
@@ -268,7 +272,7 @@ fn computed(name: &str, checker: &Checker<'_>, context: &mut Context<'_>) {
         Diagnostic::new(
             Code::D602,
             span,
-            format!("`{name}` is computed, so its changes cannot be sent apart from the record"),
+            format!("`{name}` is computed, so its changes cannot be sent separately from the record"),
             "an opt-out attribute",
         )
         .help(format!(
@@ -311,7 +315,7 @@ pub(super) fn deletes_without_block(mapping: &ast::Mapping, info: &MappingInfo, 
     }
 }
 
-/// Whether a field of the source looks like data about a person.
+/// Whether a field of the source looks like personal data.
 fn personal(name: &str) -> bool {
     const WORDS: [&str; 12] = [
         "emailaddress",
@@ -346,10 +350,10 @@ pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo,
                 Diagnostic::new(
                     Code::D608,
                     path.span,
-                    format!("personal data goes into `{target}`, which is not linked to the profile"),
-                    "looks like data about a person",
+                    format!("personal data is written to `{target}`, which is not linked to the profile"),
+                    "looks like personal data",
                 )
-                .help("link the resource to the profile in Campaign, so that a privacy request reaches it; or leave the field out, or write `| hash(sha256)`"),
+                .help("link the resource to the profile in Campaign, so that a privacy request reaches it; or remove the field mapping, or write `| hash(sha256)`"),
             );
         }
     }

@@ -55,7 +55,7 @@ pub fn included_name(including: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The paths that a file includes, as they stand in it, whatever else is wrong with it.
+/// The paths that a file includes, as they are written in it, whatever else is wrong with it.
 pub fn included_paths(text: &str) -> Vec<String> {
     // Most files include nothing, and splitting a large file into tokens takes seconds.
     if !text.contains("include") {
@@ -75,7 +75,7 @@ pub fn included_paths(text: &str) -> Vec<String> {
     paths
 }
 
-/// The paths of the files that tables are read from, as they stand in a file, whatever else is wrong with it.
+/// The paths of the files that tables are read from, as they are written in a file, whatever else is wrong with it.
 pub fn table_paths(text: &str) -> Vec<String> {
     let declares = |line: &str| line.split(';').any(|item| item.trim_start_matches('\u{feff}').trim_start().starts_with("table"));
     if !text.lines().any(declares) {
@@ -125,7 +125,7 @@ pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
             if !used.tables.contains(&(at, name.clone())) {
                 context.report(
                     Diagnostic::new(Code::D802, *span, format!("the replacement `{name}` is never used"), "declared here")
-                        .help(format!("use it by `replace field with {name}` or `| map {name}`, or remove it")),
+                        .help(format!("use it with `replace field with {name}` or `| map {name}`, or remove it")),
                 );
             }
         }
@@ -139,7 +139,7 @@ fn declarations(file: &File, lookups: &mut usize, context: &mut Context<'_>) -> 
         context.report(
             Diagnostic::new(Code::D117, name.span, format!("two {what} are named `{}`", name.text), "the second one")
                 .related(first, "the first one")
-                .help("give one of them another name"),
+                .help("rename one of them"),
         );
     };
     for constant in &file.constants {
@@ -187,7 +187,7 @@ fn visible(at: usize, files: &[Parsed], context: &mut Context<'_>) -> (Vec<usize
             let diagnostic = Diagnostic::new(Code::D118, include.path.span, format!("there is no file \"{path}\""), "not found").meant(
                 quoted,
                 include.path.span,
-                || "the path is relative to this file's folder, with `/`: include \"shared/tables.d365map\"".to_owned(),
+                || "write the path relative to the folder of this file, with `/`: include \"shared/tables.d365map\"".to_owned(),
             );
             context.report(diagnostic);
             continue;
@@ -216,8 +216,9 @@ fn unused_includes(at: usize, includes: &[(usize, Span)], used: &Used, files: &[
             continue;
         }
         if !used.between.contains(&(at, *found)) && !files[at].file.unread_items && !files[*found].file.unread_items {
-            context
-                .report(Diagnostic::new(Code::D803, *span, "nothing of this file is used", "included for nothing").help("remove the line"));
+            context.report(
+                Diagnostic::new(Code::D803, *span, "nothing of this file is used", "included without effect").help("remove the line"),
+            );
         }
     }
 }
@@ -322,7 +323,7 @@ impl Resolver<'_, '_, '_> {
         complete
     }
 
-    /// The arms of a shared table, constants of its own file resolved.
+    /// The cases of a shared table, with the constants of its file resolved.
     fn table(&mut self, name: &Ident) -> Option<(Vec<Arm>, bool)> {
         let declared = self.scope.declared;
         for file in self.scope.visible {
@@ -543,9 +544,9 @@ impl Resolver<'_, '_, '_> {
                 self.used.between.insert((self.at, *file));
                 if let LiteralValue::Constant(_) = value.value {
                     self.context.report(
-                        Diagnostic::new(Code::D116, literal.span, format!("`${name}` stands for another constant"), "no value of its own")
+                        Diagnostic::new(Code::D116, literal.span, format!("the value of `${name}` is another constant"), "not a literal")
                             .related(value.span, "declared by another constant")
-                            .help("a constant is declared by a literal: `let name = \"value\"`"),
+                            .help("the value of a constant must be a literal: `let name = \"value\"`"),
                     );
                     return false;
                 }

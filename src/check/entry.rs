@@ -124,7 +124,7 @@ impl<'m> Checker<'m> {
                 context.report(
                     Diagnostic::new(Code::D305, one.field.span, format!("`{}` has two replacements", field.name), "the second one")
                         .related(*first, "the first one")
-                        .help("put the arms of both into one block"),
+                        .help("put the cases of both into one block"),
                 );
                 continue;
             }
@@ -147,10 +147,10 @@ impl<'m> Checker<'m> {
                     Diagnostic::new(
                         Code::D304,
                         checked.span,
-                        format!("this replacement leaves options of `{name}` out"),
-                        format!("no arm for {}", list(checked.left_out.iter().map(String::as_str), 8)),
+                        format!("this replacement does not cover all options of `{name}`"),
+                        format!("no case for {}", list(checked.left_out.iter().map(String::as_str), 8)),
                     )
-                    .help("add an arm for each, or say what holds for all others: `else => keep`, `else => null`"),
+                    .help("add a case for each, or write what happens to all others: `else => keep`, `else => null`"),
                 );
             }
         }
@@ -165,7 +165,7 @@ impl<'m> Checker<'m> {
     }
 
     pub(super) fn slot(&mut self, source: &SourceField, span: Span, context: &mut Context<'_>) -> u32 {
-        // Fields of the record that a lookup leads to have names of their own.
+        // Fields of the record that a lookup points to have their own names.
         let name = self.behind.as_ref().map_or_else(|| source.name.clone(), |lookup| format!("{}.{}", lookup.column, source.name));
         if let Some(slot) = self.index.get(&name) {
             return *slot;
@@ -193,7 +193,7 @@ impl<'m> Checker<'m> {
                 Derived::Rollup => "a rollup column",
                 Derived::Formula => "a formula column",
             };
-            self.silent(source, what, "its value changes without a change of the record", span, context);
+            self.silent(source, what, "its value changes although the record does not", span, context);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let wire = source.wire(&self.source);
@@ -216,7 +216,7 @@ impl<'m> Checker<'m> {
         }
         if annotation == FORMATTED_VALUE {
             let what = "a lookup, and its name is stored in another record";
-            self.silent(source, what, "the name changes without a change of this record", span, context);
+            self.silent(source, what, "the name changes although this record does not", span, context);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot { field: source.name.clone(), wire: wire.clone(), kind: SlotKind::Text, at: context.at(span) });
@@ -257,9 +257,9 @@ impl<'m> Checker<'m> {
                     Code::D210,
                     path.span,
                     format!("the type of `{}` is not known", found.name),
-                    format!("{} travels as text", found.field.vendor_type),
+                    format!("{} is treated as text", found.field.vendor_type),
                 )
-                .help("map another field, or check that the target can do with the text"),
+                .help("map another field, or check that the target can use the text"),
             );
         }
         let slot = self.slot(&found, path.span, context);
@@ -294,7 +294,7 @@ impl<'m> Checker<'m> {
         Some(Reading { read: Read::plain(slot), typed: found.typed, settled: None })
     }
 
-    /// A field as an argument, through steps of its own.
+    /// A field as an argument, with its own steps.
     pub(super) fn argument(
         &mut self,
         path: &Path,
@@ -311,8 +311,13 @@ impl<'m> Checker<'m> {
         for (i, step) in steps.iter().enumerate() {
             if matches!(step.operand, Some(ast::Operand::Link(_))) {
                 context.report(
-                    Diagnostic::new(Code::D508, step.span, "a link cannot be an argument", "only a step of a field mapping")
-                        .help("write the link as a field mapping of its own: `lookup -> link | link MAPPING`"),
+                    Diagnostic::new(
+                        Code::D508,
+                        step.span,
+                        "a link cannot be used as an argument",
+                        "allowed only as a step of a field mapping",
+                    )
+                    .help("write the link as a separate field mapping: `lookup -> link | link MAPPING`"),
                 );
                 return None;
             }
@@ -350,11 +355,11 @@ impl<'m> Checker<'m> {
                 Diagnostic::new(
                     Code::D205,
                     field.span,
-                    format!("`{}` needs a value, and the source may have none", field.target.text()),
-                    "may be missing",
+                    format!("`{}` needs a value, but the source may be empty", field.target.text()),
+                    "may be empty",
                 )
                 .related(field.target.span, "required")
-                .help("add `| default(…)`, or filter such records out with `… is present`"),
+                .help("add `| default(…)`, or exclude such records with the filter `… is present`"),
             );
             return None;
         }
@@ -447,7 +452,7 @@ impl<'m> Checker<'m> {
             Diagnostic::new(
                 Code::D215,
                 field.span,
-                format!("`{}` writes an option's number into the text `{}`", path.text(), field.target.text()),
+                format!("`{}` writes the number of an option to the text `{}`", path.text(), field.target.text()),
                 "a number, not a label",
             )
             .help("write the label with `| label`; if you mean the number, write `| value`"),
@@ -470,7 +475,7 @@ impl<'m> Checker<'m> {
                 Diagnostic::new(
                     Code::D217,
                     field.span,
-                    format!("`{}` writes the id of a record into the text `{}`", path.text(), field.target.text()),
+                    format!("`{}` writes the id of a record to the text `{}`", path.text(), field.target.text()),
                     "an id, not a name",
                 )
                 .help("write the name of the record with `| label`; if you mean the id, write `| string`"),
@@ -491,7 +496,7 @@ impl<'m> Checker<'m> {
             ),
             FieldType::Choice(_) | FieldType::MultiChoice(_) if !replaced && !self.says_picklists => (
                 Code::D215,
-                "an option's number",
+                "the number of an option",
                 "a number, not a label",
                 format!("begin with the label: `{} -> … | label | concat(…)`, or write `picklists labels` into `options`", path.text()),
             ),
@@ -512,14 +517,9 @@ impl<'m> Checker<'m> {
             && let Some(Some(block)) = self.replaces.get(&path.text())
         {
             context.report(
-                Diagnostic::new(
-                    Code::D309,
-                    step.span,
-                    format!("`{}` goes through two replacements", path.text()),
-                    "sees the results of the block",
-                )
-                .related(block.span, "replaced here first")
-                .help("put all values into one of the two"),
+                Diagnostic::new(Code::D309, step.span, format!("`{}` is replaced twice", path.text()), "receives the results of the block")
+                    .related(block.span, "replaced here first")
+                    .help("move all cases into one of the two"),
             );
         }
     }
@@ -529,14 +529,14 @@ impl<'m> Checker<'m> {
         self.replaces.contains_key(name)
     }
 
-    /// Notes that an entry writes a target field; reports the second one. The value itself is checked all the same.
+    /// Notes that an entry writes a target field; reports the second one. The value itself is still checked.
     pub(super) fn claim(&mut self, name: String, span: Span, context: &mut Context<'_>) {
         if let Some(first) = self.written.get(&name) {
             context.report(
                 Diagnostic::new(Code::D111, span, format!("`{name}` is written twice"), "written here again")
                     .related(*first, "written here")
                     .help(
-                        "to write several fields into one, use a text (`\"{a} {b}\" -> c`); to write the first that has a value, use \
+                        "to write several fields, use a text (`\"{a} {b}\" -> c`); to write the first that has a value, use \
                          `coalesce(a, b) -> c`; to choose by conditions, use `case { … => a; else => b } -> c`",
                     ),
             );
@@ -552,8 +552,8 @@ impl<'m> Checker<'m> {
             Mismatch::TooLong(_, max) if field.way == ast::Way::Both => {
                 let from = if let ast::Source::Field(path) = &field.source { path.text() } else { "left".to_owned() };
                 match field.source.span().start < field.target.span.start {
-                    true => format!("write an entry for each way: `{from} -> {name} | truncate({max})` and `{from} <- {name}`"),
-                    false => format!("write an entry for each way: `{name} -> {from}` and `{name} <- {from} | truncate({max})`"),
+                    true => format!("write an entry for each direction: `{from} -> {name} | truncate({max})` and `{from} <- {name}`"),
+                    false => format!("write an entry for each direction: `{name} -> {from}` and `{name} <- {from} | truncate({max})`"),
                 }
             }
             _ => help,

@@ -48,7 +48,7 @@ struct Entries {
     columns: Vec<(Path, Vec<EventPiece>, Span)>,
 }
 
-/// Checks an event block. Campaign's emails are no table of a schema, so their name is checked here.
+/// Checks an event block. Campaign's emails are not a table of a schema, so their name is checked here.
 pub(super) fn check(block: &Events, context: &mut Context<'_>) -> Option<EventFlow> {
     let from = (block.source.system.text.as_str(), block.source.table.text.as_str());
     if from != ("campaign", "email") {
@@ -107,7 +107,7 @@ fn entries(block: &Events, context: &mut Context<'_>) -> Entries {
     let mut entries = Entries::default();
     for field in &block.fields {
         if field.way != Way::Forward {
-            context.report(cannot(field.way_span, "events go from Campaign to Dynamics", "not this way").fix(
+            context.report(cannot(field.way_span, "events go from Campaign to Dynamics", "not allowed in this direction").fix(
                 Safety::Unsafe,
                 "write `->`",
                 field.way_span,
@@ -118,8 +118,8 @@ fn entries(block: &Events, context: &mut Context<'_>) -> Entries {
         let behind = field.steps.first().map(|s| s.span).or_else(|| field.flags.first().map(|f| f.span));
         if let Some(span) = behind {
             context.report(
-                cannot(span, "what is written of an event has no steps", "not here")
-                    .help("leave it out; texts are cut to the length of their column by themselves"),
+                cannot(span, "a field of an event cannot have steps", "not here")
+                    .help("remove it; texts are cut to the length of their column automatically"),
             );
             continue;
         }
@@ -131,7 +131,7 @@ fn entries(block: &Events, context: &mut Context<'_>) -> Entries {
 fn entry(field: &FieldMapping, entries: &mut Entries, context: &mut Context<'_>) {
     let twice = |first: Span, context: &mut Context<'_>| {
         context.report(
-            Diagnostic::new(Code::D115, field.span, "this is written twice", "the second time")
+            Diagnostic::new(Code::D115, field.span, "this column is written twice", "the second time")
                 .related(first, "the first time")
                 .help("keep one of the two"),
         );
@@ -160,8 +160,8 @@ fn entry(field: &FieldMapping, entries: &mut Entries, context: &mut Context<'_>)
                 None => drop(entries.tasks.insert(kind, (field.span, value))),
             },
             None => context.report(
-                cannot(field.target.span, format!("no task follows on `{name}`"), "not a type with tasks")
-                    .help("a click and a bounce can have one: `task.click`, `task.bounce`"),
+                cannot(field.target.span, format!("`{name}` cannot have a task"), "not a type that can have tasks")
+                    .help("only a click and a bounce can have one: `task.click`, `task.bounce`"),
             ),
         },
         [_] => match entries.columns.iter().find(|(path, _, _)| path.text() == field.target.text()) {
@@ -169,7 +169,7 @@ fn entry(field: &FieldMapping, entries: &mut Entries, context: &mut Context<'_>)
             None => entries.columns.push((field.target.clone(), value, field.span)),
         },
         _ => context.report(
-            cannot(field.target.span, format!("`{}` is no column", field.target.text()), "not the logical name of a column")
+            cannot(field.target.span, format!("`{}` is not a column", field.target.text()), "not the logical name of a column")
                 .help("write a column of the activities, or `task.click` and `task.bounce`"),
         ),
     }
@@ -195,8 +195,7 @@ fn value(source: &Source, context: &mut Context<'_>) -> Option<Vec<EventPiece>> 
             LiteralValue::Text(text) => Some(vec![EventPiece::Text(text.clone())]),
             _ => {
                 context.report(
-                    cannot(literal.span, "what is written of an event is one of its fields, or text", "no text")
-                        .help("write it in double quotes"),
+                    cannot(literal.span, "only a field of the event or a text can be written", "no text").help("write it in double quotes"),
                 );
                 None
             }
@@ -215,30 +214,30 @@ fn value(source: &Source, context: &mut Context<'_>) -> Option<Vec<EventPiece>> 
             .collect(),
         Source::Formula(formula) => {
             context.report(
-                cannot(formula.span, "what is written of an event is one of its fields, or text", "a formula")
-                    .help("write text with fields in it: `\"{campaign} {delivery}\"`"),
+                cannot(formula.span, "only a field of the event or a text can be written", "a formula")
+                    .help("write a text with fields: `\"{campaign} {delivery}\"`"),
             );
             None
         }
         Source::Call(call) => {
             context.report(
-                cannot(call.span, "what is written of an event is one of its fields, or text", "a function")
-                    .help("write text with fields in it: `\"{campaign} {delivery}\"`"),
+                cannot(call.span, "only a field of the event or a text can be written", "a function")
+                    .help("write a text with fields: `\"{campaign} {delivery}\"`"),
             );
             None
         }
         Source::Case(case) => {
             context.report(
-                cannot(case.span, "what is written of an event is one of its fields, or text", "a `case`")
-                    .help("write text with fields in it: `\"{campaign} {delivery}\"`"),
+                cannot(case.span, "only a field of the event or a text can be written", "a `case`")
+                    .help("write a text with fields: `\"{campaign} {delivery}\"`"),
             );
             None
         }
     }
 }
 
-/// Compares columns with the tables that the catalogue knows. A table that a block names and no schema describes is told; the default
-/// ones, which no schema describes as long as nobody has pulled them, are not.
+/// Compares columns with the tables that the catalogue knows. A table that a block names and no schema describes is reported. The default
+/// tables, which no schema describes until they are pulled, are not.
 fn known_tables(types: &[EventType], entries: &Entries, context: &mut Context<'_>) {
     for kind in types {
         let named = entries.tables.get(kind);
@@ -246,9 +245,11 @@ fn known_tables(types: &[EventType], entries: &Entries, context: &mut Context<'_
         let id = TableId::new(SystemId::D365, name);
         let Some(table) = context.catalogue.get(&id).cloned() else {
             if let Some((span, _)) = named {
-                context.report(Diagnostic::new(Code::D124, *span, format!("no schema is known for `{id}`"), "not checked").help(format!(
-                    "fetch its columns with `d365map schema pull {id}`; until then a wrong column shows when it is written"
-                )));
+                context.report(
+                    Diagnostic::new(Code::D124, *span, format!("no schema is known for `{id}`"), "not checked").help(format!(
+                        "fetch its columns with `d365map schema pull {id}`; until then, only the service finds a wrong column"
+                    )),
+                );
             }
             continue;
         };
@@ -291,7 +292,7 @@ fn column(path: &Path, value: &[EventPiece], span: Span, table: &Arc<Table>, con
         let what = if field.creatable { format!("is of the type {}", field.vendor_type) } else { "cannot be written".to_owned() };
         context.report(
             cannot(span, format!("`{}` of `{}` {what}", path.text(), table.id), "does not fit")
-                .help("events are written to columns of text, and their date also to one of date and time"),
+                .help("events are written to text columns; their date can also be written to a column with date and time"),
         );
     }
 }

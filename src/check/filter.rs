@@ -27,7 +27,7 @@ pub(super) fn check(filter: &ast::Filter, source: &Table, slots: &mut Slots<'_>,
     checked
 }
 
-/// Checks a condition that stands by itself.
+/// Checks a single condition.
 pub(super) fn condition_alone(one: &ast::Condition, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
     let mut facts = Vec::new();
     let checked = condition(one, Mode::All, source, slots, &mut facts, context);
@@ -56,7 +56,7 @@ fn group(
         }
         context.report(
             Diagnostic::new(Code::D405, group.span, "this group has no condition", "nothing between the braces")
-                .help("write a condition, or remove the block: without a filter every record goes to the target"),
+                .help("write a condition, or remove the block: without a filter, every record is written to the target"),
         );
         return None;
     }
@@ -156,11 +156,12 @@ impl Tester<'_, '_, '_, '_> {
         };
         if !matches!(self.field().ty, FieldType::Date | FieldType::DateTime) {
             let words = self.source.typed.ty.describe();
-            return self.no_such_comparison("a moment", format!("only dates and dates with time are compared so; the field is {words}"));
+            return self
+                .no_such_comparison("a moment", format!("only dates and dates with time can be compared like this; the field is {words}"));
         }
         let base = match &moment.base {
             MomentBase::Now | MomentBase::Today if self.others.is_none() => {
-                let help = "a replacement has fixed values; write `case { … }`, whose conditions can ask the time".to_owned();
+                let help = "a replacement has fixed values; write `case { … }`, whose conditions can depend on the time".to_owned();
                 return self.no_such_comparison("the time of the run", help);
             }
             MomentBase::Now => RelativeBase::Now,
@@ -172,7 +173,7 @@ impl Tester<'_, '_, '_, '_> {
                     _ => return None,
                 };
                 let Some(moment) = chrono::TimeDelta::try_seconds(moment.offset).and_then(|d| start.checked_add_signed(d)) else {
-                    return self.no_such_comparison("this date", "the date is out of the calendar's range".to_owned());
+                    return self.no_such_comparison("this date", "the date is outside of the range of the calendar".to_owned());
                 };
                 return Some(Operand::Fixed(match self.field().ty {
                     FieldType::Date => Const::Date(moment.date_naive()),
@@ -274,7 +275,7 @@ impl Tester<'_, '_, '_, '_> {
             return self.no_such_comparison(relation.sign(), format!("several options can be chosen: write `{} contains …`", self.name));
         }
         if !equality && !self.ordered() {
-            return self.no_such_comparison(relation.sign(), "only numbers and dates have an order; use `=`, `!=` or `in (…)`".to_owned());
+            return self.no_such_comparison(relation.sign(), "`<` and `>` are for numbers and dates; use `=`, `!=` or `in (…)`".to_owned());
         }
         Some(related(relation, self.operand(value)?))
     }
@@ -299,7 +300,7 @@ impl Tester<'_, '_, '_, '_> {
                     place.insert(value.span());
                 }
                 Entry::Occupied(first) => self.context.report(
-                    Diagnostic::new(Code::D408, value.span(), "this value stands in the list twice", "the second time")
+                    Diagnostic::new(Code::D408, value.span(), "this value is in the list twice", "the second time")
                         .related(*first.get(), "the first time")
                         .help("remove one of the two"),
                 ),
@@ -319,7 +320,7 @@ impl Tester<'_, '_, '_, '_> {
 
     fn between(&mut self, low: &Value, high: &Value) -> Option<Vec<Test>> {
         if !self.ordered() {
-            return self.no_such_comparison("between", "only numbers and dates have an order; use `=`, `!=` or `in (…)`".to_owned());
+            return self.no_such_comparison("between", "`<` and `>` are for numbers and dates; use `=`, `!=` or `in (…)`".to_owned());
         }
         let (from, to) = (self.operand(low), self.operand(high));
         let (from, to) = (from?, to?);
@@ -331,8 +332,8 @@ impl Tester<'_, '_, '_, '_> {
         if nothing {
             let span = low.span().to(high.span());
             self.context.report(
-                Diagnostic::new(Code::D406, span, "nothing lies in this range", "the first is greater than the second")
-                    .help("exchange the two"),
+                Diagnostic::new(Code::D406, span, "this range contains no value", "the first value is greater than the second")
+                    .help("swap the two values"),
             );
             return None;
         }
@@ -344,7 +345,7 @@ impl Tester<'_, '_, '_, '_> {
 
     fn within(&mut self, duration: &Literal) -> Option<Test> {
         if !matches!(self.field().ty, FieldType::DateTime | FieldType::Date) {
-            return self.no_such_comparison("changed within", "write it of a date, such as `modifiedon changed within 30d`".to_owned());
+            return self.no_such_comparison("changed within", "use it with a date, such as `modifiedon changed within 30d`".to_owned());
         }
         match duration.value {
             LiteralValue::Duration(seconds) => Some(Test::Within(seconds)),
@@ -379,24 +380,24 @@ impl Tester<'_, '_, '_, '_> {
                     _ => None,
                 }
             }
-            _ => self.no_such_comparison(test.words(), "only text is compared so; use `=`, `!=` or `in (…)`".to_owned()),
+            _ => self.no_such_comparison(test.words(), "this comparison is for text; use `=`, `!=` or `in (…)`".to_owned()),
         }
     }
 
     fn matches(&mut self, pattern: &Literal) -> Option<Test> {
         if !matches!(self.field().ty, FieldType::Text { .. }) {
-            return self.no_such_comparison("matches", "only text is matched; use `=`, `!=` or `in (…)`".to_owned());
+            return self.no_such_comparison("matches", "`matches` is for text; use `=`, `!=` or `in (…)`".to_owned());
         }
         let LiteralValue::Text(text) = &pattern.value else { return None };
         match Regex::new(text) {
             Ok(_) => Some(Test::Matches(text.clone())),
             Err(error) => {
-                // The last line of the message says what is wrong; the lines above draw the expression once more.
+                // The last line of the message says what is wrong; the lines above show the expression again.
                 let message = error.to_string();
                 let reason = message.lines().last().unwrap_or("not a regular expression").trim_start_matches("error: ").to_owned();
                 self.context.report(
                     Diagnostic::new(Code::D403, pattern.span, "this regular expression cannot be read", reason)
-                        .help("try it in an editor; for plain text use `contains`, `starts with` or `ends with`"),
+                        .help("try it in an editor; for plain text, use `contains`, `starts with` or `ends with`"),
                 );
                 None
             }
@@ -435,7 +436,7 @@ fn comparable(a: &FieldType, b: &FieldType) -> bool {
     }
 }
 
-/// Conditions of one group that together are always true or never, and those that stand twice.
+/// Finds conditions of a group that together are always or never true, and repeated ones.
 fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
     let mut seen: HashMap<String, Span> = HashMap::new();
     for condition in &group.conditions {
@@ -443,7 +444,7 @@ fn contradictions(group: &ast::Group, context: &mut Context<'_>) {
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(first) = seen.insert(text, condition.span) {
             context.report(
-                Diagnostic::new(Code::D408, condition.span, "this condition stands in the group twice", "the second time")
+                Diagnostic::new(Code::D408, condition.span, "this condition is in the group twice", "the second time")
                     .related(first, "the first time")
                     .help("remove one of the two"),
             );

@@ -46,7 +46,7 @@ impl Number {
         Typed::new(ty, self.nullable)
     }
 
-    /// Whether every number of the range has at most 28 digits, if it is written with so many decimals.
+    /// Whether every number of the range has at most 28 digits, if it is written with this many decimals.
     fn holds(&self, scale: u32) -> bool {
         let whole = |d: Decimal| if d.trunc().is_zero() { 0 } else { d.trunc().abs().to_string().len() };
         whole(self.min).max(whole(self.max)) + scale as usize <= DIGITS as usize
@@ -284,7 +284,7 @@ impl Checker<'_> {
                 Diagnostic::new(
                     Code::D220,
                     division,
-                    "this formula can divide by zero, and nothing says what happens then",
+                    "this formula can divide by zero, but does not say what happens then",
                     "may divide by zero",
                 )
                 .help("add `or null`, `or default(0)` or `or reject` to the formula; or divide by a number that is never zero: `max(a, 1)`")
@@ -326,9 +326,9 @@ fn outcome(or: &ast::Or, number: &mut Number, context: &mut Context<'_>) -> Opti
 
 fn not_a_number<T>(span: Span, ty: &Ty, context: &mut Context<'_>) -> Option<T> {
     let help = match ty {
-        Ty::Double => "a floating-point number is not exact: map the field by itself, with `| round(2) or null`",
+        Ty::Double => "a floating-point number is not exact: map the field on its own, with `| round(2) or null`",
         Ty::Choice(_) => "give each option a number in a `replace` block: `replace FIELD { OPTION => 1; else => 0 }`",
-        Ty::Text { .. } | Ty::Words(_) => "formulas calculate with numbers only; to put texts together, write `\"{a} {b}\"`",
+        Ty::Text { .. } | Ty::Words(_) => "formulas calculate with numbers only; to join texts, write `\"{a} {b}\"`",
         Ty::Date | Ty::Instant | Ty::Local => "to count days or years between dates, use a step: `createdon -> … | days(modifiedon)`",
         _ => "formulas calculate with whole and decimal numbers only",
     };
@@ -338,7 +338,7 @@ fn not_a_number<T>(span: Span, ty: &Ty, context: &mut Context<'_>) -> Option<T> 
 
 fn too_many_digits<T>(span: Span, quotient: bool, context: &mut Context<'_>) -> Option<T> {
     let help = if quotient {
-        "a quotient has 10 decimals: use a divisor with fewer decimals, or one that is not near zero: `max(a, 1)`"
+        "a quotient has 10 decimals: use a divisor with fewer decimals, or one that is not close to zero: `max(a, 1)`"
     } else {
         "limit the operands with `min(a, 1000)`, or use fields with a smaller range or fewer decimals"
     };

@@ -69,7 +69,7 @@ pub(super) fn check(
     if !identifying.contains(&target_name.as_str()) {
         let help = if identifying.is_empty() {
             format!(
-                "the schema of `{}` has no key. Campaign does not tell keys: once the resource has an identification key, write \
+                "the schema of `{}` has no key. Campaign does not report keys: if the resource has an identification key, write \
                  `alternate-keys: {{ key: [{target_name}] }}` into its schema file",
                 target.id
             )
@@ -96,7 +96,7 @@ pub(super) fn check(
                     Code::D503,
                     key.target.span,
                     format!("`{target_name}` cannot hold {}", from.typed.ty.describe()),
-                    "does not hold the key",
+                    "cannot hold the key",
                 )
                 .help(match from.typed.ty.text_length() {
                     Some(Some(longest)) => format!("the key must be a text field of at least {longest} characters"),
@@ -114,7 +114,7 @@ fn is_lookup(ty: &FieldType) -> bool {
     matches!(ty, FieldType::Lookup { .. })
 }
 
-/// Warns of a key column of which the schema does not say that each record has a value of its own.
+/// Warns about a key column that is not unique according to the schema.
 fn may_not_be_unique(name: &str, span: Span, source: &Table, context: &mut Context<'_>) {
     let keys = || source.alternate_keys.iter().filter(move |key| key.fields.iter().any(|field| field == name));
     if keys().any(|key| key.fields.len() == 1) {
@@ -122,7 +122,7 @@ fn may_not_be_unique(name: &str, span: Span, source: &Table, context: &mut Conte
     }
     let (what, help) = match keys().next() {
         Some(key) => (
-            format!("`{name}` alone may not be unique in `{}`", source.id),
+            format!("`{name}` may not be unique in `{}`", source.id),
             format!(
                 "the alternate key `{}` consists of {}: only together are they unique",
                 key.name,
@@ -130,7 +130,7 @@ fn may_not_be_unique(name: &str, span: Span, source: &Table, context: &mut Conte
             ),
         ),
         None => (
-            format!("no alternate key of `{}` with `{name}` is known", source.id),
+            format!("the schema has no alternate key of `{}` with only `{name}`", source.id),
             format!(
                 "if Dynamics 365 has such a key, run `d365map schema pull {id}`, or write `alternate-keys: {{ {name}: [{name}] }}` into the schema \
                  file; of two records with one value, the one that is read last wins",

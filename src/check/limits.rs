@@ -28,11 +28,11 @@ pub(super) fn columns(mapping: &Mapping, info: &MappingInfo, context: &mut Conte
             Diagnostic::new(
                 Code::D702,
                 *span,
-                format!("this mapping writes {}, {MOST_COLUMNS} at most", counted(columns.len(), "column")),
-                "the first column too many",
+                format!("this mapping writes {}, but at most {MOST_COLUMNS} are allowed", counted(columns.len(), "column")),
+                "the first column above the limit",
             )
             .related(info.span, "in this mapping")
-            .help("leave out the columns that nobody queries, or write several fields into one text"),
+            .help("remove columns that are not used in Campaign, or write several fields to one text"),
         );
     }
 }
@@ -45,10 +45,10 @@ pub(super) fn entities<'m>(mappings: impl Iterator<Item = (&'m Mapping, &'m Mapp
             Diagnostic::new(
                 Code::D701,
                 extra.span,
-                format!("{} custom entities are mapped, {MOST_ENTITIES} at most", custom.len()),
-                "the first one too many",
+                format!("{} custom entities are mapped, but at most {MOST_ENTITIES} are allowed", custom.len()),
+                "the first one above the limit",
             )
-            .help("map fewer tables, or share them out among several projects with a service of their own"),
+            .help("map fewer tables, or distribute them among several projects"),
         );
     }
 }

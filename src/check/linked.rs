@@ -1,4 +1,4 @@
-//! Blocks of linked records in two-way mappings: `link`, the record that a lookup leads to, and `rows`, the items of a list.
+//! Blocks of linked records in two-way mappings: `link`, the record that a lookup points to, and `rows`, the items of a list.
 
 use std::mem;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(super) fn refuse(mapping: &Mapping, context: &mut Context<'_>) {
         let ast::Entry::Linked(block) = entry else { continue };
         let help = match block.kind {
             LinkedKind::Record => "write `lookup -> link | link MAPPING` to link to a record of another mapping",
-            LinkedKind::Rows => "map the other table in a mapping of its own",
+            LinkedKind::Rows => "map the other table in a separate mapping",
         };
         context.report(
             Diagnostic::new(
@@ -105,7 +105,7 @@ fn navigation(path: &Path, table: &Table, target: &Table, context: &mut Context<
     let FieldType::Lookup { targets } = &field.ty else {
         context.report(
             Diagnostic::new(Code::D532, path.span, format!("`{}` is not a lookup", path.text()), format!("a {}", field.vendor_type))
-                .help(format!("name a lookup of `{}` that leads to `{}`", table.id, target.id)),
+                .help(format!("name a lookup of `{}` that points to `{}`", table.id, target.id)),
         );
         return None;
     };
@@ -115,7 +115,7 @@ fn navigation(path: &Path, table: &Table, target: &Table, context: &mut Context<
             Diagnostic::new(
                 Code::D532,
                 path.span,
-                format!("`{}` does not lead to `{}`", path.text(), target.id),
+                format!("`{}` does not point to `{}`", path.text(), target.id),
                 format!("leads to {}", known.join(", ")),
             )
             .help(format!("write one of: {}", known.iter().map(|name| format!("`d365.{name}`")).collect::<Vec<_>>().join(", "))),
@@ -127,7 +127,7 @@ fn navigation(path: &Path, table: &Table, target: &Table, context: &mut Context<
             Diagnostic::new(
                 Code::D532,
                 path.span,
-                format!("how `{}` is written is not known", path.text()),
+                format!("the schema does not say how to write `{}`", path.text()),
                 "no navigation property in the schema",
             )
             .help(format!("fetch the table with `d365map schema pull {}`", table.id)),
@@ -150,8 +150,8 @@ fn record(
     let otherwise = otherwise(block, context);
     for key in &block.keys {
         context.report(
-            Diagnostic::new(Code::D530, key.span, "a `link` block has no key", "not allowed here")
-                .help("name the columns by which the record is found after `by`, and write an ordinary line"),
+            Diagnostic::new(Code::D530, key.span, "a `link` block cannot have a key", "not allowed here")
+                .help("write the columns by which the record is found after `by`, and replace the key with an ordinary line"),
         );
     }
     // The lines go between the referral and the linked record, through the slots of the mapping.
@@ -262,7 +262,7 @@ fn by_columns(block: &Linked, table: &Table, fields: &[FieldProgram], context: &
                     Code::D532,
                     path.span,
                     format!("no line of this block writes `{}`", path.text()),
-                    "the value to look for is not known",
+                    "the value to search for is not known",
                 )
                 .help(format!("add a line such as `customerProfile.name <-> {}`", path.text())),
             );
@@ -279,13 +279,13 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
     let (left, right) = (forward.source.clone(), forward.target.clone());
     if block.by.is_empty() {
         context.report(
-            Diagnostic::new(Code::D532, block.table.span, "this block does not say how rows lead to their record", "`by` is missing")
-                .help(format!("add `by LOOKUP`, with the lookup of `{}` that leads to `{}`", table.id, right.id)),
+            Diagnostic::new(Code::D532, block.table.span, "this block does not say which lookup points to the record", "`by` is missing")
+                .help(format!("add `by LOOKUP`, with the lookup of `{}` that points to `{}`", table.id, right.id)),
         );
     }
     if let Some(or) = &block.or {
         context.report(
-            Diagnostic::new(Code::D533, or.span, "a `rows` block has no `or`", "not allowed here")
+            Diagnostic::new(Code::D533, or.span, "a `rows` block cannot have an `or`", "not allowed here")
                 .help("remove it: a row is created for each item of the list"),
         );
     }
@@ -312,8 +312,8 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
         [one] => navigation(one, &table, &right, context),
         [_, extra, ..] => {
             context.report(
-                Diagnostic::new(Code::D532, extra.span, "rows lead back to their record by one lookup", "one too many")
-                    .help(format!("keep the lookup of `{}` that leads to `{}`", table.id, right.id)),
+                Diagnostic::new(Code::D532, extra.span, "rows point to their record by only one lookup", "above the limit")
+                    .help(format!("keep the lookup of `{}` that points to `{}`", table.id, right.id)),
             );
             None
         }
@@ -343,10 +343,15 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
     for field in std::iter::once(&first).chain(&block.fields) {
         if key.way != Way::Both && field.way != key.way {
             context.report(
-                Diagnostic::new(Code::D510, field.way_span, format!("`{}` is not allowed here", field.way.sign()), "the rows go one way")
-                    .related(key.way_span, "by their key")
-                    .help(format!("write `{}`, or write `<->` in the key", key.way.sign()))
-                    .fix(Safety::Unsafe, format!("write `{}`", key.way.sign()), field.way_span, key.way.sign()),
+                Diagnostic::new(
+                    Code::D510,
+                    field.way_span,
+                    format!("`{}` is not allowed here", field.way.sign()),
+                    "the rows go in one direction",
+                )
+                .related(key.way_span, "by their key")
+                .help(format!("write `{}`, or write `<->` in the key", key.way.sign()))
+                .fix(Safety::Unsafe, format!("write `{}`", key.way.sign()), field.way_span, key.way.sign()),
             );
             complete = false;
             continue;

@@ -29,10 +29,10 @@ impl Checker<'_> {
     ) -> Option<FieldProgram> {
         let Some(Operand::Link(name)) = &step.operand else { return None };
         let unresolved = |span: Span, label: &str, help: String| {
-            Diagnostic::new(Code::D508, span, format!("`{}` cannot be linked so", field.target.text()), label).help(help)
+            Diagnostic::new(Code::D508, span, format!("`{}` cannot be linked like this", field.target.text()), label).help(help)
         };
         if let Some(extra) = field.steps.iter().find(|s| s.span != step.span) {
-            context.report(unresolved(extra.span, "another step beside `link`", "a link has no other step: remove it".to_owned()));
+            context.report(unresolved(extra.span, "another step next to `link`", "a link cannot have another step: remove it".to_owned()));
             return None;
         }
         let absent = match step.or.as_ref().map(|or| (&or.kind, or.span)) {
@@ -59,7 +59,7 @@ impl Checker<'_> {
             return None;
         };
         let FieldType::Link { target: linked } = &target.field.ty else {
-            let help = format!("`{}` holds a value; a link needs a field of type link", field.target.text());
+            let help = format!("`{}` contains a value; a link needs a field of type link", field.target.text());
             context.report(unresolved(field.target.span, "not a link", help));
             return None;
         };
@@ -74,9 +74,9 @@ impl Checker<'_> {
         };
         self.links.push((name.text.clone(), step.span));
         let apart = |what: String, label: String| {
-            Diagnostic::new(Code::D507, step.span, what, label)
-                .related(other.span, format!("mapping `{}`", name.text))
-                .help("name the mapping that reads the table which the lookup points to, and writes the resource which the link leads to")
+            Diagnostic::new(Code::D507, step.span, what, label).related(other.span, format!("mapping `{}`", name.text)).help(
+                "name the mapping that reads the table that the lookup points to, and writes the resource that the target field links to",
+            )
         };
         let (from, to) = (other.source.as_ref()?, other.target.as_ref()?);
         if !targets.is_empty() && !targets.iter().any(|t| t.table == from.name) {
@@ -89,7 +89,7 @@ impl Checker<'_> {
         }
         if linked.as_ref().is_some_and(|l| *l != to.name) {
             let resource = linked.clone().unwrap_or_default();
-            context.report(apart(format!("`{}` does not lead to `{to}`", field.target.text()), format!("it leads to `{resource}`")));
+            context.report(apart(format!("`{}` does not link to `{to}`", field.target.text()), format!("it links to `{resource}`")));
             return None;
         }
         let at = context.at(field.span);
@@ -117,11 +117,11 @@ impl Checker<'_> {
                 Diagnostic::new(
                     Code::D703,
                     *span,
-                    format!("this mapping has {} links, {MOST_LINKS} at most", self.links.len()),
-                    "one too many",
+                    format!("this mapping has {} links, but at most {MOST_LINKS} are allowed", self.links.len()),
+                    "above the limit",
                 )
                 .related(head, "in this mapping")
-                .help("leave out the links that nobody queries, or move some columns to another table"),
+                .help("remove links that are not used in Campaign, or move some columns to another table"),
             );
         }
     }
@@ -151,7 +151,7 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
             below.is_none()
         });
         if open.len() == before {
-            // In a circle, links that may be written later decide nothing.
+            // Links that can be written later do not form a cycle.
             let free = |name: &&str| hard[*name].iter().all(|to| levels.contains_key(to) || !edges.contains_key(to));
             let Some(at) = open.iter().position(free) else { break };
             let name = open.remove(at);
@@ -172,7 +172,7 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
                     "these mappings link to each other in a cycle",
                     format!("`{name}` links to {}", super::types::list(next, 3)),
                 )
-                .help("one of the records must come first: remove one of the links"),
+                .help("one of the records must be written first: remove one of the links, or add `or later` to it"),
             );
         }
     }
@@ -185,10 +185,10 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
                 Diagnostic::new(
                     Code::D704,
                     info.span,
-                    format!("these links are {level} tables deep, {MOST_LEVELS} at most"),
-                    format!("`{name}` begins a way along {level} tables"),
+                    format!("these links are {level} tables deep, but at most {MOST_LEVELS} are allowed"),
+                    format!("`{name}` begins a chain of {level} tables"),
                 )
-                .help("the integration follows links from level 1 to level 3: link to a table nearer to the end of the way"),
+                .help("links from level 1 to level 3 are supported: link to a table nearer to the end of the chain"),
             );
         }
     }

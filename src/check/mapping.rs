@@ -20,7 +20,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
                 Code::D112,
                 head.source.span.to(head.target.span),
                 format!("nothing is mapped {} {} {}", source.id.system, head.way.sign(), target.id.system),
-                "not a direction of the integration",
+                "not supported",
             )
             .help("Dynamics is the source of truth: a mapping goes from a `d365` table to a `campaign` table with `->`; only partner.referral <-> d365.opportunity goes both ways"),
         );

@@ -76,12 +76,12 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
     match mismatch {
         Mismatch::TooLong(longest, max) => {
             let help = match ty {
-                Ty::Text { .. } => format!("cut it on purpose with `| truncate({max})`"),
-                Ty::Words(_) => format!("use a text of at most {}", counted(*max, "character")),
+                Ty::Text { .. } => format!("shorten it with `| truncate({max})`"),
+                Ty::Words(_) => format!("use a text with at most {}", counted(*max, "character")),
                 _ => "choose a longer target field".to_owned(),
             };
             let long = longest.map_or("of any length".to_owned(), |n| format!("up to {}", counted(n, "character")));
-            (Code::D201, format!("the value may be too long for `{target}`"), format!("{long}, of which {max} fit"), help)
+            (Code::D201, format!("the value may be too long for `{target}`"), format!("{long}, but only {max} fit"), help)
         }
         Mismatch::NumberLoss => {
             let help = match (rounding(ty, fit), ty, fit) {
@@ -101,7 +101,7 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
                 Ty::Local => "take the day: `| date`",
                 _ => "take the day in a time zone: `| date(\"Europe/Vienna\")`, or in UTC: `| date`",
             };
-            (Code::D204, format!("`{target}` would lose the time of day"), from, help.to_owned())
+            (Code::D204, format!("the time of day would be lost in `{target}`"), from, help.to_owned())
         }
         Mismatch::NotInEnumeration(words) => {
             let names: &[String] = match fit {
@@ -112,7 +112,7 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
             let help = match near {
                 Some(near) if words.len() == 1 => format!("did you mean `{near}`?"),
                 None if words.len() == 1 => format!("its values are {}", list(names.iter().map(String::as_str), 8)),
-                _ => format!("its values are {}; put a `replace` block in between", list(names.iter().map(String::as_str), 8)),
+                _ => format!("its values are {}; add a `replace` block", list(names.iter().map(String::as_str), 8)),
             };
             let missing = list(words.iter().map(String::as_str), 5);
             (Code::D212, format!("`{target}` has no value {missing}"), from, help)
@@ -123,23 +123,23 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
                 _ => &[],
             };
             let help = format!(
-                "say which value becomes which: `replace FIELD {{ value => {} … else => … }}`",
+                "write which value becomes which: `replace FIELD {{ value => {} … else => … }}`",
                 names.first().map_or("name", String::as_str)
             );
-            (Code::D212, format!("nothing says which value of `{target}` is meant"), from, help)
+            (Code::D212, format!("it is not clear which value of `{target}` is meant"), from, help)
         }
         Mismatch::NoZone => (
             Code::D202,
-            format!("`{target}` needs an instant, and this time names no zone"),
+            format!("`{target}` needs an instant, but this time has no zone"),
             from,
-            "say the zone: `| datetime(\"Europe/Berlin\") or null`, or take the day: `| date`".to_owned(),
+            "add the zone: `| datetime(\"Europe/Berlin\") or null`, or take the day: `| date`".to_owned(),
         ),
         Mismatch::Incompatible => {
             let help = match (ty, fit) {
-                (_, Fit::Link { .. }) => "write which mapping makes the record: `| link MAPPING`".to_owned(),
+                (_, Fit::Link { .. }) => "write which mapping writes the record: `| link MAPPING`".to_owned(),
                 (Ty::Text { .. } | Ty::Words(_), Fit::Date) => "read the text as a date: `| date(\"dd.MM.yyyy\") or null`".to_owned(),
                 (Ty::Text { .. } | Ty::Words(_), Fit::Instant) => {
-                    "read the text by a time zone: `| datetime(\"Europe/Berlin\") or null`".to_owned()
+                    "read the text in a time zone: `| datetime(\"Europe/Berlin\") or null`".to_owned()
                 }
                 (Ty::Text { .. } | Ty::Words(_), Fit::Integer { .. }) => "read the text as a whole number: `| integer or null`".to_owned(),
                 (Ty::Text { .. } | Ty::Words(_), Fit::Decimal { .. } | Fit::Double) => {
@@ -147,11 +147,11 @@ pub(super) fn fit_mismatch(mismatch: &Mismatch, ty: &Ty, fit: &Fit, target: &str
                 }
                 (Ty::Text { .. } | Ty::Words(_), Fit::Boolean) => "read the text as yes or no: `| boolean or null`".to_owned(),
                 (Ty::Text { .. } | Ty::Words(_), _) => {
-                    "choose a text field as the target, or say what each value becomes: `| map { … }`".to_owned()
+                    "choose a text field as the target, or write what each value becomes: `| map { … }`".to_owned()
                 }
-                (_, Fit::Boolean) => "say which value is true: `replace FIELD { value => true … else => false }`".to_owned(),
-                (Ty::Boolean, _) => "say what becomes of each: `replace FIELD { true => … false => … }`".to_owned(),
-                _ => "choose another target field, or put a `replace` block in between".to_owned(),
+                (_, Fit::Boolean) => "write which value is true: `replace FIELD { value => true … else => false }`".to_owned(),
+                (Ty::Boolean, _) => "write what each value becomes: `replace FIELD { true => … false => … }`".to_owned(),
+                _ => "choose another target field, or add a `replace` block".to_owned(),
             };
             (Code::D202, format!("the value does not fit `{target}`"), from, help)
         }

@@ -105,7 +105,7 @@ struct MappingInfo {
     /// The target's field that identifies a record.
     key: Option<String>,
     two_way: bool,
-    /// The direction of its opt-out block, and where that stands.
+    /// The direction of its opt-out block, and its place.
     optout: Option<(Direction, Span)>,
 }
 
@@ -300,7 +300,7 @@ fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
             context.report(
                 Diagnostic::new(Code::D109, name.span, format!("two {what} are named `{}`", name.text), "the second one")
                     .related(first, "the first one")
-                    .help("give each a name of its own; state and reports are kept under it"),
+                    .help("rename one of them; the name identifies its state and its reports"),
             );
         }
     };

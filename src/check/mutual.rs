@@ -98,7 +98,7 @@ pub(super) fn split(
                 if from.as_ref().is_none_or(one_way) || matches!(to, Value::Word(_)) {
                     complete = false;
                     context.report(
-                        Diagnostic::new(Code::D311, arm.span, "this case cannot hold both ways", "not a value on both sides")
+                        Diagnostic::new(Code::D311, arm.span, "this case cannot apply in both directions", "not a value of both fields")
                             .help("`else`, `keep` and `reject` are for one way: write `else => value` for the left field, `value <= else` for the right one"),
                     );
                     continue;

@@ -70,10 +70,10 @@ pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>
                 Code::D105,
                 path.span,
                 format!("`{}` cannot be read", path.text()),
-                "the service does not give this field's value",
+                "the service does not return the value of this field",
             )
             .help(
-                "map another field that holds the value. If column security protects it, add the application user to a field security \
+                "map another field that contains the value. If column security protects it, add the application user to a field security \
                  profile that allows reading, then run `d365map schema pull`",
             ),
         );
@@ -147,7 +147,7 @@ pub(super) fn target_field(path: &Path, table: &Table, initial: bool, context: &
         let help = if field.creatable {
             "it can be set when a record is created, not later: write `@initial` at the end of the entry"
         } else {
-            "the system fills it by itself: remove the entry, or write to another field"
+            "the system computes it: remove the entry, or write to another field"
         };
         context
             .report(Diagnostic::new(Code::D106, path.span, format!("`{}` cannot be written", path.text()), "read-only field").help(help));
@@ -160,14 +160,15 @@ fn not_a_value(path: &Path, field: &Field) -> Diagnostic {
     let (what, help) = match &field.ty {
         FieldType::Item(inner) => {
             let first = inner.keys().next().map_or("…", String::as_str);
-            ("holds fields of its own", format!("name one of them: `{}.{first}`", path.text()))
+            ("contains other fields", format!("name one of them: `{}.{first}`", path.text()))
         }
         FieldType::Collection { .. } => {
-            ("holds many records", "a mapping writes one record; map the other table in a mapping of its own".to_owned())
+            ("contains many records", "a mapping writes one record; map the other table in a separate mapping".to_owned())
         }
-        FieldType::Link { .. } | FieldType::Lookup { .. } => {
-            ("refers to another record", "name a field that holds a value; a link is written by `lookup -> link | link MAPPING`".to_owned())
-        }
+        FieldType::Link { .. } | FieldType::Lookup { .. } => (
+            "refers to another record",
+            "name a field with a single value; to write a link, use `lookup -> link | link MAPPING`".to_owned(),
+        ),
         FieldType::Boolean { .. }
         | FieldType::Integer { .. }
         | FieldType::Decimal { .. }
@@ -180,10 +181,15 @@ fn not_a_value(path: &Path, field: &Field) -> Diagnostic {
         | FieldType::Choice(_)
         | FieldType::MultiChoice(_)
         | FieldType::Enumeration(_)
-        | FieldType::Unsupported => ("holds no single value", "map another field".to_owned()),
+        | FieldType::Unsupported => ("does not have a single value", "map another field".to_owned()),
     };
-    Diagnostic::new(Code::D114, path.span, format!("`{}` {what}", path.text()), format!("{} has no single value", field.vendor_type))
-        .help(help)
+    Diagnostic::new(
+        Code::D114,
+        path.span,
+        format!("`{}` {what}", path.text()),
+        format!("{} does not have a single value", field.vendor_type),
+    )
+    .help(help)
 }
 
 /// All fields of a table with dotted names for nested ones, aliases too.
@@ -209,7 +215,7 @@ fn canonical(path: &Path, table: &Table) -> String {
 fn deprecated(path: &Path, field: &Field, context: &mut Context<'_>) {
     if let Some(instead) = &field.deprecated {
         context.report(
-            Diagnostic::new(Code::D808, path.span, format!("`{}` is deprecated", path.text()), "going to be removed").help(instead.clone()),
+            Diagnostic::new(Code::D808, path.span, format!("`{}` is deprecated", path.text()), "will be removed").help(instead.clone()),
         );
     }
 }
@@ -232,7 +238,7 @@ pub(super) fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnosti
     };
     Diagnostic::new(code, path.span, format!("`{}` has no field `{name}`", table.id), "unknown field").meant(near, path.span, || {
         format!(
-            "see the fields with `d365map schema show {id}`; custom fields come by `d365map schema pull {id}` or a file in the schema folder",
+            "see the fields with `d365map schema show {id}`; to add custom fields, run `d365map schema pull {id}` or write a schema file",
             id = table.id
         )
     })
@@ -261,7 +267,7 @@ fn by_label(name: &str, table: &Table) -> Option<Near> {
     one(true).or_else(|| one(false)).or_else(first).map(|field| Near::guess(field.name.clone()))
 }
 
-/// A field of the record that a lookup leads to.
+/// A field of the record that a lookup points to.
 fn through_a_lookup(code: Code, path: &Path, table: &Table) -> Option<Diagnostic> {
     let [lookup, inner] = path.parts.as_slice() else { return None };
     let field = table.field(&[lookup.text.as_str()]).filter(|field| matches!(field.ty, FieldType::Lookup { .. }))?;
@@ -271,7 +277,7 @@ fn through_a_lookup(code: Code, path: &Path, table: &Table) -> Option<Diagnostic
             code,
             path.span,
             format!("`{}` is a field of another record, and cannot be read through `{name}`", path.text()),
-            format!("`{name}` leads to the record that has `{}`", inner.text),
+            format!("`{name}` points to the record that has `{}`", inner.text),
         )
         .help(format!("write `{name} -> target | label` for the name of that record; map its other fields in a mapping of its table")),
     )

@@ -21,7 +21,7 @@ pub const INGRESS: &Known = &[
     ("refresh", &["never", "daily"]),
 ];
 
-/// The option with an interval in place of a value: `reconcile every 7d`. It has no default: without it nothing is compared.
+/// The option with an interval in place of a value: `reconcile every 7d`. It has no default: without it, nothing is compared.
 const RECONCILE: &str = "reconcile";
 const EVERY: &str = "every";
 /// The shortest interval, one hour: each comparison reads the whole table.
@@ -81,8 +81,13 @@ fn interval(mapping: &Mapping, context: &mut Context<'_>) -> Option<u64> {
     };
     if !(SHORTEST..=LONGEST).contains(&every) {
         context.report(
-            Diagnostic::new(Code::D108, setting.span, "this interval is too short or too long", "not between 1 hour and 3650 days")
-                .help("write an interval from `1h` to `3650d`, such as `reconcile every 7d`: each comparison reads the whole table"),
+            Diagnostic::new(
+                Code::D108,
+                setting.span,
+                "this interval is not between 1 hour and 3650 days",
+                "not between 1 hour and 3650 days",
+            )
+            .help("write an interval from `1h` to `3650d`, such as `reconcile every 7d`: each comparison reads the whole table"),
         );
         return None;
     }
@@ -118,7 +123,7 @@ fn settings(mapping: &Mapping) -> impl Iterator<Item = &Setting> {
     })
 }
 
-/// The settings that are known, each with its value; what is unknown or stands twice is reported.
+/// Returns the known settings, each with its value. Unknown and repeated ones are reported.
 pub(super) fn chosen<'s>(
     settings: impl Iterator<Item = &'s Setting>,
     known: &Known,
@@ -156,7 +161,7 @@ pub(super) fn chosen<'s>(
             Some(value) => chosen.push((*name, *value)),
             None if *name == RECONCILE => context.report(
                 Diagnostic::new(Code::D108, setting.value.span, format!("`reconcile` cannot be `{value}`"), "not an interval")
-                    .help("write `reconcile every 7d`, or remove the option: without it nothing is compared"),
+                    .help("write `reconcile every 7d`, or remove the option: without it, nothing is compared"),
             ),
             None => {
                 let written: Vec<String> = values

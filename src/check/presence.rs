@@ -20,7 +20,7 @@ impl Checker<'_> {
                 "present" if self.target.id.system == SystemId::Campaign => flags.present = true,
                 "present" => context.report(
                     Diagnostic::new(Code::D108, flag.span, "`@present` is not allowed here", "only in a mapping to Campaign")
-                        .help("remove the flag: a mapping in both directions compares the values of both records"),
+                        .help("remove the flag: a two-way mapping compares the values of both records"),
                 ),
                 name => {
                     let diagnostic = Diagnostic::new(Code::D108, flag.span, format!("there is no flag `@{name}`"), "unknown flag");
@@ -32,8 +32,8 @@ impl Checker<'_> {
                             near.text,
                         ),
                         None => diagnostic.help(
-                            "the flags are `@initial` (the value goes with the initial load and a replay, not with later changes) and \
-                             `@present` (an empty value leaves the target as it is)",
+                            "the flags are `@initial` (the value is written by the initial load and a replay, not by later changes) and \
+                             `@present` (if the value is empty, the target stays as it is)",
                         ),
                     });
                 }
@@ -42,7 +42,7 @@ impl Checker<'_> {
         flags
     }
 
-    /// Checks what becomes of an empty value that goes into a field of Campaign.
+    /// Checks what happens to an empty value that is written to a field of Campaign.
     pub(super) fn presence(&self, field: &FieldMapping, target: &TargetField, typed: &Typed, flags: Flags, context: &mut Context<'_>) {
         let can_be_empty = typed.nullable || typed.ty == Ty::Null;
         if flags.present && typed.ty == Ty::Null {

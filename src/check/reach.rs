@@ -36,17 +36,17 @@ pub(super) fn check(branches: &Branches<'_>, checker: &Checker<'_>, context: &mu
             (Some(_), None) => false,
         });
         let unreached = match (before, condition) {
-            (Some((before, _)), _) => Some((*before, "its records are taken here")),
+            (Some((before, _)), _) => Some((*before, "its records are covered here")),
             (None, None) => full
                 .filter(|rest| matches!(rest, Rest::Covered { empty: false, .. }))
-                .map(|_| (branches[0].0, "every value has its branch from here on")),
+                .map(|_| (branches[0].0, "from here on, every value has a branch")),
             (None, Some(condition)) => listed(condition)
                 .filter(|(slot, keys)| covered.get(slot).is_some_and(|values| keys.iter().all(|key| values.keys.contains(key))))
-                .map(|_| (branches[0].0, "its values are taken from here on")),
+                .map(|_| (branches[0].0, "from here on, its values are covered")),
         };
         if let Some((first, label)) = unreached {
             context.report(
-                Diagnostic::new(Code::D312, *span, "this branch is never reached", "an earlier branch takes every record of it")
+                Diagnostic::new(Code::D312, *span, "this branch is never reached", "an earlier branch covers all of its records")
                     .related(first, label)
                     .help("remove the branch, or put it before the other one"),
             );

@@ -1,4 +1,4 @@
-//! Replacements: a table of values for one source field, checked once against the field and once more for each use against
+//! Replacements: a table of values for one source field, checked once against the field and again for each use, against
 //! what the use needs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -80,8 +80,8 @@ pub(super) fn check_arms(
         if arm.way != Way::Forward {
             faulty = true;
             context.report(
-                Diagnostic::new(Code::D510, arm.span, "this case is not allowed here", "only for an entry with `<->`")
-                    .help("write `value => value`; `<=>` and `<=` are for `field <-> field | map { … }` in a mapping in both directions"),
+                Diagnostic::new(Code::D510, arm.span, "this case is not allowed here", "allowed only in an entry with `<->`")
+                    .help("write `value => value`; `<=>` and `<=` are for `field <-> field | map { … }` in a two-way mapping"),
             );
             continue;
         }
@@ -160,13 +160,13 @@ pub(super) fn check_arms(
     // Beside an `else`, such an arm is an exception from it.
     for span in idle.into_iter().filter(|_| else_at.is_none()) {
         context.report(
-            Diagnostic::new(Code::D307, span, "this arm changes nothing", "gives the value itself")
+            Diagnostic::new(Code::D307, span, "this case changes nothing", "results in the same value")
                 .help("remove it: without an `else`, every other value stays as it is"),
         );
     }
     if let Some(span) = null_at.filter(|_| !source.typed.nullable) {
         context.report(
-            Diagnostic::new(Code::D308, span, "this arm is never reached", format!("`{}` always has a value", source.name))
+            Diagnostic::new(Code::D308, span, "this case is never reached", format!("`{}` always has a value", source.name))
                 .help("remove it"),
         );
     }
@@ -188,9 +188,9 @@ fn coverage(checked: &mut CheckedReplace, source: &SourceField, faulty: bool, el
     match &source.field.ty {
         FieldType::Choice(set) => {
             let missing: Vec<_> = set.options.iter().filter(|o| !keys.contains(&o.value)).collect();
-            // With an `else`, the mapping says what becomes of options that are added later.
+            // With an `else`, the mapping says what happens to options that are added later.
             checked.covered = missing.is_empty() && checked.otherwise.is_none();
-            // A misspelt option is reported already; that it is missing too would be said for nothing.
+            // A misspelled option is already reported; to report it as missing too would not help.
             if checked.otherwise.is_none() && !faulty {
                 checked.left_out = missing.into_iter().map(|o| options_text([o]).replace('`', "")).collect();
             }
@@ -205,8 +205,8 @@ fn coverage(checked: &mut CheckedReplace, source: &SourceField, faulty: bool, el
                 && let Some(span) = else_at
             {
                 context.report(
-                    Diagnostic::new(Code::D308, span, "this arm is never reached", "both true and false have an arm")
-                        .help("remove it; a missing value has an arm of its own, `null`"),
+                    Diagnostic::new(Code::D308, span, "this case is never reached", "both true and false have a case")
+                        .help("remove it; to replace an empty value, write the case `null`"),
                 );
             }
         }
@@ -218,8 +218,8 @@ fn coverage(checked: &mut CheckedReplace, source: &SourceField, faulty: bool, el
 fn covered(test: &Test, before: &[(Test, Span)], span: Span, context: &mut Context<'_>) {
     if let Some((_, first)) = before.iter().find(|(before, _)| covers::narrower(test, before)) {
         context.report(
-            Diagnostic::new(Code::D314, span, "this case is never reached", "an earlier comparison takes its values")
-                .related(*first, "its values are taken here")
+            Diagnostic::new(Code::D314, span, "this case is never reached", "an earlier comparison covers its values")
+                .related(*first, "its values are covered here")
                 .help("remove the case, or put it before the comparison"),
         );
     }
@@ -259,7 +259,7 @@ fn report_bare(arm: &Arm, text: &str, context: &mut Context<'_>) {
     let quoted = format!("\"{text}\"");
     let diagnostic = match keyword {
         Some(near) => diagnostic.meant(Some(near), arm.span, String::new),
-        None => diagnostic.help(format!("if you mean the text, write {quoted}; a case cannot write the value of a field")).fix(
+        None => diagnostic.help(format!("if you mean the text, write {quoted}; the result of a case cannot be a field")).fix(
             Safety::Unsafe,
             format!("write {quoted}"),
             arm.span,
@@ -437,7 +437,7 @@ pub(super) fn apply(
                         faulty = true;
                         let (_, message, label, help) = fit_mismatch(&mismatch, ty, fit, target);
                         context.report(
-                            Diagnostic::new(Code::D306, *span, message, label).related(entry, "replaced for this entry").help(help),
+                            Diagnostic::new(Code::D306, *span, message, label).related(entry, "replaced for this field mapping").help(help),
                         );
                     }
                 }
@@ -491,8 +491,8 @@ fn joined(uses: &[(Span, Ty, bool)], entry: Span, context: &mut Context<'_>) -> 
                     "the results of this replacement have different types",
                     format!("{} beside {beside}", one.describe()),
                 )
-                .related(entry, "the steps of this entry need one type")
-                .help("give results of one type; add `else` where values that stay as they are have another"),
+                .related(entry, "the steps of this field mapping need a single type")
+                .help("write results of the same type; if values that stay as they are have another type, add `else`"),
             );
             return None;
         };
@@ -513,11 +513,11 @@ fn report_left_out(checked: &CheckedReplace, ty: &Ty, entry: Span, target: &str,
         Diagnostic::new(
             Code::D212,
             checked.span,
-            format!("values that this replacement leaves out do not fit `{target}`"),
-            format!("no arm for {left_out}, which stay {}", ty.describe()),
+            format!("values without a case in this replacement do not fit `{target}`"),
+            format!("no case for {left_out}, which stay {}", ty.describe()),
         )
-        .related(entry, "replaced for this entry")
-        .help("add an arm for each of them, or `else => …`"),
+        .related(entry, "replaced for this field mapping")
+        .help("add a case for each of them, or `else => …`"),
     );
 }
 

@@ -45,7 +45,7 @@ impl Checker<'_> {
             ast::Source::Literal(literal) => {
                 if let LiteralValue::Duration(_) = literal.value {
                     context.report(
-                        Diagnostic::new(Code::D211, literal.span, "a duration is no value of a field", "a duration")
+                        Diagnostic::new(Code::D211, literal.span, "a duration is not a value that a field can have", "a duration")
                             .help("write it as text, in double quotes"),
                     );
                     return None;
@@ -86,7 +86,7 @@ impl Checker<'_> {
                 Code::D216,
                 literal.span,
                 format!("`{text}` in quotes is a text, not a field"),
-                format!("{what}, but written as text into every record"),
+                format!("{what}, but written as text to every record"),
             )
             .help(format!("write `{}` without quotes to map the field; if you mean the text, allow this warning", field.name)),
         );
@@ -96,7 +96,7 @@ impl Checker<'_> {
     fn name_of(&mut self, path: &ast::Path, step: &ast::Step, context: &mut Context<'_>) -> Option<Origin> {
         if step.arguments.is_some() {
             context.report(
-                Diagnostic::new(Code::D209, step.span, "`label` has the wrong arguments", "a lookup has one name")
+                Diagnostic::new(Code::D209, step.span, "`label` has the wrong arguments", "a lookup has only one name")
                     .help("write `label` alone"),
             );
             return None;
@@ -104,7 +104,7 @@ impl Checker<'_> {
         if let Some(or) = &step.or {
             context.report(
                 Diagnostic::new(Code::D207, or.span, "`label` cannot fail here", "this never happens")
-                    .help("remove the `or`: a lookup without a record has no name"),
+                    .help("remove the `or`: for an empty lookup, the result is empty"),
             );
             return None;
         }
@@ -134,7 +134,7 @@ impl Checker<'_> {
         Some(text.origin())
     }
 
-    /// A function. `fit`: what the target admits; without one nothing comes of it, but its fields are checked all the same.
+    /// A function. `fit`: what the target allows; without it, the function has no result, but its fields are still checked.
     fn call(&mut self, call: &ast::Call, entry: Span, fit: Option<&Fit>, context: &mut Context<'_>) -> Option<Origin> {
         let fit = fit.unwrap_or(&Fit::Text { max: None });
         match call.name.text.as_str() {
@@ -171,7 +171,7 @@ impl Checker<'_> {
         let mut typed: Option<Typed> = None;
         for argument in &call.arguments {
             let Some((path, steps)) = argument.field() else {
-                let help = "write `coalesce(telephone1, telephone2)`; a fixed value comes by a step: `| default(\"…\")`";
+                let help = "write `coalesce(telephone1, telephone2)`; for a fixed value, use a step: `| default(\"…\")`";
                 return self.wrong_arguments(call, argument.span(), "expected a field", help, context);
             };
             let (read, one) = self.argument(path, steps, entry, fit, context)?;
@@ -188,7 +188,7 @@ impl Checker<'_> {
                                 "`coalesce` would mix values of different types",
                                 format!("{} beside {}", one.ty.describe(), before.ty.describe()),
                             )
-                            .help("name fields of one type"),
+                            .help("use fields of the same type"),
                         );
                         return None;
                     }
@@ -215,7 +215,7 @@ impl Checker<'_> {
                 Argument::Literal(literal) => match &literal.value {
                     LiteralValue::Null | LiteralValue::Duration(_) => {
                         let help = "write `concat(firstname, \" \", lastname)`";
-                        return self.wrong_arguments(call, literal.span, "this is no text", help, context);
+                        return self.wrong_arguments(call, literal.span, "this is not a text", help, context);
                     }
                     value => {
                         self.quoted_name(literal, false, context);
@@ -238,7 +238,7 @@ impl Checker<'_> {
             }
         }
         if fields == 0 {
-            let help = "write `concat(firstname, \" \", lastname)`; a fixed text stands by itself";
+            let help = "write `concat(firstname, \" \", lastname)`; a fixed text needs no function";
             return self.wrong_arguments(call, call.span, "expected one field or more", help, context);
         }
         Some(text.origin())
@@ -249,9 +249,9 @@ impl Checker<'_> {
         let separator = match call.arguments.first() {
             Some(Argument::Literal(literal)) => match &literal.value {
                 LiteralValue::Text(text) => text.clone(),
-                _ => return self.wrong_arguments(call, literal.span, "expected a text that stands between the values", help, context),
+                _ => return self.wrong_arguments(call, literal.span, "expected the text between the values", help, context),
             },
-            _ => return self.wrong_arguments(call, call.span, "expected a text that stands between the values", help, context),
+            _ => return self.wrong_arguments(call, call.span, "expected the text between the values", help, context),
         };
         let (mut reads, mut longest, mut nullable) = (Vec::new(), Some(0_u32), true);
         for argument in &call.arguments[1..] {

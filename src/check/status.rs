@@ -128,7 +128,7 @@ fn together(statuses: &[Written], substatuses: &[Written], same_field: bool) -> 
 fn alone(span: Span, context: &mut Context<'_>) {
     context.report(
         Diagnostic::new(Code::D511, span, "`status` is written without `substatus`", "`Closed` can be won, lost, declined or expired")
-            .help("add an entry for `substatus`, such as `substatus <- statecode | map { Open => Accepted; Won => Won; Lost => Lost }`; a substatus brings its status with it"),
+            .help("add an entry for `substatus`, such as `substatus <- statecode | map { Open => Accepted; Won => Won; Lost => Lost }`; the status follows from the substatus"),
     );
 }
 
@@ -139,13 +139,13 @@ fn report_refused(case: Option<&str>, status: &Status, substatus: &Substatus, sp
             let fitting = list(rule.substatus.iter().map(Substatus::as_str), 4);
             let own = Status::of(substatus).map(|own| format!(", or the status `{own}`")).unwrap_or_default();
             (
-                format!("Partner Center refuses the substatus `{substatus}` with the status `{status}`"),
+                format!("Partner Center rejects the substatus `{substatus}` with the status `{status}`"),
                 format!("with the status `{status}` the substatus is {fitting}: write one of these{own}"),
             )
         }
         None => {
             let all = RULES.iter().flat_map(|rule| rule.substatus).map(Substatus::as_str);
-            (format!("Partner Center refuses the substatus `{substatus}`"), format!("write one of {}", list(all, 8)))
+            (format!("Partner Center rejects the substatus `{substatus}`"), format!("write one of {}", list(all, 8)))
         }
     };
     context.report(Diagnostic::new(Code::D512, span, message, format!("written{when}")).help(help));
@@ -164,7 +164,7 @@ fn unreachable(states: &[(Option<String>, Status, Substatus)], span: Span, conte
             Diagnostic::new(
                 Code::D513,
                 span,
-                format!("a deal that begins in Dynamics 365 never gets the status `{status}` with the substatus `{substatus}`"),
+                format!("a deal created in Dynamics 365 never has the status `{status}` with the substatus `{substatus}`"),
                 when,
             )
             .help(

@@ -30,7 +30,7 @@ pub(super) fn direction_marks(file: FileId, text: &str, context: &mut Context<'_
                     Code::D013,
                     span,
                     format!("the invisible character {name} changes the direction of text"),
-                    "editors may show this line in another order",
+                    "editors can show this line in a different order",
                 )
                 .help("remove the character, or allow this warning if the text needs it")
                 .fix(Safety::Unsafe, format!("remove {name}"), span, ""),
@@ -52,7 +52,7 @@ pub(super) fn writes_nothing(mapping: &Mapping, context: &mut Context<'_>) {
         return;
     }
     context.report(
-        Diagnostic::new(Code::D810, head.name.span, format!("`{}` writes nothing but its key", head.name.text), "no field is mapped")
+        Diagnostic::new(Code::D810, head.name.span, format!("`{}` only writes its key", head.name.text), "no field is mapped")
             .help("add entries such as `lastname -> lastName`, or remove the mapping"),
     );
 }
@@ -65,8 +65,8 @@ fn key_first(mapping: &Mapping, context: &mut Context<'_>) {
         return;
     }
     let diagnostic = Diagnostic::new(Code::D807, key.span, "the key is not the first entry", "expected at the top of the mapping")
-        .related(first.span(), "stands before it")
-        .help("move the key to the top: it is what a reader looks for first");
+        .related(first.span(), "the entry before it")
+        .help("move the key to the top, where readers look for it");
     context.report(match move_up(key.span, first.span(), context) {
         Some(edits) => diagnostic.fixes(Safety::Safe, "move the key to the top", edits),
         None => diagnostic,
@@ -101,7 +101,7 @@ pub(super) fn test_titles<'t>(tests: impl Iterator<Item = &'t TestBlock>, contex
                     "the second one",
                 )
                 .related(first, "the first one")
-                .help("say in each title what the test shows"),
+                .help("write in each title what the test shows"),
             );
         }
     }

@@ -14,7 +14,7 @@ pub(super) fn check(flow: &IngressFlow, context: &mut Context<'_>) {
             Diagnostic::new(
                 Code::D127,
                 span(step.at),
-                "this value depends on the day, but is only written when the record changes",
+                "this value depends on the day, but it is only written when the record changes",
                 "changes with `today`",
             )
             .help(
@@ -29,13 +29,8 @@ pub(super) fn check(flow: &IngressFlow, context: &mut Context<'_>) {
 pub(super) fn two_way(programs: &[FieldProgram], context: &mut Context<'_>) {
     for step in programs.iter().flat_map(FieldProgram::steps_of_today) {
         context.report(
-            Diagnostic::new(
-                Code::D209,
-                span(step.at),
-                "`today` is not supported in a mapping in both directions",
-                "the value would change every day",
-            )
-            .help("name a field with a date: `days(createdon)`"),
+            Diagnostic::new(Code::D209, span(step.at), "`today` is not supported in a two-way mapping", "the value would change every day")
+                .help("name a field with a date: `days(createdon)`"),
         );
     }
     for condition in programs.iter().flat_map(FieldProgram::conditions).filter(|condition| condition.asks_the_time()) {
@@ -43,8 +38,8 @@ pub(super) fn two_way(programs: &[FieldProgram], context: &mut Context<'_>) {
             Diagnostic::new(
                 Code::D209,
                 span(condition.at),
-                "a value of a mapping in both directions cannot depend on the time of the run",
-                "the value would change although no record does",
+                "a value of a two-way mapping cannot depend on the time of the run",
+                "the value would change although the record does not",
             )
             .help("compare with a fixed date or with another field"),
         );

@@ -83,10 +83,10 @@ impl<'f> Possible<'f> {
         Some(match conflict {
             Conflict::Values(first) => finding(format!("`{name}` cannot be both"))
                 .related(first, "equal to another value here")
-                .help("use `in (…)`, or put them into an `any { … }`"),
-            Conflict::Range(first) => finding(format!("no value of `{name}` meets both"))
+                .help("use `in (…)`, or put them in an `any { … }`"),
+            Conflict::Range(first) => finding(format!("no value of `{name}` meets both conditions"))
                 .related(first, "the other condition")
-                .help("correct one of the two, or put them into an `any { … }`"),
+                .help("correct one of the two, or put them in an `any { … }`"),
         })
     }
 
@@ -187,7 +187,7 @@ impl<'f> Possible<'f> {
     }
 }
 
-/// Whether no value lies between two ends. Between two neighbouring whole numbers lies none.
+/// Whether no value lies between two ends. Between two neighboring whole numbers lies none.
 fn nothing_between(low: &End<'_>, high: &End<'_>) -> bool {
     if let (Const::Integer(from), Const::Integer(to)) = (low.value, high.value) {
         let from = i128::from(*from) + i128::from(!low.included);

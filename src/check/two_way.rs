@@ -22,9 +22,9 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
                 Code::D112,
                 head.source.span.to(head.target.span),
                 format!("nothing is mapped {} <-> {}", left.id.system, right.id.system),
-                "not a direction of the integration",
+                "not supported",
             )
-            .help("only referrals and opportunities go both ways: `partner.referral <-> d365.opportunity`"),
+            .help("only mappings of referrals and opportunities go both ways: `partner.referral <-> d365.opportunity`"),
         );
         return None;
     }
@@ -41,7 +41,7 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
     for entry in &mapping.entries {
         if let Entry::When(when) = entry {
             context.report(
-                Diagnostic::new(Code::D509, when.span, "`when` is not possible in a mapping in both directions", "leaves fields unchanged")
+                Diagnostic::new(Code::D509, when.span, "`when` is not supported in a two-way mapping", "leaves fields unchanged")
                     .help("write `case { condition => source; else => source } -> target` for each field"),
             );
             complete = false;
@@ -98,8 +98,12 @@ fn key<'m>(
     let Some(key) = keys.next() else {
         if !mapping.unread_key {
             context.report(
-                Diagnostic::new(Code::D501, head, "this mapping has no key", "records of the two tables could not be matched")
-                    .help(format!("begin the mapping with `key {} <-> field`, where the field keeps the referral's id", left.primary_key)),
+                Diagnostic::new(Code::D501, head, "this mapping has no key", "records of the two tables could not be matched").help(
+                    format!(
+                        "begin the mapping with `key {} <-> field`, with the field that stores the id of the referral",
+                        left.primary_key
+                    ),
+                ),
             );
         }
         return None;
@@ -112,12 +116,11 @@ fn key<'m>(
         );
     }
     if key.way != Way::Both {
-        context.report(Diagnostic::new(Code::D510, key.way_span, "a key goes both ways here", "expected `<->`").help("write `<->`").fix(
-            Safety::Unsafe,
-            "write `<->`",
-            key.way_span,
-            "<->",
-        ));
+        context.report(
+            Diagnostic::new(Code::D510, key.way_span, "the key of a two-way mapping goes both ways", "expected `<->`")
+                .help("write `<->`")
+                .fix(Safety::Unsafe, "write `<->`", key.way_span, "<->"),
+        );
     }
     let (source, target) = (forward.source.clone(), forward.target.clone());
     let from = names::source_field(&key.source, &source, context);
@@ -142,7 +145,7 @@ fn key<'m>(
                 Code::D503,
                 key.target.span,
                 format!("`{}` cannot hold {}", key.target.text(), from.typed.ty.describe()),
-                "does not hold the key",
+                "cannot hold the key",
             )
             .help("the key must be a text field of at least 36 characters"),
         );

@@ -10,7 +10,7 @@ use crate::syntax::ast::{LiteralValue, Value};
 use crate::time;
 use crate::unicode::{same, same_but_for_case};
 
-/// Why a value cannot be one of the field's: what stands there, and what to write instead.
+/// Why a field cannot have a value: what is written, and what to write instead.
 #[derive(Debug)]
 pub(super) struct Unfit {
     label: String,
@@ -63,8 +63,10 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
             },
             Value::Moment(_) => Err(expected(field, "text in double quotes")),
             Value::Word(path) => {
-                let unfit =
-                    unfit(format!("`{}` is a bare word", path.text()), format!("`{}` holds text: write \"{}\"", field.name, path.text()));
+                let unfit = unfit(
+                    format!("`{}` is a word without quotes", path.text()),
+                    format!("`{}` contains text: write \"{}\"", field.name, path.text()),
+                );
                 // The word may also be a misspelled keyword, such as `default` for `else`.
                 Err(Unfit { meant: Some(Near::guess(format!("\"{}\"", path.text()))), ..unfit })
             }
@@ -107,7 +109,7 @@ pub(super) fn resolve(value: &Value, field: &Field) -> Result<Const, Unfit> {
             }
         }
         FieldType::Link { .. } | FieldType::Collection { .. } | FieldType::Item(_) => {
-            Err(expected(field, "nothing: it holds no single value"))
+            Err(expected(field, "nothing: it does not have a single value"))
         }
     }
 }

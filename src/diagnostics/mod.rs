@@ -25,7 +25,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Where.
     pub span: Span,
-    /// What stands there, shown beside the underlined text.
+    /// What is there, shown next to the underlined text.
     pub label: String,
     /// What to write instead.
     pub help: Option<String>,

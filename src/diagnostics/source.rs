@@ -75,7 +75,7 @@ impl SourceFile {
         self.line_starts().partition_point(|s| *s <= offset).saturating_sub(1)
     }
 
-    /// How many lines there are; what follows the last line break is a line, be it empty.
+    /// How many lines there are; what follows the last line break is a line, even if it is empty.
     pub fn line_count(&self) -> usize {
         self.line_starts().len()
     }

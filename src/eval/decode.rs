@@ -1,7 +1,7 @@
 //! A record's JSON text to slots, without a tree in between.
 //!
 //! Records of one page have their properties in one order, so the place of each property is guessed from the record before;
-//! a wrong guess costs one look-up. Numbers are read from their text: no decimal passes a floating-point number.
+//! a wrong guess costs one lookup. Numbers are read from their text: no decimal is ever a floating-point number.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -36,7 +36,7 @@ impl Decoder {
         Decoder { kinds: slots.iter().map(|s| s.kind).collect(), by_name, shape: RefCell::default() }
     }
 
-    /// The values of all slots, `Null` where the record has none. An error where the text is no record, or a value is not of
+    /// The values of all slots, `Null` if the record has none. Returns an error if the text is not a record, or if a value is not of
     /// its slot's kind.
     pub(super) fn decode<'a>(&self, record: &'a str) -> Result<Vec<Value<'a>>, serde_json::Error> {
         let mut values = vec![Value::Null; self.kinds.len()];
@@ -190,7 +190,7 @@ impl<'a> Visitor<'a> for ValueSeed {
     }
 }
 
-/// A text of the source: without control characters, and no value if nothing but white space is left.
+/// A text of the source: without control characters, and empty if only white space is left.
 fn text_value(text: Cow<'_, str>) -> Value<'_> {
     let text = without_controls(text);
     if is_blank(&text) { Value::Null } else { Value::Text(text) }
@@ -206,7 +206,7 @@ fn scalar(kind: SlotKind, text: &str) -> Option<Value<'static>> {
     }
 }
 
-/// A GUID in lower case; `None` where the text is none.
+/// A GUID in lower case; `None` if the text is not one.
 fn guid(text: &str) -> Option<Cow<'_, str>> {
     let shape = |(i, b): (usize, u8)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() };
     let valid = text.len() == 36 && text.bytes().enumerate().all(shape);
@@ -228,7 +228,7 @@ pub(super) fn kind_text(kind: SlotKind) -> &'static str {
     }
 }
 
-/// Decodes one value of a record that did not decode as a whole; tells which one is at fault.
+/// Decodes one value of a record that could not be decoded as a whole, to find which value is wrong.
 pub(super) fn decodes(kind: SlotKind, value: &str) -> bool {
     ValueSeed(kind).deserialize(&mut serde_json::Deserializer::from_str(value)).is_ok()
 }

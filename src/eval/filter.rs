@@ -100,7 +100,7 @@ impl ReadyTest {
                     RelativeBase::Today => time::midnight(now.date_naive()),
                 };
                 let Some(moment) = start.checked_add_signed(*offset) else { return false };
-                // A day is compared with a day: a birthday is not before the noon of its own day.
+                // A day is compared with a day: a birthday is not before noon of the same day.
                 let constant = match value {
                     Value::Date(_) => Const::Date(moment.date_naive()),
                     _ => Const::Instant(moment),

@@ -143,7 +143,7 @@ pub struct Rejection {
     pub source_id: Option<String>,
     /// The diagnostic's code, `D901` to `D905`.
     pub code: &'static str,
-    /// The field that has no value: the target's path, or the source's name where a source value is at fault.
+    /// The field that has no value: the path of the target, or the name of the source if a source value is wrong.
     pub field: String,
     /// The node of the mapping file.
     pub at: At,
@@ -176,7 +176,7 @@ impl<'p> Evaluator<'p> {
     }
 
     /// The arms of the replacements, each with whether a record took it; nothing where they are not counted. A table that
-    /// several fields use stands there once for each.
+    /// several fields use is in it once for each.
     pub fn arms(&mut self) -> Vec<ArmUse> {
         let mut arms = Vec::new();
         self.fields.iter_mut().for_each(|f| f.arms(&mut arms));
@@ -196,7 +196,7 @@ impl<'p> Evaluator<'p> {
         }
     }
 
-    /// Evaluates one record as [`Evaluator::evaluate`] does, and also returns until when that holds if nobody changes the record. Of the
+    /// Evaluates one record as [`Evaluator::evaluate`] does, and also returns until when the result is valid if the record does not change. Of the
     /// values, only the conditions of a `case` are asked: a value that depends on the day (`years(today)`) is written again by `refresh
     /// daily`, for all records at once.
     pub fn evaluate_until<'a>(&'a self, record: &'a str, now: Instant) -> (Evaluated<'a, 'a>, ValidUntil) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::plan::{Fit, IngressFlow};
 use crate::value::Value;
 
-/// A record's text: before each value stands what was worked out beforehand.
+/// The text of a record. What precedes each value is prepared in advance.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// In order of writing: the text before the value, and the field (`None` for the key).

@@ -1,4 +1,4 @@
-//! The program of one target field, made ready to run: tables sorted for look-up, nothing resolved by name.
+//! The program of one target field, made ready to run: tables sorted for lookup, nothing resolved by name.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -63,7 +63,7 @@ pub(super) struct ReadyRead<'p> {
     steps: Vec<ReadyStep<'p>>,
 }
 
-/// A replacement sorted for look-up by its kind of key.
+/// A replacement sorted for lookup by its kind of key.
 #[derive(Debug)]
 pub(super) struct Table<'p> {
     at: At,
@@ -72,7 +72,7 @@ pub(super) struct Table<'p> {
     texts: Vec<(Cow<'p, str>, &'p Outcome)>,
     /// Decimals, dates and instants: compared one by one.
     others: Vec<(&'p Const, &'p Outcome)>,
-    /// For values that are none of these; the first that holds decides.
+    /// For other values; the first one that is true decides.
     tests: Vec<(ReadyTest, &'p Outcome)>,
     no: Option<&'p Outcome>,
     yes: Option<&'p Outcome>,
@@ -113,7 +113,7 @@ impl<'p> Table<'p> {
         Ok(table)
     }
 
-    /// What becomes of a value.
+    /// The outcome of a value.
     pub(super) fn apply<'a>(&self, value: &Value<'a>) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
@@ -437,7 +437,7 @@ impl<'p> Program<'p> {
         if self.present && value.is_null() {
             return Ok(None);
         }
-        // A day may stand where days and instants meet: a default, the first of several fields.
+        // A day is possible where days and instants meet: a default, the first of several fields.
         if let (Fit::Instant, Value::Date(date)) = (self.fit, &value) {
             value = Value::Instant(time::midnight(*date));
         }
@@ -445,7 +445,7 @@ impl<'p> Program<'p> {
         Ok(Some(value))
     }
 
-    /// What the checker has proved, checked once more: a record may break its own schema.
+    /// Checks again what the checker has proved, because a record can violate its schema.
     fn check(&self, value: &Value<'_>) -> Result<(), Fault> {
         let fits = match (self.fit, value) {
             (_, Value::Null) => true,

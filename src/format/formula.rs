@@ -11,7 +11,7 @@ pub(super) struct Formula {
 }
 
 impl Formula {
-    /// Takes notice of a word, and says whether a blank stands before it; `None` if the rules of all entries decide. `left` is the word
+    /// Notes a word, and says whether a space precedes it; `None` if the rules of all entries decide. `left` is the word
     /// before it in the same line.
     pub(super) fn blank_before(&mut self, left: Option<&str>, word: &str) -> Option<bool> {
         if word == "=" && matches!(left, None | Some("=>" | "<-")) {

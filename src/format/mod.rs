@@ -4,7 +4,7 @@
 //! rewritten; [`print`] lays them out. What it writes is read again: if the words of the result were not those of the text,
 //! the text would be left alone.
 //!
-//! The form: two spaces for each block, one entry in a line, arrows, first steps and comments of neighbouring entries in
+//! The form: two spaces for each block, one entry in a line, arrows, first steps and comments of neighboring entries in
 //! columns, at most one blank line. Line ends are those that most lines of the text have (LF or CRLF): Git for Windows checks
 //! text files out with CRLF, and a clean checkout must be in form. A block that its author wrote in one line stays in one while
 //! it fits.
@@ -40,7 +40,7 @@ fn with_line_ends(formatted: String, original: &str) -> String {
 fn words(text: &str) -> Vec<&str> {
     let mean = |t: &&syntax::Token| t.kind != TokenKind::Newline && !matches!(t.text(text), ";" | ",");
     let mut words: Vec<&str> = tokens(text).iter().filter(mean).map(|t| t.text(text)).collect();
-    // A comment may move to the front of the entry in whose midst it stood.
+    // A comment within an entry can move to the front of that entry.
     words.sort_by_key(|w| if w.starts_with('#') { Some(*w) } else { None });
     words
 }

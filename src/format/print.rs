@@ -22,7 +22,7 @@ pub(super) fn print(nodes: &[Node<'_>]) -> String {
 
 /// An entry in one line, cut where columns begin.
 struct Row {
-    /// What stands before the arrow, or an option's name; empty where the row has no columns.
+    /// What is before the arrow, or the name of an option; empty if the row has no columns.
     left: String,
     /// The arrow and what it points to, or the option's value.
     middle: String,
@@ -43,7 +43,7 @@ fn width(text: &str) -> usize {
 
 fn list(nodes: &[Node<'_>], depth: usize, owner: &str, out: &mut String) {
     let indent = "  ".repeat(depth);
-    // Rows of neighbouring lines share their columns.
+    // Rows of neighboring lines share their columns.
     let mut run: Vec<Row> = Vec::new();
     let mut first = true;
     let mut after_block = false;
@@ -52,7 +52,7 @@ fn list(nodes: &[Node<'_>], depth: usize, owner: &str, out: &mut String) {
             Node::Comment { gap, .. } => *gap,
             Node::Entry(entry) => entry.gap || (depth == 0 && !first && is_item(entry) && !after_comment(out)),
         };
-        // Items of a file stand apart.
+        // Items of a file are separated.
         let gap = gap || (depth == 0 && after_block);
         after_block = false;
         if gap && !first {
@@ -94,7 +94,7 @@ fn after_comment(out: &str) -> bool {
     out.trim_end_matches('\n').rsplit('\n').next().is_some_and(|l| l.trim_start().starts_with('#'))
 }
 
-/// Whether an entry of the file is a block, which stands apart from its neighbours.
+/// Whether an entry of the file is a block, which is separated from its neighbors.
 fn is_item(entry: &Entry<'_>) -> bool {
     entry.parts.iter().any(|p| matches!(p, Part::Block(_)))
 }
@@ -106,7 +106,7 @@ fn first_word<'t>(entry: &Entry<'t>) -> &'t str {
     }
 }
 
-/// Writes the rows of neighbouring lines with their columns.
+/// Writes the rows of neighboring lines with their columns.
 fn flush(run: &mut Vec<Row>, indent: &str, out: &mut String) {
     let widest = |of: &dyn Fn(&Row) -> Option<&String>| {
         run.iter().filter_map(of).map(|t| width(t)).filter(|w| *w <= COLUMN_WIDTH).max().unwrap_or(0)
@@ -157,7 +157,7 @@ fn bars(parts: &[Part<'_>]) -> Vec<usize> {
 /// An entry as a row; `None` where it takes several lines.
 fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     let arrow = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "->" | "<-" | "<->" | "=>")));
-    // Steps of a formula may stand before the arrow.
+    // Steps of a formula can be before the arrow.
     let bars = bars(&entry.parts);
     let steps = bars.iter().copied().find(|at| arrow.is_none_or(|arrow| arrow < *at));
     let comment = entry.comment.map(str::to_owned);
@@ -172,7 +172,7 @@ fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
         Some(Row { left: words(left)?, middle: words(middle)?, right: words(right)?, comment })
     };
     match arrow {
-        // A key is no field among others.
+        // A key is not an ordinary field mapping.
         Some(at) if first_word(entry) != "key" || at == 0 => {
             let end = steps.unwrap_or(entry.parts.len());
             columns(&entry.parts[..at], &entry.parts[at..end], &entry.parts[end..], comment)
@@ -193,7 +193,7 @@ fn words(parts: &[Part<'_>]) -> Option<String> {
 fn words_in(parts: &[Part<'_>], formula: &mut Formula) -> Option<String> {
     let mut out = String::new();
     let mut before: Option<(TokenKind, &str)> = None;
-    // The word before the last: a minus behind `now` is no sign of a number.
+    // The word before the last one: a minus after `now` is not the sign of a number.
     for part in parts {
         match part {
             Part::Word(kind, text) => {
@@ -246,7 +246,7 @@ fn in_one_line(block: &Block<'_>, parts: &[Part<'_>]) -> Option<String> {
     Some(format!("{{ {} }}", entries.join(if values { ", " } else { "; " })))
 }
 
-/// Whether a blank stands between two words. `out` is what stands before the second.
+/// Whether there is a space between two words. `out` is what precedes the second one.
 fn blank_between(left: (TokenKind, &str), right: (TokenKind, &str), out: &str) -> bool {
     match (left, right) {
         (_, (_, "," | ")" | "." | ":")) | ((_, "." | "(" | "@"), _) => false,
@@ -257,7 +257,7 @@ fn blank_between(left: (TokenKind, &str), right: (TokenKind, &str), out: &str) -
     }
 }
 
-/// Whether the sign at the end of a text stands between a moment and a duration, and not before a number.
+/// Whether the sign at the end of a text is between a point in time and a duration, and not before a number.
 fn is_offset(out: &str) -> bool {
     let before = out.trim_end_matches(['-', '+']).trim_end();
     let word = before.rsplit([' ', '(', ',']).next().unwrap_or_default();

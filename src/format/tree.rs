@@ -2,13 +2,13 @@
 
 use crate::syntax::{Token, TokenKind};
 
-/// What stands in a list.
+/// What a list contains.
 #[derive(Debug)]
 pub(super) enum Node<'t> {
-    /// A comment on a line of its own.
+    /// A comment on a separate line.
     Comment {
         text: &'t str,
-        /// Whether a blank line stands before it.
+        /// Whether a blank line precedes it.
         gap: bool,
     },
     /// An entry.
@@ -21,7 +21,7 @@ pub(super) struct Entry<'t> {
     pub(super) parts: Vec<Part<'t>>,
     /// The comment at its end.
     pub(super) comment: Option<&'t str>,
-    /// Whether a blank line stands before it.
+    /// Whether a blank line precedes it.
     pub(super) gap: bool,
 }
 
@@ -54,7 +54,7 @@ struct Reader<'t> {
 pub(super) fn read<'t>(text: &'t str, tokens: &'t [Token]) -> Vec<Node<'t>> {
     let mut reader = Reader { text, tokens, at: 0 };
     let mut nodes = reader.list(false);
-    // Braces balance in such a text; should one be left all the same, its rest is read as more of the list.
+    // Braces balance in such a text; if one is left nevertheless, the rest is read as part of the list.
     while reader.at < tokens.len() {
         reader.at += 1;
         nodes.extend(reader.list(false));
@@ -77,7 +77,7 @@ impl<'t> Reader<'t> {
     fn list(&mut self, values: bool) -> Vec<Node<'t>> {
         let mut nodes: Vec<Node<'t>> = Vec::new();
         let mut newlines = 0;
-        // Whether the present line has an entry already, whose end a comment may stand at.
+        // Whether the current line already has an entry, at whose end a comment can be.
         let mut on_line = false;
         while let Some((kind, text)) = self.peek() {
             match (kind, text) {
@@ -101,7 +101,7 @@ impl<'t> Reader<'t> {
                     let gap = newlines > 1 && !nodes.is_empty();
                     let (mut entry, between) = self.entry(values);
                     entry.gap = gap;
-                    // Comments in the midst of an entry stand before it.
+                    // Comments within an entry are written before it.
                     for (i, text) in between.into_iter().enumerate() {
                         nodes.push(Node::Comment { text, gap: gap && i == 0 });
                         entry.gap = false;

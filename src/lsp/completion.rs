@@ -1,4 +1,4 @@
-//! Completion, in half-typed text too: what can stand at the cursor is told from the words of the entry before it and from
+//! Completion, in half-typed text too: the words of the entry before the cursor decide what is allowed there, together with
 //! the blocks around it, not from the tree, which has nothing where an entry cannot be read yet.
 
 mod formula;
@@ -20,7 +20,7 @@ struct Open<'t> {
     header: Vec<&'t str>,
 }
 
-/// What stands before the cursor.
+/// What is before the cursor.
 struct Place<'t> {
     blocks: Vec<Open<'t>>,
     /// The words of the entry, without the one that is being typed.
@@ -37,7 +37,7 @@ fn place(text: &str, offset: usize) -> Place<'_> {
         let word = token.text(text);
         let typed = token.range.end >= offset;
         match token.kind {
-            // A comment goes on to the end of its line, whatever blanks stand there.
+            // A comment goes on to the end of its line, even if there are spaces.
             TokenKind::Comment => place.quiet |= text.get(token.range.start..offset).is_some_and(|t| !t.contains('\n')),
             TokenKind::Text if typed && (token.range.end > offset || word.len() == 1) => place.quiet = true,
             TokenKind::Newline => {
@@ -169,7 +169,7 @@ fn outer_tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
     }
 }
 
-/// What can stand at a byte of a file.
+/// What is allowed at a byte of a file.
 pub(super) fn of(group: &Group, file: usize, offset: usize) -> Vec<CompletionItem> {
     let text = &group.files[file].text;
     let place = place(text, offset.min(text.len()));

@@ -26,7 +26,7 @@ pub(super) struct Source {
     pub(super) text: Arc<str>,
     /// Where its lines begin.
     pub(super) lines: Lines,
-    /// Parsed with the group's number of the file, constants in place of nothing: as it stands.
+    /// Parsed with the group's number of the file, without replacing constants: as it is written.
     pub(super) tree: File,
 }
 
@@ -46,7 +46,7 @@ impl Group {
     }
 }
 
-/// The path of an address; `None` for documents that are no files.
+/// The path of an address; `None` for documents that are not files.
 pub(super) fn path_of(uri: &Uri) -> Option<PathBuf> {
     url::Url::parse(uri.as_str()).ok()?.to_file_path().ok()
 }
@@ -78,7 +78,7 @@ impl Documents {
         self.open.keys().filter_map(|u| u.parse().ok()).collect()
     }
 
-    /// The group that a document belongs to, compiled. A document that is no file is a group by itself.
+    /// The group that a document belongs to, compiled. A document that is not a file is a group by itself.
     pub(super) fn group(&self, uri: &Uri) -> Group {
         let mut problem = None;
         let loaded = path_of(uri).and_then(|path| match load(&path) {

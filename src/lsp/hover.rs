@@ -1,4 +1,4 @@
-//! What stands under the cursor: a field's label, type, length and options; a step's use; a table; a code in a comment.
+//! What is under the cursor: a field's label, type, length and options; a step's use; a table; a code in a comment.
 
 use std::fmt::Write;
 
@@ -105,7 +105,7 @@ fn notes(field: &Field) -> Vec<String> {
     if field.provenance == Provenance::Assumed {
         notes.push("assumed; a pull of the schema confirms it".to_owned());
     }
-    notes.extend(field.derived.map(|d| format!("{}: its value changes without a change of the record", d.name())));
+    notes.extend(field.derived.map(|d| format!("{}: its value changes although the record does not", d.name())));
     notes.extend(field.deprecated.as_ref().map(|d| format!("deprecated: {d}")));
     notes
 }

@@ -29,7 +29,7 @@ pub(super) enum Name {
 pub(super) struct Mark {
     pub(super) span: Span,
     pub(super) name: Name,
-    /// Whether the name is declared here. For a field: whether its replacement stands here.
+    /// Whether the name is declared here. For a field: whether this is its replacement.
     pub(super) declares: bool,
 }
 
@@ -355,7 +355,7 @@ impl<'c> Walk<'c, '_> {
 
     fn literal(&mut self, literal: &Literal) {
         if let LiteralValue::Constant(name) = &literal.value {
-            // The `$` is no part of the name.
+            // The `$` is not part of the name.
             let span = Span { start: literal.span.start + 1, ..literal.span };
             self.add(span, Name::Constant(name.clone()), false);
         }

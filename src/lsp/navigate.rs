@@ -45,7 +45,7 @@ pub(super) fn definition(group: &Group, file: usize, offset: usize) -> Option<Ve
     Some(found)
 }
 
-/// Every place where the name under the cursor stands. A field's are those of its own file.
+/// Every place where the name under the cursor is used. For a field, only the places in its file.
 pub(super) fn references(group: &Group, file: usize, offset: usize, declarations: bool) -> Option<Vec<Location>> {
     let all = all_marks(group);
     let mark = mark_at(&all[file], offset)?;

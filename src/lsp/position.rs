@@ -27,7 +27,7 @@ impl Encoding {
     }
 }
 
-/// The lines of a text. Finding them takes a look at the whole text, so a document has them once, and not each of its findings.
+/// The lines of a text. Finding them means reading the whole text, so they are stored once per document and not for each finding.
 pub(super) struct Lines {
     text: Arc<str>,
     starts: Vec<usize>,

@@ -117,7 +117,7 @@ impl Server<'_> {
                     self.publish();
                     match self.connection.receiver.recv() {
                         Ok(message) => message,
-                        // The client is gone without a word.
+                        // The client has disappeared without a message.
                         Err(_) => return Ok(false),
                     }
                 }

@@ -6,7 +6,7 @@ use super::documents::{Group, Source};
 use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
-/// The words of the language that stand by themselves.
+/// The words of the language that are used alone.
 const KEYWORDS: [&str; 43] = [
     "table",
     "from",

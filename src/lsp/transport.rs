@@ -30,7 +30,7 @@ impl Threads {
     /// The input is not a sequence of messages, or the output cannot be written.
     pub(super) fn join(self, ended: bool) -> Result<()> {
         let died = |_| Error::other("a thread of the language server has ended unexpectedly");
-        // The reader of a session that the client has not ended may wait for input for ever.
+        // The reader of a session that the client has not ended may wait for input forever.
         if !ended || self.reader.is_finished() {
             self.reader.join().map_err(died)??;
         }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused_with_a_reason_and_without_taking_memory() {
+    fn what_is_not_a_message_is_rejected_with_a_reason_and_without_using_memory() {
         for (text, reason) in [
             ("Content-Length: 99999999999999\r\n\r\n{}", "99999999999999 bytes"),
             ("Content-Length: 99999999999999999999999\r\n\r\n{}", "not a number"),

@@ -175,7 +175,7 @@ fn effect(before: &Compared, after: &Compared) -> Effect {
 /// The lines that only the old and only the new text has, and both with their signs.
 fn difference(before: &str, after: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
     let (mut removed, mut added, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-    // Columns are as wide as the longest name, which is no difference.
+    // Columns are as wide as the longest name, which does not count as a difference.
     let plain = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect::<String>();
     let (before, after) = (plain(before), plain(after));
     for change in TextDiff::from_lines(&before, &after).iter_all_changes() {

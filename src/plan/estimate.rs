@@ -2,7 +2,7 @@
 //!
 //! The vendor counts *engine calls* in Campaign: an insert is one, a delete is one, an update is two, or one where nothing has
 //! changed (its documentation of the integration, best practices). Here an insert, an update and a delete are one call each, and a
-//! record that comes out as it was last written is none.
+//! record whose result is the same as what was last written is not one.
 
 use crate::count::{counted, grouped};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ pub struct WorkflowEstimate {
     pub name: String,
     /// Where its records come from, where they go to.
     pub route: String,
-    /// How many records or events there are; none where nobody has said.
+    /// How many records or events there are, if the number is known.
     pub records: Option<u64>,
     /// What happens to them.
     pub steps: Vec<Step>,
@@ -112,7 +112,7 @@ impl Pace {
     }
 }
 
-/// What a plan costs, where its workflows have so many records.
+/// Returns what a plan costs, if its workflows have these numbers of records.
 pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pace) -> Estimate {
     let mut workflows = Vec::new();
     let (mut vendor, mut campaign, mut requests, mut entitlement) = (0, 0, 0, 0);

@@ -103,7 +103,7 @@ impl IngressFlow {
     /// A fingerprint of what the flow does, for noticing that a cursor belongs to another version of the mapping. Places in
     /// the file do not count: a comment more changes nothing.
     pub fn fingerprint(&self) -> String {
-        // The state of a version that did not note when records are due has none of them: everything is read once more.
+        // The state of a version that did not note when records are due has none of them: everything is read again.
         if self.filter.as_ref().is_some_and(Condition::asks_the_time) { fingerprint(&("due", self)) } else { fingerprint(self) }
     }
 
@@ -374,7 +374,7 @@ impl Condition {
     }
 }
 
-/// A fingerprint of a part of a plan: what it does, wherever it stands in its file and whatever else is in the plan.
+/// A fingerprint of a part of a plan: what it does, regardless of its place in the file and of the rest of the plan.
 pub fn fingerprint(part: &impl serde::Serialize) -> String {
     let mut tree = serde_json::to_value(part).unwrap_or_default();
     without_places(&mut tree);

@@ -216,7 +216,7 @@ pub enum EventType {
     Open,
     /// A link in it was clicked.
     Click,
-    /// It came back for good.
+    /// It came back permanently.
     Bounce,
 }
 
@@ -419,7 +419,7 @@ pub struct SourceQuery {
     pub primary_key: u32,
     /// Whether changes are read by delta links.
     pub change_tracking: bool,
-    /// The fields that are needed, each once: what is selected, and where its value stands during evaluation.
+    /// The fields that are needed, each once: what is selected, and the slot of its value during evaluation.
     pub slots: Vec<Slot>,
 }
 
@@ -499,7 +499,7 @@ impl SourceQuery {
         self.slots.get(self.primary_key as usize).map_or("", |slot| slot.wire.as_str())
     }
 
-    /// The `$select` list: columns, without what is told beside them.
+    /// The `$select` list: columns, without what is returned next to them.
     pub fn select(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
@@ -511,7 +511,7 @@ impl SourceQuery {
         columns
     }
 
-    /// Whether something is read that stands beside columns: the name of the record that a lookup points to, or its table.
+    /// Whether something is read that is not in the columns: the name of the record that a lookup points to, or its table.
     pub fn annotations(&self) -> bool {
         self.slots.iter().any(Slot::is_annotation)
     }
@@ -525,7 +525,7 @@ pub const FORMATTED_VALUE: &str = "OData.Community.Display.V1.FormattedValue";
 pub const LOOKUP_TABLE: &str = "Microsoft.Dynamics.CRM.lookuplogicalname";
 
 impl Slot {
-    /// Whether it stands beside a column rather than in it.
+    /// Whether it is next to a column rather than in it.
     pub fn is_annotation(&self) -> bool {
         self.wire.contains('@')
     }
@@ -589,13 +589,13 @@ pub struct FieldProgram {
     pub path: Vec<String>,
     /// Where the value comes from.
     pub source: Source,
-    /// What is done to it, in order; implicit conversions stand last.
+    /// What is done to it, in order; implicit conversions are last.
     pub steps: Vec<Step>,
     /// What the target admits; checked at the very end, against records that break their own schema.
     pub fit: Fit,
     /// `@initial`: written on create, on the initial load and on replay only.
     pub initial: bool,
-    /// Written when the record is made and never again: an opt-out that a flow of its own keeps from then on.
+    /// Written only when the record is created: an opt-out that a separate flow keeps up to date from then on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub create_only: bool,
     /// `@present`: an empty value leaves the target as it is.
@@ -712,7 +712,7 @@ pub enum Source {
     Coalesce(Vec<Read>),
     /// The fields that have a value, with this text between them.
     Join {
-        /// What stands between two values.
+        /// The text between two values.
         separator: String,
         /// The fields.
         reads: Vec<Read>,
@@ -798,15 +798,15 @@ pub enum Piece {
     Field(Read),
 }
 
-/// A table of values and what becomes of them.
+/// A table of values and their outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// The `replace` block, or the entry whose picklist is read by its labels.
     pub at: At,
-    /// Values with an outcome of their own.
+    /// Values with their own outcome.
     pub entries: Vec<(Const, Outcome)>,
-    /// Comparisons for values that have no outcome of their own, with their outcomes: the first that holds decides.
+    /// Comparisons, with their outcomes, for values without their own outcome: the first one that is true decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<(Test, Outcome)>,
     /// The outcome for a missing value.
@@ -817,7 +817,7 @@ pub struct Replacement {
     pub labels: bool,
 }
 
-/// What becomes of a value.
+/// The outcome of a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -879,8 +879,8 @@ pub enum Op {
     Link {
         /// The mapping.
         mapping: String,
-        /// Of a lookup that may point to several tables: which of them the mapping reads. A reference to a record of another
-        /// one is no link.
+        /// For a lookup that can point to several tables: which of them the mapping reads. A reference to a record of another
+        /// table is not a link.
         table: Option<TableOf>,
         /// What happens while the other record is not at the target.
         #[serde(default, skip_serializing_if = "LinkAbsent::is_wait")]
@@ -1010,7 +1010,7 @@ pub enum ConditionKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Test {
-    /// There is a value. Text of only white space is none.
+    /// There is a value. Text of only white space does not count.
     Present,
     /// The value is empty.
     Empty,
@@ -1057,7 +1057,7 @@ pub enum RelativeBase {
 pub struct Policy {
     /// What a delete in Dynamics does.
     pub deletes: Deletes,
-    /// What becomes of a target record whose source leaves the filter.
+    /// What happens to a target record whose source no longer passes the filter.
     pub filtered_out: FilteredOut,
     /// What a picklist's value is.
     pub picklists: Picklists,
@@ -1082,7 +1082,7 @@ pub enum Deletes {
     Propagate,
 }
 
-/// What becomes of a target record whose source leaves the filter.
+/// What happens to a target record whose source no longer passes the filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilteredOut {

@@ -48,7 +48,7 @@ impl Operate for Email {
     }
 }
 
-/// The domain in lower case; what stands before it is kept, since its host may tell cases apart.
+/// The domain in lower case. What is before it stays, because its host may distinguish case.
 fn email<'a>(text: &str) -> Result<Value<'a>, Failed> {
     let text = text.trim();
     let options = email_address::Options::default().with_required_tld().without_display_text().without_domain_literal();

@@ -85,7 +85,7 @@ fn to_integer<'a>(value: Value<'a>, min: i64, max: i64) -> Result<Value<'a>, Fai
         Value::Text(text) => text.trim().parse().map_err(|_| Failed("the text is not a whole number"))?,
         Value::Decimal(_) => return Err(Failed("the number has decimals")),
         Value::Null | Value::Boolean(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
-            return Err(Failed("the value is no number"));
+            return Err(Failed("the value is not a number"));
         }
     };
     if (min..=max).contains(&number) { Ok(Value::Integer(number)) } else { Err(Failed("the number is outside the range of the target")) }

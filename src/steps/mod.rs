@@ -179,7 +179,7 @@ const fn function(name: &'static str, usage: &'static str, summary: &'static str
     Step { name, usage, summary, rows: &[], samples: &[], rule: Rule::Checker }
 }
 
-/// The functions that can stand where a field could.
+/// The functions that can be used instead of a field.
 pub const FUNCTIONS: &[Step] = &[
     function("coalesce", "coalesce(telephone1, telephone2)", "the first of these fields that has a value"),
     function("concat", "concat(firstname, \" \", lastname)", "texts and fields in sequence"),

@@ -106,7 +106,7 @@ fn round<'a>(value: Value<'a>, scale: u32, bounds: Option<&(Decimal, Decimal)>) 
         Value::Integer(n) => n.into(),
         Value::Double(d) => Decimal::try_from(d).map_err(|_| Failed("the number is too large"))?,
         Value::Null | Value::Boolean(_) | Value::Text(_) | Value::Date(_) | Value::Instant(_) | Value::Local(_) => {
-            return Err(Failed("the value is no number"));
+            return Err(Failed("the value is not a number"));
         }
     };
     let rounded = half_away(exact, scale);

@@ -22,8 +22,8 @@ pub const STEP: Step = Step {
     rule: Rule::Text(Text { apply: slug, longest: |most| most, may_leave_nothing: true }),
 };
 
-/// Small letters and digits, with one hyphen between words. As in `title`, an apostrophe belongs to its word; so does an accent that has no
-/// letter of its own in Unicode (U+0300 to U+036F). Both are left out.
+/// Small letters and digits, with one hyphen between words. As in `title`, an apostrophe belongs to its word; and so does an accent that is
+/// a separate character in Unicode (U+0300 to U+036F). Both are left out.
 fn slug(text: &str) -> Cow<'_, str> {
     let text = comparable(text);
     let mut out = String::with_capacity(text.len());

@@ -1,6 +1,6 @@
-//! The syntax tree: what stands in a file, with a span at every node and nothing resolved.
+//! The syntax tree: the content of a file, with a span at every node and with no name resolved.
 //!
-//! Nothing outside [`super::parse`] sees the parser's own types, so that another parser could take its place.
+//! Nothing outside [`super::parse`] sees the parser's own types, so that another parser could replace it.
 
 mod formula;
 
@@ -35,7 +35,7 @@ pub struct File {
 }
 
 impl File {
-    /// Whether the file holds anything at all.
+    /// Whether the file contains anything.
     pub fn is_empty(&self) -> bool {
         self.mappings.is_empty()
             && self.constants.is_empty()
@@ -122,7 +122,7 @@ pub struct Optout {
     pub unread: bool,
 }
 
-/// `donotemail <-> denyListEmail`, perhaps with `not` before the second.
+/// `donotemail <-> denyListEmail`, optionally with `not` before the second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptoutPair {
     /// The whole.
@@ -160,7 +160,7 @@ pub struct TestBlock {
     pub span: Span,
     /// The mapping that is tested.
     pub mapping: Ident,
-    /// What the test holds.
+    /// What the test shows.
     pub title: Literal,
     /// Every clause in order.
     pub clauses: Vec<Clause>,
@@ -193,19 +193,19 @@ pub enum Clause {
         span: Span,
         /// The system that gets what is expected.
         system: Option<Ident>,
-        /// What should become of the record.
+        /// What should happen to the record.
         kind: Expectation,
     },
 }
 
-/// What should become of a record.
+/// What should happen to a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expectation {
     /// It is mapped, and these fields have these values.
     Mapped(Vec<Assignment>),
     /// The filter keeps it out.
     Filtered,
-    /// It is rejected, perhaps under this code.
+    /// It is rejected, optionally with this code.
     Rejected(Option<Literal>),
 }
 
@@ -259,7 +259,7 @@ impl Way {
 pub struct Ident {
     /// The name.
     pub text: String,
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
 }
 
@@ -300,7 +300,7 @@ pub struct Mapping {
     pub span: Span,
     /// Name and tables; `None` where they could not be read (and a diagnostic says so).
     pub head: Option<Head>,
-    /// What stands between the braces, in order.
+    /// What is between the braces, in order.
     pub entries: Vec<Entry>,
     /// A key that could not be read: that there is none need not be said as well.
     pub unread_key: bool,
@@ -331,7 +331,7 @@ pub struct Head {
     pub source: TableName,
     /// `->`, or `<->` where each system writes to the other.
     pub way: Way,
-    /// Where the arrow stands.
+    /// The place of the arrow.
     pub way_span: Span,
     /// The table that is written.
     pub target: TableName,
@@ -385,7 +385,7 @@ impl Entry {
 /// What a block of linked records is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkedKind {
-    /// `link COLUMN: TABLE by A, B or create { … }`: the one record that a lookup leads to.
+    /// `link COLUMN: TABLE by A, B or create { … }`: the one record that a lookup points to.
     Record,
     /// `rows LIST: TABLE by COLUMN { … }`: the items of a list, each of which is a row that leads back to the record.
     Rows,
@@ -410,11 +410,11 @@ pub struct Linked {
     pub kind: LinkedKind,
     /// The keyword.
     pub keyword: Span,
-    /// The lookup that leads to the record, or the list with the items.
+    /// The lookup that points to the record, or the list with the items.
     pub path: Path,
     /// The table of the linked records.
     pub table: TableName,
-    /// The columns by which a record is found, or the one lookup that leads back.
+    /// The columns by which a record is found, or the one lookup that points back.
     pub by: Vec<Path>,
     /// What happens if no record is found.
     pub or: Option<Ident>,
@@ -431,13 +431,13 @@ pub struct Linked {
 pub struct Key {
     /// The whole.
     pub span: Span,
-    /// The source table's primary key.
+    /// The primary key of the source table.
     pub source: Path,
     /// The arrow.
     pub way: Way,
-    /// Where the arrow stands.
+    /// The place of the arrow.
     pub way_span: Span,
-    /// The target's identifying field.
+    /// The field that identifies the target record.
     pub target: Path,
 }
 
@@ -450,11 +450,11 @@ pub struct FieldMapping {
     pub source: Source,
     /// The arrow.
     pub way: Way,
-    /// Where the arrow stands.
+    /// The place of the arrow.
     pub way_span: Span,
     /// The field that is written.
     pub target: Path,
-    /// Whether the source, which is not a field then, stands right of the arrow: `field <- "text"`.
+    /// Whether the source, which is then not a field, is to the right of the arrow: `field <- "text"`.
     pub turned: bool,
     /// What is done to the value, in order.
     pub steps: Vec<Step>,
@@ -473,14 +473,14 @@ pub enum Source {
     Template(Template),
     /// A function over fields.
     Call(Call),
-    /// The result of the first condition that holds.
+    /// The result of the first condition that is true.
     Case(Case),
     /// Arithmetic over fields.
     Formula(Formula),
 }
 
 impl Source {
-    /// Where it stands.
+    /// Its place.
     pub fn span(&self) -> Span {
         match self {
             Source::Field(path) => path.span,
@@ -562,7 +562,7 @@ pub struct Call {
     pub span: Span,
     /// The function.
     pub name: Ident,
-    /// What stands in the parentheses.
+    /// What is in the parentheses.
     pub arguments: Vec<Argument>,
     /// `or …`
     pub or: Option<Or>,
@@ -597,7 +597,7 @@ pub struct Step {
     pub span: Span,
     /// The step's name.
     pub name: Ident,
-    /// What stands in parentheses; `None` where there are none.
+    /// What is in parentheses; `None` if there are none.
     pub arguments: Option<Vec<Argument>>,
     /// What follows the name of `map`, `link` and `lookup`.
     pub operand: Option<Operand>,
@@ -670,7 +670,7 @@ impl Argument {
         1 + steps.iter().flat_map(|step| step.arguments.iter().flatten()).map(Argument::depth).max().unwrap_or(0)
     }
 
-    /// Where it stands.
+    /// Its place.
     pub fn span(&self) -> Span {
         match self {
             Argument::Literal(l) => l.span,
@@ -701,14 +701,14 @@ pub enum OrKind {
     Keep,
     /// The record is rejected.
     Reject,
-    /// The link is written once the record is there that it leads to.
+    /// The link is written when the record that it points to exists.
     Later,
 }
 
 /// A literal with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Literal {
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
     /// What it is.
     pub value: LiteralValue,
@@ -733,7 +733,7 @@ pub enum LiteralValue {
     Instant(Instant),
     /// `30d`, `12h`, `5m`, in seconds
     Duration(u64),
-    /// `$name`: a constant that `let` declares. The checker puts its value in its place before anything else.
+    /// `$name`: a constant that `let` declares. The checker replaces it with its value first.
     Constant(String),
 }
 
@@ -744,7 +744,7 @@ pub struct Replace {
     pub span: Span,
     /// The source field.
     pub field: Path,
-    /// The shared table that stands in place of arms.
+    /// The shared table that is used instead of cases.
     pub shared: Option<Ident>,
     /// The arms in order.
     pub arms: Vec<Arm>,
@@ -752,20 +752,20 @@ pub struct Replace {
     pub unread_arms: bool,
 }
 
-/// `value => value`; in a mapping in both directions also `value <=> value`, and `value <= value`, which is `value => value` turned round.
+/// `value => value`; in a two-way mapping also `value <=> value`, and `value <= value`, which is `value => value` reversed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {
     /// The whole.
     pub span: Span,
     /// `None` for `else`.
     pub from: Option<ArmFrom>,
-    /// Whether the case holds from left to right, from right to left (then `from` stands on the right), or both ways.
+    /// Whether the case applies from left to right, from right to left (then `from` is on the right), or both ways.
     pub way: Way,
     /// The result; the bare words `keep` and `reject` are outcomes.
     pub to: Value,
 }
 
-/// What stands before the arrow of a case.
+/// What is before the arrow of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArmFrom {
     /// A value.
@@ -780,7 +780,7 @@ pub enum ArmFrom {
 }
 
 impl ArmFrom {
-    /// Where it stands.
+    /// Its place.
     pub fn span(&self) -> Span {
         match self {
             ArmFrom::Value(value) => value.span(),
@@ -823,7 +823,7 @@ pub enum MomentBase {
 }
 
 impl Value {
-    /// Where it stands.
+    /// Its place.
     pub fn span(&self) -> Span {
         match self {
             Value::Literal(l) => l.span,
@@ -837,9 +837,9 @@ impl Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Every condition must hold.
+    /// Every condition must be true.
     All,
-    /// One condition must hold.
+    /// One condition must be true.
     Any,
 }
 
@@ -882,12 +882,12 @@ impl Condition {
     }
 }
 
-/// One condition, perhaps negated.
+/// One condition, which can be negated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// The whole.
     pub span: Span,
-    /// Whether an odd number of `not` stands before it.
+    /// Whether an odd number of `not` precedes it.
     pub negated: bool,
     /// What is asked.
     pub kind: ConditionKind,
@@ -896,7 +896,7 @@ pub struct Condition {
 /// What a condition asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConditionKind {
-    /// Conditions of their own.
+    /// Nested conditions.
     Group(Group),
     /// A test of one field.
     Test {
@@ -914,7 +914,7 @@ pub enum Test {
     Present,
     /// `is empty`
     Empty,
-    /// `= value` and its like
+    /// `= value` and similar comparisons
     Relation(Relation, Value),
     /// `in (…)`
     In(Vec<Value>),

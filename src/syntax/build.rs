@@ -1,6 +1,6 @@
 //! The parser's pairs to our own tree.
 //!
-//! The grammar guarantees the shape of every pair; where a piece were missing all the same, the entry is left out and
+//! The grammar guarantees the shape of every pair; if a part is missing nevertheless, the entry is left out and
 //! reported instead of a panic.
 
 use std::ops::Range;
@@ -53,8 +53,7 @@ impl<'a> Builder<'a> {
         };
         let span = self.range_span(at..at + 1);
         self.diagnostics.push(
-            Diagnostic::new(Code::D008, span, "this text cannot be read", "the parser gave up here")
-                .help("make the part around this place simpler"),
+            Diagnostic::new(Code::D008, span, "this text cannot be read", "the parser stopped here").help("simplify this part of the file"),
         );
     }
 
@@ -79,7 +78,7 @@ impl<'a> Builder<'a> {
         let text = &pair.as_str()[..visible_length(pair.as_str())];
         let start = pair.as_span().start();
         let range = self.piece.start + start..self.piece.start + start + text.len().max(1);
-        // A line of nothing but spaces, whatever their kind, says nothing.
+        // A line that contains only spaces of any kind has no meaning.
         if text.chars().all(char::is_whitespace) || self.reported.iter().any(|r| r.start <= range.end && range.start <= r.end) {
             return;
         }
@@ -96,7 +95,7 @@ impl<'a> Builder<'a> {
                     text: text.to_owned(),
                 };
                 let edits: Vec<Edit> = finding.edits.into_iter().map(edit).collect();
-                self.diagnostics.push(diagnostic.fixes(Safety::Safe, "replace the characters that a text program put in", edits));
+                self.diagnostics.push(diagnostic.fixes(Safety::Safe, "replace the characters that a word processor inserted", edits));
                 continue;
             }
             if let Some((range, text, safety)) = finding.rewrite {
@@ -217,7 +216,7 @@ impl<'a> Builder<'a> {
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::source => source = Some(self.source(part.into_inner().next()?)?),
-                // Of these, a formula may also stand before the arrow.
+                // Of these, a formula is also allowed before the arrow.
                 Rule::formula | Rule::call | Rule::literal => {
                     turned = target.is_some();
                     source = Some(self.source(part)?);
@@ -297,8 +296,13 @@ impl<'a> Builder<'a> {
             let from = at + (part.len() - part.trim_start().len());
             if !is_plain_name(trimmed) {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::D012, span, "a placeholder holds one field's name", format!("`{name}` is not a field's name"))
-                        .help("write {fieldname}; do the rest in steps: \"{firstname}\" -> … | trim. A brace itself is written \\{"),
+                    Diagnostic::new(
+                        Code::D012,
+                        span,
+                        "a placeholder contains the name of one field",
+                        format!("`{name}` is not the name of a field"),
+                    )
+                    .help("write {fieldname}; use steps for the rest: \"{firstname}\" -> … | trim. Write a brace as \\{"),
                 );
                 return None;
             }
@@ -492,8 +496,8 @@ impl<'a> Builder<'a> {
                 let help = match other {
                     "default" => "write the value in parentheses: or default(\"none\")",
                     "empty" | "blank" | "none" | "nothing" | "clear" => "write `or null`: it empties the field",
-                    "skip" | "ignore" => "`or null` empties the field, `or reject` leaves the whole record out and reports it",
-                    "fail" | "error" | "stop" => "write `or reject`; `options { rejected stop }` makes the run stop at such a record",
+                    "skip" | "ignore" => "`or null` empties the field; with `or reject`, the record becomes a dead letter",
+                    "fail" | "error" | "stop" => "write `or reject`; `options { rejected stop }` stops the run at such a record",
                     _ => "write `or null`, `or default(value)`, `or keep` or `or reject`",
                 };
                 self.diagnostics.push(
@@ -565,7 +569,7 @@ impl<'a> Builder<'a> {
         }
         let (right, left) = (sides.pop()?, sides.pop()?);
         let (from, to) = if way == Way::Backward { (right, left) } else { (left, right) };
-        // A comparison stands on the left only.
+        // A comparison is allowed only on the left.
         let Some(ArmFrom::Value(to)) = to else { return None };
         Some(Arm { span, from, way, to })
     }

@@ -1,4 +1,4 @@
-//! The builder's part for conditions: filters, and what stands before `=>` in a `case`.
+//! The builder's part for conditions: filters, and what is before `=>` in a `case`.
 
 use pest::iterators::Pair;
 

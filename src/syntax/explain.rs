@@ -1,7 +1,7 @@
 //! What is wrong with an entry that the grammar did not accept.
 //!
 //! Four looks, from the most telling to the least: characters that text programs put in ([`pasted`]), habits from other languages and programs
-//! ([`mistakes`]), a misspelt keyword, and at last a second reading by the strict rule, whose expectations are put into the author's words.
+//! ([`mistakes`]), a misspelled keyword, and at last a second reading by the strict rule, whose expectations are put into the author's words.
 
 use std::ops::Range;
 
@@ -86,15 +86,20 @@ fn misspelt_keyword(text: &str, context: Context) -> Option<Finding> {
     let help = match (nearest(word, keywords.iter().copied()), context) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, Context::Item) => {
-            "a file consists of `mapping NAME: d365.table -> campaign.table { … }`, with `test`, `optout`, `events`, `let`, `include`, `replace` and `table` beside it"
+            "a file consists of `mapping NAME: d365.table -> campaign.table { … }` blocks, and of `test`, `optout`, `events`, `let`, `include`, `replace` and `table`"
                 .to_owned()
         }
-        (None, _) => format!("the blocks that can stand here are {list}"),
+        (None, _) => format!("the blocks that are allowed here are {list}"),
     };
     let what = if word.is_empty() { format!("`{}`", &text[..end]) } else { format!("`{word}`") };
     let instead = near(word, keywords.iter().copied());
-    let found =
-        finding(Code::D008, 0..end, format!("{what} does not begin anything that can stand here"), format!("expected {list}"), help);
+    let found = finding(
+        Code::D008,
+        0..end,
+        format!("{what} is not the beginning of anything that is allowed here"),
+        format!("expected {list}"),
+        help,
+    );
     Some(Finding { instead, ..found })
 }
 
@@ -139,23 +144,23 @@ fn usage(rule: Rule, text: &str) -> &'static str {
     match rule {
         Rule::only_head => "write `mapping NAME: d365.contact -> campaign.profile {`",
         Rule::only_arm => "write `value => value`, a comparison such as `< 18 => value`, `else => value`, or `else => keep`",
-        Rule::only_branch => "write `condition => result`, such as `gendercode = Male => \"Mr\"`, and at last `else => result`",
-        Rule::only_when => "write `when condition { source -> target }`, and perhaps `else { source -> target }` behind it",
+        Rule::only_branch => "write `condition => result`, such as `gendercode = Male => \"Mr\"`, and at the end `else => result`",
+        Rule::only_when => "write `when condition { source -> target }`, optionally followed by `else { source -> target }`",
         Rule::only_condition => {
-            "write `field = value`, `field is present`, `field in (a, b)`, several with `and` or `or` between them, or a group `any { … }`"
+            "write `field = value`, `field is present`, `field in (a, b)`, several of them joined by `and` or `or`, or a group `any { … }`"
         }
         Rule::only_event_line => {
-            "write a type of event and whether it is sent, `open on`; what goes where, `campaign -> COLUMN`; or a type's table, `open -> TABLE`"
+            "write a type of event and whether it is sent: `open on`; a field and its column: `campaign -> COLUMN`; or the table of a type: `open -> TABLE`"
         }
         Rule::only_setting => "write an option and its value: `deletes propagate`",
         Rule::only_pair => {
-            "write `direction bidirectional`, or a pair such as `donotemail <-> denyListEmail`; `not` before the second turns it round"
+            "write `direction bidirectional`, or a pair such as `donotemail <-> denyListEmail`; write `not` before the second one to reverse its meaning"
         }
         Rule::only_clause => "write `given { field: value }`, then `expect { field: value }`, `expect filtered` or `expect rejected`",
-        Rule::only_assignment => "write `field: value`, one on each line or with commas between them",
+        Rule::only_assignment => "write `field: value`, one per line or separated by commas",
         Rule::only_let => "write `let name = \"value\"`; the value is used as `$name`",
         Rule::only_include => "write `include \"shared/tables.d365map\"`",
-        Rule::only_shared => "write `replace name { value => value }`; a mapping uses it by `replace field with name`",
+        Rule::only_shared => "write `replace name { value => value }`; use it in a mapping as `replace field with name`",
         Rule::only_lookup_table => "write `table name from \"tables/name.csv\" { key column }`",
         Rule::only_table_key => "write the columns by which a row is found: `key column`, or `key column, column`",
         Rule::only_optout => "write `optout MAPPING { direction bidirectional`, pairs such as `donotemail <-> denyListEmail`, then `}`",
@@ -168,8 +173,8 @@ fn usage(rule: Rule, text: &str) -> &'static str {
         Rule::only_linked => {
             "write `link parentaccountid: d365.account by name or create { customerProfile.name <-> name }`, or `rows LIST: TABLE by COLUMN { … }`"
         }
-        _ if text.trim_start().starts_with('=') => "write `= a * 5 + 1 -> target`; behind a division that can fail, `or null` and the like",
-        _ => "write `source -> target`, then steps as `| step` and at last `@initial` where it is wanted",
+        _ if text.trim_start().starts_with('=') => "write `= a * 5 + 1 -> target`; after a division that can fail, add `or null`",
+        _ => "write `source -> target`, then steps as `| step`",
     }
 }
 
@@ -187,7 +192,7 @@ pub(super) fn reread(text: &str, context: Context) -> Finding {
             Code::D008,
             0..text.len(),
             "this entry does not end where it should",
-            "expected the end of the line behind it",
+            "expected the end of the line after it",
             usage,
         );
     };
@@ -208,7 +213,7 @@ pub(super) fn reread(text: &str, context: Context) -> Finding {
     let usage = match expected.iter().any(|e| e.starts_with("a duration")) || expected.contains(&"a value or a duration such as `30d`") {
         true => "durations are days, hours or minutes: 30d, 12h, 5m; a year is 365d",
         false if follows_or(&text[..at]) => {
-            "`or null` empties the field, `or default(value)` writes a value, `or keep` leaves it, `or reject` keeps the record aside"
+            "`or null` empties the field, `or default(value)` writes a value, `or keep` leaves it as it is, and with `or reject` the record becomes a dead letter"
         }
         false => usage,
     };
@@ -250,7 +255,7 @@ fn join_or(words: &[&str]) -> String {
     }
 }
 
-/// The parser's expectations as words of the language, each once. Rules that no author has heard of have no word.
+/// The parser's expectations as words of the language, each once. Rules that authors do not know have no word.
 fn expectation(rules: &[Rule]) -> Vec<&'static str> {
     let mut words: Vec<&'static str> = Vec::new();
     for word in rules.iter().filter_map(|r| symbol(*r)) {
@@ -258,7 +263,7 @@ fn expectation(rules: &[Rule]) -> Vec<&'static str> {
             words.push(word);
         }
     }
-    // Any name could go on as a function call, and a call with `or`, which nobody means who has written no arrow yet.
+    // Any name could continue as a function call, and a call with `or`. An author who has not written an arrow yet means neither.
     if words.contains(&"`->`") {
         words.retain(|w| !matches!(*w, "`(`" | "`or`"));
     }

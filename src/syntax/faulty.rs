@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::diagnostics::{Code, Near, Safety};
 
-/// Which list the entry stands in.
+/// Which list the entry is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Context {
     /// The file itself.

@@ -48,13 +48,13 @@ pub fn decimal(text: &str) -> Result<LiteralValue, Fault> {
 pub fn date(text: &str) -> Result<LiteralValue, Fault> {
     time::parse_date(text)
         .map(LiteralValue::Date)
-        .ok_or_else(|| Fault::whole(text, "there is no such day", "dates are written year-month-day: 2024-01-31"))
+        .ok_or_else(|| Fault::whole(text, "this date does not exist", "write dates as year-month-day: 2024-01-31"))
 }
 
 /// An instant.
 pub fn instant(text: &str) -> Result<LiteralValue, Fault> {
     time::parse_instant(text).map(LiteralValue::Instant).ok_or_else(|| {
-        Fault::whole(text, "there is no such instant", "instants are written 2024-01-31T10:00:00Z, with Z or an offset such as +01:00")
+        Fault::whole(text, "this instant does not exist", "write instants as 2024-01-31T10:00:00Z, with Z or an offset such as +01:00")
     })
 }
 
@@ -140,7 +140,7 @@ pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
                     return Err(Fault {
                         range: at..end,
                         message: format!("`{}` is not an escape", &quoted[at..end]),
-                        help: "escapes are \\\" \\\\ \\n \\t \\{ \\}; write a backslash itself as \\\\".to_owned(),
+                        help: "escapes are \\\" \\\\ \\n \\t \\{ \\}; write a backslash as \\\\".to_owned(),
                         instead: None,
                     });
                 }
@@ -150,7 +150,7 @@ pub fn string(quoted: &str, placeholders: bool) -> Result<Vec<Piece>, Fault> {
                     return Err(Fault {
                         range: at..inner_end,
                         message: "this placeholder is not closed".to_owned(),
-                        help: "write a field's name in braces: \"{firstname} {lastname}\"; a brace itself is written \\{".to_owned(),
+                        help: "write the name of a field in braces: \"{firstname} {lastname}\"; write a brace as \\{".to_owned(),
                         instead: None,
                     });
                 };

@@ -19,7 +19,7 @@ pub(super) struct Grammar;
 /// the reason why it must not be parsed.
 pub fn decode(bytes: Vec<u8>) -> (String, Option<Undecodable>) {
     if bytes.len() > MAX_FILE_BYTES {
-        // The finding underlines the first byte, so that byte must be a character of its own.
+        // The finding underlines the first byte, so that byte must be a separate character.
         let head: String = bytes[..200].iter().map(|b| if b.is_ascii_graphic() || *b == b'\n' { char::from(*b) } else { ' ' }).collect();
         return (head, Some(Undecodable::TooLarge));
     }
@@ -33,7 +33,7 @@ pub fn decode(bytes: Vec<u8>) -> (String, Option<Undecodable>) {
     }
 }
 
-/// Why a file is no text.
+/// Why a file is not a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undecodable {
     /// More than [`MAX_FILE_BYTES`]; how many more is not known, because the rest is not read.
@@ -57,7 +57,7 @@ impl Undecodable {
                 format!("this file is larger than {} MiB, the maximum for a mapping file", MAX_FILE_BYTES / 1_048_576),
                 "the file begins here",
             )
-            .help("is this a data export rather than a mapping? Otherwise split it into several files of one folder"),
+            .help("if it is a data export, remove it from the folder; otherwise split it into several files in the same folder"),
             Undecodable::NotUtf8 { offset, byte } => {
                 // The replacement character takes three bytes in the text that is shown.
                 let span = Span::new(file, offset..offset + '\u{FFFD}'.len_utf8());
@@ -86,7 +86,7 @@ pub fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> File {
     if tree.is_empty() && diagnostics.len() == before {
         let span = Span::new(file, 0..text.chars().next().map_or(0, char::len_utf8));
         diagnostics.push(
-            Diagnostic::new(Code::D003, span, "this file holds no mapping", "nothing to compile here")
+            Diagnostic::new(Code::D003, span, "this file contains no mapping", "nothing to compile here")
                 .help("begin with `mapping NAME: d365.contact -> campaign.profile { key contactid -> externalId }`, or remove the file"),
         );
     }

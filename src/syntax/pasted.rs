@@ -1,5 +1,5 @@
-//! Characters that text programs, mail programs and web pages put in place of those that were typed: spaces that do not break a line,
-//! dashes and signs as arrows, curly quotes, characters that nobody sees.
+//! Characters that word processors, mail programs and web pages insert instead of those that were typed: non-breaking spaces,
+//! dashes and symbols as arrows, curly quotes, invisible characters.
 //!
 //! All of an entry are replaced by one fix, so that an entry that was pasted from a document is right after one `check --fix`.
 
@@ -26,20 +26,20 @@ impl Pasted {
         let replacement = context == Context::Arm;
         match self {
             Pasted::Space => (
-                "this space is not the one of the keyboard",
+                "this space is not an ordinary space",
                 "a non-breaking or wide space",
-                "write a plain space; text programs and web pages put others in its place",
+                "write an ordinary space; word processors and web pages insert other ones",
             ),
             Pasted::Invisible => (
                 "an invisible character is not allowed here",
                 "an invisible character",
-                "remove it; text programs and web pages add such characters",
+                "remove it; word processors and web pages insert such characters",
             ),
-            Pasted::DashedArrow if replacement => ("this arrow has a dash in place of the hyphen", "not `=>`", "write `=>`"),
-            Pasted::DashedArrow => ("this arrow has a dash in place of the hyphen", "not `->`", "write it with a hyphen: `->`"),
+            Pasted::DashedArrow if replacement => ("this arrow has a dash instead of a hyphen", "not `=>`", "write `=>`"),
+            Pasted::DashedArrow => ("this arrow has a dash instead of a hyphen", "not `->`", "write it with a hyphen: `->`"),
             Pasted::SignArrow if replacement => ("this arrow is a single character", "not `=>`", "write the arrow as two characters: `=>`"),
             Pasted::SignArrow => ("this arrow is a single character", "not `->`", "write the arrow as two characters: `->`"),
-            Pasted::Quotes => ("text stands in straight quotes", "curly quotes", "write \"…\""),
+            Pasted::Quotes => ("text is written in straight quotes", "curly quotes", "write \"…\""),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A look at the raw text before the grammar sees it: braces, strings, depth.
+//! Checks the raw text before the grammar reads it: braces, strings, depth.
 //!
-//! A grammar says little of use about an unclosed block, and one such block would hide every other error of the file. So
+//! A grammar cannot say much about an unclosed block, and one such block would hide all other errors of the file. So
 //! the text is cut at the words that can only begin a top-level item, each piece is balanced on its own, and what is
-//! missing or too much is reported here and mended for the parser. Offsets never shift: what must go is overwritten with
+//! missing or too much is reported here and fixed for the parser. Offsets never shift: what must go is overwritten with
 //! blanks, what is missing is added at a piece's end.
 
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub const MAX_DEPTH: usize = 24;
 pub struct Piece {
     /// Where the piece begins in the file.
     pub start: usize,
-    /// Its text, mended.
+    /// Its text, fixed.
     pub text: String,
     /// Its length in the file, without what was added.
     pub length: usize,
@@ -45,7 +45,7 @@ struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     /// The text with the blanks.
-    mended: Vec<u8>,
+    repaired: Vec<u8>,
     stack: Vec<Opener>,
     /// How many parentheses are open, those around open braces among them.
     parens: usize,
@@ -61,7 +61,7 @@ pub fn scan(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<S
         file,
         text,
         bytes: text.as_bytes(),
-        mended: text.as_bytes().to_vec(),
+        repaired: text.as_bytes().to_vec(),
         stack: Vec::new(),
         parens: 0,
         suspect: None,
@@ -140,7 +140,7 @@ impl Scanner<'_> {
         if too_deep {
             let message = format!("blocks are nested more than {MAX_DEPTH} deep");
             diagnostics.push(
-                Diagnostic::new(Code::D004, self.span(at..at + 1), message, "the block that is too deep")
+                Diagnostic::new(Code::D004, self.span(at..at + 1), message, "this block is nested too deeply")
                     .help("write the conditions with fewer blocks and parentheses; the rest of this file was not read"),
             );
         }
@@ -181,14 +181,14 @@ impl Scanner<'_> {
         let shown = from + self.text[from..end].trim_end().len();
         diagnostics.push(
             Diagnostic::new(Code::D007, self.span(from..shown), "this string is not closed", "no closing `\"` on this line")
-                .help("end the string with `\"`; a line break inside a string is written `\\n`"),
+                .help("end the string with `\"`; write a line break in a string as `\\n`"),
         );
-        self.mended[from..end].fill(b' ');
+        self.repaired[from..end].fill(b' ');
         self.scan.reported.push(from..end);
         end
     }
 
-    /// Whether a `;` stands between the values of a call or a list, which are closed on the same line.
+    /// Whether there is a `;` between the values of a call or a list, which are closed on the same line.
     fn is_separator(&self, at: usize) -> bool {
         let line_start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
         let before = &self.text[line_start..at];
@@ -206,7 +206,7 @@ impl Scanner<'_> {
                 .help("write `,` instead of `;`")
                 .fix(Safety::Safe, "write `,`", span, ","),
         );
-        self.mended[at] = b',';
+        self.repaired[at] = b',';
     }
 
     fn close(&mut self, at: usize, line_start: usize, diagnostics: &mut Diagnostics) {
@@ -220,10 +220,10 @@ impl Scanner<'_> {
             }
             None => {
                 diagnostics.push(
-                    Diagnostic::new(Code::D006, self.span(at..at + 1), "this `}` closes nothing", "no block is open here")
-                        .help("remove it, or look above for a block that was closed too early"),
+                    Diagnostic::new(Code::D006, self.span(at..at + 1), "this `}` has no `{`", "no block is open here")
+                        .help("remove it, or check whether a block above it was closed too early"),
                 );
-                self.mended[at] = b' ';
+                self.repaired[at] = b' ';
                 self.scan.reported.push(at..at + 1);
             }
         }
@@ -233,14 +233,14 @@ impl Scanner<'_> {
         let missing = self.stack.len();
         if let Some(first) = self.stack.first() {
             let offset = self.suspect.unwrap_or(first.offset);
-            let what = if self.suspect.is_some() { "this block seems to lack its `}`" } else { "this `{` has no `}`" };
+            let what = if self.suspect.is_some() { "the `}` of this block seems to be missing" } else { "this `{` has no `}`" };
             let diagnostic = Diagnostic::new(Code::D005, self.span(offset..offset + 1), "a block is never closed", what)
-                .help("close the block with `}` on a line of its own");
+                .help("close the block with `}` on a separate line");
             diagnostics.push(diagnostic);
         }
         let range = self.piece_start..end;
         // Blanks replace whole characters, so the bytes are UTF-8 still.
-        let mut text = String::from_utf8_lossy(&self.mended[range.clone()]).into_owned();
+        let mut text = String::from_utf8_lossy(&self.repaired[range.clone()]).into_owned();
         if missing > 0 {
             text.push('\n');
             text.extend(std::iter::repeat_n('}', missing));
@@ -279,7 +279,7 @@ fn begins_item(rest: &str, inside: bool) -> bool {
         }
 }
 
-/// Whether the grammar passes over a character between words. A non-breaking space is not one of these: it is a fault of its entry.
+/// Whether the grammar skips a character between words. It does not skip a non-breaking space, which is an error of its entry.
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(visible_length("\"#\\\"#\" -> b #x"), 11);
         assert_eq!(visible_length("a { # one\n b }"), 14);
         assert_eq!(visible_length("# only"), 0);
-        // A space that the grammar does not pass over is part of the entry, so that it is found.
+        // A space that the grammar does not skip is part of the entry, so that it is found.
         assert_eq!(visible_length("a -> b\u{a0} "), 8);
         assert_eq!(visible_length("a -> b\u{a0} # why"), 8);
     }

@@ -132,7 +132,7 @@ impl Ty {
             Ty::Instant => "a date with time".to_owned(),
             Ty::Local => "a date with time of no time zone".to_owned(),
             Ty::Guid => "a GUID".to_owned(),
-            Ty::Choice(_) => "an option's number".to_owned(),
+            Ty::Choice(_) => "the number of an option".to_owned(),
             Ty::Options(_) => "several options' numbers".to_owned(),
         }
     }

@@ -1,7 +1,6 @@
 //! Checks that what people read is plain English: comments, strings and function names in Rust files, and the documents.
 //!
 //! `tests/voice/phrases.tsv` lists the phrases that a native technical writer would not use, each with what to write instead.
-//! `tests/voice/pending.txt` lists the paths that are not rewritten yet. That list may only get shorter.
 
 use std::fs;
 use std::path::Path;
@@ -37,15 +36,8 @@ struct Finding {
 #[test]
 fn no_text_uses_a_phrase_of_the_list() {
     let phrases = read_phrases();
-    let pending = read_lines("tests/voice/pending.txt");
-    let findings = files().iter().flat_map(|path| findings_in(path, &phrases)).collect::<Vec<_>>();
-
-    let is_pending = |finding: &&Finding| pending.iter().any(|path| covers(path, &finding.path));
-    let new = findings.iter().filter(|finding| !is_pending(finding)).map(describe).collect::<Vec<_>>();
-    assert!(new.is_empty(), "{} phrases to rewrite:\n{}", new.len(), new.join("\n"));
-
-    let done = pending.iter().filter(|path| !findings.iter().any(|finding| covers(path, &finding.path))).collect::<Vec<_>>();
-    assert!(done.is_empty(), "remove these paths from tests/voice/pending.txt, they have no findings any more: {done:?}");
+    let findings = files().iter().flat_map(|path| findings_in(path, &phrases)).map(|finding| describe(&finding)).collect::<Vec<_>>();
+    assert!(findings.is_empty(), "{} phrases to rewrite:\n{}", findings.len(), findings.join("\n"));
 }
 
 #[test]
@@ -71,7 +63,7 @@ fn read_phrases() -> Phrases {
         .map(|line| {
             let mut columns = line.split('\t');
             let pattern = whole_words(columns.next().unwrap_or_default());
-            let advice = columns.next().unwrap_or_else(|| panic!("`{line}` says not what to write instead")).to_owned();
+            let advice = columns.next().unwrap_or_else(|| panic!("`{line}` does not say what to write instead")).to_owned();
             BannedPhrase { pattern, allowed: columns.next().map(expression), advice }
         })
         .collect();
@@ -140,10 +132,6 @@ fn search<'a>(prose: &str, phrases: &'a Phrases) -> Vec<(usize, String, &'a str)
 
 fn describe(finding: &Finding) -> String {
     format!("{}:{}: \"{}\": write {}", finding.path, finding.line, finding.phrase, finding.advice)
-}
-
-fn covers(pending: &str, path: &str) -> bool {
-    path == pending || path.strip_prefix(pending).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Comments, strings, characters and the names of functions.

@@ -33,7 +33,7 @@ pub(in crate::check) fn outcome_of_call(
         && or.kind == OrKind::Keep
     {
         context.report(
-            Diagnostic::new(Code::D213, or.span, "a function has no value that `or keep` could keep", "no value before it")
+            Diagnostic::new(Code::D213, or.span, "a function has no earlier value, so `or keep` is not allowed", "no value before it")
                 .help("write `or null`, `or default(…)` or `or reject`"),
         );
         return None;

@@ -19,7 +19,7 @@ use crate::plan::{Const, Fit, OnFailure, Op, Read, Step};
 use crate::steps::{self, Call, Rule, STEPS, Wrong};
 use crate::syntax::ast::{self, Argument, Literal, LiteralValue, OrKind, Path};
 
-/// Reads a field on behalf of a step, through steps of its own: its slot and type.
+/// Reads a field for a step, with its own steps: its slot and type.
 pub(super) type Reader<'r> = dyn FnMut(&Path, &[ast::Step], &mut Context<'_>) -> Option<(Read, Typed)> + 'r;
 
 /// What surrounds a step.
@@ -151,7 +151,7 @@ fn argument(argument: &Argument) -> steps::Argument {
             LiteralValue::Text(text) => steps::Argument::Constant(Const::Text(text.clone())),
             value => steps::Argument::Constant(constant(value)),
         },
-        // Rules that take a word know no steps: it is none of their words.
+        // Rules that take a word do not support steps: the argument is not one of their words.
         Argument::Path(path) => steps::Argument::Word(path.text()),
         Argument::Piped(path, _) => steps::Argument::Word(format!("{} |", path.text())),
         Argument::Period(period) => steps::Argument::Period(steps::Period { months: period.months, seconds: period.seconds }),
@@ -208,7 +208,7 @@ impl StepChecker<'_, '_, '_> {
                 let span = self.arguments().first().map_or(self.step.span, Argument::span);
                 self.context.report(
                     Diagnostic::new(Code::D403, span, "this regular expression cannot be read", label)
-                        .help("try it in an editor; for plain text use `replace_text`, or a filter with `contains`"),
+                        .help("try it in an editor; for plain text, use `replace_text`, or a filter with `contains`"),
                 );
                 None
             }
@@ -220,7 +220,7 @@ impl StepChecker<'_, '_, '_> {
                     format!("`{}` would mix values of different types", self.name()),
                     format!("{} beside {}", other.describe(), self.input.ty.describe()),
                 )
-                .help("give a value of the same type as the field's");
+                .help("write a value of the type that the field has");
                 self.context.report(diagnostic);
                 None
             }
@@ -330,11 +330,11 @@ impl StepChecker<'_, '_, '_> {
                 let diagnostic = Diagnostic::new(
                     Code::D206,
                     self.step.span,
-                    format!("`{}` can fail, and nothing says what happens then", self.name()),
+                    format!("`{}` can fail, but does not say what happens then", self.name()),
                     reason,
                 )
                 .help(format!(
-                    "write `{0} or null` (the field becomes empty), `{0} or default(…)`, or `{0} or reject` (the record is kept aside)",
+                    "write `{0} or null` (the field is emptied), `{0} or default(…)`, or `{0} or reject` (the record becomes a dead letter)",
                     self.written()
                 ))
                 .fix(Safety::Unsafe, "write `or null`", end, " or null");
@@ -351,7 +351,7 @@ impl StepChecker<'_, '_, '_> {
             OrKind::Null => Some((Some(OnFailure::Null), Typed::new(output.ty, true))),
             OrKind::Reject => Some((Some(OnFailure::Reject), output)),
             OrKind::Keep if self.use_.answers => {
-                mismatch("a division that fails has no value to keep".to_owned(), "write `or null`, `or default(…)` or `or reject`");
+                mismatch("a failed division has no value to keep".to_owned(), "write `or null`, `or default(…)` or `or reject`");
                 None
             }
             OrKind::Later => {
@@ -371,7 +371,10 @@ impl StepChecker<'_, '_, '_> {
             OrKind::Default(literal) => {
                 let ty = Ty::of_literal(&literal.value);
                 let Some(joined) = output.ty.join(&ty).filter(|_| ty != Ty::Null) else {
-                    mismatch(format!("{} beside {}", ty.describe(), output.ty.describe()), "give a value of the step's own type");
+                    mismatch(
+                        format!("{} beside {}", ty.describe(), output.ty.describe()),
+                        "write a value of the type that the step returns",
+                    );
                     return None;
                 };
                 Some((Some(OnFailure::Default(output.ty.represent(constant(&literal.value)))), Typed::new(joined, output.nullable)))
@@ -379,7 +382,7 @@ impl StepChecker<'_, '_, '_> {
         }
     }
 
-    /// The step as it stands in the file, without its `or`.
+    /// The step as it is written in the file, without its `or`.
     fn written(&self) -> String {
         let end = self.step.or.as_ref().map_or(self.step.span.end, |or| or.span.start);
         let text = self.context.sources.get(self.step.span.file).and_then(|f| f.text.get(self.step.span.start as usize..end as usize));

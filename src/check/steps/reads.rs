@@ -31,7 +31,7 @@ impl StepChecker<'_, '_, '_> {
                     "`coalesce` would mix values of different types",
                     format!("{} beside {}", typed.ty.describe(), output.ty.describe()),
                 )
-                .help("name fields of one type");
+                .help("use fields of the same type");
                 self.context.report(diagnostic);
                 return None;
             };
@@ -82,7 +82,7 @@ impl StepChecker<'_, '_, '_> {
             },
             arguments => {
                 let span = arguments.get(1).map_or(self.step.span, Argument::span);
-                return self.wrong_argument(span, "expected a field with the time zone, and perhaps a time zone in quotes");
+                return self.wrong_argument(span, "expected a field with the time zone, optionally followed by a time zone in quotes");
             }
         };
         let Some(Argument::Path(path)) = arguments.first() else { return None };
@@ -91,9 +91,9 @@ impl StepChecker<'_, '_, '_> {
         }
         let (zone, typed) = read(path, &[], self.context)?;
         if !matches!(typed.ty, Ty::Text { .. } | Ty::Words(_)) {
-            return self.wrong_argument(path.span, "expected a text field that holds the name of a time zone");
+            return self.wrong_argument(path.span, "expected a text field that contains the name of a time zone");
         }
-        let why = format!("`{}` may not hold the name of a time zone", path.text());
+        let why = format!("`{}` may not contain the name of a time zone", path.text());
         let output = Typed::new(Ty::Local, self.input.nullable);
         Some(Checked { op: Some(Op::LocalIn(LocalIn { zone, otherwise })), output, fallible: Some(why), settled: None })
     }
@@ -112,18 +112,19 @@ impl StepChecker<'_, '_, '_> {
             },
             arguments => {
                 let span = arguments.get(1).map_or(self.step.span, Argument::span);
-                return self.wrong_argument(span, "expected a field with the country, and perhaps a country in quotes");
+                return self.wrong_argument(span, "expected a field with the country, optionally followed by a country in quotes");
             }
         };
         let Some(Argument::Path(path)) = arguments.first() else { return None };
         if !matches!(self.input.ty, Ty::Text { .. } | Ty::Words(_)) {
-            return self.wrong_type("text", "remove the step, or make the value text first: `| string`");
+            return self.wrong_type("text", "remove the step, or convert the value to text first: `| string`");
         }
         let (country, typed) = read(path, &[], self.context)?;
         if !matches!(typed.ty, Ty::Text { .. } | Ty::Words(_)) {
-            return self.wrong_argument(path.span, "expected a text field that holds a country of two letters (ISO 3166)");
+            return self.wrong_argument(path.span, "expected a text field that contains a country code of two letters (ISO 3166)");
         }
-        let why = format!("the text may not be a phone number of the country in `{}`, or that field may hold no country", path.text());
+        let why =
+            format!("the text may not be a phone number of the country in `{}`, or that field may not contain a country", path.text());
         let output = Typed::new(Ty::Text { max: Some(E164) }, self.input.nullable);
         Some(Checked { op: Some(Op::PhoneIn(PhoneIn { country, otherwise })), output, fallible: Some(why), settled: None })
     }
@@ -140,7 +141,7 @@ impl StepChecker<'_, '_, '_> {
             match argument {
                 Argument::Literal(literal) => {
                     if matches!(literal.value, LiteralValue::Null | LiteralValue::Duration(_)) {
-                        return self.wrong_argument(literal.span, "this is no text");
+                        return self.wrong_argument(literal.span, "this is not a text");
                     }
                     let text = literal_text(&literal.value);
                     longest = longest.map(|n| n.saturating_add(length(&text)));

@@ -79,8 +79,8 @@ impl StepChecker<'_, '_, '_> {
         if !checked.left_out.is_empty() {
             let names = crate::check::types::list(checked.left_out.iter().map(String::as_str), 8);
             self.context.report(
-                Diagnostic::new(Code::D304, *span, "this table leaves options out", format!("no arm for {names}"))
-                    .help("add an arm for each, or say what holds for all others: `else => keep`, `else => null`"),
+                Diagnostic::new(Code::D304, *span, "this table does not cover all options", format!("no case for {names}"))
+                    .help("add a case for each, or write what happens to all others: `else => keep`, `else => null`"),
             );
         }
         let settled = match self.use_.expect {

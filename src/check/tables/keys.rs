@@ -67,10 +67,10 @@ fn kind(ty: &Ty) -> Result<KeyKind, &'static str> {
         Ty::Date => KeyKind::Date,
         Ty::Guid => KeyKind::Guid,
         Ty::Choice(set) => KeyKind::Choice(set.clone()),
-        Ty::Double => return Err("make it an exact number first, with a step before `lookup`: `| round(0) | lookup …`"),
-        Ty::Instant | Ty::Local => return Err("take the day first, with a step before `lookup`: `| date | lookup …`"),
-        Ty::Options(_) => return Err("several options have no row of their own: use `| label(\", \")` for their labels"),
-        Ty::Null => return Err("the value is always empty: look another field up"),
+        Ty::Double => return Err("convert it to an exact number with a step before `lookup`: `| round(0) | lookup …`"),
+        Ty::Instant | Ty::Local => return Err("take the day with a step before `lookup`: `| date | lookup …`"),
+        Ty::Options(_) => return Err("several options cannot be looked up: use `| label(\", \")` for their labels"),
+        Ty::Null => return Err("the value is always empty: look up another field"),
     })
 }
 
@@ -92,9 +92,9 @@ pub(super) fn lower(
                 whole = false;
                 let message = format!("keys of the table `{}` do not fit {}, {}", declared.name.text, key.what, key.ty.describe());
                 let help = match kind {
-                    KeyKind::Choice(_) => "write the number or the label of an option; remove rows for options that are not there",
+                    KeyKind::Choice(_) => "write the number or the label of an option; remove rows for options that do not exist",
                     KeyKind::Text => "correct the file",
-                    _ => "correct the file, or make the value text before it is looked up: `| string | lookup …`",
+                    _ => "correct the file, or convert the value to text before the lookup: `| string | lookup …`",
                 };
                 context.report(
                     Diagnostic::new(Code::D325, key.span, message, faults(&wrong, content))

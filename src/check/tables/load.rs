@@ -27,7 +27,7 @@ fn declared(table: &LookupTable, own: &str, files: &TableFiles, context: &mut Co
         let label = "outside of the project folder";
         context.report(
             Diagnostic::new(Code::D321, table.path.span, format!("the file \"{path}\" cannot be read"), label)
-                .help("copy the file into the project, beside the mapping files"),
+                .help("copy the file into the folder of the project"),
         );
         return without_content(table, path.clone());
     };
@@ -51,7 +51,7 @@ fn bytes<'f>(table: &LookupTable, path: &str, name: &str, files: &'f TableFiles,
         Some(TableFile::Unreadable(reason)) => {
             context.report(
                 Diagnostic::new(Code::D321, span, format!("the file \"{path}\" cannot be read"), reason.clone())
-                    .help("a table is a file of the project: CSV (UTF-8), YAML or a workbook (.xlsx), of at most 32 MiB"),
+                    .help("a table file is CSV (UTF-8), YAML or a workbook (.xlsx), with at most 32 MiB"),
             );
         }
         None => {
@@ -63,7 +63,10 @@ fn bytes<'f>(table: &LookupTable, path: &str, name: &str, files: &'f TableFiles,
             context.report(Diagnostic::new(Code::D321, span, format!("there is no file \"{path}\""), "not found").meant(
                 near,
                 span,
-                || "the path is relative to this file's folder, with `/`: table names from \"tables/names.csv\" { key code }".to_owned(),
+                || {
+                    "write the path relative to the folder of this file, with `/`: table names from \"tables/names.csv\" { key code }"
+                        .to_owned()
+                },
             ));
         }
     }
@@ -90,7 +93,7 @@ fn content(table: &LookupTable, file: &str, bytes: &[u8], info: &mut TableInfo, 
                 let first = sheet.columns.first().map_or("column".to_owned(), |name| super::written(name));
                 context.report(
                     Diagnostic::new(Code::D329, table.name.span, format!("the table `{}` has no key", table.name.text), "no `key` line")
-                        .help(format!("say by which column a row is found: `key {first}`")),
+                        .help(format!("write by which column a row is found: `key {first}`")),
                 );
             }
             return None;
@@ -100,7 +103,7 @@ fn content(table: &LookupTable, file: &str, bytes: &[u8], info: &mut TableInfo, 
             context.report(
                 Diagnostic::new(Code::D329, second.span, format!("the table `{}` has two keys", table.name.text), "the second one")
                     .related(first.span, "the first one")
-                    .help("write the columns of one key with commas between them: `key gender, language`"),
+                    .help("separate the columns of the key with commas: `key gender, language`"),
             );
             return None;
         }
@@ -133,17 +136,17 @@ fn unreadable(table: &LookupTable, file: &str, error: &TableError) -> Diagnostic
         _ => table.path.span,
     };
     let (code, help) = match error {
-        TableError::Place { .. } => (Code::D322, "correct the file; its first row has the names of the columns"),
-        TableError::TooManyRows => (Code::D326, "remove rows that no record needs, or write the value into Dynamics 365 with the records"),
+        TableError::Place { .. } => (Code::D322, "correct the file; its first row must contain the names of the columns"),
+        TableError::TooManyRows => (Code::D326, "remove rows that are not needed, or store the value in Dynamics 365 with the records"),
         TableError::SeveralSheets(_) => (Code::D321, "name the sheet: table names from \"names.xlsx\" sheet \"Names\" { key code }"),
-        TableError::NoSheets => (Code::D321, "remove `sheet` and the name behind it"),
+        TableError::NoSheets => (Code::D321, "remove `sheet` and the name after it"),
         TableError::NotUtf8 { .. } => (Code::D321, "save the file as UTF-8: in Excel as \"CSV UTF-8\", or as .xlsx"),
         TableError::Ending => (Code::D321, "save the sheet as CSV (UTF-8) or .xlsx"),
-        TableError::Empty => (Code::D321, "the first row has the names of the columns, the others have their values"),
+        TableError::Empty => (Code::D321, "the first row contains the names of the columns, the other rows their values"),
         TableError::Workbook(_) | TableError::Syntax(_) => (Code::D321, "correct the file, or save it again"),
     };
     let message = match code {
-        Code::D322 => format!("the table in {file} has a fault"),
+        Code::D322 => format!("the table in {file} has an error"),
         Code::D326 => format!("the table in {file} is too large"),
         _ => format!("{file} cannot be read as a table"),
     };
@@ -159,7 +162,7 @@ fn no_empty_keys(content: &Content, file: &str, context: &mut Context<'_>) -> bo
             whole = false;
             context.report(
                 Diagnostic::new(Code::D322, *span, format!("rows of {file} have no key"), faults(&empty, content))
-                    .help("fill the cells or remove the rows; if a field is empty, say so after the lookup: `or default(…)`"),
+                    .help("fill the cells or remove the rows; for empty fields, write `or default(…)` after the lookup"),
             );
         }
     }
@@ -199,7 +202,7 @@ fn no_repeated_keys(table: &LookupTable, content: &Content, file: &str, context:
     if !near_twice.is_empty() {
         context.report(
             Diagnostic::new(Code::D328, span, format!("keys of {file} differ only in case or spaces"), named(&near_twice))
-                .help("remove one of the two; or allow this warning if Dynamics 365 has both texts: keys are compared exactly"),
+                .help("remove one of the two; or allow this warning if both texts occur in Dynamics 365: keys are compared exactly"),
         );
     }
     if twice.is_empty() {

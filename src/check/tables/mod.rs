@@ -1,6 +1,6 @@
 //! Tables of files: what a declaration reads, and what a use of a column is.
 //!
-//! A declaration is read and checked once ([`load`]). Each use says by which fields a row is found ([`keys`]) and what becomes of the value
+//! A declaration is read and checked once ([`load`]). Each use says by which fields a row is found ([`keys`]) and what happens to the value
 //! ([`values`]); the rows go into the plan once for each way in which their keys are compared.
 
 mod keys;
@@ -205,7 +205,7 @@ pub(super) fn unused(context: &mut Context<'_>) {
         if !declared.used {
             context.report(
                 Diagnostic::new(Code::D814, span, format!("the table `{name}` is never used"), "declared here")
-                    .help(format!("use it by `| lookup {name}.COLUMN` or `lookup({name}.COLUMN, FIELD)`, or remove it")),
+                    .help(format!("use it as `| lookup {name}.COLUMN` or `lookup({name}.COLUMN, FIELD)`, or remove it")),
             );
             continue;
         }

@@ -123,7 +123,7 @@ pub(super) fn column(
     Some((kind, cells, typed))
 }
 
-/// The cells as values of a kind; those that are none are noted.
+/// The cells as values of a kind. Cells that are not such values are noted.
 fn read(kind: CellKind, content: &Content, at: usize, wrong: &mut Vec<(usize, String)>) -> Cells {
     fn all<T>(
         content: &Content,
@@ -162,7 +162,7 @@ fn unfit(cells: &Cells, fit: &Fit, content: &Content, at: usize, wrong: &mut Vec
             for (row, cell) in cells.iter().enumerate() {
                 let long = cell.as_ref().map_or(0, |text| length(text));
                 if long > *max {
-                    note(row, format!("has {long} characters, of which {max} fit"));
+                    note(row, format!("has {long} characters, but only {max} fit"));
                 }
             }
         }
@@ -212,10 +212,10 @@ fn unfit(cells: &Cells, fit: &Fit, content: &Content, at: usize, wrong: &mut Vec
 fn remedy(fit: Option<&Fit>) -> String {
     match fit {
         Some(Fit::Text { max: Some(max) }) => {
-            format!("shorten the values in the file, or cut them on purpose: `| truncate({max})` after the lookup")
+            format!("shorten the values in the file, or add `| truncate({max})` after the lookup")
         }
         Some(Fit::Enumeration(names)) => format!(
-            "correct the file, or say what each value becomes: `| map {{ … }}` after the lookup; its values are {}",
+            "correct the file, or write what each value becomes: `| map {{ … }}` after the lookup; its values are {}",
             list(names.iter().map(String::as_str), 8)
         ),
         Some(Fit::Date | Fit::Instant) => {

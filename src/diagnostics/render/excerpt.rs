@@ -120,7 +120,7 @@ impl Excerpt {
         self.lines.iter().position(|l| l.at.contains(&offset))
     }
 
-    /// Whether the lines from one to another are neighbours in the file.
+    /// Whether the lines from one to another are neighbors in the file.
     fn without_gap(&self, first: usize, last: usize) -> bool {
         self.lines[last].number - self.lines[first].number == last - first
     }
@@ -163,7 +163,7 @@ impl SourceCode for Excerpt {
         let (Some(mut first), Some(mut last)) = (self.line_of(span.offset()), self.line_of(last_byte)) else {
             return Err(MietteError::OutOfBounds);
         };
-        // Two labels whose lines are not neighbours are shown as two excerpts.
+        // Two labels whose lines are not neighbors are shown as two excerpts.
         if !self.without_gap(first, last) {
             return Err(MietteError::OutOfBounds);
         }

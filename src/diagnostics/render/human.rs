@@ -10,7 +10,7 @@ use crate::count::counted;
 use crate::diagnostics::{Diagnostic, FileId, Severity, Sources, Span};
 use crate::printable;
 
-/// A finding in the shape that miette prints. Further places in other files become reports of their own below it.
+/// A finding in the shape that miette prints. Further places in other files become separate reports below it.
 struct Report<'a> {
     diagnostic: &'a Diagnostic,
     code: String,

@@ -4,14 +4,14 @@
 //!
 //! - **A suite per mapping file, a case per finding.** The services list failed cases and count them, so one case per file would
 //!   hide all findings of a file behind one line. A file without findings is one passed case, so that it is seen to have been checked
-//!   and a finding that is mended shows as such.
+//!   and a finding that is fixed shows as such.
 //! - **A case is recognised from run to run by class and name** (GitLab: "newly failed", Jenkins: the age of a failure). So the name
 //!   holds the code and the sentence but no line number, which every edit above would change. GitLab drops all but the first of cases
 //!   with one name and class; a second finding with one sentence gets `(2)`.
-//! - **The class is `d365map.` and the file**, dots in it replaced: Jenkins takes what stands before the last dot for a package.
-//! - **A warning is a failure too**, of type `warning`: the exit status is 1 for both, and a report that is green beside a job that is
-//!   red helps nobody.
-//! - **`file` and `line`** stand on each case: GitLab and CircleCI link to them, others read past them. (Only the validating xunit plugin
+//! - **The class is `d365map.` and the file**, dots in it replaced: Jenkins treats what is before the last dot as a package.
+//! - **A warning is a failure too**, of type `warning`: the exit status is 1 for both, and a passing report next to a failed job would be
+//!   confusing.
+//! - **`file` and `line`** are in each case: GitLab and CircleCI link to them, others ignore them. (Only the validating xunit plugin
 //!   of Jenkins refuses them; its usual junit step does not validate.)
 //!
 //! The model serves `d365map test` too, with a suite per mapping and a case per test block.
@@ -83,7 +83,7 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// What is said of a case that is no success.
+/// What the report says about a case that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// One line.
@@ -129,7 +129,7 @@ pub fn class_of(file: &str) -> String {
 /// The report as an XML document.
 pub fn write(report: &Suites) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    // Writing into memory cannot fail; were it to, an empty report would be noticed by whoever reads it.
+    // Writing to memory cannot fail. If it did, readers would notice the empty report.
     match document(&mut writer, report) {
         Ok(()) => String::from_utf8(writer.into_inner()).unwrap_or_default() + "\n",
         Err(_) => String::new(),
@@ -217,7 +217,7 @@ fn allowed(text: &str) -> Cow<'_, str> {
 
 /// The findings as a report, with a suite for every mapping file.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
-    // One file can be in two groups of files that are compiled together; it is one suite all the same.
+    // One file can be in two groups of files that are compiled together; it is still one suite.
     let mut suites: IndexMap<&str, Suite> = sources
         .iter()
         .map(|(_, f)| (f.name.as_str(), Suite { name: f.name.clone(), file: Some(f.name.clone()), cases: Vec::new() }))

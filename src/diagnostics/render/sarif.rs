@@ -51,7 +51,7 @@ fn place(path: &str) -> Value {
     let encoded = percent_encoding::utf8_percent_encode(path, KEEP);
     let drive = path.as_bytes().get(1) == Some(&b':') && path.starts_with(|c: char| c.is_ascii_alphabetic());
     if drive {
-        // RFC 8089, appendix E.2: a drive's colon stands as it is.
+        // RFC 8089, appendix E.2: the colon of a drive is not escaped.
         json!({ "uri": format!("file:///{encoded}").replacen("%3A", ":", 1) })
     } else if path.starts_with('/') {
         json!({ "uri": format!("file://{encoded}") })
@@ -135,7 +135,7 @@ fn fingerprint(diagnostic: &Diagnostic, sources: &Sources, seen: &mut BTreeMap<S
     format!("{short}:{times}")
 }
 
-/// The edits that mend a finding, by file.
+/// The edits that fix a finding, by file.
 fn fixes(diagnostic: &Diagnostic, sources: &Sources) -> Option<Value> {
     let fix = diagnostic.fix.as_ref()?;
     let mut files: BTreeMap<u32, (Value, Vec<Value>)> = BTreeMap::new();

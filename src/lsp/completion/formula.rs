@@ -7,7 +7,7 @@ use crate::lsp::documents::Group;
 use crate::schema::{Field, FieldType};
 use crate::steps::FORMULA_FUNCTIONS;
 
-/// What can stand in a formula, behind its equals sign.
+/// What is allowed in a formula, after its equals sign.
 pub(super) fn formula(calculation: &[&str], tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
     match calculation {
         [] | [.., "+" | "-" | "*" | "/" | "(" | ","] => {

@@ -199,7 +199,7 @@ impl<'c> Call<'c> {
             | Ty::Local
             | Ty::Guid
             | Ty::Choice(_)
-            | Ty::Options(_) => Err(Wrong::ty("text", "remove the step, or make the value text first: `| string`")),
+            | Ty::Options(_) => Err(Wrong::ty("text", "remove the step, or convert the value to text first: `| string`")),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::value::length;
 /// Reads the expression of a call.
 pub fn check_expression(pattern: &str) -> Result<Regex, Wrong> {
     Regex::new(pattern).map_err(|error| {
-        // The last line of the message says what is wrong; the lines above draw the expression once more.
+        // The last line of the message says what is wrong; the lines above show the expression again.
         let message = error.to_string();
         let label = message.lines().last().unwrap_or("not a regular expression").trim_start_matches("error: ").to_owned();
         Wrong::Expression { label }

@@ -1,4 +1,4 @@
-//! Tries a step in the tests of its own file, without a mapping file.
+//! Tries a step in the tests of its file, without a mapping file.
 
 use super::call::{Argument, Call, Checked, Wrong};
 use super::ready::{Failed, Operate};

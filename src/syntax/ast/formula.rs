@@ -6,7 +6,7 @@ use crate::diagnostics::Span;
 /// Arithmetic over fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Formula {
-    /// The whole, from the equals sign to the end of its own `or`.
+    /// From the equals sign to the end of the `or` of the formula.
     pub span: Span,
     /// What is calculated.
     pub root: Expression,

@@ -151,7 +151,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         write: Write::As("case { <c> => <a>; else => <b> } ->"),
         safety: Safe,
         message: "a value that depends on a condition is written with `case`",
-        label: "a sign of another language",
+        label: "a symbol of another language",
         help: "write `{line}`",
     },
     Mistake {
@@ -210,7 +210,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         write: Write::As("<s> -> <t>; <s> -> <u>"),
         safety: Unsafe,
         message: "a field mapping has one target",
-        label: "a second target is an entry of its own",
+        label: "a second target needs a separate entry",
         help: "write `{line}`",
     },
     Mistake {
@@ -220,7 +220,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         safety: Safe,
         message: "entries are not separated by commas",
         label: "a comma between two entries",
-        help: "write each on a line of its own, or `{line}`",
+        help: "write each on a separate line, or `{line}`",
     },
     Mistake {
         contexts: &[Entry],
@@ -254,7 +254,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
         pattern: r#"\|\s*(?P<step>[a-z_]+)(?P<at>\s*(?:[=:]\s*)?(?P<v>"[^"\n]*"|-?\d+))"#,
         write: Write::As("| <step>(<v>)"),
         safety: Safe,
-        message: "what a step needs is written in parentheses",
+        message: "the argument of a step is written in parentheses",
         label: "expected `(<v>)`",
         help: "write `{line}`",
     },

@@ -124,7 +124,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
             Some(format!("{}{number}", whole.strip_suffix(p.get("at"))?))
         }),
         safety: Unsafe,
-        message: "a number has a point before its decimals and no separators between its thousands",
+        message: "a number has a decimal point and no thousands separators",
         label: "not a number",
         help: "write `{line}`",
     },

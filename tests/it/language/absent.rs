@@ -20,7 +20,7 @@ fn an_empty_value_is_left_out_and_any_other_is_written() {
 }
 
 #[test]
-fn each_branch_of_a_when_has_flags_of_its_own() {
+fn each_branch_of_a_when_has_its_own_flags() {
     let when = "when donotemail = false { emailaddress1 -> email @present } else { null -> email }";
     assert_eq!(map(when, json!({"donotemail": false})), json!({}));
     assert_eq!(map(when, json!({"donotemail": false, "emailaddress1": "a@b"})), json!({"email": "a@b"}));
@@ -45,7 +45,7 @@ fn a_number_true_or_false_and_an_enumeration_of_numbers_ask_what_to_do_with_an_e
         "null -> cusPoints",
         "firstname -> cusNote",
         "birthdate -> birthDate",
-        // An opt-out has rules of its own.
+        // An opt-out has its own rules.
         "true -> isExternal",
     ] {
         assert_eq!(codes(&whole(line)), [""; 0], "{line}");
@@ -61,13 +61,13 @@ fn the_fix_adds_the_flag_behind_steps_and_flags() {
         ("numberofchildren -> cusPoints @initial", "numberofchildren -> cusPoints @initial @present"),
     ] {
         let text = whole(line);
-        let (mended, _) = fixed(&text, 0, &compiled(&text).diagnostics, Safety::Unsafe);
-        assert_eq!(mended, whole(wanted));
-        assert_eq!(codes(&mended), [""; 0]);
+        let (repaired, _) = fixed(&text, 0, &compiled(&text).diagnostics, Safety::Unsafe);
+        assert_eq!(repaired, whole(wanted));
+        assert_eq!(codes(&repaired), [""; 0]);
     }
     let text = whole("\"crm\" -> salutation @present @initial");
-    let (mended, _) = fixed(&text, 0, &compiled(&text).diagnostics, Safety::Safe);
-    assert_eq!(mended, whole("\"crm\" -> salutation @initial"));
+    let (repaired, _) = fixed(&text, 0, &compiled(&text).diagnostics, Safety::Safe);
+    assert_eq!(repaired, whole("\"crm\" -> salutation @initial"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use serde_json::{Value, json};
 
-use super::soundness::{KEY, catalogue, compiled, evaluate, mended, runner, value};
+use super::soundness::{KEY, after_fixes, catalogue, compiled, evaluate, runner, value};
 use super::support::{codes, map, plan, rendered, whole};
 
 #[test]
@@ -100,7 +100,7 @@ fn generated_chains_in_arguments_give_what_they_give_behind_a_source() {
         let mapped = |entry: &str| clean(compiled(&whole(entry), &catalogue));
         // The chain behind a source, with what can be fixed of it.
         let chained = |field: &str, chain: &str| {
-            let (text, compiled) = mended(whole(&format!("{field} -> x{chain}")), &catalogue);
+            let (text, compiled) = after_fixes(whole(&format!("{field} -> x{chain}")), &catalogue);
             let chain = text.lines().nth(2)?.split_once("-> x")?.1.to_owned();
             Some((chain, clean(compiled)?))
         };

@@ -143,7 +143,7 @@ fn with(lines: &str) -> String {
 }
 
 #[test]
-fn every_source_can_stand_right_of_an_arrow_to_the_left_and_its_type_and_length_are_checked() {
+fn every_source_is_allowed_right_of_an_arrow_to_the_left_and_its_type_and_length_are_checked() {
     for line in [
         "type <- \"Shared\"",
         "details.notes <- \"{name}: {customerneed}\"",

@@ -17,7 +17,7 @@ enum Result {
     Case(Vec<(Wanted, Result)>, Box<Result>),
 }
 
-/// What becomes of a field.
+/// What is written to a field.
 #[derive(Clone, Debug, PartialEq)]
 enum Became {
     Value(Json),
@@ -87,7 +87,7 @@ fn case() -> impl Strategy<Value = Result> {
         .prop_map(|(branches, otherwise)| Result::Case(branches, Box::new(otherwise)))
 }
 
-/// What becomes of `cusNote`.
+/// What is written to `cusNote`.
 fn became(evaluator: &Evaluator<'_>, record: &Record) -> Became {
     let (text, now) = (record.json(), d365map::time::parse_instant("2026-11-21T12:00:00Z").expect("an instant"));
     match evaluator.evaluate(&text, now) {
@@ -348,7 +348,7 @@ fn a_target_is_written_once_inside_and_outside_of_a_when() {
 }
 
 #[test]
-fn an_allow_stands_above_a_branch_or_a_field_mapping_of_a_when() {
+fn an_allow_is_above_a_branch_or_a_field_mapping_of_a_when() {
     let text = "when donotemail = false {\n  # allow(D313): the address of before is right\n  emailaddress1 -> email\n}";
     assert_eq!(codes(&whole(text)), [""; 0]);
 }

@@ -11,7 +11,7 @@ fn block(page: &str, mark: &str) -> Option<String> {
     Some(rest.split_once("\n```")?.0.to_owned())
 }
 
-/// Codes whose wrong example cannot stand in a page; each is shown by the test of this name.
+/// Codes whose wrong example cannot be in a page; each is shown by the test of this name.
 const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D001, "a_file_that_is_not_utf8_is_named_with_its_place"),
     (Code::D002, "a_file_of_ten_megabytes_is_refused_without_being_parsed"),

@@ -40,7 +40,7 @@ fn text_steps_do_what_the_document_says() {
 }
 
 #[test]
-fn a_phone_number_is_written_in_e164_and_what_is_none_fails() {
+fn a_phone_number_is_written_in_e164_and_other_text_fails() {
     let one = |value: &str| map("telephone1 -> phone | phone(\"DE\") or null", json!({ "telephone1": value }))["phone"].clone();
     assert_eq!(one("030 901820"), "+4930901820");
     assert_eq!(one("+44 20 7031 3000"), "+442070313000");
@@ -183,7 +183,7 @@ fn parents_come_before_children_in_the_plan() {
 }
 
 #[test]
-fn a_record_may_refer_to_another_of_its_own_table() {
+fn a_record_can_refer_to_another_record_of_its_table() {
     let text = ACCOUNTS.replace("name -> cusName", "name -> cusName; parentaccountid -> cusParent | link accounts");
     let compiled = compiled(&text);
     clean(&compiled);
@@ -227,7 +227,7 @@ fn twenty_custom_entities_are_mapped_and_no_more() {
 // ----------------------------------------------------------------------------------------- opt-out, events, ways
 
 #[test]
-fn a_profile_begins_with_its_opt_outs_and_a_missing_consent_is_none() {
+fn a_profile_begins_with_its_opt_outs_and_an_empty_consent_is_an_opt_out() {
     let text = format!(
         "{CONTACTS}optout contacts {{\n  direction d365-to-campaign\n  donotemail <-> denyListEmail\n  followemail <-> not denyListFax\n}}"
     );
@@ -239,7 +239,7 @@ fn a_profile_begins_with_its_opt_outs_and_a_missing_consent_is_none() {
 }
 
 #[test]
-fn opt_outs_are_a_workflow_of_their_own_in_every_direction() {
+fn opt_outs_are_a_separate_workflow_in_every_direction() {
     let directions = [
         ("bidirectional", Direction::Bidirectional),
         ("campaign-to-d365", Direction::CampaignToD365),
@@ -259,7 +259,7 @@ fn opt_outs_are_a_workflow_of_their_own_in_every_direction() {
 }
 
 #[test]
-fn an_opt_out_without_a_block_is_a_workflow_of_its_own_unless_it_is_fixed_or_written_once() {
+fn an_opt_out_without_a_block_is_a_separate_workflow_unless_it_is_fixed_or_written_once() {
     let of = |entry: &str| {
         let text = CONTACTS.replace("lastname -> lastName", &format!("lastname -> lastName\n  {entry}"));
         let plan = plan(&text);

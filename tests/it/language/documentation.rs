@@ -66,7 +66,7 @@ fn the_example_in_the_readme_compiles_cleanly() {
 }
 
 #[test]
-fn every_step_and_every_option_stands_in_the_language_document() {
+fn every_step_and_every_option_is_in_the_language_document() {
     let text = include_str!("../../../docs/language.md");
     let options = [check::INGRESS, check::TWO_WAY, check::EVENTS, check::DIRECTIONS].concat();
     let values = options.iter().flat_map(|(name, values)| std::iter::once(*name).chain(values.iter().copied()));

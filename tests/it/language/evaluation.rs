@@ -403,7 +403,7 @@ fn texts_are_compared_in_one_form_of_unicode() {
 }
 
 #[test]
-fn a_phone_number_is_a_text_of_its_own() {
+fn a_phone_number_is_a_text_with_its_own_length() {
     let one = |text: &str| map("telephone1 -> cusNote | phone(\"DE\") or null", json!({"telephone1": text}))["cusNote"].clone();
     for text in ["030 901820", "+49 (0)30 901820", "030/901820", "(+49) 30 901820", " 030-90-18-20 "] {
         assert_eq!(one(text), "+4930901820", "{text}");
@@ -414,7 +414,7 @@ fn a_phone_number_is_a_text_of_its_own() {
 }
 
 #[test]
-fn a_day_and_a_time_are_taken_in_a_zone() {
+fn a_day_and_a_time_are_read_in_a_zone() {
     let record = json!({"createdon": "2000-05-10T22:00:00Z"});
     assert_eq!(map("createdon -> birthDate | date(\"Europe/Vienna\")", record.clone())["birthDate"], "2000-05-11");
     assert_eq!(map("createdon -> birthDate | date(\"W. Europe Standard Time\")", record.clone())["birthDate"], "2000-05-11");

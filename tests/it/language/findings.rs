@@ -236,6 +236,6 @@ fn an_invisible_character_that_reorders_text_is_a_warning_wherever_it_is() {
     }
     // In a string it is an error, which is said once.
     assert_eq!(codes(&whole("\"\u{2066}crm\u{2069}\" -> salutation")), ["D012"]);
-    let mended = after_fixes("# a \u{202e} comment\nlastname -> lastName");
-    assert!(mended.contains("# a  comment"), "{mended}");
+    let fixed = after_fixes("# a \u{202e} comment\nlastname -> lastName");
+    assert!(fixed.contains("# a  comment"), "{fixed}");
 }

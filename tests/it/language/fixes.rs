@@ -7,9 +7,9 @@ use d365map::diagnostics::{Code, Safety};
 use super::support::{codes, compiled, whole};
 
 /// The text after all fixes of one round, and the codes that are left.
-fn mended(text: &str) -> (String, Vec<&'static str>) {
+fn after_fixes(text: &str) -> (String, Vec<&'static str>) {
     let compiled = compiled(text);
-    let (out, _) = fixed(text, 0, &compiled.diagnostics, Safety::Unsafe);
+    let (out, _) = after_fixes(text, 0, &compiled.diagnostics, Safety::Unsafe);
     let left = codes(&out);
     (out, left)
 }
@@ -20,7 +20,7 @@ fn entry(line: &str) -> String {
 
 #[track_caller]
 fn becomes(wrong: &str, right: &str) {
-    let (out, left) = mended(&entry(wrong));
+    let (out, left) = after_fixes(&entry(wrong));
     assert_eq!(out, entry(right));
     assert_eq!(left, Vec::<&str>::new(), "{out}");
 }
@@ -34,7 +34,7 @@ fn near_names_are_written_as_they_are_known() {
     becomes("lastname -> lastName\noptions { delets ignore }", "lastname -> lastName\noptions { deletes ignore }");
     becomes("lastname -> lastName\nfilter all { gendercode = Femle }", "lastname -> lastName\nfilter all { gendercode = Female }");
     let file = "mapping contacts: d365.contct -> campain.profile {\n  key contactid -> externalId\n  lastname -> lastName\n}\n";
-    let (out, left) = mended(file);
+    let (out, left) = after_fixes(file);
     assert_eq!(out, file.replace("contct", "contact").replace("campain", "campaign"));
     assert!(left.is_empty());
 }
@@ -82,9 +82,9 @@ fn words_without_quotes_get_them() {
 fn the_key_moves_to_the_top_with_its_line() {
     let text = "mapping contacts: d365.contact -> campaign.profile {\n  # names\n  lastname -> lastName\n  key contactid -> externalId # id\n  firstname -> firstName | truncate(30)\n}\n";
     // A comment at its end makes the line more than the entry; it is left to its author.
-    assert_eq!(mended(text).0, text);
+    assert_eq!(after_fixes(text).0, text);
     let text = text.replace(" # id", "");
-    let (out, left) = mended(&text);
+    let (out, left) = after_fixes(&text);
     assert_eq!(
         out,
         "mapping contacts: d365.contact -> campaign.profile {\n  # names\n  key contactid -> externalId\n  lastname -> lastName\n  firstname -> firstName | truncate(30)\n}\n"
@@ -106,9 +106,9 @@ fn signs_of_other_languages_become_ours() {
 #[test]
 fn two_fixes_of_one_place_are_made_one_after_the_other() {
     let text = entry("lastnmae -> lastNam | trimm or null");
-    let (first, _) = mended(&text);
-    let (second, left) = mended(&first);
-    let (third, done) = mended(&second);
+    let (first, _) = after_fixes(&text);
+    let (second, left) = after_fixes(&first);
+    let (third, done) = after_fixes(&second);
     assert_eq!(third, entry("lastname -> lastName | trim"), "{left:?}");
     assert!(done.is_empty());
 }
@@ -170,7 +170,7 @@ fn no_line_that_is_written_right_is_wrong_again() {
         let text = std::fs::read_to_string(path).expect("a file of the corpus");
         let before = compiled(&text);
         let unfixed = before.diagnostics.iter().filter(|d| is_syntax(d.code) && d.fix.is_none()).count();
-        let (out, _) = fixed(&text, 0, &before.diagnostics, Safety::Unsafe);
+        let (out, _) = after_fixes(&text, 0, &before.diagnostics, Safety::Unsafe);
         let left = compiled(&out).diagnostics.iter().filter(|d| is_syntax(d.code)).count();
         assert!(left <= unfixed, "{}:\n{out}", path.display());
     });

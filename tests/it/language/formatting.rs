@@ -1,4 +1,4 @@
-//! The one canonical form: the same meaning, the same comments, and a form of its own form.
+//! The one canonical form: it keeps the meaning and the comments, and formatting it again changes nothing.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The values of generated formulas, against an evaluator of their own that calculates with fractions; and what the checker says of their
+//! The values of generated formulas, against a separate evaluator that calculates with fractions; and what the checker says of their
 //! range.
 
 use std::cmp::Ordering;

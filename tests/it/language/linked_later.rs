@@ -27,7 +27,7 @@ fn a_link_says_whether_its_record_waits() {
 }
 
 #[test]
-fn links_lead_in_a_circle_only_where_records_do_not_wait() {
+fn links_form_a_cycle_only_if_records_do_not_wait() {
     let text = |or: &str| {
         format!(
             "mapping accounts: d365.account -> campaign.cusAccount {{\n  key accountid -> cusAccountId\n  new_lastorder -> cusLastOrder | link orders{or}\n}}\nmapping orders: d365.new_order -> campaign.cusOrder {{\n  key new_orderid -> cusOrderId\n  new_account -> cusAccount | link accounts\n}}\n"

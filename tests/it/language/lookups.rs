@@ -27,7 +27,7 @@ fn with_table(key: &str, entries: &str) -> String {
     )
 }
 
-/// What becomes of a record: its target record without the key, or the code of its rejection.
+/// The result of a record: its target record without the key, or the code of its rejection.
 fn became(plan: &ExecutionPlan, record: &Json) -> Result<Json, String> {
     let evaluator = Evaluator::new(&plan.ingress[0]).expect("a compiled plan");
     let now = d365map::time::parse_instant(NOW).expect("an instant");
@@ -299,7 +299,7 @@ fn a_lookup_says_what_happens_without_a_row_exactly_if_there_may_be_none() {
 }
 
 #[test]
-fn a_lookup_is_a_result_of_a_case_and_stands_in_a_when() {
+fn a_lookup_is_a_result_of_a_case_and_is_allowed_in_a_when() {
     let entry = "case { gendercode = Male => lookup(t.v, nickname) or default(\"?\"); else => lastname | lookup t.v or keep } -> cusNote";
     let rows = "k,v\na,one\n";
     assert_eq!(looked_up(rows, "k", entry, json!({ "gendercode": 1, "nickname": "a" })), Ok(json!({ "cusNote": "one" })));

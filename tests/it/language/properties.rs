@@ -57,12 +57,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_answer_of_a_filter_stays_until_the_instant_that_is_told_and_changes_there(
+    fn the_answer_of_a_filter_stays_until_the_reported_instant_and_changes_there(
         condition in timed_condition(), hold in prop::option::of(-260_i64..260), created in prop::option::of(-260_i64..260),
         born in prop::option::of(-4_i64..4), start in 0_i64..96,
     ) {
         use chrono::TimeDelta;
-        // Around the end of summer time in Europe: days are those of UTC all the same.
+        // Around the end of summer time in Europe: days are still those of UTC.
         let base = d365map::time::parse_instant("2026-10-25T00:00:00Z").expect("an instant");
         let quarters = |n: i64| (base + TimeDelta::minutes(15 * n)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let record = serde_json::json!({

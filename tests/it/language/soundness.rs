@@ -1,7 +1,7 @@
 //! What compiles without a finding loses nothing: for generated schemas, mappings and values, each value that the source's
 //! schema admits becomes one that the target's admits, or exactly the outcome that an `or` names.
 //!
-//! What a schema admits is worked out here anew, from the types of the catalogue and not from the plan's.
+//! What a schema allows is computed here again, from the types of the catalogue and not from those of the plan.
 
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ fn table(system: SystemId, name: &str, key: &str, fields: Vec<Field>) -> Table {
     }
 }
 
-/// A catalogue of one table on either side: the field `a` and its neighbour `b` of the same type, the field `x`.
+/// A catalogue of one table on either side: the field `a` and its neighbor `b` of the same type, the field `x`.
 pub(super) fn catalogue(source: &FieldType, target: &FieldType, required: bool) -> Catalogue {
     let mut catalogue = Catalogue::default();
     let from = vec![field("id", FieldType::Guid, true), field("a", source.clone(), false), field("b", source.clone(), false)];
@@ -336,15 +336,15 @@ pub(super) fn evaluate(compiled: &Compiled, record: &str) -> Result<String, Stri
     }
 }
 
-/// What can be mended is mended, so that more mappings are clean.
-pub(super) fn mended(mut text: String, catalogue: &Catalogue) -> (String, Compiled) {
+/// Applies all fixes, so that more mappings are clean.
+pub(super) fn after_fixes(mut text: String, catalogue: &Catalogue) -> (String, Compiled) {
     let mut result = compiled(&text, catalogue);
     for _ in 0..4 {
-        let (mended, fixes) = fixed(&text, 0, &result.diagnostics, Safety::Unsafe);
+        let (repaired, fixes) = fixed(&text, 0, &result.diagnostics, Safety::Unsafe);
         if fixes.is_empty() {
             break;
         }
-        text = mended;
+        text = repaired;
         result = compiled(&text, catalogue);
     }
     (text, result)
@@ -367,7 +367,7 @@ fn holds(runner: &mut TestRunner, source: &FieldType, target: &FieldType, requir
     };
     let Some((target, text, result, catalogue)) = targets.into_iter().find_map(|target| {
         let catalogue = catalogue(source, &target, required);
-        let (text, result) = mended(text.clone(), &catalogue);
+        let (text, result) = after_fixes(text.clone(), &catalogue);
         result.diagnostics.is_empty().then_some((target, text, result, catalogue))
     }) else {
         return;

@@ -188,7 +188,7 @@ pub fn codes_with(text: &str, catalogue: &Catalogue) -> Vec<&'static str> {
     compile(vec![input], catalogue).diagnostics.iter().map(|d| d.code.name()).collect()
 }
 
-/// With so many lookups from orders to accounts, and links for them.
+/// With this many lookups from orders to accounts, and links for them.
 pub fn with_links(count: usize) -> Catalogue {
     let mut catalogue = catalogue().clone();
     let (mut from, mut to) = (table(&catalogue, SystemId::D365, "new_order"), table(&catalogue, SystemId::Campaign, "cusOrder"));
@@ -204,7 +204,7 @@ pub fn with_links(count: usize) -> Catalogue {
     catalogue
 }
 
-/// With so many more columns of an account's resource.
+/// With this many more columns of an account's resource.
 pub fn with_columns(count: usize) -> Catalogue {
     let mut catalogue = catalogue().clone();
     let mut to = table(&catalogue, SystemId::Campaign, "cusAccount");
@@ -216,7 +216,7 @@ pub fn with_columns(count: usize) -> Catalogue {
     catalogue
 }
 
-/// With so many custom entities and resources.
+/// With this many custom entities and resources.
 pub fn with_entities(count: usize) -> Catalogue {
     let mut catalogue = catalogue().clone();
     for i in 0..count {

@@ -40,7 +40,7 @@ fn text((year, month, day): Day) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// The day after that many months, the last of its month if there is no such day.
+/// The day after that many months, the last of its month if this date does not exist.
 fn months_later((year, month, day): Day, months: i64) -> Day {
     let all = year * 12 + (month - 1) + months;
     let (year, month) = (all.div_euclid(12), all.rem_euclid(12) + 1);
