@@ -4,6 +4,7 @@ use super::entry::Checker;
 use super::{Context, mutual};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::FieldProgram;
+use crate::schema::{Field, FieldType};
 use crate::syntax::ast::{self, FieldMapping, Way};
 
 /// Lowers an entry for each way that it goes. Whether it could be lowered.
@@ -22,10 +23,11 @@ pub(super) fn entry_both_ways(
         _ if field.turned => Some(field.clone()),
         ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Call(_) | ast::Source::Case(_) | ast::Source::Formula(_) => None,
     };
+    let each = each_direction(field, forward, context);
     let not_both = |span: Span, label: &str| {
-        Diagnostic::new(Code::D509, span, "this entry cannot go both ways", label)
-            .related(field.way_span, "both ways")
-            .help("write an entry for each direction: `left -> right | step` and `left <- right | step`")
+        Diagnostic::new(Code::D509, span, "this entry cannot go both ways", label).related(field.way_span, "both ways").help(
+            each.clone().unwrap_or_else(|| "write an entry for each direction: `left -> right | step` and `left <- right`".to_owned()),
+        )
     };
     let (there, back) = match (field.way, turned) {
         (Way::Forward, _) => (mutual::with_options(field, &forward.target, context), None),
@@ -61,4 +63,21 @@ pub(super) fn entry_both_ways(
     to_right.extend(there.and_then(|field| forward.field(&field, context)));
     to_left.extend(back.and_then(|field| backward.field(&field, context)));
     wanted > 0 && to_right.len() + to_left.len() == before + wanted
+}
+
+/// How an entry with steps is written as one entry for each direction.
+fn each_direction(field: &FieldMapping, forward: &Checker<'_>, context: &Context<'_>) -> Option<String> {
+    let (ast::Source::Field(path), [first, .., last] | [first @ last]) = (&field.source, field.steps.as_slice()) else { return None };
+    let (left, right, steps) = (path.text(), field.target.text(), context.text(first.span.to(last.span)));
+    let longest = |field: Option<&Field>| match field.map(|field| &field.ty) {
+        Some(FieldType::Text { max, .. }) => *max,
+        _ => None,
+    };
+    let (there, back) = (longest(forward.target.field(&field.target.names())), longest(forward.source.field(&path.names())));
+    let shortened = |from: Option<u32>, to: Option<u32>| match (from, to) {
+        (from, Some(to)) if from.is_none_or(|from| from > to) => format!(" | truncate({to})"),
+        _ => String::new(),
+    };
+    let (to_right, to_left) = (shortened(back, there), shortened(there, back));
+    Some(format!("write an entry for each direction: `{left} -> {right} | {steps}{to_right}` and `{left} <- {right}{to_left}`"))
 }

@@ -5,12 +5,14 @@
 //! arm of the shared table for a replacement.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Context;
-use crate::diagnostics::{Code, Diagnostic, FileId, Span, near};
+use crate::diagnostics::{Code, Diagnostic, FileId, Safety, Span, near};
+use crate::schema::{SystemId, Table, TableId};
 use crate::syntax::ast::{
     Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident,
-    Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Path, Source, Step, TemplatePart, Test, Value,
+    Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -108,7 +110,7 @@ pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
     for at in 0..files.len() {
         let (visible, includes) = visible(at, files, context);
         let scope = Scope { visible: &visible, declared: &declared, unread: &unread };
-        let mut resolver = Resolver { at, scope: &scope, used: &mut used, context };
+        let mut resolver = Resolver { at, scope: &scope, used: &mut used, context, reads: None };
         resolver.file(&mut files[at].file);
         unused_includes(at, &includes, &used, files, context);
     }
@@ -236,11 +238,14 @@ struct Resolver<'r, 'c, 'd> {
     scope: &'r Scope<'r>,
     used: &'r mut Used,
     context: &'c mut Context<'d>,
+    /// The table that the field mappings read.
+    reads: Option<Arc<Table>>,
 }
 
 impl Resolver<'_, '_, '_> {
     fn file(&mut self, file: &mut File) {
         for mapping in &mut file.mappings {
+            self.reads = mapping.head.as_ref().and_then(|head| self.table_of(&head.source));
             let mut entries = Vec::with_capacity(mapping.entries.len());
             for mut entry in std::mem::take(&mut mapping.entries) {
                 let known = match &mut entry {
@@ -266,7 +271,9 @@ impl Resolver<'_, '_, '_> {
                     Entry::Filter(filter) => self.group(&mut filter.group),
                     Entry::Linked(linked) => {
                         let count = linked.fields.len();
+                        let reads = self.reads.take();
                         linked.fields.retain_mut(|field| self.field(field));
+                        self.reads = reads;
                         linked.unread |= linked.fields.len() < count;
                         true
                     }
@@ -292,6 +299,7 @@ impl Resolver<'_, '_, '_> {
             }
             mapping.entries = entries;
         }
+        self.reads = None;
         for block in &mut file.events {
             block.fields = std::mem::take(&mut block.fields).into_iter().filter_map(|mut f| self.field(&mut f).then_some(f)).collect();
         }
@@ -332,7 +340,7 @@ impl Resolver<'_, '_, '_> {
                 self.used.between.insert((self.at, *file));
                 let mut arms = arms.clone();
                 let scope = Scope { visible: &[*file], declared, unread: self.scope.unread };
-                let known = Resolver { at: *file, scope: &scope, used: self.used, context: self.context }.arms(&mut arms);
+                let known = Resolver { at: *file, scope: &scope, used: self.used, context: self.context, reads: None }.arms(&mut arms);
                 return Some((arms, *unread || !known));
             }
         }
@@ -381,11 +389,33 @@ impl Resolver<'_, '_, '_> {
     }
 
     fn field(&mut self, field: &mut FieldMapping) -> bool {
-        let mut known = self.source(&mut field.source);
+        let mut known = self.source(&mut field.source) && !self.without_dollar(field);
         for step in &mut field.steps {
             known &= self.step(step);
         }
         known
+    }
+
+    fn table_of(&self, name: &TableName) -> Option<Arc<Table>> {
+        let system = SystemId::from_name(&name.system.text)?;
+        self.context.catalogue.get(&TableId::new(system, name.table.text.clone())).cloned()
+    }
+
+    /// Reports a constant without its `$`, if the table has no field of that name. Whether it was reported.
+    fn without_dollar(&mut self, field: &FieldMapping) -> bool {
+        let (Source::Field(path), Some(table)) = (&field.source, &self.reads) else { return false };
+        let name = path.text();
+        let declared = self.scope.declared;
+        let constant = |file: &&usize| declared[**file].constants.contains_key(&name);
+        let Some(file) = self.scope.visible.iter().find(constant).filter(|_| table.field(&path.names()).is_none()) else { return false };
+        self.used.constants.insert((*file, name.clone()));
+        self.used.between.insert((self.at, *file));
+        let rest = self.context.text(Span::new(path.span.file, path.span.range().end..field.span.range().end));
+        let diagnostic = Diagnostic::new(Code::D103, path.span, format!("`{}` has no field `{name}`", table.id), "a constant without `$`")
+            .help(format!("write `${name}{}`", rest.lines().next().unwrap_or_default()))
+            .fix(Safety::Unsafe, format!("write `${name}`"), path.span, format!("${name}"));
+        self.context.report(diagnostic);
+        true
     }
 
     fn source(&mut self, source: &mut Source) -> bool {

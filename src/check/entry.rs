@@ -345,6 +345,9 @@ impl<'m> Checker<'m> {
         if let Some(link) = field.steps.iter().find(|s| matches!(s.operand, Some(ast::Operand::Link(_)))) {
             return self.link(field, link, &target?, context);
         }
+        if self.word_without_quotes(field, context) || self.link_without_step(field, target.as_ref(), context) {
+            return None;
+        }
         self.twice_replaced(field, context);
         let converted = self.converted(field, target.as_ref(), context);
         let target = target?;

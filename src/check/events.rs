@@ -13,7 +13,7 @@ use super::{Context, names};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{ActivityTable, EventColumn, EventField, EventFlow, EventPiece, EventType};
 use crate::schema::{FieldType, SystemId, Table, TableId};
-use crate::syntax::ast::{Events, FieldMapping, LiteralValue, Path, Source, TemplatePart, Way};
+use crate::syntax::ast::{Events, FieldMapping, LiteralValue, Path, Source, TableName, TemplatePart, Way};
 
 /// The table of a type that no entry names. Assumed, see above.
 fn default_table(kind: EventType) -> &'static str {
@@ -50,7 +50,19 @@ struct Entries {
 
 /// Checks an event block. Campaign's emails are not a table of a schema, so their name is checked here.
 pub(super) fn check(block: &Events, context: &mut Context<'_>) -> Option<EventFlow> {
-    let from = (block.source.system.text.as_str(), block.source.table.text.as_str());
+    fn words(name: &TableName) -> (&str, &str) {
+        (&name.system.text, &name.table.text)
+    }
+    let from = words(&block.source);
+    if (from, words(&block.target)) == (("d365", "contact"), ("campaign", "email")) {
+        let both = block.source.span.to(block.target.span);
+        context.report(
+            Diagnostic::new(Code::D112, both, "events go from Campaign to Dynamics", "the tables are in the wrong order")
+                .help(format!("write `events {}: campaign.email -> d365.contact {{`", block.name.text))
+                .fix(Safety::Unsafe, "swap the tables", both, "campaign.email -> d365.contact"),
+        );
+        return None;
+    }
     if from != ("campaign", "email") {
         context.report(
             Diagnostic::new(Code::D112, block.source.span, "events are those of Campaign's emails", "not a source of events")

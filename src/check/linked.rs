@@ -9,7 +9,7 @@ use super::entry::{Checker, Lookup};
 use super::names;
 use crate::diagnostics::{Code, Diagnostic, Near, Safety, near};
 use crate::plan::{FieldProgram, LinkedRecord, LinkedRows, Otherwise};
-use crate::schema::{FieldType, SystemId, Table};
+use crate::schema::{Field, FieldType, SystemId, Table};
 use crate::syntax::ast::{self, FieldMapping, Key, Linked, LinkedKind, Mapping, Path, Way};
 
 /// What the blocks of a mapping add to its plan.
@@ -231,7 +231,7 @@ fn by_columns(block: &Linked, table: &Table, fields: &[FieldProgram], context: &
     if block.by.is_empty() && !fields.is_empty() {
         context.report(
             Diagnostic::new(Code::D532, block.table.span, "this block does not say how a record is found", "`by` is missing")
-                .help("add `by COLUMN, COLUMN`, with the columns whose values identify a record"),
+                .help(with_by(block, table, fields, context)),
         );
         return None;
     }
@@ -319,7 +319,7 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
         }
         [] => None,
     };
-    let key = one_key(block, context);
+    let key = one_key(block, items.as_deref(), &table, context);
     let (items, (lookup, navigation), key) = (items?, lookup?, key?);
     let (list, _) = left.wire_path(&block.path.names())?;
     // The whole list is one field of either side.
@@ -376,10 +376,13 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
 }
 
 /// The one key of a block with rows.
-fn one_key<'b>(block: &'b Linked, context: &mut Context<'_>) -> Option<&'b Key> {
+fn one_key<'b>(block: &'b Linked, items: Option<&Table>, table: &Table, context: &mut Context<'_>) -> Option<&'b Key> {
     let mut keys = block.keys.iter();
     let Some(key) = keys.next() else {
         if !block.unread {
+            let id = items.map_or("id", |items| items.primary_key.as_str());
+            let is_id = |field: &&Field| field.creatable && field.name.ends_with("id") && matches!(field.ty, FieldType::Text { .. });
+            let column = table.fields.values().find(is_id).map_or("COLUMN", |field| field.name.as_str());
             context.report(
                 Diagnostic::new(
                     Code::D501,
@@ -387,7 +390,7 @@ fn one_key<'b>(block: &'b Linked, context: &mut Context<'_>) -> Option<&'b Key> 
                     "this block has no key",
                     "rows and items could not be matched",
                 )
-                .help("begin the block with `key id <-> COLUMN`"),
+                .help(format!("begin the block with `key {id} <-> {column}`, with the column that stores the id of an item")),
             );
         }
         return None;
@@ -400,4 +403,13 @@ fn one_key<'b>(block: &'b Linked, context: &mut Context<'_>) -> Option<&'b Key> 
         );
     }
     Some(key)
+}
+
+/// How the head of a `link` block is written with the columns by which a record is found: the first text that the block writes.
+fn with_by(block: &Linked, table: &Table, fields: &[FieldProgram], context: &Context<'_>) -> String {
+    let is_text = |name: &str| table.fields.get(name).is_some_and(|field| matches!(field.ty, FieldType::Text { .. }));
+    let column = fields.iter().filter_map(|program| program.path.first()).find(|name| is_text(name)).map_or("COLUMN", String::as_str);
+    let head = context.text(block.keyword.to(block.table.span));
+    let or = block.or.as_ref().map_or("create", |or| or.text.as_str());
+    format!("write `{head} by {column} or {or} {{`, with the columns whose values identify a record")
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::entry::Checker;
 use super::names::{self, TargetField};
 use super::{Context, MappingInfo};
-use crate::diagnostics::{Code, Diagnostic, Span, near};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span, near};
 use crate::plan::{FieldProgram, Fit, IngressFlow, LOOKUP_TABLE, LinkAbsent, Op, Read, Source, Step, TableOf};
 use crate::schema::FieldType;
 use crate::syntax::ast::{self, FieldMapping, Operand, OrKind};
@@ -19,6 +19,32 @@ const MOST_LINKS: usize = 5;
 const MOST_LEVELS: usize = 3;
 
 impl Checker<'_> {
+    /// Reports a lookup that is written to a link without the step `link`. Whether it was reported.
+    pub(super) fn link_without_step(&self, field: &FieldMapping, target: Option<&TargetField>, context: &mut Context<'_>) -> bool {
+        let (ast::Source::Field(path), Some(target), []) = (&field.source, target, field.steps.as_slice()) else { return false };
+        let FieldType::Link { target: linked } = &target.field.ty else { return false };
+        let Some(FieldType::Lookup { targets }) = self.source.field(&path.names()).map(|found| &found.ty) else { return false };
+        let fits = |info: &MappingInfo| {
+            info.target.as_ref().is_some_and(|id| linked.as_ref().is_some_and(|linked| *linked == id.name))
+                && info.source.as_ref().is_some_and(|id| targets.iter().any(|to| to.table == id.name))
+        };
+        let Some((mapping, _)) = context.mappings.iter().find(|(_, info)| fits(info)) else { return false };
+        let step = format!(" | link {mapping}");
+        let written = context.text(path.span.to(field.target.span));
+        let end = Span::new(field.target.span.file, field.target.span.range().end..field.target.span.range().end);
+        let diagnostic = Diagnostic::new(
+            Code::D202,
+            path.span,
+            format!("the value does not fit `{}`", field.target.text()),
+            "the id of a record of Dynamics 365",
+        )
+        .related(field.target.span, "a record of another table")
+        .help(format!("write `{written}{step}`"))
+        .fix(Safety::Unsafe, format!("add `| link {mapping}`"), end, step);
+        context.report(diagnostic);
+        true
+    }
+
     /// Checks an entry that links two records.
     pub(super) fn link(
         &mut self,

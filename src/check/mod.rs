@@ -109,7 +109,12 @@ struct MappingInfo {
     optout: Option<(Direction, Span)>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// What the file has at a span.
+    fn text(&self, span: Span) -> &'a str {
+        self.sources.get(span.file).and_then(|file| file.text.get(span.range())).unwrap_or_default()
+    }
+
     fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }

@@ -5,14 +5,33 @@ use super::entry::{Checker, Origin};
 use super::names::{self, TargetField};
 use super::replace::Expect;
 use super::types::{Ty, Typed, constant, convert_constant};
-use crate::diagnostics::{Code, Diagnostic, Span};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{Const, FORMATTED_VALUE, Fit, Op, Piece, Read, Source};
 use crate::schema::{Field, FieldType};
-use crate::steps::Operation;
+use crate::steps::{Operation, STEPS};
 use crate::syntax::ast::{self, Argument, LiteralValue, TemplatePart};
 use crate::unicode::same;
 
 impl Checker<'_> {
+    /// Reports a word that is not the name of a field, and not similar to one: a text without quotes. Whether it was reported.
+    pub(super) fn word_without_quotes(&self, field: &ast::FieldMapping, context: &mut Context<'_>) -> bool {
+        let ast::Source::Field(path) = &field.source else { return false };
+        if field.way != ast::Way::Forward || path.parts.len() != 1 || self.source.field(&path.names()).is_some() {
+            return false;
+        }
+        let diagnostic = names::unknown_field(Code::D103, path, &self.source);
+        let rest = context.text(Span::new(path.span.file, path.span.range().end..field.span.range().end));
+        let name = path.text();
+        if diagnostic.fix.is_some() || rest.contains('\n') || name.contains(['"', '\\', '{']) {
+            return false;
+        }
+        let table = &self.source.id;
+        context.report(diagnostic.help(format!(
+            "if you mean the text, write `\"{name}\"{rest}`; if you mean a field, find its name with `d365map schema show {table}`, or fetch a new field with `d365map schema pull {table}`"
+        )));
+        true
+    }
+
     /// Where the value of an entry comes from.
     pub(super) fn origin(
         &mut self,
@@ -142,19 +161,21 @@ impl Checker<'_> {
             "concat" => self.concat(call, entry, fit, context),
             "join" => self.join(call, entry, fit, context),
             name => {
-                let help = if crate::steps::STEPS.iter().any(|s| s.name == name) {
-                    let inner = match call.arguments.first() {
-                        Some(Argument::Path(path)) => path.text(),
-                        _ => "field".to_owned(),
-                    };
-                    format!("`{name}` is a step: write `{inner} -> target | {name}`")
-                } else {
-                    "the functions are `coalesce(field, field)`, `concat(field, \" \", field)`, `join(\", \", field, field)` and `lookup(table.column, field)`; everything else is a step"
-                        .to_owned()
-                };
-                context.report(
-                    Diagnostic::new(Code::D107, call.name.span, format!("there is no function `{name}`"), "unknown function").help(help),
-                );
+                let diagnostic = Diagnostic::new(Code::D107, call.name.span, format!("there is no function `{name}`"), "unknown function");
+                context.report(match step_after_the_target(call, entry, context) {
+                    Some(line) => diagnostic.help(format!("`{name}` is a step: write `{line}`")).fix(
+                        Safety::Unsafe,
+                        format!("write `{line}`"),
+                        entry,
+                        line,
+                    ),
+                    None if STEPS.iter().any(|step| step.name == name) => {
+                        diagnostic.help(format!("`{name}` is a step: write `field -> target | {name}`"))
+                    }
+                    None => diagnostic.help(
+                        "the functions are `coalesce(field, field)`, `concat(field, \" \", field)`, `join(\", \", field, field)` and `lookup(table.column, field)`; everything else is a step",
+                    ),
+                });
                 None
             }
         }
@@ -327,4 +348,26 @@ pub(super) fn literal_text(value: &LiteralValue) -> String {
         Const::Text(text) => text,
         _ => String::new(),
     }
+}
+
+/// The field mapping with a step after its target, for a step that is written as a function: `upper(lastname) -> lastName`.
+fn step_after_the_target(call: &ast::Call, entry: Span, context: &Context<'_>) -> Option<String> {
+    let step = STEPS.iter().find(|step| step.name == call.name.text)?;
+    let (field, rest) = call.arguments.split_first()?;
+    let Argument::Path(path) = field else { return None };
+    let arguments: Vec<&str> = rest.iter().map(|argument| context.text(argument.span())).collect();
+    let step = if arguments.is_empty() { step.name.to_owned() } else { format!("{}({})", step.name, arguments.join(", ")) };
+    let whole = context.text(entry);
+    let after = context.text(Span::new(entry.file, call.span.range().end..entry.range().end));
+    let target = after.trim_start().strip_prefix("->")?;
+    if !whole.starts_with(context.text(call.span)) || target.contains(['{', '\n']) {
+        return None;
+    }
+    // Steps that are already written follow the one of the function.
+    let (target, steps) = target.split_once('|').map_or((target, None), |(target, steps)| (target, Some(steps)));
+    let (target, flags) = target.split_once('@').map_or((target, None), |(target, flags)| (target, Some(flags)));
+    let mut line = format!("{} -> {} | {step}", path.text(), target.trim());
+    line.extend(steps.map(|steps| format!(" | {}", steps.trim())));
+    line.extend(flags.map(|flags| format!(" @{}", flags.trim())));
+    Some(line)
 }

@@ -3,16 +3,18 @@
 //! The grammar guarantees the shape of every pair; if a part is missing nevertheless, the entry is left out and
 //! reported instead of a panic.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use pest::iterators::{Pair, Pairs};
 
 use super::ast::*;
-use super::explain::{self, Context};
+use super::explain::Context;
 use super::literal::{self, Fault, Piece as StringPiece};
 use super::parse::Rule;
-use super::scan::{Piece, visible_length};
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, Edit, FileId, Near, Safety, Span};
+use super::scan::{Piece, Scan, visible_length};
+use super::swallowed::is_divided;
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Safety, Span};
 
 /// How deep arguments with steps may be within each other.
 const DEEPEST_ARGUMENT: usize = 6;
@@ -20,24 +22,25 @@ const DEEPEST_ARGUMENT: usize = 6;
 /// Steps whose first argument is a regular expression.
 const EXPRESSIONS: [&str; 3] = ["matches", "extract", "replace_matches"];
 
-/// With more findings than this, a file is not a mapping that a person wrote, and habits of other programs are not looked for.
-const MANY: usize = 20_000;
-
 /// Builds the tree of one piece of a file.
 pub(super) struct Builder<'a> {
     pub(super) file: FileId,
     pub(super) piece: &'a Piece,
     pub(super) reported: &'a [Range<usize>],
     pub(super) diagnostics: &'a mut Diagnostics,
+    /// The `;` between values that the findings of their entries already replace, as places in the file.
+    pub(super) answered: BTreeSet<usize>,
+    /// All `;` between values, which the parser reads as commas.
+    pub(super) separators: &'a [usize],
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(file: FileId, piece: &'a Piece, reported: &'a [Range<usize>], diagnostics: &'a mut Diagnostics) -> Builder<'a> {
-        Builder { file, piece, reported, diagnostics }
+    pub(super) fn new(file: FileId, piece: &'a Piece, scan: &'a Scan, diagnostics: &'a mut Diagnostics) -> Builder<'a> {
+        Builder { file, piece, reported: &scan.reported, diagnostics, answered: BTreeSet::new(), separators: &scan.separators }
     }
 
     /// A range of the piece as a span of the file; what was added at the piece's end lies at its last byte.
-    fn range_span(&self, range: Range<usize>) -> Span {
+    pub(super) fn range_span(&self, range: Range<usize>) -> Span {
         let clamp = |n: usize| self.piece.start + n.min(self.piece.length);
         Span::new(self.file, clamp(range.start)..clamp(range.end))
     }
@@ -73,45 +76,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Says what is wrong with a swallowed entry, unless the scanner has said it.
-    pub(super) fn bad(&mut self, pair: &Pair<'_, Rule>, context: Context) {
-        let text = &pair.as_str()[..visible_length(pair.as_str())];
-        let start = pair.as_span().start();
-        let range = self.piece.start + start..self.piece.start + start + text.len().max(1);
-        // A line that contains only spaces of any kind has no meaning.
-        if text.chars().all(char::is_whitespace) || self.reported.iter().any(|r| r.start <= range.end && range.start <= r.end) {
-            return;
-        }
-        let findings = match self.diagnostics.len() < MANY {
-            true => explain::explain(text, context),
-            false => vec![explain::reread(text, context)],
-        };
-        for finding in findings {
-            let span = self.range_span(start + finding.range.start..start + finding.range.end);
-            let diagnostic = Diagnostic::new(finding.code, span, finding.message, finding.label).maybe_help(finding.help);
-            if !finding.edits.is_empty() {
-                let edit = |(range, text): (Range<usize>, &str)| Edit {
-                    span: self.range_span(start + range.start..start + range.end),
-                    text: text.to_owned(),
-                };
-                let edits: Vec<Edit> = finding.edits.into_iter().map(edit).collect();
-                self.diagnostics.push(diagnostic.fixes(Safety::Safe, "replace the characters that a word processor inserted", edits));
-                continue;
-            }
-            if let Some((range, text, safety)) = finding.rewrite {
-                let place = self.range_span(start + range.start..start + range.end);
-                let title = if text.trim().is_empty() { "remove it".to_owned() } else { format!("write `{}`", text.trim()) };
-                self.diagnostics.push(diagnostic.fix(safety, title, place, text));
-                continue;
-            }
-            self.diagnostics.push(match finding.instead {
-                Some(Near { text, safety }) if text.is_empty() => diagnostic.fix(safety, "remove it", span, text),
-                Some(Near { text, safety }) => diagnostic.fix(safety, format!("write `{}`", text.trim()), span, text),
-                None => diagnostic,
-            });
-        }
-    }
-
     fn mapping(&mut self, pair: Pair<'_, Rule>) -> Option<Mapping> {
         let span = self.span(&pair);
         let mut head = None;
@@ -122,7 +86,13 @@ impl<'a> Builder<'a> {
                 Rule::mapping_head => head = self.head(part),
                 Rule::bad_head => self.bad(&part, Context::Head),
                 Rule::body => {
-                    for entry in part.into_inner() {
+                    let mut inner = part.into_inner().peekable();
+                    while let Some(entry) = inner.next() {
+                        if let Some(second) = inner.next_if(|second| is_divided(&entry, second, &self.piece.text)) {
+                            unread_entries = true;
+                            self.divided(&entry, &second);
+                            continue;
+                        }
                         unread_key |= entry.as_rule() == Rule::bad_entry
                             && entry
                                 .as_str()

@@ -12,7 +12,7 @@ use super::ast::{FieldMapping, Ident, Path, Source};
 use super::build::Builder;
 use super::faulty::blank_strings;
 use super::parse::{Grammar, Rule};
-use super::scan::{Piece, visible_length};
+use super::scan::{Piece, Scan, visible_length};
 use crate::diagnostics::Span;
 
 impl Builder<'_> {
@@ -26,7 +26,8 @@ impl Builder<'_> {
         let Labels { text: masked, source, target } = find(text)?;
         let piece = Piece { start, length: masked.len(), text: masked };
         let field = Grammar::parse(Rule::only_field, &piece.text).ok()?.next()?.into_inner().next()?;
-        let mut field = Builder::new(self.file, &piece, self.reported, self.diagnostics).field(field)?;
+        let scan = Scan { reported: self.reported.to_vec(), ..Scan::default() };
+        let mut field = Builder::new(self.file, &piece, &scan, self.diagnostics).field(field)?;
         let path = |label: String, span: Span| Path { parts: vec![Ident { text: label, span }], span };
         if let (Some(label), Source::Field(old)) = (source, &field.source) {
             field.source = Source::Field(path(label, old.span));

@@ -17,6 +17,7 @@ mod mistakes;
 mod parse;
 mod pasted;
 mod scan;
+mod swallowed;
 mod tokens;
 
 pub use literal::is_forbidden;

@@ -1,10 +1,12 @@
 //! The entry of the syntax stage: bytes to text, text to tree.
 
+use std::collections::BTreeSet;
+
 use pest::Parser;
 
 use super::ast::File;
 use super::build::Builder;
-use super::scan::scan;
+use super::scan::{report_separators, scan};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Span};
 
 /// The largest file that is read: 8 MiB, some two hundred thousand lines. What is larger is not a mapping file.
@@ -75,14 +77,17 @@ pub fn parse(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> File {
     let Some(scanned) = scan(file, text, diagnostics) else {
         return tree;
     };
+    let mut answered = BTreeSet::new();
     for piece in &scanned.pieces {
-        let mut builder = Builder::new(file, piece, &scanned.reported, diagnostics);
+        let mut builder = Builder::new(file, piece, &scanned, diagnostics);
         match Grammar::parse(Rule::file, &piece.text) {
             Ok(pairs) => builder.file(pairs, &mut tree),
             // The recovery rules accept any balanced text, so this is a limit of the parser and not a fault of the grammar.
             Err(error) => builder.unreadable(&error),
         }
+        answered.append(&mut builder.answered);
     }
+    report_separators(file, scanned.separators.iter().filter(|at| !answered.contains(at)), diagnostics);
     if tree.is_empty() && diagnostics.len() == before {
         let span = Span::new(file, 0..text.chars().next().map_or(0, char::len_utf8));
         diagnostics.push(

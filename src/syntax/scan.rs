@@ -31,6 +31,8 @@ pub struct Scan {
     pub pieces: Vec<Piece>,
     /// Ranges about which the parser need say nothing more.
     pub reported: Vec<Range<usize>>,
+    /// Each `;` between values, which is read as a comma.
+    pub separators: Vec<usize>,
 }
 
 struct Opener {
@@ -38,6 +40,14 @@ struct Opener {
     indent: usize,
     /// How many parentheses were open before it.
     parens: usize,
+}
+
+/// An opening brace that is probably not closed.
+struct Suspect {
+    offset: usize,
+    indent: usize,
+    /// Where the line begins before which its closing brace is missing.
+    before: usize,
 }
 
 struct Scanner<'a> {
@@ -50,7 +60,7 @@ struct Scanner<'a> {
     /// How many parentheses are open, those around open braces among them.
     parens: usize,
     /// An opener whose closing brace is indented less than its own line: probably the block that lacks its brace.
-    suspect: Option<usize>,
+    suspect: Option<Suspect>,
     piece_start: usize,
     scan: Scan,
 }
@@ -111,7 +121,7 @@ impl Scanner<'_> {
                     at += 1;
                 }
                 b';' if self.parens > self.outer_parens() && self.is_separator(at) => {
-                    self.separator(at, diagnostics);
+                    self.separator(at);
                     at += 1;
                 }
                 b';' => {
@@ -198,14 +208,9 @@ impl Scanner<'_> {
         closes && !word.is_empty() && !matches!(word, "and" | "or" | "not" | "when" | "all" | "any") && !before[open..].contains(')')
     }
 
-    /// Reports a `;` between values, and reads it as a comma.
-    fn separator(&mut self, at: usize, diagnostics: &mut Diagnostics) {
-        let span = self.span(at..at + 1);
-        diagnostics.push(
-            Diagnostic::new(Code::D009, span, "values in parentheses are separated by commas", "expected `,` here")
-                .help("write `,` instead of `;`")
-                .fix(Safety::Safe, "write `,`", span, ","),
-        );
+    /// Notes a `;` between values, and reads it as a comma.
+    fn separator(&mut self, at: usize) {
+        self.scan.separators.push(at);
         self.repaired[at] = b',';
     }
 
@@ -215,7 +220,7 @@ impl Scanner<'_> {
                 self.parens = opener.parens;
                 let first_on_line = self.text[line_start..at].trim().is_empty();
                 if first_on_line && self.indent(line_start) < opener.indent && self.suspect.is_none() {
-                    self.suspect = Some(opener.offset);
+                    self.suspect = Some(Suspect { offset: opener.offset, indent: opener.indent, before: line_start });
                 }
             }
             None => {
@@ -232,10 +237,19 @@ impl Scanner<'_> {
     fn end_piece(&mut self, end: usize, diagnostics: &mut Diagnostics) {
         let missing = self.stack.len();
         if let Some(first) = self.stack.first() {
-            let offset = self.suspect.unwrap_or(first.offset);
             let what = if self.suspect.is_some() { "the `}` of this block seems to be missing" } else { "this `{` has no `}`" };
+            let written = self.piece_start + self.text[self.piece_start..end].trim_end().len();
+            let after = written + usize::from(self.bytes.get(written) == Some(&b'\n'));
+            let (offset, indent, before) = match self.suspect.take() {
+                Some(Suspect { offset, indent, before }) => (offset, indent, before),
+                None => (first.offset, first.indent, after),
+            };
+            let line = self.text[..before].matches('\n').count() + usize::from(before == after && after == written) + 1;
+            let text = format!("{}}}\n", " ".repeat(indent));
+            let text = if before == after && after == written { format!("\n{}", text.trim_end_matches('\n')) } else { text };
             let diagnostic = Diagnostic::new(Code::D005, self.span(offset..offset + 1), "a block is never closed", what)
-                .help("close the block with `}` on a separate line");
+                .help(format!("add a line with `}}` as line {line}"))
+                .fix(Safety::Unsafe, "add `}`", self.span(before..before), text);
             diagnostics.push(diagnostic);
         }
         let range = self.piece_start..end;
@@ -250,6 +264,18 @@ impl Scanner<'_> {
         self.parens = 0;
         self.suspect = None;
         self.piece_start = end;
+    }
+}
+
+/// Reports each `;` between values.
+pub(super) fn report_separators<'a>(file: FileId, separators: impl Iterator<Item = &'a usize>, diagnostics: &mut Diagnostics) {
+    for at in separators {
+        let span = Span::new(file, *at..at + 1);
+        diagnostics.push(
+            Diagnostic::new(Code::D009, span, "values in parentheses are separated by commas", "expected `,` here")
+                .help("write `,` instead of `;`")
+                .fix(Safety::Safe, "write `,`", span, ","),
+        );
     }
 }
 

@@ -111,6 +111,27 @@ pub(super) const MISTAKES: &[Mistake] = &[
     },
     Mistake {
         contexts: &[Entry],
+        pattern: r"^(?P<a>%P)\s*(?P<at>;)\s*(?P<b>%P)",
+        write: Write::As("<a> -> <b>"),
+        safety: Unsafe,
+        message: "a field mapping is written with `->`",
+        label: "expected `->` here",
+        help: "write `{line}`; `;` ends an entry and does not separate source and target",
+    },
+    Mistake {
+        contexts: &[Entry, Branch],
+        pattern: r"(?P<at>\bdefault\(\s*(?P<v>[\p{L}][\p{L}\p{N}_ -]*?)\s*\))",
+        write: Write::By(|p| {
+            let word = p.get("v");
+            (!matches!(word, "null" | "true" | "false")).then(|| format!("default(\"{word}\")"))
+        }),
+        safety: Unsafe,
+        message: "a text is written in quotes",
+        label: "quotes are missing",
+        help: "write `{line}`",
+    },
+    Mistake {
+        contexts: &[Entry],
         pattern: r"^=?\s*(?P<at>[A-Za-zÄÖÜäöü]+)\(\s*(?P<f>%P)\s*(?:[,;]\s*(?P<n>\d+)\s*)?\)\s*->\s*(?P<t>%P)",
         write: Write::By(|p| step(p.get("at"), p.get("n")).map(|step| format!("{} -> {} | {step}", p.get("f"), p.get("t")))),
         safety: Safe,
