@@ -9,7 +9,7 @@ use super::support::{codes, compiled, whole};
 /// The text after all fixes of one round, and the codes that are left.
 fn after_fixes(text: &str) -> (String, Vec<&'static str>) {
     let compiled = compiled(text);
-    let (out, _) = after_fixes(text, 0, &compiled.diagnostics, Safety::Unsafe);
+    let (out, _) = fixed(text, 0, &compiled.diagnostics, Safety::Unsafe);
     let left = codes(&out);
     (out, left)
 }
@@ -170,7 +170,7 @@ fn no_line_that_is_written_right_is_wrong_again() {
         let text = std::fs::read_to_string(path).expect("a file of the corpus");
         let before = compiled(&text);
         let unfixed = before.diagnostics.iter().filter(|d| is_syntax(d.code) && d.fix.is_none()).count();
-        let (out, _) = after_fixes(&text, 0, &before.diagnostics, Safety::Unsafe);
+        let (out, _) = fixed(&text, 0, &before.diagnostics, Safety::Unsafe);
         let left = compiled(&out).diagnostics.iter().filter(|d| is_syntax(d.code)).count();
         assert!(left <= unfixed, "{}:\n{out}", path.display());
     });
