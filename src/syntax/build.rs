@@ -13,7 +13,6 @@ use super::explain::Context;
 use super::literal::{self, Fault, Piece as StringPiece};
 use super::parse::Rule;
 use super::scan::{Piece, Scan, visible_length};
-use super::swallowed::is_divided;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Safety, Span};
 
 /// How deep arguments with steps may be within each other.
@@ -88,7 +87,7 @@ impl<'a> Builder<'a> {
                 Rule::body => {
                     let mut inner = part.into_inner().peekable();
                     while let Some(entry) = inner.next() {
-                        if let Some(second) = inner.next_if(|second| is_divided(&entry, second, &self.piece.text)) {
+                        if let Some(second) = inner.next_if(|second| self.is_divided(&entry, second)) {
                             unread_entries = true;
                             self.divided(&entry, &second);
                             continue;

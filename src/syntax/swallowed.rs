@@ -77,17 +77,17 @@ impl Builder<'_> {
         }
         edits
     }
-}
 
-/// Whether two entries are both only names, with a `;` between them on one line: `lastname;lastName`.
-pub(super) fn is_divided(first: &Pair<'_, Rule>, second: &Pair<'_, Rule>, piece: &str) -> bool {
-    let swallowed = [first, second].iter().all(|pair| pair.as_rule() == Rule::bad_entry);
-    let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
-    let end = first.as_span().start() + visible_length(first.as_str());
-    let between = piece.get(end..second.as_span().start()).unwrap_or_default();
-    let target = second.as_str().split('|').next().unwrap_or_default();
-    swallowed
-        && between.trim_matches([' ', '\t']) == ";"
-        && is_name(first.as_str()[..visible_length(first.as_str())].trim())
-        && is_name(target[..visible_length(target)].trim())
+    /// Whether two entries are both only names, with a `;` between them on one line: `lastname;lastName`.
+    pub(super) fn is_divided(&self, first: &Pair<'_, Rule>, second: &Pair<'_, Rule>) -> bool {
+        let swallowed = [first, second].iter().all(|pair| pair.as_rule() == Rule::bad_entry);
+        let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+        let end = first.as_span().start() + visible_length(first.as_str());
+        let between = self.piece.text.get(end..second.as_span().start()).unwrap_or_default();
+        let target = second.as_str().split('|').next().unwrap_or_default();
+        swallowed
+            && between.trim_matches([' ', '\t']) == ";"
+            && is_name(first.as_str()[..visible_length(first.as_str())].trim())
+            && is_name(target[..visible_length(target)].trim())
+    }
 }

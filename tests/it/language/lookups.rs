@@ -272,7 +272,7 @@ fn values_that_do_not_fit_the_target_are_named_with_their_rows() {
         compiled.diagnostics[0].label.clone()
     };
     assert_eq!(said("k,v\na,male\nb,man\n", "gender"), "row 3: `man` is not one of its values");
-    assert_eq!(said("k,v\na,123456789012345678901\n", "cusOrigin"), "row 2: `123456789012345678901` has 21 characters, of which 20 fit");
+    assert_eq!(said("k,v\na,123456789012345678901\n", "cusOrigin"), "row 2: `123456789012345678901` has 21 characters, but only 20 fit");
     assert!(
         said("k,v\na,99999999999\nb,x\nc,1.5\nd,y\ne,z\n", "cusPoints")
             .starts_with("row 3: `x` is not a whole number; row 4: `1.5` is not a whole number; row 5")
@@ -357,7 +357,7 @@ fn an_unknown_table_and_a_wrong_use_say_what_to_write() {
         ("lookup(t.v, nickname, lastname) or null -> cusNote", "D209", "the table has one key column: k"),
         ("lookup(t.v) or null -> cusNote", "D209", "expected the fields by which a row is found"),
         ("lookup(t.v, \"a\") or null -> cusNote", "D209", "expected a field"),
-        ("createdon -> cusNote | lookup t.v or null", "D325", "take the day first"),
+        ("createdon -> cusNote | lookup t.v or null", "D325", "take the day with a step"),
         ("new_weight -> cusNote | lookup t.v or null", "D325", "round(0)"),
         ("new_drinks -> cusNote | lookup t.v or null", "D325", "label"),
         ("numberofchildren -> cusNote | lookup t.v or null", "D325", "row 2: `a` is not a whole number"),
