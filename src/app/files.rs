@@ -193,6 +193,16 @@ pub fn of_project(project: Project) -> Result<Group, FilesError> {
     Group::new(&root, catalogue(Some(&project))?, Some(project), inputs)
 }
 
+/// A project, or a folder without one, that has no mapping files yet.
+///
+/// # Errors
+///
+/// [`FilesError`] if the schemas cannot be read.
+pub fn without_files(project: Option<Project>) -> Result<Group, FilesError> {
+    let root = project.as_ref().map_or_else(PathBuf::new, |project| project.root.clone());
+    Group::new(&root, catalogue(project.as_ref())?, project, Vec::new())
+}
+
 /// The files that the given paths name, grouped by the projects that they lie in.
 pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>) -> Result<Vec<Group>, FilesError> {
     let mut files = Vec::new();

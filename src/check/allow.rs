@@ -1,4 +1,4 @@
-//! Comments that allow a finding at one place, and the severities that a project sets.
+//! Comments that allow a finding in one place, and the severities that a project sets.
 //!
 //! `# allow(D304): why` is above an entry or at the end of its first line, and applies to that entry, block or header. Only
 //! warnings can be allowed: what is an error cannot be run.
@@ -119,7 +119,7 @@ fn written(id: FileId, token: &Token, message: &str, label: &str) -> Diagnostic 
         .help("write `# allow(D304): the reason`, with the code of a warning")
 }
 
-/// What an allow at a comment holds for: the entry whose line it ends, or the next one below it.
+/// What an allow comment applies to: the entry whose line it ends, or the next one below it.
 fn place(tokens: &[Token], comment: usize, places: &[Range<u32>]) -> Option<Range<u32>> {
     let start_of = |i: usize| tokens.get(i).and_then(|t| u32::try_from(t.range.start).ok());
     let own_line = comment == 0 || tokens[comment - 1].kind == TokenKind::Newline;
@@ -136,7 +136,7 @@ fn place(tokens: &[Token], comment: usize, places: &[Range<u32>]) -> Option<Rang
     places.get(first).filter(|p| p.start == start).cloned()
 }
 
-/// Every entry, arm, condition and head of a file, by its start, the widest first. A block of the file itself stands for its
+/// Every entry, arm, condition and head of a file, by its start, the widest first. A block of the file itself counts as its
 /// head only: an allow above a mapping does not hold for all that is in it.
 fn entry_places(tree: &File) -> Vec<Range<u32>> {
     let mut places = Vec::new();

@@ -20,7 +20,7 @@ struct Checked {
 }
 
 impl Checker<'_> {
-    /// The conditions of branches; `None` in place of a faulty one.
+    /// The conditions of branches; `None` instead of a faulty one.
     fn branch_conditions<'c>(
         &mut self,
         conditions: impl Iterator<Item = Option<&'c ast::Condition>>,
@@ -164,7 +164,7 @@ impl Checker<'_> {
         path.parts.len() > 1 || near(&path.text(), self.source.fields.keys().map(String::as_str)).is_some()
     }
 
-    /// A link cannot depend on a condition: the record that it leads to must be known for every record.
+    /// A link cannot depend on a condition: the record that it points to must be known for every record.
     fn no_link(&self, field: &FieldMapping, context: &mut Context<'_>) -> Option<()> {
         let Some(step) = field.steps.iter().find(|s| matches!(s.operand, Some(Operand::Link(_)))) else { return Some(()) };
         context.report(

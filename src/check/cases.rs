@@ -20,7 +20,7 @@ use crate::time::{self, Instant};
 pub struct TestCase {
     /// The mapping that is tested.
     pub mapping: String,
-    /// Whether the record is one of the right side of a mapping in both directions, and goes to the left.
+    /// Whether the record is one of the right side of a two-way mapping, and goes to the left.
     pub backward: bool,
     /// What the test shows.
     pub title: String,
@@ -100,7 +100,7 @@ struct Lowered<'f> {
     asks_the_time: bool,
     /// Whether the scope decides by fields that no program reads.
     scope: bool,
-    /// The records that lookups of the Dynamics 365 side lead to.
+    /// The records that lookups of the Dynamics 365 side point to.
     links: &'f [LinkedRecord],
     /// The lists whose items are rows.
     rows: &'f [LinkedRows],
@@ -150,7 +150,7 @@ impl<'f> Lowered<'f> {
         self.programs.iter().any(|program| program.path == path)
     }
 
-    /// The record that a path leads to by its first part, a lookup, with the path within it.
+    /// The record that a path points to by its first part, a lookup, with the path within it.
     fn linked(&self, path: &Path, context: &Context<'_>) -> Option<(&LinkedRecord, Arc<Table>, Path)> {
         let (lookup, rest) = path.parts.split_first().filter(|(_, rest)| !rest.is_empty())?;
         let link = self.links.iter().find(|link| link.column == lookup.text)?;

@@ -254,7 +254,7 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
     (!pairs.is_empty()).then(|| OptoutFlow { mapping: checker.name.to_owned(), at, direction: Direction::D365ToCampaign, pairs })
 }
 
-/// Whether steps turn a flag round; none where they do something else.
+/// Whether steps negate a flag; `None` if they do something else.
 fn inversion(steps: &[Step]) -> Option<bool> {
     let mut ops = steps.iter().map(|step| &step.op).peekable();
     ops.next_if(|op| matches!(op, Op::Step(operation) if operation.instead_of_empty() == Some(&Const::Boolean(false))));
@@ -335,7 +335,7 @@ fn personal(name: &str) -> bool {
     WORDS.iter().any(|w| name.contains(w)) || name.ends_with("_email") || name.ends_with("_phone")
 }
 
-/// Personal data that goes into a resource from which no link leads to the profile: a privacy request would not reach it.
+/// Personal data that goes into a resource that has no link to the profile: a privacy request would not reach it.
 pub(super) fn unlinked_personal_data(mapping: &ast::Mapping, info: &MappingInfo, context: &mut Context<'_>) {
     let Some(target) = &info.target else { return };
     if target.system != SystemId::Campaign || target.name == "profile" || leads_to_profile(target, context.catalogue) {

@@ -1,4 +1,4 @@
-//! Declarations: what `let`, `include` and shared tables stand for is put in their place before anything is checked.
+//! Declarations: `let`, `include` and shared tables are replaced with what they declare before anything is checked.
 //!
 //! A name declared in a file is known there and in every file that includes it directly. So a constant is a literal, and a
 //! shared table a list of arms, to all the rules that come later; their spans point at the use for a constant, and at the
@@ -99,7 +99,7 @@ pub fn table_paths(text: &str) -> Vec<String> {
     paths
 }
 
-/// Puts every declared name's meaning in its place. An entry with a name that is not declared is reported and left out.
+/// Replaces each use of a name with what it declares. An entry with a name that is not declared is reported and left out.
 pub(super) fn resolve(files: &mut [Parsed], context: &mut Context<'_>) {
     let mut lookups = 0;
     let declared: Vec<Declared> = files.iter().map(|f| declarations(&f.file, &mut lookups, context)).collect();

@@ -41,7 +41,7 @@ pub(super) struct Checker<'m> {
     pub(super) at_creation: bool,
 }
 
-/// A lookup that leads to a record whose fields are read.
+/// A lookup that points to a record whose fields are read.
 pub(super) struct Lookup {
     /// Its logical name.
     pub(super) column: String,
@@ -206,7 +206,7 @@ impl<'m> Checker<'m> {
         slot
     }
 
-    /// The slot of what the source tells beside a lookup: its record's name, or its table.
+    /// The slot of what the source returns next to a lookup: its record's name, or its table.
     pub(super) fn beside(&mut self, source: &SourceField, annotation: &str, span: Span, context: &mut Context<'_>) -> u32 {
         // The column itself is selected, and comes first.
         self.slot(source, span, context);
@@ -513,7 +513,7 @@ impl<'m> Checker<'m> {
         self.source.field(&path.names()).is_some_and(|field| matches!(field.ty, FieldType::Lookup { .. }))
     }
 
-    /// A `replace` block and a `map` step for one value: seldom meant, since the step sees what the block has made of it.
+    /// A `replace` block and a `map` step for the same value: rarely intended, because the step receives the result of the block.
     fn twice_replaced(&self, field: &ast::FieldMapping, context: &mut Context<'_>) {
         let ast::Source::Field(path) = &field.source else { return };
         if let Some(step) = field.steps.first().filter(|s| s.name.text == "map")

@@ -1,7 +1,7 @@
 //! Event blocks: which marketing events appear on the timeline, in which tables and columns.
 //!
 //! The names of the tables and columns are a project's own. Those that a block does not give are our own guess at the shape of the vendor's
-//! AppSource solution, whose logical names no public document tells: the activities *Adobe Campaign Email Send*, *Open*, *URL Click* and
+//! AppSource solution, whose logical names no public document contains: the activities *Adobe Campaign Email Send*, *Open*, *URL Click* and
 //! *Bounce*, with campaign name, delivery name, date, mirror page URL and tracking URL (documented).
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use crate::syntax::ast::{self, FieldMapping, Operand, OrKind};
 /// The greatest number of links in one mapping.
 const MOST_LINKS: usize = 5;
 
-/// The greatest number of tables on a way along links.
+/// The greatest number of tables in a chain of links.
 const MOST_LEVELS: usize = 3;
 
 impl Checker<'_> {
@@ -153,7 +153,7 @@ impl Checker<'_> {
     }
 }
 
-/// The flows in an order in which every record is written before those that refer to it; reports circles and long ways.
+/// The flows in an order in which every record is written before those that refer to it; reports cycles and long chains.
 pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, MappingInfo>, context: &mut Context<'_>) -> Vec<IngressFlow> {
     flows.sort_by(|a, b| a.name.cmp(&b.name));
     let edges: BTreeMap<&str, Vec<&str>> =
@@ -163,7 +163,7 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
         |flow: &IngressFlow, to: &str| flow.fields.iter().any(|f| f.link() == Some(to) && f.link_absent() == Some(LinkAbsent::Wait));
     let hard: BTreeMap<&str, Vec<&str>> =
         flows.iter().map(|f| (f.name.as_str(), f.depends_on.iter().map(String::as_str).filter(|to| must_wait(f, to)).collect())).collect();
-    // How many tables lie on the longest way that begins at a mapping; circles have none.
+    // How many tables are in the longest chain that begins at a mapping; cycles have none.
     let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
     let mut open: Vec<&str> = edges.keys().copied().collect();
     loop {
@@ -186,7 +186,7 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
         }
     }
     for name in &open {
-        // Only those that lie on a circle themselves, not those that lead to one.
+        // Only those that are in a cycle themselves, not those that link to one.
         if on_a_circle(name, &hard)
             && let Some(info) = mappings.get(*name)
         {
@@ -203,7 +203,7 @@ pub(super) fn order(mut flows: Vec<IngressFlow>, mappings: &BTreeMap<String, Map
         }
     }
     for (name, level) in &levels {
-        // Reported once for each way that is too long, at the table where it begins to be.
+        // Reported once for each chain that is too long, at the table where it begins.
         if *level == MOST_LEVELS + 1
             && let Some(info) = mappings.get(*name)
         {

@@ -31,7 +31,7 @@ pub(super) fn fit_text(fit: &Fit) -> String {
 
 /// The step that makes a number fit with as many decimals as the target can hold, and what it needs if a number is still too large.
 /// `None` if the number has few enough decimals already, and may be too large.
-fn rounding(ty: &Ty, fit: &Fit) -> Option<String> {
+pub(super) fn rounding(ty: &Ty, fit: &Fit) -> Option<String> {
     let most = |holds: u32| match ty {
         Ty::Decimal { scale, .. } => (*scale).min(holds),
         _ => holds,

@@ -1,6 +1,6 @@
 //! Names, types, loss and lints: syntax trees and the schemas become a plan, or diagnostics.
 //!
-//! One walk over each mapping checks and lowers at once ([`mapping`], [`entry`]), so what passes cannot fail to lower. Before
+//! One walk over each mapping checks and lowers at the same time ([`mapping`], [`entry`]), so what passes cannot fail to lower. Before
 //! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
 //! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
 //! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`case`] and [`reach`] what depends on them, [`keys`], [`links`] and [`two_way`]
@@ -16,6 +16,7 @@ mod declare;
 mod entry;
 mod events;
 mod filter;
+mod fitting;
 mod formula;
 mod keys;
 mod limits;
@@ -47,6 +48,7 @@ pub use crate::plan::EventField;
 pub use cases::{Expected, ExpectedField, ExpectedList, GivenItem, TestCase};
 pub use consent::{ATTRIBUTES, is_optout};
 pub use declare::{included_name, included_paths, table_paths};
+pub use fitting::fitting_steps;
 pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
 pub use tables::{TableFile, TableFiles, TableInfo};
 
@@ -317,7 +319,7 @@ fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
         for (table, writes) in [(&head.source, false), (&head.target, true)] {
             let Some(system) = SystemId::from_name(&table.system.text) else { continue };
             let id = TableId::new(system, table.table.text.clone());
-            // A mapping in both directions reads and writes both tables.
+            // A two-way mapping reads and writes both tables.
             let roles: &[bool] = if head.way == Way::Forward { &[writes] } else { &[false, true] };
             if let Some((first, by)) = roles.iter().find_map(|role| tables.get(&(id.clone(), *role))) {
                 context.report(

@@ -8,7 +8,7 @@ use crate::diagnostics::{Code, Diagnostic, Near, Span, near};
 use crate::plan::{Conflicts, Deletes, FilteredOut, Picklists, Policy, Rejected, Scope};
 use crate::syntax::ast::{Entry, Mapping, Setting};
 
-/// The settings that a block knows, with their values; the first value is the default, but for intervals.
+/// The settings that a block knows, with their values; the first value is the default, except for intervals.
 pub type Known = [(&'static str, &'static [&'static str])];
 
 /// The options of a mapping from Dynamics to Campaign.
@@ -21,7 +21,7 @@ pub const INGRESS: &Known = &[
     ("refresh", &["never", "daily"]),
 ];
 
-/// The option with an interval in place of a value: `reconcile every 7d`. It has no default: without it, nothing is compared.
+/// The option with an interval instead of a value: `reconcile every 7d`. It has no default: without it, nothing is compared.
 const RECONCILE: &str = "reconcile";
 const EVERY: &str = "every";
 /// The shortest interval, one hour: each comparison reads the whole table.
@@ -29,11 +29,11 @@ const SHORTEST: u64 = 3600;
 /// The longest interval, ten years.
 const LONGEST: u64 = 3650 * 86_400;
 
-/// The options of a mapping in both directions.
+/// The options of a two-way mapping.
 pub const TWO_WAY: &Known =
     &[("scope", &["all", "co-sell"]), ("conflicts", &["newest", "partner", "d365", "report"]), ("check-mark", &["off", "on"])];
 
-/// The policy of a mapping in both directions.
+/// The policy of a two-way mapping.
 pub(super) struct TwoWay {
     pub(super) scope: Scope,
     pub(super) conflicts: Conflicts,
@@ -94,7 +94,7 @@ fn interval(mapping: &Mapping, context: &mut Context<'_>) -> Option<u64> {
     Some(every)
 }
 
-/// The options of a mapping in both directions.
+/// The options of a two-way mapping.
 pub(super) fn two_way(mapping: &Mapping, context: &mut Context<'_>) -> TwoWay {
     let mut policy = TwoWay { scope: Scope::default(), conflicts: Conflicts::default(), check_mark: false };
     for (name, value) in chosen(settings(mapping), TWO_WAY, context) {
@@ -184,7 +184,7 @@ pub(super) fn chosen<'s>(
     chosen
 }
 
-/// The value that is called by another name elsewhere.
+/// The value that has another name elsewhere.
 fn known_elsewhere(value: &str, values: &[&'static str]) -> Option<Near> {
     let meant = match value.to_lowercase().as_str() {
         "yes" | "true" | "y" => "on",

@@ -246,7 +246,7 @@ fn keyword_or(diagnostic: Diagnostic, value: &Value) -> Diagnostic {
     }
 }
 
-/// The keyword that a word is one slip away from.
+/// The keyword that differs from a word by one letter.
 fn near_keyword(word: &str, keywords: &[&'static str]) -> Option<&'static str> {
     let word = word.to_lowercase();
     keywords.iter().copied().find(|keyword| strsim::damerau_levenshtein(&word, keyword) <= 1)
@@ -277,7 +277,7 @@ fn comparable(key: Const) -> Const {
     }
 }
 
-/// Whether an arm gives what the value is anyway.
+/// Whether a case results in the same value.
 fn gives_the_same(key: &Const, right: &Arm, source: &SourceField) -> bool {
     match &right.result {
         ArmResult::Value(value) => constant(value) == *key && !matches!(source.field.ty, FieldType::Choice(_)),
@@ -298,7 +298,7 @@ fn result(value: &Value) -> ArmResult {
     }
 }
 
-/// What a use of a replaced field needs: the values must fit the target at once, or they go through steps first.
+/// What a use of a replaced field needs: the values must fit the target directly, or they go through steps first.
 pub(super) enum Expect<'f> {
     /// Straight into the target.
     Target(&'f Fit, &'f str),
@@ -310,7 +310,7 @@ impl Expect<'_> {
     /// Whether a word without quotes can be a result here.
     fn admits_bare(&self, word: &str) -> bool {
         match self {
-            // What is not a text does not fit such a target with quotes either, and that is said of it.
+            // What is not a text does not fit such a target with quotes either, and that is reported.
             Expect::Target(fit, _) => !matches!(fit, Fit::Text { .. }),
             Expect::Any(Some(Fit::Enumeration(names))) => names.iter().any(|name| name == word),
             Expect::Any(_) => false,

@@ -111,7 +111,7 @@ impl Checker<'_> {
         );
     }
 
-    /// The name of the record that a lookup points to, as the source tells it beside the lookup.
+    /// The name of the record that a lookup points to, as the source returns it next to the lookup.
     fn name_of(&mut self, path: &ast::Path, step: &ast::Step, context: &mut Context<'_>) -> Option<Origin> {
         if step.arguments.is_some() {
             context.report(

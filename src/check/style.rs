@@ -1,5 +1,5 @@
-//! Style: what compiles and yet is not as its author would want it. Unused declarations are found in [`super::declare`],
-//! idle allow comments in [`super::allow`], deprecated fields in [`super::names`].
+//! Style: what compiles but is probably not what its author wants. Unused declarations are found in [`super::declare`],
+//! unused allow comments in [`super::allow`], deprecated fields in [`super::names`].
 
 use std::collections::HashMap;
 
@@ -45,7 +45,7 @@ pub(super) fn mapping(mapping: &Mapping, context: &mut Context<'_>) {
     key_first(mapping, context);
 }
 
-/// A sound mapping that makes records which hold nothing.
+/// A valid mapping that creates empty records.
 pub(super) fn writes_nothing(mapping: &Mapping, context: &mut Context<'_>) {
     let Some(head) = &mapping.head else { return };
     if mapping.fields().next().is_some() || mapping.unread_entries {
@@ -87,7 +87,7 @@ fn move_up(what: Span, before: Span, context: &Context<'_>) -> Option<Vec<Edit>>
     Some(vec![Edit { span: Span::new(what.file, start..end), text: String::new() }, Edit { span: place, text: line }])
 }
 
-/// Two tests of one mapping with one title cannot be told apart in a report.
+/// Two tests of one mapping with one title cannot be distinguished in a report.
 pub(super) fn test_titles<'t>(tests: impl Iterator<Item = &'t TestBlock>, context: &mut Context<'_>) {
     let mut seen: HashMap<(String, String), Span> = HashMap::new();
     for test in tests {

@@ -25,7 +25,7 @@ pub(super) fn check(flow: &IngressFlow, context: &mut Context<'_>) {
     }
 }
 
-/// Reports values that depend on the day in a mapping in both directions, which has no way to write them every day.
+/// Reports values that depend on the day in a two-way mapping, which has no way to write them every day.
 pub(super) fn two_way(programs: &[FieldProgram], context: &mut Context<'_>) {
     for step in programs.iter().flat_map(FieldProgram::steps_of_today) {
         context.report(

@@ -1,4 +1,4 @@
-//! Conditions of one group that together are never true, or always: each on its own says something, all of them say nothing.
+//! Conditions of one group that together are never true, or always: each condition has an effect, but all of them together do not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Mappings in both directions: referrals of Partner Center and opportunities in Dynamics.
+//! Two-way mappings: referrals of Partner Center and opportunities in Dynamics.
 
 use super::both_ways::entry_both_ways;
 use super::entry::Checker;

@@ -194,7 +194,7 @@ fn option(value: &Value, field: &Field, set: &ChoiceSet) -> Result<Const, Unfit>
     }
 }
 
-/// Whether a value was probably just mistyped. Values are short and stand for opposites: `Female` is two letters from `Male`,
+/// Whether a value is probably a typing mistake. Values are short and often opposites: `Female` is two letters from `Male`,
 /// and neither may become the other by itself.
 fn is_a_slip(written: &str, known: &str) -> bool {
     strsim::damerau_levenshtein(&written.to_lowercase(), &known.to_lowercase()) <= 1

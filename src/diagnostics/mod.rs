@@ -54,7 +54,7 @@ pub enum Safety {
     /// It cannot: it changes the spelling of syntax or the letter case of a name, or removes what has no effect.
     /// `check --fix` applies it.
     Safe,
-    /// It is the most likely intention, but a guess: another field, another direction, a value in place of an error. Only
+    /// It is the most likely intention, but a guess: another field, another direction, a value instead of an error. Only
     /// `check --unsafe-fixes` applies it.
     Unsafe,
 }

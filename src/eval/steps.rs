@@ -22,7 +22,7 @@ pub(super) struct ReadyStep<'p> {
 /// What a step does.
 #[derive(Debug)]
 enum Tool<'p> {
-    /// A step whose file has all of it, and the value in place of an empty one.
+    /// A step whose file has all of it, and the value instead of an empty one.
     Step(Ready<'p>, Value<'p>),
     Coalesce(Vec<ReadyRead<'p>>),
     Concat(Vec<ReadyPiece<'p>>),

@@ -1,4 +1,4 @@
-//! Blanks in formulas: around operators, and none behind the sign of a number.
+//! Spaces in formulas: around operators, and none after the sign of a number.
 
 /// Where a formula begins and ends among the words of an entry.
 #[derive(Debug, Default)]

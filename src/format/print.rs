@@ -184,12 +184,12 @@ fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     }
 }
 
-/// Words with the blanks between them, blocks in one line; `None` where a block or a list takes several.
+/// Words with the spaces between them, blocks in one line; `None` where a block or a list takes several.
 fn words(parts: &[Part<'_>]) -> Option<String> {
     words_in(parts, &mut Formula::default())
 }
 
-/// The same, where a formula may go on from the words before.
+/// The same, where a formula may continue from the words before.
 fn words_in(parts: &[Part<'_>], formula: &mut Formula) -> Option<String> {
     let mut out = String::new();
     let mut before: Option<(TokenKind, &str)> = None;
@@ -215,7 +215,7 @@ fn words_in(parts: &[Part<'_>], formula: &mut Formula) -> Option<String> {
     Some(out)
 }
 
-/// Words with the blanks between them, and lists over several lines. `indent` is that of the first line.
+/// Words with the spaces between them, and lists over several lines. `indent` is that of the first line.
 fn broken(parts: &[Part<'_>], indent: &str) -> String {
     let mut formula = Formula::default();
     let mut pieces = parts.split(|part| matches!(part, Part::Break));

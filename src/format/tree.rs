@@ -38,7 +38,7 @@ pub(super) enum Part<'t> {
 #[derive(Debug)]
 pub(super) struct Block<'t> {
     pub(super) nodes: Vec<Node<'t>>,
-    /// The comment behind the opening brace.
+    /// The comment after the opening brace.
     pub(super) comment: Option<&'t str>,
     /// Whether its author wrote it in one line.
     pub(super) in_one_line: bool,
@@ -164,7 +164,7 @@ impl<'t> Reader<'t> {
         (entry, between)
     }
 
-    /// Whether an entry goes on in the next line: with a step, a block, or the `else` of a `when`.
+    /// Whether an entry continues in the next line: with a step, a block, or the `else` of a `when`.
     fn goes_on(&self, entry: &Entry<'t>) -> bool {
         match self.next_word() {
             Some("|" | "{") => true,

@@ -1,6 +1,7 @@
 //! What editors have open, over what lies on disk: the files of one project or folder are compiled together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,6 +89,7 @@ impl Documents {
                 None
             }
         });
+        let root = loaded.as_ref().and_then(|group| group.project.as_ref()).map(|project| project.root.clone());
         let (mut texts, catalogue, levels, tables) = match loaded {
             Some(group) => {
                 let files = group.inputs.into_iter().zip(group.paths).filter_map(|(input, path)| {
@@ -107,7 +109,8 @@ impl Documents {
         if !texts.contains_key(uri.as_str())
             && let Some(text) = self.text(uri)
         {
-            let name = uri.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+            let within = path_of(uri).and_then(|path| Some(files::display(path.strip_prefix(root?).ok()?)));
+            let name = within.unwrap_or_else(|| uri.as_str().rsplit('/').next().unwrap_or_default().to_owned());
             texts.insert(uri.as_str().to_owned(), (name, text.to_string()));
         }
         let mut files = Vec::new();
@@ -130,11 +133,23 @@ impl Documents {
 fn load(path: &Path) -> Result<files::Group, FilesError> {
     let folder = path.parent().unwrap_or(path);
     match Project::find(folder, None)? {
-        Some(project) if path.starts_with(&project.mappings) => files::of_project(project),
-        _ => {
-            let unreadable = |source| FilesError::Io { path: folder.to_path_buf(), source };
-            let beside = std::fs::read_dir(folder).map_err(unreadable)?.flatten().map(|e| e.path());
-            let beside: Vec<PathBuf> = beside.filter(|p| p.extension().is_some_and(|e| e == "d365map") && p.is_file()).collect();
+        // The first mapping file may not be saved yet.
+        Some(project) if path.starts_with(&project.mappings) => match files::of_project(project.clone()) {
+            Err(FilesError::NoMappings { .. }) => files::without_files(Some(project)),
+            Err(FilesError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => files::without_files(Some(project)),
+            result => result,
+        },
+        project => {
+            let beside = match std::fs::read_dir(folder) {
+                Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+                Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+                Err(source) => return Err(FilesError::Io { path: folder.to_path_buf(), source }),
+            };
+            let beside: Vec<PathBuf> =
+                beside.into_iter().filter(|p| p.extension().is_some_and(|e| e == "d365map") && p.is_file()).collect();
+            if beside.is_empty() {
+                return files::without_files(project);
+            }
             files::of_paths(&beside, None)?.pop().ok_or_else(|| FilesError::NoMappings { path: folder.to_path_buf() })
         }
     }

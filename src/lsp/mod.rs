@@ -2,13 +2,14 @@
 //!
 //! [`server`] is the loop; [`documents`] keeps what editors have open over what lies on disk and compiles it; [`marks`]
 //! says what each name in a file stands for. On these rest the features, one file each: [`completion`], [`hover`],
-//! [`navigate`] (definition, references, rename, symbols), [`tokens`], [`hints`], [`actions`]. [`finding`] and [`position`] translates
+//! [`navigate`] (definition, references, rename, symbols), [`tokens`], [`hints`], [`actions`], [`folding`]; [`words`] says what options and flags mean. [`finding`] and [`position`] translates
 //! between bytes and the columns of the protocol.
 
 mod actions;
 mod completion;
 mod documents;
 mod finding;
+mod folding;
 mod hints;
 mod hover;
 mod marks;
@@ -17,5 +18,6 @@ mod position;
 mod server;
 mod tokens;
 mod transport;
+mod words;
 
 pub use server::run;

@@ -41,7 +41,7 @@ impl Lines {
         Lines { text, starts, encoding }
     }
 
-    /// The position of a byte; one in the midst of a character is taken for its beginning.
+    /// The position of a byte; one within a character counts as the beginning of that character.
     pub(super) fn position(&self, offset: usize) -> Position {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {

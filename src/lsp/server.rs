@@ -1,7 +1,7 @@
 //! The loop: messages in, answers and findings out.
 //!
 //! Everything is answered in the order in which it comes; notifications that wait together lead to one compilation. A
-//! panic in a feature becomes an error of its request, so that the session goes on.
+//! panic in a feature becomes an error of its request, so that the session continues.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,9 +11,10 @@ use lsp_types::notification::{self, Notification as _};
 use lsp_types::request::{self, Request as _};
 use lsp_types::{
     CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse, Diagnostic as LspDiagnostic,
-    DiagnosticSeverity, DocumentSymbolResponse, GotoDefinitionResponse, Hover, HoverContents, InitializeParams, MarkupContent, MarkupKind,
-    NumberOrString, OneOf, Position, PrepareRenameResponse, PublishDiagnosticsParams, Range, RenameOptions, SemanticTokensFullOptions,
-    SemanticTokensOptions, ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind, TextEdit, Uri,
+    DiagnosticSeverity, DocumentSymbolResponse, FoldingRangeProviderCapability, GotoDefinitionResponse, Hover, HoverContents,
+    InitializeParams, MarkupContent, MarkupKind, NumberOrString, OneOf, Position, PrepareRenameResponse, PublishDiagnosticsParams, Range,
+    RenameOptions, SemanticTokensFullOptions, SemanticTokensOptions, ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind,
+    TextEdit, Uri,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use super::documents::{Documents, Group};
 use super::finding::to_lsp;
 use super::position::{Encoding, Lines};
-use super::{actions, completion, hints, hover, navigate, tokens};
+use super::{actions, completion, folding, hints, hover, navigate, tokens, words};
 use crate::app::CommandError;
 use crate::diagnostics::Code;
 
@@ -72,7 +73,7 @@ fn capabilities(encoding: Encoding) -> ServerCapabilities {
         position_encoding: Some(encoding.kind()),
         text_document_sync: Some(TextDocumentSyncCapability::Kind(TextDocumentSyncKind::INCREMENTAL)),
         completion_provider: Some(CompletionOptions {
-            trigger_characters: Some([".", "|", "@", "$", " "].map(str::to_owned).to_vec()),
+            trigger_characters: Some([".", "|", "@", "$", " ", "\"", "{", "("].map(str::to_owned).to_vec()),
             ..CompletionOptions::default()
         }),
         hover_provider: Some(true.into()),
@@ -94,6 +95,7 @@ fn capabilities(encoding: Encoding) -> ServerCapabilities {
             .into(),
         ),
         inlay_hint_provider: Some(OneOf::Left(true)),
+        folding_range_provider: Some(FoldingRangeProviderCapability::Simple(true)),
         ..ServerCapabilities::default()
     }
 }
@@ -276,6 +278,7 @@ impl Server<'_> {
                     let text = &group.files[file].text;
                     let found = navigate::mark_at(&all[file], offset)
                         .and_then(|m| Some((hover::of_mark(m, group)?, m.span.range())))
+                        .or_else(|| words::of_word(text, offset))
                         .or_else(|| hover::of_code(text, offset));
                     Ok(value(found.map(|(markdown, range)| Hover {
                         contents: HoverContents::Markup(MarkupContent { kind: MarkupKind::Markdown, value: markdown }),
@@ -340,6 +343,10 @@ impl Server<'_> {
                     let all = navigate::all_marks(group);
                     Ok(value(tokens::of(group, file, &all[file])))
                 })
+            }
+            request::FoldingRangeRequest::METHOD => {
+                let p: lsp_types::FoldingRangeParams = read(params)?;
+                self.at(&p.text_document.uri, Position::default(), |group, file, _| Ok(value(folding::of(&group.files[file]))))
             }
             request::InlayHintRequest::METHOD => {
                 let p: lsp_types::InlayHintParams = read(params)?;

@@ -94,7 +94,7 @@ impl Pace {
             });
             moving.max(waiting)
         };
-        // Reading and writing go on side by side: the slower one counts.
+        // Reading and writing continue side by side: the slower one counts.
         let seconds = time(campaign, campaign, self.campaign_per_second, self.campaign_per_day).max(time(
             requests,
             entitlement,

@@ -44,7 +44,7 @@ pub enum Term {
         /// The others.
         rest: Vec<TermPart>,
     },
-    /// The first that has a value. Those behind it are not calculated.
+    /// The first that has a value. Those after it are not calculated.
     Coalesce(Vec<Term>),
     /// The least.
     Min(Vec<Term>),
@@ -54,7 +54,7 @@ pub enum Term {
     Lookup(Box<LookupBy>),
 }
 
-/// An operator and the operand behind it. A quotient is rounded to [`QUOTIENT_SCALE`] digits, half away from zero.
+/// An operator and the operand after it. A quotient is rounded to [`QUOTIENT_SCALE`] digits, half away from zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TermPart {
@@ -72,7 +72,7 @@ impl Formula {
     }
 }
 
-/// Whether one of the steps can give a value in place of an empty one.
+/// Whether one of the steps can give a value instead of an empty one.
 pub(super) fn outlive(steps: &[Step]) -> bool {
     steps.iter().any(|step| match &step.op {
         Op::Map(_) => true,

@@ -35,7 +35,7 @@ pub struct ExecutionPlan {
     pub optouts: Vec<OptoutFlow>,
     /// Marketing events from Campaign to Dynamics, by name.
     pub events: Vec<EventFlow>,
-    /// Mappings in both directions, by name.
+    /// Two-way mappings, by name.
     pub two_way: Vec<TwoWayFlow>,
 }
 
@@ -220,7 +220,7 @@ pub enum EventType {
     Bounce,
 }
 
-/// A mapping in both directions, such as referrals and opportunities.
+/// A two-way mapping, such as referrals and opportunities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwoWayFlow {
@@ -851,7 +851,7 @@ pub enum Op {
     Coalesce(Vec<Read>),
     /// A day's midnight in UTC.
     Midnight,
-    /// Puts texts and fields behind the value.
+    /// Puts texts and fields after the value.
     Concat(Vec<Piece>),
     /// A phone number in E.164, by the country that a field holds.
     PhoneIn(PhoneIn),
@@ -891,7 +891,7 @@ pub enum Op {
     Step(Operation),
 }
 
-/// What happens to a link while the record that it leads to is not at the target.
+/// What happens to a link while the record that it points to is not at the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkAbsent {
@@ -966,9 +966,9 @@ pub struct TableOf {
 pub enum OnFailure {
     /// The field becomes empty.
     Null,
-    /// This value goes on.
+    /// This value continues.
     Default(Const),
-    /// The value before the step goes on.
+    /// The value before the step continues.
     Keep,
     /// The record is rejected.
     Reject,
@@ -980,7 +980,7 @@ pub enum OnFailure {
 pub struct Condition {
     /// Its place.
     pub at: At,
-    /// Whether its result is turned round.
+    /// Whether its result is negated.
     pub negated: bool,
     /// What is asked.
     pub kind: ConditionKind,

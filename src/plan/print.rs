@@ -299,7 +299,7 @@ pub(crate) fn test_text(test: &Test, field: &dyn Fn(u32) -> String) -> String {
     }
 }
 
-/// A condition in one line, with `and`, `or` and parentheses. `strength`: 1 within `and`, 2 behind `not`.
+/// A condition in one line, with `and`, `or` and parentheses. `strength`: 1 within `and`, 2 after `not`.
 fn in_one_line(one: &Condition, strength: u8, field: &dyn Fn(u32) -> String) -> String {
     let not = if one.negated { "not " } else { "" };
     match &one.kind {
@@ -404,7 +404,7 @@ fn formula(one: &Formula, field: &dyn Fn(u32) -> String) -> String {
     }
 }
 
-/// A part of a formula; in parentheses if what is around it binds tighter. `strength`: 1 within a sum, 2 within a product, 3 behind a
+/// A part of a formula; in parentheses if what is around it binds tighter. `strength`: 1 within a sum, 2 within a product, 3 after a
 /// minus.
 fn term(one: &Term, field: &dyn Fn(u32) -> String, strength: u8) -> String {
     let all = |name: &str, terms: &[Term]| {

@@ -20,7 +20,7 @@ pub const STEP: Step = Step {
     rule: Rule::Text(Text { apply: collapse, longest: |most| most, may_leave_nothing: false }),
 };
 
-/// The text with one space in place of each run of white space.
+/// The text with one space instead of each run of white space.
 fn collapse(text: &str) -> Cow<'_, str> {
     let mut before = '.';
     let single = text.chars().all(|c| {

@@ -116,7 +116,7 @@ enum Moment {
     Local(LocalDateTime),
 }
 
-/// Reads `2024-01-31`, and behind it a time after `T` or a space: `10:00`, `10:00:30`, `10:00:30.5`, each with `Z`, `+02:00` or
+/// Reads `2024-01-31`, and after it a time after `T` or a space: `10:00`, `10:00:30`, `10:00:30.5`, each with `Z`, `+02:00` or
 /// nothing at the end.
 fn parse_iso(text: &str) -> Option<Moment> {
     let (day, tail) = text.split_at_checked(10)?;

@@ -21,11 +21,11 @@ pub const STEP: Step = Step {
     rule: Rule::Call(check),
 };
 
-/// The step in a plan: the value in place of an empty one.
+/// The step in a plan: the value instead of an empty one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Default(Const);
 
-/// The operation that puts a value in place of an empty one.
+/// The operation that puts a value instead of an empty one.
 pub fn default_to(value: Const) -> Operation {
     Operation::Default(Default(value))
 }

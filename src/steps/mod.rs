@@ -14,12 +14,12 @@ mod shared;
 pub use default::default_to;
 pub use local::{check_instant, local_in};
 pub use lower::lower;
-pub use phone::{E164, in_country as phone_in, is_country};
+pub use phone::{E164, countries, in_country as phone_in, is_country};
 pub use shared::call::{Argument, Call, Checked, Period, Wrong};
 pub use shared::elapsed::{CalendarUnit, day_of};
 pub use shared::ready::{Failed, NotReady, Operate, Ready};
 pub use shared::text_step::{Text, TextStep};
-pub use shared::zone::check_zone;
+pub use shared::zone::{check_zone, time_zones};
 
 /// Declares the files of the steps, lists them, and makes one type of all their operations. A step that is more than a text without
 /// arguments names its operations; `(arguments)` follows an operation that has some. The name of an operation is its name in plans.
@@ -130,7 +130,6 @@ pub struct Step {
     /// What it does, in one sentence without a full stop.
     pub summary: &'static str,
     /// Its rows of the table in docs/language.md.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub rows: &'static [Row],
     /// Calls with arguments of every kind. Tests try each of them on every type; fuzzing puts them together.
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
@@ -168,7 +167,6 @@ pub struct Row {
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub signature: &'static str,
     /// What it applies to.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]
     pub takes: &'static str,
     /// What comes out.
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`cargo xtask generate` writes it into the documentation"))]

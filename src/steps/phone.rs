@@ -75,6 +75,12 @@ fn phone_region(code: &str) -> Option<phonenumber::country::Id> {
     code.parse().ok()
 }
 
+/// The ISO 3166-1 alpha-2 codes of all countries with phone numbers.
+pub fn countries() -> impl Iterator<Item = String> {
+    let codes = ('A'..='Z').flat_map(|first| ('A'..='Z').map(move |second| format!("{first}{second}")));
+    codes.filter(|code| is_country(code))
+}
+
 /// Whether a code is that of a country with phone numbers.
 pub fn is_country(code: &str) -> bool {
     phone_region(code).is_some()

@@ -97,7 +97,7 @@ struct Tag {
 }
 
 /// The tag or comment at the beginning of a text (HTML Living Standard, 13.2.5: a tag begins with a letter or `/` and a letter after `<`,
-/// a comment with `!` or `?`). One that nothing ends goes on to the end of the text.
+/// a comment with `!` or `?`). One that nothing ends continues to the end of the text.
 fn tag(text: &str) -> Option<Tag> {
     let inside = text.strip_prefix('<')?;
     if inside.starts_with(['!', '?']) {

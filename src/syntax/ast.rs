@@ -555,7 +555,7 @@ pub struct WhenBlock {
     pub unread_fields: bool,
 }
 
-/// `NAME(argument, …)`, for a lookup perhaps with `or …`.
+/// `NAME(argument, …)`, for a lookup possibly with `or …`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The whole.
@@ -650,12 +650,12 @@ pub struct Period {
     pub span: Span,
     /// How many months; negative for earlier.
     pub months: i32,
-    /// How many seconds besides; negative for earlier.
+    /// How many seconds in addition; negative for earlier.
     pub seconds: i64,
 }
 
 impl Argument {
-    /// The field that it reads, and the steps behind it.
+    /// The field that it reads, and the steps after it.
     pub fn field(&self) -> Option<(&Path, &[Step])> {
         match self {
             Argument::Path(path) => Some((path, &[])),
@@ -861,7 +861,7 @@ pub struct Group {
     pub mode: Mode,
     /// The conditions in order.
     pub conditions: Vec<Condition>,
-    /// A condition that could not be read: the group is not empty, whatever it seems.
+    /// A condition that could not be read: the group is not empty, even if it seems to be.
     pub unread_conditions: bool,
 }
 

@@ -187,7 +187,7 @@ pub(super) fn reread(text: &str, context: Context) -> Finding {
     let rule = strict_rule(text, context);
     let usage = usage(rule, text);
     let Err(error) = Grammar::parse(rule, text) else {
-        // The strict rule accepts it, so something behind the entry is the matter.
+        // The strict rule accepts it, so what follows the entry is wrong.
         return finding(
             Code::D008,
             0..text.len(),

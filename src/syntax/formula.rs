@@ -68,7 +68,7 @@ impl Builder<'_> {
                 Rule::minus => negated = true,
                 Rule::nested => {
                     let inner = part.into_inner().find(|p| p.as_rule() == Rule::wide_sum)?;
-                    // What is said of it is said of the parentheses too.
+                    // A finding about it is also one about the parentheses.
                     found = Some(Expression { span, ..self.chain(inner)? });
                 }
                 Rule::formula_call => {

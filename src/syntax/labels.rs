@@ -42,7 +42,7 @@ impl Builder<'_> {
 /// An entry with labels.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Labels {
-    /// The entry with a name of the same length in place of each label.
+    /// The entry with a name of the same length instead of each label.
     pub(super) text: String,
     /// The label on the left side.
     pub(super) source: Option<String>,

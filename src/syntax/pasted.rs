@@ -112,7 +112,7 @@ fn arrow(forward: bool, backward: bool, text: &str, context: Context) -> &'stati
     }
 }
 
-/// Straight quotes in place of curly ones, unless the text between them would mean something else in a string.
+/// Straight quotes instead of curly ones, unless the text between them would mean something else in a string.
 fn quotes(text: &str, start: usize, edits: &mut Vec<(Range<usize>, &'static str)>) {
     let mut signs = text.char_indices();
     let (Some((_, open)), Some((last, close))) = (signs.next(), signs.next_back()) else { return };

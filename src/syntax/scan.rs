@@ -3,7 +3,7 @@
 //! A grammar cannot say much about an unclosed block, and one such block would hide all other errors of the file. So
 //! the text is cut at the words that can only begin a top-level item, each piece is balanced on its own, and what is
 //! missing or too much is reported here and fixed for the parser. Offsets never shift: what must go is overwritten with
-//! blanks, what is missing is added at a piece's end.
+//! spaces, what is missing is added at a piece's end.
 
 use std::ops::Range;
 
@@ -54,7 +54,7 @@ struct Scanner<'a> {
     file: FileId,
     text: &'a str,
     bytes: &'a [u8],
-    /// The text with the blanks.
+    /// The text with the spaces.
     repaired: Vec<u8>,
     stack: Vec<Opener>,
     /// How many parentheses are open, those around open braces among them.
@@ -65,7 +65,7 @@ struct Scanner<'a> {
     scan: Scan,
 }
 
-/// Cuts and balances a text. `None` where it is nested too deeply to go on.
+/// Cuts and balances a text. `None` where it is nested too deeply to continue.
 pub fn scan(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<Scan> {
     let mut scanner = Scanner {
         file,
@@ -310,7 +310,7 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-/// The length of a text without the blanks and comments at its end, which the grammar counts to a rule whose last part is
+/// The length of a text without the spaces and comments at its end, which the grammar counts to a rule whose last part is
 /// optional.
 pub(super) fn visible_length(text: &str) -> usize {
     if !text.contains('#') {

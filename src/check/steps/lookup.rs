@@ -14,7 +14,7 @@ impl StepChecker<'_, '_, '_> {
         let Some(Operand::Lookup { column, table }) = &self.step.operand else {
             return self.wrong_arguments("expected a table and its column: `lookup industries.label`");
         };
-        // What is empty stays empty, so that no row is looked for.
+        // What is empty stays empty, so no row is searched for.
         let key = Key { span: self.step.span, what: "the value".to_owned(), ty: &self.input.ty, nullable: false };
         let found = tables::find(*table, column, &[key], self.use_.expect, self.context)?;
         let output = Typed::new(found.typed.ty, found.typed.nullable || self.input.nullable);

@@ -44,7 +44,7 @@ pub(super) struct CheckedStep {
     pub(super) step: Option<Step>,
     /// What its `or` says.
     pub(super) on_failure: Option<OnFailure>,
-    /// The type behind it.
+    /// The type after it.
     pub(super) output: Typed,
     /// The conversions that are left to do, where a table has settled that its results fit.
     pub(super) settled: Option<Vec<Op>>,
@@ -112,7 +112,7 @@ fn right_pattern(pattern: &str) -> Option<String> {
     (known && right != pattern && right.contains("yy")).then_some(right)
 }
 
-/// The step that is called by another name in spreadsheets and other languages.
+/// The step that has another name in spreadsheets and other languages.
 fn known_elsewhere(name: &str) -> Option<&'static str> {
     Some(match name.to_lowercase().replace('_', "").as_str() {
         "uppercase" | "toupper" | "touppercase" | "ucase" | "capitals" | "upcase" => "upper",
@@ -249,7 +249,7 @@ impl StepChecker<'_, '_, '_> {
         None
     }
 
-    /// The step with another text in place of one argument, if it has just that one.
+    /// The step with another text instead of one argument, if it has just that one.
     fn with(&self, right: &str) -> String {
         match self.arguments().len() {
             1 => format!("{}({right})", self.name()),
@@ -302,7 +302,7 @@ impl StepChecker<'_, '_, '_> {
         self.context.report(diagnostic);
     }
 
-    /// The bar before the step, with the blanks around it.
+    /// The bar before the step, with the spaces around it.
     fn bar(&self) -> Option<Span> {
         let span = self.step.span;
         let text = &self.context.sources.get(span.file)?.text;

@@ -41,7 +41,7 @@ impl StepChecker<'_, '_, '_> {
         Some(Checked::sure(Op::Coalesce(reads), output))
     }
 
-    /// `years(today)`, `days(createdon)` and their like.
+    /// `years(today)`, `days(createdon)` and similar steps.
     pub(super) fn elapsed(&mut self, read: &mut Reader<'_>) -> Option<Checked> {
         let [Argument::Path(path)] = self.step.arguments.as_deref().unwrap_or_default() else {
             return self.wrong_arguments("expected `today` or a field with a date");

@@ -3,7 +3,7 @@
 //! JUnit has no standard, only readers; what is written here is what GitLab, Jenkins, Azure and CircleCI have in common:
 //!
 //! - **A suite per mapping file, a case per finding.** The services list failed cases and count them, so one case per file would
-//!   hide all findings of a file behind one line. A file without findings is one passed case, so that it is seen to have been checked
+//!   hide all findings of a file in one line. A file without findings is one passed case, so that it is seen to have been checked
 //!   and a finding that is fixed shows as such.
 //! - **A case is recognised from run to run by class and name** (GitLab: "newly failed", Jenkins: the age of a failure). So the name
 //!   holds the code and the sentence but no line number, which every edit above would change. GitLab drops all but the first of cases

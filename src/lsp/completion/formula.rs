@@ -2,7 +2,8 @@
 
 use lsp_types::{CompletionItem, CompletionItemKind};
 
-use super::{Tables, fields, item, snippet, words};
+use super::Tables;
+use super::items::{fields, item, snippet, words};
 use crate::lsp::documents::Group;
 use crate::schema::{Field, FieldType};
 use crate::steps::FORMULA_FUNCTIONS;

@@ -22,7 +22,7 @@ pub enum Argument {
 pub struct Period {
     /// How many months.
     pub months: i32,
-    /// How many seconds besides.
+    /// How many seconds in addition.
     pub seconds: i64,
 }
 

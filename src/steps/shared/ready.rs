@@ -12,7 +12,7 @@ pub trait Operate {
     /// The step as an author writes it, for the plan in words.
     fn written(&self) -> String;
 
-    /// The value in place of an empty one. Every other step leaves an empty value empty.
+    /// The value instead of an empty one. Every other step leaves an empty value empty.
     fn instead_of_empty(&self) -> Option<&Const> {
         None
     }

@@ -15,6 +15,11 @@ pub fn time_zone(name: &str) -> Option<chrono_tz::Tz> {
     chrono_tz::TZ_VARIANTS.iter().copied().find(|zone| iana.parse(zone.name()) == id)
 }
 
+/// The IANA names of all time zones.
+pub fn time_zones() -> impl Iterator<Item = &'static str> {
+    chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
+}
+
 /// Checks that an argument is the name of a time zone.
 pub fn check_zone(name: &str) -> Result<(), Wrong> {
     if time_zone(name).is_some() {

@@ -1,4 +1,4 @@
-//! Steps inside arguments: each chain has the meaning that it has behind a source.
+//! Steps inside arguments: each chain has the meaning that it has after a source.
 
 use d365map::check::Compiled;
 use d365map::plan::{ExecutionPlan, describe};
@@ -98,7 +98,7 @@ fn generated_chains_in_arguments_give_what_they_give_behind_a_source() {
         let whole = |entry: &str| format!("mapping m: d365.thing -> campaign.thing {{\n  key id -> key\n  {entry}\n}}\n");
         let clean = |compiled: Compiled| compiled.diagnostics.is_empty().then_some(compiled);
         let mapped = |entry: &str| clean(compiled(&whole(entry), &catalogue));
-        // The chain behind a source, with what can be fixed of it.
+        // The chain after a source, with what can be fixed of it.
         let chained = |field: &str, chain: &str| {
             let (text, compiled) = after_fixes(whole(&format!("{field} -> x{chain}")), &catalogue);
             let chain = text.lines().nth(2)?.split_once("-> x")?.1.to_owned();

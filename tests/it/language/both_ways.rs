@@ -1,4 +1,4 @@
-//! Mappings in both directions: their tests, and what is said of their lines.
+//! Two-way mappings: their tests, and the findings about their lines.
 
 use d365map::testing::{Outcome, Report, run};
 

@@ -1,4 +1,4 @@
-//! The golden corpus: files that compile, with their plan, and files that do not, with what is said of them.
+//! The golden corpus: files that compile, with their plan, and files that do not, with their findings.
 
 use std::path::Path;
 

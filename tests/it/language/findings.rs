@@ -234,7 +234,7 @@ fn an_invisible_character_that_reorders_text_is_a_warning_wherever_it_is() {
         assert_eq!(compiled.diagnostics.len(), count, "{}", rendered(&text));
         assert!(compiled.plan.is_some());
     }
-    // In a string it is an error, which is said once.
+    // In a string it is an error, which is reported once.
     assert_eq!(codes(&whole("\"\u{2066}crm\u{2069}\" -> salutation")), ["D012"]);
     let fixed = after_fixes("# a \u{202e} comment\nlastname -> lastName");
     assert!(fixed.contains("# a  comment"), "{fixed}");

@@ -212,7 +212,7 @@ fn what_can_change_the_meaning_is_left_to_a_person() {
         // `default` was meant as `else`, not as a text.
         "gendercode -> gender\nreplace gendercode { default => null }",
         "lastname -> lastName\nfilter all { lastname = Smith }",
-        // The other direction, a value in place of an error, another option.
+        // The other direction, a value instead of an error, another option.
         "lastname <- lastName",
         "jobtitle -> birthDate | date(\"dd.MM.yyyy\")",
         "lastname -> lastName\nfilter all { gendercode = Femle }",

@@ -40,7 +40,7 @@ fn node() -> impl Strategy<Value = Node> {
 
 impl Node {
     /// The formula with no more parentheses than it needs. `level`: 1 for an operand of a sum but the first, 2 for the first operand of a
-    /// product, 3 for the others, 4 behind a minus.
+    /// product, 3 for the others, 4 after a minus.
     fn text(&self, level: u8) -> String {
         let chain = |first: &Node, rest: &[(char, Node)], levels: (u8, u8), parens: bool| {
             let rest: String = rest.iter().map(|(sign, node)| format!(" {sign} {}", node.text(levels.1))).collect();
@@ -106,7 +106,7 @@ impl Node {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stop {
     Zero,
-    /// The numbers of this test are too small for it: nothing is said.
+    /// The numbers of this test are too small for it: nothing is reported.
     TooLarge,
 }
 

@@ -149,7 +149,7 @@ fn a_formula_is_a_result_of_a_case_and_a_source_in_a_when() {
     let when = "when donotemail = true {\n  = 1 + 2 -> cusPoints\n} else {\n  = min(numberofchildren, 9) * 2 -> cusPoints\n}";
     assert_eq!(map(when, json!({"donotemail": true}))["cusPoints"], 3);
     assert_eq!(map(when, json!({"donotemail": false, "numberofchildren": 4}))["cusPoints"], 8);
-    // The `or` behind the braces belongs to what follows them.
+    // The `or` after the braces belongs to what follows them.
     assert_eq!(codes(&whole("case { donotemail = true => = 6 / numberofchildren; else => 0 } -> cusNote | round(2) or null")), ["D220"]);
 }
 

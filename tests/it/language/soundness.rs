@@ -310,7 +310,7 @@ const TABLES: &[(&str, &str)] = &[
     ("days", "k,v\n2024-02-29,x\n1850-01-01,yy\n"),
 ];
 
-/// Compiles a text with the tables that it names, which are declared behind it.
+/// Compiles a text with the tables that it names, which are declared after it.
 pub(super) fn compiled(text: &str, catalogue: &Catalogue) -> Compiled {
     let used = TABLES.iter().filter(|(name, _)| text.contains(&format!("lookup {name}.")) || text.contains(&format!("lookup({name}.")));
     let declarations: String = used.map(|(name, _)| format!("table {name} from \"{name}.csv\" {{ key k }}\n")).collect();

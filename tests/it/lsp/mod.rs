@@ -1,6 +1,7 @@
 //! The language server, by whole sessions of a client over its standard streams.
 
 mod client;
+mod places;
 
 use std::path::Path;
 use std::process::Command;
