@@ -13,7 +13,7 @@ use super::metadata::{Source, fetch};
 use crate::check::{Compiled, compile_project};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span};
-use crate::plan::{ExecutionPlan, FieldProgram, Fit};
+use crate::plan::{ExecutionPlan, FieldProgram, Fit, IngressFlow};
 use crate::project::Project;
 use crate::schema::{Catalogue, Change, SystemId, Table, TableId, diff};
 
@@ -90,8 +90,9 @@ impl Drift {
 /// The tables that a plan reads or writes and whose services give metadata.
 pub fn tables_of(plan: &ExecutionPlan) -> BTreeSet<TableId> {
     let ingress = plan.ingress.iter().flat_map(|f| [f.source.table.as_str(), f.target.table.as_str()]);
+    let related = plan.ingress.iter().flat_map(|f| &f.related.tables).map(|table| table.table.as_str());
     let two_way = plan.two_way.iter().flat_map(|f| [f.left.table.as_str(), f.right.table.as_str()]);
-    ingress.chain(two_way).filter_map(TableId::parse).filter(|t| t.system.has_metadata()).collect()
+    ingress.chain(related).chain(two_way).filter_map(TableId::parse).filter(|t| t.system.has_metadata()).collect()
 }
 
 /// Reads the live schemas of tables over a committed catalogue, and says which of them the service does not have.
@@ -179,9 +180,10 @@ fn other_kinds(old: &ExecutionPlan, new: &ExecutionPlan, compiled: &Compiled) ->
 fn gone(missing: &BTreeSet<TableId>, compiled: &Compiled) -> Vec<Diagnostic> {
     let Some(plan) = &compiled.plan else { return Vec::new() };
     let ingress = plan.ingress.iter().flat_map(|f| [(&f.source.table, f.at), (&f.target.table, f.at)]);
+    let related = plan.ingress.iter().flat_map(|f| f.related.tables.iter().map(|table| (&table.table, f.at)));
     let two_way = plan.two_way.iter().flat_map(|f| [(&f.left.table, f.at), (&f.right.table, f.at)]);
     let mut found = Vec::new();
-    for (table, at) in ingress.chain(two_way) {
+    for (table, at) in ingress.chain(related).chain(two_way) {
         let Some(id) = TableId::parse(table).filter(|id| missing.contains(id)) else { continue };
         let Some((file, _)) = compiled.sources.iter().nth(at.file as usize) else { continue };
         let span = Span::new(file, at.start as usize..at.end as usize);
@@ -197,7 +199,9 @@ fn untracked(changes: &[(TableId, Vec<Change>)], compiled: &Compiled, now: &Cata
     let off = |id: &TableId| now.get(id).is_some_and(|t| t.change_tracking == Some(false));
     let mut found = Vec::new();
     for (table, _) in changes.iter().filter(|(id, _)| id.system == SystemId::D365 && off(id)) {
-        for flow in compiled.plan.iter().flat_map(|p| &p.ingress).filter(|f| f.source.table == table.to_string()) {
+        let name = table.to_string();
+        let follows = |flow: &&IngressFlow| flow.source.table == name || flow.related.tables.iter().any(|related| related.table == name);
+        for flow in compiled.plan.iter().flat_map(|p| &p.ingress).filter(follows) {
             let Some((file, _)) = compiled.sources.iter().nth(flow.at.file as usize) else { continue };
             let span = Span::new(file, flow.at.start as usize..flow.at.end as usize);
             found.push(
@@ -223,7 +227,7 @@ pub fn of_plan(source: &dyn Source, plan: &ExecutionPlan, committed: &Catalogue)
         if let Some(table) = table(&flow.source.table) {
             for slot in &flow.source.slots {
                 let parts: Vec<&str> = slot.field.split('.').collect();
-                if !table.field(&parts).is_some_and(|f| f.readable) {
+                if !now.column(table, &parts).is_some_and(|(_, field)| field.readable) {
                     places.push(format!("{}: {} has no field `{}` any more", plan.place(slot.at), flow.source.table, slot.field));
                 }
             }

@@ -5,6 +5,7 @@ use super::entry::{Checker, Flags, Origin, Piped};
 use super::filter;
 use super::names::{self, TargetField};
 use super::reach::{self, Rest};
+use super::through;
 use super::types::{Ty, Typed};
 use super::{consent, mapping};
 use crate::diagnostics::{Code, Diagnostic, Near, Safety, Span, near};
@@ -121,7 +122,7 @@ impl Checker<'_> {
     fn word(&mut self, source: &ast::Source, target: Option<&TargetField>, context: &mut Context<'_>) -> Option<ast::Source> {
         let ast::Source::Field(path) = source else { return Some(source.clone()) };
         let word = path.text();
-        let is_field = self.source.field(&path.names()).is_some();
+        let is_field = self.source.field(&path.names()).is_some() || through::leads(path, &self.source);
         let is_value = matches!(target.map(|t| &t.fit), Some(Fit::Enumeration(names)) if names.contains(&word));
         match (is_value, is_field) {
             (true, true) => {

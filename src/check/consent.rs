@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::Checker;
 use super::names::{self, SourceField, TargetField};
 use super::options::{self, DIRECTIONS};
+use super::through;
 use super::{Context, MappingInfo};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
 use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, SlotKind, Source, Step};
@@ -127,6 +128,10 @@ fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &
     let from = names::source_field(&pair.source, source, context);
     let to = names::target_field(&pair.target, target, false, context);
     let (from, to) = (from?, to?);
+    if from.through.is_some() {
+        context.report(through::only_own(&from.name, "an opt-out block", pair.source.span));
+        return None;
+    }
     let mut fits = true;
     if !matches!(from.field.ty, FieldType::Boolean { .. }) {
         fits = false;

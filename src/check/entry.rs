@@ -11,8 +11,8 @@ use super::replace::{self, CheckedReplace, Expect};
 use super::steps;
 use super::types::{Mismatch, Ty, Typed, convert, convert_constant, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::{FORMATTED_VALUE, FieldProgram, Fit, Op, Picklists, Policy, Read, Slot, SlotKind, Source, Step};
-use crate::schema::{Derived, FieldType, SystemId, Table};
+use crate::plan::{FORMATTED_VALUE, FieldProgram, Fit, Op, Picklists, Policy, Read, Related, Slot, SlotKind, Source, Step};
+use crate::schema::{Derived, Field, FieldType, SystemId, Table};
 use crate::steps::Operation;
 use crate::syntax::ast::{self, Entry, Mapping, Path};
 
@@ -39,6 +39,10 @@ pub(super) struct Checker<'m> {
     pub(super) behind: Option<Lookup>,
     /// What is written is written when a record is created, and not later.
     pub(super) at_creation: bool,
+    /// What is read through lookups; `None` if nothing can be.
+    pub(super) related: Option<Related>,
+    /// The columns that are read through lookups, by their paths.
+    pub(super) related_fields: HashMap<String, Field>,
 }
 
 /// A lookup that points to a record whose fields are read.
@@ -109,6 +113,8 @@ impl<'m> Checker<'m> {
             links: Vec::new(),
             behind: None,
             at_creation: false,
+            related: None,
+            related_fields: HashMap::new(),
         }
     }
 
@@ -161,67 +167,67 @@ impl<'m> Checker<'m> {
     pub(super) fn slot_by_name(&mut self, name: &str, span: Span, context: &mut Context<'_>) -> Option<u32> {
         let field = self.source.fields.get(name)?.clone();
         let typed = Typed::new(Ty::of_source(&field)?, false);
-        Some(self.slot(&SourceField { name: name.to_owned(), field, typed }, span, context))
+        Some(self.slot(&SourceField { name: name.to_owned(), field, typed, through: None }, span, context))
     }
 
     pub(super) fn slot(&mut self, source: &SourceField, span: Span, context: &mut Context<'_>) -> u32 {
+        if let Some(through) = &source.through {
+            return self.related_slot(source, through, None, span, context);
+        }
         // Fields of the record that a lookup points to have their own names.
         let name = self.behind.as_ref().map_or_else(|| source.name.clone(), |lookup| format!("{}.{}", lookup.column, source.name));
         if let Some(slot) = self.index.get(&name) {
             return *slot;
         }
-        let kind = match &source.field.ty {
-            FieldType::Boolean { .. } => SlotKind::Boolean,
-            FieldType::Integer { .. } | FieldType::Choice(_) => SlotKind::Integer,
-            FieldType::Decimal { .. } => SlotKind::Decimal,
-            FieldType::Double => SlotKind::Double,
-            FieldType::Date => SlotKind::Date,
-            FieldType::DateTime => SlotKind::Instant,
-            FieldType::LocalDateTime => SlotKind::Local,
-            FieldType::Guid | FieldType::Lookup { .. } => SlotKind::Guid,
-            FieldType::Text { .. }
-            | FieldType::MultiChoice(_)
-            | FieldType::Enumeration(_)
-            | FieldType::Link { .. }
-            | FieldType::Collection { .. }
-            | FieldType::Item(_)
-            | FieldType::Unsupported => SlotKind::Text,
-        };
-        if let Some(derived) = source.field.derived {
-            let what = match derived {
-                Derived::Calculated => "a calculated column",
-                Derived::Rollup => "a rollup column",
-                Derived::Formula => "a formula column",
-            };
-            self.silent(source, what, "its value changes although the record does not", span, context);
-        }
+        let kind = kind_of(&source.field);
+        self.derived(source, span, context);
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let wire = source.wire(&self.source);
         let (field, wire) = match &self.behind {
             Some(lookup) => (name.clone(), format!("{}.{wire}", lookup.navigation)),
             None => (name.clone(), wire),
         };
-        self.slots.push(Slot { field, wire, kind, at: context.at(span) });
+        self.slots.push(Slot { field, wire, kind, related: false, at: context.at(span) });
         self.index.insert(name, slot);
         slot
     }
 
+    /// Warns of a column that Dynamics 365 computes.
+    pub(super) fn derived(&self, source: &SourceField, span: Span, context: &mut Context<'_>) {
+        let what = match source.field.derived {
+            None => return,
+            Some(Derived::Calculated) => "a calculated column",
+            Some(Derived::Rollup) => "a rollup column",
+            Some(Derived::Formula) => "a formula column",
+        };
+        self.silent(source, what, "its value changes although the record does not", span, context);
+    }
+
     /// The slot of what the source returns next to a lookup: its record's name, or its table.
     pub(super) fn beside(&mut self, source: &SourceField, annotation: &str, span: Span, context: &mut Context<'_>) -> u32 {
+        if let Some(through) = &source.through {
+            return self.related_slot(source, through, Some(annotation), span, context);
+        }
         // The column itself is selected, and comes first.
         self.slot(source, span, context);
         let wire = format!("{}@{annotation}", source.field.wire_name(self.source.id.system));
         if let Some(slot) = self.index.get(&wire) {
             return *slot;
         }
+        self.name_is_elsewhere(source, annotation, span, context);
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let at = context.at(span);
+        self.slots.push(Slot { field: source.name.clone(), wire: wire.clone(), kind: SlotKind::Text, related: false, at });
+        self.index.insert(wire, slot);
+        slot
+    }
+
+    /// Warns of the name of a record that a lookup points to.
+    pub(super) fn name_is_elsewhere(&self, source: &SourceField, annotation: &str, span: Span, context: &mut Context<'_>) {
         if annotation == FORMATTED_VALUE {
             let what = "a lookup, and its name is stored in another record";
             self.silent(source, what, "the name changes although this record does not", span, context);
         }
-        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { field: source.name.clone(), wire: wire.clone(), kind: SlotKind::Text, at: context.at(span) });
-        self.index.insert(wire, slot);
-        slot
     }
 
     /// Warns of a value that changes although Dynamics 365 reports no change of the record (change tracking and `modifiedon` tell of
@@ -473,7 +479,7 @@ impl<'m> Checker<'m> {
             },
             ast::Source::Literal(_) | ast::Source::Template(_) | ast::Source::Case(_) | ast::Source::Formula(_) => return,
         };
-        if self.is_lookup(path) {
+        if self.is_lookup(path, context) {
             context.report(
                 Diagnostic::new(
                     Code::D217,
@@ -488,7 +494,7 @@ impl<'m> Checker<'m> {
 
     /// Warns of a field that a longer text is made of, where its number or its id would go into the text.
     pub(super) fn piece_of_text(&self, path: &Path, read: &Read, context: &mut Context<'_>) {
-        let Some(field) = self.source.field(&path.names()) else { return };
+        let Some(field) = self.column(path, context) else { return };
         let replaced = read.replace.is_some() || read.labels.is_some();
         let (code, what, label, help) = match &field.ty {
             FieldType::Lookup { .. } => (
@@ -509,8 +515,8 @@ impl<'m> Checker<'m> {
     }
 
     /// Whether a path names a lookup of the source.
-    fn is_lookup(&self, path: &Path) -> bool {
-        self.source.field(&path.names()).is_some_and(|field| matches!(field.ty, FieldType::Lookup { .. }))
+    pub(super) fn is_lookup(&self, path: &Path, context: &Context<'_>) -> bool {
+        self.column(path, context).is_some_and(|field| matches!(field.ty, FieldType::Lookup { .. }))
     }
 
     /// A `replace` block and a `map` step for the same value: rarely intended, because the step receives the result of the block.
@@ -580,4 +586,25 @@ impl<'m> Checker<'m> {
 /// The source of an entry.
 fn source_span(field: &ast::FieldMapping) -> Span {
     field.source.span()
+}
+
+/// How the values of a field are decoded.
+pub(super) fn kind_of(field: &Field) -> SlotKind {
+    match &field.ty {
+        FieldType::Boolean { .. } => SlotKind::Boolean,
+        FieldType::Integer { .. } | FieldType::Choice(_) => SlotKind::Integer,
+        FieldType::Decimal { .. } => SlotKind::Decimal,
+        FieldType::Double => SlotKind::Double,
+        FieldType::Date => SlotKind::Date,
+        FieldType::DateTime => SlotKind::Instant,
+        FieldType::LocalDateTime => SlotKind::Local,
+        FieldType::Guid | FieldType::Lookup { .. } => SlotKind::Guid,
+        FieldType::Text { .. }
+        | FieldType::MultiChoice(_)
+        | FieldType::Enumeration(_)
+        | FieldType::Link { .. }
+        | FieldType::Collection { .. }
+        | FieldType::Item(_)
+        | FieldType::Unsupported => SlotKind::Text,
+    }
 }

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::Context;
 use super::names::{SourceField, source_field};
+use super::through;
 use super::together::{self, Fact};
 use super::types::constant;
 use super::values::resolve;
@@ -130,6 +131,12 @@ impl Tester<'_, '_, '_, '_> {
         &self.source.field
     }
 
+    /// Whether a word on the right names a field, perhaps one of another record.
+    fn is_field(&self, path: &ast::Path) -> bool {
+        let named = |table: &Table| table.field(&path.names()).is_some() || through::leads(path, table);
+        self.others.as_ref().is_some_and(|(table, _)| named(table))
+    }
+
     /// The tests that must all hold.
     fn tests(&mut self, test: &ast::Test) -> Option<Vec<Test>> {
         let test = match test {
@@ -149,7 +156,7 @@ impl Tester<'_, '_, '_, '_> {
     fn operand(&mut self, value: &Value) -> Option<Operand> {
         let moment = match value {
             Value::Moment(moment) => moment,
-            Value::Word(path) if self.others.as_ref().is_some_and(|(table, _)| table.field(&path.names()).is_some()) => {
+            Value::Word(path) if self.is_field(path) => {
                 return self.other_field(path, value);
             }
             value => return self.value(value).map(Operand::Fixed),

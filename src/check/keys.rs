@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::names::{source_field, target_field};
+use super::through;
 use super::types::{Ty, convert, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::FieldProgram;
@@ -48,6 +49,10 @@ pub(super) fn check(
     let from = source_field(&key.source, source, context);
     let to = target_field(&key.target, target, true, context);
     let (from, to) = (from?, to?);
+    if from.through.is_some() {
+        context.report(through::only_own(&from.name, "a key", key.source.span));
+        return None;
+    }
     if from.name != source.primary_key {
         let of_profiles = target.id == TableId::new(SystemId::Campaign, "profile");
         if of_profiles || !matches!(from.typed.ty, Ty::Text { .. } | Ty::Integer { .. } | Ty::Guid) || is_lookup(&from.field.ty) {

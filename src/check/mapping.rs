@@ -5,7 +5,7 @@ use super::entry::Checker;
 use super::names;
 use super::{consent, filter, keys, linked, options, style, today};
 use crate::diagnostics::{Code, Diagnostic, Safety};
-use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, SourceQuery, TargetResource};
+use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, Related, SourceQuery, TargetResource};
 use crate::schema::Table;
 use crate::syntax::ast::{Entry, FieldMapping, Mapping, Optout, Source, Way};
 
@@ -29,6 +29,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
     let head_span = head.name.span.to(head.target.span);
     let policy = options::policy(mapping, context);
     let mut checker = Checker::new(&head.name.text, source.clone(), target.clone(), policy);
+    checker.related = source.id.system.tracks_changes().then(Related::default);
     checker.says_picklists = options::is_set(mapping, "picklists");
     let parts = entries(&mut checker, mapping, context);
     let optout = optout.map(|o| consent::check(o, &mut checker, context));
@@ -63,6 +64,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
             change_tracking: source.id.system.tracks_changes(),
             slots: checker.slots,
         },
+        related: checker.related.unwrap_or_default(),
         target: TargetResource { table: target.id.to_string(), collection: target.collection.clone() },
         filter,
         key,

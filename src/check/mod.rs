@@ -4,7 +4,7 @@
 //! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
 //! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
 //! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`case`] and [`reach`] what depends on them, [`keys`], [`links`] and [`two_way`]
-//! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`tables`] reads files with rows, and [`lookup`] looks values up in them. [`cases`] makes test blocks ready to run.
+//! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`tables`] reads files with rows, and [`lookup`] looks values up in them; [`through`] and [`related`] read columns of other records. [`cases`] makes test blocks ready to run.
 
 mod allow;
 mod both_ways;
@@ -30,12 +30,14 @@ mod names;
 mod options;
 mod presence;
 mod reach;
+mod related;
 mod replace;
 mod source;
 mod status;
 mod steps;
 mod style;
 mod tables;
+mod through;
 mod today;
 mod together;
 mod two_way;

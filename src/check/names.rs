@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
+use super::through::{self, Fault, Through};
 use super::types::{Ty, Typed, fit_of, list};
 use crate::diagnostics::{Code, Diagnostic, Near, Safety, near};
 use crate::plan::{At, FieldProgram, Fit, Op, Read, Source, Step};
@@ -48,11 +49,16 @@ pub(super) struct SourceField {
     pub(super) name: String,
     pub(super) field: Field,
     pub(super) typed: Typed,
+    /// The lookups that point to it, if it is a column of another record.
+    pub(super) through: Option<Through>,
 }
 
 impl SourceField {
     /// The name on the wire. That of a nested field has dots.
     pub(super) fn wire(&self, table: &Table) -> String {
+        if let Some(through) = &self.through {
+            return through.wire(&self.field);
+        }
         let names: Vec<&str> = self.name.split('.').collect();
         table.wire_path(&names).map_or_else(|| self.name.clone(), |(wire, _)| wire)
     }
@@ -60,10 +66,26 @@ impl SourceField {
 
 /// Finds a field of the source table and checks that its value can be read.
 pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>) -> Option<SourceField> {
-    let Some(field) = table.field(&path.names()) else {
-        context.report(unknown_field(Code::D103, path, table));
-        return None;
+    let (field, through) = match through::resolve(path, table, context.catalogue) {
+        Some(Ok((through, field))) => (field, Some(through)),
+        Some(Err(Fault::Found(diagnostic))) => {
+            context.report(*diagnostic);
+            return None;
+        }
+        Some(Err(Fault::Unknown(part, other))) => {
+            let alone = Path { span: part.span, parts: vec![part] };
+            context.report(unknown_field(Code::D103, &alone, other.as_deref().unwrap_or(table)));
+            return None;
+        }
+        None => match table.field(&path.names()) {
+            Some(field) => (field.clone(), None),
+            None => {
+                context.report(unknown_field(Code::D103, path, table));
+                return None;
+            }
+        },
     };
+    let field = &field;
     if !field.readable {
         context.report(
             Diagnostic::new(
@@ -85,9 +107,9 @@ pub(super) fn source_field(path: &Path, table: &Table, context: &mut Context<'_>
     };
     deprecated(path, field, context);
     // The primary key and the state are always there; everything else may be null, whatever a form demands.
-    let name = canonical(path, table);
-    let never_null = name == table.primary_key || field.vendor_type == "State";
-    Some(SourceField { name, field: field.clone(), typed: Typed::new(ty, !never_null) })
+    let name = through.as_ref().map_or_else(|| canonical(path, table), |through| through.name(field));
+    let never_null = through.is_none() && (name == table.primary_key || field.vendor_type == "State");
+    Some(SourceField { name, field: field.clone(), typed: Typed::new(ty, !never_null), through })
 }
 
 /// A target field: its path by the names on the wire, what it admits, and whether it must have a value.
@@ -231,6 +253,13 @@ pub(super) fn unknown_field(code: Code, path: &Path, table: &Table) -> Diagnosti
     if let Some(diagnostic) = through_a_lookup(code, path, table) {
         return diagnostic;
     }
+    if let Some(near) = through::near_lookup(path, table) {
+        return Diagnostic::new(code, path.span, format!("`{}` has no field `{}`", table.id, path.parts[0].text), "unknown field").meant(
+            Some(near),
+            path.span,
+            String::new,
+        );
+    }
     let near = near(&name, names.iter().map(String::as_str));
     let near = match near {
         Some(near) if near.safety == Safety::Safe => Some(near),
@@ -267,7 +296,7 @@ fn by_label(name: &str, table: &Table) -> Option<Near> {
     one(true).or_else(|| one(false)).or_else(first).map(|field| Near::guess(field.name.clone()))
 }
 
-/// A field of the record that a lookup points to.
+/// A field of the record that a lookup points to, as the target.
 fn through_a_lookup(code: Code, path: &Path, table: &Table) -> Option<Diagnostic> {
     let [lookup, inner] = path.parts.as_slice() else { return None };
     let field = table.field(&[lookup.text.as_str()]).filter(|field| matches!(field.ty, FieldType::Lookup { .. }))?;
@@ -276,10 +305,10 @@ fn through_a_lookup(code: Code, path: &Path, table: &Table) -> Option<Diagnostic
         Diagnostic::new(
             code,
             path.span,
-            format!("`{}` is a field of another record, and cannot be read through `{name}`", path.text()),
+            format!("`{}` is a field of another record, and cannot be written through `{name}`", path.text()),
             format!("`{name}` points to the record that has `{}`", inner.text),
         )
-        .help(format!("write `{name} -> target | label` for the name of that record; map its other fields in a mapping of its table")),
+        .help("write to a field of this table; map the fields of the other record in a mapping of its table"),
     )
 }
 

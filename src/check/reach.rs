@@ -79,7 +79,8 @@ impl Covered {
     /// Whether these are all values that the field can have.
     fn full(&self, checker: &Checker<'_>, slot: u32) -> Option<Rest> {
         let name = &checker.slots.get(slot as usize)?.field;
-        let field = checker.source.field(&name.split('.').collect::<Vec<_>>())?;
+        let own = || checker.source.field(&name.split('.').collect::<Vec<_>>());
+        let field = checker.related_fields.get(name).or_else(own)?;
         let all = match &field.ty {
             FieldType::Boolean { .. } => {
                 self.keys.contains(&key(&Const::Boolean(true))) && self.keys.contains(&key(&Const::Boolean(false)))
@@ -89,7 +90,8 @@ impl Covered {
             }
             _ => false,
         };
-        let never_empty = *name == checker.source.primary_key || field.vendor_type == "State";
+        let own = !checker.related_fields.contains_key(name);
+        let never_empty = own && (*name == checker.source.primary_key || field.vendor_type == "State");
         all.then_some(Rest::Covered { slot, empty: !never_empty && !self.empty })
     }
 }

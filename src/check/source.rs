@@ -43,7 +43,7 @@ impl Checker<'_> {
         match &field.source {
             ast::Source::Field(path) => {
                 if let Some(step) = field.steps.first().filter(|s| s.name.text == "label")
-                    && let Some(lookup) = self.source.field(&path.names()).filter(|f| matches!(f.ty, FieldType::Lookup { .. }))
+                    && let Some(lookup) = self.column(path, context).filter(|f| matches!(f.ty, FieldType::Lookup { .. }))
                     && lookup.readable
                 {
                     return self.name_of(path, step, context);

@@ -135,27 +135,41 @@ fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, Co
     })
 }
 
-/// All that can be given a number: the plan's workflows, and opt-outs whether this version runs them or not.
+/// All that can be given a number: the plan's workflows, opt-outs whether this version runs them or not, and the tables that mappings
+/// follow beside their own.
 fn workflows_of(plan: &ExecutionPlan) -> BTreeSet<String> {
     let optouts = plan.optouts.iter().map(|o| format!("{}.optout", o.mapping));
-    workflows(plan).into_iter().map(|w| w.name).chain(optouts).collect()
+    workflows(plan).into_iter().map(|w| w.name).chain(optouts).chain(followed(plan)).collect()
+}
+
+/// The tables that mappings follow beside their own: `d365.account`.
+fn followed(plan: &ExecutionPlan) -> BTreeSet<String> {
+    plan.ingress.iter().flat_map(|flow| &flow.related.tables).map(|table| table.table.clone()).collect()
 }
 
 /// Asks Dataverse for the numbers of records that were not given.
 fn ask(plan: &ExecutionPlan, project: Option<&Project>, records: &mut BTreeMap<String, u64>) -> Result<(), CommandError> {
     let open: Vec<_> = plan.ingress.iter().filter(|f| !records.contains_key(&f.name)).collect();
-    if open.is_empty() {
+    let followed: Vec<String> = followed(plan).into_iter().filter(|table| !records.contains_key(table)).collect();
+    if open.is_empty() && followed.is_empty() {
         return Ok(());
     }
-    let names = open.iter().map(|f| format!("--records {}=N", f.name)).collect::<Vec<_>>().join(" ");
+    let names = open.iter().map(|f| &f.name).chain(&followed);
+    let names = names.map(|name| format!("--records {name}=N")).collect::<Vec<_>>().join(" ");
     let without = |error: CommandError| error.context("the number of records is not known").hint(format!("say it yourself: {names}"));
     let missing = || CommandError::usage("there is no project with a connection to Dynamics");
     let project = project.ok_or_else(|| without(missing()))?;
-    let tables: BTreeSet<String> = open.iter().map(|f| logical_name(f)).collect();
+    let within = |table: &String| table.split_once('.').map_or(table.clone(), |(_, name)| name.to_owned());
+    let tables: BTreeSet<String> = open.iter().map(|f| logical_name(f)).chain(followed.iter().map(within)).collect();
     let counts = counts(project, &tables).map_err(|e| without(e.into()))?;
     for flow in open {
         if let Some(count) = counts.get(&logical_name(flow)) {
             records.insert(flow.name.clone(), *count);
+        }
+    }
+    for table in followed {
+        if let Some(count) = counts.get(&within(&table)) {
+            records.insert(table, *count);
         }
     }
     Ok(())

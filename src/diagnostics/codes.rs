@@ -89,6 +89,11 @@ codes! {
     D125 Error "a label that several options have";
     D126 Warning "a column that changes without a change notice";
     D127 Warning "a value that depends on the day";
+    D128 Error "a column of another record, through a column that is not a lookup";
+    D129 Error "a lookup of several tables, without the table";
+    D130 Error "a column more than two lookups away";
+    D131 Error "a lookup that points to a table without a schema";
+    D132 Error "a column of another record where only the record's own can be used";
     D201 Error "text may be too long for the target";
     D202 Error "the value's type does not fit the target";
     D203 Error "a number may not fit the target";

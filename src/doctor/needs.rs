@@ -88,6 +88,13 @@ impl Needs {
                 table.read = true;
                 table.tracked |= flow.source.change_tracking;
             }
+            for related in &flow.related.tables {
+                if let Some(table) = needs.table(&related.table, &flow.name) {
+                    table.set.clone_from(&related.collection);
+                    table.primary_key.clone_from(&related.primary_key);
+                    (table.read, table.tracked) = (true, true);
+                }
+            }
             let resource = needs.resources.entry(flow.target.collection.clone()).or_default();
             resource.flows.insert(flow.name.clone());
             resource.keys.insert(flow.key.path.join("."));
@@ -192,7 +199,7 @@ mod tests {
     #[test]
     fn what_a_flow_reads_and_writes_is_what_is_asked_for() {
         let at = At { file: 0, line: 1, column: 1, start: 0, end: 0 };
-        let slot = |wire: &str| Slot { field: wire.to_owned(), wire: wire.to_owned(), kind: SlotKind::Guid, at };
+        let slot = |wire: &str| Slot { field: wire.to_owned(), wire: wire.to_owned(), kind: SlotKind::Guid, related: false, at };
         let key = FieldProgram {
             at,
             path: vec!["externalId".to_owned()],
@@ -213,6 +220,7 @@ mod tests {
                 change_tracking: true,
                 slots: vec![slot("lastname"), slot("contactid")],
             },
+            related: crate::plan::Related::default(),
             target: TargetResource { table: "campaign.cusPerson".to_owned(), collection: "customResources/cusPerson".to_owned() },
             filter: None,
             key,
@@ -235,6 +243,17 @@ mod tests {
         assert_eq!((table.set.as_str(), table.primary_key.as_str(), table.tracked, table.read), ("contacts", "contactid", true, true));
         assert!(table.writes.is_empty());
         assert!(needs.resources["customResources/cusPerson"].keys.contains("externalId"));
+
+        // A table that is followed for values through lookups.
+        plan.ingress[0].related.tables.push(crate::plan::RelatedTable {
+            table: "d365.systemuser".to_owned(),
+            collection: "systemusers".to_owned(),
+            primary_key: "systemuserid".to_owned(),
+            columns: vec!["fullname".to_owned()],
+        });
+        let needs = Needs::of(&plan);
+        let followed = &needs.tables["systemuser"];
+        assert_eq!((followed.set.as_str(), followed.tracked, followed.read), ("systemusers", true, true));
 
         plan.optouts = vec![optout(Direction::Bidirectional)];
         plan.events = vec![crate::plan::EventFlow {

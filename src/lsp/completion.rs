@@ -6,6 +6,7 @@ mod conditions;
 mod entries;
 mod formula;
 mod items;
+mod lookups;
 mod texts;
 
 use lsp_types::{CompletionItem, CompletionTextEdit, TextEdit};
@@ -15,10 +16,11 @@ use self::conditions::{arms, conditions};
 use self::entries::{branches, entries};
 use self::formula::constants;
 use self::items::dotted;
+use self::lookups::through_lookups;
 use super::documents::Group;
 use super::marks::Sides;
 use crate::check::{INGRESS, TWO_WAY};
-use crate::schema::{SystemId, Table, TableId};
+use crate::schema::{Catalogue, SystemId, Table, TableId};
 use crate::syntax::ast::{Mapping, Way};
 use crate::syntax::{Token, TokenKind, tokens};
 
@@ -112,6 +114,7 @@ fn list_in_test<'g>(place: &Place<'_>, tables: &Tables<'g>, group: &'g Group) ->
 
 /// The tables of the mapping that the cursor is in, or that its block names.
 struct Tables<'g> {
+    catalogue: &'g Catalogue,
     source: Option<&'g Table>,
     target: Option<&'g Table>,
     mapping: Option<&'g Mapping>,
@@ -163,7 +166,8 @@ fn linked<'t, 'g>(words: &'t [&'t str], group: &'g Group) -> (&'t [&'t str], Opt
 }
 
 fn outer_tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
-    let none = Tables { source: None, target: None, mapping: None };
+    let catalogue = &group.catalogue;
+    let none = Tables { catalogue, source: None, target: None, mapping: None };
     let Some(outer) = place.blocks.first() else { return none };
     let mappings = || group.files.iter().flat_map(|f| &f.tree.mappings);
     let by_name = |name: &str| mappings().find(|m| m.head.as_ref().is_some_and(|h| h.name.text == name));
@@ -172,12 +176,12 @@ fn outer_tables<'g>(place: &Place<'_>, group: &'g Group) -> Tables<'g> {
         ["mapping", name, ":", a, ".", b, _, c, ".", d] => {
             let table =
                 |system: &str, name: &str| group.catalogue.get(&TableId::new(SystemId::from_name(system)?, name)).map(AsRef::as_ref);
-            Tables { source: table(a, b), target: table(c, d), mapping: by_name(name) }
+            Tables { catalogue, source: table(a, b), target: table(c, d), mapping: by_name(name) }
         }
         ["optout" | "test", name, ..] => match by_name(name) {
             Some(mapping) => {
                 let sides = super::marks::sides(mapping, &group.catalogue);
-                Tables { source: sides.source, target: sides.target, mapping: Some(mapping) }
+                Tables { catalogue, source: sides.source, target: sides.target, mapping: Some(mapping) }
             }
             None => none,
         },
@@ -212,6 +216,9 @@ fn at_place(group: &Group, place: &Place<'_>) -> Vec<CompletionItem> {
     let entry = place.entry.as_slice();
     let last = entry.last().copied().unwrap_or_default();
     let header: &[&str] = place.blocks.last().map_or(&[], |b| b.header.as_slice());
+    if let Some(found) = through_lookups(entry, header, &tables) {
+        return found;
+    }
     let word = header.first().copied().unwrap_or_default();
     match (place.blocks.len(), word) {
         (0, _) => top(entry, group),

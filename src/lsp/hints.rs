@@ -16,7 +16,10 @@ pub(super) fn of(group: &Group, file: usize, range: Range) -> Vec<InlayHint> {
         let sides = sides(mapping, &group.catalogue);
         for entry in mapping.fields() {
             let left = match &entry.source {
-                Source::Field(path) => field(sides.source, path).map(|f| (path.span, f)),
+                Source::Field(path) => {
+                    let column = sides.source.and_then(|table| group.catalogue.column(table, &path.names()));
+                    column.map(|(_, f)| (path.span, f))
+                }
                 Source::Literal(_) | Source::Template(_) | Source::Call(_) | Source::Case(_) | Source::Formula(_) => None,
             };
             let right = field(sides.target, &entry.target).map(|f| (entry.target.span, f));

@@ -1,7 +1,7 @@
 //! What each name in a file stands for.
 
 use crate::diagnostics::Span;
-use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
+use crate::schema::{Catalogue, Field, FieldType, Leads, SystemId, Table, TableId};
 use crate::syntax::ast::{
     self, Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, ExpressionKind, FieldMapping,
     File, Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, Or, OrKind, Path, Source, Step,
@@ -174,10 +174,32 @@ impl<'c> Walk<'c, '_> {
     }
 
     fn path(&mut self, path: &Path, table: Option<&Table>) {
-        if let Some(table) = table
-            && table.field(&path.names()).is_some()
-        {
+        let Some(table) = table else { return };
+        if table.field(&path.names()).is_some() {
             self.add(path.span, Name::Field(table.id.clone(), path.text()), false);
+        } else {
+            self.through(path, table);
+        }
+    }
+
+    /// The names of a path that leads through lookups, as far as they are known.
+    fn through(&mut self, path: &Path, table: &Table) {
+        let mut names: Vec<&str> = Vec::new();
+        // Where the names before this one lead.
+        let mut before = Some(Leads::Table(table));
+        for part in &path.parts {
+            let name = part.text.as_str();
+            match before {
+                Some(Leads::Table(table)) if table.field(&[name]).is_some() => {
+                    self.add(part.span, Name::Field(table.id.clone(), name.to_owned()), false);
+                }
+                Some(Leads::OneOf(targets)) if targets.iter().any(|target| target.table == name) => {
+                    self.add(part.span, Name::Table(TableId::new(SystemId::D365, name)), false);
+                }
+                _ => return,
+            }
+            names.push(name);
+            before = self.catalogue.leads(table, &names);
         }
     }
 
@@ -195,8 +217,9 @@ impl<'c> Walk<'c, '_> {
                 }
                 Entry::Field(field) => self.field(field, &sides),
                 Entry::Replace(replace) => {
-                    if let Some(table) = sides.source.filter(|t| t.field(&replace.field.names()).is_some()) {
-                        self.add(replace.field.span, Name::Field(table.id.clone(), replace.field.text()), true);
+                    match sides.source.filter(|t| t.field(&replace.field.names()).is_some()) {
+                        Some(table) => self.add(replace.field.span, Name::Field(table.id.clone(), replace.field.text()), true),
+                        None => self.path(&replace.field, sides.source),
                     }
                     if let Some(shared) = &replace.shared {
                         self.refer(shared, Name::Shared);

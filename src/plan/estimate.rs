@@ -112,14 +112,16 @@ impl Pace {
     }
 }
 
-/// Returns what a plan costs, if its workflows have these numbers of records.
+/// Returns what a plan costs, if its workflows have these numbers of records. Tables that a mapping follows beside its own are counted under
+/// their names.
 pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pace) -> Estimate {
     let mut workflows = Vec::new();
     let (mut vendor, mut campaign, mut requests, mut entitlement) = (0, 0, 0, 0);
     for flow in &plan.ingress {
         let count = records.get(&flow.name).copied();
-        let steps = count.map_or_else(Vec::new, |n| {
-            let pages = n.div_ceil(u64::from(pace.page_size.max(1))).max(1);
+        let pages_of = |n: u64| n.div_ceil(u64::from(pace.page_size.max(1))).max(1);
+        let mut steps = count.map_or_else(Vec::new, |n| {
+            let pages = pages_of(n);
             vendor += n;
             campaign += n;
             requests += pages;
@@ -131,6 +133,15 @@ pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pac
                 pace.step("all deleted", Some(n), n, pages, pages),
             ]
         });
+        // Tables that are followed are read once, before the first load; then a request with each round.
+        for table in flow.related.tables.iter().filter(|_| count.is_some()) {
+            if let Some(n) = records.get(&table.table) {
+                let pages = pages_of(*n);
+                requests += pages;
+                entitlement += pages;
+                steps.push(pace.step(&format!("read {}", table.table), Some(0), 0, pages, pages));
+            }
+        }
         workflows.push(WorkflowEstimate {
             name: flow.name.clone(),
             route: format!("{} -> {}", flow.source.table, flow.target.table),

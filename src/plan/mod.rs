@@ -6,6 +6,7 @@ mod formula;
 mod lookup;
 mod model;
 mod print;
+mod related;
 
 use std::hash::Hasher;
 
@@ -14,6 +15,7 @@ pub use lookup::{Cells, Column, Lookup, LookupBy, LookupTable};
 pub use model::*;
 pub use print::describe;
 pub(crate) use print::test_text;
+pub use related::{Related, RelatedLookup, RelatedTable};
 
 pub use crate::value::constant;
 
@@ -120,6 +122,9 @@ impl IngressFlow {
         }
         let programs = || std::iter::once(&self.key).chain(&self.fields);
         programs().for_each(|p| p.reads(&mut slots));
+        if !self.related.holds_together() {
+            return Err(PlanError::Damaged(format!("flow `{}` reads through a lookup that points nowhere", self.name)));
+        }
         verify(&self.name, self.source.slots.len(), &slots, programs())
     }
 }

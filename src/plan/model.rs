@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::formula::{Formula, outlive};
 use super::lookup::{Lookup, LookupBy, LookupTable};
+use super::related::Related;
 use crate::steps::{CalendarUnit, Operation};
 pub use crate::syntax::ast::{Mode, Relation, TextTest, Way};
 use crate::system::SystemId;
 pub use crate::value::{Const, Fit};
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -393,6 +394,9 @@ pub struct IngressFlow {
     pub at: At,
     /// What is read.
     pub source: SourceQuery,
+    /// What is read through lookups.
+    #[serde(default, skip_serializing_if = "Related::is_empty")]
+    pub related: Related,
     /// What is written.
     pub target: TargetResource,
     /// The conditions under which a record goes to the target; `None` for every record.
@@ -502,7 +506,7 @@ impl SourceQuery {
     /// The `$select` list: columns, without what is returned next to them.
     pub fn select(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::with_capacity(self.slots.len());
-        for slot in &self.slots {
+        for slot in self.slots.iter().filter(|slot| !slot.related) {
             let column = slot.wire.split_once('@').map_or(slot.wire.as_str(), |(column, _)| column);
             if !columns.iter().any(|c| c == column) {
                 columns.push(column.to_owned());
@@ -513,7 +517,7 @@ impl SourceQuery {
 
     /// Whether something is read that is not in the columns: the name of the record that a lookup points to, or its table.
     pub fn annotations(&self) -> bool {
-        self.slots.iter().any(Slot::is_annotation)
+        self.slots.iter().any(|slot| !slot.related && slot.is_annotation())
     }
 }
 
@@ -541,6 +545,9 @@ pub struct Slot {
     pub wire: String,
     /// How its value is decoded.
     pub kind: SlotKind,
+    /// Whether it is a column of the row that a lookup points to, and no property of the record itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub related: bool,
     /// Where the field is first used.
     pub at: At,
 }

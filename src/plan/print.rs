@@ -193,6 +193,14 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
     let tracking = if flow.source.change_tracking { "with change tracking: full load, then delta links" } else { "full load at every run" };
     line(format!("  read    GET {}, {tracking}", flow.source.collection));
     line(format!("          {}: {}{beside}", counted(names.len(), "field"), names.join(", ")));
+    for table in &flow.related.tables {
+        let lookups = flow.related.lookups.iter().filter(|lookup| flow.related.table_of(lookup) == Some(table));
+        let paths: Vec<&str> = lookups.map(|lookup| lookup.path.as_str()).collect();
+        let columns = table.select();
+        let columns: Vec<&str> = columns.iter().skip(1).map(String::as_str).collect();
+        line(format!("  follow  GET {}, with change tracking, for {}", table.collection, paths.join(", ")));
+        line(format!("          {}: {}", counted(columns.len(), "field"), columns.join(", ")));
+    }
     match &flow.filter {
         None => line("  keep    every record".to_owned()),
         Some(filter) => {

@@ -115,7 +115,7 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
     for entry in &mapping.entries {
         match entry {
             Entry::Key(key) => intro.push(format!("Key: {} {} {}", key.source.text(), key.way.sign(), key.target.text())),
-            Entry::Field(field) => fields.push(row(field, text, source, target)),
+            Entry::Field(field) => fields.push(row(field, text, (source, target), catalogue)),
             Entry::When(when) => {
                 for block in &when.blocks {
                     let condition = match &block.condition {
@@ -123,7 +123,7 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                         None => "otherwise".to_owned(),
                     };
                     for field in &block.fields {
-                        let mut cells = row(field, text, source, target);
+                        let mut cells = row(field, text, (source, target), catalogue);
                         if let Some(remark) = cells.last_mut() {
                             *remark = if remark.is_empty() { condition.clone() } else { format!("{condition}; {remark}") };
                         }
@@ -136,7 +136,7 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                     Some(shared) => vec![vec!["every value".to_owned(), format!("as the replacement {} says", shared.text)]],
                     None => arms(&replace.arms, text),
                 };
-                let options = source.and_then(|t| t.field(&replace.field.names()));
+                let options = source.and_then(|table| catalogue.column(table, &replace.field.names())).map(|(_, field)| field);
                 let rows = rows.into_iter().map(|mut row| {
                     if let Some(label) = options.and_then(|f| option_label(f, &row[0])) {
                         row[0] = format!("{} ({label})", row[0]);
@@ -169,12 +169,12 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                     .keys
                     .iter()
                     .map(|key| {
-                        let (from, to) = (described(&key.source, from), described(&key.target, to));
+                        let (from, to) = (described(&key.source, from, catalogue), described(&key.target, to, catalogue));
                         let remark = remark_of(text, key.span.start, key.span.end);
                         vec![from.0, from.1, key.way.sign().to_owned(), to.0, to.1, String::new(), "key".to_owned(), remark]
                     })
                     .collect();
-                rows.extend(linked.fields.iter().map(|field| row(field, text, from, to)));
+                rows.extend(linked.fields.iter().map(|field| row(field, text, (from, to), catalogue)));
                 let by: Vec<String> = linked.by.iter().map(ast::Path::text).collect();
                 let or = linked.or.as_ref().map(|or| format!(", or {}", or.text)).unwrap_or_default();
                 let title =
@@ -193,9 +193,9 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
 const HEAD: [&str; 8] = ["From", "Type", "", "To", "Type", "Steps", "When", "Remark"];
 
 /// A field mapping as a row of such a grid.
-fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Option<&Table>) -> Vec<String> {
+fn row(field: &ast::FieldMapping, text: &str, (source, target): (Option<&Table>, Option<&Table>), catalogue: &Catalogue) -> Vec<String> {
     let from = match &field.source {
-        Source::Field(path) => described(path, source),
+        Source::Field(path) => described(path, source, catalogue),
         Source::Literal(literal) => (slice(text, literal.span.start, literal.span.end), "fixed".to_owned()),
         Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
         Source::Call(call) if call.name.text == "lookup" => (slice(text, call.span.start, call.span.end), "from a table".to_owned()),
@@ -204,7 +204,7 @@ fn row(field: &ast::FieldMapping, text: &str, source: Option<&Table>, target: Op
         Source::Formula(formula) => (slice(text, formula.span.start, formula.span.end), "formula".to_owned()),
     };
     let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
-    let to = described(&field.target, if field.turned { source } else { target });
+    let to = described(&field.target, if field.turned { source } else { target }, catalogue);
     // As in the file: what is written is before the arrow.
     let (from, to) = if field.turned { (to, from) } else { (from, to) };
     let flagged = |name: &str| field.flags.iter().any(|f| f.text == name);
@@ -268,9 +268,9 @@ fn slice(text: &str, start: u32, end: u32) -> String {
 }
 
 /// A field's name with its label, and its type.
-fn described(path: &Path, table: Option<&Table>) -> (String, String) {
-    match table.and_then(|t| t.field(&path.names())) {
-        Some(field) => {
+fn described(path: &Path, table: Option<&Table>, catalogue: &Catalogue) -> (String, String) {
+    match table.and_then(|table| catalogue.column(table, &path.names())) {
+        Some((_, field)) => {
             let name = field.label.as_ref().map_or_else(|| path.text(), |l| format!("{} ({l})", path.text()));
             (name, crate::schema::describe(field))
         }

@@ -7,6 +7,7 @@ pub mod file;
 mod model;
 pub mod pull;
 mod show;
+mod through;
 mod words;
 mod write;
 
@@ -14,4 +15,5 @@ pub use catalogue::{Catalogue, SchemaFolder, file_of};
 pub use diff::{Change, diff};
 pub use model::*;
 pub use show::{describe, show};
+pub use through::Leads;
 pub use write::{Node, node, write};

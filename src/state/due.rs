@@ -1,5 +1,6 @@
 //! Records that are to be evaluated again at an instant, even if they do not change: the answer of a filter that asks the time
-//! changes then. Each is noted in the transaction that takes the record in, and evaluated again when its instant has come.
+//! changes then. Each is noted in the transaction that takes the record in, and evaluated again when its instant has come. So are records
+//! that point to a row of another table, from the transaction that changes the row (`related.rs`).
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use super::error::{Inside, StateError};
 use super::page::{Change, Intake, PageOutcome};
+use super::related::RelatedUses;
 use super::store::Store;
 use super::tx::{Tx, mapping_id};
 use super::types::{RunId, instant, millis};
@@ -20,6 +22,8 @@ pub struct PageTimes {
     pub at: Option<Instant>,
     /// By source id, the first instant at which the record's filter gives another answer. A record that is not in it is not due.
     pub due: BTreeMap<String, Instant>,
+    /// With which rows of other tables its records were evaluated; none if the mapping reads nothing through lookups.
+    pub uses: Option<RelatedUses>,
 }
 
 impl PageTimes {
@@ -92,6 +96,7 @@ impl Store {
                 tx.store_change(&mut intake, change, due, &mut outcome)?;
             }
             tx.mark_seen(&mut intake)?;
+            tx.note_page_uses(&intake, &times)?;
             outcome.cursor = Some(from);
             outcome.backlog = tx.backlog(mapping)?;
             Ok(outcome)

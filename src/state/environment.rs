@@ -188,6 +188,8 @@ impl Tx<'_> {
                 self.restart(mapping, &from, Reason::Resync, &plan)?;
             }
         }
+        // The links of tables that are followed are of the other address too. Rows that do not come again go.
+        self.conn.execute("UPDATE related_source SET phase = 'full', link = NULL, generation = generation + 1", [])?;
         Ok(())
     }
 
@@ -248,9 +250,12 @@ mod tests {
         let store = Store::in_memory().unwrap();
         store.bind_environment(&environment("a.crm.dynamics.com", "o-1", "shop")).unwrap();
         let before = store.cursor_or_first("contacts", "p").unwrap();
+        let followed = store.related_place("contacts", "d365.account", "columns").unwrap();
         store.bind_environment(&environment("b.crm.dynamics.com", "o-1", "shop")).unwrap();
         let after = store.cursor("contacts").unwrap().unwrap();
         assert_eq!((after.phase, after.generation), (Phase::Full, before.generation + 1));
+        let again = store.related_place("contacts", "d365.account", "columns").unwrap();
+        assert_eq!((again.phase, again.link, again.generation), (Phase::Full, None, followed.generation + 1));
     }
 
     #[test]

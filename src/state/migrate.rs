@@ -34,6 +34,7 @@ const STEPS: &[&str] = &[
     concat!(include_str!("schema_v6_notifications.sql"), include_str!("schema_v6_pairs.sql")),
     include_str!("schema_v7_pair_rows.sql"),
     include_str!("schema_v8_waited.sql"),
+    include_str!("schema_v9_related.sql"),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {

@@ -202,10 +202,10 @@ impl Store {
     /// When the file cannot be written.
     #[cfg(any(test, feature = "internals"))]
     pub fn resolve_refetch(&self, run: RunId, mapping: &str, seq: i64, change: Change) -> Result<RefetchOutcome, StateError> {
-        self.resolve_refetch_guarded(run, mapping, seq, change, None, false)
+        self.resolve_refetch_guarded(run, mapping, seq, change, PageTimes::default(), false)
     }
 
-    /// As [`Store::resolve_refetch`]. `due`: when the record is to be evaluated again. With `guarded`, what may be part of a mass
+    /// As [`Store::resolve_refetch`]. `times`: when the record was evaluated, and when it is to be evaluated again. With `guarded`, what may be part of a mass
     /// change is held until [`Store::judge_held`].
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl Store {
         mapping: &str,
         seq: i64,
         change: Change,
-        due: Option<Instant>,
+        times: PageTimes,
         guarded: bool,
     ) -> Result<RefetchOutcome, StateError> {
         self.write("store a refetched record", |tx| {
@@ -284,8 +284,10 @@ impl Store {
                 seen: Vec::new(),
             };
             let mut outcome = PageOutcome { cursor, ..PageOutcome::default() };
+            let due = times.due.get(change.source_id()).copied();
             tx.store_change(&mut intake, change, due, &mut outcome)?;
             tx.mark_seen(&mut intake)?;
+            tx.note_page_uses(&intake, &times)?;
             outcome.backlog = tx.backlog(mapping)?;
             Ok(RefetchOutcome::Applied(Box::new(outcome)))
         })
@@ -317,6 +319,7 @@ impl Tx<'_> {
             self.store_change(&mut intake, change, due, &mut outcome)?;
         }
         self.mark_seen(&mut intake)?;
+        self.note_page_uses(&intake, &times)?;
         if intake.full {
             self.conn
                 .prepare_cached("UPDATE cursor SET records = records + ?2 WHERE mapping = ?1")?
@@ -376,6 +379,13 @@ impl Tx<'_> {
             has_due: self.any("SELECT EXISTS (SELECT 1 FROM due_record WHERE mapping = ?1)", mapping)?,
             seen: Vec::new(),
         })
+    }
+
+    /// Notes with which rows of other tables the records of a page were evaluated. After their changes are stored.
+    pub fn note_page_uses(&mut self, intake: &Intake, times: &PageTimes) -> Inside<()> {
+        let Some(uses) = &times.uses else { return Ok(()) };
+        let at = times.at.unwrap_or(self.now);
+        self.note_uses(intake.mapping, intake.has_forgotten, uses, at)
     }
 
     fn any(&self, question: &str, mapping: i64) -> Inside<bool> {

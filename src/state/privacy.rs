@@ -95,6 +95,25 @@ const HOLDINGS: &[Holding] = &[
         otherwise: Removal::Row,
     },
     Holding {
+        table: "related_row",
+        what: "columns of a record that others point to",
+        mapping: Some("mapping"),
+        label: "row_id",
+        own: &[("row_id", Some("mapping"))],
+        // A row that names the person is asked for by its id until it changes.
+        text: &["columns"],
+        otherwise: Removal::Row,
+    },
+    Holding {
+        table: "related_use",
+        what: "record that points to another one",
+        mapping: Some("mapping"),
+        label: "source_id",
+        own: &[("row_id", Some("mapping")), ("source_id", Some("mapping"))],
+        text: &[],
+        otherwise: Removal::Words,
+    },
+    Holding {
         table: "dead_letter",
         what: "dead letter, with what was sent and answered",
         mapping: Some("mapping"),
@@ -234,6 +253,7 @@ const NOBODY: &[&str] = &[
     "mass_passed",
     "pair_cursor",
     "pair_row_cursor",
+    "related_source",
 ];
 
 /// A place in the state file where a person was found.
@@ -326,7 +346,7 @@ impl Store {
             for holding in HOLDINGS {
                 let (columns, found): (Vec<&str>, Vec<String>) = holding.conditions().unzip();
                 let mapping = holding.mapping.map_or("NULL".to_owned(), |m| format!("(SELECT name FROM mapping WHERE id = {m})"));
-                let record = if holding.own.iter().any(|(c, _)| *c == "source_id") { "source_id" } else { "NULL" };
+                let record = if holding.own.first().is_some_and(|(c, _)| *c == "source_id") { "source_id" } else { "NULL" };
                 let sql = format!(
                     "SELECT {mapping}, {}, {record}, {} FROM {} WHERE {}",
                     holding.label,
@@ -478,6 +498,7 @@ impl Tx<'_> {
         let needle = &id.to_ascii_lowercase();
         // With the dead letters of its events, which are under the ids of activities.
         *forgotten.removed.entry("event").or_default() += self.forget_events(id)?;
+        self.evaluate_users_of(id)?;
         for holding in HOLDINGS {
             let table = holding.table;
             if !holding.own.is_empty() {

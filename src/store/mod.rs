@@ -25,6 +25,7 @@ mod outbox;
 mod pairs;
 mod previews;
 mod privacy;
+mod related;
 mod runs;
 mod sqlite;
 
@@ -41,6 +42,7 @@ pub use outbox::Outbox;
 pub use pairs::Pairs;
 pub use previews::Previews;
 pub use privacy::Privacy;
+pub use related::Related;
 pub use runs::Runs;
 pub use sqlite::in_memory;
 
@@ -51,9 +53,9 @@ pub use crate::state::{
     JournalCursor, JsonText, Judged, KnownWorkflow, Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage,
     OptoutState, PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition,
     PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery,
-    RefetchOutcome, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status,
-    Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState,
-    WrittenLink, WrittenPath,
+    RefetchOutcome, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses, RenamedWorkflow, RunId, RunKind,
+    RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status, Traces, Unseen, Waiting, WaitingEvent,
+    WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink, WrittenPath,
 };
 
 /// The ports of one store. A clone has the same store behind it.
@@ -79,6 +81,8 @@ pub struct Stores {
     pub control: Arc<dyn Control>,
     /// Persons who were forgotten.
     pub privacy: Arc<dyn Privacy>,
+    /// Rows that lookups point to.
+    pub related: Arc<dyn Related>,
     /// The runs of this store.
     pub runs: Arc<dyn Runs>,
     /// Copies for dry runs.
@@ -99,6 +103,7 @@ impl Stores {
             + Pairs
             + Control
             + Privacy
+            + Related
             + Runs
             + Previews
             + 'static,
@@ -115,6 +120,7 @@ impl Stores {
             pairs: store.clone(),
             control: store.clone(),
             privacy: store.clone(),
+            related: store.clone(),
             runs: store.clone(),
             previews: store,
         }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError, Waiting,
-    WrittenPath,
+    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, PageTimes, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError,
+    Waiting, WrittenPath,
 };
 use crate::time::Instant;
 
@@ -27,7 +27,8 @@ pub trait Outbox: Send + Sync {
     /// [`StateError::Misfit`] if an answer does not fit its operation.
     async fn settle(&self, run: RunId, settlements: Vec<Settlement>) -> Result<SettleOutcome, StateError>;
 
-    /// Settles a claimed operation that reads its record again, with what the record came to. `due`: when it is to be evaluated again.
+    /// Settles a claimed operation that reads its record again, with what the record came to. `times`: when it was evaluated, and when it is to
+    /// be evaluated again.
     /// With `guarded`, what may be part of a mass change is held until [`Outbox::judge_held`].
     async fn resolve_refetch(
         &self,
@@ -35,7 +36,7 @@ pub trait Outbox: Send + Sync {
         mapping: &str,
         seq: i64,
         change: Change,
-        due: Option<Instant>,
+        times: PageTimes,
         guarded: bool,
     ) -> Result<RefetchOutcome, StateError>;
 

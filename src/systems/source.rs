@@ -104,6 +104,14 @@ pub enum Row {
 }
 
 impl Page {
+    /// The texts of the records that are there.
+    pub fn records(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter_map(|row| match row {
+            Row::Changed(record) => Some(record.get()),
+            Row::Deleted { .. } | Row::Unusable { .. } => None,
+        })
+    }
+
     /// Takes the page into what a reading has followed; `request` is what brought it.
     ///
     /// # Errors

@@ -128,6 +128,7 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
             "page",
             "payload",
             "place",
+            "related",
             "store",
             "tx",
         ],

@@ -73,7 +73,7 @@ impl StepChecker<'_, '_, '_> {
             deprecated: None,
             derived: None,
         };
-        let source = SourceField { name: "this value".to_owned(), field, typed: self.input.clone() };
+        let source = SourceField { name: "this value".to_owned(), field, typed: self.input.clone(), through: None };
         let checked = replace::check_arms(arms, *unread_arms, *span, &source, self.context)?;
         let applied = replace::apply(&checked, self.input, None, self.use_.expect, self.use_.entry, self.context)?;
         if !checked.left_out.is_empty() {

@@ -133,7 +133,10 @@ pub(super) fn clauses(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem
 
 pub(super) fn values(entry: &[&str], table: Option<&Table>, tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
     match entry {
-        [path @ .., ":"] => table.and_then(|t| t.field(&dotted(path))).map(field_values).unwrap_or_default(),
+        [path @ .., ":"] => {
+            let column = table.and_then(|table| tables.catalogue.column(table, &dotted(path)));
+            column.map(|(_, field)| field_values(field)).unwrap_or_default()
+        }
         path => {
             let mut all = fields(path, table, |f| f.readable || f.creatable);
             // The fields of the mapping come first: no others can be expected, and those that are given are read.

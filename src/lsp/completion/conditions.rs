@@ -9,10 +9,11 @@ use crate::syntax::ast::{Mapping, Source};
 
 pub(super) fn conditions(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
     let entry = &entry[comparison_start(entry)..];
-    let end = entry
-        .iter()
-        .position(|w| !(*w == "." || w.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '`')))
-        .unwrap_or(entry.len());
+    // The end of the path with which the comparison begins.
+    let mut end = entry.len().min(1);
+    while entry.get(end) == Some(&".") && entry.len() > end + 1 {
+        end += 2;
+    }
     let table = tables.source;
     match entry {
         [] => {
@@ -25,9 +26,10 @@ pub(super) fn conditions(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionI
         [.., "is"] => words(&["present", "empty"]),
         [.., "starts" | "ends"] => words(&["with"]),
         [.., "changed"] => words(&["within"]),
-        [name, rest @ ..] => {
-            let field = table.and_then(|t| t.field(&dotted(&entry[..end.max(1)])).or_else(|| t.field(&[name.trim_matches('`')])));
-            let Some(field) = field else { return Vec::new() };
+        _ => {
+            let rest = &entry[end..];
+            let column = table.and_then(|table| tables.catalogue.column(table, &dotted(&entry[..end])));
+            let Some((_, field)) = column else { return Vec::new() };
             if rest.is_empty() {
                 return operators(field);
             }

@@ -9,10 +9,13 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::due;
-use super::reader::{Evaluation, Rows, after_page, compared_before, explained, must_restart, note_rejections, request};
+use super::paging::{AT_ONCE, explained};
+use super::reader::{Evaluation, Rows, after_page, compared_before, must_restart, note_rejections, request};
+use super::related::{Following, RelatedValues};
 use crate::connect::{ConnectError, Trail};
 use crate::count::counted;
 use crate::engine::events::Emitter;
@@ -40,7 +43,8 @@ pub struct DryFlow {
     pub full_load: bool,
     /// Source records read.
     pub read: u64,
-    /// Of them, records that were not changed: the answer of the filter has changed because time has passed.
+    /// Of them, records that were not changed: the answer of the filter has changed because time has passed, or a record that they point to
+    /// has changed.
     pub due: u64,
     /// Would be created.
     pub create: u64,
@@ -118,6 +122,11 @@ pub(in crate::run) async fn dry_flow(
     // With `rejected stop` a run would end at the first record that is rejected; a dry run tells of all.
     let flow = &IngressFlow { policy: Policy { rejected: Rejected::DeadLetter, ..flow.policy }, ..flow.clone() };
     let evaluator = Evaluator::new(flow)?;
+    let following = Following { flow, source: &*source, stores: copy, options, stop };
+    if dry.full_load && flow.policy.reconcile.is_some() {
+        following.restart().await?;
+    }
+    following.follow(now).await?;
     let since = copy.previews.last_change().await?;
     let (mut counters, mut trail, mut unnamed) = (Arc::new(FlowCounters::default()), Trail::default(), false);
     loop {
@@ -134,9 +143,11 @@ pub(in crate::run) async fn dry_flow(
                 cursor = copy.cursors.restart(name, Reason::Resync, &fingerprint).await?;
                 continue;
             }
-            Err(error) => return Err(explained(flow, &request, error)),
+            Err(error) => return Err(explained(name, flow.source.name(), &request, error)),
         };
-        let evaluation = Rows::of_page(plan, flow, &evaluator, &page, now).evaluation(plan, flow, &*copy.privacy).await?;
+        let values = RelatedValues::of(flow, &*source, copy, page.records()).await?;
+        let rows = Rows::of_page(plan, flow, &evaluator, &page, values.as_ref(), now);
+        let evaluation = rows.evaluation(plan, flow, &*copy.privacy).await?;
         note_rejections(plan, flow, &Emitter::to(counters.clone()), &evaluation);
         let Evaluation { changes, times, unusable, .. } = evaluation;
         unnamed |= !unusable.is_empty();
@@ -156,14 +167,17 @@ pub(in crate::run) async fn dry_flow(
     }
     // As a run does after the changes.
     while dry.mass_change.is_none() && !stop.is_cancelled() {
-        let ids = copy.cursors.due_records(name, now, due::AT_ONCE).await?;
+        let ids = copy.cursors.due_records(name, now, AT_ONCE).await?;
         if ids.is_empty() {
             break;
         }
         dry.due += ids.len() as u64;
         let fetched = due::fetch(&*source, flow, &ids).await?;
+        let texts = fetched.iter().filter_map(|(_, record)| record.as_deref().map(RawValue::get));
+        let values = RelatedValues::of(flow, &*source, copy, texts).await?;
         let records = fetched.iter().map(|(id, record)| (id.as_str(), record.as_deref()));
-        let evaluation = Rows::of_records(plan, flow, &evaluator, records, now).evaluation(plan, flow, &*copy.privacy).await?;
+        let rows = Rows::of_records(plan, flow, &evaluator, records, values.as_ref(), now);
+        let evaluation = rows.evaluation(plan, flow, &*copy.privacy).await?;
         note_rejections(plan, flow, &Emitter::to(counters.clone()), &evaluation);
         let Evaluation { changes, times, .. } = evaluation;
         let commit = DueCommit { run, mapping: name.clone(), records: ids, changes, times };
@@ -235,7 +249,7 @@ impl DryFlow {
             let what = if self.full_load { "everything" } else { "the changes since the last run" };
             let _ = writeln!(out, "{}: would read {what}: {}", self.mapping, counted(self.read, "record"));
             if self.due > 0 {
-                let _ = writeln!(out, "    due        {:>8}   because the filter's answer changes with time", self.due);
+                let _ = writeln!(out, "    due        {:>8}   because of the time, or of records that they point to", self.due);
             }
             let _ = writeln!(out, "  + create     {:>8}", self.create);
             let _ = writeln!(out, "  ~ update     {:>8}", self.update);

@@ -1,19 +1,19 @@
-//! Records that are due: the answer of their filter has changed since they were evaluated, although they were not changed. They are
+//! Records that are due: the answer of their filter, or a row that they point to, has changed since they were evaluated, although they were not
+//! changed. They are
 //! fetched by their ids and take the usual way from there.
 
 use serde_json::value::RawValue;
 
 use super::Shared;
+use super::paging::AT_ONCE;
 use super::reader::{Evaluation, Rows, count, note_rejections, query, room};
+use super::related::RelatedValues;
 use crate::connect::ConnectError;
 use crate::eval::Evaluator;
 use crate::plan::IngressFlow;
 use crate::run::RunError;
 use crate::store::DueCommit;
 use crate::systems::Source;
-
-/// Records that are fetched and evaluated together.
-pub(super) const AT_ONCE: usize = 200;
 
 /// Fetches what is due and takes it in, after the round has read all changes.
 pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Result<(), RunError> {
@@ -32,8 +32,10 @@ pub(super) async fn read(shared: &Shared, evaluator: &mut Evaluator<'_>) -> Resu
             fetched = fetch(&*shared.source, flow, &ids) => fetched?,
             () = context.stop.cancelled() => return Ok(()),
         };
+        let texts = fetched.iter().filter_map(|(_, record)| record.as_deref().map(RawValue::get));
+        let values = RelatedValues::of(flow, &*shared.source, &context.stores, texts).await?;
         let records = fetched.iter().map(|(id, record)| (id.as_str(), record.as_deref()));
-        let rows = Rows::of_records(&context.plan, flow, evaluator, records, context.options.clock.now());
+        let rows = Rows::of_records(&context.plan, flow, evaluator, records, values.as_ref(), context.options.clock.now());
         let evaluation = rows.evaluation(&context.plan, flow, &*context.stores.privacy).await?;
         note_rejections(&context.plan, flow, &context.events, &evaluation);
         let Evaluation { changes, times, .. } = evaluation;

@@ -13,7 +13,9 @@ mod dry;
 mod due;
 mod ended;
 mod leftovers;
+mod paging;
 mod reader;
+mod related;
 mod show;
 mod writer;
 
@@ -97,8 +99,8 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
     read.and(written)
 }
 
-/// Takes the fields out of what waits that the plan does not write, once for each plan of a process: the mapping may have been changed
-/// while records waited.
+/// Takes the fields out of what waits that the plan does not write, and the rows of tables out of the state that it does not follow. Once for
+/// each plan of a process: the mapping may have been changed while records waited.
 async fn drop_unwritten(context: &Context, flow: usize) -> Result<(), RunError> {
     let flow = &context.plan.ingress[flow];
     let fingerprint = flow.fingerprint();
@@ -108,6 +110,8 @@ async fn drop_unwritten(context: &Context, flow: usize) -> Result<(), RunError> 
     let programs = flow.fields.iter().chain(std::iter::once(&flow.key));
     let written = programs.map(|program| WrittenPath { path: program.path.join("."), link: program.link().map(str::to_owned) }).collect();
     context.stores.outbox.drop_unwritten(&flow.name, written).await?;
+    let tables = flow.related.tables.iter().map(|table| table.table.clone()).collect();
+    context.stores.related.retain_related(&flow.name, tables).await?;
     context.memory.note_outbox_fits(fingerprint);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The reader of a flow: page by page from the source, evaluated, into the state.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
+use super::paging::{ATTEMPTS, explained};
+use super::related::{Following, RelatedValues};
 use super::{Shared, due};
 use crate::connect::{ConnectError, Trail};
 use crate::engine::events::{Emitter, Problem, RunEvent};
@@ -16,13 +19,10 @@ use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, LinkAbsent, 
 use crate::run::{RunError, failure};
 use crate::store::{
     Absence, Change, Claim, Cursor, CursorMove, Failure, Field, IfAbsent, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
-    Partition, Payload, Privacy, Reason, StateError, Unseen,
+    Partition, Payload, Privacy, Reason, RelatedUses, StateError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::{self, Instant};
-
-/// Attempts at reading a page, beyond those of the HTTP layer, before the round fails.
-const ATTEMPTS: u32 = 3;
 
 /// Reads until the round is over: the last page of a full load, or of the changes.
 pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
@@ -37,6 +37,9 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     }
     refuse_held(shared, &fingerprint).await?;
     begin_comparison(shared, &fingerprint).await?;
+    if !following(shared).follow(shared.context.now()).await? {
+        return Ok(());
+    }
     let mut unnamed = false;
     let mut trail = Trail::default();
     loop {
@@ -64,6 +67,12 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     }
 }
 
+/// What following other tables needs.
+fn following(shared: &Shared) -> Following<'_> {
+    let context = &shared.context;
+    Following { flow: shared.flow(), source: &*shared.source, stores: &context.stores, options: &context.options, stop: &context.stop }
+}
+
 /// Reads nothing while changes need approval: what is read now would be judged together with them. With another mapping
 /// everything is read again, and what was held is moot.
 async fn refuse_held(shared: &Shared, fingerprint: &str) -> Result<(), RunError> {
@@ -89,6 +98,10 @@ async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunE
     let flow = shared.flow();
     let Some(before) = compared_before(flow, shared.context.now()) else { return Ok(()) };
     if shared.context.stores.cursors.begin_comparison(&flow.name, fingerprint, before).await? {
+        // Columns of other tables may change as silently as the record's own.
+        if flow.policy.reconcile.is_some() {
+            following(shared).restart().await?;
+        }
         tracing::info!(mapping = flow.name, "comparing all records with Dynamics 365: `reconcile every` or `refresh daily` is due");
     }
     Ok(())
@@ -182,13 +195,20 @@ async fn page(
             let again = error.is_transient() && lease.attempts + 1 < ATTEMPTS;
             let wait = if again { TimeDelta::seconds(2 << lease.attempts.min(6)) } else { TimeDelta::zero() };
             shared.context.stores.cursors.reschedule(lease, shared.context.now() + wait, &error.to_string()).await?;
-            return if again { Ok(Round::GoesOn) } else { Err(explained(flow, &request, error)) };
+            return if again { Ok(Round::GoesOn) } else { Err(explained(&flow.name, flow.source.name(), &request, error)) };
         }
     };
 
     let (plan, privacy) = (&shared.context.plan, &*shared.context.stores.privacy);
-    let rows = Rows::of_page(plan, flow, evaluator, &page, shared.context.now());
-    let evaluation = match rows.evaluation(plan, flow, privacy).await {
+    let values = RelatedValues::of(flow, &*shared.source, &shared.context.stores, page.records()).await;
+    let evaluation = match values {
+        Ok(values) => {
+            let rows = Rows::of_page(plan, flow, evaluator, &page, values.as_ref(), shared.context.now());
+            rows.evaluation(plan, flow, privacy).await
+        }
+        Err(error) => Err(error),
+    };
+    let evaluation = match evaluation {
         Ok(evaluated) => evaluated,
         Err(error) => {
             shared.context.stores.cursors.reschedule(lease, shared.context.now(), &error.to_string()).await?;
@@ -317,22 +337,39 @@ pub(super) struct Rows {
     rows: Vec<Result<Timed, RunError>>,
     /// When they were evaluated.
     at: Instant,
+    /// With which rows of other tables.
+    uses: Option<RelatedUses>,
 }
 
 impl Rows {
-    /// Evaluates the rows of a page.
-    pub(super) fn of_page(plan: &ExecutionPlan, flow: &IngressFlow, evaluator: &Evaluator<'_>, page: &Page, now: Instant) -> Rows {
+    /// Evaluates the rows of a page, with the values that their lookups point to.
+    pub(super) fn of_page(
+        plan: &ExecutionPlan,
+        flow: &IngressFlow,
+        evaluator: &Evaluator<'_>,
+        page: &Page,
+        values: Option<&RelatedValues<'_>>,
+        now: Instant,
+    ) -> Rows {
         let paths = paths(flow);
+        let mut uses = values.map(RelatedValues::no_uses);
         let row = |row: &Row| match row {
-            Row::Changed(record) => evaluate(plan, flow, evaluator, &paths, record.get(), now),
+            Row::Changed(record) => {
+                let record = with_values(record.get(), None, values, &mut uses);
+                evaluate(plan, flow, evaluator, &paths, &record, now)
+            }
             Row::Deleted { id, left_result } => {
+                if let Some(uses) = &mut uses {
+                    uses.records.insert(id.clone(), BTreeSet::new());
+                }
                 // To the target, leaving the result is the same as a filter.
                 let why = if *left_result { Absence::FilteredOut } else { Absence::Deleted };
                 Ok((Change::Absent { source_id: id.clone(), why, remove: removes(flow, why) }, None))
             }
             Row::Unusable { problem } => Err(RunError::Nameless { place: plan.place(flow.at), message: (*problem).to_owned() }),
         };
-        Rows { rows: page.rows.iter().map(row).collect(), at: now }
+        let rows = page.rows.iter().map(row).collect();
+        Rows { rows, at: now, uses }
     }
 
     /// Evaluates records that were asked for by their ids; `None` for one that Dynamics does not have any more.
@@ -341,11 +378,20 @@ impl Rows {
         flow: &IngressFlow,
         evaluator: &Evaluator<'_>,
         records: impl IntoIterator<Item = (&'r str, Option<&'r RawValue>)>,
+        values: Option<&RelatedValues<'_>>,
         now: Instant,
     ) -> Rows {
         let paths = paths(flow);
-        let records = records.into_iter();
-        Rows { rows: records.map(|(id, record)| evaluate_known(plan, flow, evaluator, &paths, id, record, now)).collect(), at: now }
+        let mut uses = values.map(RelatedValues::no_uses);
+        let row = |(id, record): (&str, Option<&RawValue>)| {
+            let record = record.map(|record| with_values(record.get(), Some(id), values, &mut uses));
+            if let (None, Some(uses)) = (&record, &mut uses) {
+                uses.records.insert(id.to_owned(), BTreeSet::new());
+            }
+            evaluate_known(plan, flow, evaluator, &paths, id, record.as_deref(), now)
+        };
+        let rows = records.into_iter().map(row).collect();
+        Rows { rows, at: now, uses }
     }
 
     /// Returns what is to be committed. Asks the store once, and only if records are rejected.
@@ -360,7 +406,7 @@ impl Rows {
         });
         let rejected: Vec<String> = rejected.collect();
         let forgotten = if rejected.is_empty() { HashSet::new() } else { privacy.forgotten_among(rejected).await? };
-        let times = PageTimes { at: Some(self.at), ..PageTimes::default() };
+        let times = PageTimes { at: Some(self.at), uses: self.uses, ..PageTimes::default() };
         let mut evaluation = Evaluation { changes: Vec::with_capacity(self.rows.len()), times, unusable: Vec::new(), forgotten };
         for row in self.rows {
             let (change, due) = match row {
@@ -388,26 +434,26 @@ impl Rows {
     ///
     /// # Errors
     /// As [`Rows::evaluation`].
-    pub(super) async fn one(self, plan: &ExecutionPlan, flow: &IngressFlow, privacy: &dyn Privacy) -> Result<Timed, RunError> {
-        let Evaluation { mut changes, mut times, .. } = self.evaluation(plan, flow, privacy).await?;
+    pub(super) async fn one(
+        self,
+        plan: &ExecutionPlan,
+        flow: &IngressFlow,
+        privacy: &dyn Privacy,
+    ) -> Result<(Change, PageTimes), RunError> {
+        let Evaluation { mut changes, times, .. } = self.evaluation(plan, flow, privacy).await?;
         let change = changes.pop().ok_or_else(|| RunError::Task("a record came to nothing".to_owned()))?;
-        let due = times.due.remove(change.source_id());
-        Ok((change, due))
+        Ok((change, times))
     }
 }
 
-/// The error of a page. That change tracking is off is said in plain words of the service's (Dataverse Web API: change tracking
-/// must be enabled for the table); that these words name it is assumed.
-pub(super) fn explained(flow: &IngressFlow, request: &PageRequest, error: ConnectError) -> RunError {
-    let message = error.call().and_then(|call| call.message.clone()).unwrap_or_default();
-    match (request, &error) {
-        (PageRequest::First { track_changes: true, .. }, ConnectError::Rejected { .. })
-            if message.to_ascii_lowercase().replace(['-', ' '], "").contains("changetracking") =>
-        {
-            RunError::Untracked { name: flow.name.clone(), table: flow.source.name().to_owned(), message }
-        }
-        _ => error.into(),
+/// A record's text with the values that its lookups point to, which are noted under its id.
+fn with_values<'r>(record: &'r str, id: Option<&str>, values: Option<&RelatedValues<'_>>, uses: &mut Option<RelatedUses>) -> Cow<'r, str> {
+    let (Some(values), Some(uses)) = (values, uses) else { return Cow::Borrowed(record) };
+    let (text, used) = values.put_into(record);
+    if let Some(id) = id.map(str::to_owned).or_else(|| values.id_of(record)) {
+        uses.records.insert(id, used);
     }
+    text
 }
 
 /// Whether a record that does not belong at the target (any more) is deleted there.
@@ -433,14 +479,14 @@ fn evaluate_known(
     evaluator: &Evaluator<'_>,
     paths: &[Arc<str>],
     id: &str,
-    record: Option<&RawValue>,
+    record: Option<&str>,
     now: Instant,
 ) -> Result<Timed, RunError> {
     let Some(record) = record else {
         let why = Absence::Deleted;
         return Ok((Change::Absent { source_id: id.to_owned(), why, remove: removes(flow, why) }, None));
     };
-    match evaluate(plan, flow, evaluator, paths, record.get(), now) {
+    match evaluate(plan, flow, evaluator, paths, record, now) {
         Err(RunError::Nameless { message, .. }) => {
             let place = Some(failure::place(plan, flow.at));
             let failure = Failure { code: "D904".to_owned(), message, place, ..Failure::default() };

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::due::fetch;
 use super::reader::request;
+use super::related::RelatedValues;
 use crate::eval::{Evaluated, Evaluator, MappedField, raw_at};
 use crate::plan::{ExecutionPlan, Fit, IngressFlow};
 use crate::printable::inline;
@@ -135,7 +136,12 @@ pub async fn show(
         let ids = found.iter().map(|(id, _)| id.clone()).collect();
         let forgotten = stores.privacy.forgotten_among(ids).await?;
         let evaluator = Evaluator::new(flow)?;
+        let values = RelatedValues::of(flow, &*source, stores, found.iter().filter_map(|(_, record)| record.as_deref())).await?;
         for (id, record) in found {
+            let record = record.map(|record| match &values {
+                Some(values) => values.put_into(&record).0.into_owned(),
+                None => record,
+            });
             let result = match record {
                 None => ShownResult::NotFound,
                 Some(_) if forgotten.contains(&id) => ShownResult::Forgotten,

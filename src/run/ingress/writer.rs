@@ -8,11 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde_json::value::RawValue;
 
 use super::Shared;
 use super::body::{self, NoBody, Request};
 use super::ended::{Ended, Tally};
 use super::reader::{Rows, mass_change, query};
+use super::related::RelatedValues;
 use crate::connect::ConnectError;
 use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP};
@@ -362,12 +364,18 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
     shared.denials.passed(CallKind::Reread);
     let evaluator = Evaluator::new(flow)?;
     let (context, stores) = (&shared.context, &shared.context.stores);
-    let rows = Rows::of_records(&context.plan, flow, &evaluator, [(&*op.source_id, record.as_deref())], context.now());
-    let (change, due) = match rows.one(&context.plan, flow, &*stores.privacy).await {
-        Ok(timed) => timed,
+    let values = match RelatedValues::of(flow, &*shared.source, stores, record.as_deref().map(RawValue::get)).await {
+        Ok(values) => values,
+        Err(RunError::Service(error)) => return Ok(failed(shared, op, CallKind::Reread, &error, None).await),
         Err(error) => return Ok(Ended::Abort(op.released(), error)),
     };
-    let outcome = stores.outbox.resolve_refetch(context.run, &flow.name, op.seq, change, due, true).await?;
+    let records = [(&*op.source_id, record.as_deref())];
+    let rows = Rows::of_records(&context.plan, flow, &evaluator, records, values.as_ref(), context.now());
+    let (change, times) = match rows.one(&context.plan, flow, &*stores.privacy).await {
+        Ok(evaluated) => evaluated,
+        Err(error) => return Ok(Ended::Abort(op.released(), error)),
+    };
+    let outcome = stores.outbox.resolve_refetch(context.run, &flow.name, op.seq, change, times, true).await?;
     Ok(Ended::Refetched(outcome))
 }
 

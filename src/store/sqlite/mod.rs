@@ -11,6 +11,7 @@ mod outbox;
 mod pairs;
 mod previews;
 mod privacy;
+mod related;
 mod runs;
 
 use super::{StateError, Stores};

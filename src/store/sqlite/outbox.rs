@@ -3,8 +3,8 @@ use async_trait::async_trait;
 use super::blocking;
 use crate::state::Store;
 use crate::store::{
-    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, Outbox, RefetchOutcome, RunId, SettleOutcome, Settlement, StateError,
-    Waiting, WrittenPath,
+    Backlog, Change, ClaimedOp, Judged, MassChange, MassLimits, Outbox, PageTimes, RefetchOutcome, RunId, SettleOutcome, Settlement,
+    StateError, Waiting, WrittenPath,
 };
 use crate::time::Instant;
 
@@ -30,11 +30,11 @@ impl Outbox for Store {
         mapping: &str,
         seq: i64,
         change: Change,
-        due: Option<Instant>,
+        times: PageTimes,
         guarded: bool,
     ) -> Result<RefetchOutcome, StateError> {
         let mapping = mapping.to_owned();
-        blocking(self, move |store| store.resolve_refetch_guarded(run, &mapping, seq, change, due, guarded)).await
+        blocking(self, move |store| store.resolve_refetch_guarded(run, &mapping, seq, change, times, guarded)).await
     }
 
     async fn note_remade(&self, run: RunId, seq: i64) -> Result<bool, StateError> {

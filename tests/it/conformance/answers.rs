@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use d365map::store::{
-    Change, Claim, Comparison, CursorMove, DeadLetterFilter, PageCommit, Partition, RefetchOutcome, RunOutcome, StateError, Unseen, Work,
+    Change, Claim, Comparison, CursorMove, DeadLetterFilter, PageCommit, PageTimes, Partition, RefetchOutcome, RunOutcome, StateError,
+    Unseen, Work,
 };
 use d365map::time::now;
 use serde_json::json;
@@ -156,7 +157,8 @@ fn a_retry_reads_the_record_again_and_its_success_clears_the_dead_letter(store: 
     for op in ops {
         let id = op.source_id.clone();
         let outcome =
-            wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, upsert(&id, &[("x", json!(1))]), None, false)).unwrap();
+            wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, upsert(&id, &[("x", json!(1))]), PageTimes::default(), false))
+                .unwrap();
         assert!(matches!(outcome, RefetchOutcome::Applied(page) if page.upserts_queued == 1));
     }
     assert_eq!(dead_letters(&flow).len(), 2, "until it is written");
@@ -171,7 +173,7 @@ fn a_refetch_passes_on_the_doubt_of_the_operation_whose_place_it_took(store: New
     flow.settle(vec![flow.claim_one().retry(now(), "no answer", true)]);
     wait(flow.stores.dead_letters.retry_dead_letters(&DeadLetterFilter::default())).unwrap();
     let refetch = flow.claim_one();
-    wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, refetch.seq, reject("a"), None, false)).unwrap();
+    wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, refetch.seq, reject("a"), PageTimes::default(), false)).unwrap();
     assert_eq!(flow.page(vec![tombstone("a")]).deletes_queued, 1, "the lost answer may have been a creation");
 }
 
@@ -183,7 +185,9 @@ fn a_refetch_keeps_the_waiting_value_of_a_field_that_it_leaves_out(store: New) {
         flow.page(vec![upsert("a", &[("x", json!(2)), ("y", json!(2))])]);
         flow
     };
-    let resolve = |flow: &Flow, seq, change| wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, seq, change, None, false)).unwrap();
+    let resolve = |flow: &Flow, seq, change| {
+        wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, seq, change, PageTimes::default(), false)).unwrap()
+    };
     let written = |flow: &Flow, expected: &[(&str, &str)]| {
         let expected: Vec<_> = expected.iter().map(|(path, json)| field(path, json)).collect();
         assert_eq!(sent(&flow.claim_one(), false), expected);
@@ -236,7 +240,7 @@ fn a_retry_that_fails_again_is_a_dead_letter_again(store: New) {
     flow.page(vec![reject("a")]);
     wait(flow.stores.dead_letters.retry_dead_letters(&DeadLetterFilter::default())).unwrap();
     let op = flow.claim_one();
-    wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, reject("a"), None, false)).unwrap();
+    wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, reject("a"), PageTimes::default(), false)).unwrap();
     assert!(dead_letters(&flow)[0].retry_requested_at.is_none());
     wait(flow.stores.dead_letters.retry_dead_letters(&DeadLetterFilter::default())).unwrap();
     flow.settle(vec![flow.claim_one().failed(failure("source-refused"), false)]);
@@ -254,8 +258,15 @@ fn a_refetch_never_overwrites_a_change_that_came_while_it_was_under_way(store: N
         for newer in flow.claim(10) {
             flow.settle(vec![newer.written(true)]);
         }
-        let late =
-            wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, upsert("a", &[("x", json!("older"))]), None, false)).unwrap();
+        let late = wait(flow.stores.outbox.resolve_refetch(
+            flow.run,
+            FLOW,
+            op.seq,
+            upsert("a", &[("x", json!("older"))]),
+            PageTimes::default(),
+            false,
+        ))
+        .unwrap();
         assert_eq!(late, RefetchOutcome::Superseded);
         flow.write_all(vec![]);
         assert_eq!(
@@ -264,7 +275,7 @@ fn a_refetch_never_overwrites_a_change_that_came_while_it_was_under_way(store: N
         );
         assert!(dead_letters(&flow).is_empty());
         assert_eq!(
-            wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, tombstone("a"), None, false)).unwrap(),
+            wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, tombstone("a"), PageTimes::default(), false)).unwrap(),
             RefetchOutcome::Stale
         );
     }
@@ -301,7 +312,7 @@ fn page_of(lease: &d365map::store::Lease, changes: Vec<Change>) -> PageCommit {
         from: lease.cursor.clone(),
         changes,
         rewrite: false,
-        times: d365map::store::PageTimes::default(),
+        times: PageTimes::default(),
         guard: None,
         to: CursorMove::Next("page 2".into()),
     }

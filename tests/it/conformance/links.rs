@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use d365map::store::{
-    Absence, Change, ClaimedOp, CursorMove, Destination, Field, IfAbsent, MassLimits, PageCommit, Payload, RefetchOutcome, RunId, RunKind,
-    Settlement, Stores, Unseen, Work,
+    Absence, Change, ClaimedOp, CursorMove, Destination, Field, IfAbsent, MassLimits, PageCommit, PageTimes, Payload, RefetchOutcome,
+    RunId, RunKind, Settlement, Stores, Unseen, Work,
 };
 use d365map::time::now;
 use proptest::prelude::*;
@@ -73,16 +73,8 @@ impl Bench {
 
     fn commit(&self, flow: &str, changes: Vec<Change>, to: CursorMove) {
         let from = wait(self.stores.cursors.cursor_or_first(flow, "plan")).unwrap();
-        let page = PageCommit {
-            run: self.run,
-            mapping: flow.into(),
-            from,
-            changes,
-            rewrite: false,
-            times: d365map::store::PageTimes::default(),
-            guard: None,
-            to,
-        };
+        let page =
+            PageCommit { run: self.run, mapping: flow.into(), from, changes, rewrite: false, times: PageTimes::default(), guard: None, to };
         wait(self.stores.cursors.commit_page(page)).unwrap();
     }
 
@@ -117,7 +109,7 @@ fn parent_to_be_created_again(store: New) -> (Bench, ClaimedOp) {
 }
 
 fn resolve(bench: &Bench, flow: &str, op: &ClaimedOp, change: Change) {
-    let outcome = wait(bench.stores.outbox.resolve_refetch(bench.run, flow, op.seq, change, None, false)).unwrap();
+    let outcome = wait(bench.stores.outbox.resolve_refetch(bench.run, flow, op.seq, change, PageTimes::default(), false)).unwrap();
     assert!(matches!(outcome, RefetchOutcome::Applied(_)), "{outcome:?}");
 }
 
@@ -281,7 +273,7 @@ fn a_full_load_that_misses_too_many_queues_nothing(store: New) {
         from: from.clone(),
         changes: (0..seen).map(|n| put(&format!("p{n}"), payload(1, None))).collect(),
         rewrite: false,
-        times: d365map::store::PageTimes::default(),
+        times: PageTimes::default(),
         guard: Some(MassLimits { count: 100, percent }),
         to: CursorMove::RoundEnd { link: Some("delta".into()), unseen: Unseen::Delete },
     };
@@ -410,7 +402,9 @@ impl World {
         for op in &ops {
             if matches!(op.work, Work::Refetch) {
                 let change = self.change_of(children, &op.source_id);
-                let outcome = wait(self.bench.stores.outbox.resolve_refetch(self.bench.run, flow, op.seq, change, None, false)).unwrap();
+                let outcome =
+                    wait(self.bench.stores.outbox.resolve_refetch(self.bench.run, flow, op.seq, change, PageTimes::default(), false))
+                        .unwrap();
                 assert!(matches!(outcome, RefetchOutcome::Applied(_)), "{outcome:?}");
                 continue;
             }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use d365map::store::{Change, ClaimedOp, Comparison, CursorMove, DeadLetterFilter, Reason, Settlement, Unseen, Work};
+use d365map::store::{Change, ClaimedOp, Comparison, CursorMove, DeadLetterFilter, PageTimes, Reason, Settlement, Unseen, Work};
 use d365map::time::{Instant, now};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
@@ -262,7 +262,8 @@ impl World {
                 }
                 (Fate::Done, Some(read)) => {
                     let flow = self.flow();
-                    wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, change_of(record, &read), None, false)).unwrap();
+                    wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, op.seq, change_of(record, &read), PageTimes::default(), false))
+                        .unwrap();
                     continue;
                 }
                 (_, Some(_)) | (_, None) => {}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use d365map::store::{
-    Change, Comparison, CursorMove, DeadLetterFilter, PageCommit, Phase, Reason, RefetchOutcome, StateError, Unseen, Work,
+    Change, Comparison, CursorMove, DeadLetterFilter, PageCommit, PageTimes, Phase, Reason, RefetchOutcome, StateError, Unseen, Work,
 };
 use d365map::time::now;
 use serde_json::json;
@@ -23,7 +23,7 @@ fn a_page_read_from_an_old_cursor_changes_nothing_at_all(store: New) {
         from: old,
         changes: vec![upsert("b", &[("x", json!(1))]), reject("c")],
         rewrite: false,
-        times: d365map::store::PageTimes::default(),
+        times: PageTimes::default(),
         guard: None,
         to: CursorMove::Next("elsewhere".into()),
     };
@@ -443,7 +443,7 @@ fn a_full_load_that_did_not_see_a_record_makes_a_refetch_of_it_read_again(store:
     assert_eq!(flow.end_of_load(vec![], Unseen::Delete).unseen_deleted, 1);
     let read_before_it_went = upsert("a", &[("x", json!(2))]);
     assert_eq!(
-        wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, refetch.seq, read_before_it_went, None, false)).unwrap(),
+        wait(flow.stores.outbox.resolve_refetch(flow.run, FLOW, refetch.seq, read_before_it_went, PageTimes::default(), false)).unwrap(),
         RefetchOutcome::Superseded
     );
     assert!(matches!(flow.claim_one().work, Work::Delete));

@@ -21,6 +21,7 @@ mod optout_exports;
 mod optout_readings;
 mod optout_stories;
 mod privacy;
+mod related;
 mod removed_fields;
 mod repeated;
 mod replay;

@@ -20,6 +20,7 @@ mod formulas;
 mod linked_later;
 mod lookups;
 mod properties;
+mod related;
 mod soundness;
 pub mod support;
 mod values;

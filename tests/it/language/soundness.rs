@@ -9,7 +9,9 @@ use d365map::app::fixed;
 use d365map::check::{Compiled, Input, TableFile, compile_project};
 use d365map::diagnostics::{Levels, Safety};
 use d365map::eval::{Evaluated, Evaluator};
-use d365map::schema::{AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, Provenance, SystemId, Table, TableId};
+use d365map::schema::{
+    AlternateKey, Catalogue, Choice, ChoiceSet, EnumValue, Field, FieldType, LookupTarget, Provenance, SystemId, Table, TableId,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -52,8 +54,12 @@ fn table(system: SystemId, name: &str, key: &str, fields: Vec<Field>) -> Table {
 /// A catalogue of one table on either side: the field `a` and its neighbor `b` of the same type, the field `x`.
 pub(super) fn catalogue(source: &FieldType, target: &FieldType, required: bool) -> Catalogue {
     let mut catalogue = Catalogue::default();
-    let from = vec![field("id", FieldType::Guid, true), field("a", source.clone(), false), field("b", source.clone(), false)];
+    let other = LookupTarget { table: "other".to_owned(), navigation: None };
+    let lookup = field("l", FieldType::Lookup { targets: vec![other] }, false);
+    let from = vec![field("id", FieldType::Guid, true), field("a", source.clone(), false), field("b", source.clone(), false), lookup];
     catalogue.insert(table(SystemId::D365, "thing", "id", from));
+    let behind = vec![field("otherid", FieldType::Guid, true), field("a", source.clone(), false)];
+    catalogue.insert(table(SystemId::D365, "other", "otherid", behind));
     let to = vec![field("key", FieldType::Text { max: Some(40) }, false), field("x", target.clone(), required)];
     catalogue.insert(table(SystemId::Campaign, "thing", "key", to));
     catalogue
@@ -157,6 +163,7 @@ fn step() -> impl Strategy<Value = String> {
 fn entry() -> impl Strategy<Value = (String, Option<String>)> {
     let source = prop_oneof![
         12 => Just("a"), 1 => Just("\"<{a}>\""), 1 => Just("coalesce(a, b)"), 1 => Just("concat(a, \" \", b)"), 1 => Just("join(\", \", a, b)"), 1 => Just("42"), 1 => Just("\"male\""), 1 => Just("2024-02-29"),
+        2 => Just("l.a"), 1 => Just("coalesce(l.a, a)"), 1 => Just("case { l.a = a => l.a; else => b }"), 1 => Just("= l.a + 1"),
         1 => Just("lookup(words.v, a) or null"), 1 => Just("lookup(options.v, a) or default(0)"), 1 => Just("lookup(numbers.v, b) or reject"),
         1 => Just("case { a is present => a; else => b }"), 1 => Just("case { a = b => a; else => null }"),
         1 => Just("case { a is empty => 42; else => a }"), 1 => Just("case { a is present and b is present => \"male\"; else => \"unknown\" }"),
@@ -380,10 +387,10 @@ fn holds(runner: &mut TestRunner, source: &FieldType, target: &FieldType, requir
         let other = format!("{} or reject {}", &text[..at], &text[end..]);
         (text[at..end].trim().to_owned(), compiled(&other, &catalogue))
     });
-    let strategy = (value(source), value(source));
+    let strategy = (value(source), value(source), value(source));
     for _ in 0..most {
-        let (a, b) = strategy.new_tree(runner).expect("values").current();
-        let record = format!("{{\"id\":\"{KEY}\",\"a\":{a},\"b\":{b}}}");
+        let (a, b, behind) = strategy.new_tree(runner).expect("values").current();
+        let record = format!("{{\"id\":\"{KEY}\",\"a\":{a},\"b\":{b},\"l.a\":{behind}}}");
         let outcome = evaluate(&result, &record);
         counts.values += 1;
         match &outcome {

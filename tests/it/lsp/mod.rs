@@ -449,3 +449,34 @@ fn the_exit_status_says_whether_the_session_ended_in_order() {
     s.client.notify("exit", Value::Null);
     assert_eq!(s.client.vanish(), 1);
 }
+
+#[test]
+fn after_a_lookup_the_columns_of_its_record_or_the_names_of_its_tables_are_offered() {
+    let mut s = Session::new(FILE);
+    let head = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n";
+    let mut offered = |line: &str| s.offered(&format!("{head}  {line}\n}}\n"));
+    let has = |list: &[String], name: &str| list.iter().any(|label| label == name);
+    let users = offered("owninguser.§");
+    assert!(has(&users, "internalemailaddress") && !has(&users, "emailaddress1"), "{users:?}");
+    assert_eq!(offered("parentcustomerid.§"), ["account", "contact"]);
+    assert!(has(&offered("parentcustomerid.account.§"), "accountnumber"));
+    assert!(has(&offered("masterid.owninguser.§"), "domainname"));
+    assert!(has(&offered("nickname -> middleName | coalesce(owninguser.§"), "domainname"));
+    assert!(has(&offered("filter all { owninguser.§ }"), "domainname"));
+    assert!(has(&offered("filter all { parentcustomerid.account.statecode § }"), "="));
+    assert!(has(&offered("filter all { parentcustomerid.account.statecode = § }"), "Active"));
+    assert!(has(&offered("case { owninguser.§"), "domainname"));
+    assert!(has(&offered("= parentcustomerid.account.§"), "accountnumber"));
+    assert!(offered("lastname.§").is_empty());
+}
+
+#[test]
+fn the_names_of_a_path_through_lookups_say_what_they_stand_for() {
+    let mut s = Session::new(
+        "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  parentcustomerid.account.accountnumber -> middleName\n}\n",
+    );
+    let mut hover = |needle: &str| s.at("textDocument/hover", needle)["contents"]["value"].as_str().unwrap_or_default().to_owned();
+    assert!(hover("parentcustomerid").contains("`d365.contact.parentcustomerid`"));
+    assert!(hover("account.accountnumber").contains("`d365.account`"));
+    assert!(hover("accountnumber").contains("`d365.account.accountnumber`") && hover("accountnumber").contains("text(20)"));
+}
