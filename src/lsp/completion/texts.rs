@@ -5,6 +5,7 @@ use std::path::Path;
 use lsp_types::{CompletionItem, CompletionItemKind};
 
 use super::items::{fields, item};
+use super::lookups::through_lookups;
 use super::{Place, at_place, constants, tables};
 use crate::diagnostics::{Code, Severity};
 use crate::lsp::documents::Group;
@@ -62,12 +63,13 @@ fn placeholders(typed: &str, after: &str, group: &Group, place: &Place<'_>) -> V
         Some((parent, _)) => parent.split('.').flat_map(|part| [part, "."]).collect(),
         None => Vec::new(),
     };
-    let mut all = fields(&parent, table, |field| field.readable);
+    let mut all = through_lookups(&parent, &[], &tables).unwrap_or_else(|| fields(&parent, table, |field| field.readable));
     if parent.is_empty() {
         all.extend(constants(group));
     }
     let end = if after.starts_with('}') { "" } else { "}" };
-    for one in &mut all {
+    // The name of a table is followed by that of its column.
+    for one in all.iter_mut().filter(|one| one.kind != Some(CompletionItemKind::STRUCT)) {
         let name = one.insert_text.as_ref().unwrap_or(&one.label);
         // What is already typed of `$name` stays.
         let name = if typed.starts_with('$') { name.trim_start_matches('$') } else { name };

@@ -467,6 +467,7 @@ fn after_a_lookup_the_columns_of_its_record_or_the_names_of_its_tables_are_offer
     assert!(has(&offered("filter all { parentcustomerid.account.statecode = § }"), "Active"));
     assert!(has(&offered("case { owninguser.§"), "domainname"));
     assert!(has(&offered("= parentcustomerid.account.§"), "accountnumber"));
+    assert!(has(&offered("\"by {owninguser.§}\" -> middleName"), "domainname"));
     assert!(offered("lastname.§").is_empty());
 }
 
