@@ -36,7 +36,7 @@ pub fn is_optout(field: &Field) -> bool {
     known(&field.name) || field.aliases.iter().any(|a| known(a))
 }
 
-/// The direction that a block names; `None` where it names none that is known.
+/// The direction that a block names; `None` if it names none that is known.
 pub(super) fn direction(block: &Optout) -> Option<Direction> {
     match block.directions.first()?.value.text.as_str() {
         "disabled" => Some(Direction::Disabled),

@@ -40,7 +40,7 @@ struct Used {
     between: BTreeSet<(usize, usize)>,
 }
 
-/// The path that an `include` in a file names, relative to where that file's own name is relative to; `None` where it leads
+/// The path that an `include` in a file names, relative to where that file's own name is relative to; `None` if it leads
 /// out of the top folder.
 pub fn included_name(including: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = including.split('/').collect();

@@ -24,7 +24,7 @@ pub(super) struct Checker<'m> {
     pub(super) target: Arc<Table>,
     pub(super) slots: Vec<Slot>,
     pub(super) index: HashMap<String, u32>,
-    /// The replacements by source field; `None` where one is faulty.
+    /// The replacements by source field; `None` if one is faulty.
     replaces: BTreeMap<String, Option<CheckedReplace>>,
     /// Replaced fields that some entry reads.
     used: BTreeSet<String>,

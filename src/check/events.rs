@@ -35,7 +35,7 @@ const DEFAULT_COLUMNS: [(&str, EventField); 6] = [
     ("adobe_trackingurl", EventField::Url),
 ];
 
-/// The subject where no entry writes one: campaign and delivery by their own names (documented).
+/// The subject if no entry writes one: campaign and delivery by their own names (documented).
 fn default_subject() -> Vec<EventPiece> {
     vec![EventPiece::Field(EventField::CampaignId), EventPiece::Text(" ".to_owned()), EventPiece::Field(EventField::DeliveryId)]
 }

@@ -20,7 +20,7 @@ use crate::time;
 /// Gives the slot of a source field.
 pub(super) type Slots<'s> = dyn FnMut(&SourceField, Span, &mut Context<'_>) -> u32 + 's;
 
-/// Checks a filter. `None` where any of its conditions is faulty.
+/// Checks a filter. `None` if any of its conditions is faulty.
 pub(super) fn check(filter: &ast::Filter, source: &Table, slots: &mut Slots<'_>, context: &mut Context<'_>) -> Option<Condition> {
     let mut facts = Vec::new();
     let checked = group(&filter.group, false, source, slots, &mut facts, context);

@@ -9,7 +9,7 @@ use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, Related, Sou
 use crate::schema::Table;
 use crate::syntax::ast::{Entry, FieldMapping, Mapping, Optout, Source, Way};
 
-/// Checks a mapping with its opt-out block. The flow is complete only where no diagnostic is an error.
+/// Checks a mapping with its opt-out block. The flow is complete only if no diagnostic is an error.
 pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Context<'_>) -> Option<(IngressFlow, Option<OptoutFlow>)> {
     let head = mapping.head.as_ref()?;
     let (source, target) = (names::table(&head.source, context), names::table(&head.target, context));
@@ -122,7 +122,7 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
     Some((key?, fields, condition?))
 }
 
-/// The filter of a mapping; the outer `None` where it is faulty.
+/// The filter of a mapping; the outer `None` if it is faulty.
 #[allow(clippy::option_option)]
 pub(super) fn condition(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'_>) -> Option<Option<Condition>> {
     let mut filters = mapping.entries.iter().filter_map(|e| match e {

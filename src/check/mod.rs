@@ -78,7 +78,7 @@ pub struct Compiled {
     pub sources: Sources,
     /// All findings, sorted.
     pub diagnostics: Vec<Diagnostic>,
-    /// The plan; `None` where a finding is an error.
+    /// The plan; `None` if a finding is an error.
     pub plan: Option<ExecutionPlan>,
     /// The tests that can be run, in the order of files and places.
     pub tests: Vec<TestCase>,

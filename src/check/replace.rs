@@ -252,7 +252,7 @@ fn near_keyword(word: &str, keywords: &[&'static str]) -> Option<&'static str> {
     keywords.iter().copied().find(|keyword| strsim::damerau_levenshtein(&word, keyword) <= 1)
 }
 
-/// Reports a result that is a word without quotes, where no option or value of an enumeration can be meant.
+/// Reports a result that is a word without quotes, if no option or value of an enumeration can be meant.
 fn report_bare(arm: &Arm, text: &str, context: &mut Context<'_>) {
     let keyword = near_keyword(text, &["keep", "reject", "null", "true", "false"]).map(Near::guess);
     let diagnostic = Diagnostic::new(Code::D310, arm.span, format!("`{text}` is a word without quotes"), "expected a value");
@@ -539,7 +539,7 @@ fn label_of(option: &Choice) -> Const {
     constant(&LiteralValue::Text(option.label.clone()))
 }
 
-/// The table that reads a picklist by its labels where no replacement applies.
+/// The table that reads a picklist by its labels if no replacement applies.
 pub(super) fn labels_of(set: &ChoiceSet, at: At) -> Replacement {
     let entries = set.options.iter().map(|o| (Const::Integer(o.value), Outcome::Value(label_of(o))));
     Replacement { at, entries: entries.collect(), tests: Vec::new(), null: Outcome::Keep, otherwise: Outcome::Unknown, labels: true }

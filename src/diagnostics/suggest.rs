@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_and_a_difference_of_case_are_suggested_and_a_stranger_is_not() {
+    fn a_typing_mistake_and_a_difference_in_case_are_suggested_and_another_word_is_not() {
         let names = ["firstname", "lastname", "emailaddress1"];
         assert_eq!(nearest("firstnmae", names), Some("firstname"));
         assert_eq!(nearest("FirstName", names), Some("firstname"));

@@ -10,7 +10,7 @@ use crate::plan::{At, Branch, BranchResult};
 use crate::time::Instant;
 use crate::value::Value;
 
-/// A `case`: the first branch whose condition holds gives the value.
+/// A `case`: the first branch whose condition is true gives the value.
 #[derive(Debug)]
 pub(super) struct ReadyCase<'p> {
     branches: Vec<ReadyBranch<'p>>,

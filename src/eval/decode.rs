@@ -196,7 +196,7 @@ fn text_value(text: Cow<'_, str>) -> Value<'_> {
     if is_blank(&text) { Value::Null } else { Value::Text(text) }
 }
 
-/// A value that is written as text and borrows nothing of it.
+/// A value that is written as text and borrows no part of it.
 fn scalar(kind: SlotKind, text: &str) -> Option<Value<'static>> {
     match kind {
         SlotKind::Date => time::parse_date(text).map(Value::Date),

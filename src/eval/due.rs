@@ -1,7 +1,7 @@
 //! When the answer of a filter changes although the record does not.
 //!
 //! The answer of a test is constant between a few moments that its value and its offset decide, so that of the whole filter is
-//! constant between the moments of all its tests. The filter is asked at each of them, in order, whatever `all`, `any` and `not` make
+//! constant between the moments of all its tests. The filter is evaluated at each of them, in order, whatever `all`, `any` and `not` make
 //! of the tests.
 
 use chrono::{Days, TimeDelta};

@@ -174,6 +174,6 @@ pub fn meets(constant: &Const, test: &Test) -> Option<bool> {
         return None;
     }
     let ready = ReadyTest::new(test, At { file: 0, line: 0, column: 0, start: 0, end: 0 }).ok()?;
-    // Of the tests that are left, none looks at the time.
+    // None of the remaining tests depends on the time.
     Some(ready.holds(&Value::of(constant), &[], Instant::UNIX_EPOCH))
 }

@@ -58,7 +58,7 @@ pub struct Evaluator<'p> {
     filter: Option<filter::Ready>,
     /// The filter's answer changes as time passes.
     asks_the_time: bool,
-    /// So do values: a `case` asks the time.
+    /// So do values: a `case` depends on the time.
     values_ask_the_time: bool,
     key: Program<'p>,
     fields: Vec<Program<'p>>,
@@ -117,7 +117,7 @@ pub struct MappedField<'m, 'a> {
     pub unchanged: bool,
     /// Its program in the plan.
     pub program: &'m FieldProgram,
-    /// Which of the first seven source columns that it reads have a value, as bits; none where the field has no value without them
+    /// Which of the first seven source columns that it reads have a value, as bits; none if the field has no value without them
     /// (see [`FieldProgram::outlives_its_columns`]).
     pub filled: Option<u8>,
 }
@@ -175,7 +175,7 @@ impl<'p> Evaluator<'p> {
         Ok(evaluator)
     }
 
-    /// The arms of the replacements, each with whether a record took it; nothing where they are not counted. A table that
+    /// The arms of the replacements, each with whether a record took it; nothing if they are not counted. A table that
     /// several fields use is in it once for each.
     pub fn arms(&mut self) -> Vec<ArmUse> {
         let mut arms = Vec::new();
@@ -272,7 +272,7 @@ impl<'p> Evaluator<'p> {
         Ok((key, values, unchanged))
     }
 
-    /// The slow path: which value of a record is not what its schema says.
+    /// The slow path: which value of a record does not match its schema.
     fn undecodable(&self, record: &str, error: &serde_json::Error) -> Rejection {
         // A name that is not a text hides the properties: then those of the repaired record tell the id at least.
         let repaired = json::without_lone_surrogates(record);

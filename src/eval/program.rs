@@ -382,7 +382,7 @@ impl<'p> Piped<'p> {
         Ok(Some(value))
     }
 
-    /// Missing fields leave nothing; where all are missing, so is the whole.
+    /// Empty fields add nothing; if all are missing, so is the whole.
     fn template<'a>(&self, pieces: &[ReadyPiece<'p>], slots: &[Value<'a>], now: Instant) -> Result<Value<'a>, Fault>
     where
         'p: 'a,
@@ -497,7 +497,7 @@ impl<'p> Program<'p> {
     }
 }
 
-/// The labels of several options, given as `1,9`, in that order or in that of `labels`; `None` where one is unknown.
+/// The labels of several options, given as `1,9`, in that order or in that of `labels`; `None` if one is unknown.
 pub(super) fn labels_text(numbers: &str, labels: &[(i64, String)], separator: &str, sorted: bool) -> Option<String> {
     let place = |number: &str| {
         let number: i64 = number.trim().parse().ok()?;

@@ -62,7 +62,7 @@ impl<'p> Programs<'p> {
         arms
     }
 
-    /// The values of a record's slots. A dotted wire name leads into nested objects.
+    /// The values of a record's slots. A dotted wire name names nested objects.
     pub fn flat(&self, record: &str) -> Flat {
         let found = self.slots.iter().filter_map(|slot| Some((slot.wire.clone(), raw_at(record, &slot.wire)?)));
         found.collect()

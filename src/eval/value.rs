@@ -71,7 +71,7 @@ impl Value<'_> {
         }
     }
 
-    /// The order of two values; `None` where one is missing or they have no order.
+    /// The order of two values; `None` if one is missing or they have no order.
     pub(super) fn compare_value(&self, other: &Value<'_>) -> Option<Ordering> {
         match (self, other) {
             (value, Value::Integer(n)) => value.compare(&Const::Integer(*n)),
@@ -89,7 +89,7 @@ impl Value<'_> {
         }
     }
 
-    /// The order of the value and a constant; `None` where one is missing or they have no order.
+    /// The order of the value and a constant; `None` if one is missing or they have no order.
     pub(super) fn compare(&self, constant: &Const) -> Option<Ordering> {
         match (self, constant) {
             (Value::Integer(a), Const::Integer(b)) => Some(a.cmp(b)),
@@ -107,7 +107,7 @@ impl Value<'_> {
     }
 }
 
-/// The order of two constants of one kind; `None` where they have none.
+/// The order of two constants of one kind; `None` if they have none.
 pub fn compare_constants(a: &Const, b: &Const) -> Option<Ordering> {
     Value::of(a).compare(b)
 }

@@ -16,7 +16,7 @@ mod tree;
 use crate::diagnostics::{Diagnostics, FileId};
 use crate::syntax::{self, TokenKind, tokens};
 
-/// The canonical form of a text; `None` where the text does not follow the grammar.
+/// The canonical form of a text; `None` if the text does not follow the grammar.
 pub fn format(text: &str) -> Option<String> {
     let mut diagnostics = Diagnostics::default();
     syntax::parse(FileId(0), text, &mut diagnostics);

@@ -154,7 +154,7 @@ fn bars(parts: &[Part<'_>]) -> Vec<usize> {
     found
 }
 
-/// An entry as a row; `None` where it takes several lines.
+/// An entry as a row; `None` if it takes several lines.
 fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     let arrow = entry.parts.iter().position(|p| matches!(p, Part::Word(_, "->" | "<-" | "<->" | "=>")));
     // Steps of a formula can be before the arrow.
@@ -184,7 +184,7 @@ fn one_line(entry: &Entry<'_>, depth: usize, owner: &str) -> Option<Row> {
     }
 }
 
-/// Words with the spaces between them, blocks in one line; `None` where a block or a list takes several.
+/// Words with the spaces between them, blocks in one line; `None` if a block or a list takes several.
 fn words(parts: &[Part<'_>]) -> Option<String> {
     words_in(parts, &mut Formula::default())
 }

@@ -1,5 +1,5 @@
 //! Completion, in half-typed text too: the words of the entry before the cursor decide what is allowed there, together with
-//! the blocks around it, not from the tree, which has nothing where an entry cannot be read yet.
+//! the blocks around it, not from the tree, which has nothing if an entry cannot be read yet.
 
 mod blocks;
 mod conditions;

@@ -66,7 +66,7 @@ pub struct WorkflowEstimate {
 pub struct Step {
     /// What.
     pub what: String,
-    /// Engine calls in Campaign by the vendor's rule; none where that says nothing.
+    /// Engine calls in Campaign by the vendor's rule; none if that says nothing.
     pub vendor_engine_calls: Option<u64>,
     /// Calls to Campaign here.
     pub campaign_calls: u64,

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_tells_every_change_of_keys_and_of_the_column() {
+    fn the_fingerprint_changes_with_the_keys_and_the_column() {
         let with = |keys: [&str; 2], values: [Option<&str>; 2]| {
             let mut table = table(vec![Cells::Texts(keys.map(|k| Some(k.into())).to_vec())]).unwrap();
             table.columns.push(Column { name: "v".to_owned(), cells: Cells::Texts(values.map(|v| v.map(Into::into)).to_vec()) });

@@ -31,7 +31,7 @@ pub enum PlanError {
         /// The format in the file.
         found: u64,
     },
-    /// A reference within the plan that leads nowhere: the file was changed by hand.
+    /// A reference within the plan that does not exist: the file was changed by hand.
     #[error("this plan is damaged: {0}. Compile it again")]
     Damaged(String),
 }
@@ -109,7 +109,7 @@ impl IngressFlow {
         if self.filter.as_ref().is_some_and(Condition::asks_the_time) { fingerprint(&("due", self)) } else { fingerprint(self) }
     }
 
-    /// Whether the result for a record can change although the record does not: its filter or a `case` asks the time.
+    /// Whether the result for a record can change although the record does not: its filter or a `case` depends on the time.
     pub fn asks_the_time(&self) -> bool {
         self.filter.as_ref().is_some_and(Condition::asks_the_time) || self.fields.iter().any(FieldProgram::asks_the_time)
     }

@@ -124,7 +124,7 @@ pub struct EventColumn {
     pub at: At,
     /// The column's logical name.
     pub column: String,
-    /// What it holds: one field of the event as it is, or text. Not written where no field in it has a value.
+    /// What it holds: one field of the event as it is, or text. Not written if no field in it has a value.
     pub value: Vec<EventPiece>,
 }
 
@@ -144,11 +144,11 @@ pub enum EventPiece {
 pub enum EventField {
     /// `send`, `open`, `click`, `bounce`.
     Type,
-    /// The campaign's label, or its name where it has none.
+    /// The campaign's label, or its name if it has none.
     Campaign,
     /// The campaign's own name.
     CampaignId,
-    /// The delivery's label, or its name where it has none.
+    /// The delivery's label, or its name if it has none.
     Delivery,
     /// The delivery's own name.
     DeliveryId,
@@ -237,9 +237,9 @@ pub struct TwoWayFlow {
     pub forward: Vec<FieldProgram>,
     /// Programs over the right side's slots; they write the left side.
     pub backward: Vec<FieldProgram>,
-    /// The records that lookups of the right side lead to.
+    /// The records that lookups of the right side point to.
     pub links: Vec<LinkedRecord>,
-    /// The lists of the left side whose items are rows that lead to the right side's record.
+    /// The lists of the left side whose items are rows that point to the record of the right side.
     pub rows: Vec<LinkedRows>,
     /// The conditions on a record of the left side.
     pub filter: Option<Condition>,
@@ -264,11 +264,11 @@ pub struct Side {
     pub primary_key: String,
     /// The property that identifies the record of the other side.
     pub key: String,
-    /// The fields that are needed. A dotted wire name leads into nested objects.
+    /// The fields that are needed. A dotted wire name names nested objects.
     pub slots: Vec<Slot>,
 }
 
-/// The record that a lookup of the right side leads to.
+/// The record that a lookup of the right side points to.
 ///
 /// What of it goes to the left side is among [`TwoWayFlow::backward`]: its fields are slots of the right side below the navigation property.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -310,7 +310,7 @@ pub enum Otherwise {
     Reject,
 }
 
-/// A list of the left side whose items are rows of a table that lead to the right side's record.
+/// A list of the left side whose items are rows of a table that point to the record of the right side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkedRows {
@@ -647,7 +647,7 @@ impl FieldProgram {
         })
     }
 
-    /// The mapping whose record the field links to, where it is a link.
+    /// The mapping whose record the field links to, if it is a link.
     pub fn link(&self) -> Option<&str> {
         self.steps.iter().rev().find_map(|step| match &step.op {
             Op::Link { mapping, .. } => Some(mapping.as_str()),
@@ -724,7 +724,7 @@ pub enum Source {
         /// The fields.
         reads: Vec<Read>,
     },
-    /// The result of the first branch whose condition holds.
+    /// The result of the first branch whose condition is true.
     Case(Vec<Branch>),
     /// Arithmetic over fields.
     Formula(Formula),
@@ -777,7 +777,7 @@ pub struct Read {
     pub replace: Option<Replacement>,
     /// For several chosen options read by their labels: the label of each number.
     pub labels: Option<Vec<(i64, String)>>,
-    /// What is done to the value, in order, where it is an argument.
+    /// What is done to the value, in order, if it is an argument.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
 }
@@ -846,7 +846,7 @@ pub struct Step {
     pub at: At,
     /// What is done.
     pub op: Op,
-    /// What happens where it fails; `None` for a step that cannot fail.
+    /// What happens if it fails; `None` for a step that cannot fail.
     pub on_failure: Option<OnFailure>,
 }
 
@@ -860,9 +860,9 @@ pub enum Op {
     Midnight,
     /// Puts texts and fields after the value.
     Concat(Vec<Piece>),
-    /// A phone number in E.164, by the country that a field holds.
+    /// A phone number in E.164, by the country that a field contains.
     PhoneIn(PhoneIn),
-    /// The time that clocks of a zone show, by the zone that a field holds.
+    /// The local time in a zone, by the zone that a field contains.
     LocalIn(LocalIn),
     /// The whole years, months or days from the value to another day.
     Elapsed(Elapsed),

@@ -145,7 +145,7 @@ fn written(part: &FormatPart) -> &str {
     }
 }
 
-/// A pattern that dates are written by; `None` where a part is unknown or there is none.
+/// A pattern that dates are written by; `None` if a part is unknown or there is none.
 fn format_pattern(pattern: &str) -> Option<Vec<FormatPart>> {
     let parts = runs(pattern).into_iter().map(|run| {
         Some(match run {

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_or_an_element_that_nothing_ends_goes_on_to_the_end() {
+    fn an_unclosed_tag_or_element_continues_to_the_end() {
         assert_eq!(strip_html("a<b c=\"d>e"), "a");
         assert_eq!(strip_html("a<script>b"), "a");
         assert_eq!(strip_html("a<!-- b"), "a");

@@ -36,7 +36,7 @@ fn check(call: &mut Call<'_>) -> Result<Checked, Wrong> {
     }
     let ty = call.text(|w| truncate(w, most).to_owned(), |max| Some(max.map_or(most, |m| m.min(most))))?;
     let operation = Operation::Truncate(Truncate(most));
-    // What is cut off may leave only white space, or nothing where the first character alone is too long. Text that is short
+    // What is cut off may leave only white space, or nothing if the first character alone is too long. Text that is short
     // enough is not cut.
     Ok(if short_enough { Checked::sure(operation, call.typed(ty)) } else { call.perhaps_empty(operation, ty) })
 }

@@ -298,11 +298,11 @@ impl Path {
 pub struct Mapping {
     /// From the keyword to the closing brace.
     pub span: Span,
-    /// Name and tables; `None` where they could not be read (and a diagnostic says so).
+    /// Name and tables; `None` if they could not be read (and a diagnostic says so).
     pub head: Option<Head>,
     /// What is between the braces, in order.
     pub entries: Vec<Entry>,
-    /// A key that could not be read: that there is none need not be said as well.
+    /// A key that could not be read: a missing key need not be reported as well.
     pub unread_key: bool,
     /// An entry that could not be read: what the mapping leaves out is not known.
     pub unread_entries: bool,
@@ -387,7 +387,7 @@ impl Entry {
 pub enum LinkedKind {
     /// `link COLUMN: TABLE by A, B or create { … }`: the one record that a lookup points to.
     Record,
-    /// `rows LIST: TABLE by COLUMN { … }`: the items of a list, each of which is a row that leads back to the record.
+    /// `rows LIST: TABLE by COLUMN { … }`: the items of a list, each of which is a row that points to the record.
     Rows,
 }
 
@@ -1001,6 +1001,6 @@ pub struct Setting {
     pub name: Ident,
     /// Its value; the word `every` of an interval.
     pub value: Ident,
-    /// How often, in seconds, where the value is an interval.
+    /// How often, in seconds, if the value is an interval.
     pub every: Option<u64>,
 }

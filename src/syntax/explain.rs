@@ -465,7 +465,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_foreign_sign_is_named_before_the_grammar_is_asked() {
+    fn a_foreign_symbol_is_reported_before_the_grammar_is_tried() {
         let code = |text, context| explain(text, context).pop().unwrap().code;
         assert_eq!(code("firstname = firstName", Context::Entry), Code::D009);
         assert_eq!(code("1 -> male", Context::Arm), Code::D009);

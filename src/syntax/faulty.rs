@@ -43,13 +43,13 @@ pub(super) struct Finding {
     pub(super) help: Option<String>,
     /// What takes the place of the range, if that alone fixes it.
     pub(super) instead: Option<Near>,
-    /// What takes the place of which ranges, where the fix has several; each is safe.
+    /// What takes the place of which ranges, if the fix has several edits; each is safe.
     pub(super) edits: Vec<(Range<usize>, &'static str)>,
     /// What takes the place of another range than the one that is underlined.
     pub(super) rewrite: Option<(Range<usize>, String, Safety)>,
 }
 
-/// The text with strings and comments blanked out (same length), so that signs are found only where they are signs.
+/// The text with strings and comments blanked out (same length), so that symbols are found only outside of strings and comments.
 pub(super) fn blank_strings(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut quote = false;

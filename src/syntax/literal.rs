@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_and_escapes_are_told_apart() {
+    fn placeholders_and_escapes_are_distinguished() {
         let pieces = string(r#""a\{b {c.d}\"""#, true).unwrap();
         assert_eq!(pieces, [Piece::Text("a{b ".into()), Piece::Placeholder("c.d".into(), 7..10), Piece::Text("\"".into())]);
         assert_eq!(string(r#""{c}""#, false).unwrap(), [Piece::Text("{c}".into())]);

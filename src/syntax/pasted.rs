@@ -65,7 +65,7 @@ static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 
-/// Finds the pasted characters of an entry; `visible` is its text without strings and comments, of the same length. Nothing where one of
+/// Finds the pasted characters of an entry; `visible` is its text without strings and comments, of the same length. Nothing if one of
 /// them cannot be replaced without a person looking at it.
 pub(super) fn find(visible: &str, context: Context) -> Option<Found> {
     let mut first = None;

@@ -29,7 +29,7 @@ pub struct Piece {
 pub struct Scan {
     /// In order, without gaps that hold anything.
     pub pieces: Vec<Piece>,
-    /// Ranges about which the parser need say nothing more.
+    /// Ranges that the parser need not report again.
     pub reported: Vec<Range<usize>>,
     /// Each `;` between values, which is read as a comma.
     pub separators: Vec<usize>,
@@ -59,13 +59,13 @@ struct Scanner<'a> {
     stack: Vec<Opener>,
     /// How many parentheses are open, those around open braces among them.
     parens: usize,
-    /// An opener whose closing brace is indented less than its own line: probably the block that lacks its brace.
+    /// An opener whose closing brace is indented less than its own line: probably the block whose brace is missing.
     suspect: Option<Suspect>,
     piece_start: usize,
     scan: Scan,
 }
 
-/// Cuts and balances a text. `None` where it is nested too deeply to continue.
+/// Cuts and balances a text. `None` if it is nested too deeply to continue.
 pub fn scan(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<Scan> {
     let mut scanner = Scanner {
         file,
@@ -169,7 +169,7 @@ impl Scanner<'_> {
         self.bytes[from..].iter().position(|b| *b == b'\n').map_or(self.bytes.len(), |n| from + n)
     }
 
-    /// The end of a quoted token on the same line, `None` where it is not closed there.
+    /// The end of a quoted token on the same line, `None` if it is not closed there.
     fn token_end(&self, from: usize, quote: u8) -> Option<usize> {
         let mut at = from + 1;
         while let Some(&byte) = self.bytes.get(at) {
@@ -347,7 +347,7 @@ mod tests {
     use super::visible_length;
 
     #[test]
-    fn comments_and_blanks_at_the_end_are_not_part_of_an_entry() {
+    fn comments_and_spaces_at_the_end_are_not_part_of_an_entry() {
         assert_eq!(visible_length("a -> b  # why \n "), 6);
         assert_eq!(visible_length("\"#\\\"#\" -> b #x"), 11);
         assert_eq!(visible_length("a { # one\n b }"), 14);

@@ -1,6 +1,6 @@
 //! A text as tokens, comments and line ends included: for the formatter, for comments that allow a finding, for editors.
 //!
-//! The grammar decides what is valid; this only finds where one word ends and the next begins, in any text whatsoever.
+//! The grammar decides what is valid; this only finds where one word ends and the next begins, in any text.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn words_numbers_and_signs_are_told_apart() {
+    fn words_numbers_and_symbols_are_distinguished() {
         assert_eq!(texts("a.b->c|truncate(30) @initial"), ["a", ".", "b", "->", "c", "|", "truncate", "(", "30", ")", "@", "initial"]);
         assert_eq!(texts("filtered-out delete"), ["filtered-out", "delete"]);
         assert_eq!(texts("x >= now -30d"), ["x", ">=", "now", "-", "30d"]);

@@ -88,7 +88,7 @@ impl MappingCoverage {
         (self.arms.iter().filter(|a| a.used).count(), self.arms.len())
     }
 
-    /// Ways of the filter: (reached, all); none where there is no filter.
+    /// Ways of the filter: (reached, all); none if there is no filter.
     pub fn filter(&self) -> Option<(usize, usize)> {
         self.filter.map(|(_, seen)| (seen.iter().filter(|s| **s).count(), 2))
     }

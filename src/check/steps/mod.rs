@@ -40,7 +40,7 @@ pub(super) struct Use<'u> {
 
 /// A checked step.
 pub(super) struct CheckedStep {
-    /// The step of the plan; `None` where nothing is to be done.
+    /// The step of the plan; `None` if nothing is to be done.
     pub(super) step: Option<Step>,
     /// What its `or` says.
     pub(super) on_failure: Option<OnFailure>,
@@ -167,10 +167,10 @@ struct StepChecker<'s, 'c, 'd> {
 
 /// A step whose arguments and input are right.
 struct Checked {
-    /// What is done; `None` where nothing is.
+    /// What is done; `None` if nothing is.
     op: Option<Op>,
     output: Typed,
-    /// Why it can fail; `None` where it cannot.
+    /// Why it can fail; `None` if it cannot.
     fallible: Option<String>,
     settled: Option<Vec<Op>>,
 }

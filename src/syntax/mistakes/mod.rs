@@ -1,7 +1,7 @@
 //! Mistakes that are recognized by their form: habits from spreadsheets, SQL, YAML and other languages.
 //!
 //! Each mistake knows how to write the entry right. The rewritten entry is offered only if the grammar accepts it, after the next mistake
-//! in it is rewritten too, so that the line in the help leads to no other error of syntax.
+//! in it is rewritten too, so that the line in the help does not cause another syntax error.
 
 mod blocks;
 mod conditions;
@@ -101,7 +101,7 @@ fn find(text: &str, context: Context) -> Option<Found> {
         let parts = Parts { text, captures: &captures };
         let instead = match mistake.write {
             Write::As(template) => Some(parts.expand(pattern, template)),
-            // A function that knows no way says that this is another mistake.
+            // A function without a result says that this is another mistake.
             Write::By(write) => Some(write(&parts)?),
             Write::Unknown => None,
         };

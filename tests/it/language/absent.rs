@@ -54,7 +54,7 @@ fn a_number_true_or_false_and_an_enumeration_of_numbers_ask_what_to_do_with_an_e
 }
 
 #[test]
-fn the_fix_adds_the_flag_behind_steps_and_flags() {
+fn the_fix_adds_the_flag_after_steps_and_flags() {
     for (line, wanted) in [
         ("numberofchildren -> cusPoints", "numberofchildren -> cusPoints @present"),
         ("nickname -> cusPoints | integer or null # why", "nickname -> cusPoints | integer or null @present # why"),
@@ -79,13 +79,13 @@ fn the_flag_keeps_its_form_and_an_unknown_one_is_named() {
 }
 
 #[test]
-fn a_mapping_in_both_directions_has_no_such_flag() {
+fn a_two_way_mapping_has_no_such_flag() {
     let text = "mapping referrals: partner.referral <-> d365.opportunity {\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n  customerProfile.name -> name | truncate(300) @present\n}\n";
     assert!(codes(text).contains(&"D108"), "{}", rendered(text));
 }
 
 #[test]
-fn a_test_tells_a_field_that_is_left_out_from_one_that_is_emptied() {
+fn a_test_distinguishes_a_field_that_is_left_out_from_one_that_is_emptied() {
     let text = |expected: &str| {
         format!(
             "{}\ntest contacts \"no number\" {{\n  given {{ lastname: \"A\" }}\n  expect {{ {expected} }}\n}}\n",

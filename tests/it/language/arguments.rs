@@ -42,7 +42,7 @@ fn concat_and_join_take_steps_too() {
 }
 
 #[test]
-fn a_chain_in_an_argument_is_checked_as_behind_a_source() {
+fn a_chain_in_an_argument_is_checked_as_after_a_source() {
     for (entry, code) in [
         ("coalesce(telephone1 | phone(\"DE\"), mobilephone) -> cusNote", "D206"),
         ("coalesce(telephone1 | trim or null, mobilephone) -> cusNote", "D207"),
@@ -77,7 +77,7 @@ fn nested_arguments_have_a_limit_and_survive_in_the_plan() {
 }
 
 #[test]
-fn generated_chains_in_arguments_give_what_they_give_behind_a_source() {
+fn generated_chains_in_arguments_give_what_they_give_after_a_source() {
     let types = [
         FieldType::Text { max: Some(12) },
         FieldType::Integer { min: -20, max: 300 },

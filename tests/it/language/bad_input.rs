@@ -35,7 +35,7 @@ fn an_empty_file_is_an_error() {
 }
 
 #[test]
-fn a_file_of_ten_megabytes_is_refused_without_being_parsed() {
+fn a_file_of_ten_megabytes_is_rejected_without_being_parsed() {
     let line = b"  firstname -> firstName\n";
     assert_eq!(codes_of(line.repeat(10 * 1024 * 1024 / line.len() + 1)), ["D002"]);
 }
@@ -47,7 +47,7 @@ fn blocks_nested_ten_thousand_deep_are_one_error() {
 }
 
 #[test]
-fn repetition_of_other_signs_ten_thousand_fold_ends_with_an_error() {
+fn ten_thousand_repeated_symbols_end_with_an_error() {
     for sign in ["(", "[", "not ", "\"", "`", "| trim ", "->", "{", "}", "@initial ", "\\", "or ", "#", "'"] {
         let text = whole(&format!("firstname -> firstName {}", sign.repeat(10_000)));
         let _ = codes(&text);
@@ -80,7 +80,7 @@ fn a_byte_order_mark_and_either_kind_of_line_end_are_accepted() {
 }
 
 #[test]
-fn one_file_with_errors_hides_those_of_no_other() {
+fn errors_in_one_file_do_not_hide_those_in_another() {
     let input = |name: &str, text: String| Input { name: name.to_owned(), bytes: text.into_bytes() };
     let files = vec![input("a.d365map", "mapping {".to_owned()), input("b.d365map", whole("firstnmae -> firstName"))];
     let compiled = compile(files, catalogue());

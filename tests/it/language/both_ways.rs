@@ -67,7 +67,7 @@ fn a_test_of_either_direction_gets_what_that_direction_writes() {
 }
 
 #[test]
-fn a_difference_names_the_field_with_what_came() {
+fn a_difference_names_the_field_with_the_actual_value() {
     assert_eq!(outcome("d365 { statecode: Lost }", "partner { substatus: Won }"), "substatus: \"Won\", \"Lost\"");
     assert_eq!(outcome("d365 { description: \"a\" }", "partner { details.notes absent }"), "details.notes: absent, \"a\"");
     assert_eq!(outcome("d365 { description: \"a\" }", "partner { details.notes: null }"), "details.notes: null, \"a\"");

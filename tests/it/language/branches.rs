@@ -119,7 +119,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_case_gives_the_result_of_the_first_condition_that_holds(
+    fn a_case_gives_the_result_of_the_first_condition_that_is_true(
         case in case(), upper in any::<bool>(), records in prop::collection::vec(record(), 8),
     ) {
         let steps = if upper { " | upper" } else { "" };
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn a_when_writes_the_field_mapping_of_its_first_block_that_holds_or_leaves_the_field(
+    fn a_when_writes_the_first_block_whose_condition_is_true_or_leaves_the_field(
         first in condition(), second in prop::option::of(condition()), results in prop::collection::vec(prop::option::of(prop::sample::select(LEAVES)), 3),
         has_else in any::<bool>(), records in prop::collection::vec(record(), 8),
     ) {
@@ -185,7 +185,7 @@ proptest! {
 const SALUTATION: &str = "case {\n  gendercode = Male and familystatuscode = Married => \"Herr\"\n  gendercode = Female => \"Frau\"\n  else => null\n} -> salutation";
 
 #[test]
-fn the_first_condition_that_holds_wins() {
+fn the_first_condition_that_is_true_wins() {
     let one = |record: Json| map(SALUTATION, record)["salutation"].clone();
     assert_eq!(one(json!({ "gendercode": 1, "familystatuscode": 2 })), "Herr");
     assert_eq!(one(json!({ "gendercode": 1, "familystatuscode": 1 })), json!(null));
@@ -300,7 +300,7 @@ fn the_fix_of_a_case_without_else_adds_it() {
 }
 
 #[test]
-fn a_value_that_asks_the_time_is_due_when_its_condition_changes() {
+fn a_value_that_depends_on_the_time_is_due_when_its_condition_changes() {
     let plan = plan("case { createdon changed within 2d => \"new\"; else => \"old\" } -> cusOrigin");
     let evaluator = Evaluator::new(&plan.ingress[0]).expect("a compiled plan");
     let at = |text: &str| d365map::time::parse_instant(text).expect("an instant");
@@ -365,7 +365,7 @@ fn the_form_of_a_when_keeps_its_else_at_the_brace() {
 }
 
 #[test]
-fn a_mapping_in_both_directions_has_cases_that_do_not_ask_the_time_and_no_when() {
+fn a_two_way_mapping_has_cases_that_do_not_depend_on_the_time_and_no_when() {
     let one = |line: &str| {
         codes(&format!(
             "mapping deals: partner.referral <-> d365.opportunity {{\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n  {line}\n}}\n"

@@ -14,7 +14,7 @@ fn block(page: &str, mark: &str) -> Option<String> {
 /// Codes whose wrong example cannot be in a page; each is shown by the test of this name.
 const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D001, "a_file_that_is_not_utf8_is_named_with_its_place"),
-    (Code::D002, "a_file_of_ten_megabytes_is_refused_without_being_parsed"),
+    (Code::D002, "a_file_of_ten_megabytes_is_rejected_without_being_parsed"),
     (Code::D013, "an_invisible_character_that_reorders_text_is_a_warning_wherever_it_is"),
     (Code::D113, "a_faulty_schema_file_is_reported_as_d113_and_nothing_is_compiled"),
     (Code::D119, "a_run_refuses_to_start_on_a_breaking_drift_with_the_words_of_schema_diff"),
@@ -69,7 +69,7 @@ fn every_code_has_a_rejected_example_that_is_found_under_it() {
 }
 
 #[test]
-fn every_code_has_an_accepted_neighbour() {
+fn every_code_has_an_accepted_example() {
     for code in Code::ALL {
         let right = block(code.page(), "right").unwrap_or_else(|| panic!("{code} has no accepted example"));
         let found = compiled(&whole(&right));

@@ -199,7 +199,7 @@ fn the_and_of_between_belongs_to_between() {
 }
 
 #[test]
-fn a_condition_in_parentheses_may_go_over_several_lines() {
+fn a_condition_in_parentheses_can_continue_over_several_lines() {
     let text = "lastname -> lastName\nfilter all {\n  (\n    lastname = \"x\"\n    or firstname = \"y\"\n  )\n}";
     assert_eq!(codes(&whole(text)), [""; 0]);
     let formatted = format(&whole(text)).expect("a form");

@@ -137,7 +137,7 @@ fn dates_in_filters_are_counted_from_the_run_or_from_a_day() {
 // ------------------------------------------------------------------------------------------------- declarations
 
 #[test]
-fn constants_and_shared_tables_hold_in_files_that_include_them() {
+fn constants_and_shared_tables_can_be_used_in_files_that_include_them() {
     let shared = "let origin = \"crm\"\nlet most = 5\nreplace genders { Male => \"m\"; Female => \"f\"; else => \"x\" }\n";
     let main = "include \"shared/words.d365map\"\n\nmapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  \
                 $origin -> cusOrigin\n  \"{$origin}-{lastname}\" -> cusNote | truncate($most)\n  gendercode -> cusDisplayName\n  \
@@ -322,7 +322,7 @@ fn referrals_go_both_ways_and_each_way_is_checked() {
 // ----------------------------------------------------------------------------------------------- allow comments
 
 #[test]
-fn an_allow_holds_for_its_entry_and_no_other() {
+fn an_allow_applies_to_its_entry_and_no_other() {
     let warned = "familystatuscode -> salutation\nreplace familystatuscode { Single => \"S\" }";
     assert_eq!(codes(&super::support::whole(warned)), ["D304"]);
     let above = warned.replace("replace", "# allow(D304): the others stay\nreplace");

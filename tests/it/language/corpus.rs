@@ -88,7 +88,7 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_comment_more_leaves_the_fingerprint_of_a_flow_and_a_step_more_does_not() {
+fn an_added_comment_keeps_the_fingerprint_of_a_flow_and_an_added_step_does_not() {
     let fingerprint = |entries: &str| super::support::plan(entries).ingress[0].fingerprint();
     let plain = fingerprint("lastname -> lastName");
     assert_eq!(plain, fingerprint("# why\n\nlastname   -> lastName"));

@@ -17,7 +17,7 @@ fn text_steps_apply_in_order() {
 }
 
 #[test]
-fn a_missing_value_stays_missing_but_for_default_and_coalesce() {
+fn an_empty_value_stays_empty_except_with_default_and_coalesce() {
     assert_eq!(map("lastname -> lastName | trim | upper", json!({"lastname": null})), json!({"lastName": null}));
     assert_eq!(map("lastname -> lastName", json!({})), json!({"lastName": null}));
     assert_eq!(map("lastname -> lastName | default(\"none\")", json!({"lastname": null})), json!({"lastName": "none"}));
@@ -29,7 +29,7 @@ fn a_missing_value_stays_missing_but_for_default_and_coalesce() {
 }
 
 #[test]
-fn a_text_with_fields_leaves_missing_ones_out_and_is_missing_where_all_are() {
+fn a_text_with_fields_omits_empty_ones_and_is_empty_if_all_are() {
     let entry = "\"{firstname} {lastname}\" -> cusDisplayName | truncate(100)";
     assert_eq!(map(entry, json!({"firstname": "Ada", "lastname": "L"})), json!({"cusDisplayName": "Ada L"}));
     assert_eq!(map(entry, json!({"firstname": null, "lastname": "L"})), json!({"cusDisplayName": " L"}));
@@ -37,7 +37,7 @@ fn a_text_with_fields_leaves_missing_ones_out_and_is_missing_where_all_are() {
 }
 
 #[test]
-fn the_label_of_a_lookup_is_the_name_that_the_source_tells_beside_it() {
+fn the_label_of_a_lookup_is_the_name_that_the_source_returns_with_it() {
     let name = "_parentcustomerid_value@OData.Community.Display.V1.FormattedValue";
     let id = "a0000000-0000-4000-8000-000000000001";
     let entry = "parentcustomerid -> cusDisplayName | label | truncate(7)";
@@ -177,7 +177,7 @@ fn dates_are_read_by_a_pattern_and_taken_from_instants() {
 }
 
 #[test]
-fn a_day_among_instants_is_its_midnight() {
+fn a_day_among_instants_counts_as_midnight() {
     let since = |entry: &str, record| map(entry, record)["cusSince"].clone();
     assert_eq!(since("createdon -> cusSince | default(2020-01-31)", json!({"createdon": null})), "2020-01-31 00:00:00.000Z");
     assert_eq!(since("createdon -> cusSince | coalesce(birthdate)", json!({"birthdate": "1980-10-24"})), "1980-10-24 00:00:00.000Z");
@@ -211,7 +211,7 @@ fn options_are_replaced_by_label_or_number_and_the_rest_by_else() {
 }
 
 #[test]
-fn else_does_not_hold_for_a_missing_value() {
+fn else_does_not_apply_to_an_empty_value() {
     let entry = "address1_country -> cusNote\nreplace address1_country { \"Germany\" => \"DE\"; else => \"??\" }";
     assert_eq!(map(entry, json!({"address1_country": null})), json!({"cusNote": null}));
     assert_eq!(map(entry, json!({"address1_country": "Germany"})), json!({"cusNote": "DE"}));
@@ -225,7 +225,7 @@ fn a_replacement_can_reject_a_value() {
 }
 
 #[test]
-fn a_replacement_holds_in_texts_and_coalesce_too() {
+fn a_replacement_applies_in_texts_and_coalesce_too() {
     let entry = "\"{gendercode}/{familystatuscode}\" -> cusNote\nreplace gendercode { 1 => \"m\"; 2 => \"f\"; else => \"x\" }";
     assert_eq!(map(entry, json!({"gendercode": 1, "familystatuscode": 2})), json!({"cusNote": "m/2"}));
 }

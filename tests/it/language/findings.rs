@@ -113,7 +113,7 @@ fn conditions_that_some_record_meets_are_not_reported() {
 }
 
 #[test]
-fn conditions_of_which_one_always_holds_are_found() {
+fn conditions_of_which_one_is_always_true_are_found() {
     for conditions in [
         "statecode = Active; statecode = Inactive",
         "statecode = Active; lastname is present; any { statecode = 1 }",
@@ -174,7 +174,7 @@ fn a_number_that_does_not_fit_is_rounded_to_the_most_decimals_that_do() {
 // --------------------------------------------------------------------------------------------------- lists and tests
 
 #[test]
-fn a_list_in_parentheses_can_go_over_several_lines() {
+fn a_list_in_parentheses_can_continue_over_several_lines() {
     let entries = "coalesce(\n  telephone1, # first\n  home2\n) -> phone | truncate(\n  32\n)\n\
                    filter all {\n  numberofchildren in (\n    1, 2\n    , 3\n  )\n  lastname is present\n}";
     let text = whole(entries);

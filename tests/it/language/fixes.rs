@@ -60,7 +60,7 @@ fn backslashes_of_an_expression_are_written_twice() {
 }
 
 #[test]
-fn a_missing_or_is_added_and_a_needless_one_taken_away() {
+fn a_missing_or_is_added_and_an_unnecessary_one_is_removed() {
     becomes("jobtitle -> birthDate | date(\"dd.MM.yyyy\")", "jobtitle -> birthDate | date(\"dd.MM.yyyy\") or null");
     becomes("jobtitle -> birthDate | date(\"dd.MM.yyyy\") # why", "jobtitle -> birthDate | date(\"dd.MM.yyyy\") or null # why");
     becomes("lastname -> lastName | trim or null", "lastname -> lastName | trim");
@@ -68,7 +68,7 @@ fn a_missing_or_is_added_and_a_needless_one_taken_away() {
 }
 
 #[test]
-fn a_step_without_effect_goes_with_its_bar() {
+fn a_step_without_effect_is_removed_with_its_bar() {
     becomes("lastname -> lastName | truncate(200)", "lastname -> lastName");
     becomes("lastname -> lastName | trim | truncate(200) @initial", "lastname -> lastName | trim @initial");
 }
@@ -93,7 +93,7 @@ fn the_key_moves_to_the_top_with_its_line() {
 }
 
 #[test]
-fn signs_of_other_languages_become_ours() {
+fn symbols_of_other_languages_are_replaced() {
     becomes("lastname -> lastName\nfilter all { statecode == Active }", "lastname -> lastName\nfilter all { statecode = Active }");
     becomes("lastname -> lastName\nfilter all { lastname <> \"x\" }", "lastname -> lastName\nfilter all { lastname != \"x\" }");
     becomes("fax → fax | truncate(32)\nlastname -> lastName", "fax -> fax | truncate(32)\nlastname -> lastName");

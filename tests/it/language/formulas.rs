@@ -154,7 +154,7 @@ fn a_formula_is_a_result_of_a_case_and_a_source_in_a_when() {
 }
 
 #[test]
-fn a_formula_goes_one_way_in_a_mapping_of_both_directions() {
+fn a_formula_goes_one_way_in_a_two_way_mapping() {
     let mapping = |line: &str| {
         format!(
             "mapping referrals: partner.referral <-> d365.opportunity {{\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n  name -> name | truncate(300)\n  {line}\n}}\n"

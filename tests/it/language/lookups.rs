@@ -405,7 +405,7 @@ fn tables_are_known_in_files_that_include_their_file() {
 }
 
 #[test]
-fn an_allow_above_a_table_holds_for_its_findings() {
+fn an_allow_above_a_table_applies_to_its_findings() {
     let text = format!("# allow(D815, D328): as others need it\n{}", with_table("k", "nickname -> cusNote | lookup t.v or null"));
     let compiled = compiled_with_tables(&text, &[("t.csv", "k,v,w\na,1,2\nA,3,4\n")]);
     assert!(compiled.diagnostics.is_empty(), "{}", said(&compiled));

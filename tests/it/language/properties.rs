@@ -17,7 +17,7 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A condition that asks the time, or one that does not.
+/// A condition that depends on the time, or one that does not.
 fn timed_condition() -> impl Strategy<Value = String> {
     let field = || prop::sample::select(vec!["lastonholdtime", "createdon", "birthdate"]);
     let moment = || {
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn entries_in_a_sound_mapping_never_lose_their_neighbours(pieces in prop::collection::vec(piece(), 0..8)) {
+    fn entries_in_a_valid_mapping_never_lose_their_neighbors(pieces in prop::collection::vec(piece(), 0..8)) {
         // Whatever one line holds, as long as it opens and closes nothing, the fault of another line is still found.
         let line: String = pieces.join(" ").replace(['{', '}', '\n', '`', '"'], " ");
         prop_assume!(!["mapping", "optout", "events", "test", "let", "include"].iter().any(|k| line.contains(k)));
