@@ -148,7 +148,7 @@ fn entry_places(tree: &File) -> Vec<Range<u32>> {
         for entry in &mapping.entries {
             add(entry.span());
             match entry {
-                Entry::Key(_) => {}
+                Entry::Key(_) | Entry::Adopt(_) => {}
                 Entry::Field(field) => of_field(field, &mut add),
                 Entry::When(when) => {
                     for field in when.blocks.iter().flat_map(|block| &block.fields) {

@@ -167,7 +167,9 @@ impl Checker<'_> {
 
     /// A link cannot depend on a condition: the record that it points to must be known for every record.
     fn no_link(&self, field: &FieldMapping, context: &mut Context<'_>) -> Option<()> {
-        let Some(step) = field.steps.iter().find(|s| matches!(s.operand, Some(Operand::Link(_)))) else { return Some(()) };
+        let Some(step) = field.steps.iter().find(|s| matches!(s.operand, Some(Operand::Link(_) | Operand::LinkTo { .. }))) else {
+            return Some(());
+        };
         context.report(
             Diagnostic::new(Code::D508, step.span, "a link cannot depend on a condition", "only outside of `case` and `when`")
                 .help("write the link as a separate field mapping: `lookup -> link | link MAPPING`"),
@@ -283,6 +285,7 @@ impl Checker<'_> {
             initial: *initial,
             create_only: false,
             present: false,
+            link_to: None,
         })
     }
 

@@ -297,6 +297,7 @@ pub(super) fn deletes_without_block(mapping: &ast::Mapping, info: &MappingInfo, 
     let settings = mapping.entries.iter().filter_map(|entry| match entry {
         ast::Entry::Options(options) => Some(&options.settings),
         ast::Entry::Key(_)
+        | ast::Entry::Adopt(_)
         | ast::Entry::Field(_)
         | ast::Entry::Replace(_)
         | ast::Entry::Filter(_)

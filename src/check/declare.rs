@@ -289,7 +289,7 @@ impl Resolver<'_, '_, '_> {
                         }
                         true
                     }
-                    Entry::Key(_) | Entry::Options(_) => true,
+                    Entry::Key(_) | Entry::Adopt(_) | Entry::Options(_) => true,
                 };
                 if known {
                     entries.push(entry);

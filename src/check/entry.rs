@@ -315,7 +315,7 @@ impl<'m> Checker<'m> {
         };
         let Reading { mut read, mut typed, .. } = self.read(path, entry, &Expect::Any(None), labelled, context)?;
         for (i, step) in steps.iter().enumerate() {
-            if matches!(step.operand, Some(ast::Operand::Link(_))) {
+            if matches!(step.operand, Some(ast::Operand::Link(_) | ast::Operand::LinkTo { .. })) {
                 context.report(
                     Diagnostic::new(
                         Code::D508,
@@ -351,6 +351,9 @@ impl<'m> Checker<'m> {
         if let Some(link) = field.steps.iter().find(|s| matches!(s.operand, Some(ast::Operand::Link(_)))) {
             return self.link(field, link, &target?, context);
         }
+        if let Some(link) = field.steps.iter().find(|s| matches!(s.operand, Some(ast::Operand::LinkTo { .. }))) {
+            return self.link_to(field, link, &target?, context);
+        }
         if self.word_without_quotes(field, context) || self.link_without_step(field, target.as_ref(), context) {
             return None;
         }
@@ -375,7 +378,7 @@ impl<'m> Checker<'m> {
         self.presence(field, &target, &typed, flags, context);
         let create_only = field.turned && matches!(source, Source::Constant(_));
         let Flags { initial, present } = flags;
-        Some(FieldProgram { at, path: target.path, source, steps, fit: target.fit, initial, create_only, present })
+        Some(FieldProgram { at, path: target.path, source, steps, fit: target.fit, initial, create_only, present, link_to: None })
     }
 
     /// A source through its steps. `ends`: what comes of it goes straight into the target.

@@ -23,7 +23,13 @@ pub(super) fn check(
         .iter()
         .filter_map(|e| match e {
             Entry::Key(key) => Some(key),
-            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
+            Entry::Adopt(_)
+            | Entry::Field(_)
+            | Entry::Replace(_)
+            | Entry::Filter(_)
+            | Entry::Options(_)
+            | Entry::Linked(_)
+            | Entry::When(_) => None,
         })
         .collect();
     let identifying = identifying_fields(target);

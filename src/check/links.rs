@@ -133,6 +133,7 @@ impl Checker<'_> {
             initial: field.flags.iter().any(|f| f.text == "initial"),
             create_only: false,
             present: field.flags.iter().any(|f| f.text == "present"),
+            link_to: None,
         })
     }
 

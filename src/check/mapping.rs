@@ -3,7 +3,7 @@
 use super::Context;
 use super::entry::Checker;
 use super::names;
-use super::{consent, filter, keys, linked, options, style, today};
+use super::{adopt, consent, filter, keys, linked, options, style, today};
 use crate::diagnostics::{Code, Diagnostic, Safety};
 use crate::plan::{Condition, FieldProgram, IngressFlow, OptoutFlow, Related, SourceQuery, TargetResource};
 use crate::schema::Table;
@@ -48,6 +48,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
     };
     let primary_key = checker.source.primary_key.clone();
     let primary_key = checker.slot_by_name(&primary_key, head_span, context)?;
+    let adopt = adopt::check(mapping, &target, &key, &fields, context);
     if fields.is_empty() && optout.is_none() {
         style::writes_nothing(mapping, context);
     }
@@ -68,6 +69,7 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
         target: TargetResource { table: target.id.to_string(), collection: target.collection.clone() },
         filter,
         key,
+        adopt: adopt?,
         fields,
         policy,
         depends_on,
@@ -113,7 +115,7 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
                 }
             }
             Entry::When(when) => complete &= checker.when(when, &mut fields, context),
-            Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => {}
+            Entry::Key(_) | Entry::Adopt(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => {}
         }
     }
     let condition = condition(checker, mapping, context);
@@ -127,7 +129,9 @@ fn entries(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'
 pub(super) fn condition(checker: &mut Checker<'_>, mapping: &Mapping, context: &mut Context<'_>) -> Option<Option<Condition>> {
     let mut filters = mapping.entries.iter().filter_map(|e| match e {
         Entry::Filter(one) => Some(one),
-        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
+        Entry::Key(_) | Entry::Adopt(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => {
+            None
+        }
     });
     let Some(first) = filters.next() else { return Some(None) };
     for extra in filters {

@@ -3,9 +3,10 @@
 //! One walk over each mapping checks and lowers at the same time ([`mapping`], [`entry`]), so what passes cannot fail to lower. Before
 //! it, [`declare`] puts constants and shared tables in their place; after it, [`allow`] leaves out what the files allow. The
 //! other files hold one family of rules each: [`names`] tables and fields (D1xx), [`types`], [`steps`] and [`mismatch`]
-//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`case`] and [`reach`] what depends on them, [`keys`], [`links`] and [`two_way`]
+//! types and loss (D2xx), [`replace`] replacements (D3xx), [`filter`] and [`together`] conditions (D4xx), [`case`] and [`reach`] what depends on them, [`keys`], [`adopt`], [`links`] and [`two_way`]
 //! (D5xx), [`consent`] (D6xx), [`limits`] (D7xx), [`style`] (D8xx). [`tables`] reads files with rows, and [`lookup`] looks values up in them; [`through`] and [`related`] read columns of other records. [`cases`] makes test blocks ready to run.
 
+mod adopt;
 mod allow;
 mod both_ways;
 mod case;
@@ -20,6 +21,7 @@ mod fitting;
 mod formula;
 mod keys;
 mod limits;
+mod link_to;
 mod linked;
 mod links;
 mod lookup;
@@ -285,7 +287,13 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
         };
         let key = mapping.entries.iter().find_map(|e| match e {
             Entry::Key(key) => Some(key.target.text()),
-            Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
+            Entry::Adopt(_)
+            | Entry::Field(_)
+            | Entry::Replace(_)
+            | Entry::Filter(_)
+            | Entry::Options(_)
+            | Entry::Linked(_)
+            | Entry::When(_) => None,
         });
         let block = optouts.iter().find(|o| o.mapping.text == head.name.text);
         infos.entry(head.name.text.clone()).or_insert_with(|| MappingInfo {
@@ -300,10 +308,11 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
     infos
 }
 
-/// The rules that concern several blocks: names are unique, and each table is mapped once, as the integration requires.
+/// The rules that concern several blocks: names are unique, and each table is written once. A table of Dynamics may be read into several
+/// tables of Campaign, each of which has its own state; the tables of a mapping in both directions are in no other.
 fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
-    let mut tables: BTreeMap<(TableId, bool), (Span, &str)> = BTreeMap::new();
+    let mut tables: BTreeMap<(TableId, bool), (Span, &str, Way)> = BTreeMap::new();
     let unique = |name: &'_ syntax::ast::Ident, what: &str, first: Option<Span>, context: &mut Context<'_>| {
         if let Some(first) = first {
             context.report(
@@ -323,14 +332,16 @@ fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
             let id = TableId::new(system, table.table.text.clone());
             // A two-way mapping reads and writes both tables.
             let roles: &[bool] = if head.way == Way::Forward { &[writes] } else { &[false, true] };
-            if let Some((first, by)) = roles.iter().find_map(|role| tables.get(&(id.clone(), *role))) {
+            let before = roles.iter().filter_map(|role| Some((*role, tables.get(&(id.clone(), *role))?)));
+            let both_read = |role: bool, way: Way| !role && way == Way::Forward && head.way == Way::Forward;
+            if let Some((first, by, _)) = before.filter(|(role, (.., way))| !both_read(*role, *way)).map(|(_, known)| known).next() {
                 context.report(
                     Diagnostic::new(Code::D110, table.span, format!("`{id}` is mapped twice"), "mapped here again")
                         .related(*first, format!("mapped here by `{by}`"))
-                        .help("each table is mapped once: put the fields of both into one mapping"),
+                        .help("a table is written by one mapping: put the fields of both into it"),
                 );
             } else {
-                tables.extend(roles.iter().map(|role| ((id.clone(), *role), (table.span, name))));
+                tables.extend(roles.iter().map(|role| ((id.clone(), *role), (table.span, name, head.way))));
             }
         }
     }

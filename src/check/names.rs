@@ -132,6 +132,7 @@ impl TargetField {
             initial: false,
             create_only: false,
             present: false,
+            link_to: None,
         }
     }
 }

@@ -119,7 +119,7 @@ pub(super) fn is_set(mapping: &Mapping, name: &str) -> bool {
 fn settings(mapping: &Mapping) -> impl Iterator<Item = &Setting> {
     mapping.entries.iter().flat_map(|e| match e {
         Entry::Options(options) => options.settings.as_slice(),
-        Entry::Key(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Linked(_) | Entry::When(_) => &[],
+        Entry::Key(_) | Entry::Adopt(_) | Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Linked(_) | Entry::When(_) => &[],
     })
 }
 

@@ -4,7 +4,7 @@ use super::both_ways::entry_both_ways;
 use super::entry::Checker;
 use super::today;
 use super::types::convert;
-use super::{Context, linked, mapping as ingress, names, options, status};
+use super::{Context, adopt, linked, mapping as ingress, names, options, status};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{FieldProgram, Policy, Side, TwoWayFlow};
 use crate::schema::{SystemId, Table};
@@ -38,6 +38,7 @@ pub(super) fn check(mapping: &Mapping, context: &mut Context<'_>) -> Option<TwoW
     }
     let (mut to_right, mut to_left) = (Vec::new(), Vec::new());
     let mut complete = true;
+    adopt::refuse(mapping, context);
     for entry in &mapping.entries {
         if let Entry::When(when) = entry {
             context.report(
@@ -93,7 +94,13 @@ fn key<'m>(
 ) -> Option<(FieldProgram, &'m Key)> {
     let mut keys = mapping.entries.iter().filter_map(|e| match e {
         Entry::Key(key) => Some(key),
-        Entry::Field(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => None,
+        Entry::Adopt(_)
+        | Entry::Field(_)
+        | Entry::Replace(_)
+        | Entry::Filter(_)
+        | Entry::Options(_)
+        | Entry::Linked(_)
+        | Entry::When(_) => None,
     });
     let Some(key) = keys.next() else {
         if !mapping.unread_key {

@@ -28,6 +28,7 @@ mod man;
 mod optout;
 mod output;
 mod plan;
+mod plan_adopt;
 mod prepare;
 mod privacy;
 mod progress;

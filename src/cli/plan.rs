@@ -41,6 +41,13 @@ pub struct Args {
     /// change costs.
     #[arg(long, value_name = "FILE|REVISION", group = "costs")]
     against: Option<String>,
+    /// Show which records of Campaign the mappings with an `adopt` line would take over, which they would create, and which are
+    /// ambiguous. Reads Dynamics 365 and Campaign, and writes nothing.
+    #[arg(long, conflicts_with = "costs")]
+    adopt: bool,
+    /// With --adopt: show the values by which records are found. They may be personal data.
+    #[arg(long, requires = "adopt")]
+    show_values: bool,
     /// The number of records or events of a workflow. Otherwise, --estimate asks Dataverse, and --against takes the number of records that
     /// the state has.
     #[arg(long, value_name = "NAME=N", requires = "costs", value_parser = number)]
@@ -67,6 +74,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         [one] if one.extension().is_some_and(|e| e == "json") => read_plan(one).map_err(AppError::from)?,
         paths => load(paths, global)?,
     };
+    if args.adopt {
+        return super::plan_adopt::run(plan, args.format == PlanFormat::Json, args.show_values, global);
+    }
     if let Some(old) = &args.against {
         print(&against(args, old, &plan, global)?);
         return Ok(Exit::Clean);

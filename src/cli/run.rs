@@ -287,7 +287,7 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
 }
 
 /// The state as it is, for commands that change nothing; an empty one in memory if nothing has run yet.
-fn state_or_empty(project: &Project) -> Result<Store, StateError> {
+pub(super) fn state_or_empty(project: &Project) -> Result<Store, StateError> {
     match Store::open_read(&project.state) {
         Err(StateError::NotFound { .. }) => Store::in_memory(),
         other => other,
@@ -297,7 +297,9 @@ fn state_or_empty(project: &Project) -> Result<Store, StateError> {
 fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Result<Exit, CommandError> {
     let (http, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
     let store = state_or_empty(project)?;
-    let (dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store.into(), options))?;
+    let (mut dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store.into(), options))?;
+    // They may be personal data; `plan --adopt --show-values` shows them.
+    dry.flows.iter_mut().flat_map(|flow| &mut flow.adoptions).for_each(|adoption| adoption.value = None);
     match format {
         Format::Human => {
             print(&dry.flows.iter().map(crate::run::DryFlow::describe).collect::<String>());

@@ -167,6 +167,9 @@ codes! {
     D531 Error "a block of linked records in a one-way mapping";
     D532 Error "a block of linked records that does not fit its tables";
     D533 Error "a block of linked records that does not say what happens if no record is found";
+    D540 Error "a field that `adopt` cannot search by";
+    D541 Error "`adopt` in a mapping in both directions";
+    D542 Error "a link by key that does not fit its tables";
     D601 Error "an attribute that is not an opt-out";
     D602 Error "an opt-out from a field that is not true or false";
     D603 Error "an opt-out in a field mapping next to an opt-out block";
@@ -202,6 +205,8 @@ codes! {
     D904 Error "a record has no key";
     D905 Error "a value does not fit the target";
     D906 Error "the service rejected a record";
+    D907 Error "several records of the target could be adopted";
+    D908 Error "a link to a record that the target does not have";
 }
 
 impl Code {

@@ -209,6 +209,7 @@ mod tests {
             initial: false,
             create_only: false,
             present: false,
+            link_to: None,
         };
         let flow = IngressFlow {
             name: "contacts".to_owned(),
@@ -224,6 +225,7 @@ mod tests {
             target: TargetResource { table: "campaign.cusPerson".to_owned(), collection: "customResources/cusPerson".to_owned() },
             filter: None,
             key,
+            adopt: Vec::new(),
             fields: Vec::new(),
             policy: Policy::default(),
             depends_on: Vec::new(),

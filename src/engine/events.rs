@@ -69,6 +69,8 @@ pub struct Problem<'a> {
 /// What only some kinds of workflows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
+    /// Records of the target that had no key, and got one. They count as updated, too.
+    Adopted,
     /// Events whose contact was deleted.
     ContactsGone,
     /// Follow-up tasks that were made.

@@ -215,6 +215,7 @@ impl<'c> Walk<'c, '_> {
                     self.path(&key.source, sides.source);
                     self.path(&key.target, sides.target);
                 }
+                Entry::Adopt(adopt) => adopt.fields.iter().for_each(|field| self.path(field, sides.target)),
                 Entry::Field(field) => self.field(field, &sides),
                 Entry::Replace(replace) => {
                     match sides.source.filter(|t| t.field(&replace.field.names()).is_some()) {
@@ -323,6 +324,13 @@ impl<'c> Walk<'c, '_> {
         match &step.operand {
             Some(Operand::Shared(name)) => self.refer(name, Name::Shared),
             Some(Operand::Link(name)) => self.refer(name, Name::Mapping),
+            Some(Operand::LinkTo { table, by }) => {
+                self.table(table);
+                if let Some(by) = by {
+                    let of = id(table).and_then(|id| self.catalogue.get(&id)).map(AsRef::as_ref);
+                    self.path(by, of);
+                }
+            }
             Some(Operand::Lookup { column, .. }) => self.column(column),
             Some(Operand::Table { arms, .. }) => self.arms(arms),
             None => {}

@@ -144,6 +144,7 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
         let children = mapping.entries.iter().map(|entry| {
             let (name, kind) = match entry {
                 Entry::Key(key) => (format!("key {}", key.target.text()), SymbolKind::KEY),
+                Entry::Adopt(_) => ("adopt".to_owned(), SymbolKind::KEY),
                 Entry::Field(field) => (field.target.text(), SymbolKind::FIELD),
                 Entry::Replace(replace) => (format!("replace {}", replace.field.text()), SymbolKind::ENUM),
                 Entry::Filter(_) => ("filter".to_owned(), SymbolKind::BOOLEAN),
@@ -158,7 +159,7 @@ pub(super) fn symbols(group: &Group, file: usize) -> Vec<DocumentSymbol> {
                 },
                 Entry::Key(key) => Some(key.source.text()),
                 Entry::Linked(linked) => Some(linked.table.table.text.clone()),
-                Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::When(_) => None,
+                Entry::Adopt(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::When(_) => None,
             };
             symbol(name, detail, kind, entry.span(), entry.span(), None)
         });

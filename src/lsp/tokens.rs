@@ -7,7 +7,7 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that are used alone.
-const KEYWORDS: [&str; 43] = [
+const KEYWORDS: [&str; 44] = [
     "table",
     "from",
     "sheet",
@@ -15,6 +15,7 @@ const KEYWORDS: [&str; 43] = [
     "by",
     "mapping",
     "key",
+    "adopt",
     "replace",
     "filter",
     "case",

@@ -122,12 +122,14 @@ pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pac
         let pages_of = |n: u64| n.div_ceil(u64::from(pace.page_size.max(1))).max(1);
         let mut steps = count.map_or_else(Vec::new, |n| {
             let pages = pages_of(n);
+            // Each record may be searched for by every field of `adopt`.
+            let first = n.saturating_mul(1 + flow.adopt.len() as u64);
             vendor += n;
-            campaign += n;
+            campaign += first;
             requests += pages;
             entitlement += pages;
             vec![
-                pace.step("first load, all created", Some(n), n, pages, pages),
+                pace.step("first load, all created", Some(n), first, pages, pages),
                 pace.step("all changed", Some(n.saturating_mul(2)), n, pages, pages),
                 pace.step("replay, nothing changed", Some(n), 0, pages, pages),
                 pace.step("all deleted", Some(n), n, pages, pages),

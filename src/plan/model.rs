@@ -403,12 +403,25 @@ pub struct IngressFlow {
     pub filter: Option<Condition>,
     /// The program that makes the target's key.
     pub key: FieldProgram,
+    /// The fields by which a record of the target is found that does not have the key yet, in the order in which they are tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopt: Vec<AdoptBy>,
     /// The programs of the other target fields, in the order of the file.
     pub fields: Vec<FieldProgram>,
     /// What happens on deletes, to filtered and to rejected records.
     pub policy: Policy,
     /// Mappings whose records must be written before those of this one.
     pub depends_on: Vec<String>,
+}
+
+/// A field by which a record of the target is found that does not have the key yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptBy {
+    /// The field in the mapping file.
+    pub at: At,
+    /// The attribute of the target, which the flow writes.
+    pub attribute: String,
 }
 
 /// What a flow reads.
@@ -608,6 +621,42 @@ pub struct FieldProgram {
     /// `@present`: an empty value leaves the target as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub present: bool,
+    /// The value is the key of a record that the target has, and the field links to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_to: Option<LinkTo>,
+}
+
+/// A link to a record that the target has already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkTo {
+    /// The table's name, `campaign.orgUnitBase`.
+    pub table: String,
+    /// The resource in the URL.
+    pub collection: String,
+    /// The attribute with the key.
+    pub key: String,
+    /// What happens if there is no such record.
+    pub absent: KeyAbsent,
+}
+
+impl LinkTo {
+    /// The table's name within its system.
+    pub fn name(&self) -> &str {
+        name_within(&self.table)
+    }
+}
+
+/// What happens if the target has no record of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyAbsent {
+    /// The record becomes a dead letter.
+    Reject,
+    /// The link is empty.
+    Null,
+    /// The link leads to the record of this key.
+    Default(String),
 }
 
 impl FieldProgram {

@@ -7,8 +7,9 @@ use std::fmt::Write;
 
 use super::{
     Branch, BranchResult, Column, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
-    FieldProgram, FilteredOut, Formula, IngressFlow, LinkAbsent, Lookup, LookupTable, Mode, OnFailure, Op, Operator, OptoutFlow, Otherwise,
-    Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test, TwoWayFlow, Until,
+    FieldProgram, FilteredOut, Formula, IngressFlow, KeyAbsent, LinkAbsent, LinkTo, Lookup, LookupTable, Mode, OnFailure, Op, Operator,
+    OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test,
+    TwoWayFlow, Until,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -227,6 +228,10 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
             program.at.line
         ));
     }
+    if !flow.adopt.is_empty() {
+        let by: Vec<&str> = flow.adopt.iter().map(|by| by.attribute.as_str()).collect();
+        line(format!("  adopt   a record without a key that is found by {}", by.join(", then by ")));
+    }
     let policy = flow.policy;
     line(format!(
         "  policy  deletes {}, filtered-out {}, picklists {}, rejected {}{}{}",
@@ -249,7 +254,8 @@ fn describe_flow(plan: &ExecutionPlan, flow: &IngressFlow, out: &mut String) {
         policy.reconcile.map(|seconds| format!(", compared every {}", duration(seconds))).unwrap_or_default(),
         if policy.refresh_daily { ", all records evaluated every day" } else { "" }
     ));
-    line("  calls   1 for a created, 1 for a changed, 1 for a deleted, 0 for an unchanged record".to_owned());
+    let searched = if flow.adopt.is_empty() { "" } else { " and 1 for each search before that" };
+    line(format!("  calls   1 for a created{searched}, 1 for a changed, 1 for a deleted, 0 for an unchanged record"));
 }
 
 /// What a slot is read from, as a mapping file writes it.
@@ -444,7 +450,16 @@ fn term(one: &Term, field: &dyn Fn(u32) -> String, strength: u8) -> String {
 }
 
 fn value(program: &FieldProgram, field: &dyn Fn(u32) -> String) -> String {
-    piped(&program.source, &program.steps, field)
+    let mut text = piped(&program.source, &program.steps, field);
+    if let Some(LinkTo { table, key, absent, .. }) = &program.link_to {
+        let absent = match absent {
+            KeyAbsent::Reject => "or reject".to_owned(),
+            KeyAbsent::Null => "or null".to_owned(),
+            KeyAbsent::Default(other) => format!("or default({other:?})"),
+        };
+        let _ = write!(text, " | link {table} by {key} {absent}");
+    }
+    text
 }
 
 fn piped(source: &Source, steps: &[Step], field: &dyn Fn(u32) -> String) -> String {

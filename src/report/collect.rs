@@ -115,6 +115,10 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
     for entry in &mapping.entries {
         match entry {
             Entry::Key(key) => intro.push(format!("Key: {} {} {}", key.source.text(), key.way.sign(), key.target.text())),
+            Entry::Adopt(adopt) => {
+                let by: Vec<String> = adopt.fields.iter().map(ast::Path::text).collect();
+                intro.push(format!("Records without a key are found by {}, and get the key.", by.join(", then by ")));
+            }
             Entry::Field(field) => fields.push(row(field, text, (source, target), catalogue)),
             Entry::When(when) => {
                 for block in &when.blocks {

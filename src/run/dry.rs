@@ -10,6 +10,9 @@ use super::{DryEvents, DryFlow, DryPairs, Options, RunError, Services, binding, 
 use crate::plan::ExecutionPlan;
 use crate::store::{KnownWorkflow, RenamedWorkflow, Stores};
 
+/// Adoptions that a dry run names.
+const ADOPTIONS: usize = 10;
+
 /// What a run would do.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DryRun {
@@ -29,7 +32,7 @@ pub struct DryRun {
 impl DryRun {
     /// Whether records would be rejected, or would become dead letters.
     pub fn has_rejections(&self) -> bool {
-        self.flows.iter().any(|flow| flow.rejected > 0) || self.two_way.iter().any(|pairs| pairs.failed > 0)
+        self.flows.iter().any(|flow| flow.rejected + flow.ambiguous.unwrap_or(0) > 0) || self.two_way.iter().any(|pairs| pairs.failed > 0)
     }
 }
 
@@ -60,10 +63,35 @@ pub async fn dry_run(
             let dry = two_way::dry_run(plan, workflow.index, services, copy, options, stop).await?;
             result.two_way.push(DryPairs { renamed_from, ..dry });
         } else {
-            let dry = ingress::dry_flow(plan, &plan.ingress[workflow.index], services, &copy, options, stop).await?;
+            let dry = ingress::dry_flow(plan, &plan.ingress[workflow.index], services, &copy, options, stop, ADOPTIONS).await?;
             result.flows.push(DryFlow { renamed_from, ..dry });
         }
     }
     result.events = events::dry_run(plan, &flows, services, stores, &found, options, stop).await?;
     Ok(result)
+}
+
+/// Finds out which records of the target a run would adopt, for each mapping with an `adopt` line; names all of them.
+///
+/// # Errors
+/// As [`dry_run`].
+pub async fn dry_run_of_adoptions(
+    plan: &Arc<ExecutionPlan>,
+    services: &Services,
+    stores: &Stores,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Result<Vec<DryFlow>, RunError> {
+    super::check_environment(services, stores).await?;
+    let found = binding::find(plan, stores).await?;
+    let mut flows = Vec::new();
+    for flow in plan.ingress.iter().filter(|flow| !flow.adopt.is_empty()) {
+        let before = found.name_in_state(&flow.name);
+        let copy = stores.previews.copy_of_mapping(before).await?;
+        if before != flow.name {
+            copy.control.rename_workflow(before, &flow.name).await?;
+        }
+        flows.push(ingress::dry_flow(plan, flow, services, &copy, options, stop, usize::MAX).await?);
+    }
+    Ok(flows)
 }

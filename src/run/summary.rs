@@ -147,6 +147,7 @@ impl Summary {
 /// The words for what only some kinds of workflows have.
 pub(super) fn words(note: Note) -> &'static str {
     match note {
+        Note::Adopted => "of the updated were adopted: they had no key before",
         Note::ContactsGone => "events whose contact was deleted",
         Note::Tasks => "follow-up tasks",
         Note::JournalGaps => "gaps in the journal",

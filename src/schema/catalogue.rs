@@ -20,9 +20,10 @@ use crate::yaml;
 /// them; `d365.opportunity` the standard columns of an opportunity that such a referral fills, with the two columns that
 /// Microsoft's co-sell solution adds. Lengths of the latter are assumed. `partner.solution` is an item of a referral's solutions, and the
 /// other tables of Dynamics 365 have the columns that a referral needs of them.
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 10] = [
     ("built-in/d365.contact.yaml", include_str!("builtin/d365.contact.yaml")),
     ("built-in/campaign.profile.yaml", include_str!("builtin/campaign.profile.yaml")),
+    ("built-in/campaign.orgUnitBase.yaml", include_str!("builtin/campaign.orgUnitBase.yaml")),
     ("built-in/d365.opportunity.yaml", include_str!("builtin/d365.opportunity.yaml")),
     ("built-in/partner.referral.yaml", include_str!("builtin/partner.referral.yaml")),
     ("built-in/partner.solution.yaml", include_str!("builtin/partner.solution.yaml")),

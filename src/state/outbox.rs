@@ -147,6 +147,12 @@ impl ClaimedOp {
         let fields = fields.iter().filter(|field| !field.later);
         fields.filter(move |field| create || (field.differs && !field.create_only && (self.with_initial || !field.initial_only)))
     }
+
+    /// The fields to send to a record of somebody else that gets our key: all of them, since nothing is known of what it has. Of the
+    /// opt-outs, which are written when a record is made, those that are set: one that it has is not lifted.
+    pub fn adopt_set(&self) -> impl Iterator<Item = &ClaimedField> {
+        self.write_set(true).filter(|field| !field.create_only || field.value.get() == "true")
+    }
 }
 
 /// What an enqueued operation met.

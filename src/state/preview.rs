@@ -13,10 +13,14 @@ use super::types::Op;
 const CHUNK: i64 = 1000;
 
 /// An operation that a run would carry out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueuedChange {
     /// The target record's key.
     pub key: String,
+    /// The source record's id.
+    pub source_id: String,
+    /// The values of a record that was not written before.
+    pub new: Option<Payload>,
     /// What an upsert would change at the target; none for a deletion.
     pub upsert: Option<Comparison>,
 }
@@ -41,25 +45,30 @@ impl Store {
     pub fn take_queued(&self, mapping: &str, after: i64, round_over: bool) -> Result<Vec<QueuedChange>, StateError> {
         self.write("take out what was queued", |tx| {
             let (id, key) = (tx.mapping(mapping)?, tx.key());
-            let rows: Vec<(i64, String, Op, Option<String>, bool)> = {
+            let rows: Vec<(i64, String, Op, Option<String>, bool, String)> = {
                 let mut statement = tx.conn.prepare_cached(
-                    "SELECT seq, key, op, payload, with_initial FROM outbox AS o
+                    "SELECT seq, key, op, payload, with_initial, source_id FROM outbox AS o
                      WHERE mapping = ?1 AND change_no > ?2
                        AND (?3 OR NOT EXISTS (SELECT 1 FROM held AS h WHERE h.mapping = ?1 AND h.key = o.key)) LIMIT ?4",
                 )?;
                 let rows = statement.query_map(params![id, after, round_over, CHUNK], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
                 })?;
                 rows.collect::<Result<_, _>>()?
             };
             let mut changes = Vec::with_capacity(rows.len());
-            for (seq, target, op, payload, with_initial) in rows {
-                let upsert = match (op, payload) {
-                    (Op::Upsert, Some(payload)) => Some(compare(tx.conn, &key, id, &target, &Payload::from_json(&payload)?, with_initial)?),
-                    (Op::Upsert | Op::Delete | Op::Refetch, _) => None,
+            for (seq, target, op, payload, with_initial, source_id) in rows {
+                let (upsert, new) = match (op, payload) {
+                    (Op::Upsert, Some(payload)) => {
+                        let payload = Payload::from_json(&payload)?;
+                        let comparison = compare(tx.conn, &key, id, &target, &payload, with_initial)?;
+                        let new = (comparison == Comparison::New).then_some(payload);
+                        (Some(comparison), new)
+                    }
+                    (Op::Upsert | Op::Delete | Op::Refetch, _) => (None, None),
                 };
                 tx.remove_op(id, seq)?;
-                changes.push(QueuedChange { key: target, upsert });
+                changes.push(QueuedChange { key: target, source_id, new, upsert });
             }
             Ok(changes)
         })

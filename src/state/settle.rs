@@ -25,6 +25,18 @@ pub struct Settlement {
     pub result: Settled,
 }
 
+impl Settlement {
+    /// The same, of an operation that wrote something else than its values to these paths: the next evaluation writes them again.
+    #[must_use]
+    pub fn without(mut self, op: &ClaimedOp, paths: &[String]) -> Settlement {
+        if let (Settled::Written { hashes, .. }, Work::Upsert(fields)) = (&mut self.result, &op.work) {
+            let left_out = |slot: u32| fields.iter().any(|field| field.slot == slot && paths.iter().any(|path| **path == *field.path));
+            hashes.retain(|(slot, _)| !left_out(*slot));
+        }
+        self
+    }
+}
+
 /// How an operation ended.
 #[derive(Debug)]
 pub enum Settled {
@@ -75,8 +87,17 @@ pub enum Settled {
 impl ClaimedOp {
     /// What [`ClaimedOp::write_set`] gave for the same `created` is at the target.
     pub fn written(&self, created: bool) -> Settlement {
-        let hashes = self.write_set(created).map(|field| (field.slot, field.hash)).collect();
-        let links = self.write_set(created).filter_map(|field| {
+        self.settled(created, &self.write_set(created).collect::<Vec<_>>())
+    }
+
+    /// What [`ClaimedOp::adopt_set`] gave is at the target, and so is the key.
+    pub fn adopted(&self) -> Settlement {
+        self.settled(false, &self.adopt_set().collect::<Vec<_>>())
+    }
+
+    fn settled(&self, created: bool, written: &[&ClaimedField]) -> Settlement {
+        let hashes = written.iter().map(|field| (field.slot, field.hash)).collect();
+        let links = written.iter().filter_map(|field| {
             let link = field.link.as_ref()?;
             let parent_id = link.to.source_id().map(str::to_owned);
             Some(WrittenLink { slot: field.slot, parent: link.mapping.to_string(), parent_id })

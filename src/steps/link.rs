@@ -13,6 +13,11 @@ pub const STEP: Step = Step {
             takes: "a lookup",
             gives: "the record that another mapping writes for the one that it points to, see [links](#links)",
         },
+        Row {
+            signature: "`link campaign.orgUnitBase`, `link campaign.cusBrand by cusCode`",
+            takes: "text, whole numbers",
+            gives: "the record that Campaign has under this key, see [links by key](#links-by-key). Fails if there is none",
+        },
     ],
     samples: &[],
     rule: Rule::Checker,

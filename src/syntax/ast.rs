@@ -315,7 +315,9 @@ impl Mapping {
             let (one, blocks): (Option<&FieldMapping>, &[WhenBlock]) = match entry {
                 Entry::Field(field) => (Some(field), &[]),
                 Entry::When(when) => (None, &when.blocks),
-                Entry::Key(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => (None, &[]),
+                Entry::Key(_) | Entry::Adopt(_) | Entry::Replace(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) => {
+                    (None, &[])
+                }
             };
             one.into_iter().chain(blocks.iter().flat_map(|block| &block.fields))
         })
@@ -353,6 +355,8 @@ pub struct TableName {
 pub enum Entry {
     /// `key A -> B`.
     Key(Key),
+    /// `adopt by A or B`.
+    Adopt(Adopt),
     /// `A -> B | step …`.
     Field(FieldMapping),
     /// `replace A { … }`.
@@ -372,6 +376,7 @@ impl Entry {
     pub fn span(&self) -> Span {
         match self {
             Entry::Key(key) => key.span,
+            Entry::Adopt(adopt) => adopt.span,
             Entry::Field(field) => field.span,
             Entry::Replace(replace) => replace.span,
             Entry::Filter(filter) => filter.span,
@@ -439,6 +444,15 @@ pub struct Key {
     pub way_span: Span,
     /// The field that identifies the target record.
     pub target: Path,
+}
+
+/// `adopt by A or B`: records of the target that do not have the key yet are found by these fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adopt {
+    /// The whole.
+    pub span: Span,
+    /// The target's fields, in the order in which they are tried.
+    pub fields: Vec<Path>,
 }
 
 /// `SOURCE -> TARGET | step … @flag`.
@@ -621,6 +635,13 @@ pub enum Operand {
     Shared(Ident),
     /// `link NAME`: a mapping.
     Link(Ident),
+    /// `link SYSTEM.TABLE by FIELD`: a table whose records are there already.
+    LinkTo {
+        /// The table.
+        table: TableName,
+        /// The field with the key.
+        by: Option<Path>,
+    },
     /// `lookup TABLE.COLUMN`.
     Lookup {
         /// The table and its column.

@@ -129,6 +129,7 @@ impl<'a> Builder<'a> {
     fn entry(&mut self, pair: Pair<'_, Rule>) -> Option<Entry> {
         match pair.as_rule() {
             Rule::key => self.key(pair).map(Entry::Key),
+            Rule::adopt => Some(Entry::Adopt(self.adopt(pair))),
             Rule::field => self.field(pair).map(Entry::Field),
             Rule::replace => self.replace(pair).map(Entry::Replace),
             Rule::filter => self.filter(pair).map(Entry::Filter),
@@ -176,6 +177,11 @@ impl<'a> Builder<'a> {
         let mut paths = paths.into_iter();
         let (way, way_span) = way;
         Some(Key { span, source: paths.next()?, way, way_span, target: paths.next()? })
+    }
+
+    fn adopt(&mut self, pair: Pair<'_, Rule>) -> Adopt {
+        let span = self.span(&pair);
+        Adopt { span, fields: pair.into_inner().filter(|part| part.as_rule() == Rule::path).map(|part| self.path(part)).collect() }
     }
 
     pub(super) fn field(&mut self, pair: Pair<'_, Rule>) -> Option<FieldMapping> {
@@ -430,7 +436,11 @@ impl<'a> Builder<'a> {
         let (mut word, mut operand, mut opened) = (None, None, None);
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::path => operand = Some(Operand::Lookup { column: self.path(part), table: None }),
+                Rule::path => match &mut operand {
+                    Some(Operand::LinkTo { by, .. }) => *by = Some(self.path(part)),
+                    _ => operand = Some(Operand::Lookup { column: self.path(part), table: None }),
+                },
+                Rule::table => operand = Some(Operand::LinkTo { table: self.table(part)?, by: None }),
                 Rule::kw_map | Rule::kw_link | Rule::kw_lookup => word = Some(self.ident(&part)),
                 Rule::name => {
                     let name = self.ident(&part.into_inner().next()?);

@@ -135,6 +135,8 @@ fn strict_rule(text: &str, context: Context) -> Rule {
         (Context::Entry, "filter") => Rule::only_filter,
         (Context::Entry, "options") => Rule::only_options,
         (Context::Entry, "link" | "rows") => Rule::only_linked,
+        // A field may have this name.
+        (Context::Entry, "adopt") if !text.contains("->") => Rule::only_adopt,
         (Context::Entry | Context::Item, _) => Rule::only_field,
     }
 }
@@ -167,6 +169,7 @@ fn usage(rule: Rule, text: &str) -> &'static str {
         Rule::only_events => "write `events email: campaign.email -> d365.contact { send on }`",
         Rule::only_test => "write `test MAPPING \"what it shows\" { given { … } expect { … } }`",
         Rule::only_key => "write `key contactid -> externalId`",
+        Rule::only_adopt => "write `adopt by email`, or several fields that are tried in turn: `adopt by email or mobilePhone`",
         Rule::only_replace => "write `replace field { value => value }`",
         Rule::only_filter => "write `filter all { … }` or `filter any { … }`",
         Rule::only_options => "write `options { deletes propagate }`",
@@ -382,6 +385,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::linked => "`link` or `rows`",
         Rule::kw_rows => "`rows`",
         Rule::kw_by => "`by`",
+        Rule::adopt | Rule::kw_adopt => "`adopt`",
         Rule::kw_default => "`default`",
         Rule::kw_else => "`else`",
         Rule::kw_not => "`not`",
@@ -426,6 +430,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         | Rule::event_lines
         | Rule::linked_lines
         | Rule::only_linked
+        | Rule::only_adopt
         | Rule::only_test
         | Rule::only_pair
         | Rule::only_clause

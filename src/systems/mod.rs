@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
-pub use target::{Found, Link, Linked, Missing, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
+pub use target::{Found, Link, Linked, Match, Matches, Missing, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
 
 use crate::connect::ConnectError;
 use crate::system::SystemId;

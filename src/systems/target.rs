@@ -1,6 +1,7 @@
 //! Where records go: single writes by a key of ours, and many at once.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,55 @@ pub struct Found {
     pub version: Option<String>,
 }
 
+/// A search for records by one attribute, which need not be a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The table.
+    pub table: Table<'a>,
+    /// The attribute.
+    pub by: &'a str,
+    /// Its value.
+    pub value: &'a str,
+    /// The attribute with the key of ours.
+    pub key: &'a str,
+    /// How many records are returned at most.
+    pub most: usize,
+}
+
+/// A record that a search has found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Match {
+    /// The value of the key; `None` if the record has none.
+    pub key: Option<String>,
+    /// Where the record is, by the target's own id: for the next call, and not to be kept.
+    pub(super) address: String,
+}
+
+impl Match {
+    /// A number that is the same for two matches of one record, for as long as the target's own id of it stays the same.
+    pub fn identity(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.address.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Without the address, which has an id of the target.
+impl fmt::Debug for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Match").field("has_key", &self.key.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What a search has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matches {
+    /// The records, in the target's order.
+    pub records: Vec<Match>,
+    /// There are more than were asked for.
+    pub more: bool,
+}
+
 /// The body of a write: a JSON object. May hold personal data and ids of the target, and so is not shown.
 /// A clone shares the text.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,6 +141,8 @@ pub struct Link<'a> {
     pub name: &'a str,
     /// Where it leads; `None` empties it.
     pub to: Option<RecordKey<'a>>,
+    /// The other record is not one that we write: many records link to it, and where it is may be remembered for some minutes.
+    pub lasting: bool,
 }
 
 /// A body with its links, as far as the other records are there.
@@ -114,6 +166,8 @@ pub struct TargetCapabilities {
     pub conditional_write: bool,
     /// Its records can be deleted.
     pub deletes: bool,
+    /// Records can be found by an attribute that is not a key, and be given a key.
+    pub adopts: bool,
 }
 
 /// What a system requires of a record, and what the record does not have.
@@ -167,6 +221,27 @@ pub trait Target: Send + Sync {
         Err(ConnectError::config(format!("{}: records of `{}` are found by their keys only", self.system(), table.name), "use a key"))
     }
 
+    /// Finds records by an attribute. Letter case and white space at the ends of the value do not matter.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] if the target cannot be searched by this attribute, with what a person has to do. Others as they come.
+    async fn search(&self, search: Search<'_>) -> Result<Matches, ConnectError> {
+        let what = format!("{}: records of `{}` are found by their keys only", self.system(), search.table.name);
+        Err(ConnectError::config(what, "remove the `adopt` line"))
+    }
+
+    /// Changes a record that a search has found, in one write; `body` has the key of `record` among its attributes.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] if the target cannot do this. Others as those of an update.
+    async fn adopt(&self, found: &Match, record: RecordKey<'_>, body: Payload) -> Result<Written, ConnectError> {
+        let _ = (found, body);
+        Err(ConnectError::config(
+            format!("{}: records of `{}` cannot be given a key", self.system(), record.table.name),
+            "remove the `adopt` line",
+        ))
+    }
+
     /// Creates a record; `body` carries the key in this attribute.
     ///
     /// # Errors
@@ -198,6 +273,9 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// [`ConnectError`] of looking the other records up; [`ConnectError::Rejected`] if the body is not a JSON object.
     async fn linked(&self, body: &str, links: &[Link<'_>]) -> Result<Linked, ConnectError>;
+
+    /// Forgets where the records of lasting links are: a write with them was rejected. Makes no call.
+    fn forget_links(&self) {}
 
     /// Creates records. Gives what became of each, in their order; one that is refused costs none of the others.
     #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for two-way flows"))]

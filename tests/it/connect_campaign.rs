@@ -177,8 +177,8 @@ async fn a_link_is_written_in_each_form_and_emptied() {
         let shop = Filter::new("byRegionNumber").with("region", "north").with("number", "7");
         let buyer = Target { resource: "profile", attribute: "externalId", key: Key::from(ID) };
         let links = [
-            Link { name: "buyer", to: Some(buyer) },
-            Link { name: "shop", to: Some(Target { resource: "cusShop", attribute: "number", key: Key::from(&shop) }) },
+            Link { name: "buyer", to: Some(buyer), lasting: false },
+            Link { name: "shop", to: Some(Target { resource: "cusShop", attribute: "number", key: Key::from(&shop) }), lasting: false },
         ];
         let body = format!(r#"{{"code":"{code}","amount":12.50}}"#);
         let Linked::Ready(payload) = campaign.linked(&body, &links).await.unwrap() else { panic!("{form:?}") };
@@ -190,12 +190,12 @@ async fn a_link_is_written_in_each_form_and_emptied() {
             (&json!({"title": "Doe (doe@example.com)"}), &json!(""), &json!(12.5)),
             "{form:?}"
         );
-        let nobody = [Link { name: "buyer", to: None }];
+        let nobody = [Link { name: "buyer", to: None, lasting: false }];
         let Linked::Ready(payload) = campaign.linked("{}", &nobody).await.unwrap() else { panic!("{form:?}") };
         assert_eq!(campaign.update("cusTransaction", code, payload).await.unwrap(), Written::Done);
         assert!(campaign.get("cusTransaction", code).await.unwrap().unwrap().get("buyer").is_none());
         // A missing parent: found by the lookup, or reported by the service.
-        let absent = [Link { name: "buyer", to: Some(Target { key: Key::from(OTHER_ID), ..buyer }) }];
+        let absent = [Link { name: "buyer", to: Some(Target { key: Key::from(OTHER_ID), ..buyer }), lasting: false }];
         match (form, campaign.linked("{}", &absent).await.unwrap()) {
             (LinkForm::PKey | LinkForm::Href, linked) => assert_eq!(linked, Linked::Absent { link: "buyer".to_owned() }),
             (LinkForm::Key, Linked::Ready(payload)) => {
@@ -212,7 +212,8 @@ async fn a_link_is_written_in_each_form_and_emptied() {
 async fn a_link_goes_to_the_record_of_now_though_pkeys_have_changed() {
     let running = seeded(Config::default()).await;
     let campaign = campaign(&running);
-    let links = [Link { name: "buyer", to: Some(Target { resource: "profile", attribute: "externalId", key: Key::from(ID) }) }];
+    let links =
+        [Link { name: "buyer", to: Some(Target { resource: "profile", attribute: "externalId", key: Key::from(ID) }), lasting: false }];
     for code in ["a", "b"] {
         let Linked::Ready(payload) = campaign.linked(&format!(r#"{{"code":"{code}"}}"#), &links).await.unwrap() else { panic!() };
         campaign.create("cusTransaction", None, payload).await.unwrap();
@@ -336,7 +337,8 @@ async fn a_profile_that_a_unit_hides_is_missing_and_a_duplicate_at_once() {
     campaign.create("profile", None, &body).await.unwrap();
     assert!(campaign.get("profile", ID).await.unwrap().is_none());
     assert!(matches!(campaign.create("profile", None, &body).await, Err(ConnectError::Duplicate { .. })));
-    let unit = Link { name: "orgUnit", to: Some(Target { resource: "orgUnitBase", attribute: "name", key: Key::from("all") }) };
+    let unit =
+        Link { name: "orgUnit", to: Some(Target { resource: "orgUnitBase", attribute: "name", key: Key::from("all") }), lasting: false };
     let Linked::Ready(payload) = campaign.linked(&format!(r#"{{"externalId":"{OTHER_ID}"}}"#), &[unit]).await.unwrap() else { panic!() };
     campaign.create("profile", None, payload).await.unwrap();
     assert_eq!(campaign.get("profile", OTHER_ID).await.unwrap().unwrap()["orgUnit"]["title"], "All (all)");

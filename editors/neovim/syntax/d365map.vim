@@ -6,7 +6,7 @@ let s:cpo = &cpo
 set cpo&vim
 
 " Words that begin a block or an entry, where they stand first.
-syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|when\|case\|optout\|events\|test\|key\|given\|expect\|direction\|link\|rows\|table\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
+syntax match d365mapBlock /\%(^\|[;{}]\)\s*\zs\%(mapping\|replace\|filter\|options\|when\|case\|optout\|events\|test\|key\|adopt\|given\|expect\|direction\|link\|rows\|table\)\>\ze\%(\s\+[[:alnum:]_"`]\|\s*\%({\|$\)\)/
 syntax match d365mapInclude /\%(^\|;\)\s*\zs\%(let\|include\)\>\ze\s\+["[:alnum:]_]/
 syntax match d365mapOutcome /\%(\<expect\s\+\)\@<=\%(filtered\|rejected\)\>/
 syntax match d365mapOutcome /\%([[:alnum:]_`]\s\+\)\@<=absent\>\ze\s*\%($\|[,;}#]\)/
@@ -16,6 +16,7 @@ syntax match d365mapWord /\<\%(is\s\+\%(present\|empty\)\|changed\s\+within\|eve
 syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|later\|default\)\|else\ze\s*\%(=>\|{\|when\>\)\|case\ze\s*{\)/
 syntax match d365mapWord /\%(\<replace\s\+\S\+\s\+\)\@<=with\>/
 syntax match d365mapWord /\%(\<\%(link\|rows\)\s\+\S\+\s\+\S\+\s\+\)\@<=by\>/
+syntax match d365mapWord /\%(\<adopt\s\+\)\@<=by\>/
 syntax match d365mapWord /\%(\<table\s\+\S\+\s\+\)\@<=from\>/
 syntax match d365mapWord /\%("\s\+\)\@<=sheet\>\ze\s\+"/
 syntax match d365mapOutcome /\%(\<or\s\+\)\@<=create\>/

@@ -65,6 +65,17 @@ impl Filter {
         ]
     }
 
+    /// The parameter and the attribute of a filter that compares one attribute with one parameter.
+    pub(super) fn equal_to(&self) -> Option<(&str, &str)> {
+        match self.parameters.as_slice() {
+            [one] if one.operator == Operator::Equal && !one.optional => match one.fields.as_slice() {
+                [field] => Some((&one.name, field)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether the attributes that the conditions name are there.
     pub(super) fn check(&self, resource: &Resource) -> Result<(), String> {
         for parameter in &self.parameters {

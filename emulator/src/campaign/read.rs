@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::fields::{Cell, Field, Kind};
-use super::filter::Condition;
+use super::filter::{Condition, Filter};
 use super::store::{CRYPTED, LINE, Reach, Resource, Row, World};
 use super::{Campaign, Fail};
 use crate::net;
@@ -172,11 +172,9 @@ impl Campaign {
         };
         let conditions = self.conditions(resource, of.filters, query)?;
         let fits = |id: u64, row: &Row| matches(world, number, of, &conditions, id, row);
-        // A filter by address has its candidates at hand; everything else walks the table from where the page begins.
-        let candidates = match (of.filters.contains(&"byEmail"), option("email")) {
-            (true, Some(email)) => resource.by_email(email),
-            _ => None,
-        };
+        // A filter by a text has its candidates at hand; everything else walks the table from where the page begins.
+        let equal = resource.filters.iter().filter(|filter| of.filters.contains(&filter.name.as_str())).filter_map(Filter::equal_to);
+        let candidates = equal.filter_map(|(parameter, field)| resource.by_text(field, option(parameter)?)).next();
         let mut page: Vec<u64> = Vec::new();
         let mut more = None;
         if let Some(order) = option("_order") {

@@ -63,10 +63,10 @@ pub(crate) struct Resource {
     /// The identification keys: attributes that together name one record.
     pub(super) keys: Vec<Vec<u16>>,
     pub(super) filters: Vec<Filter>,
-    email: Option<u16>,
+    /// Texts by which a filter of one parameter finds records that are equal, each with its records.
+    searched: Vec<(u16, HashMap<Box<str>, BTreeSet<u64>>)>,
     pub(super) rows: BTreeMap<u64, Row>,
     by_key: Vec<HashMap<Box<str>, u64>>,
-    by_email: HashMap<Box<str>, BTreeSet<u64>>,
     /// Records that changed since they were kept last; `None` when nothing is kept.
     pub(super) touched: Option<BTreeSet<u64>>,
 }
@@ -97,13 +97,19 @@ impl Resource {
             label: label.to_owned(),
             schema: schema.to_owned(),
             reach: if name.starts_with("cus") { Reach::Free } else { Reach::BuiltIn },
-            email: fields.find("email").filter(|index| fields.at(*index).policy.as_deref() == Some("email")),
+            searched: filters
+                .iter()
+                .filter_map(Filter::equal_to)
+                .filter_map(|(_, field)| fields.find(field).filter(|index| fields.at(*index).kind == Kind::String))
+                .collect::<BTreeSet<u16>>()
+                .into_iter()
+                .map(|field| (field, HashMap::new()))
+                .collect(),
             by_key: vec![HashMap::new(); indexes.len()],
             keys: indexes,
             fields,
             filters,
             rows: BTreeMap::new(),
-            by_email: HashMap::new(),
             touched: None,
         };
         for (number, filter) in resource.filters.iter().enumerate() {
@@ -144,9 +150,11 @@ impl Resource {
         self.keys.iter().any(|key| key.as_slice() == [field])
     }
 
-    /// The records with this address, where the resource keeps an index of addresses.
-    pub(super) fn by_email(&self, email: &str) -> Option<Vec<u64>> {
-        self.email.map(|_| self.by_email.get(email.to_lowercase().as_str()).map(|ids| ids.iter().copied().collect()).unwrap_or_default())
+    /// The records that may have this text in an attribute, where the resource keeps an index of it: letter case does not matter.
+    pub(super) fn by_text(&self, field: &str, text: &str) -> Option<Vec<u64>> {
+        let field = self.fields.find(field)?;
+        let (_, index) = self.searched.iter().find(|(known, _)| *known == field)?;
+        Some(index.get(text.to_lowercase().as_str()).map(|ids| ids.iter().copied().collect()).unwrap_or_default())
     }
 
     fn index(&mut self, id: u64, row: &Row) {
@@ -155,9 +163,11 @@ impl Resource {
                 self.by_key[number].insert(key, id);
             }
         }
-        let email = self.email.map_or("", |email| row.text(email));
-        if !email.is_empty() {
-            self.by_email.entry(email.to_lowercase().into()).or_default().insert(id);
+        for (field, index) in &mut self.searched {
+            let text = row.text(*field);
+            if !text.is_empty() {
+                index.entry(text.to_lowercase().into()).or_default().insert(id);
+            }
         }
     }
 
@@ -167,11 +177,13 @@ impl Resource {
                 self.by_key[number].remove(&key);
             }
         }
-        let email = self.email.map_or("", |email| row.text(email)).to_lowercase();
-        if let Some(ids) = self.by_email.get_mut(email.as_str()) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_email.remove(email.as_str());
+        for (field, index) in &mut self.searched {
+            let text = row.text(*field).to_lowercase();
+            if let Some(ids) = index.get_mut(text.as_str()) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    index.remove(text.as_str());
+                }
             }
         }
     }

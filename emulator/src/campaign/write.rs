@@ -178,8 +178,9 @@ impl Campaign {
         let resource = &world.resources[number];
         if let Some(row) = resource.rows.get(&id) {
             for (index, cell) in changes.iter().filter(|(index, _)| resource.keys.iter().any(|key| key.contains(index))) {
-                // The identification key cannot be changed. [D] Sending the value it has is let pass. [D: "if different"]
-                if cell.as_ref() != row.cell(*index) {
+                // The identification key cannot be changed. [D] Sending the value it has is let pass. [D: "if different"] That one which
+                // is empty can be set is assumed. [K]
+                if row.cell(*index).is_some() && cell.as_ref() != row.cell(*index) {
                     let name = &resource.fields.at(*index).name;
                     return Err((self.site.refusal_status, format!("The key '{name}' cannot be changed.")));
                 }

@@ -10,7 +10,7 @@ use super::{Tables, linked};
 use crate::check::fitting_steps;
 use crate::lsp::documents::Group;
 use crate::lsp::hover::of_step;
-use crate::schema::{Field, FieldType, SystemId};
+use crate::schema::{Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{FUNCTIONS, STEPS, Step};
 use crate::syntax::ast::Entry;
 
@@ -22,6 +22,13 @@ pub(super) fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &G
     {
         return linked_header(keyword, words, tables, group);
     }
+    if piped
+        && let Some(at) = entry.windows(2).rposition(|two| two == ["link", "campaign"])
+        && let rest = &entry[at + 2..]
+        && !rest.contains(&"or")
+    {
+        return linked_by_key(rest, group);
+    }
     let shared = || {
         let names = group.files.iter().flat_map(|f| &f.tree.tables);
         names.map(|t| item(&t.name.text, CompletionItemKind::ENUM, "shared replacement")).collect::<Vec<_>>()
@@ -30,6 +37,9 @@ pub(super) fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &G
         [] => {
             let mut all = fields(&[], tables.source, |f| f.readable || (tables.two_way() && f.creatable));
             all.extend(words(&["key"]));
+            if !tables.two_way() {
+                all.push(snippet("adopt", "adopt by ${0:email}", "takes over records that do not have the key yet"));
+            }
             all.extend([
                 snippet("replace", "replace ${1:field} {\n  $0\n}", "what each value becomes"),
                 snippet("filter", "filter ${1|all,any|} {\n  $0\n}", "which records go"),
@@ -65,6 +75,11 @@ pub(super) fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &G
             let keys = tables.target.into_iter().flat_map(|t| &t.alternate_keys).flat_map(|k| &k.fields);
             keys.map(|f| item(f, CompletionItemKind::FIELD, "identifies a record")).collect()
         }
+        ["adopt"] => words(&["by"]),
+        ["adopt", "by"] | ["adopt", "by", .., "or"] => {
+            fields(&[], tables.target, |f| f.updatable && matches!(f.ty, FieldType::Text { .. } | FieldType::Integer { .. }))
+        }
+        ["adopt", "by", _, ..] => words(&["or"]),
         ["replace"] => fields(&[], tables.source, |f| f.readable),
         ["replace", .., "with"] => shared(),
         ["replace", _] => words(&["with"]),
@@ -74,7 +89,8 @@ pub(super) fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &G
         [.., "|"] => steps(only_source(entry, tables)),
         [.., "link"] if piped => {
             let heads = group.files.iter().flat_map(|f| &f.tree.mappings).filter_map(|m| m.head.as_ref());
-            heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping")).collect()
+            let mappings = heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping"));
+            mappings.chain([item("campaign", CompletionItemKind::MODULE, "a record that Campaign has already")]).collect()
         }
         [.., "map"] if piped => shared(),
         // What a function gives that finds no row.
@@ -114,6 +130,27 @@ pub(super) fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &G
     }
 }
 
+/// What follows `link campaign`: a table, the key of its records, what happens if there is no record.
+fn linked_by_key(rest: &[&str], group: &Group) -> Vec<CompletionItem> {
+    let keys = |table: &Table| {
+        table.alternate_keys.iter().filter(|key| key.fields.len() == 1).map(|key| key.fields[0].clone()).collect::<Vec<_>>()
+    };
+    match rest {
+        ["."] => {
+            let tables = group.catalogue.tables().filter(|t| t.id.system == SystemId::Campaign && !keys(t).is_empty());
+            tables.map(|t| item(&t.id.name, CompletionItemKind::STRUCT, &t.label)).collect()
+        }
+        [".", _] => words(&["by", "or"]),
+        [".", table, "by"] => {
+            let table = group.catalogue.get(&TableId::new(SystemId::Campaign, *table));
+            let names = table.into_iter().flat_map(|table| keys(table));
+            names.map(|name| item(name, CompletionItemKind::FIELD, "identifies a record")).collect()
+        }
+        [".", _, "by", _] => words(&["or"]),
+        _ => Vec::new(),
+    }
+}
+
 /// A line of a `case`: a condition, then what the field gets.
 pub(super) fn branches(entry: &[&str], last: &str, tables: &Tables<'_>, group: &Group) -> Vec<CompletionItem> {
     let Some(arrow) = entry.iter().position(|w| *w == "=>") else {
@@ -126,7 +163,7 @@ pub(super) fn branches(entry: &[&str], last: &str, tables: &Tables<'_>, group: &
     let result = &entry[arrow + 1..];
     let mut all = entries(result, last, tables, group);
     if result.is_empty() {
-        all.retain(|item| !matches!(item.label.as_str(), "key" | "replace" | "filter" | "options" | "when"));
+        all.retain(|item| !matches!(item.label.as_str(), "key" | "adopt" | "replace" | "filter" | "options" | "when"));
         all.extend(words(&["null", "reject"]));
     }
     all
@@ -177,7 +214,9 @@ fn only_source<'g>(entry: &[&str], tables: &Tables<'g>) -> Option<&'g Field> {
     let names = dotted(&entry[..before]);
     let replaced = tables.mapping.into_iter().flat_map(|mapping| &mapping.entries).any(|other| match other {
         Entry::Replace(replace) => replace.field.names() == names,
-        Entry::Key(_) | Entry::Field(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => false,
+        Entry::Key(_) | Entry::Adopt(_) | Entry::Field(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => {
+            false
+        }
     });
     let first = entry.iter().filter(|word| **word == "|").count() == 1;
     tables.source?.field(&names).filter(|_| first && !replaced)

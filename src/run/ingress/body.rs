@@ -1,13 +1,15 @@
 //! The body of a write: dotted paths and JSON texts to one nested object, and the links to other records in it.
 
+use serde_json::Value;
+
 use super::Shared;
 use super::ended::{Ended, Tally};
 use crate::connect::ConnectError;
 use crate::json;
-use crate::plan::{Fit, IngressFlow};
-use crate::run::RunError;
+use crate::plan::{ExecutionPlan, FieldProgram, Fit, IngressFlow, KeyAbsent, LinkTo};
 use crate::run::optout::kept_attributes;
-use crate::store::{ClaimedField, ClaimedOp, Destination};
+use crate::run::{RunError, failure};
+use crate::store::{ClaimedField, ClaimedOp, Destination, Failure};
 use crate::systems::{Link, Linked, Payload, RecordKey, Table};
 
 /// The body of a write.
@@ -16,6 +18,8 @@ pub(super) struct Request {
     pub sent: Payload,
     /// As it may be kept, where that is not what is sent: links by the other record's key.
     shown: Option<String>,
+    /// Links by key that lead somewhere else than their values say, since the target has no record of that key.
+    pub replaced: Vec<String>,
 }
 
 impl Request {
@@ -23,6 +27,17 @@ impl Request {
     pub fn into_shown(self) -> String {
         self.shown.unwrap_or_else(|| self.sent.to_text())
     }
+}
+
+/// What a body is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A record that is made.
+    Create,
+    /// A record that is there and has the key.
+    Update,
+    /// A record that is there and gets the key.
+    Adopt,
 }
 
 /// Why an operation has no body.
@@ -36,6 +51,8 @@ pub(super) enum NoBody {
         /// The body as it may be kept.
         shown: String,
     },
+    /// The target has no record of a key to which it links.
+    NoRecord(Box<Failure>),
 }
 
 impl From<Ended> for NoBody {
@@ -44,22 +61,28 @@ impl From<Ended> for NoBody {
     }
 }
 
-/// The body for an operation: of a record to be made (`create`) all fields that have a value and the key, of one that is there
-/// those that differ. How the operation ends instead, where a record that it links to is not at the target, or could not be
+/// The body for an operation: of a record to be made all fields that have a value and the key, of one that is there those that differ, and
+/// of one that gets the key all of them. How the operation ends instead, where a record that it links to is not at the target, or could not be
 /// looked up.
-pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, NoBody> {
+pub(super) async fn of(shared: &Shared, op: &ClaimedOp, purpose: Purpose) -> Result<Request, NoBody> {
     let broken = |what: String| NoBody::from(Ended::Abort(op.released(), RunError::Task(what)));
     let flow = shared.flow();
     let mut key = String::with_capacity(op.key.len() + 2);
     json::push_string(&mut key, &op.key);
     // A field without a value need not be sent to a record that has none.
-    let fields: Vec<&ClaimedField> = op.write_set(create).filter(|f| !create || f.value.get() != "null").collect();
+    let fields: Vec<&ClaimedField> = match purpose {
+        Purpose::Create => op.write_set(true).filter(|f| f.value.get() != "null").collect(),
+        Purpose::Update => op.write_set(false).collect(),
+        Purpose::Adopt => op.adopt_set().collect(),
+    };
     let kept: Vec<&str> = kept_attributes(op.kept).collect();
-    let own = fields.iter().filter(|f| f.link.is_none() && !kept.contains(&&*f.path));
+    // A link by key is a value for the state, and a link for the target.
+    let by_keys: Vec<ByKey<'_>> = fields.iter().filter_map(|f| ByKey::of(flow, f)).collect();
+    let own = fields.iter().filter(|f| f.link.is_none() && !kept.contains(&&*f.path) && !by_keys.iter().any(|link| link.path == &*f.path));
     let mut plain: Vec<(&str, &str)> = own.map(|f| (&*f.path, f.value.get())).collect();
     // What an earlier profile of this contact had when it was deleted, whatever the contact says.
     plain.extend(kept.iter().map(|name| (*name, "true")));
-    if create {
+    if purpose != Purpose::Update {
         plain.insert(0, (&shared.key, key.as_str()));
     }
     let mut links = Vec::new();
@@ -74,24 +97,95 @@ pub(super) async fn of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<
             }
             Destination::Absent { source_id } => return Err(waits(op, &link.mapping, source_id, false).into()),
         };
-        links.push(Link { name: &field.path, to });
+        links.push(Link { name: &field.path, to, lasting: false });
     }
+    links.extend(by_keys.iter().map(ByKey::link));
     let body = nest(plain.iter().copied());
     if links.is_empty() {
-        return Ok(Request { sent: Payload::from(body), shown: None });
+        return Ok(Request { sent: Payload::from(body), shown: None, replaced: Vec::new() });
     }
-    let shown: Vec<(&str, String)> = links.iter().filter_map(|link| Some((link.name, by_key(link)?))).collect();
-    let shown = nest(plain.iter().copied().chain(shown.iter().map(|(path, value)| (*path, value.as_str()))));
-    match shared.target.linked(&body, &links).await {
-        Ok(Linked::Ready(sent)) => Ok(Request { sent, shown: Some(shown) }),
-        Ok(Linked::Absent { link }) => {
-            let gone = fields.iter().find(|f| *f.path == *link).and_then(|f| f.link.as_ref());
-            match gone.and_then(|l| Some((l, l.to.source_id()?))) {
-                Some((link, source_id)) => Err(waits(op, &link.mapping, source_id, true).into()),
-                None => Err(broken(format!("there is no link `{link}`"))),
-            }
+    let mut replaced: Vec<String> = Vec::new();
+    loop {
+        let shown: Vec<(&str, String)> = links.iter().filter_map(|link| Some((link.name, by_key(link)?))).collect();
+        let shown = nest(plain.iter().copied().chain(shown.iter().map(|(path, value)| (*path, value.as_str()))));
+        let link = match shared.target.linked(&body, &links).await {
+            Ok(Linked::Ready(sent)) => return Ok(Request { sent, shown: Some(shown), replaced }),
+            Ok(Linked::Absent { link }) => link,
+            Err(error) => return Err(NoBody::LookUpFailed { error, shown }),
+        };
+        if let Some(missing) = by_keys.iter().find(|by| by.path == link) {
+            let to = missing.instead(replaced.contains(&link)).ok_or_else(|| missing.failure(&shared.context.plan, shown))?;
+            links.iter_mut().filter(|known| known.name == link).for_each(|known| known.to = to);
+            replaced.push(link);
+            continue;
         }
-        Err(error) => Err(NoBody::LookUpFailed { error, shown }),
+        let gone = fields.iter().find(|f| *f.path == *link).and_then(|f| f.link.as_ref());
+        return Err(match gone.and_then(|l| Some((l, l.to.source_id()?))) {
+            Some((link, source_id)) => waits(op, &link.mapping, source_id, true).into(),
+            None => broken(format!("there is no link `{link}`")),
+        });
+    }
+}
+
+/// A link to a record that the target has already.
+struct ByKey<'a> {
+    path: &'a str,
+    program: &'a FieldProgram,
+    to: &'a LinkTo,
+    /// The key; `None` for an empty link.
+    key: Option<String>,
+}
+
+impl<'a> ByKey<'a> {
+    fn of(flow: &'a IngressFlow, field: &'a ClaimedField) -> Option<ByKey<'a>> {
+        if flow.fields.iter().all(|program| program.link_to.is_none()) {
+            return None;
+        }
+        let program = flow.fields.iter().find(|program| program.path.join(".") == *field.path)?;
+        let key = match serde_json::from_str(field.value.get()) {
+            Ok(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+            Ok(Value::Number(number)) => Some(number.to_string()),
+            Ok(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | Err(_) => None,
+        };
+        Some(ByKey { path: &field.path, program, to: program.link_to.as_ref()?, key })
+    }
+
+    fn record<'k>(&'k self, key: &'k str) -> RecordKey<'k> {
+        RecordKey { table: Table { name: self.to.name(), collection: &self.to.collection }, attribute: &self.to.key, value: key }
+    }
+
+    fn link(&self) -> Link<'_> {
+        Link { name: self.path, to: self.key.as_deref().map(|key| self.record(key)), lasting: true }
+    }
+
+    /// Where it leads if there is no record of its key; `None` if the record cannot be written then. `tried`: that one is missing too.
+    #[allow(clippy::option_option)]
+    fn instead(&self, tried: bool) -> Option<Option<RecordKey<'_>>> {
+        match &self.to.absent {
+            KeyAbsent::Null => Some(None),
+            KeyAbsent::Default(key) if !tried => Some(Some(self.record(key))),
+            KeyAbsent::Reject | KeyAbsent::Default(_) => None,
+        }
+    }
+
+    fn failure(&self, plan: &ExecutionPlan, request: String) -> NoBody {
+        let LinkTo { table, key, absent, .. } = self.to;
+        let which = match absent {
+            KeyAbsent::Default(_) => "neither a record of this key nor of the one in `or default(…)`",
+            KeyAbsent::Reject | KeyAbsent::Null => "no record of this key",
+        };
+        NoBody::NoRecord(Box::new(Failure {
+            code: "D908".to_owned(),
+            message: format!(
+                "`{table}` has {which}, to which `{}` is to link by `{key}`. Create it in Campaign or change the value; then run \
+                 `d365map dead-letters retry`",
+                self.path
+            ),
+            field: Some(self.path.to_owned()),
+            place: Some(failure::place(plan, self.program.at)),
+            request: Some(request),
+            ..Failure::default()
+        }))
     }
 }
 

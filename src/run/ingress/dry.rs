@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::adopt_dry::{DryAdoption, Searches};
 use super::due;
 use super::paging::{AT_ONCE, explained};
 use super::reader::{Evaluation, Rows, after_page, compared_before, must_restart, note_rejections, request};
@@ -48,6 +49,15 @@ pub struct DryFlow {
     pub due: u64,
     /// Would be created.
     pub create: u64,
+    /// Would be adopted: the target has the record already, without a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<u64>,
+    /// Would become dead letters, since several records could be adopted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ambiguous: Option<u64>,
+    /// What would be adopted or is ambiguous; some of it, unless all was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adoptions: Vec<DryAdoption>,
     /// Would be updated.
     pub update: u64,
     /// Would be deleted.
@@ -93,6 +103,7 @@ pub(in crate::run) async fn dry_flow(
     copy: &Stores,
     options: &Options,
     stop: &CancellationToken,
+    listed: usize,
 ) -> Result<DryFlow, RunError> {
     let (name, fingerprint) = (&flow.name, flow.fingerprint());
     let source = services.source(flow)?;
@@ -127,6 +138,10 @@ pub(in crate::run) async fn dry_flow(
         following.restart().await?;
     }
     following.follow(now).await?;
+    let mut searches = match flow.adopt.is_empty() {
+        true => None,
+        false => Some(Searches::new(flow, services.target(flow)?, options.concurrency, listed)),
+    };
     let since = copy.previews.last_change().await?;
     let (mut counters, mut trail, mut unnamed) = (Arc::new(FlowCounters::default()), Trail::default(), false);
     loop {
@@ -140,6 +155,7 @@ pub(in crate::run) async fn dry_flow(
             Err(ConnectError::DeltaExpired { .. }) if !dry.full_load => {
                 dry = DryFlow { mapping: name.clone(), full_load: true, waiting, ..DryFlow::default() };
                 (counters, trail) = (Arc::new(FlowCounters::default()), Trail::default());
+                searches.as_mut().into_iter().for_each(Searches::restart);
                 cursor = copy.cursors.restart(name, Reason::Resync, &fingerprint).await?;
                 continue;
             }
@@ -160,7 +176,7 @@ pub(in crate::run) async fn dry_flow(
             cursor = next.clone();
         }
         dry.add(outcome, unusable.len() as u64);
-        dry.note_queued(copy, since, over).await?;
+        dry.note_queued(copy, since, over, searches.as_mut()).await?;
         if over {
             break;
         }
@@ -188,20 +204,26 @@ pub(in crate::run) async fn dry_flow(
         if let Judged::Held(change) = copy.outbox.judge_held(name, options.mass_limits).await? {
             dry.mass_change = Some(change);
         }
-        dry.note_queued(copy, since, true).await?;
+        dry.note_queued(copy, since, true, searches.as_mut()).await?;
     }
     dry.held = copy.previews.held_changes(name).await?;
     dry.rejections = counters.rejections();
+    if let Some(Searches { adopt, ambiguous, found, .. }) = searches {
+        (dry.adopt, dry.ambiguous, dry.adoptions) = (Some(adopt), Some(ambiguous), found);
+    }
     Ok(dry)
 }
 
 impl DryFlow {
     /// Notes the operations that the copy has queued since a change.
-    async fn note_queued(&mut self, copy: &Stores, since: i64, over: bool) -> Result<(), RunError> {
+    async fn note_queued(&mut self, copy: &Stores, since: i64, over: bool, mut searches: Option<&mut Searches>) -> Result<(), RunError> {
         loop {
-            let queued = copy.previews.take_queued(&self.mapping, since, over).await?;
+            let mut queued = copy.previews.take_queued(&self.mapping, since, over).await?;
             if queued.is_empty() {
                 return Ok(());
+            }
+            if let Some(searches) = &mut searches {
+                queued = searches.of(queued).await?;
             }
             queued.into_iter().for_each(|change| self.note(change));
         }
@@ -252,6 +274,10 @@ impl DryFlow {
                 let _ = writeln!(out, "    due        {:>8}   because of the time, or of records that they point to", self.due);
             }
             let _ = writeln!(out, "  + create     {:>8}", self.create);
+            if let (Some(adopt), Some(ambiguous)) = (self.adopt, self.ambiguous) {
+                let _ = writeln!(out, "  ~ adopt      {adopt:>8}   the target has them without a key");
+                let _ = writeln!(out, "  ! ambiguous  {ambiguous:>8}   the target has several of each without a key");
+            }
             let _ = writeln!(out, "  ~ update     {:>8}", self.update);
             let _ = writeln!(out, "  - delete     {:>8}", self.delete);
             let _ = writeln!(out, "    unchanged  {:>8}", self.unchanged);

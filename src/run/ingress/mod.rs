@@ -8,6 +8,8 @@
 //! Reader and writer of a flow run side by side and know each other only by the state: a process that dies between any two
 //! instructions is resumed from there.
 
+mod adopt;
+mod adopt_dry;
 mod body;
 mod dry;
 mod due;
@@ -24,6 +26,7 @@ use std::sync::atomic::AtomicBool;
 
 use chrono::TimeDelta;
 
+pub use adopt_dry::DryAdoption;
 pub use dry::DryFlow;
 pub(super) use dry::dry_flow;
 pub(super) use leftovers::leftovers;
@@ -54,6 +57,8 @@ struct Shared {
     round_over: AtomicBool,
     /// Which kinds of calls were denied in this round.
     denials: Denials<CallKind>,
+    /// Records of the target that get a key.
+    adoptions: adopt::Adoptions,
 }
 
 impl Shared {
@@ -89,6 +94,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         signals: Signals::default(),
         round_over: AtomicBool::new(false),
         denials: Denials::default(),
+        adoptions: adopt::Adoptions::default(),
     });
     let reading = async {
         let result = reader::read(&shared).await;

@@ -11,12 +11,13 @@ use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
 use super::Shared;
-use super::body::{self, NoBody, Request};
+use super::adopt::{self, Candidate};
+use super::body::{self, NoBody, Purpose, Request};
 use super::ended::{Ended, Tally};
 use super::reader::{Rows, mass_change, query};
 use super::related::RelatedValues;
 use crate::connect::ConnectError;
-use crate::engine::events::{Emitter, Problem, RunEvent};
+use crate::engine::events::{Emitter, Note, Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, Action, Doubt, FAILURES_IN_A_ROW, GIVE_UP};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused, Unclear};
@@ -25,8 +26,8 @@ use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure;
 use crate::run::optout::keep_before_delete;
 use crate::run::{Pace, RunError};
-use crate::store::{ClaimedOp, Judged, RefetchOutcome, Settled, Settlement, Work};
-use crate::systems::{Payload, RecordKey, Written};
+use crate::store::{ClaimedField, ClaimedOp, Failure, Judged, RefetchOutcome, Settled, Settlement, Work};
+use crate::systems::{Match, Payload, RecordKey, Written};
 use crate::time::Instant;
 
 /// Operations claimed at once, per call that may be under way.
@@ -198,7 +199,7 @@ async fn upsert(shared: &Shared, op: &ClaimedOp) -> Ended {
     match update(shared, op).await {
         // Somebody deleted the record at the target; Dynamics is the source of truth.
         Update::Missing => create(shared, op, false).await,
-        Update::Done => Ended::Settle(op.written(false), Tally::Call),
+        Update::Done(replaced) => Ended::Settle(op.written(false).without(op, &replaced), Tally::Call),
         Update::Nothing => Ended::Settle(op.written(false), Tally::NoCall),
         Update::Ended(ended) => *ended,
     }
@@ -210,17 +211,19 @@ fn identity<'a>(shared: &'a Shared, op: &'a ClaimedOp) -> RecordKey<'a> {
 }
 
 /// The body of a write, or how the operation ends if there is none.
-async fn body_of(shared: &Shared, op: &ClaimedOp, create: bool) -> Result<Request, Box<Ended>> {
-    match body::of(shared, op, create).await {
+async fn body_of(shared: &Shared, op: &ClaimedOp, purpose: Purpose) -> Result<Request, Box<Ended>> {
+    match body::of(shared, op, purpose).await {
         Ok(request) => Ok(request),
         Err(NoBody::Ended(ended)) => Err(ended),
+        Err(NoBody::NoRecord(failure)) => Err(Box::new(dead_letter(shared, op, *failure, false))),
         Err(NoBody::LookUpFailed { error, shown }) => Err(Box::new(failed(shared, op, CallKind::Look, &error, Some(shown)).await)),
     }
 }
 
 /// How an update went.
 enum Update {
-    Done,
+    /// Written, but for the links by key of these fields, which lead somewhere else.
+    Done(Vec<String>),
     /// There is no such record.
     Missing,
     /// No field differs: no call was made.
@@ -233,19 +236,39 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
     if op.write_set(false).next().is_none() && op.kept.is_empty() {
         return Update::Nothing;
     }
-    let request = match body_of(shared, op, false).await {
+    let request = match body_of(shared, op, Purpose::Update).await {
         Ok(request) => request,
         Err(ended) => return Update::Ended(ended),
     };
-    match send(shared, op, false, request).await {
-        Ok(Ok(Written::Done)) => Update::Done,
+    let replaced = request.replaced.clone();
+    match send(shared, op, Write::Update, request).await {
+        Ok(Ok(Written::Done)) => Update::Done(replaced),
         Ok(Ok(Written::Missing)) => Update::Missing,
         Ok(Err((error, shown))) => Update::Ended(Box::new(failed(shared, op, CallKind::Update, &error, Some(shown)).await)),
         Err(ended) => Update::Ended(ended),
     }
 }
 
-/// Sends a body: of a record that is created (`creates`) or updated. Gives the answer, or the error with the body as it may be kept;
+/// How a body is sent.
+#[derive(Clone, Copy)]
+enum Write<'a> {
+    Create,
+    Update,
+    /// To a record that a search has found.
+    Adopt(&'a Match),
+}
+
+impl Write<'_> {
+    fn purpose(self) -> Purpose {
+        match self {
+            Write::Create => Purpose::Create,
+            Write::Update => Purpose::Update,
+            Write::Adopt(_) => Purpose::Adopt,
+        }
+    }
+}
+
+/// Sends a body. Gives the answer, or the error with the body as it may be kept;
 /// how the operation ends instead if a record that it links to is not at the target any more.
 ///
 /// A link is written with the PKey of the other record, which was looked up just before. If that PKey expires until the write
@@ -254,33 +277,36 @@ async fn update(shared: &Shared, op: &ClaimedOp) -> Update {
 async fn send(
     shared: &Shared,
     op: &ClaimedOp,
-    creates: bool,
+    write: Write<'_>,
     mut request: Request,
 ) -> Result<Result<Written, (ConnectError, String)>, Box<Ended>> {
     for _ in 1..LOOK_UPS {
-        let error = match call(shared, op, creates, request.sent.clone()).await {
+        let error = match call(shared, op, write, request.sent.clone()).await {
             Ok(written) => return Ok(Ok(written)),
             Err(error) => error,
         };
         if !policy::is_rejection(&error) || matches!(error, ConnectError::Duplicate { .. }) {
             return Ok(Err((error, request.into_shown())));
         }
-        let again = body_of(shared, op, creates).await?;
+        shared.target.forget_links();
+        let again = body_of(shared, op, write.purpose()).await?;
         if again.sent == request.sent {
             return Ok(Err((error, request.into_shown())));
         }
         request = again;
     }
-    Ok(call(shared, op, creates, request.sent.clone()).await.map_err(|error| (error, request.into_shown())))
+    Ok(call(shared, op, write, request.sent.clone()).await.map_err(|error| (error, request.into_shown())))
 }
 
-async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> Result<Written, ConnectError> {
+async fn call(shared: &Shared, op: &ClaimedOp, write: Write<'_>, body: Payload) -> Result<Written, ConnectError> {
     let flow = shared.flow();
-    let (kind, answer) = if creates {
-        let created = shared.target.create(body::table(flow), &shared.key, body).await;
-        (CallKind::Create, created.map(|()| Written::Done))
-    } else {
-        (CallKind::Update, shared.target.update(identity(shared, op), body, None).await)
+    let (kind, answer) = match write {
+        Write::Create => {
+            let created = shared.target.create(body::table(flow), &shared.key, body).await;
+            (CallKind::Create, created.map(|()| Written::Done))
+        }
+        Write::Update => (CallKind::Update, shared.target.update(identity(shared, op), body, None).await),
+        Write::Adopt(found) => (CallKind::Update, shared.target.adopt(found, identity(shared, op), body).await),
     };
     if answer.is_ok() {
         shared.denials.passed(kind);
@@ -288,40 +314,128 @@ async fn call(shared: &Shared, op: &ClaimedOp, creates: bool, body: Payload) -> 
     answer
 }
 
-/// Creates a record. Where the target has it already (`look`), it is ours by its key, and it is brought to these values.
-async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
-    let request = match body_of(shared, op, true).await {
+/// On disk before a request that makes a record again: if its answer is never seen, the links that led to the old record are still
+/// written again. A record that the ledger does not have needs no note: the row that its write adds says as much.
+async fn note_remade(shared: &Shared, op: &ClaimedOp) -> Result<(), Ended> {
+    if !op.known {
+        return Ok(());
+    }
+    let seq = op.seq;
+    match shared.context.stores.outbox.note_remade(shared.context.run, seq).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Ended::Abort(op.released(), RunError::Task(format!("operation {seq} is no longer in progress")))),
+        Err(error) => Err(Ended::Abort(op.released(), error.into())),
+    }
+}
+
+/// Looks for a record that is not ours yet and is to be adopted; how the operation ends if there is one, or more than one. `None` if the
+/// record is to be created.
+async fn adopt(shared: &Shared, op: &ClaimedOp) -> Option<Ended> {
+    let candidate = match candidate(shared, op).await {
+        Ok(candidate) => candidate,
+        Err(error) => return Some(failed(shared, op, CallKind::Look, &error, None).await),
+    };
+    match candidate {
+        Candidate::None => None,
+        Candidate::Own => Some(update_found(shared, op).await),
+        Candidate::Several { by, count, more } => {
+            Some(dead_letter(shared, op, adopt::ambiguous(&shared.context.plan, shared.flow(), &by, count, more), false))
+        }
+        Candidate::One { found, .. } => Some(give_key(shared, op, &found).await),
+    }
+}
+
+async fn candidate(shared: &Shared, op: &ClaimedOp) -> Result<Candidate, ConnectError> {
+    let fields: &[ClaimedField] = if let Work::Upsert(fields) = &op.work { fields } else { &[] };
+    let value_of = |path: &str| fields.iter().find(|field| *field.path == *path).map(|field| field.value.get());
+    let candidate = adopt::find(&*shared.target, shared.flow(), &op.key, value_of).await?;
+    shared.denials.passed(CallKind::Look);
+    Ok(candidate)
+}
+
+/// Gives a record the key and all values, in one write.
+async fn give_key(shared: &Shared, op: &ClaimedOp, found: &Match) -> Ended {
+    let again = |why: &str| {
+        Ended::Settle(op.retry(shared.context.later(op.attempts), why, op.uncertain), Tally::Retried { attempts: op.attempts + 1 })
+    };
+    let Some(reserved) = shared.adoptions.reserve(found, &op.key) else {
+        return again("another record is about to be matched with the same record");
+    };
+    let request = match body_of(shared, op, Purpose::Adopt).await {
         Ok(request) => request,
         Err(ended) => return *ended,
     };
-    // On disk before the request: if its answer is never seen, the links that led to the old record are still written
-    // again. A record that the ledger does not have needs no note: the row that its write adds says as much.
-    if op.known {
-        let seq = op.seq;
-        match shared.context.stores.outbox.note_remade(shared.context.run, seq).await {
-            Ok(true) => {}
-            Ok(false) => return Ended::Abort(op.released(), RunError::Task(format!("operation {seq} is no longer in progress"))),
-            Err(error) => return Ended::Abort(op.released(), error.into()),
-        }
+    if let Err(ended) = note_remade(shared, op).await {
+        return ended;
     }
-    let (error, shown) = match send(shared, op, true, request).await {
-        Ok(Ok(Written::Done | Written::Missing)) => return Ended::Settle(op.written(true), Tally::Call),
+    let replaced = request.replaced.clone();
+    let (error, shown) = match send(shared, op, Write::Adopt(found), request).await {
+        Ok(Ok(Written::Done)) => {
+            reserved.keep();
+            shared.context.emit(RunEvent::Noted(Note::Adopted, 1));
+            return Ended::Settle(op.adopted().without(op, &replaced), Tally::Call);
+        }
+        Ok(Ok(Written::Missing)) => return again("the record that was found is gone"),
+        Ok(Err(refused)) => refused,
+        Err(ended) => return *ended,
+    };
+    if !policy::is_rejection(&error) {
+        // It may have been carried out.
+        reserved.keep();
+        return failed(shared, op, CallKind::Update, &error, Some(shown)).await;
+    }
+    // Somebody may have given it a key since, or another record has ours already.
+    match shared.target.get(identity(shared, op)).await {
+        Ok(Some(_)) => return update_found(shared, op).await,
+        Ok(None) => {}
+        Err(second) if !policy::is_rejection(&second) => return failed(shared, op, CallKind::Look, &second, None).await,
+        Err(_) => {}
+    }
+    match candidate(shared, op).await {
+        Ok(Candidate::One { found: still, .. }) if still == *found => failed(shared, op, CallKind::Update, &error, Some(shown)).await,
+        Ok(_) => again("the record that was found has a key by now"),
+        Err(second) => failed(shared, op, CallKind::Look, &second, None).await,
+    }
+}
+
+/// Updates a record that turned out to be at the target.
+async fn update_found(shared: &Shared, op: &ClaimedOp) -> Ended {
+    match update(shared, op).await {
+        Update::Done(replaced) => Ended::Settle(op.written(false).without(op, &replaced), Tally::Call),
+        Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
+        Update::Missing => Ended::Settle(
+            op.retry(shared.context.later(op.attempts), "the record appeared and disappeared", true),
+            Tally::Retried { attempts: op.attempts + 1 },
+        ),
+        Update::Ended(ended) => *ended,
+    }
+}
+
+/// Creates a record, unless there is one to adopt. Where the target has it already (`look`), it is ours by its key, and it is brought to
+/// these values.
+async fn create(shared: &Shared, op: &ClaimedOp, look: bool) -> Ended {
+    if !shared.flow().adopt.is_empty()
+        && let Some(ended) = adopt(shared, op).await
+    {
+        return ended;
+    }
+    let request = match body_of(shared, op, Purpose::Create).await {
+        Ok(request) => request,
+        Err(ended) => return *ended,
+    };
+    if let Err(ended) = note_remade(shared, op).await {
+        return ended;
+    }
+    let replaced = request.replaced.clone();
+    let (error, shown) = match send(shared, op, Write::Create, request).await {
+        Ok(Ok(Written::Done | Written::Missing)) => return Ended::Settle(op.written(true).without(op, &replaced), Tally::Call),
         Ok(Err(refused)) => refused,
         Err(ended) => return *ended,
     };
     // The answer to a duplicate key is not documented, so after every refusal the target is asked whether it has the key.
     if look && policy::is_rejection(&error) {
         match shared.target.get(identity(shared, op)).await {
-            Ok(Some(_)) => {
-                return match update(shared, op).await {
-                    Update::Done | Update::Nothing => Ended::Settle(op.written(false), Tally::Call),
-                    Update::Missing => Ended::Settle(
-                        op.retry(shared.context.later(op.attempts), "the record appeared and disappeared", true),
-                        Tally::Retried { attempts: op.attempts + 1 },
-                    ),
-                    Update::Ended(ended) => *ended,
-                };
-            }
+            Ok(Some(_)) => return update_found(shared, op).await,
             Ok(None) => {}
             Err(second) if !policy::is_rejection(&second) => return failed(shared, op, CallKind::Look, &second, None).await,
             Err(_) => {}
@@ -431,7 +545,11 @@ async fn poisoned(shared: &Shared, op: &ClaimedOp, error: &ConnectError) -> bool
 }
 
 fn given_up(shared: &Shared, op: &ClaimedOp, error: &ConnectError, request: Option<String>, uncertain: bool) -> Ended {
-    let failure = failure::of_error(&shared.context.plan, shared.flow(), error, request);
+    dead_letter(shared, op, failure::of_error(&shared.context.plan, shared.flow(), error, request), uncertain)
+}
+
+/// Ends an operation as a dead letter.
+fn dead_letter(shared: &Shared, op: &ClaimedOp, failure: Failure, uncertain: bool) -> Ended {
     let place = failure.place.as_ref().map(|p| format!("{}:{}:{}", p.file, p.line, p.column)).unwrap_or_default();
     let field = failure.field.as_deref().unwrap_or_default();
     let message = failure::impersonal(shared.flow(), &failure);

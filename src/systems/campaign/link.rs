@@ -4,6 +4,10 @@
 //! (`{"service": {"PKey": "…"}}`): the documents write a link by the other record's PKey. That a link to a record of a custom
 //! resource is written alike, that key and address do as well, and that `null` empties a link, is assumed. [K]
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,6 +18,16 @@ use super::record::Key;
 use super::{Campaign, href};
 use crate::connect::ConnectError;
 use crate::systems::target::Linked;
+
+/// How long the value of a lasting link is used. How long a PKey lives is not documented; a write that is rejected looks it up again.
+const LASTS: Duration = Duration::from_secs(300);
+
+/// Values of lasting links that are remembered at most.
+const MOST_LASTING: usize = 10_000;
+
+/// The values of links to records that last, by resource, attribute and key, with the time of the lookup; none if there is no such record.
+/// In memory only.
+pub(super) type Lasting = Mutex<HashMap<[String; 3], (Instant, Option<Value>)>>;
 
 /// How a link is written; in the project file `pkey`, `key` or `href`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -36,6 +50,8 @@ pub struct Link<'a> {
     pub name: &'a str,
     /// Where it leads; none empties it.
     pub to: Option<Target<'a>>,
+    /// The link's value may be remembered for some minutes: many records link to the other one.
+    pub lasting: bool,
 }
 
 /// The other record of a link.
@@ -61,7 +77,7 @@ impl Campaign {
         for link in links {
             let value = match link.to {
                 None => Value::Null,
-                Some(target) => match self.target(target).await? {
+                Some(target) => match self.link_value(target, link.lasting).await? {
                     Some(value) => value,
                     None => return Ok(Linked::Absent { link: link.name.to_owned() }),
                 },
@@ -71,6 +87,37 @@ impl Campaign {
         }
         let body = serde_json::to_string(&fields).map_err(|_| self.refused("a body cannot be written".to_owned()))?;
         Ok(Linked::Ready(body.into()))
+    }
+
+    /// A link's value; none when there is no such record. One that lasts is looked up once in a while.
+    async fn link_value(&self, target: Target<'_>, lasting: bool) -> Result<Option<Value>, ConnectError> {
+        let (true, Key::Value(key) | Key::Identity { value: key, .. }) = (lasting, target.key) else { return self.target(target).await };
+        let name = [target.resource, target.attribute, key].map(str::to_owned);
+        let kept = || self.0.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, value)) = kept().get(&name)
+            && at.elapsed() < LASTS
+        {
+            return Ok(value.clone());
+        }
+        // Also of the form that sends the key: whether there is such a record decides what is written.
+        let found = match self.0.link_form {
+            LinkForm::Key => self
+                .raw(&self.place(target.resource).await?, Key::Identity { attribute: target.attribute, value: key })
+                .await?
+                .map(|_| json!({ target.attribute: key })),
+            LinkForm::PKey | LinkForm::Href => self.target(target).await?,
+        };
+        let mut kept = kept();
+        if kept.len() >= MOST_LASTING {
+            kept.clear();
+        }
+        kept.insert(name, (Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    /// Forgets the values of lasting links.
+    pub fn forget_links(&self) {
+        self.0.lasting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A link's value; none when there is no such record.

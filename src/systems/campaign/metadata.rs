@@ -191,6 +191,20 @@ impl Campaign {
         filters.is_some_and(|filters| filters.iter().any(|f| f.name == filter && f.parameters == [parameter]))
     }
 
+    /// The filters of a resource. The service is asked once while the client lives, and again after a question that failed.
+    ///
+    /// # Errors
+    /// As [`Self::resource_metadata`].
+    pub(super) async fn known_filters(&self, resource: &str) -> Result<Arc<[FilterType]>, ConnectError> {
+        let kept = || self.0.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(filters)) = kept().get(resource) {
+            return Ok(filters.clone());
+        }
+        let filters: Arc<[FilterType]> = self.filters(resource).await?.into();
+        kept().insert(resource.to_owned(), Some(filters.clone()));
+        Ok(filters)
+    }
+
     /// The names of the resources at an endpoint: `profileAndServicesExt`, `customResources`.
     ///
     /// # Errors

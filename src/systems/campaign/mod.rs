@@ -4,11 +4,12 @@
 //! configured organization.
 //!
 //! [`record`] reads and writes single records, [`link`] writes links between them, [`list`] follows pages, [`metadata`] describes
-//! resources, [`history`] reads what was sent to a profile.
+//! resources, [`history`] reads what was sent to a profile, [`adopt`] finds records that have no key of ours and gives them one.
 //!
 //! Sources: Campaign Standard API, *Must read*, *Endpoints*, *Interacting with custom resources*; Adobe, *OAuth server-to-server*.
 //! A resource is named by itself (`profile`, `cusBrand`) or with its endpoint (`customResources/cusBrand`).
 
+mod adopt;
 mod history;
 mod link;
 mod list;
@@ -129,6 +130,8 @@ struct Inner {
     linked: OnceCell<HashSet<String>>,
     /// The filters of resources that have been asked for; none where Campaign did not tell them.
     filters: Mutex<HashMap<String, Option<Arc<[FilterType]>>>>,
+    /// Where links lead that last.
+    lasting: link::Lasting,
     headers: HeaderMap,
     token: TokenSource,
 }
@@ -179,6 +182,7 @@ impl Campaign {
             link_form: config.link_form,
             linked: OnceCell::new(),
             filters: Mutex::default(),
+            lasting: link::Lasting::default(),
             headers,
             token,
         })))

@@ -211,7 +211,12 @@ impl Campaign {
 
     /// Sends a change. `is_documented` says whether the answer has the form that the documents give it: anything else may be
     /// somebody else's, and says nothing about the record.
-    async fn write(&self, request: Request<'_>, key: Key<'_>, is_documented: impl Fn(&[u8]) -> bool) -> Result<Written, ConnectError> {
+    pub(super) async fn write(
+        &self,
+        request: Request<'_>,
+        key: Key<'_>,
+        is_documented: impl Fn(&[u8]) -> bool,
+    ) -> Result<Written, ConnectError> {
         match self.send(&request).await {
             Ok(answer) if is_documented(&answer) => Ok(Written::Done),
             Ok(answer) => {
@@ -232,7 +237,7 @@ impl Campaign {
 }
 
 /// What an answer to a write says of its record. The rest of it, which may be the whole record, is only checked to be JSON.
-struct Told {
+pub(super) struct Told {
     /// It has a PKey, which is a text.
     has_pkey: bool,
     /// The attribute that was asked for.
@@ -302,7 +307,7 @@ impl Visitor<'_> for Name<'_> {
 }
 
 /// What the answer says of a record, if it is one: an object with a PKey.
-fn documented(answer: &[u8], attribute: Option<&str>) -> Option<Told> {
+pub(super) fn documented(answer: &[u8], attribute: Option<&str>) -> Option<Told> {
     Told::read(answer.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer), attribute).filter(|told| told.has_pkey)
 }
 
@@ -317,7 +322,7 @@ fn odd(request: &Request<'_>, answer: &[u8]) -> ConnectError {
 }
 
 /// A value as a key: text, or a number as text.
-fn shown(value: &Value) -> Option<String> {
+pub(super) fn shown(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -327,12 +332,12 @@ fn shown(value: &Value) -> Option<String> {
 
 /// Whether this value, which a record has as its key, is the one that was asked for. Data policies may change the case and the space
 /// around a text (Campaign Standard API, *Metadata mechanism*), so both are ignored.
-fn is_identified(value: Option<&Value>, key: &str) -> bool {
+pub(super) fn is_identified(value: Option<&Value>, key: &str) -> bool {
     value.and_then(shown).is_some_and(|found| found.trim().to_lowercase() == key.trim().to_lowercase())
 }
 
 /// Whether an answer names another record than the one that was asked for.
-fn is_another(told: &Told, key: Key<'_>) -> bool {
+pub(super) fn is_another(told: &Told, key: Key<'_>) -> bool {
     match key {
         Key::Identity { value, .. } => told.key.is_some() && !is_identified(told.key.as_ref(), value),
         Key::Value(_) | Key::Filter(_) => false,

@@ -13,7 +13,7 @@ use crate::connect::ConnectError;
 use crate::connect::trail::hash_of;
 use crate::system::SystemId;
 use crate::systems::source::{self, Cursor, Page, PageRequest, Row, Source, SourceCapabilities};
-use crate::systems::target::{Found, Link, Linked, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
+use crate::systems::target::{Found, Link, Linked, Match, Matches, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
 use crate::systems::{Connection, Environment};
 
 #[async_trait]
@@ -97,7 +97,7 @@ impl Target for Campaign {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: None, conditional_write: false, deletes: true }
+        TargetCapabilities { bulk: None, conditional_write: false, deletes: true, adopts: true }
     }
 
     fn request_lifetime(&self) -> Duration {
@@ -119,6 +119,14 @@ impl Target for Campaign {
         Campaign::update(self, record.table.collection, record, body).await
     }
 
+    async fn search(&self, search: Search<'_>) -> Result<Matches, ConnectError> {
+        Campaign::search(self, search).await
+    }
+
+    async fn adopt(&self, found: &Match, record: RecordKey<'_>, body: Payload) -> Result<Written, ConnectError> {
+        Campaign::adopt(self, found, record, body).await
+    }
+
     /// By the key alone: an answer to a delete names no record.
     async fn delete(&self, record: RecordKey<'_>) -> Result<Written, ConnectError> {
         Campaign::delete(self, record.table.collection, record.value).await
@@ -128,7 +136,12 @@ impl Target for Campaign {
         fn target(to: RecordKey<'_>) -> link::Target<'_> {
             link::Target { resource: to.table.collection, attribute: to.attribute, key: Key::Value(to.value) }
         }
-        let links: Vec<link::Link<'_>> = links.iter().map(|link| link::Link { name: link.name, to: link.to.map(target) }).collect();
+        let links: Vec<link::Link<'_>> =
+            links.iter().map(|link| link::Link { name: link.name, to: link.to.map(target), lasting: link.lasting }).collect();
         Campaign::linked(self, body, &links).await
+    }
+
+    fn forget_links(&self) {
+        Campaign::forget_links(self);
     }
 }

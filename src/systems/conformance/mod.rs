@@ -29,10 +29,15 @@ struct Subject {
     text: &'static str,
     /// Another one.
     other: &'static str,
+    /// A field of text by which records are searched.
+    searched: &'static str,
     /// What else a record must have.
     required: Value,
     /// Keys may be any text, not GUIDs alone.
     free_keys: bool,
+    /// The connection, to make records without a key.
+    campaign: Option<Campaign>,
+    memory: Option<Memory>,
     /// Keeps the emulators alive.
     _running: Option<Running>,
 }
@@ -59,6 +64,15 @@ impl Subject {
         self.target.create(self.table, self.attribute, self.body(key, text)).await.expect("the record is created");
     }
 
+    /// A record that somebody else made, without a key.
+    async fn without_key(&self, body: Payload) {
+        // Without an attribute, no key is expected.
+        match &self.campaign {
+            Some(campaign) => campaign.create(self.table.collection, None, body).await.expect("the record is created"),
+            None => self.memory.as_ref().expect("a target that adopts").add(self.table, &body),
+        }
+    }
+
     /// The text of a record, as the target has it.
     async fn text(&self, key: &str) -> Option<String> {
         let found = self.target.get(self.key(key)).await.expect("an answer")?;
@@ -80,8 +94,11 @@ fn subject(connection: &dyn Connection, table: Table<'static>, fields: [&'static
         attribute,
         text,
         other,
+        searched: "email",
         required: Value::Null,
         free_keys: true,
+        campaign: None,
+        memory: None,
         _running: running,
     }
 }
@@ -92,7 +109,9 @@ fn http() -> Http {
 }
 
 fn memory() -> Subject {
-    subject(&Memory::default(), Table { name: "person", collection: "people" }, ["id", "name", "note"], None)
+    let memory = Memory::default();
+    let table = Table { name: "person", collection: "people" };
+    Subject { memory: Some(memory.clone()), ..subject(&memory, table, ["id", "name", "note"], None) }
 }
 
 /// Clients of the emulators.
@@ -133,7 +152,8 @@ async fn campaign() -> Subject {
     let running = start(Config::default()).await.expect("the emulators start");
     let (_, connection) = clients(&running);
     let table = Table { name: "profile", collection: "profile" };
-    subject(&connection, table, ["externalId", "lastName", "firstName"], Some(running))
+    let of = subject(&connection, table, ["externalId", "lastName", "firstName"], Some(running));
+    Subject { campaign: Some(connection), ..of }
 }
 
 /// The access token of the Referrals admin, who signs in with a device code.

@@ -3,7 +3,7 @@
 use super::{Subject, for_each_system, key};
 use crate::connect::ConnectError;
 use crate::engine::policy::{self, Action, Scope};
-use crate::systems::{Link, Linked, Payload, Written};
+use crate::systems::{Link, Linked, Payload, Search, Written};
 
 for_each_system! {
     a_record_that_is_created_is_found_with_its_values
@@ -15,6 +15,7 @@ for_each_system! {
     of_many_records_one_that_is_refused_costs_none_of_the_others
     a_write_under_an_old_version_changes_nothing
     a_link_to_a_record_that_is_missing_is_reported
+    a_record_without_a_key_is_found_by_its_values_and_gets_a_key_once
 }
 
 async fn a_record_that_is_created_is_found_with_its_values(subject: &Subject) {
@@ -117,11 +118,52 @@ async fn a_write_under_an_old_version_changes_nothing(subject: &Subject) {
 
 async fn a_link_to_a_record_that_is_missing_is_reported(subject: &Subject) {
     let parent = key(1);
-    let link = |to| [Link { name: "other", to: Some(to) }];
+    let link = |to| [Link { name: "other", to: Some(to), lasting: false }];
     let absent = subject.target.linked("{}", &link(subject.key(&parent))).await.unwrap();
     assert_eq!(absent, Linked::Absent { link: "other".to_owned() });
     subject.create(&parent, "Parent").await;
     let ready = subject.target.linked(r#"{"n":1.50}"#, &link(subject.key(&parent))).await.unwrap();
     assert!(matches!(&ready, Linked::Ready(body) if body.to_text().contains("other")), "{ready:?}");
     assert!(matches!(subject.target.linked("[]", &[]).await, Err(ConnectError::Rejected { .. })));
+}
+
+async fn a_record_without_a_key_is_found_by_its_values_and_gets_a_key_once(subject: &Subject) {
+    let search = |value, most| Search { table: subject.table, by: subject.searched, value, key: subject.attribute, most };
+    if !subject.target.capabilities().adopts {
+        let error = subject.target.search(search("x@example.com", 1)).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Config { .. }), "{error}");
+        return;
+    }
+    let body = |key: Option<&str>, value: &str| {
+        let mut body = serde_json::json!({ subject.searched: value, subject.other: "Other" });
+        if let Some(key) = key {
+            body[subject.attribute] = key.into();
+        }
+        Payload::from(body.to_string())
+    };
+    for (key, value) in [(Some(key(1)), "x@example.com"), (Some(key(2)), "y@example.com")] {
+        subject.target.create(subject.table, subject.attribute, body(key.as_deref(), value)).await.unwrap();
+    }
+    for value in ["x@example.com", "z@example.com", "z@example.com"] {
+        subject.without_key(body(None, value)).await;
+    }
+    let none = subject.target.search(search("nobody@example.com", 5)).await.unwrap();
+    assert!(none.records.is_empty() && !none.more);
+    let two = subject.target.search(search(" X@EXAMPLE.com", 5)).await.unwrap();
+    let keys: Vec<Option<&str>> = two.records.iter().map(|found| found.key.as_deref()).collect();
+    assert!(keys.len() == 2 && keys.contains(&None) && keys.contains(&Some(key(1).as_str())), "{two:?}");
+    assert_eq!(subject.target.search(search("z@example.com", 1)).await.map(|found| (found.records.len(), found.more)).unwrap(), (1, true));
+
+    let free = two.records.iter().find(|found| found.key.is_none()).expect("a record without a key");
+    let change = |key: &str| Payload::from(serde_json::json!({ subject.attribute: key, subject.text: "After" }).to_string());
+    let error = subject.target.adopt(free, subject.key(&key(2)), change(&key(2))).await.unwrap_err();
+    assert_eq!(policy::action(&error, Scope::Unknown), Action::Reject, "{error}");
+    assert_eq!(subject.target.adopt(free, subject.key(&key(3)), change(&key(3))).await.unwrap(), Written::Done);
+    assert_eq!(subject.text(&key(3)).await.as_deref(), Some("After"));
+    let found = subject.target.get(subject.key(&key(3))).await.unwrap().expect("the record");
+    assert_eq!(found.record[subject.other], "Other");
+    // It has a key now, which is not changed.
+    let error = subject.target.adopt(free, subject.key(&key(4)), change(&key(4))).await.unwrap_err();
+    assert_eq!(policy::action(&error, Scope::Unknown), Action::Reject, "{error}");
+    assert!(subject.target.get(subject.key(&key(4))).await.unwrap().is_none());
 }

@@ -144,7 +144,7 @@ impl Target for Dataverse {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: Some(bulk::ROWS_PER_REQUEST), conditional_write: true, deletes: true }
+        TargetCapabilities { bulk: Some(bulk::ROWS_PER_REQUEST), conditional_write: true, deletes: true, adopts: false }
     }
 
     fn request_lifetime(&self) -> Duration {

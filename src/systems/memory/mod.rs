@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
-use super::target::{Found, Link, Linked, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
+use super::target::{Found, Link, Linked, Match, Matches, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
 use super::{Connection, Environment};
 use crate::connect::trail::hash_of;
 use crate::connect::{Call, ConnectError};
@@ -116,6 +116,17 @@ impl Connection for Memory {
     }
 }
 
+impl Memory {
+    /// Adds a record that somebody else makes; it need not have a key.
+    pub fn add(&self, table: Table<'_>, body: &Payload) {
+        let mut tables = self.tables();
+        let number = tables.log.len() as u64 + 1;
+        let fields = fields(&body.to_text()).unwrap_or_default();
+        tables.records.insert(number, Stored { table: table.collection.to_owned(), fields, version: number });
+        tables.log.push(Change { table: table.collection.to_owned(), number, gone: None });
+    }
+}
+
 #[async_trait]
 impl Source for Memory {
     fn system(&self) -> SystemId {
@@ -191,7 +202,7 @@ impl Target for Memory {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: None, conditional_write: true, deletes: true }
+        TargetCapabilities { bulk: None, conditional_write: true, deletes: true, adopts: true }
     }
 
     fn request_lifetime(&self) -> Duration {
@@ -227,6 +238,40 @@ impl Target for Memory {
         let Some(stored) = tables.records.get_mut(&number) else { return Ok(Written::Missing) };
         if version.is_some_and(|version| version != stored.version.to_string()) {
             return Err(error(|call| ConnectError::Changed { call }, "the record has another version"));
+        }
+        stored.fields.extend(changed);
+        stored.version = now;
+        tables.log.push(Change { table: record.table.collection.to_owned(), number, gone: None });
+        Ok(Written::Done)
+    }
+
+    async fn search(&self, search: Search<'_>) -> Result<Matches, ConnectError> {
+        let tables = self.tables();
+        let folded = |value: &str| value.trim().to_lowercase();
+        let text = |stored: &Stored, name: &str| stored.fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let hits = tables.records.iter().filter(|(_, stored)| {
+            let same = || text(stored, search.by).is_some_and(|value| folded(&value) == folded(search.value));
+            stored.table == search.table.collection && same()
+        });
+        let found: Vec<Match> = hits
+            .take(search.most.saturating_add(1))
+            .map(|(number, stored)| Match { key: text(stored, search.key).filter(|key| !key.is_empty()), address: number.to_string() })
+            .collect();
+        let more = found.len() > search.most;
+        Ok(Matches { records: found.into_iter().take(search.most).collect(), more })
+    }
+
+    async fn adopt(&self, found: &Match, record: RecordKey<'_>, body: Payload) -> Result<Written, ConnectError> {
+        let changed = fields(&body.to_text())?;
+        let mut tables = self.tables();
+        if tables.find(record.table.collection, record.attribute, record.value).is_some() {
+            return Err(error(|call| ConnectError::Duplicate { call }, "the key is taken"));
+        }
+        let number = found.address.parse().unwrap_or(0);
+        let now = tables.log.len() as u64 + 1;
+        let Some(stored) = tables.records.get_mut(&number) else { return Ok(Written::Missing) };
+        if stored.fields.get(record.attribute).and_then(Value::as_str).is_some_and(|key| !key.is_empty()) {
+            return Err(rejected("the key cannot be changed"));
         }
         stored.fields.extend(changed);
         stored.version = now;

@@ -176,7 +176,7 @@ impl Target for PartnerCenter {
     }
 
     fn capabilities(&self) -> TargetCapabilities {
-        TargetCapabilities { bulk: None, conditional_write: true, deletes: false }
+        TargetCapabilities { bulk: None, conditional_write: true, deletes: false, adopts: false }
     }
 
     fn request_lifetime(&self) -> Duration {

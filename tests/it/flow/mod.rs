@@ -1,6 +1,7 @@
 //! Flows over real HTTP against the emulators: what must be at the target after what happened at the source.
 
 mod absent;
+mod adopt;
 mod bad_items;
 mod beside;
 mod contacts;
@@ -11,6 +12,7 @@ mod events_bulk;
 mod events_sources;
 mod identity;
 mod kill;
+mod link_to;
 mod links;
 mod load;
 mod mass;

@@ -227,7 +227,7 @@ impl World {
     }
 
     /// Somebody works in Campaign itself.
-    pub async fn in_campaign(&self, method: &str, path: &str, body: Value) {
+    pub async fn in_campaign(&self, method: &str, path: &str, body: Value) -> Value {
         let credentials = self.emulators.credentials();
         let form = [
             ("grant_type", "client_credentials"),
@@ -248,7 +248,9 @@ impl World {
             request = request.json(&body);
         }
         let answer = request.send().await.expect("an answer");
-        assert!(answer.status().is_success(), "{path}: {} {}", answer.status(), answer.text().await.unwrap_or_default());
+        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
     /// A project folder for the command: project file and mapping.

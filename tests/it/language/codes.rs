@@ -30,15 +30,19 @@ const SHOWN_ELSEWHERE: &[(Code, &str)] = &[
     (Code::D904, "a_record_without_a_primary_key_is_rejected"),
     (Code::D905, "a_text_longer_than_its_schema_says_is_rejected_not_cut"),
     (Code::D906, "what_campaign_refuses_becomes_a_dead_letter_with_its_line"),
+    (Code::D907, "several_profiles_without_a_key_make_a_dead_letter_and_one_that_is_left_is_adopted_by_a_retry"),
+    (Code::D908, "a_link_to_a_record_that_campaign_does_not_have_is_rejected_emptied_or_replaced_as_or_says"),
 ];
 
 /// The tests that show these.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 9] = [
     include_str!("bad_input.rs"),
     include_str!("findings.rs"),
     include_str!("constructs.rs"),
     include_str!("evaluation.rs"),
+    include_str!("../flow/adopt.rs"),
     include_str!("../flow/contacts.rs"),
+    include_str!("../flow/link_to.rs"),
     include_str!("../flow/replay.rs"),
     include_str!("../cli.rs"),
 ];

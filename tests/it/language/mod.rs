@@ -1,6 +1,7 @@
 //! The language: what compiles to what, what is refused with which words, what comes out of a record.
 
 mod absent;
+mod adopt;
 mod arguments;
 mod bad_input;
 mod both_ways;

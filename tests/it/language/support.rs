@@ -31,6 +31,8 @@ pub fn catalogue() -> &'static Catalogue {
         }
         let link = FieldType::Link { target: Some("cusAccount".to_owned()) };
         profile.fields.insert("cusAccount".to_owned(), field("cusAccount", link, false, true));
+        let unit = FieldType::Link { target: Some("orgUnitBase".to_owned()) };
+        profile.fields.insert("orgUnit".to_owned(), field("orgUnit", unit, false, true));
         catalogue.insert(profile);
         let mut contact = table(&catalogue, SystemId::D365, "contact");
         contact.fields.insert("photodata".to_owned(), field("photodata", FieldType::Text { max: Some(50) }, false, false));
