@@ -9,9 +9,9 @@ use super::entry::Checker;
 use super::names::{self, SourceField, TargetField};
 use super::options::{self, DIRECTIONS};
 use super::through;
-use super::{Context, MappingInfo};
+use super::{Context, MappingInfo, meanings};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, SlotKind, Source, Step};
+use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Replacement, SlotKind, Source, Step};
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{Operate, default_to};
 use crate::syntax::ast::{self, FieldMapping, Optout};
@@ -109,14 +109,23 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
             let mut kept = Vec::with_capacity(pairs.len());
             let mut programs = Vec::with_capacity(pairs.len());
             for (pair, from, to) in pairs {
+                let meaning = match &pair.cases {
+                    Some(cases) => {
+                        let kind = super::entry::kind_of(&from.field);
+                        Some(Box::new(meanings::check(pair, cases, &from, kind, direction, context)?))
+                    }
+                    None => None,
+                };
                 kept.push(OptoutPair {
                     at: context.at(pair.span),
                     source: from.field.wire_name(source.id.system),
                     target: to.path.join("."),
                     inverted: pair.inverted,
+                    meaning: meaning.clone(),
                 });
                 // A profile begins with what its contact says: there is no moment in which it can be written to against that.
-                programs.push(FieldProgram { create_only: true, ..program(pair, &from, to, checker, context) });
+                let cases = meaning.map(|meaning| meaning.cases);
+                programs.push(FieldProgram { create_only: true, ..program(pair, cases, &from, to, checker, context) });
             }
             let flow = OptoutFlow { mapping: checker.name.to_owned(), at: context.at(block.mapping.span), direction, pairs: kept };
             Some(CheckedOptout { programs, flow: Some(flow) })
@@ -133,18 +142,7 @@ fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &
         return None;
     }
     let mut fits = true;
-    if !matches!(from.field.ty, FieldType::Boolean { .. }) {
-        fits = false;
-        context.report(
-            Diagnostic::new(
-                Code::D602,
-                pair.source.span,
-                format!("`{}` is not true or false", from.name),
-                format!("it is {}", from.typed.ty.describe()),
-            )
-            .help("an opt-out comes from a field with two options, such as `donotemail`"),
-        );
-    }
+    fits &= can_opt_out(pair, &from, context);
     if !is_optout(&to.field) {
         fits = false;
         let diagnostic = Diagnostic::new(
@@ -161,10 +159,55 @@ fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &
     fits.then_some((from, to))
 }
 
+/// Whether the field of Dynamics is true or false, or the pair says what its values mean. A list of options, a link and a text of any kind
+/// that no case can name are not.
+fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context<'_>) -> bool {
+    let help = match (&from.field.ty, &pair.cases) {
+        (FieldType::Boolean { .. }, _) => return true,
+        (
+            FieldType::Choice(_)
+            | FieldType::Text { .. }
+            | FieldType::Integer { .. }
+            | FieldType::Date
+            | FieldType::DateTime
+            | FieldType::LocalDateTime,
+            Some(_),
+        ) => return true,
+        (FieldType::Choice(set), None) => {
+            let option = |n: usize| set.options.get(n).map_or_else(|| n.to_string(), |o| o.value.to_string());
+            let (first, second) = (option(0), option(1));
+            let (from, to) = (pair.source.text(), pair.target.text());
+            format!("say what its options mean: `{from} <-> {to} {{ {first} => in; {second} => out; null => in; else => in }}`")
+        }
+        (FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime, None) => {
+            let (from, to) = (pair.source.text(), pair.target.text());
+            format!("if a date means that the person has opted out, write `{from} <-> {to} {{ null => in; else => out }}`")
+        }
+        (FieldType::Text { .. } | FieldType::Integer { .. }, None) => {
+            let value = if matches!(from.field.ty, FieldType::Integer { .. }) { "1" } else { "\"no\"" };
+            let (from, to) = (pair.source.text(), pair.target.text());
+            format!("say which of its values mean an opt-out: `{from} <-> {to} {{ {value} => out; null => in; else => in }}`")
+        }
+        _ => "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a number or a date"
+            .to_owned(),
+    };
+    context.report(
+        Diagnostic::new(
+            Code::D602,
+            pair.source.span,
+            format!("`{}` is not true or false", from.name),
+            format!("it is {}", from.typed.ty.describe()),
+        )
+        .help(help),
+    );
+    false
+}
+
 /// An opt-out as a field of the ingress flow. An empty opt-out field is not an opt-out. An empty consent field, which the
 /// pair negates, is not a consent.
 fn program(
     pair: &ast::OptoutPair,
+    cases: Option<Replacement>,
     from: &SourceField,
     to: TargetField,
     checker: &mut Checker<'_>,
@@ -172,7 +215,10 @@ fn program(
 ) -> FieldProgram {
     let at = context.at(pair.span);
     let slot = checker.slot(from, pair.source.span, context);
-    let mut ops = vec![Op::Step(default_to(Const::Boolean(false)))];
+    let mut ops = match cases {
+        Some(cases) => vec![Op::Map(cases)],
+        None => vec![Op::Step(default_to(Const::Boolean(false)))],
+    };
     if pair.inverted {
         ops.push(Op::Not);
     }
@@ -246,7 +292,7 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
                 let slot = checker.slots.get(read.slot as usize).filter(|slot| slot.kind == SlotKind::Boolean && read.replace.is_none());
                 match (slot, inversion(&program.steps)) {
                     (Some(slot), Some(inverted)) => {
-                        pairs.push(OptoutPair { at: program.at, source: slot.wire.clone(), target: name, inverted });
+                        pairs.push(OptoutPair { at: program.at, source: slot.wire.clone(), target: name, inverted, meaning: None });
                     }
                     _ => computed(&name, checker, context),
                 }

@@ -300,6 +300,9 @@ impl Resolver<'_, '_, '_> {
             mapping.entries = entries;
         }
         self.reads = None;
+        for cases in file.optouts.iter_mut().flat_map(|block| &mut block.pairs).filter_map(|pair| pair.cases.as_mut()) {
+            cases.unread |= !self.arms(&mut cases.arms);
+        }
         for block in &mut file.events {
             block.fields = std::mem::take(&mut block.fields).into_iter().filter_map(|mut f| self.field(&mut f).then_some(f)).collect();
         }

@@ -26,6 +26,7 @@ mod linked;
 mod links;
 mod lookup;
 mod mapping;
+mod meanings;
 mod mismatch;
 mod mutual;
 mod names;

@@ -31,6 +31,13 @@ pub(super) struct CheckedReplace {
     covered: bool,
 }
 
+impl CheckedReplace {
+    /// Whether there is no case for an empty value, and none for every other value that the field can have.
+    pub(super) fn open(&self, nullable: bool) -> (bool, bool) {
+        (nullable && self.null.is_none(), self.otherwise.is_none() && !self.covered)
+    }
+}
+
 /// The right side of an arm.
 #[derive(Clone)]
 struct Arm {

@@ -180,6 +180,8 @@ codes! {
     D608 Warning "personal data in a resource that is not linked to the profile";
     D609 Warning "an opt-out without an opt-out block";
     D610 Warning "a contact mapping that deletes profiles without an opt-out block";
+    D611 Error "cases of an opt-out pair that do not say `in` or `out` for every value";
+    D612 Error "an opt-out pair without a value that Dynamics gets for an opt-out or a consent";
     D701 Error "more than twenty custom entities";
     D702 Error "more than fifty columns";
     D703 Error "more than five links";

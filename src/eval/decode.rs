@@ -115,7 +115,7 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-struct ValueSeed(SlotKind);
+pub(super) struct ValueSeed(pub(super) SlotKind);
 
 impl<'a> DeserializeSeed<'a> for ValueSeed {
     type Value = Value<'a>;

@@ -107,6 +107,7 @@ pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -
         for pair in &block.pairs {
             walk.path(&pair.source, sides.source);
             walk.path(&pair.target, sides.target);
+            walk.arms(pair.cases.as_ref().map_or(&[], |cases| &cases.arms));
         }
     }
     for block in &file.events {

@@ -80,6 +80,33 @@ pub struct OptoutPair {
     pub target: String,
     /// Whether `true` on one side is `false` on the other.
     pub inverted: bool,
+    /// What the values of the property mean, if it is not true or false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<Box<Meaning>>,
+}
+
+/// Which values of a property say that a person has opted out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meaning {
+    /// How the property is read.
+    pub kind: SlotKind,
+    /// For every value whether the person has opted out: every outcome is true or false.
+    pub cases: Replacement,
+    /// What is written for an opt-out of Campaign; `None` if nothing is written to Dynamics.
+    pub opted_out: Option<Written>,
+    /// What is written for a consent of Campaign.
+    pub opted_in: Option<Written>,
+}
+
+/// A value that Dynamics gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Written {
+    /// This value.
+    Constant(Const),
+    /// The time of the run.
+    Now,
 }
 
 /// Marketing events on the timeline of a Dynamics table's records.

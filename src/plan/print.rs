@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 use super::{
     Branch, BranchResult, Column, Condition, ConditionKind, Conflicts, Deletes, Direction, Elapsed, EventFlow, EventPiece, ExecutionPlan,
-    FieldProgram, FilteredOut, Formula, IngressFlow, KeyAbsent, LinkAbsent, LinkTo, Lookup, LookupTable, Mode, OnFailure, Op, Operator,
-    OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term, Test,
-    TwoWayFlow, Until,
+    FieldProgram, FilteredOut, Formula, IngressFlow, KeyAbsent, LinkAbsent, LinkTo, Lookup, LookupTable, Meaning, Mode, OnFailure, Op,
+    Operator, OptoutFlow, Otherwise, Outcome, Picklists, Piece, Read, Rejected, RelativeBase, Replacement, Scope, Slot, Source, Step, Term,
+    Test, TwoWayFlow, Until, Written,
 };
 
 /// What a plan does, in the order in which it does it.
@@ -121,7 +121,22 @@ fn describe_optout(plan: &ExecutionPlan, flow: &OptoutFlow, out: &mut String) {
     let _ = writeln!(out, "opt-outs of {}: {direction}   ({})", flow.mapping, plan.place(flow.at));
     for pair in &flow.pairs {
         let not = if pair.inverted { "not " } else { "" };
-        let _ = writeln!(out, "          {} <-> {not}{}   (line {})", pair.source, pair.target, pair.at.line);
+        let cases = pair.meaning.as_ref().map(|meaning| format!(" {}", meanings(meaning))).unwrap_or_default();
+        let _ = writeln!(out, "          {} <-> {not}{}{cases}   (line {})", pair.source, pair.target, pair.at.line);
+    }
+}
+
+/// Which values mean that a person has opted out, and what is written to Dynamics.
+fn meanings(meaning: &Meaning) -> String {
+    let written = |value: &Option<Written>| match value {
+        Some(Written::Constant(value)) => constant(value),
+        Some(Written::Now) => "the time of the run".to_owned(),
+        None => String::new(),
+    };
+    let cases = replacement(&meaning.cases).replace("=> true", "=> out").replace("=> false", "=> in");
+    match (&meaning.opted_out, &meaning.opted_in) {
+        (None, None) => cases,
+        (out, consent) => format!("{cases}, writes {} for `out` and {} for `in`", written(out), written(consent)),
     }
 }
 

@@ -71,8 +71,12 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
             _ => "not at all",
         };
         let rows = block.pairs.iter().map(|p| {
-            let meaning = if p.inverted { "yes on one side means no on the other" } else { "the same on both sides" };
-            vec![p.source.text(), p.target.text(), meaning.to_owned(), remark_of(text, p.span.start, p.span.end)]
+            let meaning = match &p.cases {
+                Some(cases) => arms(&cases.arms, text).iter().map(|row| row.join(": ")).collect::<Vec<_>>().join("; "),
+                None if p.inverted => "yes on one side means no on the other".to_owned(),
+                None => "the same on both sides".to_owned(),
+            };
+            vec![p.source.text(), p.target.text(), meaning, remark_of(text, p.span.start, p.span.end)]
         });
         let grid = Grid { title: "Pairs".to_owned(), head: vec!["Dynamics", "Campaign", "Meaning", "Remark"], rows: rows.collect() };
         let title = format!("Opt-outs of {}", block.mapping.text);

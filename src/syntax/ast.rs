@@ -122,7 +122,7 @@ pub struct Optout {
     pub unread: bool,
 }
 
-/// `donotemail <-> denyListEmail`, optionally with `not` before the second.
+/// `donotemail <-> denyListEmail`, optionally with `not` before the second, or with cases.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptoutPair {
     /// The whole.
@@ -133,6 +133,19 @@ pub struct OptoutPair {
     pub inverted: bool,
     /// The attribute in Campaign.
     pub target: Path,
+    /// What each value of the field means.
+    pub cases: Option<Cases>,
+}
+
+/// `{ Given => in; else => out }` of an opt-out pair.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cases {
+    /// The whole, with its braces.
+    pub span: Span,
+    /// The cases, whose results are the words `in` and `out`.
+    pub arms: Vec<Arm>,
+    /// A case that could not be read.
+    pub unread: bool,
 }
 
 /// `events NAME: campaign.email -> d365.contact { … }`.

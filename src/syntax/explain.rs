@@ -280,7 +280,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::equals => "`=`",
         Rule::fat_arrow => "`=>`",
         Rule::colon => "`:`",
-        Rule::open => "`{`",
+        Rule::open | Rule::pair_cases => "`{`",
         Rule::close => "`}`",
         Rule::comma => "`,`",
         Rule::end_paren => "`)`",

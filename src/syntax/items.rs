@@ -118,16 +118,22 @@ impl Builder<'_> {
 
     fn pair(&mut self, pair: Pair<'_, Rule>) -> Option<OptoutPair> {
         let span = self.span(&pair);
-        let (mut paths, mut inverted) = (Vec::new(), false);
+        let (mut paths, mut inverted, mut cases) = (Vec::new(), false, None);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::path => paths.push(self.path(part)),
                 Rule::negation => inverted = true,
+                Rule::pair_cases => {
+                    let span = self.span(&part);
+                    let list = part.into_inner().find(|p| p.as_rule() == Rule::arms)?;
+                    let (arms, unread) = self.arms(list);
+                    cases = Some(Cases { span, arms, unread });
+                }
                 _ => {}
             }
         }
         let mut paths = paths.into_iter();
-        Some(OptoutPair { span, source: paths.next()?, inverted, target: paths.next()? })
+        Some(OptoutPair { span, source: paths.next()?, inverted, target: paths.next()?, cases })
     }
 
     fn events(&mut self, pair: Pair<'_, Rule>) -> Option<Events> {

@@ -42,6 +42,7 @@ use crate::connect::sftp::OptOut;
 use crate::count::counted;
 use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
+use crate::eval;
 use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StateError, Stores};
 use crate::systems::campaign::Campaign;
@@ -155,8 +156,15 @@ impl Shared {
 
 /// Which fields are compared, and which way they go.
 fn fingerprint(flow: &OptoutFlow) -> String {
-    let pairs: Vec<String> =
-        flow.pairs.iter().map(|p| format!("{}{}{}", p.source, if p.inverted { "<!>" } else { "<>" }, p.target)).collect();
+    let pairs: Vec<String> = flow
+        .pairs
+        .iter()
+        .map(|p| {
+            let sign = if p.inverted { "<!>" } else { "<>" };
+            let meaning = p.meaning.as_ref().map(|meaning| eval::meaning_text(meaning)).unwrap_or_default();
+            format!("{}{sign}{}{meaning}", p.source, p.target)
+        })
+        .collect();
     format!("{:?} {}", flow.direction, pairs.join(" "))
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Shared;
 use super::rule::ContactSight;
+use crate::eval;
 use crate::plan::OptoutFlow;
 use crate::store::Flags;
 use crate::time;
@@ -26,8 +27,11 @@ pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
 /// The opt-outs of a record in Campaign's sense. An empty flag is not an opt-out, an empty consent is one.
 fn out_of(flow: &OptoutFlow, record: &Value) -> Flags {
     let out = flow.pairs.iter().filter(|pair| {
-        let value = record.get(&pair.source).and_then(Value::as_bool).unwrap_or(false);
-        value != pair.inverted
+        let value = record.get(&pair.source);
+        match &pair.meaning {
+            Some(meaning) => eval::opted_out(meaning, value),
+            None => value.and_then(Value::as_bool).unwrap_or(false) != pair.inverted,
+        }
     });
     out.map(super::flag_of).collect()
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ use crate::engine::policy::{self, ATTEMPTS, FAILURES_IN_A_ROW};
 use crate::engine::pump::{self, Course, Handler, Outcome, Queue, Rest, Sizes, View};
 use crate::engine::refusals::{Denials, Refused};
 use crate::engine::signals::Signals;
+use crate::eval;
+use crate::plan::OptoutPair;
 use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure::place;
 use crate::run::trouble::{FailedCall, Meaning, Trouble, meaning, with_trouble};
@@ -340,11 +343,18 @@ impl Refusals {
 /// The flags as Dynamics has them, each in its own sense.
 fn dynamics_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
     let pairs = pairs(shared.flow());
-    let values: BTreeMap<&str, bool> = raise
+    let value = |pair: &OptoutPair, out: bool| match &pair.meaning {
+        Some(meaning) => eval::opt_out_value(meaning, out, shared.context.now()),
+        None => Some((out != pair.inverted).to_string()),
+    };
+    let values: BTreeMap<&str, Box<RawValue>> = raise
         .iter()
         .map(|flag| (flag, true))
         .chain(lower.iter().map(|flag| (flag, false)))
-        .filter_map(|(flag, out)| pairs.get(&flag).map(|pair| (pair.source.as_str(), out != pair.inverted)))
+        .filter_map(|(flag, out)| {
+            let pair = pairs.get(&flag)?;
+            Some((pair.source.as_str(), RawValue::from_string(value(pair, out)?).ok()?))
+        })
         .collect();
     serde_json::json!(values).to_string()
 }

@@ -19,6 +19,7 @@ mod mass;
 mod matrix;
 mod optout;
 mod optout_apart;
+mod optout_cases;
 mod optout_exports;
 mod optout_readings;
 mod optout_stories;

@@ -20,6 +20,7 @@ mod formula_values;
 mod formulas;
 mod linked_later;
 mod lookups;
+mod opt_out_cases;
 mod properties;
 mod related;
 mod soundness;
