@@ -313,7 +313,11 @@ impl Default for Pieces {
 impl Pieces {
     fn fixed(&mut self, text: &str) {
         self.longest = self.longest.map(|n| n.saturating_add(super::types::length(text)));
-        self.pieces.push(Piece::Text(text.to_owned()));
+        // A constant in a text makes the same plan as its value in the same place.
+        match self.pieces.last_mut() {
+            Some(Piece::Text(before)) => before.push_str(text),
+            _ => self.pieces.push(Piece::Text(text.to_owned())),
+        }
     }
 
     fn field(&mut self, read: Read, typed: &Typed) {

@@ -9,13 +9,13 @@ use crate::app::{CommandError, files};
 use crate::check::{Input, compile};
 use crate::count::counted;
 use crate::disk;
-use crate::import::{DateOrder, Headings, Kind, Reading, import, read};
+use crate::import::{DateOrder, Headings, Kind, Reading, heading, import, read};
 use crate::schema::TableId;
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Tables as .xlsx, CSV or YAML: field mappings, replacements, filters. All of them make one mapping.
+    /// Tables as .xlsx, CSV or YAML: field mappings, replacements, filters, options. All of them make one mapping.
     #[arg(required = true)]
     tables: Vec<PathBuf>,
     /// The mapping file to write; without it, standard output.
@@ -24,20 +24,20 @@ pub struct Args {
     /// Write over a file that is there.
     #[arg(long)]
     force: bool,
-    /// The mapping's name.
-    #[arg(long, default_value = "contacts")]
-    name: String,
-    /// The table that is read.
-    #[arg(long, default_value = "d365.contact")]
-    source: String,
-    /// The table that is written.
-    #[arg(long, default_value = "campaign.profile")]
-    target: String,
+    /// The mapping's name; without it, that of exported tables, or `contacts`.
+    #[arg(long)]
+    name: Option<String>,
+    /// The table that is read; without it, that of exported tables, or `d365.contact`.
+    #[arg(long)]
+    source: Option<String>,
+    /// The table that is written; without it, that of exported tables, or `campaign.profile`.
+    #[arg(long)]
+    target: Option<String>,
     /// What the tables list, where their columns do not tell.
     #[arg(long, value_enum)]
     kind: Option<Kind>,
     /// The heading of a column that is not found by itself, such as source="CRM field". Roles: source, target, direction, steps, default,
-    /// updates, key, comment; field, old, new; comparison, join.
+    /// updates, empty, when, key, comment; field, old, new; comparison, join; option.
     #[arg(long, value_name = "ROLE=HEADING")]
     columns: Vec<String>,
     /// A sheet of a workbook to read, hidden or not; without it, all visible sheets that are tables.
@@ -60,7 +60,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         let unknown = || CommandError::usage(format!("no schema is known for `{id}`; fetch it with `d365map schema pull {id}`"));
         catalogue.get(&id).cloned().ok_or_else(unknown)
     };
-    let (source, target) = (table(&args.source)?, table(&args.target)?);
     if let Some(path) = args.output.as_ref().filter(|p| !args.force && p.symlink_metadata().is_ok()) {
         let text = format!("{} is there already; nothing was written. Use --force to write over it", files::display(path));
         return Err(CommandError::usage(text));
@@ -81,7 +80,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
             "no table has a column with the heading `{missing}`, which `--columns` names. Write the heading as it is in the table"
         )));
     }
-    let imported = import(&args.name, &source, &target, &tables, reading.dates);
+    let usual = || ("contacts".to_owned(), "d365.contact".to_owned(), "campaign.profile".to_owned());
+    let (name, source, target) = heading(&tables).unwrap_or_else(usual);
+    let name = args.name.clone().unwrap_or(name);
+    let (source, target) = (table(args.source.as_deref().unwrap_or(&source))?, table(args.target.as_deref().unwrap_or(&target))?);
+    let imported = import(&name, &source, &target, &tables, reading.dates);
     match &args.output {
         Some(path) => {
             disk::write(path, imported.text.as_bytes(), disk::Access::Shared).map_err(|e| CommandError::file(files::display(path), e))?

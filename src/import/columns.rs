@@ -54,6 +54,8 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("steps", &["steps", "transformation", "transformations", "transform", "rule"]),
     ("default", &["default", "defaultvalue"]),
     ("updates", &["applyupdates", "updates", "update"]),
+    ("empty", &["emptyvalues", "emptyvalue", "ifempty", "whenempty"]),
+    ("when", &["onlywhen", "onlyif", "applieswhen", "appliesif"]),
     ("key", &["key", "iskey"]),
     ("comment", &["comment", "comments", "note", "notes", "remark", "remarks", "description"]),
     ("field", &["field", "attribute", "column", "fieldname"]),
@@ -61,6 +63,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("new", &["newvalue", "tovalue", "replacement", "targetvalue", "new", "replacewith"]),
     ("comparison", &["comparison", "operator", "condition", "compare"]),
     ("join", &["andor", "join", "logic", "connector", "group"]),
+    ("option", &["option", "setting"]),
 ];
 
 /// What a column is called below a heading that names a system: `Dynamics 365` over `Field` and `Type`. "Name" alone is not among them: it
@@ -178,7 +181,7 @@ pub(super) fn header(grid: &Grid, wanted: Option<Kind>, headings: &Headings) -> 
         for ((roles, named), is_below) in below.into_iter().chain(alone) {
             let kind = match wanted {
                 Some(kind) => has_all(kind, &renamed(&roles, kind)).then_some(kind),
-                None => [Kind::Fields, Kind::Filters, Kind::Replacements].into_iter().find(|kind| is_known(*kind, &roles)),
+                None => [Kind::Fields, Kind::Filters, Kind::Replacements, Kind::Options].into_iter().find(|kind| is_known(*kind, &roles)),
             };
             let known = roles.len();
             match (kind, wanted) {
@@ -237,6 +240,7 @@ fn is_known(kind: Kind, roles: &BTreeMap<usize, &'static str>) -> bool {
         Kind::Fields => has("source") && has("target"),
         Kind::Filters => has("comparison") && (has("field") || has("source")),
         Kind::Replacements => has("old") && has("new") && (has("field") || has("source")),
+        Kind::Options => has("option") && has("old"),
     }
 }
 
@@ -246,6 +250,7 @@ fn has_all(kind: Kind, roles: &BTreeMap<usize, &'static str>) -> bool {
         Kind::Fields => &["source", "target"],
         Kind::Filters => &["field", "comparison"],
         Kind::Replacements => &["field", "old", "new"],
+        Kind::Options => &["option", "value"],
     };
     needed.iter().all(|needed| roles.values().any(|role| role == needed))
 }
@@ -258,7 +263,7 @@ fn renamed(roles: &BTreeMap<usize, &'static str>, kind: Kind) -> BTreeMap<usize,
 fn rename(role: &'static str, kind: Kind) -> &'static str {
     match (kind, role) {
         (Kind::Replacements | Kind::Filters, "source") => "field",
-        (Kind::Filters, "old" | "target" | "new") => "value",
+        (Kind::Filters | Kind::Options, "old" | "target" | "new") => "value",
         (Kind::Replacements, "target") => "new",
         (Kind::Fields, "field") => "source",
         (_, other) => other,

@@ -9,4 +9,6 @@ pub enum Kind {
     Replacements,
     /// Field, comparison, value.
     Filters,
+    /// Option, value.
+    Options,
 }

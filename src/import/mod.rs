@@ -4,6 +4,7 @@
 //! each column holds; [`text`] writes the entries. A row that makes no entry stays in the result as a comment, so that nothing is lost on
 //! the way.
 
+mod cells;
 mod columns;
 mod date;
 mod direction;
@@ -17,4 +18,4 @@ pub use date::DateOrder;
 pub use error::TableError;
 pub use kind::Kind;
 pub use table::{Found, Reading, Row, Table, read};
-pub use text::{Imported, Note, import};
+pub use text::{Imported, Note, heading, import};

@@ -45,6 +45,8 @@ impl Row {
         // Text of names may have been pasted with spaces that are not plain ones.
         let is_name = matches!(role, "source" | "target" | "field" | "direction" | "comparison" | "steps");
         let text = text.trim();
+        // With an apostrophe, spreadsheet programs take a cell for text that would be a formula without it.
+        let text = text.strip_prefix('\'').filter(|rest| rest.starts_with(['=', '+', '-', '@'])).unwrap_or(text);
         let text = if is_name { text.replace(['\u{a0}', '\u{202f}', '\u{2007}'], " ").trim().to_owned() } else { text.to_owned() };
         if text.is_empty() {
             return;
@@ -228,13 +230,20 @@ struct Document {
     replacements: Vec<BTreeMap<String, String>>,
     #[serde(default)]
     filters: Vec<BTreeMap<String, String>>,
+    #[serde(default)]
+    options: Vec<BTreeMap<String, String>>,
 }
 
 fn of_yaml(path: &Path, file: &str, text: &str, headings: &Headings) -> Result<Found, TableError> {
     let document: Document = yaml::from_str(path, &text.into()).map_err(TableError::Yaml)?;
     let mut tables = Vec::new();
     let mut named = Vec::new();
-    for (kind, rows) in [(Kind::Fields, document.fields), (Kind::Replacements, document.replacements), (Kind::Filters, document.filters)] {
+    for (kind, rows) in [
+        (Kind::Fields, document.fields),
+        (Kind::Replacements, document.replacements),
+        (Kind::Filters, document.filters),
+        (Kind::Options, document.options),
+    ] {
         if rows.is_empty() {
             continue;
         }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::cells::{is_comparison, is_source, is_text, no, quoted, reads, spelled, steps, value, yes};
 use super::date::{self, DateOrder, NotADate};
 use super::direction::{self, Direction};
 use super::kind::Kind;
 use super::table::{Row, Table};
 use crate::check::is_optout;
-use crate::diagnostics::{Diagnostics, FileId};
 use crate::schema::{Field, FieldType, SystemId, Table as Schema};
-use crate::syntax::{self, is_forbidden};
 
 /// The text of a mapping, and what became of the rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +47,23 @@ struct Writer<'s> {
 /// A row of field mappings with its file and its direction; the direction is missing if the cell says none.
 type FieldRow<'t> = (&'t str, &'t Row, Option<Direction>);
 
+/// The option that names the mapping and its tables: `contacts: d365.contact -> campaign.profile`.
+const HEADING: &str = "mapping";
+/// The option that says in which direction opt-outs go.
+const OPT_OUTS: &str = "opt-outs";
+/// The option that declares a table of a file, without the word `table`.
+const TABLE: &str = "table";
+
+/// The name of the mapping and its tables, if an option of the tables has them.
+pub fn heading(tables: &[Table]) -> Option<(String, String, String)> {
+    let mut rows = tables.iter().filter(|table| table.kind == Kind::Options).flat_map(|table| &table.rows);
+    let value = rows.find(|row| row.cell("option") == HEADING)?.cell("value");
+    let (name, rest) = value.split_once(':')?;
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let [source, _, target] = words.as_slice() else { return None };
+    Some((name.trim().to_owned(), (*source).to_owned(), (*target).to_owned()))
+}
+
 /// Writes the mapping of these tables. `dates` says what comes first in a date such as `03/04/2024`, where no other date of the tables
 /// tells.
 pub fn import(name: &str, source: &Schema, target: &Schema, tables: &[Table], dates: Option<DateOrder>) -> Imported {
@@ -65,15 +81,29 @@ pub fn import(name: &str, source: &Schema, target: &Schema, tables: &[Table], da
             (t.file.as_str(), row, way.ok())
         })
         .collect();
-    // Opt-outs that do not only go to Campaign are not field mappings but a separate block.
-    let block = fields.iter().filter(|f| writer.is_optout_row(f.1)).filter_map(|f| f.2).find(|way| *way != Direction::Forward);
+    // Opt-outs that do not only go to Campaign are not field mappings but a separate block. An option can say their direction too.
+    let of_option = rows(Kind::Options).find(|(_, row)| row.cell("option") == OPT_OUTS).map(|(_, row)| row.cell("value"));
+    let direction = of_option.map(|word| match word {
+        "campaign-to-d365" => Direction::Backward,
+        "bidirectional" => Direction::Both,
+        _ => Direction::Forward,
+    });
+    let of_rows = || fields.iter().filter(|f| writer.is_optout_row(f.1)).filter_map(|f| f.2).find(|way| *way != Direction::Forward);
+    let block = direction.or_else(of_rows);
     let (optouts, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|f| block.is_some() && writer.is_optout_row(f.1));
     writer.fields(&fields);
     writer.replacements(&rows(Kind::Replacements).collect::<Vec<_>>(), &rows(Kind::Fields).collect::<Vec<_>>());
     writer.filters(&rows(Kind::Filters).collect::<Vec<_>>());
+    writer.options(&rows(Kind::Options).collect::<Vec<_>>());
     writer.line("}".to_owned(), None);
     if let Some(direction) = block {
-        writer.optouts(name, direction, &optouts);
+        let word = match (of_option, direction) {
+            (Some(word), _) => word,
+            (None, Direction::Forward) => "d365-to-campaign",
+            (None, Direction::Backward) => "campaign-to-d365",
+            (None, Direction::Both) => "bidirectional",
+        };
+        writer.optouts(name, word, direction, &optouts);
     }
     let draft: String = writer.lines.iter().map(|(l, _)| format!("{l}\n")).collect();
     let text = crate::format::format(&draft).unwrap_or_else(|| draft.clone());
@@ -87,33 +117,6 @@ fn order_of_dates(tables: &[Table]) -> Option<DateOrder> {
     let mut orders = cells.filter_map(date::order_of);
     let first = orders.next()?;
     orders.all(|other| other == first).then_some(first)
-}
-
-fn yes(cell: &str) -> bool {
-    matches!(cell.to_lowercase().as_str(), "yes" | "y" | "true" | "x" | "1" | "on")
-}
-
-fn no(cell: &str) -> bool {
-    matches!(cell.to_lowercase().as_str(), "no" | "n" | "false" | "0" | "off")
-}
-
-fn plain(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-fn quoted(text: &str) -> String {
-    let escaped =
-        text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t").replace('{', "\\{").replace('}', "\\}");
-    // A carriage return belongs to a line break; no other control character can be in a string of the language (D012).
-    format!("\"{}\"", escaped.replace(is_forbidden, ""))
-}
-
-/// A name as a mapping file writes it.
-fn spelled(path: &str) -> String {
-    path.split('.')
-        .map(|p| if plain(p) { p.to_owned() } else { format!("`{}`", p.replace(is_forbidden, "")) })
-        .collect::<Vec<_>>()
-        .join(".")
 }
 
 /// The dotted name of a field: by its name, by its name in other letters, by its label.
@@ -135,39 +138,6 @@ fn find(cell: &str, table: &Schema) -> Option<String> {
     };
     one(all.iter().filter(|(name, _)| name.eq_ignore_ascii_case(cell)).collect())
         .or_else(|| one(all.iter().filter(|(_, f)| f.label.as_ref().is_some_and(|l| l.eq_ignore_ascii_case(cell))).collect()))
-}
-
-/// Steps as a mapping file separates them. Between steps, tables have commas, semicolons or line breaks; within parentheses, braces and
-/// quotation marks these belong to the step.
-fn steps(cell: &str) -> String {
-    let mut parts = vec![String::new()];
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for c in cell.chars() {
-        // Text programs turn quotation marks round.
-        let c = if matches!(c, '“' | '”' | '„' | '‟') { '"' } else { c };
-        match c {
-            '"' if !escaped => quoted = !quoted,
-            '(' | '{' | '[' if !quoted => depth += 1,
-            ')' | '}' | ']' if !quoted => depth = depth.saturating_sub(1),
-            ',' | ';' | '\n' | '|' if !quoted && depth == 0 => {
-                parts.push(String::new());
-                continue;
-            }
-            _ => {}
-        }
-        escaped = quoted && c == '\\' && !escaped;
-        if let Some(part) = parts.last_mut() {
-            part.push(c);
-        }
-    }
-    parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" | ")
-}
-
-/// Whether a mapping can contain the lines.
-fn reads(lines: &str) -> bool {
-    let mut diagnostics = Diagnostics::default();
-    syntax::parse(FileId(0), &format!("mapping a: d365.contact -> campaign.profile {{\n{lines}\n}}\n"), &mut diagnostics);
-    diagnostics.is_empty()
 }
 
 impl Writer<'_> {
@@ -204,17 +174,21 @@ impl Writer<'_> {
         (self.source.id.system, self.target.id.system) == (SystemId::Partner, SystemId::D365)
     }
 
-    /// Whether a row maps a field with true and false to an opt-out of a profile.
+    /// Whether a row maps a field with true and false, or one whose values have a meaning, to an opt-out of a profile.
     fn is_optout_row(&self, row: &Row) -> bool {
         let field = |cell: &str, table: &'_ Schema| find(cell, table).and_then(|f| table.field(&f.split('.').collect::<Vec<_>>()).cloned());
         let is_profile = self.target.id.system == SystemId::Campaign && self.target.id.name == "profile";
         is_profile
             && field(row.cell("target"), self.target).is_some_and(|f| is_optout(&f))
-            && field(row.cell("source"), self.source).is_some_and(|f| matches!(f.ty, FieldType::Boolean { .. }))
+            && field(row.cell("source"), self.source)
+                .is_some_and(|f| matches!(f.ty, FieldType::Boolean { .. }) || row.cell("steps").starts_with('{'))
     }
 
     /// Returns a cell as a value of a field of this type, or why it is not one.
     fn value(&mut self, cell: &str, ty: Option<&FieldType>, file: &str, row: &Row) -> Result<String, String> {
+        if is_text(cell) {
+            return Ok(cell.to_owned());
+        }
         let Some(FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime) = ty else { return Ok(value(cell, ty)) };
         let found = match date::read(cell, self.dates) {
             Ok(found) => found,
@@ -261,9 +235,45 @@ impl Writer<'_> {
             self.leave(file, row, "a second key");
         }
         self.line(String::new(), None);
+        let mut open = "";
         for (file, row, way) in others {
+            let condition = row.cell("when");
+            if condition != open && !self.block(file, row, open, condition) {
+                self.leave(file, row, "the condition cannot be read");
+                continue;
+            }
+            open = condition;
             self.field(file, row, *way);
         }
+        if !open.is_empty() {
+            self.line("}".to_owned(), None);
+        }
+    }
+
+    /// Ends the block of field mappings with one condition, and begins that of another. Returns false, and does nothing, if the condition cannot
+    /// be read.
+    fn block(&mut self, file: &str, row: &Row, open: &str, condition: &str) -> bool {
+        let place = Some((file.to_owned(), row.number));
+        let (goes_on, head) = match condition {
+            "else" => (true, "else".to_owned()),
+            condition if condition.starts_with("else when ") => (true, condition.to_owned()),
+            condition => (false, format!("when {condition}")),
+        };
+        let before = if goes_on { "when a is empty { a -> b } " } else { "" };
+        if !condition.is_empty() && ((goes_on && open.is_empty()) || !reads(&format!("{before}{head} {{ a -> b }}"))) {
+            return false;
+        }
+        let end = if open.is_empty() { "" } else { "}" };
+        match (end, condition) {
+            (end, "") => self.line(end.to_owned(), None),
+            ("}", _) if goes_on => self.line(format!("}} {head} {{"), place),
+            ("", _) => self.line(format!("{head} {{"), place),
+            (end, _) => {
+                self.line(end.to_owned(), None);
+                self.line(format!("{head} {{"), place);
+            }
+        }
+        true
     }
 
     /// The arrow of a row, or why it cannot be an entry.
@@ -281,21 +291,17 @@ impl Writer<'_> {
     }
 
     /// The opt-outs of the mapping as a block.
-    fn optouts(&mut self, name: &str, direction: Direction, rows: &[FieldRow<'_>]) {
+    fn optouts(&mut self, name: &str, word: &str, direction: Direction, rows: &[FieldRow<'_>]) {
         let (source, target) = (self.source, self.target);
-        let word = match direction {
-            Direction::Forward => "d365-to-campaign",
-            Direction::Backward => "campaign-to-d365",
-            Direction::Both => "bidirectional",
-        };
         self.line(String::new(), None);
         self.line(format!("optout {name} {{\ndirection {word}"), None);
         for (file, row, way) in rows {
-            let inverted = match steps(row.cell("steps")).as_str() {
-                "" => "",
-                "not" => "not ",
+            let (inverted, cases) = match steps(row.cell("steps")).as_str() {
+                "" => ("", String::new()),
+                "not" => ("not ", String::new()),
+                cases if cases.starts_with('{') => ("", format!(" {cases}")),
                 _ => {
-                    self.leave(file, row, "an opt-out can only have the step `not`");
+                    self.leave(file, row, "an opt-out can only have the step `not`, or cases in braces");
                     continue;
                 }
             };
@@ -311,7 +317,7 @@ impl Writer<'_> {
             }
             let (from, to) = (self.name(row.cell("source"), source, file, row), self.name(row.cell("target"), target, file, row));
             self.comment(file, row);
-            self.line(format!("{from} <-> {inverted}{to}"), Some(((*file).to_owned(), row.number)));
+            self.line(format!("{from} <-> {inverted}{to}{cases}"), Some(((*file).to_owned(), row.number)));
         }
         self.line("}".to_owned(), None);
     }
@@ -331,20 +337,24 @@ impl Writer<'_> {
         if from.is_empty() || to.is_empty() {
             return self.leave(file, row, if from.is_empty() { "no source" } else { "no target" });
         }
+        let unknown = find(from, self.source).is_none();
         let literal = from.starts_with('"') || from.contains('{');
         let source = match from {
             text if text.starts_with('"') => text.to_owned(),
+            text if unknown && is_source(text) => text.to_owned(),
             text if text.contains('{') => format!("\"{}\"", text.replace('"', "\\\"")),
             // A formula, or a function over fields.
             text if text.starts_with('=') => text.to_owned(),
-            text if text.contains('(') && find(text, self.source).is_none() => text.to_owned(),
+            text if text.contains('(') && unknown => text.to_owned(),
             text => self.name(text, self.source, file, row),
         };
-        let target = self.name(to, self.target, file, row);
         let arrow = match self.arrow(row, way) {
             Ok(arrow) => arrow,
             Err(why) => return self.leave(file, row, &why),
         };
+        // What goes to the left may be a text or a formula on the right.
+        let is_value = arrow == "<-" && find(to, self.target).is_none() && is_source(to);
+        let target = if is_value { to.to_owned() } else { self.name(to, self.target, file, row) };
         let mut entry = format!("{source} {arrow} {target}");
         let steps = steps(row.cell("steps"));
         if !steps.is_empty() {
@@ -361,6 +371,13 @@ impl Writer<'_> {
         }
         if no(row.cell("updates")) {
             entry.push_str(" @initial");
+        }
+        match row.cell("empty").to_lowercase().as_str() {
+            "" | "write" | "send" | "clear" => {}
+            "leave" | "keep" | "skip" | "ignore" => entry.push_str(" @present"),
+            other => {
+                return self.leave(file, row, &format!("`{other}` does not say what happens to empty values: write `leave` or `write`"));
+            }
         }
         if !reads(&entry) {
             return self.leave(file, row, "the row does not make an entry");
@@ -397,6 +414,7 @@ impl Writer<'_> {
                 let left = match row.cell("old").to_lowercase().as_str() {
                     "" | "null" | "(empty)" | "(blank)" => Ok("null".to_owned()),
                     "*" | "else" | "other" | "(other)" => Ok("else".to_owned()),
+                    _ if is_comparison(row.cell("old")) => Ok(row.cell("old").to_owned()),
                     _ => self.value(row.cell("old"), from, file, row),
                 };
                 let right = match row.cell("new").to_lowercase().as_str() {
@@ -450,16 +468,44 @@ impl Writer<'_> {
         self.line("}".to_owned(), None);
     }
 
+    /// The settings of the mapping.
+    fn options(&mut self, rows: &[(&str, &Row)]) {
+        let (mut lines, mut tables) = (Vec::new(), Vec::new());
+        for (file, row) in rows {
+            let (option, value) = (row.cell("option"), row.cell("value"));
+            let place = Some(((*file).to_owned(), row.number));
+            match option {
+                HEADING | OPT_OUTS => {}
+                TABLE => tables.push((format!("table {value}"), place)),
+                _ if reads(&format!("options {{ {option} {value} }}")) => lines.push((format!("{option} {value}"), place)),
+                _ => self.leave(file, row, "the row is not an option and its value"),
+            }
+        }
+        if !lines.is_empty() {
+            self.line("\noptions {".to_owned(), None);
+            lines.into_iter().for_each(|(line, place)| self.line(line, place));
+            self.line("}".to_owned(), None);
+        }
+        // Tables are declared before the mapping.
+        for (at, line) in tables.into_iter().enumerate() {
+            self.lines.insert(at, line);
+        }
+    }
+
     fn condition(&mut self, file: &str, row: &Row) {
         let cell = row.cell("field");
         if cell.is_empty() {
             return self.leave(file, row, "no field");
         }
+        // A condition of the language as it is.
+        if row.cell("comparison").is_empty() && row.cell("value").is_empty() && reads(&format!("filter all {{\n{cell}\n}}")) {
+            return self.line(cell.to_owned(), Some((file.to_owned(), row.number)));
+        }
         let name = self.name(cell, self.source, file, row);
         let schema = self.source;
         let ty = find(cell, schema).and_then(|f| schema.field(&f.split('.').collect::<Vec<_>>())).map(|f| &f.ty);
         let word: String = row.cell("comparison").to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-        let text = || quoted(row.cell("value"));
+        let text = || if is_text(row.cell("value")) { row.cell("value").to_owned() } else { quoted(row.cell("value")) };
         let cells: Vec<&str> = match word.as_str() {
             "in" | "one of" | "not in" => row.cell("value").split([';', ',']).map(str::trim).collect(),
             _ => vec![row.cell("value")],
@@ -490,27 +536,5 @@ impl Writer<'_> {
             return self.leave(file, row, "the row does not make a condition");
         }
         self.line(condition, Some((file.to_owned(), row.number)));
-    }
-}
-
-/// A cell as a value of a field of this type, which is not a date.
-fn value(cell: &str, ty: Option<&FieldType>) -> String {
-    match ty {
-        Some(FieldType::Boolean { .. }) if yes(cell) => "true".to_owned(),
-        Some(FieldType::Boolean { .. }) if no(cell) => "false".to_owned(),
-        Some(FieldType::Choice(_) | FieldType::MultiChoice(_) | FieldType::Enumeration(_))
-            if plain(cell) && !matches!(cell, "true" | "false" | "null") =>
-        {
-            cell.to_owned()
-        }
-        Some(FieldType::Choice(_) | FieldType::MultiChoice(_)) if cell.parse::<i64>().is_ok() => cell.to_owned(),
-        Some(FieldType::Integer { .. } | FieldType::Decimal { .. } | FieldType::Double)
-            if cell.parse::<rust_decimal::Decimal>().is_ok() =>
-        {
-            cell.to_owned()
-        }
-        // What a number looks like is one where nothing says otherwise.
-        None if cell.parse::<i64>().is_ok() => cell.to_owned(),
-        _ => quoted(cell),
     }
 }

@@ -1,8 +1,8 @@
 //! What the mappings of a file say, in rows.
 
+use super::text::{one_line, remark, remark_of};
 use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
 use crate::syntax::ast::{self, Arm, Entry, File, Mapping, Path, Setting, Source, Way};
-use crate::syntax::{TokenKind, tokens};
 
 /// The documentation of several files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,9 +158,7 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                 });
             }
             Entry::Filter(filter) => {
-                let body = text.get(filter.span.range()).unwrap_or_default();
-                let lines = body.lines().map(|l| l.split('#').next().unwrap_or_default().trim()).filter(|l| !l.is_empty());
-                let body = lines.collect::<Vec<_>>().join("; ").replace("{; ", "{ ").replace("; }", " }");
+                let body = slice(text, filter.span.start, filter.span.end);
                 grids.push(Grid {
                     title: "Which records go".to_owned(),
                     head: vec!["Condition"],
@@ -208,7 +206,7 @@ fn row(field: &ast::FieldMapping, text: &str, (source, target): (Option<&Table>,
         Source::Template(template) => (slice(text, template.span.start, template.span.end), "text with fields".to_owned()),
         Source::Call(call) if call.name.text == "lookup" => (slice(text, call.span.start, call.span.end), "from a table".to_owned()),
         Source::Call(call) => (slice(text, call.span.start, call.span.end), "function".to_owned()),
-        Source::Case(case) => (branches(text.get(case.span.range()).unwrap_or_default()), "by condition".to_owned()),
+        Source::Case(case) => (slice(text, case.span.start, case.span.end), "by condition".to_owned()),
         Source::Formula(formula) => (slice(text, formula.span.start, formula.span.end), "formula".to_owned()),
     };
     let steps: Vec<String> = field.steps.iter().map(|s| slice(text, s.span.start, s.span.end)).collect();
@@ -224,31 +222,6 @@ fn row(field: &ast::FieldMapping, text: &str, (source, target): (Option<&Table>,
     };
     let remark = remark_of(text, field.span.start, field.span.end);
     vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), remark]
-}
-
-/// A `case` in one line, without its comments.
-fn branches(body: &str) -> String {
-    let words: Vec<&str> = tokens(body)
-        .iter()
-        .filter(|t| t.kind != TokenKind::Comment)
-        .map(|t| if t.kind == TokenKind::Newline { ";" } else { t.text(body) })
-        .collect();
-    let text = words.join(" ").replace(" . ", ".");
-    let mut out = String::with_capacity(text.len());
-    for word in text.split(' ') {
-        let after = out.trim_end().chars().next_back();
-        if word == ";" && matches!(after, Some('{' | ';')) {
-            continue;
-        }
-        if word == "}" && after == Some(';') {
-            out.truncate(out.trim_end().len() - 1);
-        }
-        if !out.is_empty() && !matches!(word, ";" | "," | ")") && !out.ends_with('(') {
-            out.push(' ');
-        }
-        out.push_str(word);
-    }
-    out
 }
 
 fn arms(arms: &[Arm], text: &str) -> Vec<Vec<String>> {
@@ -272,7 +245,7 @@ fn option_label(field: &Field, value: &str) -> Option<String> {
 }
 
 fn slice(text: &str, start: u32, end: u32) -> String {
-    text.get(start as usize..end as usize).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(text.get(start as usize..end as usize).unwrap_or_default())
 }
 
 /// A field's name with its label, and its type.
@@ -284,20 +257,4 @@ fn described(path: &Path, table: Option<&Table>, catalogue: &Catalogue) -> (Stri
         }
         None => (path.text(), String::new()),
     }
-}
-
-/// The comment lines directly above a place.
-fn remark(text: &str, start: u32) -> String {
-    let before = text.get(..start as usize).unwrap_or_default();
-    let before = before.rfind('\n').map_or("", |n| &before[..n]);
-    let lines: Vec<&str> = before.lines().rev().map(str::trim).take_while(|l| l.starts_with('#')).collect();
-    lines.into_iter().rev().map(|l| l.trim_start_matches('#').trim()).filter(|l| !l.starts_with("allow(")).collect::<Vec<_>>().join(" ")
-}
-
-/// The comments above an entry and at its end.
-fn remark_of(text: &str, start: u32, end: u32) -> String {
-    let above = remark(text, start);
-    let rest = text.get(end as usize..).and_then(|t| t.lines().next()).unwrap_or_default();
-    let behind = tokens(rest).first().filter(|t| t.kind == TokenKind::Comment).map_or("", |t| t.text(rest).trim_start_matches('#').trim());
-    [above.as_str(), behind].into_iter().filter(|t| !t.is_empty() && !t.starts_with("allow(")).collect::<Vec<_>>().join(" ")
 }

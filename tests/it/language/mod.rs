@@ -12,6 +12,7 @@ mod constructs;
 mod corpus;
 mod documentation;
 mod evaluation;
+mod exported;
 mod findings;
 mod fixes;
 mod formats;
