@@ -51,6 +51,8 @@ type FieldRow<'t> = (&'t str, &'t Row, Option<Direction>);
 const HEADING: &str = "mapping";
 /// The option that says in which direction opt-outs go.
 const OPT_OUTS: &str = "opt-outs";
+/// The option that says by which fields records without a key are adopted.
+const ADOPT: &str = "adopt";
 /// The option that declares a table of a file, without the word `table`.
 const TABLE: &str = "table";
 
@@ -477,6 +479,7 @@ impl Writer<'_> {
             match option {
                 HEADING | OPT_OUTS => {}
                 TABLE => tables.push((format!("table {value}"), place)),
+                ADOPT if reads(&format!("adopt {value}")) => self.line(format!("\nadopt {value}"), place),
                 _ if reads(&format!("options {{ {option} {value} }}")) => lines.push((format!("{option} {value}"), place)),
                 _ => self.leave(file, row, "the row is not an option and its value"),
             }

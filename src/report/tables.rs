@@ -140,6 +140,10 @@ impl Writer<'_> {
                 self.fields.push(row);
             }
             Entry::Field(field) => self.field(field, ""),
+            Entry::Adopt(adopt) => {
+                let text = self.spelled(adopt.span.range());
+                self.option("adopt", text.trim_start_matches("adopt").trim().to_owned());
+            }
             Entry::When(when) => {
                 for (at, block) in when.blocks.iter().enumerate() {
                     let condition = block.condition.as_ref().map(|condition| self.spelled(condition.span.range()));
