@@ -120,7 +120,7 @@ fn target<'t, 'p>(
     rest: &'p [Ident],
     path: &Path,
     catalogue: &Catalogue,
-) -> Result<(&'t str, &'p [Ident]), Diagnostic> {
+) -> Result<(&'t str, &'p [Ident]), Fault> {
     let Way { part, field, before } = way;
     let named = rest.first().and_then(|next| targets.iter().find(|target| target.table == next.text));
     let tables = || list(targets.iter().map(|target| target.table.as_str()), 5);
@@ -132,7 +132,8 @@ fn target<'t, 'p>(
             format!("the schema does not say which table `{}` points to", field.name),
             "a lookup of unknown tables",
         )
-        .help("fetch the table of this mapping again with `d365map schema pull`, or add `targets` to the column in the schema file")),
+        .help("fetch the table of this mapping again with `d365map schema pull`, or add `targets` to the column in the schema file")
+        .into()),
         ([only], None) => Ok((&only.table, rest)),
         ([only], Some(_)) => {
             // Taken for the table only if the table has no such column.
@@ -142,11 +143,9 @@ fn target<'t, 'p>(
             }
             let text = format!("{before}{}.{}", part.text, rest_text(&rest[1..]));
             let message = format!("`{}` points to `{}` only, so the table is not named", field.name, only.table);
-            Err(Diagnostic::new(Code::D129, path.span, message, "a lookup of one table").meant(
-                Some(Near::guess(text)),
-                path.span,
-                String::new,
-            ))
+            Err(Diagnostic::new(Code::D129, path.span, message, "a lookup of one table")
+                .meant(Some(Near::guess(text)), path.span, String::new)
+                .into())
         }
         (_, Some(target)) if rest.len() > 1 => Ok((&target.table, &rest[1..])),
         (_, named) => {
@@ -172,7 +171,9 @@ fn target<'t, 'p>(
                 ),
             };
             let example = targets.first().map_or("", |target| &target.table);
-            Err(diagnostic.meant(meant, path.span, || format!("name the table and the column: `{before}{}.{example}.COLUMN`", part.text)))
+            Err(diagnostic
+                .meant(meant, path.span, || format!("name the table and the column: `{before}{}.{example}.COLUMN`", part.text))
+                .into())
         }
     }
 }

@@ -52,6 +52,9 @@ pub(super) enum Reach {
     Free,
 }
 
+/// The records that have a text in an attribute.
+type RecordsByText = HashMap<Box<str>, BTreeSet<u64>>;
+
 /// A resource with its records.
 pub(crate) struct Resource {
     pub(super) name: String,
@@ -64,7 +67,7 @@ pub(crate) struct Resource {
     pub(super) keys: Vec<Vec<u16>>,
     pub(super) filters: Vec<Filter>,
     /// Texts by which a filter of one parameter finds records that are equal, each with its records.
-    searched: Vec<(u16, HashMap<Box<str>, BTreeSet<u64>>)>,
+    searched: Vec<(u16, RecordsByText)>,
     pub(super) rows: BTreeMap<u64, Row>,
     by_key: Vec<HashMap<Box<str>, u64>>,
     /// Records that changed since they were kept last; `None` when nothing is kept.
