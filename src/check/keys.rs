@@ -3,9 +3,9 @@
 use super::Context;
 use super::names::{source_field, target_field};
 use super::through;
-use super::types::{Ty, convert, list};
-use crate::diagnostics::{Code, Diagnostic, Span};
-use crate::plan::FieldProgram;
+use super::types::{Ty, convert, length, list};
+use crate::diagnostics::{Code, Diagnostic, Safety, Span};
+use crate::plan::{FieldProgram, Piece, Read, Source};
 use crate::schema::{FieldType, SystemId, Table, TableId};
 use crate::syntax::ast::{Entry, Key, Mapping};
 
@@ -98,18 +98,37 @@ pub(super) fn check(
         );
         return None;
     }
+    if let (Some(around), true) = (&key.around, finds_profiles(source, target)) {
+        context.report(
+            Diagnostic::new(
+                Code::D502,
+                around.span,
+                "the key of a contact's profile is the contact's primary key alone",
+                "opt-outs and events find a profile by the primary key of the contact",
+            )
+            .help(format!("write `key {} -> {target_name}`", source.primary_key)),
+        );
+        return None;
+    }
     let at = context.at(key.span);
-    let ops = match convert(&from.typed.ty, &to.fit) {
+    let ty = match &key.around {
+        Some(around) => {
+            let fixed = length(&around.before).saturating_add(length(&around.after));
+            Ty::Text { max: key_length(&from.typed.ty).map(|own| own.saturating_add(fixed)) }
+        }
+        None => from.typed.ty.clone(),
+    };
+    let ops = match convert(&ty, &to.fit) {
         Ok(ops) => ops,
         Err(_) => {
             context.report(
                 Diagnostic::new(
                     Code::D503,
                     key.target.span,
-                    format!("`{target_name}` cannot hold {}", from.typed.ty.describe()),
+                    format!("`{target_name}` cannot hold {}", ty.describe()),
                     "cannot hold the key",
                 )
-                .help(match from.typed.ty.text_length() {
+                .help(match ty.text_length() {
                     Some(Some(longest)) => format!("the key must be a text field of at least {longest} characters"),
                     Some(None) | None => "the key must be a text field that can hold every value".to_owned(),
                 }),
@@ -118,7 +137,88 @@ pub(super) fn check(
         }
     };
     let slot = slot(&from.name, key.source.span, context)?;
-    Some(to.written_from(at, slot, ops))
+    let program = to.written_from(at, slot, ops);
+    Some(match &key.around {
+        Some(around) => {
+            let fixed = |text: &str| (!text.is_empty()).then(|| Piece::Text(text.to_owned()));
+            let pieces = fixed(&around.before).into_iter().chain([Piece::Field(Read::plain(slot))]).chain(fixed(&around.after));
+            FieldProgram { source: Source::Template(pieces.collect()), ..program }
+        }
+        None => program,
+    })
+}
+
+/// Whether opt-outs and events look for the records of a mapping by their keys.
+fn finds_profiles(source: &Table, target: &Table) -> bool {
+    source.id == TableId::new(SystemId::D365, "contact") && target.id == TableId::new(SystemId::Campaign, "profile")
+}
+
+/// How long the value of a key is at most, as text.
+fn key_length(ty: &Ty) -> Option<u32> {
+    match ty {
+        Ty::Guid => Some(GUID_LENGTH),
+        Ty::Integer { .. } => Some(20),
+        ty => ty.text_length().flatten(),
+    }
+}
+
+/// A GUID as text: 32 digits and 4 hyphens.
+const GUID_LENGTH: u32 = 36;
+
+/// What the keys of a mapping look like: a fixed text around a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyShape {
+    before: String,
+    after: String,
+    /// The length of the value, if all have the same.
+    length: Option<u32>,
+    /// The field of the source and that of the target; none if the key cannot have a text.
+    fields: Option<(String, String)>,
+}
+
+impl KeyShape {
+    /// The shape of a mapping's key; `None` if it has none.
+    pub(super) fn of(mapping: &Mapping, source: Option<&Table>, target: Option<&Table>) -> Option<KeyShape> {
+        let key = mapping.entries.iter().find_map(|entry| match entry {
+            Entry::Key(key) => Some(key),
+            _ => None,
+        })?;
+        let field = source.and_then(|table| table.field(&key.source.names()));
+        let fixed = field.is_some_and(|field| matches!(field.ty, FieldType::Guid));
+        // A service may compare keys without regard to case.
+        let lower = |text: &str| text.to_lowercase();
+        let (before, after) = key.around.as_ref().map(|around| (lower(&around.before), lower(&around.after))).unwrap_or_default();
+        let free = source.zip(target).is_some_and(|(source, target)| !finds_profiles(source, target));
+        let fields = (free && key.around.is_none()).then(|| (key.source.text(), key.target.text()));
+        Some(KeyShape { before, after, length: fixed.then_some(GUID_LENGTH), fields })
+    }
+
+    /// The line of a key with a fixed text before its field, if it can have one.
+    pub(super) fn with_text(&self, text: &str) -> Option<String> {
+        self.fields.as_ref().map(|(source, target)| format!("key \"{text}-{{{source}}}\" -> {target}"))
+    }
+
+    /// Whether no record can have a key of both shapes.
+    pub(super) fn is_disjoint_from(&self, other: &KeyShape) -> bool {
+        let apart = |a: &str, b: &str| !a.starts_with(b) && !b.starts_with(a);
+        let reversed = |text: &str| text.chars().rev().collect::<String>();
+        let whole = |shape: &KeyShape| Some(shape.length? + length(&shape.before) + length(&shape.after));
+        apart(&self.before, &other.before)
+            || apart(&reversed(&self.after), &reversed(&other.after))
+            || whole(self).zip(whole(other)).is_some_and(|(a, b)| a != b)
+    }
+}
+
+/// Reports a text around a key that has none: in a two-way mapping both sides keep the value as it is.
+pub(super) fn no_text(key: &Key, context: &mut Context<'_>) -> Option<()> {
+    let Some(around) = &key.around else { return Some(()) };
+    let field = key.source.text();
+    context.report(
+        Diagnostic::new(Code::D502, around.span, "this key cannot have a text around its field", "both sides keep the value as it is")
+            .help(format!("write `key {field} {} {}`", key.way.sign(), key.target.text()))
+            .fix(Safety::Unsafe, format!("write `{field}`"), around.span, field.clone()),
+    );
+    None
 }
 
 fn is_lookup(ty: &FieldType) -> bool {

@@ -321,6 +321,7 @@ fn rows(block: &Linked, forward: &mut Checker<'_>, backward: &mut Checker<'_>, c
     };
     let key = one_key(block, items.as_deref(), &table, context);
     let (items, (lookup, navigation), key) = (items?, lookup?, key?);
+    super::keys::no_text(key, context)?;
     let (list, _) = left.wire_path(&block.path.names())?;
     // The whole list is one field of either side.
     if key.way != Way::Forward {

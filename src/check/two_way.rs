@@ -130,6 +130,7 @@ fn key<'m>(
         );
     }
     let (source, target) = (forward.source.clone(), forward.target.clone());
+    super::keys::no_text(key, context)?;
     let from = names::source_field(&key.source, &source, context);
     let to = names::target_field(&key.target, &target, true, context);
     let (from, to) = (from?, to?);

@@ -223,7 +223,9 @@ impl Writer<'_> {
         let (keys, others): (Vec<&FieldRow<'_>>, Vec<_>) = rows.iter().partition(|(_, row, _)| is_key(row));
         match keys.first() {
             Some((file, row, _)) => {
-                let (from, to) = (self.name(row.cell("source"), source, file, row), self.name(row.cell("target"), target, file, row));
+                let cell = row.cell("source");
+                let from = if is_text(cell) { cell.to_owned() } else { self.name(cell, source, file, row) };
+                let to = self.name(row.cell("target"), target, file, row);
                 self.line(format!("key {from} {arrow} {to}"), Some(((*file).to_owned(), row.number)));
             }
             None => {

@@ -96,7 +96,7 @@ fn workflows(plan: &ExecutionPlan) -> BTreeMap<String, Compared> {
     for flow in &plan.ingress {
         let tables = format!("{} -> {}", flow.source.table, flow.target.collection);
         let (fingerprint, text) = (IngressFlow::fingerprint(flow), print::flow_text(plan, flow));
-        all.insert(flow.name.clone(), Compared { fingerprint, text, kind: Compares::Records, tables, key: flow.key.path.join(".") });
+        all.insert(flow.name.clone(), Compared { fingerprint, text, kind: Compares::Records, tables, key: flow.key_identity() });
     }
     for flow in &plan.optouts {
         let (fingerprint, text) = (fingerprint(flow), print::optout_text(plan, flow));

@@ -521,9 +521,31 @@ impl TargetResource {
 }
 
 impl IngressFlow {
+    /// What identifies the records of the target: the field, and the text of its values if they are not those of a column alone. Records that
+    /// were written with another one cannot be found.
+    pub fn key_identity(&self) -> String {
+        let path = self.key.path.join(".");
+        match &self.key.source {
+            Source::Template(pieces) => {
+                let text: String = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.as_str() } else { "{…}" }).collect();
+                format!("{path} as \"{text}\"")
+            }
+            _ => path,
+        }
+    }
+
     /// Whether the key of a record can change, since it does not come from the primary key.
     pub fn keys_may_change(&self) -> bool {
-        !matches!(&self.key.source, Source::Field(read) if read.slot == self.source.primary_key)
+        let is_primary = |read: &Read| read.slot == self.source.primary_key;
+        match &self.key.source {
+            Source::Field(read) => !is_primary(read),
+            // A fixed text around the primary key.
+            Source::Template(pieces) => !pieces.iter().all(|piece| match piece {
+                Piece::Text(_) => true,
+                Piece::Field(read) => is_primary(read),
+            }),
+            _ => true,
+        }
     }
 }
 

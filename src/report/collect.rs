@@ -118,7 +118,11 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
     let (mut fields, mut options, mut grids) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &mapping.entries {
         match entry {
-            Entry::Key(key) => intro.push(format!("Key: {} {} {}", key.source.text(), key.way.sign(), key.target.text())),
+            Entry::Key(key) => {
+                let source =
+                    key.around.as_ref().map_or_else(|| key.source.text(), |around| slice(text, around.span.start, around.span.end));
+                intro.push(format!("Key: {source} {} {}", key.way.sign(), key.target.text()));
+            }
             Entry::Adopt(adopt) => {
                 let by: Vec<String> = adopt.fields.iter().map(ast::Path::text).collect();
                 intro.push(format!("Records without a key are found by {}, and get the key.", by.join(", then by ")));

@@ -134,7 +134,11 @@ impl Writer<'_> {
     fn entry(&mut self, entry: &Entry) {
         match entry {
             Entry::Key(key) => {
-                let mut row = self.row(&key.source.text(), Some(&key.source), key.way, &key.target, key.span.start as usize);
+                let source = match &key.around {
+                    Some(around) => self.spelled(around.span.range()),
+                    None => key.source.text(),
+                };
+                let mut row = self.row(&source, Some(&key.source), key.way, &key.target, key.span.start as usize);
                 row[11] = "yes".to_owned();
                 row[12] = remark_of(self.text, key.span.start, key.span.end);
                 self.fields.push(row);

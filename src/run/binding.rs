@@ -94,7 +94,7 @@ fn identity(plan: &ExecutionPlan, workflow: &Workflow) -> WorkflowIdentity {
         kind: kind.to_owned(),
         source: flow.map(|f| f.source.table.clone()).unwrap_or_default(),
         target: flow.map(|f| f.target.collection.clone()).unwrap_or_default(),
-        key: flow.map(|f| f.key.path.join(".")).unwrap_or_default(),
+        key: flow.map(crate::plan::IngressFlow::key_identity).unwrap_or_default(),
     };
     match workflow.kind {
         Kind::Ingress => of_flow("mapping", plan.ingress.get(workflow.index)),

@@ -451,12 +451,25 @@ pub struct Key {
     pub span: Span,
     /// The primary key of the source table.
     pub source: Path,
+    /// The text around the source: `"lead-{leadid}"`.
+    pub around: Option<Around>,
     /// The arrow.
     pub way: Way,
     /// The place of the arrow.
     pub way_span: Span,
     /// The field that identifies the target record.
     pub target: Path,
+}
+
+/// The fixed text of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Around {
+    /// The string with its quotes.
+    pub span: Span,
+    /// What is before the field.
+    pub before: String,
+    /// What is after it.
+    pub after: String,
 }
 
 /// `adopt by A or B`: records of the target that do not have the key yet are found by these fields.

@@ -98,7 +98,9 @@ impl<'a> Builder<'a> {
                                 .trim_start_matches(['-', ' '])
                                 .strip_prefix("key")
                                 .is_some_and(|rest| rest.starts_with([' ', '\t', ':', '=']));
+                        let is_key = entry.as_rule() == Rule::key;
                         let built = self.entry(entry);
+                        unread_key |= is_key && built.is_none();
                         unread_entries |= built.is_none();
                         entries.extend(built);
                     }
@@ -166,17 +168,47 @@ impl<'a> Builder<'a> {
 
     pub(super) fn key(&mut self, pair: Pair<'_, Rule>) -> Option<Key> {
         let span = self.span(&pair);
-        let (mut paths, mut way) = (Vec::new(), (Way::Forward, span));
+        let (mut paths, mut around, mut way) = (Vec::new(), None, (Way::Forward, span));
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::path => paths.push(self.path(part)),
+                Rule::string => {
+                    let (field, text) = self.key_text(&part)?;
+                    paths.push(field);
+                    around = Some(text);
+                }
                 Rule::way => way = self.way(&part),
                 _ => {}
             }
         }
         let mut paths = paths.into_iter();
         let (way, way_span) = way;
-        Some(Key { span, source: paths.next()?, way, way_span, target: paths.next()? })
+        Some(Key { span, source: paths.next()?, around, way, way_span, target: paths.next()? })
+    }
+
+    /// The one field of a key that is a text, and the text around it.
+    fn key_text(&mut self, pair: &Pair<'_, Rule>) -> Option<(Path, Around)> {
+        let source = self.template(pair)?;
+        let span = source.span();
+        let (mut before, mut after, mut field, mut whole) = (String::new(), String::new(), None, true);
+        if let Source::Template(template) = source {
+            for part in template.parts {
+                match (part, &field) {
+                    (TemplatePart::Text(text), None) => before.push_str(&text),
+                    (TemplatePart::Text(text), Some(_)) => after.push_str(&text),
+                    (TemplatePart::Field(path), None) => field = Some(path),
+                    (TemplatePart::Field(_), Some(_)) | (TemplatePart::Constant(_), _) => whole = false,
+                }
+            }
+        }
+        let found = field.filter(|_| whole);
+        if found.is_none() {
+            self.diagnostics.push(
+                Diagnostic::new(Code::D502, span, "a text that is a key contains one field", "expected one field in braces")
+                    .help("write a fixed text and the primary key: `key \"lead-{leadid}\" -> externalId`"),
+            );
+        }
+        Some((found?, Around { span, before, after }))
     }
 
     fn adopt(&mut self, pair: Pair<'_, Rule>) -> Adopt {

@@ -31,7 +31,7 @@ pub(super) async fn read(shared: &Shared) -> Result<(), RunError> {
     let mut evaluator = Evaluator::new(flow)?;
     let partition = Partition::of(&flow.name);
     let fingerprint = flow.fingerprint();
-    let (cursors, key) = (&shared.context.stores.cursors, flow.key.path.join("."));
+    let (cursors, key) = (&shared.context.stores.cursors, flow.key_identity());
     if let Some(before) = cursors.note_key_attribute(&flow.name, &key).await? {
         return Err(RunError::KeyChanged { name: flow.name.clone(), before, now: key });
     }

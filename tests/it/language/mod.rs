@@ -24,6 +24,7 @@ mod lookups;
 mod opt_out_cases;
 mod properties;
 mod related;
+mod shared_target;
 mod soundness;
 pub mod support;
 mod values;
