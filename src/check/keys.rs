@@ -7,7 +7,7 @@ use super::types::{Ty, convert, length, list};
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{FieldProgram, Piece, Read, Source};
 use crate::schema::{FieldType, SystemId, Table, TableId};
-use crate::syntax::ast::{Entry, Key, Mapping};
+use crate::syntax::ast::{Key, Mapping};
 
 /// Checks the key of a mapping. `slot` gives the slot of a source field.
 pub(super) fn check(
@@ -18,20 +18,7 @@ pub(super) fn check(
     context: &mut Context<'_>,
     mut slot: impl FnMut(&str, Span, &mut Context<'_>) -> Option<u32>,
 ) -> Option<FieldProgram> {
-    let keys: Vec<&Key> = mapping
-        .entries
-        .iter()
-        .filter_map(|e| match e {
-            Entry::Key(key) => Some(key),
-            Entry::Adopt(_)
-            | Entry::Field(_)
-            | Entry::Replace(_)
-            | Entry::Filter(_)
-            | Entry::Options(_)
-            | Entry::Linked(_)
-            | Entry::When(_) => None,
-        })
-        .collect();
+    let keys: Vec<&Key> = mapping.keys().collect();
     let identifying = identifying_fields(target);
     let Some(key) = keys.first() else {
         if mapping.unread_key {
@@ -179,10 +166,7 @@ pub(super) struct KeyShape {
 impl KeyShape {
     /// The shape of a mapping's key; `None` if it has none.
     pub(super) fn of(mapping: &Mapping, source: Option<&Table>, target: Option<&Table>) -> Option<KeyShape> {
-        let key = mapping.entries.iter().find_map(|entry| match entry {
-            Entry::Key(key) => Some(key),
-            _ => None,
-        })?;
+        let key = mapping.keys().next()?;
         let field = source.and_then(|table| table.field(&key.source.names()));
         let fixed = field.is_some_and(|field| matches!(field.ty, FieldType::Guid));
         // A service may compare keys without regard to case.

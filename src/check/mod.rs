@@ -64,7 +64,7 @@ use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Levels, Sources,
 use crate::plan::{At, Direction, EventFlow, ExecutionPlan, FORMAT, IngressFlow, OptoutFlow, TwoWayFlow};
 use crate::schema::{Catalogue, SystemId, TableId};
 use crate::syntax;
-use crate::syntax::ast::{Entry, File, Optout, Way};
+use crate::syntax::ast::{File, Optout, Way};
 
 /// One mapping file: its name for people (a relative path with `/`) and its bytes.
 #[derive(Clone, Debug)]
@@ -287,16 +287,7 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
             let id = TableId::new(SystemId::from_name(&name.system.text)?, name.table.text.clone());
             catalogue.get(&id).map(|t| t.id.clone())
         };
-        let key = mapping.entries.iter().find_map(|e| match e {
-            Entry::Key(key) => Some(key.target.text()),
-            Entry::Adopt(_)
-            | Entry::Field(_)
-            | Entry::Replace(_)
-            | Entry::Filter(_)
-            | Entry::Options(_)
-            | Entry::Linked(_)
-            | Entry::When(_) => None,
-        });
+        let key = mapping.keys().next().map(|key| key.target.text());
         let block = optouts.iter().find(|o| o.mapping.text == head.name.text);
         infos.entry(head.name.text.clone()).or_insert_with(|| MappingInfo {
             span: head.name.span.to(head.target.span),

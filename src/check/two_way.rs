@@ -92,16 +92,7 @@ fn key<'m>(
     forward: &mut Checker<'_>,
     context: &mut Context<'_>,
 ) -> Option<(FieldProgram, &'m Key)> {
-    let mut keys = mapping.entries.iter().filter_map(|e| match e {
-        Entry::Key(key) => Some(key),
-        Entry::Adopt(_)
-        | Entry::Field(_)
-        | Entry::Replace(_)
-        | Entry::Filter(_)
-        | Entry::Options(_)
-        | Entry::Linked(_)
-        | Entry::When(_) => None,
-    });
+    let mut keys = mapping.keys();
     let Some(key) = keys.next() else {
         if !mapping.unread_key {
             context.report(

@@ -322,6 +322,20 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Every key in order; there should be one.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Key(key) => Some(key),
+            Entry::Adopt(_)
+            | Entry::Field(_)
+            | Entry::Replace(_)
+            | Entry::Filter(_)
+            | Entry::Options(_)
+            | Entry::Linked(_)
+            | Entry::When(_) => None,
+        })
+    }
+
     /// Every field mapping, those within `when` blocks among them.
     pub fn fields(&self) -> impl Iterator<Item = &FieldMapping> {
         self.entries.iter().flat_map(|entry| {
