@@ -31,6 +31,7 @@ mod mismatch;
 mod mutual;
 mod names;
 mod options;
+mod owners;
 mod presence;
 mod reach;
 mod related;
@@ -58,7 +59,7 @@ pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
 pub use tables::{TableFile, TableFiles, TableInfo};
 
 use declare::Parsed;
-use keys::KeyShape;
+use owners::Owners;
 
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, FileId, Levels, Sources, Span, near};
 use crate::plan::{At, Direction, EventFlow, ExecutionPlan, FORMAT, IngressFlow, OptoutFlow, TwoWayFlow};
@@ -301,12 +302,10 @@ fn infos(files: &[Parsed], optouts: &[&Optout], catalogue: &Catalogue) -> BTreeM
     infos
 }
 
-/// The rules that concern several blocks: names are unique, and each record is written by one mapping. A table of Dynamics may be read into
-/// several tables of Campaign, and several tables into one if their keys are never the same; each mapping has its own state. The tables of a
-/// mapping in both directions are in no other.
+/// The rules that concern several blocks: names are unique, and each record is written by one mapping.
 fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
-    let mut tables: BTreeMap<(TableId, bool), Vec<(Span, &str, Way, Option<KeyShape>)>> = BTreeMap::new();
+    let mut owners = Owners::default();
     let unique = |name: &'_ syntax::ast::Ident, what: &str, first: Option<Span>, context: &mut Context<'_>| {
         if let Some(first) = first {
             context.report(
@@ -318,46 +317,9 @@ fn project_rules(files: &[Parsed], context: &mut Context<'_>) {
     };
     for mapping in files.iter().flat_map(|f| &f.file.mappings) {
         let Some(head) = &mapping.head else { continue };
-        let name = head.name.text.as_str();
-        unique(&head.name, "mappings", names.get(name).copied(), context);
-        names.entry(name).or_insert(head.name.span);
-        let known = |table: &syntax::ast::TableName| Some(TableId::new(SystemId::from_name(&table.system.text)?, table.table.text.clone()));
-        let schema = |table: &syntax::ast::TableName| known(table).and_then(|id| context.catalogue.get(&id)).map(AsRef::as_ref);
-        let shape = KeyShape::of(mapping, schema(&head.source), schema(&head.target));
-        for (table, writes) in [(&head.source, false), (&head.target, true)] {
-            let Some(id) = known(table) else { continue };
-            // A two-way mapping reads and writes both tables.
-            let roles: &[bool] = if head.way == Way::Forward { &[writes] } else { &[false, true] };
-            let one_way = |way: Way| way == Way::Forward && head.way == Way::Forward;
-            // Several mappings may read a table, and write one if no two of them can have a record with the same key.
-            let apart = |role: bool, way: Way, other: &Option<KeyShape>| {
-                one_way(way) && (!role || shape.as_ref().zip(other.as_ref()).is_some_and(|(own, other)| own.is_disjoint_from(other)))
-            };
-            let before = roles.iter().flat_map(|role| tables.get(&(id.clone(), *role)).into_iter().flatten().map(|known| (*role, known)));
-            let clash =
-                before.filter(|(role, (.., way, other))| !apart(*role, *way, other)).map(|(_, (first, by, ..))| (*first, *by)).next();
-            match clash {
-                Some((first, by)) => {
-                    let line = shape.as_ref().filter(|_| writes && head.way == Way::Forward).and_then(|shape| shape.with_text(name));
-                    let help = match line {
-                        Some(line) => format!(
-                            "put the fields of both into one mapping; if they write different records, give one of them a key with a fixed text: `{line}`"
-                        ),
-                        None => "a table is written by one mapping: put the fields of both into it".to_owned(),
-                    };
-                    context.report(
-                        Diagnostic::new(Code::D110, table.span, format!("`{id}` is mapped twice"), "mapped here again")
-                            .related(first, format!("mapped here by `{by}`"))
-                            .help(help),
-                    );
-                }
-                None => {
-                    for role in roles {
-                        tables.entry((id.clone(), *role)).or_default().push((table.span, name, head.way, shape.clone()));
-                    }
-                }
-            }
-        }
+        unique(&head.name, "mappings", names.get(head.name.text.as_str()).copied(), context);
+        names.entry(&head.name.text).or_insert(head.name.span);
+        owners.add(mapping, head, context);
     }
     for block in files.iter().flat_map(|f| &f.file.events) {
         unique(&block.name, "blocks", names.get(block.name.text.as_str()).copied(), context);
