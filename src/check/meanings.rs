@@ -4,6 +4,7 @@
 use super::Context;
 use super::names::SourceField;
 use super::replace::{self, Expect};
+use super::types::length;
 use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{Const, Direction, Fit, Meaning, SlotKind, Written};
@@ -43,7 +44,7 @@ pub(super) fn check(
             Some(Arm { to: Value::Literal(literal), ..arm.clone() })
         })
         .collect();
-    let checked = replace::check_arms(&arms, cases.unread || !known, cases.span, from, context)?;
+    let checked = replace::check_arms(&arms, cases.unread || !known, cases.span, from, true, context)?;
     let open: Vec<(&str, &str)> = match checked.open(from.typed.nullable) {
         (false, false) => Vec::new(),
         (null, others) => [(null, "an empty field", "null => in"), (others, "every other value", "else => in")]
@@ -65,6 +66,18 @@ pub(super) fn check(
     let table = replace::apply(&checked, &from.typed, None, &expect, pair.span, context)?.replacement;
     let mut meaning = Meaning { kind, cases: table, opted_out: None, opted_in: None };
     if direction != Direction::D365ToCampaign {
+        if !from.field.updatable {
+            context.report(
+                Diagnostic::new(
+                    Code::D612,
+                    pair.source.span,
+                    format!("opt-outs of Campaign go to `{}`, which cannot be written", from.name),
+                    "read-only in Dynamics 365",
+                )
+                .help("use a field that can be written, or `direction d365-to-campaign`"),
+            );
+            return None;
+        }
         meaning.opted_out = Some(written(true, cases, from, context)?);
         meaning.opted_in = Some(written(false, cases, from, context)?);
     }
@@ -81,6 +94,15 @@ fn said(value: &Value) -> Option<bool> {
     }
 }
 
+/// Whether a field can hold a value. Only what is compared with it may be longer or greater.
+fn holds(ty: &FieldType, value: &Const) -> bool {
+    match (ty, value) {
+        (FieldType::Text { max: Some(max) }, Const::Text(text)) => length(text) <= *max,
+        (FieldType::Integer { min, max }, Const::Integer(n)) => (min..=max).contains(&n),
+        _ => true,
+    }
+}
+
 /// The place of the closing brace.
 fn before_end(span: Span) -> Span {
     Span { start: span.end - 1, end: span.end - 1, ..span }
@@ -88,14 +110,17 @@ fn before_end(span: Span) -> Span {
 
 /// What Dynamics gets for an opt-out (`out`) or a consent of Campaign: the first case of the file that says so.
 fn written(out: bool, cases: &ast::Cases, from: &SourceField, context: &mut Context<'_>) -> Option<Written> {
-    let one = |value: &Value| resolve(value, &from.field).ok().map(Written::Constant);
+    let one = |value: &Value| resolve(value, &from.field).ok().filter(|value| holds(&from.field.ty, value)).map(Written::Constant);
+    let compares = cases.arms.iter().any(|arm| matches!(&arm.from, Some(ArmFrom::Test { test, .. }) if !matches!(test, Test::In(_))));
     let value = cases.arms.iter().filter(|arm| said(&arm.to) == Some(out)).find_map(|arm| match &arm.from {
         Some(ArmFrom::Value(Value::Literal(literal))) if literal.value == LiteralValue::Null => Some(Written::Constant(Const::Null)),
         Some(ArmFrom::Value(value)) => one(value),
         Some(ArmFrom::Test { test: Test::In(values), .. }) => one(values.first()?),
         Some(ArmFrom::Test { .. }) => None,
-        // A date says since when.
-        None if matches!(from.field.ty, FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime) => Some(Written::Now),
+        // A date says since when. Beside a comparison, the time of the run could mean the opposite.
+        None if !compares && matches!(from.field.ty, FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime) => {
+            Some(Written::Now)
+        }
         None => None,
     });
     if value.is_none() {

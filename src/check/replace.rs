@@ -56,15 +56,16 @@ enum ArmResult {
 
 /// Checks the left sides of a replacement against its field.
 pub(super) fn check(replace: &Replace, source: &SourceField, context: &mut Context<'_>) -> Option<CheckedReplace> {
-    check_arms(&replace.arms, replace.unread_arms, replace.span, source, context)
+    check_arms(&replace.arms, replace.unread_arms, replace.span, source, false, context)
 }
 
-/// Checks the left sides of a table of arms.
+/// Checks the left sides of a table of arms. `whole`: every value needs a case, also if the result is the value itself.
 pub(super) fn check_arms(
     arms: &[ast::Arm],
     unread: bool,
     span: Span,
     source: &SourceField,
+    whole: bool,
     context: &mut Context<'_>,
 ) -> Option<CheckedReplace> {
     let mut checked = CheckedReplace {
@@ -165,7 +166,7 @@ pub(super) fn check_arms(
         }
     }
     // Beside an `else`, such an arm is an exception from it.
-    for span in idle.into_iter().filter(|_| else_at.is_none()) {
+    for span in idle.into_iter().filter(|_| else_at.is_none() && !whole) {
         context.report(
             Diagnostic::new(Code::D307, span, "this case changes nothing", "results in the same value")
                 .help("remove it: without an `else`, every other value stays as it is"),

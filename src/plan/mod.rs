@@ -394,6 +394,10 @@ fn without_places(tree: &mut serde_json::Value) {
     match tree {
         serde_json::Value::Object(object) => {
             object.remove("at");
+            // A case that rejects has its place as its value.
+            object.remove("reject").into_iter().for_each(|_| {
+                object.insert("reject".to_owned(), serde_json::Value::Null);
+            });
             object.remove("table_index");
             object.remove("column_index");
             object.values_mut().for_each(without_places);

@@ -244,7 +244,7 @@ impl Writer<'_> {
             let source = self.spelled(source);
             self.row(&source, path, field.way, &field.target, start)
         };
-        let steps: Vec<String> = after.iter().map(|step| self.spelled(step.span.range())).collect();
+        let steps: Vec<String> = after.iter().map(|step| self.step(step)).collect();
         row[7] = steps.join(" | ");
         let flagged = |name: &str| field.flags.iter().any(|flag| flag.text == name);
         row[8] = if flagged("initial") { "no" } else { "yes" }.to_owned();
@@ -252,6 +252,21 @@ impl Writer<'_> {
         row[10] = condition.to_owned();
         row[12] = remark_of(self.text, field.span.start, field.span.end);
         self.fields.push(row);
+    }
+
+    /// A step, with the cases of a shared replacement in place of its name.
+    fn step(&self, step: &ast::Step) -> String {
+        let Some(ast::Operand::Shared(name)) = &step.operand else { return self.spelled(step.span.range()) };
+        let named = |table: &&ast::SharedTable| table.name.text == name.text;
+        let found = self.files.iter().find_map(|parsed| Some((parsed.text, parsed.file.tables.iter().find(named)?)));
+        let Some((text, table)) = found else { return self.spelled(step.span.range()) };
+        let cases: Vec<String> = table.arms.iter().map(|arm| self.spelled_in(text, arm.span.range())).collect();
+        let after = self.text.get(name.span.end as usize..step.span.end as usize).unwrap_or_default();
+        format!(
+            "map {{ {} }}{}",
+            cases.join("; "),
+            one_line(&format!(" {after}")).split_whitespace().map(|word| format!(" {word}")).collect::<String>()
+        )
     }
 
     fn opt_outs(&mut self, text: &str, block: &ast::Optout) {

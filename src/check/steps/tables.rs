@@ -74,7 +74,7 @@ impl StepChecker<'_, '_, '_> {
             derived: None,
         };
         let source = SourceField { name: "this value".to_owned(), field, typed: self.input.clone(), through: None };
-        let checked = replace::check_arms(arms, *unread_arms, *span, &source, self.context)?;
+        let checked = replace::check_arms(arms, *unread_arms, *span, &source, false, self.context)?;
         let applied = replace::apply(&checked, self.input, None, self.use_.expect, self.use_.entry, self.context)?;
         if !checked.left_out.is_empty() {
             let names = crate::check::types::list(checked.left_out.iter().map(String::as_str), 8);

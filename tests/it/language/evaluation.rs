@@ -457,3 +457,10 @@ fn a_phone_number_takes_its_country_from_a_field() {
         assert_eq!(codes(&whole(&format!("telephone1 -> cusNote | {wrong} or null"))), ["D209"], "{wrong}");
     }
 }
+
+#[test]
+fn a_line_more_in_the_file_does_not_change_the_fingerprint_of_a_case_that_rejects() {
+    let text = super::support::whole("jobtitle -> middleName | map { \"a\" => reject; else => \"b\" }");
+    let of = |text: &str| super::support::plan(text).ingress[0].fingerprint();
+    assert_eq!(of(&text), of(&format!("# a remark\n\n{text}")));
+}

@@ -74,6 +74,7 @@ fn dynamics_gets_the_first_value_of_the_file_for_an_opt_out_and_for_a_consent() 
         ("numberofchildren <-> denyListEmail { 0 => in; 1 => out; null => in; else => out }", "1", "0"),
         ("donotemail <-> denyListEmail { true => out; false => in; null => out }", "true", "false"),
     ] {
+        assert!(compiled(&with_pair("bidirectional", pair)).diagnostics.is_empty(), "{pair}");
         let plan = plan(&with_pair("bidirectional", pair));
         let meaning = plan.optouts[0].pairs[0].meaning.as_ref().expect("the pair has cases");
         assert_eq!(opt_out_value(meaning, true, now).as_deref(), Some(out), "{pair}");
@@ -90,6 +91,9 @@ fn cases_that_leave_something_open_are_errors_that_say_what_to_write() {
         ("preferredcontactmethodcode <-> denyListEmail", "D602", "{ 1 => in; 2 => out; null => in; else => in }"),
         ("birthdate <-> denyListEmail", "D602", "{ null => in; else => out }"),
         ("parentcustomerid <-> denyListEmail { null => in; else => out }", "D602", "true or false"),
+        ("birthdate <-> denyListFax { > 2020-01-01 => in; null => in; else => out }", "D612", "add a case with a value: `VALUE => out`"),
+        ("fullname <-> denyListFax { \"x\" => out; \"y\" => in; null => in; else => in }", "D612", "use a field that can be written"),
+        ("numberofchildren <-> denyListFax { 99999999999 => out; 1 => in; null => in; else => in }", "D612", "`VALUE => out`"),
         ("preferredcontactmethodcode <-> denyListEmail { Phone => out; else => in }", "D611", "add `null => in`"),
         ("preferredcontactmethodcode <-> denyListEmail { Phone => yes; null => in; else => in }", "D611", "write `out` if"),
         ("preferredcontactmethodcode <-> denyListEmail { Phone => keep; null => in; else => in }", "D611", "write `out` if"),
