@@ -109,6 +109,10 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
             let mut kept = Vec::with_capacity(pairs.len());
             let mut programs = Vec::with_capacity(pairs.len());
             for (pair, from, to) in pairs {
+                if direction != Direction::D365ToCampaign && !from.field.updatable {
+                    context.report(read_only(&from, pair.source.span));
+                    return None;
+                }
                 let meaning = match &pair.cases {
                     Some(cases) => {
                         let kind = super::entry::kind_of(&from.field);
@@ -159,37 +163,38 @@ fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &
     fits.then_some((from, to))
 }
 
-/// Whether the field of Dynamics is true or false, or the pair says what its values mean. A list of options, a link and a text of any kind
-/// that no case can name are not.
+/// A field that Campaign's opt-outs cannot be written to.
+fn read_only(from: &SourceField, span: Span) -> Diagnostic {
+    let message = format!("opt-outs of Campaign go to `{}`, which cannot be written", from.name);
+    Diagnostic::new(Code::D612, span, message, "read-only in Dynamics 365")
+        .help("use a field that can be written, or `direction d365-to-campaign`")
+}
+
+/// Whether the field of Dynamics is true or false, or has a type whose values the cases of the pair can name.
 fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context<'_>) -> bool {
-    let help = match (&from.field.ty, &pair.cases) {
-        (FieldType::Boolean { .. }, _) => return true,
-        (
-            FieldType::Choice(_)
-            | FieldType::Text { .. }
-            | FieldType::Integer { .. }
-            | FieldType::Date
-            | FieldType::DateTime
-            | FieldType::LocalDateTime,
-            Some(_),
-        ) => return true,
-        (FieldType::Choice(set), None) => {
+    let named = match &from.field.ty {
+        FieldType::Boolean { .. } => return true,
+        FieldType::Choice(set) => {
             let option = |n: usize| set.options.get(n).map_or_else(|| n.to_string(), |o| o.value.to_string());
-            let (first, second) = (option(0), option(1));
-            let (from, to) = (pair.source.text(), pair.target.text());
-            format!("say what its options mean: `{from} <-> {to} {{ {first} => in; {second} => out; null => in; else => in }}`")
+            let cases = format!("{} => in; {} => out; null => in; else => in", option(0), option(1));
+            Some(("say what its options mean:", cases))
         }
-        (FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime, None) => {
-            let (from, to) = (pair.source.text(), pair.target.text());
-            format!("if a date means that the person has opted out, write `{from} <-> {to} {{ null => in; else => out }}`")
+        FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime => {
+            Some(("if a date means that the person has opted out, write", "null => in; else => out".to_owned()))
         }
-        (FieldType::Text { .. } | FieldType::Integer { .. }, None) => {
-            let value = if matches!(from.field.ty, FieldType::Integer { .. }) { "1" } else { "\"no\"" };
-            let (from, to) = (pair.source.text(), pair.target.text());
-            format!("say which of its values mean an opt-out: `{from} <-> {to} {{ {value} => out; null => in; else => in }}`")
+        FieldType::Text { .. } => Some(("say which of its values mean an opt-out:", "\"no\" => out; null => in; else => in".to_owned())),
+        FieldType::Integer { .. } => Some(("say which of its values mean an opt-out:", "1 => out; null => in; else => in".to_owned())),
+        _ => None,
+    };
+    if named.is_some() && pair.cases.is_some() {
+        return true;
+    }
+    let help = match named {
+        Some((what, cases)) => format!("{what} `{} <-> {} {{ {cases} }}`", pair.source.text(), pair.target.text()),
+        None => {
+            "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a whole number or a date"
+                .to_owned()
         }
-        _ => "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a number or a date"
-            .to_owned(),
     };
     context.report(
         Diagnostic::new(

@@ -4,7 +4,7 @@
 use super::Context;
 use super::names::SourceField;
 use super::replace::{self, Expect};
-use super::types::length;
+use super::types::{Ty, convert, fit_of};
 use super::values::resolve;
 use crate::diagnostics::{Code, Diagnostic, Safety, Span};
 use crate::plan::{Const, Direction, Fit, Meaning, SlotKind, Written};
@@ -66,20 +66,11 @@ pub(super) fn check(
     let table = replace::apply(&checked, &from.typed, None, &expect, pair.span, context)?.replacement;
     let mut meaning = Meaning { kind, cases: table, opted_out: None, opted_in: None };
     if direction != Direction::D365ToCampaign {
-        if !from.field.updatable {
-            context.report(
-                Diagnostic::new(
-                    Code::D612,
-                    pair.source.span,
-                    format!("opt-outs of Campaign go to `{}`, which cannot be written", from.name),
-                    "read-only in Dynamics 365",
-                )
-                .help("use a field that can be written, or `direction d365-to-campaign`"),
-            );
-            return None;
-        }
-        meaning.opted_out = Some(written(true, cases, from, context)?);
-        meaning.opted_in = Some(written(false, cases, from, context)?);
+        // A date says since when, unless another case could mean the opposite of the time of the run.
+        let is_date = matches!(from.field.ty, FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime);
+        let by_time = is_date && meaning.cases.entries.is_empty() && meaning.cases.tests.is_empty();
+        meaning.opted_out = Some(written(true, cases, from, by_time, context)?);
+        meaning.opted_in = Some(written(false, cases, from, by_time, context)?);
     }
     Some(meaning)
 }
@@ -96,11 +87,7 @@ fn said(value: &Value) -> Option<bool> {
 
 /// Whether a field can hold a value. Only what is compared with it may be longer or greater.
 fn holds(ty: &FieldType, value: &Const) -> bool {
-    match (ty, value) {
-        (FieldType::Text { max: Some(max) }, Const::Text(text)) => length(text) <= *max,
-        (FieldType::Integer { min, max }, Const::Integer(n)) => (min..=max).contains(&n),
-        _ => true,
-    }
+    fit_of(ty).is_some_and(|fit| convert(&Ty::of_constant(value), &fit).is_ok())
 }
 
 /// The place of the closing brace.
@@ -108,20 +95,16 @@ fn before_end(span: Span) -> Span {
     Span { start: span.end - 1, end: span.end - 1, ..span }
 }
 
-/// What Dynamics gets for an opt-out (`out`) or a consent of Campaign: the first case of the file that says so.
-fn written(out: bool, cases: &ast::Cases, from: &SourceField, context: &mut Context<'_>) -> Option<Written> {
+/// What Dynamics gets for an opt-out (`out`) or a consent of Campaign: the first case of the file that says so. `by_time`: the time of the run
+/// is a value for `else`.
+fn written(out: bool, cases: &ast::Cases, from: &SourceField, by_time: bool, context: &mut Context<'_>) -> Option<Written> {
     let one = |value: &Value| resolve(value, &from.field).ok().filter(|value| holds(&from.field.ty, value)).map(Written::Constant);
-    let compares = cases.arms.iter().any(|arm| matches!(&arm.from, Some(ArmFrom::Test { test, .. }) if !matches!(test, Test::In(_))));
     let value = cases.arms.iter().filter(|arm| said(&arm.to) == Some(out)).find_map(|arm| match &arm.from {
         Some(ArmFrom::Value(Value::Literal(literal))) if literal.value == LiteralValue::Null => Some(Written::Constant(Const::Null)),
         Some(ArmFrom::Value(value)) => one(value),
         Some(ArmFrom::Test { test: Test::In(values), .. }) => one(values.first()?),
         Some(ArmFrom::Test { .. }) => None,
-        // A date says since when. Beside a comparison, the time of the run could mean the opposite.
-        None if !compares && matches!(from.field.ty, FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime) => {
-            Some(Written::Now)
-        }
-        None => None,
+        None => by_time.then_some(Written::Now),
     });
     if value.is_none() {
         let (what, word) = if out { ("an opt-out", "out") } else { ("a consent", "in") };

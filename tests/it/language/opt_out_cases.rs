@@ -92,6 +92,8 @@ fn cases_that_leave_something_open_are_errors_that_say_what_to_write() {
         ("birthdate <-> denyListEmail", "D602", "{ null => in; else => out }"),
         ("parentcustomerid <-> denyListEmail { null => in; else => out }", "D602", "true or false"),
         ("birthdate <-> denyListFax { > 2020-01-01 => in; null => in; else => out }", "D612", "add a case with a value: `VALUE => out`"),
+        ("merged <-> denyListFax", "D612", "use a field that can be written"),
+        ("birthdate <-> denyListFax { 2026-11-30 => in; null => in; else => out }", "D612", "add a case with a value: `VALUE => out`"),
         ("fullname <-> denyListFax { \"x\" => out; \"y\" => in; null => in; else => in }", "D612", "use a field that can be written"),
         ("numberofchildren <-> denyListFax { 99999999999 => out; 1 => in; null => in; else => in }", "D612", "`VALUE => out`"),
         ("preferredcontactmethodcode <-> denyListEmail { Phone => out; else => in }", "D611", "add `null => in`"),
