@@ -43,7 +43,7 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
     let section = |title: String, start: u32, intro: Vec<String>, tables: Vec<Grid>| Section {
         title,
         file: name.to_owned(),
-        remark: remark(text, start),
+        remark: remark(text, start as usize),
         intro,
         tables: tables.into_iter().filter(|t| !t.rows.is_empty()).collect(),
     };
@@ -76,7 +76,7 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
                 None if p.inverted => "yes on one side means no on the other".to_owned(),
                 None => "the same on both sides".to_owned(),
             };
-            vec![p.source.text(), p.target.text(), meaning, remark_of(text, p.span.start, p.span.end)]
+            vec![p.source.text(), p.target.text(), meaning, remark_of(text, p.span.range())]
         });
         let grid = Grid { title: "Pairs".to_owned(), head: vec!["Dynamics", "Campaign", "Meaning", "Remark"], rows: rows.collect() };
         let title = format!("Opt-outs of {}", block.mapping.text);
@@ -88,7 +88,7 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
         if !block.fields.is_empty() {
             let of = |f: &crate::syntax::ast::FieldMapping| {
                 let source = text.get(f.span.start as usize..f.way_span.start as usize).unwrap_or_default().trim();
-                vec![source.to_owned(), f.target.text(), remark_of(text, f.span.start, f.span.end)]
+                vec![source.to_owned(), f.target.text(), remark_of(text, f.span.range())]
             };
             let rows = block.fields.iter().map(of).collect();
             grids.push(Grid { title: "What goes where".to_owned(), head: vec!["Of the event", "In Dynamics", "Remark"], rows });
@@ -180,7 +180,7 @@ fn of_mapping(mapping: &Mapping, text: &str, catalogue: &Catalogue) -> Option<(S
                     .iter()
                     .map(|key| {
                         let (from, to) = (described(&key.source, from, catalogue), described(&key.target, to, catalogue));
-                        let remark = remark_of(text, key.span.start, key.span.end);
+                        let remark = remark_of(text, key.span.range());
                         vec![from.0, from.1, key.way.sign().to_owned(), to.0, to.1, String::new(), "key".to_owned(), remark]
                     })
                     .collect();
@@ -224,7 +224,7 @@ fn row(field: &ast::FieldMapping, text: &str, (source, target): (Option<&Table>,
         (false, true) => "every change, if not empty",
         (true, true) => "first load and replay, if not empty",
     };
-    let remark = remark_of(text, field.span.start, field.span.end);
+    let remark = remark_of(text, field.span.range());
     vec![from.0, from.1, field.way.sign().to_owned(), to.0, to.1, steps.join(", then "), when.to_owned(), remark]
 }
 

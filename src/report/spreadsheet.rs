@@ -35,17 +35,12 @@ pub fn xlsx(sheets: &Sheets) -> Result<Vec<u8>, XlsxError> {
     let bold = Format::new().set_bold();
     for sheet in &sheets.sheets {
         let worksheet = workbook.add_worksheet().set_name(sheet.name)?;
-        for (row, cells) in
-            (0_u32..).zip(std::iter::once(sheet.head.iter().map(|h| (*h).to_owned()).collect()).chain(sheet.rows.iter().cloned()))
-        {
-            for (column, cell) in (0_u16..).zip(Vec::<String>::as_slice(&cells)) {
-                if cell.is_empty() {
-                    continue;
-                }
-                match row {
-                    0 => worksheet.write_string_with_format(row, column, cell, &bold)?,
-                    _ => worksheet.write_string(row, column, cell)?,
-                };
+        for (column, heading) in (0..).zip(&sheet.head) {
+            worksheet.write_string_with_format(0, column, *heading, &bold)?;
+        }
+        for (row, cells) in (1..).zip(&sheet.rows) {
+            for (column, cell) in (0..).zip(cells).filter(|(_, cell)| !cell.is_empty()) {
+                worksheet.write_string(row, column, cell)?;
             }
         }
         worksheet.set_freeze_panes(1, 0)?;

@@ -2,12 +2,13 @@
 //! replacements, conditions of the filter, and options.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::text::{one_line, remark_of};
 use crate::schema::{Catalogue, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    self, Arm, ArmFrom, Condition, ConditionKind, Entry, FieldMapping, File, Literal, LiteralValue, Mapping, Path, Source, Test, TextTest,
-    Value, Way,
+    self, Arm, ArmFrom, Condition, ConditionKind, Entry, FieldMapping, File, Literal, LiteralValue, Mapping, Path, SharedTable, Source,
+    Test, Value, Way,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -52,6 +53,7 @@ pub fn tables(name: &str, files: &[Parsed<'_>], catalogue: &Catalogue) -> Option
     let mut writer = Writer {
         text: home.text,
         files,
+        catalogue,
         constants: constants(files),
         source: table(&head.source),
         target: table(&head.target),
@@ -98,6 +100,7 @@ fn constants<'f>(files: &[Parsed<'f>]) -> BTreeMap<&'f str, &'f str> {
 struct Writer<'f> {
     text: &'f str,
     files: &'f [Parsed<'f>],
+    catalogue: &'f Catalogue,
     constants: BTreeMap<&'f str, &'f str>,
     source: Option<&'f Table>,
     target: Option<&'f Table>,
@@ -108,7 +111,34 @@ struct Writer<'f> {
     left_out: Vec<String>,
 }
 
-/// Headings that `import` knows by their roles; those of types and labels it does not read.
+/// A row of field mappings.
+struct FieldRow<'r> {
+    source: String,
+    /// The field that the source is, if it is one; likewise of the target.
+    from: Option<&'r Path>,
+    way: Way,
+    target: String,
+    to: Option<&'r Path>,
+    steps: String,
+    updates: &'static str,
+    empty: &'static str,
+    when: &'r str,
+    key: &'static str,
+    /// The file's text, and the bytes of it.
+    text: &'r str,
+    bytes: Range<usize>,
+}
+
+impl<'r> FieldRow<'r> {
+    /// A row of two fields without anything else.
+    fn new(from: &'r Path, way: Way, to: &'r Path, text: &'r str, bytes: Range<usize>) -> FieldRow<'r> {
+        let (source, target) = (from.text(), to.text());
+        let (from, to) = (Some(from), Some(to));
+        FieldRow { source, from, way, target, to, steps: String::new(), updates: "", empty: "", when: "", key: "", text, bytes }
+    }
+}
+
+/// The headings of [`FieldRow`]. `import` knows them by their roles, but for labels, types and lines, which it does not read.
 const FIELDS: [&str; 14] = [
     "Source",
     "Source label",
@@ -126,22 +156,44 @@ const FIELDS: [&str; 14] = [
     "Line",
 ];
 
-impl Writer<'_> {
+impl<'f> Writer<'f> {
     fn option(&mut self, name: &str, value: String) {
         self.options.push(vec![name.to_owned(), value]);
+    }
+
+    fn push(&mut self, row: FieldRow<'_>) {
+        let described = |path: Option<&Path>, table: Option<&Table>| {
+            let field = path.zip(table).and_then(|(path, table)| self.catalogue.column(table, &path.names()));
+            field.map(|(_, field)| (field.label.clone().unwrap_or_default(), crate::schema::describe(field))).unwrap_or_default()
+        };
+        let (from, to) = (described(row.from, self.source), described(row.to, self.target));
+        let line = row.text.get(..row.bytes.start).unwrap_or_default().matches('\n').count() + 1;
+        self.fields.push(vec![
+            row.source,
+            from.0,
+            from.1,
+            row.way.sign().to_owned(),
+            row.target,
+            to.0,
+            to.1,
+            row.steps,
+            row.updates.to_owned(),
+            row.empty.to_owned(),
+            row.when.to_owned(),
+            row.key.to_owned(),
+            remark_of(row.text, row.bytes),
+            line.to_string(),
+        ]);
     }
 
     fn entry(&mut self, entry: &Entry) {
         match entry {
             Entry::Key(key) => {
-                let source = match &key.around {
-                    Some(around) => self.spelled(around.span.range()),
-                    None => key.source.text(),
-                };
-                let mut row = self.row(&source, Some(&key.source), key.way, &key.target, key.span.start as usize);
-                row[11] = "yes".to_owned();
-                row[12] = remark_of(self.text, key.span.start, key.span.end);
-                self.fields.push(row);
+                let mut row = FieldRow { key: "yes", ..FieldRow::new(&key.source, key.way, &key.target, self.text, key.span.range()) };
+                if let Some(around) = &key.around {
+                    row.source = self.spelled(around.span.range());
+                }
+                self.push(row);
             }
             Entry::Field(field) => self.field(field, ""),
             Entry::Adopt(adopt) => {
@@ -174,53 +226,43 @@ impl Writer<'_> {
         }
     }
 
-    /// Text of the file on one line, with its constants resolved.
-    fn spelled(&self, range: std::ops::Range<usize>) -> String {
+    /// Text of the file on one line, with the values of its constants and the cases of its shared replacements.
+    fn spelled(&self, range: Range<usize>) -> String {
         self.spelled_in(self.text, range)
     }
 
-    fn spelled_in(&self, text: &str, range: std::ops::Range<usize>) -> String {
+    fn spelled_in(&self, text: &str, range: Range<usize>) -> String {
         let body = text.get(range).unwrap_or_default();
         let mut out = String::with_capacity(body.len());
-        let mut end = 0;
+        let (mut end, mut before, mut last) = (0, "|", "|");
         for token in tokens(body) {
             out.push_str(body.get(end..token.range.start).unwrap_or_default());
             let word = token.text(body);
             end = token.range.end;
-            let value = word.strip_prefix('$').filter(|_| token.kind == TokenKind::Word).and_then(|name| self.constants.get(name));
-            match (value, token.kind) {
-                (Some(value), _) => out.push_str(value),
-                (None, TokenKind::Text) if word.contains("{$") => {
-                    // In a text with placeholders.
-                    let mut text = word.to_owned();
-                    for (name, value) in &self.constants {
-                        text = text.replace(&format!("{{${name}}}"), value.trim_matches('"'));
-                    }
-                    out.push_str(&text);
-                }
-                (None, _) => out.push_str(word),
+            // `| map NAME`; a step by itself begins with its name.
+            let shared = || self.shared(word).filter(|_| token.kind == TokenKind::Word && (before, last) == ("|", "map"));
+            if let Some(value) = word.strip_prefix('$').filter(|_| token.kind == TokenKind::Word).and_then(|name| self.constants.get(name))
+            {
+                out.push_str(value);
+            } else if let Some((text, arms)) = shared() {
+                let cases: Vec<String> = arms.iter().map(|arm| self.spelled_in(text, arm.span.range())).collect();
+                out.push_str(&format!("{{ {} }}", cases.join("; ")));
+            } else if token.kind == TokenKind::Text && word.contains("{$") {
+                // In a text with placeholders.
+                let filled = |text: String, (name, value): (&&str, &&str)| text.replace(&format!("{{${name}}}"), value.trim_matches('"'));
+                out.push_str(&self.constants.iter().fold(word.to_owned(), filled));
+            } else {
+                out.push_str(word);
             }
+            (before, last) = (last, word);
         }
         one_line(&out)
     }
 
-    /// A row of field mappings without steps.
-    fn row(&self, source: &str, field: Option<&Path>, way: Way, target: &Path, start: usize) -> Vec<String> {
-        let known = |path: Option<&Path>, table: Option<&Table>| {
-            let field = path.and_then(|path| table?.field(&path.names()));
-            let label = field.and_then(|field| field.label.clone()).unwrap_or_default();
-            (label, field.map(crate::schema::describe).unwrap_or_default())
-        };
-        let (from, to) = (known(field, self.source), known(Some(target), self.target));
-        let line = self.text.get(..start).unwrap_or_default().matches('\n').count() + 1;
-        let mut row = vec![String::new(); FIELDS.len()];
-        for (at, cell) in
-            [(0, source.to_owned()), (1, from.0), (2, from.1), (3, way.sign().to_owned()), (4, target.text()), (5, to.0), (6, to.1)]
-        {
-            row[at] = cell;
-        }
-        row[13] = line.to_string();
-        row
+    /// The cases of a shared replacement, with the text of their file.
+    fn shared(&self, name: &str) -> Option<(&'f str, &'f [Arm])> {
+        let named = |table: &&SharedTable| table.name.text == name;
+        self.files.iter().find_map(|parsed| Some((parsed.text, parsed.file.tables.iter().find(named)?.arms.as_slice())))
     }
 
     fn field(&mut self, field: &FieldMapping, condition: &str) {
@@ -228,45 +270,25 @@ impl Writer<'_> {
         let arrow = field.way_span.range();
         // Steps of a formula may be before the arrow, where they belong to its source.
         let (before, after): (Vec<_>, Vec<_>) = field.steps.iter().partition(|step| (step.span.start as usize) < arrow.start);
-        let path = match &field.source {
-            Source::Field(path) => Some(path),
-            _ => None,
-        };
-        let mut row = if field.turned {
+        let (text, from) = (self.text, field.source.span());
+        let mut row = FieldRow::new(&field.target, field.way, &field.target, text, field.span.range());
+        if field.turned {
             // What is written is before the arrow, and its source after it.
-            let from = after.first().map_or(end, |step| step.span.start as usize);
-            let source = self.spelled(field.source.span().start as usize..from);
-            let mut row = self.row(&field.target.text(), Some(&field.target), field.way, &field.target, start);
-            (row[4], row[5], row[6]) = (source.trim_end_matches('|').trim().to_owned(), String::new(), String::new());
-            row
+            let to = after.first().map_or(end, |step| step.span.start as usize);
+            row.target = self.spelled(from.start as usize..to).trim_end_matches('|').trim().to_owned();
+            row.to = None;
         } else {
-            let source = if before.is_empty() { field.source.span().range() } else { start..arrow.start };
-            let source = self.spelled(source);
-            self.row(&source, path, field.way, &field.target, start)
-        };
-        let steps: Vec<String> = after.iter().map(|step| self.step(step)).collect();
-        row[7] = steps.join(" | ");
+            row.source = self.spelled(if before.is_empty() { from.range() } else { start..arrow.start });
+            row.from = match &field.source {
+                Source::Field(path) => Some(path),
+                _ => None,
+            };
+        }
+        let steps: Vec<String> = after.iter().map(|step| self.spelled(step.span.range())).collect();
         let flagged = |name: &str| field.flags.iter().any(|flag| flag.text == name);
-        row[8] = if flagged("initial") { "no" } else { "yes" }.to_owned();
-        row[9] = if flagged("present") { "leave" } else { "" }.to_owned();
-        row[10] = condition.to_owned();
-        row[12] = remark_of(self.text, field.span.start, field.span.end);
-        self.fields.push(row);
-    }
-
-    /// A step, with the cases of a shared replacement in place of its name.
-    fn step(&self, step: &ast::Step) -> String {
-        let Some(ast::Operand::Shared(name)) = &step.operand else { return self.spelled(step.span.range()) };
-        let named = |table: &&ast::SharedTable| table.name.text == name.text;
-        let found = self.files.iter().find_map(|parsed| Some((parsed.text, parsed.file.tables.iter().find(named)?)));
-        let Some((text, table)) = found else { return self.spelled(step.span.range()) };
-        let cases: Vec<String> = table.arms.iter().map(|arm| self.spelled_in(text, arm.span.range())).collect();
-        let after = self.text.get(name.span.end as usize..step.span.end as usize).unwrap_or_default();
-        format!(
-            "map {{ {} }}{}",
-            cases.join("; "),
-            one_line(&format!(" {after}")).split_whitespace().map(|word| format!(" {word}")).collect::<String>()
-        )
+        row.updates = if flagged("initial") { "no" } else { "yes" };
+        row.empty = if flagged("present") { "leave" } else { "" };
+        self.push(FieldRow { steps: steps.join(" | "), when: condition, ..row });
     }
 
     fn opt_outs(&mut self, text: &str, block: &ast::Optout) {
@@ -278,27 +300,21 @@ impl Writer<'_> {
             _ => Way::Forward,
         };
         for pair in &block.pairs {
-            let mut row = self.row(&pair.source.text(), Some(&pair.source), way, &pair.target, 0);
-            row[7] = match &pair.cases {
+            let steps = match &pair.cases {
                 Some(cases) => self.spelled_in(text, cases.span.range()),
                 None if pair.inverted => "not".to_owned(),
                 None => String::new(),
             };
-            row[12] = remark_of(text, pair.span.start, pair.span.end);
-            row[13] = (text.get(..pair.span.start as usize).unwrap_or_default().matches('\n').count() + 1).to_string();
-            self.fields.push(row);
+            self.push(FieldRow { steps, ..FieldRow::new(&pair.source, way, &pair.target, text, pair.span.range()) });
         }
     }
 
     fn replacement(&mut self, replace: &ast::Replace) {
-        let shared = replace.shared.as_ref().and_then(|shared| {
-            let named = |table: &&ast::SharedTable| table.name.text == shared.text;
-            self.files.iter().find_map(|parsed| Some((parsed.text, parsed.file.tables.iter().find(named)?.arms.as_slice())))
-        });
+        let shared = replace.shared.as_ref().and_then(|shared| self.shared(&shared.text));
         let (text, arms) = shared.unwrap_or((self.text, &replace.arms));
         for arm in arms {
-            let (old, new) = (self.left(arm, text), self.right(&arm.to, text));
-            let note = remark_of(text, arm.span.start, arm.span.end);
+            let (old, new) = (self.left(arm, text), self.cell(&arm.to, text));
+            let note = remark_of(text, arm.span.range());
             self.replacements.push(vec![replace.field.text(), old, new, note]);
         }
     }
@@ -309,10 +325,6 @@ impl Writer<'_> {
             Some(ArmFrom::Value(value)) => self.cell(value, text),
             Some(ArmFrom::Test { span, .. }) => self.spelled_in(text, span.range()),
         }
-    }
-
-    fn right(&self, value: &Value, text: &str) -> String {
-        self.cell(value, text)
     }
 
     /// A value as a cell: a text without its quotes, unless it would be read as something else.
@@ -327,24 +339,18 @@ impl Writer<'_> {
 
     fn condition(&mut self, condition: &Condition, join: &str) {
         let whole = self.spelled(condition.span.range());
-        let note = remark_of(self.text, condition.span.start, condition.span.end);
+        let note = remark_of(self.text, condition.span.range());
         let mut row = vec![whole, String::new(), String::new(), join.to_owned(), note];
         if let (false, ConditionKind::Test { field, test }) = (condition.negated, &condition.kind) {
+            let valued = |comparison: &str, value: &Value| Some((comparison.to_owned(), self.cell(value, self.text)));
             let words = match test {
                 Test::Present => Some(("is not empty".to_owned(), String::new())),
                 Test::Empty => Some(("is empty".to_owned(), String::new())),
-                Test::Relation(relation, value @ Value::Literal(_)) => Some((relation.sign().to_owned(), self.cell(value, self.text))),
+                Test::Relation(relation, value @ Value::Literal(_)) => valued(relation.sign(), value),
                 Test::Relation(relation, value @ Value::Word(path)) if path.parts.len() == 1 && self.is_option(field) => {
-                    Some((relation.sign().to_owned(), self.cell(value, self.text)))
+                    valued(relation.sign(), value)
                 }
-                Test::Text(test, value @ Value::Literal(Literal { value: LiteralValue::Text(_), .. })) => {
-                    let word = match test {
-                        TextTest::Contains => "contains",
-                        TextTest::StartsWith => "starts with",
-                        TextTest::EndsWith => "ends with",
-                    };
-                    Some((word.to_owned(), self.cell(value, self.text)))
-                }
+                Test::Text(test, value @ Value::Literal(Literal { value: LiteralValue::Text(_), .. })) => valued(test.words(), value),
                 Test::Relation(..) | Test::In(_) | Test::Between(..) | Test::Within(_) | Test::Text(..) | Test::Matches(_) => None,
             };
             // A comparison needs its value.
@@ -358,8 +364,8 @@ impl Writer<'_> {
     /// Whether a word beside a field is one of its options, and not another field.
     fn is_option(&self, field: &Path) -> bool {
         use crate::schema::FieldType;
-        let found = self.source.and_then(|table| table.field(&field.names()));
-        found.is_some_and(|field| matches!(field.ty, FieldType::Choice(_) | FieldType::MultiChoice(_) | FieldType::Enumeration(_)))
+        let found = self.source.and_then(|table| self.catalogue.column(table, &field.names()));
+        found.is_some_and(|(_, field)| matches!(field.ty, FieldType::Choice(_) | FieldType::MultiChoice(_) | FieldType::Enumeration(_)))
     }
 
     fn finish(self) -> Sheets {

@@ -1,5 +1,7 @@
 //! Texts of a mapping file as they are shown elsewhere.
 
+use std::ops::Range;
+
 use crate::syntax::{TokenKind, tokens};
 
 /// A piece of a file on one line, without its comments. Strings keep their spaces; line ends become `;` in braces.
@@ -40,17 +42,17 @@ pub(super) fn one_line(body: &str) -> String {
 }
 
 /// The comment lines directly above a place.
-pub(super) fn remark(text: &str, start: u32) -> String {
-    let before = text.get(..start as usize).unwrap_or_default();
+pub(super) fn remark(text: &str, start: usize) -> String {
+    let before = text.get(..start).unwrap_or_default();
     let before = before.rfind('\n').map_or("", |n| &before[..n]);
     let lines: Vec<&str> = before.lines().rev().map(str::trim).take_while(|l| l.starts_with('#')).collect();
     lines.into_iter().rev().map(|l| l.trim_start_matches('#').trim()).filter(|l| !l.starts_with("allow(")).collect::<Vec<_>>().join(" ")
 }
 
 /// The comments above an entry and at its end.
-pub(super) fn remark_of(text: &str, start: u32, end: u32) -> String {
-    let above = remark(text, start);
-    let rest = text.get(end as usize..).and_then(|t| t.lines().next()).unwrap_or_default();
+pub(super) fn remark_of(text: &str, bytes: Range<usize>) -> String {
+    let above = remark(text, bytes.start);
+    let rest = text.get(bytes.end..).and_then(|t| t.lines().next()).unwrap_or_default();
     let behind = tokens(rest).first().filter(|t| t.kind == TokenKind::Comment).map_or("", |t| t.text(rest).trim_start_matches('#').trim());
     [above.as_str(), behind].into_iter().filter(|t| !t.is_empty() && !t.starts_with("allow(")).collect::<Vec<_>>().join(" ")
 }

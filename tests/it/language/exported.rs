@@ -105,7 +105,9 @@ fn every_mapping_of_the_documents_and_the_shipped_ones_come_back_the_same() {
     count += comes_back(contacts) + comes_back(&format!("{contacts}\n{}", include_str!("../../../mappings/optout.d365map")));
     count += comes_back(
         "replace yes_no { true => \"yes\"; false => \"no\" }\nmapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n  \
-         donotphone -> fax | map yes_no\n  followemail -> salutation\n  replace followemail with yes_no\n}\n",
+         donotphone -> fax | map yes_no\n  followemail -> salutation\n  replace followemail with yes_no\n  \
+         case { gendercode = Male => donotfax | map yes_no; else => null } -> middleName\n  \
+         coalesce(donotemail | map yes_no, nickname) -> cusNote\n}\n",
     );
     assert!(count >= 35, "only {count} mappings came back");
 }
