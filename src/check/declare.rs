@@ -11,8 +11,9 @@ use super::Context;
 use crate::diagnostics::{Code, Diagnostic, FileId, Safety, Span, near};
 use crate::schema::{SystemId, Table, TableId};
 use crate::syntax::ast::{
-    Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, FieldMapping, File, Group, Ident,
-    Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Path, Source, Step, TableName, TemplatePart, Test, Value,
+    Argument, Arm, ArmFrom, Assigned, Assignment, Call, Clause, Condition, ConditionKind, Entry, Expectation, ExpressionKind, FieldMapping,
+    File, Group, Ident, Literal, LiteralValue, Moment, MomentBase, Operand, Or, OrKind, Path, Source, Step, TableName, TemplatePart, Test,
+    Value,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -434,19 +435,7 @@ impl Resolver<'_, '_, '_> {
                 }
                 known
             }
-            Source::Call(call) => {
-                let mut known = self.arguments(&mut call.arguments);
-                if let (true, Some(Argument::Path(column))) = (call.name.text == "lookup", call.arguments.first()) {
-                    call.table = self.lookup(&column.clone());
-                    known &= call.table.is_some();
-                }
-                if let Some(or) = &mut call.or
-                    && let OrKind::Default(literal) = &mut or.kind
-                {
-                    known &= self.literal(literal);
-                }
-                known
-            }
+            Source::Call(call) => self.call(call),
             Source::Case(case) => {
                 for mut branch in std::mem::take(&mut case.branches) {
                     let mut known = branch.condition.as_mut().is_none_or(|condition| self.condition(condition));
@@ -463,17 +452,25 @@ impl Resolver<'_, '_, '_> {
                 true
             }
             Source::Formula(formula) => {
-                let mut unknown =
-                    formula.root.literals_mut().into_iter().filter_map(|literal| (!self.literal(literal)).then_some(())).count();
-                for call in formula.root.lookups_mut() {
-                    if let Some(Argument::Path(column)) = call.arguments.first() {
-                        call.table = self.lookup(column);
-                        unknown += usize::from(call.table.is_none());
-                    }
-                }
-                self.or(formula.or.as_mut()) && unknown == 0
+                let mut known = true;
+                formula.root.each_mut(&mut |part| match part {
+                    ExpressionKind::Number(literal) => known &= self.literal(literal),
+                    ExpressionKind::Lookup(call) => known &= self.call(call),
+                    ExpressionKind::Field(_) | ExpressionKind::Negate(_) | ExpressionKind::Chain(..) | ExpressionKind::Call(..) => {}
+                });
+                self.or(formula.or.as_mut()) && known
             }
         }
+    }
+
+    /// A function, with the table of a lookup.
+    fn call(&mut self, call: &mut Call) -> bool {
+        let mut known = self.arguments(&mut call.arguments);
+        if let (true, Some(Argument::Path(column))) = (call.name.text == "lookup", call.arguments.first()) {
+            call.table = self.lookup(&column.clone());
+            known &= call.table.is_some();
+        }
+        self.or(call.or.as_mut()) && known
     }
 
     fn step(&mut self, step: &mut Step) -> bool {

@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use decode::Decoder;
 pub use filter::meets;
 pub(crate) use formula::quotient;
-pub use optout::{meaning_text, opt_out_value, opted_out};
+pub use optout::{opt_out_value, opted_out};
 use output::Layout;
 use program::Program;
 pub use program::{Arm, ArmUse};

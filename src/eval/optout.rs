@@ -31,11 +31,3 @@ pub fn opt_out_value(meaning: &Meaning, out: bool, now: Instant) -> Option<Strin
         }),
     })
 }
-
-/// What the cases are, so that other ones are noticed.
-pub fn meaning_text(meaning: &Meaning) -> String {
-    // The places of the cases in the file do not matter.
-    let cases: Vec<String> = meaning.cases.entries.iter().map(|(key, out)| format!("{key:?}={out:?}")).collect();
-    let tests: Vec<String> = meaning.cases.tests.iter().map(|(test, out)| format!("{test:?}={out:?}")).collect();
-    format!("{{{};{};{:?};{:?}}}", cases.join(","), tests.join(","), meaning.cases.null, meaning.cases.otherwise)
-}

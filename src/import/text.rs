@@ -267,15 +267,15 @@ impl Writer<'_> {
         if !condition.is_empty() && ((goes_on && open.is_empty()) || !reads(&format!("{before}{head} {{ a -> b }}"))) {
             return false;
         }
-        let end = if open.is_empty() { "" } else { "}" };
-        match (end, condition) {
-            (end, "") => self.line(end.to_owned(), None),
-            ("}", _) if goes_on => self.line(format!("}} {head} {{"), place),
-            ("", _) => self.line(format!("{head} {{"), place),
-            (end, _) => {
-                self.line(end.to_owned(), None);
-                self.line(format!("{head} {{"), place);
-            }
+        if goes_on {
+            self.line(format!("}} {head} {{"), place);
+            return true;
+        }
+        if !open.is_empty() {
+            self.line("}".to_owned(), None);
+        }
+        if !condition.is_empty() {
+            self.line(format!("{head} {{"), place);
         }
         true
     }

@@ -42,8 +42,7 @@ use crate::connect::sftp::OptOut;
 use crate::count::counted;
 use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
-use crate::eval;
-use crate::plan::{Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
+use crate::plan::{self, Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StateError, Stores};
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Entity;
@@ -161,7 +160,7 @@ fn fingerprint(flow: &OptoutFlow) -> String {
         .iter()
         .map(|p| {
             let sign = if p.inverted { "<!>" } else { "<>" };
-            let meaning = p.meaning.as_ref().map(|meaning| eval::meaning_text(meaning)).unwrap_or_default();
+            let meaning = p.meaning.as_ref().map(|meaning| format!("#{}", plan::fingerprint(&meaning.cases))).unwrap_or_default();
             format!("{}{sign}{}{meaning}", p.source, p.target)
         })
         .collect();

@@ -67,32 +67,17 @@ impl Expression {
         })
     }
 
-    /// Every lookup in it, to be changed.
-    pub fn lookups_mut(&mut self) -> Vec<&mut Call> {
+    /// Visits every part of it in the order of the text, itself included, to be changed.
+    pub fn each_mut(&mut self, visit: &mut dyn FnMut(&mut ExpressionKind)) {
+        visit(&mut self.kind);
         match &mut self.kind {
-            ExpressionKind::Field(_) | ExpressionKind::Number(_) => Vec::new(),
-            ExpressionKind::Lookup(call) => vec![call],
-            ExpressionKind::Negate(inner) => inner.lookups_mut(),
+            ExpressionKind::Field(_) | ExpressionKind::Number(_) | ExpressionKind::Lookup(_) => {}
+            ExpressionKind::Negate(inner) => inner.each_mut(visit),
             ExpressionKind::Chain(first, rest) => {
-                let rest = rest.iter_mut().flat_map(|(_, part)| part.lookups_mut());
-                first.lookups_mut().into_iter().chain(rest).collect()
+                first.each_mut(visit);
+                rest.iter_mut().for_each(|(_, part)| part.each_mut(visit));
             }
-            ExpressionKind::Call(_, arguments) => arguments.iter_mut().flat_map(Expression::lookups_mut).collect(),
-        }
-    }
-
-    /// Every number and constant in it, to be changed.
-    pub fn literals_mut(&mut self) -> Vec<&mut Literal> {
-        match &mut self.kind {
-            // The keys of a lookup are fields.
-            ExpressionKind::Field(_) | ExpressionKind::Lookup(_) => Vec::new(),
-            ExpressionKind::Number(literal) => vec![literal],
-            ExpressionKind::Negate(inner) => inner.literals_mut(),
-            ExpressionKind::Chain(first, rest) => {
-                let rest = rest.iter_mut().flat_map(|(_, part)| part.literals_mut());
-                first.literals_mut().into_iter().chain(rest).collect()
-            }
-            ExpressionKind::Call(_, arguments) => arguments.iter_mut().flat_map(Expression::literals_mut).collect(),
+            ExpressionKind::Call(_, arguments) => arguments.iter_mut().for_each(|argument| argument.each_mut(visit)),
         }
     }
 
