@@ -1,6 +1,8 @@
 //! Formulas in the tree: `= a * 5 + coalesce(b, 0) or null`.
 
-use super::{Argument, Call, Ident, Literal, Or, Path};
+use super::name::{Ident, Path};
+use super::step::{Argument, Call, Or};
+use super::value::Literal;
 use crate::diagnostics::Span;
 
 /// Arithmetic over fields.
