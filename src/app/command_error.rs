@@ -11,7 +11,7 @@ use super::services::ServiceError;
 use crate::connect::ConnectError;
 use crate::diagnostics::render::Style;
 use crate::run::RunError;
-use crate::state::StateError;
+use crate::store::StateError;
 
 /// Whose turn it is after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl From<AppError> for CommandError {
     fn from(error: AppError) -> CommandError {
         let kind = match &error {
             AppError::Files(_) | AppError::Plan(_) | AppError::Revision(_) | AppError::Limit(_) => ErrorKind::Usage,
-            AppError::Services(ServiceError::State(_)) | AppError::State(_) => ErrorKind::State,
+            AppError::State(_) => ErrorKind::State,
             // What is wrong is in the project file or in a secret that it names.
             AppError::Services(_) => ErrorKind::Usage,
             AppError::Pull(PullError::Source { source, .. }) if matches!(**source, MetadataError::Setup(_)) => ErrorKind::Usage,

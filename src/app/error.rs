@@ -10,7 +10,7 @@ use crate::diagnostics::Code;
 use crate::plan::PlanError;
 use crate::schema::TableId;
 use crate::schema::pull::PullError as DocumentError;
-use crate::state::StateError;
+use crate::store::StateError;
 
 /// Why the application could not do what a front end asked for.
 #[derive(Debug, thiserror::Error)]

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::LimitError;
-use super::{AppError, runtime, services};
+use super::{AppError, runtime, services, state};
 use crate::count::{counted, grouped};
 use crate::plan::{ExecutionPlan, IngressFlow};
 use crate::project::Project;
-use crate::state::{Phase, Reason, StateError, Store};
+use crate::store::{Phase, Reason, StateError};
 
 /// A replay is refused while the backlog or the table has as many records (the vendor's documentation of the integration).
 const REPLAY: u64 = 2_000_000;
@@ -44,11 +44,12 @@ pub fn counts(project: &Project, tables: &BTreeSet<String>) -> Result<BTreeMap<S
 /// # Errors
 /// [`LimitError`], or the state cannot be read.
 pub fn refuse_replay(project: &Project, flow: &IngressFlow) -> Result<(), AppError> {
-    let backlog = match Store::open_read(&project.state).and_then(|s| s.backlog_size(&flow.name)) {
-        Ok(backlog) => backlog,
-        Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => 0,
-        Err(error) => return Err(error.into()),
-    };
+    let backlog = runtime()?.block_on(async {
+        match state::open_if_current(project).await? {
+            Some(stores) => stores.outbox.backlog_size(&flow.name).await,
+            None => Ok(0),
+        }
+    })?;
     if backlog >= REPLAY {
         let what = format!("the backlog of `{}` has {}", flow.name, counted(backlog, "operation"));
         return Err(LimitError::Replay { what, limit: REPLAY }.into());
@@ -68,22 +69,7 @@ pub fn refuse_replay(project: &Project, flow: &IngressFlow) -> Result<(), AppErr
 /// # Errors
 /// [`LimitError::Initial`], or the state cannot be read.
 pub fn refuse_initial(project: &Project, plan: &ExecutionPlan, mappings: Option<&[String]>) -> Result<FirstLoad, AppError> {
-    let store = match Store::open_read(&project.state) {
-        Ok(store) => Some(store),
-        Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let mut tables = BTreeSet::new();
-    for flow in plan.ingress.iter().filter(|f| mappings.is_none_or(|m| m.contains(&f.name))) {
-        let cursor = match &store {
-            Some(store) => store.cursor(&flow.name)?,
-            None => None,
-        };
-        // A load that was interrupted may continue.
-        if cursor.is_none_or(|c| c.phase == Phase::Full && c.reason == Reason::First && c.link.is_none()) {
-            tables.insert(logical_name(flow));
-        }
-    }
+    let tables = runtime()?.block_on(first_loads(project, plan, mappings))?;
     if tables.is_empty() {
         return Ok(FirstLoad::Fits);
     }
@@ -97,4 +83,20 @@ pub fn refuse_initial(project: &Project, plan: &ExecutionPlan, mappings: Option<
     }
     let tables: Vec<String> = counts.iter().map(|(table, count)| format!("{table} {}", grouped(*count))).collect();
     Err(LimitError::Initial { records, tables: tables.join(", "), limit: INITIAL }.into())
+}
+
+/// The tables that mappings read in full for the first time. A load that was interrupted may continue.
+async fn first_loads(project: &Project, plan: &ExecutionPlan, mappings: Option<&[String]>) -> Result<BTreeSet<String>, StateError> {
+    let stores = state::open_if_current(project).await?;
+    let mut tables = BTreeSet::new();
+    for flow in plan.ingress.iter().filter(|f| mappings.is_none_or(|m| m.contains(&f.name))) {
+        let cursor = match &stores {
+            Some(stores) => stores.cursors.cursor(&flow.name).await?,
+            None => None,
+        };
+        if cursor.is_none_or(|c| c.phase == Phase::Full && c.reason == Reason::First && c.link.is_none()) {
+            tables.insert(logical_name(flow));
+        }
+    }
+    Ok(tables)
 }

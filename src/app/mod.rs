@@ -18,6 +18,7 @@ pub mod revision;
 pub mod services;
 pub mod sign_in;
 pub mod source;
+pub mod state;
 pub mod webhook;
 
 pub use command_error::{CommandError, ErrorKind};

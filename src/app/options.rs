@@ -2,7 +2,7 @@
 
 use crate::project::Project;
 use crate::run::{ChangedProfiles, Options, OptoutSettings, Pace};
-use crate::state::MassLimits;
+use crate::store::MassLimits;
 
 /// The options of a run over these mappings, or over all if none is named.
 pub fn of_project(project: &Project, pace: Pace, mappings: Vec<String>) -> Options {

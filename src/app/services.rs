@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 use secrecy::SecretString;
@@ -18,7 +19,7 @@ use crate::project::{
     CampaignConnection, EntraCredential, PartnerCenterConnection, Project, RefreshTokenPlace, SecretError, SecretRef, SftpConnection,
 };
 use crate::run::Services;
-use crate::state::{StateError, Store};
+use crate::store::{StateError, Stores, Usage};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
@@ -100,9 +101,6 @@ pub enum ServiceError {
     /// The client of the SFTP server refuses its configuration.
     #[error(transparent)]
     Sftp(#[from] SftpError),
-    /// What was sent on this day could not be read.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl ServiceError {
@@ -265,18 +263,23 @@ pub fn campaign_credential(
     Ok(Credential::AdobeJwt(account.map_err(|source| ServiceError::Credential { at: "connections.campaign.service-account", source })?))
 }
 
-/// All that a plan's flows talk to, on one HTTP layer. `mappings`: the flows that will run; `None` for all of the plan.
+/// What each API was sent on this day.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn spent_today(stores: &Stores) -> Result<BTreeMap<String, u64>, StateError> {
+    stores.usage.usage(time::day_number(time::now())).await
+}
+
+/// All that a plan's flows talk to, on one HTTP layer. `mappings`: the flows that will run; `None` for all of the plan. `spent`: what each
+/// API was sent on this day; without it, the day's budget is not used up by earlier runs.
 pub fn of_plan(
     project: &Project,
     plan: &ExecutionPlan,
     mappings: Option<&[String]>,
-    store: Option<&Store>,
+    spent: Option<&BTreeMap<String, u64>>,
 ) -> Result<(Http, Services), ServiceError> {
-    let spent = match store {
-        Some(store) => store.usage(time::day_number(time::now()))?,
-        None => BTreeMap::new(),
-    };
-    let http = layer(project, Some(&spent))?;
+    let http = layer(project, Some(spent.unwrap_or(&BTreeMap::new())))?;
     // Secrets are fetched for what will be called, and for nothing else.
     let reads_exports = !plan.optouts.is_empty() || !plan.events.is_empty();
     let needs_campaign = reads_exports || !plan.ingress.is_empty() || plan.two_way.is_empty();
@@ -331,39 +334,37 @@ pub fn exports(project: &Project) -> Result<Option<Sftp>, ServiceError> {
     Ok(Some(Sftp::new(sftp_config(project, connection, key, passphrase))?))
 }
 
-/// Stores what the APIs were sent, now and then and when the guard is dropped, so that the day's next run knows of it. A
-/// process that is killed forgets a few seconds' worth.
-pub struct Ledger {
-    store: Store,
+/// Stores what the APIs were sent, now and then and at the end, so that the day's next run knows of it. A process that is killed forgets
+/// a few seconds' worth.
+pub struct UsageLog {
+    usage: Arc<dyn Usage>,
     http: Http,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Ledger {
+impl UsageLog {
     /// Begins; must be called within a runtime.
-    pub fn start(store: Store, http: Http) -> Ledger {
-        let (kept, counted) = (store.clone(), http.clone());
+    pub fn start(usage: Arc<dyn Usage>, http: Http) -> UsageLog {
+        let (kept, counted) = (usage.clone(), http.clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(NOTED_EVERY).await;
-                let (store, http) = (kept.clone(), counted.clone());
-                let _ = tokio::task::spawn_blocking(move || note(&store, &http)).await;
+                note(&*kept, &counted).await;
             }
         });
-        Ledger { store, http, task }
+        UsageLog { usage, http, task }
     }
-}
 
-impl Drop for Ledger {
-    fn drop(&mut self) {
+    /// Stores what was sent up to now, and ends.
+    pub async fn end(self) {
         self.task.abort();
-        note(&self.store, &self.http);
+        note(&*self.usage, &self.http).await;
     }
 }
 
-fn note(store: &Store, http: &Http) {
-    let usage: Vec<_> = http.spent().into_iter().map(|(api, day, spent)| (api.to_owned(), day, spent)).collect();
-    if let Err(error) = store.note_usage(&usage) {
+async fn note(usage: &dyn Usage, http: &Http) {
+    let spent: Vec<_> = http.spent().into_iter().map(|(api, day, spent)| (api.to_owned(), day, spent)).collect();
+    if let Err(error) = usage.note_usage(&spent).await {
         tracing::warn!(%error, "the number of requests of the day was not stored");
     }
 }

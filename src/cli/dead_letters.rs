@@ -1,13 +1,15 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
+use std::sync::Arc;
+
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files};
+use crate::app::{CommandError, files, runtime, state};
 use crate::count::counted;
 use crate::printable;
 use crate::project::Project;
-use crate::state::{DeadLetter, DeadLetterFilter, StateError, Store};
+use crate::store::{Access, DeadLetter, DeadLetterFilter, DeadLetters};
 use crate::time;
 
 /// Arguments of `dead-letters`.
@@ -88,62 +90,66 @@ impl Which {
 /// Does what was asked.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
-    let nothing = |error: StateError| match error {
-        StateError::NotFound { .. } => {
-            print("nothing has run yet, so there are no dead letters\n");
+    runtime()?.block_on(done(&args.action, &project))
+}
+
+async fn done(action: &Action, project: &Project) -> Result<Exit, CommandError> {
+    let nothing = || {
+        print("nothing has run yet, so there are no dead letters\n");
+        Ok(Exit::Clean)
+    };
+    match action {
+        Action::List { which, limit, format } => {
+            let Some(stores) = state::open_if_any(project).await? else { return nothing() };
+            let letters = stores.dead_letters.dead_letters(&which.filter(&[]), 0, *limit).await?;
+            Ok(list(&letters, *format))
+        }
+        Action::Show { id, format } => {
+            let Some(stores) = state::open_if_any(project).await? else { return nothing() };
+            let Some(letter) = stores.dead_letters.dead_letter(*id).await? else {
+                return Err(CommandError::usage(format!("there is no dead letter {id}; see `d365map dead-letters list`")));
+            };
+            let text = show(&letter, *format);
+            if *format == Format::Json {
+                print_json(&text)
+            } else {
+                print(&text)
+            }
             Ok(Exit::Clean)
         }
-        error => Err(error.into()),
-    };
-    match &args.action {
-        Action::List { which, limit, format } => {
-            match Store::open_read(&project.state).and_then(|s| s.dead_letters(&which.filter(&[]), 0, *limit)) {
-                Ok(letters) => Ok(list(&letters, *format)),
-                Err(error) => nothing(error),
-            }
-        }
-        Action::Show { id, format } => match Store::open_read(&project.state).and_then(|s| s.dead_letter(*id)) {
-            Ok(Some(letter)) => {
-                let text = show(&letter, *format);
-                if *format == Format::Json {
-                    print_json(&text)
-                } else {
-                    print(&text)
-                }
-                Ok(Exit::Clean)
-            }
-            Ok(None) => Err(CommandError::usage(format!("there is no dead letter {id}; see `d365map dead-letters list`"))),
-            Err(error) => nothing(error),
-        },
-        Action::Retry { ids, which, all } => act(&project, &which.chosen(ids, *all)?, |store, filter| {
-            let count = store.retry_dead_letters(filter)?;
+        Action::Retry { ids, which, all } => {
+            let filter = which.chosen(ids, *all)?;
+            let letters = known(project, &filter).await?;
+            let count = letters.retry_dead_letters(&filter).await?;
             print(&format!("{} queued again; the next run retries\n", counted(count, "dead letter")));
-            Ok(count)
-        }),
-        Action::Drop { ids, which, all } => act(&project, &which.chosen(ids, *all)?, |store, filter| {
-            let count = store.drop_dead_letters(filter)?;
+            Ok(exit(count, &filter))
+        }
+        Action::Drop { ids, which, all } => {
+            let filter = which.chosen(ids, *all)?;
+            let letters = known(project, &filter).await?;
+            let count = letters.drop_dead_letters(&filter).await?;
             print(&format!("{} dropped\n", counted(count, "dead letter")));
-            Ok(count)
-        }),
+            Ok(exit(count, &filter))
+        }
     }
 }
 
-/// Does something with the dead letters that are meant. A number that no dead letter has is an error before anything is done.
-fn act(
-    project: &Project,
-    filter: &DeadLetterFilter,
-    action: impl FnOnce(&Store, &DeadLetterFilter) -> Result<u64, StateError>,
-) -> Result<Exit, CommandError> {
-    let store = Store::open(&project.state)?;
+/// Opens the store for a change of the dead letters that are meant. A number that no dead letter has is an error before anything is done.
+async fn known(project: &Project, filter: &DeadLetterFilter) -> Result<Arc<dyn DeadLetters>, CommandError> {
+    let letters = state::open(project, Access::Write).await?.dead_letters;
     for id in filter.ids.iter().flatten() {
-        if store.dead_letter(*id)?.is_none() {
+        if letters.dead_letter(*id).await?.is_none() {
             let text = format!("there is no dead letter {id}, and nothing was changed; see `d365map dead-letters list`");
             return Err(CommandError::usage(text));
         }
     }
+    Ok(letters)
+}
+
+/// Nothing was found by what was named.
+fn exit(count: u64, filter: &DeadLetterFilter) -> Exit {
     let named = filter.ids.is_some() || filter.mapping.is_some() || filter.code.is_some();
-    let count = action(&store, filter)?;
-    Ok(if count == 0 && named { Exit::Findings } else { Exit::Clean })
+    if count == 0 && named { Exit::Findings } else { Exit::Clean }
 }
 
 fn list(letters: &[DeadLetter], format: Format) -> Exit {

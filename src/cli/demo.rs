@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global, emulated};
-use crate::app::{CommandError, ErrorKind, options, server_runtime, services};
+use crate::app::{CommandError, ErrorKind, options, server_runtime, services, state};
 use crate::check::{Input, compile};
 use crate::diagnostics::render::{Format as Rendering, Style, render};
 use crate::disk;
@@ -26,7 +26,7 @@ use crate::plan::ExecutionPlan;
 use crate::project::{FILE_NAME, Project, template};
 use crate::run::{Pace, Publisher, Summary, run as execute};
 use crate::schema::Catalogue;
-use crate::state::{DeadLetterFilter, Store};
+use crate::store::{Access, DeadLetterFilter};
 use crate::time;
 use d365map_emulator::{Config, DeviceSignIn, PartnerCenterConfig, Running, start};
 
@@ -109,7 +109,7 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
     say(&format!("The services run on this machine, with {} sample contacts.", args.contacts));
     let project = project(&emulators, folder)?;
     let plan = Arc::new(shipped_plan(&template::SHIPPED)?);
-    let store = Store::open_for_run(&project.state)?;
+    let stores = state::open(&project, Access::Run).await?;
 
     let mut runs = Vec::new();
     let mut example = Vec::new();
@@ -119,18 +119,17 @@ async fn demo(args: &Args, quiet: bool, folder: &Path) -> Result<String, DemoErr
             change(&emulators).await?;
         }
         say(&format!("Run {} of {} …", runs.len() + 1, RUNS.len()));
-        let (http, services) = services::of_plan(&project, &plan, None, Some(&store))?;
+        let (http, services) = services::of_plan(&project, &plan, None, Some(&services::spent_today(&stores).await?))?;
         let mut options = options::of_project(&project, Pace::Once, Vec::new());
         // Profiles are listed each time: the demonstration does not last an hour.
         options.optouts.list_every = Duration::ZERO;
         // One deletion among few contacts is expected here.
-        options.mass_limits = crate::state::MassLimits::unlimited();
-        let summary =
-            execute(plan.clone(), services, store.clone().into(), options, Publisher::default(), CancellationToken::new()).await?;
+        options.mass_limits = crate::store::MassLimits::unlimited();
+        let summary = execute(plan.clone(), services, stores.clone(), options, Publisher::default(), CancellationToken::new()).await?;
         runs.push(DemoRun { title, summary, calls: http.stats() });
     }
-    let letters = store.dead_letters(&DeadLetterFilter::default(), 0, 10)?;
-    drop(store);
+    let letters = stores.dead_letters.dead_letters(&DeadLetterFilter::default(), 0, 10).await?;
+    drop(stores);
     let referrals = referrals::demo(&emulators, &folder.join("referrals"), say).await?;
     emulators.stop().await;
     Ok(match args.format {

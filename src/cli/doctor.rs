@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::output::{print_json, print_styled, stdout_style};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, drift, files, metadata, runtime, services, sign_in};
+use crate::app::{CommandError, drift, files, metadata, runtime, services, sign_in, state};
 use crate::connect::sftp::Sftp;
 use crate::connect::{Credential, Http, HttpConfig};
 use crate::count::counted;
@@ -95,10 +95,14 @@ fn examine(args: &Args, global: &Global) -> (Vec<Check>, bool) {
     let needs = plan.as_ref().map(Needs::of).unwrap_or_default();
     connections(&mut bench, args, &project, &needs);
 
+    let runtime = runtime();
     let mut machine = Bench::new(Group::Machine, limit);
-    local::examine(&mut machine, &project.state);
+    let stored = runtime.as_ref().ok().map(|runtime| {
+        runtime.block_on(async { local::Found { status: state::status(&project).await, running: state::run_in_progress(&project).await } })
+    });
+    local::examine(&mut machine, &project.state, stored);
 
-    let found = match runtime() {
+    let found = match runtime {
         Ok(runtime) => {
             let found = services(args, &project, &needs, limit, &runtime);
             // Does not wait for a check that hangs.

@@ -8,10 +8,10 @@ use super::output::{print, print_json};
 use super::prepare::{Prepared, prepare};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, options, runtime, services};
+use crate::app::{CommandError, options, runtime, services, state};
 use crate::count::counted;
 use crate::run::{Pace, Repair, repair_events};
-use crate::state::Store;
+use crate::store::Access;
 
 /// Arguments of `events`.
 #[derive(Debug, clap::Args)]
@@ -43,9 +43,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let Action::Repair { key, mappings, dry_run, format } = &args.action;
     let Prepared { project, plan, .. } = prepare(None, global)?;
     let options = options::of_project(&project, Pace::Once, mappings.clone());
-    let store = Store::open_for_run(&project.state)?;
-    let (_, services) = services::of_plan(&project, &plan, Some(&[]), Some(&store))?;
-    let repairs = runtime()?.block_on(repair_events(Arc::clone(&plan), services, store.into(), options, key, *dry_run))?;
+    let repairs = runtime()?.block_on(async {
+        let stores = state::open(&project, Access::Run).await?;
+        let spent = services::spent_today(&stores).await?;
+        let (_, services) = services::of_plan(&project, &plan, Some(&[]), Some(&spent))?;
+        Ok::<_, CommandError>(repair_events(Arc::clone(&plan), services, stores, options, key, *dry_run).await?)
+    })?;
     match format {
         Format::Human => print(&repairs.iter().map(|r| describe(r, *dry_run)).collect::<String>()),
         Format::Json => print_json(&format!("{}\n", json!({"version": 1, "dry_run": dry_run, "repairs": repairs}))),

@@ -10,11 +10,10 @@ use super::prepare::{Prepared, prepare};
 use super::run::Format;
 use super::signals::stop_on_signals;
 use super::{Exit, Global};
-use crate::app::{CommandError, options, runtime, services};
+use crate::app::{CommandError, options, runtime, services, state};
 use crate::plan::Direction;
 use crate::run::{Pace, Reconciliation, check_environment, decide_reconciliation, reconcile};
-use crate::state::{Approval, StateError, Store};
-use crate::store::Stores;
+use crate::store::{Access, Approval};
 
 /// Arguments of `optout`.
 #[derive(Debug, clap::Args)]
@@ -81,21 +80,19 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> 
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         // What is approved here is approved for the environment that the state belongs to.
-        match Store::open_read(&project.state) {
-            Ok(store) => check_environment(&clients, &store.into()).await?,
-            Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(stores) = state::open_if_current(&project).await? {
+            check_environment(&clients, &stores).await?;
         }
         reconcile(&plan, &clients, &options, args.mapping.as_deref(), &stop).await
     })?;
     let approval = if args.accept { Some(Approval::Write) } else { args.keep.then_some(Approval::Leave) };
     if let Some(approval) = approval {
-        let stores = Stores::from(Store::open(&project.state)?);
         runtime.block_on(async {
+            let stores = state::open(&project, Access::Write).await?;
             for report in &reports {
                 decide_reconciliation(&stores, &plan, &report.mapping, approval).await?;
             }
-            Ok::<(), StateError>(())
+            Ok::<(), CommandError>(())
         })?;
     }
     let open: u64 = reports.iter().map(|report| report.writes() + report.held()).sum();

@@ -8,14 +8,14 @@ use super::output::{print, print_json, stderr_style};
 use super::{Exit, Global};
 use crate::app::limits::{counts, logical_name};
 use crate::app::plan::read_plan;
-use crate::app::{AppError, CommandError, files, revision};
+use crate::app::{AppError, CommandError, files, revision, runtime, state};
 use crate::diagnostics::render::{Format, render};
 use crate::plan::changes::changes;
 use crate::plan::estimate::{Pace, estimate};
 use crate::plan::{ExecutionPlan, describe};
 use crate::project::{Limits, Project};
 use crate::run::workflows;
-use crate::state::{StateError, Store};
+use crate::store::StateError;
 use crate::system::SystemId;
 use crate::systems::dataverse::ROWS_PER_REQUEST;
 
@@ -107,7 +107,7 @@ fn against(args: &Args, old: &str, plan: &ExecutionPlan, global: &Global) -> Res
     let mut records: BTreeMap<String, u64> = args.records.iter().cloned().collect();
     refuse_unknown(plan, &records)?;
     if let Some(project) = &project {
-        let stored = match Store::open_read(&project.state).and_then(|store| store.status()) {
+        let stored = match runtime()?.block_on(state::status(project)) {
             Ok(status) => status.mappings,
             Err(StateError::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),

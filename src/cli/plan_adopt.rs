@@ -7,10 +7,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{print, print_json};
-use super::run::state_or_empty;
 use super::signals::stop_on_signals;
 use super::{Exit, Global};
-use crate::app::{CommandError, files, options, runtime, services};
+use crate::app::{CommandError, files, options, runtime, services, state};
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::printable::inline;
@@ -26,11 +25,11 @@ pub(super) fn run(plan: ExecutionPlan, json: bool, values: bool, global: &Global
     let plan = Arc::new(plan);
     let options = options::of_project(&project, Pace::Once, names.clone());
     let (http, clients) = services::of_plan(&project, &plan, Some(&names), None)?;
-    let stores = state_or_empty(&project)?.into();
     let mut flows = runtime()?.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
-        dry_run_of_adoptions(&plan, &clients, &stores, &options, &stop).await
+        let stores = state::open_or_empty(&project).await?;
+        Ok::<_, CommandError>(dry_run_of_adoptions(&plan, &clients, &stores, &options, &stop).await?)
     })?;
     if !values {
         flows.iter_mut().flat_map(|flow| &mut flow.adoptions).for_each(|adoption| adoption.value = None);

@@ -9,10 +9,11 @@ use serde_json::json;
 use super::output::{print, print_json, say_styled};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files};
+use crate::app::{CommandError, files, runtime, state};
 use crate::count::{counted, noun_for};
 use crate::printable::inline;
-use crate::state::{Forgotten, StateError, Store, Traces};
+use crate::project::Project;
+use crate::store::{Access, Forgotten, Traces};
 use crate::time;
 
 /// Shorter texts are found everywhere.
@@ -68,12 +69,11 @@ enum Action {
 /// Does what was asked.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
-    let state = &project.state;
     match &args.action {
-        Action::Report { key, log, format } => report(state, &meant(key), log, *format),
-        Action::Forget { key, dry_run: true, format, .. } => report(state, &meant(key), &[], *format),
-        Action::Forget { key, yes, format, .. } => forget(state, &meant(key), *yes, *format),
-        Action::Lift { key } => lift(state, &meant(key)),
+        Action::Report { key, log, format } => report(&project, &meant(key), log, *format),
+        Action::Forget { key, dry_run: true, format, .. } => report(&project, &meant(key), &[], *format),
+        Action::Forget { key, yes, format, .. } => forget(&project, &meant(key), *yes, *format),
+        Action::Lift { key } => lift(&project, &meant(key)),
     }
 }
 
@@ -87,14 +87,16 @@ fn meant(key: &str) -> String {
     }
 }
 
-fn traces(state: &Path, key: &str) -> Result<Traces, CommandError> {
+fn traces(project: &Project, key: &str) -> Result<Traces, CommandError> {
     if key.chars().count() < SHORTEST {
         return Err(CommandError::usage(format!("`{}` is too short to look for; name an id, a key or an e-mail address", inline(key))));
     }
-    match Store::open_read(state).and_then(|store| store.trace(key)) {
-        Err(StateError::NotFound { .. }) => Ok(Traces::default()),
-        other => Ok(other?),
-    }
+    runtime()?.block_on(async {
+        match state::open_if_any(project).await? {
+            Some(stores) => Ok(stores.privacy.trace(key).await?),
+            None => Ok(Traces::default()),
+        }
+    })
 }
 
 /// Where a text was found in a log.
@@ -107,8 +109,8 @@ struct InLog {
     lines: Vec<usize>,
 }
 
-fn report(state: &Path, key: &str, logs: &[PathBuf], format: Format) -> Result<Exit, CommandError> {
-    let traces = traces(state, key)?;
+fn report(project: &Project, key: &str, logs: &[PathBuf], format: Format) -> Result<Exit, CommandError> {
+    let traces = traces(project, key)?;
     let mut found = Vec::new();
     for log in logs {
         search(log, &key.to_lowercase(), &mut found).map_err(|e| CommandError::file(log.display(), e))?;
@@ -146,7 +148,7 @@ fn matching_lines(mut reader: impl BufRead, needle: &str) -> std::io::Result<(us
         if reader.by_ref().take(room).read_until(b'\n', &mut piece)? == 0 {
             return Ok((count, lines));
         }
-        if !counted && crate::state::mentions(&String::from_utf8_lossy(&piece), needle) {
+        if !counted && crate::store::mentions(&String::from_utf8_lossy(&piece), needle) {
             count += 1;
             counted = true;
             if lines.len() < LINES_NAMED {
@@ -211,8 +213,8 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
     out
 }
 
-fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, CommandError> {
-    let traces = traces(state, key)?;
+fn forget(project: &Project, key: &str, yes: bool, format: Format) -> Result<Exit, CommandError> {
+    let traces = traces(project, key)?;
     let is_id = key.len() == 36 && uuid::Uuid::parse_str(key).is_ok();
     let of_key = traces.found.iter().any(|t| t.columns.iter().any(|c| matches!(*c, "source_id" | "key" | "contact")));
     if !is_id && !of_key {
@@ -230,7 +232,7 @@ fn forget(state: &Path, key: &str, yes: bool, format: Format) -> Result<Exit, Co
         say_styled(&describe(key, &traces, &[], &[]));
         confirm(key)?;
     }
-    let forgotten = Store::open(state).and_then(|store| store.forget(key))?;
+    let forgotten = runtime()?.block_on(async { state::open(project, Access::Write).await?.privacy.forget(key).await })?;
     match format {
         Format::Json => print_json(&format!("{}\n", json!({"version": 1, "forgotten": forgotten}))),
         Format::Human => print(&told(key, &forgotten)),
@@ -268,8 +270,8 @@ fn told(key: &str, forgotten: &Forgotten) -> String {
     out
 }
 
-fn lift(state: &Path, key: &str) -> Result<Exit, CommandError> {
-    match Store::open(state).and_then(|store| store.lift_tombstone(key))? {
+fn lift(project: &Project, key: &str) -> Result<Exit, CommandError> {
+    match runtime()?.block_on(async { state::open(project, Access::Write).await?.privacy.lift_tombstone(key).await })? {
         true => {
             print(&format!("{} is stored again when it changes, or by a replay\n", inline(key)));
             Ok(Exit::Clean)

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::prepare::{Prepared, prepare, refuse_drift};
 use super::run::{Format, Watched, real_run};
 use super::{Exit, Global};
-use crate::app::{CommandError, limits, options};
+use crate::app::{CommandError, limits, options, runtime, state};
 use crate::run::Pace;
-use crate::state::{MassLimits, Store, run_in_progress};
+use crate::store::{Access, MassLimits, Reason};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         let known: Vec<String> = prepared.plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
         return Err(CommandError::usage(format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", "))));
     };
-    let beside = run_in_progress(&prepared.project.state)?;
+    let beside = runtime()?.block_on(state::run_in_progress(&prepared.project))?;
     let later = args.later || beside.is_some();
     if !later {
         refuse_drift(&mut prepared, Some(std::slice::from_ref(&args.mapping)), args.ignore_drift, false, global.quiet)?;
@@ -57,7 +57,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         limits::refuse_replay(&project, &flow)?;
     }
     if later {
-        Store::open(&project.state).and_then(|store| store.request_replay(&flow.name))?;
+        runtime()?.block_on(async { state::open(&project, Access::Write).await?.control.request_replay(&flow.name).await })?;
         if !global.quiet {
             match beside {
                 Some(holder) => say!(
@@ -69,7 +69,10 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         }
         return Ok(Exit::Clean);
     }
-    Store::open_for_run(&project.state).and_then(|store| store.reset_for_replay(&flow.name, &flow.fingerprint()))?;
+    runtime()?.block_on(async {
+        let stores = state::open(&project, Access::Run).await?;
+        stores.cursors.restart(&flow.name, Reason::Replay, &flow.fingerprint()).await
+    })?;
     let mut options = options::of_project(&project, Pace::Once, vec![args.mapping.clone()]);
     if args.allow_mass_delete {
         options.mass_limits = MassLimits::unlimited();

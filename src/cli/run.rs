@@ -14,7 +14,7 @@ use super::signals::stop_on_signals;
 use super::{Exit, Global};
 use crate::app::limits::{self, FirstLoad};
 use crate::app::source::FilesOnDisk;
-use crate::app::{CommandError, options, runtime, services, sign_in, webhook};
+use crate::app::{CommandError, options, runtime, services, sign_in, state, webhook};
 use crate::connect::CallStats;
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
@@ -24,8 +24,7 @@ use crate::run::{
     Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Shown, ShownRecord, ShownResult, Summary, Supervision,
     dry_run, dry_run_of_optouts, run as execute, show, watch, workflows,
 };
-use crate::state::{MassChange, MassLimits, StateError, Store};
-use crate::store::Stores;
+use crate::store::{Access, MassChange, MassLimits, Outbox, Stores};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -167,9 +166,14 @@ pub(super) fn real_run(
         Pace::Once => None,
         Pace::Watch { .. } => webhook::bind(project, &plan, options.mappings.as_deref()).map_err(not_received)?,
     };
-    let store = Store::open_for_run(&project.state)?;
-    approve(&store, &plan, &watched, quiet)?;
-    let (http, clients) = services::of_plan(project, &plan, options.mappings.as_deref(), Some(&store))?;
+    let runtime = runtime()?;
+    let (stores, spent) = runtime.block_on(async {
+        let stores = state::open(project, Access::Run).await?;
+        approve(&*stores.outbox, &plan, &watched, quiet).await?;
+        let spent = services::spent_today(&stores).await?;
+        Ok::<_, CommandError>((stores, spent))
+    })?;
+    let (http, clients) = services::of_plan(project, &plan, options.mappings.as_deref(), Some(&spent))?;
     let upkeep = match options.pace {
         Pace::Once => Vec::new(),
         // A sign-in that cannot be kept alive does not keep the workflows from running.
@@ -178,21 +182,19 @@ pub(super) fn real_run(
             Vec::new()
         }),
     };
-    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         let counters = Arc::new(Counters::default());
         let progress = Progress::start(counters.clone(), quiet);
         let events = Publisher::to(counters);
-        let usage = services::Ledger::start(store.clone(), http.clone());
+        let usage = services::UsageLog::start(stores.usage.clone(), http.clone());
         let result = match options.pace {
-            Pace::Once => execute(plan, clients, store.into(), options, events, stop).await,
+            Pace::Once => execute(plan, clients, stores, options, events, stop).await,
             Pace::Watch { .. } => {
                 let Watched { plan: file, ignore_drift, .. } = watched;
                 let source =
                     FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
-                let stores = Stores::from(store);
                 let served = webhook.map(|bound| bound.serve(stores.notifications.clone(), options.clock.clone()));
                 let served = served.transpose().map_err(not_received)?;
                 let news = served.as_ref().map(webhook::Served::news);
@@ -204,7 +206,7 @@ pub(super) fn real_run(
                 result
             }
         };
-        drop(usage);
+        usage.end().await;
         drop(progress);
         Ok::<_, CommandError>(result)
     })?;
@@ -222,7 +224,7 @@ fn not_received(error: webhook::WebhookError) -> CommandError {
 }
 
 /// Approves what workflows hold before the run begins.
-fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) -> Result<(), CommandError> {
+async fn approve(outbox: &dyn Outbox, plan: &ExecutionPlan, watched: &Watched, quiet: bool) -> Result<(), CommandError> {
     let names: Vec<String> = match watched.approve_all {
         true => workflows(plan).into_iter().map(|w| w.name).collect(),
         false => watched.approved.clone(),
@@ -230,10 +232,10 @@ fn approve(store: &Store, plan: &ExecutionPlan, watched: &Watched, quiet: bool) 
     for name in names {
         // What a source without any record would delete is approved by the workflow's name alone.
         let empty = |change: MassChange| change.source_empty;
-        if watched.approve_all && !watched.approved.contains(&name) && store.mass_change(&name)?.is_some_and(empty) {
+        if watched.approve_all && !watched.approved.contains(&name) && outbox.mass_change(&name).await?.is_some_and(empty) {
             continue;
         }
-        match store.approve_mass_change(&name)? {
+        match outbox.approve_mass_change(&name).await? {
             Some(count) if !quiet => say!("{name}: approved {}", counted(count, "held change")),
             Some(_) => {}
             None if watched.approve_all => {}
@@ -286,18 +288,12 @@ pub fn describe(summary: &Summary, calls: &CallStats) -> String {
     out
 }
 
-/// The state as it is, for commands that change nothing; an empty one in memory if nothing has run yet.
-pub(super) fn state_or_empty(project: &Project) -> Result<Store, StateError> {
-    match Store::open_read(&project.state) {
-        Err(StateError::NotFound { .. }) => Store::in_memory(),
-        other => other,
-    }
-}
-
 fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: Format) -> Result<Exit, CommandError> {
     let (http, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
-    let store = state_or_empty(project)?;
-    let (mut dry, reports) = runtime()?.block_on(dry_with_signals(plan, &clients, &store.into(), options))?;
+    let (mut dry, reports) = runtime()?.block_on(async {
+        let stores = state::open_or_empty(project).await?;
+        Ok::<_, CommandError>(dry_with_signals(plan, &clients, &stores, options).await?)
+    })?;
     // They may be personal data; `plan --adopt --show-values` shows them.
     dry.flows.iter_mut().flat_map(|flow| &mut flow.adoptions).for_each(|adoption| adoption.value = None);
     match format {
@@ -319,8 +315,10 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
 /// Shows single records. Values go to a terminal, or wherever the user says so: they may be personal data.
 fn show_records(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, shown: &Shown, args: &Args) -> Result<Exit, CommandError> {
     let (_, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
-    let store = state_or_empty(project)?;
-    let mut records = runtime()?.block_on(show(plan, &clients, &store.into(), options, shown))?;
+    let mut records = runtime()?.block_on(async {
+        let stores = state::open_or_empty(project).await?;
+        Ok::<_, CommandError>(show(plan, &clients, &stores, options, shown).await?)
+    })?;
     let values = args.show_values || std::io::stdout().is_terminal();
     match args.format {
         Format::Human => {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use super::output::print;
 use super::{Exit, Global};
 use crate::app::plan::of_project;
-use crate::app::{CommandError, files};
+use crate::app::{CommandError, files, runtime, state};
 use crate::count::counted;
 use crate::diagnostics::nearest;
 use crate::project::Project;
 use crate::run::workflows;
-use crate::state::{Holder, StateError, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress};
+use crate::store::{Access, Control, Holder, StateError, Wish, WorkflowRecord, WorkflowState};
 use crate::time;
 
 /// How often the state is looked at while the effect is waited for.
@@ -48,8 +48,9 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if args.approve_mass_change {
         let project = files::need_project(global.project.as_deref())?;
+        let runtime = runtime()?;
         for name in &args.which.names {
-            match Store::open(&project.state).and_then(|store| store.approve_mass_change(name))? {
+            match runtime.block_on(async { state::open(&project, Access::Write).await?.outbox.approve_mass_change(name).await })? {
                 Some(count) => print(&format!("{name}: approved {}\n", counted(count, "held change"))),
                 None => return Err(super::run::nothing_held(name)),
             }
@@ -61,17 +62,20 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
 /// Writes a wish down and waits until it has come true.
 pub fn wish(which: &Which, wish: Wish, again: bool, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
-    let names = meant(which, &project)?;
-    Ok(tell(&project, &names, wish, again, Duration::from_secs(which.timeout))?)
+    let runtime = runtime()?;
+    let names = meant(which, &project, runtime.block_on(on_file(&project))?)?;
+    Ok(runtime.block_on(tell(&project, &names, wish, again, Duration::from_secs(which.timeout)))?)
+}
+
+/// The workflows that the state has.
+async fn on_file(project: &Project) -> Result<BTreeSet<String>, StateError> {
+    let Some(stores) = state::open_if_current(project).await? else { return Ok(BTreeSet::new()) };
+    let status = stores.control.status().await?;
+    Ok(status.mappings.into_iter().map(|m| m.mapping).chain(status.workflows.into_iter().map(|w| w.name)).collect())
 }
 
 /// The names that are meant, all of them known.
-fn meant(which: &Which, project: &Project) -> Result<Vec<String>, CommandError> {
-    let mut known: BTreeSet<String> = match Store::open_read(&project.state).and_then(|s| s.status()) {
-        Ok(status) => status.mappings.into_iter().map(|m| m.mapping).chain(status.workflows.into_iter().map(|w| w.name)).collect(),
-        Err(StateError::NotFound { .. } | StateError::OlderFormat { .. }) => BTreeSet::new(),
-        Err(error) => return Err(error.into()),
-    };
+fn meant(which: &Which, project: &Project, mut known: BTreeSet<String>) -> Result<Vec<String>, CommandError> {
     // Where the files do not compile, what ran before can still be stopped.
     let planned: Vec<String> = of_project(project).map(|p| workflows(&p).into_iter().map(|w| w.name).collect()).unwrap_or_default();
     if which.all {
@@ -92,25 +96,28 @@ fn meant(which: &Which, project: &Project) -> Result<Vec<String>, CommandError> 
     Ok(which.names.clone())
 }
 
-fn tell(project: &Project, names: &[String], wish: Wish, again: bool, timeout: Duration) -> Result<Exit, StateError> {
-    let store = Store::open(&project.state)?;
+async fn tell(project: &Project, names: &[String], wish: Wish, again: bool, timeout: Duration) -> Result<Exit, StateError> {
+    let control = state::open(project, Access::Write).await?.control;
     // The state from before the wish must not be taken for its effect.
     let asked = time::now();
-    let changed = store.wish(names, wish, again)?;
-    let Some(holder) = run_in_progress(&project.state)? else {
+    let changed = control.wish(names, wish, again).await?;
+    let Some(holder) = state::run_in_progress(project).await? else {
         for name in names {
             print(&format!("{name}: {}\n", at_rest(wish)));
         }
         return Ok(Exit::Clean);
     };
-    let runs = |name: &String| store.status().map(|s| s.last_run.is_some_and(|r| r.mappings.contains(name)));
     let deadline = Instant::now() + timeout;
     let mut exit = Exit::Clean;
     for name in names {
         let new = changed.contains(name);
-        let state = if new && !timeout.is_zero() { waited(&store, name, wish, asked, deadline)? } else { of(&store, name)? };
+        let state =
+            if new && !timeout.is_zero() { waited(&*control, name, wish, asked, deadline).await? } else { of(&*control, name).await? };
         let (line, ok) = match state {
-            Some(record) => told(&record, wish, new, &holder, runs(name)?),
+            Some(record) => {
+                let runs = control.status().await?.last_run.is_some_and(|run| run.mappings.contains(name));
+                told(&record, wish, new, &holder, runs)
+            }
             None => (at_rest(wish).to_owned(), true),
         };
         print(&format!("{name}: {line}\n"));
@@ -129,14 +136,20 @@ fn at_rest(wish: Wish) -> &'static str {
     }
 }
 
-fn of(store: &Store, name: &str) -> Result<Option<WorkflowRecord>, StateError> {
-    Ok(store.workflows()?.into_iter().find(|w| w.name == name))
+async fn of(control: &dyn Control, name: &str) -> Result<Option<WorkflowRecord>, StateError> {
+    Ok(control.workflows().await?.into_iter().find(|w| w.name == name))
 }
 
 /// The workflow when it has done what is wanted, or when the time is over.
-fn waited(store: &Store, name: &str, wish: Wish, asked: time::Instant, deadline: Instant) -> Result<Option<WorkflowRecord>, StateError> {
+async fn waited(
+    control: &dyn Control,
+    name: &str,
+    wish: Wish,
+    asked: time::Instant,
+    deadline: Instant,
+) -> Result<Option<WorkflowRecord>, StateError> {
     loop {
-        let record = of(store, name)?;
+        let record = of(control, name).await?;
         let done = record.as_ref().is_some_and(|r| match (wish, r.state) {
             (Wish::Stop, WorkflowState::Stopped) => true,
             (Wish::Run, WorkflowState::Running | WorkflowState::Failed) => r.since.timestamp_millis() >= asked.timestamp_millis(),
@@ -147,7 +160,7 @@ fn waited(store: &Store, name: &str, wish: Wish, asked: time::Instant, deadline:
         if done || Instant::now() >= deadline {
             return Ok(record);
         }
-        std::thread::sleep(LOOK);
+        tokio::time::sleep(LOOK).await;
     }
 }
 

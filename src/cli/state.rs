@@ -10,12 +10,12 @@ use super::prepare::{Prepared, prepare};
 use super::run::Format;
 use super::{Exit, Global};
 use crate::app::plan::of_project;
-use crate::app::{CommandError, files, runtime, services};
+use crate::app::{CommandError, files, runtime, services, state};
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{current_environment, workflows};
-use crate::state::{Environment, KnownWorkflow, Side, Store};
+use crate::store::{Access, Environment, KnownWorkflow, Side, StateError};
 use crate::system::SystemId;
 
 /// Arguments of `state`.
@@ -78,8 +78,10 @@ fn names(plan: &ExecutionPlan) -> Vec<String> {
 }
 
 fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Result<(), CommandError> {
-    let store = Store::open_read(&project.state)?;
-    let (known, environment) = store.known_workflows().and_then(|k| Ok((k, store.environment()?)))?;
+    let (known, environment) = runtime()?.block_on(async {
+        let control = state::open(project, Access::Read).await?.control;
+        Ok::<_, StateError>((control.known_workflows().await?, control.environment().await?))
+    })?;
     let planned = plan.map(names);
     match format {
         Format::Human => print(&describe(&known, &environment, planned.as_deref())),
@@ -146,8 +148,7 @@ fn rename(project: &Project, plan: Option<&ExecutionPlan>, old: &str, new: &str)
             return Err(CommandError::usage(format!("the mapping files have no `{new}`; they have {}", names.join(", "))));
         }
     }
-    let store = Store::open_for_run(&project.state)?;
-    store.rename_workflow(old, new)?;
+    runtime()?.block_on(async { state::open(project, Access::Run).await?.control.rename_workflow(old, new).await })?;
     print(&format!("`{new}` goes on with the state of `{old}`\n"));
     Ok(())
 }
@@ -158,8 +159,7 @@ fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Resu
             "the mapping files have `{name}`: without its state it would forget which records it wrote. To read all its records again, run `d365map replay {name}`; to drop it, remove it from the mapping files first"
         )));
     }
-    let store = Store::open_for_run(&project.state)?;
-    let dropped = store.drop_workflow(name)?;
+    let dropped = runtime()?.block_on(async { state::open(project, Access::Run).await?.control.drop_workflow(name).await })?;
     print(&format!(
         "dropped `{name}`; unchanged at the target: {}; not carried out: {} or events\n",
         counted(dropped.records, "record"),
@@ -170,10 +170,13 @@ fn drop_one(project: &Project, plan: Option<&ExecutionPlan>, name: &str) -> Resu
 
 fn rebind(same_data: bool, plan: Option<&std::path::Path>, global: &Global) -> Result<Exit, CommandError> {
     let Prepared { project, plan, .. } = prepare(plan, global)?;
-    let store = Store::open_for_run(&project.state)?;
-    let (_, clients) = services::of_plan(&project, &plan, None, None)?;
-    let environment = runtime()?.block_on(current_environment(&clients))?;
-    let moved = store.rebind_environment(&environment, same_data)?;
+    let (environment, moved) = runtime()?.block_on(async {
+        let control = state::open(&project, Access::Run).await?.control;
+        let (_, clients) = services::of_plan(&project, &plan, None, None)?;
+        let environment = current_environment(&clients).await?;
+        let moved = control.rebind_environment(&environment, same_data).await?;
+        Ok::<_, CommandError>((environment, moved))
+    })?;
     print(&told(&environment, &moved, same_data));
     Ok(Exit::Clean)
 }

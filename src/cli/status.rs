@@ -5,13 +5,11 @@ use std::collections::BTreeSet;
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files, services::ServiceError, sign_in};
+use crate::app::{CommandError, files, runtime, services::ServiceError, sign_in, state};
 use crate::connect::SignedIn;
 use crate::count::counted;
 use crate::printable;
-use crate::state::{
-    EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Store, Wish, WorkflowRecord, WorkflowState, run_in_progress,
-};
+use crate::store::{EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Wish, WorkflowRecord, WorkflowState};
 use crate::system::SystemId;
 use crate::time;
 
@@ -26,8 +24,11 @@ pub struct Args {
 /// Prints the status.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
-    let process = run_in_progress(&project.state)?;
-    let mut status = match Store::open_read(&project.state).and_then(|store| store.status()) {
+    let (process, status) = runtime()?.block_on(async {
+        let process = state::run_in_progress(&project).await?;
+        Ok::<_, StateError>((process, state::status(&project).await))
+    })?;
+    let mut status = match status {
         Ok(status) => status,
         Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
         Err(error) => return Err(error.into()),
@@ -228,7 +229,7 @@ fn notes(w: &WorkflowRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Backlog, Cursor, DueStatus, Reason, RunKind, RunRecord, Totals, Waiting};
+    use crate::store::{Backlog, Cursor, DueStatus, Reason, RunKind, RunRecord, Totals, Waiting};
     use crate::time::{Instant, parse_instant};
 
     fn at(time: &str) -> Instant {

@@ -3,7 +3,7 @@
 use super::start::{Which, wish};
 use super::{Exit, Global};
 use crate::app::CommandError;
-use crate::state::Wish;
+use crate::store::Wish;
 
 /// Arguments of `stop`.
 #[derive(Debug, clap::Args)]

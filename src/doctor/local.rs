@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Bench;
 use crate::count::counted;
-use crate::state::{StateError, Store, run_in_progress};
+use crate::store::{Holder, StateError, Status};
 use crate::time;
 
 /// Free space below which a run is likely to stop: SQLite's log alone may grow to 64 MiB before it is folded in.
@@ -12,11 +12,21 @@ const LITTLE: u64 = 256 * 1024 * 1024;
 /// Room below which nothing works.
 const NONE: u64 = 16 * 1024 * 1024;
 
-/// Examines the state file and where it lies.
-pub fn examine(bench: &mut Bench, state: &Path) {
+/// What the store itself says.
+pub struct Found {
+    /// The state of all workflows.
+    pub status: Result<Status, StateError>,
+    /// The process that runs now, if there is one.
+    pub running: Result<Option<Holder>, StateError>,
+}
+
+/// Examines the state file and where it lies. `found` is missing if the store could not be asked.
+pub fn examine(bench: &mut Bench, state: &Path, found: Option<Found>) {
     folder(bench, state);
-    file(bench, state);
-    lock(bench, state);
+    if let Some(found) = found {
+        file(bench, state, found.status);
+        lock(bench, found.running);
+    }
     room(bench, state);
 }
 
@@ -53,13 +63,13 @@ fn folder(bench: &mut Bench, state: &Path) {
     }
 }
 
-fn file(bench: &mut Bench, state: &Path) {
+fn file(bench: &mut Bench, state: &Path, status: Result<Status, StateError>) {
     let (id, subject) = ("machine.state", "state");
     if !state.exists() {
         bench.ok(id, subject, "none yet: the first run creates it");
         return;
     }
-    let status = match Store::open_read(state).and_then(|store| store.status()) {
+    let status = match status {
         Ok(status) => status,
         Err(error @ StateError::OlderFormat { .. }) => {
             bench.ok(id, subject, error.to_string());
@@ -119,9 +129,9 @@ fn open_to_all(_: &Path) -> bool {
     false
 }
 
-fn lock(bench: &mut Bench, state: &Path) {
+fn lock(bench: &mut Bench, running: Result<Option<Holder>, StateError>) {
     let (id, subject) = ("machine.lock", "run lock");
-    match run_in_progress(state) {
+    match running {
         Ok(None) => bench.ok(id, subject, "no run is under way"),
         Ok(Some(holder)) => bench.warn(
             id,

@@ -72,6 +72,12 @@ pub trait Control: Send + Sync {
     /// [`StateError::UnknownWorkflow`]; [`StateError::NameTaken`]; [`StateError::NotLocked`] if another process may run.
     async fn rename_workflow(&self, from: &str, to: &str) -> Result<(), StateError>;
 
+    /// Removes all that the store holds of a workflow. Its records at the target stay as they are. Returns what was held.
+    ///
+    /// # Errors
+    /// [`StateError::UnknownWorkflow`]; [`StateError::KeepsOptOuts`]; [`StateError::NotLocked`] if another process may run.
+    async fn drop_workflow(&self, name: &str) -> Result<KnownWorkflow, StateError>;
+
     /// Returns the first name that a workflow had, from which the ids of its events are derived.
     async fn origin(&self, name: &str) -> Result<String, StateError>;
 
@@ -90,6 +96,14 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// [`StateError::OtherEnvironment`].
     async fn bind_environment(&self, now: &Environment) -> Result<(), StateError>;
+
+    /// Moves the store to an environment on purpose. What is known of another organization of Dynamics is dropped, and what is known of
+    /// another instance of Campaign is no longer trusted; with `same_data`, only the addresses are noted. Returns the systems that are
+    /// other ones now.
+    ///
+    /// # Errors
+    /// [`StateError::NotLocked`] if another process may run.
+    async fn rebind_environment(&self, now: &Environment, same_data: bool) -> Result<Vec<SystemId>, StateError>;
 
     /// Whether [`Control::bind_environment`] has succeeded since the store was opened, so that it need not be called again.
     fn is_bound(&self) -> bool;

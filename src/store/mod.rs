@@ -28,6 +28,7 @@ mod privacy;
 mod related;
 mod runs;
 mod sqlite;
+mod usage;
 
 use std::sync::Arc;
 
@@ -44,19 +45,32 @@ pub use previews::Previews;
 pub use privacy::Privacy;
 pub use related::Related;
 pub use runs::Runs;
-pub use sqlite::in_memory;
+pub use sqlite::{in_memory, open, run_in_progress};
+pub use usage::Usage;
 
 pub use crate::state::{
     ATTRIBUTES, Absence, Approval, Backlog, Change, Claim, ClaimedField, ClaimedLink, ClaimedOp, ClaimedPair, ClaimedPerson, Comparison,
-    Contact, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, EmptiedField, Environment, EventGap, EventIntake,
-    EventMark, EventResult, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten, HeldCause, IfAbsent, Joined,
-    JournalCursor, JsonText, Judged, KnownWorkflow, Lease, Mark, MassChange, MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage,
-    OptoutState, PageCommit, PageOutcome, PageTimes, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition,
-    PartitionStatus, Payload, Person, PersonEnd, Phase, Place, PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery,
-    RefetchOutcome, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses, RenamedWorkflow, RunId, RunKind,
-    RunOutcome, RunRecord, SettleOutcome, Settled, Settlement, Side, StateError, Status, Traces, Unseen, Waiting, WaitingEvent,
-    WaitingNotification, Wish, Work, WorkflowIdentity, WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink, WrittenPath,
+    Contact, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, DueStatus, EmptiedField, Environment, EventGap,
+    EventIntake, EventMark, EventResult, EventsStatus, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten,
+    HeldCause, Holder, IfAbsent, Joined, JournalCursor, JsonText, Judged, KnownWorkflow, Lease, MappingStatus, Mark, MassChange,
+    MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState, PageCommit, PageOutcome, PageTimes, Pair, PairEnd,
+    PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition, PartitionStatus, Payload, Person, PersonEnd, Phase, Place,
+    PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery, RefetchOutcome, RelatedMove, RelatedOutcome, RelatedPage,
+    RelatedPlace, RelatedRows, RelatedUses, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement,
+    Side, StateError, Status, Totals, Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity,
+    WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink, WrittenPath, mentions,
 };
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A run, of which there is one at a time. Creates the store if there is none.
+    Run,
+    /// Changes beside a run that may be going on. Creates the store if there is none.
+    Write,
+    /// Reading, beside a run that may be going on. The store must exist and be up to date.
+    Read,
+}
 
 /// The ports of one store. A clone has the same store behind it.
 #[derive(Clone)]
@@ -87,6 +101,8 @@ pub struct Stores {
     pub runs: Arc<dyn Runs>,
     /// Copies for dry runs.
     pub previews: Arc<dyn Previews>,
+    /// What each API was sent on a day.
+    pub usage: Arc<dyn Usage>,
 }
 
 impl Stores {
@@ -106,6 +122,7 @@ impl Stores {
             + Related
             + Runs
             + Previews
+            + Usage
             + 'static,
     {
         let store = Arc::new(store);
@@ -122,7 +139,8 @@ impl Stores {
             privacy: store.clone(),
             related: store.clone(),
             runs: store.clone(),
-            previews: store,
+            previews: store.clone(),
+            usage: store,
         }
     }
 }

@@ -28,7 +28,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "report",
             "run",
             "schema",
-            "state",
             "store",
             "syntax",
             "system",
@@ -53,7 +52,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "run",
             "schema",
             "sheets",
-            "state",
             "store",
             "syntax",
             "system",
@@ -62,11 +60,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "yaml",
         ],
     ),
-    ("doctor", &["connect", "count", "plan", "printable", "project", "state", "system", "systems", "time"]),
+    ("doctor", &["connect", "count", "plan", "printable", "project", "store", "system", "systems", "time"]),
     // Rounds, state, services.
     // What comes in over HTTP goes into a port of the state.
     ("ingest", &["connect", "engine", "store", "time"]),
-    // Flows know the ports of the state, not a store.
+    // Flows and front ends know the ports of the state, not a store.
     ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "store", "system", "systems", "time", "unicode"]),
     ("engine", &["connect", "time"]),
     ("store", &["state", "system", "time"]),
@@ -423,6 +421,30 @@ fn data_flows_one_way() {
     let gone = layers.keys().filter(|layer| !seen.contains(*layer));
     found.extend(gone.map(|layer| format!("there is no layer `{layer}` any more")));
     assert!(found.is_empty(), "{}", found.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+/// The only module above the stores that opens one. Another store is a case there.
+const OPENS_THE_STORE: &str = "app/state";
+
+#[test]
+fn one_module_opens_the_store_and_all_others_get_its_ports() {
+    let library = Library::read();
+    let mut found = BTreeSet::new();
+    let mut opened = false;
+    for (module, uses) in library.modules.iter().zip(&library.uses).filter(|(module, _)| module.path[0] != "store") {
+        for used in uses.iter().filter(|used| !used.test) {
+            let target = library.module_of(&used.path, &used.scope, 0).unwrap_or_default();
+            if !target.starts_with(&["store".to_owned(), "sqlite".to_owned()]) {
+                continue;
+            }
+            match module.name() == OPENS_THE_STORE {
+                true => opened = true,
+                false => _ = found.insert(format!("{} names a store (`{}`)", module.name(), used.path.join("::"))),
+            }
+        }
+    }
+    assert!(found.is_empty(), "ask {OPENS_THE_STORE} for the ports:\n{}", found.into_iter().collect::<Vec<_>>().join("\n"));
+    assert!(opened, "{OPENS_THE_STORE} opens no store any more");
 }
 
 #[test]

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{DemoError, DemoRun, Sales, admin, shipped_plan, show, write};
-use crate::app::{options, services, sign_in};
+use crate::app::{options, services, sign_in, state};
 use crate::cli::emulated;
 use crate::plan::TwoWayFlow;
 use crate::project::{FILE_NAME, Project, template};
 use crate::run::{Pace, Publisher, run as execute};
-use crate::state::Store;
+use crate::store::Access;
 
 /// The runs of this part.
 const RUNS: [&str; 2] = ["First run", "After the opportunity was won"];
@@ -61,16 +61,16 @@ pub async fn demo(emulators: &Running, folder: &Path, say: impl Fn(&str)) -> Res
     let deal = make_deal(emulators).await?;
     let opportunity = make_opportunity(&sales).await?;
 
-    let store = Store::open_for_run(&project.state)?;
+    let stores = state::open(&project, Access::Run).await?;
     let mut runs = Vec::new();
     for title in RUNS {
         if runs.len() == 1 {
             admin(emulators, Method::PATCH, &format!("rows/opportunity/{opportunity}"), json!({"statecode": 1})).await?;
         }
-        let (http, services) = services::of_plan(&project, &plan, None, Some(&store))?;
+        let (http, services) = services::of_plan(&project, &plan, None, Some(&services::spent_today(&stores).await?))?;
         let options = options::of_project(&project, Pace::Once, Vec::new());
         let token = CancellationToken::new();
-        let summary = execute(plan.clone(), services, store.clone().into(), options, Publisher::default(), token).await?;
+        let summary = execute(plan.clone(), services, stores.clone(), options, Publisher::default(), token).await?;
         runs.push(DemoRun { title, summary, calls: http.stats() });
     }
     let referrals = admin(emulators, Method::GET, "partner/referrals", Value::Null).await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::DemoRun;
 use crate::plan::{FieldProgram, IngressFlow, Piece, Read, Slot, SlotKind, Source, TwoWayFlow};
-use crate::state::DeadLetter;
+use crate::store::DeadLetter;
 
 /// The demonstration fits on a screen: more fields are not shown.
 const MOST: usize = 14;

@@ -84,6 +84,11 @@ impl Control for Store {
         blocking(self, move |store| store.rename_workflow(&from, &to)).await
     }
 
+    async fn drop_workflow(&self, name: &str) -> Result<KnownWorkflow, StateError> {
+        let name = name.to_owned();
+        blocking(self, move |store| store.drop_workflow(&name)).await
+    }
+
     async fn origin(&self, name: &str) -> Result<String, StateError> {
         let name = name.to_owned();
         blocking(self, move |store| store.origin(&name)).await
@@ -101,6 +106,11 @@ impl Control for Store {
     async fn bind_environment(&self, now: &Environment) -> Result<(), StateError> {
         let now = now.clone();
         blocking(self, move |store| store.bind_environment(&now)).await
+    }
+
+    async fn rebind_environment(&self, now: &Environment, same_data: bool) -> Result<Vec<SystemId>, StateError> {
+        let now = now.clone();
+        blocking(self, move |store| store.rebind_environment(&now, same_data)).await
     }
 
     fn is_bound(&self) -> bool {

@@ -13,14 +13,41 @@ mod previews;
 mod privacy;
 mod related;
 mod runs;
+mod usage;
 
-use super::{StateError, Stores};
-use crate::state::Store;
+use std::path::Path;
+
+use super::{Access, StateError, Stores};
+use crate::state::{self, Holder, Store};
 
 impl From<Store> for Stores {
     fn from(store: Store) -> Stores {
         Stores::of(store)
     }
+}
+
+/// Opens the store in a state file.
+///
+/// # Errors
+/// [`StateError::NotFound`] and [`StateError::OlderFormat`] for reading only; [`StateError::InUse`] for a run only; if the file cannot be
+/// opened, is not a state file, or is newer than this program.
+pub async fn open(path: &Path, access: Access) -> Result<Stores, StateError> {
+    let path = path.to_owned();
+    let opened = off_the_threads(move || match access {
+        Access::Run => Store::open_for_run(&path),
+        Access::Write => Store::open(&path),
+        Access::Read => Store::open_read(&path),
+    });
+    opened.await.map(Stores::of)
+}
+
+/// Returns the process that runs on a state file now, if there is one. Changes nothing.
+///
+/// # Errors
+/// If the lock file exists and cannot be opened or locked.
+pub async fn run_in_progress(path: &Path) -> Result<Option<Holder>, StateError> {
+    let path = path.to_owned();
+    off_the_threads(move || state::run_in_progress(&path)).await
 }
 
 /// Opens an empty store that goes with its last clone.
@@ -37,5 +64,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Store) -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, StateError> {
     let store = store.clone();
-    tokio::task::spawn_blocking(move || work(&store)).await.map_err(|e| StateError::Task(e.to_string()))?
+    off_the_threads(move || work(&store)).await
+}
+
+async fn off_the_threads<T: Send + 'static>(work: impl FnOnce() -> Result<T, StateError> + Send + 'static) -> Result<T, StateError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StateError::Task(e.to_string()))?
 }

@@ -11,7 +11,7 @@ use crate::diagnostics::render::{Format, Style, render};
 use crate::plan::ExecutionPlan;
 use crate::run::{Clock, Memories, Options, OptoutSettings, Pace, Publisher, Services, run};
 use crate::schema::Catalogue;
-use crate::state::{MassLimits, Store};
+use crate::store::{Access, MassLimits, open};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
@@ -96,10 +96,9 @@ async fn a_third_system_is_written_from_dynamics_and_read_into_campaign() {
     let folder = tempfile::tempdir().expect("a folder");
     let plan = plan();
     let round = async || {
-        let store = Store::open_for_run(&folder.path().join("state.db")).expect("the state opens");
+        let stores = open(&folder.path().join("state.db"), Access::Run).await.expect("the state opens");
         let stop = tokio_util::sync::CancellationToken::new();
-        let summary =
-            run(plan.clone(), services.clone(), store.into(), options(), Publisher::default(), stop).await.expect("the run completes");
+        let summary = run(plan.clone(), services.clone(), stores, options(), Publisher::default(), stop).await.expect("the run completes");
         assert!(!summary.needs_attention(), "{:?}", summary.flows);
     };
     // Each mapping takes a round: the second one reads what the first has written.

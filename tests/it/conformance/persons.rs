@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use d365map::store::{
-    CursorMove, Environment, EventMark, EventResult, Fate, Flags, Mark, NewEvent, OptoutStage, Person, PersonEnd, PlannedWorkflow, Reason,
-    RunKind, RunOutcome, Side, Sightings, StateError, Stores, Wish, WorkflowIdentity, WorkflowNote, WorkflowState,
+    CursorMove, Environment, EventMark, EventResult, Fate, Flags, Mark, NewEvent, OptoutStage, Person, PersonEnd, Phase, PlannedWorkflow,
+    Reason, RunKind, RunOutcome, Side, Sightings, StateError, Stores, Wish, WorkflowIdentity, WorkflowNote, WorkflowState,
 };
 use d365map::system::SystemId;
 use d365map::time::now;
@@ -250,6 +250,54 @@ fn a_store_belongs_to_one_environment(store: New) {
     assert_eq!(wait(control.environment()).unwrap(), environment("one").0);
 }
 
+fn a_workflow_that_is_dropped_is_gone_and_says_what_was_held_of_it(store: New) {
+    let flow = Flow::in_delta(store);
+    flow.write_all(vec![upsert(ADA, &[("x", json!(1))])]);
+    flow.page(vec![upsert(BOB, &[("x", json!(1))]), reject(ADA)]);
+    let control = &flow.stores.control;
+    let dropped = wait(control.drop_workflow(FLOW)).unwrap();
+    assert_eq!((dropped.name.as_str(), dropped.records, dropped.backlog, dropped.dead_letters), (FLOW, 1, 1, 1));
+    assert_eq!(wait(control.known_workflows()).unwrap(), []);
+    assert!(wait(flow.stores.cursors.cursor(FLOW)).unwrap().is_none());
+    assert!(matches!(wait(control.drop_workflow(FLOW)), Err(StateError::UnknownWorkflow { .. })));
+}
+
+fn a_store_that_moves_to_another_organization_reads_all_records_again_and_keeps_the_opt_outs_of_the_same_data(store: New) {
+    let environment = |address: &str, organization: &str| {
+        let side = Side { address: format!("https://{address}.crm4.dynamics.com"), organization: Some(organization.to_owned()) };
+        Environment([(SystemId::D365, side)].into())
+    };
+    let flow = Flow::in_delta(store);
+    let (control, optouts) = (&flow.stores.control, &flow.stores.optouts);
+    wait(control.bind_environment(&environment("contoso", "one"))).unwrap();
+    wait(optouts.keep_optouts(FLOW, OPTOUTS, ADA, Flags::of(1), Box::new(|_| (owed(Flags::of(1)), true)))).unwrap();
+
+    assert_eq!(wait(control.rebind_environment(&environment("contoso", "two"), true)).unwrap(), [SystemId::D365]);
+    assert_eq!(wait(control.environment()).unwrap(), environment("contoso", "two").0);
+    assert_eq!(wait(flow.stores.cursors.cursor(FLOW)).unwrap().unwrap().phase, Phase::Full);
+    assert_eq!(wait(optouts.optouts(OPTOUTS, "", 10)).unwrap().len(), 1, "the records are the same");
+
+    assert_eq!(wait(control.rebind_environment(&environment("contoso", "two"), false)).unwrap(), []);
+    assert_eq!(wait(control.rebind_environment(&environment("contoso", "three"), false)).unwrap(), [SystemId::D365]);
+    assert_eq!(wait(optouts.optouts(OPTOUTS, "", 10)).unwrap(), []);
+}
+
+fn what_each_api_was_sent_on_a_day_never_shrinks_and_old_days_are_forgotten(store: New) {
+    let mut store = store();
+    let stores = store.open();
+    let note = |api: &str, day, spent| wait(stores.usage.note_usage(&[(api.to_owned(), day, spent)])).unwrap();
+    note("dataverse", 100, 5);
+    note("dataverse", 100, 9);
+    note("dataverse", 100, 7);
+    note("campaign", 100, 1);
+    note("campaign", 101, 2);
+    let spent = |pairs: &[(&str, u64)]| pairs.iter().map(|(api, spent)| ((*api).to_owned(), *spent)).collect();
+    assert_eq!(wait(stores.usage.usage(100)).unwrap(), spent(&[("campaign", 1), ("dataverse", 9)]));
+    assert_eq!(wait(stores.usage.usage(101)).unwrap(), spent(&[("campaign", 2)]));
+    note("campaign", 140, 1);
+    assert_eq!(wait(stores.usage.usage(100)).unwrap(), spent(&[]));
+}
+
 // --- runs and copies --------------------------------------------------------------------------------------------------------
 
 fn what_a_dead_run_had_rests_for_as_long_as_its_requests_may_live(store: New) {
@@ -307,6 +355,9 @@ rules![
     states_of_workflows_are_noted_as_of_their_instants,
     a_workflow_that_was_renamed_is_recognized_and_keeps_what_it_had,
     a_store_belongs_to_one_environment,
+    a_workflow_that_is_dropped_is_gone_and_says_what_was_held_of_it,
+    a_store_that_moves_to_another_organization_reads_all_records_again_and_keeps_the_opt_outs_of_the_same_data,
+    what_each_api_was_sent_on_a_day_never_shrinks_and_old_days_are_forgotten,
     what_a_dead_run_had_rests_for_as_long_as_its_requests_may_live,
     what_is_done_to_a_copy_leaves_the_store_alone,
 ];

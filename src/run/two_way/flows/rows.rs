@@ -4,7 +4,7 @@ use super::super::rows::{List, RowWrite, items_of, row_id, same, writes};
 use crate::check::{Input, compile};
 use crate::plan::LinkedRows;
 use crate::schema::Catalogue;
-use crate::state::Store;
+use crate::store::in_memory;
 
 const MAPPING: &str = "mapping referrals: partner.referral <-> d365.opportunity {
   key id <-> msft_microsoftpartnercenterreferralidentifier
@@ -45,10 +45,10 @@ fn lists_are_compared_by_the_keys_of_their_items_whatever_their_order() {
     assert_eq!(left(&rows, r#"[{"id":"A","name":"a"},{"id":"A","name":"z"},{"id":""},{"name":"n"}]"#).items.len(), 1);
 }
 
-#[test]
-fn only_what_differs_is_written_to_the_rows() {
+#[tokio::test]
+async fn only_what_differs_is_written_to_the_rows() {
     let rows = rows();
-    let printer = Store::in_memory().unwrap().fingerprinter().unwrap();
+    let printer = in_memory().unwrap().pairs.fingerprinter().await.unwrap();
     let items = left(&rows, r#"[{"id":"A","name":"a"},{"id":"B","name":"new name"},{"id":"C","name":"c"}]"#);
     let there = right(&rows, &[("A", "a"), ("B", "b"), ("D", "d")]);
     let found = writes(&rows, &items, &there, "opportunity", &printer);
