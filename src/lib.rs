@@ -3,7 +3,7 @@
 //! The modules follow the way a mapping file travels:
 //! [`syntax`] reads the text, [`schema`] knows the tables on both sides, [`check`] resolves names and types,
 //! [`steps`] has one file for each step of a pipeline, [`plan`] is the typed result, [`testing`] runs the test blocks of the files, [`format`] puts them into one form, `lsp` serves editors, [`eval`] runs it on one record, [`connect`] talks to the services,
-//! [`state`] keeps what must survive behind the ports of [`store`], [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
+//! [`store`] keeps what must survive, [`run`] moves the data. The package `d365map-emulator` stands in for the services and is
 //! reached over HTTP only.
 
 #![warn(missing_docs)]
@@ -84,10 +84,6 @@ pub mod schema;
 mod sheets;
 #[cfg(feature = "internals")]
 pub mod sheets;
-#[cfg(not(feature = "internals"))]
-mod state;
-#[cfg(feature = "internals")]
-pub mod state;
 #[cfg(not(feature = "internals"))]
 mod steps;
 #[cfg(feature = "internals")]

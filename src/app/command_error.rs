@@ -11,7 +11,7 @@ use super::services::ServiceError;
 use crate::connect::ConnectError;
 use crate::diagnostics::render::Style;
 use crate::run::RunError;
-use crate::store::StateError;
+use crate::store::StoreError;
 
 /// Whose turn it is after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +127,8 @@ impl From<FilesError> for CommandError {
     }
 }
 
-impl From<StateError> for CommandError {
-    fn from(error: StateError) -> CommandError {
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> CommandError {
         CommandError::new(ErrorKind::State, error)
     }
 }
@@ -201,7 +201,7 @@ mod tests {
         let of = |error: AppError| CommandError::from(error).kind();
         assert_eq!(of(FilesError::NoProject.into()), ErrorKind::Usage);
         assert_eq!(of(ServiceError::NoCampaign.into()), ErrorKind::Usage);
-        assert_eq!(of(StateError::NotFound { path: "state.db".into() }.into()), ErrorKind::State);
+        assert_eq!(of(StoreError::NotFound { path: "state.db".into() }.into()), ErrorKind::State);
         assert_eq!(of(ConnectError::Config { problem: "p".to_owned(), remedy: "r".to_owned() }.into()), ErrorKind::Service);
         assert_eq!(of(AppError::Runtime(std::io::Error::other("no threads"))), ErrorKind::Bug);
         let forbidden = || ConnectError::Forbidden { call: Box::default() };

@@ -10,7 +10,7 @@ use crate::diagnostics::Code;
 use crate::plan::PlanError;
 use crate::schema::TableId;
 use crate::schema::pull::PullError as DocumentError;
-use crate::store::StateError;
+use crate::store::StoreError;
 
 /// Why the application could not do what a front end asked for.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum AppError {
     Pull(#[from] PullError),
     /// The state file cannot be used.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
     /// A load is beyond the limits of the integration.
     #[error(transparent)]
     Limit(#[from] LimitError),

@@ -7,7 +7,7 @@ use super::{AppError, runtime, services, state};
 use crate::count::{counted, grouped};
 use crate::plan::{ExecutionPlan, IngressFlow};
 use crate::project::Project;
-use crate::store::{Phase, Reason, StateError};
+use crate::store::{Phase, Reason, StoreError};
 
 /// A replay is refused while the backlog or the table has as many records (the vendor's documentation of the integration).
 const REPLAY: u64 = 2_000_000;
@@ -86,7 +86,7 @@ pub fn refuse_initial(project: &Project, plan: &ExecutionPlan, mappings: Option<
 }
 
 /// The tables that mappings read in full for the first time. A load that was interrupted may continue.
-async fn first_loads(project: &Project, plan: &ExecutionPlan, mappings: Option<&[String]>) -> Result<BTreeSet<String>, StateError> {
+async fn first_loads(project: &Project, plan: &ExecutionPlan, mappings: Option<&[String]>) -> Result<BTreeSet<String>, StoreError> {
     let stores = state::open_if_current(project).await?;
     let mut tables = BTreeSet::new();
     for flow in plan.ingress.iter().filter(|f| mappings.is_none_or(|m| m.contains(&f.name))) {

@@ -19,7 +19,7 @@ use crate::project::{
     CampaignConnection, EntraCredential, PartnerCenterConnection, Project, RefreshTokenPlace, SecretError, SecretRef, SftpConnection,
 };
 use crate::run::Services;
-use crate::store::{StateError, Stores, Usage};
+use crate::store::{StoreError, Stores, Usage};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
@@ -267,7 +267,7 @@ pub fn campaign_credential(
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn spent_today(stores: &Stores) -> Result<BTreeMap<String, u64>, StateError> {
+pub async fn spent_today(stores: &Stores) -> Result<BTreeMap<String, u64>, StoreError> {
     stores.usage.usage(time::day_number(time::now())).await
 }
 

@@ -15,7 +15,7 @@ use crate::plan::estimate::{Pace, estimate};
 use crate::plan::{ExecutionPlan, describe};
 use crate::project::{Limits, Project};
 use crate::run::workflows;
-use crate::store::StateError;
+use crate::store::StoreError;
 use crate::system::SystemId;
 use crate::systems::dataverse::ROWS_PER_REQUEST;
 
@@ -109,7 +109,7 @@ fn against(args: &Args, old: &str, plan: &ExecutionPlan, global: &Global) -> Res
     if let Some(project) = &project {
         let stored = match runtime()?.block_on(state::status(project)) {
             Ok(status) => status.mappings,
-            Err(StateError::NotFound { .. }) => Vec::new(),
+            Err(StoreError::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         for mapping in stored {

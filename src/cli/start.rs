@@ -11,7 +11,7 @@ use crate::count::counted;
 use crate::diagnostics::nearest;
 use crate::project::Project;
 use crate::run::workflows;
-use crate::store::{Access, Control, Holder, StateError, Wish, WorkflowRecord, WorkflowState};
+use crate::store::{Access, Control, Holder, StoreError, Wish, WorkflowRecord, WorkflowState};
 use crate::time;
 
 /// How often the state is looked at while the effect is waited for.
@@ -68,7 +68,7 @@ pub fn wish(which: &Which, wish: Wish, again: bool, global: &Global) -> Result<E
 }
 
 /// The workflows that the state has.
-async fn on_file(project: &Project) -> Result<BTreeSet<String>, StateError> {
+async fn on_file(project: &Project) -> Result<BTreeSet<String>, StoreError> {
     let Some(stores) = state::open_if_current(project).await? else { return Ok(BTreeSet::new()) };
     let status = stores.control.status().await?;
     Ok(status.mappings.into_iter().map(|m| m.mapping).chain(status.workflows.into_iter().map(|w| w.name)).collect())
@@ -96,7 +96,7 @@ fn meant(which: &Which, project: &Project, mut known: BTreeSet<String>) -> Resul
     Ok(which.names.clone())
 }
 
-async fn tell(project: &Project, names: &[String], wish: Wish, again: bool, timeout: Duration) -> Result<Exit, StateError> {
+async fn tell(project: &Project, names: &[String], wish: Wish, again: bool, timeout: Duration) -> Result<Exit, StoreError> {
     let control = state::open(project, Access::Write).await?.control;
     // The state from before the wish must not be taken for its effect.
     let asked = time::now();
@@ -136,7 +136,7 @@ fn at_rest(wish: Wish) -> &'static str {
     }
 }
 
-async fn of(control: &dyn Control, name: &str) -> Result<Option<WorkflowRecord>, StateError> {
+async fn of(control: &dyn Control, name: &str) -> Result<Option<WorkflowRecord>, StoreError> {
     Ok(control.workflows().await?.into_iter().find(|w| w.name == name))
 }
 
@@ -147,7 +147,7 @@ async fn waited(
     wish: Wish,
     asked: time::Instant,
     deadline: Instant,
-) -> Result<Option<WorkflowRecord>, StateError> {
+) -> Result<Option<WorkflowRecord>, StoreError> {
     loop {
         let record = of(control, name).await?;
         let done = record.as_ref().is_some_and(|r| match (wish, r.state) {

@@ -15,7 +15,7 @@ use crate::count::counted;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{current_environment, workflows};
-use crate::store::{Access, Environment, KnownWorkflow, Side, StateError};
+use crate::store::{Access, Environment, KnownWorkflow, Side, StoreError};
 use crate::system::SystemId;
 
 /// Arguments of `state`.
@@ -80,7 +80,7 @@ fn names(plan: &ExecutionPlan) -> Vec<String> {
 fn list(project: &Project, plan: Option<&ExecutionPlan>, format: Format) -> Result<(), CommandError> {
     let (known, environment) = runtime()?.block_on(async {
         let control = state::open(project, Access::Read).await?.control;
-        Ok::<_, StateError>((control.known_workflows().await?, control.environment().await?))
+        Ok::<_, StoreError>((control.known_workflows().await?, control.environment().await?))
     })?;
     let planned = plan.map(names);
     match format {

@@ -9,7 +9,7 @@ use crate::app::{CommandError, files, runtime, services::ServiceError, sign_in, 
 use crate::connect::SignedIn;
 use crate::count::counted;
 use crate::printable;
-use crate::store::{EventsStatus, FINISHED, Holder, MappingStatus, Phase, StateError, Status, Wish, WorkflowRecord, WorkflowState};
+use crate::store::{EventsStatus, FINISHED, Holder, MappingStatus, Phase, Status, StoreError, Wish, WorkflowRecord, WorkflowState};
 use crate::system::SystemId;
 use crate::time;
 
@@ -26,11 +26,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
     let (process, status) = runtime()?.block_on(async {
         let process = state::run_in_progress(&project).await?;
-        Ok::<_, StateError>((process, state::status(&project).await))
+        Ok::<_, StoreError>((process, state::status(&project).await))
     })?;
     let mut status = match status {
         Ok(status) => status,
-        Err(StateError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
+        Err(StoreError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
         Err(error) => return Err(error.into()),
     };
     let runs = process.as_ref().filter(|holder| status.is_of(holder));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Bench;
 use crate::count::counted;
-use crate::store::{Holder, StateError, Status};
+use crate::store::{Holder, Status, StoreError};
 use crate::time;
 
 /// Free space below which a run is likely to stop: SQLite's log alone may grow to 64 MiB before it is folded in.
@@ -15,9 +15,9 @@ const NONE: u64 = 16 * 1024 * 1024;
 /// What the store itself says.
 pub struct Found {
     /// The state of all workflows.
-    pub status: Result<Status, StateError>,
+    pub status: Result<Status, StoreError>,
     /// The process that runs now, if there is one.
-    pub running: Result<Option<Holder>, StateError>,
+    pub running: Result<Option<Holder>, StoreError>,
 }
 
 /// Examines the state file and where it lies. `found` is missing if the store could not be asked.
@@ -63,7 +63,7 @@ fn folder(bench: &mut Bench, state: &Path) {
     }
 }
 
-fn file(bench: &mut Bench, state: &Path, status: Result<Status, StateError>) {
+fn file(bench: &mut Bench, state: &Path, status: Result<Status, StoreError>) {
     let (id, subject) = ("machine.state", "state");
     if !state.exists() {
         bench.ok(id, subject, "none yet: the first run creates it");
@@ -71,7 +71,7 @@ fn file(bench: &mut Bench, state: &Path, status: Result<Status, StateError>) {
     }
     let status = match status {
         Ok(status) => status,
-        Err(error @ StateError::OlderFormat { .. }) => {
+        Err(error @ StoreError::OlderFormat { .. }) => {
             bench.ok(id, subject, error.to_string());
             return;
         }
@@ -129,7 +129,7 @@ fn open_to_all(_: &Path) -> bool {
     false
 }
 
-fn lock(bench: &mut Bench, running: Result<Option<Holder>, StateError>) {
+fn lock(bench: &mut Bench, running: Result<Option<Holder>, StoreError>) {
     let (id, subject) = ("machine.lock", "run lock");
     match running {
         Ok(None) => bench.ok(id, subject, "no run is under way"),

@@ -56,7 +56,7 @@ use crate::engine::pump::Round;
 use crate::engine::signals::Signals;
 use crate::eval::EvalError;
 use crate::plan::{ExecutionPlan, IngressFlow, Side};
-use crate::store::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StateError, Stores, Wish, WorkflowNote};
+use crate::store::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, StoreError, Stores, Wish, WorkflowNote};
 use crate::system::SystemId;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
@@ -173,7 +173,7 @@ pub enum Pace {
 pub enum RunError {
     /// The state file.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
     /// A service that does not answer, or refuses everything.
     #[error("{0}")]
     Service(#[from] ConnectError),
@@ -327,7 +327,7 @@ impl RunError {
     fn reach(&self) -> Reach {
         match self {
             RunError::Sftp(_) | RunError::Journal(_) => Reach::Source,
-            RunError::State(StateError::MassChange { .. })
+            RunError::State(StoreError::MassChange { .. })
             | RunError::Plan(_)
             | RunError::NotConnected { .. }
             | RunError::Rejected { .. }

@@ -31,7 +31,7 @@ use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services,
 use crate::engine::events::{Publisher, RunEvent};
 use crate::plan::ExecutionPlan;
 use crate::run::round_log::RoundLog;
-use crate::store::{Control, RunId, RunKind, StateError, Stores, Wish, WorkflowNote, WorkflowRecord};
+use crate::store::{Control, RunId, RunKind, StoreError, Stores, Wish, WorkflowNote, WorkflowRecord};
 use crate::time::schedule::Schedule;
 use crate::time::{self, Instant};
 
@@ -214,7 +214,7 @@ enum Phase {
 enum Report {
     Loaded(String, Result<Box<Loaded>, String>),
     Round(String, Result<(), RunError>),
-    Looked(Result<Look, StateError>),
+    Looked(Result<Look, StoreError>),
     Disk(Option<u64>, Result<Option<Arc<ExecutionPlan>>, String>),
 }
 
@@ -800,7 +800,7 @@ impl Entry {
     }
 }
 
-async fn look(control: &dyn Control, now: Instant) -> Result<Look, StateError> {
+async fn look(control: &dyn Control, now: Instant) -> Result<Look, StoreError> {
     Ok(Look { workflows: control.workflows().await?, due: control.due(now).await? })
 }
 

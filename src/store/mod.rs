@@ -1,7 +1,8 @@
 //! What the flows ask of the durable state: one port for each concern, and nothing of how it is kept.
 //!
-//! [`Stores`] holds the ports of one store. The store of today is one SQLite file (`crate::state`); `sqlite/` connects it. The flows
-//! know the ports and the data types below, and no store. `tests/it/conformance` runs the same tests against every store.
+//! [`Stores`] holds the ports of one store, and each port's file has the data types that it takes and returns. The store of today is one
+//! SQLite file (`sqlite/`); nothing above knows it, but for the module that opens a store (`app/state.rs`). `tests/it/conformance` runs the
+//! same tests against every store.
 //!
 //! # Contract of all ports
 //!
@@ -17,49 +18,77 @@
 mod control;
 mod cursors;
 mod dead_letters;
+mod environment;
+mod error;
 mod events;
+mod fingerprint;
 mod ledger;
+mod mass;
+mod mentions;
 mod notifications;
 mod optouts;
 mod outbox;
 mod pairs;
+mod payload;
+mod person;
 mod previews;
 mod privacy;
+mod process;
 mod related;
 mod runs;
+#[cfg(feature = "internals")]
+pub mod sqlite;
+#[cfg(not(feature = "internals"))]
 mod sqlite;
+mod types;
 mod usage;
 
 use std::sync::Arc;
 
-pub use control::Control;
-pub use cursors::Cursors;
-pub use dead_letters::DeadLetters;
-pub use events::Events;
-pub use ledger::Ledger;
-pub use notifications::Notifications;
-pub use optouts::{AfterDelete, IsDue, Judge, OptOuts, Sightings};
-pub use outbox::Outbox;
-pub use pairs::Pairs;
-pub use previews::Previews;
-pub use privacy::Privacy;
-pub use related::Related;
-pub use runs::Runs;
-pub use sqlite::{in_memory, open, run_in_progress};
+pub use control::{
+    Control, FINISHED, KnownWorkflow, MappingStatus, PlannedWorkflow, Recognition, RenamedWorkflow, Status, Totals, Wish, WorkflowIdentity,
+    WorkflowNote, WorkflowRecord, WorkflowState,
+};
+pub use cursors::{
+    Absence, Change, Claim, Cursor, CursorMove, Cursors, DueCommit, DueStatus, ExportMark, Lease, PageCommit, PageOutcome, PageTimes,
+    Partition, PartitionStatus, Reason, Unseen,
+};
+pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetters, Failure, Place};
+pub use environment::{Environment, Side};
+pub use error::{FailureKind, StoreError};
+pub use events::{EventGap, EventIntake, EventMark, EventResult, Events, EventsStatus, JournalCursor, NewEvent, WaitingEvent};
+pub use ledger::{Comparison, Ledger};
+pub use mass::{EmptiedField, HeldCause, Judged, MassChange, MassLimits};
+pub use mentions::mentions;
+pub use notifications::{Notification, Notifications, WaitingNotification};
+pub use optouts::{
+    AfterDelete, Approval, ClaimedPerson, Fate, IsDue, Judge, Mark, OptOuts, OptoutIntake, OptoutStage, OptoutState, PersonEnd, Sightings,
+};
+pub use outbox::{
+    Backlog, ClaimedField, ClaimedLink, ClaimedOp, Destination, Outbox, RefetchOutcome, SettleOutcome, Settled, Settlement, Waiting, Work,
+    WrittenLink, WrittenPath,
+};
+pub use pairs::{
+    ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Pairs, PairsStatus,
+};
+pub use payload::{Field, IfAbsent, JsonText, Payload};
+pub use person::{ATTRIBUTES, Contact, Flags, Person, Profile};
+pub use previews::{Previews, QueuedChange};
+pub use privacy::{Forgotten, Privacy, Trace, Traces};
+pub use process::{Holder, Trouble};
+pub use related::{Related, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses};
+pub use runs::{Recovery, RunKind, RunOutcome, RunRecord, Runs};
+pub use sqlite::{open, run_in_progress};
+pub use types::{LONGEST_POSTPONEMENT, Op, Phase, RunId};
 pub use usage::Usage;
 
-pub use crate::state::{
-    ATTRIBUTES, Absence, Approval, Backlog, Change, Claim, ClaimedField, ClaimedLink, ClaimedOp, ClaimedPair, ClaimedPerson, Comparison,
-    Contact, Cursor, CursorMove, DeadLetter, DeadLetterFilter, Destination, DueCommit, DueStatus, EmptiedField, Environment, EventGap,
-    EventIntake, EventMark, EventResult, EventsStatus, ExportMark, FINISHED, Failure, Fate, Field, Fingerprinter, Flags, Forgotten,
-    HeldCause, Holder, IfAbsent, Joined, JournalCursor, JsonText, Judged, KnownWorkflow, Lease, MappingStatus, Mark, MassChange,
-    MassLimits, NewEvent, Notification, OptoutIntake, OptoutStage, OptoutState, PageCommit, PageOutcome, PageTimes, Pair, PairEnd,
-    PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Partition, PartitionStatus, Payload, Person, PersonEnd, Phase, Place,
-    PlannedWorkflow, Profile, QueuedChange, Reason, Recognition, Recovery, RefetchOutcome, RelatedMove, RelatedOutcome, RelatedPage,
-    RelatedPlace, RelatedRows, RelatedUses, RenamedWorkflow, RunId, RunKind, RunOutcome, RunRecord, SettleOutcome, Settled, Settlement,
-    Side, StateError, Status, Totals, Traces, Unseen, Waiting, WaitingEvent, WaitingNotification, Wish, Work, WorkflowIdentity,
-    WorkflowNote, WorkflowRecord, WorkflowState, WrittenLink, WrittenPath, mentions,
-};
+/// Opens an empty store that goes with its last clone, for what keeps nothing.
+///
+/// # Errors
+/// Only when memory runs out.
+pub fn in_memory() -> Result<Stores, StoreError> {
+    sqlite::in_memory()
+}
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

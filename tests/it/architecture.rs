@@ -67,8 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Flows and front ends know the ports of the state, not a store.
     ("run", &["connect", "count", "engine", "eval", "json", "plan", "printable", "store", "system", "systems", "time", "unicode"]),
     ("engine", &["connect", "time"]),
-    ("store", &["state", "system", "time"]),
-    ("state", &["count", "json", "system", "time", "unicode"]),
+    ("store", &["count", "json", "system", "time", "unicode"]),
     ("systems", &["connect", "count", "json", "printable", "system", "time", "transitions"]),
     ("connect", &["count", "disk", "json", "printable", "time"]),
     // The language.
@@ -111,25 +110,8 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
     ("run", &["binding", "events", "ingress", "optout", "workflow"], "the list of workflows knows the rounds of each kind"),
     ("run/ingress", &["due", "reader"], "records that become due are read like those of a page"),
     (
-        "state",
-        &[
-            "cursor",
-            "dead_letter",
-            "due",
-            "environment",
-            "error",
-            "links",
-            "lock",
-            "mass",
-            "migrate",
-            "outbox",
-            "page",
-            "payload",
-            "place",
-            "related",
-            "store",
-            "tx",
-        ],
+        "store/sqlite/db",
+        &["cursor", "dead_letter", "due", "environment", "links", "mass", "outbox", "page", "related", "store", "tx"],
         "each table has a file with methods of the one store",
     ),
     ("syntax", &["build", "explain", "parse", "pasted"], "faulty text is parsed again to explain it"),
@@ -342,6 +324,15 @@ impl Library {
         }
     }
 
+    /// A path with the import in place of the name that it begins with: `store::open` after `use crate::store`.
+    fn in_full(&self, path: &[String], scope: &[String]) -> Vec<String> {
+        let imported = path.first().and_then(|first| self.names.get(scope)?.get(first));
+        match imported.filter(|_| self.absolute(path, scope).is_none()) {
+            Some(import) => [import, &path[1..]].concat(),
+            None => path.to_vec(),
+        }
+    }
+
     /// For each folder, the imports between its modules: from, to, and a place that shows it.
     fn between_siblings(&self) -> BTreeMap<String, Vec<(String, String, String)>> {
         let mut edges: BTreeMap<String, Vec<(String, String, String)>> = BTreeMap::new();
@@ -433,7 +424,8 @@ fn one_module_opens_the_store_and_all_others_get_its_ports() {
     let mut opened = false;
     for (module, uses) in library.modules.iter().zip(&library.uses).filter(|(module, _)| module.path[0] != "store") {
         for used in uses.iter().filter(|used| !used.test) {
-            let target = library.module_of(&used.path, &used.scope, 0).unwrap_or_default();
+            let path = library.in_full(&used.path, &used.scope);
+            let target = library.module_of(&path, &used.scope, 0).unwrap_or_default();
             if !target.starts_with(&["store".to_owned(), "sqlite".to_owned()]) {
                 continue;
             }
@@ -613,8 +605,8 @@ fn libraries_that_belong_to_one_module_are_used_only_there() {
 /// Files of `src` that open files by other means than `disk`, each with its reason.
 const OPEN_FILES: &[(&str, &str)] = &[
     ("src/disk.rs", "it is the helper"),
-    ("src/state/place.rs", "the state file and its lock are opened for writing, follow no link and are kept open"),
-    ("src/state/lock.rs", "the name of the machine is a file of /proc, which `disk` refuses"),
+    ("src/store/sqlite/db/place.rs", "the state file and its lock are opened for writing, follow no link and are kept open"),
+    ("src/store/sqlite/db/lock.rs", "the name of the machine is a file of /proc, which `disk` refuses"),
     ("src/doctor/local.rs", "the trial whether a folder can be written to creates a file and removes it"),
 ];
 

@@ -1,6 +1,7 @@
 //! The state file: who may open it, what is in it, and a copy of it.
 
-use d365map::state::{DeadLetterFilter, RunKind, StateError, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{DeadLetterFilter, FailureKind, RunKind, StoreError};
 use serde_json::json;
 
 use crate::conformance::wait;
@@ -35,7 +36,7 @@ fn a_second_runner_is_refused_with_the_name_of_the_first_and_readers_are_not() {
     let flow = Flow::open(&file.path);
     flow.page(vec![upsert("a", &[("x", json!(1))]), reject("b")]);
     let refused = Store::open_for_run(&file.path).unwrap_err();
-    assert!(matches!(&refused, StateError::InUse { holder, .. } if holder.pid == Some(std::process::id())), "{refused}");
+    assert!(matches!(&refused, StoreError::InUse { holder, .. } if holder.pid == Some(std::process::id())), "{refused}");
     assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
 
     let reader = Store::open_read(&file.path).unwrap();
@@ -44,12 +45,12 @@ fn a_second_runner_is_refused_with_the_name_of_the_first_and_readers_are_not() {
     assert!(reader.drop_dead_letters(&DeadLetterFilter::default()).is_err(), "a reader writes nothing");
     let beside = Store::open(&file.path).unwrap();
     assert_eq!(beside.retry_dead_letters(&DeadLetterFilter::default()).unwrap(), 1);
-    assert!(matches!(beside.start_run(RunKind::Once, &[]), Err(StateError::NotLocked { .. })));
+    assert!(matches!(beside.start_run(RunKind::Once, &[]), Err(StoreError::NotLocked { .. })));
     assert_eq!(flow.claim(10).len(), 2, "the runner sees what was asked for beside it");
 
     let clone = flow.stores.clone();
     drop(flow);
-    assert!(matches!(Store::open_for_run(&file.path), Err(StateError::InUse { .. })), "held by its last clone");
+    assert!(matches!(Store::open_for_run(&file.path), Err(StoreError::InUse { .. })), "held by its last clone");
     drop(clone);
     Flow::open(&file.path);
 }
@@ -57,12 +58,12 @@ fn a_second_runner_is_refused_with_the_name_of_the_first_and_readers_are_not() {
 #[test]
 fn reading_where_there_is_no_state_file_says_so_and_makes_none() {
     let file = temp_file();
-    assert!(matches!(Store::open_read(&file.path), Err(StateError::NotFound { .. })));
+    assert!(matches!(Store::open_read(&file.path), Err(StoreError::NotFound { .. })));
     assert!(!file.path.exists());
     std::fs::create_dir_all(file.path.parent().unwrap()).unwrap();
     std::fs::write(&file.path, "").unwrap();
     // A run has just made it, and not its tables yet.
-    assert!(matches!(Store::open_read(&file.path), Err(StateError::NotFound { .. })));
+    assert!(matches!(Store::open_read(&file.path), Err(StoreError::NotFound { .. })));
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn a_file_of_a_newer_format_or_of_another_program_is_refused_unchanged() {
     raw.execute_batch("PRAGMA user_version = 99").unwrap();
     for opened in [Store::open_for_run(&file.path), Store::open_read(&file.path)] {
         let error = opened.unwrap_err();
-        assert!(matches!(error, StateError::NewerFormat { found: 99, .. }), "{error}");
+        assert!(matches!(error, StoreError::NewerFormat { found: 99, .. }), "{error}");
         assert!(error.to_string().contains("newer d365map"), "{error}");
     }
 
@@ -81,13 +82,13 @@ fn a_file_of_a_newer_format_or_of_another_program_is_refused_unchanged() {
     std::fs::create_dir_all(foreign.path.parent().unwrap()).unwrap();
     rusqlite::Connection::open(&foreign.path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     let before = std::fs::read(&foreign.path).unwrap();
-    assert!(matches!(Store::open(&foreign.path), Err(StateError::Foreign { .. })));
+    assert!(matches!(Store::open(&foreign.path), Err(StoreError::Foreign { .. })));
     assert_eq!(std::fs::read(&foreign.path).unwrap(), before);
 
     let text = temp_file();
     std::fs::create_dir_all(text.path.parent().unwrap()).unwrap();
     std::fs::write(&text.path, "not a database, but a text of more than a hundred characters ".repeat(10)).unwrap();
-    assert!(matches!(Store::open(&text.path), Err(StateError::Sql { .. })));
+    assert!(matches!(Store::open(&text.path), Err(StoreError::Failed { kind: FailureKind::Damaged, .. })));
 }
 
 #[cfg(unix)]

@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use d365map::state::{StateError, Store};
+use d365map::store::StoreError;
+use d365map::store::sqlite::db::Store;
 
 /// Carried out by [`elsewhere`] in a separate process.
 #[test]
@@ -16,7 +17,7 @@ fn open_a_store_for_a_run() {
     let Some(path) = std::env::var_os("D365MAP_TEST_STATE") else { return };
     match Store::open_for_run(Path::new(&path)) {
         Ok(_) => println!("answer: opened"),
-        Err(StateError::InUse { holder, .. }) => println!("answer: in use by {holder}"),
+        Err(StoreError::InUse { holder, .. }) => println!("answer: in use by {holder}"),
         Err(error) => println!("answer: {error}"),
     }
 }
@@ -64,7 +65,7 @@ fn two_processes_never_run_on_one_file_whatever_name_they_reach_it_by() {
         assert!(elsewhere(&folder.at(name)).contains("second name"), "{name}");
     }
     assert!(
-        matches!(Store::open_read(&folder.at("hard.db")), Err(StateError::Unsafe { .. })),
+        matches!(Store::open_read(&folder.at("hard.db")), Err(StoreError::Unsafe { .. })),
         "not even to read: it would have another log"
     );
     std::fs::remove_file(folder.at("hard.db")).unwrap();
@@ -97,7 +98,7 @@ fn a_lock_file_that_is_a_link_is_refused_and_what_it_leads_to_keeps_its_text() {
         std::fs::write(&other, "dear").unwrap();
         if symbolic { symlink(&other, &lock) } else { std::fs::hard_link(&other, &lock) }.unwrap();
         let error = Store::open_for_run(&folder.at("state.db")).unwrap_err();
-        assert!(matches!(&error, StateError::Unsafe { path, .. } if path.ends_with("state.db.lock")), "{error}");
+        assert!(matches!(&error, StoreError::Unsafe { path, .. } if path.ends_with("state.db.lock")), "{error}");
         assert!(error.to_string().contains("remove it"), "{error}");
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "dear");
     }

@@ -19,7 +19,7 @@ use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, LinkAbsent, 
 use crate::run::{RunError, failure};
 use crate::store::{
     Absence, Change, Claim, Cursor, CursorMove, Failure, Field, IfAbsent, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
-    Partition, Payload, Privacy, Reason, RelatedUses, StateError, Unseen,
+    Partition, Payload, Privacy, Reason, RelatedUses, StoreError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::{self, Instant};
@@ -109,7 +109,7 @@ async fn begin_comparison(shared: &Shared, fingerprint: &str) -> Result<(), RunE
 
 /// The error of changes that need approval.
 pub(super) fn mass_change(flow: &IngressFlow, change: MassChange) -> RunError {
-    RunError::State(StateError::MassChange { mapping: flow.name.clone(), change: Box::new(change) })
+    RunError::State(StoreError::MassChange { mapping: flow.name.clone(), change: Box::new(change) })
 }
 
 #[derive(PartialEq, Eq)]

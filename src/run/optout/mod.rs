@@ -43,7 +43,7 @@ use crate::count::counted;
 use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
 use crate::plan::{self, Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
-use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StateError, Stores};
+use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StoreError, Stores};
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Entity;
 use rule::Rule;
@@ -172,7 +172,7 @@ fn fingerprint(flow: &OptoutFlow) -> String {
 ///
 /// # Errors
 /// When the state cannot be written.
-pub async fn decide_reconciliation(stores: &Stores, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StateError> {
+pub async fn decide_reconciliation(stores: &Stores, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StoreError> {
     if let Some(flow) = plan.optouts.iter().find(|flow| flow.mapping == mapping) {
         let name = name_of(flow);
         stores.optouts.begin_optouts(&name, &fingerprint(flow)).await?;

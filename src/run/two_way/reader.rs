@@ -12,7 +12,7 @@ use crate::engine::events::RunEvent;
 use crate::eval::raw_at;
 use crate::plan::TwoWayFlow;
 use crate::run::{RunError, failure};
-use crate::store::{PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, StateError};
+use crate::store::{PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, StoreError};
 use crate::systems::{Cursor, PageRequest, Query, Row, Source};
 
 /// What is read for a two-way mapping.
@@ -52,7 +52,7 @@ impl Part {
         }
     }
 
-    async fn cursor(self, shared: &Shared, plan: &str) -> Result<Option<String>, StateError> {
+    async fn cursor(self, shared: &Shared, plan: &str) -> Result<Option<String>, StoreError> {
         let pairs = &shared.context.stores.pairs;
         match self {
             Part::Side(side) => pairs.pair_cursor(shared.name(), side, plan).await,
@@ -61,7 +61,7 @@ impl Part {
     }
 
     /// Stores a page and how far it was read.
-    async fn take(self, shared: &Shared, rows: &[Row], mark: PairMark) -> Result<PairIntake, StateError> {
+    async fn take(self, shared: &Shared, rows: &[Row], mark: PairMark) -> Result<PairIntake, StoreError> {
         let pairs = &shared.context.stores.pairs;
         match self {
             Part::Side(side) => {

@@ -22,7 +22,7 @@ use crate::run::calls::{self, CallKind, Sides};
 use crate::run::failure::{of_rejection, place};
 use crate::run::trouble::{FailedCall, Trouble, with_trouble};
 use crate::run::{Pace, RunError};
-use crate::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairSide, StateError};
+use crate::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairSide, StoreError};
 use crate::systems::{Payload, RecordKey, Written};
 use crate::time::Instant;
 
@@ -67,8 +67,8 @@ impl From<Fault> for Break {
     }
 }
 
-impl From<StateError> for Break {
-    fn from(error: StateError) -> Break {
+impl From<StoreError> for Break {
+    fn from(error: StoreError) -> Break {
         Break::Run(error.into())
     }
 }

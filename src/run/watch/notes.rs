@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::run::Clock;
-use crate::store::{Control, StateError, WorkflowNote};
+use crate::store::{Control, StoreError, WorkflowNote};
 use crate::time::Instant;
 
 /// From an attempt to write the notes to the next one.
@@ -67,7 +67,7 @@ impl Notebook {
         self.settle(written);
     }
 
-    fn settle(&mut self, written: Result<(), StateError>) {
+    fn settle(&mut self, written: Result<(), StoreError>) {
         match written {
             Ok(()) => {
                 if self.trouble {

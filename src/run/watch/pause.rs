@@ -35,7 +35,7 @@ pub(super) fn back_off(failures: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::connect::Call;
-    use crate::store::StateError;
+    use crate::store::{FailureKind, StoreError};
 
     #[test]
     fn pauses_grow_and_stay_within_ten_minutes() {
@@ -46,19 +46,17 @@ mod tests {
     #[test]
     fn an_answer_that_may_be_odd_is_tried_again_soon_a_refused_client_after_ten_minutes_and_other_work_for_a_person_every_hour() {
         let call = || Box::<Call>::default();
-        let sql = |code| {
-            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-            RunError::State(StateError::Sql { path: "s".into(), doing: "write", source })
-        };
+        let failed = |kind| RunError::State(StoreError::Failed { path: "s".into(), doing: "write", kind, source: "an error".into() });
         for error in [
             RunError::Service(ConnectError::Forbidden { call: call() }),
             RunError::Service(ConnectError::NotFound { call: call() }),
             RunError::Service(ConnectError::Rejected { call: call() }),
             RunError::Service(ConnectError::Protocol { call: call(), problem: "an HTML page".to_owned() }),
-            sql(rusqlite::ffi::SQLITE_FULL),
-            sql(rusqlite::ffi::SQLITE_BUSY),
-            sql(rusqlite::ffi::SQLITE_IOERR_WRITE),
-            sql(rusqlite::ffi::SQLITE_READONLY),
+            failed(FailureKind::Full),
+            failed(FailureKind::Busy),
+            failed(FailureKind::Disk),
+            failed(FailureKind::Denied),
+            failed(FailureKind::Other),
             RunError::Task("a panic".to_owned()),
             RunError::Taken { name: "a".to_owned() },
         ] {
@@ -82,8 +80,8 @@ mod tests {
             RunError::Stranger { name: "a".to_owned(), service: "Campaign", answers: 3, last: "an HTML page".to_owned(), waiting: 3 };
         assert_eq!(after(&stranger, 0), LONGEST_BACK_OFF);
         for error in [
-            sql(rusqlite::ffi::SQLITE_CORRUPT),
-            RunError::State(StateError::MassChange { mapping: "a".to_owned(), change: Box::default() }),
+            failed(FailureKind::Damaged),
+            RunError::State(StoreError::MassChange { mapping: "a".to_owned(), change: Box::default() }),
             RunError::KeyChanged { name: "a".to_owned(), before: "x".to_owned(), now: "y".to_owned() },
             RunError::Untracked { name: "a".to_owned(), table: "t".to_owned(), message: String::new() },
             RunError::Service(ConnectError::Config { problem: String::new(), remedy: String::new() }),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use d365map::store::{
-    Change, Claim, Comparison, CursorMove, DeadLetterFilter, PageCommit, PageTimes, Partition, RefetchOutcome, RunOutcome, StateError,
+    Change, Claim, Comparison, CursorMove, DeadLetterFilter, PageCommit, PageTimes, Partition, RefetchOutcome, RunOutcome, StoreError,
     Unseen, Work,
 };
 use d365map::time::now;
@@ -80,7 +80,7 @@ fn an_answer_that_does_not_fit_its_operation_is_refused_and_nothing_of_its_batch
     flow.page(vec![upsert("a", &[("x", json!(1))]), upsert("b", &[("x", json!(1))])]);
     let ops = flow.claim(2);
     let refused = wait(flow.stores.outbox.settle(flow.run, vec![ops[0].written(true), ops[1].deleted()]));
-    assert!(matches!(refused, Err(StateError::Misfit { op: "upsert", result: "deleted", .. })));
+    assert!(matches!(refused, Err(StoreError::Misfit { op: "upsert", result: "deleted", .. })));
     assert_eq!(flow.backlog(), 2);
     assert_eq!(flow.settle(vec![ops[0].written(true)]).created, 1);
 }

@@ -14,7 +14,7 @@ mod persons;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use d365map::store::{Stores, in_memory};
 use tokio::runtime::Runtime;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use d365map::store::{
-    Change, Comparison, CursorMove, DeadLetterFilter, PageCommit, PageTimes, Phase, Reason, RefetchOutcome, StateError, Unseen, Work,
+    Change, Comparison, CursorMove, DeadLetterFilter, PageCommit, PageTimes, Phase, Reason, RefetchOutcome, StoreError, Unseen, Work,
 };
 use d365map::time::now;
 use serde_json::json;
@@ -27,7 +27,7 @@ fn a_page_read_from_an_old_cursor_changes_nothing_at_all(store: New) {
         guard: None,
         to: CursorMove::Next("elsewhere".into()),
     };
-    assert!(matches!(wait(flow.stores.cursors.commit_page(late)), Err(StateError::CursorMoved { .. })));
+    assert!(matches!(wait(flow.stores.cursors.commit_page(late)), Err(StoreError::CursorMoved { .. })));
     assert_eq!(flow.backlog(), 1);
     assert_eq!(flow.cursor().link.as_deref(), Some("next"));
     assert!(wait(flow.stores.dead_letters.dead_letters(&DeadLetterFilter::default(), 0, 10)).unwrap().is_empty());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use d365map::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairMark, PairNotice, PairSide, RunId, RunKind, StateError, Stores};
+use d365map::store::{ClaimedPair, Failure, Joined, Pair, PairEnd, PairMark, PairNotice, PairSide, RunId, RunKind, StoreError, Stores};
 use d365map::time::now;
 
 use super::{Factory, New, rules, wait};
@@ -201,7 +201,7 @@ fn a_page_moves_the_reading_of_its_side_and_one_from_another_place_is_refused(st
     assert_eq!(wait(pairs.pair_cursor(FLOW, PairSide::Right, "plan")).unwrap(), None);
     let notice = PairNotice { id: "l".to_owned(), version: None, begins: true };
     let refused = wait(pairs.take_pairs(FLOW, PairSide::Left, vec![notice], Some(mark)));
-    assert!(matches!(refused, Err(StateError::CursorMoved { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::CursorMoved { .. })), "{refused:?}");
     assert_eq!(bench.backlog(), 0);
     assert_eq!(cursor("another plan"), None);
 }

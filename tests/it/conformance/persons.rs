@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use d365map::store::{
     CursorMove, Environment, EventMark, EventResult, Fate, Flags, Mark, NewEvent, OptoutStage, Person, PersonEnd, Phase, PlannedWorkflow,
-    Reason, RunKind, RunOutcome, Side, Sightings, StateError, Stores, Wish, WorkflowIdentity, WorkflowNote, WorkflowState,
+    Reason, RunKind, RunOutcome, Side, Sightings, StoreError, Stores, Wish, WorkflowIdentity, WorkflowNote, WorkflowState,
 };
 use d365map::system::SystemId;
 use d365map::time::now;
@@ -46,7 +46,7 @@ fn a_person_is_not_forgotten_while_a_worker_has_the_record_in_its_hands(store: N
     let flow = Flow::in_delta(store);
     flow.page(vec![upsert(ADA, &[("x", json!(1))])]);
     let op = flow.claim_one();
-    assert!(matches!(wait(flow.stores.privacy.forget(ADA)), Err(StateError::InFlight { .. })));
+    assert!(matches!(wait(flow.stores.privacy.forget(ADA)), Err(StoreError::InFlight { .. })));
     flow.settle(vec![op.written(true)]);
     wait(flow.stores.privacy.forget(ADA)).unwrap();
     assert!(wait(flow.stores.ledger.keys_of(FLOW, ADA)).unwrap().is_empty());
@@ -97,7 +97,7 @@ fn events_wait_in_their_order_until_they_are_settled_and_a_failed_one_until_its_
     assert_eq!(wait(events.events_aside(EVENTS, &["open"])).unwrap(), 4);
 
     assert_eq!(wait(events.claim_events(run, EVENTS, &[seqs[0], 9999])).unwrap(), [seqs[0]]);
-    assert!(matches!(wait(flow.stores.privacy.forget(ADA)), Err(StateError::InFlight { .. })), "they are being written");
+    assert!(matches!(wait(flow.stores.privacy.forget(ADA)), Err(StoreError::InFlight { .. })), "they are being written");
     wait(events.claim_events(run, EVENTS, &seqs)).unwrap();
     let results = [EventResult::Written, EventResult::Gone, EventResult::Failed(failure("refused")), EventResult::Later];
     wait(events.settle_events(run, EVENTS, seqs.iter().copied().zip(results).collect())).unwrap();
@@ -153,7 +153,7 @@ fn contacts_that_were_read_from_an_old_cursor_change_nothing(store: New) {
     contacts(stores, vec![], CursorMove::Next("next".to_owned()));
     let sightings = Sightings::new(vec![(ADA.to_owned(), ())], |_, ()| Fate::Keep { person: owed(Flags::of(1)), due: true });
     let mark = Mark::Contacts { from, to: CursorMove::Next("elsewhere".to_owned()) };
-    assert!(matches!(wait(stores.optouts.store_optouts(OPTOUTS, sightings, mark)), Err(StateError::CursorMoved { .. })));
+    assert!(matches!(wait(stores.optouts.store_optouts(OPTOUTS, sightings, mark)), Err(StoreError::CursorMoved { .. })));
     assert_eq!(wait(stores.optouts.optouts(OPTOUTS, "", 10)).unwrap(), []);
     assert_eq!(wait(stores.cursors.cursor(OPTOUTS)).unwrap().unwrap().link.as_deref(), Some("next"));
 }
@@ -245,7 +245,7 @@ fn a_store_belongs_to_one_environment(store: New) {
     assert!(control.is_bound());
     wait(control.check_environment(&environment("one"))).unwrap();
     for refused in [wait(control.check_environment(&environment("two"))), wait(control.bind_environment(&environment("two")))] {
-        assert!(matches!(refused, Err(StateError::OtherEnvironment { .. })));
+        assert!(matches!(refused, Err(StoreError::OtherEnvironment { .. })));
     }
     assert_eq!(wait(control.environment()).unwrap(), environment("one").0);
 }
@@ -259,7 +259,7 @@ fn a_workflow_that_is_dropped_is_gone_and_says_what_was_held_of_it(store: New) {
     assert_eq!((dropped.name.as_str(), dropped.records, dropped.backlog, dropped.dead_letters), (FLOW, 1, 1, 1));
     assert_eq!(wait(control.known_workflows()).unwrap(), []);
     assert!(wait(flow.stores.cursors.cursor(FLOW)).unwrap().is_none());
-    assert!(matches!(wait(control.drop_workflow(FLOW)), Err(StateError::UnknownWorkflow { .. })));
+    assert!(matches!(wait(control.drop_workflow(FLOW)), Err(StoreError::UnknownWorkflow { .. })));
 }
 
 fn a_store_that_moves_to_another_organization_reads_all_records_again_and_keeps_the_opt_outs_of_the_same_data(store: New) {

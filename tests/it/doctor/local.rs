@@ -1,6 +1,6 @@
 //! The project's files and this machine.
 
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use insta::assert_snapshot;
 use serde_json::Value;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use d365map::state::{DeadLetter, DeadLetterFilter, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{DeadLetter, DeadLetterFilter};
 use d365map_emulator::Config;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Publisher, Services, Summary, run};
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

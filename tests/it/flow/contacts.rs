@@ -91,7 +91,7 @@ async fn an_initial_field_goes_with_creation_and_replay_and_not_with_changes() {
     world.run(&plan).await;
     assert_eq!(city(world.profile(1).await), "London");
     {
-        let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+        let store = d365map::store::sqlite::db::Store::open_for_run(&world.state()).expect("the state opens");
         store.reset_for_replay("contacts", &plan.ingress[0].fingerprint()).expect("the replay is noted");
     }
     let replay = world.run(&plan).await;
@@ -209,8 +209,8 @@ async fn what_campaign_refuses_becomes_a_dead_letter_with_its_line() {
     // A retry reads the record again: the old payload is not written over the fixed one.
     world.update(1, json!({"emailaddress1": "a@example.com"})).await;
     {
-        let store = d365map::state::Store::open(&world.state()).expect("the state opens");
-        assert_eq!(store.retry_dead_letters(&d365map::state::DeadLetterFilter::default()).expect("put back"), 1);
+        let store = d365map::store::sqlite::db::Store::open(&world.state()).expect("the state opens");
+        assert_eq!(store.retry_dead_letters(&d365map::store::DeadLetterFilter::default()).expect("put back"), 1);
     }
     world.run(&plan).await;
     assert_eq!(world.profile(1).await.expect("written")["email"], "a@example.com");

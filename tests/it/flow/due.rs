@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Pace, Publisher, RunError, run};
-use d365map::state::{DueStatus, Phase, StateError, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{DueStatus, Phase, StoreError};
 use d365map::time::{format_instant, now};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +122,7 @@ async fn records_that_leave_the_filter_together_are_held_as_a_mass_change() {
     assert_eq!(world.run(&plan).await.created, 12);
     world.options.clock.advance(TimeDelta::hours(6));
     match world.try_run(&plan).await {
-        Err(RunError::State(StateError::MassChange { change, .. })) => assert_eq!((change.filtered, change.known), (12, 12)),
+        Err(RunError::State(StoreError::MassChange { change, .. })) => assert_eq!((change.filtered, change.known), (12, 12)),
         other => panic!("not held: {other:?}"),
     }
     assert_eq!(world.profiles().await.len(), 12);
@@ -258,7 +259,7 @@ async fn a_comparison_that_would_delete_many_records_is_held_and_does_not_begin_
     }
     for _ in 0..2 {
         match world.try_run(&plan).await {
-            Err(RunError::State(StateError::MassChange { change, .. })) => assert_eq!((change.unseen, change.known), (11, 12)),
+            Err(RunError::State(StoreError::MassChange { change, .. })) => assert_eq!((change.unseen, change.known), (11, 12)),
             other => panic!("not held: {other:?}"),
         }
         world.options.clock.advance(TimeDelta::days(8));

@@ -397,7 +397,7 @@ fields:
     let url = format!("{}/campaign/rows/profile/{one}", world.emulators.admin_url().trim_end_matches('/'));
     assert!(world.client.patch(url).json(&json!({"cusCrmId": one})).send().await.expect("an answer").status().is_success());
     {
-        let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+        let store = d365map::store::sqlite::db::Store::open_for_run(&world.state()).expect("the state opens");
         store.reset_for_replay("contacts", &after.ingress[0].fingerprint()).expect("the replay is noted");
     }
     world.try_run(&after).await.expect("the run completes");

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use d365map::state::{EventMark, NewEvent, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{EventMark, NewEvent};
 use serde_json::{Value, json};
 
 use super::events::{ALL, count, counts, event, go, rows, services, try_run, world};

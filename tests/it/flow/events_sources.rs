@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use d365map::connect::sftp::{DeliveryLogColumns, ExportFiles, Files, TrackingLogColumns};
 use d365map::run::{Services, dry_run, repair_events};
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::RunError;
-use d365map::state::{StateError, Store};
+use d365map::store::StoreError;
+use d365map::store::sqlite::db::Store;
 use d365map_emulator::Config;
 use serde_json::json;
 
@@ -31,7 +32,7 @@ async fn loaded(plan: &Arc<ExecutionPlan>) -> World {
 
 fn refused(result: Result<d365map::run::Summary, RunError>) -> String {
     match result {
-        Err(RunError::State(StateError::Orphan { .. })) => result.unwrap_err().to_string(),
+        Err(RunError::State(StoreError::Orphan { .. })) => result.unwrap_err().to_string(),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -66,7 +67,7 @@ async fn a_dry_run_of_a_renamed_mapping_goes_on_with_its_state_and_leaves_the_na
     other.ingress[0].key.path = vec!["cusCode".to_owned()];
     let stop = tokio_util::sync::CancellationToken::new();
     let refused = d365map::run::dry_run(&std::sync::Arc::new(other), &world.services().1, &store.into(), &world.options, &stop).await;
-    assert!(matches!(refused, Err(RunError::State(StateError::Orphan { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(RunError::State(StoreError::Orphan { .. }))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -111,7 +112,7 @@ async fn a_mapping_that_is_removed_while_another_stays_stops_no_workflow_and_can
     let store = Store::open_for_run(&world.state()).unwrap();
     assert_eq!(store.known_workflows().unwrap().len(), 2);
     assert_eq!(store.drop_workflow("contacts").unwrap().records, 3);
-    assert!(matches!(store.drop_workflow("contacts"), Err(StateError::UnknownWorkflow { .. })));
+    assert!(matches!(store.drop_workflow("contacts"), Err(StoreError::UnknownWorkflow { .. })));
     assert_eq!(store.known_workflows().unwrap().iter().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["leads"]);
 }
 
@@ -177,7 +178,7 @@ async fn another_campaign_is_refused_before_anything_is_read_until_the_state_is_
     std::mem::swap(&mut first.folder, &mut second.folder);
     let reads = async || second.admin_get("stats").await["apis"]["dataverse"].to_string();
     let error = second.try_run(&plan).await.unwrap_err();
-    assert!(matches!(&error, RunError::State(StateError::OtherEnvironment { .. })), "{error}");
+    assert!(matches!(&error, RunError::State(StoreError::OtherEnvironment { .. })), "{error}");
     let text = error.to_string();
     assert!(text.contains("belongs to Campaign at http://127.0.0.1") && text.contains("state rebind"), "{text}");
     assert!(second.profiles().await.is_empty(), "{}", reads().await);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Summary};
-use d365map::state::{Status, Store};
+use d365map::store::Status;
+use d365map::store::sqlite::db::Store;
 use d365map_emulator::Config;
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::RunError;
-use d365map::state::{MassChange, Reason, StateError, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{MassChange, Reason, StoreError};
 use serde_json::{Value, json};
 
 use super::support::{World, id, plan_of, small};
@@ -24,7 +25,7 @@ async fn loaded(contacts: u32, plan: &Arc<ExecutionPlan>) -> World {
 
 async fn held(world: &World, plan: &Arc<ExecutionPlan>) -> MassChange {
     match world.try_run(plan).await {
-        Err(RunError::State(StateError::MassChange { change, .. })) => *change,
+        Err(RunError::State(StoreError::MassChange { change, .. })) => *change,
         other => panic!("not held: {other:?}"),
     }
 }
@@ -162,7 +163,7 @@ async fn a_source_that_returns_nothing_deletes_nothing_until_it_is_approved_howe
     world.delete(2).await;
     world.admin("expire-delta", Value::Null).await;
     // What lets everything else pass does not let this pass.
-    world.options.mass_limits = d365map::state::MassLimits::unlimited();
+    world.options.mass_limits = d365map::store::MassLimits::unlimited();
     let change = held(&world, &plan).await;
     assert!(change.source_empty && change.unseen == 2, "{change}");
     assert!(change.to_string().contains("no record at all"), "{change}");
@@ -371,12 +372,12 @@ async fn a_field_that_becomes_empty_a_few_records_at_a_time_is_held_once_it_is_a
 async fn a_run_that_allows_everything_does_not_count_against_later_ones() {
     let plan = small(DELETES);
     let mut world = loaded(30, &plan).await;
-    world.options.mass_limits = d365map::state::MassLimits::unlimited();
+    world.options.mass_limits = d365map::store::MassLimits::unlimited();
     for n in 1..=20 {
         world.delete(n).await;
     }
     assert_eq!(world.run(&plan).await.deleted, 20);
-    world.options.mass_limits = d365map::state::MassLimits::default();
+    world.options.mass_limits = d365map::store::MassLimits::default();
     world.delete(21).await;
     assert_eq!(world.run(&plan).await.deleted, 1);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Publisher, RunError, Services, run};
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

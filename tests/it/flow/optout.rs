@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Reconciliation, RunError, Summary, reconcile};
-use d365map::state::{OptoutStage, Store};
+use d365map::store::OptoutStage;
+use d365map::store::sqlite::db::Store;
 use d365map_emulator::Config;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -455,7 +456,7 @@ async fn what_a_service_refuses_is_a_dead_letter_that_a_retry_settles() {
     let letters = world.dead_letters();
     assert_eq!((letters.len(), &*letters[0].mapping, &*letters[0].source_id), (1, "contacts.optout", &*id(1)));
     assert_eq!(letters[0].failure.place.as_ref().unwrap().line, 8);
-    Store::open(&world.state()).unwrap().retry_dead_letters(&d365map::state::DeadLetterFilter::default()).unwrap();
+    Store::open(&world.state()).unwrap().retry_dead_letters(&d365map::store::DeadLetterFilter::default()).unwrap();
     world.sync(&plan).await;
     assert_eq!((world.flags(1).await, world.dead_letters().len()), ((true, false, true), 0));
 }

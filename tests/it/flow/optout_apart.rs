@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use d365map::state::{Approval, Store};
+use d365map::store::Approval;
+use d365map::store::sqlite::db::Store;
 
 use super::optout::world;
 use super::support::{World, id, plan_of};
@@ -72,7 +73,7 @@ async fn an_attribute_that_campaign_refuses_keeps_no_other_opt_out_from_being_wr
     world.admin("fail-next", json!({"kind": "status", "status": 400, "api": "campaign", "method": "PATCH", "count": 2})).await;
     let flows = world.sync(&plan).await;
     assert_eq!((flows[FLOW].failed, world.lists(1).await), (1, (false, true, false)));
-    Store::open(&world.state()).unwrap().retry_dead_letters(&d365map::state::DeadLetterFilter::default()).unwrap();
+    Store::open(&world.state()).unwrap().retry_dead_letters(&d365map::store::DeadLetterFilter::default()).unwrap();
     world.sync(&plan).await;
     assert_eq!((world.dead_letters().len(), world.lists(1).await), (0, (true, true, false)));
 }

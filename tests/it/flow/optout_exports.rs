@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use d365map::connect::sftp::{CsvFormat, ExportFiles, Files, OptOutColumns, SftpConfig};
 use d365map::plan::ExecutionPlan;
 use d365map::run::{FlowSummary, Publisher, RunError, Services, Summary, run};
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use d365map::time::{format_instant_campaign, now};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

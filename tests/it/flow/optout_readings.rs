@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use d365map::run::{ChangedProfiles, Memories, Options, Publisher, run};
-use d365map::state::{OptoutState, Store};
+use d365map::store::OptoutState;
+use d365map::store::sqlite::db::Store;
 use d365map_emulator::Config;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Publisher, run};
-use d365map::state::{StateError, Store};
+use d365map::store::StoreError;
+use d365map::store::sqlite::db::Store;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -71,7 +72,7 @@ impl Said {
 async fn opened(world: &World) -> Store {
     for _ in 0..200 {
         match Store::open_for_run(&world.state()) {
-            Err(StateError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(StoreError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
             other => return other.expect("the state opens"),
         }
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use d365map::state::{Change, CursorMove, PageCommit, Payload, RunKind, RunOutcome, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{Change, CursorMove, PageCommit, Payload, RunKind, RunOutcome};
 use serde_json::{Value, json};
 
 use super::support::{World, id};
@@ -179,7 +180,7 @@ fn among_thousands_of_records_that_came_and_went_nothing_of_the_forgotten_is_lef
                 from: cursor,
                 changes,
                 rewrite: false,
-                times: d365map::state::PageTimes::default(),
+                times: d365map::store::PageTimes::default(),
                 guard: None,
                 to,
             };

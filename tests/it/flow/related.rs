@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::RunError;
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use serde_json::{Value, json};
 
 use super::support::{World, id, plan_of};

@@ -1,6 +1,7 @@
 //! Fields that were taken out of a mapping while records waited with them: nothing of them is sent, and nothing of them is kept.
 
-use d365map::state::{Change, CursorMove, PageCommit, PageTimes, Payload, RunKind, RunOutcome, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{Change, CursorMove, PageCommit, PageTimes, Payload, RunKind, RunOutcome};
 use serde_json::{Value, json};
 
 use super::support::{World, ada, id, plan_of};
@@ -53,7 +54,7 @@ async fn a_field_that_was_taken_out_of_the_mapping_is_not_sent_for_records_that_
 
 #[test]
 fn a_record_waits_no_longer_for_the_one_to_which_a_removed_field_linked() {
-    use d365map::state::{Field, WrittenPath};
+    use d365map::store::{Field, WrittenPath};
 
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open_for_run(&folder.path().join("state.db")).expect("a state");
@@ -80,6 +81,6 @@ fn a_record_waits_no_longer_for_the_one_to_which_a_removed_field_linked() {
     assert!(claim().is_empty(), "the field is still written");
     assert_eq!(store.drop_unwritten("orders", &[written("cusName", None)]).expect("dropped"), 1);
     let ops = claim();
-    let d365map::state::Work::Upsert(fields) = &ops[0].work else { panic!("{ops:?}") };
+    let d365map::store::Work::Upsert(fields) = &ops[0].work else { panic!("{ops:?}") };
     assert_eq!(fields.iter().map(|f| &*f.path).collect::<Vec<_>>(), ["cusName"]);
 }

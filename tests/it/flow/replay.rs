@@ -30,7 +30,7 @@ fn state(world: &World) -> std::path::PathBuf {
 async fn a_replay_is_refused_where_table_or_backlog_has_two_million_records() {
     let world = loaded().await;
     let generation = || {
-        let store = d365map::state::Store::open_read(&state(&world)).expect("the state");
+        let store = d365map::store::sqlite::db::Store::open_read(&state(&world)).expect("the state");
         store.cursor("contacts").expect("the state").expect("a cursor").generation
     };
     let before = generation();

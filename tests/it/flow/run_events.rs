@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use d365map::run::{Publisher, Receiver, RunEvent, Subscriber, run};
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,8 @@ use d365map::diagnostics::render::{Format, Style, render};
 use d365map::plan::ExecutionPlan;
 use d365map::run::{DryRun, FlowSummary, Options, Pace, Publisher, RunError, Services, Summary, dry_run, run};
 use d365map::schema::Catalogue;
-use d365map::state::{DeadLetter, DeadLetterFilter, Store};
+use d365map::store::sqlite::db::Store;
+use d365map::store::{DeadLetter, DeadLetterFilter};
 use d365map::systems::campaign::{Campaign, CampaignConfig, LinkForm};
 use d365map::systems::dataverse::{Dataverse, DataverseConfig};
 use d365map_emulator::{Config, Running, start};
@@ -88,7 +89,7 @@ impl World {
                 page_size: 100,
                 concurrency: 6,
                 backlog_high_water: 10_000,
-                mass_limits: d365map::state::MassLimits::default(),
+                mass_limits: d365map::store::MassLimits::default(),
                 optouts: d365map::run::OptoutSettings::default(),
                 memories: d365map::run::Memories::default(),
                 clock: d365map::run::Clock::default(),

@@ -268,22 +268,22 @@ async fn a_403_of_campaign_for_every_write_of_a_kind_stops_the_mapping_and_makes
 
 /// The first of a world's contacts has a change that earlier runs have tried to write so often.
 fn tried(world: &World, attempts: u32) {
-    let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+    let store = d365map::store::sqlite::db::Store::open_for_run(&world.state()).expect("the state opens");
     let flow = ["contacts".to_owned()];
-    let (run, _) = store.start_run(d365map::state::RunKind::Once, &flow).expect("a run");
+    let (run, _) = store.start_run(d365map::store::RunKind::Once, &flow).expect("a run");
     let cursor = store.cursor("contacts").expect("a cursor").expect("it has run");
-    let mut payload = d365map::state::Payload::default();
+    let mut payload = d365map::store::Payload::default();
     payload.push_value("firstName", &json!("Poison"), false).expect("a value");
-    let change = d365map::state::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
-    let to = d365map::state::CursorMove::Next(cursor.link.clone().expect("a delta link"));
+    let change = d365map::store::Change::Upsert { source_id: super::support::id(1), key: super::support::id(1), payload };
+    let to = d365map::store::CursorMove::Next(cursor.link.clone().expect("a delta link"));
     let [mapping] = flow;
-    let page = d365map::state::PageCommit {
+    let page = d365map::store::PageCommit {
         run,
         mapping,
         from: cursor,
         changes: vec![change],
         rewrite: false,
-        times: d365map::state::PageTimes::default(),
+        times: d365map::store::PageTimes::default(),
         guard: None,
         to,
     };
@@ -292,7 +292,7 @@ fn tried(world: &World, attempts: u32) {
         let op = store.claim(run, "contacts", 1, d365map::time::now()).expect("a claim").remove(0);
         store.settle(run, vec![op.retry(d365map::time::now(), "500", false)]).expect("settled");
     }
-    store.end_run(run, d365map::state::RunOutcome::Completed, &Value::Null).expect("an end");
+    store.end_run(run, d365map::store::RunOutcome::Completed, &Value::Null).expect("an end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,7 +314,7 @@ async fn reading_pauses_at_the_high_water_mark() {
     let mut world = World::new(Config { contacts: 600, ..Config::default() }).await;
     world.options.page_size = 50;
     world.options.backlog_high_water = 100;
-    let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+    let store = d365map::store::sqlite::db::Store::open_for_run(&world.state()).expect("the state opens");
     let counters = d365map::run::Publisher::default();
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.clone().into(), world.options(), counters, stop));
@@ -336,7 +336,7 @@ async fn watching_outlives_an_outage_of_the_target() {
     loaded(&world, 40).await;
     world.admin("fail-next", json!({"kind": "status", "status": 503, "api": "campaign", "path": "profile", "count": 10_000})).await;
     world.options.pace = d365map::run::Pace::Watch { interval: std::time::Duration::from_millis(200) };
-    let store = d365map::state::Store::open_for_run(&world.state()).expect("the state opens");
+    let store = d365map::store::sqlite::db::Store::open_for_run(&world.state()).expect("the state opens");
     let stop = tokio_util::sync::CancellationToken::new();
     let counters = d365map::run::Publisher::default();
     let running = tokio::spawn(d365map::run::run(small(""), world.services().1, store.into(), world.options(), counters, stop.clone()));
@@ -374,7 +374,7 @@ async fn a_full_load_that_misses_a_large_share_of_the_records_deletes_nothing_un
         );
         assert_eq!(world.profiles().await.len() as u64, created);
     }
-    d365map::state::Store::open(&world.state()).unwrap().approve_mass_change("contacts").unwrap();
+    d365map::store::sqlite::db::Store::open(&world.state()).unwrap().approve_mass_change("contacts").unwrap();
     assert!(world.run(&plan).await.deleted > 100);
     assert!(world.profiles().await.len() <= 2);
 }
@@ -394,7 +394,7 @@ async fn an_update_that_is_answered_500_run_after_run_while_the_service_works_be
     assert_eq!(world.dead_letters()[0].failure.status, Some(500));
     // Queued again it is read again, and equals what the target has.
     world.admin("clear-faults", Value::Null).await;
-    d365map::state::Store::open(&world.state()).and_then(|s| s.retry_dead_letters(&Default::default())).expect("put back");
+    d365map::store::sqlite::db::Store::open(&world.state()).and_then(|s| s.retry_dead_letters(&Default::default())).expect("put back");
     world.run(&plan).await;
     assert!(world.dead_letters().is_empty());
     assert_eq!(names(&world).await, ["F1"]);
@@ -434,7 +434,10 @@ async fn a_forgotten_person_stops_no_mapping_and_is_named_in_no_summary() {
         ))
     };
     world.create(1, json!({"lastname": "A", "jobtitle": "no date"})).await;
-    d365map::state::Store::open_for_run(&world.state()).expect("the state").forget(&super::support::id(1)).expect("a tombstone");
+    d365map::store::sqlite::db::Store::open_for_run(&world.state())
+        .expect("the state")
+        .forget(&super::support::id(1))
+        .expect("a tombstone");
     for options in ["rejected stop", "rejected dead-letter"] {
         let summary = world.try_run(&plan(options)).await.expect("nothing stops it");
         let flow = &summary.flows[0];

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use d365map::plan::ExecutionPlan;
 use d365map::run::{Pace, PlanSource, PlanSourceError, Publisher, RunError, Services, Summary, Supervision, Workflow, watch};
-use d365map::state::{Store, Wish, WorkflowRecord, WorkflowState, run_in_progress};
+use d365map::store::sqlite::db::{Store, run_in_progress};
+use d365map::store::{Wish, WorkflowRecord, WorkflowState};
 use d365map::time::schedule::Schedule;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -498,7 +499,7 @@ async fn a_dead_letter_put_back_wakes_a_workflow_that_waits_for_its_time() {
     assert_eq!(world.dead_letters().len(), 1);
     world.update(1, json!({"emailaddress1": "a@example.com"})).await;
     let began = Instant::now();
-    watching.store.retry_dead_letters(&d365map::state::DeadLetterFilter::default()).expect("put back");
+    watching.store.retry_dead_letters(&d365map::store::DeadLetterFilter::default()).expect("put back");
     assert_eq!(profile_of(&world, 1).await["externalId"], id(1).as_str());
     assert!(began.elapsed() < Duration::from_secs(10));
     watching.end().await;
@@ -514,7 +515,7 @@ async fn a_replay_asked_for_beside_a_watch_reads_everything_again() {
     watching.store.request_replay("contacts").expect("the request is written");
     watching.until("contacts", "through the replay", |w| !w.replay && w.next_round.is_some()).await;
     let after = watching.store.cursor("contacts").expect("the state").expect("a cursor");
-    assert_eq!((after.generation, after.reason), (before + 1, d365map::state::Reason::Replay));
+    assert_eq!((after.generation, after.reason), (before + 1, d365map::store::Reason::Replay));
     watching.end().await;
 }
 

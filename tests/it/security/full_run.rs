@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use d365map::state::Store;
+use d365map::store::sqlite::db::Store;
 use d365map_emulator::Config;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -185,9 +185,9 @@ async fn everything(log: &str) -> (World, Said, Vec<String>) {
 }
 
 impl World {
-    fn dead_letters_of_project(&self) -> Vec<d365map::state::DeadLetter> {
+    fn dead_letters_of_project(&self) -> Vec<d365map::store::DeadLetter> {
         let store = Store::open_read(&self.folder.path().join(".d365map/state.db")).expect("the state");
-        store.dead_letters(&d365map::state::DeadLetterFilter::default(), 0, 100).expect("dead letters")
+        store.dead_letters(&d365map::store::DeadLetterFilter::default(), 0, 100).expect("dead letters")
     }
 }
 
@@ -212,7 +212,7 @@ async fn no_secret_and_no_token_is_in_any_output_log_or_file_of_a_run_at_its_mos
     // Everything on disk but the one file that holds a secret; the state with its log, as another process sees it while a
     // connection is open.
     let store = Store::open(&world.folder.path().join(".d365map/state.db")).expect("the state");
-    store.retry_dead_letters(&d365map::state::DeadLetterFilter::default()).expect("a change in the log");
+    store.retry_dead_letters(&d365map::store::DeadLetterFilter::default()).expect("a change in the log");
     assert!(world.folder.path().join(".d365map/state.db-wal").exists());
     assert_eq!(scan.folder(world.folder.path(), &["secrets/campaign"]), Vec::<String>::new());
     drop(store);

@@ -1,0 +1,397 @@
+//! What an upsert carries: target path → JSON value, and which of the paths go with the initial load only.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::StoreError;
+use crate::json::push_string;
+
+/// The text of a JSON value: a part of a longer text that the values of a record share, so that a record costs one allocation and not
+/// one for each of its fields. A clone shares the text too.
+#[derive(Clone)]
+pub struct JsonText {
+    whole: Arc<str>,
+    part: Range<usize>,
+}
+
+impl JsonText {
+    /// The part of a text at these bytes, which must be a JSON value.
+    pub fn part(whole: &Arc<str>, part: Range<usize>) -> JsonText {
+        debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&whole[part.clone()]).is_ok(), "not JSON");
+        JsonText { whole: whole.clone(), part }
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        &self.whole[self.part.clone()]
+    }
+}
+
+impl From<Box<RawValue>> for JsonText {
+    fn from(value: Box<RawValue>) -> JsonText {
+        let whole: Arc<str> = value.get().into();
+        JsonText { part: 0..whole.len(), whole }
+    }
+}
+
+/// One target field's value.
+#[derive(Clone)]
+pub struct Field {
+    /// The target path, dotted for nested fields: `location.city`.
+    pub path: Arc<str>,
+    /// The value as JSON text. Two texts that differ are two values here (`1` and `1.0`), so whoever makes them must be
+    /// consistent; a difference of spelling costs one needless write, never a missed one.
+    pub value: JsonText,
+    /// Marked `@initial`: written on create and on replay, never on an incremental update.
+    pub initial_only: bool,
+    /// Written when the record is made and never again, not even on replay.
+    pub create_only: bool,
+    /// Which of the source columns that the field reads have a value, as bits 0 to 6 in the order in which it reads them; none where the
+    /// value is empty whenever the columns are (no default, one column).
+    pub filled: Option<u8>,
+    /// For a link to another target record: the mapping that writes that one. The value is then its source id.
+    pub link: Option<Arc<str>>,
+    /// For a link: what happens while the other record is not at the target.
+    pub absent: IfAbsent,
+}
+
+/// What happens to a link while the record that it leads to is not at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IfAbsent {
+    /// The record waits for the other one.
+    #[default]
+    Wait,
+    /// The record is written, and its link is empty.
+    Null,
+    /// The record is written, and its link follows.
+    Later,
+}
+
+impl IfAbsent {
+    /// The word in the outbox; none for waiting.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            IfAbsent::Wait => None,
+            IfAbsent::Null => Some("null"),
+            IfAbsent::Later => Some("later"),
+        }
+    }
+}
+
+/// The values of one target record. Paths are unique; a path left out is left alone at the target.
+#[derive(Clone, Default)]
+pub struct Payload {
+    fields: Vec<Field>,
+}
+
+/// Paths only: the values are people's data and must not end in a log.
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|field| &field.path)).finish()
+    }
+}
+
+impl std::fmt::Debug for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Field").field("path", &self.path).field("initial_only", &self.initial_only).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        let flat = |field: &Field| {
+            let link = (field.link.clone(), field.absent);
+            (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.filled, link)
+        };
+        self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
+    }
+}
+
+impl Payload {
+    /// An empty payload with room for `capacity` fields.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Payload { fields: Vec::with_capacity(capacity) }
+    }
+
+    /// A payload of these fields; of a path given twice the later value counts.
+    pub fn from_fields(fields: impl IntoIterator<Item = Field>) -> Self {
+        let mut by_path: IndexMap<Arc<str>, Field> = IndexMap::new();
+        for field in fields {
+            by_path.insert(field.path.clone(), field);
+        }
+        Payload { fields: by_path.into_values().collect() }
+    }
+
+    /// Adds a field whose path is not in the payload yet (a plan writes each target once).
+    pub fn push(&mut self, field: Field) {
+        debug_assert!(self.fields.iter().all(|have| have.path != field.path), "`{}` twice in a payload", field.path);
+        self.fields.push(field);
+    }
+
+    /// Adds a value given as a JSON value.
+    ///
+    /// # Errors
+    /// None in practice: a `serde_json::Value` can always be written.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn push_value(
+        &mut self,
+        path: impl Into<Arc<str>>,
+        value: &serde_json::Value,
+        initial_only: bool,
+    ) -> Result<(), serde_json::Error> {
+        self.push(Field {
+            path: path.into(),
+            value: serde_json::value::to_raw_value(value)?.into(),
+            initial_only,
+            create_only: false,
+            filled: None,
+            link: None,
+            absent: IfAbsent::Wait,
+        });
+        Ok(())
+    }
+
+    /// The fields in the order given.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The links among the fields.
+    pub(super) fn links_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        self.fields.iter_mut().filter(|field| field.link.is_some())
+    }
+
+    /// Two upserts one after the other are one upsert: the newer's values, and the older's where the newer has none.
+    /// Dropping those would lose a change that was waiting (a field under `or keep` is left out of the newer).
+    pub(super) fn followed_by(self, newer: Payload) -> Payload {
+        Payload::from_fields(self.fields.into_iter().chain(newer.fields))
+    }
+
+    /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`, and `"links":{"owner":"accounts"}` where
+    /// there are any: what the outbox keeps.
+    pub fn to_json(&self) -> String {
+        let mut text = String::with_capacity(64 + self.fields.iter().map(|f| 2 * f.path.len() + f.value.get().len() + 10).sum::<usize>());
+        text.push_str("{\"fields\":{");
+        for (i, field) in self.fields.iter().enumerate() {
+            if i > 0 {
+                text.push(',');
+            }
+            push_string(&mut text, &field.path);
+            text.push(':');
+            text.push_str(field.value.get());
+        }
+        text.push('}');
+        push_list(&mut text, "create", self.fields.iter().filter(|field| field.create_only));
+        push_list(&mut text, "initial", self.fields.iter().filter(|field| field.initial_only));
+        push_map(&mut text, "filled", self.fields.iter().filter_map(|field| Some((field, field.filled?))), |text, bits| {
+            // A text can always be written to.
+            let _ = write!(text, "{bits}");
+        });
+        push_map(&mut text, "links", self.fields.iter().filter_map(|field| Some((field, field.link.as_ref()?))), |text, link| {
+            push_string(text, link);
+        });
+        push_map(&mut text, "absent", self.fields.iter().filter_map(|field| Some((field, field.absent.word()?))), |text, word| {
+            push_string(text, word);
+        });
+        text.push('}');
+        text
+    }
+
+    pub(super) fn from_json(text: &str) -> Result<Payload, StoreError> {
+        Payload::from_shared(&text.into(), |path| path.into())
+    }
+
+    /// Reads what [`Payload::to_json`] has written. The values stay where they are in `text`; `path` gives the name of a target path.
+    pub(super) fn from_shared(text: &Arc<str>, mut path: impl FnMut(&str) -> Arc<str>) -> Result<Payload, StoreError> {
+        #[derive(Deserialize)]
+        struct Stored<'a> {
+            #[serde(borrow)]
+            fields: Entries<'a, &'a RawValue>,
+            #[serde(borrow, default)]
+            initial: Vec<Name<'a>>,
+            #[serde(borrow, default)]
+            create: Vec<Name<'a>>,
+            #[serde(borrow, default)]
+            filled: Entries<'a, u8>,
+            #[serde(borrow, default)]
+            links: Entries<'a, Arc<str>>,
+            #[serde(borrow, default)]
+            absent: Entries<'a, IfAbsent>,
+        }
+        let stored: Stored<'_> =
+            serde_json::from_str(text).map_err(|e| StoreError::Damaged { what: format!("a payload of the outbox cannot be read: {e}") })?;
+        let fields = stored.fields.0.iter().map(|(name, value)| {
+            let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+            Field {
+                path: path(&name.0),
+                value: JsonText::part(text, start..start + value.get().len()),
+                initial_only: stored.initial.contains(name),
+                create_only: stored.create.contains(name),
+                filled: stored.filled.get(name).copied(),
+                link: stored.links.get(name).cloned(),
+                absent: stored.absent.get(name).copied().unwrap_or_default(),
+            }
+        });
+        Ok(Payload { fields: fields.collect() })
+    }
+}
+
+/// A text that is not copied unless it has escapes.
+#[derive(PartialEq)]
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The members of a JSON object in their order. There are few of them, so they are searched one by one.
+struct Entries<'a, T>(Vec<(Name<'a>, T)>);
+
+impl<T> Default for Entries<'_, T> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'a, T> Entries<'a, T> {
+    fn get(&self, name: &Name<'a>) -> Option<&T> {
+        self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value)
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Entries<'de, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(24);
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Members(std::marker::PhantomData))
+    }
+}
+
+/// Appends `,"name":["path",…]`; nothing if there are no fields.
+fn push_list<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = &'f Field>) {
+    let mut separator = '[';
+    for field in fields {
+        if separator == '[' {
+            push_name(text, name);
+        }
+        text.push(separator);
+        push_string(text, &field.path);
+        separator = ',';
+    }
+    if separator == ',' {
+        text.push(']');
+    }
+}
+
+/// Appends `,"name":{"path":value,…}`; `push` appends the value. Nothing if there are no fields.
+fn push_map<'f, T>(text: &mut String, name: &str, fields: impl Iterator<Item = (&'f Field, T)>, push: impl Fn(&mut String, T)) {
+    let mut separator = '{';
+    for (field, value) in fields {
+        if separator == '{' {
+            push_name(text, name);
+        }
+        text.push(separator);
+        push_string(text, &field.path);
+        text.push(':');
+        push(text, value);
+        separator = ',';
+    }
+    if separator == ',' {
+        text.push('}');
+    }
+}
+
+/// Appends `,"name":`.
+fn push_name(text: &mut String, name: &str) {
+    text.push_str(",\"");
+    text.push_str(name);
+    text.push_str("\":");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn payload(fields: &[(&str, serde_json::Value, bool)]) -> Payload {
+        let mut payload = Payload::default();
+        for (path, value, initial_only) in fields {
+            payload.push_value(*path, value, *initial_only).unwrap();
+        }
+        payload
+    }
+
+    #[test]
+    fn a_payload_comes_back_from_its_json_text_as_it_was() {
+        let before = payload(&[
+            ("email", json!("a\"b\\c\u{1}@x"), false),
+            ("location.city", json!(null), true),
+            ("odd \"name\"\\", json!(1.50), true),
+        ]);
+        assert_eq!(Payload::from_json(&before.to_json()).unwrap(), before);
+        let begun = Payload::from_fields(before.fields().iter().map(|field| Field { create_only: true, ..field.clone() }));
+        assert_eq!(Payload::from_json(&begun.to_json()).unwrap(), begun);
+        assert_eq!(Payload::from_json(&Payload::default().to_json()).unwrap(), Payload::default());
+        let defaulted = Payload::from_fields(before.fields().iter().map(|field| Field { filled: Some(5), ..field.clone() }));
+        assert_eq!(Payload::from_json(&defaulted.to_json()).unwrap(), defaulted);
+        let mut linked = before;
+        linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields[0].clone() });
+        assert_eq!(Payload::from_json(&linked.to_json()).unwrap(), linked);
+        for absent in [IfAbsent::Null, IfAbsent::Later] {
+            let later = Payload::from_fields(linked.fields().iter().map(|field| Field { absent, ..field.clone() }));
+            assert_eq!(Payload::from_json(&later.to_json()).unwrap(), later);
+        }
+    }
+
+    #[test]
+    fn of_two_upserts_the_newer_value_counts_and_a_field_it_leaves_out_is_kept() {
+        let merged = payload(&[("a", json!(1), false), ("b", json!(1), true)]).followed_by(payload(&[("a", json!(2), false)]));
+        assert_eq!(merged, payload(&[("a", json!(2), false), ("b", json!(1), true)]));
+    }
+
+    #[test]
+    fn the_debug_form_of_a_payload_shows_no_value() {
+        let text = format!("{:?}", payload(&[("email", json!("ada@example.com"), false)]));
+        assert!(text.contains("email") && !text.contains("ada"), "{text}");
+    }
+}

@@ -1,0 +1,51 @@
+//! The process that runs on a store.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{Instant, format_instant};
+
+/// Who holds the lock, as far as the lock file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process number; none when the lock file cannot be read.
+    pub pid: Option<u32>,
+    /// The machine's name.
+    pub host: Option<String>,
+    /// Since when.
+    pub started_at: Option<Instant>,
+    /// What keeps it from writing the state file; it cannot say so there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+/// What keeps a process from writing its state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Instant,
+    /// The error.
+    pub reason: String,
+}
+
+impl Holder {
+    /// A process of which nothing is known.
+    pub(super) fn unknown() -> Self {
+        Holder { pid: None, host: None, started_at: None, trouble: None }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "process {pid}")?,
+            None => write!(f, "another process")?,
+        }
+        if let Some(host) = &self.host {
+            write!(f, " on {host}")?;
+        }
+        if let Some(started_at) = self.started_at {
+            write!(f, " since {}", format_instant(started_at))?;
+        }
+        Ok(())
+    }
+}
