@@ -203,6 +203,21 @@ pub fn without_files(project: Option<Project>) -> Result<Group, FilesError> {
     Group::new(&root, catalogue(project.as_ref())?, project, Vec::new())
 }
 
+/// A file that does not have to exist yet, as it would be at this path: what it includes and its tables are found from there.
+///
+/// # Errors
+///
+/// [`FilesError`] if the schemas cannot be read.
+pub fn as_if_at(path: &Path, bytes: Vec<u8>, project: Option<&Project>) -> Result<Group, FilesError> {
+    let absolute = std::path::absolute(path).map_err(|source| FilesError::Io { path: path.to_path_buf(), source })?;
+    let here = std::env::current_dir().ok().filter(|here| absolute.starts_with(here));
+    let folder = absolute.parent().unwrap_or(&absolute).to_path_buf();
+    let inside = project.filter(|project| absolute.starts_with(&project.root));
+    let root = inside.map_or_else(|| here.unwrap_or(folder), |project| project.root.clone());
+    let name = display(absolute.strip_prefix(&root).unwrap_or(&absolute));
+    Group::new(&root, catalogue(project)?, project.cloned(), vec![(absolute, Input { name, bytes })])
+}
+
 /// The files that the given paths name, grouped by the projects that they lie in.
 pub fn of_paths(paths: &[PathBuf], explicit: Option<&Path>) -> Result<Vec<Group>, FilesError> {
     let mut files = Vec::new();

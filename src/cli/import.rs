@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::output::{print_file, say_styled};
 use super::{Exit, Global};
 use crate::app::{CommandError, files};
-use crate::check::{Input, compile};
 use crate::count::counted;
 use crate::disk;
 use crate::import::{DateOrder, Headings, Kind, Reading, heading, import, read};
@@ -99,8 +98,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     for note in &imported.notes {
         let _ = writeln!(report, "{}: {}", note.place, note.text);
     }
-    let input = Input { name: "import".to_owned(), bytes: imported.draft.clone().into_bytes() };
-    let compiled = compile(vec![input], &catalogue);
+    // The paths of tables begin in the folder of the mapping file.
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from("import.d365map"));
+    let compiled = files::as_if_at(&path, imported.draft.clone().into_bytes(), project.as_ref())?.compile();
     for finding in &compiled.diagnostics {
         let line = compiled.sources.locate(finding.span).1.line as usize;
         let place = imported

@@ -40,6 +40,16 @@ impl Row {
         self.cells.get(column).map_or("", String::as_str)
     }
 
+    /// Whether the row only has a comment: a title over the rows that follow.
+    pub fn is_comment(&self) -> bool {
+        self.cells.keys().all(|column| *column == "comment")
+    }
+
+    /// The lines of the comment, as comments of a mapping file.
+    pub fn comments(&self) -> impl Iterator<Item = String> {
+        self.cell("comment").lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| format!("# {line}"))
+    }
+
     /// Adds a cell. Of several columns for one thing the first with text counts; of comments all.
     fn put(&mut self, role: &'static str, text: &str) {
         // Text of names may have been pasted with spaces that are not plain ones.

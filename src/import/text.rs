@@ -39,10 +39,13 @@ struct Writer<'s> {
     target: &'s Schema,
     /// The order of day and month, where a date does not tell.
     dates: Option<DateOrder>,
-    lines: Vec<(String, Option<(String, usize)>)>,
+    lines: Vec<Line>,
     notes: Vec<Note>,
     left: usize,
 }
+
+/// A line of the mapping file, and the row (file and number) that it comes from.
+type Line = (String, Option<(String, usize)>);
 
 /// A row of field mappings with its file and its direction; the direction is missing if the cell says none.
 type FieldRow<'t> = (&'t str, &'t Row, Option<Direction>);
@@ -72,8 +75,9 @@ pub fn import(name: &str, source: &Schema, target: &Schema, tables: &[Table], da
     let dates = dates.or_else(|| order_of_dates(tables));
     let mut writer = Writer { source, target, dates, lines: Vec::new(), notes: Vec::new(), left: 0 };
     let head = if writer.goes_both_ways() { "<->" } else { "->" };
-    writer.line(format!("mapping {name}: {} {head} {} {{", source.id, target.id), None);
     let rows = |kind: Kind| tables.iter().filter(move |t| t.kind == kind).flat_map(|t| t.rows.iter().map(move |r| (t.file.as_str(), r)));
+    rows(Kind::Options).filter(|(_, row)| row.cell("option") == HEADING).for_each(|(file, row)| writer.comment(file, row));
+    writer.line(format!("mapping {name}: {} {head} {} {{", source.id, target.id), None);
     let fields: Vec<FieldRow<'_>> = tables
         .iter()
         .filter(|t| t.kind == Kind::Fields)
@@ -105,6 +109,8 @@ pub fn import(name: &str, source: &Schema, target: &Schema, tables: &[Table], da
             (None, Direction::Backward) => "campaign-to-d365",
             (None, Direction::Both) => "bidirectional",
         };
+        writer.line(String::new(), None);
+        rows(Kind::Options).filter(|(_, row)| row.cell("option") == OPT_OUTS).for_each(|(file, row)| writer.comment(file, row));
         writer.optouts(name, word, direction, &optouts);
     }
     let draft: String = writer.lines.iter().map(|(l, _)| format!("{l}\n")).collect();
@@ -226,6 +232,7 @@ impl Writer<'_> {
                 let cell = row.cell("source");
                 let from = if is_text(cell) { cell.to_owned() } else { self.name(cell, source, file, row) };
                 let to = self.name(row.cell("target"), target, file, row);
+                self.comment(file, row);
                 self.line(format!("key {from} {arrow} {to}"), Some(((*file).to_owned(), row.number)));
             }
             None => {
@@ -297,7 +304,6 @@ impl Writer<'_> {
     /// The opt-outs of the mapping as a block.
     fn optouts(&mut self, name: &str, word: &str, direction: Direction, rows: &[FieldRow<'_>]) {
         let (source, target) = (self.source, self.target);
-        self.line(String::new(), None);
         self.line(format!("optout {name} {{\ndirection {word}"), None);
         for (file, row, way) in rows {
             let (inverted, cases) = match steps(row.cell("steps")).as_str() {
@@ -327,15 +333,15 @@ impl Writer<'_> {
     }
 
     fn comment(&mut self, file: &str, row: &Row) {
-        for part in row.cell("comment").lines().map(str::trim).filter(|p| !p.is_empty()) {
-            self.line(format!("# {part}"), Some((file.to_owned(), row.number)));
+        for comment in row.comments() {
+            self.line(comment, Some((file.to_owned(), row.number)));
         }
     }
 
     fn field(&mut self, file: &str, row: &Row, way: Option<Direction>) {
         let (from, to) = (row.cell("source"), row.cell("target"));
         // A title over the rows that follow.
-        if row.cells.keys().all(|column| *column == "comment") {
+        if row.is_comment() {
             return self.comment(file, row);
         }
         if from.is_empty() || to.is_empty() {
@@ -394,8 +400,14 @@ impl Writer<'_> {
         let (source, target) = (self.source, self.target);
         let mut order: Vec<String> = Vec::new();
         let mut by_field: BTreeMap<String, Vec<(&str, &Row)>> = BTreeMap::new();
+        // Comments between the rows belong to the next one.
+        let mut waiting = Vec::new();
         for (file, row) in rows {
             let cell = row.cell("field");
+            if row.is_comment() {
+                waiting.push((*file, *row));
+                continue;
+            }
             if cell.is_empty() {
                 self.leave(file, row, "no field");
                 continue;
@@ -404,7 +416,9 @@ impl Writer<'_> {
             if !order.contains(&name) {
                 order.push(name.clone());
             }
-            by_field.entry(name).or_default().push((file, row));
+            let rows = by_field.entry(name).or_default();
+            rows.append(&mut waiting);
+            rows.push((file, row));
         }
         for name in order {
             let from = source.field(&name.split('.').collect::<Vec<_>>()).map(|f| &f.ty);
@@ -412,9 +426,16 @@ impl Writer<'_> {
             let mapped = mappings.iter().find(|(_, row)| find(row.cell("source"), source).as_deref() == Some(&name));
             let to = mapped.and_then(|(_, row)| find(row.cell("target"), target));
             let to = to.and_then(|t| target.field(&t.split('.').collect::<Vec<_>>())).map(|f| &f.ty);
+            let rows = by_field.remove(&name).unwrap_or_default();
+            let first = rows.iter().take_while(|(_, row)| row.is_comment()).count();
             self.line(String::new(), None);
+            rows[..first].iter().for_each(|(file, row)| self.comment(file, row));
             self.line(format!("replace {} {{", spelled(&name)), None);
-            for (file, row) in by_field.remove(&name).unwrap_or_default() {
+            for (file, row) in rows.into_iter().skip(first) {
+                if row.is_comment() {
+                    self.comment(file, row);
+                    continue;
+                }
                 let left = match row.cell("old").to_lowercase().as_str() {
                     "" | "null" | "(empty)" | "(blank)" => Ok("null".to_owned()),
                     "*" | "else" | "other" | "(other)" => Ok("else".to_owned()),
@@ -435,6 +456,7 @@ impl Writer<'_> {
                 };
                 let arm = format!("{left} => {right}");
                 if reads(&format!("replace a {{ {arm} }}")) {
+                    self.comment(file, row);
                     self.line(arm, Some((file.to_owned(), row.number)));
                 } else {
                     self.leave(file, row, "the row does not make a replacement");
@@ -442,6 +464,7 @@ impl Writer<'_> {
             }
             self.line("}".to_owned(), None);
         }
+        waiting.into_iter().for_each(|(file, row)| self.comment(file, row));
     }
 
     fn filters(&mut self, rows: &[(&str, &Row)]) {
@@ -457,6 +480,12 @@ impl Writer<'_> {
             });
         }
         self.line(String::new(), None);
+        let first = rows.iter().take_while(|(_, row)| row.is_comment()).count();
+        rows[..first].iter().for_each(|(file, row)| self.comment(file, row));
+        let rows = &rows[first..];
+        if rows.is_empty() {
+            return;
+        }
         self.line(format!("filter {} {{", if either && !both { "any" } else { "all" }), None);
         let (loose, strict): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, r)| either && both && r.cell("join").eq_ignore_ascii_case("or"));
         for (file, row) in strict {
@@ -474,21 +503,35 @@ impl Writer<'_> {
 
     /// The settings of the mapping.
     fn options(&mut self, rows: &[(&str, &Row)]) {
-        let (mut lines, mut tables) = (Vec::new(), Vec::new());
+        let (mut lines, mut tables): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
+        // Comments above the block.
+        let mut head = Vec::new();
         for (file, row) in rows {
             let (option, value) = (row.cell("option"), row.cell("value"));
             let place = Some(((*file).to_owned(), row.number));
+            let with_comments = |line: String| row.comments().chain([line]).map(|line| (line, place.clone())).collect::<Vec<_>>();
             match option {
                 HEADING | OPT_OUTS => {}
-                TABLE => tables.push((format!("table {value}"), place)),
-                ADOPT if reads(&format!("adopt {value}")) => self.line(format!("\nadopt {value}"), place),
-                _ if reads(&format!("options {{ {option} {value} }}")) => lines.push((format!("{option} {value}"), place)),
+                TABLE => tables.extend(with_comments(format!("table {value}"))),
+                ADOPT if reads(&format!("adopt {value}")) => {
+                    self.line(String::new(), None);
+                    self.lines.extend(with_comments(format!("adopt {value}")));
+                }
+                _ if row.is_comment() => {
+                    let all = row.comments().map(|line| (line, place.clone()));
+                    if lines.is_empty() { head.extend(all) } else { lines.extend(all) }
+                }
+                _ if reads(&format!("options {{ {option} {value} }}")) => lines.extend(with_comments(format!("{option} {value}"))),
                 _ => self.leave(file, row, "the row is not an option and its value"),
             }
         }
+        if !lines.is_empty() || !head.is_empty() {
+            self.line(String::new(), None);
+        }
+        self.lines.extend(head);
         if !lines.is_empty() {
-            self.line("\noptions {".to_owned(), None);
-            lines.into_iter().for_each(|(line, place)| self.line(line, place));
+            self.line("options {".to_owned(), None);
+            self.lines.extend(lines);
             self.line("}".to_owned(), None);
         }
         // Tables are declared before the mapping.
@@ -499,11 +542,15 @@ impl Writer<'_> {
 
     fn condition(&mut self, file: &str, row: &Row) {
         let cell = row.cell("field");
+        if row.is_comment() {
+            return self.comment(file, row);
+        }
         if cell.is_empty() {
             return self.leave(file, row, "no field");
         }
         // A condition of the language as it is.
         if row.cell("comparison").is_empty() && row.cell("value").is_empty() && reads(&format!("filter all {{\n{cell}\n}}")) {
+            self.comment(file, row);
             return self.line(cell.to_owned(), Some((file.to_owned(), row.number)));
         }
         let name = self.name(cell, self.source, file, row);
@@ -540,6 +587,7 @@ impl Writer<'_> {
         if !reads(&format!("filter all {{\n{condition}\n}}")) {
             return self.leave(file, row, "the row does not make a condition");
         }
+        self.comment(file, row);
         self.line(condition, Some((file.to_owned(), row.number)));
     }
 }

@@ -5,6 +5,7 @@
 //! give the same bytes.
 
 mod collect;
+mod comments;
 mod html;
 mod markdown;
 mod spreadsheet;

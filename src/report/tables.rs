@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::text::{one_line, remark_of};
+use super::comments::{Comments, lines};
+use super::text::one_line;
 use crate::schema::{Catalogue, SystemId, Table, TableId};
 use crate::syntax::ast::{
     self, Arm, ArmFrom, Condition, ConditionKind, Entry, FieldMapping, File, Literal, LiteralValue, Mapping, Path, SharedTable, Source,
@@ -64,21 +65,27 @@ pub fn tables(name: &str, files: &[Parsed<'_>], catalogue: &Catalogue) -> Option
         left_out: Vec::new(),
     };
     let id = |name: &ast::TableName| format!("{}.{}", name.system.text, name.table.text);
-    writer.option("mapping", format!("{name}: {} {} {}", id(&head.source), head.way.sign(), id(&head.target)));
+    let mut comments = above(&home, mapping.span.range());
+    let note = comments.head(mapping.span.range());
+    writer.option("mapping", format!("{name}: {} {} {}", id(&head.source), head.way.sign(), id(&head.target)), note);
     for parsed in files {
         for table in &parsed.file.lookups {
             let declaration = one_line(parsed.text.get(table.span.range()).unwrap_or_default());
-            writer.option("table", declaration.trim_start_matches("table").trim().to_owned());
+            let note = above(parsed, table.span.range()).entry(table.span.range()).all();
+            writer.option("table", declaration.trim_start_matches("table").trim().to_owned(), note);
         }
     }
     for entry in &mapping.entries {
-        writer.entry(entry);
+        writer.entry(entry, &mut comments);
     }
+    let end = mapping.span.end as usize;
+    writer.title(lines(comments.until(end).into_iter().chain(comments.after(end))));
     for block in files.iter().flat_map(|parsed| parsed.file.optouts.iter().map(move |block| (parsed, block))) {
         if block.1.mapping.text == name {
-            writer.opt_outs(block.0.text, block.1);
+            writer.opt_outs(block.0, block.1);
         }
     }
+    writer.left_out.extend(unplaced(&home));
     for parsed in files {
         for test in parsed.file.tests.iter().filter(|test| test.mapping.text == name) {
             writer.left_out.push(format!("the test {}", one_line(parsed.text.get(test.title.span.range()).unwrap_or_default())));
@@ -86,6 +93,43 @@ pub fn tables(name: &str, files: &[Parsed<'_>], catalogue: &Catalogue) -> Option
         writer.left_out.extend(parsed.file.events.iter().map(|block| format!("the event block `{}`", block.name.text)));
     }
     Some(writer.finish())
+}
+
+/// The places of what a file has at its top level, in order. The second says whether the tables have it, or whatever takes its place.
+fn items(file: &File) -> Vec<(Range<usize>, bool)> {
+    let replaced = file.constants.iter().map(|item| item.span);
+    let replaced = replaced.chain(file.tables.iter().map(|item| item.span)).chain(file.includes.iter().map(|item| item.span));
+    let others = file.mappings.iter().map(|item| item.span).chain(file.lookups.iter().map(|item| item.span));
+    let others = others.chain(file.tests.iter().map(|item| item.span)).chain(file.optouts.iter().map(|item| item.span));
+    let others = others.chain(file.events.iter().map(|item| item.span));
+    let mut items: Vec<_> = replaced.map(|span| (span.range(), true)).chain(others.map(|span| (span.range(), false))).collect();
+    items.sort_by_key(|(range, _)| range.start);
+    items
+}
+
+/// The comments of a file from the end of the block that is before a place.
+fn above<'f>(parsed: &Parsed<'f>, place: Range<usize>) -> Comments<'f> {
+    let before = items(parsed.file).into_iter().map(|(range, _)| range.end).filter(|end| *end <= place.start).max();
+    let mut comments = Comments::of(parsed.text, before.unwrap_or(0));
+    if let Some(end) = before {
+        comments.after(end);
+    }
+    comments
+}
+
+/// Comments of a file that belong to nothing in the tables: those of constants and shared replacements, whose values are written instead,
+/// and those after the last block.
+fn unplaced(parsed: &Parsed<'_>) -> Vec<String> {
+    let mut comments = Comments::of(parsed.text, 0);
+    let mut found = Vec::new();
+    for (range, replaced) in items(parsed.file) {
+        let own = comments.entry(range);
+        if replaced {
+            found.extend(own.loose.into_iter().chain(own.own));
+        }
+    }
+    found.extend(comments.until(usize::MAX));
+    found.into_iter().map(|comment| format!("the comment `# {comment}`")).collect()
 }
 
 /// The texts of the constants that the files declare.
@@ -124,17 +168,19 @@ struct FieldRow<'r> {
     empty: &'static str,
     when: &'r str,
     key: &'static str,
-    /// The file's text, and the bytes of it.
+    notes: String,
+    /// The file's text, and where the row begins in it.
     text: &'r str,
-    bytes: Range<usize>,
+    start: usize,
 }
 
 impl<'r> FieldRow<'r> {
     /// A row of two fields without anything else.
-    fn new(from: &'r Path, way: Way, to: &'r Path, text: &'r str, bytes: Range<usize>) -> FieldRow<'r> {
+    fn new(from: &'r Path, way: Way, to: &'r Path, text: &'r str, start: u32) -> FieldRow<'r> {
         let (source, target) = (from.text(), to.text());
-        let (from, to) = (Some(from), Some(to));
-        FieldRow { source, from, way, target, to, steps: String::new(), updates: "", empty: "", when: "", key: "", text, bytes }
+        let (from, to, start) = (Some(from), Some(to), start as usize);
+        let (steps, notes) = (String::new(), String::new());
+        FieldRow { source, from, way, target, to, steps, updates: "", empty: "", when: "", key: "", notes, text, start }
     }
 }
 
@@ -157,8 +203,15 @@ const FIELDS: [&str; 14] = [
 ];
 
 impl<'f> Writer<'f> {
-    fn option(&mut self, name: &str, value: String) {
-        self.options.push(vec![name.to_owned(), value]);
+    fn option(&mut self, name: &str, value: String, notes: String) {
+        self.options.push(vec![name.to_owned(), value, notes]);
+    }
+
+    /// Comments that belong to no field mapping, as a row by themselves. `import` makes comments of it, in this place.
+    fn title(&mut self, notes: String) {
+        if !notes.is_empty() {
+            self.fields.push(FIELDS.map(|heading| if heading == "Notes" { notes.clone() } else { String::new() }).to_vec());
+        }
     }
 
     fn push(&mut self, row: FieldRow<'_>) {
@@ -167,7 +220,7 @@ impl<'f> Writer<'f> {
             field.map(|(_, field)| (field.label.clone().unwrap_or_default(), crate::schema::describe(field))).unwrap_or_default()
         };
         let (from, to) = (described(row.from, self.source), described(row.to, self.target));
-        let line = row.text.get(..row.bytes.start).unwrap_or_default().matches('\n').count() + 1;
+        let line = row.text.get(..row.start).unwrap_or_default().matches('\n').count() + 1;
         self.fields.push(vec![
             row.source,
             from.0,
@@ -181,49 +234,90 @@ impl<'f> Writer<'f> {
             row.empty.to_owned(),
             row.when.to_owned(),
             row.key.to_owned(),
-            remark_of(row.text, row.bytes),
+            row.notes,
             line.to_string(),
         ]);
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    fn entry(&mut self, entry: &Entry, comments: &mut Comments<'f>) {
         match entry {
             Entry::Key(key) => {
-                let mut row = FieldRow { key: "yes", ..FieldRow::new(&key.source, key.way, &key.target, self.text, key.span.range()) };
+                let notes = comments.entry(key.span.range()).all();
+                let row = FieldRow::new(&key.source, key.way, &key.target, self.text, key.span.start);
+                let mut row = FieldRow { key: "yes", notes, ..row };
                 if let Some(around) = &key.around {
                     row.source = self.spelled(around.span.range());
                 }
                 self.push(row);
             }
-            Entry::Field(field) => self.field(field, ""),
+            Entry::Field(field) => {
+                let remarks = comments.entry(field.span.range());
+                self.title(lines(remarks.loose));
+                self.field(field, "", lines(remarks.own));
+            }
             Entry::Adopt(adopt) => {
                 let text = self.spelled(adopt.span.range());
-                self.option("adopt", text.trim_start_matches("adopt").trim().to_owned());
+                let notes = comments.entry(adopt.span.range()).all();
+                self.option("adopt", text.trim_start_matches("adopt").trim().to_owned(), notes);
             }
-            Entry::When(when) => {
-                for (at, block) in when.blocks.iter().enumerate() {
-                    let condition = block.condition.as_ref().map(|condition| self.spelled(condition.span.range()));
-                    let condition = match (at, condition) {
-                        (0, Some(condition)) => condition,
-                        (_, Some(condition)) => format!("else when {condition}"),
-                        (_, None) => "else".to_owned(),
-                    };
-                    block.fields.iter().for_each(|field| self.field(field, &condition));
-                }
-            }
-            Entry::Replace(replace) => self.replacement(replace),
-            Entry::Filter(filter) => {
-                let join = if filter.group.mode == ast::Mode::Any { "or" } else { "and" };
-                filter.group.conditions.iter().for_each(|condition| self.condition(condition, join));
-            }
+            Entry::When(when) => self.when(when, comments),
+            Entry::Replace(replace) => self.replacement(replace, comments),
+            Entry::Filter(filter) => self.filter(filter, comments),
             Entry::Options(block) => {
+                let head = comments.head(block.span.range());
+                if !head.is_empty() {
+                    self.option("", String::new(), head);
+                }
                 for setting in &block.settings {
                     let value = one_line(self.text.get(setting.value.span.start as usize..setting.span.end as usize).unwrap_or_default());
-                    self.option(&setting.name.text, value);
+                    self.option(&setting.name.text, value, comments.entry(setting.span.range()).all());
+                }
+                let rest = lines(comments.until(block.span.end as usize).into_iter().chain(comments.after(block.span.end as usize)));
+                if !rest.is_empty() {
+                    self.option("", String::new(), rest);
                 }
             }
-            Entry::Linked(linked) => self.left_out.push(format!("the block `{} {}`", linked.kind.keyword(), linked.path.text())),
+            Entry::Linked(linked) => {
+                self.title(lines(comments.before(linked.span.start as usize).loose));
+                comments.entry(linked.span.range());
+                self.left_out.push(format!("the block `{} {}`", linked.kind.keyword(), linked.path.text()));
+            }
         }
+    }
+
+    fn when(&mut self, when: &ast::When, comments: &mut Comments<'_>) {
+        let head = comments.head(when.span.range());
+        self.title(head);
+        for (at, block) in when.blocks.iter().enumerate() {
+            let condition = block.condition.as_ref().map(|condition| self.spelled(condition.span.range()));
+            let condition = match (at, condition) {
+                (0, Some(condition)) => condition,
+                (_, Some(condition)) => format!("else when {condition}"),
+                (_, None) => "else".to_owned(),
+            };
+            // A row without the condition would end the block, so that all comments are those of rows.
+            for (number, field) in block.fields.iter().enumerate() {
+                let mut notes = comments.entry(field.span.range()).all();
+                if number + 1 == block.fields.len() {
+                    let rest = comments.until(block.span.end as usize).into_iter().chain(comments.after(block.span.end as usize));
+                    notes = lines([notes.as_str()].into_iter().chain(rest).filter(|note| !note.is_empty()));
+                }
+                self.field(field, &condition, notes);
+            }
+        }
+    }
+
+    fn filter(&mut self, filter: &ast::Filter, comments: &mut Comments<'_>) {
+        let title = |notes: String| (!notes.is_empty()).then(|| vec![String::new(), String::new(), String::new(), String::new(), notes]);
+        self.filters.extend(title(comments.head(filter.span.range())));
+        let join = if filter.group.mode == ast::Mode::Any { "or" } else { "and" };
+        for condition in &filter.group.conditions {
+            let notes = comments.entry(condition.span.range()).all();
+            self.condition(condition, join, notes);
+        }
+        let end = filter.span.end as usize;
+        let rest = lines(comments.until(end).into_iter().chain(comments.after(end)));
+        self.filters.extend(title(rest));
     }
 
     /// Text of the file on one line, with the values of its constants and the cases of its shared replacements.
@@ -265,13 +359,13 @@ impl<'f> Writer<'f> {
         self.files.iter().find_map(|parsed| Some((parsed.text, parsed.file.tables.iter().find(named)?.arms.as_slice())))
     }
 
-    fn field(&mut self, field: &FieldMapping, condition: &str) {
+    fn field(&mut self, field: &FieldMapping, condition: &str, notes: String) {
         let (start, end) = (field.span.start as usize, field.span.end as usize);
         let arrow = field.way_span.range();
         // Steps of a formula may be before the arrow, where they belong to its source.
         let (before, after): (Vec<_>, Vec<_>) = field.steps.iter().partition(|step| (step.span.start as usize) < arrow.start);
         let (text, from) = (self.text, field.source.span());
-        let mut row = FieldRow::new(&field.target, field.way, &field.target, text, field.span.range());
+        let mut row = FieldRow { notes, ..FieldRow::new(&field.target, field.way, &field.target, text, field.span.start) };
         if field.turned {
             // What is written is before the arrow, and its source after it.
             let to = after.first().map_or(end, |step| step.span.start as usize);
@@ -291,31 +385,58 @@ impl<'f> Writer<'f> {
         self.push(FieldRow { steps: steps.join(" | "), when: condition, ..row });
     }
 
-    fn opt_outs(&mut self, text: &str, block: &ast::Optout) {
+    fn opt_outs(&mut self, parsed: &Parsed<'_>, block: &ast::Optout) {
         let Some(direction) = block.directions.first() else { return };
-        self.option("opt-outs", direction.value.text.clone());
+        let (text, mut comments) = (parsed.text, above(parsed, block.span.range()));
+        let mut head = vec![comments.head(block.span.range())];
         let way = match direction.value.text.as_str() {
             "campaign-to-d365" => Way::Backward,
             "bidirectional" => Way::Both,
             _ => Way::Forward,
         };
-        for pair in &block.pairs {
+        let mut rows = Vec::new();
+        let mut lines_of: Vec<_> = block.pairs.iter().map(|pair| (pair.span, Some(pair))).collect();
+        lines_of.extend(block.directions.iter().map(|direction| (direction.span, None)));
+        lines_of.sort_by_key(|(span, _)| span.start);
+        for (span, pair) in lines_of {
+            let notes = comments.entry(span.range()).all();
+            let Some(pair) = pair else {
+                head.push(notes);
+                continue;
+            };
             let steps = match &pair.cases {
                 Some(cases) => self.spelled_in(text, cases.span.range()),
                 None if pair.inverted => "not".to_owned(),
                 None => String::new(),
             };
-            self.push(FieldRow { steps, ..FieldRow::new(&pair.source, way, &pair.target, text, pair.span.range()) });
+            rows.push(FieldRow { steps, notes, ..FieldRow::new(&pair.source, way, &pair.target, text, pair.span.start) });
         }
+        let end = block.span.end as usize;
+        head.extend(comments.until(end).into_iter().chain(comments.after(end)).map(str::to_owned));
+        let head = lines(head.iter().map(String::as_str).filter(|note| !note.is_empty()));
+        self.option("opt-outs", direction.value.text.clone(), head);
+        rows.into_iter().for_each(|row| self.push(row));
     }
 
-    fn replacement(&mut self, replace: &ast::Replace) {
+    fn replacement(&mut self, replace: &ast::Replace, comments: &mut Comments<'f>) {
         let shared = replace.shared.as_ref().and_then(|shared| self.shared(&shared.text));
         let (text, arms) = shared.unwrap_or((self.text, &replace.arms));
+        let head = comments.head(replace.span.range());
+        if !head.is_empty() {
+            self.replacements.push(vec![String::new(), String::new(), String::new(), head]);
+        }
+        let first = arms.first().map_or(0, |arm| arm.span.start as usize);
+        let mut of_shared = Comments::of(text, first);
+        let of_arms = if shared.is_some() { &mut of_shared } else { &mut *comments };
         for arm in arms {
             let (old, new) = (self.left(arm, text), self.cell(&arm.to, text));
-            let note = remark_of(text, arm.span.range());
+            let note = of_arms.entry(arm.span.range()).all();
             self.replacements.push(vec![replace.field.text(), old, new, note]);
+        }
+        let end = replace.span.end as usize;
+        let rest: Vec<&str> = comments.until(end).into_iter().chain(comments.after(end)).collect();
+        if let Some(note) = self.replacements.last_mut().and_then(|row| row.last_mut()) {
+            *note = lines([note.as_str()].into_iter().chain(rest).filter(|note| !note.is_empty()));
         }
     }
 
@@ -337,9 +458,8 @@ impl<'f> Writer<'f> {
         }
     }
 
-    fn condition(&mut self, condition: &Condition, join: &str) {
+    fn condition(&mut self, condition: &Condition, join: &str, note: String) {
         let whole = self.spelled(condition.span.range());
-        let note = remark_of(self.text, condition.span.range());
         let mut row = vec![whole, String::new(), String::new(), join.to_owned(), note];
         if let (false, ConditionKind::Test { field, test }) = (condition.negated, &condition.kind) {
             let valued = |comparison: &str, value: &Value| Some((comparison.to_owned(), self.cell(value, self.text)));
@@ -374,7 +494,7 @@ impl<'f> Writer<'f> {
             sheet("Fields", &FIELDS, self.fields),
             sheet("Replacements", &["Field", "Existing value", "New value", "Notes"], self.replacements),
             sheet("Filters", &["Field", "Comparison", "Value", "And/Or", "Notes"], self.filters),
-            sheet("Options", &["Option", "Value"], self.options),
+            sheet("Options", &["Option", "Value", "Notes"], self.options),
         ];
         Sheets { sheets: sheets.into_iter().filter(|sheet| !sheet.rows.is_empty()).collect(), left_out: self.left_out }
     }

@@ -150,3 +150,20 @@ fn a_page_is_well_formed_and_shows_hostile_text_as_text() {
     assert!(plain.contains("it's \"so\"") && plain.contains("consent"), "{plain}");
     assert_eq!(html(&document), page, "the same bytes each time");
 }
+
+#[test]
+fn the_tables_of_an_imported_mapping_are_looked_for_from_the_folder_where_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    std::fs::create_dir_all(folder.path().join("mappings/tables")).expect("a folder");
+    write("mappings/tables/codes.csv", "code,label\nA,Agriculture\n");
+    write("fields.csv", "Source,Target,Steps\nlastname,lastName,\njobtitle,middleName,\"lookup(codes.label) or null, truncate(20)\"\n");
+    write("options.csv", "Option,Value\ntable,\"codes from \"\"tables/codes.csv\"\" { key code }\"\n");
+    let (status, _, error) = run(folder.path(), &["import", "fields.csv", "options.csv", "-o", "mappings/contacts.d365map"]);
+    assert!(!error.contains("D321"), "{error}");
+    let (checked, _, said) = run(folder.path(), &["check", "mappings/contacts.d365map"]);
+    assert_eq!(status, checked, "import and check agree: {error}{said}");
+    // In another folder, there is no such table.
+    let (_, _, error) = run(folder.path(), &["import", "fields.csv", "options.csv", "-o", "contacts.d365map"]);
+    assert!(error.contains("D321"), "{error}");
+}

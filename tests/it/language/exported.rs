@@ -205,3 +205,112 @@ fn what_tables_cannot_hold_is_named() {
         + "\ntest contacts \"a name\" {\n  given { firstname: \"A\" }\n  expect { firstName: \"A\" }\n}\n";
     assert_eq!(exported("contacts", &text).left_out, ["the test \"a name\""]);
 }
+
+/// A file with every kind of entry.
+const EVERYTHING: &str = "table codes from \"tables/salutations.csv\" { key gender, language }
+
+mapping contacts: d365.contact -> campaign.profile {
+  key contactid -> externalId
+  adopt by email
+
+  firstname -> firstName | trim
+    | truncate(30)
+  emailaddress1 -> email | lower
+  gendercode -> gender
+  jobtitle -> middleName | truncate(20)
+  familystatuscode -> salutation
+
+  when statecode = Active {
+    nickname -> cusNote
+    lastname -> lastName
+  } else when lastname is present {
+    lastname -> lastName
+  } else {
+    nickname -> lastName
+  }
+
+  replace gendercode {
+    Male => male
+    Female => female
+    else => unknown
+  }
+
+  replace familystatuscode { Single => \"S\"; Married => \"M\" }
+
+  filter all {
+    statecode = Active
+    any {
+      lastname is present
+      not firstname = \"x\"
+    }
+  }
+
+  options {
+    deletes propagate
+    filtered-out keep
+  }
+}
+
+optout contacts {
+  direction bidirectional
+  donotemail <-> denyListEmail
+  preferredcontactmethodcode <-> denyListFax {
+    Email => in
+    else => out
+  }
+}
+";
+
+#[test]
+fn a_comment_above_a_line_or_at_its_end_comes_back_wherever_the_line_is() {
+    let lines: Vec<&str> = EVERYTHING.lines().collect();
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        let above = if line.trim().is_empty() { String::new() } else { format!("# above {number} -\n") };
+        let end = if line.trim().is_empty() { String::new() } else { format!(" # end {number} -") };
+        // Some comments are separated from the line below them.
+        let apart = if number % 5 == 0 { format!("\n# apart {number} -\n\n") } else { String::new() };
+        text.push_str(&format!("{apart}{above}{line}{end}\n"));
+    }
+    let (again, notes) = returned("contacts", &text);
+    assert!(notes.is_empty(), "{notes:?}");
+    let left_out = exported("contacts", &text).left_out.join("\n");
+    for comment in text.lines().filter_map(|line| line.split_once('#')).map(|(_, comment)| comment.trim()) {
+        assert!(again.contains(&format!("# {comment}")) || left_out.contains(comment), "`{comment}` is lost:\n{again}\n{left_out}");
+        assert!(again.matches(comment).count() < 2, "`{comment}` is there twice:\n{again}");
+    }
+    assert_eq!(left_out, "", "every comment has a place");
+    let wordless =
+        |text: &str| text.lines().map(|line| line.split('#').next().unwrap_or_default().trim_end()).collect::<Vec<_>>().join("\n");
+    let (plain, _) = returned("contacts", EVERYTHING);
+    let compact = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(compact(&wordless(&again)), compact(&plain), "comments change nothing else");
+    // A second time, nothing changes but empty lines.
+    assert_eq!(compact(&returned("contacts", &again).0), compact(&again));
+}
+
+#[test]
+fn a_warning_that_is_allowed_stays_allowed() {
+    for line in [
+        "  familystatuscode -> salutation",
+        "  replace familystatuscode",
+        "  filter all",
+        "  key contactid",
+        "mapping contacts",
+        "optout contacts",
+    ] {
+        let allow = "# allow(D304): other options stay as they are\n";
+        let text = EVERYTHING.replacen(line, &format!("{allow}{line}"), 1);
+        let codes = |text: &str| compile_file(text).diagnostics.iter().map(|finding| finding.code.name()).collect::<Vec<_>>();
+        let (again, _) = returned("contacts", &text);
+        assert_eq!(codes(&again), codes(&text), "{again}");
+    }
+}
+
+#[test]
+fn comments_of_what_the_tables_replace_are_named() {
+    let text = "# where it comes from\nlet origin = \"crm\"\n\n".to_owned()
+        + &whole("$origin -> salutation\nlastname -> lastName")
+        + "\n# the end\n";
+    assert_eq!(exported("contacts", &text).left_out, ["the comment `# where it comes from`", "the comment `# the end`"]);
+}
