@@ -19,6 +19,8 @@ struct Allow {
     code: Option<Code>,
     /// The bytes for which it holds.
     holds: Range<u32>,
+    /// Those of the block of the file that these are in.
+    block: Range<u32>,
     used: bool,
 }
 
@@ -32,11 +34,13 @@ pub(super) fn apply(files: &[(FileId, &str, &File)], levels: &Levels, diagnostic
         }
     }
     let mut faulty_files: Vec<FileId> = Vec::new();
+    let mut errors: Vec<Span> = Vec::new();
     diagnostics.items_mut().retain(|d| {
         if d.code.name().starts_with("D0") && d.code.severity() == Severity::Error {
             faulty_files.push(d.span.file);
         }
         if d.code.severity() == Severity::Error {
+            errors.push(d.span);
             return true;
         }
         let allowed = allows.get_mut(&d.span.file).and_then(|list| {
@@ -55,6 +59,13 @@ pub(super) fn apply(files: &[(FileId, &str, &File)], levels: &Levels, diagnostic
     for allow in allows.values().flatten().filter(|a| !a.used) {
         // In a file that could not be read in full, what it allows may just not have been found.
         let Some(code) = allow.code.filter(|_| !faulty_files.contains(&allow.span.file)) else { continue };
+        // What is faulty is not checked further, so that what the comment allows was not looked for. Whether something is used is known only if
+        // everything that can use it was checked.
+        let of_use = matches!(code, Code::D801 | Code::D802 | Code::D814 | Code::D815);
+        let faulty = |error: &Span| of_use || (error.file == allow.span.file && allow.block.contains(&error.start));
+        if errors.iter().any(faulty) {
+            continue;
+        }
         diagnostics.push(
             Diagnostic::new(Code::D805, allow.span, format!("there is no finding {code} here"), "allows nothing")
                 .help("remove the comment; it must be above the entry, or at the end of its first line"),
@@ -108,7 +119,9 @@ fn in_file(id: FileId, text: &str, tree: &File, diagnostics: &mut Diagnostics) -
                 Some(_) => {}
             }
             let span = Span::new(id, token.range.clone());
-            allows.push(Allow { span, code, holds: holds.clone().unwrap_or(0..0), used: false });
+            let holds = holds.clone().unwrap_or(0..0);
+            let block = blocks(tree).find(|block| block.contains(&holds.start)).unwrap_or(holds.clone());
+            allows.push(Allow { span, code, holds, block, used: false });
         }
     }
     allows
@@ -134,6 +147,14 @@ fn place(tokens: &[Token], comment: usize, places: &[Range<u32>]) -> Option<Rang
     // Places are sorted by their start, the widest first.
     let first = places.partition_point(|p| p.start < start);
     places.get(first).filter(|p| p.start == start).cloned()
+}
+
+/// The blocks of a file.
+fn blocks(tree: &File) -> impl Iterator<Item = Range<u32>> {
+    let spans = tree.mappings.iter().map(|block| block.span).chain(tree.lookups.iter().map(|block| block.span));
+    let spans = spans.chain(tree.tables.iter().map(|block| block.span)).chain(tree.optouts.iter().map(|block| block.span));
+    let spans = spans.chain(tree.events.iter().map(|block| block.span)).chain(tree.tests.iter().map(|block| block.span));
+    spans.map(|span| span.start..span.end)
 }
 
 /// Every entry, arm, condition and head of a file, by its start, the widest first. A block of the file itself counts as its

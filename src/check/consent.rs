@@ -11,7 +11,9 @@ use super::options::{self, DIRECTIONS};
 use super::through;
 use super::{Context, MappingInfo, meanings};
 use crate::diagnostics::{Code, Diagnostic, Span, near};
-use crate::plan::{At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Replacement, SlotKind, Source, Step};
+use crate::plan::{
+    At, Const, Direction, FieldProgram, Op, OptoutFlow, OptoutPair, Outcome, Read, Replacement, SlotKind, Source, Step, constant,
+};
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{Operate, default_to};
 use crate::syntax::ast::{self, FieldMapping, Optout};
@@ -183,7 +185,9 @@ fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context
             Some(("if a date means that the person has opted out, write", "null => in; else => out".to_owned()))
         }
         FieldType::Text { .. } => Some(("say which of its values mean an opt-out:", "\"no\" => out; null => in; else => in".to_owned())),
-        FieldType::Integer { .. } => Some(("say which of its values mean an opt-out:", "1 => out; null => in; else => in".to_owned())),
+        FieldType::Integer { .. } | FieldType::Decimal { .. } | FieldType::Double => {
+            Some(("say which of its values mean an opt-out:", "1 => out; null => in; else => in".to_owned()))
+        }
         _ => None,
     };
     if named.is_some() && pair.cases.is_some() {
@@ -191,10 +195,8 @@ fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context
     }
     let help = match named {
         Some((what, cases)) => format!("{what} `{} <-> {} {{ {cases} }}`", pair.source.text(), pair.target.text()),
-        None => {
-            "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a whole number or a date"
-                .to_owned()
-        }
+        None => "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a number or a date"
+            .to_owned(),
     };
     context.report(
         Diagnostic::new(
@@ -299,11 +301,11 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
                     (Some(slot), Some(inverted)) => {
                         pairs.push(OptoutPair { at: program.at, source: slot.wire.clone(), target: name, inverted, meaning: None });
                     }
-                    _ => computed(&name, checker, context),
+                    _ => computed(&name, as_pair(read, &program.steps, checker), checker, context),
                 }
             }
             Source::Template(_) | Source::Coalesce(_) | Source::Join { .. } | Source::Case(_) | Source::Formula(_) | Source::Lookup(_) => {
-                computed(&name, checker, context)
+                computed(&name, None, checker, context)
             }
         }
     }
@@ -321,9 +323,50 @@ fn inversion(steps: &[Step]) -> Option<bool> {
     }
 }
 
-/// An opt-out that is not a field of the contact as it is: its changes cannot be followed apart from the record.
-fn computed(name: &str, checker: &Checker<'_>, context: &mut Context<'_>) {
+/// The left side of a pair, and its cases, that say the same as a field mapping; `None` if no pair can.
+fn as_pair(read: &Read, steps: &[Step], checker: &Checker<'_>) -> Option<(String, String)> {
+    let slot = checker.slots.get(read.slot as usize)?;
+    let replacement = match (&read.replace, steps) {
+        (Some(replacement), []) => replacement,
+        (None, [Step { op: Op::Map(replacement), .. }]) => replacement,
+        _ => return None,
+    };
+    let word = |outcome: &Outcome| match outcome {
+        Outcome::Value(Const::Boolean(true)) => Some("out"),
+        Outcome::Value(Const::Boolean(false) | Const::Null) => Some("in"),
+        Outcome::Value(_) | Outcome::Keep | Outcome::Reject(_) | Outcome::Unknown => None,
+    };
+    let mut cases = Vec::new();
+    for (value, outcome) in &replacement.entries {
+        cases.push(format!("{} => {}", constant(value), word(outcome)?));
+    }
+    if !replacement.tests.is_empty() {
+        return None;
+    }
+    // An empty field is not an opt-out, unless the mapping says so.
+    cases.push(format!("null => {}", word(&replacement.null).unwrap_or("in")));
+    match &replacement.otherwise {
+        Outcome::Unknown => {}
+        otherwise => cases.push(format!("else => {}", word(otherwise)?)),
+    }
+    Some((slot.field.clone(), cases.join("; ")))
+}
+
+/// An opt-out that is not a field of the contact as it is: its changes cannot be followed apart from the record. `pair`: what an opt-out
+/// block can say instead.
+fn computed(name: &str, pair: Option<(String, String)>, checker: &Checker<'_>, context: &mut Context<'_>) {
     let Some(span) = checker.written.get(name).copied() else { return };
+    let block = |line: &str| format!("`optout {} {{ direction d365-to-campaign; {line} }}`", checker.name);
+    let help = match pair {
+        Some((field, cases)) => {
+            format!("remove the field mapping, and write {}", block(&format!("{field} <-> {name} {{ {cases} }}")))
+        }
+        None => format!(
+            "write {}, with a field of the contact that is true or false; of another field, say what its values mean: {}",
+            block(&format!("FIELD <-> {name}")),
+            format_args!("`FIELD <-> {name} {{ VALUE => out; null => in; else => in }}`"),
+        ),
+    };
     context.report(
         Diagnostic::new(
             Code::D602,
@@ -331,10 +374,7 @@ fn computed(name: &str, checker: &Checker<'_>, context: &mut Context<'_>) {
             format!("`{name}` is computed, so its changes cannot be sent separately from the record"),
             "an opt-out attribute",
         )
-        .help(format!(
-            "write `optout {} {{ direction d365-to-campaign; FIELD <-> {name} }}` with a field of the contact that is true or false",
-            checker.name
-        )),
+        .help(help),
     );
 }
 

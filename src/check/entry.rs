@@ -568,6 +568,7 @@ impl<'m> Checker<'m> {
                     false => format!("write an entry for each direction: `{name} -> {from}` and `{name} <- {from} | truncate({max})`"),
                 }
             }
+            Mismatch::Incompatible => self.linked_by(ty, target).unwrap_or(help),
             _ => help,
         };
         let literal = matches!(field.source, ast::Source::Literal(_)) && field.steps.is_empty();

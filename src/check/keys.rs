@@ -48,16 +48,26 @@ pub(super) fn check(
     }
     if from.name != source.primary_key {
         let of_profiles = target.id == TableId::new(SystemId::Campaign, "profile");
-        if of_profiles || !matches!(from.typed.ty, Ty::Text { .. } | Ty::Integer { .. } | Ty::Guid) || is_lookup(&from.field.ty) {
-            let why =
-                if of_profiles { "opt-outs and events find a profile by the primary key of the contact" } else { "not the primary key" };
+        if of_profiles || !is_key_type(&from.field.ty) {
+            let why = match of_profiles {
+                true if finds_profiles(source, target) => "opt-outs and events find a profile by the primary key of the contact",
+                true => "a profile has the primary key of its record in its key",
+                false => "not the primary key",
+            };
             let right = match to.path.join(".") {
                 name if identifying.contains(&name.as_str()) => name,
                 name => identifying.first().map_or(name, |known| (*known).to_owned()),
             };
+            // Another mapping into the same table keeps its records apart by a text.
+            let own = mapping.head.as_ref().map_or("", |head| head.name.text.as_str());
+            let shared = context.mappings.iter().any(|(name, other)| name != own && other.target.as_ref() == Some(&target.id));
+            let line = match shared && !finds_profiles(source, target) {
+                true => with_text(own, &source.primary_key, &right),
+                false => format!("key {} -> {right}", source.primary_key),
+            };
             context.report(
                 Diagnostic::new(Code::D502, key.source.span, format!("`{}` is not the primary key of `{}`", from.name, source.id), why)
-                    .help(format!("write `key {} -> {right}`", source.primary_key)),
+                    .help(format!("write `{line}`")),
             );
             return None;
         }
@@ -159,8 +169,24 @@ pub(super) struct KeyShape {
     after: String,
     /// The length of the value, if all have the same.
     length: Option<u32>,
-    /// The field of the source and that of the target; none if the key cannot have a text.
-    fields: Option<(String, String)>,
+    /// How the mapping can have a text in its key.
+    texted: Option<Texted>,
+}
+
+/// The fields of a key that can have a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Texted {
+    source: String,
+    target: String,
+    /// The length of the field's values, if all have the same.
+    length: Option<u32>,
+    /// How long the text can be, so that the target holds the whole key.
+    longest: u32,
+}
+
+/// A fixed text as services compare it: some without regard to case, and some without the white space at the ends of the whole key.
+fn folded(text: &str) -> String {
+    crate::unicode::nfc(text).to_lowercase()
 }
 
 impl KeyShape {
@@ -168,18 +194,49 @@ impl KeyShape {
     pub(super) fn of(mapping: &Mapping, source: Option<&Table>, target: Option<&Table>) -> Option<KeyShape> {
         let key = mapping.keys().next()?;
         let field = source.and_then(|table| table.field(&key.source.names()));
-        let fixed = field.is_some_and(|field| matches!(field.ty, FieldType::Guid));
-        // A service may compare keys without regard to case.
-        let lower = |text: &str| text.to_lowercase();
-        let (before, after) = key.around.as_ref().map(|around| (lower(&around.before), lower(&around.after))).unwrap_or_default();
-        let free = source.zip(target).is_some_and(|(source, target)| !finds_profiles(source, target));
-        let fields = (free && key.around.is_none()).then(|| (key.source.text(), key.target.text()));
-        Some(KeyShape { before, after, length: fixed.then_some(GUID_LENGTH), fields })
+        let (before, after) = key.around.as_ref().map(|around| (folded(&around.before), folded(&around.after))).unwrap_or_default();
+        let (before, after) = (before.trim_start().to_owned(), after.trim_end().to_owned());
+        let texted = source.zip(target).filter(|(source, target)| !finds_profiles(source, target)).and_then(|(source, table)| {
+            let of_profiles = table.id == TableId::new(SystemId::Campaign, "profile");
+            let fits = field.is_some_and(|field| field.name == source.primary_key || (is_key_type(&field.ty) && !of_profiles));
+            let field = if fits { field? } else { source.fields.get(&source.primary_key)? };
+            let identifying = identifying_fields(table);
+            let own = key.target.text();
+            let target = if identifying.contains(&own.as_str()) { own } else { (*identifying.first()?).to_owned() };
+            let holds = match table.field(&target.split('.').collect::<Vec<_>>()).map(|field| &field.ty) {
+                Some(FieldType::Text { max }) => max.unwrap_or(u32::MAX),
+                _ => return None,
+            };
+            let own = match &field.ty {
+                FieldType::Text { max } => (*max)?,
+                ty => Ty::of_source(field).and_then(|typed| key_length(&typed)).or(fixed_length(ty))?,
+            };
+            let longest = holds.checked_sub(own)?;
+            Some(Texted { source: field.name.clone(), target, length: fixed_length(&field.ty), longest })
+        });
+        Some(KeyShape { before, after, length: field.and_then(|field| fixed_length(&field.ty)), texted })
     }
 
-    /// The line of a key with a fixed text before its field, if it can have one.
-    pub(super) fn with_text(&self, text: &str) -> Option<String> {
-        self.fields.as_ref().map(|(source, target)| format!("key \"{text}-{{{source}}}\" -> {target}"))
+    /// The line of a key with a fixed text before its field, if it can have one, and its shape.
+    fn with_text(&self, text: &str) -> Option<(String, KeyShape)> {
+        let texted = self.texted.as_ref().filter(|texted| length(text) < texted.longest)?;
+        let before = folded(&format!("{text}-"));
+        let shape = KeyShape { before, after: String::new(), length: texted.length, texted: None };
+        Some((with_text(text, &texted.source, &texted.target), shape))
+    }
+
+    /// How two mappings can have keys that are never the same: the line of the key of each mapping that must change. The mappings are given by
+    /// their names and shapes; rather the first one changes.
+    pub(super) fn kept_apart<'n>(one: (&'n str, &KeyShape), other: (&'n str, &KeyShape)) -> Option<Vec<(&'n str, String)>> {
+        let (own, theirs) = (one.1.with_text(one.0), other.1.with_text(other.0));
+        if let Some((line, _)) = own.as_ref().filter(|(_, shape)| shape.is_disjoint_from(other.1)) {
+            return Some(vec![(one.0, line.clone())]);
+        }
+        if let Some((line, _)) = theirs.as_ref().filter(|(_, shape)| shape.is_disjoint_from(one.1)) {
+            return Some(vec![(other.0, line.clone())]);
+        }
+        let (own, theirs) = own.zip(theirs).filter(|(own, theirs)| own.1.is_disjoint_from(&theirs.1))?;
+        Some(vec![(one.0, own.0), (other.0, theirs.0)])
     }
 
     /// Whether no record can have a key of both shapes.
@@ -191,6 +248,11 @@ impl KeyShape {
             || apart(&reversed(&self.after), &reversed(&other.after))
             || whole(self).zip(whole(other)).is_some_and(|(a, b)| a != b)
     }
+}
+
+/// The length of a field's values as text, if all have the same.
+fn fixed_length(ty: &FieldType) -> Option<u32> {
+    matches!(ty, FieldType::Guid).then_some(GUID_LENGTH)
 }
 
 /// Reports a text around a key that has none: in a two-way mapping both sides keep the value as it is.
@@ -205,8 +267,14 @@ pub(super) fn no_text(key: &Key, context: &mut Context<'_>) -> Option<()> {
     None
 }
 
-fn is_lookup(ty: &FieldType) -> bool {
-    matches!(ty, FieldType::Lookup { .. })
+/// Whether a field that is not the primary key can be a key by its type.
+fn is_key_type(ty: &FieldType) -> bool {
+    matches!(ty, FieldType::Text { .. } | FieldType::Integer { .. } | FieldType::Guid)
+}
+
+/// The line of a key with a fixed text before its field.
+fn with_text(text: &str, source: &str, target: &str) -> String {
+    format!("key \"{text}-{{{source}}}\" -> {target}")
 }
 
 /// Warns about a key column that is not unique according to the schema.

@@ -4,7 +4,7 @@ use super::Context;
 use super::entry::Checker;
 use super::keys::identifying_fields;
 use super::names::{self, TargetField};
-use super::types::{fit_of, list};
+use super::types::{Ty, fit_of, list};
 use crate::diagnostics::{Code, Diagnostic, Span};
 use crate::plan::{FieldProgram, Fit, KeyAbsent, LinkTo};
 use crate::schema::{FieldType, Table};
@@ -57,6 +57,19 @@ impl Checker<'_> {
             create_only: false,
             present: flagged("present"),
             link_to: Some(LinkTo { table: table.id.to_string(), collection: table.collection.clone(), key, absent }),
+        })
+    }
+
+    /// How a value becomes a link to a record that Campaign has, if it can be the key of one. Lookups are linked by a mapping.
+    pub(super) fn linked_by(&self, ty: &Ty, target: &TargetField) -> Option<String> {
+        let FieldType::Link { target: linked } = &target.field.ty else { return None };
+        let resource = linked.as_deref().unwrap_or("TABLE");
+        matches!(ty, Ty::Text { .. } | Ty::Words(_) | Ty::Integer { .. }).then(|| {
+            format!(
+                "if the value is the key of a record that Campaign has, write `| link {}.{resource} or reject`; `or null` writes an empty link \
+                 instead",
+                self.target.id.system
+            )
         })
     }
 

@@ -59,14 +59,22 @@ impl Owner<'_> {
 
 fn mapped_twice(id: &TableId, owner: &Owner<'_>, first: &Owner<'_>, role: Role) -> Diagnostic {
     let one_way = role == Role::Writes && owner.way == Way::Forward;
-    let line = owner.shape.as_ref().filter(|_| one_way).and_then(|shape| shape.with_text(owner.name));
-    let help = match line {
-        Some(line) => {
+    let shapes = owner.shape.as_ref().zip(first.shape.as_ref()).filter(|_| one_way);
+    let lines = shapes.and_then(|(own, other)| KeyShape::kept_apart((owner.name, own), (first.name, other)));
+    let help = match lines.as_deref() {
+        Some([(name, line)]) => {
+            let which = if *name == owner.name { "one of them".to_owned() } else { format!("`{name}`") };
             format!(
-                "put the fields of both into one mapping; if they write different records, give one of them a key with a fixed text: `{line}`"
+                "put the fields of both into one mapping; if they write different records, give {which} a key with a fixed text: `{line}`"
             )
         }
-        None => "a table is written by one mapping: put the fields of both into it".to_owned(),
+        Some([(name, line), (other, second)]) => {
+            format!(
+                "put the fields of both into one mapping; if they write different records, give both keys a fixed text: `{line}` in `{name}`, \
+                 and `{second}` in `{other}`"
+            )
+        }
+        _ => "a table is written by one mapping: put the fields of both into it".to_owned(),
     };
     Diagnostic::new(Code::D110, owner.span, format!("`{id}` is mapped twice"), "mapped here again")
         .related(first.span, format!("mapped here by `{}`", first.name))

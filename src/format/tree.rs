@@ -67,10 +67,10 @@ impl<'t> Reader<'t> {
         self.tokens.get(self.at).map(|t| (t.kind, t.text(self.text)))
     }
 
-    /// The next token that is neither a line's end nor a comment.
-    fn next_word(&self) -> Option<&'t str> {
-        let rest = self.tokens.get(self.at..)?;
-        rest.iter().find(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment)).map(|t| t.text(self.text))
+    /// The next tokens that are neither a line's end nor a comment.
+    fn next_words(&self) -> impl Iterator<Item = &'t str> {
+        let rest = self.tokens.get(self.at..).unwrap_or_default();
+        rest.iter().filter(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment)).map(|t| t.text(self.text))
     }
 
     /// Entries to the closing brace, which is left to the caller. `values`: commas separate entries.
@@ -164,10 +164,16 @@ impl<'t> Reader<'t> {
         (entry, between)
     }
 
-    /// Whether an entry continues in the next line: with a step, a block, or the `else` of a `when`.
+    /// Whether an entry continues in the next line: with a step, a block, the `else` of a `when`, or the `or` of a step or of `adopt`.
     fn goes_on(&self, entry: &Entry<'t>) -> bool {
-        match self.next_word() {
+        let mut words = self.next_words();
+        match words.next() {
             Some("|" | "{") => true,
+            Some("or") => match (entry.parts.first(), words.next()) {
+                // A field can have the name `or`.
+                (Some(Part::Word(_, "adopt")), Some(word)) => !matches!(word, "->" | "<-" | "<->" | "." | "|"),
+                (_, word) => matches!(word, Some("null" | "default" | "keep" | "reject" | "later" | "create")),
+            },
             Some("else") => {
                 matches!(entry.parts.first(), Some(Part::Word(_, "when"))) && entry.parts.iter().any(|p| matches!(p, Part::Block(_)))
             }

@@ -287,7 +287,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::open_paren | Rule::wrapped => "`(`",
         Rule::pipe | Rule::pipe_step => "`|`",
         Rule::flag => "`@initial`",
-        Rule::or_clause | Rule::kw_or => "`or`",
+        Rule::or_part | Rule::or_clause | Rule::kw_or => "`or`",
         Rule::arguments => "`(`",
         Rule::ident | Rule::path | Rule::call => "a field",
         Rule::name => "a name",

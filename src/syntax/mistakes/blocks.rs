@@ -7,6 +7,19 @@ use crate::syntax::faulty::Context::{Assignment, Clause, Entry, Event, Head, Ite
 pub(super) const MISTAKES: &[Mistake] = &[
     Mistake {
         contexts: &[Entry],
+        pattern: r"(?s)^filter\s+(?P<at>not)\b\s*(?P<mode>(?:all|any)\b)?\s*\{(?P<c>.*)\}\s*$",
+        write: Write::By(|p| {
+            let mode = if p.get("mode").is_empty() { "all" } else { p.get("mode") };
+            Some(format!("filter all {{ not {mode} {{ {} }} }}", p.get("c")))
+        }),
+        safety: Unsafe,
+        message: "a filter begins with `all` or `any`",
+        label: "expected `all` or `any`",
+        help: "write `filter all { not all { … } }` if at least one of the conditions must be false, or `filter all { not any { … } }` if all \
+               of them must be false",
+    },
+    Mistake {
+        contexts: &[Entry],
         pattern: r"^filter\s+(?P<mode>all|any)\s*(?P<at>\((?P<c>[^{}]*)\))\s*$",
         write: Write::As("filter <mode> { <c> }"),
         safety: Safe,

@@ -119,6 +119,15 @@ pub(super) const MISTAKES: &[Mistake] = &[
     },
     // -------------------------------------------------------------------------------------------------- conditions
     Mistake {
+        contexts: &[Condition, Branch],
+        pattern: r"\b(?P<at>not)\s*\{",
+        write: Write::As("not all {"),
+        safety: Unsafe,
+        message: "a group begins with `all` or `any`, also after `not`",
+        label: "expected `all` or `any` after `not`",
+        help: "write `not all { … }` if at least one of the conditions must be false, or `not any { … }` if all of them must be false",
+    },
+    Mistake {
         contexts: &[Condition, Branch, Arm],
         pattern: r#"(?:^|\s)(?P<at>(?i:(?:not\s+)?(?:like|ilike)))\s+(?P<v>"[^"\n]*"|'[^'\n]*')"#,
         write: Write::By(|p| {

@@ -2,6 +2,7 @@
 
 mod absent;
 mod adopt;
+mod advice;
 mod arguments;
 mod bad_input;
 mod both_ways;

@@ -32,10 +32,12 @@ impl Place {
 /// A fixed text around a GUID, place by place.
 fn places(before: &str, after: &str) -> Vec<Place> {
     let guid = (0..36).map(|at| if [8, 13, 18, 23].contains(&at) { Place::Fixed('-') } else { Place::Digit });
+    // White space at the ends of a key makes no difference.
+    let (before, after) = (before.trim_start(), after.trim_end());
     before.chars().map(Place::Fixed).chain(guid).chain(after.chars().map(Place::Fixed)).collect()
 }
 
-const TEXTS: &[&str] = &["", "a", "A", "ab", "b", "-", "lead-", "account-", "0", "00000000-", "x-a"];
+const TEXTS: &[&str] = &["", "a", "A", "ab", "b", "-", "lead-", "account-", "0", "00000000-", "x-a", " ", " a", "a "];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
@@ -53,7 +55,7 @@ proptest! {
         prop_assert!(!meet || !found.is_empty(), "both can write one record: {}", text);
         // Texts that begin in other ways need no more than that.
         let apart = |a: &str, b: &str| !a.to_lowercase().starts_with(&b.to_lowercase()) && !b.to_lowercase().starts_with(&a.to_lowercase());
-        prop_assert!(!apart(texts[0], texts[2]) || found.is_empty(), "{}", text);
+        prop_assert!(!apart(texts[0].trim_start(), texts[2].trim_start()) || found.is_empty(), "{}", text);
     }
 }
 
