@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete as delete_route, get, patch, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::history::EventSeed;
+use super::subscriptions::SubscriptionSeed;
 use crate::App;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -18,6 +19,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/dump/resource/{name}", get(dump))
         .route("/campaign/rows/{resource}", post(add))
         .route("/campaign/rows/{resource}/{key}", patch(change).delete(delete))
+        .route("/campaign/subscriptions", post(subscribe))
+        .route("/campaign/subscriptions/{service}/{profile}", delete_route(unsubscribe))
         .route("/campaign/history", post(history))
         .route("/campaign/jwt-key", post(bind))
 }
@@ -54,6 +57,14 @@ async fn change(State(app): AppState, Path((resource, key)): Path<(String, Strin
 
 async fn delete(State(app): AppState, Path((resource, key)): Path<(String, String)>) -> Response {
     answer(app.campaign.change(&resource, &key, None))
+}
+
+async fn subscribe(State(app): AppState, Json(subscription): Json<SubscriptionSeed>) -> Response {
+    answer(app.campaign.set_subscription(&subscription, true))
+}
+
+async fn unsubscribe(State(app): AppState, Path((service, profile)): Path<(String, String)>) -> Response {
+    answer(app.campaign.set_subscription(&SubscriptionSeed { profile, service }, false))
 }
 
 async fn history(State(app): AppState, body: String) -> Response {

@@ -12,6 +12,7 @@ mod metadata;
 mod read;
 pub(super) mod seed;
 pub(super) mod store;
+pub(super) mod subscriptions;
 mod token;
 mod write;
 
@@ -25,6 +26,7 @@ use serde_json::{Value as Json, json};
 use self::fields::{Kind, Policies};
 use self::read::{Endpoint, Of};
 use self::store::{TYPE, World};
+use self::subscriptions::SUBSCRIPTIONS;
 use self::token::Binding;
 pub use self::token::TechnicalAccount;
 pub use self::write::LinkForms;
@@ -286,6 +288,11 @@ impl Campaign {
                     return Ok(None);
                 }
                 *route = format!("{name}/{}", if by_pkey { "PKey" } else { "key" });
+                // A key is not an address of linked records: they are reached by the addresses of an answer. [D]
+                if let ([SUBSCRIPTIONS, rest @ ..], true) = (more, by_pkey) {
+                    *route = format!("{name}/{SUBSCRIPTIONS}{}", if rest.is_empty() { "" } else { "/PKey" });
+                    return self.subscriptions(call, endpoint, (number, key), rest, query);
+                }
                 match (method, more) {
                     ("PATCH", []) => self.update(call, number, endpoint, key).map(Some),
                     ("DELETE", []) => self.delete(number, key).map(Some),

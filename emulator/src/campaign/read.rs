@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::fields::{Cell, Field, Kind};
 use super::filter::{Condition, Filter};
 use super::store::{CRYPTED, LINE, Reach, Resource, Row, World};
+use super::subscriptions::SUBSCRIPTION;
 use super::{Campaign, Fail};
 use crate::net;
 use crate::time::format_instant_campaign;
@@ -48,6 +49,7 @@ impl Endpoint {
             Reach::BuiltIn => self != Endpoint::Custom,
             Reach::Linked => self == Endpoint::Extended,
             Reach::Free => self == Endpoint::Custom,
+            Reach::Owned => false,
         }
     }
 }
@@ -175,6 +177,8 @@ impl Campaign {
         // A filter by a text has its candidates at hand; everything else walks the table from where the page begins.
         let equal = resource.filters.iter().filter(|filter| of.filters.contains(&filter.name.as_str())).filter_map(Filter::equal_to);
         let candidates = equal.filter_map(|(parameter, field)| resource.by_text(field, option(parameter)?)).next();
+        let owned = of.owner.filter(|_| resource.reach == Reach::Owned).map(|(via, owner, _)| resource.owned_by(via, owner));
+        let candidates = candidates.or(owned);
         let mut page: Vec<u64> = Vec::new();
         let mut more = None;
         if let Some(order) = option("_order") {
@@ -215,7 +219,10 @@ impl Campaign {
         let content: Vec<Json> = (page.iter())
             .filter_map(|id| resource.rows.get(id).map(|row| (*id, row)))
             .map(|(id, row)| match of.column {
-                None => Json::Object(self.record(world, number, endpoint, id, row)),
+                None => Json::Object(match of.owner {
+                    Some((_, _, list)) if resource.name == SUBSCRIPTION => self.subscription(world, endpoint, id, row, list),
+                    Some(_) | None => self.record(world, number, endpoint, id, row),
+                }),
                 // A column is a list of plain values. [D]
                 Some(index) => self.attribute(world, number, endpoint, id, row, index),
             })
@@ -277,7 +284,7 @@ fn sort_key(name: &str, field: u16, row: &Row) -> (i64, String) {
 }
 
 /// What people see of a record: a profile's name and address; of others the label and the key.
-fn title(resource: &Resource, row: &Row) -> String {
+pub(super) fn title(resource: &Resource, row: &Row) -> String {
     let text = |name: &str| resource.fields.find(name).map_or("", |index| row.text(index));
     let (name, key) = if resource.name == "profile" {
         let name = [text("firstName"), text("lastName")].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");

@@ -10,6 +10,7 @@ use super::fields::{Field, Fields};
 use super::filter::Filter;
 use super::history::EventSeed;
 use super::store::{Resource, World};
+use super::subscriptions::{self, SubscriptionSeed};
 use super::write::LinkForms;
 use crate::Config;
 
@@ -35,6 +36,12 @@ pub(crate) struct CampaignSeed {
     /// Other resources by name, in the order in which their rows are made: by name, unless links ask for another.
     #[serde(default)]
     resources: BTreeMap<String, ResourceSeed>,
+    /// Subscription services, as bodies of a `POST`.
+    #[serde(default)]
+    services: Vec<Box<RawValue>>,
+    /// Which profiles are subscribed to which services.
+    #[serde(default)]
+    subscriptions: Vec<SubscriptionSeed>,
     /// Marketing history.
     #[serde(default)]
     history: Vec<EventSeed>,
@@ -107,7 +114,8 @@ const SERVICES: &str = r#"{
     "fields": [
         {"name": "name", "type": "string"}, {"name": "label", "type": "string"}, {"name": "limitedDuration", "type": "boolean"},
         {"name": "messageType", "type": "enumeration", "values": [["Email", "email", 0], ["SMS", "sms", 1]]},
-        {"name": "mode", "type": "enumeration", "values": [["Newsletter", "newsletter", 0], ["Viral", "viral", 1]]}
+        {"name": "mode", "type": "enumeration", "values": [["Newsletter", "newsletter", 0], ["Viral", "viral", 1]]},
+        {"name": "subscriptions", "type": "collection"}
     ],
     "keys": [["name"]],
     "filters": [
@@ -163,6 +171,7 @@ impl CampaignSeed {
             let made = Resource::new(name, label, &schema, fields, &resource.keys, filters);
             resources.push(made.map_err(|why| format!("resource `{name}`: {why}"))?);
         }
+        resources.push(subscriptions::resource()?);
         World::new(resources, self.org_units, seed)
     }
 
@@ -170,7 +179,7 @@ impl CampaignSeed {
     pub(crate) fn fill(&self, campaign: &Campaign) -> Result<(), String> {
         let rows = |name: &str, rows: &[Box<RawValue>]| {
             rows.iter().enumerate().try_for_each(|(index, row)| {
-                let what = if name == "profile" { "profile".to_owned() } else { format!("resource `{name}`, row") };
+                let what = if name == "profile" { name.to_owned() } else { format!("resource `{name}`, row") };
                 campaign.seed(name, row.get()).map_err(|why| format!("{what} {}: {why}", index + 1))
             })
         };
@@ -178,7 +187,11 @@ impl CampaignSeed {
         for name in self.resources.keys().filter(standard) {
             rows(name, &self.resources[name].rows)?;
         }
+        rows("service", &self.services)?;
         rows("profile", &self.profiles)?;
+        for (index, subscription) in self.subscriptions.iter().enumerate() {
+            campaign.set_subscription(subscription, true).map_err(|why| format!("subscription {}: {why}", index + 1))?;
+        }
         // A record comes after those that its links lead to.
         let mut waiting: Vec<&String> = self.resources.keys().filter(|name| !standard(name)).collect();
         while !waiting.is_empty() {

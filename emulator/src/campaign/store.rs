@@ -50,6 +50,8 @@ pub(super) enum Reach {
     Linked,
     /// Everything else: `customResources`, and not under the extended endpoint. [D]
     Free,
+    /// Reached by the records that own them alone.
+    Owned,
 }
 
 /// The records that have a text in an attribute.
@@ -70,6 +72,8 @@ pub(crate) struct Resource {
     searched: Vec<(u16, RecordsByText)>,
     pub(super) rows: BTreeMap<u64, Row>,
     by_key: Vec<HashMap<Box<str>, u64>>,
+    /// Records by a link and the record that it leads to, of a resource whose records are owned.
+    by_owner: HashMap<(u16, u64), BTreeSet<u64>>,
     /// Records that changed since they were kept last; `None` when nothing is kept.
     pub(super) touched: Option<BTreeSet<u64>>,
 }
@@ -109,6 +113,7 @@ impl Resource {
                 .map(|field| (field, HashMap::new()))
                 .collect(),
             by_key: vec![HashMap::new(); indexes.len()],
+            by_owner: HashMap::new(),
             keys: indexes,
             fields,
             filters,
@@ -122,6 +127,22 @@ impl Resource {
             }
         }
         Ok(resource)
+    }
+
+    /// The same as one whose records are reached by the records that own them alone.
+    pub(super) fn owned(self) -> Resource {
+        Resource { reach: Reach::Owned, ..self }
+    }
+
+    /// The records whose link leads to this record.
+    pub(super) fn owned_by(&self, via: u16, owner: u64) -> Vec<u64> {
+        self.by_owner.get(&(via, owner)).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The owners of a record, each with the link that leads to it.
+    fn owners(&self, row: &Row) -> Vec<(u16, u64)> {
+        let links = row.cells.iter().filter(|_| self.reach == Reach::Owned);
+        links.filter_map(|(field, cell)| if let Cell::Link(To::Row(id)) = cell { Some((*field, *id)) } else { None }).collect()
     }
 
     /// The text by which an identification key names a record; none when all its parts are empty.
@@ -161,6 +182,9 @@ impl Resource {
     }
 
     fn index(&mut self, id: u64, row: &Row) {
+        for owner in self.owners(row) {
+            self.by_owner.entry(owner).or_default().insert(id);
+        }
         for number in 0..self.keys.len() {
             if let Some(key) = self.key_of(&self.keys[number], row) {
                 self.by_key[number].insert(key, id);
@@ -175,6 +199,14 @@ impl Resource {
     }
 
     fn forget(&mut self, id: u64, row: &Row) {
+        for owner in self.owners(row) {
+            if let Some(ids) = self.by_owner.get_mut(&owner) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_owner.remove(&owner);
+                }
+            }
+        }
         for number in 0..self.keys.len() {
             if let Some(key) = self.key_of(&self.keys[number], row) {
                 self.by_key[number].remove(&key);

@@ -46,7 +46,7 @@ impl Campaign {
         self.changes(call.body, world, resource, endpoint)
     }
 
-    fn changes(&self, body: &[u8], world: &World, number: usize, endpoint: Endpoint) -> Result<Changes, Fail> {
+    pub(super) fn changes(&self, body: &[u8], world: &World, number: usize, endpoint: Endpoint) -> Result<Changes, Fail> {
         let refused = |why: String| (self.site.refusal_status, why);
         let resource = &world.resources[number];
         let given: IndexMap<String, Box<RawValue>> =
@@ -150,7 +150,7 @@ impl Campaign {
         let number = world.number(resource).ok_or_else(|| format!("no resource `{resource}`"))?;
         let id = world.resources[number].by_key(key).ok_or_else(|| format!("no record of `{resource}` has the key `{key}`"))?;
         let Some(body) = body else {
-            world.resources[number].delete(id);
+            world.delete(number, id);
             return Ok(());
         };
         let changes = self.changes(body.as_bytes(), &world, number, Endpoint::Extended).map_err(|(_, why)| why)?;
@@ -197,7 +197,7 @@ impl Campaign {
     pub(super) fn delete(&self, number: usize, key: &str) -> Result<Response<Body>, Fail> {
         let mut world = crate::write(&self.world);
         let id = world.find(number, key).ok_or_else(|| missing(&world.resources[number].name, key))?;
-        world.resources[number].delete(id);
+        world.delete(number, id);
         Ok(net::empty(StatusCode::NO_CONTENT))
     }
 }

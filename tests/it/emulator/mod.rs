@@ -3,6 +3,7 @@
 mod batch;
 mod campaign;
 mod campaign_resources;
+mod campaign_subscriptions;
 mod dataverse;
 mod journal;
 mod kept;
