@@ -8,13 +8,16 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::bytes;
+
 /// What a half of a surrogate pair is read as: the character for what cannot be shown (U+FFFD).
 const REPLACEMENT: &str = "\\ufffd";
 
 /// Appends a text as JSON writes it.
 pub fn push_string(out: &mut String, text: &str) {
     // Most texts need no escape: names, keys, ids.
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    let escaped = |word| bytes::below(word, 0x20) || bytes::has(word, b'"') || bytes::has(word, b'\\');
+    if !bytes::any(text.as_bytes(), escaped) {
         out.push('"');
         out.push_str(text);
         out.push('"');

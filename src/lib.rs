@@ -12,6 +12,7 @@
 
 pub mod cli;
 
+mod bytes;
 mod count;
 mod disk;
 mod doctor;

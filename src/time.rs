@@ -5,7 +5,9 @@
 
 pub mod schedule;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use std::fmt::Write;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Timelike, Utc};
 
 /// A point on the time line, in UTC.
 pub type Instant = DateTime<Utc>;
@@ -52,10 +54,28 @@ pub fn parse_date(text: &str) -> Option<Date> {
 }
 
 /// Appends a day as `1980-10-24`.
-pub fn write_date(date: Date, out: &mut Vec<u8>) {
-    use std::io::Write;
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day());
+pub fn push_date(date: Date, out: &mut String) {
+    match u32::try_from(date.year()) {
+        Ok(year @ 0..=9999) => {
+            push_two(year / 100, out);
+            push_two(year % 100, out);
+            out.push('-');
+            push_two(date.month(), out);
+            out.push('-');
+            push_two(date.day(), out);
+        }
+        // A text can always be written to.
+        _ => {
+            let _ = write!(out, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day());
+        }
+    }
+}
+
+/// Appends a number below 100 with two digits.
+fn push_two(number: u32, out: &mut String) {
+    let digit = |n: u32| char::from_digit(n % 10, 10).unwrap_or('0');
+    out.push(digit(number / 10));
+    out.push(digit(number));
 }
 
 /// Reads a wall-clock time; a trailing `Z`, which Dataverse writes though no zone is meant, is skipped.
@@ -71,7 +91,28 @@ pub fn format_instant(instant: Instant) -> String {
 
 /// Writes an instant as Campaign does: `2019-09-25 23:20:35.000Z`.
 pub fn format_instant_campaign(instant: Instant) -> String {
-    instant.format("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
+    let mut out = String::with_capacity(24);
+    push_instant_campaign(instant, &mut out);
+    out
+}
+
+/// Appends an instant as Campaign writes it: `2019-09-25 23:20:35.000Z`.
+pub fn push_instant_campaign(instant: Instant, out: &mut String) {
+    let millis = instant.timestamp_subsec_millis();
+    if millis > 999 {
+        // A leap second.
+        let _ = write!(out, "{}", instant.format("%Y-%m-%d %H:%M:%S%.3fZ"));
+        return;
+    }
+    push_date(instant.date_naive(), out);
+    for (before, number) in [(' ', instant.hour()), (':', instant.minute()), (':', instant.second())] {
+        out.push(before);
+        push_two(number, out);
+    }
+    out.push('.');
+    out.push(char::from_digit(millis / 100, 10).unwrap_or('0'));
+    push_two(millis % 100, out);
+    out.push('Z');
 }
 
 /// Whether a date column of Dynamics 365 can hold an instant: from 1753-01-01T00:00:00Z to 9999-12-30T23:59:59Z

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_segmenter::GraphemeClusterSegmenter;
 
+use crate::bytes;
+
 /// Returns the text in normalization form C: `e` followed by U+0301 becomes `é`.
 ///
 /// Two texts that people see as the same are compared in this form. It can be longer than the original (U+0958 is two
@@ -57,8 +59,8 @@ fn is_unwanted(c: char) -> bool {
 /// Removes control characters, U+0000 among them, and U+FFFE and U+FFFF. Tab, line feed and carriage return stay.
 pub fn without_controls(text: Cow<'_, str>) -> Cow<'_, str> {
     // Control characters are below U+0020, U+007F, and U+0080 to U+009F, which begin with the byte C2. U+FFFE and U+FFFF begin with EF.
-    let suspicious = |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || matches!(b, 0x7f | 0xc2 | 0xef);
-    if !text.bytes().any(suspicious) || !text.contains(is_unwanted) {
+    let suspicious = |word| bytes::below(word, 0x20) || [0x7f, 0xc2, 0xef].into_iter().any(|byte| bytes::has(word, byte));
+    if !bytes::any(text.as_bytes(), suspicious) || !text.contains(is_unwanted) {
         return text;
     }
     Cow::Owned(text.chars().filter(|c| !is_unwanted(*c)).collect())

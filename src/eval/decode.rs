@@ -208,9 +208,13 @@ fn scalar(kind: SlotKind, text: &str) -> Option<Value<'static>> {
 
 /// A GUID in lower case; `None` if the text is not one.
 fn guid(text: &str) -> Option<Cow<'_, str>> {
-    let shape = |(i, b): (usize, u8)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() };
-    let valid = text.len() == 36 && text.bytes().enumerate().all(shape);
-    valid.then(|| if text.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) })
+    let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let (mut valid, mut upper) = (true, false);
+    for (i, b) in bytes.iter().enumerate() {
+        valid &= if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() };
+        upper |= b.is_ascii_uppercase();
+    }
+    valid.then(|| if upper { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) })
 }
 
 /// What a slot holds, in words.

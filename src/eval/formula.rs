@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use super::EvalError;
 use super::lookup::ReadyLookup;
+use super::number::normalized;
 use super::program::{Fault, ReadyRead, Table};
 use super::steps::ReadyStep;
 use crate::plan::{At, Formula, OnFailure, Operator, QUOTIENT_SCALE, Term, TermPart};
@@ -66,7 +67,7 @@ impl<'p> ReadyFormula<'p> {
                 Ok(whole) if number.is_integer() => Value::Integer(whole),
                 _ => return Err(Fault::new("D903", at, "the result is not a whole number; its schema promised otherwise")),
             },
-            Ok(Some(number)) => Value::Decimal(number.normalize()),
+            Ok(Some(number)) => Value::Decimal(normalized(number)),
             Err(Stop::Fault(fault)) => return Err(fault),
             Err(Stop::Failed(why)) => {
                 return match self.on_failure {
@@ -158,7 +159,7 @@ fn number(value: &Value<'_>) -> Result<Option<Decimal>, Stop> {
     Ok(match value {
         Value::Null => None,
         Value::Integer(n) => Some((*n).into()),
-        Value::Decimal(d) => Some(d.normalize()),
+        Value::Decimal(d) => Some(normalized(*d)),
         _ => return Err(Stop::Failed("the value is not a number")),
     })
 }

@@ -26,8 +26,8 @@ pub use filter::meets;
 pub(crate) use formula::quotient;
 pub use optout::{opt_out_value, opted_out};
 use output::Layout;
-use program::Program;
 pub use program::{Arm, ArmUse};
+use program::{Program, Reason};
 pub use programs::{Flat, Programs, in_scope, raw_at, written};
 pub use value::compare_constants;
 
@@ -67,6 +67,8 @@ pub struct Evaluator<'p> {
     paths: Vec<String>,
     /// The columns of each field that can have a value although a column is empty.
     columns: Vec<Option<Vec<u32>>>,
+    /// Whether there is such a field.
+    outlive: bool,
     layout: Layout,
 }
 
@@ -104,7 +106,7 @@ pub struct Mapped<'e, 'a> {
     values: Vec<Value<'a>>,
     /// The numbers of the fields that are left as they are at the target.
     unchanged: Vec<usize>,
-    /// For each value, which of its columns have a value.
+    /// For each value, which of its columns have a value; empty if no field can have one without its columns.
     filled: Vec<Option<u8>>,
 }
 
@@ -127,13 +129,11 @@ pub struct MappedField<'m, 'a> {
 impl MappedField<'_, '_> {
     /// The value as the target's API writes it.
     pub fn json(&self) -> String {
-        let mut out = Vec::new();
-        self.value.write_json(&mut out);
-        String::from_utf8(out).unwrap_or_default()
+        self.value.json()
     }
 
     /// Appends the value as the target's API writes it.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
+    pub fn write_json(&self, out: &mut String) {
         self.value.write_json(out);
     }
 }
@@ -166,6 +166,7 @@ impl<'p> Evaluator<'p> {
             fields: flow.fields.iter().map(Program::new).collect::<Result<_, _>>()?,
             paths: flow.fields.iter().map(|f| f.path.join(".")).collect(),
             columns: flow.fields.iter().map(|f| f.outlives_its_columns().then(|| f.columns())).collect(),
+            outlive: flow.fields.iter().any(FieldProgram::outlives_its_columns),
             layout: Layout::new(flow),
         })
     }
@@ -234,16 +235,14 @@ impl<'p> Evaluator<'p> {
         }
         match self.map(slots, now) {
             Ok((key, values, unchanged)) => {
-                let filled = self.columns.iter().map(|columns| columns.as_ref().map(|columns| filled(columns, slots))).collect();
+                let of_field = |columns: &Option<Vec<u32>>| columns.as_ref().map(|columns| filled(columns, slots));
+                let filled = if self.outlive { self.columns.iter().map(of_field).collect() } else { Vec::new() };
                 Evaluated::Mapped(Mapped { evaluator: self, source_id, key, values, unchanged, filled })
             }
-            Err((fault, field)) => Evaluated::Rejected(Rejection {
-                source_id: Some(source_id.into_owned()),
-                code: fault.code,
-                field: field.to_owned(),
-                at: fault.at,
-                message: fault.message,
-            }),
+            Err((fault, field)) => {
+                let Reason { code, at, message } = fault.reason();
+                Evaluated::Rejected(Rejection { source_id: Some(source_id.into_owned()), code, field: field.to_owned(), at, message })
+            }
         }
     }
 
@@ -260,7 +259,7 @@ impl<'p> Evaluator<'p> {
         let key_name = self.flow.key.path.first().map_or("", String::as_str);
         let key = self.key.run(slots, now).map_err(|fault| (fault, key_name))?;
         let Some(key) = key.and_then(Value::into_text).filter(|k| !k.is_empty()) else {
-            let fault = program::Fault { code: "D904", at: self.flow.key.at, message: "the record has no key".to_owned() };
+            let fault = program::Fault::new("D904", self.flow.key.at, "the record has no key");
             return Err((fault, key_name));
         };
         let (mut values, mut unchanged) = (Vec::with_capacity(self.fields.len()), Vec::new());
@@ -311,15 +310,15 @@ impl<'a> Mapped<'_, 'a> {
     /// The fields in the plan's order, without the key.
     pub fn fields(&self) -> impl Iterator<Item = MappedField<'_, 'a>> {
         let evaluator = self.evaluator;
-        let values = self.values.iter().zip(&self.filled);
-        let unchanged = &self.unchanged;
-        values.zip(&evaluator.paths).zip(&evaluator.flow.fields).enumerate().map(move |(at, (((value, filled), path), program))| {
-            MappedField { path, value, unchanged: unchanged.contains(&at), program, filled: *filled }
+        let (unchanged, filled) = (&self.unchanged, &self.filled);
+        self.values.iter().zip(&evaluator.paths).zip(&evaluator.flow.fields).enumerate().map(move |(at, ((value, path), program))| {
+            let filled = filled.get(at).copied().flatten();
+            MappedField { path, value, unchanged: unchanged.contains(&at), program, filled }
         })
     }
 
     /// Appends the whole record as one JSON object, nested, the key first. It has no field that is left as it is.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
+    pub fn write_json(&self, out: &mut String) {
         if !self.unchanged.is_empty() {
             return Layout::without(self.evaluator.flow, &self.unchanged).write(&self.key, &self.values, out);
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::json;
 use crate::plan::{Fit, IngressFlow};
 use crate::value::Value;
 
@@ -9,10 +10,10 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(super) struct Layout {
     /// In order of writing: the text before the value, and the field (`None` for the key).
-    parts: Vec<(Vec<u8>, Option<usize>)>,
+    parts: Vec<(String, Option<usize>)>,
     /// For each field that refers to another record: the field that identifies it.
     links: Vec<Option<String>>,
-    end: Vec<u8>,
+    end: String,
 }
 
 /// A tree of the target's names in order of their first appearance.
@@ -42,44 +43,43 @@ impl Layout {
             Fit::Link { key } => Some(key.clone()),
             _ => None,
         });
-        let mut layout = Layout { parts: Vec::new(), links: links.collect(), end: Vec::new() };
-        let mut pending = Vec::new();
+        let mut layout = Layout { parts: Vec::new(), links: links.collect(), end: String::new() };
+        let mut pending = String::new();
         layout.object(&roots, &mut pending);
         layout.end = pending;
         layout
     }
 
-    fn object(&mut self, nodes: &[Node<'_>], pending: &mut Vec<u8>) {
-        pending.push(b'{');
+    fn object(&mut self, nodes: &[Node<'_>], pending: &mut String) {
+        pending.push('{');
         for (i, node) in nodes.iter().enumerate() {
             if i > 0 {
-                pending.push(b',');
+                pending.push(',');
             }
-            // A name is a text; writing it into a vector cannot fail.
-            let _ = serde_json::to_writer(&mut *pending, node.name);
-            pending.push(b':');
+            json::push_string(pending, node.name);
+            pending.push(':');
             match &node.content {
                 Content::Value(field) => self.parts.push((std::mem::take(pending), *field)),
                 Content::Object(inner) => self.object(inner, pending),
             }
         }
-        pending.push(b'}');
+        pending.push('}');
     }
 
-    pub(super) fn write(&self, key: &str, values: &[Value<'_>], out: &mut Vec<u8>) {
+    pub(super) fn write(&self, key: &str, values: &[Value<'_>], out: &mut String) {
         for (before, field) in &self.parts {
-            out.extend_from_slice(before);
+            out.push_str(before);
             match field {
                 Some(i) => {
                     let value = values.get(*i).unwrap_or(&Value::Null);
                     match self.links.get(*i) {
                         // A link names the other record by its key (assumed; the documentation shows PKey and href).
                         Some(Some(key)) if !value.is_null() => {
-                            out.push(b'{');
-                            let _ = serde_json::to_writer(&mut *out, key);
-                            out.push(b':');
+                            out.push('{');
+                            json::push_string(out, key);
+                            out.push(':');
                             value.write_json(out);
-                            out.push(b'}');
+                            out.push('}');
                         }
                         _ => value.write_json(out),
                     }
@@ -87,7 +87,7 @@ impl Layout {
                 None => Value::Text(Cow::Borrowed(key)).write_json(out),
             }
         }
-        out.extend_from_slice(&self.end);
+        out.push_str(&self.end);
     }
 }
 

@@ -9,6 +9,7 @@ use super::case::ReadyCase;
 use super::filter::ReadyTest;
 use super::formula::ReadyFormula;
 use super::lookup::ReadyLookup;
+use super::number;
 use super::steps::{ReadyStep, some_text};
 use super::text::fits;
 use crate::plan::{At, Const, FieldProgram, Fit, Outcome, Piece, Read, Replacement, Source, Step, Test};
@@ -16,9 +17,13 @@ use crate::time::{self, Instant};
 use crate::unicode::{is_blank, nfc};
 use crate::value::Value;
 
-/// Why a field has no value: the record is rejected.
+/// Why a field has no value: the record is rejected. In a box, because it is rare: results are not larger than values then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct Fault(Box<Reason>);
+
+/// The reason of a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
     pub(super) code: &'static str,
     pub(super) at: At,
     pub(super) message: String,
@@ -26,7 +31,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(code: &'static str, at: At, message: impl Into<String>) -> Fault {
-        Fault { code, at, message: message.into() }
+        Fault(Box::new(Reason { code, at, message: message.into() }))
+    }
+
+    pub(super) fn reason(self) -> Reason {
+        *self.0
     }
 }
 
@@ -471,7 +480,9 @@ impl<'p> Program<'p> {
             (Fit::Decimal { min, max, .. }, Value::Integer(n)) => {
                 *min <= rust_decimal::Decimal::from(*n) && rust_decimal::Decimal::from(*n) <= *max
             }
-            (Fit::Decimal { scale, min, max }, Value::Decimal(d)) => d.normalize().scale() <= *scale && min <= d && d <= max,
+            (Fit::Decimal { scale, min, max }, Value::Decimal(d)) => {
+                (d.scale() <= *scale || number::normalized(*d).scale() <= *scale) && min <= d && d <= max
+            }
             (Fit::Double, Value::Double(_) | Value::Integer(_) | Value::Decimal(_)) => true,
             (Fit::Options(options), Value::Integer(n)) => options.contains(n),
             (Fit::Link { .. }, Value::Text(_)) => true,

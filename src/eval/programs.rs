@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::decode::{Decoder, decodes, kind_text};
 use super::filter::Ready;
-use super::program::{ArmUse, Program};
+use super::program::{ArmUse, Program, Reason};
 use super::{EvalError, Rejection};
 use crate::json;
 use crate::plan::{At, Condition, FieldProgram, Scope, Slot};
@@ -79,12 +79,9 @@ impl<'p> Programs<'p> {
         let admitted = self.filter.as_ref().is_none_or(|filter| filter.holds(&slots, now));
         let mut values = Vec::with_capacity(self.programs.len());
         for (program, path) in self.programs.iter().zip(&self.paths) {
-            let value = program.run(&slots, now).map_err(|fault| Rejection {
-                source_id: None,
-                code: fault.code,
-                field: path.clone(),
-                at: fault.at,
-                message: fault.message,
+            let value = program.run(&slots, now).map_err(|fault| {
+                let Reason { code, at, message } = fault.reason();
+                Rejection { source_id: None, code, field: path.clone(), at, message }
             })?;
             // Only a `when` and `@present`, which such a mapping cannot have, leave a field as it is.
             values.push(value.as_ref().map_or_else(|| "null".to_owned(), written));

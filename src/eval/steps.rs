@@ -107,12 +107,13 @@ impl<'p> ReadyStep<'p> {
             }
             Some(on_failure) => on_failure,
         };
-        match self.apply(value.clone(), slots, now)? {
+        let kept = if matches!(on_failure, OnFailure::Keep) { value.clone() } else { Value::Null };
+        match self.apply(value, slots, now)? {
             Ok(value) => Ok(or_none(value)),
             Err(Failed(why)) => match on_failure {
                 OnFailure::Null => Ok(Value::Null),
                 OnFailure::Default(constant) => Ok(Value::of(constant)),
-                OnFailure::Keep => Ok(value),
+                OnFailure::Keep => Ok(kept),
                 OnFailure::Reject => Err(Fault::new("D901", self.at, why)),
             },
         }

@@ -1,56 +1,58 @@
 //! Values as Campaign's API writes them, and how they compare with constants.
 
 use std::cmp::Ordering;
-use std::io::Write;
+use std::fmt::Write;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
+use super::number;
 use super::text::same;
+use crate::json;
 use crate::time;
 use crate::value::{Const, Value};
 
 impl Value<'_> {
     /// The value as Campaign's API writes it.
     pub fn json(&self) -> String {
-        let mut out = Vec::new();
+        let mut out = String::new();
         self.write_json(&mut out);
-        String::from_utf8(out).unwrap_or_default()
+        out
     }
 
     /// A constant as Campaign's API writes it.
     pub fn constant_json(constant: &Const) -> String {
-        let mut out = Vec::new();
+        let mut out = String::new();
         Value::of(constant).write_json(&mut out);
-        String::from_utf8(out).unwrap_or_default()
+        out
     }
 
     /// Appends the value as Campaign's API writes it.
-    pub(super) fn write_json(&self, out: &mut Vec<u8>) {
-        // Writing into a vector cannot fail.
-        let _ = match self {
-            Value::Null => out.write_all(b"null"),
-            Value::Boolean(true) => out.write_all(b"true"),
-            Value::Boolean(false) => out.write_all(b"false"),
-            // The writer of JSON is faster than the formatter.
-            Value::Integer(n) => serde_json::to_writer(&mut *out, n).map_err(std::io::Error::from),
-            Value::Decimal(d) => {
-                let d = d.normalize();
-                match i64::try_from(d.mantissa()) {
-                    Ok(whole) if d.scale() == 0 => serde_json::to_writer(&mut *out, &whole).map_err(std::io::Error::from),
-                    _ => write!(out, "{d}"),
-                }
-            }
-            Value::Double(d) => serde_json::to_writer(&mut *out, d).map_err(std::io::Error::from),
-            Value::Text(text) => serde_json::to_writer(&mut *out, text.as_ref()).map_err(std::io::Error::from),
+    pub(super) fn write_json(&self, out: &mut String) {
+        match self {
+            Value::Null => out.push_str("null"),
+            Value::Boolean(true) => out.push_str("true"),
+            Value::Boolean(false) => out.push_str("false"),
+            Value::Integer(n) => out.push_str(itoa::Buffer::new().format(*n)),
+            Value::Decimal(d) => number::push(*d, out),
+            // A finite number, which JSON can hold: the decoder has checked it.
+            Value::Double(d) => out.push_str(&serde_json::to_string(d).unwrap_or_default()),
+            Value::Text(text) => json::push_string(out, text),
             Value::Date(date) => {
-                out.push(b'"');
-                time::write_date(*date, out);
-                out.write_all(b"\"")
+                out.push('"');
+                time::push_date(*date, out);
+                out.push('"');
             }
-            Value::Instant(instant) => write!(out, "\"{}\"", time::format_instant_campaign(*instant)),
-            Value::Local(local) => write!(out, "\"{}\"", local.format("%Y-%m-%d %H:%M:%S")),
-        };
+            Value::Instant(instant) => {
+                out.push('"');
+                time::push_instant_campaign(*instant, out);
+                out.push('"');
+            }
+            Value::Local(local) => {
+                // A text can always be written to.
+                let _ = write!(out, "\"{}\"", local.format("%Y-%m-%d %H:%M:%S"));
+            }
+        }
     }
 
     /// Whether the value is there and equals a constant; text without regard to case.

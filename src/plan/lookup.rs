@@ -7,7 +7,7 @@
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -157,14 +157,14 @@ impl<'k> KeyPart<'k> {
 #[derive(Debug)]
 struct Index {
     rows: HashTable<u32>,
-    hasher: std::hash::RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Index {
     /// The index of the rows, and the pairs of rows with the same keys: a later one, and the first one.
     fn new(keys: &[Column]) -> (Index, Vec<(usize, usize)>) {
         let count = keys.first().map_or(0, |key| key.cells.row_count());
-        let hasher = std::hash::RandomState::new();
+        let hasher = DefaultHashBuilder::default();
         let mut rows: HashTable<u32> = HashTable::with_capacity(count);
         let mut twice = Vec::new();
         let parts = |row: usize| keys.iter().map(|key| KeyPart::of_cell(&key.cells, row)).collect::<Option<Vec<_>>>();

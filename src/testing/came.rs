@@ -53,9 +53,9 @@ impl Came {
                 let mut values: BTreeMap<String, String> =
                     mapped.fields().filter(|f| !f.unchanged).map(|f| (f.path.to_owned(), f.json())).collect();
                 values.insert(key, Value::Text(mapped.key.clone()).json());
-                let mut json = Vec::new();
+                let mut json = String::new();
                 mapped.write_json(&mut json);
-                End::Mapped { lists: Vec::new(), values, json: String::from_utf8(json).ok(), written: Value::constant_json }
+                End::Mapped { lists: Vec::new(), values, json: Some(json), written: Value::constant_json }
             }
         };
         Came { target: "a record in Campaign".to_owned(), end }

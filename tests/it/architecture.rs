@@ -86,14 +86,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sheets", &["unicode", "yaml"]),
     ("yaml", &["diagnostics", "disk"]),
     ("diagnostics", &["count", "printable"]),
+    ("bytes", &[]),
     ("count", &[]),
     ("disk", &[]),
-    ("json", &[]),
+    ("json", &["bytes"]),
     ("printable", &[]),
     ("system", &[]),
     ("time", &[]),
     ("transitions", &[]),
-    ("unicode", &[]),
+    ("unicode", &["bytes"]),
     ("value", &["count", "time", "unicode"]),
 ];
 

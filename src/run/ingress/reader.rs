@@ -518,12 +518,12 @@ pub(super) fn evaluate(
     match evaluated {
         Evaluated::Mapped(mapped) => {
             // All values go into one text, which the fields share.
-            let (mut text, mut ends) = (Vec::with_capacity(512), Vec::with_capacity(paths.len()));
+            let (mut text, mut ends) = (String::with_capacity(512), Vec::with_capacity(paths.len()));
             for field in mapped.fields() {
                 field.write_json(&mut text);
                 ends.push(text.len());
             }
-            let text: Arc<str> = String::from_utf8(text).map_err(|e| RunError::Task(e.to_string()))?.into();
+            let text: Arc<str> = text.into();
             let mut payload = Payload::with_capacity(paths.len());
             let mut start = 0;
             for ((field, path), end) in mapped.fields().zip(paths).zip(ends) {

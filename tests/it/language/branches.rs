@@ -97,9 +97,9 @@ fn became(evaluator: &Evaluator<'_>, record: &Record) -> Became {
         }
         Evaluated::Filtered { .. } => panic!("there is no filter"),
         Evaluated::Mapped(mapped) => {
-            let mut out = Vec::new();
+            let mut out = String::new();
             mapped.write_json(&mut out);
-            let whole: Json = serde_json::from_slice(&out).expect("the evaluator writes JSON");
+            let whole: Json = serde_json::from_str(&out).expect("the evaluator writes JSON");
             let field = mapped.fields().find(|f| f.path == "cusNote").expect("the field");
             assert_eq!(field.unchanged, whole.get("cusNote").is_none());
             whole.get("cusNote").map_or(Became::Unchanged, |value| Became::Value(value.clone()))

@@ -62,9 +62,9 @@ mapping contacts: d365.contact -> campaign.profile { key contactid -> externalId
     for (other, expected) in [(json!("account"), json!({"cusAccountId": id})), (json!("contact"), Value::Null)] {
         let record = json!({"contactid": "8f1d0000-0000-4000-8000-000000000001", "_parentcustomerid_value": id, table: other}).to_string();
         let Evaluated::Mapped(mapped) = evaluator.evaluate(&record, time::now()) else { panic!("not mapped") };
-        let mut out = Vec::new();
+        let mut out = String::new();
         mapped.write_json(&mut out);
-        let out: Value = serde_json::from_slice(&out).expect("JSON");
+        let out: Value = serde_json::from_str(&out).expect("JSON");
         assert_eq!(out["cusAccount"], expected);
     }
 }

@@ -35,9 +35,9 @@ fn became(plan: &ExecutionPlan, record: &Json) -> Result<Json, String> {
     record["contactid"] = "8f1d0000-0000-4000-8000-000000000001".into();
     match evaluator.evaluate(&record.to_string(), now) {
         Evaluated::Mapped(mapped) => {
-            let mut out = Vec::new();
+            let mut out = String::new();
             mapped.write_json(&mut out);
-            let mut value: Json = serde_json::from_slice(&out).expect("the evaluator writes JSON");
+            let mut value: Json = serde_json::from_str(&out).expect("the evaluator writes JSON");
             value.as_object_mut().expect("an object").remove("externalId");
             Ok(value)
         }

@@ -173,9 +173,9 @@ pub fn map_text(entries: &str, record: &str) -> serde_json::Value {
     let now = time::parse_instant("2026-11-21T12:00:00Z").expect("an instant");
     match evaluator.evaluate(record, now) {
         Evaluated::Mapped(mapped) => {
-            let mut out = Vec::new();
+            let mut out = String::new();
             mapped.write_json(&mut out);
-            let mut value: serde_json::Value = serde_json::from_slice(&out).expect("the evaluator writes JSON");
+            let mut value: serde_json::Value = serde_json::from_str(&out).expect("the evaluator writes JSON");
             value.as_object_mut().expect("an object").remove("externalId");
             value
         }

@@ -19,9 +19,9 @@ fn value(plan: &ExecutionPlan, mut record: Value, field: &str) -> Value {
     let Evaluated::Mapped(mapped) = evaluator.evaluate(&text, parse_instant(NOW).expect("an instant")) else {
         panic!("{text} is not mapped")
     };
-    let mut out = Vec::new();
+    let mut out = String::new();
     mapped.write_json(&mut out);
-    serde_json::from_slice::<Value>(&out).expect("JSON")[field].clone()
+    serde_json::from_str::<Value>(&out).expect("JSON")[field].clone()
 }
 
 fn runner(cases: u32) -> TestRunner {
