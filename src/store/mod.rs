@@ -71,7 +71,7 @@ pub use outbox::{
 pub use pairs::{
     ClaimedPair, Fingerprinter, Joined, Pair, PairEnd, PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, Pairs, PairsStatus,
 };
-pub use payload::{Field, IfAbsent, JsonText, Payload};
+pub use payload::{Field, IfAbsent, JsonText, Outline, Payload};
 pub use person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 pub use previews::{Previews, QueuedChange};
 pub use privacy::{Forgotten, Privacy, Trace, Traces};

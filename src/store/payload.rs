@@ -90,6 +90,124 @@ impl IfAbsent {
 #[derive(Clone, Default)]
 pub struct Payload {
     fields: Vec<Field>,
+    /// What [`Payload::to_json`] gives, if it is known.
+    text: Option<Arc<str>>,
+}
+
+/// What the payloads of all records of a mapping have in common: their fields in order. It writes the text of the outbox while the
+/// values are written, so that the text is built once.
+#[derive(Debug)]
+pub struct Outline {
+    fields: Vec<OutlineField>,
+    /// Whether a field has more than a value: what the text says of it stands behind the values.
+    marked: bool,
+}
+
+/// A field of an [`Outline`].
+#[derive(Debug)]
+struct OutlineField {
+    /// The path as the text has it before a value: `"email":`.
+    name: String,
+    path: Arc<str>,
+    initial_only: bool,
+    create_only: bool,
+    link: Option<Arc<str>>,
+    absent: IfAbsent,
+}
+
+impl Outline {
+    /// An outline without fields.
+    pub fn with_capacity(capacity: usize) -> Outline {
+        Outline { fields: Vec::with_capacity(capacity), marked: false }
+    }
+
+    /// Adds a field; see [`Field`] for what it has. A path is added once.
+    pub fn push(&mut self, path: Arc<str>, initial_only: bool, create_only: bool, link: Option<(Arc<str>, IfAbsent)>) {
+        debug_assert!(self.fields.iter().all(|have| have.path != path), "`{path}` twice in a payload");
+        let mut name = String::with_capacity(path.len() + 3);
+        push_string(&mut name, &path);
+        name.push(':');
+        self.marked |= initial_only || create_only || link.is_some();
+        let (link, absent) = link.map_or((None, IfAbsent::Wait), |(link, absent)| (Some(link), absent));
+        self.fields.push(OutlineField { name, path, initial_only, create_only, link, absent });
+    }
+
+    /// The payload of a record. `values`: what `write` needs for each field, in order. `write` appends a value as JSON and returns
+    /// [`Field::filled`]; for a field that is left alone at the target it returns `None` and appends nothing.
+    pub fn payload<V>(&self, values: impl Iterator<Item = V>, mut write: impl FnMut(V, &mut String) -> Option<Option<u8>>) -> Payload {
+        let mut text = String::with_capacity(512);
+        text.push_str("{\"fields\":{");
+        let mut parts = Vec::with_capacity(self.fields.len());
+        let mut marked = self.marked;
+        for (field, value) in self.fields.iter().zip(values) {
+            let end = text.len();
+            if !parts.is_empty() {
+                text.push(',');
+            }
+            text.push_str(&field.name);
+            let start = text.len();
+            match write(value, &mut text) {
+                Some(filled) => {
+                    marked |= filled.is_some();
+                    parts.push((field, start..text.len(), filled));
+                }
+                None => text.truncate(end),
+            }
+        }
+        text.push('}');
+        if marked {
+            push_marks(&mut text, parts.iter().map(|(field, _, filled)| field.marks(*filled)));
+        }
+        text.push('}');
+        let whole: Arc<str> = text.into();
+        let field = |(field, part, filled): (&OutlineField, Range<usize>, Option<u8>)| Field {
+            path: field.path.clone(),
+            value: JsonText::part(&whole, part),
+            initial_only: field.initial_only,
+            create_only: field.create_only,
+            filled,
+            link: field.link.clone(),
+            absent: field.absent,
+        };
+        Payload { fields: parts.into_iter().map(field).collect(), text: Some(whole.clone()) }
+    }
+}
+
+impl OutlineField {
+    fn marks(&self, filled: Option<u8>) -> Marks<'_> {
+        Marks {
+            path: &self.path,
+            create_only: self.create_only,
+            initial_only: self.initial_only,
+            filled,
+            link: self.link.as_deref(),
+            absent: self.absent,
+        }
+    }
+}
+
+/// What the text of the outbox says of a field behind the values.
+#[derive(Clone, Copy)]
+struct Marks<'f> {
+    path: &'f str,
+    create_only: bool,
+    initial_only: bool,
+    filled: Option<u8>,
+    link: Option<&'f str>,
+    absent: IfAbsent,
+}
+
+impl Field {
+    fn marks(&self) -> Marks<'_> {
+        Marks {
+            path: &self.path,
+            create_only: self.create_only,
+            initial_only: self.initial_only,
+            filled: self.filled,
+            link: self.link.as_deref(),
+            absent: self.absent,
+        }
+    }
 }
 
 /// Paths only: the values are people's data and must not end in a log.
@@ -118,7 +236,7 @@ impl PartialEq for Payload {
 impl Payload {
     /// An empty payload with room for `capacity` fields.
     pub fn with_capacity(capacity: usize) -> Self {
-        Payload { fields: Vec::with_capacity(capacity) }
+        Payload { fields: Vec::with_capacity(capacity), text: None }
     }
 
     /// A payload of these fields; of a path given twice the later value counts.
@@ -127,13 +245,14 @@ impl Payload {
         for field in fields {
             by_path.insert(field.path.clone(), field);
         }
-        Payload { fields: by_path.into_values().collect() }
+        Payload { fields: by_path.into_values().collect(), text: None }
     }
 
     /// Adds a field whose path is not in the payload yet (a plan writes each target once).
     pub fn push(&mut self, field: Field) {
         debug_assert!(self.fields.iter().all(|have| have.path != field.path), "`{}` twice in a payload", field.path);
         self.fields.push(field);
+        self.text = None;
     }
 
     /// Adds a value given as a JSON value.
@@ -166,6 +285,9 @@ impl Payload {
 
     /// The links among the fields.
     pub(super) fn links_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        if self.fields.iter().any(|field| field.link.is_some()) {
+            self.text = None;
+        }
         self.fields.iter_mut().filter(|field| field.link.is_some())
     }
 
@@ -177,7 +299,10 @@ impl Payload {
 
     /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`, and `"links":{"owner":"accounts"}` where
     /// there are any: what the outbox keeps.
-    pub fn to_json(&self) -> String {
+    pub fn to_json(&self) -> Cow<'_, str> {
+        if let Some(text) = &self.text {
+            return Cow::Borrowed(text);
+        }
         let mut text = String::with_capacity(64 + self.fields.iter().map(|f| 2 * f.path.len() + f.value.get().len() + 10).sum::<usize>());
         text.push_str("{\"fields\":{");
         for (i, field) in self.fields.iter().enumerate() {
@@ -189,20 +314,9 @@ impl Payload {
             text.push_str(field.value.get());
         }
         text.push('}');
-        push_list(&mut text, "create", self.fields.iter().filter(|field| field.create_only));
-        push_list(&mut text, "initial", self.fields.iter().filter(|field| field.initial_only));
-        push_map(&mut text, "filled", self.fields.iter().filter_map(|field| Some((field, field.filled?))), |text, bits| {
-            // A text can always be written to.
-            let _ = write!(text, "{bits}");
-        });
-        push_map(&mut text, "links", self.fields.iter().filter_map(|field| Some((field, field.link.as_ref()?))), |text, link| {
-            push_string(text, link);
-        });
-        push_map(&mut text, "absent", self.fields.iter().filter_map(|field| Some((field, field.absent.word()?))), |text, word| {
-            push_string(text, word);
-        });
+        push_marks(&mut text, self.fields.iter().map(Field::marks));
         text.push('}');
-        text
+        Cow::Owned(text)
     }
 
     pub(super) fn from_json(text: &str) -> Result<Payload, StoreError> {
@@ -240,7 +354,7 @@ impl Payload {
                 absent: stored.absent.get(name).copied().unwrap_or_default(),
             }
         });
-        Ok(Payload { fields: fields.collect() })
+        Ok(Payload { fields: fields.collect(), text: None })
     }
 }
 
@@ -307,15 +421,28 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
     }
 }
 
+/// Appends what there is to say of fields beside their values.
+fn push_marks<'f>(text: &mut String, fields: impl Iterator<Item = Marks<'f>> + Clone) {
+    let of = || fields.clone();
+    push_list(text, "create", of().filter(|field| field.create_only));
+    push_list(text, "initial", of().filter(|field| field.initial_only));
+    push_map(text, "filled", of().filter_map(|field| Some((field, field.filled?))), |text, bits| {
+        // A text can always be written to.
+        let _ = write!(text, "{bits}");
+    });
+    push_map(text, "links", of().filter_map(|field| Some((field, field.link?))), |text, link| push_string(text, link));
+    push_map(text, "absent", of().filter_map(|field| Some((field, field.absent.word()?))), |text, word| push_string(text, word));
+}
+
 /// Appends `,"name":["path",…]`; nothing if there are no fields.
-fn push_list<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = &'f Field>) {
+fn push_list<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = Marks<'f>>) {
     let mut separator = '[';
     for field in fields {
         if separator == '[' {
             push_name(text, name);
         }
         text.push(separator);
-        push_string(text, &field.path);
+        push_string(text, field.path);
         separator = ',';
     }
     if separator == ',' {
@@ -324,14 +451,14 @@ fn push_list<'f>(text: &mut String, name: &str, fields: impl Iterator<Item = &'f
 }
 
 /// Appends `,"name":{"path":value,…}`; `push` appends the value. Nothing if there are no fields.
-fn push_map<'f, T>(text: &mut String, name: &str, fields: impl Iterator<Item = (&'f Field, T)>, push: impl Fn(&mut String, T)) {
+fn push_map<'f, T>(text: &mut String, name: &str, fields: impl Iterator<Item = (Marks<'f>, T)>, push: impl Fn(&mut String, T)) {
     let mut separator = '{';
     for (field, value) in fields {
         if separator == '{' {
             push_name(text, name);
         }
         text.push(separator);
-        push_string(text, &field.path);
+        push_string(text, field.path);
         text.push(':');
         push(text, value);
         separator = ',';
@@ -381,6 +508,42 @@ mod tests {
             let later = Payload::from_fields(linked.fields().iter().map(|field| Field { absent, ..field.clone() }));
             assert_eq!(Payload::from_json(&later.to_json()).unwrap(), later);
         }
+    }
+
+    #[test]
+    fn an_outline_writes_the_text_that_its_payload_has() {
+        let mut outline = Outline::with_capacity(4);
+        outline.push("email".into(), false, false, None);
+        outline.push("odd \"name\"".into(), true, false, None);
+        outline.push("kept".into(), false, true, None);
+        outline.push("owner".into(), false, false, Some(("accounts".into(), IfAbsent::Later)));
+        let values = [Some(("\"a@b\"", None)), Some(("1.50", Some(5))), None, Some(("\"a-1\"", None))];
+        let payload = outline.payload(values.into_iter(), |value, text| {
+            let (json, filled) = value?;
+            text.push_str(json);
+            Some(filled)
+        });
+        assert_eq!(payload.fields().len(), 3);
+        let built = Payload::from_fields(payload.fields().iter().cloned());
+        assert_eq!(payload.to_json(), built.to_json());
+        assert_eq!(Payload::from_json(&payload.to_json()).unwrap(), built);
+        let none = outline.payload([None; 4].into_iter(), |value: Option<()>, _| value.map(|()| None));
+        assert_eq!(none.to_json(), Payload::default().to_json());
+    }
+
+    #[test]
+    fn a_payload_that_is_changed_has_another_text() {
+        let mut outline = Outline::with_capacity(1);
+        outline.push("owner".into(), false, false, Some(("accounts".into(), IfAbsent::Wait)));
+        let mut payload = outline.payload([()].into_iter(), |(), text| {
+            text.push_str("\"a-1\"");
+            Some(None)
+        });
+        let before = payload.to_json().into_owned();
+        payload.links_mut().for_each(|field| field.link = Some("people".into()));
+        assert_ne!(payload.to_json(), before);
+        payload.push(Field { path: "b".into(), ..payload.fields()[0].clone() });
+        assert!(payload.to_json().contains("\"b\""));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use d365map::check::{Input, TableFile, compile_project};
 use d365map::diagnostics::Levels;
 use d365map::eval::Evaluator;
-use d365map::run::{outbox_text, paths};
+use d365map::run::{outbox_text, outline};
 use d365map::schema::Catalogue;
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
@@ -71,9 +71,9 @@ fn compare(case: &Case, records: &[String]) {
     let flow = plan.flow(case.name).expect("the mapping has the name of its file");
     let evaluator = Evaluator::new(flow).expect("a compiled plan can be made ready");
     let now = d365map::time::now();
-    let paths = paths(flow);
+    let outline = outline(flow);
     let mut ours = |record: &str, out: &mut Vec<u8>| {
-        if let Some(text) = outbox_text(&plan, &evaluator, &paths, record, now).expect("every record can be mapped") {
+        if let Some(text) = outbox_text(&plan, &evaluator, &outline, record, now).expect("every record can be mapped") {
             *out = text.into_bytes();
         }
     };

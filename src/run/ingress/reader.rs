@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,8 +17,8 @@ use crate::eval::{Evaluated, Evaluator, Rejection, ValidUntil};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, LinkAbsent, Rejected};
 use crate::run::{RunError, failure};
 use crate::store::{
-    Absence, Change, Claim, Cursor, CursorMove, Failure, Field, IfAbsent, JsonText, Lease, MassChange, PageCommit, PageOutcome, PageTimes,
-    Partition, Payload, Privacy, Reason, RelatedUses, StoreError, Unseen,
+    Absence, Change, Claim, Cursor, CursorMove, Failure, IfAbsent, Lease, MassChange, Outline, PageCommit, PageOutcome, PageTimes,
+    Partition, Privacy, Reason, RelatedUses, StoreError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::{self, Instant};
@@ -351,12 +350,12 @@ impl Rows {
         values: Option<&RelatedValues<'_>>,
         now: Instant,
     ) -> Rows {
-        let paths = paths(flow);
+        let outline = outline(flow);
         let mut uses = values.map(RelatedValues::no_uses);
         let row = |row: &Row| match row {
             Row::Changed(record) => {
                 let record = with_values(record.get(), None, values, &mut uses);
-                evaluate(plan, flow, evaluator, &paths, &record, now)
+                evaluate(plan, flow, evaluator, &outline, &record, now)
             }
             Row::Deleted { id, left_result } => {
                 if let Some(uses) = &mut uses {
@@ -381,14 +380,14 @@ impl Rows {
         values: Option<&RelatedValues<'_>>,
         now: Instant,
     ) -> Rows {
-        let paths = paths(flow);
+        let outline = outline(flow);
         let mut uses = values.map(RelatedValues::no_uses);
         let row = |(id, record): (&str, Option<&RawValue>)| {
             let record = record.map(|record| with_values(record.get(), Some(id), values, &mut uses));
             if let (None, Some(uses)) = (&record, &mut uses) {
                 uses.records.insert(id.to_owned(), BTreeSet::new());
             }
-            evaluate_known(plan, flow, evaluator, &paths, id, record.as_deref(), now)
+            evaluate_known(plan, flow, evaluator, &outline, id, record.as_deref(), now)
         };
         let rows = records.into_iter().map(row).collect();
         Rows { rows, at: now, uses }
@@ -464,9 +463,18 @@ pub(super) fn removes(flow: &IngressFlow, why: Absence) -> bool {
     }
 }
 
-/// The paths of a flow's fields, in order.
-pub fn paths(flow: &IngressFlow) -> Vec<Arc<str>> {
-    flow.fields.iter().map(|f| f.path.join(".").into()).collect()
+/// What the payloads of a flow's records have in common.
+pub fn outline(flow: &IngressFlow) -> Outline {
+    let mut outline = Outline::with_capacity(flow.fields.len());
+    for field in &flow.fields {
+        let absent = match field.link_absent() {
+            None | Some(LinkAbsent::Wait) => IfAbsent::Wait,
+            Some(LinkAbsent::Null) => IfAbsent::Null,
+            Some(LinkAbsent::Later) => IfAbsent::Later,
+        };
+        outline.push(field.path.join(".").into(), field.initial, field.create_only, field.link().map(|link| (link.into(), absent)));
+    }
+    outline
 }
 
 /// A change, and the instant at which its record is to be evaluated again even if it does not change.
@@ -477,7 +485,7 @@ fn evaluate_known(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
-    paths: &[Arc<str>],
+    outline: &Outline,
     id: &str,
     record: Option<&str>,
     now: Instant,
@@ -486,7 +494,7 @@ fn evaluate_known(
         let why = Absence::Deleted;
         return Ok((Change::Absent { source_id: id.to_owned(), why, remove: removes(flow, why) }, None));
     };
-    match evaluate(plan, flow, evaluator, paths, record, now) {
+    match evaluate(plan, flow, evaluator, outline, record, now) {
         Err(RunError::Nameless { message, .. }) => {
             let place = Some(failure::place(plan, flow.at));
             let failure = Failure { code: "D904".to_owned(), message, place, ..Failure::default() };
@@ -505,50 +513,26 @@ fn due(flow: &IngressFlow, passes: bool, until: ValidUntil) -> Option<Instant> {
     filter.into_iter().chain(values).min()
 }
 
-/// What one source record comes to. `paths` are those of the flow's fields, in order.
+/// What one source record comes to.
 pub(super) fn evaluate(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
-    paths: &[Arc<str>],
+    outline: &Outline,
     record: &str,
     now: Instant,
 ) -> Result<Timed, RunError> {
     let (evaluated, until) = evaluator.evaluate_until(record, now);
     match evaluated {
         Evaluated::Mapped(mapped) => {
-            // All values go into one text, which the fields share.
-            let (mut text, mut ends) = (String::with_capacity(512), Vec::with_capacity(paths.len()));
-            for field in mapped.fields() {
-                field.write_json(&mut text);
-                ends.push(text.len());
-            }
-            let text: Arc<str> = text.into();
-            let mut payload = Payload::with_capacity(paths.len());
-            let mut start = 0;
-            for ((field, path), end) in mapped.fields().zip(paths).zip(ends) {
-                let value = JsonText::part(&text, start..end);
-                start = end;
-                // A path that the payload leaves out is left alone at the target.
+            // A field without a value is left alone at the target.
+            let payload = outline.payload(mapped.fields(), |field, text| {
                 if field.unchanged {
-                    continue;
+                    return None;
                 }
-                let link = field.program.link().map(Arc::from);
-                let absent = match field.program.link_absent() {
-                    None | Some(LinkAbsent::Wait) => IfAbsent::Wait,
-                    Some(LinkAbsent::Null) => IfAbsent::Null,
-                    Some(LinkAbsent::Later) => IfAbsent::Later,
-                };
-                payload.push(Field {
-                    path: path.clone(),
-                    value,
-                    initial_only: field.program.initial,
-                    create_only: field.program.create_only,
-                    filled: field.filled,
-                    link,
-                    absent,
-                });
-            }
+                field.write_json(text);
+                Some(field.filled)
+            });
             let (source_id, key) = (mapped.source_id.into_owned(), mapped.key.into_owned());
             let change = if flow.keys_may_change() {
                 Change::Rekeyed { source_id, key, payload, remove: removes(flow, Absence::Deleted) }
@@ -574,14 +558,14 @@ pub(super) fn evaluate(
 pub fn outbox_text(
     plan: &ExecutionPlan,
     evaluator: &Evaluator<'_>,
-    paths: &[Arc<str>],
+    outline: &Outline,
     record: &str,
     now: Instant,
 ) -> Result<Option<String>, RunError> {
     let flow = evaluator.flow();
-    let (change, _) = evaluate(plan, flow, evaluator, paths, record, now)?;
+    let (change, _) = evaluate(plan, flow, evaluator, outline, record, now)?;
     Ok(match change {
-        Change::Upsert { payload, .. } | Change::Rekeyed { payload, .. } => Some(payload.to_json()),
+        Change::Upsert { payload, .. } | Change::Rekeyed { payload, .. } => Some(payload.to_json().into_owned()),
         Change::Absent { .. } | Change::Reject { .. } => None,
     })
 }

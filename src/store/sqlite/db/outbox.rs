@@ -373,9 +373,9 @@ fn coalesced(older: &Waiting, newer: &Payload, newer_source: &str) -> Inside<Str
     match (older.op, &older.payload) {
         // Of another source record nothing is taken over: it does not own the target record any more.
         (Op::Upsert | Op::Refetch, Some(text)) if older.source_id == newer_source => {
-            Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json())
+            Ok(Payload::from_json(text)?.followed_by(newer.clone()).to_json().into_owned())
         }
-        (Op::Upsert | Op::Delete | Op::Refetch, _) => Ok(newer.to_json()),
+        (Op::Upsert | Op::Delete | Op::Refetch, _) => Ok(newer.to_json().into_owned()),
     }
 }
 

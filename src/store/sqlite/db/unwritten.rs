@@ -31,7 +31,7 @@ impl Store {
                 let is_written = |path: &str, link: Option<&str>| written.iter().any(|w| w.path == path && w.link.as_deref() == link);
                 let kept = || payload.fields().iter().filter(|field| is_written(&field.path, field.link.as_deref()));
                 if kept().count() < payload.fields().len() {
-                    changed.push((row.get(0)?, Payload::from_fields(kept().cloned()).to_json()));
+                    changed.push((row.get(0)?, Payload::from_fields(kept().cloned()).to_json().into_owned()));
                 }
             }
             for (seq, payload) in &changed {
