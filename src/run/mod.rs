@@ -34,9 +34,7 @@ pub use binding::{check_environment, current_environment, planned};
 pub use counters::{Counters, FlowCounters};
 pub use dry::{DryRun, dry_run, dry_run_of_adoptions};
 pub use events::{DryEvents, Repair, repair_events};
-pub use ingress::{
-    DryAdoption, DryFlow, FieldChange, Shown, ShownField, ShownRecord, ShownResult, ShownSource, outbox_text, outline, show,
-};
+pub use ingress::{DryAdoption, DryFlow, FieldChange, Shown, ShownField, ShownRecord, ShownResult, ShownSource, outline, payload, show};
 pub use memory::Memories;
 pub use optout::{
     AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 use serde::de::{MapAccess, Visitor};
@@ -89,9 +89,41 @@ impl IfAbsent {
 /// The values of one target record. Paths are unique; a path left out is left alone at the target.
 #[derive(Clone, Default)]
 pub struct Payload {
+    /// Where an outline has built it and nothing has changed it since; `fields` is empty then.
+    built: Option<Built>,
     fields: Vec<Field>,
-    /// What [`Payload::to_json`] gives, if it is known.
-    text: Option<Arc<str>>,
+}
+
+/// The payload of an [`Outline`], whose text is known. A record that is new needs nothing else, so the fields are made when they are
+/// asked for.
+#[derive(Clone)]
+struct Built {
+    outline: Arc<Outline>,
+    parts: Vec<Part>,
+    text: Arc<str>,
+    fields: OnceLock<Vec<Field>>,
+}
+
+/// A field of the outline that has a value: its number, the place of the value in the text, and [`Field::filled`].
+#[derive(Clone)]
+struct Part {
+    field: usize,
+    value: Range<usize>,
+    filled: Option<u8>,
+}
+
+impl Built {
+    fn fields(&self) -> &[Field] {
+        self.fields.get_or_init(|| {
+            let field = |part: &Part| self.outline.fields[part.field].field(JsonText::part(&self.text, part.value.clone()), part.filled);
+            self.parts.iter().map(field).collect()
+        })
+    }
+
+    fn into_fields(self) -> Vec<Field> {
+        self.fields();
+        self.fields.into_inner().unwrap_or_default()
+    }
 }
 
 /// What the payloads of all records of a mapping have in common: their fields in order. It writes the text of the outbox while the
@@ -101,6 +133,8 @@ pub struct Outline {
     fields: Vec<OutlineField>,
     /// Whether a field has more than a value: what the text says of it stands behind the values.
     marked: bool,
+    /// Whether a field is a link.
+    linked: bool,
 }
 
 /// A field of an [`Outline`].
@@ -118,7 +152,7 @@ struct OutlineField {
 impl Outline {
     /// An outline without fields.
     pub fn with_capacity(capacity: usize) -> Outline {
-        Outline { fields: Vec::with_capacity(capacity), marked: false }
+        Outline { fields: Vec::with_capacity(capacity), marked: false, linked: false }
     }
 
     /// Adds a field; see [`Field`] for what it has. A path is added once.
@@ -128,18 +162,23 @@ impl Outline {
         push_string(&mut name, &path);
         name.push(':');
         self.marked |= initial_only || create_only || link.is_some();
+        self.linked |= link.is_some();
         let (link, absent) = link.map_or((None, IfAbsent::Wait), |(link, absent)| (Some(link), absent));
         self.fields.push(OutlineField { name, path, initial_only, create_only, link, absent });
     }
 
     /// The payload of a record. `values`: what `write` needs for each field, in order. `write` appends a value as JSON and returns
     /// [`Field::filled`]; for a field that is left alone at the target it returns `None` and appends nothing.
-    pub fn payload<V>(&self, values: impl Iterator<Item = V>, mut write: impl FnMut(V, &mut String) -> Option<Option<u8>>) -> Payload {
+    pub fn payload<V>(
+        self: &Arc<Self>,
+        values: impl Iterator<Item = V>,
+        mut write: impl FnMut(V, &mut String) -> Option<Option<u8>>,
+    ) -> Payload {
         let mut text = String::with_capacity(512);
         text.push_str("{\"fields\":{");
-        let mut parts = Vec::with_capacity(self.fields.len());
+        let mut parts: Vec<Part> = Vec::with_capacity(self.fields.len());
         let mut marked = self.marked;
-        for (field, value) in self.fields.iter().zip(values) {
+        for ((number, field), value) in self.fields.iter().enumerate().zip(values) {
             let end = text.len();
             if !parts.is_empty() {
                 text.push(',');
@@ -149,31 +188,34 @@ impl Outline {
             match write(value, &mut text) {
                 Some(filled) => {
                     marked |= filled.is_some();
-                    parts.push((field, start..text.len(), filled));
+                    parts.push(Part { field: number, value: start..text.len(), filled });
                 }
                 None => text.truncate(end),
             }
         }
         text.push('}');
         if marked {
-            push_marks(&mut text, parts.iter().map(|(field, _, filled)| field.marks(*filled)));
+            push_marks(&mut text, parts.iter().map(|part| self.fields[part.field].marks(part.filled)));
         }
         text.push('}');
-        let whole: Arc<str> = text.into();
-        let field = |(field, part, filled): (&OutlineField, Range<usize>, Option<u8>)| Field {
-            path: field.path.clone(),
-            value: JsonText::part(&whole, part),
-            initial_only: field.initial_only,
-            create_only: field.create_only,
-            filled,
-            link: field.link.clone(),
-            absent: field.absent,
-        };
-        Payload { fields: parts.into_iter().map(field).collect(), text: Some(whole.clone()) }
+        let built = Built { outline: self.clone(), parts, text: text.into(), fields: OnceLock::new() };
+        Payload { built: Some(built), fields: Vec::new() }
     }
 }
 
 impl OutlineField {
+    fn field(&self, value: JsonText, filled: Option<u8>) -> Field {
+        Field {
+            path: self.path.clone(),
+            value,
+            initial_only: self.initial_only,
+            create_only: self.create_only,
+            filled,
+            link: self.link.clone(),
+            absent: self.absent,
+        }
+    }
+
     fn marks(&self, filled: Option<u8>) -> Marks<'_> {
         Marks {
             path: &self.path,
@@ -213,7 +255,7 @@ impl Field {
 /// Paths only: the values are people's data and must not end in a log.
 impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.fields.iter().map(|field| &field.path)).finish()
+        f.debug_list().entries(self.fields().iter().map(|field| &field.path)).finish()
     }
 }
 
@@ -229,14 +271,14 @@ impl PartialEq for Payload {
             let link = (field.link.clone(), field.absent);
             (field.path.clone(), field.value.get().to_owned(), field.initial_only, field.create_only, field.filled, link)
         };
-        self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(|(a, b)| flat(a) == flat(b))
+        self.fields().len() == other.fields().len() && self.fields().iter().zip(other.fields()).all(|(a, b)| flat(a) == flat(b))
     }
 }
 
 impl Payload {
     /// An empty payload with room for `capacity` fields.
     pub fn with_capacity(capacity: usize) -> Self {
-        Payload { fields: Vec::with_capacity(capacity), text: None }
+        Payload { built: None, fields: Vec::with_capacity(capacity) }
     }
 
     /// A payload of these fields; of a path given twice the later value counts.
@@ -245,14 +287,13 @@ impl Payload {
         for field in fields {
             by_path.insert(field.path.clone(), field);
         }
-        Payload { fields: by_path.into_values().collect(), text: None }
+        Payload { built: None, fields: by_path.into_values().collect() }
     }
 
     /// Adds a field whose path is not in the payload yet (a plan writes each target once).
     pub fn push(&mut self, field: Field) {
-        debug_assert!(self.fields.iter().all(|have| have.path != field.path), "`{}` twice in a payload", field.path);
-        self.fields.push(field);
-        self.text = None;
+        debug_assert!(self.fields().iter().all(|have| have.path != field.path), "`{}` twice in a payload", field.path);
+        self.fields_mut().push(field);
     }
 
     /// Adds a value given as a JSON value.
@@ -280,32 +321,47 @@ impl Payload {
 
     /// The fields in the order given.
     pub fn fields(&self) -> &[Field] {
-        &self.fields
+        self.built.as_ref().map_or(self.fields.as_slice(), Built::fields)
+    }
+
+    fn into_fields(self) -> Vec<Field> {
+        self.built.map_or(self.fields, Built::into_fields)
+    }
+
+    /// The fields to be changed. The text of the payload is not known any more.
+    fn fields_mut(&mut self) -> &mut Vec<Field> {
+        if let Some(built) = self.built.take() {
+            self.fields = built.into_fields();
+        }
+        &mut self.fields
     }
 
     /// The links among the fields.
     pub(super) fn links_mut(&mut self) -> impl Iterator<Item = &mut Field> {
-        if self.fields.iter().any(|field| field.link.is_some()) {
-            self.text = None;
-        }
-        self.fields.iter_mut().filter(|field| field.link.is_some())
+        let linked = match &self.built {
+            Some(built) => built.outline.linked,
+            None => true,
+        };
+        let fields = if linked { self.fields_mut().as_mut_slice() } else { &mut [] };
+        fields.iter_mut().filter(|field| field.link.is_some())
     }
 
     /// Two upserts one after the other are one upsert: the newer's values, and the older's where the newer has none.
     /// Dropping those would lose a change that was waiting (a field under `or keep` is left out of the newer).
     pub(super) fn followed_by(self, newer: Payload) -> Payload {
-        Payload::from_fields(self.fields.into_iter().chain(newer.fields))
+        Payload::from_fields(self.into_fields().into_iter().chain(newer.into_fields()))
     }
 
     /// `{"fields":{"email":"a@b","location.city":null},"initial":["location.city"]}`, and `"links":{"owner":"accounts"}` where
     /// there are any: what the outbox keeps.
     pub fn to_json(&self) -> Cow<'_, str> {
-        if let Some(text) = &self.text {
-            return Cow::Borrowed(text);
+        if let Some(built) = &self.built {
+            return Cow::Borrowed(&built.text);
         }
-        let mut text = String::with_capacity(64 + self.fields.iter().map(|f| 2 * f.path.len() + f.value.get().len() + 10).sum::<usize>());
+        let fields = &self.fields;
+        let mut text = String::with_capacity(64 + fields.iter().map(|f| 2 * f.path.len() + f.value.get().len() + 10).sum::<usize>());
         text.push_str("{\"fields\":{");
-        for (i, field) in self.fields.iter().enumerate() {
+        for (i, field) in fields.iter().enumerate() {
             if i > 0 {
                 text.push(',');
             }
@@ -314,7 +370,7 @@ impl Payload {
             text.push_str(field.value.get());
         }
         text.push('}');
-        push_marks(&mut text, self.fields.iter().map(Field::marks));
+        push_marks(&mut text, fields.iter().map(Field::marks));
         text.push('}');
         Cow::Owned(text)
     }
@@ -354,7 +410,7 @@ impl Payload {
                 absent: stored.absent.get(name).copied().unwrap_or_default(),
             }
         });
-        Ok(Payload { fields: fields.collect(), text: None })
+        Ok(Payload { built: None, fields: fields.collect() })
     }
 }
 
@@ -502,7 +558,7 @@ mod tests {
         let defaulted = Payload::from_fields(before.fields().iter().map(|field| Field { filled: Some(5), ..field.clone() }));
         assert_eq!(Payload::from_json(&defaulted.to_json()).unwrap(), defaulted);
         let mut linked = before;
-        linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields[0].clone() });
+        linked.push(Field { link: Some("accounts".into()), ..payload(&[("owner", json!("a-1"), false)]).fields()[0].clone() });
         assert_eq!(Payload::from_json(&linked.to_json()).unwrap(), linked);
         for absent in [IfAbsent::Null, IfAbsent::Later] {
             let later = Payload::from_fields(linked.fields().iter().map(|field| Field { absent, ..field.clone() }));
@@ -517,6 +573,7 @@ mod tests {
         outline.push("odd \"name\"".into(), true, false, None);
         outline.push("kept".into(), false, true, None);
         outline.push("owner".into(), false, false, Some(("accounts".into(), IfAbsent::Later)));
+        let outline = Arc::new(outline);
         let values = [Some(("\"a@b\"", None)), Some(("1.50", Some(5))), None, Some(("\"a-1\"", None))];
         let payload = outline.payload(values.into_iter(), |value, text| {
             let (json, filled) = value?;
@@ -535,7 +592,7 @@ mod tests {
     fn a_payload_that_is_changed_has_another_text() {
         let mut outline = Outline::with_capacity(1);
         outline.push("owner".into(), false, false, Some(("accounts".into(), IfAbsent::Wait)));
-        let mut payload = outline.payload([()].into_iter(), |(), text| {
+        let mut payload = Arc::new(outline).payload([()].into_iter(), |(), text| {
             text.push_str("\"a-1\"");
             Some(None)
         });

@@ -1,6 +1,6 @@
 //! Evaluation speed, side by side in one run: `mappings/contacts.d365map`, `choices.d365map`, and the same mappings as programs for vrl and as
 //! filters for jaq, over the same records, JSON text in, JSON text out, one thread. What is measured of d365map is what a run does with
-//! a record of a page: [`outbox_text`] decodes it, evaluates the filter and how long its answer holds, evaluates the fields, and writes the text that
+//! a record of a page: [`payload`] decodes it, evaluates the filter and how long its answer holds, evaluates the fields, and writes the text that
 //! the outbox keeps.
 //!
 //! Before anything is timed, the three results are compared record by record: engines that did different work would make
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use d365map::check::{Input, TableFile, compile_project};
 use d365map::diagnostics::Levels;
 use d365map::eval::Evaluator;
-use d365map::run::{outbox_text, outline};
+use d365map::run::{outline, payload};
 use d365map::schema::Catalogue;
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
@@ -73,8 +73,8 @@ fn compare(case: &Case, records: &[String]) {
     let now = d365map::time::now();
     let outline = outline(flow);
     let mut ours = |record: &str, out: &mut Vec<u8>| {
-        if let Some(text) = outbox_text(&plan, &evaluator, &outline, record, now).expect("every record can be mapped") {
-            *out = text.into_bytes();
+        if let Some(payload) = payload(&plan, &evaluator, &outline, record, now).expect("every record can be mapped") {
+            out.extend_from_slice(payload.to_json().as_bytes());
         }
     };
 

@@ -30,7 +30,7 @@ pub use adopt_dry::DryAdoption;
 pub use dry::DryFlow;
 pub(super) use dry::dry_flow;
 pub(super) use leftovers::leftovers;
-pub use reader::{outbox_text, outline};
+pub use reader::{outline, payload};
 pub use show::{FieldChange, Shown, ShownField, ShownRecord, ShownResult, ShownSource, show};
 
 use super::calls::CallKind;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, LinkAbsent, 
 use crate::run::{RunError, failure};
 use crate::store::{
     Absence, Change, Claim, Cursor, CursorMove, Failure, IfAbsent, Lease, MassChange, Outline, PageCommit, PageOutcome, PageTimes,
-    Partition, Privacy, Reason, RelatedUses, StoreError, Unseen,
+    Partition, Payload, Privacy, Reason, RelatedUses, StoreError, Unseen,
 };
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
 use crate::time::{self, Instant};
@@ -464,7 +465,7 @@ pub(super) fn removes(flow: &IngressFlow, why: Absence) -> bool {
 }
 
 /// What the payloads of a flow's records have in common.
-pub fn outline(flow: &IngressFlow) -> Outline {
+pub fn outline(flow: &IngressFlow) -> Arc<Outline> {
     let mut outline = Outline::with_capacity(flow.fields.len());
     for field in &flow.fields {
         let absent = match field.link_absent() {
@@ -474,7 +475,7 @@ pub fn outline(flow: &IngressFlow) -> Outline {
         };
         outline.push(field.path.join(".").into(), field.initial, field.create_only, field.link().map(|link| (link.into(), absent)));
     }
-    outline
+    Arc::new(outline)
 }
 
 /// A change, and the instant at which its record is to be evaluated again even if it does not change.
@@ -485,7 +486,7 @@ fn evaluate_known(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
-    outline: &Outline,
+    outline: &Arc<Outline>,
     id: &str,
     record: Option<&str>,
     now: Instant,
@@ -518,7 +519,7 @@ pub(super) fn evaluate(
     plan: &ExecutionPlan,
     flow: &IngressFlow,
     evaluator: &Evaluator<'_>,
-    outline: &Outline,
+    outline: &Arc<Outline>,
     record: &str,
     now: Instant,
 ) -> Result<Timed, RunError> {
@@ -550,22 +551,22 @@ pub(super) fn evaluate(
     }
 }
 
-/// What a run puts into the outbox for a record that passes the filter: the text of its values. For measurements of what a run does.
+/// What a run puts into the outbox for a record that passes the filter. For measurements of what a run does.
 ///
 /// # Errors
 /// When the record is rejected with `rejected stop`, or has no id.
 #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "for tests and benchmarks"))]
-pub fn outbox_text(
+pub fn payload(
     plan: &ExecutionPlan,
     evaluator: &Evaluator<'_>,
-    outline: &Outline,
+    outline: &Arc<Outline>,
     record: &str,
     now: Instant,
-) -> Result<Option<String>, RunError> {
+) -> Result<Option<Payload>, RunError> {
     let flow = evaluator.flow();
     let (change, _) = evaluate(plan, flow, evaluator, outline, record, now)?;
     Ok(match change {
-        Change::Upsert { payload, .. } | Change::Rekeyed { payload, .. } => Some(payload.to_json().into_owned()),
+        Change::Upsert { payload, .. } | Change::Rekeyed { payload, .. } => Some(payload),
         Change::Absent { .. } | Change::Reject { .. } => None,
     })
 }
