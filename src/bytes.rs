@@ -28,7 +28,7 @@ pub fn has(word: u64, byte: u8) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{below, has};
 
     proptest! {
         #[test]
