@@ -206,14 +206,34 @@ fn scalar(kind: SlotKind, text: &str) -> Option<Value<'static>> {
     }
 }
 
+/// What a byte can be in a GUID: a digit or a lower-case letter, an upper-case letter, a hyphen.
+const IN_GUID: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'0'..=b'9' | b'a'..=b'f' => 1,
+            b'A'..=b'F' => 2,
+            b'-' => 4,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
 /// A GUID in lower case; `None` if the text is not one.
 fn guid(text: &str) -> Option<Cow<'_, str>> {
     let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
-    let (mut valid, mut upper) = (true, false);
-    for (i, b) in bytes.iter().enumerate() {
-        valid &= if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() };
-        upper |= b.is_ascii_uppercase();
+    let hyphens = [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-');
+    let (mut other, mut upper, mut count) = (false, false, 0);
+    for byte in bytes {
+        let kind = IN_GUID[usize::from(*byte)];
+        other |= kind == 0;
+        upper |= kind == 2;
+        count += kind >> 2;
     }
+    let valid = hyphens && count == 4 && !other;
     valid.then(|| if upper { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) })
 }
 

@@ -481,7 +481,7 @@ impl<'p> Program<'p> {
                 *min <= rust_decimal::Decimal::from(*n) && rust_decimal::Decimal::from(*n) <= *max
             }
             (Fit::Decimal { scale, min, max }, Value::Decimal(d)) => {
-                (d.scale() <= *scale || number::normalized(*d).scale() <= *scale) && min <= d && d <= max
+                (d.scale() <= *scale || number::normalized(*d).scale() <= *scale) && number::within(*d, *min, *max)
             }
             (Fit::Double, Value::Double(_) | Value::Integer(_) | Value::Decimal(_)) => true,
             (Fit::Options(options), Value::Integer(n)) => options.contains(n),
