@@ -12,26 +12,30 @@
 //! One task decides and the others work: all that changes a workflow's phase happens in [`Supervisor::go`], on what the tasks
 //! report. Wishes come through the state file, since they are given by other processes.
 
+mod entry;
+mod files;
 mod notes;
 mod pause;
+mod supervision;
 mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::entry::{Disk, Entry, Loaded, Moment, Phase, Report, look};
 use self::notes::Notebook;
+pub use self::supervision::{PlanSource, PlanSourceError, Supervision};
 pub use self::upkeep::Upkeep;
 use super::workflow::{self, Kind, Workflow, workflows};
 use super::{Context, Counters, FLOWS_AT_ONCE, Options, Pace, RunError, Services, Summary, begin, binding, end};
 use crate::engine::events::{Publisher, RunEvent};
 use crate::plan::ExecutionPlan;
 use crate::run::round_log::RoundLog;
-use crate::store::{Control, RunId, RunKind, StoreError, Stores, Wish, WorkflowNote, WorkflowRecord};
+use crate::store::{RunId, RunKind, Stores, Wish, WorkflowNote, WorkflowRecord};
 use crate::time::schedule::Schedule;
 use crate::time::{self, Instant};
 
@@ -43,65 +47,6 @@ const FILES: Duration = Duration::from_secs(2);
 const BREATH: Duration = Duration::from_secs(1);
 /// From the first notification of a webhook to the round that it leads to, which takes those that follow meanwhile too.
 const GATHER: Duration = Duration::from_millis(500);
-
-/// Why a workflow cannot start by the files as they are, or with the services as they are; shown as the reason of its failure.
-pub type PlanSourceError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where workflows get their plan from when they start. The methods block.
-pub trait PlanSource: Send + Sync {
-    /// A mark of the mapping files as they are: another mark, other files. Cheap.
-    fn mark(&self) -> u64;
-
-    /// Compiles the files as they are.
-    ///
-    /// # Errors
-    /// For people: what is wrong with the files.
-    fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError>;
-
-    /// Makes sure that the services still fit the plan of a workflow that is about to start, and gives what it is to talk to.
-    ///
-    /// # Errors
-    /// For people: what does not fit, or which secret cannot be read.
-    fn services(&self, plan: &ExecutionPlan, workflow: &Workflow) -> Result<Services, PlanSourceError>;
-}
-
-/// What a watch needs beside what every run needs.
-pub struct Supervision {
-    /// Where workflows get their plan from when they are started again.
-    pub source: Arc<dyn PlanSource>,
-    /// When the rounds of workflows begin; those without a schedule have the interval of [`Pace::Watch`].
-    pub schedules: BTreeMap<String, Schedule>,
-    /// What happens once a day beside the workflows.
-    pub upkeep: Vec<Arc<dyn Upkeep>>,
-    /// Is notified when a webhook told something: then the rounds of two-way mappings do not wait for their time.
-    pub news: Option<Arc<Notify>>,
-}
-
-impl Supervision {
-    /// One plan that never changes, and the same schedule for all.
-    pub fn fixed(plan: Arc<ExecutionPlan>, services: Services) -> Supervision {
-        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new(), upkeep: Vec::new(), news: None }
-    }
-}
-
-struct Fixed {
-    plan: Arc<ExecutionPlan>,
-    services: Services,
-}
-
-impl PlanSource for Fixed {
-    fn mark(&self) -> u64 {
-        0
-    }
-
-    fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError> {
-        Ok(self.plan.clone())
-    }
-
-    fn services(&self, _: &ExecutionPlan, _: &Workflow) -> Result<Services, PlanSourceError> {
-        Ok(self.services.clone())
-    }
-}
 
 /// Runs the workflows of a plan until `stop` is cancelled, then finishes what is in flight. A workflow that fails does not
 /// end the others, nor the watch.
@@ -155,78 +100,6 @@ pub async fn watch(
         end(&stores, run, recovery, &counters, &names, Vec::new(), &stop, clock.elapsed().saturating_sub(began), result).await?;
     summary.failed = failed;
     Ok(summary)
-}
-
-/// A time since the run's clock was made: what is planned by it stays when the machine's clock is set.
-type Moment = Duration;
-
-/// A workflow under supervision.
-struct Entry {
-    name: String,
-    /// The plan that it runs by; another workflow may run by another.
-    loaded: Option<Loaded>,
-    phase: Phase,
-    /// The last wish that was acted upon.
-    request: i64,
-    wanted: Wish,
-    /// It is to be stopped and started.
-    restart: bool,
-    /// Rounds in a row that have failed, or attempts to start it.
-    failures: u32,
-    /// Why it failed last, if it has not gone well since.
-    error: Option<String>,
-    /// A round has ended well since it started.
-    settled: bool,
-    /// When its last round ended.
-    ended: Option<Moment>,
-    /// What is said of its rounds.
-    /// The pause before a round for due operations.
-    breath: Duration,
-    /// A webhook told something after the present round, or the last one, began.
-    news: bool,
-    /// What was last noted of what it waits for.
-    waits: Option<String>,
-    restart_due: Option<String>,
-}
-
-#[derive(Clone)]
-struct Loaded {
-    plan: Arc<ExecutionPlan>,
-    workflow: Workflow,
-    services: Services,
-    fingerprint: String,
-}
-
-enum Phase {
-    /// Stopped by hand.
-    Off,
-    /// Its plan is being made.
-    Loading,
-    /// Its plan could not be made, and is tried again then, or when the mapping files change.
-    Unloaded { until: Moment },
-    /// It waits for its time.
-    Waiting { until: Moment },
-    /// A round is under way.
-    Round { stop: CancellationToken },
-}
-
-/// What a task has to report.
-enum Report {
-    Loaded(String, Result<Box<Loaded>, String>),
-    Round(String, Result<(), RunError>),
-    Looked(Result<Look, StoreError>),
-    Disk(Option<u64>, Result<Option<Arc<ExecutionPlan>>, String>),
-}
-
-struct Look {
-    workflows: Vec<WorkflowRecord>,
-    due: Vec<String>,
-}
-
-/// What is known of the mapping files.
-struct Disk {
-    mark: Option<u64>,
-    looking: bool,
 }
 
 struct Supervisor {
@@ -692,116 +565,6 @@ impl Supervisor {
             }
         }
     }
-
-    /// Checks the mapping files, unless a check is under way.
-    fn look_at_files(&mut self) {
-        if self.disk.looking {
-            return;
-        }
-        self.disk.looking = true;
-        let (source, known) = (self.supervision.source.clone(), self.disk.mark);
-        let look = move || {
-            let mark = source.mark();
-            let found = if known == Some(mark) { Ok(None) } else { source.load().map(Some).map_err(|e| e.to_string()) };
-            (Some(mark), found)
-        };
-        self.off_thread(look, move |looked| {
-            let (mark, found) = looked.unwrap_or_else(|ended| (known, Err(ended)));
-            Report::Disk(mark, found)
-        });
-    }
-
-    /// Notes for which workflows a restart is due.
-    async fn compare(&mut self, found: Result<Option<Arc<ExecutionPlan>>, String>) {
-        let found = match found {
-            Ok(None) => return,
-            Ok(Some(plan)) => Ok(plan),
-            Err(reason) => Err(reason),
-        };
-        // What could not start may start by other files.
-        let now = self.moment_now();
-        for entry in &mut self.entries {
-            if let Phase::Unloaded { until } = &mut entry.phase {
-                *until = now;
-            }
-        }
-        for at in 0..self.entries.len() {
-            let Some(running) =
-                self.entries[at].loaded.as_ref().filter(|_| !matches!(self.entries[at].phase, Phase::Off | Phase::Unloaded { .. }))
-            else {
-                continue;
-            };
-            let due = match &found {
-                Err(reason) => Some(format!("the mapping files cannot be used, so the earlier plan stays in use: {reason}")),
-                Ok(plan) => match workflows(plan).into_iter().find(|w| w.name == running.workflow.name) {
-                    None => Some("it is no longer in the mapping files".to_owned()),
-                    Some(w) if w.fingerprint(plan) != running.fingerprint => Some("its mapping has changed".to_owned()),
-                    Some(_) => None,
-                },
-            };
-            self.set_restart_due(at, due).await;
-        }
-        if let Ok(plan) = &found
-            && self.options.mappings.is_none()
-        {
-            for new in workflows(plan).iter().filter(|w| !self.entries.iter().any(|e| e.name == w.name)) {
-                let reason = "it is new in the mapping files";
-                tracing::warn!(workflow = new.name, "a new workflow; `d365map start {}` starts it", new.name);
-                if let Err(error) = self.stores.control.note_restart_due(&new.name, Some(reason)).await {
-                    tracing::warn!(%error, "the state was not stored");
-                }
-            }
-        }
-    }
-
-    async fn set_restart_due(&mut self, at: usize, due: Option<String>) {
-        let entry = &mut self.entries[at];
-        if entry.restart_due == due {
-            return;
-        }
-        entry.restart_due.clone_from(&due);
-        let name = entry.name.clone();
-        if let Some(reason) = &due {
-            tracing::warn!(workflow = name, reason, "a restart is due: `d365map start {name} --restart` uses the present mapping files");
-        }
-        self.events.restarts_due(self.entries.iter().filter(|e| e.restart_due.is_some()).count() as u64);
-        if let Err(error) = self.stores.control.note_restart_due(&name, due.as_deref()).await {
-            tracing::warn!(%error, "the state was not stored");
-        }
-    }
-}
-
-impl Entry {
-    fn new(name: &str, request: i64, wanted: Wish) -> Entry {
-        Entry {
-            name: name.to_owned(),
-            loaded: None,
-            phase: Phase::Off,
-            request,
-            wanted,
-            restart: false,
-            failures: 0,
-            error: None,
-            settled: false,
-            ended: None,
-            breath: BREATH,
-            news: false,
-            waits: None,
-            restart_due: None,
-        }
-    }
-
-    fn is_in_round(&self) -> bool {
-        matches!(self.phase, Phase::Round { .. })
-    }
-
-    fn kind(&self) -> Option<Kind> {
-        self.loaded.as_ref().map(|l| l.workflow.kind)
-    }
-}
-
-async fn look(control: &dyn Control, now: Instant) -> Result<Look, StoreError> {
-    Ok(Look { workflows: control.workflows().await?, due: control.due(now).await? })
 }
 
 /// A workflow by the files as they are.

@@ -110,7 +110,7 @@ pub trait Control: Send + Sync {
     fn is_bound(&self) -> bool;
 }
 
-/// What has gone through the outbox of a flow since the file was made.
+/// What has gone through the outbox of a flow since the store was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Operations queued, with those that coalesced.
@@ -153,7 +153,7 @@ pub struct MappingStatus {
 /// The state at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// All flows that were ever run on this file, by name.
+    /// All flows that were ever run on this store, by name.
     pub mappings: Vec<MappingStatus>,
     /// All workflows, as their processes left them; see [`WorkflowRecord::shown`].
     pub workflows: Vec<WorkflowRecord>,
@@ -162,7 +162,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether the process that holds the state file has begun its run: until then, this is of the one before.
+    /// Whether the process that holds the store has begun its run: until then, this is of the one before.
     pub fn is_of(&self, holder: &Holder) -> bool {
         self.last_run.as_ref().is_some_and(|run| {
             run.ended_at.is_none() && holder.started_at.is_none_or(|at| run.started_at.timestamp_millis() >= at.timestamp_millis())
@@ -293,7 +293,7 @@ words! {
     }
 }
 
-/// A workflow as the state file has it.
+/// A workflow as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WorkflowRecord {
     /// Its name.
@@ -326,8 +326,8 @@ pub struct WorkflowRecord {
 }
 
 impl WorkflowRecord {
-    /// The record as it is to be shown beside the process that holds the state file. If there is none, nothing runs, whatever a
-    /// process that was killed has left written; one that cannot write the file has left its last words there as well.
+    /// The record as it is to be shown beside the process that holds the store. If there is none, nothing runs, whatever a
+    /// process that was killed has left written; one that cannot write the store has left its last words there as well.
     pub fn shown(self, process: Option<&Holder>) -> WorkflowRecord {
         let active = matches!(self.state, WorkflowState::Running | WorkflowState::Starting);
         match process {

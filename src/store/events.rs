@@ -155,7 +155,7 @@ pub struct JournalCursor {
     pub quiet_until: Option<Instant>,
     /// The latest time of an event that was read.
     pub read_up_to: Option<Instant>,
-    /// Events whose contact was no more, since the file was made.
+    /// Events whose contact was no more, since the store was made.
     pub gone: u64,
 }
 
@@ -164,7 +164,7 @@ pub struct JournalCursor {
 pub struct EventsStatus {
     /// The latest time of an event of the journal that was read.
     pub read_up_to: Option<Instant>,
-    /// Events whose contact was no more, since the file was made.
+    /// Events whose contact was no more, since the store was made.
     pub gone: u64,
     /// What the journal did not keep long enough, the oldest first.
     pub gaps: Vec<EventGap>,

@@ -198,7 +198,7 @@ pub enum Mark {
         /// Where the flow goes on.
         to: CursorMove,
     },
-    /// A page of profiles. How far was read is noted when the reading is complete, with [`Store::end_poll`].
+    /// A page of profiles. How far was read is noted when the reading is complete, with [`OptOuts::end_poll`].
     Profiles,
     /// A piece of an export.
     Export(ExportMark),

@@ -116,7 +116,7 @@ pub enum Work {
     Upsert(Vec<ClaimedField>),
     /// Remove the record.
     Delete,
-    /// Read the source record again, evaluate it, and store the result with `Store::resolve_refetch`.
+    /// Read the source record again, evaluate it, and store the result with [`Outbox::resolve_refetch`].
     Refetch,
 }
 

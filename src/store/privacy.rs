@@ -29,7 +29,7 @@ pub trait Privacy: Send + Sync {
     async fn lift_tombstone(&self, id: &str) -> Result<bool, StoreError>;
 }
 
-/// A place in the state file where a person was found.
+/// A place in the store where a person was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trace {
     /// The table.

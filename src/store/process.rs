@@ -4,21 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Instant, format_instant};
 
-/// Who holds the lock, as far as the lock file says.
+/// The process that holds the run lock, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The process number; none when the lock file cannot be read.
+    /// The process number; none if it is not known.
     pub pid: Option<u32>,
     /// The machine's name.
     pub host: Option<String>,
     /// Since when.
     pub started_at: Option<Instant>,
-    /// What keeps it from writing the state file; it cannot say so there.
+    /// What keeps it from writing the store; it cannot say so there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
 }
 
-/// What keeps a process from writing its state file.
+/// What keeps a process from writing its store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// Since when.

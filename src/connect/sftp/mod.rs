@@ -7,6 +7,7 @@
 //!
 //! Nothing is remembered here: the caller keeps what it has consumed ([`Consumed`]) and hands it back.
 
+mod columns;
 mod error;
 mod files;
 mod host_key;
@@ -29,14 +30,14 @@ use tokio::sync::Mutex;
 
 use crate::time::Instant;
 
+pub use columns::{DeliveryLogColumns, LogColumns, OptOutColumns, OptOutLayout, TrackingLogColumns};
 pub use error::SftpError;
 pub use files::{ExportFiles, Files};
 pub use host_key::HostKey;
 pub use reader::{Batch, ExportReader};
 pub use records::{
-    Column, Delivery, DeliveryLog, DeliveryLogColumns, DeliveryLogShape, DeliveryOutcome, FieldProblem, LogColumns, LogShape,
-    MissingColumn, OptOut, OptOutChange, OptOutColumns, OptOutLayout, OptOutShape, Record, TrackingKind, TrackingLog, TrackingLogColumns,
-    TrackingLogShape,
+    Column, Delivery, DeliveryLog, DeliveryLogShape, DeliveryOutcome, FieldProblem, LogShape, MissingColumn, OptOut, OptOutChange,
+    OptOutShape, Record, TrackingKind, TrackingLog, TrackingLogShape,
 };
 pub use split::{BadLine, CsvFormat, Position};
 

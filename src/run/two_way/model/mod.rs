@@ -13,9 +13,11 @@
 //! 6. *A conflict that is to be reported changes neither side.*
 
 mod game;
+mod world;
 
 use super::rule::{FieldWay, Policy};
-use game::{FIELDS, Flaw, Game};
+use game::{Flaw, Game};
+use world::FIELDS;
 
 const POLICIES: [Policy; 4] = [Policy::Newest, Policy::Left, Policy::Right, Policy::Report];
 const KINDS: [[FieldWay; FIELDS]; 3] =

@@ -7,7 +7,7 @@
 use rusqlite::params;
 
 use super::error::Inside;
-use super::page::READ_AGAIN;
+use super::refetch::READ_AGAIN;
 use super::tx::Tx;
 use super::types::millis;
 use crate::store::Unseen;
