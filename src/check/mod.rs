@@ -54,7 +54,7 @@ pub use crate::plan::EventField;
 pub use cases::{Expected, ExpectedField, ExpectedList, GivenItem, TestCase};
 pub use consent::{ATTRIBUTES, is_optout};
 pub use declare::{included_name, included_paths, table_paths};
-pub use fitting::fitting_steps;
+pub use fitting::{fitting_steps, taken_after};
 pub use options::{DIRECTIONS, EVENTS, INGRESS, Known, TWO_WAY};
 pub use tables::{TableFile, TableFiles, TableInfo};
 

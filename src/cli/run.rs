@@ -21,8 +21,8 @@ use crate::plan::ExecutionPlan;
 use crate::printable;
 use crate::project::Project;
 use crate::run::{
-    Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Shown, ShownRecord, ShownResult, Summary, Supervision,
-    dry_run, dry_run_of_optouts, run as execute, show, watch, workflows,
+    Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Shown, ShownRecord, ShownRecords, ShownResult, Summary,
+    Supervision, dry_run, dry_run_of_optouts, run as execute, show, watch, workflows,
 };
 use crate::store::{Access, MassChange, MassLimits, Outbox, Stores};
 
@@ -315,7 +315,7 @@ fn dry(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, format: 
 /// Shows single records. Values go to a terminal, or wherever the user says so: they may be personal data.
 fn show_records(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options, shown: &Shown, args: &Args) -> Result<Exit, CommandError> {
     let (_, clients) = services::of_plan(project, plan, options.mappings.as_deref(), None)?;
-    let mut records = runtime()?.block_on(async {
+    let ShownRecords { mut records, two_way } = runtime()?.block_on(async {
         let stores = state::open_or_empty(project).await?;
         Ok::<_, CommandError>(show(plan, &clients, &stores, options, shown).await?)
     })?;
@@ -331,8 +331,17 @@ fn show_records(project: &Project, plan: &Arc<ExecutionPlan>, options: &Options,
             if !args.show_values {
                 records.iter_mut().for_each(ShownRecord::hide_values);
             }
-            print_json(&format!("{}\n", json!({"version": 1, "records": records})));
+            let mut document = json!({"version": 1, "records": records});
+            if !two_way.is_empty() {
+                document["not_shown"] = json!(two_way);
+            }
+            print_json(&format!("{document}\n"));
         }
+    }
+    for name in &two_way {
+        say!(
+            "{name}: single records of a two-way mapping are not shown; `d365map run --dry-run --mapping {name}` shows what would be written on both sides"
+        );
     }
     let missing = records.iter().any(|record| matches!(record.result, ShownResult::NotFound | ShownResult::Rejected { .. }));
     Ok(if missing { Exit::Findings } else { Exit::Clean })

@@ -185,6 +185,20 @@ fn counts(m: &MappingStatus) -> String {
         Some(pairs) => row("pairs", &format!("{:>8}   {} with a record on one side only", pairs.linked, pairs.single)),
         None => row("records", &format!("{:>8}   at the target", m.ledger_rows)),
     });
+    for table in &m.followed {
+        let phase = match table.phase {
+            Phase::Delta => "follows changes",
+            Phase::Full => "is read completely",
+        };
+        let text = format!(
+            "{} {phase}, {} for {}, last moved {}",
+            table.table,
+            counted(table.rows, "row"),
+            counted(table.records, "record"),
+            time::format_instant(table.updated_at)
+        );
+        out.push_str(&row("followed", &text));
+    }
     if let Some(next) = m.due.next {
         let due = format!("{:>8}   to be evaluated again as time passes, the next {}", m.due.records, time::format_instant(next));
         out.push_str(&row("due", &due));
@@ -274,6 +288,7 @@ mod tests {
             ledger_rows: 100_000,
             totals: Totals::default(),
             events: None,
+            followed: Vec::new(),
             pairs: None,
             notes: Vec::new(),
         }

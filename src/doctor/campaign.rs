@@ -187,6 +187,9 @@ async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, ne
                 );
             }
         }
+        for by in &resource.searches {
+            search(bench, client, name, by).await;
+        }
     }
     if let_in {
         bench.skip(
@@ -194,6 +197,19 @@ async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, ne
             "write",
             "Campaign cannot be asked without writing; the first run shows it (`d365map run --dry-run` does not)",
         );
+    }
+}
+
+/// Looks for the filter by which records are searched for that `adopt` takes over.
+async fn search(bench: &mut Bench, client: &Campaign, resource: &str, by: &str) {
+    let (id, subject) = ("campaign.search", format!("search {resource}.{by}"));
+    match bench.step(client.look_filter(resource, by)).await {
+        Ok(Ok(filter)) => bench.ok(id, subject, format!("the filter `{filter}` finds records for `adopt by {by}`")),
+        Ok(Err(error)) => {
+            let (cause, mend) = token::plain(&error);
+            bench.fail(id, subject, cause, mend);
+        }
+        Err(_) => bench.over(id, subject),
     }
 }
 

@@ -38,6 +38,8 @@ pub struct TableNeeds {
 pub struct ResourceNeeds {
     /// The attributes that flows address its records by.
     pub keys: BTreeSet<String>,
+    /// The attributes that records without a key are searched by.
+    pub searches: BTreeSet<String>,
     /// The flows.
     pub flows: BTreeSet<String>,
 }
@@ -98,6 +100,7 @@ impl Needs {
             let resource = needs.resources.entry(flow.target.collection.clone()).or_default();
             resource.flows.insert(flow.name.clone());
             resource.keys.insert(flow.key.path.join("."));
+            resource.searches.extend(flow.adopt.iter().map(|by| by.attribute.clone()));
         }
         for flow in &plan.optouts {
             let writes = match flow.direction {

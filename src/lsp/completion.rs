@@ -64,7 +64,7 @@ pub(super) fn place(text: &str, offset: usize) -> Place<'_> {
                     .iter()
                     .skip_while(|t| t.range.start <= token.range.start)
                     .find(|t| !matches!(t.kind, TokenKind::Newline | TokenKind::Comment));
-                if next.is_none_or(|t| t.text(text) != "|" || t.range.start >= offset)
+                if next.is_none_or(|t| !matches!(t.text(text), "|" | "or") || t.range.start >= offset)
                     && !place.entry.is_empty()
                     && !waits_for_brace(&before[i..], text)
                     && !in_list(&place.entry, next.map(|t| t.text(text)))

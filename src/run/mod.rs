@@ -36,7 +36,9 @@ pub use counters::{Counters, FlowCounters};
 pub use dry::{DryRun, dry_run, dry_run_of_adoptions};
 pub use error::RunError;
 pub use events::{DryEvents, Repair, repair_events};
-pub use ingress::{DryAdoption, DryFlow, FieldChange, Shown, ShownField, ShownRecord, ShownResult, ShownSource, outline, payload, show};
+pub use ingress::{
+    DryAdoption, DryFlow, FieldChange, Shown, ShownField, ShownRecord, ShownRecords, ShownResult, ShownSource, outline, payload, show,
+};
 pub use memory::Memories;
 pub use optout::{
     AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,

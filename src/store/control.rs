@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::types::words;
-use super::{Backlog, Cursor, DueStatus, Environment, EventsStatus, Holder, PairsStatus, RunRecord, Side, StoreError};
+use super::{Backlog, Cursor, DueStatus, Environment, EventsStatus, FollowedTable, Holder, PairsStatus, RunRecord, Side, StoreError};
 use crate::count::counted;
 use crate::system::SystemId;
 use crate::time::Instant;
@@ -144,6 +144,9 @@ pub struct MappingStatus {
     pub totals: Totals,
     /// Its position in its sources, if it is a flow of events.
     pub events: Option<EventsStatus>,
+    /// The tables that it follows for values through lookups, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<FollowedTable>,
     /// Its pairs, if it is a two-way mapping.
     pub pairs: Option<PairsStatus>,
     /// What somebody has to know or to do.

@@ -76,7 +76,7 @@ pub use person::{ATTRIBUTES, Contact, Flags, Person, Profile};
 pub use previews::{Previews, QueuedChange};
 pub use privacy::{Forgotten, Privacy, Trace, Traces};
 pub use process::{Holder, Trouble};
-pub use related::{Related, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses};
+pub use related::{FollowedTable, Related, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses};
 pub use runs::{Recovery, RunKind, RunOutcome, RunRecord, Runs};
 pub use sqlite::{open, run_in_progress};
 pub use types::{LONGEST_POSTPONEMENT, Op, Phase, RunId};

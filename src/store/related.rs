@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::{Phase, StoreError};
 use crate::time::Instant;
@@ -30,6 +31,21 @@ pub trait Related: Send + Sync {
 
     /// Deletes all tables of a mapping but these, with their rows. Returns how many.
     async fn retain_related(&self, mapping: &str, tables: Vec<String>) -> Result<u64, StoreError>;
+}
+
+/// A table that a mapping follows, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FollowedTable {
+    /// The table.
+    pub table: String,
+    /// Full load or changes.
+    pub phase: Phase,
+    /// When the reading last moved.
+    pub updated_at: Instant,
+    /// Rows that are kept.
+    pub rows: u64,
+    /// Records of the mapping that were evaluated with a row of the table.
+    pub records: u64,
 }
 
 /// How far a table was read.

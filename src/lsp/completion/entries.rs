@@ -7,7 +7,7 @@ use super::conditions::conditions;
 use super::formula::{constants, formula, outcomes};
 use super::items::{dotted, fields, item, snippet, words};
 use super::{Tables, linked};
-use crate::check::fitting_steps;
+use crate::check::{fitting_steps, taken_after};
 use crate::lsp::documents::Group;
 use crate::lsp::hover::of_step;
 use crate::schema::{Field, FieldType, SystemId, Table, TableId};
@@ -86,7 +86,7 @@ pub(super) fn entries(entry: &[&str], last: &str, tables: &Tables<'_>, group: &G
         ["filter"] => words(&["all", "any"]),
         ["when", condition @ ..] => conditions(condition, tables),
         ["=", calculation @ ..] if arrow.is_none() && !piped => formula(calculation, tables, group),
-        [.., "|"] => steps(only_source(entry, tables)),
+        [.., "|"] => steps(&taken_at(entry, tables)),
         [.., "link"] if piped => {
             let heads = group.files.iter().flat_map(|f| &f.tree.mappings).filter_map(|m| m.head.as_ref());
             let mappings = heads.map(|h| item(&h.name.text, CompletionItemKind::CLASS, "mapping"));
@@ -208,18 +208,49 @@ fn after_target(more: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {
     words(&[more, &["|"], flags].concat())
 }
 
-/// The field that is the whole source of an entry, if `|` is the first one of the entry and no block replaces the field.
-fn only_source<'g>(entry: &[&str], tables: &Tables<'g>) -> Option<&'g Field> {
-    let before = entry.iter().position(|word| matches!(*word, "->" | "<->" | "|"))?;
-    let names = dotted(&entry[..before]);
+/// The types of values that a step can take at a `|`, in the words of its documentation; `None` if every step is possible.
+fn taken_at(entry: &[&str], tables: &Tables<'_>) -> Option<&'static [&'static str]> {
+    let before = entry.strip_suffix(&["|"])?;
+    // An argument: `coalesce(a | trim |`.
+    let mut depth = 0_usize;
+    let start = before.iter().rposition(|word| match *word {
+        ")" => {
+            depth += 1;
+            false
+        }
+        "(" if depth > 0 => {
+            depth -= 1;
+            false
+        }
+        "(" => true,
+        "," => depth == 0,
+        _ => false,
+    });
+    let value = &before[start.map_or(0, |at| at + 1)..];
+    let arrow = value.iter().position(|word| matches!(*word, "->" | "<-" | "<->"));
+    let first = value.iter().position(|word| *word == "|").unwrap_or(value.len());
+    let (from, steps) = (&value[..arrow.unwrap_or(first).min(first)], &value[first..]);
+    let names = dotted(from);
     let replaced = tables.mapping.into_iter().flat_map(|mapping| &mapping.entries).any(|other| match other {
         Entry::Replace(replace) => replace.field.names() == names,
         Entry::Key(_) | Entry::Adopt(_) | Entry::Field(_) | Entry::Filter(_) | Entry::Options(_) | Entry::Linked(_) | Entry::When(_) => {
             false
         }
     });
-    let first = entry.iter().filter(|word| **word == "|").count() == 1;
-    tables.source?.field(&names).filter(|_| first && !replaced)
+    if replaced {
+        return None;
+    }
+    let (source, target) = (tables.source?, tables.target?);
+    if let (Some(field), []) = (source.field(&names), steps) {
+        return Some(takes(field));
+    }
+    if tables.two_way() {
+        return None;
+    }
+    // What the entry writes to does not matter yet.
+    let texts = target.fields.values().filter(|field| matches!(field.ty, FieldType::Text { .. }) && field.creatable && field.updatable);
+    let (from, steps) = (from.join(" "), steps.join(" "));
+    texts.take(3).find_map(|to| taken_after(&format!("{from} -> `{}` {steps}", to.name), source, target, tables.catalogue))
 }
 
 /// The fields that can be written, the best first: those with a similar name and a type that fits. They are inserted with the steps that
@@ -276,12 +307,12 @@ fn takes(field: &Field) -> &'static [&'static str] {
     }
 }
 
-/// The steps, or those that take the values of a field.
-pub(super) fn steps(field: Option<&Field>) -> Vec<CompletionItem> {
+/// The steps, or those that take a value of these types.
+fn steps(taken: &Option<&'static [&'static str]>) -> Vec<CompletionItem> {
     let fits = |step: &&Step| {
-        field.is_none_or(|field| {
+        taken.is_none_or(|taken| {
             let mut types = step.rows.iter().flat_map(|row| row.takes.split(", "));
-            types.any(|taken| taken == "anything" || takes(field).contains(&taken))
+            types.any(|one| one == "anything" || taken.contains(&one))
         })
     };
     STEPS

@@ -31,7 +31,7 @@ pub use dry::DryFlow;
 pub(super) use dry::dry_flow;
 pub(super) use leftovers::leftovers;
 pub use reader::{outline, payload};
-pub use show::{FieldChange, Shown, ShownField, ShownRecord, ShownResult, ShownSource, show};
+pub use show::{FieldChange, Shown, ShownField, ShownRecord, ShownRecords, ShownResult, ShownSource, show};
 
 use super::calls::CallKind;
 use super::{Context, Pace, RunError};

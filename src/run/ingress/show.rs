@@ -1,9 +1,12 @@
 //! Single records with their values: what they are in Dynamics, what the target has, and what a run would write. Changes nothing, and asks
 //! the state only which persons were forgotten.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::Serialize;
 use serde_json::Value;
 
+use super::adopt::{self, Candidate};
 use super::due::fetch;
 use super::reader::request;
 use super::related::RelatedValues;
@@ -68,8 +71,11 @@ pub enum ShownResult {
     Mapped {
         /// The target's key.
         key: String,
-        /// Whether the target has no such record yet.
+        /// Whether a record is created: the target has no such record, and none to adopt.
         create: bool,
+        /// The field by which a record without a key is found, which gets the key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        adopt: Option<String>,
         /// Its fields.
         fields: Vec<ShownField>,
     },
@@ -116,6 +122,15 @@ pub struct ShownSource {
     pub value: Option<Value>,
 }
 
+/// Records, and what cannot be shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShownRecords {
+    /// Each record with what a run would do with it.
+    pub records: Vec<ShownRecord>,
+    /// The two-way mappings that were asked for: a run decides about pairs of records, and not about one.
+    pub two_way: Vec<String>,
+}
+
 /// Reads records and finds out what a run would do with each.
 ///
 /// # Errors
@@ -126,9 +141,11 @@ pub async fn show(
     stores: &Stores,
     options: &Options,
     shown: &Shown,
-) -> Result<Vec<ShownRecord>, RunError> {
+) -> Result<ShownRecords, RunError> {
+    crate::run::check_environment(services, stores).await?;
     let mut records = Vec::new();
     let selected = workflow::selected(plan, options.mappings.as_deref())?;
+    let two_way = selected.iter().filter(|workflow| workflow.kind == Kind::TwoWay).map(|workflow| workflow.name.clone()).collect();
     let flows: Vec<&IngressFlow> = selected.iter().filter(|w| w.kind == Kind::Ingress).filter_map(|w| plan.ingress.get(w.index)).collect();
     for flow in flows {
         let (source, target) = (services.source(flow)?, services.target(flow)?);
@@ -136,6 +153,7 @@ pub async fn show(
         let ids = found.iter().map(|(id, _)| id.clone()).collect();
         let forgotten = stores.privacy.forgotten_among(ids).await?;
         let evaluator = Evaluator::new(flow)?;
+        let mut adopted = HashSet::new();
         let values = RelatedValues::of(flow, &*source, stores, found.iter().filter_map(|(_, record)| record.as_deref())).await?;
         for (id, record) in found {
             let record = record.map(|record| match &values {
@@ -145,7 +163,10 @@ pub async fn show(
             let result = match record {
                 None => ShownResult::NotFound,
                 Some(_) if forgotten.contains(&id) => ShownResult::Forgotten,
-                Some(record) => outcome_of(plan, flow, &evaluator, &*target, &record, options.clock.now()).await?,
+                Some(record) => {
+                    let aim = Aim { plan, flow, target: &*target };
+                    aim.outcome_of(&evaluator, &record, options.clock.now(), &mut adopted).await?
+                }
             };
             records.push(ShownRecord { mapping: flow.name.clone(), id, result });
         }
@@ -157,7 +178,7 @@ pub async fn show(
         let mut elsewhere = elsewhere.into_iter();
         records.retain(|_| !elsewhere.next().unwrap_or(false));
     }
-    Ok(records)
+    Ok(ShownRecords { records, two_way })
 }
 
 /// The records that are wanted, each with its id; `None` for one that is not there.
@@ -190,32 +211,60 @@ async fn read(source: &dyn Source, flow: &IngressFlow, shown: &Shown) -> Result<
     }
 }
 
-async fn outcome_of(
-    plan: &ExecutionPlan,
-    flow: &IngressFlow,
-    evaluator: &Evaluator<'_>,
-    target: &dyn Target,
-    record: &str,
-    now: Instant,
-) -> Result<ShownResult, RunError> {
-    let mapped = match evaluator.evaluate(record, now) {
-        Evaluated::Filtered { .. } => {
-            let place = flow.filter.as_ref().map(|filter| plan.place(filter.at)).unwrap_or_default();
-            return Ok(ShownResult::Filtered { place });
-        }
-        Evaluated::Rejected(rejection) => {
-            let place = plan.place(rejection.at);
-            let (code, field, message) = (rejection.code.to_owned(), rejection.field, rejection.message);
-            return Ok(ShownResult::Rejected { code, field, message, place });
-        }
-        Evaluated::Mapped(mapped) => mapped,
-    };
-    let key = mapped.key.to_string();
-    let attribute = flow.key.path.join(".");
-    let table = Table { name: flow.target.name(), collection: &flow.target.collection };
-    let there = target.get(RecordKey { table, attribute: &attribute, value: &key }).await?.map(|found| found.record);
-    let fields = mapped.fields().map(|field| shown_field(flow, &field, record, there.as_ref())).collect();
-    Ok(ShownResult::Mapped { key, create: there.is_none(), fields })
+/// Where records go.
+struct Aim<'a> {
+    plan: &'a ExecutionPlan,
+    flow: &'a IngressFlow,
+    target: &'a dyn Target,
+}
+
+impl Aim<'_> {
+    /// `adopted`: the records of the target that earlier records of this flow would adopt.
+    async fn outcome_of(
+        &self,
+        evaluator: &Evaluator<'_>,
+        record: &str,
+        now: Instant,
+        adopted: &mut HashSet<u64>,
+    ) -> Result<ShownResult, RunError> {
+        let (plan, flow) = (self.plan, self.flow);
+        let mapped = match evaluator.evaluate(record, now) {
+            Evaluated::Filtered { .. } => {
+                let place = flow.filter.as_ref().map(|filter| plan.place(filter.at)).unwrap_or_default();
+                return Ok(ShownResult::Filtered { place });
+            }
+            Evaluated::Rejected(rejection) => {
+                let place = plan.place(rejection.at);
+                let (code, field, message) = (rejection.code.to_owned(), rejection.field, rejection.message);
+                return Ok(ShownResult::Rejected { code, field, message, place });
+            }
+            Evaluated::Mapped(mapped) => mapped,
+        };
+        let key = mapped.key.to_string();
+        let attribute = flow.key.path.join(".");
+        let table = Table { name: flow.target.name(), collection: &flow.target.collection };
+        let there = self.target.get(RecordKey { table, attribute: &attribute, value: &key }).await?.map(|found| found.record);
+        let values: BTreeMap<String, String> =
+            mapped.fields().filter(|field| !field.unchanged).map(|field| (field.path.to_owned(), field.json())).collect();
+        let candidate = match there {
+            Some(_) => Candidate::Own,
+            None => adopt::find(self.target, flow, &key, |path| values.get(path).map(String::as_str)).await?,
+        };
+        let (create, adopt) = match candidate {
+            Candidate::Own => (false, None),
+            Candidate::None => (true, None),
+            // Of several records that find the same one, the first gets it.
+            Candidate::One { found, by } if adopted.insert(found.identity()) => (false, Some(by.attribute)),
+            Candidate::One { .. } => (true, None),
+            Candidate::Several { by, count, more } => {
+                let failure = adopt::ambiguous(plan, flow, &by, count, more);
+                let (field, place) = (failure.field.unwrap_or_default(), plan.place(by.at));
+                return Ok(ShownResult::Rejected { code: failure.code, field, message: failure.message, place });
+            }
+        };
+        let fields = mapped.fields().map(|field| shown_field(flow, &field, record, there.as_ref())).collect();
+        Ok(ShownResult::Mapped { key, create, adopt, fields })
+    }
 }
 
 fn shown_field(flow: &IngressFlow, field: &MappedField<'_, '_>, record: &str, there: Option<&Value>) -> ShownField {
@@ -255,20 +304,21 @@ impl ShownRecord {
     /// For people. Without `values`, only names are shown.
     pub fn describe(&self, values: bool) -> String {
         let head = format!("{} {}", self.mapping, inline(&self.id));
-        let (key, create, fields) = match &self.result {
+        let (key, create, adopt, fields) = match &self.result {
             ShownResult::NotFound => return format!("{head}: there is no such record\n"),
             ShownResult::Forgotten => return format!("{head}: the person was forgotten; nothing is written\n"),
             ShownResult::Filtered { place } => return format!("{head}: filtered out by the filter at {place}\n"),
             ShownResult::Rejected { code, field, message, place } => {
                 return format!("{head}: rejected, {code} {field}: {message} ({place})\n");
             }
-            ShownResult::Mapped { key, create, fields } => (key, *create, fields),
+            ShownResult::Mapped { key, create, adopt, fields } => (key, *create, adopt, fields),
         };
         let writes = fields.iter().filter(|field| matches!(field.change, FieldChange::Write | FieldChange::Unknown)).count();
-        let operation = match (create, writes) {
-            (true, _) => "create",
-            (false, 0) => "leave as it is",
-            (false, _) => "update",
+        let operation = match (adopt, create, writes) {
+            (Some(by), ..) => format!("adopt a record that has no key and is found by {by}, as"),
+            (None, true, _) => "create".to_owned(),
+            (None, false, 0) => "leave as it is".to_owned(),
+            (None, false, _) => "update".to_owned(),
         };
         let mut out = format!("{head}: would {operation} {}\n", inline(key));
         let rows: Vec<[String; 4]> = fields.iter().map(|field| field.row(values)).collect();

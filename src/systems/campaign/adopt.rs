@@ -57,6 +57,15 @@ impl Campaign {
         Ok(Some(Match { key, address: address.to_owned() }))
     }
 
+    /// Looks for the filter that [`Self::search`] needs; returns its name.
+    ///
+    /// # Errors
+    /// [`ConnectError::Config`] if there is no such filter.
+    pub async fn look_filter(&self, resource: &str, by: &str) -> Result<String, ConnectError> {
+        let place = self.place(resource).await?;
+        Ok(self.filter_by(resource, &place, by).await?.name)
+    }
+
     /// The filter that finds records by an attribute.
     async fn filter_by(&self, resource: &str, place: &Place<'_>, by: &str) -> Result<FilterBy, ConnectError> {
         let (profile, by_email, email) = BY_EMAIL;

@@ -316,3 +316,44 @@ async fn plan_adopt_and_a_dry_run_count_and_name_what_would_be_adopted_and_write
     assert_eq!((world.profiles().await, world.campaign_writes().await), before);
     assert!(!world.state().exists(), "there is no state yet");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_shown_says_whether_it_would_be_adopted_and_nothing_is_written() {
+    let world = World::empty().await;
+    world.project(MAPPING);
+    made_in_campaign(&world, json!({"lastName": "L"}), "ada@example.com").await;
+    made_in_campaign(&world, json!({"lastName": "One"}), "twice@example.com").await;
+    made_in_campaign(&world, json!({"lastName": "Two"}), "twice@example.com").await;
+    world.create(1, contact("Lovelace", "ADA@example.com")).await;
+    world.create(2, contact("Hopper", "grace@example.com")).await;
+    world.create(3, contact("Several", "twice@example.com")).await;
+    world.create(4, contact("Second", "ada@example.com")).await;
+    let before = world.campaign_writes().await;
+    let ids: Vec<String> = (1..=4).map(id).collect();
+    let mut args = vec!["run", "--dry-run"];
+    ids.iter().for_each(|id| args.extend(["--show", id]));
+    let (status, out, error) = world.call(&args).await;
+    assert_eq!(status, 1, "one is ambiguous: {out}{error}");
+    let line = |n: u32| out.lines().find(|line| line.starts_with(&format!("contacts {}", id(n)))).unwrap_or_default().to_owned();
+    assert!(line(1).contains(&format!("would adopt a record that has no key and is found by email, as {}", id(1))), "{out}");
+    assert!(line(2).contains("would create"), "{out}");
+    assert!(line(3).contains("D907"), "{out}");
+    assert!(line(4).contains("would create"), "the first one gets the profile: {out}");
+    let (_, out, _) = world.call(&["run", "--dry-run", "--show", &id(1), "--format", "json"]).await;
+    let shown: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&shown["records"][0]["adopt"], &shown["records"][0]["create"]), (&json!("email"), &json!(false)), "{out}");
+    assert_eq!(world.campaign_writes().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_looks_for_the_filter_of_each_field_that_records_are_searched_by() {
+    let world = World::empty().await;
+    world.project(IN_TURN);
+    let (status, out, _) = world.call(&["doctor", "--connection", "campaign"]).await;
+    assert_eq!(status, 1, "{out}");
+    assert!(out.contains("search profile.email") && out.contains("no filter `byMobilePhone`"), "{out}");
+    let world = World::new(with_filter()).await;
+    world.project(IN_TURN);
+    let (_, out, _) = world.call(&["doctor", "--connection", "campaign"]).await;
+    assert!(out.contains("the filter `byMobilePhone` finds records"), "{out}");
+}

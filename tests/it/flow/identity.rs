@@ -186,7 +186,7 @@ async fn another_campaign_is_refused_before_anything_is_read_until_the_state_is_
     second.project(plan_text);
     std::fs::create_dir_all(second.folder.path().join(".d365map")).unwrap();
     std::fs::rename(second.state(), second.folder.path().join(".d365map/state.db")).unwrap();
-    for args in [&["run"][..], &["run", "--dry-run"]] {
+    for args in [&["run"][..], &["run", "--dry-run"], &["run", "--dry-run", "--sample", "1"]] {
         let (status, out, error) = second.call(args).await;
         assert!(status == 2 && error.contains("belongs to Campaign"), "{args:?}: {out}{error}");
     }

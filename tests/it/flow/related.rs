@@ -213,6 +213,7 @@ async fn other_columns_are_read_again_and_a_table_that_nothing_reads_any_more_le
 async fn a_table_without_change_tracking_stops_the_mapping_with_its_name_and_is_followed_once_it_is_on() {
     let plan = plan("preferredsystemuserid.internalemailaddress -> middleName | truncate(30)");
     let world = World::empty().await;
+    world.admin("table", json!({"table": "systemuser", "tracking": false})).await;
     match world.try_run(&plan).await {
         Err(RunError::Untracked { table, .. }) => assert_eq!(table, "systemuser"),
         other => panic!("not refused: {other:?}"),
@@ -263,4 +264,31 @@ async fn a_row_that_changes_for_more_records_than_a_batch_reaches_all_of_them() 
     world.run(&plan).await;
     rename(&world, 1, "Contoso AG").await;
     assert_eq!(world.run(&plan).await.updated, 205);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_shows_the_followed_tables_and_the_estimate_counts_them() {
+    let world = World::empty().await;
+    world.project(&mapping(COMPANY));
+    for n in 1..=3 {
+        company(&world, n, &format!("Company {n}")).await;
+    }
+    for (n, of) in [(1, 1), (2, 1), (3, 2)] {
+        person(&world, n, of).await;
+    }
+    let (status, out, error) = world.call(&["plan", "--estimate"]).await;
+    assert_eq!(status, 0, "{error}");
+    assert!(out.contains("read d365.account"), "{out}");
+    assert_eq!(world.call(&["run"]).await.0, 0);
+    let (_, out, error) = world.call(&["status"]).await;
+    let followed = out.lines().find(|line| line.trim_start().starts_with("followed")).unwrap_or_else(|| panic!("{out}{error}"));
+    assert!(followed.contains("account follows changes") && followed.contains("for 3 records"), "{followed}");
+    let (_, out, _) = world.call(&["status", "--format", "json"]).await;
+    let document: Value = serde_json::from_str(&out).expect("JSON");
+    let followed = &document["status"]["mappings"][0]["followed"][0];
+    assert_eq!(
+        (&followed["table"], &followed["phase"], &followed["records"]),
+        (&json!("d365.account"), &json!("delta"), &json!(3)),
+        "{followed}"
+    );
 }

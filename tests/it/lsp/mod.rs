@@ -222,6 +222,32 @@ fn completion_knows_what_is_allowed_at_each_place() {
 }
 
 #[test]
+fn a_step_is_offered_for_the_type_that_the_value_has_there() {
+    let mut s = Session::new(FILE);
+    let head = "mapping contacts: d365.contact -> campaign.profile {\n  key contactid -> externalId\n";
+    let mut at = |entry: &str, wanted: &[&str], unwanted: &[&str]| {
+        let text = format!("{head}  {entry}\n}}");
+        let list = s.offered(&text);
+        assert!(wanted.iter().all(|w| list.iter().any(|l| l == w)), "{text}\n{list:?}");
+        assert!(unwanted.iter().all(|u| !list.iter().any(|l| l == u)), "{text}\n{list:?}");
+    };
+    at("jobtitle -> lastName | trim | §", &["truncate", "number"], &["round", "join", "local"]);
+    at("jobtitle -> lastName | integer or null | §", &["round", "default"], &["trim", "truncate"]);
+    at("birthdate -> lastName | format(\"yyyy\") | §", &["truncate"], &["format", "round"]);
+    at("jobtitle -> birthDate | date(\"dd.MM.yyyy\") or null | §", &["format"], &["trim", "upper"]);
+    at("createdon -> lastName | local(\"Europe/Vienna\") | §", &["format"], &["trim", "local"]);
+    // The values of a function, a text, a `case` and an argument have types too.
+    at("coalesce(firstname, nickname) -> lastName | §", &["truncate"], &["round", "local"]);
+    at("\"{firstname} {lastname}\" -> lastName | §", &["truncate"], &["round", "local"]);
+    at("= numberofchildren * 2 -> lastName | §", &["round"], &["trim", "local"]);
+    at("coalesce(birthdate | §", &["format"], &["trim", "round"]);
+    at("coalesce(firstname | trim | §", &["upper"], &["round", "local"]);
+    at("case {\n    statecode = Active => firstname | trim | §\n    else => null\n  } -> lastName", &["upper"], &["round"]);
+    // If the type is not known, all steps are offered.
+    at("jobtitle -> lastName | map somewhere | §", &["trim", "round"], &[]);
+}
+
+#[test]
 fn completion_in_a_mapping_of_both_directions_knows_linked_records_and_lists() {
     let mut s = Session::new(FILE);
     let head = "mapping deals: partner.referral <-> d365.opportunity {\n  key id <-> msft_microsoftpartnercenterreferralidentifier\n";

@@ -82,3 +82,11 @@ async fn a_dry_run_tells_of_dead_letters_and_ends_with_findings() {
     assert_eq!(found["rejections"].as_array().map(Vec::len), Some(1), "{found}");
     assert_eq!(of(&found, "opportunity"), (0, 1), "the reason would be written into the Audit column: {found}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_records_are_not_shown_and_the_output_names_the_mapping() {
+    let deal = Deal::new().await;
+    let text = deal.output(&["run", "--dry-run", "--sample", "1", "--format", "json"], 0).await;
+    let shown: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&shown["records"], shown["not_shown"].as_array().map(Vec::len)), (&json!([]), Some(1)), "{shown}");
+}

@@ -11,9 +11,30 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::Inside;
 use super::store::Store;
 use super::tx::{Tx, json_list, mapping_id};
-use super::types::millis;
-use crate::store::{Phase, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses, StoreError};
+use super::types::{instant, millis};
+use crate::store::{FollowedTable, Phase, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses, StoreError};
 use crate::time::Instant;
+
+/// The tables that a mapping follows.
+pub(super) fn followed(conn: &Connection, mapping: i64) -> Inside<Vec<FollowedTable>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT name, phase, updated_at,
+           (SELECT COUNT(*) FROM related_row AS r WHERE r.mapping = s.mapping AND r.source = s.id),
+           (SELECT COUNT(DISTINCT u.source_id) FROM related_use AS u WHERE u.mapping = s.mapping AND u.source = s.id)
+         FROM related_source AS s WHERE mapping = ?1 ORDER BY name",
+    )?;
+    let rows = statement.query_map([mapping], |row| {
+        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+        Ok(FollowedTable {
+            table: row.get(0)?,
+            phase: row.get(1)?,
+            updated_at: instant(row.get(2)?),
+            rows: count(row.get(3)?),
+            records: count(row.get(4)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
 
 /// A table in the file.
 struct Source {

@@ -10,6 +10,7 @@ use super::exports::export_notes;
 use super::links::waiting_for;
 use super::mass::mass_change;
 use super::pairs::pairs_status;
+use super::related::followed;
 use super::run::last_run;
 use super::store::Store;
 use super::tx::mapping_id;
@@ -124,6 +125,7 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         ledger_rows,
         totals,
         events: events_status(conn, id)?,
+        followed: followed(conn, id)?,
         pairs: pairs_status(conn, id)?,
         notes,
     })
