@@ -29,5 +29,6 @@ pub fn optouts(project: &Project, accept: bool) -> OptoutSettings {
         clock_tolerance: reading.clock_tolerance,
         exports_stale_after: reading.exports_stale_after,
         accept,
+        ..OptoutSettings::default()
     }
 }

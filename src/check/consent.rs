@@ -3,6 +3,8 @@
 //! Sources: the integration's documentation of opt-out synchronisation (the fixed list of attributes, any boolean field on the
 //! other side, contacts and profiles only) and of data privacy (personal data belongs into resources linked to the profile).
 
+mod topics;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::Checker;
@@ -16,7 +18,7 @@ use crate::plan::{
 };
 use crate::schema::{Catalogue, Field, FieldType, SystemId, Table, TableId};
 use crate::steps::{Operate, default_to};
-use crate::syntax::ast::{self, FieldMapping, Optout};
+use crate::syntax::ast::{self, FieldMapping, Optout, OptoutTarget};
 
 /// The attributes of a profile that opt-outs can be written to, by their names in the product; the REST names of the seven
 /// that begin with `denyList` begin with `blackList`.
@@ -53,8 +55,8 @@ pub(super) fn direction(block: &Optout) -> Option<Direction> {
 pub(super) struct CheckedOptout {
     /// Fields of the mapping itself, written when a record is made and never again.
     pub(super) programs: Vec<FieldProgram>,
-    /// A separate workflow, unless the direction is `disabled`.
-    pub(super) flow: Option<OptoutFlow>,
+    /// Separate workflows, unless the direction is `disabled`: one of the attributes, and one of the topics.
+    pub(super) flows: Vec<OptoutFlow>,
 }
 
 /// Checks the opt-out block of a mapping whose other entries are checked.
@@ -82,32 +84,49 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
                 ),
         );
     }
-    let mut pairs = Vec::new();
+    let direction = direction(block);
+    let (mut pairs, mut topics) = (Vec::new(), Vec::new());
     let mut complete = !block.unread;
     let (mut sources, mut targets): (BTreeMap<String, Span>, BTreeMap<String, Span>) = (BTreeMap::new(), BTreeMap::new());
     for pair in &block.pairs {
-        let Some((from, to)) = check_pair(pair, &source, &target, context) else {
+        let checked = match &pair.target {
+            OptoutTarget::Attribute(path) => check_pair(pair, path, &source, &target, context).map(|(from, to)| {
+                let name = to.path.join(".");
+                pairs.push((pair, from.clone(), to));
+                (from, name)
+            }),
+            OptoutTarget::Subscription(to) => topics::check(pair, to, &source, direction, context).map(|from| {
+                topics.push((pair, from.clone()));
+                (from, pair.target.text())
+            }),
+        };
+        let Some((from, to)) = checked else {
             complete = false;
             continue;
         };
-        for (name, path, seen) in [(from.name.clone(), &pair.source, &mut sources), (to.path.join("."), &pair.target, &mut targets)] {
-            if let Some(first) = seen.insert(name, path.span) {
+        let what = if matches!(pair.target, OptoutTarget::Subscription(_)) { "service" } else { "field" };
+        let sides = [
+            (from.name, pair.source.span, pair.source.text(), "field", &mut sources),
+            (to, pair.target.span(), pair.target.text(), what, &mut targets),
+        ];
+        for (name, span, text, what, seen) in sides {
+            if let Some(first) = seen.insert(name, span) {
                 complete = false;
                 context.report(
-                    Diagnostic::new(Code::D605, path.span, format!("`{}` is in two pairs", path.text()), "the second one")
+                    Diagnostic::new(Code::D605, span, format!("`{text}` is in two pairs"), "the second one")
                         .related(first, "the first one")
-                        .help("each field can be in only one pair: remove one of the two"),
+                        .help(format!("each {what} can be in only one pair: remove one of the two")),
                 );
             }
         }
-        pairs.push((pair, from, to));
     }
-    let direction = direction(block);
+    complete &= topics::are_few(block, context);
     complete.then_some(())?;
     match direction? {
-        Direction::Disabled => Some(CheckedOptout { programs: Vec::new(), flow: None }),
+        Direction::Disabled => Some(CheckedOptout { programs: Vec::new(), flows: Vec::new() }),
         // Opt-outs are a separate workflow in every direction: whatever happens to the record, they continue.
         direction @ (Direction::D365ToCampaign | Direction::CampaignToD365 | Direction::Bidirectional) => {
+            let topics = topics::flow(&topics, block, checker.name, source.id.system, context)?;
             let mut kept = Vec::with_capacity(pairs.len());
             let mut programs = Vec::with_capacity(pairs.len());
             for (pair, from, to) in pairs {
@@ -133,36 +152,46 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
                 let cases = meaning.map(|meaning| meaning.cases);
                 programs.push(FieldProgram { create_only: true, ..program(pair, cases, &from, to, checker, context) });
             }
-            let flow = OptoutFlow { mapping: checker.name.to_owned(), at: context.at(block.mapping.span), direction, pairs: kept };
-            Some(CheckedOptout { programs, flow: Some(flow) })
+            let at = context.at(block.mapping.span);
+            let flow = OptoutFlow { mapping: checker.name.to_owned(), at, direction, pairs: kept, topics: false };
+            // A block of topics alone has no attributes to move.
+            let attributes = (!flow.pairs.is_empty() || topics.is_none()).then_some(flow);
+            Some(CheckedOptout { programs, flows: attributes.into_iter().chain(topics).collect() })
         }
     }
 }
 
-fn check_pair(pair: &ast::OptoutPair, source: &Table, target: &Table, context: &mut Context<'_>) -> Option<(SourceField, TargetField)> {
+fn check_pair(
+    pair: &ast::OptoutPair,
+    attribute: &ast::Path,
+    source: &Table,
+    target: &Table,
+    context: &mut Context<'_>,
+) -> Option<(SourceField, TargetField)> {
     let from = names::source_field(&pair.source, source, context);
-    let to = names::target_field(&pair.target, target, false, context);
+    let to = names::target_field(attribute, target, false, context);
     let (from, to) = (from?, to?);
+    let mut fits = is_own(pair, &from, context)?;
+    fits &= can_opt_out(pair, &from, context);
+    if !is_optout(&to.field) {
+        fits = false;
+        let diagnostic =
+            Diagnostic::new(Code::D601, attribute.span, format!("`{}` is not an opt-out attribute", attribute.text()), "not an opt-out")
+                .meant(near(&attribute.text(), ATTRIBUTES), attribute.span, || {
+                    format!("the attributes are {}", super::types::list(ATTRIBUTES, 8))
+                });
+        context.report(diagnostic);
+    }
+    fits.then_some((from, to))
+}
+
+/// `Some(true)` if the field is one of the contact itself; reports another one.
+fn is_own(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context<'_>) -> Option<bool> {
     if from.through.is_some() {
         context.report(through::only_own(&from.name, "an opt-out block", pair.source.span));
         return None;
     }
-    let mut fits = true;
-    fits &= can_opt_out(pair, &from, context);
-    if !is_optout(&to.field) {
-        fits = false;
-        let diagnostic = Diagnostic::new(
-            Code::D601,
-            pair.target.span,
-            format!("`{}` is not an opt-out attribute", pair.target.text()),
-            "not an opt-out",
-        )
-        .meant(near(&pair.target.text(), ATTRIBUTES), pair.target.span, || {
-            format!("the attributes are {}", super::types::list(ATTRIBUTES, 8))
-        });
-        context.report(diagnostic);
-    }
-    fits.then_some((from, to))
+    Some(true)
 }
 
 /// A field that Campaign's opt-outs cannot be written to.
@@ -309,7 +338,8 @@ pub(super) fn without_block(checker: &Checker<'_>, fields: &mut [FieldProgram], 
             }
         }
     }
-    (!pairs.is_empty()).then(|| OptoutFlow { mapping: checker.name.to_owned(), at, direction: Direction::D365ToCampaign, pairs })
+    let flow = OptoutFlow { mapping: checker.name.to_owned(), at, direction: Direction::D365ToCampaign, pairs, topics: false };
+    (!flow.pairs.is_empty()).then_some(flow)
 }
 
 /// Whether steps negate a flag; `None` if they do something else.

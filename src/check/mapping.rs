@@ -10,7 +10,7 @@ use crate::schema::Table;
 use crate::syntax::ast::{Entry, FieldMapping, Mapping, Optout, Source, Way};
 
 /// Checks a mapping with its opt-out block. The flow is complete only if no diagnostic is an error.
-pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Context<'_>) -> Option<(IngressFlow, Option<OptoutFlow>)> {
+pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Context<'_>) -> Option<(IngressFlow, Vec<OptoutFlow>)> {
     let head = mapping.head.as_ref()?;
     let (source, target) = (names::table(&head.source, context), names::table(&head.target, context));
     let (source, target) = (source?, target?);
@@ -39,17 +39,17 @@ pub(super) fn check(mapping: &Mapping, optout: Option<&Optout>, context: &mut Co
         Some(checked) => {
             let checked = checked?;
             fields.extend(checked.programs);
-            checked.flow
+            checked.flows
         }
         None => {
             let at = context.at(head_span);
-            consent::without_block(&checker, &mut fields, at, context)
+            consent::without_block(&checker, &mut fields, at, context).into_iter().collect()
         }
     };
     let primary_key = checker.source.primary_key.clone();
     let primary_key = checker.slot_by_name(&primary_key, head_span, context)?;
     let adopt = adopt::check(mapping, &target, &key, &fields, context);
-    if fields.is_empty() && optout.is_none() {
+    if fields.is_empty() && optout.is_empty() {
         style::writes_nothing(mapping, context);
     }
     let mut depends_on: Vec<String> = checker.links.iter().map(|(name, _)| name.clone()).filter(|n| *n != head.name.text).collect();

@@ -232,7 +232,7 @@ fn check_files(files: &[Parsed], context: &mut Context<'_>) -> Checked {
     let with_info = mappings().filter_map(|m| Some((m, infos.get(&m.head.as_ref()?.name.text)?)));
     limits::entities(with_info, context);
     checked.ingress = links::order(checked.ingress, &infos, context);
-    checked.optouts.sort_by(|a, b| a.mapping.cmp(&b.mapping));
+    checked.optouts.sort_by(|a, b| (&a.mapping, a.topics).cmp(&(&b.mapping, b.topics)));
     checked.two_way.sort_by(|a, b| a.name.cmp(&b.name));
     checked.events = files.iter().flat_map(|f| &f.file.events).filter_map(|e| events::check(e, context)).collect();
     checked.events.sort_by(|a, b| a.name.cmp(&b.name));

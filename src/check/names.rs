@@ -45,6 +45,7 @@ pub(super) fn table(name: &TableName, context: &mut Context<'_>) -> Option<Arc<T
 }
 
 /// A source field: the name that identifies it, the schema's entry and its type.
+#[derive(Clone)]
 pub(super) struct SourceField {
     pub(super) name: String,
     pub(super) field: Field,

@@ -148,7 +148,7 @@ fn cost(args: &Args, plan: &ExecutionPlan, global: &Global) -> Result<String, Co
 /// All that can be given a number: the plan's workflows, opt-outs whether this version runs them or not, and the tables that mappings
 /// follow beside their own.
 fn workflows_of(plan: &ExecutionPlan) -> BTreeSet<String> {
-    let optouts = plan.optouts.iter().map(|o| format!("{}.optout", o.mapping));
+    let optouts = plan.optouts.iter().map(crate::plan::OptoutFlow::workflow);
     workflows(plan).into_iter().map(|w| w.name).chain(optouts).chain(followed(plan)).collect()
 }
 

@@ -182,6 +182,8 @@ codes! {
     D610 Warning "a contact mapping that deletes profiles without an opt-out block";
     D611 Error "cases of an opt-out pair that do not say `in` or `out` for every value";
     D612 Error "an opt-out pair without a value that Dynamics gets for an opt-out or a consent";
+    D613 Error "a topic in an opt-out block with another direction than d365-to-campaign";
+    D614 Error "a subscription that does not name a service";
     D701 Error "more than twenty custom entities";
     D702 Error "more than fifty columns";
     D703 Error "more than five links";

@@ -5,6 +5,8 @@
 //! resources* (identification key). The gateway's codes for a missing or wrong API key, and that an unknown key answers 404,
 //! are assumed.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use url::Url;
 
@@ -14,6 +16,7 @@ use super::token::{self, Issuer};
 use super::{Bench, Unusable};
 use crate::connect::journal::{Journal, Reading};
 use crate::connect::{Http, Look, Miss};
+use crate::printable::inline;
 use crate::systems::campaign::Campaign;
 
 /// What is known of the connection.
@@ -191,6 +194,9 @@ async fn resources(bench: &mut Bench, at: &Connection<'_>, client: &Campaign, ne
             search(bench, client, name, by).await;
         }
     }
+    if let_in && !needs.services.is_empty() {
+        services(bench, client, &needs.services).await;
+    }
     if let_in {
         bench.skip(
             "campaign.write",
@@ -210,6 +216,43 @@ async fn search(bench: &mut Bench, client: &Campaign, resource: &str, by: &str) 
             bench.fail(id, subject, cause, mend);
         }
         Err(_) => bench.over(id, subject),
+    }
+}
+
+/// Names of services that are shown if one does not exist.
+const SHOWN: usize = 20;
+
+/// Whether the services exist that topics name.
+async fn services(bench: &mut Bench, client: &Campaign, wanted: &BTreeSet<String>) {
+    let (id, subject) = ("campaign.service-name", "services");
+    let known = match bench.step(client.services()).await {
+        Ok(Ok(known)) => known,
+        Ok(Err(error)) => {
+            let fix = "give the project's product profile the right to read services";
+            bench.fail(id, subject, error.to_string(), fix);
+            return;
+        }
+        Err(_) => {
+            bench.over(id, subject);
+            return;
+        }
+    };
+    for name in wanted {
+        if known.contains(name) {
+            bench.ok(id, format!("service {name}"), "it exists");
+            continue;
+        }
+        let mut names: Vec<String> = known.iter().take(SHOWN).map(|name| format!("`{}`", inline(name))).collect();
+        if known.len() > SHOWN {
+            names.push(format!("and {} more", known.len() - SHOWN));
+        }
+        let there = if names.is_empty() { "Campaign has no services".to_owned() } else { format!("the services are {}", names.join(", ")) };
+        bench.fail(
+            id,
+            format!("service {name}"),
+            format!("no service has the name `{name}`; {there}"),
+            "write the name of a service in the opt-out block, in the same case, or create the service in Campaign",
+        );
     }
 }
 

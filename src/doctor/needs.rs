@@ -14,6 +14,8 @@ pub struct Needs {
     pub tables: BTreeMap<String, TableNeeds>,
     /// By the Campaign resource as an address names it: `profile`.
     pub resources: BTreeMap<String, ResourceNeeds>,
+    /// The services of Campaign that topics name.
+    pub services: BTreeSet<String>,
 }
 
 /// What flows need of a Dataverse table.
@@ -107,6 +109,9 @@ impl Needs {
                 Direction::CampaignToD365 | Direction::Bidirectional => true,
                 Direction::Disabled | Direction::D365ToCampaign => false,
             };
+            if flow.topics {
+                needs.services.extend(flow.pairs.iter().map(|pair| pair.target.clone()));
+            }
             let source = plan.flow(&flow.mapping).map(|f| f.source.table.clone());
             if writes
                 && let Some(source) = source
@@ -233,7 +238,7 @@ mod tests {
             policy: Policy::default(),
             depends_on: Vec::new(),
         };
-        let optout = |direction| OptoutFlow { mapping: "contacts".to_owned(), at, direction, pairs: Vec::new() };
+        let optout = |direction| OptoutFlow { mapping: "contacts".to_owned(), at, direction, pairs: Vec::new(), topics: false };
         let mut plan = ExecutionPlan {
             format: crate::plan::FORMAT,
             files: Vec::new(),

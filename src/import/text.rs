@@ -95,7 +95,9 @@ pub fn import(name: &str, source: &Schema, target: &Schema, tables: &[Table], da
         _ => Direction::Forward,
     });
     let of_rows = || fields.iter().filter(|f| writer.is_optout_row(f.1)).filter_map(|f| f.2).find(|way| *way != Direction::Forward);
-    let block = direction.or_else(of_rows);
+    // Subscriptions are opt-outs whatever way they go.
+    let of_topics = || fields.iter().any(|f| service(f.1).is_some()).then_some(Direction::Forward);
+    let block = direction.or_else(of_rows).or_else(of_topics);
     let (optouts, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|f| block.is_some() && writer.is_optout_row(f.1));
     writer.fields(&fields);
     writer.replacements(&rows(Kind::Replacements).collect::<Vec<_>>(), &rows(Kind::Fields).collect::<Vec<_>>());
@@ -148,6 +150,12 @@ fn find(cell: &str, table: &Schema) -> Option<String> {
         .or_else(|| one(all.iter().filter(|(_, f)| f.label.as_ref().is_some_and(|l| l.eq_ignore_ascii_case(cell))).collect()))
 }
 
+/// The name of the service, if the target of a row is a subscription: `subscription "SVC1"`.
+fn service(row: &Row) -> Option<&str> {
+    let name = row.cell("target").strip_prefix("subscription")?.trim();
+    name.strip_prefix('"')?.strip_suffix('"').filter(|name| !name.is_empty() && !name.contains(['"', '\\']))
+}
+
 impl Writer<'_> {
     fn line(&mut self, text: String, row: Option<(String, usize)>) {
         for part in text.split('\n') {
@@ -187,7 +195,7 @@ impl Writer<'_> {
         let field = |cell: &str, table: &'_ Schema| find(cell, table).and_then(|f| table.field(&f.split('.').collect::<Vec<_>>()).cloned());
         let is_profile = self.target.id.system == SystemId::Campaign && self.target.id.name == "profile";
         is_profile
-            && field(row.cell("target"), self.target).is_some_and(|f| is_optout(&f))
+            && (service(row).is_some() || field(row.cell("target"), self.target).is_some_and(|f| is_optout(&f)))
             && field(row.cell("source"), self.source)
                 .is_some_and(|f| matches!(f.ty, FieldType::Boolean { .. }) || row.cell("steps").starts_with('{'))
     }
@@ -325,7 +333,11 @@ impl Writer<'_> {
                 );
                 continue;
             }
-            let (from, to) = (self.name(row.cell("source"), source, file, row), self.name(row.cell("target"), target, file, row));
+            let from = self.name(row.cell("source"), source, file, row);
+            let to = match service(row) {
+                Some(service) => format!("subscription {}", quoted(service)),
+                None => self.name(row.cell("target"), target, file, row),
+            };
             self.comment(file, row);
             self.line(format!("{from} <-> {inverted}{to}{cases}"), Some(((*file).to_owned(), row.number)));
         }

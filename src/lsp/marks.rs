@@ -4,8 +4,8 @@ use crate::diagnostics::Span;
 use crate::schema::{Catalogue, Field, FieldType, Leads, SystemId, Table, TableId};
 use crate::syntax::ast::{
     self, Argument, Arm, ArmFrom, Assigned, Assignment, Clause, Condition, ConditionKind, Entry, Expectation, ExpressionKind, FieldMapping,
-    File, Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, Or, OrKind, Path, Source, Step,
-    TableName, TemplatePart, Test, Value, Way,
+    File, Group as Conditions, Ident, Linked, LinkedKind, Literal, LiteralValue, Mapping, Operand, OptoutTarget, Or, OrKind, Path, Source,
+    Step, TableName, TemplatePart, Test, Value, Way,
 };
 
 /// What a name stands for.
@@ -106,7 +106,9 @@ pub(super) fn marks(file: &File, mappings: &[&Mapping], catalogue: &Catalogue) -
         let sides = walk.sides_of(&block.mapping.text);
         for pair in &block.pairs {
             walk.path(&pair.source, sides.source);
-            walk.path(&pair.target, sides.target);
+            if let OptoutTarget::Attribute(path) = &pair.target {
+                walk.path(path, sides.target);
+            }
             walk.arms(pair.cases.as_ref().map_or(&[], |cases| &cases.arms));
         }
     }

@@ -7,7 +7,7 @@ use super::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that are used alone.
-const KEYWORDS: [&str; 44] = [
+const KEYWORDS: [&str; 45] = [
     "table",
     "from",
     "sheet",
@@ -32,6 +32,7 @@ const KEYWORDS: [&str; 44] = [
     "rejected",
     "absent",
     "direction",
+    "subscription",
     "all",
     "any",
     "not",

@@ -26,6 +26,9 @@ const OPTIONS: &[(&str, &str)] = &[
     ("direction", "in which direction opt-outs are synchronized: `disabled`, `d365-to-campaign`, `campaign-to-d365` or `bidirectional`"),
 ];
 
+/// The right side of a pair that is a topic.
+const SUBSCRIPTION: &str = "`subscription`: the profile's subscription to the service with this name; true in Dynamics 365 means subscribed, with `not` it means not subscribed";
+
 /// Flags at the end of a field mapping.
 const FLAGS: &[(&str, &str)] = &[
     ("initial", "the value is written when a record is created, by the first full load and by a replay, but not by later changes"),
@@ -46,6 +49,9 @@ pub(super) fn of_word(text: &str, offset: usize) -> Option<(String, Range<usize>
     let block = place.blocks.last()?.header.first().copied()?;
     if !matches!(block, "options" | "events" | "optout") {
         return None;
+    }
+    if (block, word) == ("optout", "subscription") {
+        return Some((SUBSCRIPTION.to_owned(), start..end));
     }
     let option = place.entry.first().copied().unwrap_or(word);
     Some((format!("`{option}`: {}", meaning(OPTIONS, option)?), start..end))

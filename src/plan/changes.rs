@@ -40,7 +40,7 @@ pub enum Effect {
 /// One workflow that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WorkflowChange {
-    /// Its name; opt-outs are `MAPPING.optout`.
+    /// Its name; opt-outs are `MAPPING.optout`, topics `MAPPING.topics`.
     pub name: String,
     /// Its name in the old plan, if it was renamed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,7 @@ fn workflows(plan: &ExecutionPlan) -> BTreeMap<String, Compared> {
     for flow in &plan.optouts {
         let (fingerprint, text) = (fingerprint(flow), print::optout_text(plan, flow));
         let compared = Compared { fingerprint, text, kind: Compares::OptOuts, tables: String::new(), key: String::new() };
-        all.insert(format!("{}.optout", flow.mapping), compared);
+        all.insert(flow.workflow(), compared);
     }
     for flow in &plan.events {
         let (fingerprint, text) = (fingerprint(flow), print::events_text(plan, flow));

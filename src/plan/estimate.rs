@@ -152,18 +152,25 @@ pub fn estimate(plan: &ExecutionPlan, records: &BTreeMap<String, u64>, pace: Pac
         });
     }
     for flow in &plan.optouts {
-        let name = format!("{}.optout", flow.mapping);
+        let name = flow.workflow();
         // At most: a consent that is the same on both sides is not written. Towards Campaign it is part of an update, or one.
         let count = records.get(&name).copied();
         let steps = count.map_or_else(Vec::new, |n| {
+            // A topic: the profile and its subscriptions are read, and each subscription is a request.
+            let calls = if flow.topics { n * (2 + flow.pairs.len() as u64) } else { n };
             // One request for each contact, under the version that was compared.
-            let mut steps = vec![pace.step("all changed in Dynamics", None, n, 0, 0)];
+            let mut steps = vec![pace.step("all changed in Dynamics", None, calls, 0, 0)];
             if flow.direction != Direction::D365ToCampaign {
                 steps.push(pace.step("all changed in Campaign", None, 0, n, n));
             }
             steps
         });
-        workflows.push(WorkflowEstimate { name, route: format!("opt-outs of {}", flow.mapping), records: count, steps });
+        workflows.push(WorkflowEstimate {
+            name,
+            route: format!("{} of {}", if flow.topics { "topics" } else { "opt-outs" }, flow.mapping),
+            records: count,
+            steps,
+        });
     }
     for flow in &plan.events {
         let count = records.get(&flow.name).copied();

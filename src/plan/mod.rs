@@ -62,6 +62,9 @@ impl ExecutionPlan {
         if let Some(flow) = plan.optouts.iter().find(|flow| plan.flow(&flow.mapping).is_none()) {
             return Err(PlanError::Damaged(format!("the opt-outs of `{}` belong to no flow", flow.mapping)));
         }
+        if let Some(flow) = plan.optouts.iter().find(|flow| flow.topics && flow.direction != Direction::D365ToCampaign) {
+            return Err(PlanError::Damaged(format!("the topics of `{}` have another direction than d365-to-campaign", flow.mapping)));
+        }
         Ok(plan)
     }
 

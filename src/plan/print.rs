@@ -118,11 +118,13 @@ fn describe_optout(plan: &ExecutionPlan, flow: &OptoutFlow, out: &mut String) {
         Direction::CampaignToD365 => "Campaign to Dynamics: Campaign's changes overwrite",
         Direction::Bidirectional => "both ways: the later change wins, an opt-out where that is not decided",
     };
-    let _ = writeln!(out, "opt-outs of {}: {direction}   ({})", flow.mapping, plan.place(flow.at));
+    let what = if flow.topics { "topics" } else { "opt-outs" };
+    let _ = writeln!(out, "{what} of {}: {direction}   ({})", flow.mapping, plan.place(flow.at));
     for pair in &flow.pairs {
         let not = if pair.inverted { "not " } else { "" };
         let cases = pair.meaning.as_ref().map(|meaning| format!(" {}", meanings(meaning))).unwrap_or_default();
-        let _ = writeln!(out, "          {} <-> {not}{}{cases}   (line {})", pair.source, pair.target, pair.at.line);
+        let target = if flow.topics { format!("subscription \"{}\"", pair.target) } else { pair.target.clone() };
+        let _ = writeln!(out, "          {} <-> {not}{target}{cases}   (line {})", pair.source, pair.at.line);
     }
 }
 

@@ -8,8 +8,8 @@ use super::comments::{Comments, lines};
 use super::text::one_line;
 use crate::schema::{Catalogue, SystemId, Table, TableId};
 use crate::syntax::ast::{
-    self, Arm, ArmFrom, Condition, ConditionKind, Entry, FieldMapping, File, Literal, LiteralValue, Mapping, Path, SharedTable, Source,
-    Test, Value, Way,
+    self, Arm, ArmFrom, Condition, ConditionKind, Entry, FieldMapping, File, Literal, LiteralValue, Mapping, OptoutTarget, Path,
+    SharedTable, Source, Test, Value, Way,
 };
 use crate::syntax::{TokenKind, tokens};
 
@@ -409,7 +409,14 @@ impl<'f> Writer<'f> {
                 None if pair.inverted => "not".to_owned(),
                 None => String::new(),
             };
-            rows.push(FieldRow { steps, notes, ..FieldRow::new(&pair.source, way, &pair.target, text, pair.span.start) });
+            let row = match &pair.target {
+                OptoutTarget::Attribute(path) => FieldRow::new(&pair.source, way, path, text, pair.span.start),
+                OptoutTarget::Subscription(_) => {
+                    let row = FieldRow::new(&pair.source, way, &pair.source, text, pair.span.start);
+                    FieldRow { target: pair.target.text(), to: None, ..row }
+                }
+            };
+            rows.push(FieldRow { steps, notes, ..row });
         }
         let end = block.span.end as usize;
         head.extend(comments.until(end).into_iter().chain(comments.after(end)).map(str::to_owned));

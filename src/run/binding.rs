@@ -98,7 +98,11 @@ fn identity(plan: &ExecutionPlan, workflow: &Workflow) -> WorkflowIdentity {
     };
     match workflow.kind {
         Kind::Ingress => of_flow("mapping", plan.ingress.get(workflow.index)),
-        Kind::Optout => of_flow("optout", plan.optouts.get(workflow.index).and_then(|f| plan.flow(&f.mapping))),
+        Kind::Optout => {
+            let flow = plan.optouts.get(workflow.index);
+            let kind = if flow.is_some_and(|flow| flow.topics) { "topics" } else { "optout" };
+            of_flow(kind, flow.and_then(|f| plan.flow(&f.mapping)))
+        }
         Kind::TwoWay => {
             let flow = plan.two_way.get(workflow.index);
             WorkflowIdentity {

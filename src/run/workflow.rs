@@ -21,7 +21,7 @@ pub enum Kind {
 /// A part of a plan that runs by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workflow {
-    /// How it is named in commands and in the state: the mapping's name; `NAME.optout` for a mapping's opt-outs; the name of
+    /// How it is named in commands and in the state: the mapping's name; `NAME.optout` for a mapping's opt-outs, `NAME.topics` for its topics; the name of
     /// an `events` block or of a two-way mapping.
     pub name: String,
     /// What it moves.

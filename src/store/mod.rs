@@ -63,6 +63,7 @@ pub use mentions::mentions;
 pub use notifications::{Notification, Notifications, WaitingNotification};
 pub use optouts::{
     AfterDelete, Approval, ClaimedPerson, Fate, IsDue, Judge, Mark, OptOuts, OptoutIntake, OptoutStage, OptoutState, PersonEnd, Sightings,
+    TopicsAfterDelete,
 };
 pub use outbox::{
     Backlog, ClaimedField, ClaimedLink, ClaimedOp, Destination, Outbox, RefetchOutcome, SettleOutcome, Settled, Settlement, Waiting, Work,

@@ -16,6 +16,9 @@ pub type IsDue = Box<dyn Fn(&Person) -> bool + Send>;
 /// Says what a person is once its profile is deleted, and whether there is something to write for it.
 pub type AfterDelete = Box<dyn FnOnce(Option<Person>) -> (Person, bool) + Send>;
 
+/// Says what a person is once its profile is deleted, and which topics are kept for the profile that may be made again.
+pub type TopicsAfterDelete = Box<dyn FnOnce(Option<Person>) -> (Option<Person>, Flags) + Send>;
+
 /// What was seen of persons, with the rule that says what happens to them.
 pub struct Sightings {
     /// The contacts' ids, in the order in which they were seen; one may be repeated.
@@ -57,6 +60,15 @@ pub trait OptOuts: Send + Sync {
     /// Begins a workflow, or goes on with it. `pairs` says which fields are compared: if it has changed, both sides are read again and
     /// the differences need approval again. Returns the state of the workflow, and its cursor on contacts.
     async fn begin_optouts(&self, workflow: &str, pairs: &str) -> Result<(OptoutState, Cursor), StoreError>;
+
+    /// Begins a workflow of topics, or goes on with it, as [`OptOuts::begin_optouts`] does. Also returns the place of each service, which it
+    /// keeps. If the pairs have changed, no profile counts as seen.
+    async fn begin_topics(
+        &self,
+        workflow: &str,
+        pairs: &str,
+        services: Vec<String>,
+    ) -> Result<(OptoutState, Cursor, Vec<Flags>), StoreError>;
 
     /// Commits what was seen of persons, and how far was read, in one transaction. Persons who were forgotten are counted and not shown
     /// to the rule. Nothing is queued until both sides have been read in full.
@@ -118,6 +130,10 @@ pub trait OptOuts: Send + Sync {
     /// again, and in the workflow of its opt-outs what `judge` makes of the person, with whether there is something to write. Replaces
     /// what was kept of the same contact. Nothing is kept of a forgotten person.
     async fn keep_optouts(&self, mapping: &str, workflow: &str, id: &str, out: Flags, judge: AfterDelete) -> Result<(), StoreError>;
+
+    /// Keeps, in one transaction, what `judge` makes of a person whose profile is about to be deleted, and the topics that the profile that
+    /// is made again does not begin with. Replaces what was kept of the same contact. Nothing is kept of a forgotten person.
+    async fn keep_topics(&self, workflow: &str, id: &str, judge: TopicsAfterDelete) -> Result<(), StoreError>;
 }
 
 words! {

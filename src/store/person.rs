@@ -8,19 +8,22 @@ use crate::time::Instant;
 /// The opt-out attributes of a profile that there are.
 pub const ATTRIBUTES: usize = 8;
 
-/// A set of opt-out attributes, by their places in the list of the eight.
+/// The places in a set of opt-outs.
+pub const PLACES: usize = 63;
+
+/// A set of opt-outs: of attributes, by their places in the list of the eight, or of topics, by the places that the state gives them.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Flags(u8);
+pub struct Flags(u64);
 
 impl Flags {
     /// Every opt-out.
     #[cfg(test)]
-    pub const ALL: Flags = Flags(u8::MAX);
+    pub const ALL: Flags = EVERY;
     /// None of them.
     pub const NONE: Flags = Flags(0);
-    /// The attribute at a place, 0 to 7.
+    /// The opt-out at a place, from 0.
     pub const fn of(place: usize) -> Flags {
-        if place < ATTRIBUTES { Flags(1 << place) } else { Flags::NONE }
+        if place < PLACES { Flags(1 << place) } else { Flags::NONE }
     }
 
     /// Whether there is none.
@@ -45,19 +48,27 @@ impl Flags {
 
     /// Their places.
     pub fn places(self) -> impl Iterator<Item = usize> {
-        (0..ATTRIBUTES).filter(move |place| self.has(Flags::of(*place)))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (place < PLACES).then_some(place)
+        })
     }
 
     /// As the file holds them.
-    pub(super) fn bits(self) -> u8 {
-        self.0
+    pub(super) fn bits(self) -> i64 {
+        self.0.cast_signed()
     }
 
     pub(super) fn from_bits(bits: i64) -> Flags {
-        // Eight bits were written; what else a damaged file has is skipped.
-        Flags((bits & 0xff) as u8)
+        // No more bits than there are places were written; what else a damaged file has is skipped.
+        Flags(bits.cast_unsigned()) & EVERY
     }
 }
+
+/// Every place.
+const EVERY: Flags = Flags((1 << PLACES) - 1);
 
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +93,7 @@ impl BitOr for Flags {
 impl Not for Flags {
     type Output = Flags;
     fn not(self) -> Flags {
-        Flags(!self.0)
+        Flags(!self.0 & EVERY.0)
     }
 }
 
@@ -125,13 +136,15 @@ pub struct Profile {
 impl Profile {
     /// The latest known time at which an attribute was set to false.
     pub fn consent(&self, flag: Flags) -> Option<Instant> {
-        flag.places().next().and_then(|place| self.consents[place])
+        flag.places().next().and_then(|place| *self.consents.get(place)?)
     }
 
     /// Stores a time at which an attribute was set to false; an earlier one than is known says nothing new.
     pub fn note_consent(&mut self, flag: Flags, at: Instant) {
         for place in flag.places() {
-            self.consents[place] = self.consents[place].max(Some(at));
+            // Topics have no times.
+            let Some(consent) = self.consents.get_mut(place) else { continue };
+            *consent = (*consent).max(Some(at));
         }
     }
 }
@@ -162,6 +175,33 @@ pub struct Person {
     pub master: Option<String>,
     /// Opt-outs of the profile that the master was given.
     pub passed: Flags,
+    /// Topics in which the profile begins with what the contact consents to, once: the mapping has just made it.
+    pub newborn: Flags,
+    /// Which profile that was: a greater number is a later one, and 0 means none.
+    pub born: i64,
+}
+
+impl Person {
+    /// The mapping has made the profile, with this number. `kept`: topics that somebody has opted out of in an earlier one. What the
+    /// profile before was known not to be subscribed to, although the contact consented, may be such a topic too.
+    pub fn be_born(&mut self, kept: Flags, born: i64) {
+        let consented = self.contact.as_ref().map_or(EVERY, |contact| !contact.out);
+        let before = self.profile.take().map_or(Flags::NONE, |profile| profile.out & consented & !self.fresh);
+        self.newborn = EVERY & !kept & !before;
+        self.born = born;
+        (self.fresh, self.held, self.lifting) = (Flags::NONE, Flags::NONE, Flags::NONE);
+    }
+
+    /// Work on the person has ended, and `known` is what is on file meanwhile. If the mapping has made a profile since the work began, what
+    /// the work has found out is about another one, or about none.
+    pub fn keep_born(&mut self, known: &Person) {
+        if self.born == known.born {
+            return;
+        }
+        self.profile = None;
+        (self.fresh, self.held, self.lifting) = (Flags::NONE, Flags::NONE, Flags::NONE);
+        (self.newborn, self.born, self.look) = (known.newborn, known.born, true);
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +223,8 @@ mod tests {
         let set = Flags::of(0) | Flags::of(7);
         assert_eq!(Flags::from_bits(i64::from(set.bits())), set);
         assert_eq!(set.places().collect::<Vec<_>>(), [0, 7]);
-        assert!(Flags::of(8).is_empty() && (set & !Flags::of(7)) == Flags::of(0));
+        assert!(Flags::of(PLACES).is_empty() && (set & !Flags::of(7)) == Flags::of(0));
+        assert_eq!(Flags::from_bits((!Flags::NONE).bits()), !Flags::NONE);
+        assert_eq!((!Flags::NONE).places().count(), PLACES);
     }
 }

@@ -156,7 +156,7 @@ fn usage(rule: Rule, text: &str) -> &'static str {
         }
         Rule::only_setting => "write an option and its value: `deletes propagate`",
         Rule::only_pair => {
-            "write `direction bidirectional`, or a pair such as `donotemail <-> denyListEmail`; write `not` before the second one to reverse its meaning"
+            "write `direction bidirectional`, or a pair such as `donotemail <-> denyListEmail` or `field <-> subscription \"SERVICE\"`; write `not` before the second one to reverse its meaning"
         }
         Rule::only_clause => "write `given { field: value }`, then `expect { field: value }`, `expect filtered` or `expect rejected`",
         Rule::only_assignment => "write `field: value`, one per line or separated by commas",
@@ -357,6 +357,7 @@ fn symbol(rule: Rule) -> Option<&'static str> {
         Rule::list_item => "`list { field: value }`",
         Rule::pair => "a pair such as `donotemail <-> denyListEmail`",
         Rule::direction | Rule::kw_direction => "`direction`",
+        Rule::subscription | Rule::kw_subscription => "`subscription \"SERVICE\"`",
         Rule::constant_item | Rule::kw_let => "`let`",
         Rule::include | Rule::kw_include => "`include`",
         Rule::shared => "`replace`",

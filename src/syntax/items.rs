@@ -118,10 +118,15 @@ impl Builder<'_> {
 
     fn pair(&mut self, pair: Pair<'_, Rule>) -> Option<OptoutPair> {
         let span = self.span(&pair);
-        let (mut paths, mut inverted, mut cases) = (Vec::new(), false, None);
+        let (mut paths, mut subscription, mut inverted, mut cases) = (Vec::new(), None, false, None);
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::path => paths.push(self.path(part)),
+                Rule::subscription => {
+                    let span = self.span(&part);
+                    let name = part.into_inner().find(|p| p.as_rule() == Rule::string)?;
+                    subscription = Some(OptoutTarget::Subscription(Subscription { span, name: self.literal(name)? }));
+                }
                 Rule::negation => inverted = true,
                 Rule::pair_cases => {
                     let span = self.span(&part);
@@ -133,7 +138,9 @@ impl Builder<'_> {
             }
         }
         let mut paths = paths.into_iter();
-        Some(OptoutPair { span, source: paths.next()?, inverted, target: paths.next()?, cases })
+        let source = paths.next()?;
+        let target = subscription.or_else(|| paths.next().map(OptoutTarget::Attribute))?;
+        Some(OptoutPair { span, source, inverted, target, cases })
     }
 
     fn events(&mut self, pair: Pair<'_, Rule>) -> Option<Events> {

@@ -29,7 +29,7 @@ fn config(running: &Running) -> CampaignConfig {
     CampaignConfig { token_url: running.campaign_token_url().parse().unwrap(), ..config }
 }
 
-fn campaign(running: &Running) -> Campaign {
+pub fn campaign(running: &Running) -> Campaign {
     Campaign::new(http(), config(running)).unwrap()
 }
 
@@ -406,7 +406,7 @@ async fn throttling_is_waited_out_with_and_without_retry_after_and_so_is_503() {
 
 // Answers by hand.
 
-async fn answering(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (Server, Campaign) {
+pub async fn answering(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (Server, Campaign) {
     let server = Server::with_tokens(move |seen, _| answer(seen)).await;
     let campaign = at(&server);
     (server, campaign)

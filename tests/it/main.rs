@@ -11,6 +11,7 @@ mod connect_emulator;
 mod connect_journal;
 mod connect_pace;
 mod connect_server;
+mod connect_subscriptions;
 mod connect_writes;
 mod doctor;
 mod editor_schemas;

@@ -17,6 +17,7 @@ syntax match d365mapWord /\<\%(or\s\+\%(null\|keep\|reject\|later\|default\)\|el
 syntax match d365mapWord /\%(\<replace\s\+\S\+\s\+\)\@<=with\>/
 syntax match d365mapWord /\%(\<\%(link\|rows\)\s\+\S\+\s\+\S\+\s\+\)\@<=by\>/
 syntax match d365mapWord /\%(\<adopt\s\+\)\@<=by\>/
+syntax match d365mapWord /\%(<->\s*\|\<not\s\+\)\@<=subscription\>\ze\s\+"/
 syntax match d365mapWord /\%(\<table\s\+\S\+\s\+\)\@<=from\>/
 syntax match d365mapWord /\%("\s\+\)\@<=sheet\>\ze\s\+"/
 syntax match d365mapOutcome /\%(\<or\s\+\)\@<=create\>/

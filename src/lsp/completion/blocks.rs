@@ -110,12 +110,16 @@ pub(super) fn optout(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem>
             words(&["direction"]).into_iter().chain(booleans.map(|f| field_item(&f.name, f))).collect()
         }
         ["direction"] => settings(entry, DIRECTIONS),
-        [.., "<->"] => {
-            words(&["not"]).into_iter().chain(ATTRIBUTES.iter().map(|a| item(*a, CompletionItemKind::FIELD, "opt-out"))).collect()
-        }
-        [.., "<->", "not"] => ATTRIBUTES.iter().map(|a| item(*a, CompletionItemKind::FIELD, "opt-out")).collect(),
+        [.., "<->"] => words(&["not"]).into_iter().chain(opt_outs()).collect(),
+        [.., "<->", "not"] => opt_outs().collect(),
         _ => Vec::new(),
     }
+}
+
+/// What a pair can have on its right side.
+fn opt_outs() -> impl Iterator<Item = CompletionItem> {
+    let attributes = ATTRIBUTES.iter().map(|a| item(*a, CompletionItemKind::FIELD, "opt-out"));
+    attributes.chain([snippet("subscription", "subscription \"${1:SERVICE}\"", "an opt-out of a topic")])
 }
 
 pub(super) fn clauses(entry: &[&str], tables: &Tables<'_>) -> Vec<CompletionItem> {

@@ -33,6 +33,21 @@ pub struct OptoutFlow {
     pub direction: Direction,
     /// The pairs, in the order of the file.
     pub pairs: Vec<OptoutPair>,
+    /// The pairs are topics: the target of each is the name of a service, and to be subscribed to it is the consent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub topics: bool,
+}
+
+impl OptoutFlow {
+    /// The name of its workflow.
+    pub fn workflow(&self) -> String {
+        format!("{}.{}", self.mapping, if self.topics { "topics" } else { "optout" })
+    }
+
+    /// Whether a value of a pair's property, which is true or false, is an opt-out.
+    pub fn is_opt_out(&self, pair: &OptoutPair, value: bool) -> bool {
+        value != (pair.inverted != self.topics)
+    }
 }
 
 /// One pair of opt-out fields.
@@ -43,7 +58,7 @@ pub struct OptoutPair {
     pub at: At,
     /// The property of the Dynamics record.
     pub source: String,
-    /// The attribute of the profile, by its name on the wire.
+    /// The attribute of the profile, by its name on the wire; of a topic, the name of the service.
     pub target: String,
     /// Whether `true` on one side is `false` on the other.
     pub inverted: bool,

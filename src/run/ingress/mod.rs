@@ -34,6 +34,7 @@ pub use reader::{outline, payload};
 pub use show::{FieldChange, Shown, ShownField, ShownRecord, ShownRecords, ShownResult, ShownSource, show};
 
 use super::calls::CallKind;
+use super::optout::announce_topics;
 use super::{Context, Pace, RunError};
 use crate::engine::refusals::Denials;
 use crate::engine::signals::Signals;
@@ -85,6 +86,7 @@ pub(super) async fn round(context: Context, flow: usize) -> Result<(), RunError>
         context.stores.outbox.let_deletes_go(&name, since.map_or(longest, |at| at.max(longest))).await?;
     }
     drop_unwritten(&context, flow).await?;
+    announce_topics(&context, &context.plan.ingress[flow].name).await?;
     let shared = Arc::new(Shared {
         source: context.services.source(&context.plan.ingress[flow])?,
         target: context.services.target(&context.plan.ingress[flow])?,

@@ -21,7 +21,7 @@ enum Sight {
 /// Reads contacts until the round is over.
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let pairs = shared.fingerprint();
-    let (state, mut cursor) = shared.optouts().begin_optouts(&shared.name, &pairs).await?;
+    let (state, mut cursor) = shared.begin().await?;
     // After the first listing every profile is known that was there: the profile of a contact that comes later has not been read.
     let listed = state.listed_at.is_some();
     // The round has met a row that does not say which record it is about.
@@ -78,7 +78,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             }
         };
         let mark = Mark::Contacts { from: cursor, to };
-        let rule = shared.rule;
+        let (rule, topics) = (shared.rule, shared.flow().topics);
         let sightings = Sightings::new(sights, move |known, sight| {
             let Sight::Seen(sight) = sight else { return Fate::Drop };
             let before = known.clone();
@@ -87,7 +87,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             let news = out_before != Some(sight.out);
             let any = !(sight.out & rule.pairs).is_empty();
             rule.contact_seen(&mut person, sight);
-            person.look |= listed && news && any && person.profile.is_none();
+            person.look |= listed && news && (any || (topics && out_before.is_none())) && person.profile.is_none();
             if before.as_ref() == Some(&person) {
                 return Fate::Leave;
             }

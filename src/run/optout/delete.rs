@@ -1,11 +1,11 @@
 //! Before a mapping deletes a profile: Campaign may have the only copy of an opt-out, so it is read and on disk here before the profile
 //! goes. It is brought to the contact if that still exists, and the profile that is made if the contact comes back begins with it.
 
-use super::{name_of, profiles, rule_of};
+use super::{flag_of, name_of, profiles, rule_of, topics};
 use crate::connect::ConnectError;
 use crate::run::{Context, RunError};
 use crate::store::{Flags, Person};
-use crate::systems::campaign::Key;
+use crate::systems::campaign::{Key, Subscriptions};
 
 /// Reads a profile that a mapping is about to delete, and keeps its opt-outs. Does nothing for mappings without opt-outs. The inner error
 /// is Campaign's: then the profile must not be deleted yet.
@@ -15,28 +15,65 @@ pub(in crate::run) async fn keep_before_delete(
     resource: &str,
     key: &str,
 ) -> Result<Result<(), ConnectError>, RunError> {
-    let flow = context.plan.optouts.iter().find(|flow| flow.mapping == mapping);
-    let (Some(flow), Some(id)) = (flow, profiles::contact_of(key)) else { return Ok(Ok(())) };
+    let mut flows = context.plan.optouts.iter().filter(|flow| flow.mapping == mapping);
+    let (Some(flow), Some(id)) = (flows.next(), profiles::contact_of(key)) else { return Ok(Ok(())) };
+    let has_topics = flow.topics || flows.any(|flow| flow.topics);
     let at = context.now();
     let attribute = context.plan.flow(mapping).map(|flow| flow.key.path.join(".")).unwrap_or_default();
     // Another profile's answer would keep another person's opt-outs.
     let identity = Key::Identity { attribute: &attribute, value: key };
-    let profile = match context.services.campaign()?.get(resource, identity).await {
-        Ok(Some(profile)) => profile,
+    let campaign = context.services.campaign()?;
+    let read = if has_topics {
+        campaign.subscriptions(resource, identity).await.map(|found| found.map(|found| (found.profile.clone(), Some(found))))
+    } else {
+        campaign.get(resource, identity).await.map(|found| found.map(|profile| (profile, None)))
+    };
+    let (profile, subscriptions) = match read {
+        Ok(Some(found)) => found,
         Ok(None) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),
     };
     let sight = profiles::sight(&profile, at, context.now());
-    let rule = rule_of(flow, &context.options);
     let out = sight.out;
+    let flags: Vec<Flags> = flow.pairs.iter().map(flag_of).collect();
+    let rule = rule_of(flow, &flags, &context.options);
+    let is_attributes = !flow.topics;
     let after = move |known: Option<Person>| {
         let mut person = known.unwrap_or_default();
-        rule.profile_deleted(&mut person, &sight);
-        let due = rule.is_due(&person);
+        // A block of topics alone has no workflow that could bring attributes to the contact. They are kept anyway.
+        if is_attributes {
+            rule.profile_deleted(&mut person, &sight);
+        }
+        let due = is_attributes && rule.is_due(&person);
         (person, due)
     };
     context.stores.optouts.keep_optouts(mapping, &name_of(flow), &id, out, Box::new(after)).await?;
+    if let Some(subscriptions) = subscriptions {
+        keep_topics(context, mapping, &id, &subscriptions, at).await?;
+    }
     Ok(Ok(()))
+}
+
+/// Keeps the topics that somebody has opted out of in a profile, so that a profile that is made again does not begin with them.
+async fn keep_topics(
+    context: &Context,
+    mapping: &str,
+    id: &str,
+    subscriptions: &Subscriptions,
+    at: crate::time::Instant,
+) -> Result<(), RunError> {
+    let Some(flow) = topics::of_mapping(context, mapping) else { return Ok(()) };
+    let (_, _, flags) = topics::begin(&*context.stores.optouts, flow).await?;
+    let sight = topics::sight(flow, &flags, subscriptions, (at, context.now()));
+    let rule = rule_of(flow, &flags, &context.options);
+    let after = move |known: Option<Person>| match known {
+        Some(mut person) => {
+            let out = rule.topics_deleted(&mut person, &sight);
+            (Some(person), out)
+        }
+        None => (None, sight.out),
+    };
+    Ok(context.stores.optouts.keep_topics(&name_of(flow), id, Box::new(after)).await?)
 }
 
 /// The attributes with which a profile begins because an earlier profile of the same contact had them, by their names on the wire.

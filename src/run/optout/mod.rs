@@ -22,6 +22,7 @@ mod profiles;
 mod report;
 mod rule;
 mod sight;
+mod topics;
 mod work;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 pub(super) use delete::{keep_before_delete, kept_attributes};
 pub use dry::dry_run;
 pub use report::{AttributeReport, Reconciliation};
+pub(super) use topics::announce as announce_topics;
 
 use super::calls::CallKind;
 use super::{Context, Options, RunError, Services};
@@ -43,7 +45,7 @@ use crate::count::counted;
 use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
 use crate::plan::{self, Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
-use crate::store::{self, Approval, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StoreError, Stores};
+use crate::store::{self, Approval, Cursor, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StoreError, Stores};
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Entity;
 use rule::Rule;
@@ -58,6 +60,8 @@ pub struct OptoutSettings {
     pub changed_profiles: Option<ChangedProfiles>,
     /// How often all profiles are listed where there is no such filter.
     pub list_every: Duration,
+    /// How often the subscriptions of contacts with an opt-out of a topic are read again: each costs two requests.
+    pub review_every: Duration,
     /// By how much the clocks of this machine and of the services may differ. A consent in Campaign counts as newer than a
     /// change in Dynamics only by more than this.
     pub clock_tolerance: Duration,
@@ -81,6 +85,7 @@ impl Default for OptoutSettings {
         OptoutSettings {
             changed_profiles: None,
             list_every: Duration::from_secs(3600),
+            review_every: Duration::from_secs(24 * 3600),
             clock_tolerance: Duration::from_secs(5),
             exports_stale_after: Duration::from_secs(26 * 3600),
             accept: false,
@@ -90,7 +95,7 @@ impl Default for OptoutSettings {
 
 /// The name of the workflow of a mapping's opt-outs.
 pub(super) fn name_of(flow: &OptoutFlow) -> String {
-    format!("{}.optout", flow.mapping)
+    flow.workflow()
 }
 
 /// What the parts of a flow share.
@@ -114,15 +119,22 @@ struct Shared {
     user: Uuid,
     /// Which kinds of calls were denied in this round.
     denials: Denials<CallKind>,
+    /// The place of each pair.
+    flags: Vec<Flags>,
 }
 
 impl Shared {
     async fn new(context: Context, index: usize) -> Result<Shared, RunError> {
         let user = context.services.dataverse.who_am_i().await?.user_id;
-        Shared::of(context, index, user)
+        let flow = &context.plan.optouts[index];
+        let flags = match flow.topics {
+            true => topics::begin(&*context.stores.optouts, flow).await?.2,
+            false => flow.pairs.iter().map(flag_of).collect(),
+        };
+        Shared::of(context, index, user, flags)
     }
 
-    fn of(context: Context, index: usize, user: Uuid) -> Result<Shared, RunError> {
+    fn of(context: Context, index: usize, user: Uuid, flags: Vec<Flags>) -> Result<Shared, RunError> {
         let flow = &context.plan.optouts[index];
         let ingress = ingress_of(&context.plan, flow)?;
         let source = &ingress.source;
@@ -132,11 +144,11 @@ impl Shared {
         let mut select = vec![primary.to_owned(), "modifiedon".to_owned(), "_modifiedby_value".to_owned()];
         select.push("_masterid_value".to_owned());
         select.extend(flow.pairs.iter().map(|pair| pair.source.clone()));
-        let rule = rule_of(flow, &context.options);
+        let rule = rule_of(flow, &flags, &context.options);
         let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
         let key_attribute = ingress.key.path.join(".");
         let (campaign, denials) = (context.services.campaign()?.clone(), Denials::default());
-        Ok(Shared { context, campaign, index, name, rule, entity, select, resource, key_attribute, tracked, user, denials })
+        Ok(Shared { context, campaign, index, name, rule, entity, select, resource, key_attribute, tracked, user, denials, flags })
     }
 
     fn flow(&self) -> &OptoutFlow {
@@ -150,6 +162,20 @@ impl Shared {
     /// Which fields are compared, so that another choice is noticed.
     fn fingerprint(&self) -> String {
         fingerprint(self.flow())
+    }
+
+    /// Begins the workflow, or goes on with it.
+    async fn begin(&self) -> Result<(OptoutState, Cursor), RunError> {
+        if self.flow().topics {
+            let (state, cursor, _) = topics::begin(self.optouts(), self.flow()).await?;
+            return Ok((state, cursor));
+        }
+        Ok(self.optouts().begin_optouts(&self.name, &self.fingerprint()).await?)
+    }
+
+    /// The pairs by their places.
+    fn pairs(&self) -> BTreeMap<Flags, &OptoutPair> {
+        self.flags.iter().copied().zip(&self.flow().pairs).collect()
     }
 }
 
@@ -173,18 +199,22 @@ fn fingerprint(flow: &OptoutFlow) -> String {
 /// # Errors
 /// When the state cannot be written.
 pub async fn decide_reconciliation(stores: &Stores, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StoreError> {
-    if let Some(flow) = plan.optouts.iter().find(|flow| flow.mapping == mapping) {
+    for flow in plan.optouts.iter().filter(|flow| flow.mapping == mapping) {
         let name = name_of(flow);
-        stores.optouts.begin_optouts(&name, &fingerprint(flow)).await?;
+        if flow.topics {
+            topics::begin(&*stores.optouts, flow).await?;
+        } else {
+            stores.optouts.begin_optouts(&name, &fingerprint(flow)).await?;
+        }
         stores.optouts.decide_optouts(&name, approval).await?;
     }
     Ok(())
 }
 
-fn rule_of(flow: &OptoutFlow, options: &Options) -> Rule {
+fn rule_of(flow: &OptoutFlow, flags: &[Flags], options: &Options) -> Rule {
     Rule {
         direction: flow.direction,
-        pairs: flow.pairs.iter().map(flag_of).collect(),
+        pairs: flags.iter().copied().collect(),
         tolerance: TimeDelta::from_std(options.optouts.clock_tolerance).unwrap_or(TimeDelta::MAX),
     }
 }
@@ -209,12 +239,31 @@ fn flag(attribute: OptOut) -> Flags {
 /// Reads both sides and writes what follows.
 pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError> {
     let shared = Arc::new(Shared::new(context, index).await?);
+    if shared.flow().topics {
+        return topics_round(&shared).await;
+    }
     let exported = read(&shared).await?;
     if live(&shared).await? && !shared.stopped() {
         work::work(&shared).await?;
     }
     // If the server of exports fails, opt-outs are still read in Campaign itself.
     exported
+}
+
+/// A round of topics. What is held is known when the subscriptions have been read, so an approval is carried out after that.
+async fn topics_round(shared: &Arc<Shared>) -> Result<(), RunError> {
+    topics::check_services(shared).await?;
+    contacts::read(shared).await?;
+    profiles::read(shared).await?;
+    let Some(state) = shared.optouts().optout_state(&shared.name).await? else { return Ok(()) };
+    if shared.stopped() || !go_live(shared, &state).await? {
+        return Ok(());
+    }
+    work::work(shared).await?;
+    if !shared.stopped() && judge_held(shared, &state).await? {
+        work::work(shared).await?;
+    }
+    Ok(())
 }
 
 /// Reads contacts, profiles and exports. The inner error is that of the exports.
@@ -263,6 +312,15 @@ async fn live(shared: &Arc<Shared>) -> Result<bool, RunError> {
 /// Whether a flow from Dynamics to Campaign may write. Opt-outs never need approval; those that only Campaign had when they were first seen are held,
 /// and lifted only if somebody approves it.
 async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Result<bool, RunError> {
+    if !go_live(shared, state).await? {
+        return Ok(false);
+    }
+    judge_held(shared, state).await?;
+    Ok(true)
+}
+
+/// Whether both sides have been read in full, so that a flow from Dynamics to Campaign may write.
+async fn go_live(shared: &Arc<Shared>, state: &OptoutState) -> Result<bool, RunError> {
     if state.stage != OptoutStage::Live {
         if state.listed_at.is_none() || state.contacts_at.is_none() {
             return Ok(false);
@@ -270,13 +328,27 @@ async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Res
         queue_all(shared, false).await?;
         shared.optouts().set_optout_stage(&shared.name, OptoutStage::Live, None).await?;
     }
+    Ok(true)
+}
+
+/// Carries out what was decided about opt-outs that are held, and says how many there are. Gives whether something was decided.
+async fn judge_held(shared: &Arc<Shared>, state: &OptoutState) -> Result<bool, RunError> {
     let mut held = shared.optouts().held_optouts(&shared.name).await?;
     let accepted = shared.context.options.optouts.accept.then_some(Approval::Write);
-    if let Some(approval) = accepted.filter(|_| held > 0).or(state.approval) {
+    let approval = accepted.filter(|_| held > 0).or(state.approval);
+    if let Some(approval) = approval {
         shared.optouts().carry_out_approval(&shared.name, approval).await?;
         held = 0;
     }
     let note = (held > 0).then(|| {
+        if shared.flow().topics {
+            return format!(
+                "{1} of {0} are not subscribed to a topic although the contact consents, and it is not known which side is the later one; they \
+                 stay so. `d365map optout reconcile --keep {0}` confirms that, `d365map optout reconcile --accept {0}` subscribes them",
+                shared.flow().mapping,
+                counted(held, "profile")
+            );
+        }
         format!(
             "opt-outs of {1} are missing in Dynamics, and it is not known which side is the later one; these opt-outs stay. \
              `d365map optout reconcile --keep {0}` confirms that, `d365map optout reconcile --accept {0}` lifts them",
@@ -291,7 +363,7 @@ async fn live_towards_campaign(shared: &Arc<Shared>, state: &OptoutState) -> Res
     if note != state.note {
         shared.optouts().set_optout_stage(&shared.name, OptoutStage::Live, note.as_deref()).await?;
     }
-    Ok(true)
+    Ok(approval.is_some())
 }
 
 /// Queues every person about whom there is something to do.
@@ -372,11 +444,13 @@ async fn compare(
         memory: options.memories.workflow(&name),
     };
     let shared = Arc::new(Shared::new(context, index).await?);
-    read(&shared).await??;
+    if shared.flow().topics {
+        topics::check_services(&shared).await?;
+        contacts::read(&shared).await?;
+        profiles::read(&shared).await?;
+        topics::look_at_all(&shared).await?;
+    } else {
+        read(&shared).await??;
+    }
     report::of(&shared).await
-}
-
-/// The pairs by their attributes.
-fn pairs(flow: &OptoutFlow) -> BTreeMap<Flags, &OptoutPair> {
-    flow.pairs.iter().map(|pair| (flag_of(pair), pair)).collect()
 }

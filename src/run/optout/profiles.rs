@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::rule::ProfileSight;
-use super::{ChangedProfiles, Shared};
+use super::{ChangedProfiles, Shared, topics};
 use crate::connect::sftp::OptOut;
 use crate::run::RunError;
 use crate::store::{Fate, Flags, Mark, OptoutState, Sightings};
@@ -52,6 +52,14 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
         };
         let answered = shared.context.now();
         let Some(profiles) = page else { break };
+        if shared.flow().topics {
+            let keys: Vec<(String, ())> = profiles.iter().filter_map(|profile| Some((key_of(profile)?, ()))).collect();
+            let pairs = shared.rule.pairs;
+            let sightings = Sightings::new(keys, move |known, ()| topics::listed(known, pairs));
+            let outcome = shared.optouts().store_optouts(&shared.name, sightings, Mark::Profiles).await?;
+            shared.count_page(&outcome);
+            continue;
+        }
         high_water = high_water.max(profiles.iter().filter_map(|p| instant(p, "lastModified")).max());
         let sights: Vec<(String, ProfileSight)> = profiles.iter().filter_map(|p| Some((key_of(p)?, sight(p, at, answered)))).collect();
         let rule = shared.rule;
@@ -96,13 +104,18 @@ enum Reading {
 
 async fn next_reading(shared: &Shared, state: &OptoutState, now: Instant) -> Reading {
     let settings = &shared.context.options.optouts;
-    let configured = settings.changed_profiles.clone();
+    let is_topics = shared.flow().topics;
+    // No filter shows whose subscriptions have changed.
+    let configured = settings.changed_profiles.clone().filter(|_| !is_topics);
     // A clock that was set back must not keep the flow from listing.
     let listed = state.full_at.filter(|_| state.listed_at.is_some());
     let listed_within = |pause: Duration| {
         let pause = TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
         listed.is_some_and(|at| now - at >= TimeDelta::zero() && now - at < pause)
     };
+    if is_topics {
+        return if listed_within(settings.list_every.max(settings.review_every)) { Reading::Nothing } else { Reading::All };
+    }
     let filter_alone = configured.is_some() || listed_within(LISTING_BESIDE_FOUND_FILTER);
     let resting = configured.is_none() && listed_within(settings.list_every.max(listing_pause(shared)));
     let filter = match configured {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{CHUNK, Shared, pairs};
+use super::{CHUNK, Shared};
 use crate::count::counted;
 use crate::plan::Direction;
 use crate::printable::inline;
@@ -21,6 +21,9 @@ pub struct Reconciliation {
     pub mapping: String,
     /// Which way opt-outs go.
     pub direction: Direction,
+    /// It is about topics: `attribute` of each line is the name of a service.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub topics: bool,
     /// Contacts that have a profile.
     pub compared: u64,
     /// Of them, those that disagree about at least one opt-out.
@@ -77,6 +80,7 @@ pub(super) async fn of(shared: &Arc<Shared>) -> Result<Reconciliation, RunError>
     let mut report = Reconciliation {
         mapping: flow.mapping.clone(),
         direction: flow.direction,
+        topics: flow.topics,
         compared: 0,
         disagreeing: 0,
         without_profile: 0,
@@ -93,7 +97,7 @@ pub(super) async fn of(shared: &Arc<Shared>) -> Result<Reconciliation, RunError>
             })
             .collect(),
     };
-    let by_flag = pairs(flow);
+    let by_flag = shared.pairs();
     let mut after = String::new();
     loop {
         let page = shared.optouts().optouts(&shared.name, &after, CHUNK).await?;
@@ -171,7 +175,8 @@ impl Reconciliation {
         // Writing into a String cannot fail.
         let _ = writeln!(
             out,
-            "opt-outs of {}: {} with a profile, {} of them with a difference; {} without a profile, {} without a contact",
+            "{} of {}: {} with a profile, {} of them with a difference; {} without a profile, {} without a contact",
+            if self.topics { "topics" } else { "opt-outs" },
             self.mapping,
             counted(self.compared, "contact"),
             self.disagreeing,
@@ -180,7 +185,8 @@ impl Reconciliation {
         );
         for a in &self.attributes {
             let not = if a.inverted { "not " } else { "" };
-            let _ = writeln!(out, "  {} <-> {not}{}   {}", a.field, a.attribute, a.place);
+            let name = if self.topics { format!("subscription \"{}\"", inline(&a.attribute)) } else { a.attribute.clone() };
+            let _ = writeln!(out, "  {} <-> {not}{name}   {}", a.field, a.place);
             let _ = writeln!(out, "    agree           {:>8} opted out on both sides, {} on neither", a.both_out, a.neither);
             let why = match self.direction {
                 Direction::D365ToCampaign => "becomes an opt-out in Campaign: an opt-out in Dynamics always does",

@@ -25,6 +25,11 @@
 //! **Opt-outs are owed** to a contact ([`Person::owed`]) if the profile that had them is deleted by the mapping, or if the contact that
 //! had them was merged into this one. They are written whatever the direction's rule says, and count as said when they are written.
 //!
+//! **Topics** are opt-outs too: not being subscribed to a service is the opt-out. They go from Dynamics to Campaign only. Campaign shows no time
+//! of them, so the time of the answer counts. A profile that the mapping has just made is subscribed to nothing, which says nothing about
+//! the person: what the contact consents to is subscribed once ([`Person::newborn`]), except where somebody has opted out in an earlier
+//! profile.
+//!
 //! What makes it hold although both sides are seen late, twice and out of order:
 //!
 //! * Campaign's value comes from reading the profile and from nothing else. Exports bring times, and a reason to look.
@@ -198,7 +203,7 @@ impl Rule {
     /// What to do next, apart from attributes that a service has just refused: those must not keep the others from being written.
     pub(super) fn step_without(&self, person: &Person, looked: bool, refused: Flags) -> Step {
         let decision = self.decide(person).without(refused);
-        if !looked && (person.look || !(decision.lower_dynamics | decision.lower_campaign).is_empty()) {
+        if !looked && (person.look || self.begins(person) || !(decision.lower_dynamics | decision.lower_campaign).is_empty()) {
             return Step::AskCampaign;
         }
         // The side that sends messages first, and opt-outs before consents.
@@ -220,7 +225,12 @@ impl Rule {
 
     /// Whether there is something to do about a person.
     pub(super) fn is_due(&self, person: &Person) -> bool {
-        person.look || !self.decide(person).is_none()
+        person.look || self.begins(person) || !self.decide(person).is_none()
+    }
+
+    /// Whether the mapping has made the profile, and it was not read yet.
+    fn begins(&self, person: &Person) -> bool {
+        !person.newborn.is_empty() && person.profile.is_none()
     }
 
     /// Dynamics has shown the contact.
@@ -283,6 +293,7 @@ impl Rule {
             person.raising = Flags::NONE;
             person.lowering = Flags::NONE;
         }
+        self.welcome(person);
         self.spend(person);
     }
 
@@ -290,6 +301,8 @@ impl Rule {
     /// reading that did not bring it says nothing of it, since a list may miss a record.
     pub(super) fn profile_seen(&self, person: &mut Person, sight: &ProfileSight) {
         person.look = false;
+        // What somebody has subscribed meanwhile does not begin with the profile, whatever becomes of it.
+        person.newborn = person.newborn & sight.out;
         self.judge_lifting(person, sight);
         match &mut person.profile {
             Some(known) if known.created == sight.created => {
@@ -328,7 +341,18 @@ impl Rule {
                 };
             }
         }
+        self.welcome(person);
         self.spend(person);
+    }
+
+    /// A profile that the mapping has just made begins with what the contact consents to, as soon as both are known.
+    fn welcome(&self, person: &mut Person) {
+        if let (Some(contact), Some(profile), false) = (&person.contact, &person.profile, person.newborn.is_empty()) {
+            let consents = person.newborn & profile.out & !contact.out & !person.owed & self.pairs;
+            person.fresh = person.fresh | consents;
+            person.held = person.held & !consents;
+            person.newborn = Flags::NONE;
+        }
     }
 
     /// A write that was to lift opt-outs of the profile was not answered. If the profile still has one of them, the write has not
@@ -358,9 +382,22 @@ impl Rule {
         self.spend(person);
     }
 
+    /// The mapping is about to delete the profile, which has these topics. Gives those that somebody may have opted out of in it:
+    /// the contact was not known to have opted out of them too, and is not known to consent to them since later.
+    pub(super) fn topics_deleted(&self, person: &mut Person, sight: &ProfileSight) -> Flags {
+        // Where both sides agreed before, the opt-out is Dynamics' own.
+        let agreed =
+            person.contact.as_ref().zip(person.profile.as_ref()).map_or(Flags::NONE, |(contact, profile)| contact.out & profile.out);
+        self.profile_seen(person, sight);
+        let said = sight.out & !agreed & !person.fresh & self.pairs;
+        self.profile_missing(person);
+        said
+    }
+
     /// There is no profile (any more).
     pub(super) fn profile_missing(&self, person: &mut Person) {
         person.profile = None;
+        person.newborn = Flags::NONE;
         person.fresh = Flags::NONE;
         person.held = Flags::NONE;
         person.lifting = Flags::NONE;

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::Shared;
 use super::rule::ContactSight;
 use crate::eval;
-use crate::plan::OptoutFlow;
 use crate::store::Flags;
 use crate::time;
 
@@ -14,24 +13,26 @@ pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
     let text = |name: &str| record.get(name).and_then(Value::as_str);
     let by = text("_modifiedby_value").and_then(|id| id.parse::<uuid::Uuid>().ok());
     ContactSight {
-        out: out_of(shared.flow(), record),
+        out: out_of(shared, record),
         // A record that does not tell has been changed for all that is known.
         modified: text("modifiedon").and_then(time::parse_instant).unwrap_or_else(time::now),
         by_us: by == Some(shared.user),
         version: text("@odata.etag").map(str::to_owned),
         // A merge deactivates the contact that is given up, and names the one that stays (Dataverse: Merge action; `masterid`).
-        master: text("_masterid_value").map(str::to_ascii_lowercase),
+        // Topics are not handed over: that a profile is not subscribed says nothing about the contact that stays.
+        master: text("_masterid_value").filter(|_| !shared.flow().topics).map(str::to_ascii_lowercase),
     }
 }
 
 /// The opt-outs of a record in Campaign's sense. An empty flag is not an opt-out, an empty consent is one.
-fn out_of(flow: &OptoutFlow, record: &Value) -> Flags {
-    let out = flow.pairs.iter().filter(|pair| {
+fn out_of(shared: &Shared, record: &Value) -> Flags {
+    let flow = shared.flow();
+    let out = flow.pairs.iter().zip(&shared.flags).filter(|(pair, _)| {
         let value = record.get(&pair.source);
         match &pair.meaning {
             Some(meaning) => eval::opted_out(meaning, value),
-            None => value.and_then(Value::as_bool).unwrap_or(false) != pair.inverted,
+            None => flow.is_opt_out(pair, value.and_then(Value::as_bool).unwrap_or(false)),
         }
     });
-    out.map(super::flag_of).collect()
+    out.map(|(_, flag)| *flag).collect()
 }

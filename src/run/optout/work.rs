@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::rule::Step;
-use super::{Shared, pairs, profiles, sight};
+use super::rule::{ProfileSight, Step};
+use super::{Shared, profiles, sight, topics};
 use crate::connect::ConnectError;
 use crate::engine::events::{Problem, RunEvent};
 use crate::engine::policy::{self, ATTEMPTS, FAILURES_IN_A_ROW};
@@ -27,7 +27,7 @@ use crate::run::failure::place;
 use crate::run::trouble::{FailedCall, Meaning, Trouble, meaning, with_trouble};
 use crate::run::{Pace, RunError};
 use crate::store::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
-use crate::systems::campaign::{Key, Written};
+use crate::systems::campaign::{Key, Subscriptions, Written};
 use crate::systems::dataverse::{self, Condition, RowKey};
 
 /// Persons claimed at once, per call that may be under way.
@@ -35,8 +35,8 @@ const CLAIM_PER_CALL: usize = 16;
 /// Answers settled at once.
 const SETTLE_BATCH: usize = 128;
 /// Steps in one attempt at a person. Four do it unless somebody works on the same record at the same time, or a service refuses some
-/// of the attributes, which are written one by one then.
-const STEPS: usize = 32;
+/// of the attributes, which are written one by one then, as topics always are.
+const STEPS: usize = 96;
 
 /// The pause between looks at what was postponed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -178,9 +178,17 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
     // What the person was given since it was last looked at may have arrived by another way.
     shared.rule.spend(&mut person);
     let mut looked = false;
+    // The subscriptions, in a workflow of topics, as they were read last.
+    let mut found: Option<Subscriptions> = None;
+    let is_topics = shared.flow().topics;
     let mut refusals = Refusals::default();
     for _ in 0..STEPS {
-        match shared.rule.step_without(&person, looked, refusals.refused) {
+        let step = match shared.rule.step_without(&person, looked, refusals.refused) {
+            // A subscription is written by the addresses of an answer.
+            Step::WriteCampaign { .. } if is_topics && found.is_none() => Step::AskCampaign,
+            step => step,
+        };
+        match step {
             Step::Done => match refusals.last {
                 Some((flags, error, body)) => {
                     return Ok(at_fault.failed(&person, flags, FailedCall::write(CallKind::Update, error, body), written).await);
@@ -188,12 +196,10 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                 None => return Ok(ended(PersonEnd::Done(person), written)),
             },
             Step::AskCampaign => {
-                let at = shared.context.now();
-                let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                let found = shared.campaign.get(&shared.resource, key).await;
-                passed(shared, CallKind::Look, &found);
-                match found {
-                    Ok(Some(profile)) => shared.rule.profile_seen(&mut person, &profiles::sight(&profile, at, shared.context.now())),
+                let seen = look(shared, &id, &mut found).await;
+                passed(shared, CallKind::Look, &seen);
+                match seen {
+                    Ok(Some(sight)) => shared.rule.profile_seen(&mut person, &sight),
                     Ok(None) => shared.rule.profile_missing(&mut person),
                     Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Look, error), written).await),
                 }
@@ -205,6 +211,8 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                 Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Reread, error), written).await),
             },
             Step::WriteCampaign { raise, lower } => {
+                // Each subscription is a separate request.
+                refusals.singly |= is_topics;
                 let (raise, lower) = (refusals.portion(raise), refusals.portion(lower));
                 let body = campaign_body(shared, raise, lower);
                 // If the answer to a consent is lost, the next read has to know that it may have been written.
@@ -214,10 +222,23 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                         return Ok(ended(PersonEnd::Gone, written));
                     }
                 }
-                let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                let answer = shared.campaign.update(&shared.resource, key, &body).await;
+                let answer = match (&found, service(shared, raise | lower)) {
+                    (Some(profile), Some(service)) => topics::write(&shared.campaign, profile, service, lower.is_empty()).await,
+                    _ => {
+                        let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
+                        shared.campaign.update(&shared.resource, key, &body).await
+                    }
+                };
                 passed(shared, CallKind::Update, &answer);
+                if answer.as_ref().is_err_and(|error| is_topics && topics::had_no_effect(error)) {
+                    shared.rule.campaign_refused(&mut person, lower);
+                }
                 match answer {
+                    // The subscription or the profile is gone, or the addresses have expired.
+                    Ok(Written::Missing) if is_topics => {
+                        shared.rule.campaign_refused(&mut person, lower);
+                        (looked, found, person.look) = (false, None, true);
+                    }
                     Ok(Written::Done) => {
                         written += 1;
                         shared.rule.campaign_written(&mut person, raise, lower, shared.context.now());
@@ -286,6 +307,24 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
     Ok(ended(PersonEnd::Retry { person: Some(person), not_before: shared.context.later(attempts), error }, written))
 }
 
+/// Reads the profile: its attributes, or its subscriptions, which are left in `found`.
+async fn look(shared: &Shared, id: &str, found: &mut Option<Subscriptions>) -> Result<Option<ProfileSight>, ConnectError> {
+    if shared.flow().topics {
+        let (sight, subscriptions) = topics::look(shared, id).await?.unzip();
+        *found = subscriptions;
+        return Ok(sight);
+    }
+    let at = shared.context.now();
+    let key = Key::Identity { attribute: &shared.key_attribute, value: id };
+    let profile = shared.campaign.get(&shared.resource, key).await?;
+    Ok(profile.map(|profile| profiles::sight(&profile, at, shared.context.now())))
+}
+
+/// The service of a topic.
+fn service(shared: &Shared, flag: Flags) -> Option<&str> {
+    shared.pairs().get(&flag).copied().filter(|_| shared.flow().topics).map(|pair| pair.target.as_str())
+}
+
 /// Reads the contact; `false` where it is gone.
 async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<bool, ConnectError> {
     let found = shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await;
@@ -301,7 +340,10 @@ async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<
 
 /// The opt-outs as Campaign names them. `lower` is empty unless Dynamics is the one source.
 fn campaign_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
-    let pairs = pairs(shared.flow());
+    if shared.flow().topics {
+        return topics::body(service(shared, raise | lower), lower.is_empty());
+    }
+    let pairs = shared.pairs();
     let values = raise.iter().map(|flag| (flag, true)).chain(lower.iter().map(|flag| (flag, false)));
     let body: Map<String, Value> = values.filter_map(|(flag, out)| Some((pairs.get(&flag)?.target.clone(), Value::Bool(out)))).collect();
     Value::Object(body).to_string()
@@ -342,7 +384,7 @@ impl Refusals {
 
 /// The flags as Dynamics has them, each in its own sense.
 fn dynamics_body(shared: &Shared, raise: Flags, lower: Flags) -> String {
-    let pairs = pairs(shared.flow());
+    let pairs = shared.pairs();
     let value = |pair: &OptoutPair, out: bool| match &pair.meaning {
         Some(meaning) => eval::opt_out_value(meaning, out, shared.context.now()),
         None => Some((out != pair.inverted).to_string()),
@@ -377,7 +419,7 @@ async fn fault(shared: &Shared, id: &str, attempts: u32, person: &Person, flags:
 /// The dead letter of a person.
 fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &ConnectError, request: Option<String>) -> PersonEnd {
     let flow = shared.flow();
-    let pair = flags.iter().next().filter(|_| flags.len() == 1).and_then(|flag| pairs(flow).get(&flag).copied());
+    let pair = flags.iter().next().filter(|_| flags.len() == 1).and_then(|flag| shared.pairs().get(&flag).copied());
     let message = error.call().and_then(|c| c.message.clone()).unwrap_or_else(|| error.to_string());
     let code = error.vendor_code().filter(|c| !c.is_empty()).map_or("D906".to_owned(), str::to_owned);
     let failure = Failure {

@@ -4,7 +4,7 @@ use super::blocking;
 use super::db::Store;
 use crate::store::{
     AfterDelete, Approval, ClaimedPerson, Cursor, Flags, IsDue, Mark, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, PersonEnd,
-    RunId, Sightings, StoreError,
+    RunId, Sightings, StoreError, TopicsAfterDelete,
 };
 use crate::time::Instant;
 
@@ -18,6 +18,16 @@ impl OptOuts for Store {
     async fn begin_optouts(&self, workflow: &str, pairs: &str) -> Result<(OptoutState, Cursor), StoreError> {
         let (workflow, pairs) = (workflow.to_owned(), pairs.to_owned());
         blocking(self, move |store| store.begin_optouts(&workflow, &pairs)).await
+    }
+
+    async fn begin_topics(
+        &self,
+        workflow: &str,
+        pairs: &str,
+        services: Vec<String>,
+    ) -> Result<(OptoutState, Cursor, Vec<Flags>), StoreError> {
+        let (workflow, pairs) = (workflow.to_owned(), pairs.to_owned());
+        blocking(self, move |store| store.begin_topics(&workflow, &pairs, &services)).await
     }
 
     async fn store_optouts(&self, workflow: &str, sightings: Sightings, mark: Mark) -> Result<OptoutIntake, StoreError> {
@@ -97,5 +107,10 @@ impl OptOuts for Store {
     async fn keep_optouts(&self, mapping: &str, workflow: &str, id: &str, out: Flags, judge: AfterDelete) -> Result<(), StoreError> {
         let (mapping, workflow, id) = (mapping.to_owned(), workflow.to_owned(), id.to_owned());
         blocking(self, move |store| store.keep_optouts(&mapping, &workflow, &id, out, judge)).await
+    }
+
+    async fn keep_topics(&self, workflow: &str, id: &str, judge: TopicsAfterDelete) -> Result<(), StoreError> {
+        let (workflow, id) = (workflow.to_owned(), id.to_owned());
+        blocking(self, move |store| store.keep_topics(&workflow, &id, judge)).await
     }
 }

@@ -3,6 +3,7 @@
 use super::mapping::Setting;
 use super::name::{Ident, Path};
 use super::replace::Arm;
+use super::value::{Literal, LiteralValue};
 use crate::diagnostics::Span;
 
 /// `optout NAME { direction …; a <-> b }`.
@@ -20,7 +21,7 @@ pub struct Optout {
     pub unread: bool,
 }
 
-/// `donotemail <-> denyListEmail`, optionally with `not` before the second, or with cases.
+/// `donotemail <-> denyListEmail`, optionally with `not` before the second, or with cases; or `new_news <-> subscription "SVC1"`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptoutPair {
     /// The whole.
@@ -29,10 +30,56 @@ pub struct OptoutPair {
     pub source: Path,
     /// Whether the two say opposite things.
     pub inverted: bool,
-    /// The attribute in Campaign.
-    pub target: Path,
+    /// What it is in Campaign.
+    pub target: OptoutTarget,
     /// What each value of the field means.
     pub cases: Option<Cases>,
+}
+
+/// The right side of an opt-out pair.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OptoutTarget {
+    /// An attribute of the profile.
+    Attribute(Path),
+    /// The subscription of the profile to a service.
+    Subscription(Subscription),
+}
+
+impl OptoutTarget {
+    /// Where it is.
+    pub fn span(&self) -> Span {
+        match self {
+            OptoutTarget::Attribute(path) => path.span,
+            OptoutTarget::Subscription(subscription) => subscription.span,
+        }
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> String {
+        match self {
+            OptoutTarget::Attribute(path) => path.text(),
+            OptoutTarget::Subscription(subscription) => format!("subscription \"{}\"", subscription.service()),
+        }
+    }
+}
+
+/// `subscription "SVC1"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscription {
+    /// The whole.
+    pub span: Span,
+    /// The name of the service, a text.
+    pub name: Literal,
+}
+
+impl Subscription {
+    /// The name of the service.
+    pub fn service(&self) -> &str {
+        match &self.name.value {
+            LiteralValue::Text(name) => name,
+            _ => "",
+        }
+    }
 }
 
 /// `{ Given => in; else => out }` of an opt-out pair.

@@ -5,7 +5,7 @@
 //! resource is written alike, that key and address do as well, and that `null` empties a link, is assumed. [K]
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
@@ -20,7 +20,7 @@ use crate::connect::ConnectError;
 use crate::systems::target::Linked;
 
 /// How long the value of a lasting link is used. How long a PKey lives is not documented; a write that is rejected looks it up again.
-const LASTS: Duration = Duration::from_secs(300);
+pub(super) const LASTS: Duration = Duration::from_secs(300);
 
 /// Values of lasting links that are remembered at most.
 const MOST_LASTING: usize = 10_000;
@@ -93,8 +93,7 @@ impl Campaign {
     async fn link_value(&self, target: Target<'_>, lasting: bool) -> Result<Option<Value>, ConnectError> {
         let (true, Key::Value(key) | Key::Identity { value: key, .. }) = (lasting, target.key) else { return self.target(target).await };
         let name = [target.resource, target.attribute, key].map(str::to_owned);
-        let kept = || self.0.lasting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, value)) = kept().get(&name)
+        if let Some((at, value)) = self.lasting().get(&name)
             && at.elapsed() < LASTS
         {
             return Ok(value.clone());
@@ -107,7 +106,7 @@ impl Campaign {
                 .map(|_| json!({ target.attribute: key })),
             LinkForm::PKey | LinkForm::Href => self.target(target).await?,
         };
-        let mut kept = kept();
+        let mut kept = self.lasting();
         if kept.len() >= MOST_LASTING {
             kept.clear();
         }
@@ -117,7 +116,11 @@ impl Campaign {
 
     /// Forgets the values of lasting links.
     pub fn forget_links(&self) {
-        self.0.lasting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lasting().clear();
+    }
+
+    pub(super) fn lasting(&self) -> MutexGuard<'_, HashMap<[String; 3], (Instant, Option<Value>)>> {
+        self.0.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A link's value; none when there is no such record.

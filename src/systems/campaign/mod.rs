@@ -4,7 +4,8 @@
 //! configured organization.
 //!
 //! [`record`] reads and writes single records, [`link`] writes links between them, [`list`] follows pages, [`metadata`] describes
-//! resources, [`history`] reads what was sent to a profile, [`adopt`] finds records that have no key of ours and gives them one.
+//! resources, [`history`] reads what was sent to a profile, [`adopt`] finds records that have no key of ours and gives them one,
+//! [`subscription`] reads, begins and ends subscriptions of profiles to services.
 //!
 //! Sources: Campaign Standard API, *Must read*, *Endpoints*, *Interacting with custom resources*; Adobe, *OAuth server-to-server*.
 //! A resource is named by itself (`profile`, `cusBrand`) or with its endpoint (`customResources/cusBrand`).
@@ -17,6 +18,7 @@ mod metadata;
 mod probe;
 mod record;
 mod seam;
+mod subscription;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -40,6 +42,7 @@ pub use self::link::{Link, LinkForm, Target};
 pub use self::list::{Filter, Pages, Query};
 pub use self::metadata::{Attribute, AttributeType, FilterType, ResourceType};
 pub use self::record::Key;
+pub use self::subscription::Subscriptions;
 pub use super::target::{Linked, Payload, Written};
 
 const API: &str = "campaign";
@@ -344,8 +347,7 @@ fn understood(error: ConnectError) -> ConnectError {
     let error = without_pkeys(error);
     match error {
         ConnectError::Unavailable { call } if call.status == Some(500) => {
-            let message = call.message.as_deref().unwrap_or_default().to_ascii_lowercase();
-            if REFUSAL.iter().any(|words| message.contains(words)) {
+            if is_refusal(&call) {
                 ConnectError::Rejected { call }
             } else {
                 ConnectError::Unavailable { call }
@@ -353,6 +355,12 @@ fn understood(error: ConnectError) -> ConnectError {
         }
         other => other,
     }
+}
+
+/// Whether the words of an answer say that the request would be refused again.
+fn is_refusal(call: &Call) -> bool {
+    let message = call.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    REFUSAL.iter().any(|words| message.contains(words))
 }
 
 /// An error without the PKeys that its address or the service's words may hold: errors are kept, and PKeys must not be.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use d365map::store::{
-    CursorMove, Environment, EventMark, EventResult, Fate, Flags, Mark, NewEvent, OptoutStage, Person, PersonEnd, Phase, PlannedWorkflow,
-    Reason, RunKind, RunOutcome, Side, Sightings, StoreError, Stores, Wish, WorkflowIdentity, WorkflowNote, WorkflowState,
+    Change, CursorMove, Environment, EventMark, EventResult, Fate, Flags, Mark, NewEvent, OptoutStage, Person, PersonEnd, Phase,
+    PlannedWorkflow, Reason, RunKind, RunOutcome, Side, Sightings, StoreError, Stores, Wish, WorkflowIdentity, WorkflowNote, WorkflowState,
 };
 use d365map::system::SystemId;
 use d365map::time::now;
@@ -107,6 +107,37 @@ fn events_wait_in_their_order_until_they_are_settled_and_a_failed_one_until_its_
     assert_eq!(wait(flow.stores.dead_letters.retry_dead_letters(&Default::default())).unwrap(), 1);
     assert_eq!(wait(events.begin_events(EVENTS)).unwrap(), 1);
     assert_eq!(waiting().len(), 2);
+}
+
+// --- topics ------------------------------------------------------------------------------------------------------------------
+
+const TOPICS: &str = "contacts.topics";
+
+fn places(stores: &Stores, services: &[&str]) -> Vec<Flags> {
+    let names = services.iter().map(|name| (*name).to_owned()).collect();
+    wait(stores.optouts.begin_topics(TOPICS, &services.join(" "), names)).unwrap().2
+}
+
+fn a_service_keeps_its_place_and_a_profile_that_is_made_begins_without_the_topics_that_were_kept(store: New) {
+    let flow = Flow::in_delta(store);
+    let stores = &flow.stores;
+    let of = places(stores, &["A", "B"]);
+    assert_eq!(places(stores, &["C", "B"])[1], of[1]);
+    assert_eq!(places(stores, &["A", "B"]), of);
+    let kept = of[1];
+    wait(stores.optouts.keep_topics(TOPICS, ADA, Box::new(move |_| (None, kept)))).unwrap();
+    for (id, created) in [(ADA, true), (BOB, false)] {
+        let Change::Upsert { payload, .. } = upsert(id, &[("x", json!(1))]) else { panic!("an upsert") };
+        flow.page(vec![Change::Upsert { source_id: id.into(), key: id.into(), payload }]);
+        let op = flow.claim_one();
+        flow.settle(vec![op.written(created)]);
+    }
+    let persons = wait(stores.optouts.optouts(TOPICS, "", 10)).unwrap();
+    let shown: Vec<_> =
+        persons.iter().map(|(id, person)| (id.as_str(), person.look, person.newborn.has(of[0]), person.newborn.has(of[1]))).collect();
+    assert_eq!(shown, [(ADA, true, true, false), (BOB, true, false, false)]);
+    // What was kept is used up.
+    wait(stores.optouts.keep_topics(TOPICS, ADA, Box::new(|known| (known, Flags::NONE)))).unwrap();
 }
 
 // --- opt-outs ---------------------------------------------------------------------------------------------------------------
@@ -351,6 +382,7 @@ rules![
     a_rule_is_shown_each_person_once_in_order_with_what_is_known_and_no_forgotten_one,
     contacts_that_were_read_from_an_old_cursor_change_nothing,
     a_person_is_queued_once_both_sides_were_read_and_keeps_what_it_was_given_while_a_worker_had_it,
+    a_service_keeps_its_place_and_a_profile_that_is_made_begins_without_the_topics_that_were_kept,
     a_wish_is_news_once_and_a_replay_that_was_asked_for_is_taken_once,
     states_of_workflows_are_noted_as_of_their_instants,
     a_workflow_that_was_renamed_is_recognized_and_keeps_what_it_had,

@@ -31,5 +31,7 @@ mod replay;
 mod rewriting;
 mod run_events;
 pub mod support;
+mod topics;
+mod topics_stories;
 mod trouble;
 mod watch;

@@ -23,6 +23,7 @@ mod formulas;
 mod linked_later;
 mod lookups;
 mod opt_out_cases;
+mod opt_out_topics;
 mod properties;
 mod related;
 mod shared_target;

@@ -98,6 +98,17 @@ impl Game {
         let writes = self.rest_with_profile(&mut world, false);
         assert!(world.c_out || !world.d_out, "an opt-out of Dynamics is not in Campaign in the end of {from:?}\n{world:?}");
         assert!(world.c_out || !from.said_no_in_campaign, "an opt-out of Campaign is lost from {from:?}\n{world:?}");
+        // A view of the profile before that comes late only makes the flow more careful.
+        if self.topic
+            && !self.slow
+            && !from.c_exists
+            && !from.kept
+            && !from.d_out
+            && !from.said_no_in_campaign
+            && from.stored.profile.is_none()
+        {
+            assert!(!world.c_out, "a new profile does not begin with the contact's consent: {from:?}\n{world:?}");
+        }
         assert!(!world.d_by_us, "Dynamics is written from {from:?}");
         assert!(writes <= 3, "{writes} writes until rest from {from:?}");
         let (writes, rounds) = self.rest(&mut world, false);

@@ -25,6 +25,8 @@ pub(super) struct Game {
     pub(super) stale: bool,
     /// Requests, what the services do about them, and answers are three moments.
     pub(super) slow: bool,
+    /// The opt-out is a topic: a profile begins with it, Campaign shows no time of it, and what the mapping makes begins with the consent.
+    pub(super) topic: bool,
     /// What is asked for although no client can give it.
     pub(super) beyond: Option<Limit>,
     /// How much happens: acts of people, seconds, kills of the flow.
@@ -88,7 +90,7 @@ impl Game {
             created,
             at: at(sent),
             answered: at(world.now),
-            modified: Some(at(world.c_changed)),
+            modified: (!self.topic).then(|| at(world.c_changed)),
         })
     }
 
@@ -123,7 +125,10 @@ impl Game {
                 world.silent = false;
             }
             Act::Campaign(out) => {
-                let known_out = world.knows(|person| person.profile.as_ref().is_some_and(|profile| profile.out.has(FLAG)));
+                let known_out = world.knows(|person| {
+                    // A profile that was just made is known to have it.
+                    person.newborn.has(FLAG) || person.profile.as_ref().is_some_and(|profile| profile.out.has(FLAG))
+                });
                 let seen = world.said_no_in_campaign
                     || if world.deleting {
                         self.counts(Limit::LookToDelete)
@@ -172,7 +177,7 @@ impl Game {
 
     /// Whether it matters what was not read yet: three acts of people are the fewest that a reader can take for one.
     fn remembers(&self) -> bool {
-        self.acts > 2 && self.towards_campaign()
+        (self.acts > 2 || self.topic) && self.towards_campaign()
     }
 
     pub(super) fn towards_campaign(&self) -> bool {
@@ -218,7 +223,7 @@ impl Game {
             for out in [false, world.d_out] {
                 let mut made = world.clone();
                 made.c_exists = true;
-                made.c_out = out || world.kept;
+                made.c_out = out || world.kept || self.topic;
                 (made.c_made, made.c_changed) = (world.now, world.now);
                 if world.kills > 0 {
                     // Killed before the answer: what was kept stays.
@@ -226,6 +231,12 @@ impl Game {
                     killed.kills -= 1;
                     self.kill(&mut killed);
                     next.push(killed);
+                }
+                if self.topic {
+                    let kept = flags(world.kept && self.flaw != Some(Flaw::ForgetsKept));
+                    let born = world.stored.born + 1;
+                    made.stored.be_born(kept, born);
+                    made.stored.look = true;
                 }
                 made.kept = false;
                 next.push(made);
@@ -236,8 +247,12 @@ impl Game {
     /// The mapping keeps what the profile has before it deletes it.
     fn keep(&self, world: &mut World, seen: &World) {
         if let Some(sight) = self.profile(seen, seen.now) {
-            self.rule.profile_deleted(&mut world.stored, &sight);
-            world.kept = seen.c_out;
+            if self.topic {
+                world.kept = self.rule.topics_deleted(&mut world.stored, &sight).has(FLAG);
+            } else {
+                self.rule.profile_deleted(&mut world.stored, &sight);
+                world.kept = seen.c_out;
+            }
         }
     }
 

@@ -17,6 +17,10 @@
 //! is lost only to a consent that Dynamics changed to after it; Dynamics is never written; then rest; and a consent of Dynamics comes
 //! through. An opt-out that Campaign gets in the moment in which we write the same one is Campaign's own like any other.
 //!
+//! A topic is the same from Dynamics to Campaign, with two differences: Campaign shows no time of it, and a profile begins with the opt-out. Of
+//! a profile that the mapping makes, and that has an answer to its create, the contact's consent comes through in the end, unless somebody has
+//! opted out in an earlier profile.
+//!
 //! What no client can see or protect is not asked for: each is a [`Limit`](world::Limit), which docs/optout.md states. One test shows of each
 //! that the flow reaches it, and another that a client is shown the same whether somebody opted out or not.
 //!
@@ -64,6 +68,7 @@ fn game() -> Game {
         mapping: false,
         stale: true,
         slow: false,
+        topic: false,
         beyond: None,
         acts: 2,
         ticks: 1,
@@ -162,6 +167,29 @@ fn towards_campaign_late_requests_and_readings_of_changes_that_break_off_lose_no
 #[test]
 fn towards_campaign_no_opt_out_that_a_reader_can_see_is_lost_to_three_acts_of_people() {
     explored("towards Campaign, three acts", &Game { acts: 3, ..towards_campaign() });
+}
+
+/// A topic: the same from Dynamics to Campaign.
+fn topic() -> Game {
+    Game { topic: true, mapping: true, ..towards_campaign() }
+}
+
+#[test]
+fn no_opt_out_of_a_topic_is_lost_whatever_happens_to_the_record_and_a_new_profile_begins_with_the_consent() {
+    explored("topics", &Game { kills: 1, ..topic() });
+}
+
+#[test]
+fn no_opt_out_of_a_topic_is_lost_to_answers_that_are_merely_late() {
+    explored("topics, late answers", &Game { slow: true, ..topic() });
+}
+
+#[test]
+fn a_workflow_of_topics_that_is_built_wrongly_is_found_out() {
+    for flaw in [Flaw::ForgetsKept, Flaw::BeginsAgain, Flaw::LiftsAtFirstSight, Flaw::BlindDelete] {
+        let game = Game { flaw: Some(flaw), kills: 1, ..topic() };
+        assert!(is_lost(&game), "{flaw:?} is not found");
+    }
 }
 
 #[test]

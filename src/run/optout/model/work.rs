@@ -1,9 +1,9 @@
 //! The flow's work on the person: what may happen next to each of its requests.
 
 use super::super::rule::Step;
-use super::at;
 use super::game::Game;
 use super::world::{Answer, Flaw, Late, Limit, Work, World};
+use super::{FLAG, at};
 use crate::store::{Flags, Person};
 
 impl Game {
@@ -32,6 +32,7 @@ impl Game {
                 let mut done = world.clone();
                 // What the mapping has added since the work began stays.
                 person.owed = world.stored.owed & (person.owed | !work.owed);
+                person.keep_born(&world.stored);
                 done.stored = person;
                 done.work = None;
                 next.push(done);
@@ -103,6 +104,19 @@ impl Game {
         killed
     }
 
+    /// The person as an intention is stored: what the mapping has added since the work began stays.
+    fn noted(&self, world: &World, person: &Person) -> Person {
+        let mut noted = Person { owed: world.stored.owed, ..person.clone() };
+        if noted.born != world.stored.born {
+            (noted.newborn, noted.born) = (world.stored.newborn, world.stored.born);
+        }
+        if self.flaw == Some(Flaw::BeginsAgain) {
+            noted.newborn = FLAG;
+            noted.profile = None;
+        }
+        noted
+    }
+
     fn write_campaign(&self, world: &World, work: &Work, raise: Flags, lower: Flags, next: &mut Vec<World>) {
         let mut done = world.clone();
         let mut work = work.clone();
@@ -110,7 +124,7 @@ impl Game {
         if !out {
             // The intention is on disk before a consent is sent.
             work.person.lifting = work.person.lifting | lower;
-            done.stored = Person { owed: world.stored.owed, ..work.person.clone() };
+            done.stored = self.noted(world, &work.person);
         }
         let late = self.late && world.late.is_none() && (out || self.beyond == Some(Limit::LateConsent));
         if world.kills > 0 {
@@ -130,7 +144,7 @@ impl Game {
         if !out {
             // The answer is lost, and the flow goes on from what it knows.
             let mut lost = done.clone();
-            lost.stored = Person { owed: world.stored.owed, ..work.person.clone() };
+            lost.stored = self.noted(world, &work.person);
             lost.work = None;
             next.push(lost);
         }

@@ -140,8 +140,18 @@ impl World {
         what(&self.stored) || self.work.as_ref().is_some_and(|work| what(&work.person))
     }
 
+    /// Of the numbers of new profiles it only matters whether they are the same.
+    fn number_births(&mut self) {
+        let known = self.work.as_ref().map_or(self.stored.born, |work| work.person.born);
+        self.stored.born = i64::from(self.stored.born != known);
+        if let Some(work) = &mut self.work {
+            work.person.born = 0;
+        }
+    }
+
     /// Versions are compared and nothing else: they are renumbered, so that worlds that differ in their numbers are one.
     pub(super) fn number_versions(&mut self) {
+        self.number_births();
         let mut versions: Vec<&mut String> = Vec::new();
         versions.extend(self.stored.contact.as_mut().and_then(|c| c.version.as_mut()));
         versions.extend(self.held_contact.as_mut().and_then(|c| c.version.as_mut()));
@@ -196,4 +206,8 @@ pub(super) enum Flaw {
     TimeOfRequest,
     /// A consent for Campaign whose answer was lost is written again.
     LiftsAgain,
+    /// A profile that the mapping makes begins with the consent to topics that somebody has opted out of in an earlier one.
+    ForgetsKept,
+    /// A profile still counts as just made when its first consent is under way.
+    BeginsAgain,
 }

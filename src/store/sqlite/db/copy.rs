@@ -13,6 +13,7 @@ const OPTOUTS: &[(&str, &str)] = &[
     ("cursor", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("optout_flow", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("optout", "mapping = ?1 AND ?2 IS NOT NULL"),
+    ("optout_topic", "mapping = ?1 AND ?2 IS NOT NULL"),
     ("export", "flow = ?2 AND ?1 IS NOT NULL"),
     ("forgotten", "?1 IS NOT NULL AND ?2 IS NOT NULL"),
 ];

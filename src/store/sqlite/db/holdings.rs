@@ -214,6 +214,7 @@ pub(super) const HOLDINGS: &[Holding] = &[
 #[cfg(test)]
 pub(super) const NOBODY: &[&str] = &[
     "meta",
+    "optout_topic",
     "mapping",
     "usage",
     "target_path",

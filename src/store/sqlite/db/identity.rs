@@ -31,6 +31,7 @@ const OWNED: &[(&str, &str)] = &[
     ("event_cursor", "flow"),
     ("optout", "mapping"),
     ("optout_flow", "mapping"),
+    ("optout_topic", "mapping"),
 ];
 
 fn known(conn: &Connection) -> Inside<Vec<KnownWorkflow>> {
@@ -380,6 +381,7 @@ mod tests {
             "mass_passed",
             "optout",
             "optout_flow",
+            "optout_topic",
             "event",
             "event_cursor",
             "event_gap",

@@ -7,7 +7,6 @@ use super::error::Inside;
 use super::optouts::{person_of, state_of};
 use super::store::Store;
 use super::tx::Tx;
-use super::types::millis;
 use crate::store::{Flags, OptoutStage, Person, StoreError, fingerprint::HashKey};
 
 /// The first part of the hash, different from every target path and from that of tombstones.
@@ -37,17 +36,7 @@ impl Store {
                 return Ok(());
             }
             let mapping = tx.mapping(mapping)?;
-            let id_hash = hash(&tx.key(), id);
-            if out.is_empty() {
-                tx.conn.execute("DELETE FROM optout_kept WHERE mapping = ?1 AND id_hash = ?2", params![mapping, id_hash])?;
-            } else {
-                tx.conn
-                    .prepare_cached(
-                        "INSERT INTO optout_kept (mapping, id_hash, out, at) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT (mapping, id_hash) DO UPDATE SET out = excluded.out, at = excluded.at",
-                    )?
-                    .execute(params![mapping, id_hash, out.bits(), millis(tx.now)])?;
-            }
+            tx.keep_out(mapping, id, out)?;
             let flow = tx.mapping(flow)?;
             let known = person_of(tx.conn, flow, id)?;
             if known.is_some() || !out.is_empty() {

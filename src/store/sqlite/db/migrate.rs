@@ -35,6 +35,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_v7_pair_rows.sql"),
     include_str!("schema_v8_waited.sql"),
     include_str!("schema_v9_related.sql"),
+    include_str!("schema_v10_topics.sql"),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {

@@ -56,6 +56,7 @@ mod settle;
 mod status;
 mod store;
 mod sweep;
+mod topics;
 mod tx;
 mod types;
 mod unwritten;

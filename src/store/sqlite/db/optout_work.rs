@@ -36,7 +36,11 @@ impl Store {
             let mapping = tx.mapping(flow)?;
             let Some(known) = person_of(tx.conn, mapping, id)? else { return Ok(false) };
             // What the person was given meanwhile stays.
-            let person = Person { owed: known.owed, passed: known.passed | person.passed, ..person.clone() };
+            let passed = known.passed | person.passed;
+            let mut person = Person { owed: known.owed, passed, ..person.clone() };
+            if known.born != person.born {
+                (person.newborn, person.born) = (known.newborn, known.born);
+            }
             tx.put_person(mapping, id, &person, None)?;
             Ok(true)
         })
@@ -99,6 +103,7 @@ impl Tx<'_> {
         let known = person_of(self.conn, mapping, id)?.unwrap_or_default();
         person.owed = known.owed & (person.owed | !owed);
         person.passed = person.passed | known.passed;
+        person.keep_born(&known);
         self.pass_on(mapping, id, &mut person, stage)?;
         self.put_person(mapping, id, &person, None)
     }

@@ -18,7 +18,7 @@ use crate::store::{
 };
 use crate::time::Instant;
 
-const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, held, owed, master, passed, lifting, c_no_later, source_id";
+const COLUMNS: &str = "d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look, raising, lowering, held, owed, master, passed, lifting, c_no_later, newborn, born, source_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
     let flags = |n: usize| row.get::<_, i64>(n).map(Flags::from_bits);
@@ -57,8 +57,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(String, Person)> {
         master: row.get(14)?,
         passed: flags(15)?,
         lifting: flags(16)?,
+        newborn: flags(18)?,
+        born: row.get(19)?,
     };
-    Ok((row.get(18)?, person))
+    Ok((row.get(20)?, person))
 }
 
 pub(super) fn person_of(conn: &Connection, mapping: i64, id: &str) -> Inside<Option<Person>> {
@@ -457,7 +459,7 @@ impl Tx<'_> {
     }
 
     pub fn put_person(&mut self, mapping: i64, id: &str, person: &Person, generation: Option<i64>) -> Inside<()> {
-        let Person { contact, profile, fresh, look, raising, lowering, held, owed, master, passed, lifting } = person;
+        let Person { contact, profile, fresh, look, raising, lowering, held, owed, master, passed, lifting, newborn, born } = person;
         let consents = profile.as_ref().and_then(|profile| {
             let known: Vec<(usize, i64)> =
                 profile.consents.iter().enumerate().filter_map(|(place, at)| Some((place, millis((*at)?)))).collect();
@@ -466,13 +468,14 @@ impl Tx<'_> {
         self.conn
             .prepare_cached(
                 "INSERT INTO optout (mapping, source_id, d_out, d_ours, d_changed, d_version, c_out, c_seen, c_created, consents, fresh, look,
-                   raising, lowering, held, owed, master, passed, lifting, c_no_later, generation)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19, ?20, ?21, coalesce(?15, 0))
+                   raising, lowering, held, owed, master, passed, lifting, c_no_later, newborn, born, generation)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, coalesce(?15, 0))
                  ON CONFLICT (mapping, source_id) DO UPDATE SET d_out = excluded.d_out, d_ours = excluded.d_ours, d_changed = excluded.d_changed,
                    d_version = excluded.d_version, c_out = excluded.c_out, c_seen = excluded.c_seen, c_created = excluded.c_created,
                    consents = excluded.consents, fresh = excluded.fresh, look = excluded.look, raising = excluded.raising,
                    lowering = excluded.lowering, held = excluded.held, owed = excluded.owed, master = excluded.master,
-                   passed = excluded.passed, lifting = excluded.lifting, c_no_later = excluded.c_no_later,
+                   passed = excluded.passed, lifting = excluded.lifting, c_no_later = excluded.c_no_later, newborn = excluded.newborn,
+                   born = excluded.born,
                    generation = coalesce(?15, generation)",
             )?
             .execute(params![
@@ -496,7 +499,9 @@ impl Tx<'_> {
                 master,
                 passed.bits(),
                 lifting.bits(),
-                profile.as_ref().map(|p| millis(p.no_later))
+                profile.as_ref().map(|p| millis(p.no_later)),
+                newborn.bits(),
+                born
             ])?;
         Ok(())
     }
@@ -643,6 +648,8 @@ mod tests {
             master: Some("c0000000-0000-4000-8000-000000000002".to_owned()),
             passed: Flags::ALL,
             lifting: Flags::of(0),
+            newborn: Flags::of(40),
+            born: 9,
         }
     }
 

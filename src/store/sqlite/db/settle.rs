@@ -216,8 +216,13 @@ impl Tx<'_> {
 
     /// Notes a write of a record: in the ledger, what was kept for it, its dead letter, the counts. Gives what [`Tx::write_ledger`] gives.
     fn note_written(&mut self, row: &Row, old: Option<LedgerRow>, write: &Write, outcome: &mut SettleOutcome) -> Inside<bool> {
+        let is_new = old.is_none();
         let appeared = self.write_ledger(row, old, write.created, &write.hashes, &write.filled)?;
         self.spend_kept(row.mapping, &row.source_id)?;
+        // A profile whose key is not the contact's id does not belong to opt-outs.
+        if (write.created || is_new) && row.key == row.source_id {
+            self.note_profile(row.mapping, &row.source_id, write.created)?;
+        }
         outcome.dead_letters_cleared += self.remove_dead_letter(row.mapping, &row.source_id, row.change_no)?;
         if write.created {
             outcome.created += 1;

@@ -78,6 +78,7 @@ struct Rare {
     waits: Option<bool>,
     links: Option<bool>,
     kept: Option<bool>,
+    topics: Option<bool>,
     dead_letters: HashMap<i64, bool>,
 }
 
@@ -106,6 +107,11 @@ impl<'a> Tx<'a> {
     /// Whether opt-outs are kept of any deleted profile.
     pub fn has_kept(&mut self) -> Inside<bool> {
         exists(self.conn, &mut self.rare.kept, "SELECT EXISTS (SELECT 1 FROM optout_kept)")
+    }
+
+    /// Whether any mapping has opt-outs per topic.
+    pub fn has_topics(&mut self) -> Inside<bool> {
+        exists(self.conn, &mut self.rare.topics, "SELECT EXISTS (SELECT 1 FROM optout_topic)")
     }
 
     /// Whether a mapping has dead letters.
