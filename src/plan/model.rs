@@ -34,7 +34,7 @@ pub use step::*;
 pub use two_way::*;
 
 /// The version of the plan's format. A runner refuses a plan of another version.
-pub const FORMAT: u32 = 9;
+pub const FORMAT: u32 = 10;
 
 /// Everything that the runner executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
