@@ -223,7 +223,10 @@ fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context
         return true;
     }
     let help = match named {
-        Some((what, cases)) => format!("{what} `{} <-> {} {{ {cases} }}`", pair.source.text(), pair.target.text()),
+        Some((what, cases)) => {
+            let cases = if is_topic(pair) { for_topic(&cases) } else { cases };
+            format!("{what} `{} <-> {} {{ {cases} }}`", pair.source.text(), pair.target.text())
+        }
         None => "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a number or a date"
             .to_owned(),
     };
@@ -237,6 +240,15 @@ fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context
         .help(help),
     );
     false
+}
+
+fn is_topic(pair: &ast::OptoutPair) -> bool {
+    matches!(pair.target, OptoutTarget::Subscription(_))
+}
+
+/// Proposed cases for a topic: without an express consent a person is not subscribed, so empty and unknown values mean `out`.
+pub(super) fn for_topic(cases: &str) -> String {
+    cases.replace("null => in", "null => out").replace("else => in", "else => out")
 }
 
 /// An opt-out as a field of the ingress flow. An empty opt-out field is not an opt-out. An empty consent field, which the

@@ -54,10 +54,15 @@ pub(super) fn check(
     };
     if !open.is_empty() {
         let (missing, lines): (Vec<&str>, Vec<&str>) = open.into_iter().unzip();
-        let (missing, line) = (missing.join(" and "), lines.join("; "));
+        let (missing, mut line) = (missing.join(" and "), lines.join("; "));
+        let topic = matches!(pair.target, ast::OptoutTarget::Subscription(_));
+        let (first, other) = if topic { ("out", "in") } else { ("in", "out") };
+        if topic {
+            line = line.replace("=> in", "=> out");
+        }
         context.report(
             Diagnostic::new(Code::D611, cases.span, format!("this does not say what {missing} means"), "expected a case for every value")
-                .help(format!("add `{line}`, or `out` in place of `in`"))
+                .help(format!("add `{line}`, or `{other}` in place of `{first}`"))
                 .fix(Safety::Unsafe, format!("add `{line}`"), before_end(cases.span), format!("; {line} ")),
         );
         return None;

@@ -150,10 +150,38 @@ fn find(cell: &str, table: &Schema) -> Option<String> {
         .or_else(|| one(all.iter().filter(|(_, f)| f.label.as_ref().is_some_and(|l| l.eq_ignore_ascii_case(cell))).collect()))
 }
 
-/// The name of the service, if the target of a row is a subscription: `subscription "SVC1"`.
-fn service(row: &Row) -> Option<&str> {
-    let name = row.cell("target").strip_prefix("subscription")?.trim();
-    name.strip_prefix('"')?.strip_suffix('"').filter(|name| !name.is_empty() && !name.contains(['"', '\\']))
+/// The name of the service, if the target of a row is a subscription: `subscription "SVC1"`, with `\"` and `\\` in the name. The quotation
+/// marks may be those that spreadsheets put in their place.
+fn service(row: &Row) -> Option<String> {
+    let cell = row.cell("target");
+    let name = cell.get(.."subscription".len()).filter(|word| word.eq_ignore_ascii_case("subscription")).map(|word| &cell[word.len()..])?;
+    let name = name.trim().strip_prefix(['"', '“', '„', '”'])?.strip_suffix(['"', '”', '“'])?;
+    let (mut plain, mut letters) = (String::new(), name.chars());
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => letters.next().filter(|next| matches!(next, '"' | '\\'))?,
+            '"' => return None,
+            letter => letter,
+        });
+    }
+    (!plain.is_empty()).then_some(plain)
+}
+
+/// A column of the row that an opt-out pair cannot have.
+fn beside_the_pair(row: &Row) -> Option<&'static str> {
+    let inverted = row.cell("steps").trim() == "not";
+    if !row.cell("when").is_empty() {
+        Some("only when")
+    } else if !(row.cell("default").is_empty() || (no(row.cell("default")) && !inverted)) {
+        // Without `not`, an empty field is not an opt-out anyway.
+        Some("default value")
+    } else if no(row.cell("updates")) {
+        Some("apply updates")
+    } else if matches!(row.cell("empty").to_lowercase().as_str(), "" | "write" | "send" | "clear") {
+        None
+    } else {
+        Some("empty values")
+    }
 }
 
 impl Writer<'_> {
@@ -323,6 +351,10 @@ impl Writer<'_> {
                     continue;
                 }
             };
+            if let Some(said) = beside_the_pair(row) {
+                self.leave(file, row, &format!("an opt-out depends on nothing else, but this row says something in `{said}`"));
+                continue;
+            }
             if *way != Some(direction) {
                 self.leave(
                     file,
@@ -335,7 +367,7 @@ impl Writer<'_> {
             }
             let from = self.name(row.cell("source"), source, file, row);
             let to = match service(row) {
-                Some(service) => format!("subscription {}", quoted(service)),
+                Some(service) => format!("subscription {}", quoted(&service)),
                 None => self.name(row.cell("target"), target, file, row),
             };
             self.comment(file, row);

@@ -189,7 +189,7 @@ pub enum Fate {
     /// It is kept so; `due`: there is something to write.
     Keep {
         /// The person now.
-        person: Person,
+        person: Box<Person>,
         /// Whether it is to be queued.
         due: bool,
     },

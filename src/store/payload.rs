@@ -131,7 +131,7 @@ impl Built {
 #[derive(Debug)]
 pub struct Outline {
     fields: Vec<OutlineField>,
-    /// Whether a field has more than a value: what the text says of it stands behind the values.
+    /// Whether a field has more than a value: the text says it after the values.
     marked: bool,
     /// Whether a field is a link.
     linked: bool,
@@ -486,8 +486,8 @@ fn push_marks<'f>(text: &mut String, fields: impl Iterator<Item = Marks<'f>> + C
         // A text can always be written to.
         let _ = write!(text, "{bits}");
     });
-    push_map(text, "links", of().filter_map(|field| Some((field, field.link?))), |text, link| push_string(text, link));
-    push_map(text, "absent", of().filter_map(|field| Some((field, field.absent.word()?))), |text, word| push_string(text, word));
+    push_map(text, "links", of().filter_map(|field| Some((field, field.link?))), push_string);
+    push_map(text, "absent", of().filter_map(|field| Some((field, field.absent.word()?))), push_string);
 }
 
 /// Appends `,"name":["path",…]`; nothing if there are no fields.

@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_set_of_attributes_is_read_from_its_bits() {
         let set = Flags::of(0) | Flags::of(7);
-        assert_eq!(Flags::from_bits(i64::from(set.bits())), set);
+        assert_eq!(Flags::from_bits(set.bits()), set);
         assert_eq!(set.places().collect::<Vec<_>>(), [0, 7]);
         assert!(Flags::of(PLACES).is_empty() && (set & !Flags::of(7)) == Flags::of(0));
         assert_eq!(Flags::from_bits((!Flags::NONE).bits()), !Flags::NONE);

@@ -108,7 +108,7 @@ pub(in crate::run) async fn dry_flow(
     let (name, fingerprint) = (&flow.name, flow.fingerprint());
     let source = services.source(flow)?;
     let (run, _) = copy.runs.start_run(RunKind::Once, std::slice::from_ref(name), Duration::ZERO).await?;
-    let key = flow.key.path.join(".");
+    let key = flow.key_identity();
     if let Some(before) = copy.cursors.note_key_attribute(name, &key).await? {
         return Err(RunError::KeyChanged { name: name.clone(), before, now: key });
     }

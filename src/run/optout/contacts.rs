@@ -92,7 +92,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 return Fate::Leave;
             }
             let due = rule.is_due(&person);
-            Fate::Keep { person, due }
+            Fate::Keep { person: Box::new(person), due }
         });
         let outcome = shared.optouts().store_optouts(&shared.name, sightings, mark).await?;
         shared.count_page(&outcome);

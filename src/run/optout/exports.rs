@@ -82,7 +82,7 @@ async fn file(shared: &Arc<Shared>, sftp: &Sftp, files: &Files<OptOutColumns>, e
                 return Fate::Leave;
             }
             let due = rule.is_due(&person);
-            Fate::Keep { person, due }
+            Fate::Keep { person: Box::new(person), due }
         });
         let outcome = shared.optouts().store_optouts(&shared.name, sightings, Mark::Export(mark)).await?;
         shared.context.emit(RunEvent::Read(outcome.records));

@@ -71,7 +71,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 return Fate::Same { seen: sight.at };
             }
             let due = rule.is_due(&person);
-            Fate::Keep { person, due }
+            Fate::Keep { person: Box::new(person), due }
         });
         let outcome = shared.optouts().store_optouts(&shared.name, sightings, Mark::Profiles).await?;
         shared.count_page(&outcome);

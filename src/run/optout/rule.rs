@@ -49,6 +49,9 @@ use crate::plan::Direction;
 use crate::store::{Contact, Flags, Person, Profile};
 use crate::time::Instant;
 
+/// How long after its create a profile counts as new: a first load and a restart take less.
+const NEW_FOR: TimeDelta = TimeDelta::days(1);
+
 /// What the rule depends on in one flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
@@ -301,8 +304,10 @@ impl Rule {
     /// reading that did not bring it says nothing of it, since a list may miss a record.
     pub(super) fn profile_seen(&self, person: &mut Person, sight: &ProfileSight) {
         person.look = false;
-        // What somebody has subscribed meanwhile does not begin with the profile, whatever becomes of it.
-        person.newborn = person.newborn & sight.out;
+        // What somebody has subscribed meanwhile does not begin with the profile, whatever becomes of it. In a longer time somebody may
+        // have subscribed and unsubscribed again, as while topics are switched off.
+        let is_new = sight.created.is_some_and(|created| sight.answered - created <= NEW_FOR);
+        person.newborn = if is_new { person.newborn & sight.out } else { Flags::NONE };
         self.judge_lifting(person, sight);
         match &mut person.profile {
             Some(known) if known.created == sight.created => {

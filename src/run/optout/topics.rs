@@ -96,7 +96,7 @@ pub(super) fn listed(known: Option<Person>, pairs: Flags) -> Fate {
         return Fate::Leave;
     }
     person.look = true;
-    Fate::Keep { person, due: true }
+    Fate::Keep { person: Box::new(person), due: true }
 }
 
 /// Reads the subscriptions of everybody who is to be read, and writes nothing: for a comparison.
@@ -130,7 +130,7 @@ pub(super) async fn look_at_all(shared: &Arc<Shared>) -> Result<(), RunError> {
                 None => rule.profile_missing(&mut person),
             }
             let due = rule.is_due(&person);
-            Fate::Keep { person, due }
+            Fate::Keep { person: Box::new(person), due }
         });
         shared.optouts().store_optouts(&shared.name, sightings, Mark::Profiles).await?;
     }

@@ -58,7 +58,9 @@ impl OptoutTarget {
     pub fn text(&self) -> String {
         match self {
             OptoutTarget::Attribute(path) => path.text(),
-            OptoutTarget::Subscription(subscription) => format!("subscription \"{}\"", subscription.service()),
+            OptoutTarget::Subscription(subscription) => {
+                format!("subscription \"{}\"", subscription.service().replace('\\', "\\\\").replace('"', "\\\""))
+            }
         }
     }
 }

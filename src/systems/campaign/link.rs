@@ -27,7 +27,10 @@ const MOST_LASTING: usize = 10_000;
 
 /// The values of links to records that last, by resource, attribute and key, with the time of the lookup; none if there is no such record.
 /// In memory only.
-pub(super) type Lasting = Mutex<HashMap<[String; 3], (Instant, Option<Value>)>>;
+type LastingLinks = HashMap<[String; 3], (Instant, Option<Value>)>;
+
+/// The same, for all tasks.
+pub(super) type Lasting = Mutex<LastingLinks>;
 
 /// How a link is written; in the project file `pkey`, `key` or `href`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -119,7 +122,7 @@ impl Campaign {
         self.lasting().clear();
     }
 
-    pub(super) fn lasting(&self) -> MutexGuard<'_, HashMap<[String; 3], (Instant, Option<Value>)>> {
+    pub(super) fn lasting(&self) -> MutexGuard<'_, LastingLinks> {
         self.0.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -150,7 +150,7 @@ fn owed(flags: Flags) -> Person {
 fn contacts(stores: &Stores, sights: Vec<(&str, Flags)>, to: CursorMove) -> d365map::store::OptoutIntake {
     let from = wait(stores.optouts.begin_optouts(OPTOUTS, "pairs")).unwrap().1;
     let sights = sights.into_iter().map(|(id, flags)| (id.to_owned(), flags)).collect();
-    let sightings = Sightings::new(sights, |_, flags| Fate::Keep { person: owed(flags), due: true });
+    let sightings = Sightings::new(sights, |_, flags| Fate::Keep { person: Box::new(owed(flags)), due: true });
     wait(stores.optouts.store_optouts(OPTOUTS, sightings, Mark::Contacts { from, to })).unwrap()
 }
 
@@ -170,7 +170,7 @@ fn a_rule_is_shown_each_person_once_in_order_with_what_is_known_and_no_forgotten
     let sights = vec![("new".to_owned(), 1), (BOB.to_owned(), 2), (ADA.to_owned(), 3), ("new".to_owned(), 4)];
     let sightings = Sightings::new(sights, move |known: Option<Person>, sight: i32| {
         seen.lock().unwrap().push((sight, known.map(|person| person.owed)));
-        Fate::Keep { person: owed(Flags::of(2)), due: false }
+        Fate::Keep { person: Box::new(owed(Flags::of(2))), due: false }
     });
     let intake = wait(stores.optouts.store_optouts(OPTOUTS, sightings, Mark::Profiles)).unwrap();
     assert_eq!((intake.records, intake.forgotten), (4, 1));
@@ -182,7 +182,7 @@ fn contacts_that_were_read_from_an_old_cursor_change_nothing(store: New) {
     let stores = &flow.stores;
     let from = wait(stores.optouts.begin_optouts(OPTOUTS, "pairs")).unwrap().1;
     contacts(stores, vec![], CursorMove::Next("next".to_owned()));
-    let sightings = Sightings::new(vec![(ADA.to_owned(), ())], |_, ()| Fate::Keep { person: owed(Flags::of(1)), due: true });
+    let sightings = Sightings::new(vec![(ADA.to_owned(), ())], |_, ()| Fate::Keep { person: Box::new(owed(Flags::of(1))), due: true });
     let mark = Mark::Contacts { from, to: CursorMove::Next("elsewhere".to_owned()) };
     assert!(matches!(wait(stores.optouts.store_optouts(OPTOUTS, sightings, mark)), Err(StoreError::CursorMoved { .. })));
     assert_eq!(wait(stores.optouts.optouts(OPTOUTS, "", 10)).unwrap(), []);

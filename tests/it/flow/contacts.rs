@@ -167,6 +167,20 @@ async fn a_dry_run_says_what_a_run_does_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_knows_a_key_with_a_fixed_text_by_the_name_that_the_run_gave_it() {
+    let world = World::empty().await;
+    let plan = plan_of(
+        "mapping accounts: d365.account -> campaign.profile {
+  key \"account-{accountid}\" -> externalId
+  name -> lastName | truncate(50)
+}",
+    );
+    world.run(&plan).await;
+    let dry = world.dry(&plan).await.flows.remove(0);
+    assert_eq!((dry.create, dry.full_load), (0, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_mapping_reads_everything_again_and_writes_only_what_differs() {
     let world = World::empty().await;
     world.create(1, ada()).await;

@@ -351,3 +351,16 @@ fn attributes_without_a_pair_are_left_alone() {
     let person = person(&rule, EMAIL, 1_000, Flags::NONE, 2_000);
     assert!(!rule.is_due(&person));
 }
+
+#[test]
+fn a_profile_counts_as_new_for_one_day_and_a_later_first_reading_holds_the_consents() {
+    let rule = rule(Direction::D365ToCampaign);
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    for (created, new) in [(Some(0), true), (Some(-1_000), false), (None, false)] {
+        let mut person = Person::default();
+        person.be_born(Flags::NONE, 1);
+        rule.contact_seen(&mut person, contact(PHONE, 0));
+        rule.profile_seen(&mut person, &ProfileSight { created: created.map(at), ..profile(EMAIL | PHONE, DAY) });
+        assert_eq!((person.fresh == EMAIL, person.held == EMAIL), (new, !new), "{created:?}");
+    }
+}

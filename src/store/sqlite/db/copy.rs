@@ -118,7 +118,7 @@ mod tests {
         let person = Person { owed: Flags::of(2), ..Person::default() };
         let mark = Mark::Contacts { from: cursor, to: CursorMove::Next("next".to_owned()) };
         let sights = vec![(ID.to_owned(), person.clone())];
-        store.store_optouts(FLOW, sights, mark, |_, _, person| Fate::Keep { person, due: false }).unwrap();
+        store.store_optouts(FLOW, sights, mark, |_, _, person| Fate::Keep { person: Box::new(person), due: false }).unwrap();
         store.set_optout_stage(FLOW, OptoutStage::Live, None).unwrap();
         store.forget("c0000000-0000-4000-8000-000000000009").unwrap();
         let copy = store.copy_of_optouts(FLOW).unwrap();

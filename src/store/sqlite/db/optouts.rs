@@ -173,7 +173,7 @@ impl Store {
                 }
                 match judge(&id, person_of(tx.conn, mapping, &id)?, sight) {
                     Fate::Keep { person, due } => {
-                        outcome.queued += u64::from(tx.keep_person(mapping, &id, person, generation, due, stage)?);
+                        outcome.queued += u64::from(tx.keep_person(mapping, &id, *person, generation, due, stage)?);
                     }
                     Fate::Drop => tx.drop_person(mapping, &id)?,
                     Fate::Same { seen } => {
@@ -655,7 +655,10 @@ mod tests {
 
     fn seen(store: &Store, person: &Person) -> OptoutIntake {
         store
-            .store_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles, |_, _, person| Fate::Keep { person, due: true })
+            .store_optouts(FLOW, vec![(ID.to_owned(), person.clone())], Mark::Profiles, |_, _, person| Fate::Keep {
+                person: Box::new(person),
+                due: true,
+            })
             .unwrap()
     }
 
