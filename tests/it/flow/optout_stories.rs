@@ -80,7 +80,7 @@ async fn opened(world: &World) -> Store {
 }
 
 /// Runs; a run that is cut off stops wherever it is, as a process that is killed does.
-async fn once(world: &World, plan: &Arc<ExecutionPlan>, cut: Option<u64>) {
+pub(super) async fn once(world: &World, plan: &Arc<ExecutionPlan>, cut: Option<u64>) {
     let store = opened(world).await;
     let (_, services) = world.services();
     let going = run(plan.clone(), services, store.into(), world.options(), Publisher::default(), CancellationToken::new());

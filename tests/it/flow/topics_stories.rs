@@ -1,20 +1,14 @@
 //! Topics under generated histories: people opt out and consent in Dynamics, unsubscribe in Campaign, answers are lost, the process dies
 //! also between a create and the subscription. In the end no person is subscribed who said no.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use d365map::plan::ExecutionPlan;
-use d365map::run::{Publisher, run};
-use d365map::store::StoreError;
-use d365map::store::sqlite::db::Store;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use super::support::World;
+use super::optout_stories::once;
 use super::topics::{plan, world};
 
 const PERSONS: u32 = 3;
@@ -47,26 +41,6 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (1..120_u64).prop_map(Event::Killed),
         2 => (0..5_usize).prop_map(Event::Fault),
     ]
-}
-
-async fn opened(world: &World) -> Store {
-    for _ in 0..200 {
-        match Store::open_for_run(&world.state()) {
-            Err(StoreError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
-            other => return other.expect("the state opens"),
-        }
-    }
-    panic!("the state stays in use");
-}
-
-async fn once(world: &World, plan: &Arc<ExecutionPlan>, cut: Option<u64>) {
-    let store = opened(world).await;
-    let (_, services) = world.services();
-    let going = run(plan.clone(), services, store.into(), world.options(), Publisher::default(), CancellationToken::new());
-    match cut {
-        Some(after) => drop(tokio::time::timeout(Duration::from_millis(after), going).await),
-        None => drop(going.await),
-    }
 }
 
 async fn tell(number: usize, story: Vec<Event>) {
