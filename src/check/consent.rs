@@ -104,7 +104,7 @@ pub(super) fn check(block: &Optout, checker: &mut Checker<'_>, context: &mut Con
             complete = false;
             continue;
         };
-        let what = if matches!(pair.target, OptoutTarget::Subscription(_)) { "service" } else { "field" };
+        let what = if pair.target.is_subscription() { "service" } else { "field" };
         let sides = [
             (from.name, pair.source.span, pair.source.text(), "field", &mut sources),
             (to, pair.target.span(), pair.target.text(), what, &mut targets),
@@ -203,19 +203,27 @@ fn read_only(from: &SourceField, span: Span) -> Diagnostic {
 
 /// Whether the field of Dynamics is true or false, or has a type whose values the cases of the pair can name.
 fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context<'_>) -> bool {
+    // Only a consent subscribes a person: no other value is proposed as one.
+    let rest = pair.target.unsaid();
+    let (said, what, done, answer) = match &pair.target {
+        OptoutTarget::Attribute(_) => ("out", "an opt-out", "opted out", "no"),
+        OptoutTarget::Subscription(_) => ("in", "a consent", "consented", "yes"),
+    };
     let named = match &from.field.ty {
         FieldType::Boolean { .. } => return true,
         FieldType::Choice(set) => {
             let option = |n: usize| set.options.get(n).map_or_else(|| n.to_string(), |o| o.value.to_string());
-            let cases = format!("{} => in; {} => out; null => in; else => in", option(0), option(1));
-            Some(("say what its options mean:", cases))
+            let cases = format!("{} => in; {} => out; null => {rest}; else => {rest}", option(0), option(1));
+            Some(("say what its options mean:".to_owned(), cases))
         }
         FieldType::Date | FieldType::DateTime | FieldType::LocalDateTime => {
-            Some(("if a date means that the person has opted out, write", "null => in; else => out".to_owned()))
+            Some((format!("if a date means that the person has {done}, write"), format!("null => {rest}; else => {said}")))
         }
-        FieldType::Text { .. } => Some(("say which of its values mean an opt-out:", "\"no\" => out; null => in; else => in".to_owned())),
+        FieldType::Text { .. } => {
+            Some((format!("say which of its values mean {what}:"), format!("\"{answer}\" => {said}; null => {rest}; else => {rest}")))
+        }
         FieldType::Integer { .. } | FieldType::Decimal { .. } | FieldType::Double => {
-            Some(("say which of its values mean an opt-out:", "1 => out; null => in; else => in".to_owned()))
+            Some((format!("say which of its values mean {what}:"), format!("1 => {said}; null => {rest}; else => {rest}")))
         }
         _ => None,
     };
@@ -223,10 +231,7 @@ fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context
         return true;
     }
     let help = match named {
-        Some((what, cases)) => {
-            let cases = if is_topic(pair) { for_topic(&cases) } else { cases };
-            format!("{what} `{} <-> {} {{ {cases} }}`", pair.source.text(), pair.target.text())
-        }
+        Some((advice, cases)) => format!("{advice} `{} <-> {} {{ {cases} }}`", pair.source.text(), pair.target.text()),
         None => "an opt-out comes from a field that is true or false, such as `donotemail`, or from options, a text, a number or a date"
             .to_owned(),
     };
@@ -240,15 +245,6 @@ fn can_opt_out(pair: &ast::OptoutPair, from: &SourceField, context: &mut Context
         .help(help),
     );
     false
-}
-
-fn is_topic(pair: &ast::OptoutPair) -> bool {
-    matches!(pair.target, OptoutTarget::Subscription(_))
-}
-
-/// Proposed cases for a topic: without an express consent a person is not subscribed, so empty and unknown values mean `out`.
-pub(super) fn for_topic(cases: &str) -> String {
-    cases.replace("null => in", "null => out").replace("else => in", "else => out")
 }
 
 /// An opt-out as a field of the ingress flow. An empty opt-out field is not an opt-out. An empty consent field, which the

@@ -45,24 +45,22 @@ pub(super) fn check(
         })
         .collect();
     let checked = replace::check_arms(&arms, cases.unread || !known, cases.span, from, true, context)?;
-    let open: Vec<(&str, &str)> = match checked.open(from.typed.nullable) {
+    let unsaid = pair.target.unsaid();
+    let open: Vec<(&str, String)> = match checked.open(from.typed.nullable) {
         (false, false) => Vec::new(),
-        (null, others) => [(null, "an empty field", "null => in"), (others, "every other value", "else => in")]
+        (null, others) => [(null, "an empty field", "null"), (others, "every other value", "else")]
             .into_iter()
-            .filter_map(|(open, what, case)| open.then_some((what, case)))
+            .filter(|(open, ..)| *open)
+            .map(|(_, what, case)| (what, format!("{case} => {unsaid}")))
             .collect(),
     };
     if !open.is_empty() {
-        let (missing, lines): (Vec<&str>, Vec<&str>) = open.into_iter().unzip();
-        let (missing, mut line) = (missing.join(" and "), lines.join("; "));
-        let topic = matches!(pair.target, ast::OptoutTarget::Subscription(_));
-        let (first, other) = if topic { ("out", "in") } else { ("in", "out") };
-        if topic {
-            line = line.replace("=> in", "=> out");
-        }
+        let (missing, lines): (Vec<&str>, Vec<String>) = open.into_iter().unzip();
+        let (missing, line) = (missing.join(" and "), lines.join("; "));
+        let other = if unsaid == "in" { "out" } else { "in" };
         context.report(
             Diagnostic::new(Code::D611, cases.span, format!("this does not say what {missing} means"), "expected a case for every value")
-                .help(format!("add `{line}`, or `{other}` in place of `{first}`"))
+                .help(format!("add `{line}`, or `{other}` in place of `{unsaid}`"))
                 .fix(Safety::Unsafe, format!("add `{line}`"), before_end(cases.span), format!("; {line} ")),
         );
         return None;

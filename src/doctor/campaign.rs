@@ -212,8 +212,8 @@ async fn search(bench: &mut Bench, client: &Campaign, resource: &str, by: &str) 
     match bench.step(client.look_filter(resource, by)).await {
         Ok(Ok(filter)) => bench.ok(id, subject, format!("the filter `{filter}` finds records for `adopt by {by}`")),
         Ok(Err(error)) => {
-            let (cause, mend) = token::plain(&error);
-            bench.fail(id, subject, cause, mend);
+            let (cause, fix) = token::plain(&error);
+            bench.fail(id, subject, cause, fix);
         }
         Err(_) => bench.over(id, subject),
     }

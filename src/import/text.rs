@@ -167,6 +167,15 @@ fn service(row: &Row) -> Option<String> {
     (!plain.is_empty()).then_some(plain)
 }
 
+/// Whether an empty value leaves the target as it is; `None` if the cell does not say.
+fn leaves_empty(row: &Row) -> Option<bool> {
+    match row.cell("empty").to_lowercase().as_str() {
+        "" | "write" | "send" | "clear" => Some(false),
+        "leave" | "keep" | "skip" | "ignore" => Some(true),
+        _ => None,
+    }
+}
+
 /// A column of the row that an opt-out pair cannot have.
 fn beside_the_pair(row: &Row) -> Option<&'static str> {
     let inverted = row.cell("steps").trim() == "not";
@@ -177,10 +186,8 @@ fn beside_the_pair(row: &Row) -> Option<&'static str> {
         Some("default value")
     } else if no(row.cell("updates")) {
         Some("apply updates")
-    } else if matches!(row.cell("empty").to_lowercase().as_str(), "" | "write" | "send" | "clear") {
-        None
     } else {
-        Some("empty values")
+        (leaves_empty(row) != Some(false)).then_some("empty values")
     }
 }
 
@@ -426,10 +433,11 @@ impl Writer<'_> {
         if no(row.cell("updates")) {
             entry.push_str(" @initial");
         }
-        match row.cell("empty").to_lowercase().as_str() {
-            "" | "write" | "send" | "clear" => {}
-            "leave" | "keep" | "skip" | "ignore" => entry.push_str(" @present"),
-            other => {
+        match leaves_empty(row) {
+            Some(false) => {}
+            Some(true) => entry.push_str(" @present"),
+            None => {
+                let other = row.cell("empty").to_lowercase();
                 return self.leave(file, row, &format!("`{other}` does not say what happens to empty values: write `leave` or `write`"));
             }
         }

@@ -2,7 +2,7 @@
 
 use super::text::{one_line, remark, remark_of};
 use crate::schema::{Catalogue, Field, SystemId, Table, TableId};
-use crate::syntax::ast::{self, Arm, Entry, File, Mapping, OptoutTarget, Path, Setting, Source, Way};
+use crate::syntax::ast::{self, Arm, Entry, File, Mapping, Path, Setting, Source, Way};
 
 /// The documentation of several files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn collect(name: &str, text: &str, file: &File, catalogue: &Catalogue) -> Do
             let meaning = match &p.cases {
                 Some(cases) => arms(&cases.arms, text).iter().map(|row| row.join(": ")).collect::<Vec<_>>().join("; "),
                 None if p.inverted => "yes on one side means no on the other".to_owned(),
-                None if matches!(p.target, OptoutTarget::Subscription(_)) => "yes means subscribed".to_owned(),
+                None if p.target.is_subscription() => "yes means subscribed".to_owned(),
                 None => "the same on both sides".to_owned(),
             };
             vec![p.source.text(), p.target.text(), meaning, remark_of(text, p.span.range())]

@@ -228,7 +228,7 @@ impl OutlineField {
     }
 }
 
-/// What the text of the outbox says of a field behind the values.
+/// What the text of the outbox says of a field after the values.
 #[derive(Clone, Copy)]
 struct Marks<'f> {
     path: &'f str,

@@ -141,7 +141,7 @@ pub(super) fn given_items(
     complete.then_some(items)
 }
 
-/// The text that a test gives for a lookup, where it is no id: the name of the record that it points to.
+/// The text that a test gives for a lookup, where it is not an id: the name of the record that it points to.
 fn name_of_record<'v>(value: &'v Value, field: &Field) -> Option<&'v str> {
     match (value, &field.ty) {
         (Value::Literal(literal), FieldType::Lookup { .. }) => match &literal.value {

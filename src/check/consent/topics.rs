@@ -57,7 +57,7 @@ pub(super) fn check(
 
 /// Whether a block has no more topics than there are places.
 pub(super) fn are_few(block: &Optout, context: &mut Context<'_>) -> bool {
-    let mut topics = block.pairs.iter().filter(|pair| matches!(pair.target, OptoutTarget::Subscription(_)));
+    let mut topics = block.pairs.iter().filter(|pair| pair.target.is_subscription());
     let Some(pair) = topics.nth(MOST) else { return true };
     context.report(
         Diagnostic::new(Code::D614, pair.span, format!("an opt-out block can have only {MOST} subscriptions"), "one too many")

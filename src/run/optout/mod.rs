@@ -166,11 +166,7 @@ impl Shared {
 
     /// Begins the workflow, or goes on with it.
     async fn begin(&self) -> Result<(OptoutState, Cursor), RunError> {
-        if self.flow().topics {
-            let (state, cursor, _) = topics::begin(self.optouts(), self.flow()).await?;
-            return Ok((state, cursor));
-        }
-        Ok(self.optouts().begin_optouts(&self.name, &self.fingerprint()).await?)
+        Ok(begin(self.optouts(), self.flow()).await?)
     }
 
     /// The pairs by their places.
@@ -201,14 +197,19 @@ fn fingerprint(flow: &OptoutFlow) -> String {
 pub async fn decide_reconciliation(stores: &Stores, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StoreError> {
     for flow in plan.optouts.iter().filter(|flow| flow.mapping == mapping) {
         let name = name_of(flow);
-        if flow.topics {
-            topics::begin(&*stores.optouts, flow).await?;
-        } else {
-            stores.optouts.begin_optouts(&name, &fingerprint(flow)).await?;
-        }
+        begin(&*stores.optouts, flow).await?;
         stores.optouts.decide_optouts(&name, approval).await?;
     }
     Ok(())
+}
+
+/// Begins the workflow of a flow, or goes on with it.
+async fn begin(optouts: &dyn OptOuts, flow: &OptoutFlow) -> Result<(OptoutState, Cursor), StoreError> {
+    if flow.topics {
+        let (state, cursor, _) = topics::begin(optouts, flow).await?;
+        return Ok((state, cursor));
+    }
+    optouts.begin_optouts(&name_of(flow), &fingerprint(flow)).await
 }
 
 fn rule_of(flow: &OptoutFlow, flags: &[Flags], options: &Options) -> Rule {

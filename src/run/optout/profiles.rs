@@ -8,12 +8,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::rule::ProfileSight;
+use super::sight::instant;
 use super::{ChangedProfiles, Shared, topics};
 use crate::connect::sftp::OptOut;
 use crate::run::RunError;
 use crate::store::{Fate, Flags, Mark, OptoutState, Sightings};
 use crate::systems::campaign::{Filter, Query};
-use crate::time::{self, Instant};
+use crate::time::Instant;
 
 /// How far behind the latest change that was seen a reading of changes begins: what is committed late is not missed. [K]
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
@@ -181,10 +182,6 @@ pub(super) fn sight(profile: &Value, at: Instant, answered: Instant) -> ProfileS
 /// The attributes of a profile by their names on the wire.
 pub(super) fn names(flags: Flags) -> impl Iterator<Item = &'static str> {
     OptOut::ALL.into_iter().filter(move |attribute| flags.has(super::flag(*attribute))).map(OptOut::rest_name)
-}
-
-fn instant(profile: &Value, attribute: &str) -> Option<Instant> {
-    profile.get(attribute).and_then(Value::as_str).and_then(time::parse_instant)
 }
 
 #[cfg(test)]

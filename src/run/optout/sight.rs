@@ -6,7 +6,7 @@ use super::Shared;
 use super::rule::ContactSight;
 use crate::eval;
 use crate::store::Flags;
-use crate::time;
+use crate::time::{self, Instant};
 
 /// What a contact's record says.
 pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
@@ -15,13 +15,18 @@ pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
     ContactSight {
         out: out_of(shared, record),
         // A record that does not tell has been changed for all that is known.
-        modified: text("modifiedon").and_then(time::parse_instant).unwrap_or_else(time::now),
+        modified: instant(record, "modifiedon").unwrap_or_else(time::now),
         by_us: by == Some(shared.user),
         version: text("@odata.etag").map(str::to_owned),
         // A merge deactivates the contact that is given up, and names the one that stays (Dataverse: Merge action; `masterid`).
         // Topics are not handed over: that a profile is not subscribed says nothing about the contact that stays.
         master: text("_masterid_value").filter(|_| !shared.flow().topics).map(str::to_ascii_lowercase),
     }
+}
+
+/// The time in a column of a record or in an attribute of a profile.
+pub(super) fn instant(record: &Value, name: &str) -> Option<Instant> {
+    record.get(name).and_then(Value::as_str).and_then(time::parse_instant)
 }
 
 /// The opt-outs of a record in Campaign's sense. An empty flag is not an opt-out, an empty consent is one.

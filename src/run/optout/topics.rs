@@ -15,13 +15,14 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::rule::ProfileSight;
+use super::sight::instant;
 use super::{CHUNK, Shared, fingerprint, name_of};
 use crate::connect::ConnectError;
 use crate::plan::OptoutFlow;
 use crate::run::{Context, RunError};
 use crate::store::{Cursor, Fate, Flags, Mark, OptOuts, OptoutState, Person, Sightings, StoreError};
-use crate::systems::campaign::{Campaign, Key, Subscriptions, Written};
-use crate::time::{self, Instant};
+use crate::systems::campaign::{Campaign, Key, Subscriptions, Written, no_service};
+use crate::time::Instant;
 
 /// Begins the workflow, or goes on with it. Also gives the place of each pair.
 pub(super) async fn begin(optouts: &dyn OptOuts, flow: &OptoutFlow) -> Result<(OptoutState, Cursor, Vec<Flags>), StoreError> {
@@ -48,17 +49,13 @@ pub(super) async fn check_services(shared: &Shared) -> Result<(), RunError> {
     let missing = shared.flow().pairs.iter().find(|pair| !known.contains(&pair.target));
     match missing {
         None => Ok(()),
-        Some(pair) => Err(ConnectError::config(
-            format!("campaign: there is no service with the name `{}` ({})", pair.target, shared.context.plan.place(pair.at)),
-            "`d365map doctor` shows the names of the services; write one of them, or create the service in Campaign",
-        )
-        .into()),
+        Some(pair) => Err(no_service(&pair.target, Some(shared.context.plan.place(pair.at).to_string())).into()),
     }
 }
 
 /// What a profile says, by its subscriptions. `at`: when it was asked for; `answered`: when the answer had come; both by our clock.
 pub(super) fn sight(flow: &OptoutFlow, flags: &[Flags], found: &Subscriptions, (at, answered): (Instant, Instant)) -> ProfileSight {
-    let created = found.profile.get("created").and_then(|at| at.as_str()).and_then(time::parse_instant);
+    let created = instant(&found.profile, "created");
     let out = flow.pairs.iter().zip(flags).filter(|(pair, _)| !found.services.contains(&pair.target)).map(|(_, flag)| *flag);
     ProfileSight { out: out.collect(), created, at, answered, modified: None }
 }

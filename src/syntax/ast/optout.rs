@@ -54,6 +54,17 @@ impl OptoutTarget {
         }
     }
 
+    /// Whether it is the subscription to a service.
+    pub fn is_subscription(&self) -> bool {
+        matches!(self, OptoutTarget::Subscription(_))
+    }
+
+    /// What values that say nothing of it mean, as advice proposes: without a choice of the person, emails may be sent, but nothing is
+    /// subscribed.
+    pub fn unsaid(&self) -> &'static str {
+        if self.is_subscription() { "out" } else { "in" }
+    }
+
     /// As it is written.
     pub fn text(&self) -> String {
         match self {

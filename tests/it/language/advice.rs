@@ -233,6 +233,19 @@ fn a_computed_opt_out_is_offered_as_a_pair_with_cases() {
 }
 
 #[test]
+fn cases_that_are_proposed_for_a_topic_subscribe_only_with_a_consent() {
+    let block = |pair: &str| format!("{}\noptout contacts {{\n  direction d365-to-campaign\n  {pair}\n}}\n", whole("lastname -> lastName"));
+    for field in ["gendercode", "jobtitle", "numberofchildren", "birthdate"] {
+        let help = help_of(&block(&format!("{field} <-> subscription \"SVC1\"")), "D602");
+        let pair = quoted(&help).into_iter().find(|piece| piece.contains("subscription")).expect("a pair").to_owned();
+        assert_eq!(codes(&block(&pair)), Vec::<&str>::new(), "{pair}");
+        assert!(pair.contains("null => out") && pair.contains("=> in"), "{pair}");
+    }
+    let help = help_of(&block("gendercode <-> subscription \"SVC1\" { 1 => in }"), "D611");
+    assert_eq!(help, "add `null => out; else => out`, or `in` in place of `out`");
+}
+
+#[test]
 fn a_number_with_decimals_can_be_an_opt_out() {
     let now = d365map::time::parse_instant("2026-11-21T12:00:00Z").expect("an instant");
     for (field, cases, out, back) in [

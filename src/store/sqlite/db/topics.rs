@@ -72,15 +72,6 @@ impl Store {
             Ok(())
         })
     }
-
-    /// The topics that are kept of a contact whose profile a mapping has deleted.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    #[cfg(any(test, feature = "internals"))]
-    pub fn kept_topics(&self, flow: &str, id: &str) -> Result<Flags, StoreError> {
-        self.kept_optouts(flow, id)
-    }
 }
 
 impl Tx<'_> {
@@ -223,7 +214,7 @@ mod tests {
         store.begin_topics(FLOW, "many", &many).unwrap();
         store.keep_topics(FLOW, ID, |_| (None, Flags::of(5) | Flags::of(6))).unwrap();
         assert_eq!(places(&store, &["S6", "new"]), [6, 0]);
-        assert_eq!(store.kept_topics(FLOW, ID).unwrap(), Flags::of(6));
+        assert_eq!(store.kept_optouts(FLOW, ID).unwrap(), Flags::of(6));
     }
 
     #[test]
@@ -236,7 +227,7 @@ mod tests {
         assert_eq!((found.newborn, found.look), (Flags::NONE, true));
         let new = made(&store, true);
         assert_eq!((new.newborn.has(Flags::of(0)), new.newborn.has(Flags::of(1)), new.look), (true, false, true));
-        assert_eq!(store.kept_topics(FLOW, ID).unwrap(), Flags::NONE);
+        assert_eq!(store.kept_optouts(FLOW, ID).unwrap(), Flags::NONE);
     }
 
     #[test]
@@ -260,7 +251,7 @@ mod tests {
         store.forget(ID).unwrap();
         assert_eq!(made(&store, true), Person::default());
         store.keep_topics(FLOW, ID, |_| (Some(Person::default()), Flags::of(0))).unwrap();
-        assert_eq!((store.kept_topics(FLOW, ID).unwrap(), store.optout(FLOW, ID).unwrap()), (Flags::NONE, None));
+        assert_eq!((store.kept_optouts(FLOW, ID).unwrap(), store.optout(FLOW, ID).unwrap()), (Flags::NONE, None));
     }
 
     #[test]
