@@ -12,7 +12,7 @@ use crate::connect::journal::{Journal, JournalConfig};
 use crate::connect::sftp::{HostKey, Sftp, SftpConfig, SftpError};
 use crate::connect::{
     AdobeServiceAccount, Budget, ClientCertificate, ConnectError, Credential, DelegatedCredential, Http, HttpConfig, RefreshToken,
-    Signature,
+    RequestLifetime, Signature,
 };
 use crate::plan::ExecutionPlan;
 use crate::project::{
@@ -47,8 +47,7 @@ fn layer(project: &Project, spent: Option<&BTreeMap<String, u64>>) -> Result<Htt
     let config = HttpConfig {
         attempts: limits.attempts,
         request_timeout: limits.request_timeout,
-        // Services and gateways give a request up after about the time for which its sender waits.
-        request_lifetime: limits.request_timeout,
+        request_lifetime: RequestLifetime::of(limits.request_timeout),
         concurrency_per_host: limits.concurrency.max(1),
         budgets,
         ..HttpConfig::default()

@@ -12,7 +12,7 @@ pub(crate) mod trail;
 pub use error::{Call, ConnectError};
 pub use http::{
     AdobeServiceAccount, ApiCalls, BreakerSettings, Budget, CallStats, ClientCertificate, Credential, Delegated, DelegatedCredential,
-    HostInfo, Http, HttpConfig, LoginError, RefreshToken, SignInConfig, SignInMethod, Signature, SignedIn,
+    HostInfo, Http, HttpConfig, LoginError, RefreshToken, RequestLifetime, SignInConfig, SignInMethod, Signature, SignedIn,
 };
 pub use http::{Challenge, Look, Miss, ServiceLimits, Unreachable, Why};
 pub use trail::{EndlessPages, Trail};

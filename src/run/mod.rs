@@ -108,10 +108,10 @@ impl Services {
         system.and_then(|system| self.systems.get(system)).ok_or_else(|| RunError::NotConnected { table: table.to_owned() })
     }
 
-    /// How long a request to any of the systems may still take effect after it was given up.
-    pub(crate) fn request_lifetime(&self) -> Duration {
+    /// How long a request to any of the systems may still take effect after its sender was killed.
+    pub(crate) fn lifetime_after_kill(&self) -> Duration {
         let targets = self.systems.iter().filter_map(|(_, connection)| connection.target());
-        targets.map(|target| target.request_lifetime()).max().unwrap_or_default()
+        targets.map(|target| target.request_lifetime().after_sending).max().unwrap_or_default()
     }
 
     /// The system of a side of a two-way mapping, as a source and as a target.
@@ -366,7 +366,7 @@ async fn heed_stops(clock: &Clock, stores: &Stores, tokens: &BTreeMap<String, Ca
 }
 
 async fn begin(stores: &Stores, services: &Services, kind: RunKind, names: &[String]) -> Result<(RunId, Recovery), RunError> {
-    let lifetime = services.request_lifetime();
+    let lifetime = services.lifetime_after_kill();
     let (run, recovery) = stores.runs.start_run(kind, names, lifetime).await?;
     if recovery.recovered_operations > 0 {
         tracing::info!(

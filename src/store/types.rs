@@ -73,7 +73,7 @@ words! {
     }
 }
 
-/// The longest time for which an operation or a page is postponed: the longest back-off of a watch, and the longest
+/// The longest time for which an operation or a page is postponed: the longest back-off of a watch, and twice the longest
 /// `request-timeout-seconds` (600) while a request may still arrive, with a minute for the difference of clocks. Back-offs of operations
 /// (128 s) and the longest `Retry-After` that is waited for (300 s) are within it.
-pub const LONGEST_POSTPONEMENT: TimeDelta = TimeDelta::seconds(660);
+pub const LONGEST_POSTPONEMENT: TimeDelta = TimeDelta::seconds(1_260);

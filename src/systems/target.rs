@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::connect::ConnectError;
+use crate::connect::{ConnectError, RequestLifetime};
 use crate::system::SystemId;
 
 /// A table of a target.
@@ -193,8 +192,8 @@ pub trait Target: Send + Sync {
     #[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "for two-way flows"))]
     fn capabilities(&self) -> TargetCapabilities;
 
-    /// How long a request may still take effect after it was given up.
-    fn request_lifetime(&self) -> Duration;
+    /// How long a request may still take effect.
+    fn request_lifetime(&self) -> RequestLifetime;
 
     /// Returns a record; `None` if there is none.
     ///

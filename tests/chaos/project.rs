@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Seconds for one request of the runner. The gateway holds writes for a shorter time.
+/// Seconds for one request of the runner. The gateway holds writes for less than twice that time.
 const REQUEST_TIMEOUT: u32 = 2;
 
 /// The direction of a trial's opt-outs.

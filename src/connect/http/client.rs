@@ -30,6 +30,30 @@ use super::stats::{CallStats, Counters};
 use super::transport::{lasting, transport, why};
 use crate::connect::error::{Call, ConnectError, ERROR_BODY_LIMIT};
 
+/// How long a request may still reach its service although no sender waits for its answer: a gateway may hold it. What was written
+/// by such a request is looked at again after that time, and nothing else is written to the record before.
+///
+/// Assumed: services and gateways hold a request for less than twice the time for which its sender waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestLifetime {
+    /// From the moment at which its sender gave it up.
+    pub after_timeout: Duration,
+    /// From the moment at which it was sent, or its sender was killed: that may be the same moment.
+    pub after_sending: Duration,
+}
+
+impl RequestLifetime {
+    /// The lifetime of a request whose sender waits for `timeout`.
+    pub fn of(timeout: Duration) -> RequestLifetime {
+        RequestLifetime { after_timeout: timeout, after_sending: 2 * timeout }
+    }
+
+    /// The same, and `more`.
+    pub(crate) fn and(self, more: Duration) -> RequestLifetime {
+        RequestLifetime { after_timeout: self.after_timeout + more, after_sending: self.after_sending + more }
+    }
+}
+
 /// Limits of the HTTP layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
@@ -37,9 +61,8 @@ pub struct HttpConfig {
     pub connect_timeout: Duration,
     /// Time for one request with its answer. Dataverse ends requests after two to four minutes by itself.
     pub request_timeout: Duration,
-    /// How long a request may still reach its service after its sender gave it up or died: a gateway may hold it. What was written
-    /// by such a request is looked at again after that time, and nothing else is written to the record before.
-    pub request_lifetime: Duration,
+    /// How long a request may still take effect.
+    pub request_lifetime: RequestLifetime,
     /// How many times a request is sent at most, the first time included.
     pub attempts: u32,
     /// The upper bound of the first wait before a repetition; doubles with each.
@@ -64,7 +87,7 @@ impl Default for HttpConfig {
         Self {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(120),
-            request_lifetime: Duration::from_secs(120),
+            request_lifetime: RequestLifetime::of(Duration::from_secs(120)),
             attempts: 6,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),

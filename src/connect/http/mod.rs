@@ -28,7 +28,7 @@ pub(crate) use bearer::Tokens;
 pub use breaker::Settings as BreakerSettings;
 pub use budget::Budget;
 pub(crate) use client::refusal;
-pub use client::{Http, HttpConfig};
+pub use client::{Http, HttpConfig, RequestLifetime};
 pub use credential::{AdobeServiceAccount, ClientCertificate, Credential, Signature};
 pub(crate) use delegated::DelegatedTokens;
 pub use delegated::{Delegated, DelegatedCredential, LoginError, RefreshToken, SignInConfig, SignInMethod, SignedIn};

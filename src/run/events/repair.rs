@@ -78,7 +78,7 @@ pub async fn repair_events(
     let names: Vec<String> = flows.iter().map(|f| f.name.clone()).collect();
     crate::run::check_environment(&services, &stores).await?;
     // Beginning a run also recovers what an interrupted one had in progress.
-    let (run, _) = stores.runs.start_run(RunKind::Once, &names, services.request_lifetime()).await?;
+    let (run, _) = stores.runs.start_run(RunKind::Once, &names, services.lifetime_after_kill()).await?;
     let mut repairs = Vec::new();
     let mut result = Ok(());
     for flow in &flows {

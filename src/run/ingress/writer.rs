@@ -496,7 +496,7 @@ async fn refetch(shared: &Shared, op: &ClaimedOp) -> Result<Ended, RunError> {
 /// When an operation is tried again whose request may still be carried out: not before that request is over. Until then nothing
 /// else is written to its record, or the late request would overwrite it.
 fn when_over(shared: &Shared, op: &ClaimedOp) -> Instant {
-    let lifetime = TimeDelta::from_std(shared.target.request_lifetime()).unwrap_or(TimeDelta::MAX);
+    let lifetime = TimeDelta::from_std(shared.target.request_lifetime().after_timeout).unwrap_or(TimeDelta::MAX);
     let soonest = shared.context.later(op.attempts);
     shared.context.now().checked_add_signed(lifetime).map_or(soonest, |over| over.max(soonest))
 }

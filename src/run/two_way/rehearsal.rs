@@ -5,14 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::connect::ConnectError;
+use crate::connect::{ConnectError, RequestLifetime};
 use crate::plan::{LinkedRecord, TwoWayFlow};
 use crate::system::SystemId;
 use crate::systems::{
@@ -266,7 +265,7 @@ impl Target for Rehearsal {
         self.target.capabilities()
     }
 
-    fn request_lifetime(&self) -> Duration {
+    fn request_lifetime(&self) -> RequestLifetime {
         self.target.request_lifetime()
     }
 

@@ -366,7 +366,7 @@ impl Job<'_> {
 
     /// Until when a create that is sent now may take effect.
     fn lives_until(&self, side: PairSide) -> Option<Instant> {
-        let lifetime = TimeDelta::from_std(self.shared.system(side).target.request_lifetime()).unwrap_or(TimeDelta::MAX);
+        let lifetime = TimeDelta::from_std(self.shared.system(side).target.request_lifetime().after_sending).unwrap_or(TimeDelta::MAX);
         self.shared.context.now().checked_add_signed(lifetime)
     }
 

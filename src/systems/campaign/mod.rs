@@ -34,7 +34,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::connect::http::{Http, Repeat, Reply, Request, TokenSource, origin, service_url};
-use crate::connect::{Call, ConnectError, Credential};
+use crate::connect::{Call, ConnectError, Credential, RequestLifetime};
 use crate::json;
 
 pub use self::history::{Event, Events, MirrorPage};
@@ -42,7 +42,7 @@ pub use self::link::{Link, LinkForm, Target};
 pub use self::list::{Filter, Pages, Query};
 pub use self::metadata::{Attribute, AttributeType, FilterType, ResourceType};
 pub use self::record::Key;
-pub use self::subscription::Subscriptions;
+pub use self::subscription::{Subscriptions, no_service};
 pub use super::target::{Linked, Payload, Written};
 
 const API: &str = "campaign";
@@ -196,8 +196,8 @@ impl Campaign {
         self.0.root.as_str().trim_end_matches("/campaign/")
     }
 
-    /// How long a request may still take effect after it was given up ([`HttpConfig::request_lifetime`](crate::connect::HttpConfig)).
-    pub fn request_lifetime(&self) -> std::time::Duration {
+    /// How long a request may still take effect.
+    pub fn request_lifetime(&self) -> RequestLifetime {
         self.0.http.config().request_lifetime
     }
 

@@ -1,7 +1,6 @@
 //! Campaign as a source and a target of records.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
@@ -9,8 +8,8 @@ use url::Url;
 
 use super::list::Pages;
 use super::{API, Campaign, Key, link};
-use crate::connect::ConnectError;
 use crate::connect::trail::hash_of;
+use crate::connect::{ConnectError, RequestLifetime};
 use crate::system::SystemId;
 use crate::systems::source::{self, Cursor, Page, PageRequest, Row, Source, SourceCapabilities};
 use crate::systems::target::{Found, Link, Linked, Match, Matches, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
@@ -100,7 +99,7 @@ impl Target for Campaign {
         TargetCapabilities { bulk: None, conditional_write: false, deletes: true, adopts: true }
     }
 
-    fn request_lifetime(&self) -> Duration {
+    fn request_lifetime(&self) -> RequestLifetime {
         Campaign::request_lifetime(self)
     }
 

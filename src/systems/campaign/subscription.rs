@@ -183,11 +183,17 @@ impl Campaign {
                 return Ok((pkey, false));
             }
         }
-        Err(ConnectError::config(
-            format!("campaign: there is no service with the name `{name}`"),
-            "`d365map doctor` shows the names of the services; write one of them in the opt-out block, or create the service in Campaign",
-        ))
+        Err(no_service(name, None))
     }
+}
+
+/// Campaign has no service with this name. `place`: where the mapping file names it.
+pub fn no_service(name: &str, place: Option<String>) -> ConnectError {
+    let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    ConnectError::config(
+        format!("campaign: there is no service with the name `{name}`{place}"),
+        "`d365map doctor` shows the names of the services; write one of them in the opt-out block, or create the service in Campaign",
+    )
 }
 
 /// The service of a subscription, by its name.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 use super::closing::OPPORTUNITY;
 use super::page::{self, Page as DataversePage};
 use super::{Bulk, Condition, Dataverse, Entity, KeyValue, Outcome, RowKey, bulk, text_literal};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
 use crate::systems::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
 use crate::systems::target::{Found, Link, Linked, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
@@ -147,7 +146,7 @@ impl Target for Dataverse {
         TargetCapabilities { bulk: Some(bulk::ROWS_PER_REQUEST), conditional_write: true, deletes: true, adopts: false }
     }
 
-    fn request_lifetime(&self) -> Duration {
+    fn request_lifetime(&self) -> RequestLifetime {
         self.0.http.config().request_lifetime
     }
 

@@ -5,7 +5,6 @@ mod flows;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
@@ -15,7 +14,7 @@ use super::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabil
 use super::target::{Found, Link, Linked, Match, Matches, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
 use super::{Connection, Environment};
 use crate::connect::trail::hash_of;
-use crate::connect::{Call, ConnectError};
+use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
 
 /// Tables of records. A clone shares them.
@@ -205,8 +204,8 @@ impl Target for Memory {
         TargetCapabilities { bulk: None, conditional_write: true, deletes: true, adopts: true }
     }
 
-    fn request_lifetime(&self) -> Duration {
-        Duration::ZERO
+    fn request_lifetime(&self) -> RequestLifetime {
+        RequestLifetime::default()
     }
 
     async fn get(&self, record: RecordKey<'_>) -> Result<Option<Found>, ConnectError> {

@@ -19,7 +19,7 @@ use super::tree::Node;
 use super::{Inner, PartnerCenter};
 use crate::connect::http::{Http, Repeat, Reply, Request, Tokens, service_url};
 use crate::connect::trail::{Trail, hash_of};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
 use crate::time::Instant;
 
@@ -108,7 +108,7 @@ impl PartnerCenter {
     }
 
     /// How long a request may still take effect after it was given up.
-    pub fn request_lifetime(&self) -> std::time::Duration {
+    pub fn request_lifetime(&self) -> RequestLifetime {
         self.0.http.config().request_lifetime
     }
 

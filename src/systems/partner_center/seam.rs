@@ -4,7 +4,6 @@
 //! created is named by the external reference.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
@@ -19,7 +18,7 @@ use super::siblings;
 use super::transitions::{Status, Substatus, status_of, substatus_of};
 use super::tree::Node;
 use crate::connect::trail::hash_of;
-use crate::connect::{Call, ConnectError};
+use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
 use crate::systems::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
 use crate::systems::target::{Found, Link, Linked, Missing, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
@@ -179,8 +178,8 @@ impl Target for PartnerCenter {
         TargetCapabilities { bulk: None, conditional_write: true, deletes: false, adopts: false }
     }
 
-    fn request_lifetime(&self) -> Duration {
-        PartnerCenter::request_lifetime(self) + FRESH
+    fn request_lifetime(&self) -> RequestLifetime {
+        PartnerCenter::request_lifetime(self).and(FRESH)
     }
 
     async fn get(&self, record: RecordKey<'_>) -> Result<Option<Found>, ConnectError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use d365map::check::{Input, compile};
-use d365map::connect::{BreakerSettings, Http, HttpConfig};
+use d365map::connect::{BreakerSettings, Http, HttpConfig, RequestLifetime};
 use d365map::diagnostics::render::{Format, Style, render};
 use d365map::plan::ExecutionPlan;
 use d365map::run::{DryRun, FlowSummary, Options, Pace, Publisher, RunError, Services, Summary, dry_run, run};
@@ -98,7 +98,7 @@ impl World {
                 backoff_min: Duration::from_millis(5),
                 backoff_max: Duration::from_millis(50),
                 // The emulators hold no request back.
-                request_lifetime: Duration::from_millis(300),
+                request_lifetime: RequestLifetime { after_timeout: Duration::from_millis(300), after_sending: Duration::from_millis(300) },
                 // An outage of a test is short, and so are the pauses.
                 breaker: BreakerSettings {
                     pause: Duration::from_millis(50),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
@@ -11,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use crate::connect::trail::hash_of;
-use crate::connect::{Call, ConnectError};
+use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
 use crate::systems::{
     Connection, Cursor, Environment, Found, Link, Linked, Page, PageRequest, Payload, Query, RecordKey, Row, Source, SourceCapabilities,
@@ -258,8 +257,8 @@ impl Target for Service {
         TargetCapabilities { bulk: None, conditional_write: true, deletes: false, adopts: false }
     }
 
-    fn request_lifetime(&self) -> Duration {
-        Duration::ZERO
+    fn request_lifetime(&self) -> RequestLifetime {
+        RequestLifetime::default()
     }
 
     async fn get(&self, record: RecordKey<'_>) -> Result<Option<Found>, ConnectError> {
