@@ -82,6 +82,11 @@ mod schema;
 #[cfg(feature = "internals")]
 pub mod schema;
 #[cfg(not(feature = "internals"))]
+#[allow(dead_code, reason = "the command `serve` will use it")]
+mod serve;
+#[cfg(feature = "internals")]
+pub mod serve;
+#[cfg(not(feature = "internals"))]
 mod sheets;
 #[cfg(feature = "internals")]
 pub mod sheets;
