@@ -5,11 +5,13 @@ mod exports;
 mod file;
 mod journal;
 mod language;
+mod limits;
 mod optouts;
 mod partner_center;
 mod reader;
 mod schedules;
 mod secret;
+mod serve;
 mod sftp;
 pub mod template;
 mod webhook;
@@ -29,6 +31,7 @@ pub use journal::JournalConnection;
 pub use optouts::OptoutReading;
 pub use partner_center::{PartnerCenterConnection, PartnerCenterCredential, RefreshTokenPlace};
 pub use secret::{SecretError, SecretRef};
+pub use serve::{ClientSettings, Role, ServeSettings, SignInSettings, TlsFiles};
 pub use webhook::WebhookConnection;
 
 /// The name of a project file.
@@ -53,6 +56,8 @@ pub struct Project {
     pub optouts: OptoutReading,
     /// When the rounds of `run --watch` begin, by workflow; the others have [`Limits::watch_interval`].
     pub schedules: BTreeMap<String, Schedule>,
+    /// The pages and the API of `serve`.
+    pub serve: ServeSettings,
     /// The severities that the project sets for itself.
     pub lint: Levels,
 }
@@ -275,6 +280,7 @@ impl Project {
             limits: Limits::default(),
             optouts: OptoutReading::default(),
             schedules: BTreeMap::new(),
+            serve: ServeSettings::default(),
             lint: Levels::new(),
         }
     }

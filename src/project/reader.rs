@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,6 +51,21 @@ impl Reader<'_> {
         if given.value.trim().is_empty() || given.value.chars().any(char::is_control) {
             self.problem(&given.span, "this value is empty or has a control character", "no value", "write it on one line");
         }
+    }
+
+    /// An address to listen on, with its port.
+    pub(super) fn listen(&mut self, given: &Spanned<String>) -> Option<SocketAddr> {
+        let address = given.value.trim().parse().ok();
+        if address.is_none() {
+            self.problem(&given.span, "this is not an address to listen on", "not an address and a port", "write `127.0.0.1:8085`");
+        }
+        address
+    }
+
+    /// Texts that are sent in a header or a form.
+    pub(super) fn words(&mut self, given: &[Spanned<String>]) -> Vec<String> {
+        given.iter().for_each(|word| self.word(word));
+        given.iter().map(|word| word.value.trim().to_owned()).collect()
     }
 
     /// An address: https, or http on this machine; no user and password in it, no query.

@@ -102,19 +102,6 @@ impl Reader<'_> {
         }
     }
 
-    fn listen(&mut self, given: &Spanned<String>) -> Option<SocketAddr> {
-        let address = given.value.trim().parse().ok();
-        if address.is_none() {
-            self.problem(&given.span, "this is not an address to listen on", "not an address and a port", "write `127.0.0.1:8085`");
-        }
-        address
-    }
-
-    fn words(&mut self, given: &[Spanned<String>]) -> Vec<String> {
-        given.iter().for_each(|word| self.word(word));
-        given.iter().map(|word| word.value.trim().to_owned()).collect()
-    }
-
     fn hosts(&mut self, given: &[Spanned<String>]) -> Vec<String> {
         for host in given {
             let url = Url::parse(&format!("https://{}/", host.value.trim()));

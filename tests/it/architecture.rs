@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "time",
         ],
     ),
-    ("serve", &["run"]),
+    ("serve", &["project", "run"]),
     ("lsp", &["app", "check", "count", "diagnostics", "format", "plan", "project", "schema", "steps", "syntax"]),
     // The application.
     (

@@ -26,6 +26,7 @@ mod plan_changes;
 mod project;
 mod schema;
 mod security;
+mod serve;
 mod sftp;
 mod show;
 mod state;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use d365map::connect::sftp::{CsvFormat, DeliveryLogColumns, ExportFiles, HostKey, LogColumns, OptOutColumns, OptOutLayout};
 use d365map::diagnostics::FileProblem;
-use d365map::project::{EntraCredential, FILE_NAME, Limits, Project, ProjectError, SecretRef, template};
+use d365map::project::{ClientSettings, EntraCredential, FILE_NAME, Limits, Project, ProjectError, Role, SecretRef, template};
 use d365map::system::SystemId;
 use d365map::time::schedule::When;
 
@@ -403,7 +403,7 @@ pub fn uncommented(just: Option<usize>) -> (String, usize) {
 #[test]
 fn every_key_that_is_commented_out_in_the_template_is_valid() {
     let (text, count) = uncommented(None);
-    assert_eq!(count, 32);
+    assert_eq!(count, 45);
     let project = load(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
     assert!(project.connections.dynamics.is_some() && project.connections.campaign.is_some_and(|c| c.sftp.is_some()));
     assert_eq!(project.limits, Limits::default(), "the template shows the defaults");
@@ -592,4 +592,84 @@ fn a_journal_has_the_address_of_its_registration_and_an_organization() {
     let fault = |lines: &str| load(&file(lines)).unwrap_err()[0].to_string();
     assert!(fault(&format!("      url: https://events.adobe.io\n{org}")).contains("no registration"));
     assert!(fault(&format!("{url}      ims-organization: contoso\n")).contains("not the id of an Adobe organization"));
+}
+
+fn serve(lines: &str) -> String {
+    format!("version: 1\nserve:\n{lines}")
+}
+
+#[test]
+fn without_a_section_pages_are_for_this_machine_alone() {
+    let settings = load("version: 1\n").unwrap().serve;
+    assert!(settings.listen.ip().is_loopback() && settings.listen.port() == 8070);
+    assert!(!settings.edit && !settings.behind_proxy && settings.sign_in.is_none() && settings.clients.is_empty());
+}
+
+#[test]
+fn a_service_to_sign_in_with_and_clients_are_read() {
+    let settings = load(&serve(
+        "  listen: 0.0.0.0:8070
+  public-url: https://sync.contoso.com
+  tls: { certificate: certs/server.pem, key: { file: secrets/server.key } }
+  edit: true
+  sign-in:
+    issuer: https://login.microsoftonline.com/6c9f6b4e-0000-4000-8000-000000000000/v2.0
+    client-id: abc
+    client-secret: { env: A }
+    roles-claim: realm_access.roles
+    operator: [ops, helpdesk]
+    admin: [admins]
+  clients:
+    - { name: ci, token: { env: B }, role: operator }
+",
+    ))
+    .unwrap()
+    .serve;
+    assert!(settings.edit && settings.tls.is_some_and(|tls| tls.certificate == Path::new("certs/server.pem")));
+    let sign_in = settings.sign_in.unwrap();
+    assert_eq!((sign_in.roles_claim.as_str(), sign_in.name_claim.as_str()), ("realm_access.roles", "preferred_username"));
+    assert_eq!(sign_in.scopes, ["openid", "profile"]);
+    let texts = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+    let expected = [(Role::Viewer, texts(&[])), (Role::Operator, texts(&["ops", "helpdesk"])), (Role::Admin, texts(&["admins"]))];
+    assert_eq!(sign_in.roles, expected);
+    assert_eq!(settings.clients, [ClientSettings { name: "ci".to_owned(), token: SecretRef::Env("B".to_owned()), role: Role::Operator }]);
+}
+
+#[test]
+fn pages_beyond_this_machine_need_encryption_and_a_service_to_sign_in_with() {
+    let messages = |lines: &str| faults(&serve(lines)).into_iter().map(|(marked, message, _)| (marked, message)).collect::<Vec<_>>();
+    let of = |marked: &str, message: &str| (marked.to_owned(), message.to_owned());
+    let open = "other machines can reach this address, and everything would be sent unencrypted";
+    let unknown = "other machines can reach this address, but no service to sign in with is configured";
+    for address in ["0.0.0.0:8070", "192.0.2.1:80", "\"[::]:8070\""] {
+        let found = messages(&format!("  listen: {address}\n"));
+        assert_eq!(found.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>(), [open, unknown], "{address}");
+    }
+    assert_eq!(messages("  listen: 0.0.0.0:8070\n  behind-proxy: true\n"), [of("0.0.0.0:8070", unknown)]);
+    let sign_in = "  sign-in: { issuer: https://id.contoso.com, client-id: a, admin: [b] }\n";
+    assert_eq!(messages(&format!("  listen: 0.0.0.0:8070\n  public-url: https://a\n{sign_in}")), [of("0.0.0.0:8070", open)]);
+    let nowhere = "the service does not know where to send people back to";
+    assert_eq!(messages(&format!("  listen: 127.0.0.1:8070\n{sign_in}")), [of("https://id.contoso.com", nowhere)]);
+    assert!(load(&serve("  listen: 127.0.0.2:8070\n")).is_ok());
+}
+
+#[test]
+fn a_sign_in_that_would_let_in_strangers_or_no_one_is_refused() {
+    let messages = |sign_in: &str| {
+        let lines = format!("  public-url: https://sync.contoso.com\n  sign-in: {{ client-id: a, {sign_in} }}\n");
+        faults(&serve(&lines)).into_iter().map(|(_, message, _)| message).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        messages("issuer: https://login.microsoftonline.com/common/v2.0, admin: [b]"),
+        ["this issuer is not one directory, so people of any organization could sign in"]
+    );
+    assert_eq!(messages("issuer: https://id.contoso.com"), ["no value of a claim gives a role, so no person could do anything"]);
+    assert_eq!(messages("issuer: http://id.contoso.com, admin: [b]"), ["a secret would be sent over the network unencrypted"]);
+    assert_eq!(messages("issuer: https://id.contoso.com, admin: [b], scopes: [email]"), ["the scope `openid` is missing"]);
+    assert_eq!(
+        faults(&serve("  public-url: https://contoso.com/sync\n")),
+        [("https://contoso.com/sync".to_owned(), "the pages cannot be below a path".to_owned(), "write `https://contoso.com`".to_owned())]
+    );
+    let same = "  clients:\n    - { name: ci, token: { env: A }, role: viewer }\n    - { name: ci, token: { env: B }, role: viewer }\n";
+    assert_eq!(faults(&serve(same)).into_iter().map(|(_, message, _)| message).collect::<Vec<_>>(), ["two clients have the same name"]);
 }

@@ -2,8 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::role::Role;
 use super::secret::Digest;
+use crate::project::Role;
 
 /// The shortest token that is accepted: 32 characters of base64 have 192 bits.
 pub(super) const SHORTEST_TOKEN: usize = 32;

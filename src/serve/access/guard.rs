@@ -22,6 +22,7 @@ use super::refusal::{Reason, Refusal};
 use super::role::{Caller, Door, Means, Right};
 use super::secret::{self, Digest};
 use super::{Access, headers, host};
+use crate::project::Role;
 
 /// The longest body of a request: a mapping file in a form.
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
@@ -100,7 +101,7 @@ fn admit(access: &Access, request: &mut Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-type Identified = (String, super::Role, Option<String>, Means);
+type Identified = (String, Role, Option<String>, Means);
 
 /// Who makes a request: by the token of a client, or else by the cookie of a session.
 fn identify(access: &Access, given: &HeaderMap) -> Result<Option<Identified>, Reason> {

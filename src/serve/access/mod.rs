@@ -12,6 +12,7 @@
 //! back to is the public address of the project file.
 
 mod client;
+mod config;
 mod guard;
 mod headers;
 mod host;
@@ -30,72 +31,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use secrecy::ExposeSecret;
 use url::Url;
 
 pub use self::client::ApiClient;
+pub use self::config::{AccessConfig, AccessError, SignInService};
 pub use self::guard::{BODY_LIMIT, CSRF_FIELD, CSRF_HEADER, Guard, GuardLayer};
 pub use self::host::Peer;
 pub use self::limit::{Rate, Rates};
 pub use self::refusal::Refusal;
-pub use self::role::{Caller, Door, Right, Role};
-use crate::run::Clock;
+pub use self::role::{Caller, Door, Right};
+pub use crate::project::Role;
 
 /// The target of what is traced about who did what.
 pub const AUDIT: &str = "d365map::audit";
-
-/// How the pages and the API are reached, and by whom.
-#[derive(Clone, Debug)]
-pub struct AccessConfig {
-    /// Where the server listens.
-    pub listen: SocketAddr,
-    /// The address that people and programs use, if it is not that of `listen`.
-    pub public_url: Option<Url>,
-    /// Whether the server speaks TLS itself.
-    pub tls: bool,
-    /// Whether a proxy in front of the server speaks TLS and adds `X-Forwarded-For`.
-    pub behind_proxy: bool,
-    /// The programs that use the API.
-    pub clients: Vec<ApiClient>,
-    /// How many requests are accepted.
-    pub rates: Rates,
-    /// The clock, by which sessions and links end.
-    pub clock: Clock,
-}
-
-impl AccessConfig {
-    /// The configuration of a server for people on this machine.
-    pub fn local(listen: SocketAddr, clock: Clock) -> AccessConfig {
-        AccessConfig { listen, public_url: None, tls: false, behind_proxy: false, clients: Vec::new(), rates: Rates::default(), clock }
-    }
-}
-
-/// Why a server with a configuration must not be started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccessError {
-    /// Passwords and data would cross the network unencrypted.
-    #[error("`{0}` is reachable from other machines, and would be served unencrypted")]
-    Unencrypted(SocketAddr),
-    /// A token can be guessed.
-    #[error("the token of the API client `{0}` has fewer than {shortest} characters", shortest = client::SHORTEST_TOKEN)]
-    ShortToken(String),
-    /// Two clients have the same name.
-    #[error("there are two API clients with the name `{0}`")]
-    SameName(String),
-}
-
-impl AccessError {
-    /// What the user can do.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            AccessError::Unencrypted(_) => {
-                "listen on 127.0.0.1, add `tls:` with `certificate` and `key`, or set `behind-proxy: true` if a proxy in front speaks https"
-            }
-            AccessError::ShortToken(_) => "make one with `openssl rand -base64 32`",
-            AccessError::SameName(_) => "give each client its own name: the audit log names clients",
-        }
-    }
-}
 
 /// Decides who may do what. Clones are the same.
 #[derive(Clone)]
@@ -106,6 +54,7 @@ struct Inner {
     public_url: Option<Url>,
     tls: bool,
     behind_proxy: bool,
+    sign_in: Option<SignInService>,
     clients: client::Clients,
     sessions: session::Sessions,
     links: link::Links,
@@ -118,23 +67,14 @@ impl Access {
     /// # Errors
     /// [`AccessError`].
     pub fn new(config: AccessConfig) -> Result<Access, AccessError> {
-        let AccessConfig { listen, public_url, tls, behind_proxy, clients, rates, clock } = config;
-        if !listen.ip().to_canonical().is_loopback() && !tls && !behind_proxy {
-            return Err(AccessError::Unencrypted(listen));
-        }
-        for (n, client) in clients.iter().enumerate() {
-            if client.token.expose_secret().chars().count() < client::SHORTEST_TOKEN {
-                return Err(AccessError::ShortToken(client.name.clone()));
-            }
-            if clients.iter().take(n).any(|other| other.name == client.name) {
-                return Err(AccessError::SameName(client.name.clone()));
-            }
-        }
+        config.check()?;
+        let AccessConfig { listen, public_url, tls, behind_proxy, sign_in, clients, rates, clock } = config;
         Ok(Access(Arc::new(Inner {
             listen,
             public_url,
             tls,
             behind_proxy,
+            sign_in,
             clients: client::Clients::new(&clients),
             limits: limit::Limits::new(rates, &clock),
             sessions: session::Sessions::new(clock.clone()),
@@ -182,6 +122,6 @@ impl Access {
 
     /// The name of the service to sign in with, if there is one.
     fn service(&self) -> Option<&str> {
-        None
+        self.0.sign_in.as_ref().and_then(|service| service.settings.issuer.host_str())
     }
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::page;
 use super::paths;
-use super::role::{Door, Right, Role};
+use super::role::{Door, Right};
+use crate::project::Role;
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,11 +120,6 @@ impl Refusal {
     /// A redirect to the page to sign in, which leads back to a path.
     pub(super) fn sign_in(then: &str) -> Refusal {
         Refusal { reason: Reason::NoSession, form: Form::Page, then: Some(then.to_owned()) }
-    }
-
-    #[cfg(test)]
-    pub(super) fn reason(&self) -> &Reason {
-        &self.reason
     }
 }
 

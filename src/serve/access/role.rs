@@ -9,32 +9,9 @@ use serde::Serialize;
 
 use super::refusal::Refusal;
 use super::secret::Digest;
-
-/// What a person or a client may do. A later one may do all that an earlier one may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Sees everything but personal data.
-    Viewer,
-    /// Also sees personal data, and starts, stops, repeats, retries and approves.
-    Operator,
-    /// Also edits mapping files, forgets persons, and reads the audit log.
-    Admin,
-}
+use crate::project::Role;
 
 impl Role {
-    /// All roles, the one with the fewest rights first.
-    pub const ALL: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
-
-    /// The role as it is written in project files and tokens.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
-    }
-
     /// Whether the role gives a right.
     pub fn may(self, right: Right) -> bool {
         self >= right.least()

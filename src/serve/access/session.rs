@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::role::Role;
 use super::secret::{self, Digest};
+use crate::project::Role;
 use crate::run::Clock;
 
 /// After this time without a request, a session is over.

@@ -9,8 +9,9 @@ use axum::routing::{get, post};
 use maud::html;
 use serde::Deserialize;
 
-use super::role::{Caller, Door, Means, Right, Role};
+use super::role::{Caller, Door, Means, Right};
 use super::{Access, guard, host, page, paths};
+use crate::project::Role;
 
 /// The name of whoever has used the link that is printed on the terminal.
 pub(super) const LOCAL: &str = "local administrator";

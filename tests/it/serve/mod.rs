@@ -1,0 +1,3 @@
+//! The service with its pages and its API.
+
+mod access;
