@@ -11,6 +11,7 @@ mod partner_center;
 mod reader;
 mod schedules;
 mod secret;
+#[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "the command `serve` will read it"))]
 mod serve;
 mod sftp;
 pub mod template;
@@ -57,6 +58,7 @@ pub struct Project {
     /// When the rounds of `run --watch` begin, by workflow; the others have [`Limits::watch_interval`].
     pub schedules: BTreeMap<String, Schedule>,
     /// The pages and the API of `serve`.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "the command `serve` will read it"))]
     pub serve: ServeSettings,
     /// The severities that the project sets for itself.
     pub lint: Levels,
