@@ -12,6 +12,7 @@ pub mod files;
 mod fix;
 pub mod limits;
 pub mod metadata;
+pub mod operate;
 pub mod options;
 pub mod plan;
 pub mod revision;
@@ -19,6 +20,7 @@ pub mod services;
 pub mod sign_in;
 pub mod source;
 pub mod state;
+pub mod watching;
 pub mod webhook;
 
 pub use command_error::{CommandError, ErrorKind};

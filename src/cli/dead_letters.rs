@@ -1,15 +1,13 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
-use std::sync::Arc;
-
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files, runtime, state};
+use crate::app::{CommandError, files, operate, runtime, state};
 use crate::count::counted;
 use crate::printable;
 use crate::project::Project;
-use crate::store::{Access, DeadLetter, DeadLetterFilter, DeadLetters};
+use crate::store::{Access, DeadLetter, DeadLetterFilter};
 use crate::time;
 
 /// Arguments of `dead-letters`.
@@ -119,31 +117,19 @@ async fn done(action: &Action, project: &Project) -> Result<Exit, CommandError> 
         }
         Action::Retry { ids, which, all } => {
             let filter = which.chosen(ids, *all)?;
-            let letters = known(project, &filter).await?;
-            let count = letters.retry_dead_letters(&filter).await?;
+            let letters = state::open(project, Access::Write).await?.dead_letters;
+            let count = operate::retry_dead_letters(&*letters, &filter).await?;
             print(&format!("{} queued again; the next run retries\n", counted(count, "dead letter")));
             Ok(exit(count, &filter))
         }
         Action::Drop { ids, which, all } => {
             let filter = which.chosen(ids, *all)?;
-            let letters = known(project, &filter).await?;
-            let count = letters.drop_dead_letters(&filter).await?;
+            let letters = state::open(project, Access::Write).await?.dead_letters;
+            let count = operate::drop_dead_letters(&*letters, &filter).await?;
             print(&format!("{} dropped\n", counted(count, "dead letter")));
             Ok(exit(count, &filter))
         }
     }
-}
-
-/// Opens the store for a change of the dead letters that are meant. A number that no dead letter has is an error before anything is done.
-async fn known(project: &Project, filter: &DeadLetterFilter) -> Result<Arc<dyn DeadLetters>, CommandError> {
-    let letters = state::open(project, Access::Write).await?.dead_letters;
-    for id in filter.ids.iter().flatten() {
-        if letters.dead_letter(*id).await?.is_none() {
-            let text = format!("there is no dead letter {id}, and nothing was changed; see `d365map dead-letters list`");
-            return Err(CommandError::usage(text));
-        }
-    }
-    Ok(letters)
 }
 
 /// Nothing was found by what was named.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::prepare::{Prepared, prepare, refuse_drift};
 use super::run::{Format, Watched, real_run};
 use super::{Exit, Global};
-use crate::app::{CommandError, limits, options, runtime, state};
+use crate::app::{CommandError, limits, operate, options, runtime, state};
 use crate::run::Pace;
 use crate::store::{Access, MassLimits, Reason};
 
@@ -37,27 +37,15 @@ pub struct Args {
 /// Marks a mapping for a full load, and runs it.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let mut prepared = prepare(args.plan.as_deref(), global)?;
-    let Some(flow) = prepared.plan.flow(&args.mapping).cloned() else {
-        if crate::run::workflows(&prepared.plan).iter().any(|w| w.name == args.mapping) {
-            return Err(CommandError::usage(format!(
-                "`{}` is not a mapping to Campaign; opt-outs and events are not replayed (`d365map optout reconcile` compares, `d365map events repair` reads a history)",
-                args.mapping
-            )));
-        }
-        let known: Vec<String> = prepared.plan.ingress.iter().map(|f| format!("`{}`", f.name)).collect();
-        return Err(CommandError::usage(format!("there is no mapping `{}`; the plan has {}", args.mapping, known.join(", "))));
-    };
+    let flow = operate::replayable(&prepared.plan, &args.mapping)?.clone();
     let beside = runtime()?.block_on(state::run_in_progress(&prepared.project))?;
     let later = args.later || beside.is_some();
     if !later {
         refuse_drift(&mut prepared, Some(std::slice::from_ref(&args.mapping)), args.ignore_drift, false, global.quiet)?;
     }
     let Prepared { project, plan, .. } = prepared;
-    if !args.ignore_limits {
-        limits::refuse_replay(&project, &flow)?;
-    }
     if later {
-        runtime()?.block_on(async { state::open(&project, Access::Write).await?.control.request_replay(&flow.name).await })?;
+        operate::request_replay(&project, &flow, args.ignore_limits)?;
         if !global.quiet {
             match beside {
                 Some(holder) => say!(
@@ -68,6 +56,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
             }
         }
         return Ok(Exit::Clean);
+    }
+    if !args.ignore_limits {
+        limits::refuse_replay(&project, &flow)?;
     }
     runtime()?.block_on(async {
         let stores = state::open(&project, Access::Run).await?;

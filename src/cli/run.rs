@@ -13,8 +13,8 @@ use super::progress::Progress;
 use super::signals::stop_on_signals;
 use super::{Exit, Global};
 use crate::app::limits::{self, FirstLoad};
-use crate::app::source::FilesOnDisk;
-use crate::app::{CommandError, options, runtime, services, sign_in, state, webhook};
+use crate::app::watching::Watching;
+use crate::app::{CommandError, operate, options, runtime, services, sign_in, state, webhook};
 use crate::connect::CallStats;
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
@@ -22,7 +22,7 @@ use crate::printable;
 use crate::project::Project;
 use crate::run::{
     Counters, DryRun, Options, Pace, Publisher, Reconciliation, RunError, Services, Shown, ShownRecord, ShownRecords, ShownResult, Summary,
-    Supervision, dry_run, dry_run_of_optouts, run as execute, show, watch, workflows,
+    dry_run, dry_run_of_optouts, run as execute, show, workflows,
 };
 use crate::store::{Access, MassChange, MassLimits, Outbox, Stores};
 
@@ -188,25 +188,20 @@ pub(super) fn real_run(
         let counters = Arc::new(Counters::default());
         let progress = Progress::start(counters.clone(), quiet);
         let events = Publisher::to(counters);
-        let usage = services::UsageLog::start(stores.usage.clone(), http.clone());
         let result = match options.pace {
-            Pace::Once => execute(plan, clients, stores, options, events, stop).await,
-            Pace::Watch { .. } => {
-                let Watched { plan: file, ignore_drift, .. } = watched;
-                let source =
-                    FilesOnDisk { project: project.clone(), plan: file, services: clients.clone(), http: http.clone(), ignore_drift };
-                let served = webhook.map(|bound| bound.serve(stores.notifications.clone(), options.clock.clone()));
-                let served = served.transpose().map_err(not_received)?;
-                let news = served.as_ref().map(webhook::Served::news);
-                let supervision = Supervision { source: Arc::new(source), schedules: project.schedules.clone(), upkeep, news };
-                let result = watch(plan, clients, stores, options, events, stop, supervision).await;
-                if let Some(served) = served {
-                    served.end().await;
-                }
+            Pace::Once => {
+                let usage = services::UsageLog::start(stores.usage.clone(), http.clone());
+                let result = execute(plan, clients, stores, options, events, stop).await;
+                usage.end().await;
                 result
             }
+            Pace::Watch { .. } => {
+                let Watched { plan: plan_file, ignore_drift, .. } = watched;
+                let (project, http) = (project.clone(), http.clone());
+                let watching = Watching { project, plan_file, ignore_drift, plan, services: clients, http, stores, webhook, upkeep };
+                watching.go(options, events, stop).await.map_err(not_received)?
+            }
         };
-        usage.end().await;
         drop(progress);
         Ok::<_, CommandError>(result)
     })?;
@@ -239,14 +234,10 @@ async fn approve(outbox: &dyn Outbox, plan: &ExecutionPlan, watched: &Watched, q
             Some(count) if !quiet => say!("{name}: approved {}", counted(count, "held change")),
             Some(_) => {}
             None if watched.approve_all => {}
-            None => return Err(nothing_held(&name)),
+            None => return Err(operate::nothing_held(&name)),
         }
     }
     Ok(())
-}
-
-pub(super) fn nothing_held(name: &str) -> CommandError {
-    CommandError::usage(format!("`{name}` holds nothing for approval; `d365map status` shows what does"))
 }
 
 fn report(result: Result<Summary, RunError>, calls: &CallStats, format: Format) -> Result<Exit, CommandError> {

@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::output::print;
 use super::{Exit, Global};
-use crate::app::plan::of_project;
-use crate::app::{CommandError, files, runtime, state};
+use crate::app::{CommandError, files, operate, runtime, state};
 use crate::count::counted;
-use crate::diagnostics::nearest;
 use crate::project::Project;
-use crate::run::workflows;
 use crate::store::{Access, Control, Holder, StoreError, Wish, WorkflowRecord, WorkflowState};
 use crate::time;
 
@@ -50,10 +47,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         let project = files::need_project(global.project.as_deref())?;
         let runtime = runtime()?;
         for name in &args.which.names {
-            match runtime.block_on(async { state::open(&project, Access::Write).await?.outbox.approve_mass_change(name).await })? {
-                Some(count) => print(&format!("{name}: approved {}\n", counted(count, "held change"))),
-                None => return Err(super::run::nothing_held(name)),
-            }
+            let count = runtime.block_on(async {
+                let stores = state::open(&project, Access::Write).await?;
+                operate::approve_mass_change(&*stores.outbox, name).await
+            })?;
+            print(&format!("{name}: approved {}\n", counted(count, "held change")));
         }
     }
     wish(&args.which, Wish::Run, args.restart, global)
@@ -63,37 +61,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
 pub fn wish(which: &Which, wish: Wish, again: bool, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
     let runtime = runtime()?;
-    let names = meant(which, &project, runtime.block_on(on_file(&project))?)?;
+    let names = operate::meant(&which.names, which.all, &project, runtime.block_on(on_file(&project))?)?;
     Ok(runtime.block_on(tell(&project, &names, wish, again, Duration::from_secs(which.timeout)))?)
 }
 
 /// The workflows that the state has.
 async fn on_file(project: &Project) -> Result<BTreeSet<String>, StoreError> {
     let Some(stores) = state::open_if_current(project).await? else { return Ok(BTreeSet::new()) };
-    let status = stores.control.status().await?;
-    Ok(status.mappings.into_iter().map(|m| m.mapping).chain(status.workflows.into_iter().map(|w| w.name)).collect())
-}
-
-/// The names that are meant, all of them known.
-fn meant(which: &Which, project: &Project, mut known: BTreeSet<String>) -> Result<Vec<String>, CommandError> {
-    // Where the files do not compile, what ran before can still be stopped.
-    let planned: Vec<String> = of_project(project).map(|p| workflows(&p).into_iter().map(|w| w.name).collect()).unwrap_or_default();
-    if which.all {
-        return if planned.is_empty() { Ok(known.into_iter().collect()) } else { Ok(planned) };
-    }
-    if which.names.is_empty() {
-        return Err(CommandError::usage("say which ones: workflows, or --all"));
-    }
-    known.extend(planned);
-    if let Some(name) = which.names.iter().find(|n| !known.contains(*n)) {
-        let help = match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "there is none; `d365map check` says what is wrong with the mapping files".to_owned(),
-            None => format!("there are {}", known.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")),
-        };
-        return Err(CommandError::usage(format!("there is no workflow `{name}`; {help}")));
-    }
-    Ok(which.names.clone())
+    Ok(operate::known(&stores.control.status().await?))
 }
 
 async fn tell(project: &Project, names: &[String], wish: Wish, again: bool, timeout: Duration) -> Result<Exit, StoreError> {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::output::{print, print_json};
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files, runtime, services::ServiceError, sign_in, state};
+use crate::app::{CommandError, files, operate, runtime, services::ServiceError, sign_in};
 use crate::connect::SignedIn;
 use crate::count::counted;
 use crate::printable;
-use crate::store::{EventsStatus, FINISHED, Holder, MappingStatus, Phase, Status, StoreError, Wish, WorkflowRecord, WorkflowState};
+use crate::store::{EventsStatus, FINISHED, Holder, MappingStatus, Phase, Status, Wish, WorkflowRecord, WorkflowState};
 use crate::system::SystemId;
 use crate::time;
 
@@ -24,32 +24,12 @@ pub struct Args {
 /// Prints the status.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
-    let (process, status) = runtime()?.block_on(async {
-        let process = state::run_in_progress(&project).await?;
-        Ok::<_, StoreError>((process, state::status(&project).await))
-    })?;
-    let mut status = match status {
-        Ok(status) => status,
-        Err(StoreError::NotFound { .. }) => Status { mappings: Vec::new(), workflows: Vec::new(), last_run: None },
-        Err(error) => return Err(error.into()),
-    };
-    let runs = process.as_ref().filter(|holder| status.is_of(holder));
-    status.workflows = status.workflows.into_iter().map(|w| w.shown(runs)).collect();
-    let signed_in = sign_in::signed_in(&project);
+    let found = runtime()?.block_on(operate::status(&project))?;
     match args.format {
-        Format::Json => {
-            let mut document = serde_json::json!({"version": 1, "process": process, "status": status});
-            if let Some(signed_in) = &signed_in {
-                let shown = signed_in
-                    .as_ref()
-                    .map_or_else(|error| serde_json::json!({ "error": error.to_string() }), |kept| serde_json::json!(kept));
-                document["sign_ins"] = serde_json::json!({ SystemId::Partner.key(): shown });
-            }
-            print_json(&format!("{document}\n"));
-        }
+        Format::Json => print_json(&format!("{}\n", found.document(&project))),
         Format::Human => {
-            let mut text = describe(&status, process.as_ref());
-            if let Some(signed_in) = &signed_in {
+            let mut text = describe(&found.status, found.process.as_ref());
+            if let Some(signed_in) = &sign_in::signed_in(&project) {
                 text.push_str(&sign_in_line(signed_in, time::now()));
             }
             print(&text);
