@@ -82,7 +82,6 @@ mod schema;
 #[cfg(feature = "internals")]
 pub mod schema;
 #[cfg(not(feature = "internals"))]
-#[allow(dead_code, reason = "the command `serve` will use it")]
 mod serve;
 #[cfg(feature = "internals")]
 pub mod serve;

@@ -36,29 +36,10 @@ pub struct FilesOnDisk {
 
 impl PlanSource for FilesOnDisk {
     fn mark(&self) -> u64 {
-        let mut files = BTreeSet::new();
         match &self.plan {
-            Some(plan) => drop(files.insert(plan.clone())),
-            None => {
-                gather(&self.project.mappings, &mut files);
-                // The mapping files may include files of other folders of the project.
-                for file in files.clone() {
-                    includes(&self.project.root, &file, &mut files);
-                }
-                gather(&self.project.schemas, &mut files);
-            }
+            Some(plan) => mark_of_files(BTreeSet::from([plan.clone()])),
+            None => FilesOnDisk::mark_of(&self.project),
         }
-        let mut hasher = siphasher::sip::SipHasher13::new();
-        for file in files {
-            hasher.write(file.to_string_lossy().as_bytes());
-            // One that is not there any more, or cannot be seen, is another state of things too.
-            if let Ok(data) = std::fs::metadata(&file) {
-                hasher.write_u64(data.len());
-                let changed = data.modified().ok().and_then(|m| m.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-                hasher.write_u128(changed.as_nanos());
-            }
-        }
-        hasher.finish()
     }
 
     fn load(&self) -> Result<Arc<ExecutionPlan>, PlanSourceError> {
@@ -91,7 +72,34 @@ impl PlanSource for FilesOnDisk {
     }
 }
 
+/// A mark of files as they are.
+fn mark_of_files(files: BTreeSet<PathBuf>) -> u64 {
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    for file in files {
+        hasher.write(file.to_string_lossy().as_bytes());
+        // One that is not there any more, or cannot be seen, is another state of things too.
+        if let Ok(data) = std::fs::metadata(&file) {
+            hasher.write_u64(data.len());
+            let changed = data.modified().ok().and_then(|m| m.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+            hasher.write_u128(changed.as_nanos());
+        }
+    }
+    hasher.finish()
+}
+
 impl FilesOnDisk {
+    /// A mark of a project's mapping and schema files as they are: another mark, other files.
+    pub fn mark_of(project: &Project) -> u64 {
+        let mut files = BTreeSet::new();
+        gather(&project.mappings, &mut files);
+        // The mapping files may include files of other folders of the project.
+        for file in files.clone() {
+            includes(&project.root, &file, &mut files);
+        }
+        gather(&project.schemas, &mut files);
+        mark_of_files(files)
+    }
+
     /// As at the start of a run, for the tables of one workflow.
     fn refuse_drift(&self, plan: &ExecutionPlan) -> Result<(), AppError> {
         let source = metadata::connect(&self.project)?;

@@ -35,6 +35,7 @@ mod progress;
 mod replay;
 mod run;
 mod schema;
+mod serve;
 mod signals;
 mod start;
 mod state;
@@ -107,6 +108,8 @@ enum Command {
     Plan(plan::Args),
     /// Move records: a first full load, then changes.
     Run(run::Args),
+    /// Do what `run --watch` does, for one or several projects, and show and steer it in a browser.
+    Serve(serve::Args),
     /// Read all records of a mapping again.
     Replay(replay::Args),
     /// Examine the project, this machine and both services, and say how to fix what is missing.
@@ -154,7 +157,11 @@ pub fn main() -> ExitCode {
     no_core_dumps();
     let cli = Cli::parse();
     let global = &cli.global;
-    let watches = matches!(&cli.command, Command::Run(args) if args.watches());
+    let watches = match &cli.command {
+        Command::Run(args) => args.watches(),
+        Command::Serve(_) => true,
+        _ => false,
+    };
     trace(global, watches);
     let done = match &cli.command {
         Command::Init(args) => init::run(args, global),
@@ -166,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(args, global),
         Command::Plan(args) => plan::run(args, global),
         Command::Run(args) => run::run(args, global),
+        Command::Serve(args) => serve::run(args, global),
         Command::Replay(args) => replay::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Login(args) => login::login(args, global),

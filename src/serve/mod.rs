@@ -1,3 +1,48 @@
-//! The service with its pages and its API: `d365map serve`.
+//! `d365map serve`: runs what `run --watch` runs, for one or several projects, and shows and steers it in a browser.
+//!
+//! Each project is watched by a thread of its own ([`runner`]), with a runtime of its own, as `run --watch` would be: a page that takes
+//! long keeps no record waiting. Pages, actions and the API are routes of one table ([`routes`]), which says for each what right it needs;
+//! they read and write the state beside the run, as other commands do, and share with these what they do (`app::operate`).
+//!
+//! Pages are rendered on the server and work without JavaScript. A script of ours replaces parts of them as the state changes.
 
 pub mod access;
+mod answer;
+mod api;
+mod assets;
+mod live;
+mod pages;
+mod routes;
+mod runner;
+mod site;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use routes::{Route, table};
+pub use runner::{RunnerOptions, Runners};
+pub use site::{Served, ServedError, Site};
+
+/// How long requests that are being answered are waited for at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Answers requests until `stop` is cancelled. Open live connections end then; other requests have a few seconds.
+///
+/// # Errors
+/// The system's, if the listener cannot be used.
+pub async fn answer_requests(listener: tokio::net::TcpListener, site: Arc<Site>, stop: CancellationToken) -> std::io::Result<()> {
+    let app = routes::router(site).into_make_service_with_connect_info::<access::Peer>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let task = tokio::spawn(async move { server.await });
+    let mut task = tokio_util::task::AbortOnDropHandle::new(task);
+    tokio::select! {
+        ended = &mut task => return ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+        () = stop.cancelled() => {}
+    }
+    match tokio::time::timeout(LAST_ANSWERS, &mut task).await {
+        Ok(ended) => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+        Err(_) => Ok(()),
+    }
+}

@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "report",
             "run",
             "schema",
+            "serve",
             "store",
             "syntax",
             "system",
@@ -36,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "time",
         ],
     ),
-    ("serve", &["project", "run"]),
+    ("serve", &["app", "connect", "count", "diagnostics", "plan", "project", "run", "store", "time"]),
     ("lsp", &["app", "check", "count", "diagnostics", "format", "plan", "project", "schema", "steps", "syntax"]),
     // The application.
     (

@@ -1,0 +1,88 @@
+//! The one table of routes: method, path, the right that the caller needs, and how a caller is recognized at that door.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Method;
+use axum::routing::{MethodRouter, get, post};
+
+use super::access::{Door, Right};
+use super::answer::Failure;
+use super::pages::{dead_letters, home, overview};
+use super::site::Site;
+use super::{api, assets, live};
+
+/// A route.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// The right that the caller needs.
+    pub right: Right,
+    /// How the caller is recognized, and how a caller without the right is answered.
+    pub door: Door,
+    handler: fn() -> MethodRouter<Arc<Site>>,
+}
+
+impl Route {
+    /// A page: GET.
+    pub(super) const fn page(path: &'static str, right: Right, handler: fn() -> MethodRouter<Arc<Site>>) -> Route {
+        Route { method: Method::GET, path, right, door: Door::Page, handler }
+    }
+
+    /// An action of a page: POST of a form.
+    pub(super) const fn action(path: &'static str, right: Right, handler: fn() -> MethodRouter<Arc<Site>>) -> Route {
+        Route { method: Method::POST, path, right, door: Door::Action, handler }
+    }
+
+    /// A part of a page that is updated.
+    pub(super) const fn live(path: &'static str, right: Right, handler: fn() -> MethodRouter<Arc<Site>>) -> Route {
+        Route { method: Method::GET, path, right, door: Door::Live, handler }
+    }
+
+    /// A route of the API.
+    pub(super) const fn api(method: Method, path: &'static str, right: Right, handler: fn() -> MethodRouter<Arc<Site>>) -> Route {
+        Route { method, path, right, door: Door::Api, handler }
+    }
+
+    /// A route that needs no session.
+    pub(super) const fn open(method: Method, path: &'static str, handler: fn() -> MethodRouter<Arc<Site>>) -> Route {
+        Route { method, path, right: Right::View, door: Door::Open, handler }
+    }
+}
+
+/// All routes.
+pub fn table() -> Vec<Route> {
+    vec![
+        Route::page("/", Right::View, || get(home::page)),
+        Route::page("/p/{project}", Right::View, || get(overview::page)),
+        Route::action("/p/{project}/workflows/{name}/start", Right::Operate, || post(overview::start)),
+        Route::action("/p/{project}/workflows/{name}/restart", Right::Operate, || post(overview::restart)),
+        Route::action("/p/{project}/workflows/{name}/stop", Right::Operate, || post(overview::stop)),
+        Route::page("/p/{project}/workflows/{name}/replay", Right::Operate, || get(overview::replay_page)),
+        Route::action("/p/{project}/workflows/{name}/replay", Right::Operate, || post(overview::replay)),
+        Route::action("/p/{project}/workflows/{name}/approve-mass-change", Right::Operate, || post(overview::approve_mass_change)),
+        Route::action("/p/{project}/try-again", Right::Operate, || post(overview::try_again)),
+        Route::page("/p/{project}/dead-letters", Right::View, || get(dead_letters::list)),
+        Route::page("/p/{project}/dead-letters/{id}", Right::View, || get(dead_letters::show)),
+        Route::action("/p/{project}/dead-letters/retry", Right::Operate, || post(dead_letters::retry)),
+        Route::action("/p/{project}/dead-letters/drop", Right::Operate, || post(dead_letters::drop)),
+        Route::live("/live/{project}/{part}", Right::View, || get(live::stream)),
+        Route::open(Method::GET, "/assets/{name}", || get(assets::file)),
+        Route::open(Method::GET, "/healthz", || get(api::health)),
+        Route::open(Method::GET, "/readyz", || get(api::ready)),
+    ]
+}
+
+/// The routes with what is around all of them.
+pub fn router(site: Arc<Site>) -> Router {
+    let mut router = Router::new();
+    for route in table() {
+        let guarded = (route.handler)().layer(site.access.guard(route.right, route.door));
+        router = router.route(route.path, guarded);
+    }
+    let router = router.merge(site.access.routes());
+    let unknown = async || Failure::not_found("there is no such page");
+    site.access.clone().around(router.fallback(unknown).with_state(site))
+}

@@ -1,0 +1,190 @@
+//! Watches a project in a thread of its own, as `run --watch` would, until the server ends.
+//!
+//! A project that cannot start (a fault in a mapping file, a service that is down, a secret that cannot be read) is tried again when its
+//! files change, when somebody asks for it, and now and then. Its pages show the reason in the meantime.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::site::Served;
+use crate::app::limits::{self, FirstLoad};
+use crate::app::plan::leave_out_two_way;
+use crate::app::source::FilesOnDisk;
+use crate::app::watching::Watching;
+use crate::app::{AppError, CommandError, drift, files, metadata, options, plan, runtime, services, sign_in, state, webhook};
+use crate::diagnostics::render::Style;
+use crate::plan::ExecutionPlan;
+use crate::project::Project;
+use crate::run::{Counters, Pace, Publisher, Subscriber, workflows};
+use crate::store::Access;
+
+/// How often the files of a project that could not start are looked at.
+const FILES: Duration = Duration::from_secs(2);
+/// After that time a project that could not start is tried again without a reason.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// How projects are watched.
+#[derive(Clone, Debug, Default)]
+pub struct RunnerOptions {
+    /// Start also if the services have changed in a way that breaks the mappings.
+    pub ignore_drift: bool,
+    /// Load more than 15,000,000 records for the first time too.
+    pub ignore_limits: bool,
+}
+
+/// The threads that watch the projects.
+pub struct Runners {
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Runners {
+    /// Begins to watch projects. `subscribers` are those of each project's events.
+    ///
+    /// # Errors
+    /// The system gives no thread or runtime.
+    pub fn start(
+        projects: impl IntoIterator<Item = Arc<Served>>,
+        options: &RunnerOptions,
+        subscribers: impl Fn(&Served) -> Vec<Arc<dyn Subscriber>>,
+    ) -> Result<Runners, CommandError> {
+        let stop = CancellationToken::new();
+        let mut threads = Vec::new();
+        for served in projects {
+            let runtime = runtime()?;
+            let runner = Runner { subscribers: subscribers(&served), options: options.clone(), stop: stop.clone(), served };
+            let thread = std::thread::Builder::new().name(format!("watch {}", runner.served.name));
+            threads.push(thread.spawn(move || runner.go(&runtime)).map_err(AppError::Runtime)?);
+        }
+        Ok(Runners { stop, threads })
+    }
+
+    /// Finishes what is in flight, and ends. Blocks.
+    pub fn end(self) {
+        self.stop.cancel();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("the thread of a project ended with a panic; nothing is lost");
+            }
+        }
+    }
+}
+
+struct Runner {
+    served: Arc<Served>,
+    options: RunnerOptions,
+    subscribers: Vec<Arc<dyn Subscriber>>,
+    stop: CancellationToken,
+}
+
+impl Runner {
+    fn go(&self, runtime: &Runtime) {
+        while !self.stop.is_cancelled() {
+            let problem = match self.prepare(runtime).and_then(|watching| self.watch(runtime, watching)) {
+                Ok(()) if self.stop.is_cancelled() => break,
+                Ok(()) => "the watch has ended".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(project = self.served.name, problem, "the project is not running");
+            self.served.note(|now| (now.problem, now.http) = (Some(problem), None));
+            self.wait(runtime);
+        }
+    }
+
+    /// From the files as they are to what a watch needs. Blocks.
+    fn prepare(&self, runtime: &Runtime) -> Result<Watching, CommandError> {
+        let project = Project::load(&self.served.file).map_err(files::FilesError::from)?;
+        self.served.note(|now| now.project = Arc::new(project.clone()));
+        let mut plan = plan::of_project(&project)?;
+        leave_out_two_way(&project, &mut plan);
+        if let Some(name) = project.schedules.keys().find(|name| !workflows(&plan).iter().any(|w| w.name == **name)) {
+            return Err(CommandError::usage(format!("`schedules` of the project file has `{name}`, and there is no such workflow")));
+        }
+        if !self.options.ignore_drift {
+            refuse_drift(&project, &plan)?;
+        }
+        if !self.options.ignore_limits
+            && let FirstLoad::Unknown(error) = limits::refuse_initial(&project, &plan, None)?
+        {
+            tracing::warn!(project = self.served.name, %error, "the number of records to load is not known");
+        }
+        let webhook = webhook::bind(&project, &plan, None).map_err(CommandError::usage)?;
+        let (stores, spent) = runtime.block_on(async {
+            let stores = state::open(&project, Access::Run).await?;
+            let spent = services::spent_today(&stores).await?;
+            Ok::<_, CommandError>((stores, spent))
+        })?;
+        let (http, clients) = services::of_plan(&project, &plan, None, Some(&spent))?;
+        let upkeep = sign_in::upkeep(&project).unwrap_or_else(|error| {
+            tracing::warn!(project = self.served.name, %error, "the sign-in to Partner Center is not kept alive");
+            Vec::new()
+        });
+        Ok(Watching {
+            project,
+            plan_file: None,
+            ignore_drift: self.options.ignore_drift,
+            plan: Arc::new(plan),
+            services: clients,
+            http,
+            stores,
+            webhook,
+            upkeep,
+        })
+    }
+
+    fn watch(&self, runtime: &Runtime, watching: Watching) -> Result<(), CommandError> {
+        let (plan, http) = (watching.plan.clone(), watching.http.clone());
+        self.served.note(|now| (now.plan, now.http, now.problem) = (Some(plan), Some(http), None));
+        let options = options::of_project(&watching.project, Pace::Watch { interval: watching.project.limits.watch_interval }, Vec::new());
+        let mut events = Publisher::to(Arc::new(Counters::default())).and(Arc::new(self.served.live.clone()));
+        for subscriber in &self.subscribers {
+            events = events.and(subscriber.clone());
+        }
+        let result = runtime.block_on(watching.go(options, events, self.stop.child_token()));
+        result.map_err(CommandError::usage)??;
+        Ok(())
+    }
+
+    /// Until the files change, somebody asks, or it is time.
+    fn wait(&self, runtime: &Runtime) {
+        let before = self.mark();
+        runtime.block_on(async {
+            let again = tokio::time::sleep(AGAIN);
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = self.served.retry.notified() => return,
+                    () = &mut again => return,
+                    () = tokio::time::sleep(FILES) => if self.mark() != before { return },
+                }
+            }
+        });
+    }
+
+    /// A mark of the project's files as they are.
+    fn mark(&self) -> (u64, Option<std::time::SystemTime>) {
+        let project = self.served.project();
+        let file = std::fs::metadata(&self.served.file).and_then(|data| data.modified()).ok();
+        (FilesOnDisk::mark_of(&project), file)
+    }
+}
+
+/// Refuses to begin if the services have changed in a way that breaks the mappings. A service that cannot be asked keeps nothing from
+/// beginning: each workflow waits for it by itself.
+fn refuse_drift(project: &Project, plan: &ExecutionPlan) -> Result<(), CommandError> {
+    let source = metadata::connect(project)?;
+    match drift::of_project(source.as_ref(), project, Some(files::of_project(project.clone())?), plan) {
+        Err(error) => {
+            let error = error.to_string();
+            tracing::warn!(error, "the services' schemas were not compared with the committed ones");
+            Ok(())
+        }
+        Ok(drift) if drift.is_breaking() => Err(AppError::Drift { shown: drift.text(Style::PLAIN).trim_end().to_owned() }.into()),
+        Ok(_) => Ok(()),
+    }
+}

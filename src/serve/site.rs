@@ -1,0 +1,177 @@
+//! What all requests share: the projects with their states.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{Mutex, Notify};
+
+use super::access::Access;
+use super::live::Live;
+use crate::app::state;
+use crate::connect::{CallStats, Http};
+use crate::plan::ExecutionPlan;
+use crate::project::{Project, ProjectError};
+use crate::store::{self, StoreError, Stores};
+
+/// What all requests share.
+pub struct Site {
+    /// The projects by their names in addresses.
+    pub projects: BTreeMap<String, Arc<Served>>,
+    /// Who may do what.
+    pub access: Access,
+}
+
+/// A project that is served.
+pub struct Served {
+    /// Its name in addresses and on pages.
+    pub name: String,
+    /// Its project file.
+    pub file: PathBuf,
+    /// Tells pages that something may have changed.
+    pub live: Live,
+    /// Wakes a runner that waits because the project could not start.
+    pub(super) retry: Notify,
+    situation: RwLock<Situation>,
+    /// The state, opened at the first use and kept open.
+    stores: Mutex<Option<Stores>>,
+}
+
+/// How a project is at the moment.
+#[derive(Clone)]
+pub struct Situation {
+    /// The project file as it was when it was last read without a fault.
+    pub project: Arc<Project>,
+    /// The plan that the watch began with; none before it began.
+    pub plan: Option<Arc<ExecutionPlan>>,
+    /// The HTTP layer of the watch, for its counts of calls.
+    pub http: Option<Http>,
+    /// Why the project is not watched, if it is not.
+    pub problem: Option<String>,
+}
+
+/// Why projects cannot be served together.
+#[derive(Debug, thiserror::Error)]
+pub enum ServedError {
+    /// A project file cannot be used.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// Two projects keep their state in the same file.
+    #[error("{} and {} have the same state file; give each project its own: `state: …` in d365map.yaml", first.display(), second.display())]
+    SharedState {
+        /// A project file.
+        first: PathBuf,
+        /// Another project file.
+        second: PathBuf,
+    },
+}
+
+impl Served {
+    /// The projects of these files or folders, each with a name of its own: that of its folder, with a number if it is taken.
+    ///
+    /// # Errors
+    /// A project file cannot be used, or two projects share their state.
+    pub fn load(paths: &[PathBuf]) -> Result<BTreeMap<String, Arc<Served>>, ServedError> {
+        let mut served: BTreeMap<String, Arc<Served>> = BTreeMap::new();
+        for path in paths {
+            let file = if path.is_dir() { path.join(crate::project::FILE_NAME) } else { path.clone() };
+            let project = Project::load(&file)?;
+            if let Some(other) = served.values().find(|other| other.now().project.state == project.state) {
+                return Err(ServedError::SharedState { first: other.file.clone(), second: file });
+            }
+            let base = slug(&project.root);
+            let name = (1..).map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") }).find(|name| !served.contains_key(name));
+            let name = name.unwrap_or(base);
+            served.insert(name.clone(), Arc::new(Served::new(name, file, project)));
+        }
+        Ok(served)
+    }
+
+    fn new(name: String, file: PathBuf, project: Project) -> Served {
+        let situation = Situation { project: Arc::new(project), plan: None, http: None, problem: None };
+        Served { name, file, live: Live::default(), retry: Notify::new(), situation: RwLock::new(situation), stores: Mutex::new(None) }
+    }
+
+    /// How the project is now.
+    pub fn now(&self) -> Situation {
+        self.situation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how the project is.
+    pub(super) fn note(&self, change: impl FnOnce(&mut Situation)) {
+        change(&mut self.situation.write().unwrap_or_else(PoisonError::into_inner));
+        self.live.changed();
+    }
+
+    /// The project file as it was last read.
+    pub fn project(&self) -> Arc<Project> {
+        self.now().project
+    }
+
+    /// The calls to services since the watch began.
+    pub fn calls(&self) -> CallStats {
+        self.now().http.map(|http| http.stats()).unwrap_or_default()
+    }
+
+    /// The state, for reading and for changes beside the run.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub async fn stores(&self) -> Result<Stores, StoreError> {
+        let mut kept = self.stores.lock().await;
+        if let Some(stores) = &*kept {
+            return Ok(stores.clone());
+        }
+        let stores = state::open(&self.project(), store::Access::Write).await?;
+        *kept = Some(stores.clone());
+        Ok(stores)
+    }
+
+    /// Has a project that could not start try again at once.
+    pub fn try_again(&self) {
+        self.retry.notify_one();
+    }
+}
+
+/// A name for addresses: the folder's, in lower case, with hyphens for what addresses do not take.
+fn slug(root: &Path) -> String {
+    let name = root.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let mut slug = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            slug.push(c);
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "project".to_owned() } else { slug.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folders_name_is_a_name_for_addresses() {
+        for (folder, name) in
+            [("/a/CRM sync", "crm-sync"), ("/a/..x_1", "x_1"), ("/", "project"), ("/ü", "project"), ("/a/Müller & Co.", "m-ller-co")]
+        {
+            assert_eq!(slug(Path::new(folder)), name, "{folder}");
+        }
+    }
+
+    #[test]
+    fn each_project_has_a_name_and_a_state_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = ["a/sync", "b/sync"].iter().map(|name| folder.path().join(name)).collect();
+        for path in &paths {
+            std::fs::create_dir_all(path).unwrap();
+            std::fs::write(path.join("d365map.yaml"), "mappings: mappings\n").unwrap();
+        }
+        let served = Served::load(&paths).unwrap();
+        assert_eq!(served.keys().collect::<Vec<_>>(), ["sync", "sync-2"]);
+        let twice = Served::load(&[paths[0].clone(), paths[0].join("d365map.yaml")]);
+        assert!(matches!(twice, Err(ServedError::SharedState { .. })));
+    }
+}
