@@ -15,15 +15,19 @@ mod pages;
 mod routes;
 mod runner;
 mod site;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio_util::sync::CancellationToken;
 
 pub use routes::{Route, table};
 pub use runner::{RunnerOptions, Runners};
 pub use site::{Served, ServedError, Site};
+pub use tls::{TlsError, TlsFiles, TlsListener};
 
 /// How long requests that are being answered are waited for at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -32,7 +36,12 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The system's, if the listener cannot be used.
-pub async fn answer_requests(listener: tokio::net::TcpListener, site: Arc<Site>, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn answer_requests<L>(listener: L, site: Arc<Site>, stop: CancellationToken) -> std::io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+    access::Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let app = routes::router(site).into_make_service_with_connect_info::<access::Peer>();
     let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
     let task = tokio::spawn(async move { server.await });
