@@ -1,8 +1,8 @@
-//! TLS of the server, with the certificate of two PEM files. A renewed certificate is taken up while the server runs.
+//! TLS of the server, with a certificate of PEM files. A renewed certificate is taken up while the server runs.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use secrecy::ExposeSecret;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::access::Peer;
+use crate::project::{SecretError, SecretRef};
 
 /// How long a client has for its part of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -32,48 +34,55 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or is not PEM of that kind.
-    #[error("{}: {reason}", path.display())]
-    File {
+    /// The file cannot be read, or has no certificate in PEM format.
+    #[error("serve.tls.certificate: {}: {reason}", path.display())]
+    Certificate {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
+    /// The key cannot be fetched.
+    #[error("serve.tls.key: {0}")]
+    Secret(#[from] SecretError),
+    /// The key is not in PEM format.
+    #[error("serve.tls.key: {0}")]
+    Key(String),
     /// The certificate and the key do not belong together, or the key cannot be used.
     #[error("serve.tls: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
-/// The files of a certificate.
+/// A certificate of a project.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
+    /// The folder of the project.
+    pub root: PathBuf,
     /// The certificate, followed by those between it and the root, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
+    /// Where its private key is kept, PEM.
+    pub key: SecretRef,
 }
 
 impl TlsFiles {
+    /// Blocks: a secret can come from a command.
     fn load(&self) -> Result<CertifiedKey, TlsError> {
-        let chain = CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let chain = chain.map_err(|error| wrong(&self.certificate, &error))?;
+        let path = self.root.join(&self.certificate);
+        let wrong = |reason: String| TlsError::Certificate { path: path.clone(), reason };
+        let chain = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let chain = chain.map_err(|error| wrong(error.to_string()))?;
         if chain.is_empty() {
-            return Err(TlsError::File { path: self.certificate.clone(), reason: "there is no certificate in this file".to_owned() });
+            return Err(wrong("there is no certificate in this file".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, &error))?;
-        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
-        Ok(certified)
+        let key = self.key.resolve_key(&self.root)?;
+        let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|error| TlsError::Key(error.to_string()))?;
+        Ok(CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?)
     }
 
-    /// When the files were changed last.
-    fn mark(&self) -> [Option<SystemTime>; 2] {
-        [&self.certificate, &self.key].map(|path| std::fs::metadata(path).and_then(|data| data.modified()).ok())
+    /// When the certificate was changed last.
+    fn mark(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.root.join(&self.certificate)).and_then(|data| data.modified()).ok()
     }
-}
-
-fn wrong(path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {
-    TlsError::File { path: path.to_path_buf(), reason: error.to_string() }
 }
 
 /// The certificate as it is now.
@@ -144,12 +153,14 @@ async fn reload(files: TlsFiles, current: Arc<Current>) {
             continue;
         }
         mark = now;
-        match files.load() {
-            Ok(certified) => {
+        let renewed = files.clone();
+        match tokio::task::spawn_blocking(move || renewed.load()).await {
+            Ok(Ok(certified)) => {
                 *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
                 tracing::info!("the renewed certificate of the server is in use");
             }
-            Err(error) => tracing::error!(%error, "the renewed certificate of the server cannot be used; the one before stays in use"),
+            Ok(Err(error)) => tracing::error!(%error, "the renewed certificate of the server cannot be used; the one before stays in use"),
+            Err(error) => tracing::error!(%error, "the renewed certificate of the server was not read"),
         }
     }
 }
