@@ -8,6 +8,7 @@
 
 mod adopt;
 mod allow;
+mod as_text;
 mod both_ways;
 mod case;
 mod cases;

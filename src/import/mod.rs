@@ -4,6 +4,7 @@
 //! each column holds; [`text`] writes the entries. A row that makes no entry stays in the result as a comment, so that nothing is lost on
 //! the way.
 
+mod blocks;
 mod cells;
 mod columns;
 mod date;

@@ -1,8 +1,6 @@
 //! Rows as entries of a mapping file.
 
-use std::collections::BTreeMap;
-
-use super::cells::{is_comparison, is_source, is_text, no, quoted, reads, spelled, steps, value, yes};
+use super::cells::{is_source, is_text, no, quoted, reads, spelled, steps, value, yes};
 use super::date::{self, DateOrder, NotADate};
 use super::direction::{self, Direction};
 use super::kind::Kind;
@@ -34,30 +32,42 @@ pub struct Note {
     pub text: String,
 }
 
-struct Writer<'s> {
-    source: &'s Schema,
-    target: &'s Schema,
+/// Writes a mapping.
+pub(super) struct Writer<'s> {
+    pub(super) source: &'s Schema,
+    pub(super) target: &'s Schema,
     /// The order of day and month, where a date does not tell.
-    dates: Option<DateOrder>,
-    lines: Vec<Line>,
-    notes: Vec<Note>,
-    left: usize,
+    pub(super) dates: Option<DateOrder>,
+    pub(super) lines: Vec<Line>,
+    pub(super) notes: Vec<Note>,
+    pub(super) left: usize,
+}
+
+/// Why a cell is not a value of a field.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotAValue {
+    /// A date of which day and month may be taken for each other: the cell, and the two days.
+    #[error("`{0}` may be {1} or {2}: write the date as {1}, or say `--dates dmy` or `--dates mdy`")]
+    Ambiguous(String, String, String),
+    /// A time in a field that is a day: the cell.
+    #[error("`{0}` has a time, but the field is a day")]
+    Time(String),
 }
 
 /// A line of the mapping file, and the row (file and number) that it comes from.
-type Line = (String, Option<(String, usize)>);
+pub(super) type Line = (String, Option<(String, usize)>);
 
 /// A row of field mappings with its file and its direction; the direction is missing if the cell says none.
 type FieldRow<'t> = (&'t str, &'t Row, Option<Direction>);
 
 /// The option that names the mapping and its tables: `contacts: d365.contact -> campaign.profile`.
-const HEADING: &str = "mapping";
+pub(super) const HEADING: &str = "mapping";
 /// The option that says in which direction opt-outs go.
-const OPT_OUTS: &str = "opt-outs";
+pub(super) const OPT_OUTS: &str = "opt-outs";
 /// The option that says by which fields records without a key are adopted.
-const ADOPT: &str = "adopt";
+pub(super) const ADOPT: &str = "adopt";
 /// The option that declares a table of a file, without the word `table`.
-const TABLE: &str = "table";
+pub(super) const TABLE: &str = "table";
 
 /// The name of the mapping and its tables, if an option of the tables has them.
 pub fn heading(tables: &[Table]) -> Option<(String, String, String)> {
@@ -130,7 +140,7 @@ fn order_of_dates(tables: &[Table]) -> Option<DateOrder> {
 }
 
 /// The dotted name of a field: by its name, by its name in other letters, by its label.
-fn find(cell: &str, table: &Schema) -> Option<String> {
+pub(super) fn find(cell: &str, table: &Schema) -> Option<String> {
     let parts: Vec<&str> = cell.split('.').map(str::trim).collect();
     if table.field(&parts).is_some() {
         return Some(parts.join("."));
@@ -192,25 +202,25 @@ fn beside_the_pair(row: &Row) -> Option<&'static str> {
 }
 
 impl Writer<'_> {
-    fn line(&mut self, text: String, row: Option<(String, usize)>) {
+    pub(super) fn line(&mut self, text: String, row: Option<(String, usize)>) {
         for part in text.split('\n') {
             self.lines.push((part.to_owned(), row.clone()));
         }
     }
 
-    fn note(&mut self, file: &str, row: &Row, text: String) {
+    pub(super) fn note(&mut self, file: &str, row: &Row, text: String) {
         self.notes.push(Note { place: format!("{file} row {}", row.number), text });
     }
 
     /// A row that makes no entry.
-    fn leave(&mut self, file: &str, row: &Row, why: &str) {
+    pub(super) fn leave(&mut self, file: &str, row: &Row, why: &str) {
         self.left += 1;
         let cells: Vec<String> = row.cells.iter().map(|(name, cell)| format!("{name}: {}", cell.replace(['\n', '\r'], " "))).collect();
         self.line(format!("# TODO {file} row {}: {why} ({})", row.number, cells.join("; ")), Some((file.to_owned(), row.number)));
         self.note(file, row, format!("left as a comment: {why}"));
     }
 
-    fn name(&mut self, cell: &str, table: &Schema, file: &str, row: &Row) -> String {
+    pub(super) fn name(&mut self, cell: &str, table: &Schema, file: &str, row: &Row) -> String {
         match find(cell, table) {
             Some(found) if found != cell => {
                 self.note(file, row, format!("`{cell}` was taken for {}.{found}", table.id));
@@ -236,7 +246,7 @@ impl Writer<'_> {
     }
 
     /// Returns a cell as a value of a field of this type, or why it is not one.
-    fn value(&mut self, cell: &str, ty: Option<&FieldType>, file: &str, row: &Row) -> Result<String, String> {
+    pub(super) fn value(&mut self, cell: &str, ty: Option<&FieldType>, file: &str, row: &Row) -> Result<String, NotAValue> {
         if is_text(cell) {
             return Ok(cell.to_owned());
         }
@@ -246,13 +256,13 @@ impl Writer<'_> {
             // What is not a date is reported where the mapping is checked.
             Err(NotADate::Other) => return Ok(cell.replace(' ', "T")),
             Err(NotADate::Ambiguous(a, b)) => {
-                return Err(format!("`{cell}` may be {a} or {b}: write the date as {a}, or say `--dates dmy` or `--dates mdy`"));
+                return Err(NotAValue::Ambiguous(cell.to_owned(), a, b));
             }
         };
         let text = match (ty, found.clock.as_deref()) {
             (_, None) => found.day,
             (Some(FieldType::Date), Some("00:00:00")) => found.day,
-            (Some(FieldType::Date), Some(_)) => return Err(format!("`{cell}` has a time, but the field is a day")),
+            (Some(FieldType::Date), Some(_)) => return Err(NotAValue::Time(cell.to_owned())),
             (_, Some(clock)) => format!("{}T{clock}{}", found.day, found.offset.as_deref().unwrap_or("Z")),
         };
         if text != cell {
@@ -383,7 +393,7 @@ impl Writer<'_> {
         self.line("}".to_owned(), None);
     }
 
-    fn comment(&mut self, file: &str, row: &Row) {
+    pub(super) fn comment(&mut self, file: &str, row: &Row) {
         for comment in row.comments() {
             self.line(comment, Some((file.to_owned(), row.number)));
         }
@@ -427,7 +437,7 @@ impl Writer<'_> {
             let field = find(from, schema).and_then(|f| schema.field(&f.split('.').collect::<Vec<_>>()));
             match self.value(default, field.map(|f| &f.ty), file, row) {
                 Ok(default) => entry.push_str(&format!(" | default({default})")),
-                Err(why) => return self.leave(file, row, &why),
+                Err(why) => return self.leave(file, row, &why.to_string()),
             }
         }
         if no(row.cell("updates")) {
@@ -446,200 +456,5 @@ impl Writer<'_> {
         }
         self.comment(file, row);
         self.line(entry, Some((file.to_owned(), row.number)));
-    }
-
-    fn replacements(&mut self, rows: &[(&str, &Row)], mappings: &[(&str, &Row)]) {
-        let (source, target) = (self.source, self.target);
-        let mut order: Vec<String> = Vec::new();
-        let mut by_field: BTreeMap<String, Vec<(&str, &Row)>> = BTreeMap::new();
-        // Comments between the rows belong to the next one.
-        let mut waiting = Vec::new();
-        for (file, row) in rows {
-            let cell = row.cell("field");
-            if row.is_comment() {
-                waiting.push((*file, *row));
-                continue;
-            }
-            if cell.is_empty() {
-                self.leave(file, row, "no field");
-                continue;
-            }
-            let name = find(cell, source).unwrap_or_else(|| cell.to_owned());
-            if !order.contains(&name) {
-                order.push(name.clone());
-            }
-            let rows = by_field.entry(name).or_default();
-            rows.append(&mut waiting);
-            rows.push((file, row));
-        }
-        for name in order {
-            let from = source.field(&name.split('.').collect::<Vec<_>>()).map(|f| &f.ty);
-            // The results are values of the field that the first mapping of the replaced one writes.
-            let mapped = mappings.iter().find(|(_, row)| find(row.cell("source"), source).as_deref() == Some(&name));
-            let to = mapped.and_then(|(_, row)| find(row.cell("target"), target));
-            let to = to.and_then(|t| target.field(&t.split('.').collect::<Vec<_>>())).map(|f| &f.ty);
-            let rows = by_field.remove(&name).unwrap_or_default();
-            let first = rows.iter().take_while(|(_, row)| row.is_comment()).count();
-            self.line(String::new(), None);
-            rows[..first].iter().for_each(|(file, row)| self.comment(file, row));
-            self.line(format!("replace {} {{", spelled(&name)), None);
-            for (file, row) in rows.into_iter().skip(first) {
-                if row.is_comment() {
-                    self.comment(file, row);
-                    continue;
-                }
-                let left = match row.cell("old").to_lowercase().as_str() {
-                    "" | "null" | "(empty)" | "(blank)" => Ok("null".to_owned()),
-                    "*" | "else" | "other" | "(other)" => Ok("else".to_owned()),
-                    _ if is_comparison(row.cell("old")) => Ok(row.cell("old").to_owned()),
-                    _ => self.value(row.cell("old"), from, file, row),
-                };
-                let right = match row.cell("new").to_lowercase().as_str() {
-                    "" | "null" | "(empty)" => Ok("null".to_owned()),
-                    word @ ("keep" | "reject") => Ok(word.to_owned()),
-                    _ => self.value(row.cell("new"), to.or(Some(&FieldType::Text { max: None })), file, row),
-                };
-                let (left, right) = match (left, right) {
-                    (Ok(left), Ok(right)) => (left, right),
-                    (Err(why), _) | (_, Err(why)) => {
-                        self.leave(file, row, &why);
-                        continue;
-                    }
-                };
-                let arm = format!("{left} => {right}");
-                if reads(&format!("replace a {{ {arm} }}")) {
-                    self.comment(file, row);
-                    self.line(arm, Some((file.to_owned(), row.number)));
-                } else {
-                    self.leave(file, row, "the row does not make a replacement");
-                }
-            }
-            self.line("}".to_owned(), None);
-        }
-        waiting.into_iter().for_each(|(file, row)| self.comment(file, row));
-    }
-
-    fn filters(&mut self, rows: &[(&str, &Row)]) {
-        if rows.is_empty() {
-            return;
-        }
-        let either = rows.iter().any(|(_, r)| r.cell("join").eq_ignore_ascii_case("or"));
-        let both = rows.iter().any(|(_, r)| r.cell("join").eq_ignore_ascii_case("and"));
-        if either && both {
-            self.notes.push(Note {
-                place: "the filter".to_owned(),
-                text: "rows are joined by And and by Or; those joined by Or are in a separate `any { … }`".to_owned(),
-            });
-        }
-        self.line(String::new(), None);
-        let first = rows.iter().take_while(|(_, row)| row.is_comment()).count();
-        rows[..first].iter().for_each(|(file, row)| self.comment(file, row));
-        let rows = &rows[first..];
-        if rows.is_empty() {
-            return;
-        }
-        self.line(format!("filter {} {{", if either && !both { "any" } else { "all" }), None);
-        let (loose, strict): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, r)| either && both && r.cell("join").eq_ignore_ascii_case("or"));
-        for (file, row) in strict {
-            self.condition(file, row);
-        }
-        if !loose.is_empty() {
-            self.line("any {".to_owned(), None);
-            for (file, row) in loose {
-                self.condition(file, row);
-            }
-            self.line("}".to_owned(), None);
-        }
-        self.line("}".to_owned(), None);
-    }
-
-    /// The settings of the mapping.
-    fn options(&mut self, rows: &[(&str, &Row)]) {
-        let (mut lines, mut tables): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
-        // Comments above the block.
-        let mut head = Vec::new();
-        for (file, row) in rows {
-            let (option, value) = (row.cell("option"), row.cell("value"));
-            let place = Some(((*file).to_owned(), row.number));
-            let with_comments = |line: String| row.comments().chain([line]).map(|line| (line, place.clone())).collect::<Vec<_>>();
-            match option {
-                HEADING | OPT_OUTS => {}
-                TABLE => tables.extend(with_comments(format!("table {value}"))),
-                ADOPT if reads(&format!("adopt {value}")) => {
-                    self.line(String::new(), None);
-                    self.lines.extend(with_comments(format!("adopt {value}")));
-                }
-                _ if row.is_comment() => {
-                    let all = row.comments().map(|line| (line, place.clone()));
-                    if lines.is_empty() { head.extend(all) } else { lines.extend(all) }
-                }
-                _ if reads(&format!("options {{ {option} {value} }}")) => lines.extend(with_comments(format!("{option} {value}"))),
-                _ => self.leave(file, row, "the row is not an option and its value"),
-            }
-        }
-        if !lines.is_empty() || !head.is_empty() {
-            self.line(String::new(), None);
-        }
-        self.lines.extend(head);
-        if !lines.is_empty() {
-            self.line("options {".to_owned(), None);
-            self.lines.extend(lines);
-            self.line("}".to_owned(), None);
-        }
-        // Tables are declared before the mapping.
-        for (at, line) in tables.into_iter().enumerate() {
-            self.lines.insert(at, line);
-        }
-    }
-
-    fn condition(&mut self, file: &str, row: &Row) {
-        let cell = row.cell("field");
-        if row.is_comment() {
-            return self.comment(file, row);
-        }
-        if cell.is_empty() {
-            return self.leave(file, row, "no field");
-        }
-        // A condition of the language as it is.
-        if row.cell("comparison").is_empty() && row.cell("value").is_empty() && reads(&format!("filter all {{\n{cell}\n}}")) {
-            self.comment(file, row);
-            return self.line(cell.to_owned(), Some((file.to_owned(), row.number)));
-        }
-        let name = self.name(cell, self.source, file, row);
-        let schema = self.source;
-        let ty = find(cell, schema).and_then(|f| schema.field(&f.split('.').collect::<Vec<_>>())).map(|f| &f.ty);
-        let word: String = row.cell("comparison").to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-        let text = || if is_text(row.cell("value")) { row.cell("value").to_owned() } else { quoted(row.cell("value")) };
-        let cells: Vec<&str> = match word.as_str() {
-            "in" | "one of" | "not in" => row.cell("value").split([';', ',']).map(str::trim).collect(),
-            _ => vec![row.cell("value")],
-        };
-        let values: Result<Vec<String>, String> = cells.into_iter().map(|cell| self.value(cell, ty, file, row)).collect();
-        let values = match values {
-            Ok(values) => values.join(", "),
-            Err(why) => return self.leave(file, row, &why),
-        };
-        let condition = match word.as_str() {
-            "=" | "==" | "equals" | "equal" | "is" | "eq" | "equal to" => format!("{name} = {}", values),
-            "!=" | "<>" | "not equal" | "does not equal" | "not equals" | "is not" | "ne" => format!("{name} != {}", values),
-            ">" | "greater than" | "gt" | "after" => format!("{name} > {}", values),
-            ">=" | "greater or equal" | "greater than or equal" | "ge" | "on or after" => format!("{name} >= {}", values),
-            "<" | "less than" | "lt" | "before" => format!("{name} < {}", values),
-            "<=" | "less or equal" | "less than or equal" | "le" | "on or before" => format!("{name} <= {}", values),
-            "contains" => format!("{name} contains {}", text()),
-            "does not contain" => format!("not {name} contains {}", text()),
-            "starts with" | "begins with" => format!("{name} starts with {}", text()),
-            "ends with" => format!("{name} ends with {}", text()),
-            "is empty" | "is null" | "empty" | "does not contain data" => format!("{name} is empty"),
-            "is not empty" | "is not null" | "not empty" | "contains data" | "is present" => format!("{name} is present"),
-            "in" | "one of" => format!("{name} in ({})", values),
-            "not in" => format!("not {name} in ({})", values),
-            _ => return self.leave(file, row, "an unknown comparison"),
-        };
-        if !reads(&format!("filter all {{\n{condition}\n}}")) {
-            return self.leave(file, row, "the row does not make a condition");
-        }
-        self.comment(file, row);
-        self.line(condition, Some((file.to_owned(), row.number)));
     }
 }

@@ -16,6 +16,7 @@ mod literal;
 mod mistakes;
 mod parse;
 mod pasted;
+mod replacements;
 mod scan;
 mod swallowed;
 mod tokens;

@@ -40,6 +40,7 @@ mod lock;
 mod mass;
 mod migrate;
 mod notifications;
+mod optout_persons;
 mod optout_work;
 mod optouts;
 mod outbox;

@@ -9,7 +9,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::error::Inside;
 use super::kept;
-use super::optouts::{person_of, state_of};
+use super::optout_persons::person_of;
+use super::optouts::state_of;
 use super::store::Store;
 use super::tx::{Tx, json_list};
 use super::types::millis;
