@@ -94,9 +94,7 @@ pub mod sheets;
 mod steps;
 #[cfg(feature = "internals")]
 pub mod steps;
-// A port is the contract of a store: commands that look after the state file call that store itself, and leave some methods to tests.
 #[cfg(not(feature = "internals"))]
-#[allow(dead_code)]
 mod store;
 #[cfg(feature = "internals")]
 pub mod store;

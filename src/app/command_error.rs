@@ -201,7 +201,7 @@ mod tests {
         let of = |error: AppError| CommandError::from(error).kind();
         assert_eq!(of(FilesError::NoProject.into()), ErrorKind::Usage);
         assert_eq!(of(ServiceError::NoCampaign.into()), ErrorKind::Usage);
-        assert_eq!(of(StoreError::NotFound { path: "state.db".into() }.into()), ErrorKind::State);
+        assert_eq!(of(StoreError::NotFound { place: "state.db".into() }.into()), ErrorKind::State);
         assert_eq!(of(ConnectError::Config { problem: "p".to_owned(), remedy: "r".to_owned() }.into()), ErrorKind::Service);
         assert_eq!(of(AppError::Runtime(std::io::Error::other("no threads"))), ErrorKind::Bug);
         let forbidden = || ConnectError::Forbidden { call: Box::default() };

@@ -13,6 +13,10 @@ use crate::time::Instant;
 
 /// Workflows: what they are, how they are, and what is wanted of them. Wishes and states are how processes that share a store talk to
 /// each other.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Control: Send + Sync {
     /// Returns the state of all workflows.

@@ -10,6 +10,10 @@ use super::{Failure, MassChange, MassLimits, Payload, Phase, RelatedUses, RunId,
 use crate::time::Instant;
 
 /// How far each source was read. What a page brings becomes durable together with the cursor behind it.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Cursors: Send + Sync {
     /// Returns the cursor of a mapping; `None` if it has never run.

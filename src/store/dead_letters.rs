@@ -7,6 +7,10 @@ use super::{Op, RunId, StoreError};
 use crate::time::Instant;
 
 /// What could not be written. Dead letters are made by [`super::Cursors::commit_page`] and by settling. May be used beside a run.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// Returns up to `limit` dead letters with numbers above `after`, in the order of their numbers.

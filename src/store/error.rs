@@ -1,43 +1,66 @@
 //! What can go wrong with a store, with the remedy in the text.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::Path;
 
 use super::{Holder, MassChange, Side};
 use crate::count::counted;
 use crate::system::SystemId;
 
+/// Where a state is, in the words of the store that keeps it: the path of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlace(String);
+
+impl From<&Path> for StorePlace {
+    fn from(path: &Path) -> StorePlace {
+        StorePlace(path.display().to_string())
+    }
+}
+
+impl From<&str> for StorePlace {
+    fn from(place: &str) -> StorePlace {
+        StorePlace(place.to_owned())
+    }
+}
+
+impl fmt::Display for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// An error of the durable state. Nothing was changed when one is returned: every method is one transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file or its folder cannot be created or opened.
-    #[error("cannot open the state file {}: {source}; check that the folder exists and may be written to, or set another `state` path", path.display())]
+    /// The state cannot be created or opened.
+    #[error("cannot open the state in {place}: {source}; check that the folder exists and may be written to, or set another `state` path")]
     Io {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
         /// What the system said.
         source: std::io::Error,
     },
-    /// The path of the state file, or of its lock file, leads to something that must not be written to.
-    #[error("{} {what}; {fix}", path.display())]
+    /// The place of the state, or of its lock, leads to something that must not be written to.
+    #[error("{place} {what}; {fix}")]
     Unsafe {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
         /// What it is.
         what: String,
         /// What to do.
         fix: String,
     },
-    /// A command that only reads found no state file.
-    #[error("there is no state file {}; the first `d365map run` creates it", path.display())]
+    /// A command that only reads found no state.
+    #[error("there is no state in {place}; the first `d365map run` creates it")]
     NotFound {
         /// Where it was looked for.
-        path: PathBuf,
+        place: StorePlace,
     },
-    /// Another runner holds the state file.
-    #[error("the state file {} is in use by {holder}; stop that run first, or give this one another `state` path", path.display())]
+    /// Another runner holds the state.
+    #[error("the state in {place} is in use by {holder}; stop that run first, or give this one another `state` path")]
     InUse {
-        /// The state file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
         /// Who holds it.
         holder: Holder,
     },
@@ -52,45 +75,44 @@ pub enum StoreError {
         count: i64,
     },
     /// A run was asked for on a store that was opened without the run lock.
-    #[error("the state file {} was opened without its run lock, so no run can start on it", path.display())]
+    #[error("the state in {place} was opened without its run lock, so no run can start on it")]
     NotLocked {
-        /// The state file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
     },
-    /// The file was written by a newer version of this program.
+    /// The state was written by a newer version of this program.
     #[error(
-        "the state file {} has format {found}, this version supports up to {known}; use the newer d365map that wrote it, or another `state` path",
-        path.display()
+        "the state in {place} has format {found}, this version supports up to {known}; use the newer d365map that wrote it, or another `state` path"
     )]
     NewerFormat {
-        /// The state file.
-        path: PathBuf,
-        /// The format in the file.
+        /// Where it is.
+        place: StorePlace,
+        /// The format of the state.
         found: i64,
         /// The newest format known here.
         known: i64,
     },
-    /// The file is older than this program, and was opened for reading only.
-    #[error("the state file {} has the older format {found} (now {known}); the next `d365map run` brings it up to date", path.display())]
+    /// The state is older than this program, and was opened for reading only.
+    #[error("the state in {place} has the older format {found} (now {known}); the next `d365map run` brings it up to date")]
     OlderFormat {
-        /// The state file.
-        path: PathBuf,
-        /// The format in the file.
+        /// Where it is.
+        place: StorePlace,
+        /// The format of the state.
         found: i64,
         /// The newest format known here.
         known: i64,
     },
-    /// The file is a database, but not one of ours.
-    #[error("{} is a SQLite file of another program; set another `state` path", path.display())]
+    /// There is a database, but not one of ours.
+    #[error("{place} is a database of another program; set another `state` path")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
     },
     /// What keeps the store refused.
-    #[error("the state file {} failed to {doing}: {source}{}", path.display(), kind.remedy())]
+    #[error("the state in {place} failed to {doing}: {source}{}", kind.remedy())]
     Failed {
-        /// The state file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
         /// What was being done.
         doing: &'static str,
         /// What kind of failure it is.
@@ -98,8 +120,8 @@ pub enum StoreError {
         /// What the library behind the store said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The file holds something that this program never writes.
-    #[error("the state file is damaged: {what}; restore it from a copy, or remove it: the next run then loads everything again")]
+    /// The state holds something that this program never writes.
+    #[error("the state is damaged: {what}; restore it from a copy, or remove it: the next run then loads everything again")]
     Damaged {
         /// What was found where.
         what: String,
@@ -116,12 +138,12 @@ pub enum StoreError {
     },
     /// The project connects to other services than those that the state belongs to.
     #[error(
-        "the state file {} belongs to {} at {}, but the project connects to {} at {}. Nothing was read or written. If the address in the project file is wrong, correct it; for another environment set another `state` path; `d365map state rebind` moves this state to the new environment on purpose",
-        path.display(), system.title(), sides[0], system.title(), sides[1]
+        "the state in {place} belongs to {} at {}, but the project connects to {} at {}. Nothing was read or written. If the address in the project file is wrong, correct it; for another environment set another `state` path; `d365map state rebind` moves this state to the new environment on purpose",
+        system.title(), sides[0], system.title(), sides[1]
     )]
     OtherEnvironment {
-        /// The state file.
-        path: PathBuf,
+        /// Where it is.
+        place: StorePlace,
         /// The system.
         system: SystemId,
         /// The one that the state belongs to, then the one that the project connects to.
@@ -206,7 +228,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether only a person can remove the reason. What the disk or another program does to the file passes: a full disk, a
+    /// Whether only a person can remove the reason. What the disk or another program does to the state passes: a full disk, a
     /// lock, rights that are being changed.
     pub fn needs_person(&self) -> bool {
         match self {

@@ -7,6 +7,10 @@ use super::{ExportMark, Failure, RunId, StoreError};
 use crate::time::Instant;
 
 /// Events that become activities, each of them once. An event is identified by its keys, which are remembered after it was written.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Events: Send + Sync {
     /// Begins a round: failed events whose retry was requested wait again, and those whose dead letter was dropped are removed.

@@ -7,6 +7,10 @@ use super::{Payload, StoreError};
 
 /// What the target has, as far as this integration has written it. It changes with [`super::Outbox::settle`] only, in one transaction
 /// with the operations, and holds no values: those of a record are compared by keyed hashes.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Returns the keys of the target records that were written, or wait to be, for a source record.

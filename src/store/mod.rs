@@ -24,6 +24,7 @@ mod events;
 mod fingerprint;
 mod ledger;
 mod mass;
+mod members;
 mod mentions;
 mod notifications;
 mod optouts;
@@ -55,7 +56,7 @@ pub use cursors::{
 };
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetters, Failure, Place};
 pub use environment::{Environment, Side};
-pub use error::{FailureKind, StoreError};
+pub use error::{FailureKind, StoreError, StorePlace};
 pub use events::{EventGap, EventIntake, EventMark, EventResult, Events, EventsStatus, JournalCursor, NewEvent, WaitingEvent};
 pub use ledger::{Comparison, Ledger};
 pub use mass::{EmptiedField, HeldCause, Judged, MassChange, MassLimits};

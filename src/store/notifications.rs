@@ -7,6 +7,10 @@ use crate::time::Instant;
 
 /// Notifications of a system's webhooks. A notification says that a resource has changed, and nothing of how: whoever handles it reads the
 /// resource. So the order in which notifications come has no meaning, and to handle one twice does no harm.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Notifications: Send + Sync {
     /// Adds a notification that was received at an instant. Returns whether it is new: one with the same event, resource and time of

@@ -52,6 +52,10 @@ impl Sightings {
 ///
 /// What is known of a person changes in transactions that read it, so that what two tasks find out at the same time is not lost. The
 /// rules that decide are the flow's; they do no I/O and do not depend on the order of persons.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait OptOuts: Send + Sync {
     /// Returns the state of a workflow; `None` if it has never run.

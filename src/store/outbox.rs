@@ -9,6 +9,10 @@ use super::{Change, Failure, Flags, JsonText, Judged, MassChange, MassLimits, Pa
 use crate::time::Instant;
 
 /// What waits to be written, and what is in the hands of a run.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Outbox: Send + Sync {
     /// Claims up to `limit` operations that are due at `now`, in the order in which they were queued. At any time one operation of a

@@ -11,6 +11,10 @@ use crate::time::Instant;
 /// Pairs of records that are kept in step both ways: what both sides had when they last agreed, and what is to be looked at.
 ///
 /// `fields` are the names of a mapping's fields. Fingerprints are passed and returned in their order; those of other names are kept.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Pairs: Send + Sync {
     /// Returns what makes the fingerprints of this store.

@@ -5,6 +5,10 @@ use async_trait::async_trait;
 use super::{Comparison, Payload, StoreError, Stores};
 
 /// Copies for dry runs, which read by the code of the run and change nothing in the store.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Previews: Send + Sync {
     /// Copies what a mapping knows into a separate store, which goes with its last clone. Queued operations are copied without their

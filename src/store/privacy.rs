@@ -10,6 +10,10 @@ use crate::time::Instant;
 
 /// Persons who were forgotten. Their records are not added again: each port that adds something asks for the tombstone in its own
 /// transaction.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Privacy: Send + Sync {
     /// Returns those of the source ids whose persons were forgotten, as they were given. Upper and lower case are the same id.

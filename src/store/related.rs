@@ -10,6 +10,10 @@ use crate::time::Instant;
 
 /// The rows of other tables that lookups of a mapping's records point to. Which record was evaluated with which rows comes with the page
 /// of the record ([`super::PageTimes::uses`]).
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Related: Send + Sync {
     /// Returns how far a table was read for a mapping. A table that was never read, or whose `fingerprint` (of the columns that are

@@ -10,6 +10,10 @@ use super::{RunId, StoreError};
 use crate::time::Instant;
 
 /// The runs of a store. At any time there is one.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Runs: Send + Sync {
     /// Begins a run. What is claimed now was claimed by a run that is dead: it waits again, marked uncertain, and not before

@@ -7,6 +7,10 @@ use async_trait::async_trait;
 use super::StoreError;
 
 /// What each API was sent on a day: budgets of requests per day outlive the run that spends them.
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "a port is the contract of a store: some methods are asked by tests only")
+)]
 #[async_trait]
 pub trait Usage: Send + Sync {
     /// Returns what each API was sent on a day. Days are counted from 1970, in UTC.

@@ -98,7 +98,7 @@ fn a_lock_file_that_is_a_link_is_refused_and_what_it_leads_to_keeps_its_text() {
         std::fs::write(&other, "dear").unwrap();
         if symbolic { symlink(&other, &lock) } else { std::fs::hard_link(&other, &lock) }.unwrap();
         let error = Store::open_for_run(&folder.at("state.db")).unwrap_err();
-        assert!(matches!(&error, StoreError::Unsafe { path, .. } if path.ends_with("state.db.lock")), "{error}");
+        assert!(matches!(&error, StoreError::Unsafe { place, .. } if place.to_string().ends_with("state.db.lock")), "{error}");
         assert!(error.to_string().contains("remove it"), "{error}");
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "dear");
     }

@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn an_answer_that_may_be_odd_is_tried_again_soon_a_refused_client_after_ten_minutes_and_other_work_for_a_person_every_hour() {
         let call = || Box::<Call>::default();
-        let failed = |kind| RunError::State(StoreError::Failed { path: "s".into(), doing: "write", kind, source: "an error".into() });
+        let failed = |kind| RunError::State(StoreError::Failed { place: "s".into(), doing: "write", kind, source: "an error".into() });
         for error in [
             RunError::Service(ConnectError::Forbidden { call: call() }),
             RunError::Service(ConnectError::NotFound { call: call() }),

@@ -10,6 +10,7 @@ mod notifications;
 mod pages;
 mod pairs;
 mod persons;
+mod related;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

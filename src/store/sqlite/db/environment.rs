@@ -126,7 +126,7 @@ impl Store {
     }
 
     fn other(&self, system: SystemId, before: Side, now: &Side) -> StoreError {
-        StoreError::OtherEnvironment { path: self.path().to_owned(), system, sides: Box::new([before, now.clone()]) }
+        StoreError::OtherEnvironment { place: self.path().into(), system, sides: Box::new([before, now.clone()]) }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::store::{FailureKind, StoreError};
 
 /// An error of SQLite, with what was being done.
 pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
-    StoreError::Failed { path: path.to_owned(), doing, kind: kind(&source), source: Box::new(source) }
+    StoreError::Failed { place: path.into(), doing, kind: kind(&source), source: Box::new(source) }
 }
 
 fn kind(error: &rusqlite::Error) -> FailureKind {

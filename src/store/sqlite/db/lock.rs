@@ -48,7 +48,7 @@ impl RunLock {
     /// Locks the state file of a resolved path, and creates it empty if it is missing.
     pub fn take(state: &Path) -> Result<Self, StoreError> {
         let path = lock_path(state);
-        let io = |source| StoreError::Io { path: path.clone(), source };
+        let io = |source| StoreError::Io { place: path.as_path().into(), source };
         let beside = RunLock::lock_beside(state, &path)?;
         let itself = if cfg!(any(target_os = "linux", target_os = "android")) { Some(RunLock::lock_itself(state)?) } else { None };
         let holder = Holder::this_process();
@@ -79,7 +79,7 @@ impl RunLock {
     }
 
     fn lock_beside(state: &Path, path: &Path) -> Result<File, StoreError> {
-        let io = |source| StoreError::Io { path: path.to_owned(), source };
+        let io = |source| StoreError::Io { place: path.into(), source };
         for _ in 0..ATTEMPTS {
             // Not emptied on opening: until the lock is ours the text belongs to its holder.
             let mut file = open_private(path, true).map_err(|source| refused(path, source))?;
@@ -88,7 +88,7 @@ impl RunLock {
                 Ok(()) if leads_to(path, &file).map_err(io)? => return Ok(file),
                 // Somebody removed the file after it was opened: the lock on it keeps no process out.
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: state.to_owned(), holder: read_holder(&mut file) }),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { place: state.into(), holder: read_holder(&mut file) }),
                 Err(TryLockError::Error(source)) => return Err(io(source)),
             }
         }
@@ -100,8 +100,8 @@ impl RunLock {
         match file.try_lock() {
             Ok(()) => Ok(file),
             // Its lock file was removed, and with it the name of its process.
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: state.to_owned(), holder: Holder::unknown() }),
-            Err(TryLockError::Error(source)) => Err(StoreError::Io { path: state.to_owned(), source }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { place: state.into(), holder: Holder::unknown() }),
+            Err(TryLockError::Error(source)) => Err(StoreError::Io { place: state.into(), source }),
         }
     }
 }
@@ -142,7 +142,7 @@ pub(super) fn host_name() -> String {
 /// [`StoreError::Io`] when the lock file is there and cannot be opened or locked.
 pub fn run_in_progress(state: &Path) -> Result<Option<Holder>, StoreError> {
     let path = lock_path(&super::place::resolve(state)?.path);
-    let io = |source| StoreError::Io { path: path.clone(), source };
+    let io = |source| StoreError::Io { place: path.as_path().into(), source };
     let mut file = match open_private(&path, false) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -53,11 +53,11 @@ pub(super) fn format_of(conn: &Connection, path: &Path) -> Inside<i64> {
     if pragma(conn, "application_id")? != APPLICATION_ID {
         let tables: i64 = conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables > 0 || found != 0 {
-            return Err(StoreError::Foreign { path: path.to_owned() }.into());
+            return Err(StoreError::Foreign { place: path.into() }.into());
         }
     }
     if found > newest() {
-        return Err(StoreError::NewerFormat { path: path.to_owned(), found, known: newest() }.into());
+        return Err(StoreError::NewerFormat { place: path.into(), found, known: newest() }.into());
     }
     Ok(found)
 }

@@ -2,9 +2,10 @@
 
 use super::dead_letter::NewDeadLetter;
 use super::error::Inside;
-use super::optouts::{person_of, state_of};
+use super::optout_persons::person_of;
+use super::optouts::state_of;
 use super::store::Store;
-use super::tx::{Tx, mapping_id};
+use super::tx::Tx;
 use crate::store::{ClaimedPerson, Flags, OptoutStage, Person, PersonEnd, RunId, StoreError};
 use crate::time::Instant;
 
@@ -14,12 +15,12 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn claim_optouts(&self, run: RunId, flow: &str, limit: usize, now: Instant) -> Result<Vec<ClaimedPerson>, StoreError> {
-        let claimed = self.claim(run, flow, limit, now)?;
-        self.read("read opt-outs", |conn, _| {
-            let Some(mapping) = mapping_id(conn, flow)? else { return Ok(Vec::new()) };
+        self.write("claim opt-outs", |tx| {
+            let mapping = tx.mapping(flow)?;
+            let claimed = tx.claim(run, mapping, limit, now)?;
             let mut persons = Vec::with_capacity(claimed.len());
             for op in claimed {
-                let person = person_of(conn, mapping, &op.source_id)?;
+                let person = person_of(tx.conn, mapping, &op.source_id)?;
                 persons.push(ClaimedPerson { seq: op.seq, id: op.source_id, attempts: op.attempts, person });
             }
             Ok(persons)

@@ -219,7 +219,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn claim(&mut self, run: RunId, mapping: i64, limit: usize, now: Instant) -> Inside<Vec<ClaimedOp>> {
+    pub fn claim(&mut self, run: RunId, mapping: i64, limit: usize, now: Instant) -> Inside<Vec<ClaimedOp>> {
         // What was postponed and is due joins the queue again, each row once; so the search below never wades through rows
         // that are not due.
         self.conn

@@ -38,7 +38,7 @@ pub(super) fn resolve_or_make_folder(path: &Path) -> Result<Place, StoreError> {
 /// # Errors
 /// [`StoreError::Unsafe`] if the path leads to something that must not be written to; [`StoreError::Io`].
 pub(super) fn resolve(path: &Path) -> Result<Place, StoreError> {
-    let refuse = |what: &str, fix: &str| Err(StoreError::Unsafe { path: path.to_owned(), what: what.to_owned(), fix: fix.to_owned() });
+    let refuse = |what: &str, fix: &str| Err(StoreError::Unsafe { place: path.into(), what: what.to_owned(), fix: fix.to_owned() });
     let named = in_resolved_folder(path)?;
     let linked = match std::fs::symlink_metadata(&named) {
         Ok(found) => found.file_type().is_symlink(),
@@ -150,7 +150,7 @@ pub(super) fn expect_own(path: &Path, file: &File) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Unsafe {
-        path: path.to_owned(),
+        place: path.into(),
         what: "is not a regular file with a single name".to_owned(),
         fix: "remove it: d365map creates it again".to_owned(),
     })
@@ -160,7 +160,7 @@ pub(super) fn expect_own(path: &Path, file: &File) -> Result<(), StoreError> {
 pub(super) fn refused(path: &Path, source: std::io::Error) -> StoreError {
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
         return StoreError::Unsafe {
-            path: path.to_owned(),
+            place: path.into(),
             what: "is a symbolic link".to_owned(),
             fix: "remove it: d365map creates it again".to_owned(),
         };
@@ -169,5 +169,5 @@ pub(super) fn refused(path: &Path, source: std::io::Error) -> StoreError {
 }
 
 fn io(path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Io { path: path.to_owned(), source }
+    StoreError::Io { place: path.into(), source }
 }

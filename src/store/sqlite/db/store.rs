@@ -71,7 +71,7 @@ impl Store {
         let place = place::resolve(path)?;
         let path = &*place.path;
         if !path.exists() {
-            return Err(StoreError::NotFound { path: path.to_owned() });
+            return Err(StoreError::NotFound { place: path.into() });
         }
         // Not SQLite's read-only mode: in WAL even a reader has to write to the shared memory file. `query_only` keeps the data.
         let conn = connect(path)?;
@@ -82,10 +82,10 @@ impl Store {
         })?;
         if found == 0 {
             // Just made, by a run that has not come to its tables yet.
-            return Err(StoreError::NotFound { path: path.to_owned() });
+            return Err(StoreError::NotFound { place: path.into() });
         }
         if found < migrate::newest() {
-            return Err(StoreError::OlderFormat { path: path.to_owned(), found, known: migrate::newest() });
+            return Err(StoreError::OlderFormat { place: path.into(), found, known: migrate::newest() });
         }
         Store::from_connection(conn, path)
     }
@@ -171,7 +171,7 @@ impl Store {
         make_private(path)?;
         let conn = connect(path)?;
         if place.linked && in_context(path, "read its format", || migrate::format_of(&conn, path))? == 0 {
-            return Err(StoreError::Foreign { path: path.to_owned() });
+            return Err(StoreError::Foreign { place: path.into() });
         }
         Store::prepare(conn, path)
     }
@@ -232,7 +232,7 @@ impl Store {
 
     /// Refuses where another process could be running on the same file; a store in memory has no other process.
     pub(super) fn require_lock(&self) -> Result<(), StoreError> {
-        if self.lock().lock.is_some() || !self.is_on_disk() { Ok(()) } else { Err(StoreError::NotLocked { path: self.path.to_path_buf() }) }
+        if self.lock().lock.is_some() || !self.is_on_disk() { Ok(()) } else { Err(StoreError::NotLocked { place: (&*self.path).into() }) }
     }
 
     /// A panic inside a transaction has rolled it back on its way out; only the caches may have run ahead.
